@@ -1,0 +1,6 @@
+//go:build !invariants && !race
+
+package invariant
+
+// Enabled says whether the dear checks run: with -race, or with -tags invariants.
+const Enabled = false

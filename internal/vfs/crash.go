@@ -1,0 +1,160 @@
+package vfs
+
+import (
+	"bytes"
+	"io/fs"
+	"math/rand"
+	"sort"
+)
+
+// tornUnitBytes is what a disk writes whole or not at all.
+const tornUnitBytes = 512
+
+// SyncDir implements FS.
+func (m *Mem) SyncDir(dir string) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	n := m.findLocked(dir)
+	if n == nil || n.entries == nil {
+		return pathErr("syncdir", dir, fs.ErrNotExist)
+	}
+	rest := m.mu.pending[:0]
+	for _, op := range m.mu.pending {
+		if op.from == n || op.to == n {
+			op.harden()
+		} else {
+			rest = append(rest, op)
+		}
+	}
+	m.mu.pending = rest
+	return nil
+}
+
+// SyncFS implements FS.
+func (m *Mem) SyncFS(string) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, op := range m.mu.pending {
+		op.harden()
+	}
+	m.mu.pending = nil
+	var walk func(n *node)
+	walk = func(n *node) {
+		for _, c := range n.entries {
+			walk(c)
+		}
+		if n.entries == nil {
+			m.syncNodeLocked(n)
+		}
+	}
+	walk(m.mu.root)
+	return nil
+}
+
+// harden makes the change part of what survives.
+func (op nameOp) harden() {
+	if op.from != nil && op.from.durable[op.oldName] == op.node {
+		delete(op.from.durable, op.oldName)
+	}
+	if op.to != nil {
+		op.to.durable[op.newName] = op.node
+	}
+}
+
+// Clone returns a copy of everything as it is now: what a new process finds after this one died. Open
+// files of m keep writing to m, not to the clone.
+func (m *Mem) Clone() *Mem {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	c := NewMem()
+	c.seed, c.track = m.seed, m.track
+	made := map[*node]*node{}
+	var copyNode func(n *node) *node
+	copyNode = func(n *node) *node {
+		if n == nil {
+			return nil
+		}
+		if k, ok := made[n]; ok {
+			return k
+		}
+		k := &node{data: bytes.Clone(n.data), synced: bytes.Clone(n.synced), modTime: n.modTime}
+		made[n] = k
+		if n.entries != nil {
+			k.entries, k.durable = map[string]*node{}, map[string]*node{}
+			for name, child := range n.entries {
+				k.entries[name] = copyNode(child)
+			}
+			for name, child := range n.durable {
+				k.durable[name] = copyNode(child)
+			}
+		}
+		return k
+	}
+	c.mu.root = copyNode(m.mu.root)
+	for _, op := range m.mu.pending {
+		op.node, op.from, op.to = copyNode(op.node), copyNode(op.from), copyNode(op.to)
+		c.mu.pending = append(c.mu.pending, op)
+	}
+	return c
+}
+
+// CrashClone returns what a power cut would leave: all that was synced, and of the rest a random part,
+// each change of a name and each 512 bytes of a file by themselves. Everything in the clone counts as
+// synced. Equal seeds and histories give equal clones.
+func (m *Mem) CrashClone() *Mem {
+	c := m.Clone()
+	dice := rand.New(rand.NewSource(c.seed))
+	c.seed = dice.Int63()
+	for _, op := range c.mu.pending {
+		if dice.Intn(2) == 0 {
+			op.harden()
+		}
+	}
+	c.mu.pending = nil
+	seen := map[*node]bool{}
+	var settle func(n *node)
+	settle = func(n *node) {
+		if seen[n] {
+			return
+		}
+		seen[n] = true
+		if n.entries == nil {
+			n.data = tear(dice, n.synced, n.data)
+			n.synced = bytes.Clone(n.data)
+			return
+		}
+		clear(n.entries)
+		names := make([]string, 0, len(n.durable))
+		for name := range n.durable {
+			names = append(names, name)
+		}
+		sort.Strings(names) // the order of the dice must not depend on that of the map
+		for _, name := range names {
+			n.entries[name] = n.durable[name]
+			settle(n.durable[name])
+		}
+	}
+	settle(c.mu.root)
+	return c
+}
+
+// tear mixes the synced and the current bytes of a file. A length that grew may have reached the disk
+// without its bytes, which then read as zeros.
+func tear(dice *rand.Rand, synced, current []byte) []byte {
+	if bytes.Equal(synced, current) {
+		return synced
+	}
+	low, high := min(len(synced), len(current)), max(len(synced), len(current))
+	size := low + dice.Intn(high-low+1)
+	if dice.Intn(4) == 0 {
+		size = len(current)
+	}
+	out := make([]byte, size)
+	copy(out, synced)
+	for at := 0; at < size; at += tornUnitBytes {
+		if end := min(at+tornUnitBytes, size, len(current)); at < end && dice.Intn(2) == 0 {
+			copy(out[at:end], current[at:end])
+		}
+	}
+	return out
+}

@@ -1,0 +1,153 @@
+package vfs
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"sync/atomic"
+)
+
+// ErrInjected is what the failing operation of a Failing returns.
+var ErrInjected = errors.New("vfs: injected failure")
+
+// Failing passes everything on to another FS, except that one mutating operation fails: create,
+// open for writing is none, but write, truncate, sync, rename, remove, mkdir and lock are.
+type Failing struct {
+	FS
+	at     int64
+	sticky bool
+	count  atomic.Int64
+	fired  atomic.Bool
+}
+
+// FailAt makes the n-th mutating operation, counted from 0, fail with ErrInjected; a write that fails
+// has written the first half of its bytes, like a disk that fills up. Later operations work.
+func FailAt(n int, under FS) *Failing { return &Failing{FS: under, at: int64(n)} }
+
+// DieAt is FailAt where everything after fails as well: what the file system below holds then is what
+// a process leaves that dies in the middle of operation n.
+func DieAt(n int, under FS) *Failing { return &Failing{FS: under, at: int64(n), sticky: true} }
+
+// Fired says whether the operation was reached. When it was not, the test has seen every failure.
+func (f *Failing) Fired() bool { return f.fired.Load() }
+
+// Operations says how many mutating operations were tried.
+func (f *Failing) Operations() int { return int(f.count.Load()) }
+
+func (f *Failing) hit(op, name string) error {
+	i := f.count.Add(1) - 1
+	if i == f.at || f.sticky && i > f.at {
+		f.fired.Store(true)
+		return fmt.Errorf("%s %s, operation %d: %w", op, name, i, ErrInjected)
+	}
+	return nil
+}
+
+// Create implements FS.
+func (f *Failing) Create(name string) (File, error) {
+	if err := f.hit("create", name); err != nil {
+		return nil, err
+	}
+	return f.wrap(name)(f.FS.Create(name))
+}
+
+// OpenRead implements FS.
+func (f *Failing) OpenRead(name string) (File, error) { return f.wrap(name)(f.FS.OpenRead(name)) }
+
+// OpenReadWrite implements FS.
+func (f *Failing) OpenReadWrite(name string) (File, error) {
+	return f.wrap(name)(f.FS.OpenReadWrite(name))
+}
+
+// Rename implements FS.
+func (f *Failing) Rename(oldName, newName string) error {
+	if err := f.hit("rename", oldName); err != nil {
+		return err
+	}
+	return f.FS.Rename(oldName, newName)
+}
+
+// Remove implements FS.
+func (f *Failing) Remove(name string) error {
+	if err := f.hit("remove", name); err != nil {
+		return err
+	}
+	return f.FS.Remove(name)
+}
+
+// RemoveAll implements FS.
+func (f *Failing) RemoveAll(name string) error {
+	if err := f.hit("removeall", name); err != nil {
+		return err
+	}
+	return f.FS.RemoveAll(name)
+}
+
+// MkdirAll implements FS.
+func (f *Failing) MkdirAll(dir string) error {
+	if err := f.hit("mkdir", dir); err != nil {
+		return err
+	}
+	return f.FS.MkdirAll(dir)
+}
+
+// SyncDir implements FS.
+func (f *Failing) SyncDir(dir string) error {
+	if err := f.hit("syncdir", dir); err != nil {
+		return err
+	}
+	return f.FS.SyncDir(dir)
+}
+
+// SyncFS implements FS.
+func (f *Failing) SyncFS(dir string) error {
+	if err := f.hit("syncfs", dir); err != nil {
+		return err
+	}
+	return f.FS.SyncFS(dir)
+}
+
+// Lock implements FS.
+func (f *Failing) Lock(name string) (io.Closer, error) {
+	if err := f.hit("lock", name); err != nil {
+		return nil, err
+	}
+	return f.FS.Lock(name)
+}
+
+func (f *Failing) wrap(name string) func(File, error) (File, error) {
+	return func(file File, err error) (File, error) {
+		if err != nil {
+			return nil, err
+		}
+		return &failingFile{File: file, fs: f, name: name}, nil
+	}
+}
+
+type failingFile struct {
+	File
+	fs   *Failing
+	name string
+}
+
+func (f *failingFile) WriteAt(p []byte, off int64) (int, error) {
+	if err := f.fs.hit("write", f.name); err != nil {
+		n, _ := f.File.WriteAt(p[:len(p)/2], off)
+		return n, err
+	}
+	return f.File.WriteAt(p, off)
+}
+
+func (f *failingFile) Truncate(sizeBytes int64) error {
+	if err := f.fs.hit("truncate", f.name); err != nil {
+		return err
+	}
+	return f.File.Truncate(sizeBytes)
+}
+
+func (f *failingFile) Sync() error {
+	if err := f.fs.hit("sync", f.name); err != nil {
+		return err
+	}
+	return f.File.Sync()
+}

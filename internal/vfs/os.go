@@ -1,0 +1,101 @@
+package vfs
+
+import (
+	"io"
+	"os"
+	"sort"
+)
+
+// OS is the real file system.
+var OS FS = osFS{}
+
+type osFS struct{}
+
+type osFile struct{ f *os.File }
+
+func opened(f *os.File, err error) (File, error) {
+	if err != nil {
+		return nil, err
+	}
+	return &osFile{f}, nil
+}
+
+func (osFS) Create(name string) (File, error) {
+	return opened(os.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o644))
+}
+
+func (osFS) OpenRead(name string) (File, error) { return opened(os.Open(name)) }
+
+func (osFS) OpenReadWrite(name string) (File, error) {
+	return opened(os.OpenFile(name, os.O_RDWR, 0))
+}
+
+func (osFS) Rename(oldName, newName string) error { return os.Rename(oldName, newName) }
+func (osFS) Remove(name string) error             { return os.Remove(name) }
+func (osFS) RemoveAll(name string) error          { return os.RemoveAll(name) }
+func (osFS) MkdirAll(dir string) error            { return os.MkdirAll(dir, 0o755) }
+
+func (osFS) List(dir string) ([]string, error) {
+	d, err := os.Open(dir)
+	if err != nil {
+		return nil, err
+	}
+	defer d.Close()
+	names, err := d.Readdirnames(-1)
+	if err != nil {
+		return nil, err
+	}
+	sort.Strings(names)
+	return names, nil
+}
+
+func (osFS) Stat(name string) (Info, error) {
+	i, err := os.Stat(name)
+	if err != nil {
+		return Info{}, err
+	}
+	return Info{SizeBytes: i.Size(), IsDir: i.IsDir(), ModTime: i.ModTime()}, nil
+}
+
+func (osFS) SyncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	err = d.Sync()
+	if cerr := d.Close(); err == nil {
+		err = cerr
+	}
+	return err
+}
+
+func (osFS) SyncFS(dir string) error { return syncFS(dir) }
+
+func (osFS) FreeBytes(dir string) (int64, error) { return freeBytes(dir) }
+
+func (osFS) Lock(name string) (io.Closer, error) {
+	f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o644)
+	if err != nil {
+		return nil, err
+	}
+	if err := lockFile(f); err != nil {
+		f.Close()
+		return nil, err
+	}
+	return f, nil
+}
+
+func (o *osFile) ReadAt(p []byte, off int64) (int, error)  { return o.f.ReadAt(p, off) }
+func (o *osFile) WriteAt(p []byte, off int64) (int, error) { return o.f.WriteAt(p, off) }
+func (o *osFile) Close() error                             { return o.f.Close() }
+func (o *osFile) Truncate(sizeBytes int64) error           { return o.f.Truncate(sizeBytes) }
+func (o *osFile) Sync() error                              { return syncData(o.f) }
+func (o *osFile) Descriptor() (uintptr, bool)              { return o.f.Fd(), true }
+
+func (o *osFile) Size() (int64, error) {
+	i, err := o.f.Stat()
+	if err != nil {
+		return 0, err
+	}
+	return i.Size(), nil
+}
