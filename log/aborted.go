@@ -1,0 +1,254 @@
+package log
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io/fs"
+	"sort"
+	"strings"
+)
+
+// abortedEntryBytes is the size of an entry of .txnindex: version 0 and four int64.
+const abortedEntryBytes = 34
+
+// AbortedTxn is one aborted transaction that had data in this partition (spec: log 5.4).
+type AbortedTxn struct {
+	ProducerID       int64
+	FirstOffset      int64 // of its first data batch here
+	LastOffset       int64 // of its marker
+	LastStableOffset int64 // right after the marker
+}
+
+// AppendAborted notes an aborted transaction, after its marker has been appended. Entries come in the
+// order of their markers; one that is already there is ignored, so that a replay may repeat them. It
+// is kept in memory and written with the next snapshot, roll or close.
+func (l *Log) AppendAborted(a AbortedTxn) error {
+	if err := l.writable(); err != nil {
+		return err
+	}
+	list := l.aborted.Load()
+	if list == nil {
+		list = &growing[AbortedTxn]{}
+		l.aborted.Store(list)
+	}
+	if e := list.view(); len(e) > 0 && a.LastOffset <= e[len(e)-1].LastOffset {
+		return nil
+	}
+	list.add(a)
+	return nil
+}
+
+func (l *Log) abortedView() []AbortedTxn {
+	if list := l.aborted.Load(); list != nil {
+		return list.view()
+	}
+	return nil
+}
+
+// AbortedBetween returns the aborted transactions that a read_committed reader of the batches from
+// fetchOffset up to upper has to know, in marker order. The result is shared: do not change it.
+func (l *Log) AbortedBetween(fetchOffset, upper int64) []AbortedTxn {
+	all := l.abortedView()
+	i := sort.Search(len(all), func(i int) bool { return all[i].LastOffset >= fetchOffset })
+	var found []AbortedTxn
+	for _, a := range all[i:] {
+		if a.FirstOffset < upper {
+			found = append(found, a)
+		}
+		if a.LastStableOffset >= upper {
+			break
+		}
+	}
+	return found
+}
+
+func encodeAborted(entries []AbortedTxn) []byte {
+	b := make([]byte, 0, len(entries)*abortedEntryBytes)
+	for _, a := range entries {
+		b = binary.BigEndian.AppendUint16(b, 0)
+		for _, v := range [...]int64{a.ProducerID, a.FirstOffset, a.LastOffset, a.LastStableOffset} {
+			b = binary.BigEndian.AppendUint64(b, uint64(v))
+		}
+	}
+	return b
+}
+
+func decodeAborted(b []byte, baseOffset int64) ([]AbortedTxn, error) {
+	if len(b)%abortedEntryBytes != 0 {
+		return nil, errors.New("not a whole number of entries")
+	}
+	entries := make([]AbortedTxn, 0, len(b)/abortedEntryBytes)
+	last := baseOffset - 1
+	for ; len(b) > 0; b = b[abortedEntryBytes:] {
+		if v := binary.BigEndian.Uint16(b); v != 0 {
+			return nil, fmt.Errorf("entry of version %d", v)
+		}
+		at := func(i int) int64 { return int64(binary.BigEndian.Uint64(b[2+8*i:])) }
+		a := AbortedTxn{at(0), at(1), at(2), at(3)}
+		if a.LastOffset <= last || a.FirstOffset > a.LastOffset {
+			return nil, fmt.Errorf("entry of offsets %d to %d after offset %d", a.FirstOffset, a.LastOffset, last)
+		}
+		last = a.LastOffset
+		entries = append(entries, a)
+	}
+	return entries, nil
+}
+
+// A .txnindex that is missing means that nothing was aborted in the segment, or that somebody deleted
+// it; served as the former, readers of committed data would see aborted records. txnindex-checkpoint
+// tells the two apart. It says up to which offset the files are complete, and for each segment how
+// many entries and which CRC-32C its file has:
+//
+//	0                       version
+//	120 2                   complete up to offset 120; 2 lines follow
+//	0 3 9a8b7c6d            segment base, entries, checksum
+//	64 0 00000000
+//	5d41402a                checksum of everything above
+//
+// Without it, or up to where the first file differs, snapshots above are hidden, so that the partition
+// replays the log from an older one and hands in the entries again.
+type txnCheckpoint struct {
+	completeTo int64
+	segments   []txnSegment
+}
+
+type txnSegment struct {
+	base, entries int64
+	crc           uint32
+}
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+func (c txnCheckpoint) encode() []byte {
+	b := fmt.Appendf(nil, "0\n%d %d\n", c.completeTo, len(c.segments))
+	for _, s := range c.segments {
+		b = fmt.Appendf(b, "%d %d %08x\n", s.base, s.entries, s.crc)
+	}
+	return fmt.Appendf(b, "%08x\n", crc32.Checksum(b, castagnoli))
+}
+
+func decodeTxnCheckpoint(b []byte) (txnCheckpoint, error) {
+	var c txnCheckpoint
+	const crcLine = 9
+	if len(b) < crcLine || string(b[len(b)-crcLine:]) != fmt.Sprintf("%08x\n", crc32.Checksum(b[:len(b)-crcLine], castagnoli)) {
+		return c, errCheckpoint
+	}
+	lines := strings.Split(string(b[:len(b)-crcLine]), "\n")
+	if len(lines) < 3 || lines[0] != "0" {
+		return c, errCheckpoint
+	}
+	var count int
+	if _, err := fmt.Sscanf(lines[1], "%d %d", &c.completeTo, &count); err != nil || count != len(lines)-3 {
+		return c, errCheckpoint
+	}
+	for _, line := range lines[2 : 2+count] {
+		var s txnSegment
+		if _, err := fmt.Sscanf(line, "%d %d %x", &s.base, &s.entries, &s.crc); err != nil {
+			return c, errCheckpoint
+		}
+		c.segments = append(c.segments, s)
+	}
+	return c, nil
+}
+
+// writeAborted brings the .txnindex files up to date and says so in the checkpoint. Everything with a
+// marker below completeTo must have been handed in. A log that never had an aborted transaction
+// writes the checkpoint only.
+func (l *Log) writeAborted(completeTo int64) error {
+	all := l.abortedView()
+	c := txnCheckpoint{completeTo: completeTo}
+	segments := l.list()
+	for i, s := range segments {
+		entries := abortedOf(all, s.base, nextBase(segments, i))
+		written, err := s.writeTxnIndex(entries)
+		if err != nil {
+			return err
+		}
+		c.segments = append(c.segments, written)
+	}
+	return replaceFile(l.fs, l.path(txnCheckpointFile), c.encode())
+}
+
+// writeTxnIndex makes the segment's file hold exactly these entries. What a file holds that this
+// process wrote or checked is remembered, so that a log of many segments does not read them all.
+func (s *segment) writeTxnIndex(entries []AbortedTxn) (txnSegment, error) {
+	if s.txnFile != nil && s.txnFile.entries == int64(len(entries)) {
+		return *s.txnFile, nil
+	}
+	b := encodeAborted(entries)
+	is := txnSegment{s.base, int64(len(entries)), crc32.Checksum(b, castagnoli)}
+	if len(b) == 0 {
+		if err := s.fs.Remove(s.file(suffixTxnIndex)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return is, err
+		}
+	} else if err := replaceFile(s.fs, s.file(suffixTxnIndex), b); err != nil {
+		return is, err
+	}
+	s.txnFile = &is
+	return is, nil
+}
+
+// abortedOf returns the entries whose marker lies in [base, end).
+func abortedOf(all []AbortedTxn, base, end int64) []AbortedTxn {
+	i := sort.Search(len(all), func(i int) bool { return all[i].LastOffset >= base })
+	j := sort.Search(len(all), func(i int) bool { return all[i].LastOffset >= end })
+	return all[i:j]
+}
+
+func nextBase(segments []*segment, i int) int64 {
+	if i+1 < len(segments) {
+		return segments[i+1].base
+	}
+	return 1<<63 - 1
+}
+
+// loadAborted reads the .txnindex files as far as they are complete, and says how far that is.
+func (l *Log) loadAborted(end int64) (completeTo int64, err error) {
+	segments := l.list()
+	if len(segments) == 0 {
+		return end, nil
+	}
+	completeTo = segments[0].base
+	b, err := readSmall(l.fs, l.path(txnCheckpointFile))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return completeTo, err
+	}
+	c, err := decodeTxnCheckpoint(b)
+	if err != nil {
+		return completeTo, nil
+	}
+	list := &growing[AbortedTxn]{}
+	loaded := make(map[int64]*segment, len(segments))
+	for _, s := range segments {
+		loaded[s.base] = s
+	}
+	for _, s := range c.segments {
+		b, err := readSmall(l.fs, l.fileOf(s.base, suffixTxnIndex))
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return completeTo, err
+		}
+		if s.entries < 0 || s.entries > int64(len(b)/abortedEntryBytes) {
+			c.completeTo = min(c.completeTo, s.base)
+			break
+		}
+		whole := len(b) == int(s.entries)*abortedEntryBytes
+		b = b[:s.entries*abortedEntryBytes]
+		entries, err := decodeAborted(b, s.base)
+		if err != nil || crc32.Checksum(b, castagnoli) != s.crc {
+			c.completeTo = min(c.completeTo, s.base)
+			break
+		}
+		if of := loaded[s.base]; of != nil && whole {
+			of.txnFile = &s
+		}
+		for _, a := range entries {
+			if a.LastOffset < min(end, c.completeTo) {
+				list.add(a)
+			}
+		}
+	}
+	l.aborted.Store(list)
+	return max(completeTo, min(c.completeTo, end)), nil
+}

@@ -1,0 +1,196 @@
+package log
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+
+	"once/internal/fault"
+	"once/internal/invariant"
+	"once/log/batch"
+)
+
+// Append writes one batch at the end. raw is the whole batch with offset and leader epoch set, h its
+// header; the base offset must be EndOffset. When an error comes back, the batch is not in the log and
+// readers never saw it, or the error is ErrFailed and it is not known: then it stays invisible until
+// the log is opened again.
+func (l *Log) Append(raw []byte, h batch.Header) error {
+	end := l.end.Load()
+	invariant.Check(h.BaseOffset == end && len(raw) == h.SizeBytes() && h.LastOffsetDelta >= 0,
+		"append of offsets %d to %d, %d of %d bytes, to a log that ends at %d",
+		h.BaseOffset, h.LastOffset(), len(raw), h.SizeBytes(), end)
+	if err := l.writable(); err != nil {
+		return err
+	}
+	if err := fault.Hit("log.append.before"); err != nil {
+		return err
+	}
+	s, err := l.segmentFor(h, int64(len(raw)))
+	if err != nil {
+		return err
+	}
+	_, position := s.bounds()
+	if err := l.write(s, raw, position); err != nil {
+		return err
+	}
+	l.note(s, h, position)
+	if l.barrier != nil {
+		l.barrier.cut.RLock()
+		defer l.barrier.cut.RUnlock()
+	}
+	s.publish(h.NextOffset(), position+int64(len(raw)))
+	l.size.Add(int64(len(raw)))
+	l.end.Store(h.NextOffset())
+	if l.barrier != nil {
+		l.barrier.mark(l)
+	}
+	return nil
+}
+
+// write puts the bytes behind the published ones. After a failure it restores the file's size, so that
+// the log can go on, for example when the disk has room again; when even that fails the log is over.
+func (l *Log) write(s *segment, raw []byte, position int64) error {
+	f, err := s.handle()
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteAt(raw, position)
+	if err == nil {
+		err = fault.Hit("log.append.after")
+	}
+	if err == nil {
+		return nil
+	}
+	if terr := f.Truncate(position); terr != nil {
+		return l.fail(errors.Join(err, terr))
+	}
+	return fmt.Errorf("append to %s: %w", s.file(suffixLog), err)
+}
+
+// note keeps the indexes of the segment up with the batch, as Kafka does (spec: log 5.2, 5.3).
+func (l *Log) note(s *segment, h batch.Header, position int64) {
+	if position == 0 {
+		s.firstTimestampMs = h.MaxTimestampMs
+	}
+	s.remember(h.BaseOffset, position)
+	s.largest.Lock()
+	if h.MaxTimestampMs > s.largest.timestampMs {
+		s.largest.timestampMs, s.largest.offset = h.MaxTimestampMs, h.LastOffset()
+	}
+	s.largest.Unlock()
+	if s.sinceIndexBytes > int64(l.config.Load().IndexIntervalBytes) {
+		s.offsets.add(offsetEntry{uint32(h.LastOffset() - s.base), uint32(position)})
+		s.closeTimes()
+		s.sinceIndexBytes = 0
+	}
+	s.sinceIndexBytes += int64(h.SizeBytes())
+	l.noteEpoch(h.LeaderEpoch, h.BaseOffset)
+}
+
+// closeTimes adds what is the largest timestamp by now, if the time index does not have it.
+func (s *segment) closeTimes() {
+	s.largest.Lock()
+	defer s.largest.Unlock()
+	if s.largest.timestampMs < 0 {
+		return
+	}
+	entries := s.times.view()
+	e := timeEntry{s.largest.timestampMs, uint32(s.largest.offset - s.base)}
+	if n := len(entries); n == 0 || e.timestampMs > entries[n-1].timestampMs && e.offset > entries[n-1].offset {
+		s.times.add(e)
+	}
+}
+
+// segmentFor returns the segment that takes the batch, after rolling if that is due.
+func (l *Log) segmentFor(h batch.Header, sizeBytes int64) (*segment, error) {
+	segments := l.list()
+	if len(segments) == 0 {
+		if err := l.createDirectory(); err != nil {
+			return nil, err
+		}
+		return l.roll(nil, h.BaseOffset)
+	}
+	s := segments[len(segments)-1]
+	if l.rollDue(s, h, sizeBytes) {
+		return l.roll(s, h.BaseOffset)
+	}
+	return s, nil
+}
+
+// rollDue holds the rules of spec: log 5.1.
+func (l *Log) rollDue(s *segment, h batch.Header, sizeBytes int64) bool {
+	_, size := s.bounds()
+	if size == 0 {
+		return false
+	}
+	c := l.config.Load()
+	waitedMs := h.MaxTimestampMs - s.firstTimestampMs
+	if s.firstTimestampMs < 0 {
+		waitedMs = l.nowMs() - s.createdMs
+	}
+	return size > int64(c.SegmentBytes)-sizeBytes ||
+		waitedMs > c.SegmentMs ||
+		len(s.offsets.view()) >= int(c.SegmentIndexBytes)/offsetEntryBytes ||
+		len(s.times.view()) >= int(c.SegmentIndexBytes)/timeEntryBytes-1 ||
+		h.LastOffset()-s.base > maxSegmentOffsets-1
+}
+
+// createDirectory prepares the first append: the identity is there before any byte of data.
+func (l *Log) createDirectory() error {
+	if err := l.fs.MkdirAll(l.dir); err != nil {
+		return err
+	}
+	l.dirNew.Store(true)
+	l.namesNew.Store(true)
+	return replaceFile(l.fs, l.path(metadataFile), encodeMetadata(l.topicID))
+}
+
+// roll begins a new segment; old is nil for the first one.
+func (l *Log) roll(old *segment, base int64) (*segment, error) {
+	s := newSegment(l.fs, l.dir, base)
+	f, err := l.fs.Create(s.file(suffixLog))
+	if errors.Is(err, fs.ErrExist) { // an earlier try got this far; nothing was published in it
+		if f, err = l.fs.OpenReadWrite(s.file(suffixLog)); err == nil {
+			err = f.Truncate(0)
+		}
+	}
+	if err == nil {
+		err = fault.Hit("log.roll.created")
+	}
+	if err != nil {
+		if f != nil {
+			f.Close()
+		}
+		return nil, fmt.Errorf("begin a segment in %s: %w", l.dir, err)
+	}
+	s.mu.file, s.mu.offsetsReady, s.mu.timesReady = f, true, true
+	s.createdMs = l.nowMs()
+	s.recent.Store(newRecent())
+	l.namesNew.Store(true)
+	l.structure.Lock()
+	segments := l.list()
+	longer := append(segments[:len(segments):len(segments)], s)
+	l.segments.Store(&longer)
+	if old != nil {
+		l.seal(old)
+	}
+	l.structure.Unlock()
+	if old != nil && l.onRoll != nil {
+		if err := l.WriteSnapshot(base, l.onRoll(base)); err != nil {
+			l.logger.Warn("producer snapshot not written; the next start replays more", "dir", l.dir, "offset", base, "error", err)
+		}
+	}
+	return s, fault.Hit("log.roll.published")
+}
+
+// seal finishes a segment that gets no more batches. Failing to write its indexes costs time at the
+// next start and nothing else.
+func (l *Log) seal(s *segment) {
+	s.closeTimes()
+	s.recent.Store(nil)
+	if err := s.flushIndexes(); err != nil {
+		l.logger.Warn("index not written; it will be made anew when needed", "file", s.file(suffixIndex), "error", err)
+	}
+	s.offsets.reset(thin(s.offsets.view()))
+	s.times.reset(thin(s.times.view()))
+}

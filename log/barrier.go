@@ -1,0 +1,519 @@
+package log
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"path"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"once/internal/clock"
+	"once/internal/fault"
+	"once/internal/vfs"
+)
+
+// Mode says what waits for a barrier (spec: reliability 2.1). A later mode waits for all that an
+// earlier one waits for.
+type Mode uint8
+
+// The modes of --durability.
+const (
+	Page  Mode = iota // nothing waits; a power cut takes everything back to the last barrier
+	Txn               // commits of transactions and offsets wait
+	Fsync             // every acknowledged append waits
+)
+
+func (m Mode) isKnown() bool { return m <= Fsync }
+
+// String is the mode as in --durability.
+func (m Mode) String() string {
+	switch m {
+	case Page:
+		return "page"
+	case Txn:
+		return "txn"
+	case Fsync:
+		return "fsync"
+	}
+	return fmt.Sprintf("mode %d", uint8(m))
+}
+
+const (
+	// DefaultInterval is flush.interval.ms.
+	DefaultInterval = time.Second
+	// syncFSAbove is how many dirty files make one sync of the whole file system cheaper.
+	syncFSAbove = 32
+	// flushEntriesAbove: index entries are written beside a barrier when that many wait; fewer are not
+	// worth a system call, because recovery reads that much of a segment in no time.
+	flushEntriesAbove = 64
+)
+
+// BarrierOptions are what a barrier service is made of. FS, Dir and BootID must be set.
+type BarrierOptions struct {
+	FS        vfs.FS
+	Dir       string // the data directory
+	BootID    string // of the kernel: another one means that the page cache is gone
+	Mode      Mode
+	Interval  time.Duration // longest time that something stays unsynced; 0 means DefaultInterval
+	Clock     clock.Clock   // nil: the real one
+	Logger    *slog.Logger  // nil: silent
+	OnFailure func(error)   // called once, when a barrier failed; nothing becomes durable after that
+}
+
+// Barrier makes all logs durable up to one instant. It is the only place that syncs in normal
+// operation. A barrier notes the end offsets of the dirty logs at one instant, syncs their files and
+// new names, and records the ends; all who wait while one runs share the next. A failed one is final:
+// its waiters and all later ones get the error, and no log is written any more.
+//
+// Locking: cut is held for reading while an append is published and for writing while ends are noted,
+// which makes the instant. mu is a leaf.
+type Barrier struct {
+	o    BarrierOptions // immutable, as are the next two
+	boot bool
+	was  bool
+
+	cut    sync.RWMutex
+	broken atomic.Pointer[error]
+	wakeup chan struct{}
+	ended  chan struct{}
+
+	mu struct {
+		sync.Mutex
+		dirty       []*Log
+		recordDirty bool // the record must be written although no log is dirty
+		collecting  uint64
+		done        uint64
+		wanted      uint64
+		changed     chan struct{} // closed and replaced when done or broken change
+		timer       clock.Timer
+		due         bool
+		closing     bool
+		record      record
+		recovery    map[string]recordEntry // as read at the start, until the log is opened
+		onDone      []func()
+	}
+}
+
+// OpenBarrier reads the newest record in the data directory and begins to serve. It refuses a record
+// of an unknown version (ErrFormat), and a directory that has logs but no valid record
+// (*DamagedError): it cannot be told which of their bytes to trust.
+func OpenBarrier(o BarrierOptions) (*Barrier, error) {
+	if o.Interval <= 0 {
+		o.Interval = DefaultInterval
+	}
+	if o.Clock == nil {
+		o.Clock = clock.Real{}
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	old, err := readRecord(o.FS, o.Dir)
+	logs, lerr := logDirectories(o.FS, o.Dir)
+	if lerr != nil {
+		return nil, lerr
+	}
+	var damaged *DamagedError
+	switch {
+	case errors.As(err, &damaged) && len(logs) == 0: // torn at the very first start
+		old, err = nil, nil
+	case err == nil && old == nil && len(logs) > 0:
+		err = &DamagedError{File: path.Join(o.Dir, slotName(0)), Cause: fmt.Errorf("missing beside %d logs", len(logs))}
+	}
+	if err != nil {
+		return nil, err
+	}
+	b := &Barrier{o: o, boot: true, was: true, wakeup: make(chan struct{}, 1), ended: make(chan struct{})}
+	b.mu.changed = make(chan struct{})
+	b.mu.collecting = 1
+	b.mu.record = record{mode: o.Mode, bootID: o.BootID, entries: map[string]recordEntry{}}
+	if old != nil {
+		b.boot, b.was = old.bootID == o.BootID, old.clean
+		b.mu.record.sequence, b.mu.record.entries = old.sequence, old.entries
+		if !b.was {
+			b.judge(logs, old.mode)
+		}
+	}
+	b.mu.recovery = map[string]recordEntry{}
+	for name, e := range b.mu.record.entries {
+		b.mu.recovery[name] = e
+	}
+	// From here on a death is an unclean one.
+	if err := b.writeRecord(); err != nil {
+		return nil, err
+	}
+	go b.serve()
+	return b, nil
+}
+
+// judge decides after an unclean stop in the given mode what is to become of the bytes above the
+// recovery points, of logs too that no barrier has seen. It goes into the record, so that it holds
+// until each log has been opened, however many starts that takes.
+func (b *Barrier) judge(logs []string, mode Mode) {
+	for _, name := range logs {
+		e := b.mu.record.entries[name]
+		switch {
+		case mode == Fsync:
+			e.keep = !e.cut
+		case !b.boot:
+			e.cut = !e.keep
+		}
+		b.mu.record.entries[name] = e
+	}
+}
+
+func logDirectories(f vfs.FS, dir string) ([]string, error) {
+	names, err := f.List(dir)
+	if err != nil {
+		return nil, err
+	}
+	var logs []string
+	for _, name := range names {
+		if !isLogDirectory(name) {
+			continue
+		}
+		files, err := f.List(path.Join(dir, name))
+		if err != nil {
+			continue
+		}
+		for _, file := range files {
+			if _, suffix, ok := parseName(file); ok && suffix == suffixLog {
+				logs = append(logs, name)
+				break
+			}
+		}
+	}
+	return logs, nil
+}
+
+// Recovery says how to open the log of this directory. An entry of another topic, deleted since, does
+// not count.
+func (b *Barrier) Recovery(dirBase string, topicID [16]byte) Recovery {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	e, ok := b.mu.recovery[dirBase]
+	if ok && e.topicID != topicID && e.topicID != [16]byte{} {
+		e = recordEntry{}
+	}
+	return Recovery{
+		Clean:         ok && b.was && !e.cut,
+		RecoveryPoint: e.recoveryPoint,
+		StartOffset:   e.startOffset,
+		Cut:           e.cut,
+		SyncKept:      e.keep,
+	}
+}
+
+// SameBoot says whether the machine has been up since the last record; a first start counts as so.
+func (b *Barrier) SameBoot() bool { return b.boot }
+
+// Clean says whether the last stop was a clean one; a first start counts as so.
+func (b *Barrier) Clean() bool { return b.was }
+
+// Mode is the durability mode.
+func (b *Barrier) Mode() Mode { return b.o.Mode }
+
+// failure says why nothing becomes durable any more, nil if it does.
+func (b *Barrier) failure() error {
+	if b == nil {
+		return nil
+	}
+	if err := b.broken.Load(); err != nil {
+		return *err
+	}
+	return nil
+}
+
+// mark puts the log on the list for the next barrier. The caller holds cut for reading.
+func (b *Barrier) mark(l *Log) {
+	if l.dirty.Load() || l.dirty.Swap(true) {
+		return
+	}
+	b.mu.Lock()
+	b.mu.dirty = append(b.mu.dirty, l)
+	b.armLocked()
+	b.mu.Unlock()
+}
+
+func (b *Barrier) armLocked() {
+	if b.mu.timer == nil && !b.mu.closing {
+		b.mu.timer = b.o.Clock.AfterFunc(b.o.Interval, b.onTimer)
+	}
+}
+
+func (b *Barrier) onTimer() {
+	b.mu.Lock()
+	b.mu.due = true
+	b.mu.Unlock()
+	b.wake()
+}
+
+func (b *Barrier) wake() {
+	select {
+	case b.wakeup <- struct{}{}:
+	default:
+	}
+}
+
+// opened registers a log whose recovery is complete.
+func (b *Barrier) opened(l *Log, changed bool) {
+	b.mu.Lock()
+	name := l.base()
+	e, ok := b.mu.record.entries[name]
+	ours := ok && (e.topicID == l.topicID || e.topicID == [16]byte{})
+	behind := ok != ours || ours && (e.recoveryPoint != l.EndOffset() || e.cut || e.keep)
+	if !ours {
+		delete(b.mu.record.entries, name)
+	}
+	delete(b.mu.recovery, name)
+	b.mu.Unlock()
+	if changed || behind {
+		l.markDirty()
+	}
+}
+
+// forget drops a removed log from the record.
+func (b *Barrier) forget(dirBase string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	delete(b.mu.recovery, dirBase)
+	if _, ok := b.mu.record.entries[dirBase]; ok {
+		delete(b.mu.record.entries, dirBase)
+		b.mu.recordDirty = true
+		b.armLocked()
+	}
+}
+
+// afterNext runs fn when a barrier that begins from now on has completed: for deleting files that the
+// last record still counts on.
+func (b *Barrier) afterNext(fn func()) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.mu.onDone = append(b.mu.onDone, fn)
+	b.mu.recordDirty = true
+	b.armLocked()
+}
+
+// Ticket is the right to know when what has been appended is durable. The zero Ticket is ready.
+type Ticket struct {
+	barrier    *Barrier
+	generation uint64
+}
+
+// TicketIn returns a ticket that covers everything appended so far if the mode is m or a stricter
+// one, and else the zero Ticket: Fsync for plain appends, Txn for commits, Page for always.
+func (b *Barrier) TicketIn(m Mode) Ticket {
+	if b == nil || b.o.Mode < m {
+		return Ticket{}
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if len(b.mu.dirty) == 0 && !b.mu.recordDirty {
+		return Ticket{b, b.mu.collecting - 1}
+	}
+	return Ticket{b, b.mu.collecting}
+}
+
+// IsZero says that there is nothing to wait for.
+func (t Ticket) IsZero() bool { return t.barrier == nil }
+
+// Wait returns nil when a barrier that began after the ticket was given has completed, the barrier's
+// error when none will, or the context's.
+func (t Ticket) Wait(ctx context.Context) error {
+	b := t.barrier
+	if b == nil {
+		return nil
+	}
+	b.mu.Lock()
+	for b.mu.done < t.generation {
+		if err := b.failure(); err != nil {
+			b.mu.Unlock()
+			return err
+		}
+		b.mu.wanted = max(b.mu.wanted, t.generation)
+		changed := b.mu.changed
+		b.mu.Unlock()
+		b.wake()
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		b.mu.Lock()
+	}
+	b.mu.Unlock()
+	return nil
+}
+
+// Sync makes everything appended so far durable, in any mode.
+func (b *Barrier) Sync(ctx context.Context) error { return b.TicketIn(Page).Wait(ctx) }
+
+// serve is the goroutine that runs barriers; Close ends it.
+func (b *Barrier) serve() {
+	defer close(b.ended)
+	for range b.wakeup {
+		for b.pending() {
+			b.run()
+		}
+		b.mu.Lock()
+		closing := b.mu.closing
+		b.mu.Unlock()
+		if closing {
+			return
+		}
+	}
+}
+
+func (b *Barrier) pending() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.failure() == nil && (b.mu.due || b.mu.wanted > b.mu.done)
+}
+
+// Close runs a last barrier and stops the service. With clean set the record says that the process
+// ended in order: all logs must have been closed, and nothing may have failed.
+func (b *Barrier) Close(clean bool) error {
+	err := b.Sync(context.Background())
+	b.mu.Lock()
+	if b.mu.closing {
+		b.mu.Unlock()
+		<-b.ended
+		return err
+	}
+	b.mu.closing = true
+	if b.mu.timer != nil {
+		b.mu.timer.Stop()
+		b.mu.timer = nil
+	}
+	b.mu.Unlock()
+	b.wake()
+	<-b.ended
+	if err == nil && clean {
+		b.mu.record.clean = true
+		err = b.writeRecord()
+	}
+	closed := error(ErrClosed)
+	b.broken.CompareAndSwap(nil, &closed)
+	return err
+}
+
+// fail ends the service's promises.
+func (b *Barrier) fail(err error) {
+	err = fmt.Errorf("log: barrier failed: %w", err)
+	if !b.broken.CompareAndSwap(nil, &err) {
+		return
+	}
+	b.o.Logger.Error("barrier failed; nothing is acknowledged as durable any more", "error", err)
+	b.mu.Lock()
+	close(b.mu.changed)
+	b.mu.changed = make(chan struct{})
+	b.mu.Unlock()
+	if b.o.OnFailure != nil {
+		b.o.OnFailure(err)
+	}
+}
+
+// captured is a dirty log as of the barrier's instant.
+type captured struct {
+	log        *Log
+	end, start int64
+	dir, names bool
+}
+
+// capture notes the instant.
+func (b *Barrier) capture() (logs []captured, generation uint64, onDone []func(), recordDirty bool) {
+	b.cut.Lock()
+	defer b.cut.Unlock()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, l := range b.mu.dirty {
+		l.dirty.Store(false)
+		logs = append(logs, captured{l, l.end.Load(), l.start.Load(), l.dirNew.Swap(false), l.namesNew.Swap(false)})
+	}
+	generation, recordDirty = b.mu.collecting, b.mu.recordDirty
+	b.mu.collecting++
+	b.mu.dirty, b.mu.recordDirty, b.mu.due = nil, false, false
+	onDone, b.mu.onDone = b.mu.onDone, nil
+	if b.mu.timer != nil {
+		b.mu.timer.Stop()
+		b.mu.timer = nil
+	}
+	return logs, generation, onDone, recordDirty
+}
+
+// run is one barrier.
+func (b *Barrier) run() {
+	logs, generation, onDone, recordDirty := b.capture()
+	if len(logs) == 0 && !recordDirty {
+		b.finish(generation, nil)
+		return
+	}
+	err := b.syncAll(logs)
+	if err == nil {
+		err = fault.Hit("barrier.synced")
+	}
+	if err != nil {
+		b.fail(err)
+		return
+	}
+	b.mu.Lock()
+	for _, c := range logs {
+		if !c.log.removed.Load() {
+			b.mu.record.entries[c.log.base()] = recordEntry{topicID: c.log.topicID, recoveryPoint: c.end, startOffset: c.start}
+		}
+	}
+	b.mu.Unlock()
+	if err := b.writeRecord(); err != nil {
+		b.fail(err)
+		return
+	}
+	b.finish(generation, onDone)
+	for _, c := range logs {
+		c.log.flushTail()
+	}
+}
+
+func (b *Barrier) finish(generation uint64, onDone []func()) {
+	b.mu.Lock()
+	b.mu.done = generation
+	close(b.mu.changed)
+	b.mu.changed = make(chan struct{})
+	b.mu.Unlock()
+	for _, fn := range onDone {
+		fn()
+	}
+}
+
+// writeRecord writes the next record to the older slot and syncs it.
+func (b *Barrier) writeRecord() error {
+	b.mu.Lock()
+	b.mu.record.sequence++
+	raw, sequence := b.mu.record.encode(), b.mu.record.sequence
+	b.mu.Unlock()
+	name := path.Join(b.o.Dir, slotName(sequence))
+	f, err := b.o.FS.OpenReadWrite(name)
+	created := errors.Is(err, fs.ErrNotExist)
+	if created {
+		f, err = b.o.FS.Create(name)
+	}
+	if err != nil {
+		return err
+	}
+	if _, err = f.WriteAt(raw, 0); err == nil {
+		err = f.Sync()
+	}
+	if cerr := f.Close(); err == nil {
+		err = cerr
+	}
+	if err == nil && created {
+		err = b.o.FS.SyncDir(b.o.Dir)
+	}
+	return err
+}
+
+func joinPath(dir, name string) string { return path.Join(dir, name) }
+
+func dirOf(name string) string { return path.Dir(name) }

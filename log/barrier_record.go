@@ -1,0 +1,177 @@
+package log
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io/fs"
+	"sort"
+
+	"once/internal/vfs"
+)
+
+// Layout of a barrier record; the byte picture is in docs/log-format.md.
+const (
+	recordMagic       = 0x4f4e4342 // "ONCB"
+	recordVersion     = 1
+	recordHeaderBytes = 16
+	flagClean         = 1
+	entryFlagCut      = 1
+	entryFlagKeep     = 2
+	maxRecordBytes    = 1 << 28
+)
+
+// record is what one barrier made true.
+type record struct {
+	sequence uint64
+	clean    bool
+	mode     Mode
+	bootID   string
+	entries  map[string]recordEntry // by base name of the partition's directory
+}
+
+type recordEntry struct {
+	topicID                    [16]byte
+	recoveryPoint, startOffset int64
+	// cut: everything above goes at the next Open, see Recovery.Cut.
+	// keep: what lies above may have been acknowledged as durable, see Recovery.SyncKept; no cut.
+	cut, keep bool
+}
+
+func (r *record) encode() []byte {
+	b := make([]byte, recordHeaderBytes, recordHeaderBytes+64+len(r.entries)*56)
+	binary.BigEndian.PutUint32(b[0:], recordMagic)
+	binary.BigEndian.PutUint16(b[4:], recordVersion)
+	if r.clean {
+		binary.BigEndian.PutUint16(b[6:], flagClean)
+	}
+	b = binary.BigEndian.AppendUint64(b, r.sequence)
+	b = append(b, byte(r.mode), byte(len(r.bootID)))
+	b = append(b, r.bootID...)
+	b = binary.BigEndian.AppendUint32(b, uint32(len(r.entries)))
+	names := make([]string, 0, len(r.entries))
+	for name := range r.entries {
+		names = append(names, name)
+	}
+	sort.Strings(names)
+	for _, name := range names {
+		e := r.entries[name]
+		b = binary.BigEndian.AppendUint16(b, uint16(len(name)))
+		b = append(b, name...)
+		b = append(b, e.topicID[:]...)
+		b = binary.BigEndian.AppendUint64(b, uint64(e.recoveryPoint))
+		b = binary.BigEndian.AppendUint64(b, uint64(e.startOffset))
+		flags := byte(0)
+		if e.cut {
+			flags |= entryFlagCut
+		}
+		if e.keep {
+			flags |= entryFlagKeep
+		}
+		b = append(b, flags)
+	}
+	binary.BigEndian.PutUint32(b[8:], uint32(len(b)))
+	binary.BigEndian.PutUint32(b[12:], recordCRC(b))
+	return b
+}
+
+// recordCRC covers everything but itself.
+func recordCRC(b []byte) uint32 {
+	return crc32.Update(crc32.Checksum(b[:12], castagnoli), castagnoli, b[recordHeaderBytes:])
+}
+
+var errRecord = errors.New("not a complete barrier record")
+
+// decodeRecord returns ErrFormat for a version it does not know, errRecord for anything torn.
+func decodeRecord(b []byte) (*record, error) {
+	if len(b) < recordHeaderBytes || binary.BigEndian.Uint32(b) != recordMagic {
+		return nil, errRecord
+	}
+	if v := binary.BigEndian.Uint16(b[4:]); v != recordVersion {
+		return nil, fmt.Errorf("%w %d of a barrier record", ErrFormat, v)
+	}
+	size := binary.BigEndian.Uint32(b[8:])
+	if size < recordHeaderBytes || int64(size) > int64(len(b)) || binary.BigEndian.Uint32(b[12:]) != recordCRC(b[:size]) {
+		return nil, errRecord
+	}
+	r := &record{clean: binary.BigEndian.Uint16(b[6:])&flagClean != 0, entries: map[string]recordEntry{}}
+	d := fields{b: b[recordHeaderBytes:size]}
+	r.sequence = d.uint64()
+	r.mode = Mode(d.take(1)[0])
+	r.bootID = string(d.take(int(d.take(1)[0])))
+	count := d.uint32()
+	for i := uint32(0); i < count && !d.short; i++ {
+		n := binary.BigEndian.Uint16(d.take(2))
+		name := string(d.take(int(n)))
+		var e recordEntry
+		copy(e.topicID[:], d.take(16))
+		e.recoveryPoint, e.startOffset = int64(d.uint64()), int64(d.uint64())
+		flags := d.take(1)[0]
+		e.cut, e.keep = flags&entryFlagCut != 0, flags&entryFlagKeep != 0
+		if e.startOffset < 0 || e.recoveryPoint < e.startOffset {
+			return nil, errRecord
+		}
+		r.entries[name] = e
+	}
+	if d.short || len(d.b) > 0 || !r.mode.isKnown() {
+		return nil, errRecord
+	}
+	return r, nil
+}
+
+// fields takes fixed pieces off a buffer; beyond its end it gives zeros and remembers it.
+type fields struct {
+	b     []byte
+	short bool
+}
+
+var zeros [1 << 16]byte
+
+func (d *fields) take(n int) []byte {
+	if n > len(d.b) {
+		d.short, d.b = true, nil
+		return zeros[:n]
+	}
+	b := d.b[:n]
+	d.b = d.b[n:]
+	return b
+}
+
+func (d *fields) uint64() uint64 { return binary.BigEndian.Uint64(d.take(8)) }
+func (d *fields) uint32() uint32 { return binary.BigEndian.Uint32(d.take(4)) }
+
+// slotName is the file of a record: the two alternate, so that one is whole at any time.
+func slotName(sequence uint64) string { return fmt.Sprintf("barrier-%d", sequence%2) }
+
+// readRecord returns the newest valid record, nil when there is neither file. Two files of which none
+// is valid are damage.
+func readRecord(f vfs.FS, dir string) (*record, error) {
+	var newest *record
+	var bad error
+	for _, slot := range []uint64{0, 1} {
+		name := joinPath(dir, slotName(slot))
+		b, err := readSmall(f, name)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		r, err := decodeRecord(b)
+		if errors.Is(err, ErrFormat) {
+			return nil, fmt.Errorf("%s: %w", name, err)
+		}
+		if err != nil {
+			bad = &DamagedError{File: name, Cause: err}
+			continue
+		}
+		if newest == nil || r.sequence > newest.sequence {
+			newest = r
+		}
+	}
+	if newest == nil {
+		return nil, bad
+	}
+	return newest, nil
+}

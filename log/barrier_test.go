@@ -1,0 +1,352 @@
+package log
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"once/internal/vfs"
+)
+
+func TestBarrierRefusesWhatItCannotTrust(t *testing.T) {
+	fresh := func() *world {
+		w := newWorld(t, vfs.NewMem(), Page)
+		mustAdd(t, w.mustOpen(), 2, 1)
+		w.mustClose()
+		return w
+	}
+	both := func(w *world, fn func(b []byte) []byte) {
+		for _, slot := range []uint64{0, 1} {
+			mutate(t, w.fs, "data/"+slotName(slot), fn)
+		}
+	}
+	t.Run("both damaged", func(t *testing.T) {
+		w := fresh()
+		both(w, func(b []byte) []byte { b[20] ^= 1; return b })
+		if err := w.open(); !errors.Is(err, ErrDamaged) || !strings.HasPrefix(damagedFile(err), "data/barrier-") {
+			t.Fatal(err)
+		}
+	})
+	t.Run("both missing", func(t *testing.T) {
+		w := fresh()
+		_ = w.fs.Remove("data/barrier-0")
+		_ = w.fs.Remove("data/barrier-1")
+		if err := w.open(); !errors.Is(err, ErrDamaged) {
+			t.Fatal(err)
+		}
+	})
+	t.Run("next version", func(t *testing.T) {
+		w := fresh()
+		both(w, func(b []byte) []byte { b[5]++; return b })
+		if err := w.open(); !errors.Is(err, ErrFormat) || !strings.Contains(err.Error(), "data/barrier-") {
+			t.Fatal(err)
+		}
+	})
+	t.Run("newest torn", func(t *testing.T) {
+		w := newWorld(t, vfs.NewMem(), Page)
+		l := w.mustOpen()
+		mustAdd(t, l, 2, 1)
+		w.mustSync()
+		mustAdd(t, l, 2, 1)
+		w.mustSync()
+		sequence := w.barrier.mu.record.sequence
+		w.leave()
+		mutate(t, w.fs, "data/"+slotName(sequence), func(b []byte) []byte { return b[:len(b)-3] })
+		if w.mustOpen().EndOffset() != 4 {
+			t.Fatal("lost")
+		}
+		w.leave()
+	})
+}
+
+func TestRecordSurvivesEncoding(t *testing.T) {
+	r := record{sequence: 7, clean: true, mode: Txn, bootID: "some boot", entries: map[string]recordEntry{
+		"orders-0": {[16]byte{1}, 100, 20, true, false}, "orders-1": {[16]byte{2}, 0, 0, false, true}, "a": {}}}
+	got, err := decodeRecord(r.encode())
+	if err != nil || got.sequence != 7 || !got.clean || got.mode != Txn || got.bootID != "some boot" || len(got.entries) != 3 {
+		t.Fatal(got, err)
+	}
+	for name, e := range r.entries {
+		if got.entries[name] != e {
+			t.Error(name, got.entries[name])
+		}
+	}
+	raw := r.encode()
+	for i := range raw {
+		bad := bytes.Clone(raw)
+		bad[i] ^= 0x40
+		if _, err := decodeRecord(bad); err == nil {
+			t.Errorf("flip in byte %d unnoticed", i)
+		}
+	}
+}
+
+func TestIdleBarrierWritesNothing(t *testing.T) {
+	counted := vfs.FailAt(-1, vfs.NewMem())
+	w := newWorld(t, counted, Page)
+	l := w.mustOpen()
+	defer w.leave()
+	mustAdd(t, l, 1, 1)
+	w.mustSync()
+	before := counted.Operations()
+	w.clock.Advance(time.Hour)
+	w.mustSync()
+	if n := counted.Operations() - before; n != 0 {
+		t.Fatal(n, "operations while idle")
+	}
+}
+
+func TestTimerSyncsDirtyLogs(t *testing.T) {
+	mem := vfs.NewCrashable(1)
+	w := newWorld(t, mem, Page)
+	l := w.mustOpen()
+	defer w.leave()
+	mustAdd(t, l, 3, 1)
+	ticket := w.barrier.TicketIn(Page)
+	w.barrier.mu.Lock()
+	changed := w.barrier.mu.changed
+	w.barrier.mu.Unlock()
+	w.clock.Advance(DefaultInterval)
+	<-changed
+	w.barrier.mu.Lock()
+	done := w.barrier.mu.done
+	w.barrier.mu.Unlock()
+	if done < ticket.generation {
+		t.Fatal("the timer's barrier did not cover the append")
+	}
+}
+
+func TestTicketsFollowTheMode(t *testing.T) {
+	for _, c := range []struct {
+		mode           Mode
+		append, commit bool // wait
+	}{{Page, false, false}, {Txn, false, true}, {Fsync, true, true}} {
+		w := newWorld(t, vfs.NewMem(), c.mode)
+		l := w.mustOpen()
+		mustAdd(t, l, 1, 1)
+		if got := !l.Ticket().IsZero(); got != c.append {
+			t.Errorf("%v: append waits %v", c.mode, got)
+		}
+		if got := !w.barrier.TicketIn(Txn).IsZero(); got != c.commit {
+			t.Errorf("%v: commit waits %v", c.mode, got)
+		}
+		if err := l.Ticket().Wait(context.Background()); err != nil {
+			t.Error(err)
+		}
+		w.leave()
+	}
+}
+
+// Waiters that come while one barrier syncs share the next.
+func TestWaitersShareABarrier(t *testing.T) {
+	gate := &gatedFS{FS: vfs.NewMem(), entered: make(chan struct{}, 64), open: make(chan struct{})}
+	w := newWorld(t, gate, Fsync)
+	l := w.mustOpen()
+	defer w.leave()
+	mustAdd(t, l, 1, 1)
+	gate.arm()
+	first := make(chan error, 1)
+	ticket := l.Ticket()
+	go func() { first <- ticket.Wait(context.Background()) }()
+	<-gate.entered
+	sequence := func() uint64 {
+		w.barrier.mu.Lock()
+		defer w.barrier.mu.Unlock()
+		return w.barrier.mu.record.sequence
+	}
+	before := sequence()
+	var wg sync.WaitGroup
+	for range 20 {
+		mustAdd(t, l, 1, 1)
+		ticket := l.Ticket()
+		wg.Go(func() {
+			if err := ticket.Wait(context.Background()); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	select {
+	case <-first:
+		t.Fatal("answered before the sync was over")
+	default:
+	}
+	close(gate.open)
+	if err := <-first; err != nil {
+		t.Fatal(err)
+	}
+	wg.Wait()
+	if n := sequence() - before; n != 2 {
+		t.Errorf("%d barriers for the first and twenty more, want 2", n)
+	}
+}
+
+// gatedFS holds syncs of files once armed until open is closed.
+type gatedFS struct {
+	vfs.FS
+	mu      sync.Mutex
+	armed   bool
+	entered chan struct{}
+	open    chan struct{}
+}
+
+func (g *gatedFS) arm() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.armed = true
+}
+
+func (g *gatedFS) Create(name string) (vfs.File, error) {
+	f, err := g.FS.Create(name)
+	return &gatedFile{f, g}, err
+}
+
+type gatedFile struct {
+	vfs.File
+	g *gatedFS
+}
+
+func (f *gatedFile) Sync() error {
+	f.g.mu.Lock()
+	armed := f.g.armed
+	f.g.mu.Unlock()
+	if armed {
+		f.g.entered <- struct{}{}
+		<-f.g.open
+	}
+	return f.File.Sync()
+}
+
+func TestWaitObeysItsContext(t *testing.T) {
+	gate := &gatedFS{FS: vfs.NewMem(), entered: make(chan struct{}, 8), open: make(chan struct{})}
+	w := newWorld(t, gate, Fsync)
+	l := w.mustOpen()
+	mustAdd(t, l, 1, 1)
+	gate.arm()
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	if err := l.Ticket().Wait(ctx); !errors.Is(err, context.Canceled) {
+		t.Fatal(err)
+	}
+	close(gate.open)
+	w.leave()
+}
+
+// A failed sync is final (spec: reliability P7).
+func TestFailedSyncIsFinal(t *testing.T) {
+	mem := vfs.NewMem()
+	broken := &brokenSync{FS: mem}
+	w := newWorld(t, broken, Fsync)
+	l := w.mustOpen()
+	calls := 0
+	w.barrier.o.OnFailure = func(error) { calls++ }
+	mustAdd(t, l, 1, 1)
+	broken.fail = true
+	if err := l.Ticket().Wait(context.Background()); !errors.Is(err, vfs.ErrInjected) {
+		t.Fatal(err)
+	}
+	broken.fail = false
+	if err := add(l, 1); !errors.Is(err, ErrFailed) {
+		t.Fatal("append after a failed sync:", err)
+	}
+	if err := w.barrier.Sync(context.Background()); err != nil && !errors.Is(err, vfs.ErrInjected) {
+		t.Fatal(err)
+	}
+	if err := w.barrier.Close(true); err == nil {
+		t.Fatal("clean after a failure")
+	}
+	if calls != 1 {
+		t.Fatal(calls, "calls of OnFailure")
+	}
+	w.barrier = nil
+	after := newWorld(t, mem, Fsync)
+	after.mustOpen()
+	if after.barrier.Clean() || after.report.RewrittenBytes == 0 {
+		t.Fatalf("%+v", after.report)
+	}
+	after.leave()
+}
+
+type brokenSync struct {
+	vfs.FS
+	fail bool
+}
+
+func (b *brokenSync) Create(name string) (vfs.File, error) {
+	f, err := b.FS.Create(name)
+	return &brokenFile{f, b}, err
+}
+
+type brokenFile struct {
+	vfs.File
+	b *brokenSync
+}
+
+func (f *brokenFile) Sync() error {
+	if f.b.fail {
+		return vfs.ErrInjected
+	}
+	return f.File.Sync()
+}
+
+// The cut is one instant over all logs: an append that was caused by another one is never kept without
+// it (spec: reliability 2.1, "consistent cut").
+func TestCutIsConsistentOverLogs(t *testing.T) {
+	for seed := range int64(30) {
+		mem := vfs.NewCrashable(seed)
+		w := newWorld(t, mem, Page)
+		cause := w.mustOpen()
+		effect, _, err := Open(Options{FS: mem, Dir: "data/effects-0", TopicID: testTopic, Barrier: w.barrier}, Recovery{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var wg sync.WaitGroup
+		wg.Go(func() {
+			for range 100 {
+				mustAdd(t, cause, 1, 1)
+				mustAdd(t, effect, 1, 1)
+			}
+		})
+		for range 5 {
+			w.mustSync()
+		}
+		left := mem.CrashClone()
+		wg.Wait()
+		w.leave()
+		after := newWorld(t, left, Page)
+		after.boot = "boot-2"
+		l := after.mustOpen()
+		e, _, err := Open(Options{FS: left, Dir: "data/effects-0", TopicID: testTopic}, after.barrier.Recovery("effects-0", testTopic))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if e.EndOffset() > l.EndOffset() {
+			t.Fatalf("seed %d: %d effects of %d causes", seed, e.EndOffset(), l.EndOffset())
+		}
+		after.leave()
+	}
+}
+
+func TestManyDirtyFilesShareOneSync(t *testing.T) {
+	mem := vfs.NewMem()
+	counted := vfs.FailAt(-1, mem)
+	w := newWorld(t, counted, Page)
+	w.mustOpen()
+	defer w.leave()
+	for i := range 40 {
+		name := "many-" + string(rune('0'+i/10)) + string(rune('0'+i%10))
+		l, _, err := Open(Options{FS: counted, Dir: "data/" + name, TopicID: testTopic, Barrier: w.barrier}, Recovery{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		mustAdd(t, l, 1, 1)
+	}
+	before := counted.Operations()
+	w.mustSync()
+	if n := counted.Operations() - before; n > 6 {
+		t.Errorf("%d operations for one barrier", n)
+	}
+}

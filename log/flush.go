@@ -1,0 +1,40 @@
+package log
+
+import "once/internal/vfs"
+
+// flushIndexes appends the entries that the index files of the segment do not have yet. The files are
+// derived: they are not synced, and whoever reads them checks them.
+func (s *segment) flushIndexes() error {
+	s.flushed.Lock()
+	defer s.flushed.Unlock()
+	offsets := s.offsets.view()
+	if err := writeTail(s.fs, s.file(suffixIndex), encodeOffsets(offsets[min(s.flushed.offsets, len(offsets)):]), s.flushed.offsets*offsetEntryBytes); err != nil {
+		return err
+	}
+	s.flushed.offsets = max(s.flushed.offsets, len(offsets))
+	times := s.times.view()
+	if err := writeTail(s.fs, s.file(suffixTimeIndex), encodeTimes(times[min(s.flushed.times, len(times)):]), s.flushed.times*timeEntryBytes); err != nil {
+		return err
+	}
+	s.flushed.times = max(s.flushed.times, len(times))
+	return nil
+}
+
+// writeTail makes the file end with b, which begins at the given position. An empty tail of an
+// existing file is no work; a missing file is made, because Kafka expects one.
+func writeTail(f vfs.FS, name string, b []byte, position int) error {
+	if len(b) == 0 && position > 0 {
+		return nil
+	}
+	file, err := openOrCreate(f, name)
+	if err != nil {
+		return err
+	}
+	if _, err = file.WriteAt(b, int64(position)); err == nil {
+		err = file.Truncate(int64(position + len(b)))
+	}
+	if cerr := file.Close(); err == nil {
+		err = cerr
+	}
+	return err
+}

@@ -1,0 +1,281 @@
+// Package log is the append-only log of one partition: segments of record batches in Kafka's own
+// layout, their indexes, leader epochs, aborted transactions and producer snapshots, recovery after a
+// stop, and the barrier that makes logs durable together. It knows batches and offsets, not what is
+// in a transaction; what a snapshot holds is its caller's affair.
+//
+// One goroutine at a time appends (the partition's mutex sees to it); any number reads beside it
+// without a lock, and sees only bytes below a size that is published after the write. Always:
+// StartOffset <= EndOffset; a published byte never changes.
+//
+// Only the .log files, partition.metadata and the barrier's records are the truth. Everything else in
+// the directory is derived: deleting it changes the time of the next start and nothing more. A log
+// without records has no directory and no file.
+//
+// Sizes are bytes, timestamps Unix ms. Errors: ErrOutOfRange, ErrFailed, ErrClosed, *DamagedError.
+// Only partition calls a Log; the owner of the process opens the Barrier before the first log, calls
+// Barrier.Sync after the last one, and closes it after all logs. See docs/log-format.md.
+package log
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"path"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"once/internal/clock"
+	"once/internal/vfs"
+	"once/log/batch"
+)
+
+// Kafka's defaults of the topic configurations that Config holds.
+const (
+	DefaultSegmentBytes       = 1 << 30
+	DefaultSegmentMs          = 7 * 24 * 3600 * 1000
+	defaultIndexIntervalBytes = 4096
+	defaultSegmentIndexBytes  = 10 << 20
+	// maxInflatedBytes bounds what one batch may inflate to when a timestamp is looked up in it. What
+	// was let in obeyed a smaller limit.
+	maxInflatedBytes = 256 << 20
+)
+
+// Config is what a topic configures. Zero means Kafka's default.
+type Config struct {
+	SegmentBytes       int32 // segment.bytes: no segment grows beyond
+	SegmentMs          int64 // segment.ms: oldest to newest timestamp in a segment; for compacted topics the caller lowers it to max.compaction.lag.ms
+	IndexIntervalBytes int32 // index.interval.bytes
+	SegmentIndexBytes  int32 // segment.index.bytes: a full index rolls the segment
+}
+
+func (c Config) withDefaults() Config {
+	if c.SegmentBytes <= 0 {
+		c.SegmentBytes = DefaultSegmentBytes
+	}
+	if c.SegmentMs <= 0 {
+		c.SegmentMs = DefaultSegmentMs
+	}
+	if c.IndexIntervalBytes <= 0 {
+		c.IndexIntervalBytes = defaultIndexIntervalBytes
+	}
+	if c.SegmentIndexBytes <= 0 {
+		c.SegmentIndexBytes = defaultSegmentIndexBytes
+	}
+	return c
+}
+
+// Options are what a log is made of. FS and Dir must be set.
+type Options struct {
+	FS      vfs.FS
+	Dir     string   // of this partition, e.g. data/orders-0
+	TopicID [16]byte // written beside the data and compared when it is opened again
+	Config  Config
+	Barrier *Barrier     // nil: nothing is ever synced
+	Clock   clock.Clock  // nil: the real one
+	Logger  *slog.Logger // nil: silent
+	// OnRoll, when set, returns the producer snapshot to write at a new segment's base offset. It runs
+	// inside Append, on the goroutine that appends.
+	OnRoll func(newBaseOffset int64) []byte
+}
+
+// Log is one partition's log. See the package comment for who may call what.
+type Log struct {
+	fs      vfs.FS // these are immutable
+	dir     string
+	topicID [16]byte
+	barrier *Barrier
+	clock   clock.Clock
+	logger  *slog.Logger
+	onRoll  func(int64) []byte
+
+	config   atomic.Pointer[Config]
+	segments atomic.Pointer[[]*segment] // ascending; the last one is written to; the slice is immutable
+	start    atomic.Int64
+	end      atomic.Int64
+	size     atomic.Int64
+	epochs   growing[epochEntry]
+	aborted  atomic.Pointer[growing[AbortedTxn]]
+
+	dirty     atomic.Bool // the barrier has it on its list
+	namesNew  atomic.Bool // directory entries not yet synced
+	dirNew    atomic.Bool // the directory itself is new
+	failed    atomic.Pointer[error]
+	closed    atomic.Bool
+	removed   atomic.Bool
+	structure sync.Mutex // taken to replace segments, to write derived files, to close
+}
+
+func (l *Log) fill(o Options) {
+	l.fs, l.dir, l.topicID, l.barrier, l.clock, l.logger, l.onRoll = o.FS, o.Dir, o.TopicID, o.Barrier, o.Clock, o.Logger, o.OnRoll
+	if l.clock == nil {
+		l.clock = clock.Real{}
+	}
+	if l.logger == nil {
+		l.logger = slog.New(slog.DiscardHandler)
+	}
+	l.SetConfig(o.Config)
+}
+
+// SetConfig replaces the configuration; it counts from the next append.
+func (l *Log) SetConfig(c Config) {
+	c = c.withDefaults()
+	l.config.Store(&c)
+}
+
+// StartOffset is the first offset still readable.
+func (l *Log) StartOffset() int64 { return l.start.Load() }
+
+// EndOffset is the offset the next record gets.
+func (l *Log) EndOffset() int64 { return l.end.Load() }
+
+// SizeBytes is the size of all segments.
+func (l *Log) SizeBytes() int64 { return l.size.Load() }
+
+// SetStartOffset moves the start forward, at most to the end; lower values change nothing. Segments
+// below stay until DeleteSegments. It is durable with the next barrier.
+func (l *Log) SetStartOffset(offset int64) {
+	offset = min(offset, l.end.Load())
+	if offset > l.start.Load() {
+		l.start.Store(offset)
+		l.markDirty()
+	}
+}
+
+// Ticket is ready when everything appended so far is as durable as the mode promises for a plain
+// append: at once in Page and Txn, after a barrier in Fsync.
+func (l *Log) Ticket() Ticket { return l.barrier.TicketIn(Fsync) }
+
+func (l *Log) list() []*segment {
+	if p := l.segments.Load(); p != nil {
+		return *p
+	}
+	return nil
+}
+
+func (l *Log) markDirty() {
+	if l.barrier == nil {
+		return
+	}
+	l.barrier.cut.RLock()
+	l.barrier.mark(l)
+	l.barrier.cut.RUnlock()
+}
+
+func (l *Log) nowMs() int64 { return l.clock.Now().UnixMilli() }
+
+// writable says why the log takes no append, if so.
+func (l *Log) writable() error {
+	if l.closed.Load() {
+		return ErrClosed
+	}
+	if err := l.failed.Load(); err != nil {
+		return *err
+	}
+	if err := l.barrier.failure(); err != nil {
+		return fmt.Errorf("%w: %w", ErrFailed, err)
+	}
+	return nil
+}
+
+func (l *Log) fail(cause error) error {
+	err := fmt.Errorf("%w: %w", ErrFailed, cause)
+	l.failed.CompareAndSwap(nil, &err)
+	return err
+}
+
+// Close writes the derived files and lets go of everything. Nobody may append beside it; readers that
+// hold a Slice may finish. The bytes are made durable by the barrier, which is closed later.
+func (l *Log) Close() error {
+	if l.closed.Swap(true) {
+		return nil
+	}
+	l.structure.Lock()
+	defer l.structure.Unlock()
+	var err error
+	if l.failed.Load() == nil && !l.removed.Load() {
+		err = l.writeDerivedLocked()
+	}
+	for _, s := range l.list() {
+		s.release()
+	}
+	return err
+}
+
+func (l *Log) writeDerivedLocked() error {
+	segments := l.list()
+	if len(segments) == 0 {
+		return nil
+	}
+	last := segments[len(segments)-1]
+	last.closeTimes()
+	err := last.flushIndexes()
+	if terr := l.writeAborted(l.end.Load()); err == nil {
+		err = terr
+	}
+	if err != nil {
+		return fmt.Errorf("write the indexes of %s: %w", l.dir, err)
+	}
+	return nil
+}
+
+// Remove closes the log and deletes its directory, first under another name so that a new log of the
+// same name can begin at once. What is open for readers stays readable.
+func (l *Log) Remove() error {
+	l.removed.Store(true)
+	if err := l.Close(); err != nil {
+		return err
+	}
+	if l.barrier != nil {
+		l.barrier.forget(path.Base(l.dir))
+	}
+	gone := fmt.Sprintf("%s.%x-delete", l.dir, l.topicID)
+	if err := l.fs.RemoveAll(gone); err != nil {
+		return err
+	}
+	if err := l.fs.Rename(l.dir, gone); err != nil {
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+		return err
+	}
+	return l.fs.RemoveAll(gone)
+}
+
+// SegmentInfo describes one segment, for retention and compaction.
+type SegmentInfo struct {
+	BaseOffset, EndOffset int64
+	SizeBytes             int64
+	LargestTimestampMs    int64 // -1: none of its batches has one
+	ModTime               time.Time
+}
+
+// Segments describes all segments, ascending; the last one is being written.
+func (l *Log) Segments() ([]SegmentInfo, error) {
+	segments := l.list()
+	infos := make([]SegmentInfo, 0, len(segments))
+	for _, s := range segments {
+		if !s.acquire() {
+			continue
+		}
+		_, err := s.timeIndex()
+		s.release()
+		if err != nil {
+			return nil, err
+		}
+		info := SegmentInfo{BaseOffset: s.base}
+		info.EndOffset, info.SizeBytes = s.bounds()
+		s.largest.Lock()
+		info.LargestTimestampMs = s.largest.timestampMs
+		s.largest.Unlock()
+		if st, err := l.fs.Stat(s.file(suffixLog)); err == nil {
+			info.ModTime = st.ModTime
+		}
+		infos = append(infos, info)
+	}
+	return infos, nil
+}
+
+// noBatches is the timestamp of a segment or log without any.
+const noBatches = batch.NoTimestampMs

@@ -1,0 +1,398 @@
+package log
+
+import (
+	"bytes"
+	"errors"
+	"io/fs"
+	"testing"
+
+	"once/internal/vfs"
+	"once/log/batch"
+)
+
+func TestLogWithoutRecordsHasNoFile(t *testing.T) {
+	mem := vfs.NewMem()
+	w := newWorld(t, mem, Page)
+	l := w.mustOpen()
+	if l.StartOffset() != 0 || l.EndOffset() != 0 || l.SizeBytes() != 0 {
+		t.Fatal("empty log is not empty")
+	}
+	s, err := l.Locate(0, 0, 100, true)
+	if err != nil || s.SizeBytes() != 0 || s.NextOffset() != 0 {
+		t.Fatal(s, err)
+	}
+	w.mustClose()
+	if _, err := mem.Stat(testDir); !errors.Is(err, fs.ErrNotExist) {
+		t.Fatal("directory was made", err)
+	}
+}
+
+func TestLocateReturnsWholeBatchesWithinLimits(t *testing.T) {
+	w := newWorld(t, vfs.NewMem(), Page)
+	l := w.mustOpen()
+	defer w.leave()
+	mustAdd(t, l, 100, 3) // offsets 0 to 299, several segments
+	if len(l.list()) < 5 {
+		t.Fatal("no rolls")
+	}
+	raw, _ := makeBatch(0, 3, 0, 0)
+	one := len(raw)
+	for _, reopened := range []bool{false, true} {
+		if reopened {
+			w.mustClose()
+			l = w.mustOpen()
+		}
+		for offset := int64(0); offset < 300; offset++ {
+			for _, limit := range []int64{300, 299, offset + 1, offset + 3, offset + 7, 150} {
+				for _, maxBytes := range []int{1, one, 2*one + 20, 1 << 20} {
+					for _, least := range []bool{true, false} {
+						checkLocate(t, l, offset, limit, maxBytes, least)
+					}
+				}
+			}
+		}
+	}
+	for _, offset := range []int64{-1, 301} {
+		if _, err := l.Locate(offset, 300, 1, true); !errors.Is(err, ErrOutOfRange) {
+			t.Errorf("offset %d: %v", offset, err)
+		}
+	}
+	l.SetStartOffset(10)
+	if _, err := l.Locate(9, 300, 1, true); !errors.Is(err, ErrOutOfRange) {
+		t.Error("below the start", err)
+	}
+}
+
+// checkLocate compares with what the definition says, computed from the list of batches.
+func checkLocate(t *testing.T, l *Log, offset, limit int64, maxBytes int, least bool) {
+	t.Helper()
+	s, err := l.Locate(offset, limit, maxBytes, least)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Release()
+	var want []byte
+	segment := int64(-1)
+	_ = l.Scan(offset, l.EndOffset(), func(h batch.Header, raw []byte) error {
+		var base int64
+		for _, x := range l.list() {
+			if x.base <= h.BaseOffset {
+				base = x.base
+			}
+		}
+		if segment < 0 {
+			segment = base
+		}
+		fits := len(want)+len(raw) <= maxBytes || len(want) == 0 && least
+		if offset >= limit || base != segment || h.NextOffset() > limit || !fits {
+			return errStop
+		}
+		want = append(want, raw...)
+		return nil
+	})
+	got, err := s.ReadInto([]byte("x"))
+	if err != nil || !bytes.Equal(got[1:], want) || s.SizeBytes() != len(want) {
+		t.Fatalf("Locate(%d, %d, %d, %v): %d bytes, want %d, %v", offset, limit, maxBytes, least, s.SizeBytes(), len(want), err)
+	}
+	next := offset
+	for b := want; len(b) > 0; {
+		h, _ := batch.ParseHeader(b)
+		next, b = h.NextOffset(), b[h.SizeBytes():]
+	}
+	if s.NextOffset() != next {
+		t.Fatalf("Locate(%d, %d, %d, %v): next %d, want %d", offset, limit, maxBytes, least, s.NextOffset(), next)
+	}
+}
+
+func TestRollRules(t *testing.T) {
+	raw, _ := makeBatch(0, 1, 0, 0)
+	one := int32(len(raw))
+	for name, c := range map[string]struct {
+		config Config
+		times  []int64
+		want   int // segments
+	}{
+		"two fit exactly":           {Config{SegmentBytes: 2 * one}, []int64{0, 0}, 1},
+		"one byte too small":        {Config{SegmentBytes: 2*one - 1}, []int64{0, 0}, 2},
+		"timestamps within":         {Config{SegmentMs: 100}, []int64{50, 150}, 1},
+		"timestamp jump":            {Config{SegmentMs: 100}, []int64{50, 151}, 2},
+		"first batch decides":       {Config{SegmentMs: 100}, []int64{50, 120, 151}, 2},
+		"no timestamp, no time":     {Config{SegmentMs: 100}, []int64{-1, -1}, 1},
+		"offset index full":         {Config{IndexIntervalBytes: 1, SegmentIndexBytes: 3 * offsetEntryBytes}, []int64{-1, -1, -1, -1, -1}, 2},
+		"offset index almost full":  {Config{IndexIntervalBytes: 1, SegmentIndexBytes: 3 * offsetEntryBytes}, []int64{-1, -1, -1, -1}, 1},
+		"time index full but one":   {Config{IndexIntervalBytes: 1, SegmentIndexBytes: 3 * timeEntryBytes}, []int64{0, 1, 2, 3}, 2},
+		"batch larger than segment": {Config{SegmentBytes: 10}, []int64{0}, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, vfs.NewMem(), Page)
+			w.config = c.config
+			l := w.mustOpen()
+			defer w.leave()
+			for i, ts := range c.times {
+				raw, h := makeBatch(int64(i), 1, ts, 0)
+				if err := l.Append(raw, h); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if got := len(l.list()); got != c.want {
+				t.Errorf("%d segments, want %d", got, c.want)
+			}
+		})
+	}
+}
+
+func TestOffsetForTimestamp(t *testing.T) {
+	w := newWorld(t, vfs.NewMem(), Page)
+	l := w.mustOpen()
+	defer func() { w.leave() }()
+	mustAdd(t, l, 50, 3) // record n of batch at o has timestamp 1000*o+n
+	check := func() {
+		t.Helper()
+		for _, c := range []struct {
+			target, limit, offset, ts int64
+			found                     bool
+		}{
+			{0, 150, 0, 0, true}, {1, 150, 1, 1, true}, {3, 150, 3, 3000, true}, {60001, 150, 61, 60001, true},
+			{60003, 150, 63, 63000, true}, {147002, 150, 149, 147002, true}, {147003, 150, 0, 0, false},
+			{60001, 61, 0, 0, false}, {60001, 62, 61, 60001, true},
+		} {
+			offset, ts, epoch, found, err := l.OffsetForTimestamp(c.target, c.limit)
+			if err != nil || found != c.found || found && (offset != c.offset || ts != c.ts || epoch != 0) {
+				t.Errorf("target %d limit %d: %d %d %v %v", c.target, c.limit, offset, ts, found, err)
+			}
+		}
+		ts, offset, _, found, err := l.MaxTimestamp()
+		if err != nil || !found || ts != 147002 || offset != 149 {
+			t.Errorf("max timestamp %d at %d %v %v", ts, offset, found, err)
+		}
+	}
+	check()
+	w.mustClose()
+	l = w.mustOpen()
+	check()
+	l.SetStartOffset(10)
+	if offset, _, _, found, err := l.OffsetForTimestamp(0, 150); err != nil || !found || offset != 10 {
+		t.Error("from the start offset", offset, found, err)
+	}
+}
+
+// The largest timestamp may come early; the time index must not lose it.
+func TestTimestampsOutOfOrder(t *testing.T) {
+	w := newWorld(t, vfs.NewMem(), Page)
+	l := w.mustOpen()
+	for i, ts := range []int64{500, 100, 900, 300, 900, 200} {
+		raw, h := makeBatch(int64(i), 1, ts, 0)
+		if err := l.Append(raw, h); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range 2 {
+		for target, want := range map[int64]int64{0: 0, 500: 0, 501: 2, 900: 2} {
+			if offset, _, _, found, err := l.OffsetForTimestamp(target, 6); err != nil || !found || offset != want {
+				t.Errorf("target %d: %d %v %v", target, offset, found, err)
+			}
+		}
+		if ts, offset, _, _, err := l.MaxTimestamp(); err != nil || ts != 900 || offset != 2 {
+			t.Error("max", ts, offset, err)
+		}
+		w.mustClose()
+		l = w.mustOpen()
+	}
+	w.leave()
+}
+
+func TestEndOffsetForEpoch(t *testing.T) {
+	w := newWorld(t, vfs.NewMem(), Page)
+	l := w.mustOpen()
+	for _, epoch := range []int32{2, 2, 5, 5, 7} {
+		raw, h := makeBatch(l.EndOffset(), 10, 0, epoch)
+		if err := l.Append(raw, h); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range 3 {
+		for _, c := range []struct {
+			asked, current, epoch int32
+			end                   int64
+		}{{8, 8, 8, 50}, {9, 8, -1, -1}, {7, 8, 7, 50}, {6, 8, 5, 40}, {5, 8, 5, 40}, {4, 8, 2, 20}, {2, 8, 2, 20}, {1, 8, 1, 0}, {-1, 8, -1, -1}} {
+			if epoch, end := l.EndOffsetForEpoch(c.asked, c.current); epoch != c.epoch || end != c.end {
+				t.Errorf("epoch %d: %d, %d; want %d, %d", c.asked, epoch, end, c.epoch, c.end)
+			}
+		}
+		w.mustClose()
+		if err := w.fs.Remove(testDir + "/" + epochCheckpointFile); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			t.Fatal(err)
+		}
+		l = w.mustOpen()
+	}
+	w.leave()
+}
+
+func TestAbortedBetween(t *testing.T) {
+	w := newWorld(t, vfs.NewMem(), Page)
+	l := w.mustOpen()
+	mustAdd(t, l, 20, 2)
+	for _, a := range []AbortedTxn{{1, 0, 5, 2}, {2, 2, 9, 10}, {3, 12, 20, 21}} {
+		if err := l.AppendAborted(a); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range 2 {
+		for _, c := range []struct{ from, upper, n int64 }{{0, 40, 3}, {6, 40, 2}, {5, 40, 3}, {10, 40, 1}, {21, 40, 0}, {0, 2, 1}, {0, 3, 2}, {0, 12, 2}, {0, 13, 3}} {
+			if got := l.AbortedBetween(c.from, c.upper); int64(len(got)) != c.n {
+				t.Errorf("from %d upper %d: %v", c.from, c.upper, got)
+			}
+		}
+		w.mustClose()
+		l = w.mustOpen()
+		if w.report.AbortedIndexTo != 40 {
+			t.Error("complete to", w.report.AbortedIndexTo)
+		}
+		if err := l.AppendAborted(AbortedTxn{3, 12, 20, 21}); err != nil { // a replay hands it in again
+			t.Fatal(err)
+		}
+	}
+	w.leave()
+}
+
+// A deleted .txnindex must not look like "nothing was aborted".
+func TestMissingTxnIndexHidesSnapshots(t *testing.T) {
+	w := newWorld(t, vfs.NewMem(), Page)
+	l := w.mustOpen()
+	mustAdd(t, l, 60, 1)
+	if err := l.AppendAborted(AbortedTxn{1, 30, 59, 60}); err != nil {
+		t.Fatal(err)
+	}
+	last := l.list()[len(l.list())-1].base
+	if err := l.WriteSnapshot(60, []byte("end")); err != nil {
+		t.Fatal(err)
+	}
+	w.mustClose()
+	if err := w.fs.Remove(testDir + "/" + stem(last) + suffixTxnIndex); err != nil {
+		t.Fatal(err)
+	}
+	l = w.mustOpen()
+	defer w.leave()
+	if got := l.Snapshots(); got[0] != last || w.report.AbortedIndexTo != last {
+		t.Fatal("usable snapshots", got, "complete to", w.report.AbortedIndexTo)
+	}
+	if b, err := l.ReadSnapshot(last); err != nil || len(b) == 0 {
+		t.Fatal(err)
+	}
+}
+
+// Everything derived may vanish, be emptied or be cut: answers stay the same (spec: reliability P10).
+func TestDerivedFilesAreOnlyShortcuts(t *testing.T) {
+	for name, spoil := range map[string]func(b []byte) []byte{
+		"emptied":  func([]byte) []byte { return nil },
+		"cut":      func(b []byte) []byte { return b[:len(b)/2] },
+		"garbage":  func(b []byte) []byte { return bytes.Repeat([]byte{0, 0, 0, 1, 0, 0, 0, 9}, len(b)/8) },
+		"zeroed":   func(b []byte) []byte { return make([]byte, len(b)) },
+		"flipped":  func(b []byte) []byte { b = bytes.Clone(b); b[len(b)-1] ^= 1; return b },
+		"extended": func(b []byte) []byte { return append(bytes.Clone(b), b...) },
+		"deleted":  nil,
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, vfs.NewMem(), Page)
+			l := w.mustOpen()
+			mustAdd(t, l, 100, 2)
+			w.mustClose()
+			names, _ := w.fs.List(testDir)
+			for _, n := range names {
+				if _, suffix, ok := parseName(n); n == metadataFile || ok && suffix == suffixLog {
+					continue
+				}
+				if spoil == nil {
+					_ = w.fs.Remove(testDir + "/" + n)
+				} else if b, _ := readSmall(w.fs, testDir+"/"+n); len(b) > 0 {
+					mutate(t, w.fs, testDir+"/"+n, spoil)
+				}
+			}
+			l = w.mustOpen()
+			defer w.leave()
+			if l.EndOffset() != 200 || len(mustContents(t, l)) != 100 {
+				t.Fatal("end", l.EndOffset())
+			}
+			for offset := int64(0); offset < 200; offset++ {
+				checkLocate(t, l, offset, 200, 500, true)
+				if got, _, _, found, err := l.OffsetForTimestamp(offset/2*2000+offset%2, 200); err != nil || !found || got != offset {
+					t.Fatal("timestamp of", offset, got, found, err)
+				}
+			}
+			if ts, offset, _, _, err := l.MaxTimestamp(); err != nil || offset != 199 || ts != 198001 {
+				t.Fatal(ts, offset, err)
+			}
+			if epoch, end := l.EndOffsetForEpoch(0, 1); epoch != 0 || end != 200 {
+				t.Fatal("epoch", epoch, end)
+			}
+		})
+	}
+}
+
+func TestOtherTopicIDIsDamage(t *testing.T) {
+	w := newWorld(t, vfs.NewMem(), Page)
+	mustAdd(t, w.mustOpen(), 1, 1)
+	w.mustClose()
+	_, _, err := Open(Options{FS: w.fs, Dir: testDir, TopicID: [16]byte{9}}, Recovery{})
+	if damagedFile(err) != testDir+"/"+metadataFile {
+		t.Fatal(err)
+	}
+}
+
+func TestRemoveLeavesReadersAlone(t *testing.T) {
+	w := newWorld(t, vfs.NewMem(), Page)
+	l := w.mustOpen()
+	defer func() { w.leave() }()
+	mustAdd(t, l, 3, 1)
+	s, err := l.Locate(0, 3, 1000, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := l.Remove(); err != nil {
+		t.Fatal(err)
+	}
+	if b, err := s.ReadInto(nil); err != nil || len(b) != s.SizeBytes() {
+		t.Fatal(err)
+	}
+	s.Release()
+	if names, _ := w.fs.List("data"); len(names) != 1 {
+		t.Fatal("left", names)
+	}
+	if err := l.AppendAborted(AbortedTxn{}); !errors.Is(err, ErrClosed) {
+		t.Fatal(err)
+	}
+	w.mustSync()
+	l, _, err = Open(Options{FS: w.fs, Dir: testDir, TopicID: [16]byte{7}, Barrier: w.barrier}, w.barrier.Recovery("orders-0", [16]byte{7}))
+	if err != nil || l.EndOffset() != 0 {
+		t.Fatal(err)
+	}
+}
+
+func TestDeleteSegments(t *testing.T) {
+	w := newWorld(t, vfs.NewMem(), Page)
+	l := w.mustOpen()
+	mustAdd(t, l, 60, 1)
+	bases := []int64{}
+	for _, s := range l.list() {
+		bases = append(bases, s.base)
+	}
+	size := l.SizeBytes()
+	l.SetStartOffset(bases[2] + 1)
+	n, freed := l.DeleteSegments()
+	if n != 2 || l.SizeBytes() != size-freed || freed == 0 {
+		t.Fatal(n, freed)
+	}
+	if _, err := w.fs.Stat(testDir + "/" + stem(bases[0]) + suffixLog); err != nil {
+		t.Fatal("deleted before the barrier that no longer counts on it", err)
+	}
+	w.mustSync()
+	if _, err := w.fs.Stat(testDir + "/" + stem(bases[0]) + suffixLog); !errors.Is(err, fs.ErrNotExist) {
+		t.Fatal("not deleted", err)
+	}
+	w.mustClose()
+	l = w.mustOpen()
+	defer w.leave()
+	if l.StartOffset() != bases[2]+1 || l.EndOffset() != 60 {
+		t.Fatal(l.StartOffset(), l.EndOffset())
+	}
+}

@@ -1,0 +1,118 @@
+package log
+
+import (
+	"slices"
+	"sync"
+
+	"once/internal/vfs"
+	"once/log/batch"
+)
+
+// scanBytes is how much Scan reads at once; more only for a batch that is larger.
+const scanBytes = 256 << 10
+
+var scanBuffers = sync.Pool{New: func() any { b := make([]byte, 0, scanBytes); return &b }}
+
+// Scan calls fn for each batch that holds offsets from from up to, not including, to, in order, across
+// segments. raw is valid during the call. It starts at StartOffset if from is below.
+func (l *Log) Scan(from, to int64, fn func(h batch.Header, raw []byte) error) error {
+	buf := scanBuffers.Get().(*[]byte)
+	defer scanBuffers.Put(buf)
+	return l.eachSegment(from, to, func(s *segment, f vfs.File, start, end int64) error {
+		chunk := (*buf)[:0]
+		chunkAt := start
+		w := newWalker(s, f, start, end)
+		defer w.close()
+		for w.next() {
+			size := int64(w.header.SizeBytes())
+			if w.header.BaseOffset >= to {
+				return nil
+			}
+			if w.at < chunkAt || w.at+size > chunkAt+int64(len(chunk)) {
+				n := int(min(max(scanBytes, size), end-w.at))
+				chunk = slices.Grow(chunk[:0], n)[:n]
+				if err := s.readFull(f, chunk, w.at); err != nil {
+					return err
+				}
+				chunkAt = w.at
+				if n <= scanBytes {
+					*buf = chunk
+				}
+			}
+			if w.header.LastOffset() < from {
+				continue
+			}
+			at := w.at - chunkAt
+			if err := fn(w.header, chunk[at:at+size:at+size]); err != nil {
+				return err
+			}
+		}
+		return w.err
+	})
+}
+
+// ScanHeaders is Scan for who needs few of the bodies: raw reads the whole batch, into memory of its
+// own that the next call reuses.
+func (l *Log) ScanHeaders(from, to int64, fn func(h batch.Header, raw func() ([]byte, error)) error) error {
+	var body []byte
+	return l.eachSegment(from, to, func(s *segment, f vfs.File, start, end int64) error {
+		w := newWalker(s, f, start, end)
+		defer w.close()
+		raw := func() ([]byte, error) {
+			size := w.header.SizeBytes()
+			body = slices.Grow(body[:0], size)[:size]
+			return body, s.readFull(f, body, w.at)
+		}
+		for w.next() {
+			if w.header.BaseOffset >= to {
+				return nil
+			}
+			if w.header.LastOffset() < from {
+				continue
+			}
+			if err := fn(w.header, raw); err != nil {
+				return err
+			}
+		}
+		return w.err
+	})
+}
+
+// eachSegment calls fn for each segment that overlaps the range, with the positions to begin and end
+// at, as published when it was entered.
+func (l *Log) eachSegment(from, to int64, fn func(s *segment, f vfs.File, start, end int64) error) error {
+	from, to = max(from, l.start.Load()), min(to, l.end.Load())
+	for from < to {
+		s := l.acquireAt(from)
+		if s == nil {
+			return nil
+		}
+		endOffset, size := s.bounds()
+		err := s.within(from, size, fn)
+		s.release()
+		if err != nil {
+			return err
+		}
+		from = max(endOffset, from+1)
+	}
+	return nil
+}
+
+func (s *segment) within(from, size int64, fn func(s *segment, f vfs.File, start, end int64) error) error {
+	f, err := s.handle()
+	if err != nil {
+		return err
+	}
+	entries, err := s.index()
+	if err != nil {
+		return err
+	}
+	start, _, err := s.find(f, entries, from, size)
+	if err == errGap {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return fn(s, f, start, size)
+}

@@ -1,0 +1,363 @@
+package log
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"path"
+	"sync"
+	"sync/atomic"
+
+	"once/internal/invariant"
+	"once/internal/vfs"
+	"once/log/batch"
+)
+
+const (
+	maxSegmentBytes   = 1<<31 - 1 // positions are int32 in Kafka's index
+	maxSegmentOffsets = 1 << 31   // relative offsets are int32 in Kafka's index
+	recentBatches     = 32
+)
+
+// segment is one file of batches. Bytes below the published size never change; only the writer of the
+// log moves that size. Everyone who reads holds a reference, so that the file stays open although the
+// segment has left the log.
+type segment struct {
+	fs   vfs.FS
+	dir  string
+	base int64 // offset; immutable
+
+	published atomic.Uint64 // end offset relative to base << 32 | size in bytes: one word, so they agree
+	refs      atomic.Int64  // one of the log's, one of each reader
+	// recent holds relative base offset << 32 | position of the last batches appended, in no order. A
+	// reader at the tail finds its position here without reading the file. Nil in sealed segments.
+	recent   atomic.Pointer[[recentBatches]atomic.Uint64]
+	appended uint64 // batches, by the writer
+
+	synced atomic.Int64 // bytes known to be on disk; moved by the barrier
+
+	mu struct {
+		sync.Mutex
+		file         vfs.File // opened when first needed
+		offsetsReady bool
+		timesReady   bool
+	}
+	offsets growing[offsetEntry]
+	times   growing[timeEntry]
+
+	largest struct {
+		sync.Mutex
+		timestampMs int64 // -1 when no batch has one
+		offset      int64 // last offset of the batch that brought it
+	}
+	flushed struct { // how many entries the index files hold
+		sync.Mutex
+		offsets, times int
+	}
+
+	// What only the writer touches.
+	firstTimestampMs int64 // max timestamp of the first batch
+	sinceIndexBytes  int64
+	createdMs        int64
+	txnFile          *txnSegment // what the .txnindex file holds, nil when not known
+}
+
+func newSegment(f vfs.FS, dir string, base int64) *segment {
+	s := &segment{fs: f, dir: dir, base: base, firstTimestampMs: batch.NoTimestampMs}
+	s.largest.timestampMs = batch.NoTimestampMs
+	s.refs.Store(1)
+	return s
+}
+
+func (s *segment) file(suffix string) string { return path.Join(s.dir, stem(s.base)+suffix) }
+
+// bounds returns the end offset and the size as of one append.
+func (s *segment) bounds() (endOffset, sizeBytes int64) {
+	p := s.published.Load()
+	return s.base + int64(p>>32), int64(uint32(p))
+}
+
+func (s *segment) publish(endOffset, sizeBytes int64) {
+	invariant.Check(endOffset >= s.base && endOffset-s.base <= maxSegmentOffsets && sizeBytes <= maxSegmentBytes,
+		"segment %d cannot end at offset %d, byte %d", s.base, endOffset, sizeBytes)
+	s.published.Store(uint64(endOffset-s.base)<<32 | uint64(sizeBytes))
+}
+
+// remember notes where a batch starts, before it is published.
+func (s *segment) remember(baseOffset, position int64) {
+	if r := s.recent.Load(); r != nil {
+		r[s.appended%recentBatches].Store(uint64(baseOffset-s.base)<<32 | uint64(position))
+		s.appended++
+	}
+}
+
+// recall returns the position of the batch that starts at exactly this offset, if it is among the last
+// ones appended.
+func (s *segment) recall(baseOffset int64) (int64, bool) {
+	r := s.recent.Load()
+	if r == nil || baseOffset <= s.base {
+		return 0, false // an unset slot is 0: the segment's first batch is found by the index anyway
+	}
+	relative := uint64(baseOffset - s.base)
+	for i := range r {
+		if v := r[i].Load(); v>>32 == relative {
+			return int64(uint32(v)), true
+		}
+	}
+	return 0, false
+}
+
+// acquire takes a reference; false when the segment is already gone.
+func (s *segment) acquire() bool {
+	for {
+		n := s.refs.Load()
+		if n == 0 {
+			return false
+		}
+		if s.refs.CompareAndSwap(n, n+1) {
+			return true
+		}
+	}
+}
+
+// release gives a reference back; the last one closes the file.
+func (s *segment) release() {
+	n := s.refs.Add(-1)
+	invariant.Check(n >= 0, "segment %d released once too often", s.base)
+	if n > 0 {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.mu.file != nil {
+		s.mu.file.Close()
+		s.mu.file = nil
+	}
+}
+
+// handle returns the open file; the caller holds a reference.
+func (s *segment) handle() (vfs.File, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.handleLocked()
+}
+
+func (s *segment) handleLocked() (vfs.File, error) {
+	if s.mu.file == nil {
+		f, err := s.fs.OpenReadWrite(s.file(suffixLog))
+		if err != nil {
+			return nil, err
+		}
+		s.mu.file = f
+	}
+	return s.mu.file, nil
+}
+
+func (s *segment) damaged(position int64, cause error) error {
+	return &DamagedError{File: s.file(suffixLog), Position: position, Cause: cause}
+}
+
+// index returns the offset index, loading it when needed. Entries that are missing at the end, or all
+// of them, are made anew from the batches' headers: the file is only a shortcut.
+func (s *segment) index() ([]offsetEntry, error) {
+	if err := s.load(&s.mu.offsetsReady, s.loadOffsetsLocked); err != nil {
+		return nil, err
+	}
+	return s.offsets.view(), nil
+}
+
+// timeIndex is index for the time index, and makes sure that largest is known.
+func (s *segment) timeIndex() ([]timeEntry, error) {
+	if err := s.load(&s.mu.timesReady, s.loadTimesLocked); err != nil {
+		return nil, err
+	}
+	return s.times.view(), nil
+}
+
+func (s *segment) load(ready *bool, load func() error) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if *ready {
+		return nil
+	}
+	if err := load(); err != nil {
+		return err
+	}
+	*ready = true
+	return nil
+}
+
+// rebuildGapBytes is how far from its last entry to its end a segment may reach before the index
+// counts as incomplete. A gap is legal, one batch can be larger; completing is only work.
+const rebuildGapBytes = 64 << 10
+
+func (s *segment) loadOffsetsLocked() error {
+	end, size := s.bounds()
+	b, err := readSmall(s.fs, s.file(suffixIndex))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	entries := decodeOffsets(b, size, end-s.base)
+	entries = entries[:s.believableLocked(entries)]
+	from := int64(0)
+	if n := len(entries); n > 0 {
+		from = int64(entries[n-1].position)
+	}
+	if size-from > rebuildGapBytes {
+		if entries, err = s.completeOffsetsLocked(entries, from, size); err != nil {
+			return err
+		}
+	}
+	s.offsets.reset(thin(entries))
+	return nil
+}
+
+// believableLocked returns how many of the entries to keep: all if the last one is the batch that the
+// file has there, else none.
+func (s *segment) believableLocked(entries []offsetEntry) int {
+	n := len(entries)
+	if n == 0 || s.matchesLocked(entries[n-1]) {
+		return n
+	}
+	return 0
+}
+
+func (s *segment) matchesLocked(e offsetEntry) bool {
+	f, err := s.handleLocked()
+	if err != nil {
+		return false
+	}
+	var head [batch.HeaderSizeBytes]byte
+	if _, err := f.ReadAt(head[:], int64(e.position)); err != nil {
+		return false
+	}
+	h, err := batch.ParseHeader(head[:])
+	return err == nil && h.LastOffset() == s.base+int64(e.offset)
+}
+
+func (s *segment) completeOffsetsLocked(entries []offsetEntry, from, size int64) ([]offsetEntry, error) {
+	f, err := s.handleLocked()
+	if err != nil {
+		return nil, err
+	}
+	w := newWalker(s, f, from, size)
+	defer w.close()
+	last := from
+	for w.next() {
+		if w.at-last > defaultIndexIntervalBytes {
+			last = w.at
+			entries = append(entries, offsetEntry{uint32(w.header.LastOffset() - s.base), uint32(w.at)})
+		}
+	}
+	return entries, w.err
+}
+
+func (s *segment) loadTimesLocked() error {
+	end, size := s.bounds()
+	b, err := readSmall(s.fs, s.file(suffixTimeIndex))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	entries := decodeTimes(b, end-s.base)
+	if !s.mu.offsetsReady {
+		if err := s.loadOffsetsLocked(); err != nil {
+			return err
+		}
+		s.mu.offsetsReady = true
+	}
+	from, ok := s.positionOfTimeLocked(entries, size)
+	if !ok {
+		entries, from = nil, 0
+	}
+	return s.completeTimesLocked(entries, from, size)
+}
+
+// positionOfTimeLocked finds the batch of the last entry; false if it is not what the entry says.
+func (s *segment) positionOfTimeLocked(entries []timeEntry, size int64) (int64, bool) {
+	if len(entries) == 0 {
+		return 0, true
+	}
+	f, err := s.handleLocked()
+	if err != nil {
+		return 0, false
+	}
+	last := entries[len(entries)-1]
+	w := newWalker(s, f, floorPosition(s.offsets.view(), int64(last.offset)), size)
+	defer w.close()
+	for w.next() {
+		if w.header.LastOffset() >= s.base+int64(last.offset) {
+			return w.at, w.header.LastOffset() == s.base+int64(last.offset) && w.header.MaxTimestampMs == last.timestampMs
+		}
+	}
+	return 0, false
+}
+
+// completeTimesLocked reads the headers from a position on and notes larger timestamps than those of
+// the entries.
+func (s *segment) completeTimesLocked(entries []timeEntry, from, size int64) error {
+	f, err := s.handleLocked()
+	if err != nil {
+		return err
+	}
+	largest, offset := int64(batch.NoTimestampMs), int64(0)
+	if n := len(entries); n > 0 {
+		largest, offset = entries[n-1].timestampMs, s.base+int64(entries[n-1].offset)
+	}
+	noted, last := largest, from
+	w := newWalker(s, f, from, size)
+	defer w.close()
+	for w.next() {
+		if w.header.MaxTimestampMs > largest {
+			largest, offset = w.header.MaxTimestampMs, w.header.LastOffset()
+		}
+		if w.at-last > defaultIndexIntervalBytes && largest > noted {
+			noted, last = largest, w.at
+			entries = append(entries, timeEntry{largest, uint32(offset - s.base)})
+		}
+	}
+	if w.err != nil {
+		return w.err
+	}
+	s.times.reset(thin(entries))
+	s.largest.Lock()
+	s.largest.timestampMs, s.largest.offset = largest, offset
+	s.largest.Unlock()
+	return nil
+}
+
+// distrust forgets a loaded index whose entry was not what the file has there; the next use makes it
+// anew from the batches.
+func (s *segment) distrust() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_, size := s.bounds()
+	entries, err := s.completeOffsetsLocked(nil, 0, size)
+	if err != nil {
+		return err
+	}
+	s.offsets.reset(entries)
+	return s.completeTimesLocked(nil, 0, size)
+}
+
+// floorPosition is where to begin looking for an offset.
+func floorPosition(entries []offsetEntry, relative int64) int64 {
+	if i := atOrBefore(entries, relative); i > 0 {
+		return int64(entries[i-1].position)
+	}
+	return 0
+}
+
+// readFull reads exactly len(b) bytes that the segment has published.
+func (s *segment) readFull(f vfs.File, b []byte, position int64) error {
+	n, err := f.ReadAt(b, position)
+	if n == len(b) {
+		return nil
+	}
+	if err == nil || errors.Is(err, io.EOF) {
+		return s.damaged(position+int64(n), fmt.Errorf("file ends before byte %d", position+int64(len(b))))
+	}
+	return err
+}
+
+func newRecent() *[recentBatches]atomic.Uint64 { return new([recentBatches]atomic.Uint64) }

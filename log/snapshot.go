@@ -1,0 +1,50 @@
+package log
+
+import (
+	"errors"
+	"io/fs"
+	"slices"
+)
+
+// WriteSnapshot stores the producer state as of offset: after all batches below it and before any
+// above. The content is the caller's, which must be able to tell a damaged one. All aborted
+// transactions whose marker lies below offset must have been handed in.
+func (l *Log) WriteSnapshot(offset int64, data []byte) error {
+	if len(l.list()) == 0 {
+		return nil // without records there is no directory, and nothing to remember
+	}
+	if err := replaceFile(l.fs, l.fileOf(offset, suffixSnapshot), data); err != nil {
+		return err
+	}
+	return l.writeAborted(offset)
+}
+
+// Snapshots returns the offsets of the usable snapshots, newest first. Usable are those after which
+// the partition can replay to the end and miss no aborted transaction.
+func (l *Log) Snapshots() []int64 {
+	names, err := l.fs.List(l.dir)
+	if err != nil {
+		return nil
+	}
+	var offsets []int64
+	for _, name := range names {
+		if offset, suffix, ok := parseName(name); ok && suffix == suffixSnapshot {
+			offsets = append(offsets, offset)
+		}
+	}
+	slices.Reverse(offsets)
+	return offsets
+}
+
+// ReadSnapshot returns what WriteSnapshot stored, or what has become of it.
+func (l *Log) ReadSnapshot(offset int64) ([]byte, error) {
+	return readSmall(l.fs, l.fileOf(offset, suffixSnapshot))
+}
+
+// RemoveSnapshot deletes a snapshot; a missing one is no error.
+func (l *Log) RemoveSnapshot(offset int64) error {
+	if err := l.fs.Remove(l.fileOf(offset, suffixSnapshot)); !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
+}
