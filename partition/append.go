@@ -1,0 +1,254 @@
+package partition
+
+import (
+	"context"
+	"fmt"
+
+	"once/internal/fault"
+	"once/log"
+	"once/log/batch"
+	"once/pidmanager"
+)
+
+// Appended is the verdict on a batch that is in the log.
+type Appended struct {
+	BaseOffset, LastOffset int64
+	LogAppendTimeMs        int64 // -1 unless the topic stamps its own time, or for a duplicate
+	LogStartOffset         int64
+	Duplicate              bool // the batch was stored before; the offsets are those of then
+	Durable                Durable
+}
+
+// Durable is the promise that an append survives what the durability mode says. The zero value is
+// kept already.
+type Durable struct {
+	partition *Partition
+	ticket    log.Ticket
+	end       int64 // log end offset behind the append
+}
+
+// Pending reports whether Wait may have to wait.
+func (d Durable) Pending() bool { return d.partition != nil }
+
+// Wait returns when the append is as durable as the mode asks and readers can see it, or with the
+// error of the disk or of ctx.
+func (d Durable) Wait(ctx context.Context) error {
+	if d.partition == nil {
+		return nil
+	}
+	if err := d.ticket.Wait(ctx); err != nil {
+		return err
+	}
+	d.partition.publish(d.end)
+	return nil
+}
+
+// AppendClient appends the batch of a Produce request, which it patches in place (offsets, leader
+// epoch, timestamps). The checks are Kafka's, in Kafka's order (spec: log 4.2 rows 13 to 22). Besides
+// the errors of this package it returns those of batch.Validate. The Appended of an error carries the
+// LogStartOffset.
+func (p *Partition) AppendClient(raw []byte, guard Guard, produceVersion int16) (Appended, error) {
+	config := p.config.Load()
+	rules := config.Rules
+	rules.ProduceVersion = produceVersion
+	nowMs := p.opts.Clock.Now().UnixMilli()
+	refused := Appended{BaseOffset: -1, LastOffset: -1, LogAppendTimeMs: -1, LogStartOffset: p.LogStartOffset()}
+	h, err := batch.Validate(raw, &rules, nowMs)
+	if err != nil {
+		return refused, err
+	}
+	p.mu.Lock()
+	appended, wake, err := p.appendLocked(raw, &h, pidmanager.Client, guard)
+	p.mu.Unlock()
+	if err != nil {
+		return refused, err
+	}
+	p.waiters.wake(wake)
+	if h.IsLogAppendTime() && !appended.Duplicate {
+		appended.LogAppendTimeMs = h.MaxTimestampMs
+	}
+	return appended, nil
+}
+
+// AppendCoordinator appends a plain batch that a coordinator built.
+func (p *Partition) AppendCoordinator(raw []byte) (Appended, error) {
+	return p.AppendTransactionalOffsets(raw, 0)
+}
+
+// AppendTransactionalOffsets appends a batch of offsets that the group coordinator built, as part of
+// the transaction that guard was given for. Epochs are checked; there are no sequences.
+func (p *Partition) AppendTransactionalOffsets(raw []byte, guard Guard) (Appended, error) {
+	h, err := batch.ParseHeader(raw)
+	if err != nil {
+		return Appended{}, err
+	}
+	p.mu.Lock()
+	appended, wake, err := p.appendLocked(raw, &h, pidmanager.Coordinator, guard)
+	p.mu.Unlock()
+	p.waiters.wake(wake)
+	return appended, err
+}
+
+// appendLocked gives a checked batch its offset and writes it. h is updated to what is written.
+func (p *Partition) appendLocked(raw []byte, h *batch.Header, origin pidmanager.Origin, guard Guard) (Appended, wakeUp, error) {
+	if p.mu.offline != nil {
+		return Appended{}, wakeUp{}, p.offlineErrorLocked()
+	}
+	if h.HasProducer() {
+		if origin == pidmanager.Client {
+			if b, ok := p.mu.producers.Duplicate(h); ok {
+				return p.duplicateLocked(b), wakeUp{}, nil
+			}
+		}
+		verify := p.opts.Verify == nil || p.opts.Verify()
+		if err := p.mu.producers.Check(h, origin, guard, verify); err != nil {
+			return Appended{}, wakeUp{}, fmt.Errorf("%s: %w", p.id, err)
+		}
+	}
+	ticket, err := p.writeLocked(raw, h)
+	if err != nil {
+		return Appended{}, wakeUp{}, err
+	}
+	p.applyLocked(h)
+	return p.appendedLocked(h, ticket)
+}
+
+// duplicateLocked answers a retry with the offsets of the first time. It is as durable as everything
+// written so far is.
+func (p *Partition) duplicateLocked(b pidmanager.Batch) Appended {
+	return Appended{
+		BaseOffset: b.FirstOffset(), LastOffset: b.LastOffset, LogAppendTimeMs: b.TimestampMs,
+		LogStartOffset: p.log.StartOffset(), Duplicate: true,
+		Durable: p.durableLocked(p.log.Ticket()),
+	}
+}
+
+// AppendMarker appends the marker that ends a producer's transaction here, and moves the last stable
+// offset. transactionVersion is that of the transaction: from 2 on a marker's epoch is above that of
+// the records (KIP-890).
+func (p *Partition) AppendMarker(m batch.Marker, transactionVersion int16) (Appended, error) {
+	if m.TimestampMs == 0 {
+		m.TimestampMs = p.opts.Clock.Now().UnixMilli()
+	}
+	raw := batch.BuildMarker(m)
+	h, err := batch.ParseHeader(raw)
+	if err != nil {
+		return Appended{}, err
+	}
+	p.mu.Lock()
+	appended, wake, err := p.appendMarkerLocked(raw, &h, m, transactionVersion)
+	p.mu.Unlock()
+	p.waiters.wake(wake)
+	if err == nil {
+		err = fault.Hit("partition.marker.after")
+	}
+	return appended, err
+}
+
+func (p *Partition) appendMarkerLocked(raw []byte, h *batch.Header, m batch.Marker, transactionVersion int16) (Appended, wakeUp, error) {
+	if p.mu.offline != nil {
+		return Appended{}, wakeUp{}, p.offlineErrorLocked()
+	}
+	if err := p.mu.producers.CheckMarker(m, transactionVersion); err != nil {
+		return Appended{}, wakeUp{}, fmt.Errorf("%s: %w", p.id, err)
+	}
+	ticket, err := p.writeLocked(raw, h)
+	if err != nil {
+		return Appended{}, wakeUp{}, err
+	}
+	if err := p.applyMarkerLocked(m, h.BaseOffset); err != nil {
+		return Appended{}, wakeUp{}, p.failLocked(err)
+	}
+	return p.appendedLocked(h, ticket)
+}
+
+// writeLocked stamps offset and leader epoch into the batch and writes it.
+func (p *Partition) writeLocked(raw []byte, h *batch.Header) (log.Ticket, error) {
+	h.BaseOffset, h.LeaderEpoch = p.log.EndOffset(), p.opts.LeaderEpoch
+	batch.SetOffsetAndEpoch(raw, h.BaseOffset, h.LeaderEpoch)
+	if err := p.log.Append(raw, *h); err != nil {
+		return log.Ticket{}, p.failLocked(fmt.Errorf("appending to %s: %w", p.id, err))
+	}
+	if err := fault.Hit("partition.append.after"); err != nil {
+		return log.Ticket{}, err
+	}
+	return p.log.Ticket(), nil
+}
+
+// appendedLocked publishes an append, unless readers have to wait until it is durable.
+func (p *Partition) appendedLocked(h *batch.Header, ticket log.Ticket) (Appended, wakeUp, error) {
+	appended := Appended{BaseOffset: h.BaseOffset, LastOffset: h.LastOffset(), LogAppendTimeMs: -1, LogStartOffset: p.log.StartOffset()}
+	highWatermark := h.NextOffset()
+	if !ticket.IsZero() {
+		highWatermark = p.view.Load().highWatermark
+		appended.Durable = p.durableLocked(ticket)
+	}
+	return appended, p.publishLocked(highWatermark), nil
+}
+
+// durableLocked ties a ticket to the log's present end, and sees to it that the high watermark moves
+// there even when nobody waits for the answer.
+func (p *Partition) durableLocked(ticket log.Ticket) Durable {
+	if ticket.IsZero() {
+		return Durable{}
+	}
+	p.mu.hidden = Durable{partition: p, ticket: ticket, end: p.log.EndOffset()}
+	if !p.mu.revealing {
+		p.mu.revealing = true
+		p.reveals.Go(p.reveal)
+	}
+	return p.mu.hidden
+}
+
+// reveal shows readers what has become durable, until nothing is hidden any more. There is at most one
+// for a partition, and none while nothing is hidden.
+func (p *Partition) reveal() {
+	for {
+		p.mu.Lock()
+		next := p.mu.hidden
+		if next.partition == nil {
+			p.mu.revealing = false
+			p.mu.Unlock()
+			return
+		}
+		p.mu.hidden = Durable{}
+		p.mu.Unlock()
+		// An error is final for the whole disk: the broker stops, and what is hidden stays hidden.
+		_ = next.Wait(context.Background())
+	}
+}
+
+// applyLocked brings the state up to a data batch that is in the log. Replay calls it too.
+func (p *Partition) applyLocked(h *batch.Header) {
+	if h.HasProducer() && p.mu.producers.Apply(h) {
+		p.mu.open.Begin(h.ProducerID, h.BaseOffset)
+	}
+}
+
+// applyMarkerLocked brings the state up to a marker that is in the log. An aborted transaction leaves
+// an entry for the readers before the last stable offset can move past it.
+func (p *Partition) applyMarkerLocked(m batch.Marker, offset int64) error {
+	first := p.mu.producers.ApplyMarker(m)
+	if first < 0 {
+		return nil
+	}
+	lastStable, _ := p.mu.open.End(m.ProducerID, offset)
+	if m.Type != batch.Abort {
+		return nil
+	}
+	return p.log.AppendAborted(log.AbortedTxn{ProducerID: m.ProducerID, FirstOffset: first, LastOffset: offset, LastStableOffset: lastStable})
+}
+
+// BeginVerification asks whether the transactional batch of a producer needs the coordinator's word
+// before it is appended, and gives the guard to append it with (spec: idempotence 7).
+func (p *Partition) BeginVerification(producerID int64, producerEpoch int16, baseSequence int32, supportsEpochBump bool) (Guard, bool, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.mu.offline != nil {
+		return 0, false, p.offlineErrorLocked()
+	}
+	if !supportsEpochBump && p.opts.Verify != nil && !p.opts.Verify() {
+		return 0, false, nil
+	}
+	return p.mu.producers.BeginVerification(producerID, producerEpoch, baseSequence, supportsEpochBump, p.opts.Clock.Now().UnixMilli())
+}

@@ -1,0 +1,274 @@
+// Package partition is the one place that decides the order of a topic-partition's records. A
+// Partition joins a log, the producers that write to it and the transactions open on it, and gives
+// every append one verdict: stored at this offset, already stored at that one, or refused.
+//
+// Everything a Partition knows beyond its log can be rebuilt from it: Open loads the newest producer
+// snapshot and replays what follows through the same apply that live appends use.
+package partition
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"path"
+	"strconv"
+	"sync"
+	"sync/atomic"
+
+	"once/internal/clock"
+	"once/internal/invariant"
+	"once/internal/vfs"
+	"once/log"
+	"once/log/batch"
+	"once/lso"
+	"once/pidmanager"
+)
+
+// The refusals of a partition. Those of producers are pidmanager's own; those of record batches are
+// batch's.
+var (
+	ErrFencedEpoch        = pidmanager.ErrFencedEpoch
+	ErrOutOfOrderSequence = pidmanager.ErrOutOfOrderSequence
+	ErrInvalidTxnState    = pidmanager.ErrInvalidTxnState
+	ErrCoordinatorFenced  = pidmanager.ErrCoordinatorFenced
+	// ErrOffsetOutOfRange: the offset is below the log start offset or above the log end offset.
+	ErrOffsetOutOfRange = errors.New("offset is outside of the log")
+	// ErrOffline: a write failed in a way that leaves the tail unknown, or the log is damaged; the
+	// partition answers nothing until the broker is started again.
+	ErrOffline = errors.New("partition is offline")
+	// ErrFencedLeaderEpoch and ErrUnknownLeaderEpoch: the client's leader epoch is older, or newer,
+	// than the partition's.
+	ErrFencedLeaderEpoch  = errors.New("leader epoch is older than the partition's")
+	ErrUnknownLeaderEpoch = errors.New("leader epoch is newer than the partition's")
+)
+
+// Guard is the proof that a transaction was verified; see pidmanager.
+type Guard = pidmanager.Guard
+
+// ID names a partition.
+type ID struct {
+	Topic   string
+	TopicID [16]byte
+	Index   int32
+}
+
+// String returns the partition's name as Kafka writes it and as its directory is called: topic-index.
+func (id ID) String() string { return id.Topic + "-" + strconv.Itoa(int(id.Index)) }
+
+// Config is what a partition takes from its topic's settings. It can be replaced while running.
+type Config struct {
+	Log   log.Config
+	Rules batch.Rules // ProduceVersion is filled in by each append
+}
+
+// Options says what a partition is opened with.
+type Options struct {
+	FS      vfs.FS
+	Dir     string // data directory; the partition's own lies in it
+	Config  Config
+	Barrier *log.Barrier
+	// LeaderEpoch is stamped into every batch. It grows with every start of the broker.
+	LeaderEpoch int32
+	// Verify says whether the first append of a transaction needs the coordinator's word
+	// (transaction.partition.verification.enable); nil means always.
+	Verify func() bool
+	Clock  clock.Clock
+	Logger *slog.Logger
+}
+
+// Partition is one topic-partition: a log, the producers writing to it and the transactions open on
+// it. Offsets count records; sizes are bytes; times are Unix ms.
+// Always: LogStartOffset <= LastStableOffset <= HighWatermark <= LogEndOffset.
+//
+// Locking: mu orders appends. It is a leaf: no call leaves partition, log, lso or pidmanager while it
+// is held, and it is not held across a sync. Readers take no lock; they load view.
+// Errors: see above. After a write or sync that failed the partition answers ErrOffline until it is
+// opened again: bytes we are unsure of are never acknowledged.
+type Partition struct {
+	id     ID      // immutable
+	opts   Options // immutable, but for Config, which stands in config
+	config atomic.Pointer[Config]
+	log    *log.Log // immutable
+	view   atomic.Pointer[view]
+	mu     struct {
+		sync.Mutex
+		producers pidmanager.Producers
+		open      lso.Tracker
+		offline   error   // why the partition is offline; nil while it is not
+		hidden    Durable // the last append that readers do not see before it is durable
+		revealing bool    // a goroutine waits for it
+	}
+	reveals sync.WaitGroup
+	waiters waiters
+	// highestProducerID is the highest producer ID seen while opening; -1 for none.
+	highestProducerID int64
+}
+
+// view is an immutable snapshot of the offsets, replaced under mu.
+type view struct {
+	logStart, logEnd, highWatermark, lastStable int64
+	offline                                     bool
+}
+
+// Open opens a partition and rebuilds its state. A damaged log gives a Partition that is offline, with
+// the damage as error: the broker goes on without it.
+func Open(id ID, o Options) (*Partition, error) {
+	p := &Partition{id: id, opts: o, highestProducerID: -1}
+	config := o.Config
+	p.config.Store(&config)
+	var err error
+	p.log, _, err = log.Open(log.Options{
+		FS: o.FS, Dir: path.Join(o.Dir, id.String()), TopicID: id.TopicID, Config: config.Log,
+		Barrier: o.Barrier, Clock: o.Clock, Logger: o.Logger, OnRoll: p.snapshotAtRoll,
+	}, o.Barrier.Recovery(id.String(), id.TopicID))
+	if err == nil {
+		err = p.rebuild()
+	}
+	if err != nil {
+		p.mu.offline = err
+		p.view.Store(&view{offline: true})
+		return p, fmt.Errorf("opening partition %s: %w", id, err)
+	}
+	p.publish(p.log.EndOffset())
+	return p, nil
+}
+
+// ID returns the partition's name and topic ID.
+func (p *Partition) ID() ID { return p.id }
+
+// SetConfig replaces the configuration. It applies from the next append on.
+func (p *Partition) SetConfig(c Config) {
+	p.config.Store(&c)
+	if p.log != nil {
+		p.log.SetConfig(c.Log)
+	}
+}
+
+// LeaderEpoch returns the epoch that the partition stamps into its batches.
+func (p *Partition) LeaderEpoch() int32 { return p.opts.LeaderEpoch }
+
+// Offsets is one consistent look at a partition's offsets.
+type Offsets struct {
+	LogStartOffset, LastStableOffset, HighWatermark, LogEndOffset int64
+}
+
+// Offsets returns the offsets at this moment, or ErrOffline.
+func (p *Partition) Offsets() (Offsets, error) {
+	v := p.view.Load()
+	if v.offline {
+		return Offsets{}, p.offlineError()
+	}
+	return Offsets{LogStartOffset: v.logStart, LastStableOffset: v.lastStable, HighWatermark: v.highWatermark, LogEndOffset: v.logEnd}, nil
+}
+
+// LogStartOffset returns the first offset that can still be read.
+func (p *Partition) LogStartOffset() int64 { return p.view.Load().logStart }
+
+// LogEndOffset returns the offset that the next record will get.
+func (p *Partition) LogEndOffset() int64 { return p.view.Load().logEnd }
+
+// HighWatermark returns the first offset that no reader may see yet.
+func (p *Partition) HighWatermark() int64 { return p.view.Load().highWatermark }
+
+// LastStableOffset returns the first offset that read_committed may not see yet.
+func (p *Partition) LastStableOffset() int64 { return p.view.Load().lastStable }
+
+// SizeBytes returns the size of the partition's segments.
+func (p *Partition) SizeBytes() int64 {
+	if p.view.Load().offline {
+		return 0
+	}
+	return p.log.SizeBytes()
+}
+
+// HighestProducerID returns the highest producer ID that the log held when it was opened, or -1.
+func (p *Partition) HighestProducerID() int64 { return p.highestProducerID }
+
+func (p *Partition) offlineError() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.offlineErrorLocked()
+}
+
+func (p *Partition) offlineErrorLocked() error {
+	return fmt.Errorf("%w: %s: %w", ErrOffline, p.id, p.mu.offline)
+}
+
+// failLocked takes the partition offline when the log cannot be written any more.
+func (p *Partition) failLocked(err error) error {
+	if !errors.Is(err, log.ErrFailed) {
+		return err
+	}
+	if p.mu.offline == nil {
+		p.mu.offline = err
+		p.opts.Logger.Error("partition goes offline", "partition", p.id.String(), "error", err)
+		v := *p.view.Load()
+		v.offline = true
+		p.view.Store(&v)
+	}
+	return fmt.Errorf("%w: %w", p.offlineErrorLocked(), err)
+}
+
+// publish shows readers the log up to its end, and everything below highWatermark as settled.
+func (p *Partition) publish(highWatermark int64) {
+	p.mu.Lock()
+	wake := p.publishLocked(highWatermark)
+	p.mu.Unlock()
+	p.waiters.wake(wake)
+}
+
+func (p *Partition) publishLocked(highWatermark int64) wakeUp {
+	start, end := p.log.StartOffset(), p.log.EndOffset()
+	next := &view{logStart: start, logEnd: end, highWatermark: min(max(highWatermark, start), end), offline: p.mu.offline != nil}
+	old := p.view.Load()
+	if old != nil {
+		next.highWatermark = max(next.highWatermark, old.highWatermark)
+	}
+	next.lastStable = p.mu.open.LastStableOffset(start, next.highWatermark)
+	invariant.Check(start <= next.lastStable && next.lastStable <= next.highWatermark && next.highWatermark <= end,
+		"%s: offsets out of order: log start %d, last stable %d, high watermark %d, log end %d", p.id, start, next.lastStable, next.highWatermark, end)
+	if old != nil {
+		invariant.Check(next.lastStable >= old.lastStable, "%s: last stable offset goes back from %d to %d", p.id, old.lastStable, next.lastStable)
+	}
+	p.view.Store(next)
+	return wakeUp{uncommitted: old == nil || old.highWatermark != next.highWatermark, committed: old == nil || old.lastStable != next.lastStable}
+}
+
+// Close writes what a clean start wants to find and closes the files. No other call may follow.
+func (p *Partition) Close() error {
+	if p.log == nil {
+		return nil
+	}
+	p.reveals.Wait()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.mu.offline == nil && p.log.EndOffset() > 0 {
+		if err := p.log.WriteSnapshot(p.log.EndOffset(), p.mu.producers.Snapshot()); err != nil {
+			return errors.Join(fmt.Errorf("closing partition %s: %w", p.id, err), p.log.Close())
+		}
+	}
+	if p.mu.offline == nil {
+		p.mu.offline = errors.New("closed")
+	}
+	v := *p.view.Load()
+	v.offline = true
+	p.view.Store(&v)
+	return p.log.Close()
+}
+
+// Delete takes the partition offline and removes its files: its topic is deleted.
+func (p *Partition) Delete() error {
+	p.mu.Lock()
+	if p.mu.offline == nil {
+		p.mu.offline = errors.New("deleted")
+	}
+	v := *p.view.Load()
+	v.offline = true
+	p.view.Store(&v)
+	p.mu.Unlock()
+	p.waiters.wake(wakeUp{uncommitted: true, committed: true})
+	if p.log == nil {
+		return nil
+	}
+	return p.log.Remove()
+}

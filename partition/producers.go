@@ -1,0 +1,54 @@
+package partition
+
+import "once/pidmanager"
+
+type producer = pidmanager.Producer
+
+// ActiveProducer is the state of one producer in a partition, as DescribeProducers shows it.
+type ActiveProducer struct {
+	ProducerID       int64
+	ProducerEpoch    int16
+	LastSequence     int32 // -1 when the current epoch has none
+	LastTimestampMs  int64
+	CoordinatorEpoch int32 // -1 before the first marker
+	TxnStartOffset   int64 // -1 when no transaction is open
+}
+
+// ActiveProducers returns the producers that the partition remembers, in no particular order.
+func (p *Partition) ActiveProducers() ([]ActiveProducer, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.mu.offline != nil {
+		return nil, p.offlineErrorLocked()
+	}
+	all := make([]ActiveProducer, 0, p.mu.producers.Count())
+	p.mu.producers.All(func(id int64, e producer) {
+		all = append(all, ActiveProducer{
+			ProducerID: id, ProducerEpoch: e.ProducerEpoch, LastSequence: e.LastSequence(),
+			LastTimestampMs: e.LastTimestampMs, CoordinatorEpoch: e.CoordinatorEpoch, TxnStartOffset: e.TxnFirstOffset,
+		})
+	})
+	return all, nil
+}
+
+// ProducerCount returns how many producers the partition remembers.
+func (p *Partition) ProducerCount() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.mu.producers.Count()
+}
+
+// OpenTransactions returns how many transactions are open in the partition.
+func (p *Partition) OpenTransactions() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return len(p.mu.open.Open())
+}
+
+// ExpireProducers forgets the producers that have been silent for limitMs (producer.id.expiration.ms)
+// and have no transaction open, and returns how many went.
+func (p *Partition) ExpireProducers(nowMs, limitMs int64) int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.mu.producers.Expire(nowMs, limitMs)
+}

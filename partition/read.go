@@ -1,0 +1,171 @@
+package partition
+
+import (
+	"errors"
+	"fmt"
+
+	"once/log"
+	"once/log/batch"
+)
+
+// ReadRequest asks for whole batches from an offset on.
+type ReadRequest struct {
+	Offset             int64
+	Committed          bool  // read_committed: nothing at or above the last stable offset
+	MaxBytes           int   // of records
+	AtLeastOne         bool  // give the first batch even when it is larger than MaxBytes
+	CurrentLeaderEpoch int32 // what the client believes; -1 for no check
+	LastFetchedEpoch   int32 // of the record before Offset, to find out about a cut log; -1 for no check
+}
+
+// ReadResult is what a read found. The caller releases Slice.
+type ReadResult struct {
+	Offsets
+	Slice   log.Slice
+	Aborted []log.AbortedTxn // for Committed: the aborted transactions that reach into Slice
+	// Diverging is set when the log was cut below Offset: its last epoch and where that ends. There
+	// are no records then.
+	Diverging *EpochEnd
+}
+
+// EpochEnd is where a leader epoch ends in the log. LeaderEpoch is -1 when nothing is known.
+type EpochEnd struct {
+	LeaderEpoch int32
+	EndOffset   int64
+}
+
+// Read returns the records from an offset on. An offset between the readable bound and the log end is
+// no error: there is just nothing to see yet (spec: log 7.2).
+func (p *Partition) Read(r ReadRequest) (ReadResult, error) {
+	if err := p.checkLeaderEpoch(r.CurrentLeaderEpoch); err != nil {
+		return ReadResult{}, err
+	}
+	offsets, err := p.Offsets()
+	if err != nil {
+		return ReadResult{}, err
+	}
+	result := ReadResult{Offsets: offsets}
+	if r.Offset < offsets.LogStartOffset || r.Offset > offsets.LogEndOffset {
+		return result, fmt.Errorf("%w: %d, log start offset %d, log end offset %d", ErrOffsetOutOfRange, r.Offset, offsets.LogStartOffset, offsets.LogEndOffset)
+	}
+	if r.LastFetchedEpoch >= 0 {
+		end, err := p.EndOffsetForEpoch(r.LastFetchedEpoch)
+		if err != nil {
+			return result, err
+		}
+		if end.LeaderEpoch < 0 {
+			return result, fmt.Errorf("%w: nothing is known of leader epoch %d", ErrOffsetOutOfRange, r.LastFetchedEpoch)
+		}
+		if end.LeaderEpoch < r.LastFetchedEpoch || end.EndOffset < r.Offset {
+			result.Diverging = &end
+			return result, nil
+		}
+	}
+	limit := offsets.HighWatermark
+	if r.Committed {
+		limit = offsets.LastStableOffset
+	}
+	if r.Offset >= limit {
+		return result, nil
+	}
+	result.Slice, err = p.log.Locate(r.Offset, limit, r.MaxBytes, r.AtLeastOne)
+	switch {
+	case errors.Is(err, log.ErrOutOfRange):
+		return result, fmt.Errorf("%w: %d", ErrOffsetOutOfRange, r.Offset)
+	case err != nil:
+		return result, fmt.Errorf("reading %s: %w", p.id, err)
+	}
+	if r.Committed && result.Slice.SizeBytes() > 0 {
+		result.Aborted = p.log.AbortedBetween(r.Offset, result.Slice.NextOffset())
+	}
+	return result, nil
+}
+
+func (p *Partition) checkLeaderEpoch(current int32) error {
+	switch {
+	case current < 0 || current == p.opts.LeaderEpoch:
+		return nil
+	case current < p.opts.LeaderEpoch:
+		return fmt.Errorf("%w: %d, current %d", ErrFencedLeaderEpoch, current, p.opts.LeaderEpoch)
+	default:
+		return fmt.Errorf("%w: %d, current %d", ErrUnknownLeaderEpoch, current, p.opts.LeaderEpoch)
+	}
+}
+
+// EndOffsetForEpoch returns the largest known leader epoch that is not above the asked one, and the
+// offset at which it ends (spec: wire 14).
+func (p *Partition) EndOffsetForEpoch(leaderEpoch int32) (EpochEnd, error) {
+	if p.view.Load().offline {
+		return EpochEnd{LeaderEpoch: -1, EndOffset: -1}, p.offlineError()
+	}
+	epoch, end := p.log.EndOffsetForEpoch(leaderEpoch, p.opts.LeaderEpoch)
+	return EpochEnd{LeaderEpoch: epoch, EndOffset: end}, nil
+}
+
+// EpochAt returns the leader epoch that the record at an offset was written in; the current one where
+// there is none yet.
+func (p *Partition) EpochAt(offset int64) int32 {
+	if epoch := p.log.LeaderEpochAt(offset); epoch >= 0 {
+		return epoch
+	}
+	return p.opts.LeaderEpoch
+}
+
+// CheckLeaderEpoch refuses a client whose leader epoch is not the partition's; -1 is never refused.
+func (p *Partition) CheckLeaderEpoch(current int32) error { return p.checkLeaderEpoch(current) }
+
+// TimestampOffset is the answer to a search by time.
+type TimestampOffset struct {
+	TimestampMs, Offset int64
+	LeaderEpoch         int32
+}
+
+var notFound = TimestampOffset{TimestampMs: -1, Offset: -1, LeaderEpoch: -1}
+
+func (p *Partition) readable(committed bool) (int64, error) {
+	offsets, err := p.Offsets()
+	if err != nil {
+		return 0, err
+	}
+	if committed {
+		return offsets.LastStableOffset, nil
+	}
+	return offsets.HighWatermark, nil
+}
+
+// OffsetForTimestamp returns the first record at or after a time that the reader may see; all fields
+// are -1 when there is none (spec: log 5.5).
+func (p *Partition) OffsetForTimestamp(timestampMs int64, committed bool) (TimestampOffset, error) {
+	limit, err := p.readable(committed)
+	if err != nil {
+		return notFound, err
+	}
+	offset, at, epoch, found, err := p.log.OffsetForTimestamp(timestampMs, limit)
+	if err != nil || !found {
+		return notFound, err
+	}
+	return TimestampOffset{TimestampMs: at, Offset: offset, LeaderEpoch: epoch}, nil
+}
+
+// MaxTimestamp returns the first record with the highest timestamp; all fields are -1 when there is
+// none, or when the reader may not see it yet (KIP-734).
+func (p *Partition) MaxTimestamp(committed bool) (TimestampOffset, error) {
+	limit, err := p.readable(committed)
+	if err != nil {
+		return notFound, err
+	}
+	at, offset, epoch, found, err := p.log.MaxTimestamp()
+	if err != nil || !found || offset >= limit {
+		return notFound, err
+	}
+	return TimestampOffset{TimestampMs: at, Offset: offset, LeaderEpoch: epoch}, nil
+}
+
+// Scan calls fn with every whole batch from one offset up to another, in order. raw is valid during
+// the call. Coordinators rebuild their state with it.
+func (p *Partition) Scan(from, to int64, fn func(h batch.Header, raw []byte) error) error {
+	if p.view.Load().offline {
+		return p.offlineError()
+	}
+	return p.log.Scan(from, to, fn)
+}
