@@ -1,0 +1,107 @@
+package settings
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+)
+
+// What a change of the broker's settings can be refused for, besides an *InvalidError (spec: admin 7, code
+// 42). Both are wrapped with the names.
+var (
+	// ErrReadOnly: the setting holds from start to stop, or for a listener only (listener.name.NAME.…).
+	ErrReadOnly = errors.New("cannot be changed while the broker runs")
+	// ErrPerBroker: the setting may be changed for one broker and not as the cluster's default.
+	ErrPerBroker = errors.New("can be changed for one broker only, not as the default of the cluster")
+)
+
+// threadCounts may at most be halved or doubled by one change.
+var threadCounts = []string{
+	"background.threads", "num.io.threads", "num.network.threads", "num.recovery.threads.per.data.dir", "num.replica.fetchers",
+}
+
+// WithDynamic returns the settings with these dynamic ones in place of those before: perBroker over
+// clusterDefault over the static ones. Values that are not allowed are left out and reported, one
+// *InvalidError each, so that a broker can start on what an older version has stored.
+func (b *Broker) WithDynamic(perBroker, clusterDefault Values) (*Broker, error) {
+	next := &Broker{layers: b.layers}
+	var problems []error
+	for layer, values := range [...]Values{dynamicBroker: perBroker, dynamicDefault: clusterDefault} {
+		checked, _, bad := canonical(values)
+		for _, err := range bad {
+			var invalid *InvalidError
+			if errors.As(err, &invalid) {
+				delete(checked, invalid.Name)
+			}
+		}
+		next.layers[layer] = checked
+		problems = append(problems, bad...)
+	}
+	if bad := next.contradictions(); len(bad) > 0 {
+		problems = append(problems, bad...)
+		next.topic = b.topic
+	}
+	return next, errors.Join(problems...)
+}
+
+// ValidateDynamic says whether these may become the dynamic settings: of one broker, or with clusterDefault
+// the default of all. The values are all that are set at that level, not only those that change. The error
+// wraps ErrReadOnly or ErrPerBroker, or is one or more *InvalidError.
+func (b *Broker) ValidateDynamic(values Values, clusterDefault bool) error {
+	var readOnly, perBroker []string
+	for _, name := range slices.Sorted(maps.Keys(values)) {
+		d, known := Lookup(name)
+		prefixed := strings.HasPrefix(name, "listener.name.")
+		switch {
+		case !known: // Kafka stores what it does not know, for plug-ins
+		case !d.Dynamic() && !prefixed, strings.HasPrefix(name, "ssl."):
+			readOnly = append(readOnly, name)
+		case clusterDefault && (d.Traits&PerBroker != 0 || prefixed):
+			perBroker = append(perBroker, name)
+		}
+	}
+	if len(readOnly) > 0 {
+		return fmt.Errorf("%s: %w", strings.Join(readOnly, ", "), ErrReadOnly)
+	}
+	if len(perBroker) > 0 {
+		return fmt.Errorf("%s: %w", strings.Join(perBroker, ", "), ErrPerBroker)
+	}
+	one, all := b.layers[dynamicBroker], b.layers[dynamicDefault]
+	if clusterDefault {
+		all = values
+	} else {
+		one = values
+	}
+	next, err := b.WithDynamic(one, all)
+	if err != nil {
+		return err
+	}
+	for _, name := range threadCounts {
+		was, is := b.Int(name), next.Int(name)
+		if is > 2*was || 2*is < was {
+			return next.problem(name, "must be between half and double the present value of %d", was)
+		}
+	}
+	return nil
+}
+
+// AppendToList and SubtractFromList change a List by whole entries: entries that are there already, or are
+// not there, are passed over (spec: admin 8, operations APPEND and SUBTRACT).
+func AppendToList(list, entries string) string {
+	all := SplitList(list)
+	for _, entry := range SplitList(entries) {
+		if !slices.Contains(all, entry) {
+			all = append(all, entry)
+		}
+	}
+	return strings.Join(all, ",")
+}
+
+// SubtractFromList is AppendToList's counterpart.
+func SubtractFromList(list, entries string) string {
+	gone := SplitList(entries)
+	kept := slices.DeleteFunc(SplitList(list), func(entry string) bool { return slices.Contains(gone, entry) })
+	return strings.Join(kept, ",")
+}

@@ -1,0 +1,87 @@
+package settings
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"once/internal/invariant"
+)
+
+// Group is the effective settings of one group of the consumer protocol (KIP-848). Those of share and
+// streams groups are checked and shown, and have no typed form yet.
+type Group struct {
+	ConsumerSessionTimeout    time.Duration
+	ConsumerHeartbeatInterval time.Duration
+}
+
+// Group returns the settings of a group for which overrides are set. The error is an *InvalidError: a value
+// must be allowed by itself, lie between the broker's minimum and maximum, and leave the session timeout
+// above the heartbeat interval (spec: groups 23).
+func (b *Broker) Group(overrides Values) (Group, error) {
+	checked, err := checkOverrides(perGroupSettings, overrides, "group")
+	if err != nil {
+		return Group{}, err
+	}
+	for _, r := range groupBounds {
+		name := strings.TrimPrefix(r.name, "group.")
+		value, set := checked[name]
+		if !set || r.name == "" {
+			continue
+		}
+		n, _ := strconv.ParseInt(value, 10, 64)
+		if r.low != "" && n < b.Int64(r.low) {
+			return Group{}, &InvalidError{name, value, fmt.Sprintf("must not be below %s, which is %d", r.low, b.Int64(r.low))}
+		}
+		if n > b.Int64(r.up) {
+			return Group{}, &InvalidError{name, value, fmt.Sprintf("must not be above %s, which is %d", r.up, b.Int64(r.up))}
+		}
+	}
+	for _, kind := range []string{"consumer", "share", "streams"} {
+		session, heartbeat := kind+".session.timeout.ms", kind+".heartbeat.interval.ms"
+		if s, h := b.groupInt64(checked, session), b.groupInt64(checked, heartbeat); s <= h {
+			return Group{}, &InvalidError{session, strconv.FormatInt(s, 10), fmt.Sprintf("must be above %s, which is %d", heartbeat, h)}
+		}
+	}
+	return Group{
+		ConsumerSessionTimeout:    time.Duration(b.groupInt64(checked, "consumer.session.timeout.ms")) * time.Millisecond,
+		ConsumerHeartbeatInterval: time.Duration(b.groupInt64(checked, "consumer.heartbeat.interval.ms")) * time.Millisecond,
+	}, nil
+}
+
+func (b *Broker) groupInt64(overrides Values, name string) int64 {
+	value, ok := overrides[name]
+	if !ok {
+		return b.Int64("group." + name)
+	}
+	n, err := strconv.ParseInt(value, 10, 64)
+	invariant.Check(err == nil, "settings: %s is no whole number", name)
+	return n
+}
+
+// ownDefault are the settings of groups that no broker setting stands behind.
+var ownDefault = []string{"share.auto.offset.reset", "share.isolation.level", "share.renew.acknowledge.enable"}
+
+// DescribeGroup returns every setting of a group for which overrides are set, sorted by name. Overrides are
+// taken to be valid.
+func (b *Broker) DescribeGroup(overrides Values) []Entry {
+	entries := make([]Entry, 0, len(perGroupSettings))
+	for i := range perGroupSettings {
+		d := &perGroupSettings[i]
+		e := Entry{Name: d.Name, Kind: d.Kind, Documentation: d.Documentation}
+		if override, set := overrides[d.Name]; set {
+			e.Synonyms = append(e.Synonyms, Synonym{Name: d.Name, Value: mustCanonical(d, override), Source: SourceGroup})
+		}
+		if slices.Contains(ownDefault, d.Name) {
+			value, _ := d.Default()
+			e.Synonyms = append(e.Synonyms, Synonym{Name: d.Name, Value: value, Source: SourceDefault})
+		} else {
+			e.Synonyms = append(e.Synonyms, b.synonyms("group."+d.Name)...)
+		}
+		e.Value, e.Source = e.Synonyms[0].Value, e.Synonyms[0].Source
+		entries = append(entries, e)
+	}
+	return entries
+}

@@ -1,0 +1,124 @@
+package settings
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+)
+
+// maxPropertiesBytes bounds a property file: far above any real one, far below what hurts.
+const maxPropertiesBytes = 1 << 20
+
+// ErrPropertiesTooLarge is returned for a property file of more than a mebibyte.
+var ErrPropertiesTooLarge = errors.New("settings: property file is larger than 1 MiB")
+
+// ParseProperties reads Java's .properties format as far as property files of brokers use it: comments
+// after # and !, key=value, key:value and key value, lines continued by a backslash, and the escapes
+// \t \n \r \f \uXXXX and \ before anything else. Of a key that stands twice the last counts. Text is UTF-8.
+func ParseProperties(r io.Reader) (Values, error) {
+	values := Values{}
+	lines := bufio.NewScanner(io.LimitReader(r, maxPropertiesBytes+1))
+	lines.Buffer(nil, maxPropertiesBytes+2)
+	size, number := 0, 0
+	logical := ""
+	continued := false
+	for lines.Scan() {
+		number++
+		if size += len(lines.Bytes()) + 1; size > maxPropertiesBytes {
+			return nil, ErrPropertiesTooLarge
+		}
+		line := strings.TrimLeft(strings.TrimSuffix(lines.Text(), "\r"), " \t\f")
+		if !continued && (line == "" || line[0] == '#' || line[0] == '!') {
+			continue
+		}
+		if continued = endsInOddBackslashes(line); continued {
+			logical += line[:len(line)-1]
+			continue
+		}
+		if err := values.addLine(logical + line); err != nil {
+			return nil, fmt.Errorf("line %d: %w", number, err)
+		}
+		logical = ""
+	}
+	if err := lines.Err(); err != nil {
+		return nil, err
+	}
+	if logical != "" {
+		if err := values.addLine(logical); err != nil {
+			return nil, fmt.Errorf("line %d: %w", number, err)
+		}
+	}
+	return values, nil
+}
+
+func endsInOddBackslashes(line string) bool {
+	return (len(line)-len(strings.TrimRight(line, `\`)))%2 == 1
+}
+
+// addLine splits one logical line at its first separator that is not escaped.
+func (v Values) addLine(line string) error {
+	end := 0
+	for end < len(line) && !strings.ContainsRune("=: \t\f", rune(line[end])) {
+		if line[end] == '\\' {
+			end++
+		}
+		end++
+	}
+	end = min(end, len(line))
+	rest := strings.TrimLeft(line[end:], " \t\f")
+	if rest != "" && (rest[0] == '=' || rest[0] == ':') {
+		rest = strings.TrimLeft(rest[1:], " \t\f")
+	}
+	key, err := unescape(line[:end])
+	if err != nil {
+		return err
+	}
+	value, err := unescape(rest)
+	if err != nil {
+		return err
+	}
+	v[key] = value
+	return nil
+}
+
+func unescape(text string) (string, error) {
+	if !strings.Contains(text, `\`) {
+		return text, nil
+	}
+	var out strings.Builder
+	for i := 0; i < len(text); i++ {
+		if text[i] != '\\' || i+1 == len(text) {
+			if text[i] != '\\' {
+				out.WriteByte(text[i])
+			}
+			continue
+		}
+		i++
+		switch text[i] {
+		case 't':
+			out.WriteByte('\t')
+		case 'n':
+			out.WriteByte('\n')
+		case 'r':
+			out.WriteByte('\r')
+		case 'f':
+			out.WriteByte('\f')
+		case 'u':
+			if i+4 >= len(text) {
+				return "", errors.New(`\u needs four hexadecimal digits`)
+			}
+			n, err := strconv.ParseUint(text[i+1:i+5], 16, 16)
+			if err != nil {
+				return "", errors.New(`\u needs four hexadecimal digits`)
+			}
+			out.WriteRune(rune(n))
+			i += 4
+		default:
+			out.WriteByte(text[i])
+		}
+	}
+	return out.String(), nil
+}

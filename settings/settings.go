@@ -1,0 +1,256 @@
+// Package settings knows Kafka's settings by their own names: kinds, defaults, allowed values, which broker
+// setting is the default of which topic setting, and how DescribeConfigs shows them (spec: admin 5 to 8).
+//
+// The tables (table_*.go) are the only place where a setting is named. They are Kafka 4.3's with the
+// differences that each table states; flush.interval.ms, durability, max.decompressed.message.bytes and
+// dev.strict.replication are ours. Every value is checked where it enters: a Broker and a Topic hold only
+// valid values, in canonical form. Values are immutable and may be used from any goroutine.
+//
+// A leaf: every package above internal may use it. Read settings when something is set up, not per record:
+// each call looks the name up and parses the value.
+package settings
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"once/internal/invariant"
+)
+
+// Values are settings as text, by name.
+type Values map[string]string
+
+// InvalidError says that one setting cannot have this value. Spec: admin 8, code 40.
+type InvalidError struct {
+	Name   string
+	Value  string
+	Reason string // what is allowed
+}
+
+// Error names the setting, the value and what is allowed. A password's value is left out.
+func (e *InvalidError) Error() string {
+	if d, _ := Lookup(e.Name); d != nil && d.Kind == Password {
+		return fmt.Sprintf("%s: %s", e.Name, e.Reason)
+	}
+	return fmt.Sprintf("%s=%s: %s", e.Name, e.Value, e.Reason)
+}
+
+// The layers of a Broker, strongest first (spec: admin 5).
+const (
+	dynamicBroker = iota
+	dynamicDefault
+	staticLayer
+	layerCount
+)
+
+// Broker is the effective settings of the broker: what was set when it started and since then, over the
+// defaults. Methods that take a name want one that the tables have; another is a bug and panics.
+type Broker struct {
+	layers [layerCount]Values // canonical; unknown names as they came
+	topic  Topic              // of a topic without settings of its own
+}
+
+// Resolve makes a Broker of layers of static settings, the strongest first: flags, environment, file. It
+// returns the names that no table has, sorted; they have no effect. The error joins one *InvalidError
+// for every problem there is.
+func Resolve(layers ...Values) (b *Broker, unknown []string, err error) {
+	merged := Values{}
+	for _, layer := range slices.Backward(layers) {
+		maps.Copy(merged, layer)
+	}
+	b = &Broker{}
+	var problems []error
+	b.layers[staticLayer], unknown, problems = canonical(merged)
+	problems = append(problems, b.completeNodeID()...)
+	if len(problems) == 0 { // values that are not even numbers cannot be compared
+		problems = append(problems, b.contradictions()...)
+	}
+	if len(problems) > 0 {
+		return nil, unknown, errors.Join(problems...)
+	}
+	return b, unknown, nil
+}
+
+// canonical checks each value by itself, in the order of the names.
+func canonical(values Values) (checked Values, unknown []string, problems []error) {
+	checked = make(Values, len(values))
+	for _, name := range slices.Sorted(maps.Keys(values)) {
+		value := values[name]
+		d, _ := Lookup(name)
+		if d == nil {
+			checked[name] = value
+			if !retired(name) {
+				unknown = append(unknown, name)
+			}
+			continue
+		}
+		text, err := d.Canonical(value)
+		if err != nil {
+			problems = append(problems, &InvalidError{name, value, err.Error()})
+		}
+		checked[name] = text
+	}
+	return checked, unknown, problems
+}
+
+// retired says whether a name is one of ZooKeeper's, which old property files are full of.
+func retired(name string) bool { return strings.HasPrefix(name, "zookeeper.") }
+
+// completeNodeID makes node.id and broker.id the same where one of them is set.
+func (b *Broker) completeNodeID() []error {
+	values := b.layers[staticLayer]
+	node, nodeSet := values["node.id"]
+	broker, brokerSet := values["broker.id"]
+	brokerSet = brokerSet && broker != "-1" // Kafka's own default: choose one
+	switch {
+	case nodeSet && brokerSet && node != broker:
+		return []error{&InvalidError{"broker.id", broker, "must be the same as node.id, which is " + node}}
+	case nodeSet:
+		values["broker.id"] = node
+	case brokerSet:
+		values["node.id"] = broker
+		if strings.HasPrefix(broker, "-") {
+			return []error{&InvalidError{"broker.id", broker, "must be at least 0"}}
+		}
+	default:
+		delete(values, "broker.id")
+	}
+	return nil
+}
+
+// Lookup finds a broker setting, also one with the prefix listener.name.NAME. that holds for one listener.
+func Lookup(name string) (d *Definition, ok bool) {
+	if base, isListener := listenerSetting(name); isListener {
+		name = base
+	}
+	for _, table := range brokerTables {
+		if d, ok := find(table, name); ok {
+			return d, true
+		}
+	}
+	return nil, false
+}
+
+// LookupTopic finds a setting of topics.
+func LookupTopic(name string) (*Definition, bool) { return find(topicSettings, name) }
+
+// LookupGroup finds a setting of groups.
+func LookupGroup(name string) (*Definition, bool) { return find(perGroupSettings, name) }
+
+var brokerTables = [...][]Definition{
+	logSettings, groupSettings, transactionSettings, networkSettings, securitySettings, clusterSettings,
+}
+
+func find(table []Definition, name string) (*Definition, bool) {
+	i, ok := slices.BinarySearchFunc(table, name, func(d Definition, name string) int { return strings.Compare(d.Name, name) })
+	if !ok {
+		return nil, false
+	}
+	return &table[i], true
+}
+
+// Explicit says whether the setting has a value other than by default.
+func (b *Broker) Explicit(name string) bool {
+	_, ok := b.explicit(name)
+	return ok
+}
+
+func (b *Broker) explicit(name string) (string, bool) {
+	for _, layer := range b.layers {
+		if value, ok := layer[name]; ok {
+			return value, true
+		}
+	}
+	return "", false
+}
+
+// Value returns the effective value; ok is false where the setting has none, as log.retention.ms by default.
+func (b *Broker) Value(name string) (value string, ok bool) {
+	d, known := Lookup(name)
+	invariant.Check(known, "settings: no setting is called %q", name)
+	if value, ok := b.explicit(name); ok {
+		return value, true
+	}
+	return d.Default()
+}
+
+// String returns the effective value, "" where there is none.
+func (b *Broker) String(name string) string {
+	value, _ := b.Value(name)
+	return value
+}
+
+// Int64 returns the effective value of a Short, Int or Long, 0 where there is none.
+func (b *Broker) Int64(name string) int64 {
+	value, ok := b.Value(name)
+	if !ok {
+		return 0
+	}
+	n, err := strconv.ParseInt(value, 10, 64)
+	invariant.Check(err == nil, "settings: %s is no whole number", name)
+	return n
+}
+
+// Int returns the effective value of a Short or Int, 0 where there is none.
+func (b *Broker) Int(name string) int { return int(b.Int64(name)) }
+
+// Float64 returns the effective value of a Double.
+func (b *Broker) Float64(name string) float64 {
+	x, err := strconv.ParseFloat(b.String(name), 64)
+	invariant.Check(err == nil, "settings: %s is no number", name)
+	return x
+}
+
+// Bool returns the effective value of a Boolean.
+func (b *Broker) Bool(name string) bool { return b.String(name) == "true" }
+
+// List returns the effective entries of a List, none where there is no value.
+func (b *Broker) List(name string) []string { return SplitList(b.String(name)) }
+
+// Milliseconds returns the effective value of a number of milliseconds as a duration. What is longer than
+// a duration can say becomes the longest one.
+func (b *Broker) Milliseconds(name string) time.Duration {
+	n := b.Int64(name)
+	if n > math.MaxInt64/int64(time.Millisecond) {
+		return math.MaxInt64
+	}
+	return time.Duration(n) * time.Millisecond
+}
+
+// Changed returns "name=value" of every static setting that differs from its default, sorted; passwords
+// without their value.
+func (b *Broker) Changed() []string {
+	var changed []string
+	for _, name := range slices.Sorted(maps.Keys(b.layers[staticLayer])) {
+		d, ok := Lookup(name)
+		if !ok {
+			continue
+		}
+		value := b.layers[staticLayer][name]
+		if usual, ok := d.Default(); ok && usual == value {
+			continue
+		}
+		if d.Kind.Sensitive() {
+			value = "[hidden]"
+		}
+		changed = append(changed, name+"="+value)
+	}
+	return changed
+}
+
+// Inert returns the names of the static settings that are set and have no effect here, sorted.
+func (b *Broker) Inert() []string {
+	var names []string
+	for _, name := range slices.Sorted(maps.Keys(b.layers[staticLayer])) {
+		if d, ok := Lookup(name); ok && d.Effect != Acts {
+			names = append(names, name)
+		}
+	}
+	return names
+}

@@ -1,0 +1,94 @@
+package settings
+
+import (
+	"errors"
+	"maps"
+	"strings"
+	"testing"
+)
+
+func TestParseProperties(t *testing.T) {
+	const text = "# comment\n! another\n\n" +
+		"node.id=1\r\n" +
+		"  log.dirs : /data/a b \n" +
+		"message.max.bytes 5\n" +
+		"listeners=PLAINTEXT://:1,\\\n   SSL://:2\n" +
+		"a\\=b\\:c=x\\ty\\u00e9\\\\\n" +
+		"#no=1\\\n" +
+		"empty=\n" +
+		"bare\n" +
+		"twice=1\ntwice=2\n" +
+		"password=a=b:c#d\n" +
+		"last=x\\"
+	got, err := ParseProperties(strings.NewReader(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := Values{"node.id": "1", "log.dirs": "/data/a b ", "message.max.bytes": "5", "listeners": "PLAINTEXT://:1,SSL://:2",
+		"a=b:c": "x\tyé\\", "empty": "", "bare": "", "twice": "2", "password": "a=b:c#d", "last": "x"}
+	if !maps.Equal(got, want) {
+		t.Errorf("got  %q\nwant %q", got, want)
+	}
+}
+
+func TestBrokenPropertiesAreRefused(t *testing.T) {
+	if _, err := ParseProperties(strings.NewReader("a=1\nb=\\u12")); err == nil || !strings.Contains(err.Error(), "line 2") {
+		t.Errorf("a broken escape: %v", err)
+	}
+	for _, text := range []string{strings.Repeat("a=1\n", 300000), "a=" + strings.Repeat("x", 2<<20)} {
+		if _, err := ParseProperties(strings.NewReader(text)); !errors.Is(err, ErrPropertiesTooLarge) {
+			t.Errorf("a file of %d bytes: %v", len(text), err)
+		}
+	}
+}
+
+func FuzzParseProperties(f *testing.F) {
+	for _, seed := range []string{"a=b", "a\\", "\\u", "=", "a\\\\\n=b", "a:\\u0041"} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		values, err := ParseProperties(strings.NewReader(text))
+		if err != nil {
+			return
+		}
+		size := 0
+		for name, value := range values {
+			size += len(name) + len(value)
+		}
+		if size > len(text) {
+			t.Errorf("%d bytes of text give %d bytes of settings", len(text), size)
+		}
+	})
+}
+
+func TestFromEnvironment(t *testing.T) {
+	got := FromEnvironment([]string{
+		"KAFKA_NUM_PARTITIONS=3", "KAFKA_LISTENERS=PLAINTEXT://:1=2", "KAFKA_A__B___C_D=x", "KAFKA_HEAP_OPTS=-Xmx1G", "KAFKA_OPTS=x",
+		"KAFKA_JVM_PERFORMANCE_OPTS=x", "KAFKA_=x", "HOME=/", "XKAFKA_NUM_PARTITIONS=4", "KAFKA_EMPTY=",
+		"KAFKA_LISTENER_NAME_SSL_SSL_KEYSTORE_TYPE=PEM", "KAFKA_A____B=y",
+	})
+	want := Values{"num.partitions": "3", "listeners": "PLAINTEXT://:1=2", "a_b-c.d": "x", "empty": "",
+		"listener.name.ssl.ssl.keystore.type": "PEM", "a-.b": "y"}
+	if !maps.Equal(got, want) {
+		t.Errorf("got  %q\nwant %q", got, want)
+	}
+}
+
+func BenchmarkResolve(b *testing.B) {
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, _, err := Resolve(Values{"node.id": "1"}); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func BenchmarkTopic(b *testing.B) {
+	broker, _, _ := Resolve()
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := broker.Topic(Values{"cleanup.policy": "compact"}); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

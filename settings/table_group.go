@@ -1,0 +1,23 @@
+package settings
+
+// perGroupSettings are the settings of one group, resource type GROUP: spec groups 23. Sorted by name. The
+// default of most is the broker setting "group." + name.
+var perGroupSettings = []Definition{
+	{"consumer.assignment.interval.ms", Int, "1000", atLeast(0), Dynamic, Kept, "Shortest time between two assignments of the group."},
+	{"consumer.heartbeat.interval.ms", Int, "5000", atLeast(1), Dynamic, Acts, "Heartbeat interval given to the group's members."},
+	{"consumer.session.timeout.ms", Int, "45000", atLeast(1), Dynamic, Acts, "Session timeout of the group's members."},
+	{"share.assignment.interval.ms", Int, "1000", atLeast(0), Dynamic, Kept, "Shortest time between two assignments of the group."},
+	{"share.auto.offset.reset", String, "latest", valid{check: checkOffsetReset}, Dynamic, Kept, "Where a share group starts in a new partition: earliest, latest or by_duration:PnDTnHnMn.nS."},
+	{"share.delivery.count.limit", Int, "5", atLeast(2), Dynamic, Kept, "How often a record is delivered at most."},
+	{"share.heartbeat.interval.ms", Int, "5000", atLeast(1), Dynamic, Kept, "Heartbeat interval given to the group's members."},
+	{"share.isolation.level", String, "read_uncommitted", valid{oneOf: []string{"read_committed", "read_uncommitted"}}, Dynamic, Kept, "Isolation level that the share group reads with."},
+	{"share.partition.max.record.locks", Int, "2000", atLeast(100), Dynamic, Kept, "Most records of a partition that are acquired at a time."},
+	{"share.record.lock.duration.ms", Int, "30000", atLeast(1000), Dynamic, Kept, "How long a member holds an acquired record."},
+	{"share.renew.acknowledge.enable", Boolean, "true", anything, Dynamic, Kept, "Whether members may renew the lock of an acquired record."},
+	{"share.session.timeout.ms", Int, "45000", atLeast(1), Dynamic, Kept, "Session timeout of the group's members."},
+	{"streams.assignment.interval.ms", Int, "1000", atLeast(0), Dynamic, Kept, "Shortest time between two assignments of the group."},
+	{"streams.heartbeat.interval.ms", Int, "5000", atLeast(1), Dynamic, Kept, "Heartbeat interval given to the group's members."},
+	{"streams.initial.rebalance.delay.ms", Int, "3000", atLeast(0), Dynamic, Kept, "How long the empty group waits for more members."},
+	{"streams.num.standby.replicas", Int, "0", atLeast(0), Dynamic, Kept, "Standby replicas of each task."},
+	{"streams.session.timeout.ms", Int, "45000", atLeast(1), Dynamic, Kept, "Session timeout of the group's members."},
+}

@@ -1,0 +1,209 @@
+package settings
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+
+	"once/internal/invariant"
+)
+
+// Topic is the effective settings of one topic (spec: admin 6). Times are in ms, sizes in bytes; -1 as a
+// retention means for ever. Copies are independent but for the lists, which nobody changes.
+type Topic struct {
+	CleanupDelete               bool // cleanup.policy; neither means that nothing ever goes
+	CleanupCompact              bool
+	CompressionType             string // producer, uncompressed, gzip, snappy, lz4 or zstd
+	CompressionGzipLevel        int32
+	CompressionLz4Level         int32
+	CompressionZstdLevel        int32
+	DeleteRetentionMs           int64
+	FileDeleteDelayMs           int64
+	FlushMessages               int64
+	FlushMs                     int64
+	FollowerThrottledReplicas   []string
+	IndexIntervalBytes          int32
+	LeaderThrottledReplicas     []string
+	LocalRetentionBytes         int64
+	LocalRetentionMs            int64
+	LogAppendTime               bool // message.timestamp.type
+	MaxCompactionLagMs          int64
+	MaxMessageBytes             int32
+	MinCleanableDirtyRatio      float64
+	MinCompactionLagMs          int64
+	MinInsyncReplicas           int32
+	Preallocate                 bool
+	RemoteLogCopyDisable        bool
+	RemoteLogDeleteOnDisable    bool
+	RetentionBytes              int64
+	RetentionMs                 int64
+	SegmentBytes                int32
+	SegmentIndexBytes           int32
+	SegmentJitterMs             int64
+	SegmentMs                   int64
+	TimestampAfterMaxMs         int64
+	TimestampBeforeMaxMs        int64
+	UncleanLeaderElectionEnable bool
+}
+
+// Topic returns the settings of a topic for which overrides are set. The error is an *InvalidError: for
+// the first name, in their order, that no topic has or whose value is not allowed, else for values that
+// contradict each other (spec: admin 8).
+func (b *Broker) Topic(overrides Values) (Topic, error) {
+	if len(overrides) == 0 {
+		return b.topic, nil
+	}
+	return b.resolveTopic(overrides)
+}
+
+func (b *Broker) resolveTopic(overrides Values) (Topic, error) {
+	checked, err := checkOverrides(topicSettings, overrides, "topic")
+	if err != nil {
+		return Topic{}, err
+	}
+	v := topicValues{b, checked}
+	if v.bool("remote.storage.enable") {
+		return Topic{}, &InvalidError{"remote.storage.enable", "true", "must be false: tiered storage is off"}
+	}
+	policy := SplitList(v.text("cleanup.policy"))
+	t := Topic{
+		CleanupDelete:               slices.Contains(policy, "delete"),
+		CleanupCompact:              slices.Contains(policy, "compact"),
+		CompressionType:             v.text("compression.type"),
+		CompressionGzipLevel:        v.int32("compression.gzip.level"),
+		CompressionLz4Level:         v.int32("compression.lz4.level"),
+		CompressionZstdLevel:        v.int32("compression.zstd.level"),
+		DeleteRetentionMs:           v.int64("delete.retention.ms"),
+		FileDeleteDelayMs:           v.int64("file.delete.delay.ms"),
+		FlushMessages:               v.int64("flush.messages"),
+		FlushMs:                     v.int64("flush.ms"),
+		FollowerThrottledReplicas:   SplitList(v.text("follower.replication.throttled.replicas")),
+		IndexIntervalBytes:          v.int32("index.interval.bytes"),
+		LeaderThrottledReplicas:     SplitList(v.text("leader.replication.throttled.replicas")),
+		LocalRetentionBytes:         v.int64("local.retention.bytes"),
+		LocalRetentionMs:            v.int64("local.retention.ms"),
+		LogAppendTime:               v.text("message.timestamp.type") == "LogAppendTime",
+		MaxCompactionLagMs:          v.int64("max.compaction.lag.ms"),
+		MaxMessageBytes:             v.int32("max.message.bytes"),
+		MinCleanableDirtyRatio:      v.float64("min.cleanable.dirty.ratio"),
+		MinCompactionLagMs:          v.int64("min.compaction.lag.ms"),
+		MinInsyncReplicas:           v.int32("min.insync.replicas"),
+		Preallocate:                 v.bool("preallocate"),
+		RemoteLogCopyDisable:        v.bool("remote.log.copy.disable"),
+		RemoteLogDeleteOnDisable:    v.bool("remote.log.delete.on.disable"),
+		RetentionBytes:              v.int64("retention.bytes"),
+		RetentionMs:                 v.int64("retention.ms"),
+		SegmentBytes:                v.int32("segment.bytes"),
+		SegmentIndexBytes:           v.int32("segment.index.bytes"),
+		SegmentJitterMs:             v.int64("segment.jitter.ms"),
+		SegmentMs:                   v.int64("segment.ms"),
+		TimestampAfterMaxMs:         v.int64("message.timestamp.after.max.ms"),
+		TimestampBeforeMaxMs:        v.int64("message.timestamp.before.max.ms"),
+		UncleanLeaderElectionEnable: v.bool("unclean.leader.election.enable"),
+	}
+	if _, ok := checked["internal.segment.bytes"]; ok {
+		t.SegmentBytes = v.int32("internal.segment.bytes")
+	}
+	if t.MinCompactionLagMs > t.MaxCompactionLagMs {
+		return Topic{}, &InvalidError{"min.compaction.lag.ms", strconv.FormatInt(t.MinCompactionLagMs, 10),
+			fmt.Sprintf("must not be above max.compaction.lag.ms, which is %d", t.MaxCompactionLagMs)}
+	}
+	return t, nil
+}
+
+// checkOverrides returns the values in canonical form, or the first problem as an *InvalidError.
+func checkOverrides(table []Definition, overrides Values, of string) (Values, error) {
+	checked := make(Values, len(overrides))
+	for _, name := range slices.Sorted(maps.Keys(overrides)) {
+		value := overrides[name]
+		d, ok := find(table, name)
+		if !ok {
+			return nil, &InvalidError{name, value, "no setting of a " + of + " has this name"}
+		}
+		if len(value) > maxValueLength {
+			return nil, &InvalidError{name, value[:32] + "…", fmt.Sprintf("must not be longer than %d", maxValueLength)}
+		}
+		text, err := d.Canonical(value)
+		if err != nil {
+			return nil, &InvalidError{name, value, err.Error()}
+		}
+		checked[name] = text
+	}
+	return checked, nil
+}
+
+// topicValues looks values up in a topic's overrides, then in the broker's settings.
+type topicValues struct {
+	broker    *Broker
+	overrides Values // canonical
+}
+
+func (v topicValues) text(name string) string {
+	if value, ok := v.overrides[name]; ok {
+		return value
+	}
+	return v.broker.topicDefault(name)
+}
+
+func (v topicValues) bool(name string) bool { return v.text(name) == "true" }
+
+func (v topicValues) int32(name string) int32 { return int32(v.int64(name)) }
+
+func (v topicValues) int64(name string) int64 {
+	n, err := strconv.ParseInt(v.text(name), 10, 64)
+	invariant.Check(err == nil, "settings: %s is no whole number", name)
+	return n
+}
+
+func (v topicValues) float64(name string) float64 {
+	x, err := strconv.ParseFloat(v.text(name), 64)
+	invariant.Check(err == nil, "settings: %s is no number", name)
+	return x
+}
+
+// topicDefault returns the value of a topic setting that no topic overrides: that of the strongest broker
+// setting behind it that has a value, in the topic setting's unit.
+func (b *Broker) topicDefault(name string) string {
+	behind := synonymsOfTopic(name)
+	for _, s := range behind {
+		value, ok := b.Value(s.name)
+		if !ok {
+			continue
+		}
+		if len(behind) == 1 {
+			return value
+		}
+		n, err := strconv.ParseInt(value, 10, 64)
+		invariant.Check(err == nil, "settings: %s is no whole number", s.name)
+		if n < 0 {
+			return "-1" // for ever, in every unit
+		}
+		return strconv.FormatInt(n*s.factor, 10)
+	}
+	d, ok := LookupTopic(name)
+	invariant.Check(ok, "settings: no topic setting is called %q", name)
+	value, _ := d.Default()
+	return value
+}
+
+func synonymsOfTopic(name string) []synonym {
+	for i := range topicSynonyms {
+		if topicSynonyms[i].topic == name {
+			return topicSynonyms[i].broker
+		}
+	}
+	return nil
+}
+
+// TopicName returns the topic setting that a broker setting is the default of.
+func TopicName(brokerName string) (name string, ok bool) {
+	for i := range topicSynonyms {
+		for _, s := range topicSynonyms[i].broker {
+			if s.name == brokerName {
+				return topicSynonyms[i].topic, true
+			}
+		}
+	}
+	return "", false
+}

@@ -1,0 +1,99 @@
+package settings
+
+import (
+	"errors"
+	"regexp"
+	"strconv"
+	"strings"
+)
+
+// What single settings allow where a range or a set of words is not enough.
+var (
+	nonEmpty  = valid{nonEmpty: true}
+	codecs    = valid{oneOf: []string{"uncompressed", "zstd", "lz4", "snappy", "gzip", "producer"}}
+	policies  = valid{oneOf: []string{"compact", "delete"}}
+	timeTypes = valid{oneOf: []string{"CreateTime", "LogAppendTime"}}
+	protocols = valid{oneOf: []string{"PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"}}
+	gzipLevel = valid{check: checkGzipLevel}
+	throttled = valid{check: checkThrottledReplicas, duplicates: true}
+	addresses = valid{nonEmpty: true, check: checkListeners}
+	oneDir    = valid{nonEmpty: true, check: checkOneDirectory}
+)
+
+func checkGzipLevel(value string) error {
+	if n, err := strconv.Atoi(value); err != nil || n != -1 && (n < 1 || n > 9) {
+		return errors.New("must be between 1 and 9, or -1")
+	}
+	return nil
+}
+
+// checkThrottledReplicas accepts "*" or partition:broker pairs.
+func checkThrottledReplicas(value string) error {
+	if value == "*" {
+		return nil
+	}
+	for _, entry := range SplitList(value) {
+		partition, broker, ok := strings.Cut(entry, ":")
+		if _, err := strconv.ParseUint(partition, 10, 31); err != nil || !ok {
+			return errors.New("must be * or partition:broker pairs")
+		}
+		if _, err := strconv.ParseUint(broker, 10, 31); err != nil {
+			return errors.New("must be * or partition:broker pairs")
+		}
+	}
+	return nil
+}
+
+// checkOneDirectory refuses several data directories: we would use one and leave the others empty.
+func checkOneDirectory(value string) error {
+	if strings.Contains(value, ",") {
+		return errors.New("must be one directory")
+	}
+	return nil
+}
+
+func checkListeners(value string) error {
+	_, err := parseListeners(value)
+	return err
+}
+
+func checkProtocolMap(value string) error {
+	for _, entry := range SplitList(value) {
+		name, protocol, ok := strings.Cut(entry, ":")
+		if !ok || name == "" || protocols.entry(strings.ToUpper(protocol)) != nil {
+			return errors.New("must be LISTENER:PROTOCOL pairs with a protocol of " + strings.Join(protocols.oneOf, ", "))
+		}
+	}
+	return nil
+}
+
+// checkIPOverrides accepts host:number pairs.
+func checkIPOverrides(value string) error {
+	for _, entry := range SplitList(value) {
+		colon := strings.LastIndexByte(entry, ':')
+		if colon < 1 {
+			return errors.New("must be host:number pairs")
+		}
+		if n, err := strconv.ParseInt(entry[colon+1:], 10, 32); err != nil || n < 0 {
+			return errors.New("must be host:number pairs")
+		}
+	}
+	return nil
+}
+
+// checkOffsetReset accepts what a share group may start at (KIP-932).
+func checkOffsetReset(value string) error {
+	if value == "latest" || value == "earliest" {
+		return nil
+	}
+	duration, ok := strings.CutPrefix(value, "by_duration:")
+	if ok && isISODuration(duration) {
+		return nil
+	}
+	return errors.New("must be latest, earliest or by_duration:PnDTnHnMn.nS")
+}
+
+func isISODuration(text string) bool {
+	ok, err := regexp.MatchString(`^P(\d+D)?(T(\d+H)?(\d+M)?(\d+(\.\d+)?S)?)?$`, text)
+	return err == nil && ok && text != "P" && !strings.HasSuffix(text, "T")
+}

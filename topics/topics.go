@@ -1,0 +1,406 @@
+// Package topics knows which topics exist: it creates, deletes and looks them up by name and by ID,
+// holds their configurations, and opens their partitions. Topic records are durable before a call that
+// changes them returns; readers see whole topics only, and never wait.
+package topics
+
+import (
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"slices"
+	"sort"
+	"strings"
+	"sync"
+	"sync/atomic"
+
+	"once/internal/clock"
+	"once/internal/vfs"
+	"once/log"
+	"once/log/batch"
+	"once/meta"
+	"once/partition"
+	"once/settings"
+)
+
+// The internal topics, which the coordinators keep their state in.
+const (
+	ConsumerOffsets  = "__consumer_offsets"
+	TransactionState = "__transaction_state"
+)
+
+// MaxPartitions is how many partitions one broker holds at most.
+const MaxPartitions = 200_000
+
+var (
+	ErrExists            = errors.New("topic already exists")
+	ErrUnknownTopic      = errors.New("topic does not exist")
+	ErrInvalidName       = errors.New("invalid topic name")
+	ErrInvalidPartitions = errors.New("invalid number of partitions")
+	ErrTooManyPartitions = errors.New("too many partitions for one broker")
+)
+
+// Topic is one topic. Everything but its configuration and the number of its partitions is immutable.
+type Topic struct {
+	Name     string
+	ID       [16]byte
+	Internal bool
+
+	createdAtStart int32 // how many starts the data directory had seen; the base of leader epochs
+	state          atomic.Pointer[state]
+}
+
+type state struct {
+	partitions []*partition.Partition
+	overrides  settings.Values // what was set for this topic
+	config     settings.Topic  // what is in force
+}
+
+// Partitions returns the partitions by index. The slice is not to be changed.
+func (t *Topic) Partitions() []*partition.Partition { return t.state.Load().partitions }
+
+// Config returns the configuration in force.
+func (t *Topic) Config() settings.Topic { return t.state.Load().config }
+
+// Overrides returns what was set for this topic alone. The map is not to be changed.
+func (t *Topic) Overrides() settings.Values { return t.state.Load().overrides }
+
+// Options says what the topics of a broker need.
+type Options struct {
+	Store    *meta.Store
+	FS       vfs.FS
+	Dir      string // data directory
+	Barrier  *log.Barrier
+	Settings *settings.Broker
+	// Starts counts the starts of this data directory, this one included. A partition's leader epoch
+	// is the number of starts since its topic was created: it grows with every start (spec: wire 14).
+	Starts int32
+	Clock  clock.Clock
+	Logger *slog.Logger
+	// MaxInflatedBytes bounds what the validation of one compressed batch may inflate.
+	MaxInflatedBytes int
+	// OnDelete is called for a topic that has just gone, before its files go; nil is fine.
+	OnDelete func(*Topic)
+}
+
+// Topics is the set of all topics. Safe for concurrent use.
+type Topics struct {
+	opts  Options // immutable
+	index atomic.Pointer[index]
+	mu    sync.Mutex // orders changes
+}
+
+// index is an immutable snapshot of all topics, replaced under mu.
+type index struct {
+	byName map[string]*Topic
+	byID   map[[16]byte]*Topic
+	count  int // partitions
+}
+
+// record is how a topic is kept in the store, as JSON under its name.
+type record struct {
+	ID             [16]byte          `json:"id"`
+	Partitions     int32             `json:"partitions"`
+	CreatedAtStart int32             `json:"created_at_start"`
+	Overrides      map[string]string `json:"overrides,omitempty"`
+}
+
+// Open loads all topics and opens their partitions. A partition that cannot be opened is offline and
+// is reported to the log; an unreadable topic record is an error.
+func Open(o Options) (*Topics, error) {
+	ts := &Topics{opts: o}
+	next := &index{byName: map[string]*Topic{}, byID: map[[16]byte]*Topic{}}
+	err := o.Store.All(meta.Topics, func(name string, value []byte) error {
+		var r record
+		if err := json.Unmarshal(value, &r); err != nil {
+			return fmt.Errorf("%w: record of topic %q: %w", meta.ErrDamaged, name, err)
+		}
+		config, err := o.Settings.Topic(r.Overrides)
+		if err != nil {
+			return fmt.Errorf("%w: configuration of topic %q: %w", meta.ErrDamaged, name, err)
+		}
+		t := ts.newTopic(name, r.ID, r.CreatedAtStart)
+		t.state.Store(&state{partitions: ts.openPartitions(t, config, 0, r.Partitions), overrides: r.Overrides, config: config})
+		next.byName[name], next.byID[r.ID] = t, t
+		next.count += int(r.Partitions)
+		return nil
+	})
+	ts.index.Store(next)
+	return ts, err
+}
+
+func (ts *Topics) newTopic(name string, id [16]byte, createdAtStart int32) *Topic {
+	return &Topic{Name: name, ID: id, Internal: IsInternal(name), createdAtStart: createdAtStart}
+}
+
+// IsInternal reports whether a name is that of a topic which the broker keeps its own state in.
+func IsInternal(name string) bool { return name == ConsumerOffsets || name == TransactionState }
+
+func (ts *Topics) openPartitions(t *Topic, config settings.Topic, from, to int32) []*partition.Partition {
+	ps := make([]*partition.Partition, 0, to-from)
+	for i := from; i < to; i++ {
+		p, err := partition.Open(partition.ID{Topic: t.Name, TopicID: t.ID, Index: i}, partition.Options{
+			FS: ts.opts.FS, Dir: ts.opts.Dir, Config: ts.partitionConfig(config), Barrier: ts.opts.Barrier,
+			LeaderEpoch: ts.opts.Starts - t.createdAtStart, Verify: ts.verify, Clock: ts.opts.Clock, Logger: ts.opts.Logger,
+		})
+		if err != nil {
+			ts.opts.Logger.Error("partition is offline", "partition", p.ID().String(), "error", err)
+		}
+		ps = append(ps, p)
+	}
+	return ps
+}
+
+func (ts *Topics) verify() bool {
+	return ts.opts.Settings.Bool("transaction.partition.verification.enable")
+}
+
+func (ts *Topics) partitionConfig(c settings.Topic) partition.Config {
+	return partition.Config{
+		Log: log.Config{SegmentBytes: c.SegmentBytes, SegmentMs: c.SegmentMs, IndexIntervalBytes: c.IndexIntervalBytes, SegmentIndexBytes: c.SegmentIndexBytes},
+		Rules: batch.Rules{
+			MaxMessageBytes: c.MaxMessageBytes, SegmentBytes: c.SegmentBytes, Compacted: c.CleanupCompact, LogAppendTime: c.LogAppendTime,
+			TimestampBeforeMaxMs: c.TimestampBeforeMaxMs, TimestampAfterMaxMs: c.TimestampAfterMaxMs, MaxInflatedBytes: ts.opts.MaxInflatedBytes,
+		},
+	}
+}
+
+// Lookup returns the topic of a name.
+func (ts *Topics) Lookup(name string) (*Topic, bool) {
+	t, ok := ts.index.Load().byName[name]
+	return t, ok
+}
+
+// LookupID returns the topic of a topic ID.
+func (ts *Topics) LookupID(id [16]byte) (*Topic, bool) {
+	t, ok := ts.index.Load().byID[id]
+	return t, ok
+}
+
+// Partition returns a partition by its topic's name and its index.
+func (ts *Topics) Partition(topic string, i int32) (*partition.Partition, bool) {
+	t, ok := ts.Lookup(topic)
+	if !ok {
+		return nil, false
+	}
+	return t.Partition(i)
+}
+
+// Partition returns a partition by its index.
+func (t *Topic) Partition(i int32) (*partition.Partition, bool) {
+	ps := t.Partitions()
+	if i < 0 || int(i) >= len(ps) {
+		return nil, false
+	}
+	return ps[i], true
+}
+
+// All returns all topics, ordered by name.
+func (ts *Topics) All() []*Topic {
+	byName := ts.index.Load().byName
+	all := make([]*Topic, 0, len(byName))
+	for _, t := range byName {
+		all = append(all, t)
+	}
+	sort.Slice(all, func(i, j int) bool { return all[i].Name < all[j].Name })
+	return all
+}
+
+// Spec is a topic to be created.
+type Spec struct {
+	Name       string
+	Partitions int32 // at least 1
+	Overrides  settings.Values
+}
+
+// Validate reports why a topic of this shape cannot be created, in Kafka's order of checks (spec:
+// admin 2), or nil: ErrInvalidName, ErrExists, *settings.InvalidError, ErrInvalidPartitions or
+// ErrTooManyPartitions.
+func (ts *Topics) Validate(s Spec) error {
+	ix := ts.index.Load()
+	if err := CheckName(s.Name); err != nil {
+		return err
+	}
+	if ix.byName[s.Name] != nil {
+		return fmt.Errorf("%w: %q", ErrExists, s.Name)
+	}
+	if strings.ContainsAny(s.Name, "._") {
+		for name := range ix.byName {
+			if strings.ReplaceAll(name, ".", "_") == strings.ReplaceAll(s.Name, ".", "_") {
+				return fmt.Errorf("%w: %q collides with topic %q, because '.' and '_' are alike in metric names", ErrInvalidName, s.Name, name)
+			}
+		}
+	}
+	if _, err := ts.opts.Settings.Topic(s.Overrides); err != nil {
+		return err
+	}
+	if s.Partitions < 1 {
+		return fmt.Errorf("%w: %d, at least 1", ErrInvalidPartitions, s.Partitions)
+	}
+	if ix.count+int(s.Partitions) > MaxPartitions {
+		return fmt.Errorf("%w: %d exist, %d more asked, %d allowed", ErrTooManyPartitions, ix.count, s.Partitions, MaxPartitions)
+	}
+	return nil
+}
+
+// CheckName reports why a name cannot be a topic's (spec: admin 2 row 5).
+func CheckName(name string) error {
+	switch {
+	case name == "":
+		return fmt.Errorf("%w: it is empty", ErrInvalidName)
+	case name == "." || name == "..":
+		return fmt.Errorf("%w: %q is reserved", ErrInvalidName, name)
+	case len(name) > 249:
+		return fmt.Errorf("%w: %d characters, 249 allowed", ErrInvalidName, len(name))
+	}
+	for i := 0; i < len(name); i++ {
+		c := name[i]
+		if !(c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '.' || c == '_' || c == '-') {
+			return fmt.Errorf("%w: %q has characters other than ASCII letters, digits, '.', '_' and '-'", ErrInvalidName, name)
+		}
+	}
+	return nil
+}
+
+// Create creates a topic. It is durable and visible when Create returns.
+func (ts *Topics) Create(s Spec) (*Topic, error) {
+	ts.mu.Lock()
+	defer ts.mu.Unlock()
+	if err := ts.Validate(s); err != nil {
+		return nil, err
+	}
+	config, err := ts.opts.Settings.Topic(s.Overrides)
+	if err != nil {
+		return nil, err
+	}
+	t := ts.newTopic(s.Name, newID(), ts.opts.Starts)
+	next := &state{overrides: maps.Clone(s.Overrides), config: config, partitions: ts.openPartitions(t, config, 0, s.Partitions)}
+	if err := ts.save(t, next); err != nil {
+		return nil, err
+	}
+	t.state.Store(next)
+	ts.publish(func(ix *index) { ix.byName[t.Name], ix.byID[t.ID] = t, t; ix.count += int(s.Partitions) })
+	return t, nil
+}
+
+// newID returns a random version 4 UUID, which is neither of the reserved ones.
+func newID() (id [16]byte) {
+	_, _ = rand.Read(id[:]) // never fails
+	id[6], id[8] = id[6]&0x0f|0x40, id[8]&0x3f|0x80
+	return id
+}
+
+func (ts *Topics) save(t *Topic, s *state) error {
+	value, err := json.Marshal(record{ID: t.ID, Partitions: int32(len(s.partitions)), CreatedAtStart: t.createdAtStart, Overrides: s.overrides})
+	if err != nil {
+		return err
+	}
+	if err := ts.opts.Store.Update(func(tx meta.Tx) error { return tx.Put(meta.Topics, t.Name, value) }); err != nil {
+		return fmt.Errorf("saving topic %q: %w", t.Name, err)
+	}
+	return nil
+}
+
+func (ts *Topics) publish(change func(*index)) {
+	old := ts.index.Load()
+	next := &index{byName: maps.Clone(old.byName), byID: maps.Clone(old.byID), count: old.count}
+	change(next)
+	ts.index.Store(next)
+}
+
+// AddPartitions raises the number of a topic's partitions to count.
+func (ts *Topics) AddPartitions(name string, count int32, validateOnly bool) error {
+	ts.mu.Lock()
+	defer ts.mu.Unlock()
+	ix := ts.index.Load()
+	t := ix.byName[name]
+	if t == nil {
+		return fmt.Errorf("%w: %q", ErrUnknownTopic, name)
+	}
+	old := t.state.Load()
+	now := int32(len(old.partitions))
+	if count <= now {
+		return fmt.Errorf("%w: topic %q has %d partitions, %d is not more", ErrInvalidPartitions, name, now, count)
+	}
+	if ix.count+int(count-now) > MaxPartitions {
+		return fmt.Errorf("%w: %d exist, %d more asked, %d allowed", ErrTooManyPartitions, ix.count, count-now, MaxPartitions)
+	}
+	if validateOnly {
+		return nil
+	}
+	next := *old
+	next.partitions = append(slices.Clone(old.partitions), ts.openPartitions(t, old.config, now, count)...)
+	if err := ts.save(t, &next); err != nil {
+		return err
+	}
+	t.state.Store(&next)
+	ts.publish(func(ix *index) { ix.count += int(count - now) })
+	return nil
+}
+
+// SetOverrides replaces what is set for one topic. It acts at once, on its partitions too.
+func (ts *Topics) SetOverrides(name string, overrides settings.Values, validateOnly bool) error {
+	ts.mu.Lock()
+	defer ts.mu.Unlock()
+	t := ts.index.Load().byName[name]
+	if t == nil {
+		return fmt.Errorf("%w: %q", ErrUnknownTopic, name)
+	}
+	config, err := ts.opts.Settings.Topic(overrides)
+	if err != nil || validateOnly {
+		return err
+	}
+	next := *t.state.Load()
+	next.overrides, next.config = maps.Clone(overrides), config
+	if err := ts.save(t, &next); err != nil {
+		return err
+	}
+	t.state.Store(&next)
+	for _, p := range next.partitions {
+		p.SetConfig(ts.partitionConfig(config))
+	}
+	return nil
+}
+
+// Delete removes a topic. It is gone for good and for everybody when Delete returns.
+func (ts *Topics) Delete(name string) error {
+	ts.mu.Lock()
+	defer ts.mu.Unlock()
+	t := ts.index.Load().byName[name]
+	if t == nil {
+		return fmt.Errorf("%w: %q", ErrUnknownTopic, name)
+	}
+	if err := ts.opts.Store.Update(func(tx meta.Tx) error { return tx.Delete(meta.Topics, name) }); err != nil {
+		return fmt.Errorf("deleting topic %q: %w", name, err)
+	}
+	ts.publish(func(ix *index) {
+		delete(ix.byName, name)
+		delete(ix.byID, t.ID)
+		ix.count -= len(t.Partitions())
+	})
+	if ts.opts.OnDelete != nil {
+		ts.opts.OnDelete(t)
+	}
+	// The record is gone: files that cannot be removed now are swept at the next start.
+	for _, p := range t.Partitions() {
+		if err := p.Delete(); err != nil {
+			ts.opts.Logger.Warn("files of a deleted partition stay until the next start", "partition", p.ID().String(), "error", err)
+		}
+	}
+	return nil
+}
+
+// Close closes all partitions.
+func (ts *Topics) Close() error {
+	ts.mu.Lock()
+	defer ts.mu.Unlock()
+	var errs []error
+	for _, t := range ts.index.Load().byName {
+		for _, p := range t.Partitions() {
+			errs = append(errs, p.Close())
+		}
+	}
+	return errors.Join(errs...)
+}
