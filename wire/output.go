@@ -1,0 +1,111 @@
+package wire
+
+import (
+	"encoding/binary"
+	"errors"
+	"math"
+	"net"
+	"os"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+// writeChunkBytes is what must be taken within the write timeout, so that a slow reader of a large answer
+// is not mistaken for one that has stopped.
+const writeChunkBytes = 256 << 10
+
+// output collects a connection's answers and writes them. It belongs to the reader goroutine while the
+// pipeline is idle, and to the pipeline's goroutine otherwise.
+type output struct {
+	conn    net.Conn
+	timeout time.Duration
+	metrics *metrics
+
+	buf      []byte // not yet written; nil while idle, so that idle connections keep no buffer
+	lastSize int    // of the last answer: a hint for the next buffer
+	deadline time.Time
+	failed   closeReason // open, or why nothing more can be written
+}
+
+// respond encodes an answer behind those collected. The header is v1, with an empty tag buffer, where
+// taggedHeader says so (spec: wire 2).
+func (o *output) respond(r kmsg.Response, correlationID int32, taggedHeader bool) closeReason {
+	if o.failed != open {
+		return o.failed
+	}
+	if s, ok := r.(Streamed); ok {
+		return o.stream(s, correlationID, taggedHeader)
+	}
+	start := o.begin(correlationID, taggedHeader)
+	o.buf = r.AppendTo(o.buf)
+	n := len(o.buf) - start - 4
+	if n > math.MaxInt32 {
+		o.buf = o.buf[:start]
+		return badResponse
+	}
+	binary.BigEndian.PutUint32(o.buf[start:], uint32(n))
+	o.lastSize = n + 4
+	if len(o.buf) >= flushBytes {
+		return o.flush()
+	}
+	return open
+}
+
+// begin appends an answer's length, still zero, and header. It returns where they begin.
+func (o *output) begin(correlationID int32, taggedHeader bool) int {
+	if o.buf == nil {
+		o.buf = getBuffer(max(o.lastSize, readBufferBytes))
+	}
+	start := len(o.buf)
+	o.buf = append(o.buf, 0, 0, 0, 0)
+	o.buf = binary.BigEndian.AppendUint32(o.buf, uint32(correlationID))
+	if taggedHeader {
+		o.buf = append(o.buf, 0)
+	}
+	return start
+}
+
+// flush writes what has been collected and gives the buffer back.
+func (o *output) flush() closeReason {
+	if o.buf == nil {
+		return o.failed
+	}
+	o.write(o.buf)
+	putBuffer(o.buf)
+	o.buf = nil
+	return o.failed
+}
+
+// write sends b past the buffer, which must be empty or b itself.
+func (o *output) write(b []byte) {
+	for len(b) > 0 && o.failed == open {
+		o.arm()
+		n, err := o.conn.Write(b[:min(len(b), writeChunkBytes)])
+		o.metrics.bytesOut.Add(float64(n))
+		b = b[n:]
+		o.note(err, n > 0)
+	}
+}
+
+// note records that writing has failed. A timeout is none as long as some bytes are taken.
+func (o *output) note(err error, progress bool) {
+	switch {
+	case err == nil:
+	case !errors.Is(err, os.ErrDeadlineExceeded):
+		o.failed = writeFailed
+	case !progress:
+		o.failed = writeTimeout
+	default:
+		o.deadline = time.Time{}
+	}
+}
+
+// arm keeps the write deadline between one and one and a quarter timeouts away, so that it is seldom set.
+func (o *output) arm() {
+	now := time.Now()
+	if o.deadline.Sub(now) < o.timeout {
+		o.deadline = now.Add(o.timeout + o.timeout/4)
+		o.conn.SetWriteDeadline(o.deadline)
+	}
+}

@@ -1,0 +1,135 @@
+package wire
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+// call is one request on its way through a connection.
+type call struct {
+	req    *Request
+	api    *servedAPI
+	frame  frame
+	start  time.Time
+	tagged bool // the answer's header has a tag buffer
+	then   func(ctx context.Context) kmsg.Response
+	resp   kmsg.Response // when then is nil
+}
+
+// pipeline holds the answers of a connection that wait for something while later requests are handled.
+// Its goroutine lives only while there are any, and owns the connection's output for that time; so the
+// reader may use the output whenever the pipeline is idle.
+type pipeline struct {
+	mu struct {
+		sync.Mutex
+		queue     []call // the first is being answered
+		sizeBytes int
+	}
+	changed sync.Cond
+}
+
+// idle reports whether no answer is awaited.
+func (p *pipeline) idle() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return len(p.mu.queue) == 0
+}
+
+// waitIdle returns when every answer has been written.
+func (p *pipeline) waitIdle() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for len(p.mu.queue) > 0 {
+		p.changed.Wait()
+	}
+}
+
+// waitRoom returns when a further request may be read (B31).
+func (p *pipeline) waitRoom(l *Limits) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for len(p.mu.queue) >= l.ReadAheadRequests || p.mu.sizeBytes >= l.ReadAheadBytes && len(p.mu.queue) > 0 {
+		p.changed.Wait()
+	}
+}
+
+// add queues a call and reports whether it is the only one, so that the goroutine must be started.
+func (p *pipeline) add(k *call) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.mu.queue = append(p.mu.queue, *k)
+	p.mu.sizeBytes += k.req.SizeBytes
+	return len(p.mu.queue) == 1
+}
+
+func (p *pipeline) first() call {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.mu.queue[0]
+}
+
+// nextReady reports whether the call after the first needs no waiting.
+func (p *pipeline) nextReady() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return len(p.mu.queue) > 1 && p.mu.queue[1].then == nil
+}
+
+// remove drops the first call and reports whether there are more.
+func (p *pipeline) remove() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.mu.sizeBytes -= p.mu.queue[0].req.SizeBytes
+	n := copy(p.mu.queue, p.mu.queue[1:])
+	p.mu.queue[n] = call{}
+	p.mu.queue = p.mu.queue[:n]
+	p.changed.Broadcast()
+	return n > 0
+}
+
+// enqueue hands an answer to the pipeline. What the reader has collected leaves before.
+func (c *Conn) enqueue(k *call) {
+	if c.pipe.idle() {
+		if c.out.flush() != open {
+			c.breakOff()
+		}
+	}
+	if c.pipe.add(k) {
+		c.srv.wg.Add(1)
+		go c.answerPipeline()
+	}
+}
+
+// answerPipeline answers the queued calls in order until there are none. After a failure it still runs
+// every Then, with an ended ctx, so that handlers can let go of what they hold.
+func (c *Conn) answerPipeline() {
+	defer c.srv.wg.Done()
+	for {
+		k := c.pipe.first()
+		reason := open
+		if k.then != nil {
+			k.resp, reason = c.await(&k)
+		}
+		if reason == open {
+			reason = c.answer(&k)
+		} else {
+			c.in.release(&k.frame)
+		}
+		if reason != open && c.out.failed == open {
+			c.out.flush()
+			c.out.failed = reason
+		}
+		if !c.pipe.nextReady() {
+			c.out.flush()
+		}
+		if c.out.failed != open {
+			c.breakOff()
+		}
+		if !c.pipe.remove() {
+			return
+		}
+	}
+}
