@@ -1,0 +1,114 @@
+package txncoordinator
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"once/internal/clock"
+	"once/log/batch"
+)
+
+// Journal is one partition of __transaction_state as the coordinator uses it.
+type Journal interface {
+	// AppendCoordinator appends a batch. An error means that nothing of it may be taken for written; it
+	// may still be found at the next start, if the journal refuses further appends until then.
+	AppendCoordinator(raw []byte) (Appended, error)
+	// Scan calls fn with each whole batch from one offset up to another, in order. raw is valid during the call.
+	Scan(from, to int64, fn func(h batch.Header, raw []byte) error) error
+	LogStartOffset() int64
+	LogEndOffset() int64
+	// LeaderEpoch is the coordinator epoch of the IDs that live here; it must grow at every start.
+	LeaderEpoch() int32
+}
+
+// Appended says where a batch went.
+type Appended struct {
+	BaseOffset int64
+	Durable    Ticket // nil: as durable as it has to be already
+}
+
+// Ticket waits until a batch is as durable as the broker promises.
+type Ticket interface {
+	Wait(ctx context.Context) error
+}
+
+// Participant is where markers go: a data partition, or a group's offsets.
+type Participant interface {
+	// ApplyMarker ends the transaction there. When it returns nil the marker is in the log, and the
+	// offsets of the transaction, if there are any, are visible or gone.
+	ApplyMarker(m batch.Marker, transactionVersion int16) error
+}
+
+// Config is what a Coordinator needs. Zero values mean the default in brackets.
+type Config struct {
+	Partitions  int32                              // of __transaction_state, fixed for ever [50]
+	Journals    func(partition int32) Journal      // called once a partition, by Load; required
+	ProducerIDs interface{ Next() (int64, error) } // required
+	// Participants finds where the marker for a partition goes; false: its topic is gone. Required.
+	Participants func(topic string, partition int32) (Participant, bool)
+	// Refused tells that a marker error is final: the partition knows a newer epoch of the producer or
+	// of the coordinator. Nothing but a defect leads there; the ID stays busy until the next start. [none is]
+	Refused func(error) bool
+	// TransactionVersion is the finalized level of the feature transaction.version, 0 to 2. [2]
+	TransactionVersion func() int16
+	// Barrier waits until everything appended so far is on the disk, in every durability mode. It is
+	// waited for before an epoch is handed out (reliability P4). [none]
+	Barrier func(ctx context.Context) error
+
+	TwoPhaseCommit      bool          // transaction.two.phase.commit.enable
+	MaxTimeoutMs        int32         // transaction.max.timeout.ms [900,000]
+	IDExpiration        time.Duration // transactional.id.expiration.ms [7 days]
+	AbortInterval       time.Duration // between two looks for timeouts [10 s]
+	RemoveInterval      time.Duration // between two looks for unused IDs [1 h]
+	MaxTransactionalIDs int64         // held in memory at most; more are refused [1,000,000, about 400 MB]
+
+	Clock      clock.Clock           // [clock.Real]
+	Logger     *slog.Logger          // [discards]
+	Registerer prometheus.Registerer // [no metrics]
+}
+
+// withDefaults fills in what was left out and reports every problem at once.
+func (cfg Config) withDefaults() (Config, error) {
+	var errs []error
+	require := func(ok bool, what string) {
+		if !ok {
+			errs = append(errs, errors.New("txncoordinator: "+what))
+		}
+	}
+	require(cfg.Journals != nil, "Journals is missing")
+	require(cfg.ProducerIDs != nil, "ProducerIDs is missing")
+	require(cfg.Participants != nil, "Participants is missing")
+	orDefault(&cfg.Partitions, 50)
+	orDefault(&cfg.MaxTimeoutMs, 900_000)
+	orDefault(&cfg.IDExpiration, 7*24*time.Hour)
+	orDefault(&cfg.AbortInterval, 10*time.Second)
+	orDefault(&cfg.RemoveInterval, time.Hour)
+	orDefault(&cfg.MaxTransactionalIDs, 1_000_000)
+	require(cfg.Partitions > 0, "Partitions is not above zero")
+	require(cfg.MaxTimeoutMs > 0, "MaxTimeoutMs is not above zero")
+	require(cfg.IDExpiration > 0 && cfg.AbortInterval > 0 && cfg.RemoveInterval > 0, "an interval is not above zero")
+	if cfg.Refused == nil {
+		cfg.Refused = func(error) bool { return false }
+	}
+	if cfg.TransactionVersion == nil {
+		cfg.TransactionVersion = func() int16 { return epochBumpVersion }
+	}
+	if cfg.Clock == nil {
+		cfg.Clock = clock.Real{}
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	return cfg, errors.Join(errs...)
+}
+
+func orDefault[T comparable](field *T, value T) {
+	var zero T
+	if *field == zero {
+		*field = value
+	}
+}

@@ -1,0 +1,403 @@
+package txncoordinator
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+	"unicode/utf16"
+
+	"once/internal/fault"
+	"once/internal/invariant"
+)
+
+// Coordinator serves all transactional IDs of the broker. Its methods may be called from any
+// goroutine. New, Load, Start, …, Close is its life.
+type Coordinator struct {
+	cfg     Config
+	metrics *metrics
+	shards  []shard      // one a partition of __transaction_state
+	ids     atomic.Int64 // how many transactional IDs there are
+	phase   atomic.Int32
+
+	// ctx ends with Close; waits for the disk end with it.
+	ctx    context.Context
+	cancel context.CancelFunc
+	kick   chan struct{} // wakes the run loop
+	loop   sync.WaitGroup
+
+	highestID int64 // set by Load
+	schedule  schedule
+}
+
+const (
+	phaseLoading int32 = iota
+	phaseServing
+	phaseClosed
+)
+
+// shard holds the IDs that live in one partition of __transaction_state.
+type shard struct {
+	journal Journal // set by Load
+	mu      struct {
+		sync.RWMutex
+		byID map[string]*entry // nil until there is one
+	}
+}
+
+// entry is one transactional ID. mu is a leaf: nothing is called while it is held. Whoever set Pending
+// owns the ID until it is NoState again; only the owner calls finish.
+type entry struct {
+	shard *shard // immutable
+	mu    struct {
+		sync.Mutex
+		txn      Transaction
+		deadline time.Time        // of an Ongoing transaction, with a monotonic reading
+		owed     []TopicPartition // of a prepared one: no marker tried yet in this round
+		failed   []TopicPartition // tried in this round without success
+	}
+}
+
+// New returns a coordinator that answers ErrCoordinatorLoading until Load is through.
+func New(cfg Config) (*Coordinator, error) {
+	cfg, err := cfg.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	c := &Coordinator{cfg: cfg, shards: make([]shard, cfg.Partitions), kick: make(chan struct{}, 1)}
+	c.ctx, c.cancel = context.WithCancel(context.Background())
+	c.metrics, err = newMetrics(c, cfg.Registerer)
+	return c, err
+}
+
+// PartitionFor returns the partition of __transaction_state that an ID lives in: Java's String.hashCode
+// over the UTF-16 units, without its sign (spec: transactions 2).
+func (c *Coordinator) PartitionFor(transactionalID string) int32 {
+	return partitionFor(transactionalID, int32(len(c.shards)))
+}
+
+func partitionFor(transactionalID string, partitions int32) int32 {
+	var h int32
+	for _, r := range transactionalID {
+		if r > 0xFFFF {
+			high, low := utf16.EncodeRune(r)
+			h = 31*h + high
+			r = low
+		}
+		h = 31*h + r
+	}
+	if h == -1<<31 {
+		return 0
+	}
+	return max(h, -h) % partitions
+}
+
+// locate checks what holds for every request: the ID is usable and the coordinator serves.
+func (c *Coordinator) locate(transactionalID string) (*shard, error) {
+	if transactionalID == "" || len(transactionalID) > maxTransactionalIDBytes {
+		return nil, ErrInvalidRequest
+	}
+	if err := c.serving(); err != nil {
+		return nil, err
+	}
+	return &c.shards[c.PartitionFor(transactionalID)], nil
+}
+
+func (c *Coordinator) serving() error {
+	switch c.phase.Load() {
+	case phaseLoading:
+		return ErrCoordinatorLoading
+	case phaseClosed:
+		return ErrCoordinatorNotAvailable
+	}
+	return nil
+}
+
+func (s *shard) find(transactionalID string) *entry {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.mu.byID[transactionalID]
+}
+
+// known returns the entry of an ID that must exist.
+func (c *Coordinator) known(transactionalID string) (*entry, error) {
+	s, err := c.locate(transactionalID)
+	if err != nil {
+		return nil, err
+	}
+	if e := s.find(transactionalID); e != nil {
+		return e, nil
+	}
+	return nil, ErrInvalidProducerIDMapping
+}
+
+// InitProducerID hands out the right to use a transactional ID, fencing whoever had it (spec:
+// transactions 5). Over an ongoing transaction it aborts that and answers ErrConcurrentTransactions;
+// the retry gets the identity. It returns only when the epoch is on the disk.
+func (c *Coordinator) InitProducerID(r InitRequest) (Identity, error) {
+	id, err := c.initProducerID(&r)
+	c.metrics.refused(err)
+	return id, err
+}
+
+func (c *Coordinator) initProducerID(r *InitRequest) (Identity, error) {
+	e, err := c.entryForInit(r)
+	if err != nil {
+		return noIdentity, err
+	}
+	version := c.cfg.TransactionVersion()
+	p, err := c.begin(e, func(t *Transaction, freshID, nowMs int64) (plan, error) {
+		return prepareInit(t, r, freshID, version, nowMs)
+	})
+	if err != nil {
+		return noIdentity, err
+	}
+	if p.next.State == PrepareAbort {
+		if err := c.end(e, &p, outcomeFenced); err != nil {
+			return noIdentity, err
+		}
+		return noIdentity, ErrConcurrentTransactions
+	}
+	if err := c.write(e, &p.next, waitForDisk); err != nil {
+		return noIdentity, err
+	}
+	if err := fault.Hit("txn.init.after"); err != nil {
+		return noIdentity, fmt.Errorf("%w: %v", ErrCoordinatorNotAvailable, err)
+	}
+	return p.answer, nil
+}
+
+// entryForInit checks rows 1 to 6 of transactions 5 and creates the image of an unknown ID.
+func (c *Coordinator) entryForInit(r *InitRequest) (*entry, error) {
+	switch {
+	case r.TransactionalID == "":
+		return nil, ErrInvalidRequest
+	case r.EnableTwoPhase && !c.cfg.TwoPhaseCommit:
+		return nil, ErrTwoPhaseCommitDisabled
+	case r.KeepPrepared:
+		return nil, ErrUnsupported
+	case r.EnableTwoPhase:
+		r.TimeoutMs = neverTimesOutMs
+	case r.TimeoutMs <= 0 || r.TimeoutMs > c.cfg.MaxTimeoutMs:
+		return nil, ErrInvalidTransactionTimeout
+	}
+	s, err := c.locate(r.TransactionalID)
+	if err != nil {
+		return nil, err
+	}
+	if e := s.find(r.TransactionalID); e != nil {
+		return e, nil
+	}
+	producerID, err := c.freshProducerID()
+	if err != nil {
+		return nil, err
+	}
+	return c.create(s, newTransaction(strings.Clone(r.TransactionalID), producerID, r.TimeoutMs, c.cfg.Clock.Now().UnixMilli()))
+}
+
+// create puts an image into the table; when there is one already, that one wins.
+func (c *Coordinator) create(s *shard, t Transaction) (*entry, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if e := s.mu.byID[t.TransactionalID]; e != nil {
+		return e, nil
+	}
+	if c.ids.Load() >= c.cfg.MaxTransactionalIDs {
+		return nil, ErrTooManyTransactionalIDs
+	}
+	c.ids.Add(1)
+	if s.mu.byID == nil {
+		s.mu.byID = make(map[string]*entry)
+	}
+	e := &entry{shard: s}
+	e.mu.txn = t
+	s.mu.byID[t.TransactionalID] = e
+	return e, nil
+}
+
+func (c *Coordinator) freshProducerID() (int64, error) {
+	id, err := c.cfg.ProducerIDs.Next()
+	if err != nil {
+		return NoProducerID, fmt.Errorf("%w: producer ID: %v", ErrCoordinatorLoading, err)
+	}
+	return id, nil
+}
+
+// AddPartitions puts partitions into the producer's transaction and opens one when there is none
+// (spec: transactions 6, row "Add"; 7 for the partition of a group). Partitions that are there already
+// cost no write.
+func (c *Coordinator) AddPartitions(r AddRequest) error {
+	err := c.addPartitions(&r)
+	c.metrics.refused(err)
+	return err
+}
+
+func (c *Coordinator) addPartitions(r *AddRequest) error {
+	e, err := c.known(r.TransactionalID)
+	if err != nil {
+		return err
+	}
+	p, err := c.begin(e, func(t *Transaction, _, nowMs int64) (plan, error) { return prepareAdd(t, r, nowMs) })
+	if err != nil || p.done {
+		return err
+	}
+	// No wait: what depends on this record comes after it in every barrier.
+	if err := c.write(e, &p.next, noWait); err != nil {
+		return err
+	}
+	if err := fault.Hit("txn.add.after"); err != nil {
+		return fmt.Errorf("%w: %v", ErrCoordinatorNotAvailable, err)
+	}
+	return nil
+}
+
+// VerifyPartitions looks whether partitions are in the producer's transaction, and writes nothing
+// (spec: transactions 6, row "VerifyOnly"). The error holds for all; without one, the slice is nil when
+// all are there, else it has an ErrPartitionNotInTransaction or nil for each.
+func (c *Coordinator) VerifyPartitions(r AddRequest) ([]error, error) {
+	e, err := c.known(r.TransactionalID)
+	if err != nil {
+		c.metrics.refused(err)
+		return nil, err
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if err := checkVerify(&e.mu.txn, &r); err != nil {
+		c.metrics.refused(err)
+		return nil, err
+	}
+	if e.mu.txn.contains(r.Partitions) {
+		return nil, nil
+	}
+	missing := make([]error, len(r.Partitions))
+	for i, p := range r.Partitions {
+		if !e.mu.txn.has(p) {
+			missing[i] = ErrPartitionNotInTransaction
+		}
+	}
+	c.metrics.refused(ErrPartitionNotInTransaction)
+	return missing, nil
+}
+
+// EndTxn commits or aborts (spec: transactions 10). On success the markers are in the logs. When one
+// could not be written yet, the outcome is decided all the same and ErrConcurrentTransactions asks the
+// client to come back for the answer. The identity is the next one for clients of version 2, else -1, -1.
+func (c *Coordinator) EndTxn(r EndRequest) (Identity, error) {
+	begun := c.cfg.Clock.Now()
+	id, err := c.endTxn(&r)
+	if err != nil {
+		c.metrics.refused(err)
+		return noIdentity, err
+	}
+	c.metrics.endSeconds.Observe(c.cfg.Clock.Now().Sub(begun).Seconds())
+	return id, nil
+}
+
+func (c *Coordinator) endTxn(r *EndRequest) (Identity, error) {
+	e, err := c.known(r.TransactionalID)
+	if err != nil {
+		return noIdentity, err
+	}
+	p, err := c.begin(e, func(t *Transaction, freshID, nowMs int64) (plan, error) {
+		return prepareEnd(t, r, freshID, nowMs)
+	})
+	if err != nil || p.done {
+		return p.answer, err
+	}
+	as := outcomeAbort
+	if r.Commit {
+		as = outcomeCommit
+	}
+	return p.answer, c.end(e, &p, as)
+}
+
+// begin decides under the ID's lock and, when something is to be written, makes the caller its owner.
+// A decision that needs a fresh producer ID is made again with one; the lock is not held meanwhile.
+func (c *Coordinator) begin(e *entry, decide func(t *Transaction, freshID, nowMs int64) (plan, error)) (plan, error) {
+	freshID := NoProducerID
+	for {
+		p, err := e.tryBegin(decide, freshID, c.cfg.Clock.Now().UnixMilli())
+		if !errors.Is(err, errNeedProducerID) {
+			return p, err
+		}
+		if freshID, err = c.freshProducerID(); err != nil {
+			return plan{}, err
+		}
+	}
+}
+
+func (e *entry) tryBegin(decide func(t *Transaction, freshID, nowMs int64) (plan, error), freshID, nowMs int64) (plan, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	t := &e.mu.txn
+	p, err := decide(t, freshID, nowMs)
+	if err != nil || p.done {
+		return p, err
+	}
+	invariant.Check(t.Pending == NoState && mayFollow(p.next.State, t.State),
+		"transaction goes from %v to %v while %v is pending", t.State, p.next.State, t.Pending)
+	if p.raiseFirst {
+		t.raise(&p.next)
+	}
+	t.Pending = p.next.State
+	return p, nil
+}
+
+// Whether write waits for the disk before it applies. The epoch handed out by InitProducerID has to be
+// there in every durability mode, a decision only where the mode asks for it.
+type waitMode int
+
+const (
+	noWait waitMode = iota
+	waitForTicket
+	waitForDisk
+)
+
+// write persists an image and applies it. An append that failed gives the ID free again, unchanged. A
+// failed wait leaves it owned until the next start: the record may or may not survive, and nobody may
+// decide differently meanwhile.
+func (c *Coordinator) write(e *entry, next *Transaction, wait waitMode) error {
+	now := c.cfg.Clock.Now()
+	appended, err := e.shard.journal.AppendCoordinator(encodeTransaction(next, c.cfg.TransactionVersion(), now.UnixMilli()))
+	if err != nil {
+		e.giveBack()
+		return fmt.Errorf("%w: %v of a transactional ID: %v", ErrCoordinatorNotAvailable, next.State, err)
+	}
+	if err := c.await(appended.Durable, wait); err != nil {
+		c.cfg.Logger.Error("transactional ID is blocked: its record may not be durable",
+			"transactional_id", next.TransactionalID, "state", next.State.String(), "error", err)
+		return fmt.Errorf("%w: %v of a transactional ID: %v", ErrCoordinatorNotAvailable, next.State, err)
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if next.State == Ongoing && e.mu.txn.State != Ongoing {
+		e.mu.deadline = now.Add(time.Duration(next.TimeoutMs) * time.Millisecond)
+	}
+	if next.State.prepared() {
+		e.mu.owed, e.mu.failed = next.Partitions, nil
+	}
+	e.mu.txn.apply(*next)
+	return nil
+}
+
+func (c *Coordinator) await(t Ticket, wait waitMode) error {
+	if wait >= waitForTicket && t != nil {
+		if err := t.Wait(c.ctx); err != nil {
+			return err
+		}
+	}
+	if wait == waitForDisk && c.cfg.Barrier != nil {
+		return c.cfg.Barrier(c.ctx)
+	}
+	return nil
+}
+
+// giveBack ends an operation that changed nothing.
+func (e *entry) giveBack() {
+	e.mu.Lock()
+	e.mu.txn.Pending = NoState
+	e.mu.Unlock()
+}

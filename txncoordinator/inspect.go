@@ -1,0 +1,103 @@
+package txncoordinator
+
+import (
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+)
+
+// Description is one transactional ID as DescribeTransactions shows it (spec: transactions 15).
+type Description struct {
+	TransactionalID  string
+	State            State
+	TimeoutMs        int32
+	StartTimestampMs int64 // -1 when there was no transaction yet
+	ProducerID       int64
+	ProducerEpoch    int16
+	Partitions       []TopicPartition // sorted; of a prepared transaction only those that still lack their marker
+}
+
+// Describe returns one ID; ErrTransactionalIDNotFound also while it expires.
+func (c *Coordinator) Describe(transactionalID string) (Description, error) {
+	s, err := c.locate(transactionalID)
+	if err != nil {
+		return Description{}, err
+	}
+	e := s.find(transactionalID)
+	if e == nil {
+		return Description{}, ErrTransactionalIDNotFound
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	t := &e.mu.txn
+	if t.Pending == Dead {
+		return Description{}, ErrTransactionalIDNotFound
+	}
+	d := Description{t.TransactionalID, t.State, t.TimeoutMs, t.StartTimestampMs, t.ProducerID, t.ProducerEpoch, t.Partitions}
+	if t.State.prepared() {
+		d.Partitions = slices.Concat(e.mu.failed, e.mu.owed)
+		slices.SortFunc(d.Partitions, TopicPartition.Compare)
+	}
+	return d, nil
+}
+
+// ListFilter limits a listing; empty fields do not.
+type ListFilter struct {
+	States      []string // Kafka's names; unknown ones are given back
+	ProducerIDs []int64
+	// DurationMs keeps transactions that began longer ago. IDs without a start count as begun in 1970,
+	// and ended ones keep their start, so both match; so it is in Kafka. Negative: no limit.
+	DurationMs int64
+	// Pattern is a regular expression for the whole transactional ID.
+	Pattern string
+}
+
+// Listing is one line of ListTransactions.
+type Listing struct {
+	TransactionalID string
+	ProducerID      int64
+	State           State
+}
+
+// List returns the IDs that a filter lets through, sorted, and the state names that it did not know.
+// A filter of only unknown names lets nothing through.
+func (c *Coordinator) List(f ListFilter) (found []Listing, unknownStates []string, err error) {
+	if err := c.serving(); err != nil {
+		return nil, nil, err
+	}
+	var states uint16
+	for _, name := range f.States {
+		if s, ok := ParseState(name); ok {
+			states |= setOf(s)
+		} else {
+			unknownStates = append(unknownStates, name)
+		}
+	}
+	if len(f.States) > 0 && states == 0 {
+		return nil, unknownStates, nil
+	}
+	var pattern *regexp.Regexp
+	if f.Pattern != "" {
+		if pattern, err = regexp.Compile(`^(?:` + f.Pattern + `)$`); err != nil {
+			return nil, nil, fmt.Errorf("%w: %v", ErrInvalidPattern, err)
+		}
+	}
+	nowMs := c.cfg.Clock.Now().UnixMilli()
+	c.each(func(e *entry) {
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		t := &e.mu.txn
+		switch {
+		case t.Pending == Dead,
+			states != 0 && states&setOf(t.State) == 0,
+			len(f.ProducerIDs) > 0 && !slices.Contains(f.ProducerIDs, t.ProducerID),
+			f.DurationMs >= 0 && nowMs-t.StartTimestampMs <= f.DurationMs,
+			pattern != nil && !pattern.MatchString(t.TransactionalID):
+			return
+		}
+		found = append(found, Listing{t.TransactionalID, t.ProducerID, t.State})
+	})
+	slices.SortFunc(found, func(a, b Listing) int { return strings.Compare(a.TransactionalID, b.TransactionalID) })
+	return found, unknownStates, nil
+}

@@ -1,0 +1,149 @@
+package txncoordinator
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"once/log/batch"
+)
+
+// maxRecordBytes limits one record of __transaction_state; the coordinator's own are never compressed.
+const maxRecordBytes = 64 << 20
+
+// Load reads all partitions of __transaction_state and finishes the transactions that it finds decided
+// but not ended: markers to every partition of the record, then the Complete record. Where a participant
+// fails, the run loop goes on trying. Requests are served when Load has returned without an error.
+func (c *Coordinator) Load() error {
+	c.highestID = NoProducerID
+	for i := range c.shards {
+		s := &c.shards[i]
+		if s.journal = c.cfg.Journals(int32(i)); s.journal == nil {
+			return fmt.Errorf("txncoordinator: load: partition %d of the transaction log is missing", i)
+		}
+		if err := c.replay(s); err != nil {
+			return fmt.Errorf("txncoordinator: load partition %d of the transaction log: %w", i, err)
+		}
+	}
+	now := c.cfg.Clock.Now()
+	var unfinished []*entry
+	c.each(func(e *entry) {
+		if e.resume(now) {
+			unfinished = append(unfinished, e)
+		}
+	})
+	for _, e := range unfinished {
+		_ = c.finishOrRetry(e, 0) // it has logged why, and whoever asks gets ErrConcurrentTransactions
+	}
+	c.schedule.begin(now, &c.cfg)
+	c.phase.CompareAndSwap(phaseLoading, phaseServing)
+	if len(unfinished) > 0 || c.ids.Load() > 0 {
+		c.cfg.Logger.Info("transaction log loaded", "transactional_ids", c.ids.Load(), "resumed", len(unfinished))
+	}
+	return nil
+}
+
+// HighestProducerID returns the highest producer ID that Load found, -1 for none; fresh ones must be
+// above it (reliability P17).
+func (c *Coordinator) HighestProducerID() int64 { return c.highestID }
+
+// replay applies the log of one partition; the last record of an ID wins, a tombstone removes it.
+func (c *Coordinator) replay(s *shard) error {
+	from, to := s.journal.LogStartOffset(), s.journal.LogEndOffset()
+	if from >= to {
+		return nil
+	}
+	return s.journal.Scan(from, to, func(h batch.Header, raw []byte) error {
+		if h.IsControl() {
+			return nil
+		}
+		for r, err := range batch.Records(raw, maxRecordBytes) {
+			if err != nil {
+				return fmt.Errorf("batch at offset %d: %w", h.BaseOffset, err)
+			}
+			if err := c.replayRecord(s, r.Key, r.Value); err != nil {
+				level := c.cfg.Logger.Error
+				if errors.Is(err, errUnknownVersion) {
+					level = c.cfg.Logger.Warn
+				}
+				level("record of the transaction log is skipped", "offset", h.BaseOffset+int64(r.OffsetDelta), "error", err)
+			}
+		}
+		return nil
+	})
+}
+
+func (c *Coordinator) replayRecord(s *shard, key, value []byte) error {
+	id, err := decodeKey(key)
+	if err != nil {
+		return err
+	}
+	if value == nil {
+		c.remove(s, id)
+		return nil
+	}
+	next, err := decodeValue(id, value)
+	if err != nil {
+		return err
+	}
+	c.highestID = max(c.highestID, next.ProducerID, next.NextProducerID)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	e := s.mu.byID[id]
+	if e == nil {
+		if s.mu.byID == nil {
+			s.mu.byID = make(map[string]*entry)
+		}
+		e = &entry{shard: s}
+		s.mu.byID[id] = e
+		c.ids.Add(1)
+	}
+	e.mu.txn.apply(next)
+	return nil
+}
+
+// remove takes an ID out of the table.
+func (c *Coordinator) remove(s *shard, transactionalID string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if _, found := s.mu.byID[transactionalID]; found {
+		delete(s.mu.byID, transactionalID)
+		c.ids.Add(-1)
+	}
+}
+
+// resume sets what the log does not hold and tells whether the transaction has markers owed. The start
+// of an open transaction was taken from a wall clock that may since have been set, so its new deadline
+// is never more than one full timeout away (reliability P24).
+func (e *entry) resume(now time.Time) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	t := &e.mu.txn
+	if t.State == Ongoing {
+		timeout := time.Duration(t.TimeoutMs) * time.Millisecond
+		left := time.UnixMilli(t.StartTimestampMs).Add(timeout).Sub(now)
+		e.mu.deadline = now.Add(min(max(left, 0), timeout))
+	}
+	e.mu.owed = nil
+	if t.State.prepared() {
+		e.mu.owed = t.Partitions
+	}
+	return t.State.prepared()
+}
+
+// each calls fn with every entry. It holds no lock during the call.
+func (c *Coordinator) each(fn func(e *entry)) {
+	var some []*entry
+	for i := range c.shards {
+		s := &c.shards[i]
+		s.mu.RLock()
+		some = some[:0]
+		for _, e := range s.mu.byID {
+			some = append(some, e)
+		}
+		s.mu.RUnlock()
+		for _, e := range some {
+			fn(e)
+		}
+	}
+}

@@ -1,0 +1,217 @@
+package txncoordinator
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// State is where a transactional ID stands (spec: transactions 4). The numbers are those of the log.
+type State int8
+
+// The states. Dead and PrepareEpochFence never reach the log: Dead is only ever pending, and fencing
+// goes from Ongoing to PrepareAbort in one step, so PrepareEpochFence is never seen at all.
+const (
+	NoState           State = -1 // only as Transaction.Pending: nothing is under way
+	Empty             State = 0
+	Ongoing           State = 1
+	PrepareCommit     State = 2
+	PrepareAbort      State = 3
+	CompleteCommit    State = 4
+	CompleteAbort     State = 5
+	Dead              State = 6
+	PrepareEpochFence State = 7
+)
+
+var stateNames = [...]string{"Empty", "Ongoing", "PrepareCommit", "PrepareAbort", "CompleteCommit", "CompleteAbort", "Dead", "PrepareEpochFence"}
+
+// String returns Kafka's name of the state.
+func (s State) String() string {
+	if s < 0 || int(s) >= len(stateNames) {
+		return "None"
+	}
+	return stateNames[s]
+}
+
+// ParseState returns the state that Kafka calls by this name; false for a name it does not know.
+func ParseState(name string) (State, bool) {
+	i := slices.Index(stateNames[:], name)
+	return State(i), i >= 0
+}
+
+func setOf(states ...State) (set uint16) {
+	for _, s := range states {
+		set |= 1 << s
+	}
+	return set
+}
+
+// previous lists for each state those that it may follow. PrepareAbort after Empty and Complete* is the
+// empty abort of transactions V2.
+var previous = [...]uint16{
+	Empty:             setOf(Empty, CompleteCommit, CompleteAbort),
+	Ongoing:           setOf(Ongoing, Empty, CompleteCommit, CompleteAbort),
+	PrepareCommit:     setOf(Ongoing),
+	PrepareAbort:      setOf(Ongoing, Empty, CompleteCommit, CompleteAbort),
+	CompleteCommit:    setOf(PrepareCommit),
+	CompleteAbort:     setOf(PrepareAbort),
+	Dead:              setOf(Empty, CompleteCommit, CompleteAbort),
+	PrepareEpochFence: 0,
+}
+
+// mayFollow tells whether a transaction may go from one state to another.
+func mayFollow(next, from State) bool { return previous[next]&(1<<from) != 0 }
+
+// prepared tells whether the outcome is decided and markers are owed.
+func (s State) prepared() bool { return s == PrepareCommit || s == PrepareAbort }
+
+// idle tells whether no transaction is open.
+func (s State) idle() bool { return s == Empty || s == CompleteCommit || s == CompleteAbort }
+
+// Values that stand for "none".
+const (
+	NoProducerID    int64 = -1
+	NoProducerEpoch int16 = -1
+	noTimestampMs   int64 = -1
+)
+
+const (
+	// lastUsableEpoch is the last one a client may use; the one above is kept for fencing (spec: idempotence 1).
+	lastUsableEpoch int16 = 32766
+	reservedEpoch   int16 = 32767
+	// epochBumpVersion is the transaction version from which every end of a transaction raises the epoch.
+	epochBumpVersion int16 = 2
+	// neverTimesOutMs is the timeout of transactions that end by two-phase commit.
+	neverTimesOutMs int32 = 1<<31 - 1
+	// maxTransactionalIDBytes is what a record key can hold.
+	maxTransactionalIDBytes = 1<<15 - 1
+)
+
+// TopicPartition names one partition.
+type TopicPartition struct {
+	Topic     string
+	Partition int32
+}
+
+// String returns the usual topic-partition form.
+func (p TopicPartition) String() string { return fmt.Sprintf("%s-%d", p.Topic, p.Partition) }
+
+// Compare orders by topic, then partition.
+func (p TopicPartition) Compare(q TopicPartition) int {
+	if c := strings.Compare(p.Topic, q.Topic); c != 0 {
+		return c
+	}
+	return cmp.Compare(p.Partition, q.Partition)
+}
+
+// Transaction is the image of one transactional ID. It is a value: the Prepare functions return a new
+// one and leave theirs alone, and slices are never changed in place. Times are Unix ms.
+//
+// All fields but Pending, LastProducerEpoch, FailedFence and TransactionalID stand in the log record.
+type Transaction struct {
+	TransactionalID string // immutable
+	State           State
+	// Pending is the state that an operation under way will reach, or NoState. After Prepare* it is
+	// Complete* until the last marker and the Complete record are written.
+	Pending State
+
+	ProducerID         int64
+	PreviousProducerID int64 // held before the last transition; other than ProducerID only after a rotation
+	NextProducerID     int64 // taken over with the Complete record; -1 none
+	ProducerEpoch      int16 // -1: the ID was never answered
+	LastProducerEpoch  int16 // the epoch that a retry of the last bump may carry; -1 after a reload
+
+	TimeoutMs                int32
+	Partitions               []TopicPartition // sorted, without doubles
+	StartTimestampMs         int64            // first partition added; kept by Prepare* and Complete*; -1 in Empty
+	LastUpdateTimestampMs    int64
+	ClientTransactionVersion int16
+
+	// FailedFence says that an epoch was raised in memory for a fence whose record could not be
+	// written; the next fence takes the same epoch (KAFKA-9666).
+	FailedFence bool
+}
+
+// newTransaction is the image of an ID that was never seen.
+func newTransaction(transactionalID string, producerID int64, timeoutMs int32, nowMs int64) Transaction {
+	return Transaction{
+		TransactionalID: transactionalID, State: Empty, Pending: NoState,
+		ProducerID: producerID, PreviousProducerID: NoProducerID, NextProducerID: NoProducerID,
+		ProducerEpoch: NoProducerEpoch, LastProducerEpoch: NoProducerEpoch,
+		TimeoutMs: timeoutMs, StartTimestampMs: noTimestampMs, LastUpdateTimestampMs: nowMs,
+	}
+}
+
+// exhausted tells whether the producer ID has no epoch left for a client.
+func (t *Transaction) exhausted() bool { return t.ProducerEpoch >= lastUsableEpoch }
+
+// contains tells whether every one of parts is in the transaction.
+func (t *Transaction) contains(parts []TopicPartition) bool {
+	for i := range parts {
+		if !t.has(parts[i]) {
+			return false
+		}
+	}
+	return true
+}
+
+func (t *Transaction) has(p TopicPartition) bool {
+	_, found := slices.BinarySearchFunc(t.Partitions, p, TopicPartition.Compare)
+	return found
+}
+
+// transition copies the image for a next state. The previous producer ID is the one held now, whether
+// or not the transition rotates (spec: transactions 3).
+func (t *Transaction) transition(to State, nowMs int64) Transaction {
+	next := *t
+	next.State = to
+	next.PreviousProducerID = t.ProducerID
+	next.LastUpdateTimestampMs = nowMs
+	return next
+}
+
+// apply takes the image that the log now holds. It cannot fail; the live path and replay both use it.
+// After Prepare* the completion is pending at once, so that nothing comes between.
+func (t *Transaction) apply(next Transaction) {
+	next.FailedFence = false
+	switch next.State {
+	case PrepareCommit:
+		next.Pending = CompleteCommit
+	case PrepareAbort:
+		next.Pending = CompleteAbort
+	default:
+		next.Pending = NoState
+	}
+	*t = next
+}
+
+// outcome returns the state that completes a prepared transaction.
+func (s State) outcome() State {
+	if s == PrepareCommit {
+		return CompleteCommit
+	}
+	return CompleteAbort
+}
+
+// union returns the sorted union of have, which is sorted, and more; strings of more are copied,
+// because they point into a request that goes away.
+func union(have, more []TopicPartition) []TopicPartition {
+	all := make([]TopicPartition, len(have), len(have)+len(more))
+	copy(all, have)
+	for _, p := range more {
+		i, found := slices.BinarySearchFunc(all, p, TopicPartition.Compare)
+		if found {
+			continue
+		}
+		if i > 0 && all[i-1].Topic == p.Topic {
+			p.Topic = all[i-1].Topic
+		} else if i < len(all) && all[i].Topic == p.Topic {
+			p.Topic = all[i].Topic
+		} else {
+			p.Topic = strings.Clone(p.Topic)
+		}
+		all = slices.Insert(all, i, p)
+	}
+	return all
+}

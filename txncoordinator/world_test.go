@@ -1,0 +1,318 @@
+package txncoordinator
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"once/internal/clock"
+	"once/log/batch"
+)
+
+var (
+	errCrashed   = errors.New("crashed")
+	errJournal   = errors.New("journal fails")
+	errMarker    = errors.New("participant fails")
+	errTooOld    = errors.New("participant knows a newer epoch")
+	errNoneLeft  = errors.New("no producer ID left")
+	startOfTime  = time.UnixMilli(1_000_000)
+	errorsByCode = map[error]string{
+		ErrInvalidRequest: "42 INVALID_REQUEST", ErrInvalidTransactionTimeout: "50 INVALID_TRANSACTION_TIMEOUT",
+		ErrTwoPhaseCommitDisabled: "53 TRANSACTIONAL_ID_AUTHORIZATION_FAILED", ErrUnsupported: "35 UNSUPPORTED_VERSION",
+		ErrCoordinatorLoading: "14 COORDINATOR_LOAD_IN_PROGRESS", ErrCoordinatorNotAvailable: "15 COORDINATOR_NOT_AVAILABLE",
+		ErrConcurrentTransactions: "51 CONCURRENT_TRANSACTIONS", ErrFenced: "90 PRODUCER_FENCED",
+		ErrInvalidProducerIDMapping: "49 INVALID_PRODUCER_ID_MAPPING", ErrInvalidTxnState: "48 INVALID_TXN_STATE",
+		ErrPartitionNotInTransaction: "120 TRANSACTION_ABORTABLE", ErrTransactionalIDNotFound: "105 TRANSACTIONAL_ID_NOT_FOUND",
+		ErrInvalidPattern: "128 INVALID_REGULAR_EXPRESSION", ErrTooManyTransactionalIDs: "44 POLICY_VIOLATION",
+	}
+)
+
+// world is everything around a coordinator, in memory, and survives its crashes: journals, partitions
+// that take markers, producer IDs, the clock. It traces what is written.
+type world struct {
+	clock *clock.Manual
+	mu    struct {
+		sync.Mutex
+		trace       []string
+		journals    map[int32]*memJournal
+		leaderEpoch int32
+		nextPID     int64
+		noPIDs      bool
+		version     int16
+		markers     map[TopicPartition][]batch.Marker
+		failing     map[TopicPartition]error
+		held        map[TopicPartition]*hold // to be stopped when they come by
+		stopped     map[TopicPartition]*hold
+		gone        map[string]bool
+		failAppends bool
+
+		crash  string // such as after-prepare or before-marker-2; "" none
+		counts map[string]int
+		dead   bool
+		// dieAt counts all writes, journal and markers alike; the one with this number fails, and those
+		// after it, either before or after it was done. -1 never.
+		dieAt     int
+		dieBefore bool
+		writes    int
+	}
+}
+
+type hold struct{ reached, release chan struct{} }
+
+func newWorld() *world {
+	w := &world{clock: clock.NewManual(startOfTime)}
+	w.mu.journals = map[int32]*memJournal{}
+	w.mu.markers, w.mu.failing = map[TopicPartition][]batch.Marker{}, map[TopicPartition]error{}
+	w.mu.held, w.mu.stopped, w.mu.gone = map[TopicPartition]*hold{}, map[TopicPartition]*hold{}, map[string]bool{}
+	w.mu.nextPID, w.mu.version, w.mu.dieAt = 1000, 2, -1
+	w.mu.counts = map[string]int{}
+	return w
+}
+
+// coordinator returns a new one on this world's journals, not loaded.
+func (w *world) coordinator(t testing.TB, change func(*Config)) *Coordinator {
+	t.Helper()
+	w.mu.Lock()
+	w.mu.leaderEpoch++
+	w.mu.dead, w.mu.crash, w.mu.dieAt = false, "", -1
+	w.mu.Unlock()
+	cfg := Config{
+		Partitions: 1, Journals: w.journal, ProducerIDs: w, Participants: w.participant,
+		Refused:            func(err error) bool { return errors.Is(err, errTooOld) },
+		TransactionVersion: func() int16 { w.mu.Lock(); defer w.mu.Unlock(); return w.mu.version },
+		Clock:              w.clock, Logger: slog.New(slog.DiscardHandler),
+	}
+	if change != nil {
+		change(&cfg)
+	}
+	c, err := New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.Close)
+	return c
+}
+
+func (w *world) journal(partition int32) Journal {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.mu.journals[partition] == nil {
+		w.mu.journals[partition] = &memJournal{world: w}
+	}
+	return w.mu.journals[partition]
+}
+
+// Next hands out producer IDs.
+func (w *world) Next() (int64, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.mu.noPIDs {
+		return 0, errNoneLeft
+	}
+	w.mu.nextPID++
+	return w.mu.nextPID - 1, nil
+}
+
+func (w *world) participant(topic string, partition int32) (Participant, bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return &memPartition{w, TopicPartition{topic, partition}}, !w.mu.gone[topic]
+}
+
+// doLocked does one write of a kind, or dies before or after it.
+func (w *world) doLocked(kind string, do func()) error {
+	w.mu.counts[kind]++
+	die := func(when string) bool {
+		at := when + "-" + kind
+		return w.mu.crash == at || w.mu.crash == at+"-"+strconv.Itoa(w.mu.counts[kind]) ||
+			w.mu.writes == w.mu.dieAt && w.mu.dieBefore == (when == "before")
+	}
+	if w.mu.dead || die("before") {
+		w.mu.dead = true
+		return errCrashed
+	}
+	do()
+	if die("after") {
+		w.mu.dead = true
+		w.mu.trace = append(w.mu.trace, "crashed")
+		return errCrashed
+	}
+	w.mu.writes++
+	return nil
+}
+
+// wait stops at a place that a script holds; the journal is held as journal-0. Only the first one that
+// comes by is held.
+func (w *world) wait(at TopicPartition) {
+	w.mu.Lock()
+	h := w.mu.held[at]
+	if h != nil {
+		delete(w.mu.held, at)
+		w.mu.stopped[at] = h
+	}
+	w.mu.Unlock()
+	if h != nil {
+		close(h.reached)
+		<-h.release
+	}
+}
+
+// memJournal keeps batches and forgets the rest.
+type memJournal struct {
+	world   *world
+	batches [][]byte
+}
+
+func (j *memJournal) AppendCoordinator(raw []byte) (Appended, error) {
+	w := j.world
+	w.wait(TopicPartition{"journal", 0})
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.mu.failAppends {
+		return Appended{}, errJournal
+	}
+	text, kind := describeBatch(raw)
+	offset := int64(len(j.batches))
+	err := w.doLocked(kind, func() {
+		batch.SetOffsetAndEpoch(raw, offset, w.mu.leaderEpoch)
+		j.batches = append(j.batches, raw)
+		w.mu.trace = append(w.mu.trace, "append "+text)
+	})
+	return Appended{BaseOffset: offset, Durable: ready{}}, err
+}
+
+func (j *memJournal) Scan(from, to int64, fn func(h batch.Header, raw []byte) error) error {
+	j.world.mu.Lock()
+	batches := j.batches[from:to]
+	j.world.mu.Unlock()
+	for _, raw := range batches {
+		h, err := batch.Verify(raw)
+		if err != nil {
+			return err
+		}
+		if err := fn(h, raw); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (j *memJournal) LogStartOffset() int64 { return 0 }
+
+func (j *memJournal) LogEndOffset() int64 {
+	j.world.mu.Lock()
+	defer j.world.mu.Unlock()
+	return int64(len(j.batches))
+}
+
+func (j *memJournal) LeaderEpoch() int32 {
+	j.world.mu.Lock()
+	defer j.world.mu.Unlock()
+	return j.world.mu.leaderEpoch
+}
+
+type ready struct{}
+
+func (ready) Wait(context.Context) error { return nil }
+
+// describeBatch returns the record of a batch as scripts show it, and its kind for crashes.
+func describeBatch(raw []byte) (text, kind string) {
+	for r, err := range batch.Records(raw, 1<<20) {
+		if err != nil {
+			return err.Error(), "broken"
+		}
+		id, err := decodeKey(r.Key)
+		if err != nil {
+			return err.Error(), "broken"
+		}
+		if r.Value == nil {
+			return id + " tombstone", "tombstone"
+		}
+		t, err := decodeValue(id, r.Value)
+		if err != nil {
+			return err.Error(), "broken"
+		}
+		switch t.State {
+		case PrepareCommit, PrepareAbort:
+			kind = "prepare"
+		case CompleteCommit, CompleteAbort:
+			kind = "complete"
+		default:
+			kind = strings.ToLower(t.State.String())
+		}
+		return describeImage(&t), kind
+	}
+	return "no record", "broken"
+}
+
+func describeImage(t *Transaction) string {
+	text := fmt.Sprintf("%s %v pid=%d epoch=%d %v", t.TransactionalID, t.State, t.ProducerID, t.ProducerEpoch, t.Partitions)
+	if t.PreviousProducerID != t.ProducerID {
+		text += fmt.Sprintf(" previous=%d", t.PreviousProducerID)
+	}
+	if t.NextProducerID != NoProducerID {
+		text += fmt.Sprintf(" next=%d", t.NextProducerID)
+	}
+	text += fmt.Sprintf(" start=%s timeout=%d", sinceStart(t.StartTimestampMs), t.TimeoutMs)
+	if t.ClientTransactionVersion != 0 {
+		text += fmt.Sprintf(" tv=%d", t.ClientTransactionVersion)
+	}
+	return text
+}
+
+func sinceStart(ms int64) string {
+	if ms < 0 {
+		return strconv.FormatInt(ms, 10)
+	}
+	return "+" + time.UnixMilli(ms).Sub(startOfTime).String()
+}
+
+// memPartition takes markers.
+type memPartition struct {
+	world *world
+	id    TopicPartition
+}
+
+func (p *memPartition) ApplyMarker(m batch.Marker, transactionVersion int16) error {
+	w := p.world
+	w.wait(p.id)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if err := w.mu.failing[p.id]; err != nil {
+		return err
+	}
+	known := w.mu.markers[p.id]
+	if len(known) > 0 && known[len(known)-1].CoordinatorEpoch > m.CoordinatorEpoch {
+		return errTooOld
+	}
+	return w.doLocked("marker", func() {
+		w.mu.markers[p.id] = append(w.mu.markers[p.id], m)
+		w.mu.trace = append(w.mu.trace, fmt.Sprintf("marker %v pid=%d epoch=%d tv=%d coordinator=%d → %v",
+			m.Type, m.ProducerID, m.ProducerEpoch, transactionVersion, m.CoordinatorEpoch, p.id))
+	})
+}
+
+// takeTrace returns what was written since the last time.
+func (w *world) takeTrace() []string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	trace := w.mu.trace
+	w.mu.trace = nil
+	return trace
+}
+
+// errorText is an error as scripts show it: the code that a current client gets.
+func errorText(err error) string {
+	for known, code := range errorsByCode {
+		if errors.Is(err, known) {
+			return code
+		}
+	}
+	return "unexpected: " + err.Error()
+}
