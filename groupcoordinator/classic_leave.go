@@ -1,0 +1,149 @@
+package groupcoordinator
+
+import "strings"
+
+// LeaveRequest takes members out of a group (spec: groups 7).
+type LeaveRequest struct {
+	GroupID string
+	Members []LeaveMember
+}
+
+// LeaveMember names who leaves: by member ID, or, for an administrator, by group instance ID alone.
+type LeaveMember struct {
+	MemberID   string
+	InstanceID *string
+}
+
+// LeaveResult answers a Leave: Err for trouble with the whole group, else one error (or nil) a member,
+// in the order of the request.
+type LeaveResult struct {
+	Err     error
+	Members []error
+}
+
+// Leave removes members and starts a rebalance when any was removed.
+func (c *Coordinator) Leave(r *LeaveRequest) *Future[LeaveResult] {
+	refuse := func(err error) *Future[LeaveResult] { return ready(LeaveResult{Err: err}, nil) }
+	if err := requireGroupID(r.GroupID); err != nil {
+		return refuse(err)
+	}
+	s := c.shardOf(r.GroupID)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.usableLocked(); err != nil {
+		return refuse(err)
+	}
+	result := LeaveResult{Members: make([]error, len(r.Members))}
+	g := s.mu.groups[r.GroupID]
+	if g == nil {
+		for i := range result.Members {
+			result.Members[i] = ErrUnknownMember
+		}
+		return ready(result, nil)
+	}
+	work, e := g.clone(), s.effectsLocked()
+	work.leave(e, r.Members, result.Members)
+	if err := s.finishLocked(g, work, e); err != nil {
+		return refuse(err)
+	}
+	return ready(result, s.mu.durable)
+}
+
+func (g *classicGroup) leave(e *effects, members []LeaveMember, errs []error) {
+	removed := false
+	for i, l := range members {
+		if errs[i] = g.leaveOne(e, l); errs[i] == nil {
+			removed = true
+		}
+	}
+	if removed {
+		g.afterRemoval(e)
+	}
+}
+
+func (g *classicGroup) leaveOne(e *effects, l LeaveMember) error {
+	id := l.MemberID
+	if id == "" {
+		if l.InstanceID == nil || g.static[*l.InstanceID] == "" {
+			return ErrUnknownMember
+		}
+		id = g.static[*l.InstanceID]
+	} else if _, pending := g.pendingJoin[id]; pending {
+		delete(g.pendingJoin, id)
+		return nil
+	} else if err := g.validate(id, l.InstanceID); err != nil {
+		return err
+	}
+	g.drop(e, g.byID[id])
+	return nil
+}
+
+// Description is a group as DescribeGroups shows it (spec: groups 15).
+type Description struct {
+	State        State
+	ProtocolType string
+	Protocol     string // the one chosen; only while Stable
+	Members      []MemberDescription
+}
+
+// MemberDescription is a member of a Description. Metadata and Assignment are only shown while Stable.
+type MemberDescription struct {
+	MemberID   string
+	InstanceID *string
+	ClientID   string
+	ClientHost string
+	Metadata   []byte
+	Assignment []byte
+}
+
+// Describe shows a group, or returns ErrGroupNotFound.
+func (c *Coordinator) Describe(groupID string) (Description, error) {
+	s := c.shardOf(groupID)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.usableLocked(); err != nil {
+		return Description{}, err
+	}
+	g := s.mu.groups[groupID]
+	if g == nil {
+		return Description{}, ErrGroupNotFound
+	}
+	d := Description{State: g.state, ProtocolType: g.protocolType}
+	if g.state == Stable && g.protocolName != nil {
+		d.Protocol = *g.protocolName
+	}
+	for _, m := range g.members {
+		x := MemberDescription{MemberID: m.id, InstanceID: m.instanceID, ClientID: m.clientID, ClientHost: m.clientHost}
+		if g.state == Stable {
+			x.Metadata, x.Assignment = m.metadataFor(d.Protocol), m.assignment
+		}
+		d.Members = append(d.Members, x)
+	}
+	return d, nil
+}
+
+// Listed is a group as ListGroups shows it. Type is the type's name on the wire.
+type Listed struct {
+	GroupID, ProtocolType, Type string
+	State                       State
+}
+
+// TypeClassic is the name of the type of classic groups.
+const TypeClassic = "classic"
+
+// List returns all groups, in no particular order.
+func (c *Coordinator) List() ([]Listed, error) {
+	var list []Listed
+	for _, s := range c.shards {
+		s.mu.Lock()
+		err := s.usableLocked()
+		for _, g := range s.mu.groups {
+			list = append(list, Listed{GroupID: strings.Clone(g.id), ProtocolType: g.protocolType, Type: TypeClassic, State: g.state})
+		}
+		s.mu.Unlock()
+		if err != nil {
+			return nil, err
+		}
+	}
+	return list, nil
+}

@@ -1,0 +1,184 @@
+package groupcoordinator
+
+import (
+	"bytes"
+	"time"
+)
+
+// SyncRequest asks for the member's assignment; the leader brings everybody's (spec: groups 5).
+// Strings and bytes may be reused by the caller once Sync has returned.
+type SyncRequest struct {
+	GroupID, MemberID          string
+	InstanceID                 *string
+	Generation                 int32
+	ProtocolType, ProtocolName *string // nil: not given
+	Assignments                []Assignment
+}
+
+// Assignment is what the leader gives to one member.
+type Assignment struct {
+	MemberID   string
+	Assignment []byte
+}
+
+// SyncResult answers a Sync.
+type SyncResult struct {
+	Err          error
+	ProtocolType *string
+	ProtocolName *string
+	Assignment   []byte
+}
+
+// Sync parks until the leader has assigned, or answers at once.
+func (c *Coordinator) Sync(r *SyncRequest) *Future[SyncResult] {
+	refuse := func(err error) *Future[SyncResult] { return ready(SyncResult{Err: err}, nil) }
+	if err := requireGroupID(r.GroupID); err != nil {
+		return refuse(err)
+	}
+	s := c.shardOf(r.GroupID)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.usableLocked(); err != nil {
+		return refuse(err)
+	}
+	g := s.mu.groups[r.GroupID]
+	if g == nil || g.state == Empty {
+		return refuse(ErrUnknownMember)
+	}
+	f := parked[SyncResult]()
+	work := g
+	if g.state == CompletingRebalance && g.isLeader(r.MemberID) {
+		work = g.clone()
+	}
+	e := s.effectsLocked()
+	work.sync(e, r, f)
+	if err := s.finishLocked(g, work, e); err != nil {
+		s.assignmentNotStoredLocked(g, err)
+		return refuse(err)
+	}
+	return f
+}
+
+func (g *classicGroup) sync(e *effects, r *SyncRequest, f *Future[SyncResult]) {
+	answer := func(result SyncResult) { e.syncs = append(e.syncs, syncAnswer{f, result}) }
+	if err := g.validateSync(r); err != nil {
+		answer(SyncResult{Err: err})
+		return
+	}
+	m := g.byID[r.MemberID]
+	switch g.state {
+	case PreparingRebalance:
+		answer(SyncResult{Err: ErrRebalanceInProgress})
+	case CompletingRebalance:
+		g.answerSync(e, m, SyncResult{Err: ErrRebalanceInProgress}) // an earlier one whose client gave up
+		m.sync = f
+		g.synced(m.id)
+		if g.isLeader(m.id) {
+			g.assign(e, r.Assignments)
+		}
+	default: // Stable
+		g.synced(m.id)
+		m.deadline = e.now.Add(m.sessionTimeout)
+		answer(g.assigned(m))
+	}
+}
+
+func (g *classicGroup) validateSync(r *SyncRequest) error {
+	if err := g.validate(r.MemberID, r.InstanceID); err != nil {
+		return err
+	}
+	if r.Generation != g.generation {
+		return ErrIllegalGeneration
+	}
+	if r.ProtocolType != nil && *r.ProtocolType != g.protocolType ||
+		r.ProtocolName != nil && g.protocolName != nil && *r.ProtocolName != *g.protocolName {
+		return ErrInconsistentProtocol
+	}
+	return nil
+}
+
+func (g *classicGroup) synced(memberID string) {
+	delete(g.pendingSync, memberID)
+	if len(g.pendingSync) == 0 {
+		g.syncDeadline = time.Time{}
+	}
+}
+
+// assign stores what the leader decided. Members it left out get nothing; unknown ones are ignored.
+func (g *classicGroup) assign(e *effects, assignments []Assignment) {
+	for _, m := range g.members {
+		m.assignment = []byte{}
+	}
+	for _, a := range assignments {
+		if m := g.byID[a.MemberID]; m != nil {
+			m.assignment = bytes.Clone(a.Assignment)
+		}
+	}
+	g.enter(Stable, e.now)
+	e.write, e.rebalanced = true, true
+	for _, m := range g.members {
+		if g.answerSync(e, m, g.assigned(m)) {
+			m.deadline = e.now.Add(m.sessionTimeout)
+		}
+	}
+}
+
+func (g *classicGroup) assigned(m *member) SyncResult {
+	protocolType := g.protocolType
+	return SyncResult{ProtocolType: &protocolType, ProtocolName: g.protocolName, Assignment: m.assignment}
+}
+
+// assignmentNotStoredLocked tells everybody who waits for an assignment that it could not be written,
+// and lets them try again in a new phase.
+func (s *shard) assignmentNotStoredLocked(g *classicGroup, err error) {
+	e := s.effectsLocked()
+	for _, m := range g.members {
+		if g.answerSync(e, m, SyncResult{Err: err}) {
+			m.deadline = e.now.Add(m.sessionTimeout)
+		}
+	}
+	g.prepareRebalance(e)
+	_ = s.finishLocked(g, g, e) // members remain, so there is nothing to write
+}
+
+// HeartbeatRequest says that a member is alive.
+type HeartbeatRequest struct {
+	GroupID, MemberID string
+	InstanceID        *string
+	Generation        int32
+}
+
+// Heartbeat restarts the member's session (spec: groups 6). It never writes.
+func (c *Coordinator) Heartbeat(r *HeartbeatRequest) error {
+	if err := requireGroupID(r.GroupID); err != nil {
+		return err
+	}
+	s := c.shardOf(r.GroupID)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch err := s.usableLocked(); err {
+	case nil:
+	case ErrLoading:
+		return nil // a member that is sent away while its group loads would only rebalance for nothing
+	default:
+		return err
+	}
+	g := s.mu.groups[r.GroupID]
+	if g == nil {
+		return ErrUnknownMember
+	}
+	if err := g.validate(r.MemberID, r.InstanceID); err != nil {
+		return err
+	}
+	if r.Generation != g.generation {
+		return ErrIllegalGeneration
+	}
+	if g.state == Empty {
+		return ErrUnknownMember
+	}
+	s.extendSessionLocked(g, g.byID[r.MemberID])
+	if g.state == PreparingRebalance {
+		return ErrRebalanceInProgress
+	}
+	return nil
+}

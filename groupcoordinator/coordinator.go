@@ -1,0 +1,236 @@
+// Package groupcoordinator keeps consumer groups: who is a member, which generation it is, and which
+// offsets a group has committed or staged inside an open transaction.
+//
+// Its truth is the topic __consumer_offsets in Kafka's record schemas. A group belongs to one
+// partition of that topic (PartitionFor), and everything about the groups of one partition is decided
+// under one lock, its shard's. Every write goes the same way: decide from memory without changing it,
+// append the records, apply them with the functions that a restart replays them with, and answer once
+// the append is durable, which is waited for outside of the lock. A failed append leaves memory as it
+// was and its error is the answer.
+//
+// What no record holds is soft: parked requests, session and rebalance timers, members of a phase
+// that is still going on. A restart forgets it, and members find their way back by Kafka's own rules.
+//
+// The classic protocol is served whole (spec: groups 1-16). The state machine of a group is
+// classicGroup: no lock, no clock, no I/O. Other protocols (KIP-848, share, streams) will be further
+// machines beside it in shard.groups; their records are kept in the log and ignored.
+//
+// The package knows no wire codes; handlers call it, the transaction coordinator reaches it through
+// the Participant that it declares itself.
+package groupcoordinator
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+	"unicode/utf16"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"once/internal/clock"
+)
+
+// Config is what a Coordinator needs. Zero durations and sizes mean the default that stands behind
+// them, except for InitialRebalanceDelay, whose zero means no delay.
+type Config struct {
+	// Journals gives the journal of a partition of __consumer_offsets; called once a partition, by Load.
+	Journals   func(partition int32) Journal
+	Partitions int32 // of __consumer_offsets; 50, never to change while the data directory lives
+
+	MinSessionTimeout      time.Duration // group.min.session.timeout.ms; 6 s
+	MaxSessionTimeout      time.Duration // group.max.session.timeout.ms; 30 min
+	InitialRebalanceDelay  time.Duration // group.initial.rebalance.delay.ms; none
+	MaxSize                int           // group.max.size, members of a group; 2,147,483,647
+	OffsetMetadataMaxBytes int           // offset.metadata.max.bytes, counted in UTF-16 units as Kafka does; 4096
+	MaxInflatedBytes       int           // largest record batch, inflated, that Load reads; 256 MiB
+
+	OffsetsRetention       time.Duration // offsets.retention.minutes; 7 days
+	RetentionCheckInterval time.Duration // offsets.retention.check.interval.ms; 10 min
+
+	Clock      clock.Clock
+	Logger     *slog.Logger          // nil discards
+	Registerer prometheus.Registerer // nil keeps the metrics to itself
+	// NewMemberID makes a member ID from the client ID, or from the group instance ID of a static
+	// member. It must never return the same twice. Nil means the prefix, "-" and a random UUID.
+	NewMemberID func(prefix string) string
+}
+
+// Defaults of Config, as in Kafka.
+const (
+	DefaultPartitions             = 50
+	DefaultMinSessionTimeout      = 6 * time.Second
+	DefaultMaxSessionTimeout      = 30 * time.Minute
+	DefaultOffsetMetadataMaxBytes = 4096
+	DefaultMaxInflatedBytes       = 256 << 20
+	DefaultOffsetsRetention       = 7 * 24 * time.Hour
+	DefaultRetentionCheckInterval = 10 * time.Minute
+)
+
+// newMemberJoinTimeout bounds how long a new member's parked Join keeps it in the group: it does not
+// know its member ID yet and cannot heartbeat, and its disconnect goes unnoticed (spec: groups 3.3).
+const newMemberJoinTimeout = 5 * time.Minute
+
+func (c Config) withDefaults() Config {
+	orInt := func(p *int, v int) {
+		if *p == 0 {
+			*p = v
+		}
+	}
+	orDuration := func(p *time.Duration, v time.Duration) {
+		if *p == 0 {
+			*p = v
+		}
+	}
+	if c.Partitions == 0 {
+		c.Partitions = DefaultPartitions
+	}
+	orInt(&c.MaxSize, 1<<31-1)
+	orInt(&c.OffsetMetadataMaxBytes, DefaultOffsetMetadataMaxBytes)
+	orInt(&c.MaxInflatedBytes, DefaultMaxInflatedBytes)
+	orDuration(&c.MinSessionTimeout, DefaultMinSessionTimeout)
+	orDuration(&c.MaxSessionTimeout, DefaultMaxSessionTimeout)
+	orDuration(&c.OffsetsRetention, DefaultOffsetsRetention)
+	orDuration(&c.RetentionCheckInterval, DefaultRetentionCheckInterval)
+	if c.Clock == nil {
+		c.Clock = clock.Real{}
+	}
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	if c.NewMemberID == nil {
+		c.NewMemberID = newMemberID
+	}
+	return c
+}
+
+// Validate reports everything that is wrong with c at once.
+func (c Config) Validate() error {
+	var errs []error
+	check := func(ok bool, what string) {
+		if !ok {
+			errs = append(errs, errors.New(what))
+		}
+	}
+	check(c.Journals != nil, "no journals")
+	check(c.Partitions >= 0, "negative number of partitions")
+	check(c.MinSessionTimeout >= 0, "negative minimum session timeout")
+	check(c.MaxSessionTimeout >= 0, "negative maximum session timeout")
+	check(c.MaxSessionTimeout == 0 || c.MinSessionTimeout <= c.MaxSessionTimeout, "minimum session timeout above the maximum")
+	check(c.InitialRebalanceDelay >= 0, "negative initial rebalance delay")
+	check(c.MaxSize >= 0, "negative group size")
+	check(c.OffsetMetadataMaxBytes >= 0, "negative offset metadata size")
+	check(c.OffsetsRetention >= 0, "negative offset retention")
+	check(c.RetentionCheckInterval >= 0, "negative retention check interval")
+	if err := errors.Join(errs...); err != nil {
+		return fmt.Errorf("group coordinator configuration: %w", err)
+	}
+	return nil
+}
+
+// Coordinator serves the groups of all partitions of __consumer_offsets. All methods may be called
+// from any goroutine. Between New and the end of Load they answer ErrLoading (Heartbeat: success, as
+// Kafka does), after Close ErrClosed.
+type Coordinator struct {
+	cfg     Config // immutable, with defaults
+	shards  []*shard
+	metrics *metrics
+	closed  atomic.Bool
+	running sync.WaitGroup // timer functions that are under way
+
+	mu struct {
+		sync.Mutex
+		retention clock.Timer
+	}
+}
+
+// New makes a coordinator without state; Load gives it the state of the log.
+func New(cfg Config) (*Coordinator, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	c := &Coordinator{cfg: cfg.withDefaults()}
+	c.shards = make([]*shard, c.cfg.Partitions)
+	for i := range c.shards {
+		c.shards[i] = &shard{c: c, partition: int32(i)}
+	}
+	m, err := newMetrics(c, cfg.Registerer)
+	if err != nil {
+		return nil, err
+	}
+	c.metrics = m
+	return c, nil
+}
+
+// PartitionFor returns the partition of __consumer_offsets that a group belongs to: Java's
+// String.hashCode over UTF-16 units, made non-negative, modulo the number of partitions.
+func (c *Coordinator) PartitionFor(groupID string) int32 {
+	var h int32
+	for _, r := range groupID {
+		if r >= 0x10000 {
+			hi, lo := utf16.EncodeRune(r)
+			h = 31*(31*h+hi) + lo
+		} else {
+			h = 31*h + r
+		}
+	}
+	if h < 0 {
+		h = -h
+		if h < 0 { // the one value whose negation overflows
+			h = 0
+		}
+	}
+	return h % c.cfg.Partitions
+}
+
+// Partitions returns the number of partitions that groups are spread over.
+func (c *Coordinator) Partitions() int32 { return c.cfg.Partitions }
+
+func (c *Coordinator) shardOf(groupID string) *shard { return c.shards[c.PartitionFor(groupID)] }
+
+// requireGroupID refuses the empty group ID, which only offsets and admin requests may name.
+func requireGroupID(groupID string) error {
+	if groupID == "" {
+		return ErrInvalidGroupID
+	}
+	return nil
+}
+
+// utf16Len counts a string the way Kafka counts the metadata of an offset.
+func utf16Len(s string) int {
+	n := 0
+	for _, r := range s {
+		n++
+		if r >= 0x10000 {
+			n++
+		}
+	}
+	return n
+}
+
+func cloneOptional(s *string) *string {
+	if s == nil {
+		return nil
+	}
+	v := strings.Clone(*s)
+	return &v
+}
+
+// Close stops the timers and waits for those under way. Parked requests are answered with ErrClosed.
+func (c *Coordinator) Close() {
+	if c.closed.Swap(true) {
+		return
+	}
+	c.mu.Lock()
+	if c.mu.retention != nil && c.mu.retention.Stop() {
+		c.running.Done()
+	}
+	c.mu.Unlock()
+	for _, s := range c.shards {
+		s.close()
+	}
+	c.running.Wait()
+}

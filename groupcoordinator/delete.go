@@ -1,0 +1,246 @@
+package groupcoordinator
+
+import (
+	"errors"
+	"fmt"
+	"time"
+)
+
+// tombstonesPerBatch bounds a batch of tombstones. What is deleted in several batches is deleted piece
+// by piece: a crash between leaves the rest, and the request is simply repeated.
+const tombstonesPerBatch = 1000
+
+// DeleteResult answers a deletion: Err for all of it, else one error (or nil) an offset asked for.
+type DeleteResult struct {
+	Err     error
+	Offsets []error
+}
+
+// DeleteGroup removes an empty group with its offsets, staged ones too (spec: groups 14).
+func (c *Coordinator) DeleteGroup(groupID string) *Future[DeleteResult] {
+	refuse := func(err error) *Future[DeleteResult] { return ready(DeleteResult{Err: err}, nil) }
+	s := c.shardOf(groupID)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.usableLocked(); err != nil {
+		return refuse(err)
+	}
+	switch g := s.mu.groups[groupID]; {
+	case g == nil:
+		return refuse(ErrGroupNotFound)
+	case g.state != Empty:
+		return refuse(ErrGroupNotEmpty)
+	}
+	if err := s.eraseLocked(s.groupTombstonesLocked(groupID)); err != nil {
+		return refuse(err)
+	}
+	return ready(DeleteResult{}, s.mu.durable)
+}
+
+// groupTombstonesLocked ends with the group's own: a deletion that is cut short can be repeated.
+func (s *shard) groupTombstonesLocked(groupID string) []record {
+	var records []record
+	s.mu.offsets.each(groupID, func(topic string, partition int32) {
+		records = append(records, offsetTombstone(groupID, topic, partition))
+	})
+	return append(records, groupTombstone(groupID))
+}
+
+// eraseLocked appends and applies tombstones, in several batches if need be.
+func (s *shard) eraseLocked(records []record) error {
+	for len(records) > 0 {
+		n := min(len(records), tombstonesPerBatch)
+		if err := s.appendLocked(noProducer, records[:n], nil); err != nil {
+			return err
+		}
+		records = records[n:]
+	}
+	return nil
+}
+
+// DeleteOffsetsRequest removes offsets of single partitions.
+type DeleteOffsetsRequest struct {
+	GroupID string
+	Offsets []TopicPartition
+}
+
+// TopicPartition names a partition by topic name.
+type TopicPartition struct {
+	Topic     string
+	Partition int32
+}
+
+// DeleteOffsets removes offsets, staged ones too, of topics that the group is not subscribed to (spec:
+// groups 14). Where there is none it succeeds.
+func (c *Coordinator) DeleteOffsets(r *DeleteOffsetsRequest) *Future[DeleteResult] {
+	refuse := func(err error) *Future[DeleteResult] { return ready(DeleteResult{Err: err}, nil) }
+	if err := requireGroupID(r.GroupID); err != nil {
+		return refuse(err)
+	}
+	s := c.shardOf(r.GroupID)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.usableLocked(); err != nil {
+		return refuse(err)
+	}
+	g := s.mu.groups[r.GroupID]
+	switch {
+	case g == nil:
+		return refuse(ErrGroupNotFound)
+	case g.state != Empty && g.protocolType != consumerProtocolType:
+		return refuse(ErrGroupNotEmpty)
+	}
+	result := DeleteResult{Offsets: make([]error, len(r.Offsets))}
+	var records []record
+	for i, o := range r.Offsets {
+		if g.isSubscribedTo(o.Topic) {
+			result.Offsets[i] = ErrSubscribed
+		} else if _, ok := s.mu.offsets.get(g.id, o.Topic, o.Partition); ok || s.mu.offsets.staged(g.id, o.Topic, o.Partition) {
+			records = append(records, offsetTombstone(g.id, o.Topic, o.Partition))
+		}
+	}
+	if err := s.eraseLocked(records); err != nil {
+		return refuse(err)
+	}
+	return ready(result, s.mu.durable)
+}
+
+// OnTopicDeleted erases the offsets of a deleted topic in every group, staged ones too. Offsets that
+// are known to belong to another topic of the same name stay.
+func (c *Coordinator) OnTopicDeleted(name string, topicID [16]byte) error {
+	var errs []error
+	for _, s := range c.shards {
+		if err := s.topicDeleted(name, topicID); err != nil {
+			errs = append(errs, fmt.Errorf("erase offsets of topic %q in partition %d: %w", name, s.partition, err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func (s *shard) topicDeleted(name string, topicID [16]byte) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.usableLocked(); err != nil {
+		return err
+	}
+	o := &s.mu.offsets
+	type key struct {
+		group     string
+		partition int32
+	}
+	found := make(map[key]bool)
+	collect := func(group string, topics topicOffsets) {
+		for partition, c := range topics[name] {
+			if !anotherTopic(topicID, c.topicID) {
+				found[key{group, partition}] = true
+			}
+		}
+	}
+	for group, topics := range o.committed {
+		collect(group, topics)
+	}
+	for _, groups := range o.pending {
+		for group, topics := range groups {
+			collect(group, topics)
+		}
+	}
+	var records []record
+	for k := range found {
+		records = append(records, offsetTombstone(k.group, name, k.partition))
+	}
+	return s.eraseLocked(records)
+}
+
+// Retention (spec: groups 13).
+
+func (c *Coordinator) scheduleRetention() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed.Load() {
+		return
+	}
+	c.running.Add(1)
+	c.mu.retention = c.cfg.Clock.AfterFunc(c.cfg.RetentionCheckInterval, func() {
+		defer c.running.Done()
+		c.ExpireOffsets()
+		c.scheduleRetention()
+	})
+}
+
+// ExpireOffsets removes the offsets whose retention is over, and empty groups that have none left. It
+// runs every RetentionCheckInterval by itself.
+func (c *Coordinator) ExpireOffsets() {
+	for _, s := range c.shards {
+		if c.closed.Load() {
+			return
+		}
+		s.expire(c.cfg.Clock.Now())
+	}
+}
+
+func (s *shard) expire(now time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.usableLocked() != nil {
+		return
+	}
+	var records []record
+	expired := 0
+	for _, g := range s.mu.groups {
+		before := len(records)
+		var left bool
+		records, left = s.expiredLocked(g, now.UnixMilli(), records)
+		expired += len(records) - before
+		if !left && g.state == Empty && len(g.pendingJoin) == 0 {
+			records = append(records, groupTombstone(g.id))
+		}
+	}
+	if err := s.eraseLocked(records); err != nil {
+		s.c.cfg.Logger.Error("expired offsets not removed", "partition", s.partition, "error", err)
+		return
+	}
+	s.c.metrics.expiredOffsets.Add(float64(expired))
+}
+
+// expiredLocked adds tombstones for the expired offsets of a group; left says that it keeps offsets,
+// committed or staged.
+func (s *shard) expiredLocked(g *classicGroup, nowMs int64, records []record) (_ []record, left bool) {
+	left = len(s.mu.offsets.open[g.id]) > 0
+	base, may := g.retentionBase()
+	for topic, partitions := range s.mu.offsets.committed[g.id] {
+		for partition, c := range partitions {
+			var over bool
+			if c.expireTimestampMs >= 0 {
+				over = nowMs >= c.expireTimestampMs
+			} else {
+				over = nowMs-base(c) >= s.c.cfg.OffsetsRetention.Milliseconds()
+			}
+			if may && over && !g.isSubscribedTo(topic) && !s.mu.offsets.staged(g.id, topic, partition) {
+				records = append(records, offsetTombstone(g.id, topic, partition))
+			} else {
+				left = true
+			}
+		}
+	}
+	return records, left
+}
+
+// retentionBase says from when on the retention of an offset counts, and whether offsets of the group
+// may expire at all in its present state.
+func (g *classicGroup) retentionBase() (base func(committed) int64, may bool) {
+	sinceCommit := func(c committed) int64 { return c.commitTimestampMs }
+	switch {
+	case g.protocolType == "":
+		return sinceCommit, g.isSimple()
+	case g.state == Empty:
+		return func(c committed) int64 {
+			if g.stateTimestamp == -1 {
+				return c.commitTimestampMs
+			}
+			return g.stateTimestamp
+		}, true
+	case g.state == Stable && g.protocolType == consumerProtocolType && g.subscribed != nil:
+		return sinceCommit, true
+	}
+	return sinceCommit, false
+}

@@ -1,0 +1,32 @@
+package groupcoordinator
+
+import "errors"
+
+// What a request can be refused with. Handlers map these to codes (spec: groups 1, 3, 5-8, 10-14).
+var (
+	ErrLoading              = errors.New("group coordinator is loading")
+	ErrClosed               = errors.New("group coordinator is stopping")
+	ErrInvalidGroupID       = errors.New("group ID is empty")
+	ErrSessionTimeout       = errors.New("session timeout is outside of what the broker allows")
+	ErrUnknownMember        = errors.New("member is not in the group")
+	ErrFencedInstance       = errors.New("group instance ID belongs to another member by now")
+	ErrIllegalGeneration    = errors.New("generation is not the group's current one")
+	ErrInconsistentProtocol = errors.New("protocol type or protocols do not fit the group")
+	ErrRebalanceInProgress  = errors.New("group is rebalancing")
+	ErrMemberIDRequired     = errors.New("join again with the member ID given")
+	ErrGroupFull            = errors.New("group has its maximum size")
+	ErrGroupNotFound        = errors.New("group does not exist")
+	ErrGroupNotEmpty        = errors.New("group has members")
+	ErrSubscribed           = errors.New("group is subscribed to the topic")
+	ErrMetadataTooLarge     = errors.New("metadata of the offset is too large")
+	ErrUnstableOffset       = errors.New("offset is staged in an open transaction")
+
+	// ErrNotWritten wraps the error of a journal that took nothing: memory and log are as before.
+	ErrNotWritten = errors.New("group log did not take the records")
+	// ErrNotDurable wraps the error of a journal that took the records but cannot say whether they
+	// would survive; the outcome is open.
+	ErrNotDurable = errors.New("group log cannot confirm the records")
+)
+
+// errDamaged marks a record that this version cannot read; it stays in the log and is passed over.
+var errDamaged = errors.New("record is damaged")

@@ -1,0 +1,98 @@
+package groupcoordinator
+
+import (
+	"slices"
+	"strings"
+)
+
+// FetchRequest asks for committed offsets of one group (spec: groups 11). Strings may be reused by the
+// caller once FetchOffsets has returned.
+type FetchRequest struct {
+	GroupID       string
+	All           bool // every partition that has one; Topics is ignored
+	Topics        []FetchTopic
+	RequireStable bool // refuse offsets that an open transaction is about to change
+}
+
+// FetchTopic names partitions. A TopicID that is not zero must agree with that of the stored offset,
+// if that has one: the offset of a topic that was deleted and made anew does not count.
+type FetchTopic struct {
+	Topic      string
+	TopicID    [16]byte
+	Partitions []int32
+}
+
+// FetchResult answers a FetchOffsets, in the order of the request, or sorted for All.
+type FetchResult struct {
+	Err    error
+	Topics []FetchedTopic
+}
+
+// FetchedTopic is the part of a FetchResult for one topic.
+type FetchedTopic struct {
+	Topic      string
+	Partitions []FetchedOffset
+}
+
+// FetchedOffset is a committed offset; Offset and LeaderEpoch are -1 when there is none or Err is set.
+type FetchedOffset struct {
+	Partition   int32
+	Offset      int64
+	LeaderEpoch int32
+	Metadata    string
+	Err         error
+}
+
+// FetchOffsets returns committed offsets; an unknown group simply has none. The answer waits until
+// what it shows is durable.
+func (c *Coordinator) FetchOffsets(r *FetchRequest) *Future[FetchResult] {
+	s := c.shardOf(r.GroupID)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.usableLocked(); err != nil {
+		return ready(FetchResult{Err: err}, nil)
+	}
+	if r.All {
+		return ready(s.fetchAllLocked(r), s.mu.durable)
+	}
+	result := FetchResult{Topics: make([]FetchedTopic, len(r.Topics))}
+	for i := range r.Topics {
+		t := &r.Topics[i]
+		out := FetchedTopic{Topic: strings.Clone(t.Topic), Partitions: make([]FetchedOffset, len(t.Partitions))}
+		for j, partition := range t.Partitions {
+			out.Partitions[j] = s.fetchOneLocked(r, t.Topic, t.TopicID, partition)
+		}
+		result.Topics[i] = out
+	}
+	return ready(result, s.mu.durable)
+}
+
+func (s *shard) fetchOneLocked(r *FetchRequest, topic string, topicID [16]byte, partition int32) FetchedOffset {
+	none := FetchedOffset{Partition: partition, Offset: -1, LeaderEpoch: -1}
+	if r.RequireStable && s.mu.offsets.staged(r.GroupID, topic, partition) {
+		none.Err = ErrUnstableOffset
+		return none
+	}
+	c, ok := s.mu.offsets.get(r.GroupID, topic, partition)
+	if !ok || anotherTopic(topicID, c.topicID) {
+		return none
+	}
+	return FetchedOffset{Partition: partition, Offset: c.offset, LeaderEpoch: c.leaderEpoch, Metadata: c.metadata}
+}
+
+// anotherTopic says that two topic IDs are both known and differ.
+func anotherTopic(a, b [16]byte) bool { return a != b && a != [16]byte{} && b != [16]byte{} }
+
+func (s *shard) fetchAllLocked(r *FetchRequest) FetchResult {
+	var result FetchResult
+	for topic, partitions := range s.mu.offsets.committed[r.GroupID] {
+		out := FetchedTopic{Topic: topic}
+		for partition := range partitions {
+			out.Partitions = append(out.Partitions, s.fetchOneLocked(r, topic, [16]byte{}, partition))
+		}
+		slices.SortFunc(out.Partitions, func(a, b FetchedOffset) int { return int(a.Partition) - int(b.Partition) })
+		result.Topics = append(result.Topics, out)
+	}
+	slices.SortFunc(result.Topics, func(a, b FetchedTopic) int { return strings.Compare(a.Topic, b.Topic) })
+	return result
+}

@@ -1,0 +1,72 @@
+package groupcoordinator
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"fmt"
+)
+
+// Future is an answer that may still depend on other members, or on the disk. It owns no goroutine: one
+// that nobody waits for any more is simply forgotten.
+type Future[T any] struct {
+	done    chan struct{} // nil when the value was there from the start
+	value   T             // set before done is closed
+	durable Ticket        // set with value; nil when there is nothing to wait for
+}
+
+// Wait returns the answer. Its error is that of ctx, or ErrNotDurable when the records behind the
+// answer cannot be confirmed; refusals are inside of the answer.
+func (f *Future[T]) Wait(ctx context.Context) (T, error) {
+	var zero T
+	if f.done != nil {
+		select {
+		case <-f.done:
+		case <-ctx.Done():
+			return zero, ctx.Err()
+		}
+	}
+	if f.durable != nil {
+		if err := f.durable.Wait(ctx); err != nil {
+			if ctx.Err() != nil {
+				return zero, ctx.Err()
+			}
+			return zero, fmt.Errorf("%w: %w", ErrNotDurable, err)
+		}
+	}
+	return f.value, nil
+}
+
+// Ready reports whether Wait would return at once.
+func (f *Future[T]) Ready() bool {
+	if f.done != nil {
+		select {
+		case <-f.done:
+		default:
+			return false
+		}
+	}
+	return f.durable == nil
+}
+
+func parked[T any]() *Future[T] { return &Future[T]{done: make(chan struct{})} }
+
+func ready[T any](value T, durable Ticket) *Future[T] {
+	return &Future[T]{value: value, durable: durable}
+}
+
+// resolve answers a parked future. Each is resolved at most once: whoever takes it out of its member does it.
+func (f *Future[T]) resolve(value T, durable Ticket) {
+	f.value, f.durable = value, durable
+	close(f.done)
+}
+
+// newMemberID is Kafka's form: the prefix, a dash and a random UUID (version 4).
+func newMemberID(prefix string) string {
+	var b [16]byte
+	_, _ = rand.Read(b[:]) // never fails
+	b[6] = b[6]&0x0f | 0x40
+	b[8] = b[8]&0x3f | 0x80
+	h := hex.EncodeToString(b[:])
+	return prefix + "-" + h[:8] + "-" + h[8:12] + "-" + h[12:16] + "-" + h[16:20] + "-" + h[20:]
+}

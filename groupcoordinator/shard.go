@@ -1,0 +1,278 @@
+package groupcoordinator
+
+import (
+	"container/heap"
+	"fmt"
+	"sync"
+	"time"
+
+	"once/internal/clock"
+	"once/internal/fault"
+	"once/internal/invariant"
+	"once/log/batch"
+)
+
+// retryAfterFailedAppend is how long a timer waits whose outcome could not be written.
+const retryAfterFailedAppend = time.Second
+
+// shard holds the groups of one partition of __consumer_offsets.
+//
+// Locking: mu orders everything that happens to these groups, appends to the journal included, and is
+// held across an append but never across a wait for its durability.
+type shard struct {
+	c         *Coordinator
+	partition int32
+
+	mu struct {
+		sync.Mutex
+		loaded  bool
+		closed  bool
+		journal Journal
+		groups  map[string]*classicGroup // nil until the first one
+		offsets offsetStore
+		durable Ticket // of the last append that may have changed what an answer shows; nil when kept
+
+		timers  timerHeap
+		timer   clock.Timer // nil when none is set
+		timerAt time.Time
+		firing  bool // the timer's function runs and arms it again at its end
+	}
+}
+
+func (s *shard) usableLocked() error {
+	switch {
+	case s.mu.closed:
+		return ErrClosed
+	case !s.mu.loaded:
+		return ErrLoading
+	}
+	return nil
+}
+
+func (s *shard) effectsLocked() *effects {
+	return &effects{now: s.c.cfg.Clock.Now(), cfg: &s.c.cfg}
+}
+
+// finishLocked carries a transition out: work is the changed group, g the one it is to replace (or the
+// same one, when no record can be needed). With an error nothing has happened.
+func (s *shard) finishLocked(g, work *classicGroup, e *effects) error {
+	if e.write {
+		invariant.Check(work.state == Empty || work.state == Stable, "group record in state %v", work.state)
+		invariant.Check(g != work, "a record is needed, yet the group was changed in place")
+		if err := s.appendLocked(noProducer, []record{work.record()}, func() { s.installLocked(g, work) }); err != nil {
+			return err
+		}
+	} else {
+		s.installLocked(g, work)
+	}
+	for _, a := range e.joins {
+		a.to.resolve(a.result, s.mu.durable)
+	}
+	for _, a := range e.syncs {
+		a.to.resolve(a.result, s.mu.durable)
+	}
+	if e.rebalanced {
+		s.c.metrics.rebalances.Inc()
+	}
+	s.rescheduleLocked(work)
+	return nil
+}
+
+// installLocked puts work in the place of g.
+func (s *shard) installLocked(g, work *classicGroup) {
+	if g == work {
+		return
+	}
+	work.heapIndex, work.wake = g.heapIndex, g.wake
+	if work.heapIndex >= 0 {
+		s.mu.timers[work.heapIndex] = work
+	}
+	g.heapIndex = -1
+	s.mu.groups[work.id] = work
+}
+
+// createGroupLocked makes a group for its first Join. The record makes sure that it is there after a
+// restart as it is listed now, before anybody has really joined.
+func (s *shard) createGroupLocked(groupID string) (*classicGroup, error) {
+	g := newClassicGroup(groupID, s.c.cfg.Clock.Now().UnixMilli())
+	if err := s.appendLocked(noProducer, []record{g.record()}, nil); err != nil {
+		return nil, err
+	}
+	return s.mu.groups[groupID], nil
+}
+
+// producer says for whom a batch is appended.
+type producer struct {
+	id    int64
+	epoch int16
+	guard Guard
+}
+
+var noProducer = producer{id: -1, epoch: -1}
+
+// appendLocked writes records as one batch and applies them. before runs between the two. With an
+// error nothing has happened.
+func (s *shard) appendLocked(p producer, records []record, before func()) error {
+	raw := encodeBatch(p, s.c.cfg.Clock.Now().UnixMilli(), records)
+	if err := fault.Hit("group.append.before"); err != nil {
+		return fmt.Errorf("%w: %w", ErrNotWritten, err)
+	}
+	var at Appended
+	var err error
+	if p.id >= 0 {
+		at, err = s.mu.journal.AppendTransactionalOffsets(raw, p.guard)
+	} else {
+		at, err = s.mu.journal.AppendCoordinator(raw)
+	}
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrNotWritten, err)
+	}
+	if invariant.Enabled {
+		checkEncoding(raw, records)
+	}
+	_ = fault.Hit("group.append.after") // what is stored is stored; a test kills or holds here
+	if before != nil {
+		before()
+	}
+	for i := range records {
+		s.applyLocked(&records[i], at.BaseOffset+int64(i), p.id)
+	}
+	s.mu.durable = at.Durable
+	return nil
+}
+
+// applyMarkerLocked writes a transaction's end and makes its staged offsets visible, or drops them.
+func (s *shard) applyMarkerLocked(m batch.Marker, transactionVersion int16) error {
+	if _, err := s.mu.journal.AppendMarker(m, transactionVersion); err != nil {
+		return fmt.Errorf("append marker of producer %d: %w", m.ProducerID, err)
+	}
+	// The marker's own ticket is not kept: its transaction is decided in the transaction log already,
+	// so what it reveals cannot be taken back (spec: reliability 2.1).
+	s.finishTransactionLocked(m.ProducerID, m.Type == batch.Commit)
+	return nil
+}
+
+// Timers.
+
+// timerHeap orders groups by when they want to be woken.
+type timerHeap []*classicGroup
+
+func (h timerHeap) Len() int           { return len(h) }
+func (h timerHeap) Less(i, j int) bool { return h[i].wake.Before(h[j].wake) }
+func (h timerHeap) Swap(i, j int) {
+	h[i], h[j] = h[j], h[i]
+	h[i].heapIndex, h[j].heapIndex = i, j
+}
+
+// Push implements heap.Interface.
+func (h *timerHeap) Push(x any) {
+	g := x.(*classicGroup)
+	g.heapIndex = len(*h)
+	*h = append(*h, g)
+}
+
+// Pop implements heap.Interface.
+func (h *timerHeap) Pop() any {
+	old := *h
+	g := old[len(old)-1]
+	old[len(old)-1] = nil
+	*h = old[:len(old)-1]
+	g.heapIndex = -1
+	return g
+}
+
+// rescheduleLocked recomputes when a group wants to be woken.
+func (s *shard) rescheduleLocked(g *classicGroup) { s.wakeAtLocked(g, g.nextWake()) }
+
+func (s *shard) wakeAtLocked(g *classicGroup, at time.Time) {
+	switch {
+	case at.IsZero() && g.heapIndex < 0:
+		return
+	case at.IsZero():
+		heap.Remove(&s.mu.timers, g.heapIndex)
+	case g.heapIndex < 0:
+		g.wake = at
+		heap.Push(&s.mu.timers, g)
+	case !g.wake.Equal(at):
+		g.wake = at
+		heap.Fix(&s.mu.timers, g.heapIndex)
+	default:
+		return
+	}
+	s.armLocked()
+}
+
+// extendSessionLocked restarts a member's session. Usually the deadline only moves away, and then the
+// timer is left to find that out when it fires: a heartbeat costs no walk over the members.
+func (s *shard) extendSessionLocked(g *classicGroup, m *member) {
+	m.deadline = s.c.cfg.Clock.Now().Add(m.sessionTimeout)
+	if g.heapIndex < 0 || m.deadline.Before(g.wake) {
+		s.wakeAtLocked(g, m.deadline)
+	}
+}
+
+// armLocked sets the shard's one timer to the first deadline; a timer that fires too early is harmless.
+func (s *shard) armLocked() {
+	if len(s.mu.timers) == 0 || s.mu.closed || s.mu.firing {
+		return
+	}
+	first := s.mu.timers[0].wake
+	if s.mu.timer != nil {
+		if !first.Before(s.mu.timerAt) || !s.mu.timer.Stop() {
+			return // set early enough, or about to run and arm again
+		}
+		s.c.running.Done()
+	}
+	s.c.running.Add(1)
+	s.mu.timerAt = first
+	s.mu.timer = s.c.cfg.Clock.AfterFunc(first.Sub(s.c.cfg.Clock.Now()), s.timerFired)
+}
+
+func (s *shard) timerFired() {
+	defer s.c.running.Done()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.mu.timer = nil
+	if s.mu.closed {
+		return
+	}
+	s.mu.firing = true
+	now := s.c.cfg.Clock.Now()
+	for len(s.mu.timers) > 0 && !s.mu.timers[0].wake.After(now) {
+		g := s.mu.timers[0]
+		work, e := g.clone(), s.effectsLocked()
+		e.now = now
+		work.due(e)
+		if err := s.finishLocked(g, work, e); err != nil {
+			s.c.cfg.Logger.Error("group state not written; trying again", "group", g.id, "error", err)
+			s.wakeAtLocked(g, now.Add(retryAfterFailedAppend))
+		}
+	}
+	s.mu.firing = false
+	s.armLocked()
+}
+
+func (s *shard) close() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.mu.closed {
+		return
+	}
+	s.mu.closed = true
+	if s.mu.timer != nil && s.mu.timer.Stop() {
+		s.c.running.Done()
+		s.mu.timer = nil
+	}
+	for _, g := range s.mu.groups {
+		for _, m := range g.members {
+			if m.join != nil {
+				m.join.resolve(JoinResult{Err: ErrClosed, MemberID: m.id}, nil)
+				m.join = nil
+			}
+			if m.sync != nil {
+				m.sync.resolve(SyncResult{Err: ErrClosed}, nil)
+				m.sync = nil
+			}
+		}
+	}
+}
