@@ -1,0 +1,82 @@
+package broker
+
+import (
+	"fmt"
+	"net"
+	"strconv"
+	"strings"
+
+	"once/settings"
+	"once/wire"
+)
+
+// advertiser answers which address a client is told to reach this broker by.
+type advertiser struct {
+	host    string // of advertised.listeners; "" when it is not set
+	port    int32
+	gateway net.IP // of the container's bridge; nil outside of a container
+}
+
+func newAdvertiser(s *settings.Broker, gateway net.IP) (*advertiser, error) {
+	a := &advertiser{gateway: gateway}
+	if !s.Explicit("advertised.listeners") {
+		return a, nil
+	}
+	for _, listener := range s.List("advertised.listeners") {
+		name, address, ok := strings.Cut(listener, "://")
+		if strings.EqualFold(name, "CONTROLLER") {
+			continue
+		}
+		host, port, err := net.SplitHostPort(address)
+		n, portErr := strconv.ParseUint(port, 10, 16)
+		if !ok || err != nil || portErr != nil {
+			return nil, fmt.Errorf("%w: advertised.listeners: %q is not NAME://HOST:PORT", ErrConfig, listener)
+		}
+		a.host, a.port = host, int32(n)
+		return a, nil
+	}
+	return a, nil
+}
+
+// address returns host and port for a client. advertised.listeners wins; without it a client is told
+// the address that it reached the broker by, which is the local address of its connection. A
+// connection that comes from the container's gateway came through a port published on the host: its
+// client is on the host and gets localhost.
+func (a *advertiser) address(local, remote net.Addr) (string, int32) {
+	if a.host != "" {
+		return a.host, a.port
+	}
+	at, ok := local.(*net.TCPAddr)
+	if !ok {
+		return "localhost", 0
+	}
+	if from, ok := remote.(*net.TCPAddr); ok && a.gateway != nil && from.IP.Equal(a.gateway) {
+		return "localhost", int32(at.Port)
+	}
+	return at.IP.String(), int32(at.Port)
+}
+
+func (a *advertiser) of(c *wire.Conn) (string, int32) {
+	return a.address(c.LocalAddr(), c.RemoteAddr())
+}
+
+// containerGateway reads the default gateway from the kernel's routing table when this process runs in
+// a container; nil means none. routes is the content of /proc/net/route: lines of interface,
+// destination, gateway and flags, addresses as little-endian hexadecimal.
+func containerGateway(inContainer bool, routes string) net.IP {
+	if !inContainer {
+		return nil
+	}
+	for _, line := range strings.Split(routes, "\n") {
+		f := strings.Fields(line)
+		if len(f) < 4 || f[1] != "00000000" {
+			continue
+		}
+		g, err := strconv.ParseUint(f[2], 16, 32)
+		if err != nil || g == 0 {
+			continue
+		}
+		return net.IPv4(byte(g), byte(g>>8), byte(g>>16), byte(g>>24))
+	}
+	return nil
+}

@@ -1,0 +1,51 @@
+// Package brokertest runs a broker inside of a Go test.
+package brokertest
+
+import (
+	"context"
+	"testing"
+
+	"once/broker"
+	"once/settings"
+)
+
+// Option changes how the broker is started.
+type Option func(*broker.Config)
+
+// WithSettings sets Kafka's broker settings by name. A setting that cannot be fails the test.
+func WithSettings(t testing.TB, values map[string]string) Option {
+	t.Helper()
+	s, unknown, err := settings.Resolve(values)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(unknown) > 0 {
+		t.Fatalf("unknown settings: %v", unknown)
+	}
+	return func(c *broker.Config) { c.Settings = s }
+}
+
+// WithDataDir keeps the data in a directory that outlives the broker.
+func WithDataDir(dir string) Option {
+	return func(c *broker.Config) { c.DataDir, c.Ephemeral = dir, false }
+}
+
+// Start starts a broker of the test's own, ephemeral and on a free port of the loopback interface. It is
+// stopped at the end of the test, which fails when the broker did not stop cleanly.
+func Start(t testing.TB, options ...Option) *broker.Broker {
+	t.Helper()
+	cfg := broker.Config{}
+	for _, o := range options {
+		o(&cfg)
+	}
+	b, err := broker.Start(context.Background(), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := b.Close(); err != nil {
+			t.Errorf("stopping the broker: %v", err)
+		}
+	})
+	return b
+}

@@ -1,0 +1,213 @@
+package broker_test
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"once/broker"
+	"once/broker/brokertest"
+	"once/internal/kafkatest"
+	"once/internal/script"
+	"once/wire"
+)
+
+// The scripts in testdata are conversations on the wire: raw requests of a version, and what was
+// answered. With ONCE_SCRIPT_BROKER=HOST:PORT they are held with another broker; run so against Apache
+// Kafka, they tell where the two differ. Where that is meant, a command has the arguments ours="…" and
+// kafka="…", and the comment before it says why.
+
+// peer is the broker that a script talks to. Names of topics, groups and transactional IDs get a suffix
+// of the script's own; producer IDs get letters in the order in which they appear.
+type peer struct {
+	t        *testing.T
+	addr     string
+	own      *broker.Broker // nil when the broker is another one
+	dir      string
+	settings map[string]string
+	conn     *kafkatest.Conn
+	suffix   string
+	letters  map[int64]string
+	ids      map[string]int64
+	topicIDs map[string][16]byte
+}
+
+// TestScripts runs testdata/*.txt. A script whose first line says "once only" needs what only this
+// broker can do, such as being killed.
+func TestScripts(t *testing.T) {
+	files, err := filepath.Glob("testdata/*.txt")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no scripts: %v", err)
+	}
+	other := os.Getenv("ONCE_SCRIPT_BROKER")
+	for _, file := range files {
+		t.Run(strings.TrimSuffix(filepath.Base(file), ".txt"), func(t *testing.T) {
+			text, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			p := &peer{t: t, addr: other, suffix: "-" + strconv.FormatInt(time.Now().UnixNano()%1e9, 36)}
+			p.forget()
+			if other == "" {
+				p.dir = t.TempDir()
+				p.start()
+			} else if strings.HasPrefix(string(text), "# once only") {
+				t.Log("needs this broker")
+				return
+			}
+			t.Cleanup(p.hangUp)
+			script.Run(t, file, p.run)
+		})
+	}
+}
+
+func (p *peer) forget() {
+	p.letters, p.ids, p.topicIDs = map[int64]string{}, map[string]int64{}, map[string][16]byte{}
+}
+
+func (p *peer) start() {
+	p.own = brokertest.Start(p.t, brokertest.WithDataDir(p.dir), brokertest.WithSettings(p.t, p.settings))
+	p.addr = p.own.Addr()
+}
+
+func (p *peer) hangUp() {
+	if p.conn != nil {
+		p.conn.Close()
+		p.conn = nil
+	}
+}
+
+// ask sends a request and returns the answer; nil when the broker closed the connection.
+func (p *peer) ask(r kmsg.Request) kmsg.Response {
+	p.t.Helper()
+	if p.conn == nil {
+		c, err := kafkatest.Dial(p.addr)
+		if err != nil {
+			p.t.Fatal(err)
+		}
+		p.conn = c
+	}
+	resp, err := p.conn.Request(r)
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		p.hangUp()
+		return nil
+	}
+	if err != nil {
+		p.t.Fatalf("%s v%d: %v", kmsg.NameForKey(r.Key()), r.GetVersion(), err)
+	}
+	return resp
+}
+
+// letter names a producer ID.
+func (p *peer) letter(id int64) string {
+	if id == -1 {
+		return "none"
+	}
+	l, ok := p.letters[id]
+	if !ok {
+		l = string(rune('p' + len(p.letters)))
+		p.letters[id], p.ids[l] = l, id
+	}
+	return l
+}
+
+// producer returns the producer ID of an argument: a letter, a letter with a distance (p+7), or a number.
+func (p *peer) producer(c script.Command) int64 {
+	s := c.String("producer", "none")
+	if s == "none" {
+		return -1
+	}
+	l, plus, _ := strings.Cut(s, "+")
+	id, ok := p.ids[l]
+	if !ok {
+		n, err := strconv.ParseInt(s, 10, 64)
+		if err != nil {
+			p.t.Fatalf("%s: no producer %s", c.Pos, s)
+		}
+		return n
+	}
+	n, _ := strconv.ParseInt("0"+plus, 10, 64)
+	return id + n
+}
+
+func (p *peer) int(c script.Command, name string, otherwise int64) int64 {
+	return c.Int(p.t, name, otherwise)
+}
+
+func (p *peer) id(c script.Command) string {
+	if s := c.String("id", "t"); s != "" {
+		return s + p.suffix
+	}
+	return ""
+}
+
+// place splits topic-index and adds the suffix.
+func (p *peer) place(s string) (string, int32) {
+	i := strings.LastIndexByte(s, '-')
+	n, err := strconv.ParseInt(s[i+1:], 10, 32)
+	if i < 0 || err != nil {
+		p.t.Fatalf("%q is no partition", s)
+	}
+	if strings.HasPrefix(s, "__") {
+		return s[:i], int32(n)
+	}
+	return s[:i] + p.suffix, int32(n)
+}
+
+func (p *peer) plainName(topic string) string { return strings.TrimSuffix(topic, p.suffix) }
+
+func code(c int16) string {
+	if c == 0 {
+		return "NONE"
+	}
+	return wire.Code(c).String()
+}
+
+// run answers one command. With the flag wait it is repeated while the answer is
+// CONCURRENT_TRANSACTIONS, as every client does.
+func (p *peer) run(t *testing.T, c script.Command) string {
+	p.t = t
+	do, ok := commands[c.Name]
+	if !ok {
+		t.Fatalf("%s: unknown command %s", c.Pos, c.Name)
+	}
+	deadline := time.NewTimer(15 * time.Second)
+	defer deadline.Stop()
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		out := do(p, c)
+		again := c.Has("wait") && strings.Contains(out, wire.ConcurrentTransactions.String())
+		if want := c.String("until", ""); want != "" && !strings.Contains(out, want) {
+			again = true
+		}
+		if !again {
+			return p.asKafka(c, out)
+		}
+		select {
+		case <-tick.C:
+		case <-deadline.C:
+			return out
+		}
+	}
+}
+
+// asKafka turns Kafka's own answer into ours where a script says that they differ.
+func (p *peer) asKafka(c script.Command, out string) string {
+	if p.own == nil && c.Has("kafka") && out == c.String("kafka", "") {
+		return c.String("ours", "")
+	}
+	return out
+}
+
+func producerAt(p *peer, id int64, epoch int16) string {
+	return fmt.Sprintf("(%s,%d)", p.letter(id), epoch)
+}

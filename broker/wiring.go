@@ -1,0 +1,136 @@
+package broker
+
+import (
+	"errors"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"once/groupcoordinator"
+	"once/log/batch"
+	"once/partition"
+	"once/topics"
+	"once/txncoordinator"
+)
+
+// The coordinators declare what they need of a partition in words of their own; here a partition is
+// fitted to them.
+
+type txnJournal struct{ *partition.Partition }
+
+func (j txnJournal) AppendCoordinator(raw []byte) (txncoordinator.Appended, error) {
+	a, err := j.Partition.AppendCoordinator(raw)
+	if err != nil {
+		return txncoordinator.Appended{}, err
+	}
+	out := txncoordinator.Appended{BaseOffset: a.BaseOffset}
+	if a.Durable.Pending() {
+		out.Durable = a.Durable
+	}
+	return out, nil
+}
+
+type groupJournal struct{ *partition.Partition }
+
+func groupAppended(a partition.Appended, err error) (groupcoordinator.Appended, error) {
+	if err != nil {
+		return groupcoordinator.Appended{}, err
+	}
+	out := groupcoordinator.Appended{BaseOffset: a.BaseOffset, LastOffset: a.LastOffset}
+	if a.Durable.Pending() {
+		out.Durable = a.Durable
+	}
+	return out, nil
+}
+
+func (j groupJournal) AppendCoordinator(raw []byte) (groupcoordinator.Appended, error) {
+	return groupAppended(j.Partition.AppendCoordinator(raw))
+}
+
+func (j groupJournal) AppendTransactionalOffsets(raw []byte, guard groupcoordinator.Guard) (groupcoordinator.Appended, error) {
+	return groupAppended(j.Partition.AppendTransactionalOffsets(raw, partition.Guard(guard)))
+}
+
+func (j groupJournal) AppendMarker(m batch.Marker, transactionVersion int16) (groupcoordinator.Appended, error) {
+	return groupAppended(j.Partition.AppendMarker(m, transactionVersion))
+}
+
+// dataParticipant is a partition of user data at the end of a transaction. The marker's durability is
+// not waited for: what decides is the record before it.
+type dataParticipant struct{ *partition.Partition }
+
+func (p dataParticipant) ApplyMarker(m batch.Marker, transactionVersion int16) error {
+	_, err := p.AppendMarker(m, transactionVersion)
+	return err
+}
+
+// participants finds where the marker for a partition goes: the offsets of groups through the group
+// coordinator, which makes them visible or drops them, and data straight to its partition.
+func participants(ts *topics.Topics, groups *groupcoordinator.Coordinator) func(string, int32) (txncoordinator.Participant, bool) {
+	return func(topic string, index int32) (txncoordinator.Participant, bool) {
+		p, ok := ts.Partition(topic, index)
+		if !ok {
+			return nil, false
+		}
+		if topic == topics.ConsumerOffsets {
+			return groups.Participant(index), true
+		}
+		return dataParticipant{p}, true
+	}
+}
+
+// markerRefused reports whether a partition refused a marker for good.
+func markerRefused(err error) bool {
+	return errors.Is(err, partition.ErrFencedEpoch) || errors.Is(err, partition.ErrCoordinatorFenced)
+}
+
+func (b *Broker) openGroups(registerer prometheus.Registerer) (*groupcoordinator.Coordinator, error) {
+	s := b.cfg.Settings
+	return groupcoordinator.New(groupcoordinator.Config{
+		Journals: func(i int32) groupcoordinator.Journal {
+			p, ok := b.topics.Partition(topics.ConsumerOffsets, i)
+			if !ok {
+				return nil
+			}
+			return groupJournal{p}
+		},
+		Partitions:             b.partitionsOf(topics.ConsumerOffsets),
+		MinSessionTimeout:      s.Milliseconds("group.min.session.timeout.ms"),
+		MaxSessionTimeout:      s.Milliseconds("group.max.session.timeout.ms"),
+		InitialRebalanceDelay:  s.Milliseconds("group.initial.rebalance.delay.ms"),
+		MaxSize:                s.Int("group.max.size"),
+		OffsetMetadataMaxBytes: s.Int("offset.metadata.max.bytes"),
+		OffsetsRetention:       minutes(s.Int64("offsets.retention.minutes")),
+		RetentionCheckInterval: s.Milliseconds("offsets.retention.check.interval.ms"),
+		Clock:                  b.cfg.Clock, Logger: b.cfg.Logger, Registerer: registerer,
+	})
+}
+
+func (b *Broker) openTxns(registerer prometheus.Registerer) (*txncoordinator.Coordinator, error) {
+	s := b.cfg.Settings
+	return txncoordinator.New(txncoordinator.Config{
+		Partitions: b.partitionsOf(topics.TransactionState),
+		Journals: func(i int32) txncoordinator.Journal {
+			p, ok := b.topics.Partition(topics.TransactionState, i)
+			if !ok {
+				return nil
+			}
+			return txnJournal{p}
+		},
+		ProducerIDs:        b.producerIDs,
+		Participants:       participants(b.topics, b.groups),
+		Refused:            markerRefused,
+		TransactionVersion: b.features.TransactionVersion,
+		Barrier:            b.barrier.Sync,
+		TwoPhaseCommit:     s.Bool("transaction.two.phase.commit.enable"),
+		MaxTimeoutMs:       int32(s.Int("transaction.max.timeout.ms")),
+		IDExpiration:       s.Milliseconds("transactional.id.expiration.ms"),
+		AbortInterval:      s.Milliseconds("transaction.abort.timed.out.transaction.cleanup.interval.ms"),
+		RemoveInterval:     s.Milliseconds("transaction.remove.expired.transaction.cleanup.interval.ms"),
+		Clock:              b.cfg.Clock, Logger: b.cfg.Logger, Registerer: registerer,
+	})
+}
+
+func (b *Broker) partitionsOf(topic string) int32 {
+	t, _ := b.topics.Lookup(topic)
+	return int32(len(t.Partitions()))
+}

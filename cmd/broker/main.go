@@ -1,0 +1,86 @@
+// Command broker runs Once, a message broker for clients of Apache Kafka.
+//
+// It turns flags, environment and a property file into a broker.Config, starts the broker, and turns
+// signals and errors into a stop and an exit code. Everything else is in the packages below.
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"once/broker"
+)
+
+// Exit codes.
+const (
+	exitClean   = 0
+	exitFailure = 1
+	exitUsage   = 2 // a flag, a setting or an address cannot be used
+	exitStorage = 3 // the data directory is damaged or in use, or the disk fails
+)
+
+// usageError is a mistake of whoever called the program.
+type usageError struct{ error }
+
+func (e usageError) Unwrap() error { return e.error }
+
+func main() {
+	os.Exit(run(os.Args[1:], os.Environ(), os.Stdout, os.Stderr, time.Now()))
+}
+
+// run executes one command line and returns the exit code.
+func run(args, environ []string, stdout, stderr io.Writer, began time.Time) int {
+	root := commands(environ, began)
+	root.SetArgs(args)
+	root.SetOut(stdout)
+	root.SetErr(stderr)
+	err := root.Execute()
+	code := exitCode(err)
+	if err != nil {
+		fmt.Fprintln(stderr, "broker:", err)
+	}
+	if code == exitUsage {
+		fmt.Fprintln(stderr, "See broker --help.")
+	}
+	return code
+}
+
+func exitCode(err error) int {
+	var usage usageError
+	switch {
+	case err == nil:
+		return exitClean
+	case errors.Is(err, broker.ErrStorage):
+		return exitStorage
+	case errors.As(err, &usage), errors.Is(err, broker.ErrConfig):
+		return exitUsage
+	default:
+		return exitFailure
+	}
+}
+
+// commands returns the tree of commands; broker and broker start are the same.
+func commands(environ []string, began time.Time) *cobra.Command {
+	root := startCommand(environ, began)
+	root.Use, root.Short = "broker", "A message broker for clients of Apache Kafka, in one process"
+	start := startCommand(environ, began)
+	start.Use, start.Short = "start", "Start the broker; the same as broker alone"
+	root.AddCommand(start, healthCommand(), versionCommand())
+	root.CompletionOptions.DisableDefaultCmd = true
+	root.SilenceErrors, root.SilenceUsage = true, true
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
+	return root
+}
+
+// noArguments refuses what is neither a flag nor a command.
+func noArguments(_ *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return usageError{fmt.Errorf("unknown command %q", args[0])}
+	}
+	return nil
+}

@@ -1,0 +1,195 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime/debug"
+	"strings"
+	"syscall"
+	"testing"
+
+	"once/broker"
+)
+
+// program is the built command, as a user runs it.
+var program string
+
+func TestMain(m *testing.M) {
+	dir, err := os.MkdirTemp("", "once-cmd-")
+	if err != nil {
+		panic(err)
+	}
+	program = filepath.Join(dir, "broker")
+	// As the Dockerfile builds it; TestImageRunsOnNothing needs it so.
+	build := exec.Command("go", "build", "-o", program, ".")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		panic(fmt.Sprintf("go build: %v\n%s", err, out))
+	}
+	code := m.Run()
+	_ = os.RemoveAll(dir)
+	os.Exit(code)
+}
+
+// execute runs a command line that ends by itself.
+func execute(t *testing.T, args ...string) (code int, stdout, stderr string) {
+	t.Helper()
+	var out, errs strings.Builder
+	c := exec.CommandContext(t.Context(), program, args...)
+	c.Stdout, c.Stderr = &out, &errs
+	c.Dir, c.Env = t.TempDir(), []string{}
+	if err := c.Run(); err != nil {
+		var exit *exec.ExitError
+		if !errors.As(err, &exit) {
+			t.Fatal(err)
+		}
+	}
+	return c.ProcessState.ExitCode(), out.String(), errs.String()
+}
+
+func TestMistakesAreNamedAndExitWith2(t *testing.T) {
+	dir := t.TempDir()
+	broken := filepath.Join(dir, "broken.properties")
+	wrong := filepath.Join(dir, "wrong.properties")
+	for name, text := range map[string]string{broken: "a=\\u12", wrong: "log.segment.bytes=12\nnum.partitions=x\n"} {
+		if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, c := range []struct {
+		args []string
+		want string
+	}{
+		{[]string{"--lisen", "x"}, "--lisen"},
+		{[]string{"begin"}, `"begin"`},
+		{[]string{"start", "now"}, `"now"`},
+		{[]string{"version", "now"}, `"now"`},
+		{[]string{"health", "--admin", "9644"}, "--admin 9644"},
+		{[]string{"--set", "num.partitions"}, "NAME=VALUE"},
+		{[]string{"--set", "num.partitions=0"}, "num.partitions=0: must be at least 1"},
+		{[]string{"--durability", "disk"}, "durability=disk: must be one of page, txn, fsync"},
+		{[]string{"--listen", "9092"}, "listeners=PLAINTEXT://9092: must be NAME://HOST:PORT"},
+		{[]string{"--listen", ""}, "--listen must not be empty"},
+		{[]string{"--config", filepath.Join(dir, "missing")}, "missing"},
+		{[]string{"--config", broken}, "broken.properties: line 1"},
+		{[]string{"--config", wrong}, "log.segment.bytes=12: must be at least 1048576"},
+		{[]string{"start", "--config", wrong}, "num.partitions=x: must be a whole number"},
+		{[]string{"--ephemeral", "--data-dir", "x"}, "ephemeral"},
+		{[]string{"--ephemeral", "--listen", "192.0.2.1:9092", "--admin", ""}, "192.0.2.1:9092"},
+	} {
+		code, stdout, stderr := execute(t, c.args...)
+		if code != exitUsage || !strings.Contains(stderr, c.want) || stdout != "" {
+			t.Errorf("broker %q: exit %d, stdout %q, stderr\n%s\nwant exit 2 and %q", c.args, code, stdout, stderr, c.want)
+		}
+	}
+}
+
+func TestVersion(t *testing.T) {
+	code, stdout, stderr := execute(t, "version")
+	if code != 0 || !strings.HasPrefix(stdout, "once ") || !strings.Contains(stdout, " go1.") || stderr != "" {
+		t.Errorf("exit %d, stdout %q, stderr %q", code, stdout, stderr)
+	}
+	got := versionLine(&debug.BuildInfo{GoVersion: "go1.26", Main: debug.Module{Version: "v1.2.3"}, Settings: []debug.BuildSetting{
+		{Key: "vcs.revision", Value: "abc"}, {Key: "vcs.time", Value: "2026-01-02T03:04:05Z"}, {Key: "vcs.modified", Value: "true"},
+	}})
+	if want := "once v1.2.3 go1.26 abc+changes 2026-01-02T03:04:05Z"; got != want {
+		t.Errorf("version line %q, want %q", got, want)
+	}
+}
+
+func TestHelpNamesEveryFlag(t *testing.T) {
+	code, stdout, _ := execute(t, "--help")
+	for _, want := range []string{"--listen HOST:PORT", "127.0.0.1:9092", "--data-dir directory", "./data", "--ephemeral", "--admin HOST:PORT", "127.0.0.1:9644",
+		"--config file", "--set NAME=VALUE", "--durability", "health", "version", "start"} {
+		if !strings.Contains(stdout, want) {
+			t.Errorf("the help does not say %q", want)
+		}
+	}
+	if code != 0 {
+		t.Errorf("exit %d", code)
+	}
+}
+
+func TestExitCodes(t *testing.T) {
+	for want, errs := range map[int][]error{
+		exitClean:   {nil},
+		exitFailure: {errors.New("x")},
+		exitUsage:   {usageError{errors.New("x")}, fmt.Errorf("y: %w", usageError{errors.New("x")}), fmt.Errorf("y: %w", broker.ErrConfig)},
+		exitStorage: {fmt.Errorf("y: %w", broker.ErrStorage), errors.Join(errors.New("x"), fmt.Errorf("y: %w", broker.ErrStorage))},
+	} {
+		for _, err := range errs {
+			if got := exitCode(err); got != want {
+				t.Errorf("%v: exit %d, want %d", err, got, want)
+			}
+		}
+	}
+}
+
+func TestFlagsWinOverEnvironmentOverFile(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "server.properties")
+	text := "num.partitions=1\nnum.io.threads=1\nmessage.max.bytes=1\nnode.id=9\nlisteners=PLAINTEXT://:1111\nlog.dirs=/file\nnobody.knows=1\n"
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	environ := []string{"KAFKA_NUM_PARTITIONS=2", "KAFKA_NUM_IO_THREADS=2", "KAFKA_LISTENERS=PLAINTEXT://0.0.0.0:2222,CONTROLLER://:3", "KAFKA_DURABILITY=txn",
+		"KAFKA_CONTROLLER_LISTENER_NAMES=CONTROLLER", "KAFKA_LISTENER_SECURITY_PROTOCOL_MAP=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT"}
+	cfg, unknown, err := configure(startFlags{config: file, set: []string{"num.partitions=3"}, admin: "a:1"}, environ)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := cfg.Settings
+	got := fmt.Sprint(s.Int("num.partitions"), s.Int("num.io.threads"), s.Int("message.max.bytes"), s.Int("node.id"), cfg.Listen, cfg.DataDir, cfg.Durability, cfg.Admin, unknown)
+	if want := "3 2 1 9 0.0.0.0:2222 /file txn a:1 [nobody.knows]"; got != want {
+		t.Errorf("got  %s\nwant %s", got, want)
+	}
+	cfg, _, err = configure(startFlags{config: file, listen: "h:7", dataDir: "/flag", durability: "fsync",
+		set: []string{"listeners=PLAINTEXT://:8", "log.dirs=/set", "durability=page"}}, environ)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := fmt.Sprint(cfg.Listen, cfg.DataDir, cfg.Durability); got != fmt.Sprint("h:7", "/flag", "fsync") {
+		t.Errorf("flags with a name of their own: %s", got)
+	}
+	cfg, _, err = configure(startFlags{}, nil)
+	if err != nil || cfg.Listen != "127.0.0.1:9092" || cfg.DataDir != "./data" || cfg.Durability != "page" {
+		t.Errorf("by default %+v, %v", cfg, err)
+	}
+}
+
+// stuck is a broker whose Close never returns.
+type stuck struct {
+	closing chan struct{}
+	done    chan struct{}
+	err     error
+}
+
+func (s *stuck) Close() error          { close(s.closing); <-s.done; return nil }
+func (s *stuck) Done() <-chan struct{} { return s.done }
+func (s *stuck) Err() error            { return s.err }
+
+func TestSecondSignalEndsAtOnce(t *testing.T) {
+	b := &stuck{closing: make(chan struct{}), done: make(chan struct{})}
+	defer close(b.done)
+	signals := make(chan os.Signal)
+	ended := make(chan error)
+	go func() { ended <- wait(b, signals, slog.New(slog.NewTextHandler(io.Discard, nil))) }()
+	signals <- syscall.SIGTERM
+	<-b.closing
+	signals <- syscall.SIGINT
+	if err := <-ended; err == nil || exitCode(err) != exitFailure {
+		t.Errorf("after a second signal: %v", err)
+	}
+}
+
+func TestFailureWhileRunningEndsTheProcess(t *testing.T) {
+	b := &stuck{done: make(chan struct{}), err: fmt.Errorf("sync: %w", broker.ErrStorage)}
+	close(b.done)
+	if err := wait(b, nil, nil); exitCode(err) != exitStorage {
+		t.Errorf("after a failed sync: %v", err)
+	}
+}

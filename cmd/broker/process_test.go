@@ -1,0 +1,168 @@
+package main
+
+import (
+	"bufio"
+	"debug/elf"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// process is a broker that runs.
+type process struct {
+	*exec.Cmd
+	listen, admin string
+	stderr        *strings.Builder // read it after Wait
+}
+
+var readyLine = regexp.MustCompile(`^ready listen=(\S+) admin=(\S+) took=(\S+)$`)
+
+// launch starts the program in dir and waits for its ready line.
+func launch(t *testing.T, dir string, adjust func(*exec.Cmd), args ...string) *process {
+	t.Helper()
+	p := &process{Cmd: exec.Command(program, args...), stderr: &strings.Builder{}}
+	p.Dir, p.Env, p.Stderr = dir, []string{"TMPDIR=" + dir}, p.stderr
+	if adjust != nil {
+		adjust(p.Cmd)
+	}
+	stdout, err := p.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = p.Process.Kill()
+		_ = p.Wait()
+	})
+	line, err := bufio.NewReader(stdout).ReadString('\n')
+	m := readyLine.FindStringSubmatch(strings.TrimSuffix(line, "\n"))
+	if m == nil {
+		_ = p.Wait()
+		t.Fatalf("stdout %q, %v; stderr\n%s", line, err, p.stderr)
+	}
+	if took, err := time.ParseDuration(m[3]); err != nil || took <= 0 {
+		t.Errorf("took=%s: %v", m[3], err)
+	}
+	p.listen, p.admin = m[1], m[2]
+	return p
+}
+
+// stop sends the signal and returns the exit code and how long the end took.
+func (p *process) stop(t *testing.T, signal os.Signal) (code int, took time.Duration) {
+	t.Helper()
+	began := time.Now()
+	if err := p.Process.Signal(signal); err != nil {
+		t.Fatal(err)
+	}
+	_ = p.Wait()
+	return p.ProcessState.ExitCode(), time.Since(began)
+}
+
+func TestStartHealthStop(t *testing.T) {
+	for _, signal := range []os.Signal{syscall.SIGTERM, syscall.SIGINT} {
+		dir := t.TempDir()
+		p := launch(t, dir, nil, "start", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--set", "num.partitions=3", "--set", "a.b=1", "--set", "num.io.threads=9")
+		c, err := net.Dial("tcp", p.listen)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close() // an open connection does not hold up the stop
+		if code, stdout, stderr := execute(t, "health", "--admin", p.admin); code != 0 || stdout != "ready\n" {
+			t.Errorf("health: exit %d, %q, %q", code, stdout, stderr)
+		}
+		code, took := p.stop(t, signal)
+		if code != exitClean || took > time.Second {
+			t.Errorf("%v: exit %d after %v; stderr\n%s", signal, code, took, p.stderr)
+		}
+		for _, want := range []string{"num.partitions=3", "unknown settings are ignored", "a.b", "no effect", "num.io.threads"} {
+			if !strings.Contains(p.stderr.String(), want) {
+				t.Errorf("the log does not say %q:\n%s", want, p.stderr)
+			}
+		}
+		if code, _, stderr := execute(t, "health", "--admin", p.admin); code != exitFailure || stderr == "" {
+			t.Errorf("health without a broker: exit %d, %q", code, stderr)
+		}
+		if _, err := os.Stat(filepath.Join(dir, "data")); err != nil {
+			t.Errorf("the data directory: %v", err)
+		}
+	}
+}
+
+func TestEphemeralLeavesNothing(t *testing.T) {
+	dir := t.TempDir()
+	p := launch(t, dir, nil, "--ephemeral", "--listen", "127.0.0.1:0", "--admin", "")
+	if p.admin != "off" {
+		t.Errorf("admin=%s", p.admin)
+	}
+	if code, _ := p.stop(t, syscall.SIGTERM); code != exitClean {
+		t.Errorf("exit %d; stderr\n%s", code, p.stderr)
+	}
+	if left, err := os.ReadDir(dir); err != nil || len(left) > 0 {
+		t.Errorf("left behind: %v, %v", left, err)
+	}
+}
+
+func TestDataDirectoryInUseExitsWith3(t *testing.T) {
+	dir := t.TempDir()
+	launch(t, dir, nil, "--data-dir", filepath.Join(dir, "d"), "--listen", "127.0.0.1:0", "--admin", "")
+	code, stdout, stderr := execute(t, "--data-dir", filepath.Join(dir, "d"), "--listen", "127.0.0.1:0", "--admin", "")
+	if code != exitStorage || stdout != "" || !strings.Contains(stderr, "in use") {
+		t.Errorf("exit %d, stdout %q, stderr\n%s", code, stdout, stderr)
+	}
+}
+
+// The image is FROM scratch: the program must need no interpreter, no libraries, no files and no rights.
+func TestImageRunsOnNothing(t *testing.T) {
+	file, err := elf.Open(program)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	for _, p := range file.Progs {
+		if p.Type == elf.PT_INTERP {
+			t.Error("the program is linked dynamically")
+		}
+	}
+	if libraries, err := file.ImportedLibraries(); err != nil || len(libraries) > 0 {
+		t.Errorf("libraries %q, %v", libraries, err)
+	}
+	if os.Getuid() != 0 {
+		return // only root may become somebody else in a directory of its own
+	}
+	const nobody = 65532 // as in the Dockerfile
+	root := t.TempDir()
+	for _, dir := range []string{"data", "tmp"} {
+		if err := os.Mkdir(filepath.Join(root, dir), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chown(filepath.Join(root, dir), nobody, nobody); err != nil {
+			t.Fatal(err)
+		}
+	}
+	binary, err := os.ReadFile(program)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(root, "broker"), binary, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	p := launch(t, root, func(c *exec.Cmd) {
+		c.Path, c.Dir = "/broker", "/"
+		c.Env = []string{"KAFKA_LISTENERS=PLAINTEXT://127.0.0.1:0", "KAFKA_LOG_DIRS=/data"}
+		c.SysProcAttr = &syscall.SysProcAttr{Chroot: root, Credential: &syscall.Credential{Uid: nobody, Gid: nobody}}
+	}, "--admin", "127.0.0.1:0")
+	if code, _ := p.stop(t, syscall.SIGTERM); code != exitClean {
+		t.Errorf("exit %d; stderr\n%s", code, p.stderr)
+	}
+	if files, err := os.ReadDir(filepath.Join(root, "data")); err != nil || len(files) == 0 {
+		t.Errorf("the data directory holds %v, %v", files, err)
+	}
+}

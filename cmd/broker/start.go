@@ -1,0 +1,168 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"once/admin"
+	"once/broker"
+	"once/settings"
+)
+
+// startFlags are the flags of broker start. An empty listen, dataDir or durability was not given: then the
+// settings say it.
+type startFlags struct {
+	listen, dataDir, durability string
+	admin, config               string
+	ephemeral                   bool
+	set                         []string
+}
+
+func startCommand(environ []string, began time.Time) *cobra.Command {
+	var f startFlags
+	var listen, dataDir, durability string
+	c := &cobra.Command{
+		Args: noArguments,
+		RunE: func(c *cobra.Command, _ []string) error {
+			for name, given := range map[string]*string{"listen": &f.listen, "data-dir": &f.dataDir, "durability": &f.durability} {
+				if flag := c.Flags().Lookup(name); flag.Changed {
+					if *given = flag.Value.String(); *given == "" {
+						return usageError{fmt.Errorf("--%s must not be empty", name)}
+					}
+				}
+			}
+			return start(c.Context(), f, environ, c.OutOrStdout(), c.ErrOrStderr(), began)
+		},
+	}
+	flags := c.Flags()
+	flags.SortFlags = false
+	flags.StringVar(&listen, "listen", "127.0.0.1:9092", "address for Kafka clients, `HOST:PORT`; port 0 picks a free one")
+	flags.StringVar(&dataDir, "data-dir", "./data", "data `directory`, created when missing")
+	flags.BoolVar(&f.ephemeral, "ephemeral", false, "use a temporary data directory, removed at exit")
+	flags.StringVar(&f.admin, "admin", admin.DefaultAddress, "address for metrics, health and profiles over HTTP, `HOST:PORT`; empty for none")
+	flags.StringVar(&f.config, "config", "", "a server.properties `file`")
+	flags.StringArrayVar(&f.set, "set", nil, "one broker setting by Kafka's name, `NAME=VALUE`; repeatable")
+	flags.StringVar(&durability, "durability", "page", "what an acknowledgement waits for: `page, txn or fsync`")
+	c.MarkFlagsMutuallyExclusive("ephemeral", "data-dir")
+	return c
+}
+
+// configure makes one of all the places where a broker is configured: flags win over the environment, that
+// over the file, that over the defaults. --listen, --data-dir and --durability win over --set of the
+// settings that mean the same. It returns the names that no setting has.
+func configure(f startFlags, environ []string) (cfg broker.Config, unknown []string, err error) {
+	given := settings.Values{}
+	for _, pair := range f.set {
+		name, value, ok := strings.Cut(pair, "=")
+		if !ok || name == "" {
+			return cfg, nil, usageError{fmt.Errorf("--set %s: must be NAME=VALUE", pair)}
+		}
+		given[name] = value
+	}
+	if f.listen != "" {
+		given["listeners"] = "PLAINTEXT://" + f.listen
+	}
+	if f.dataDir != "" {
+		given["log.dirs"] = f.dataDir
+	}
+	if f.durability != "" {
+		given["durability"] = f.durability
+	}
+	file, err := readProperties(f.config)
+	if err != nil {
+		return cfg, nil, usageError{err}
+	}
+	s, unknown, err := settings.Resolve(given, settings.FromEnvironment(environ), file)
+	if err != nil {
+		return cfg, unknown, usageError{err}
+	}
+	return broker.Config{
+		Listen: s.Listeners()[0].Address(), DataDir: s.DataDir(), Ephemeral: f.ephemeral, Admin: f.admin,
+		Settings: s, Durability: s.String("durability"),
+	}, unknown, nil
+}
+
+func readProperties(name string) (settings.Values, error) {
+	if name == "" {
+		return nil, nil
+	}
+	file, err := os.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	values, err := settings.ParseProperties(file)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	return values, nil
+}
+
+// start runs a broker until a signal or a failure.
+func start(ctx context.Context, f startFlags, environ []string, stdout, stderr io.Writer, began time.Time) error {
+	cfg, unknown, err := configure(f, environ)
+	if err != nil {
+		return err
+	}
+	cfg.Logger = slog.New(slog.NewTextHandler(stderr, nil))
+	if changed := cfg.Settings.Changed(); len(changed) > 0 {
+		cfg.Logger.Info("settings that differ from their defaults", "settings", changed)
+	}
+	if inert := cfg.Settings.Inert(); len(inert) > 0 {
+		cfg.Logger.Info("settings that are accepted and have no effect", "names", inert)
+	}
+	if len(unknown) > 0 {
+		cfg.Logger.Warn("unknown settings are ignored", "names", unknown)
+	}
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, syscall.SIGTERM, os.Interrupt)
+	defer signal.Stop(signals)
+	b, err := broker.Start(ctx, cfg)
+	if err != nil {
+		return err
+	}
+	adminAddr := b.AdminAddr()
+	if adminAddr == "" {
+		adminAddr = "off"
+	}
+	fmt.Fprintf(stdout, "ready listen=%s admin=%s took=%s\n", b.Addr(), adminAddr, time.Since(began).Round(100*time.Microsecond))
+	return wait(b, signals, cfg.Logger)
+}
+
+// running is what wait needs of a broker.
+type running interface {
+	Close() error
+	Done() <-chan struct{}
+	Err() error
+}
+
+// wait returns when the broker has stopped: by itself, with why, or after the first signal. A second
+// signal does not wait for it.
+func wait(b running, signals <-chan os.Signal, logger *slog.Logger) error {
+	select {
+	case <-b.Done():
+		return b.Err()
+	case s := <-signals:
+		logger.Info("stopping", "signal", s.String())
+	}
+	closed := make(chan error, 1)
+	go func() { closed <- b.Close() }()
+	select {
+	case err := <-closed:
+		if failure := b.Err(); failure != nil {
+			return failure
+		}
+		return err
+	case s := <-signals:
+		return fmt.Errorf("stopped by a second signal, %s, before everything was written", s)
+	}
+}

@@ -1,0 +1,110 @@
+package handlers
+
+import (
+	"context"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"once/topics"
+	"once/txncoordinator"
+	"once/wire"
+)
+
+// AddPartitionsToTxn v0 to v5. Up to v3 clients send it, for one transaction: v2 knows PRODUCER_FENCED,
+// v3 is flexible. From v4 on brokers do, for several, to add or to verify only (KIP-890); v5 knows
+// TRANSACTION_ABORTABLE.
+func (s *Services) addPartitionsToTxn(_ context.Context, r *wire.Request) wire.Reply {
+	req, resp := r.Body.(*kmsg.AddPartitionsToTxnRequest), response[*kmsg.AddPartitionsToTxnResponse](r)
+	if r.Version < 4 {
+		add := txncoordinator.AddRequest{
+			TransactionalID: req.TransactionalID, ProducerID: req.ProducerID, ProducerEpoch: req.ProducerEpoch,
+			ClientTransactionVersion: transactionV0,
+		}
+		for i := range req.Topics {
+			add.Partitions = appendPartitions(add.Partitions, req.Topics[i].Topic, req.Topics[i].Partitions)
+		}
+		codes := s.addToTransaction(&add, false, r.Version)
+		for i := range req.Topics {
+			t := kmsg.NewAddPartitionsToTxnResponseTopic()
+			t.Topic = req.Topics[i].Topic
+			for _, p := range req.Topics[i].Partitions {
+				t.Partitions = append(t.Partitions, kmsg.AddPartitionsToTxnResponseTopicPartition{Partition: p, ErrorCode: int16(codes[0])})
+				codes = codes[1:]
+			}
+			resp.Topics = append(resp.Topics, t)
+		}
+		return wire.Respond(resp)
+	}
+	for i := range req.Transactions {
+		resp.Transactions = append(resp.Transactions, s.addTransaction(&req.Transactions[i], r.Version))
+	}
+	return wire.Respond(resp)
+}
+
+func (s *Services) addTransaction(asked *kmsg.AddPartitionsToTxnRequestTransaction, version int16) kmsg.AddPartitionsToTxnResponseTransaction {
+	add := txncoordinator.AddRequest{
+		TransactionalID: asked.TransactionalID, ProducerID: asked.ProducerID, ProducerEpoch: asked.ProducerEpoch,
+		ClientTransactionVersion: transactionV2,
+	}
+	for i := range asked.Topics {
+		add.Partitions = appendPartitions(add.Partitions, asked.Topics[i].Topic, asked.Topics[i].Partitions)
+	}
+	codes := s.addToTransaction(&add, asked.VerifyOnly, version)
+	answer := kmsg.NewAddPartitionsToTxnResponseTransaction()
+	answer.TransactionalID = asked.TransactionalID
+	for i := range asked.Topics {
+		t := kmsg.NewAddPartitionsToTxnResponseTransactionTopic()
+		t.Topic = asked.Topics[i].Topic
+		for _, p := range asked.Topics[i].Partitions {
+			t.Partitions = append(t.Partitions, kmsg.AddPartitionsToTxnResponseTransactionTopicPartition{Partition: p, ErrorCode: int16(codes[0])})
+			codes = codes[1:]
+		}
+		answer.Topics = append(answer.Topics, t)
+	}
+	return answer
+}
+
+func appendPartitions(to []txncoordinator.TopicPartition, topic string, partitions []int32) []txncoordinator.TopicPartition {
+	for _, p := range partitions {
+		to = append(to, txncoordinator.TopicPartition{Topic: topic, Partition: p})
+	}
+	return to
+}
+
+// addToTransaction adds or verifies and returns a code for each partition, in order. All or nothing:
+// when one partition cannot be in a transaction, the others are not attempted (spec: transactions 6).
+func (s *Services) addToTransaction(add *txncoordinator.AddRequest, verifyOnly bool, version int16) []wire.Code {
+	codes := make([]wire.Code, len(add.Partitions))
+	if s.checkAddable(add.Partitions, version, codes) {
+		return codes
+	}
+	var each []error
+	var err error
+	if verifyOnly {
+		each, err = s.Txns.VerifyPartitions(*add)
+	} else {
+		err = s.Txns.AddPartitions(*add)
+	}
+	all := codeFor(err, int16(kmsg.AddPartitionsToTxn), version)
+	for i := range codes {
+		codes[i] = all
+		if each != nil {
+			codes[i] = codeFor(each[i], int16(kmsg.AddPartitionsToTxn), version)
+		}
+	}
+	return codes
+}
+
+// checkAddable reports whether a partition may not be added, and fills in the codes if so. The topics
+// that hold the broker's own state are closed to clients, which come with versions below 4.
+func (s *Services) checkAddable(partitions []txncoordinator.TopicPartition, version int16, codes []wire.Code) (refused bool) {
+	for i, p := range partitions {
+		codes[i] = wire.OperationNotAttempted
+		if version < 4 && topics.IsInternal(p.Topic) {
+			codes[i], refused = wire.TopicAuthorizationFailed, true
+		} else if _, ok := s.Topics.Partition(p.Topic, p.Partition); !ok {
+			codes[i], refused = wire.UnknownTopicOrPartition, true
+		}
+	}
+	return refused
+}

@@ -1,0 +1,50 @@
+package handlers
+
+import (
+	"context"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"once/wire"
+)
+
+// ApiVersions v0 to v4. v1 adds the throttle time, v3 is flexible and carries the client's name and
+// the features, v4 lists supported features whose minimum is 0 too (KAFKA-17492). An unserved version
+// is answered in the layout of v0 with UNSUPPORTED_VERSION and this API's own range, so that the
+// client can ask again (KIP-511).
+func (s *Services) apiVersions(_ context.Context, r *wire.Request) wire.Reply {
+	if r.Body == nil {
+		resp := kmsg.NewPtrApiVersionsResponse()
+		resp.ErrorCode = int16(wire.UnsupportedVersion)
+		for _, api := range s.apis {
+			if api.Key == r.Key {
+				resp.ApiKeys = []kmsg.ApiVersionsResponseApiKey{{ApiKey: api.Key, MinVersion: api.Min, MaxVersion: api.Max}}
+			}
+		}
+		return wire.Respond(resp)
+	}
+	req, resp := r.Body.(*kmsg.ApiVersionsRequest), response[*kmsg.ApiVersionsResponse](r)
+	if r.Version >= 3 {
+		if !isClientSoftware(req.ClientSoftwareName) || !isClientSoftware(req.ClientSoftwareVersion) {
+			resp.ErrorCode = int16(wire.InvalidRequest)
+			return wire.Respond(resp)
+		}
+		r.Conn.SetClientSoftware(req.ClientSoftwareName, req.ClientSoftwareVersion)
+		s.Features.describe(r.Version, resp)
+	}
+	resp.ApiKeys = wire.Advertise(s.apis)
+	return wire.Respond(resp)
+}
+
+// isClientSoftware reports whether a client's name or version has Kafka's form: letters and digits,
+// with dots and dashes inside (KIP-511).
+func isClientSoftware(s string) bool {
+	for i := 0; i < len(s); i++ {
+		c := s[i]
+		alphanumeric := c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9'
+		if !alphanumeric && (c != '.' && c != '-' || i == 0 || i == len(s)-1) {
+			return false
+		}
+	}
+	return s != ""
+}

@@ -1,0 +1,55 @@
+package handlers
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"once/wire"
+)
+
+// CreatePartitions v0 to v3. v2 flexible, v3 may be throttled.
+func (s *Services) createPartitions(_ context.Context, r *wire.Request) wire.Reply {
+	req, resp := r.Body.(*kmsg.CreatePartitionsRequest), response[*kmsg.CreatePartitionsResponse](r)
+	times := map[string]int{}
+	for i := range req.Topics {
+		times[req.Topics[i].Topic]++
+	}
+	seen := map[string]bool{}
+	for i := range req.Topics {
+		asked := &req.Topics[i]
+		if seen[asked.Topic] {
+			continue
+		}
+		seen[asked.Topic] = true
+		t := kmsg.NewCreatePartitionsResponseTopic()
+		t.Topic = asked.Topic
+		code, message := wire.InvalidRequest, "the topic stands in the request more than once"
+		if times[asked.Topic] == 1 {
+			code, message = s.addPartitions(asked, req.ValidateOnly, r.Version)
+		}
+		if code != wire.NoError {
+			t.ErrorCode, t.ErrorMessage = int16(code), &message
+		}
+		resp.Topics = append(resp.Topics, t)
+	}
+	return wire.Respond(resp)
+}
+
+func (s *Services) addPartitions(asked *kmsg.CreatePartitionsRequestTopic, validateOnly bool, version int16) (wire.Code, string) {
+	if t, ok := s.Topics.Lookup(asked.Topic); ok && asked.Assignment != nil {
+		if now := len(t.Partitions()); int(asked.Count) > now && len(asked.Assignment) != int(asked.Count)-now {
+			return wire.InvalidReplicaAssignment, fmt.Sprintf("%d partitions are added, %d are assigned", int(asked.Count)-now, len(asked.Assignment))
+		}
+		for _, a := range asked.Assignment {
+			if len(a.Replicas) == 0 || a.Replicas[0] != s.NodeID {
+				return wire.InvalidReplicaAssignment, fmt.Sprintf("each assignment must have broker %d first", s.NodeID)
+			}
+		}
+	}
+	if err := s.Topics.AddPartitions(asked.Topic, asked.Count, validateOnly); err != nil {
+		return codeFor(err, int16(kmsg.CreatePartitions), version), err.Error()
+	}
+	return wire.NoError, ""
+}

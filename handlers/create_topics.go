@@ -1,0 +1,136 @@
+package handlers
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"once/settings"
+	"once/topics"
+	"once/wire"
+)
+
+// maxPartitionsPerRequest bounds what one CreateTopics request may create, as in Kafka.
+const maxPartitionsPerRequest = 10_000
+
+// CreateTopics v2 to v7. v4 defaults by -1, v5 flexible and the created topic's shape and
+// configuration in the answer, v7 topic ID.
+//
+// A replication factor above the one broker there is, is accepted: the one replica is what the
+// answer shows.
+func (s *Services) createTopics(_ context.Context, r *wire.Request) wire.Reply {
+	req, resp := r.Body.(*kmsg.CreateTopicsRequest), response[*kmsg.CreateTopicsResponse](r)
+	total, times := 0, map[string]int{}
+	for i := range req.Topics {
+		times[req.Topics[i].Topic]++
+		total += int(s.partitionsAsked(&req.Topics[i]))
+	}
+	seen := map[string]bool{}
+	for i := range req.Topics {
+		asked := &req.Topics[i]
+		if seen[asked.Topic] {
+			continue
+		}
+		seen[asked.Topic] = true
+		t := kmsg.NewCreateTopicsResponseTopic()
+		t.Topic, t.NumPartitions, t.ReplicationFactor = asked.Topic, -1, -1
+		var code wire.Code
+		var message string
+		switch {
+		case total > maxPartitionsPerRequest:
+			code, message = wire.PolicyViolation, fmt.Sprintf("the request asks for %d partitions in all, at most %d are created at once", total, maxPartitionsPerRequest)
+		case times[asked.Topic] > 1:
+			code, message = wire.InvalidRequest, fmt.Sprintf("topic %q stands in the request more than once", asked.Topic)
+		case asked.Topic == "__cluster_metadata":
+			code, message = wire.InvalidRequest, "this internal topic cannot be created"
+		default:
+			code, message = s.createTopic(asked, req.ValidateOnly, r.Version, &t)
+		}
+		if code != wire.NoError {
+			t.ErrorCode, t.ErrorMessage = int16(code), &message
+		}
+		resp.Topics = append(resp.Topics, t)
+	}
+	return wire.Respond(resp)
+}
+
+// partitionsAsked returns how many partitions a topic is to get.
+func (s *Services) partitionsAsked(t *kmsg.CreateTopicsRequestTopic) int32 {
+	switch {
+	case len(t.ReplicaAssignment) > 0:
+		return int32(len(t.ReplicaAssignment))
+	case t.NumPartitions == -1:
+		return int32(s.Settings.Int("num.partitions"))
+	}
+	return t.NumPartitions
+}
+
+func (s *Services) createTopic(asked *kmsg.CreateTopicsRequestTopic, validateOnly bool, version int16, t *kmsg.CreateTopicsResponseTopic) (wire.Code, string) {
+	spec := topics.Spec{Name: strings.Clone(asked.Topic), Partitions: s.partitionsAsked(asked), Overrides: settings.Values{}}
+	for _, c := range asked.Configs {
+		if c.Value == nil {
+			return wire.InvalidConfig, fmt.Sprintf("configuration %s has no value", c.Name)
+		}
+		spec.Overrides[strings.Clone(c.Name)] = strings.Clone(*c.Value)
+	}
+	err := s.Topics.Validate(spec)
+	// What is wrong with the name or the configuration is said before what is wrong with the shape.
+	if code := codeFor(err, int16(kmsg.CreateTopics), version); err != nil && code != wire.InvalidPartitions {
+		return code, err.Error()
+	}
+	if code, message := s.checkReplicas(asked); code != wire.NoError {
+		return code, message
+	}
+	if err == nil && !validateOnly {
+		var created *topics.Topic
+		if created, err = s.Topics.Create(spec); err == nil {
+			t.TopicID = created.ID
+		}
+	}
+	if err != nil {
+		return codeFor(err, int16(kmsg.CreateTopics), version), err.Error()
+	}
+	t.NumPartitions, t.ReplicationFactor = spec.Partitions, 1
+	t.Configs = []kmsg.CreateTopicsResponseTopicConfig{}
+	for _, e := range s.Settings.DescribeTopic(spec.Overrides) {
+		c := kmsg.NewCreateTopicsResponseTopicConfig()
+		c.Name, c.Source, c.IsSensitive, c.ReadOnly = e.Name, e.Source, e.Sensitive, e.ReadOnly
+		if !e.Null {
+			c.Value = kmsg.StringPtr(e.Value)
+		}
+		t.Configs = append(t.Configs, c)
+	}
+	return wire.NoError, ""
+}
+
+// checkReplicas checks replication factor and manual assignments (spec: admin 2 rows 9 to 13).
+func (s *Services) checkReplicas(t *kmsg.CreateTopicsRequestTopic) (wire.Code, string) {
+	if len(t.ReplicaAssignment) == 0 {
+		if t.ReplicationFactor == 0 || t.ReplicationFactor < -1 {
+			return wire.InvalidReplicationFactor, "the replication factor must be positive, or -1 for the default"
+		}
+		if t.NumPartitions == 0 || t.NumPartitions < -1 {
+			return wire.InvalidPartitions, "the number of partitions must be positive, or -1 for the default"
+		}
+		return wire.NoError, ""
+	}
+	if t.ReplicationFactor != -1 {
+		return wire.InvalidRequest, "replication factor and replica assignment exclude each other"
+	}
+	if t.NumPartitions != -1 {
+		return wire.InvalidRequest, "number of partitions and replica assignment exclude each other"
+	}
+	seen := map[int32]bool{}
+	for _, a := range t.ReplicaAssignment {
+		if seen[a.Partition] || a.Partition < 0 || int(a.Partition) >= len(t.ReplicaAssignment) {
+			return wire.InvalidReplicaAssignment, fmt.Sprintf("partition %d is assigned twice or leaves a gap", a.Partition)
+		}
+		seen[a.Partition] = true
+		if len(a.Replicas) == 0 || a.Replicas[0] != s.NodeID {
+			return wire.InvalidReplicaAssignment, fmt.Sprintf("partition %d must have broker %d first", a.Partition, s.NodeID)
+		}
+	}
+	return wire.NoError, ""
+}

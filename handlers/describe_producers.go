@@ -1,0 +1,52 @@
+package handlers
+
+import (
+	"context"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"once/topics"
+	"once/wire"
+)
+
+// DescribeProducers v0: what a partition remembers of its producers (KIP-664).
+func (s *Services) describeProducers(_ context.Context, r *wire.Request) wire.Reply {
+	req, resp := r.Body.(*kmsg.DescribeProducersRequest), response[*kmsg.DescribeProducersResponse](r)
+	for i := range req.Topics {
+		t := kmsg.NewDescribeProducersResponseTopic()
+		t.Topic = req.Topics[i].Topic
+		for _, index := range req.Topics[i].Partitions {
+			t.Partitions = append(t.Partitions, s.describePartitionProducers(t.Topic, index, r))
+		}
+		resp.Topics = append(resp.Topics, t)
+	}
+	return wire.Respond(resp)
+}
+
+func (s *Services) describePartitionProducers(topic string, index int32, r *wire.Request) kmsg.DescribeProducersResponseTopicPartition {
+	rp := kmsg.NewDescribeProducersResponseTopicPartition()
+	rp.Partition = index
+	rp.ActiveProducers = []kmsg.DescribeProducersResponseTopicPartitionActiveProducer{}
+	p, ok := s.Topics.Partition(topic, index)
+	switch {
+	case ok:
+	case topics.CheckName(topic) != nil:
+		rp.ErrorCode = int16(wire.InvalidTopicException)
+		return rp
+	default:
+		rp.ErrorCode = int16(wire.UnknownTopicOrPartition)
+		return rp
+	}
+	producers, err := p.ActiveProducers()
+	if err != nil {
+		rp.ErrorCode = int16(codeFor(err, r.Key, r.Version))
+		return rp
+	}
+	for _, e := range producers {
+		a := kmsg.NewDescribeProducersResponseTopicPartitionActiveProducer()
+		a.ProducerID, a.ProducerEpoch, a.LastSequence, a.LastTimestamp = e.ProducerID, int32(e.ProducerEpoch), e.LastSequence, e.LastTimestampMs
+		a.CoordinatorEpoch, a.CurrentTxnStartOffset = e.CoordinatorEpoch, e.TxnStartOffset
+		rp.ActiveProducers = append(rp.ActiveProducers, a)
+	}
+	return rp
+}

@@ -1,0 +1,43 @@
+package handlers
+
+import (
+	"context"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"once/wire"
+)
+
+// DescribeTransactions v0. Of a transaction that is being ended only the partitions still without
+// their marker are shown (spec: transactions 15).
+func (s *Services) describeTransactions(_ context.Context, r *wire.Request) wire.Reply {
+	req, resp := r.Body.(*kmsg.DescribeTransactionsRequest), response[*kmsg.DescribeTransactionsResponse](r)
+	for _, id := range req.TransactionalIDs {
+		resp.TransactionStates = append(resp.TransactionStates, s.describeTransaction(id, r.Version))
+	}
+	return wire.Respond(resp)
+}
+
+func (s *Services) describeTransaction(id string, version int16) kmsg.DescribeTransactionsResponseTransactionState {
+	t := kmsg.NewDescribeTransactionsResponseTransactionState()
+	t.TransactionalID = id
+	t.Topics = []kmsg.DescribeTransactionsResponseTransactionStateTopic{}
+	d, err := s.Txns.Describe(id)
+	if err != nil {
+		t.ErrorCode = int16(codeFor(err, int16(kmsg.DescribeTransactions), version))
+		return t
+	}
+	t.State, t.TimeoutMillis, t.StartTimestamp = d.State.String(), d.TimeoutMs, d.StartTimestampMs
+	t.ProducerID, t.ProducerEpoch = d.ProducerID, d.ProducerEpoch
+	for _, p := range d.Partitions { // sorted, so a topic's partitions stand together
+		last := len(t.Topics) - 1
+		if last < 0 || t.Topics[last].Topic != p.Topic {
+			topic := kmsg.NewDescribeTransactionsResponseTransactionStateTopic()
+			topic.Topic = p.Topic
+			t.Topics = append(t.Topics, topic)
+			last++
+		}
+		t.Topics[last].Partitions = append(t.Topics[last].Partitions, p.Partition)
+	}
+	return t
+}

@@ -1,0 +1,33 @@
+package handlers
+
+import (
+	"context"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"once/txncoordinator"
+	"once/wire"
+)
+
+// EndTxn v0 to v5. v2 PRODUCER_FENCED, v3 flexible, v4 TRANSACTION_ABORTABLE, v5 the rules of
+// transactions V2: the epoch rises with every end and the answer carries the next identity (KIP-890).
+//
+// The answer leaves when the markers are in the logs. The context is not heeded: what is decided is
+// carried through even if the client has gone.
+func (s *Services) endTxn(_ context.Context, r *wire.Request) wire.Reply {
+	req, resp := r.Body.(*kmsg.EndTxnRequest), response[*kmsg.EndTxnResponse](r)
+	version := transactionV0
+	if r.Version >= 5 {
+		version = transactionV2
+	}
+	id, err := s.Txns.EndTxn(txncoordinator.EndRequest{
+		TransactionalID:          req.TransactionalID,
+		ProducerID:               req.ProducerID,
+		ProducerEpoch:            req.ProducerEpoch,
+		Commit:                   req.Commit,
+		ClientTransactionVersion: version,
+	})
+	resp.ErrorCode = int16(codeFor(err, r.Key, r.Version))
+	resp.ProducerID, resp.ProducerEpoch = id.ProducerID, id.ProducerEpoch
+	return wire.Respond(resp)
+}

@@ -1,0 +1,94 @@
+package handlers
+
+import (
+	"errors"
+
+	"once/log"
+	"once/log/batch"
+	"once/partition"
+	"once/settings"
+	"once/topics"
+	"once/wire"
+)
+
+// errorRow says which Kafka code a domain error is answered with.
+type errorRow struct {
+	Err  error
+	Code wire.Code
+}
+
+// downgradeRow says which code a client that speaks a version below Below of an API gets instead,
+// because it does not know From.
+type downgradeRow struct {
+	Key, Below int16
+	From, To   wire.Code
+}
+
+// errorTables is the one place where domain words become Kafka codes. The first row that matches wins,
+// so that a more telling error stands before one that it wraps.
+var errorTables = [][]errorRow{
+	partitionErrors,
+	topicErrors,
+	txnErrors,
+	groupErrors,
+}
+
+var partitionErrors = []errorRow{
+	{partition.ErrFencedEpoch, wire.InvalidProducerEpoch},
+	{partition.ErrOutOfOrderSequence, wire.OutOfOrderSequenceNumber},
+	{partition.ErrInvalidTxnState, wire.InvalidTxnState},
+	{partition.ErrCoordinatorFenced, wire.TransactionCoordinatorFenced},
+	{partition.ErrOffsetOutOfRange, wire.OffsetOutOfRange},
+	{partition.ErrFencedLeaderEpoch, wire.FencedLeaderEpoch},
+	{partition.ErrUnknownLeaderEpoch, wire.UnknownLeaderEpoch},
+	{partition.ErrOffline, wire.KafkaStorageError},
+	{log.ErrFailed, wire.KafkaStorageError},
+	{batch.ErrInvalidTimestamp, wire.InvalidTimestamp},
+	{batch.ErrInvalidRecord, wire.InvalidRecord},
+	{batch.ErrTooLarge, wire.MessageTooLarge},
+	{batch.ErrRecordListTooLarge, wire.RecordListTooLarge},
+	{batch.ErrUnsupportedCompression, wire.UnsupportedCompressionType},
+	{batch.ErrCorrupt, wire.CorruptMessage},
+}
+
+var topicErrors = []errorRow{
+	{topics.ErrExists, wire.TopicAlreadyExists},
+	{topics.ErrUnknownTopic, wire.UnknownTopicOrPartition},
+	{topics.ErrInvalidName, wire.InvalidTopicException},
+	{topics.ErrInvalidPartitions, wire.InvalidPartitions},
+	{topics.ErrTooManyPartitions, wire.PolicyViolation},
+}
+
+// codeFor returns the code that a domain error is answered with in a version of an API.
+func codeFor(err error, key, version int16) wire.Code {
+	if err == nil {
+		return wire.NoError
+	}
+	code := wire.UnknownServerError
+	var invalid *settings.InvalidError
+	if errors.As(err, &invalid) {
+		code = wire.InvalidConfig
+	}
+search:
+	for _, table := range errorTables {
+		for _, row := range table {
+			if errors.Is(err, row.Err) {
+				code = row.Code
+				break search
+			}
+		}
+	}
+	return downgrade(code, key, version)
+}
+
+// downgrade replaces a code that a version of an API does not know.
+func downgrade(code wire.Code, key, version int16) wire.Code {
+	for _, table := range [][]downgradeRow{txnDowngrades, groupDowngrades, fetchDowngrades} {
+		for _, row := range table {
+			if row.Key == key && version < row.Below && row.From == code {
+				return row.To
+			}
+		}
+	}
+	return code
+}

@@ -1,0 +1,61 @@
+package handlers
+
+import (
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"once/groupcoordinator"
+	"once/wire"
+)
+
+// groupErrors end with the errors of the group log. Those wrap what the partition said, whose own row
+// comes first; groupDowngrades then makes it one that group clients act on.
+var groupErrors = []errorRow{
+	{groupcoordinator.ErrLoading, wire.CoordinatorLoadInProgress},
+	{groupcoordinator.ErrClosed, wire.CoordinatorNotAvailable},
+	{groupcoordinator.ErrInvalidGroupID, wire.InvalidGroupID},
+	{groupcoordinator.ErrSessionTimeout, wire.InvalidSessionTimeout},
+	{groupcoordinator.ErrUnknownMember, wire.UnknownMemberID},
+	{groupcoordinator.ErrFencedInstance, wire.FencedInstanceID},
+	{groupcoordinator.ErrIllegalGeneration, wire.IllegalGeneration},
+	{groupcoordinator.ErrInconsistentProtocol, wire.InconsistentGroupProtocol},
+	{groupcoordinator.ErrRebalanceInProgress, wire.RebalanceInProgress},
+	{groupcoordinator.ErrMemberIDRequired, wire.MemberIDRequired},
+	{groupcoordinator.ErrGroupFull, wire.GroupMaxSizeReached},
+	{groupcoordinator.ErrGroupNotFound, wire.GroupIDNotFound},
+	{groupcoordinator.ErrGroupNotEmpty, wire.NonEmptyGroup},
+	{groupcoordinator.ErrSubscribed, wire.GroupSubscribedToTopic},
+	{groupcoordinator.ErrMetadataTooLarge, wire.OffsetMetadataTooLarge},
+	{groupcoordinator.ErrUnstableOffset, wire.UnstableOffsetCommit},
+	{groupcoordinator.ErrNotWritten, wire.NotCoordinator},
+	{groupcoordinator.ErrNotDurable, wire.CoordinatorNotAvailable},
+}
+
+var groupDowngrades = append(groupWriteCodes(
+	kmsg.JoinGroup, kmsg.SyncGroup, kmsg.LeaveGroup, kmsg.OffsetCommit, kmsg.OffsetFetch, kmsg.TxnOffsetCommit,
+	kmsg.DeleteGroups, kmsg.OffsetDelete),
+	downgradeRow{int16(kmsg.OffsetCommit), 9, wire.GroupIDNotFound, wire.IllegalGeneration},
+	downgradeRow{int16(kmsg.TxnOffsetCommit), 6, wire.GroupIDNotFound, wire.IllegalGeneration},
+	downgradeRow{int16(kmsg.TxnOffsetCommit), 2, wire.CoordinatorLoadInProgress, wire.CoordinatorNotAvailable},
+	// Consumers before 3.9 do not retry a fetch of offsets that says 15.
+	downgradeRow{int16(kmsg.OffsetFetch), allVersions, wire.CoordinatorNotAvailable, wire.NotCoordinator},
+)
+
+// groupWriteCodes says what a group log that does not take a record looks like to clients (spec:
+// groups 1): look for the coordinator again, rather than at a topic that they do not know of.
+func groupWriteCodes(keys ...kmsg.Key) []downgradeRow {
+	var rows []downgradeRow
+	for _, key := range keys {
+		for _, c := range []struct{ from, to wire.Code }{
+			{wire.UnknownTopicOrPartition, wire.CoordinatorNotAvailable},
+			{wire.NotEnoughReplicas, wire.CoordinatorNotAvailable},
+			{wire.RequestTimedOut, wire.CoordinatorNotAvailable},
+			{wire.NotLeaderOrFollower, wire.NotCoordinator},
+			{wire.KafkaStorageError, wire.NotCoordinator},
+			{wire.MessageTooLarge, wire.UnknownServerError},
+			{wire.RecordListTooLarge, wire.UnknownServerError},
+		} {
+			rows = append(rows, downgradeRow{int16(key), allVersions, c.from, c.to})
+		}
+	}
+	return rows
+}

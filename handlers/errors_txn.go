@@ -1,0 +1,53 @@
+package handlers
+
+import (
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"once/txncoordinator"
+	"once/wire"
+)
+
+var txnErrors = []errorRow{
+	{txncoordinator.ErrInvalidRequest, wire.InvalidRequest},
+	{txncoordinator.ErrInvalidTransactionTimeout, wire.InvalidTransactionTimeout},
+	{txncoordinator.ErrTwoPhaseCommitDisabled, wire.TransactionalIDAuthorizationFailed},
+	{txncoordinator.ErrUnsupported, wire.UnsupportedVersion},
+	{txncoordinator.ErrCoordinatorLoading, wire.CoordinatorLoadInProgress},
+	{txncoordinator.ErrCoordinatorNotAvailable, wire.CoordinatorNotAvailable},
+	{txncoordinator.ErrConcurrentTransactions, wire.ConcurrentTransactions},
+	{txncoordinator.ErrFenced, wire.ProducerFenced},
+	{txncoordinator.ErrInvalidProducerIDMapping, wire.InvalidProducerIDMapping},
+	{txncoordinator.ErrInvalidTxnState, wire.InvalidTxnState},
+	{txncoordinator.ErrPartitionNotInTransaction, wire.TransactionAbortable},
+	{txncoordinator.ErrTransactionalIDNotFound, wire.TransactionalIDNotFound},
+	{txncoordinator.ErrTooManyTransactionalIDs, wire.PolicyViolation},
+	{txncoordinator.ErrUnknownPartition, wire.UnknownTopicOrPartition},
+	{txncoordinator.ErrInvalidPattern, wire.InvalidRegularExpression},
+}
+
+// txnDowngrades has, besides the transaction APIs, Produce and TxnOffsetCommit, for the answers that
+// the coordinator gives them while they verify or add (spec: transactions 8, 9.1).
+var txnDowngrades = []downgradeRow{
+	{int16(kmsg.InitProducerID), 4, wire.ProducerFenced, wire.InvalidProducerEpoch},
+	{int16(kmsg.AddPartitionsToTxn), 2, wire.ProducerFenced, wire.InvalidProducerEpoch},
+	{int16(kmsg.AddOffsetsToTxn), 2, wire.ProducerFenced, wire.InvalidProducerEpoch},
+	{int16(kmsg.EndTxn), 2, wire.ProducerFenced, wire.InvalidProducerEpoch},
+	{int16(kmsg.Produce), allVersions, wire.ProducerFenced, wire.InvalidProducerEpoch},
+	{int16(kmsg.Produce), 11, wire.TransactionAbortable, wire.InvalidTxnState},
+	{int16(kmsg.Produce), 12, wire.ConcurrentTransactions, wire.NotEnoughReplicas},
+	{int16(kmsg.Produce), allVersions, wire.CoordinatorLoadInProgress, wire.NotEnoughReplicas},
+	{int16(kmsg.Produce), allVersions, wire.CoordinatorNotAvailable, wire.NotEnoughReplicas},
+	{int16(kmsg.Produce), allVersions, wire.NotCoordinator, wire.NotEnoughReplicas},
+	{int16(kmsg.TxnOffsetCommit), allVersions, wire.ProducerFenced, wire.InvalidProducerEpoch},
+	{int16(kmsg.TxnOffsetCommit), 4, wire.TransactionAbortable, wire.InvalidTxnState},
+}
+
+// allVersions as downgradeRow.Below replaces a code in every version.
+const allVersions = 1<<15 - 1
+
+// Transaction versions as requests imply them (spec: transactions 1): the version of a request says
+// which rules its client follows, whatever the feature's finalized level.
+const (
+	transactionV0 int16 = 0
+	transactionV2 int16 = 2
+)

@@ -1,0 +1,282 @@
+package handlers
+
+import (
+	"context"
+	"strings"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"once/log"
+	"once/partition"
+	"once/wire"
+)
+
+// fetchDowngrades: clients before v6 know no KAFKA_STORAGE_ERROR.
+var fetchDowngrades = []downgradeRow{
+	{Key: int16(kmsg.Fetch), Below: 6, From: wire.KafkaStorageError, To: wire.NotLeaderOrFollower},
+	{Key: int16(kmsg.ListOffsets), Below: 5, From: wire.OffsetNotAvailable, To: wire.LeaderNotAvailable},
+}
+
+// Fetch v4 to v18. v5 log start offset, v7 sessions (KIP-227), v9 leader epochs (KIP-320), v11 rack,
+// v12 flexible and diverging epochs (KIP-595), v13 topic IDs (KIP-516), v15 replica state, v16 node
+// endpoints (KIP-951), v17 and v18 fields that followers use.
+//
+// A fetch that finds less than it asks for waits, without holding a lock, until a partition's readable
+// bound moves or its time is over; then everything is read again.
+func (s *Services) fetch(_ context.Context, r *wire.Request) wire.Reply {
+	req, resp := r.Body.(*kmsg.FetchRequest), response[*kmsg.FetchResponse](r)
+	f := &fetching{s: s, version: r.Version, committed: req.IsolationLevel == 1, minBytes: int(req.MinBytes), response: resp}
+	f.maxBytes = max(0, min(int(req.MaxBytes), s.Settings.Int("fetch.max.bytes")))
+	f.minBytes = min(f.minBytes, f.maxBytes)
+	if code := f.openSession(req); code != wire.NoError {
+		resp.ErrorCode = int16(code)
+		return wire.Respond(&fetchResponse{FetchResponse: resp})
+	}
+	f.read()
+	if req.MaxWaitMillis <= 0 || f.satisfied() {
+		return wire.Respond(f.finish())
+	}
+	wait := time.Duration(req.MaxWaitMillis) * time.Millisecond
+	return wire.Reply{Then: func(ctx context.Context) kmsg.Response {
+		f.wait(ctx, wait)
+		return f.finish()
+	}}
+}
+
+// fetching is one Fetch request on its way.
+type fetching struct {
+	s                  *Services
+	version            int16
+	committed          bool
+	minBytes, maxBytes int
+	session            *fetchSession // nil without one
+	incremental        bool
+	parts              []*fetchPartition
+	results            []fetched // of the last read, one for each of parts
+	bytes              int
+	urgent             bool // an error or a diverging epoch: answer at once
+	response           *kmsg.FetchResponse
+}
+
+// fetched is what one partition gave.
+type fetched struct {
+	code wire.Code
+	partition.ReadResult
+}
+
+// openSession finds out which partitions are asked for, and takes care of the session (spec: log 7.5).
+func (f *fetching) openSession(req *kmsg.FetchRequest) wire.Code {
+	sessions := f.s.Sessions
+	if f.version < 7 || req.SessionEpoch <= 0 {
+		if req.SessionID != 0 {
+			sessions.remove(req.SessionID)
+		}
+		f.parts = f.asked(req)
+		if f.version >= 7 && req.SessionEpoch == 0 && len(f.parts) > 0 {
+			if f.session = sessions.create(f.parts, f.version >= 13); f.session != nil {
+				f.response.SessionID = f.session.id
+			}
+		}
+		return wire.NoError
+	}
+	s := sessions.get(req.SessionID)
+	if s == nil {
+		return wire.FetchSessionIDNotFound
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.epoch != req.SessionEpoch {
+		return wire.InvalidFetchSessionEpoch
+	}
+	f.response.SessionID = s.id
+	if s.byID != (f.version >= 13) {
+		return wire.FetchSessionTopicIDError
+	}
+	s.epoch = nextEpoch(s.epoch)
+	for _, p := range f.asked(req) {
+		s.put(p)
+	}
+	for i := range req.ForgottenTopics {
+		t := &req.ForgottenTopics[i]
+		for _, index := range t.Partitions {
+			s.forget(fetchKey{topic: t.Topic, topicID: t.TopicID, partition: index})
+		}
+	}
+	f.parts = s.partitions()
+	if len(f.parts) == 0 {
+		sessions.remove(s.id)
+		f.response.SessionID = 0
+		return wire.NoError
+	}
+	f.session, f.incremental = s, true
+	return wire.NoError
+}
+
+// asked returns the partitions that stand in the request.
+func (f *fetching) asked(req *kmsg.FetchRequest) []*fetchPartition {
+	var parts []*fetchPartition
+	for i := range req.Topics {
+		t := &req.Topics[i]
+		name := strings.Clone(t.Topic) // outlives the request in a session
+		for j := range t.Partitions {
+			p := &t.Partitions[j]
+			parts = append(parts, &fetchPartition{
+				key:   fetchKey{topic: name, topicID: t.TopicID, partition: p.Partition},
+				topic: name, topicID: t.TopicID, offset: p.FetchOffset, maxBytes: p.PartitionMaxBytes,
+				currentLeaderEpoch: p.CurrentLeaderEpoch, lastFetchedEpoch: p.LastFetchedEpoch,
+				saidHighWatermark: -1, saidLogStart: -1,
+			})
+		}
+	}
+	return parts
+}
+
+// partition finds a partition by the words of the client.
+func (f *fetching) partition(p *fetchPartition) (*partition.Partition, wire.Code) {
+	if f.version < 13 {
+		if found, ok := f.s.Topics.Partition(p.topic, p.key.partition); ok {
+			return found, wire.NoError
+		}
+		return nil, wire.UnknownTopicOrPartition
+	}
+	t, ok := f.s.Topics.LookupID(p.topicID)
+	if !ok {
+		return nil, wire.UnknownTopicID
+	}
+	if found, ok := t.Partition(p.key.partition); ok {
+		return found, wire.NoError
+	}
+	return nil, wire.UnknownTopicOrPartition
+}
+
+// read reads all partitions in order within the budget (spec: log 7.3): the first batch that is found
+// is given even when it is larger than all limits.
+func (f *fetching) read() {
+	f.release()
+	f.results, f.bytes, f.urgent = make([]fetched, len(f.parts)), 0, false
+	for i, p := range f.parts {
+		r := &f.results[i]
+		found, code := f.partition(p)
+		if code == wire.NoError {
+			var err error
+			r.ReadResult, err = found.Read(partition.ReadRequest{
+				Offset: p.offset, Committed: f.committed, MaxBytes: max(0, min(int(p.maxBytes), f.maxBytes-f.bytes)), AtLeastOne: f.bytes == 0,
+				CurrentLeaderEpoch: p.currentLeaderEpoch, LastFetchedEpoch: p.lastFetchedEpoch,
+			})
+			code = codeFor(err, int16(kmsg.Fetch), f.version)
+		}
+		r.code = code
+		f.bytes += r.Slice.SizeBytes()
+		if code != wire.NoError || r.Diverging != nil {
+			f.urgent = true
+		}
+	}
+}
+
+func (f *fetching) satisfied() bool { return len(f.parts) == 0 || f.urgent || f.bytes >= f.minBytes }
+
+// wait looks again whenever a watched partition has moved, until there is enough or time is over.
+func (f *fetching) wait(ctx context.Context, limit time.Duration) {
+	w := partition.NewWaiter(f.committed)
+	for _, p := range f.parts {
+		if found, code := f.partition(p); code == wire.NoError {
+			found.Watch(w)
+			defer found.Unwatch(w)
+		}
+	}
+	over := make(chan struct{})
+	timer := f.s.Clock.AfterFunc(limit, func() { close(over) })
+	defer timer.Stop()
+	for {
+		f.read()
+		if f.satisfied() {
+			return
+		}
+		select {
+		case <-w.C:
+		case <-over:
+			f.read()
+			return
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+func (f *fetching) release() {
+	for i := range f.results {
+		f.results[i].Slice.Release()
+	}
+}
+
+// finish turns what was read into the response.
+func (f *fetching) finish() kmsg.Response {
+	resp := &fetchResponse{FetchResponse: f.response}
+	if f.session != nil {
+		f.session.mu.Lock()
+		defer f.session.mu.Unlock()
+	}
+	var topic *kmsg.FetchResponseTopic
+	for i, p := range f.parts {
+		r := &f.results[i]
+		if f.incremental && !f.changed(p, r) {
+			r.Slice.Release()
+			continue
+		}
+		if topic == nil || topic.Topic != p.topic || topic.TopicID != p.topicID {
+			t := kmsg.NewFetchResponseTopic()
+			t.Topic, t.TopicID = p.topic, p.topicID
+			f.response.Topics = append(f.response.Topics, t)
+			topic = &f.response.Topics[len(f.response.Topics)-1]
+		}
+		topic.Partitions = append(topic.Partitions, f.describe(p, r))
+		resp.slices = append(resp.slices, r.Slice)
+		f.remember(p, r)
+	}
+	return resp
+}
+
+// changed reports whether a session's client has to hear of a partition. A last stable offset that
+// moved alone is no reason (spec: log 7.5).
+func (f *fetching) changed(p *fetchPartition, r *fetched) bool {
+	return r.code != wire.NoError || r.Diverging != nil || r.Slice.SizeBytes() > 0 ||
+		r.HighWatermark != p.saidHighWatermark || r.LogStartOffset != p.saidLogStart
+}
+
+func (f *fetching) remember(p *fetchPartition, r *fetched) {
+	if f.session == nil {
+		return
+	}
+	p.saidHighWatermark, p.saidLogStart = r.HighWatermark, r.LogStartOffset
+	if r.code != wire.NoError {
+		p.saidHighWatermark, p.saidLogStart = -1, -1
+	}
+	if e := f.session.parts[p.key]; e != nil && r.Slice.SizeBytes() > 0 {
+		f.session.order.MoveToBack(e)
+	}
+}
+
+func (f *fetching) describe(p *fetchPartition, r *fetched) kmsg.FetchResponseTopicPartition {
+	rp := kmsg.NewFetchResponseTopicPartition()
+	rp.Partition, rp.ErrorCode = p.key.partition, int16(r.code)
+	rp.HighWatermark, rp.LastStableOffset, rp.LogStartOffset = -1, -1, -1
+	if r.code == wire.NoError {
+		rp.HighWatermark, rp.LastStableOffset, rp.LogStartOffset = r.HighWatermark, r.LastStableOffset, r.LogStartOffset
+	}
+	if r.Diverging != nil {
+		rp.DivergingEpoch.Epoch, rp.DivergingEpoch.EndOffset = r.Diverging.LeaderEpoch, r.Diverging.EndOffset
+	}
+	if f.committed && r.code == wire.NoError {
+		rp.AbortedTransactions = abortedTransactions(r.Aborted)
+	}
+	return rp
+}
+
+func abortedTransactions(aborted []log.AbortedTxn) []kmsg.FetchResponseTopicPartitionAbortedTransaction {
+	list := make([]kmsg.FetchResponseTopicPartitionAbortedTransaction, len(aborted))
+	for i, a := range aborted {
+		list[i].ProducerID, list[i].FirstOffset = a.ProducerID, a.FirstOffset
+	}
+	return list
+}

@@ -1,0 +1,163 @@
+package handlers
+
+import (
+	"encoding/binary"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"once/log"
+	"once/wire"
+)
+
+// fetchResponse is a FetchResponse whose records never pass through this process: kmsg holds all
+// fields but the records, and slices name the ranges of files that stand in their place. The layout
+// between the records is encoded once, with a cut where each range goes.
+type fetchResponse struct {
+	*kmsg.FetchResponse
+	slices []log.Slice // one for each partition, in order
+	head   []byte      // everything but the records
+	cuts   []int       // where in head the records of each slice belong
+}
+
+var _ wire.Streamed = (*fetchResponse)(nil)
+
+// SizeBytes implements wire.Streamed.
+func (r *fetchResponse) SizeBytes() int {
+	if r.head == nil {
+		r.encode()
+	}
+	size := len(r.head)
+	for i := range r.slices {
+		size += r.slices[i].SizeBytes()
+	}
+	return size
+}
+
+// WriteBody implements wire.Streamed.
+func (r *fetchResponse) WriteBody(w *wire.BodyWriter) error {
+	at := 0
+	for i, cut := range r.cuts {
+		s := &r.slices[i]
+		if s.SizeBytes() == 0 {
+			continue
+		}
+		if _, err := w.Write(r.head[at:cut]); err != nil {
+			return err
+		}
+		if err := w.SendFile(s.File(), s.Position(), int64(s.SizeBytes())); err != nil {
+			return err
+		}
+		at = cut
+	}
+	_, err := w.Write(r.head[at:])
+	return err
+}
+
+// Release implements wire.Streamed.
+func (r *fetchResponse) Release() {
+	for i := range r.slices {
+		r.slices[i].Release()
+	}
+}
+
+// encoder appends fields in the classic or in the compact form.
+type encoder struct {
+	b        []byte
+	flexible bool
+}
+
+func (e *encoder) int16(v int16) { e.b = binary.BigEndian.AppendUint16(e.b, uint16(v)) }
+func (e *encoder) int32(v int32) { e.b = binary.BigEndian.AppendUint32(e.b, uint32(v)) }
+func (e *encoder) int64(v int64) { e.b = binary.BigEndian.AppendUint64(e.b, uint64(v)) }
+
+// length appends the length of an array or of bytes; -1 is null.
+func (e *encoder) length(n int) {
+	if e.flexible {
+		e.b = binary.AppendUvarint(e.b, uint64(n+1))
+		return
+	}
+	e.int32(int32(n))
+}
+
+func (e *encoder) string(s string) {
+	if e.flexible {
+		e.b = binary.AppendUvarint(e.b, uint64(len(s)+1))
+	} else {
+		e.int16(int16(len(s)))
+	}
+	e.b = append(e.b, s...)
+}
+
+// noTags ends a struct that has no tagged fields.
+func (e *encoder) noTags() {
+	if e.flexible {
+		e.b = append(e.b, 0)
+	}
+}
+
+// encode lays out the response in its version (spec: wire schemas, key 1).
+func (r *fetchResponse) encode() {
+	version := r.Version
+	e := &encoder{flexible: version >= 12, b: make([]byte, 0, 64+128*len(r.slices))}
+	e.int32(r.ThrottleMillis)
+	if version >= 7 {
+		e.int16(r.ErrorCode)
+		e.int32(r.SessionID)
+	}
+	e.length(len(r.Topics))
+	next := 0
+	for i := range r.Topics {
+		t := &r.Topics[i]
+		if version >= 13 {
+			e.b = append(e.b, t.TopicID[:]...)
+		} else {
+			e.string(t.Topic)
+		}
+		e.length(len(t.Partitions))
+		for j := range t.Partitions {
+			r.encodePartition(e, &t.Partitions[j], r.slices[next].SizeBytes())
+			next++
+		}
+		e.noTags()
+	}
+	e.noTags()
+	r.head = e.b
+}
+
+func (r *fetchResponse) encodePartition(e *encoder, p *kmsg.FetchResponseTopicPartition, recordBytes int) {
+	version := r.Version
+	e.int32(p.Partition)
+	e.int16(p.ErrorCode)
+	e.int64(p.HighWatermark)
+	e.int64(p.LastStableOffset)
+	if version >= 5 {
+		e.int64(p.LogStartOffset)
+	}
+	if p.AbortedTransactions == nil {
+		e.length(-1)
+	} else {
+		e.length(len(p.AbortedTransactions))
+		for i := range p.AbortedTransactions {
+			e.int64(p.AbortedTransactions[i].ProducerID)
+			e.int64(p.AbortedTransactions[i].FirstOffset)
+			e.noTags()
+		}
+	}
+	if version >= 11 {
+		e.int32(-1) // preferred read replica
+	}
+	e.length(recordBytes)
+	r.cuts = append(r.cuts, len(e.b))
+	if !e.flexible {
+		return
+	}
+	if p.DivergingEpoch.Epoch == -1 && p.DivergingEpoch.EndOffset == -1 {
+		e.noTags()
+		return
+	}
+	// One tagged field, number 0: the diverging epoch, of 4 + 8 bytes and its own empty tags.
+	e.b = append(e.b, 1, 0, 13)
+	e.int32(p.DivergingEpoch.Epoch)
+	e.int64(p.DivergingEpoch.EndOffset)
+	e.noTags()
+}

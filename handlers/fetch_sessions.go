@@ -1,0 +1,164 @@
+package handlers
+
+import (
+	"container/list"
+	"math"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"once/internal/clock"
+)
+
+// sessionIdle is how long a fetch session must be unused before any other may take its place (KIP-227).
+const sessionIdle = 2 * time.Minute
+
+// fetchPartition is one partition that a fetch asks for; in a session also what was last said of it.
+type fetchPartition struct {
+	key                                  fetchKey
+	topic                                string   // its name; "" while an asked ID is unknown
+	topicID                              [16]byte // zero when the client asks by name
+	offset                               int64
+	maxBytes                             int32
+	currentLeaderEpoch, lastFetchedEpoch int32
+	saidHighWatermark, saidLogStart      int64 // -1 before the first answer and after an error
+}
+
+// fetchKey names a partition in the words of the client: by topic name or by topic ID.
+type fetchKey struct {
+	topic     string
+	topicID   [16]byte
+	partition int32
+}
+
+// fetchSession remembers what a client fetches, so that requests and answers carry changes only.
+// Only requests of its client use it, one after the other; the lock is for those that cheat.
+type fetchSession struct {
+	id    int32
+	byID  bool // made with topic IDs; names are not understood, and the other way round
+	mu    sync.Mutex
+	epoch int32      // that the next request must carry
+	order *list.List // of *fetchPartition: those with data move to the end, so that none starves
+	parts map[fetchKey]*list.Element
+
+	created, used time.Time // guarded by fetchSessions.mu
+}
+
+// fetchSessions is the cache of all sessions (KIP-227). When it is full, a session that has been idle
+// for sessionIdle makes room; else the client goes on without one, which costs it bytes and nothing else.
+type fetchSessions struct {
+	slots int
+	clock clock.Clock
+	mu    struct {
+		sync.Mutex
+		byID map[int32]*fetchSession
+	}
+}
+
+func newFetchSessions(slots int, c clock.Clock) *fetchSessions {
+	fs := &fetchSessions{slots: slots, clock: c}
+	fs.mu.byID = map[int32]*fetchSession{}
+	return fs
+}
+
+// create makes a session over parts, or returns nil when there is no room.
+func (fs *fetchSessions) create(parts []*fetchPartition, byID bool) *fetchSession {
+	fs.mu.Lock()
+	defer fs.mu.Unlock()
+	now := fs.clock.Now()
+	if len(fs.mu.byID) >= fs.slots && !fs.evictLocked(now, len(parts)) {
+		return nil
+	}
+	s := &fetchSession{byID: byID, epoch: 1, order: list.New(), parts: map[fetchKey]*list.Element{}, created: now, used: now}
+	for s.id == 0 || fs.mu.byID[s.id] != nil {
+		s.id = rand.Int32N(math.MaxInt32)
+	}
+	for _, p := range parts {
+		s.put(p)
+	}
+	fs.mu.byID[s.id] = s
+	return s
+}
+
+// evictLocked makes room for a session over size partitions, and reports whether it could: a session
+// idle for sessionIdle goes, or else the smallest one that is smaller and has existed that long.
+func (fs *fetchSessions) evictLocked(now time.Time, size int) bool {
+	var victim *fetchSession
+	for _, s := range fs.mu.byID {
+		if now.Sub(s.used) > sessionIdle {
+			victim = s
+			break
+		}
+		if now.Sub(s.created) > sessionIdle && s.size() < size && (victim == nil || s.size() < victim.size()) {
+			victim = s
+		}
+	}
+	if victim == nil {
+		return false
+	}
+	delete(fs.mu.byID, victim.id)
+	return true
+}
+
+func (fs *fetchSessions) get(id int32) *fetchSession {
+	fs.mu.Lock()
+	defer fs.mu.Unlock()
+	s := fs.mu.byID[id]
+	if s != nil {
+		s.used = fs.clock.Now()
+	}
+	return s
+}
+
+func (fs *fetchSessions) remove(id int32) {
+	fs.mu.Lock()
+	defer fs.mu.Unlock()
+	delete(fs.mu.byID, id)
+}
+
+// count returns how many sessions there are.
+func (fs *fetchSessions) count() int {
+	fs.mu.Lock()
+	defer fs.mu.Unlock()
+	return len(fs.mu.byID)
+}
+
+func (s *fetchSession) size() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.order.Len()
+}
+
+// put adds a partition, or updates what is asked of it.
+func (s *fetchSession) put(p *fetchPartition) {
+	if e := s.parts[p.key]; e != nil {
+		old := e.Value.(*fetchPartition)
+		old.offset, old.maxBytes = p.offset, p.maxBytes
+		old.currentLeaderEpoch, old.lastFetchedEpoch = p.currentLeaderEpoch, p.lastFetchedEpoch
+		return
+	}
+	s.parts[p.key] = s.order.PushBack(p)
+}
+
+func (s *fetchSession) forget(k fetchKey) {
+	if e := s.parts[k]; e != nil {
+		s.order.Remove(e)
+		delete(s.parts, k)
+	}
+}
+
+func (s *fetchSession) partitions() []*fetchPartition {
+	all := make([]*fetchPartition, 0, s.order.Len())
+	for e := s.order.Front(); e != nil; e = e.Next() {
+		all = append(all, e.Value.(*fetchPartition))
+	}
+	return all
+}
+
+// nextEpoch returns the epoch behind e; behind the last one comes 1.
+func nextEpoch(e int32) int32 {
+	if e == math.MaxInt32 {
+		return 1
+	}
+	return e + 1
+}

@@ -1,0 +1,41 @@
+package handlers
+
+import (
+	"context"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"once/wire"
+)
+
+// The key types of FindCoordinator.
+const (
+	coordinatorOfGroup       = 0
+	coordinatorOfTransaction = 1
+)
+
+// FindCoordinator v0 to v6. v1 key type, v3 flexible, v4 several keys at once (KIP-699), v5
+// TRANSACTION_ABORTABLE, v6 share groups. This broker coordinates everything.
+func (s *Services) findCoordinator(_ context.Context, r *wire.Request) wire.Reply {
+	req, resp := r.Body.(*kmsg.FindCoordinatorRequest), response[*kmsg.FindCoordinatorResponse](r)
+	host, port := s.Advertised(r.Conn)
+	find := func(key string) kmsg.FindCoordinatorResponseCoordinator {
+		c := kmsg.NewFindCoordinatorResponseCoordinator()
+		c.Key, c.NodeID, c.Host, c.Port = key, s.NodeID, host, port
+		if req.CoordinatorType != coordinatorOfGroup && req.CoordinatorType != coordinatorOfTransaction {
+			message := "this type of coordinator is not served"
+			c.NodeID, c.Host, c.Port = -1, "", -1
+			c.ErrorCode, c.ErrorMessage = int16(wire.InvalidRequest), &message
+		}
+		return c
+	}
+	if r.Version >= 4 {
+		for _, key := range req.CoordinatorKeys {
+			resp.Coordinators = append(resp.Coordinators, find(key))
+		}
+		return wire.Respond(resp)
+	}
+	c := find(req.CoordinatorKey)
+	resp.NodeID, resp.Host, resp.Port, resp.ErrorCode, resp.ErrorMessage = c.NodeID, c.Host, c.Port, c.ErrorCode, c.ErrorMessage
+	return wire.Respond(resp)
+}

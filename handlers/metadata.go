@@ -1,0 +1,135 @@
+package handlers
+
+import (
+	"context"
+	"errors"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"once/topics"
+	"once/wire"
+)
+
+// noAuthorizedOperations is what a response carries where authorized operations were not asked for.
+const noAuthorizedOperations = -2147483648
+
+// Metadata v0 to v13. v1: null means all topics, empty means none; v2 cluster ID; v4 auto-creation is
+// a choice; v5 offline replicas; v7 leader epochs; v8 authorized operations; v9 flexible; v10 topic
+// IDs in answers, v12 in requests; v13 top-level error (KIP-1102).
+//
+// A topic that has to be created is created before the answer, which saves the client a retry.
+func (s *Services) metadata(_ context.Context, r *wire.Request) wire.Reply {
+	req, resp := r.Body.(*kmsg.MetadataRequest), response[*kmsg.MetadataResponse](r)
+	host, port := s.Advertised(r.Conn)
+	broker := kmsg.NewMetadataResponseBroker()
+	broker.NodeID, broker.Host, broker.Port = s.NodeID, host, port
+	resp.Brokers = []kmsg.MetadataResponseBroker{broker}
+	resp.ClusterID, resp.ControllerID = &s.ClusterID, s.NodeID
+	resp.AuthorizedOperations = noAuthorizedOperations
+	if req.IncludeClusterAuthorizedOperations {
+		resp.AuthorizedOperations = clusterOperations
+	}
+	all := req.Topics == nil || r.Version == 0 && len(req.Topics) == 0
+	switch {
+	case all:
+		for _, t := range s.Topics.All() {
+			resp.Topics = append(resp.Topics, s.describeTopic(t))
+		}
+	case s.asksByID(req, r.Version):
+		for i := range req.Topics {
+			resp.Topics = append(resp.Topics, s.metadataByID(r.Version, &req.Topics[i]))
+		}
+	default:
+		create := (r.Version < 4 || req.AllowAutoTopicCreation) && s.Settings.Bool("auto.create.topics.enable")
+		for i := range req.Topics {
+			resp.Topics = append(resp.Topics, s.metadataByName(req.Topics[i].Topic, create))
+		}
+	}
+	if req.IncludeTopicAuthorizedOperations {
+		for i := range resp.Topics {
+			resp.Topics[i].AuthorizedOperations = topicOperations
+		}
+	}
+	return wire.Respond(resp)
+}
+
+// asksByID reports whether any topic is asked by ID; names are ignored then.
+func (s *Services) asksByID(req *kmsg.MetadataRequest, version int16) bool {
+	if version < 10 {
+		return false
+	}
+	for i := range req.Topics {
+		if req.Topics[i].TopicID != [16]byte{} || req.Topics[i].Topic == nil {
+			return true
+		}
+	}
+	return false
+}
+
+func (s *Services) metadataByID(version int16, asked *kmsg.MetadataRequestTopic) kmsg.MetadataResponseTopic {
+	if version < 12 {
+		// v10 and v11 have the field, but Kafka serves IDs from v12 on only.
+		t := errorTopic(asked.Topic, asked.TopicID, wire.InvalidRequest)
+		return t
+	}
+	if t, ok := s.Topics.LookupID(asked.TopicID); ok {
+		return s.describeTopic(t)
+	}
+	return errorTopic(nil, asked.TopicID, wire.UnknownTopicID)
+}
+
+func (s *Services) metadataByName(name *string, create bool) kmsg.MetadataResponseTopic {
+	if name == nil {
+		return errorTopic(nil, [16]byte{}, wire.InvalidRequest)
+	}
+	t, err := s.lookupOrCreate(*name, create)
+	if err != nil {
+		return errorTopic(name, [16]byte{}, codeFor(err, int16(kmsg.Metadata), 0))
+	}
+	return s.describeTopic(t)
+}
+
+// lookupOrCreate returns a topic, and creates it with the broker's defaults when it may.
+func (s *Services) lookupOrCreate(name string, create bool) (*topics.Topic, error) {
+	if t, ok := s.Topics.Lookup(name); ok {
+		return t, nil
+	}
+	if err := topics.CheckName(name); err != nil {
+		return nil, err
+	}
+	if !create {
+		return nil, topics.ErrUnknownTopic
+	}
+	// The name points into the request's frame.
+	t, err := s.Topics.Create(topics.Spec{Name: string([]byte(name)), Partitions: int32(s.Settings.Int("num.partitions"))})
+	if errors.Is(err, topics.ErrExists) {
+		if t, ok := s.Topics.Lookup(name); ok {
+			return t, nil
+		}
+	}
+	return t, err
+}
+
+func errorTopic(name *string, id [16]byte, code wire.Code) kmsg.MetadataResponseTopic {
+	t := kmsg.NewMetadataResponseTopic()
+	t.Topic, t.TopicID, t.ErrorCode = name, id, int16(code)
+	t.Partitions = []kmsg.MetadataResponseTopicPartition{}
+	t.AuthorizedOperations = noAuthorizedOperations
+	return t
+}
+
+func (s *Services) describeTopic(t *topics.Topic) kmsg.MetadataResponseTopic {
+	mt := kmsg.NewMetadataResponseTopic()
+	mt.Topic, mt.TopicID, mt.IsInternal = &t.Name, t.ID, t.Internal
+	mt.AuthorizedOperations = noAuthorizedOperations
+	partitions := t.Partitions()
+	mt.Partitions = make([]kmsg.MetadataResponseTopicPartition, len(partitions))
+	replicas := []int32{s.NodeID}
+	for i, p := range partitions {
+		mp := kmsg.NewMetadataResponseTopicPartition()
+		mp.Partition, mp.Leader, mp.LeaderEpoch = int32(i), s.NodeID, p.LeaderEpoch()
+		mp.Replicas, mp.ISR, mp.OfflineReplicas = replicas, replicas, []int32{}
+		mt.Partitions[i] = mp
+	}
+	return mt
+}

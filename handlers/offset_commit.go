@@ -1,0 +1,102 @@
+package handlers
+
+import (
+	"context"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"once/groupcoordinator"
+	"once/topics"
+	"once/wire"
+)
+
+// OffsetCommit v2 to v10. v2 to v4 an explicit retention, v6 leader epoch, v7 static members,
+// v8 flexible, v9 GROUP_ID_NOT_FOUND, v10 topic IDs.
+//
+// Partitions that do not exist are refused here; the group decides about the rest.
+func (s *Services) offsetCommit(_ context.Context, r *wire.Request) wire.Reply {
+	req, resp := r.Body.(*kmsg.OffsetCommitRequest), response[*kmsg.OffsetCommitResponse](r)
+	commit := groupcoordinator.CommitRequest{
+		GroupID: req.Group, MemberID: req.MemberID, InstanceID: req.InstanceID, Generation: req.Generation, Retention: -1,
+	}
+	if r.Version <= 4 && req.RetentionTimeMillis != -1 {
+		commit.Retention = time.Duration(max(req.RetentionTimeMillis, 0)) * time.Millisecond
+	}
+	var where []*int16 // the error codes of commit.Offsets
+	resp.Topics = make([]kmsg.OffsetCommitResponseTopic, len(req.Topics))
+	for i := range req.Topics {
+		t, out := &req.Topics[i], &resp.Topics[i]
+		*out = kmsg.NewOffsetCommitResponseTopic()
+		out.Topic, out.TopicID = t.Topic, t.TopicID
+		topic, refused := s.offsetTopic(t.Topic, t.TopicID, r.Version >= 10)
+		out.Partitions = make([]kmsg.OffsetCommitResponseTopicPartition, len(t.Partitions))
+		for j := range t.Partitions {
+			p, answer := &t.Partitions[j], &out.Partitions[j]
+			*answer = kmsg.NewOffsetCommitResponseTopicPartition()
+			answer.Partition = p.Partition
+			if answer.ErrorCode = int16(offsetPartition(topic, p.Partition, refused)); answer.ErrorCode != 0 {
+				continue
+			}
+			commit.Offsets = append(commit.Offsets, groupcoordinator.OffsetCommit{
+				Topic: topic.Name, TopicID: topic.ID, Partition: p.Partition,
+				Offset: p.Offset, LeaderEpoch: p.LeaderEpoch, Metadata: orEmpty(p.Metadata),
+			})
+			where = append(where, &answer.ErrorCode)
+		}
+	}
+	if len(commit.Offsets) == 0 {
+		return wire.Respond(resp)
+	}
+	return await(s.Groups.CommitOffsets(&commit), commitFailed, func(result groupcoordinator.CommitResult) kmsg.Response {
+		fillCommit(where, &result, r)
+		return resp
+	})
+}
+
+// offsetTopic finds the topic of an offset; refused is the code for all its partitions.
+func (s *Services) offsetTopic(name string, id [16]byte, byID bool) (topic *topics.Topic, refused wire.Code) {
+	var ok bool
+	if byID {
+		if topic, ok = s.Topics.LookupID(id); !ok {
+			return nil, wire.UnknownTopicID
+		}
+		return topic, wire.NoError
+	}
+	if topic, ok = s.Topics.Lookup(name); !ok {
+		return nil, wire.UnknownTopicOrPartition
+	}
+	return topic, wire.NoError
+}
+
+func offsetPartition(topic *topics.Topic, partition int32, refused wire.Code) wire.Code {
+	if refused != wire.NoError {
+		return refused
+	}
+	if _, ok := topic.Partition(partition); !ok {
+		return wire.UnknownTopicOrPartition
+	}
+	return wire.NoError
+}
+
+func commitFailed(err error) groupcoordinator.CommitResult {
+	return groupcoordinator.CommitResult{Err: err}
+}
+
+// fillCommit puts the codes of a commit where they belong.
+func fillCommit(where []*int16, result *groupcoordinator.CommitResult, r *wire.Request) {
+	for i, code := range where {
+		err := result.Err
+		if err == nil && result.Offsets != nil {
+			err = result.Offsets[i]
+		}
+		*code = int16(codeFor(err, r.Key, r.Version))
+	}
+}
+
+func orEmpty(s *string) string {
+	if s == nil {
+		return ""
+	}
+	return *s
+}

@@ -1,0 +1,47 @@
+package handlers
+
+import (
+	"context"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"once/groupcoordinator"
+	"once/wire"
+)
+
+// OffsetDelete v0 (KIP-496).
+func (s *Services) offsetDelete(_ context.Context, r *wire.Request) wire.Reply {
+	req, resp := r.Body.(*kmsg.OffsetDeleteRequest), response[*kmsg.OffsetDeleteResponse](r)
+	del := groupcoordinator.DeleteOffsetsRequest{GroupID: req.Group}
+	var where []*int16
+	resp.Topics = make([]kmsg.OffsetDeleteResponseTopic, len(req.Topics))
+	for i := range req.Topics {
+		t, out := &req.Topics[i], &resp.Topics[i]
+		*out = kmsg.NewOffsetDeleteResponseTopic()
+		out.Topic = t.Topic
+		topic, refused := s.offsetTopic(t.Topic, [16]byte{}, false)
+		out.Partitions = make([]kmsg.OffsetDeleteResponseTopicPartition, len(t.Partitions))
+		for j := range t.Partitions {
+			p, answer := t.Partitions[j].Partition, &out.Partitions[j]
+			*answer = kmsg.NewOffsetDeleteResponseTopicPartition()
+			answer.Partition = p
+			if answer.ErrorCode = int16(offsetPartition(topic, p, refused)); answer.ErrorCode != 0 {
+				continue
+			}
+			del.Offsets = append(del.Offsets, groupcoordinator.TopicPartition{Topic: topic.Name, Partition: p})
+			where = append(where, &answer.ErrorCode)
+		}
+	}
+	failed := func(err error) groupcoordinator.DeleteResult { return groupcoordinator.DeleteResult{Err: err} }
+	return await(s.Groups.DeleteOffsets(&del), failed, func(result groupcoordinator.DeleteResult) kmsg.Response {
+		if result.Err != nil {
+			// The group as a whole is refused, and its answer carries no partitions.
+			resp.ErrorCode, resp.Topics = int16(codeFor(result.Err, r.Key, r.Version)), nil
+			return resp
+		}
+		for i, code := range where {
+			*code = int16(codeFor(result.Offsets[i], r.Key, r.Version))
+		}
+		return resp
+	})
+}

@@ -1,0 +1,177 @@
+package handlers
+
+import (
+	"context"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"once/groupcoordinator"
+	"once/wire"
+)
+
+// OffsetFetch v1 to v10. v2 all partitions by null topics, v5 leader epoch, v6 flexible, v7 require
+// stable offsets (KIP-447), v8 several groups, v9 member and epoch (KIP-848), v10 topic IDs.
+//
+// Classic groups do not look at member and epoch.
+func (s *Services) offsetFetch(_ context.Context, r *wire.Request) wire.Reply {
+	req, resp := r.Body.(*kmsg.OffsetFetchRequest), response[*kmsg.OffsetFetchResponse](r)
+	groups := req.Groups
+	if r.Version < 8 {
+		groups = []kmsg.OffsetFetchRequestGroup{oldOffsetFetch(req)}
+	}
+	fetches := make([]*offsetFetching, len(groups))
+	ready := true
+	for i := range groups {
+		fetches[i] = s.beginOffsetFetch(&groups[i], req.RequireStable, r)
+		ready = ready && fetches[i].future.Ready()
+	}
+	finish := func(ctx context.Context) kmsg.Response {
+		for _, f := range fetches {
+			result, err := f.future.Wait(ctx)
+			if err != nil && ctx.Err() != nil {
+				return nil
+			}
+			if err != nil {
+				result.Err = err
+			}
+			resp.Groups = append(resp.Groups, f.answer(&result))
+		}
+		if r.Version < 8 {
+			oldOffsetFetchAnswer(resp, &resp.Groups[0], r.Version)
+		}
+		return resp
+	}
+	if ready {
+		return wire.Respond(finish(context.Background()))
+	}
+	return wire.Reply{Then: finish}
+}
+
+// oldOffsetFetch is the one group of a request before v8.
+func oldOffsetFetch(req *kmsg.OffsetFetchRequest) kmsg.OffsetFetchRequestGroup {
+	g := kmsg.NewOffsetFetchRequestGroup()
+	g.Group = req.Group
+	if req.Topics == nil {
+		return g
+	}
+	g.Topics = make([]kmsg.OffsetFetchRequestGroupTopic, len(req.Topics))
+	for i := range req.Topics {
+		g.Topics[i] = kmsg.NewOffsetFetchRequestGroupTopic()
+		g.Topics[i].Topic, g.Topics[i].Partitions = req.Topics[i].Topic, req.Topics[i].Partitions
+	}
+	return g
+}
+
+// oldOffsetFetchAnswer gives the one group the form of an answer before v8. v1 has no error but those
+// of partitions.
+func oldOffsetFetchAnswer(resp *kmsg.OffsetFetchResponse, g *kmsg.OffsetFetchResponseGroup, version int16) {
+	resp.ErrorCode = g.ErrorCode
+	resp.Topics = make([]kmsg.OffsetFetchResponseTopic, len(g.Topics))
+	for i := range g.Topics {
+		t := kmsg.NewOffsetFetchResponseTopic()
+		t.Topic = g.Topics[i].Topic
+		for _, p := range g.Topics[i].Partitions {
+			x := kmsg.NewOffsetFetchResponseTopicPartition()
+			x.Partition, x.Offset, x.LeaderEpoch = p.Partition, p.Offset, p.LeaderEpoch
+			x.Metadata, x.ErrorCode = p.Metadata, p.ErrorCode
+			if version < 2 && g.ErrorCode != 0 {
+				x.ErrorCode = g.ErrorCode
+			}
+			t.Partitions = append(t.Partitions, x)
+		}
+		resp.Topics[i] = t
+	}
+	resp.Groups = nil
+}
+
+// offsetFetching is the fetch of one group on its way.
+type offsetFetching struct {
+	s      *Services
+	r      *wire.Request
+	group  *kmsg.OffsetFetchRequestGroup
+	all    bool
+	asked  []int // for each topic asked of the group: its index in group.Topics
+	future *groupcoordinator.Future[groupcoordinator.FetchResult]
+}
+
+func (s *Services) beginOffsetFetch(g *kmsg.OffsetFetchRequestGroup, requireStable bool, r *wire.Request) *offsetFetching {
+	f := &offsetFetching{s: s, r: r, group: g, all: g.Topics == nil}
+	fetch := groupcoordinator.FetchRequest{GroupID: g.Group, RequireStable: requireStable, All: f.all}
+	for i := range g.Topics {
+		t := &g.Topics[i]
+		x := groupcoordinator.FetchTopic{Topic: t.Topic, Partitions: t.Partitions}
+		if topic, refused := s.offsetTopic(t.Topic, t.TopicID, r.Version >= 10); topic != nil {
+			x.Topic, x.TopicID = topic.Name, topic.ID
+		} else if refused == wire.UnknownTopicID {
+			continue
+		}
+		fetch.Topics = append(fetch.Topics, x)
+		f.asked = append(f.asked, i)
+	}
+	f.future = s.Groups.FetchOffsets(&fetch)
+	return f
+}
+
+func (f *offsetFetching) answer(result *groupcoordinator.FetchResult) kmsg.OffsetFetchResponseGroup {
+	out := kmsg.NewOffsetFetchResponseGroup()
+	out.Group = f.group.Group
+	out.ErrorCode = int16(codeFor(result.Err, f.r.Key, f.r.Version))
+	out.Topics = []kmsg.OffsetFetchResponseGroupTopic{}
+	if f.all {
+		for i := range result.Topics {
+			f.answerOneOfAll(&out, &result.Topics[i])
+		}
+		return out
+	}
+	if result.Err != nil && f.r.Version >= 2 {
+		return out
+	}
+	for i := range f.group.Topics {
+		t := &f.group.Topics[i]
+		x := kmsg.NewOffsetFetchResponseGroupTopic()
+		x.Topic, x.TopicID = t.Topic, t.TopicID
+		x.Partitions = make([]kmsg.OffsetFetchResponseGroupTopicPartition, len(t.Partitions))
+		for j, partition := range t.Partitions {
+			x.Partitions[j] = f.partition(groupcoordinator.FetchedOffset{Partition: partition, Offset: -1, LeaderEpoch: -1})
+			x.Partitions[j].ErrorCode = int16(wire.UnknownTopicID)
+		}
+		out.Topics = append(out.Topics, x)
+	}
+	for i, at := range f.asked {
+		for j := range out.Topics[at].Partitions {
+			if result.Err != nil {
+				out.Topics[at].Partitions[j].ErrorCode = out.ErrorCode
+				continue
+			}
+			out.Topics[at].Partitions[j] = f.partition(result.Topics[i].Partitions[j])
+		}
+	}
+	return out
+}
+
+// answerOneOfAll adds a topic that was not asked for by name. One that no longer exists has no ID to be
+// named by and is left out.
+func (f *offsetFetching) answerOneOfAll(out *kmsg.OffsetFetchResponseGroup, t *groupcoordinator.FetchedTopic) {
+	x := kmsg.NewOffsetFetchResponseGroupTopic()
+	x.Topic = t.Topic
+	if f.r.Version >= 10 {
+		topic, ok := f.s.Topics.Lookup(t.Topic)
+		if !ok {
+			return
+		}
+		x.TopicID = topic.ID
+	}
+	for _, p := range t.Partitions {
+		x.Partitions = append(x.Partitions, f.partition(p))
+	}
+	out.Topics = append(out.Topics, x)
+}
+
+func (f *offsetFetching) partition(o groupcoordinator.FetchedOffset) kmsg.OffsetFetchResponseGroupTopicPartition {
+	x := kmsg.NewOffsetFetchResponseGroupTopicPartition()
+	x.Partition, x.Offset, x.LeaderEpoch = o.Partition, o.Offset, o.LeaderEpoch
+	metadata := o.Metadata
+	x.Metadata = &metadata
+	x.ErrorCode = int16(codeFor(o.Err, f.r.Key, f.r.Version))
+	return x
+}

@@ -1,0 +1,35 @@
+package handlers
+
+import (
+	"context"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"once/wire"
+)
+
+// OffsetForLeaderEpoch v2 to v4. v3 replica ID, v4 flexible. Consumers ask it after a leader's epoch
+// has grown, to find out whether records they have read are still there (KIP-320).
+func (s *Services) offsetForLeaderEpoch(_ context.Context, r *wire.Request) wire.Reply {
+	req, resp := r.Body.(*kmsg.OffsetForLeaderEpochRequest), response[*kmsg.OffsetForLeaderEpochResponse](r)
+	for i := range req.Topics {
+		t := kmsg.NewOffsetForLeaderEpochResponseTopic()
+		t.Topic = req.Topics[i].Topic
+		for _, asked := range req.Topics[i].Partitions {
+			rp := kmsg.NewOffsetForLeaderEpochResponseTopicPartition()
+			rp.Partition = asked.Partition
+			if p, ok := s.Topics.Partition(t.Topic, asked.Partition); !ok {
+				rp.ErrorCode = int16(wire.UnknownTopicOrPartition)
+			} else if err := p.CheckLeaderEpoch(asked.CurrentLeaderEpoch); err != nil {
+				rp.ErrorCode = int16(codeFor(err, r.Key, r.Version))
+			} else if end, err := p.EndOffsetForEpoch(asked.LeaderEpoch); err != nil {
+				rp.ErrorCode = int16(codeFor(err, r.Key, r.Version))
+			} else {
+				rp.LeaderEpoch, rp.EndOffset = end.LeaderEpoch, end.EndOffset
+			}
+			t.Partitions = append(t.Partitions, rp)
+		}
+		resp.Topics = append(resp.Topics, t)
+	}
+	return wire.Respond(resp)
+}

@@ -1,0 +1,267 @@
+package handlers
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"once/log/batch"
+	"once/partition"
+	"once/topics"
+	"once/wire"
+)
+
+// Produce v3 to v13. v5 log start offset, v7 zstd, v8 errors of single records (KIP-467), v9 flexible,
+// v10 current leader (KIP-951), v11 TRANSACTION_ABORTABLE, v12 a transactional batch adds its
+// partition to the transaction (KIP-890), v13 topic IDs (KIP-516).
+//
+// The appends happen in order; waiting for the disk happens beside the connection's next Produce.
+func (s *Services) produce(ctx context.Context, r *wire.Request) wire.Reply {
+	req, resp := r.Body.(*kmsg.ProduceRequest), response[*kmsg.ProduceResponse](r)
+	p := &producing{s: s, req: req, version: r.Version, clientID: r.ClientID}
+	p.collect(resp)
+	p.check()
+	p.verify(ctx)
+	p.append()
+	p.fill()
+	if req.Acks == 0 {
+		// Nothing is answered; an error is shown by closing, so that the client looks up its metadata.
+		return wire.Reply{Close: p.failed()}
+	}
+	if !p.waits() {
+		return wire.Respond(resp)
+	}
+	timeout := time.Duration(max(0, req.TimeoutMillis)) * time.Millisecond
+	return wire.Reply{Then: func(ctx context.Context) kmsg.Response {
+		ctx, cancel := context.WithTimeout(ctx, timeout)
+		defer cancel()
+		p.wait(ctx)
+		return resp
+	}}
+}
+
+// producing is one Produce request on its way.
+type producing struct {
+	s        *Services
+	req      *kmsg.ProduceRequest
+	version  int16
+	clientID string
+	parts    []producePartition
+}
+
+// producePartition is one partition of it. The first failure decides its code.
+type producePartition struct {
+	topic     string
+	raw       []byte
+	header    batch.Header
+	partition *partition.Partition // nil when there is none
+	guard     partition.Guard
+	verify    bool // the coordinator has to be asked
+	code      wire.Code
+	err       error
+	appended  partition.Appended
+	resp      *kmsg.ProduceResponseTopicPartition
+}
+
+func (p *producePartition) fail(code wire.Code, err error) {
+	if p.code == wire.NoError {
+		p.code, p.err = code, err
+	}
+}
+
+// collect lays out the response and finds the partitions (spec: log 4.2 rows 2 to 4).
+func (p *producing) collect(resp *kmsg.ProduceResponse) {
+	resp.Topics = make([]kmsg.ProduceResponseTopic, len(p.req.Topics))
+	count := 0
+	for i := range p.req.Topics {
+		count += len(p.req.Topics[i].Partitions)
+	}
+	p.parts = make([]producePartition, 0, count)
+	for i := range p.req.Topics {
+		asked, rt := &p.req.Topics[i], &resp.Topics[i]
+		rt.Topic, rt.TopicID = asked.Topic, asked.TopicID
+		rt.Partitions = make([]kmsg.ProduceResponseTopicPartition, len(asked.Partitions))
+		topic, known := p.s.Topics.Lookup(asked.Topic)
+		missing := wire.UnknownTopicOrPartition
+		if p.version >= 13 {
+			topic, known = p.s.Topics.LookupID(asked.TopicID)
+			missing = wire.UnknownTopicID
+		}
+		for j := range asked.Partitions {
+			rp := &rt.Partitions[j]
+			rp.Default()
+			rp.Partition, rp.BaseOffset, rp.LogStartOffset = asked.Partitions[j].Partition, -1, -1
+			part := producePartition{raw: asked.Partitions[j].Records, resp: rp}
+			if !known {
+				part.fail(missing, nil)
+			} else if found, ok := topic.Partition(rp.Partition); ok {
+				part.partition, part.topic = found, topic.Name
+			} else {
+				part.fail(wire.UnknownTopicOrPartition, nil)
+			}
+			p.parts = append(p.parts, part)
+		}
+	}
+}
+
+var errNotOneBatch = errors.New("the records are not exactly one record batch of version 2")
+
+// check looks at each batch's header, and at what the batches of the request have in common (rows 1, 5, 7).
+func (p *producing) check() {
+	var producerID int64 = -1
+	var producerEpoch int16
+	transactional, mixed := false, false
+	for i := range p.parts {
+		part := &p.parts[i]
+		h, err := batch.ParseHeader(part.raw)
+		if err != nil || h.Magic != 2 || h.SizeBytes() != len(part.raw) {
+			part.fail(wire.InvalidRecord, errors.Join(errNotOneBatch, err))
+			continue
+		}
+		part.header = h
+		if !h.IsTransactional() {
+			continue
+		}
+		if transactional && (h.ProducerID != producerID || h.ProducerEpoch != producerEpoch) {
+			mixed = true
+		}
+		transactional, producerID, producerEpoch = true, h.ProducerID, h.ProducerEpoch
+	}
+	if !transactional {
+		return
+	}
+	for i := range p.parts {
+		part := &p.parts[i]
+		if p.req.TransactionID == nil {
+			part.code, part.err = wire.TransactionalIDAuthorizationFailed, errors.New("transactional records in a request without a transactional ID")
+		} else if mixed {
+			part.fail(wire.InvalidProducerIDMapping, errors.New("the request mixes several transactional producers"))
+		}
+	}
+}
+
+// verify asks the transaction coordinator about the partitions that begin a transaction here: until
+// Produce v11 whether they were added, from v12 on to add them (row 8; spec: transactions 8).
+func (p *producing) verify(ctx context.Context) {
+	var ask []int
+	for i := range p.parts {
+		part := &p.parts[i]
+		if part.code != wire.NoError || !part.header.IsTransactional() {
+			continue
+		}
+		h := &part.header
+		guard, needed, err := part.partition.BeginVerification(h.ProducerID, h.ProducerEpoch, h.BaseSequence, p.version >= 12)
+		if err != nil {
+			part.fail(codeFor(err, int16(kmsg.Produce), p.version), err)
+			continue
+		}
+		part.guard, part.verify = guard, needed
+		if needed {
+			ask = append(ask, i)
+		}
+	}
+	if len(ask) > 0 {
+		p.askCoordinator(ctx, ask)
+	}
+}
+
+// append appends what passed so far (rows 9, 10, 13 to 22).
+func (p *producing) append() {
+	for i := range p.parts {
+		part := &p.parts[i]
+		switch {
+		case part.code != wire.NoError:
+			continue
+		case p.req.Acks < -1 || p.req.Acks > 1:
+			part.fail(wire.InvalidRequiredAcks, nil)
+			continue
+		case topics.IsInternal(part.topic) && p.clientID != adminClientID:
+			part.fail(wire.InvalidTopicException, errors.New("the topic holds the broker's own state"))
+			continue
+		}
+		appended, err := part.partition.AppendClient(part.raw, part.guard, p.version)
+		part.appended = appended
+		if err != nil {
+			part.fail(codeFor(err, int16(kmsg.Produce), p.version), err)
+		}
+	}
+}
+
+// adminClientID is the client ID that Kafka lets write to internal topics.
+const adminClientID = "__admin_client"
+
+// fill writes what is known into the response.
+func (p *producing) fill() {
+	for i := range p.parts {
+		part := &p.parts[i]
+		rp := part.resp
+		rp.ErrorCode = int16(part.code)
+		if part.partition != nil {
+			rp.LogStartOffset = part.partition.LogStartOffset()
+		}
+		if part.code == wire.NoError {
+			rp.BaseOffset, rp.LogAppendTime = part.appended.BaseOffset, part.appended.LogAppendTimeMs
+			continue
+		}
+		rp.LogAppendTime = -1
+		if part.err != nil && p.version >= 8 {
+			rp.ErrorMessage = kmsg.StringPtr(part.err.Error())
+			rp.ErrorRecords = recordErrors(part.err)
+		}
+	}
+}
+
+func recordErrors(err error) []kmsg.ProduceResponseTopicPartitionErrorRecord {
+	list := []kmsg.ProduceResponseTopicPartitionErrorRecord{}
+	var failed *batch.RecordErrors
+	if !errors.As(err, &failed) {
+		return list
+	}
+	for _, r := range failed.Records {
+		e := kmsg.NewProduceResponseTopicPartitionErrorRecord()
+		e.RelativeOffset, e.ErrorMessage = r.Index, kmsg.StringPtr(r.Message)
+		list = append(list, e)
+	}
+	return list
+}
+
+func (p *producing) failed() bool {
+	for i := range p.parts {
+		if p.parts[i].code != wire.NoError {
+			return true
+		}
+	}
+	return false
+}
+
+func (p *producing) waits() bool {
+	for i := range p.parts {
+		if p.parts[i].appended.Durable.Pending() {
+			return true
+		}
+	}
+	return false
+}
+
+// wait waits until what was appended is durable. What is not in time is not known to be lost: the
+// records may well be stored.
+func (p *producing) wait(ctx context.Context) {
+	for i := range p.parts {
+		part := &p.parts[i]
+		if part.code != wire.NoError {
+			continue
+		}
+		err := part.appended.Durable.Wait(ctx)
+		switch {
+		case err == nil:
+			continue
+		case errors.Is(err, context.DeadlineExceeded):
+			part.resp.ErrorCode = int16(wire.RequestTimedOut)
+		default:
+			part.resp.ErrorCode = int16(wire.NotEnoughReplicasAfterAppend)
+		}
+		part.resp.BaseOffset, part.resp.LogAppendTime = -1, -1
+	}
+}

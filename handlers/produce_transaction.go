@@ -1,0 +1,94 @@
+package handlers
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"once/txncoordinator"
+	"once/wire"
+)
+
+// Kafka retries inside of the broker while the producer's last transaction is still being completed,
+// so that most clients never see CONCURRENT_TRANSACTIONS (spec: transactions 8).
+const (
+	addRetryInterval = "add.partitions.to.txn.retry.backoff.ms"
+	addRetryLimit    = "add.partitions.to.txn.retry.backoff.max.ms"
+)
+
+// askCoordinator verifies the partitions of a request (clients before transactions V2), or adds them.
+func (p *producing) askCoordinator(ctx context.Context, ask []int) {
+	h := &p.parts[ask[0]].header
+	r := txncoordinator.AddRequest{
+		TransactionalID: *p.req.TransactionID, ProducerID: h.ProducerID, ProducerEpoch: h.ProducerEpoch,
+		Partitions: make([]txncoordinator.TopicPartition, len(ask)),
+	}
+	for i, at := range ask {
+		r.Partitions[i] = txncoordinator.TopicPartition{Topic: p.parts[at].topic, Partition: p.parts[at].resp.Partition}
+	}
+	if p.version >= 12 {
+		r.ClientTransactionVersion = 2
+		if err := p.addPartitions(ctx, r); err != nil {
+			for _, at := range ask {
+				p.parts[at].fail(produceTxnCode(err, p.version), err)
+			}
+		}
+		return
+	}
+	each, err := p.s.Txns.VerifyPartitions(r)
+	for i, at := range ask {
+		switch {
+		case err != nil:
+			p.parts[at].fail(produceTxnCode(err, p.version), err)
+		case each != nil && each[i] != nil:
+			p.parts[at].fail(produceTxnCode(each[i], p.version), each[i])
+		}
+	}
+}
+
+func (p *producing) addPartitions(ctx context.Context, r txncoordinator.AddRequest) error {
+	err := p.s.Txns.AddPartitions(r)
+	if !errors.Is(err, txncoordinator.ErrConcurrentTransactions) {
+		return err
+	}
+	interval := max(p.s.Settings.Milliseconds(addRetryInterval), time.Millisecond)
+	until := p.s.Clock.Now().Add(p.s.Settings.Milliseconds(addRetryLimit))
+	for errors.Is(err, txncoordinator.ErrConcurrentTransactions) && p.s.Clock.Now().Before(until) {
+		again := make(chan struct{})
+		timer := p.s.Clock.AfterFunc(interval, func() { close(again) })
+		select {
+		case <-again:
+		case <-ctx.Done():
+			timer.Stop()
+			return err
+		}
+		err = p.s.Txns.AddPartitions(r)
+	}
+	return err
+}
+
+// produceTxnCode is what a producer gets for an answer of the coordinator. Codes that a Produce
+// response of that version does not know, or that clients would not retry, are replaced by ones that
+// have the right effect (spec: transactions 8).
+func produceTxnCode(err error, version int16) wire.Code {
+	switch {
+	case errors.Is(err, txncoordinator.ErrPartitionNotInTransaction):
+		if version >= 11 {
+			return wire.TransactionAbortable
+		}
+		return wire.InvalidTxnState
+	case errors.Is(err, txncoordinator.ErrConcurrentTransactions):
+		if version >= 12 {
+			return wire.ConcurrentTransactions
+		}
+		return wire.NotEnoughReplicas
+	case errors.Is(err, txncoordinator.ErrFenced):
+		return wire.InvalidProducerEpoch
+	case errors.Is(err, txncoordinator.ErrInvalidProducerIDMapping):
+		return wire.InvalidProducerIDMapping
+	case errors.Is(err, txncoordinator.ErrCoordinatorLoading), errors.Is(err, txncoordinator.ErrCoordinatorNotAvailable):
+		return wire.NotEnoughReplicas
+	default:
+		return wire.InvalidTxnState
+	}
+}

@@ -1,0 +1,35 @@
+// Package handlers turns requests into calls of the domain packages and their results into responses:
+// one file an API, one table of all APIs, one table of all error codes. Handlers hold no state of
+// their own but the fetch sessions.
+package handlers
+
+import (
+	"log/slog"
+
+	"once/groupcoordinator"
+	"once/internal/clock"
+	"once/pidmanager"
+	"once/settings"
+	"once/topics"
+	"once/txncoordinator"
+	"once/wire"
+)
+
+// Services is what handlers work with: the domain packages, assembled by broker.
+type Services struct {
+	Topics      *topics.Topics
+	Txns        *txncoordinator.Coordinator
+	Groups      *groupcoordinator.Coordinator
+	ProducerIDs *pidmanager.Manager
+	Settings    *settings.Broker
+	Features    *Features
+	Sessions    *fetchSessions // made by Table
+	NodeID      int32
+	ClusterID   string
+	// Advertised returns the address at which the client of a connection reaches this broker.
+	Advertised func(*wire.Conn) (host string, port int32)
+	Clock      clock.Clock
+	Logger     *slog.Logger
+
+	apis []wire.API // the table itself, for ApiVersions
+}

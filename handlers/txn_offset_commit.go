@@ -1,0 +1,90 @@
+package handlers
+
+import (
+	"context"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"once/groupcoordinator"
+	"once/topics"
+	"once/txncoordinator"
+	"once/wire"
+)
+
+// TxnOffsetCommit v0 to v5. v2 leader epoch, v3 member and generation (KIP-447) and flexible,
+// v4 TRANSACTION_ABORTABLE, v5 adds the group's partition to the transaction (KIP-890).
+//
+// The transaction is asked first, the group second, so that a refusal by the group finds the partition
+// in the transaction (spec: transactions 9.1).
+func (s *Services) txnOffsetCommit(ctx context.Context, r *wire.Request) wire.Reply {
+	req, resp := r.Body.(*kmsg.TxnOffsetCommitRequest), response[*kmsg.TxnOffsetCommitResponse](r)
+	commit := groupcoordinator.TxnCommitRequest{
+		GroupID: req.Group, MemberID: req.MemberID, InstanceID: req.InstanceID, Generation: req.Generation,
+		ProducerID: req.ProducerID, ProducerEpoch: req.ProducerEpoch,
+	}
+	var where []*int16
+	resp.Topics = make([]kmsg.TxnOffsetCommitResponseTopic, len(req.Topics))
+	for i := range req.Topics {
+		t, out := &req.Topics[i], &resp.Topics[i]
+		*out = kmsg.NewTxnOffsetCommitResponseTopic()
+		out.Topic = t.Topic
+		topic, refused := s.offsetTopic(t.Topic, [16]byte{}, false)
+		out.Partitions = make([]kmsg.TxnOffsetCommitResponseTopicPartition, len(t.Partitions))
+		for j := range t.Partitions {
+			p, answer := &t.Partitions[j], &out.Partitions[j]
+			*answer = kmsg.NewTxnOffsetCommitResponseTopicPartition()
+			answer.Partition = p.Partition
+			if answer.ErrorCode = int16(offsetPartition(topic, p.Partition, refused)); answer.ErrorCode != 0 {
+				continue
+			}
+			commit.Offsets = append(commit.Offsets, groupcoordinator.OffsetCommit{
+				Topic: topic.Name, TopicID: topic.ID, Partition: p.Partition,
+				Offset: p.Offset, LeaderEpoch: p.LeaderEpoch, Metadata: orEmpty(p.Metadata),
+			})
+			where = append(where, &answer.ErrorCode)
+		}
+	}
+	if len(commit.Offsets) == 0 {
+		return wire.Respond(resp)
+	}
+	guard, err := s.enlistGroup(req, r.Version)
+	if err != nil {
+		fillCommit(where, &groupcoordinator.CommitResult{Err: err}, r)
+		return wire.Respond(resp)
+	}
+	return await(s.Groups.TxnCommitOffsets(&commit, guard), commitFailed, func(result groupcoordinator.CommitResult) kmsg.Response {
+		fillCommit(where, &result, r)
+		return resp
+	})
+}
+
+// enlistGroup makes sure that the group's partition is in the producer's transaction, and gives the
+// proof of it.
+func (s *Services) enlistGroup(req *kmsg.TxnOffsetCommitRequest, version int16) (groupcoordinator.Guard, error) {
+	if req.Group == "" {
+		return 0, groupcoordinator.ErrInvalidGroupID
+	}
+	index := s.Groups.PartitionFor(req.Group)
+	p, ok := s.Topics.Partition(topics.ConsumerOffsets, index)
+	if !ok {
+		return 0, groupcoordinator.ErrClosed
+	}
+	adds := version >= 5
+	guard, needed, err := p.BeginVerification(req.ProducerID, req.ProducerEpoch, -1, adds)
+	if err != nil || !needed {
+		return groupcoordinator.Guard(guard), err
+	}
+	add := txncoordinator.AddRequest{
+		TransactionalID: req.TransactionalID, ProducerID: req.ProducerID, ProducerEpoch: req.ProducerEpoch,
+		Partitions: []txncoordinator.TopicPartition{{Topic: topics.ConsumerOffsets, Partition: index}},
+	}
+	if adds {
+		add.ClientTransactionVersion = transactionV2
+		return groupcoordinator.Guard(guard), s.Txns.AddPartitions(add)
+	}
+	each, err := s.Txns.VerifyPartitions(add)
+	if err == nil && each != nil {
+		err = each[0]
+	}
+	return groupcoordinator.Guard(guard), err
+}

@@ -1,0 +1,58 @@
+package handlers
+
+import (
+	"context"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"once/log/batch"
+	"once/txncoordinator"
+	"once/wire"
+)
+
+// WriteTxnMarkers v1 to v2. v1 flexible, v2 the version of the transaction (KIP-1228). Brokers of a
+// cluster send it to each other; here only administrators do, to end a hanging transaction.
+func (s *Services) writeTxnMarkers(_ context.Context, r *wire.Request) wire.Reply {
+	req, resp := r.Body.(*kmsg.WriteTxnMarkersRequest), response[*kmsg.WriteTxnMarkersResponse](r)
+	places := map[int64]int{} // answers are by producer ID: several entries for one are merged
+	for i := range req.Markers {
+		asked := &req.Markers[i]
+		place, ok := places[asked.ProducerID]
+		if !ok {
+			place = len(resp.Markers)
+			places[asked.ProducerID] = place
+			m := kmsg.NewWriteTxnMarkersResponseMarker()
+			m.ProducerID = asked.ProducerID
+			resp.Markers = append(resp.Markers, m)
+		}
+		answer := &resp.Markers[place]
+		answer.Topics = append(answer.Topics, s.writeMarker(asked, r.Version)...)
+	}
+	return wire.Respond(resp)
+}
+
+func (s *Services) writeMarker(asked *kmsg.WriteTxnMarkersRequestMarker, version int16) []kmsg.WriteTxnMarkersResponseMarkerTopic {
+	m := batch.Marker{
+		ProducerID: asked.ProducerID, ProducerEpoch: asked.ProducerEpoch, Type: batch.Abort,
+		CoordinatorEpoch: asked.CoordinatorEpoch, TimestampMs: s.Clock.Now().UnixMilli(),
+	}
+	if asked.Committed {
+		m.Type = batch.Commit
+	}
+	answer := make([]kmsg.WriteTxnMarkersResponseMarkerTopic, 0, len(asked.Topics))
+	for i := range asked.Topics {
+		t := kmsg.NewWriteTxnMarkersResponseMarkerTopic()
+		t.Topic = asked.Topics[i].Topic
+		for _, p := range asked.Topics[i].Partitions {
+			err := s.Txns.ApplyMarker(txncoordinator.TopicPartition{Topic: t.Topic, Partition: p}, m, int16(asked.TransactionVersion))
+			code := codeFor(err, int16(kmsg.WriteTxnMarkers), version)
+			switch code { // a group coordinator's words, which the caller would not understand (spec: transactions 11)
+			case wire.CoordinatorLoadInProgress, wire.CoordinatorNotAvailable, wire.NotCoordinator:
+				code = wire.NotLeaderOrFollower
+			}
+			t.Partitions = append(t.Partitions, kmsg.WriteTxnMarkersResponseMarkerTopicPartition{Partition: p, ErrorCode: int16(code)})
+		}
+		answer = append(answer, t)
+	}
+	return answer
+}
