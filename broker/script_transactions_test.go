@@ -298,4 +298,3 @@ func (p *peer) restart(c script.Command) string {
 	p.start()
 	return "ok"
 }
-

@@ -25,19 +25,13 @@ var txnErrors = []errorRow{
 	{txncoordinator.ErrInvalidPattern, wire.InvalidRegularExpression},
 }
 
-// txnDowngrades has, besides the transaction APIs, Produce and TxnOffsetCommit, for the answers that
-// the coordinator gives them while they verify or add (spec: transactions 8, 9.1).
+// txnDowngrades has, besides the transaction APIs, TxnOffsetCommit, for the answers that the coordinator
+// gives it while it verifies or adds (spec: transactions 9.1). Produce has rules of its own.
 var txnDowngrades = []downgradeRow{
 	{int16(kmsg.InitProducerID), 4, wire.ProducerFenced, wire.InvalidProducerEpoch},
 	{int16(kmsg.AddPartitionsToTxn), 2, wire.ProducerFenced, wire.InvalidProducerEpoch},
 	{int16(kmsg.AddOffsetsToTxn), 2, wire.ProducerFenced, wire.InvalidProducerEpoch},
 	{int16(kmsg.EndTxn), 2, wire.ProducerFenced, wire.InvalidProducerEpoch},
-	{int16(kmsg.Produce), allVersions, wire.ProducerFenced, wire.InvalidProducerEpoch},
-	{int16(kmsg.Produce), 11, wire.TransactionAbortable, wire.InvalidTxnState},
-	{int16(kmsg.Produce), 12, wire.ConcurrentTransactions, wire.NotEnoughReplicas},
-	{int16(kmsg.Produce), allVersions, wire.CoordinatorLoadInProgress, wire.NotEnoughReplicas},
-	{int16(kmsg.Produce), allVersions, wire.CoordinatorNotAvailable, wire.NotEnoughReplicas},
-	{int16(kmsg.Produce), allVersions, wire.NotCoordinator, wire.NotEnoughReplicas},
 	{int16(kmsg.TxnOffsetCommit), allVersions, wire.ProducerFenced, wire.InvalidProducerEpoch},
 	{int16(kmsg.TxnOffsetCommit), 4, wire.TransactionAbortable, wire.InvalidTxnState},
 }

@@ -4,6 +4,7 @@
 package handlers
 
 import (
+	"context"
 	"log/slog"
 
 	"once/groupcoordinator"
@@ -28,8 +29,10 @@ type Services struct {
 	ClusterID   string
 	// Advertised returns the address at which the client of a connection reaches this broker.
 	Advertised func(*wire.Conn) (host string, port int32)
-	Clock      clock.Clock
-	Logger     *slog.Logger
+	// Sync returns when everything written so far is on the disk, in every durability mode.
+	Sync   func(context.Context) error
+	Clock  clock.Clock
+	Logger *slog.Logger
 
 	apis []wire.API // the table itself, for ApiVersions
 }

@@ -79,8 +79,9 @@ func (s *segment) bounds() (endOffset, sizeBytes int64) {
 }
 
 func (s *segment) publish(endOffset, sizeBytes int64) {
-	invariant.Check(endOffset >= s.base && endOffset-s.base <= maxSegmentOffsets && sizeBytes <= maxSegmentBytes,
-		"segment %d cannot end at offset %d, byte %d", s.base, endOffset, sizeBytes)
+	if endOffset < s.base || endOffset-s.base > maxSegmentOffsets || sizeBytes > maxSegmentBytes {
+		invariant.Check(false, "segment %d cannot end at offset %d, byte %d", s.base, endOffset, sizeBytes)
+	}
 	s.published.Store(uint64(endOffset-s.base)<<32 | uint64(sizeBytes))
 }
 
@@ -123,10 +124,11 @@ func (s *segment) acquire() bool {
 
 // release gives a reference back; the last one closes the file.
 func (s *segment) release() {
-	n := s.refs.Add(-1)
-	invariant.Check(n >= 0, "segment %d released once too often", s.base)
-	if n > 0 {
+	switch n := s.refs.Add(-1); {
+	case n > 0:
 		return
+	case n < 0:
+		invariant.Check(false, "segment %d released once too often", s.base)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()

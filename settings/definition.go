@@ -201,7 +201,7 @@ func between(low, up float64) valid { return valid{min: low, max: up} }
 func (v *valid) number(x float64) error {
 	if (v.min != 0 || v.max != 0) && (x < v.min || x > v.max) {
 		if v.max == math.MaxFloat64 {
-			return fmt.Errorf("must be at least %g", v.min)
+			return fmt.Errorf("must be at least %.10g", v.min)
 		}
 		return fmt.Errorf("must be between %.10g and %.10g", v.min, v.max)
 	}

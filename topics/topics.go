@@ -340,20 +340,26 @@ func (ts *Topics) AddPartitions(name string, count int32, validateOnly bool) err
 	return nil
 }
 
-// SetOverrides replaces what is set for one topic. It acts at once, on its partitions too.
-func (ts *Topics) SetOverrides(name string, overrides settings.Values, validateOnly bool) error {
+// Alter replaces what is set for one topic by what change makes of it; with validateOnly it only checks.
+// The new configuration is durable and acts at once, on the partitions too. change runs while no other
+// change does; its error is returned as it is.
+func (ts *Topics) Alter(name string, change func(overrides settings.Values) (settings.Values, error), validateOnly bool) error {
 	ts.mu.Lock()
 	defer ts.mu.Unlock()
 	t := ts.index.Load().byName[name]
 	if t == nil {
 		return fmt.Errorf("%w: %q", ErrUnknownTopic, name)
 	}
+	next := *t.state.Load()
+	overrides, err := change(maps.Clone(next.overrides))
+	if err != nil {
+		return err
+	}
 	config, err := ts.opts.Settings.Topic(overrides)
 	if err != nil || validateOnly {
 		return err
 	}
-	next := *t.state.Load()
-	next.overrides, next.config = maps.Clone(overrides), config
+	next.overrides, next.config = overrides, config
 	if err := ts.save(t, &next); err != nil {
 		return err
 	}

@@ -75,7 +75,7 @@ func prepareInit(t *Transaction, r *InitRequest, freshID int64, clusterVersion i
 
 	next := t.transition(Empty, nowMs)
 	next.Partitions, next.StartTimestampMs, next.TimeoutMs = nil, noTimestampMs, r.TimeoutMs
-	next.NextProducerID, next.ClientTransactionVersion = NoProducerID, 0
+	next.NextProducerID = NoProducerID
 	last := NoProducerEpoch
 	if given && t.ProducerEpoch != NoProducerEpoch {
 		switch r.ProducerEpoch {

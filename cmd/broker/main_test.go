@@ -143,8 +143,8 @@ func TestFlagsWinOverEnvironmentOverFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := cfg.Settings
-	got := fmt.Sprint(s.Int("num.partitions"), s.Int("num.io.threads"), s.Int("message.max.bytes"), s.Int("node.id"), cfg.Listen, cfg.DataDir, cfg.Durability, cfg.Admin, unknown)
-	if want := "3 2 1 9 0.0.0.0:2222 /file txn a:1 [nobody.knows]"; got != want {
+	got := fmt.Sprintln(s.Int("num.partitions"), s.Int("num.io.threads"), s.Int("message.max.bytes"), s.Int("node.id"), cfg.Listen, cfg.DataDir, cfg.Durability, cfg.Admin, unknown)
+	if want := "3 2 1 9 0.0.0.0:2222 /file txn a:1 [nobody.knows]\n"; got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}
 	cfg, _, err = configure(startFlags{config: file, listen: "h:7", dataDir: "/flag", durability: "fsync",
@@ -152,7 +152,7 @@ func TestFlagsWinOverEnvironmentOverFile(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := fmt.Sprint(cfg.Listen, cfg.DataDir, cfg.Durability); got != fmt.Sprint("h:7", "/flag", "fsync") {
+	if got := fmt.Sprintln(cfg.Listen, cfg.DataDir, cfg.Durability); got != "h:7 /flag fsync\n" {
 		t.Errorf("flags with a name of their own: %s", got)
 	}
 	cfg, _, err = configure(startFlags{}, nil)

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -40,6 +41,9 @@ func startCommand(environ []string, began time.Time) *cobra.Command {
 					}
 				}
 			}
+			if f.ephemeral && f.dataDir != "" {
+				return usageError{errors.New("--ephemeral and --data-dir exclude each other")}
+			}
 			return start(c.Context(), f, environ, c.OutOrStdout(), c.ErrOrStderr(), began)
 		},
 	}
@@ -52,7 +56,6 @@ func startCommand(environ []string, began time.Time) *cobra.Command {
 	flags.StringVar(&f.config, "config", "", "a server.properties `file`")
 	flags.StringArrayVar(&f.set, "set", nil, "one broker setting by Kafka's name, `NAME=VALUE`; repeatable")
 	flags.StringVar(&durability, "durability", "page", "what an acknowledgement waits for: `page, txn or fsync`")
-	c.MarkFlagsMutuallyExclusive("ephemeral", "data-dir")
 	return c
 }
 

@@ -1,0 +1,72 @@
+package handlers
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"once/topics"
+	"once/wire"
+)
+
+// DeleteRecords v0 to v2 (v2 flexible): moves log start offsets forward (KIP-107). The move is durable
+// before the answer.
+func (s *Services) deleteRecords(_ context.Context, r *wire.Request) wire.Reply {
+	req, resp := r.Body.(*kmsg.DeleteRecordsRequest), response[*kmsg.DeleteRecordsResponse](r)
+	moved := false
+	for i := range req.Topics {
+		t := kmsg.NewDeleteRecordsResponseTopic()
+		t.Topic = req.Topics[i].Topic
+		for _, asked := range req.Topics[i].Partitions {
+			rp := kmsg.NewDeleteRecordsResponseTopicPartition()
+			rp.Partition = asked.Partition
+			start, code := s.deleteRecordsOf(t.Topic, asked.Partition, asked.Offset, r.Version)
+			rp.LowWatermark, rp.ErrorCode = start, int16(code)
+			moved = moved || code == wire.NoError
+			t.Partitions = append(t.Partitions, rp)
+		}
+		resp.Topics = append(resp.Topics, t)
+	}
+	if !moved {
+		return wire.Respond(resp)
+	}
+	timeout := time.Duration(max(0, req.TimeoutMillis)) * time.Millisecond
+	return wire.Reply{Then: func(ctx context.Context) kmsg.Response {
+		ctx, cancel := context.WithTimeout(ctx, timeout)
+		defer cancel()
+		if err := s.Sync(ctx); err != nil {
+			for i := range resp.Topics {
+				for j := range resp.Topics[i].Partitions {
+					if rp := &resp.Topics[i].Partitions[j]; rp.ErrorCode == 0 {
+						rp.LowWatermark, rp.ErrorCode = -1, int16(wire.RequestTimedOut)
+					}
+				}
+			}
+		}
+		return resp
+	}}
+}
+
+func (s *Services) deleteRecordsOf(topic string, index int32, offset int64, version int16) (int64, wire.Code) {
+	t, ok := s.Topics.Lookup(topic)
+	if !ok {
+		return -1, wire.UnknownTopicOrPartition
+	}
+	p, ok := t.Partition(index)
+	if !ok {
+		return -1, wire.UnknownTopicOrPartition
+	}
+	if topics.IsInternal(topic) {
+		return -1, wire.InvalidTopicException
+	}
+	if c := t.Config(); c.CleanupCompact && !c.CleanupDelete {
+		return -1, wire.PolicyViolation
+	}
+	start, err := p.DeleteRecords(offset)
+	if err != nil {
+		return -1, codeFor(fmt.Errorf("deleting records: %w", err), int16(kmsg.DeleteRecords), version)
+	}
+	return start, wire.NoError
+}

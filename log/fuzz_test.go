@@ -1,0 +1,136 @@
+package log
+
+import (
+	"bytes"
+	"testing"
+
+	"once/internal/vfs"
+	"once/log/batch"
+)
+
+// fuzzed opens a log of one healthy sealed segment and one more, where one file has the given bytes,
+// and uses everything that reads. Whatever the bytes are, it must neither panic nor read what is not
+// there; errors are fine.
+func fuzzed(t *testing.T, suffix string, data []byte, r Recovery) {
+	mem := vfs.NewMem()
+	l, _, err := Open(Options{FS: mem, Dir: testDir, TopicID: testTopic, Config: Config{SegmentBytes: 600, IndexIntervalBytes: 100}}, Recovery{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	mustAdd(t, l, 8, 2)
+	_ = l.AppendAborted(AbortedTxn{1, 2, 3, 4})
+	_ = l.WriteSnapshot(l.EndOffset(), nil)
+	last := l.list()[len(l.list())-1]
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	name := last.file(suffix)
+	switch suffix {
+	case suffixTxnIndex:
+		name = testDir + "/" + stem(0) + suffix
+	case epochCheckpointFile, txnCheckpointFile, metadataFile:
+		name = testDir + "/" + suffix
+	}
+	if f, err := mem.Create(name); err == nil {
+		f.Close()
+	}
+	mutate(t, mem, name, func([]byte) []byte { return data })
+	l, _, err = Open(Options{FS: mem, Dir: testDir, TopicID: testTopic}, r)
+	if err != nil {
+		return
+	}
+	for offset := l.StartOffset(); offset < min(l.EndOffset(), l.StartOffset()+40); offset++ {
+		if s, err := l.Locate(offset, l.EndOffset(), 200, true); err == nil {
+			if _, err := s.ReadInto(nil); err != nil {
+				t.Fatal(err)
+			}
+			s.Release()
+		}
+	}
+	_ = l.Scan(0, l.EndOffset(), func(h batch.Header, raw []byte) error {
+		if len(raw) != h.SizeBytes() {
+			t.Fatal("part of a batch")
+		}
+		return nil
+	})
+	_, _, _, _, _ = l.OffsetForTimestamp(5000, l.EndOffset())
+	_, _, _, _, _ = l.MaxTimestamp()
+	_ = l.AbortedBetween(0, 1<<62)
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func FuzzSegment(f *testing.F) {
+	one, _ := makeBatch(10, 2, 5, 0)
+	two, _ := makeBatch(12, 3, 6, 1)
+	f.Add(append(bytes.Clone(one), two...), int64(10), false)
+	f.Add(append(bytes.Clone(one), two[:50]...), int64(10), true)
+	f.Add(make([]byte, 300), int64(16), false)
+	f.Add(bytes.Repeat([]byte{0xff}, 100), int64(12), true)
+	f.Fuzz(func(t *testing.T, data []byte, point int64, clean bool) {
+		fuzzed(t, suffixLog, data, Recovery{RecoveryPoint: max(0, point), Clean: clean})
+	})
+}
+
+func FuzzIndex(f *testing.F) {
+	f.Add(encodeOffsets([]offsetEntry{{1, 100}, {3, 200}}), false)
+	f.Add(encodeTimes([]timeEntry{{10, 1}, {20, 3}}), true)
+	f.Add(bytes.Repeat([]byte{0, 0, 0, 1}, 20), false)
+	f.Fuzz(func(t *testing.T, data []byte, times bool) {
+		suffix := suffixIndex
+		if times {
+			suffix = suffixTimeIndex
+		}
+		fuzzed(t, suffix, data, Recovery{})
+		fuzzed(t, suffix, data, Recovery{RecoveryPoint: 16, Clean: true})
+	})
+}
+
+func FuzzTxnIndex(f *testing.F) {
+	f.Add(encodeAborted([]AbortedTxn{{1, 2, 3, 4}}), false)
+	f.Add(txnCheckpoint{16, []txnSegment{{0, 1, 5}}}.encode(), true)
+	f.Add([]byte("0\n99999999999 1\n0 4611686018427387904 00000000\n"), true)
+	f.Fuzz(func(t *testing.T, data []byte, checkpoint bool) {
+		name := suffixTxnIndex
+		if checkpoint {
+			name = txnCheckpointFile
+		}
+		fuzzed(t, name, data, Recovery{RecoveryPoint: 16, Clean: true})
+	})
+}
+
+func FuzzEpochCheckpoint(f *testing.F) {
+	f.Add([]byte("0\n1\n0 0\n"))
+	f.Add([]byte("0\n4000000000\n0 0\n"))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		if entries, err := decodeEpochs(data); err == nil {
+			if again, err := decodeEpochs(encodeEpochs(entries)); err != nil || len(again) != len(entries) {
+				t.Fatal(again, err)
+			}
+		}
+		fuzzed(t, epochCheckpointFile, data, Recovery{RecoveryPoint: 16, Clean: true})
+	})
+}
+
+func FuzzBarrierRecord(f *testing.F) {
+	r := record{sequence: 7, mode: Txn, bootID: "boot", entries: map[string]recordEntry{"orders-0": {testTopic, 100, 20, true, false}}}
+	f.Add(r.encode())
+	f.Add((&record{}).encode())
+	f.Add(bytes.Repeat([]byte{0xff}, 64))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		if len(data) >= recordHeaderBytes { // get past the checksum
+			data = bytes.Clone(data)
+			fixed := recordCRC(data)
+			data[12], data[13], data[14], data[15] = byte(fixed>>24), byte(fixed>>16), byte(fixed>>8), byte(fixed)
+		}
+		r, err := decodeRecord(data)
+		if err != nil {
+			return
+		}
+		again, err := decodeRecord(r.encode())
+		if err != nil || len(again.entries) != len(r.entries) || again.sequence != r.sequence {
+			t.Fatal(again, err)
+		}
+	})
+}

@@ -1,0 +1,111 @@
+package txncoordinator
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"once/internal/invariant"
+)
+
+// entry is one transactional ID. mu is a leaf: nothing is called while it is held. Whoever set Pending
+// owns the ID until it is NoState again; only the owner calls finish.
+type entry struct {
+	shard *shard // immutable
+	mu    struct {
+		sync.Mutex
+		txn      Transaction
+		deadline time.Time        // of an Ongoing transaction, with a monotonic reading
+		owed     []TopicPartition // of a prepared one: no marker tried yet in this round
+		failed   []TopicPartition // tried in this round without success
+	}
+}
+
+// begin decides under the ID's lock and, when something is to be written, makes the caller its owner.
+// A decision that needs a fresh producer ID is made again with one; the lock is not held meanwhile.
+func (c *Coordinator) begin(e *entry, decide func(t *Transaction, freshID, nowMs int64) (plan, error)) (plan, error) {
+	freshID := NoProducerID
+	for {
+		p, err := e.tryBegin(decide, freshID, c.cfg.Clock.Now().UnixMilli())
+		if !errors.Is(err, errNeedProducerID) {
+			return p, err
+		}
+		if freshID, err = c.freshProducerID(); err != nil {
+			return plan{}, err
+		}
+	}
+}
+
+func (e *entry) tryBegin(decide func(t *Transaction, freshID, nowMs int64) (plan, error), freshID, nowMs int64) (plan, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	t := &e.mu.txn
+	p, err := decide(t, freshID, nowMs)
+	if err != nil || p.done {
+		return p, err
+	}
+	invariant.Check(t.Pending == NoState && mayFollow(p.next.State, t.State),
+		"transaction goes from %v to %v while %v is pending", t.State, p.next.State, t.Pending)
+	if p.raiseFirst {
+		t.raise(&p.next)
+	}
+	t.Pending = p.next.State
+	return p, nil
+}
+
+// Whether write waits for the disk before it applies. The epoch handed out by InitProducerID has to be
+// there in every durability mode, a decision only where the mode asks for it.
+type waitMode int
+
+const (
+	noWait waitMode = iota
+	waitForTicket
+	waitForDisk
+)
+
+// write persists an image and applies it. An append that failed gives the ID free again, unchanged. A
+// failed wait leaves it owned until the next start: the record may or may not survive, and nobody may
+// decide differently meanwhile.
+func (c *Coordinator) write(e *entry, next *Transaction, wait waitMode) error {
+	now := c.cfg.Clock.Now()
+	appended, err := e.shard.journal.AppendCoordinator(encodeTransaction(next, c.cfg.TransactionVersion(), now.UnixMilli()))
+	if err != nil {
+		e.giveBack()
+		return fmt.Errorf("%w: %v of a transactional ID: %v", ErrCoordinatorNotAvailable, next.State, err)
+	}
+	if err := c.await(appended.Durable, wait); err != nil {
+		c.cfg.Logger.Error("transactional ID is blocked: its record may not be durable",
+			"transactional_id", next.TransactionalID, "state", next.State.String(), "error", err)
+		return fmt.Errorf("%w: %v of a transactional ID: %v", ErrCoordinatorNotAvailable, next.State, err)
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if next.State == Ongoing && e.mu.txn.State != Ongoing {
+		e.mu.deadline = now.Add(time.Duration(next.TimeoutMs) * time.Millisecond)
+	}
+	if next.State.prepared() {
+		e.mu.owed, e.mu.failed = next.Partitions, nil
+	}
+	e.mu.txn.apply(*next)
+	return nil
+}
+
+func (c *Coordinator) await(t Ticket, wait waitMode) error {
+	if wait >= waitForTicket && t != nil {
+		if err := t.Wait(c.ctx); err != nil {
+			return err
+		}
+	}
+	if wait == waitForDisk && c.cfg.Barrier != nil {
+		return c.cfg.Barrier(c.ctx)
+	}
+	return nil
+}
+
+// giveBack ends an operation that changed nothing.
+func (e *entry) giveBack() {
+	e.mu.Lock()
+	e.mu.txn.Pending = NoState
+	e.mu.Unlock()
+}
