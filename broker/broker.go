@@ -242,6 +242,7 @@ func (b *Broker) openCoordinators() error {
 	if err := b.txns.Load(); err != nil {
 		return fmt.Errorf("%w: %w", ErrStorage, err)
 	}
+	b.producerIDs.Raise(b.txns.HighestProducerID() + 1)
 	b.txns.Start()
 	return nil
 }

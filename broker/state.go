@@ -26,7 +26,7 @@ func (b *Broker) WriteState(w io.Writer) {
 			}
 		}
 	}
-	found, _, err := b.txns.List(txncoordinator.ListFilter{})
+	found, _, err := b.txns.List(txncoordinator.ListFilter{DurationMs: -1})
 	if err != nil {
 		fmt.Fprintf(w, "transactions: %v\n", err)
 		return

@@ -1,11 +1,13 @@
 package broker
 
 import (
+	"context"
 	"errors"
 
 	"github.com/prometheus/client_golang/prometheus"
 
 	"once/groupcoordinator"
+	"once/log"
 	"once/log/batch"
 	"once/partition"
 	"once/topics"
@@ -15,43 +17,53 @@ import (
 // The coordinators declare what they need of a partition in words of their own; here a partition is
 // fitted to them.
 
-type txnJournal struct{ *partition.Partition }
+// journal is a partition of an internal topic. What a coordinator waits for is stricter than what a
+// plain append waits for: from the durability mode txn on, a barrier.
+type journal struct {
+	*partition.Partition
+	barrier *log.Barrier
+}
+
+// ticket returns what the coordinator's answer has to wait for; nil for nothing.
+func (j journal) ticket(a partition.Appended) interface{ Wait(context.Context) error } {
+	if a.Durable.Pending() {
+		return a.Durable
+	}
+	if t := j.barrier.TicketIn(log.Txn); !t.IsZero() {
+		return t
+	}
+	return nil
+}
+
+type txnJournal struct{ journal }
 
 func (j txnJournal) AppendCoordinator(raw []byte) (txncoordinator.Appended, error) {
 	a, err := j.Partition.AppendCoordinator(raw)
 	if err != nil {
 		return txncoordinator.Appended{}, err
 	}
-	out := txncoordinator.Appended{BaseOffset: a.BaseOffset}
-	if a.Durable.Pending() {
-		out.Durable = a.Durable
-	}
-	return out, nil
+	return txncoordinator.Appended{BaseOffset: a.BaseOffset, Durable: j.ticket(a)}, nil
 }
 
-type groupJournal struct{ *partition.Partition }
+type groupJournal struct{ journal }
 
-func groupAppended(a partition.Appended, err error) (groupcoordinator.Appended, error) {
+func (j groupJournal) appended(a partition.Appended, err error) (groupcoordinator.Appended, error) {
 	if err != nil {
 		return groupcoordinator.Appended{}, err
 	}
-	out := groupcoordinator.Appended{BaseOffset: a.BaseOffset, LastOffset: a.LastOffset}
-	if a.Durable.Pending() {
-		out.Durable = a.Durable
-	}
-	return out, nil
+	return groupcoordinator.Appended{BaseOffset: a.BaseOffset, LastOffset: a.LastOffset, Durable: j.ticket(a)}, nil
 }
 
 func (j groupJournal) AppendCoordinator(raw []byte) (groupcoordinator.Appended, error) {
-	return groupAppended(j.Partition.AppendCoordinator(raw))
+	return j.appended(j.Partition.AppendCoordinator(raw))
 }
 
 func (j groupJournal) AppendTransactionalOffsets(raw []byte, guard groupcoordinator.Guard) (groupcoordinator.Appended, error) {
-	return groupAppended(j.Partition.AppendTransactionalOffsets(raw, partition.Guard(guard)))
+	return j.appended(j.Partition.AppendTransactionalOffsets(raw, partition.Guard(guard)))
 }
 
 func (j groupJournal) AppendMarker(m batch.Marker, transactionVersion int16) (groupcoordinator.Appended, error) {
-	return groupAppended(j.Partition.AppendMarker(m, transactionVersion))
+	return j.appended(j.Partition.AppendMarker(m, transactionVersion))
 }
 
 // dataParticipant is a partition of user data at the end of a transaction. The marker's durability is
@@ -91,7 +103,7 @@ func (b *Broker) openGroups(registerer prometheus.Registerer) (*groupcoordinator
 			if !ok {
 				return nil
 			}
-			return groupJournal{p}
+			return groupJournal{journal{p, b.barrier}}
 		},
 		Partitions:             b.partitionsOf(topics.ConsumerOffsets),
 		MinSessionTimeout:      s.Milliseconds("group.min.session.timeout.ms"),
@@ -114,7 +126,7 @@ func (b *Broker) openTxns(registerer prometheus.Registerer) (*txncoordinator.Coo
 			if !ok {
 				return nil
 			}
-			return txnJournal{p}
+			return txnJournal{journal{p, b.barrier}}
 		},
 		ProducerIDs:        b.producerIDs,
 		Participants:       participants(b.topics, b.groups),

@@ -35,6 +35,22 @@ func TestStableGroupSurvivesARestart(t *testing.T) {
 	}
 }
 
+// Members that do not come back after a restart get one whole session.
+func TestSessionsBeginAnewAtARestart(t *testing.T) {
+	w := newWorld(t)
+	w.stable("g", nil)
+	w.clock.Advance(session / 2)
+	w.restart()
+	w.clock.Advance(session - 1)
+	if w.state("g") != Stable {
+		t.Fatal("too early", w.state("g"))
+	}
+	w.clock.Advance(1)
+	if w.state("g") != Empty {
+		t.Fatal(w.state("g"))
+	}
+}
+
 // Scenario 70: the record is there, the answers were lost.
 func TestAssignmentWrittenBeforeTheKillIsGivenAfterIt(t *testing.T) {
 	w := newWorld(t)

@@ -136,6 +136,10 @@ func TestSessionRestsWhileParked(t *testing.T) {
 	now(t, w.join("g", withID(ids[1])))
 	w.clock.Advance(session - 1)
 	isErr(t, "after the answer", w.heartbeat("g", ids[0], gen+1), nil)
+	w.clock.Advance(session)
+	if w.state("g") != Empty {
+		t.Error("the answer did not start the sessions again")
+	}
 }
 
 // Scenario 22.

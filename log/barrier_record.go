@@ -109,7 +109,7 @@ func decodeRecord(b []byte) (*record, error) {
 		e.recoveryPoint, e.startOffset = int64(d.uint64()), int64(d.uint64())
 		flags := d.take(1)[0]
 		e.cut, e.keep = flags&entryFlagCut != 0, flags&entryFlagKeep != 0
-		if e.startOffset < 0 || e.recoveryPoint < e.startOffset {
+		if e.startOffset < 0 || e.recoveryPoint < e.startOffset || e.recoveryPoint > maxOffset {
 			return nil, errRecord
 		}
 		r.entries[name] = e

@@ -28,6 +28,8 @@ const (
 	txnCheckpointFile   = "txnindex-checkpoint"
 
 	stemDigits = 20
+	// maxOffset leaves room to add to any offset; no log gets there.
+	maxOffset = 1 << 62
 	// maxSmallFileBytes bounds what is read whole: checkpoints, indexes, snapshots.
 	maxSmallFileBytes = 1 << 28
 )
@@ -46,7 +48,7 @@ func parseName(name string) (offset int64, suffix string, ok bool) {
 		}
 	}
 	offset, err := strconv.ParseInt(name[:stemDigits], 10, 64)
-	return offset, name[stemDigits:], err == nil
+	return offset, name[stemDigits:], err == nil && offset <= maxOffset
 }
 
 func (l *Log) path(name string) string { return path.Join(l.dir, name) }

@@ -66,7 +66,7 @@ func (w *walker) next() bool {
 		w.err = w.segment.damaged(at, err)
 	case at+int64(h.SizeBytes()) > w.end:
 		w.err = w.segment.damaged(at, fmt.Errorf("batch of %d bytes reaches beyond the end", h.SizeBytes()))
-	case h.BaseOffset < w.least || h.LastOffsetDelta < 0 || h.LastOffset()-w.segment.base >= maxSegmentOffsets:
+	case h.BaseOffset < w.least || h.BaseOffset > maxOffset || h.LastOffsetDelta < 0 || h.LastOffset()-w.segment.base >= maxSegmentOffsets:
 		w.err = w.segment.damaged(at, fmt.Errorf("batch of offsets %d to %d where %d was due", h.BaseOffset, h.LastOffset(), w.least))
 	default:
 		w.at, w.header = at, h

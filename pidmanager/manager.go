@@ -42,6 +42,14 @@ func NewManager(store BlockStore, atLeast int64) *Manager {
 	return m
 }
 
+// Raise makes every later ID be at least atLeast. IDs of the current block below it are dropped.
+func (m *Manager) Raise(atLeast int64) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.mu.atLeast = max(m.mu.atLeast, atLeast)
+	m.mu.next = min(max(m.mu.next, m.mu.atLeast), m.mu.end)
+}
+
 // Next returns a producer ID that was never handed out. An error means that no block could be
 // reserved; clients are told to try again.
 func (m *Manager) Next() (int64, error) {

@@ -272,6 +272,7 @@ func TestTimeouts(t *testing.T) {
 		if _, err := parked.Receive(r, id); err != nil {
 			t.Error(err)
 		}
+		mustMetadata(t, parked)
 	})
 }
 

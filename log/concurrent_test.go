@@ -1,0 +1,223 @@
+package log
+
+import (
+	"errors"
+	"runtime"
+	"sync"
+	"testing"
+
+	"once/internal/vfs"
+	"once/log/batch"
+)
+
+// Readers at the tail, far behind and by timestamp run beside appends, rolls, deletions and barriers;
+// each sees whole batches in order.
+func TestReadersBesideAppends(t *testing.T) {
+	w := newWorld(t, vfs.NewMem(), Page)
+	l := w.mustOpen()
+	defer w.leave()
+	const batches = 600
+	var wg sync.WaitGroup
+	reader := func(limit func(next int64) int64) {
+		next := int64(0)
+		for next < 2*batches {
+			end := l.EndOffset()
+			s, err := l.Locate(next, limit(end), 700, true)
+			if errors.Is(err, ErrOutOfRange) {
+				next = l.StartOffset()
+				continue
+			}
+			raw, rerr := s.ReadInto(nil)
+			s.Release()
+			if err != nil || rerr != nil {
+				t.Error(err, rerr)
+				return
+			}
+			for len(raw) > 0 {
+				h, err := batch.ParseHeader(raw)
+				if err != nil || h.BaseOffset != next {
+					t.Errorf("batch at %d where %d was due: %v", h.BaseOffset, next, err)
+					return
+				}
+				if _, err := batch.Verify(raw[:h.SizeBytes()]); err != nil {
+					t.Error(err)
+					return
+				}
+				next, raw = h.NextOffset(), raw[h.SizeBytes():]
+			}
+			if s.NextOffset() != next {
+				t.Errorf("next %d, want %d", s.NextOffset(), next)
+				return
+			}
+			runtime.Gosched()
+		}
+	}
+	wg.Go(func() { reader(func(end int64) int64 { return end }) })
+	wg.Go(func() {
+		reader(func(end int64) int64 { return max(end-6, min(end, 2*batches-6), 0) + 6*(end/(2*batches)) })
+	})
+	wg.Go(func() {
+		for l.EndOffset() < 2*batches {
+			_, _, _, _, err := l.OffsetForTimestamp(1000*(l.EndOffset()-4), l.EndOffset())
+			_, _, _, _, merr := l.MaxTimestamp()
+			if err != nil || merr != nil {
+				t.Error(err, merr)
+				return
+			}
+		}
+	})
+	for i := range batches {
+		mustAdd(t, l, 1, 2)
+		if i%100 == 99 {
+			l.SetStartOffset(int64(i + 1))
+			l.DeleteSegments()
+			w.mustSync()
+		}
+	}
+	wg.Wait()
+}
+
+// An append becomes visible inside the barrier's lock, so that a cut over all logs is one instant.
+func TestAppendPublishesInsideTheCut(t *testing.T) {
+	fs := &noisyFS{FS: vfs.NewMem(), wrote: make(chan struct{}, 16)}
+	w := newWorld(t, fs, Page)
+	l := w.mustOpen()
+	defer w.leave()
+	mustAdd(t, l, 1, 1)
+	for len(fs.wrote) > 0 {
+		<-fs.wrote
+	}
+	w.barrier.cut.Lock()
+	var wg sync.WaitGroup
+	wg.Go(func() { mustAdd(t, l, 1, 1) })
+	<-fs.wrote
+	for range 1000 {
+		runtime.Gosched()
+		if l.EndOffset() != 1 {
+			t.Error("published while a barrier takes its cut")
+			break
+		}
+	}
+	w.barrier.cut.Unlock()
+	wg.Wait()
+	if l.EndOffset() != 2 {
+		t.Error("end", l.EndOffset())
+	}
+}
+
+type noisyFS struct {
+	vfs.FS
+	wrote chan struct{}
+	after error // what writes return although they wrote everything
+	trunc error
+}
+
+func (n *noisyFS) Create(name string) (vfs.File, error) {
+	f, err := n.FS.Create(name)
+	if err != nil {
+		return nil, err
+	}
+	return &noisyFile{f, n}, nil
+}
+
+type noisyFile struct {
+	vfs.File
+	n *noisyFS
+}
+
+func (f *noisyFile) WriteAt(b []byte, off int64) (int, error) {
+	n, err := f.File.WriteAt(b, off)
+	select {
+	case f.n.wrote <- struct{}{}:
+	default:
+	}
+	if err == nil {
+		err = f.n.after
+	}
+	return n, err
+}
+
+func (f *noisyFile) Truncate(size int64) error {
+	if f.n.trunc != nil {
+		return f.n.trunc
+	}
+	return f.File.Truncate(size)
+}
+
+// An append that returned an error is not in the log after a restart either, although all its bytes
+// were written (spec: reliability P16).
+func TestFailedAppendLeavesNothing(t *testing.T) {
+	fs := &noisyFS{FS: vfs.NewMem()}
+	w := newWorld(t, fs, Page)
+	l := w.mustOpen()
+	mustAdd(t, l, 2, 1)
+	fs.after = vfs.ErrInjected
+	if err := add(l, 1); !errors.Is(err, vfs.ErrInjected) || errors.Is(err, ErrFailed) {
+		t.Fatal(err)
+	}
+	fs.after = nil
+	w.leave()
+	if l = w.mustOpen(); l.EndOffset() != 2 || w.report.TruncatedBytes != 0 {
+		t.Fatalf("end %d %+v", l.EndOffset(), w.report)
+	}
+	mustAdd(t, l, 1, 1) // the disk has room again
+	fs.after, fs.trunc = vfs.ErrInjected, vfs.ErrInjected
+	_ = l.Roll()
+	fs.after, fs.trunc = nil, nil
+	mustAdd(t, l, 1, 1)
+	fs.after, fs.trunc = vfs.ErrInjected, vfs.ErrInjected
+	if err := add(l, 1); !errors.Is(err, ErrFailed) {
+		t.Fatal("the tail is not known, and yet:", err)
+	}
+	fs.after, fs.trunc = nil, nil
+	if err := add(l, 1); !errors.Is(err, ErrFailed) {
+		t.Fatal("writable again:", err)
+	}
+	if l.EndOffset() != 4 {
+		t.Fatal("published")
+	}
+	w.leave()
+}
+
+// What the barrier records is the end it began with, not what came while it synced.
+func TestBarrierRecordsTheEndItBeganWith(t *testing.T) {
+	gate := &gatedFS{FS: vfs.NewMem(), entered: make(chan struct{}, 64), open: make(chan struct{})}
+	w := newWorld(t, gate, Page)
+	l := w.mustOpen()
+	defer w.leave()
+	mustAdd(t, l, 3, 1)
+	gate.arm()
+	done := make(chan struct{})
+	go func() { w.mustSync(); close(done) }()
+	<-gate.entered
+	mustAdd(t, l, 3, 1)
+	close(gate.open)
+	<-done
+	w.barrier.mu.Lock()
+	defer w.barrier.mu.Unlock()
+	if e := w.barrier.mu.record.entries["orders-0"]; e.recoveryPoint != 3 {
+		t.Fatal("recovery point", e.recoveryPoint)
+	}
+}
+
+// A large segment that lost its index gets one again instead of a walk from its start at each fetch.
+func TestLostIndexIsCompleted(t *testing.T) {
+	w := newWorld(t, vfs.NewMem(), Page)
+	w.config = Config{}
+	l := w.mustOpen()
+	mustAdd(t, l, 2000, 1)
+	if err := l.Roll(); err != nil {
+		t.Fatal(err)
+	}
+	mustAdd(t, l, 1, 1)
+	first := l.list()[0]
+	want := len(first.offsets.view())
+	w.mustClose()
+	mutate(t, w.fs, first.file(suffixIndex), func([]byte) []byte { return nil })
+	l = w.mustOpen()
+	defer w.leave()
+	checkLocate(t, l, 1700, 2000, 1000, true)
+	if got := len(l.list()[0].offsets.view()); got < want-2 {
+		t.Fatalf("%d entries, had %d", got, want)
+	}
+}
