@@ -243,6 +243,10 @@ func (b *Broker) openCoordinators() error {
 		return fmt.Errorf("%w: %w", ErrStorage, err)
 	}
 	b.producerIDs.Raise(b.txns.HighestProducerID() + 1)
+	// What recovery kept or repaired is on the disk before anybody reads it.
+	if err := b.barrier.Sync(context.Background()); err != nil {
+		return fmt.Errorf("%w: %w", ErrStorage, err)
+	}
 	b.txns.Start()
 	return nil
 }

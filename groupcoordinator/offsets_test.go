@@ -197,9 +197,14 @@ func TestWhoMayStage(t *testing.T) {
 	isErr(t, "preparing", w.stage(1, "g", "t", 0, 1, ids[1], gen), nil)
 	now(t, w.join("g", withID(ids[1])))
 	isErr(t, "completing", w.stage(1, "g", "t", 0, 1, ids[1], gen+1), nil)
+	ids, _ = w.stable("e", nil)
+	w.leave("e", LeaveMember{MemberID: ids[0]})
+	isErr(t, "empty group, whatever ID", w.stage(1, "e", "t", 0, 1, "x", -1), nil)
+	isErr(t, "empty group, generation", w.stage(1, "e", "t", 0, 1, "x", 2), ErrUnknownMember)
+	ids, gen = w.stable("f", nil)
 	fenced := errors.New("fenced")
-	w.journal("g").before = func(int64, int16) error { return fenced }
-	isErr(t, "fenced producer", w.stage(1, "g", "t", 0, 2, ids[1], gen+1), fenced)
+	w.journal("f").before = func(int64, int16) error { return fenced }
+	isErr(t, "fenced producer", w.stage(1, "f", "t", 0, 2, ids[0], gen), fenced)
 }
 
 // Transactions 101.
@@ -391,8 +396,12 @@ func TestExpirySparesWhatATransactionHolds(t *testing.T) {
 	w.commit("g", "t", 0, 1)
 	w.commit("g", "t", 1, 1)
 	w.stage(1, "g", "t", 0, 2, "", -1)
+	w.stage(1, "staged only", "t", 0, 2, "", -1)
 	w.clock.Advance(time.Hour)
 	w.c.ExpireOffsets()
+	if got := w.state("staged only"); got != Empty {
+		t.Errorf("group that an open transaction has offsets of is %v", got)
+	}
 	w.wantOffset("g", "t", 0, false, 1)
 	w.wantOffset("g", "t", 1, false, -1)
 	w.end(1, "g", batch.Commit)

@@ -142,6 +142,36 @@ func TestSessionRestsWhileParked(t *testing.T) {
 	}
 }
 
+// Section 4: the answer to a Join starts the session, also of a member whose old one has run out.
+func TestSessionBeginsWithTheAnswerToTheJoin(t *testing.T) {
+	w := newWorld(t)
+	slow := withSession(30 * time.Second)
+	ids, _ := w.stable("g", nil, []joinOption{slow})
+	w.join("g", withID(ids[0]))
+	w.clock.Advance(20 * time.Second)
+	now(t, w.join("g", withID(ids[1]), withSession(session)))
+	w.clock.Advance(session - 1)
+	if w.state("g") != CompletingRebalance {
+		t.Fatal("too early", w.state("g"))
+	}
+	w.clock.Advance(1)
+	if w.state("g") != Empty {
+		t.Error(w.state("g"))
+	}
+}
+
+// A new member that does heartbeat is held to its session like anybody, even while its Join is parked.
+func TestNewMemberThatHeartbeatsIsHeldToItsSession(t *testing.T) {
+	w := newWorld(t)
+	slow := []joinOption{withSession(20 * time.Minute), withRebalance(20 * time.Minute)}
+	_, gen := w.stable("g", slow)
+	id := now(t, w.join("g", version(5))).MemberID
+	b := w.join("g", version(5), withID(id))
+	isErr(t, "heartbeat", w.heartbeat("g", id, gen), ErrRebalanceInProgress)
+	w.clock.Advance(session)
+	isErr(t, "parked join", now(t, b).Err, ErrUnknownMember)
+}
+
 // Scenario 22.
 func TestLeave(t *testing.T) {
 	w := newWorld(t)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
 	"path"
 	"sync"
@@ -12,7 +11,6 @@ import (
 	"time"
 
 	"once/internal/clock"
-	"once/internal/fault"
 	"once/internal/vfs"
 )
 
@@ -297,60 +295,6 @@ func (b *Barrier) afterNext(fn func()) {
 	b.armLocked()
 }
 
-// Ticket is the right to know when what has been appended is durable. The zero Ticket is ready.
-type Ticket struct {
-	barrier    *Barrier
-	generation uint64
-}
-
-// TicketIn returns a ticket that covers everything appended so far if the mode is m or a stricter
-// one, and else the zero Ticket: Fsync for plain appends, Txn for commits, Page for always.
-func (b *Barrier) TicketIn(m Mode) Ticket {
-	if b == nil || b.o.Mode < m {
-		return Ticket{}
-	}
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if len(b.mu.dirty) == 0 && !b.mu.recordDirty {
-		return Ticket{b, b.mu.collecting - 1}
-	}
-	return Ticket{b, b.mu.collecting}
-}
-
-// IsZero says that there is nothing to wait for.
-func (t Ticket) IsZero() bool { return t.barrier == nil }
-
-// Wait returns nil when a barrier that began after the ticket was given has completed, the barrier's
-// error when none will, or the context's.
-func (t Ticket) Wait(ctx context.Context) error {
-	b := t.barrier
-	if b == nil {
-		return nil
-	}
-	b.mu.Lock()
-	for b.mu.done < t.generation {
-		if err := b.failure(); err != nil {
-			b.mu.Unlock()
-			return err
-		}
-		b.mu.wanted = max(b.mu.wanted, t.generation)
-		changed := b.mu.changed
-		b.mu.Unlock()
-		b.wake()
-		select {
-		case <-changed:
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-		b.mu.Lock()
-	}
-	b.mu.Unlock()
-	return nil
-}
-
-// Sync makes everything appended so far durable, in any mode.
-func (b *Barrier) Sync(ctx context.Context) error { return b.TicketIn(Page).Wait(ctx) }
-
 // serve is the goroutine that runs barriers; Close ends it.
 func (b *Barrier) serve() {
 	defer close(b.ended)
@@ -399,121 +343,3 @@ func (b *Barrier) Close(clean bool) error {
 	b.broken.CompareAndSwap(nil, &closed)
 	return err
 }
-
-// fail ends the service's promises.
-func (b *Barrier) fail(err error) {
-	err = fmt.Errorf("log: barrier failed: %w", err)
-	if !b.broken.CompareAndSwap(nil, &err) {
-		return
-	}
-	b.o.Logger.Error("barrier failed; nothing is acknowledged as durable any more", "error", err)
-	b.mu.Lock()
-	close(b.mu.changed)
-	b.mu.changed = make(chan struct{})
-	b.mu.Unlock()
-	if b.o.OnFailure != nil {
-		b.o.OnFailure(err)
-	}
-}
-
-// captured is a dirty log as of the barrier's instant.
-type captured struct {
-	log        *Log
-	end, start int64
-	dir, names bool
-}
-
-// capture notes the instant.
-func (b *Barrier) capture() (logs []captured, generation uint64, onDone []func(), recordDirty bool) {
-	b.cut.Lock()
-	defer b.cut.Unlock()
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	for _, l := range b.mu.dirty {
-		l.dirty.Store(false)
-		logs = append(logs, captured{l, l.end.Load(), l.start.Load(), l.dirNew.Swap(false), l.namesNew.Swap(false)})
-	}
-	generation, recordDirty = b.mu.collecting, b.mu.recordDirty
-	b.mu.collecting++
-	b.mu.dirty, b.mu.recordDirty, b.mu.due = nil, false, false
-	onDone, b.mu.onDone = b.mu.onDone, nil
-	if b.mu.timer != nil {
-		b.mu.timer.Stop()
-		b.mu.timer = nil
-	}
-	return logs, generation, onDone, recordDirty
-}
-
-// run is one barrier.
-func (b *Barrier) run() {
-	logs, generation, onDone, recordDirty := b.capture()
-	if len(logs) == 0 && !recordDirty {
-		b.finish(generation, nil)
-		return
-	}
-	err := b.syncAll(logs)
-	if err == nil {
-		err = fault.Hit("barrier.synced")
-	}
-	if err != nil {
-		b.fail(err)
-		return
-	}
-	b.mu.Lock()
-	for _, c := range logs {
-		if !c.log.removed.Load() {
-			b.mu.record.entries[c.log.base()] = recordEntry{topicID: c.log.topicID, recoveryPoint: c.end, startOffset: c.start}
-		}
-	}
-	b.mu.Unlock()
-	if err := b.writeRecord(); err != nil {
-		b.fail(err)
-		return
-	}
-	b.finish(generation, onDone)
-	for _, c := range logs {
-		c.log.flushTail()
-	}
-}
-
-func (b *Barrier) finish(generation uint64, onDone []func()) {
-	b.mu.Lock()
-	b.mu.done = generation
-	close(b.mu.changed)
-	b.mu.changed = make(chan struct{})
-	b.mu.Unlock()
-	for _, fn := range onDone {
-		fn()
-	}
-}
-
-// writeRecord writes the next record to the older slot and syncs it.
-func (b *Barrier) writeRecord() error {
-	b.mu.Lock()
-	b.mu.record.sequence++
-	raw, sequence := b.mu.record.encode(), b.mu.record.sequence
-	b.mu.Unlock()
-	name := path.Join(b.o.Dir, slotName(sequence))
-	f, err := b.o.FS.OpenReadWrite(name)
-	created := errors.Is(err, fs.ErrNotExist)
-	if created {
-		f, err = b.o.FS.Create(name)
-	}
-	if err != nil {
-		return err
-	}
-	if _, err = f.WriteAt(raw, 0); err == nil {
-		err = f.Sync()
-	}
-	if cerr := f.Close(); err == nil {
-		err = cerr
-	}
-	if err == nil && created {
-		err = b.o.FS.SyncDir(b.o.Dir)
-	}
-	return err
-}
-
-func joinPath(dir, name string) string { return path.Join(dir, name) }
-
-func dirOf(name string) string { return path.Dir(name) }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io/fs"
+	"path"
 	"sort"
 
 	"once/internal/vfs"
@@ -19,7 +20,6 @@ const (
 	flagClean         = 1
 	entryFlagCut      = 1
 	entryFlagKeep     = 2
-	maxRecordBytes    = 1 << 28
 )
 
 // record is what one barrier made true.
@@ -150,7 +150,7 @@ func readRecord(f vfs.FS, dir string) (*record, error) {
 	var newest *record
 	var bad error
 	for _, slot := range []uint64{0, 1} {
-		name := joinPath(dir, slotName(slot))
+		name := path.Join(dir, slotName(slot))
 		b, err := readSmall(f, name)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue

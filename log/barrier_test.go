@@ -350,3 +350,19 @@ func TestManyDirtyFilesShareOneSync(t *testing.T) {
 		t.Errorf("%d operations for one barrier", n)
 	}
 }
+
+// What recovery kept is durable after the Sync that follows all Opens, without any new append.
+func TestSyncAfterRecoveryCoversWhatWasKept(t *testing.T) {
+	w := newWorld(t, vfs.NewCrashable(3), Page)
+	mustAdd(t, w.mustOpen(), 30, 1)
+	w.leave()
+	w.mustOpen()
+	w.mustSync()
+	w.leave()
+	after := newWorld(t, w.fs.(*vfs.Mem).CrashClone(), Page)
+	after.boot = "boot-2"
+	if l := after.mustOpen(); l.EndOffset() != 30 {
+		t.Fatal("end", l.EndOffset())
+	}
+	after.leave()
+}

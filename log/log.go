@@ -230,7 +230,7 @@ func (l *Log) Remove() error {
 	if l.barrier != nil {
 		l.barrier.forget(path.Base(l.dir))
 	}
-	gone := fmt.Sprintf("%s.%x-delete", l.dir, l.topicID)
+	gone := fmt.Sprintf("%s.%x%s", l.dir, l.topicID, suffixDelete)
 	if err := l.fs.RemoveAll(gone); err != nil {
 		return err
 	}

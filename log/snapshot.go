@@ -8,7 +8,8 @@ import (
 
 // WriteSnapshot stores the producer state as of offset: after all batches below it and before any
 // above. The content is the caller's, which must be able to tell a damaged one. All aborted
-// transactions whose marker lies below offset must have been handed in.
+// transactions whose marker lies below offset must have been handed in. Like Append, one call at a
+// time with it.
 func (l *Log) WriteSnapshot(offset int64, data []byte) error {
 	if len(l.list()) == 0 {
 		return nil // without records there is no directory, and nothing to remember

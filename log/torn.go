@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"path"
 	"slices"
 	"strings"
 
@@ -143,7 +144,7 @@ func copyRange(under vfs.FS, name, tmp string, f vfs.File, from, to int64, sync 
 		err = under.Rename(tmp, name)
 	}
 	if err == nil && sync {
-		err = under.SyncDir(dirOf(name))
+		err = under.SyncDir(path.Dir(name))
 	}
 	return err
 }

@@ -95,6 +95,7 @@ type Partition struct {
 		producers pidmanager.Producers
 		open      lso.Tracker
 		offline   error   // why the partition is offline; nil while it is not
+		snapshot  int64   // offset of the newest producer snapshot; -1 for none
 		hidden    Durable // the last append that readers do not see before it is durable
 		revealing bool    // a goroutine waits for it
 	}
@@ -114,6 +115,7 @@ type view struct {
 // the damage as error: the broker goes on without it.
 func Open(id ID, o Options) (*Partition, error) {
 	p := &Partition{id: id, opts: o, highestProducerID: -1}
+	p.mu.snapshot = -1
 	config := o.Config
 	p.config.Store(&config)
 	var err error
@@ -242,8 +244,8 @@ func (p *Partition) Close() error {
 	p.reveals.Wait()
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.mu.offline == nil && p.log.EndOffset() > 0 {
-		if err := p.log.WriteSnapshot(p.log.EndOffset(), p.mu.producers.Snapshot()); err != nil {
+	if end := p.log.EndOffset(); p.mu.offline == nil && end > 0 && end != p.mu.snapshot {
+		if err := p.log.WriteSnapshot(end, p.mu.producers.Snapshot()); err != nil {
 			return errors.Join(fmt.Errorf("closing partition %s: %w", p.id, err), p.log.Close())
 		}
 	}

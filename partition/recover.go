@@ -26,7 +26,7 @@ func (p *Partition) rebuild() error {
 			p.log.RemoveSnapshot(offset)
 			continue
 		}
-		from = offset
+		from, p.mu.snapshot = offset, offset
 		break
 	}
 	p.reopenTransactionsLocked()
@@ -68,4 +68,7 @@ func (p *Partition) noteProducersLocked() {
 }
 
 // snapshotAtRoll is called by the log, under the partition's lock, when a new segment begins.
-func (p *Partition) snapshotAtRoll(int64) []byte { return p.mu.producers.Snapshot() }
+func (p *Partition) snapshotAtRoll(newBaseOffset int64) []byte {
+	p.mu.snapshot = newBaseOffset
+	return p.mu.producers.Snapshot()
+}

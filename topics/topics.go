@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"runtime"
 	"slices"
 	"sort"
 	"strings"
@@ -112,23 +113,55 @@ type record struct {
 func Open(o Options) (*Topics, error) {
 	ts := &Topics{opts: o}
 	next := &index{byName: map[string]*Topic{}, byID: map[[16]byte]*Topic{}}
-	err := o.Store.All(meta.Topics, func(name string, value []byte) error {
-		var r record
-		if err := json.Unmarshal(value, &r); err != nil {
-			return fmt.Errorf("%w: record of topic %q: %w", meta.ErrDamaged, name, err)
-		}
+	records, err := readRecords(o.Store)
+	if err == nil && !o.Barrier.Clean() {
+		err = sweep(o, records)
+	}
+	if err != nil {
+		return nil, err
+	}
+	for name, r := range records {
 		config, err := o.Settings.Topic(r.Overrides)
 		if err != nil {
-			return fmt.Errorf("%w: configuration of topic %q: %w", meta.ErrDamaged, name, err)
+			return nil, fmt.Errorf("%w: configuration of topic %q: %w", meta.ErrDamaged, name, err)
 		}
 		t := ts.newTopic(name, r.ID, r.CreatedAtStart)
 		t.state.Store(&state{partitions: ts.openPartitions(t, config, 0, r.Partitions), overrides: r.Overrides, config: config})
 		next.byName[name], next.byID[r.ID] = t, t
 		next.count += int(r.Partitions)
+	}
+	ts.index.Store(next)
+	return ts, nil
+}
+
+func readRecords(store *meta.Store) (map[string]record, error) {
+	records := map[string]record{}
+	err := store.All(meta.Topics, func(name string, value []byte) error {
+		var r record
+		if err := json.Unmarshal(value, &r); err != nil {
+			return fmt.Errorf("%w: record of topic %q: %w", meta.ErrDamaged, name, err)
+		}
+		records[name] = r
 		return nil
 	})
-	ts.index.Store(next)
-	return ts, err
+	return records, err
+}
+
+// sweep clears away what a deletion left behind that did not come to its end: the record of a topic goes
+// before its files do.
+func sweep(o Options, records map[string]record) error {
+	strays, err := log.SweepStrays(o.FS, o.Dir, func(topic string, i int32, id [16]byte) bool {
+		r, ok := records[topic]
+		return ok && r.ID == id && i < r.Partitions
+	})
+	for _, s := range strays {
+		if s.MovedTo == "" {
+			o.Logger.Info("remains of a deleted partition are removed", "dir", s.Dir)
+		} else {
+			o.Logger.Warn("a directory belongs to no topic and is moved aside", "dir", s.Dir, "moved_to", s.MovedTo)
+		}
+	}
+	return err
 }
 
 func (ts *Topics) newTopic(name string, id [16]byte, createdAtStart int32) *Topic {
@@ -138,19 +171,42 @@ func (ts *Topics) newTopic(name string, id [16]byte, createdAtStart int32) *Topi
 // IsInternal reports whether a name is that of a topic which the broker keeps its own state in.
 func IsInternal(name string) bool { return name == ConsumerOffsets || name == TransactionState }
 
+// openPartitions opens the partitions from one index up to another, several at a time: what each needs
+// is a handful of system calls that wait for the disk.
 func (ts *Topics) openPartitions(t *Topic, config settings.Topic, from, to int32) []*partition.Partition {
-	ps := make([]*partition.Partition, 0, to-from)
-	for i := from; i < to; i++ {
-		p, err := partition.Open(partition.ID{Topic: t.Name, TopicID: t.ID, Index: i}, partition.Options{
+	ps := make([]*partition.Partition, to-from)
+	inParallel(len(ps), func(i int) {
+		p, err := partition.Open(partition.ID{Topic: t.Name, TopicID: t.ID, Index: from + int32(i)}, partition.Options{
 			FS: ts.opts.FS, Dir: ts.opts.Dir, Config: ts.partitionConfig(config), Barrier: ts.opts.Barrier,
 			LeaderEpoch: ts.opts.Starts - t.createdAtStart, Verify: ts.verify, Clock: ts.opts.Clock, Logger: ts.opts.Logger,
 		})
 		if err != nil {
 			ts.opts.Logger.Error("partition is offline", "partition", p.ID().String(), "error", err)
 		}
-		ps = append(ps, p)
-	}
+		ps[i] = p
+	})
 	return ps
+}
+
+// inParallel calls f for 0 to n-1 from a few goroutines, and returns when all calls have.
+func inParallel(n int, f func(i int)) {
+	workers := min(n/16, 4*runtime.GOMAXPROCS(0))
+	if workers < 2 {
+		for i := range n {
+			f(i)
+		}
+		return
+	}
+	var next atomic.Int64
+	var wg sync.WaitGroup
+	for range workers {
+		wg.Go(func() {
+			for i := int(next.Add(1)) - 1; i < n; i = int(next.Add(1)) - 1 {
+				f(i)
+			}
+		})
+	}
+	wg.Wait()
 }
 
 func (ts *Topics) verify() bool {
@@ -402,11 +458,11 @@ func (ts *Topics) Delete(name string) error {
 func (ts *Topics) Close() error {
 	ts.mu.Lock()
 	defer ts.mu.Unlock()
-	var errs []error
+	var all []*partition.Partition
 	for _, t := range ts.index.Load().byName {
-		for _, p := range t.Partitions() {
-			errs = append(errs, p.Close())
-		}
+		all = append(all, t.Partitions()...)
 	}
+	errs := make([]error, len(all))
+	inParallel(len(all), func(i int) { errs[i] = all[i].Close() })
 	return errors.Join(errs...)
 }

@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -137,13 +138,13 @@ func TestImageRunsOnNothing(t *testing.T) {
 	if os.Getuid() != 0 {
 		return // only root may become somebody else in a directory of its own
 	}
-	const nobody = 65532 // as in the Dockerfile
+	user, environ := imageRunsAs(t)
 	root := t.TempDir()
 	for _, dir := range []string{"data", "tmp"} {
-		if err := os.Mkdir(filepath.Join(root, dir), 0o700); err != nil {
+		if err := os.Mkdir(filepath.Join(root, dir), 0o755); err != nil {
 			t.Fatal(err)
 		}
-		if err := os.Chown(filepath.Join(root, dir), nobody, nobody); err != nil {
+		if err := os.Chown(filepath.Join(root, dir), int(user), int(user)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -155,14 +156,40 @@ func TestImageRunsOnNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	p := launch(t, root, func(c *exec.Cmd) {
-		c.Path, c.Dir = "/broker", "/"
-		c.Env = []string{"KAFKA_LISTENERS=PLAINTEXT://127.0.0.1:0", "KAFKA_LOG_DIRS=/data"}
-		c.SysProcAttr = &syscall.SysProcAttr{Chroot: root, Credential: &syscall.Credential{Uid: nobody, Gid: nobody}}
-	}, "--admin", "127.0.0.1:0")
+		c.Path, c.Dir, c.Env = "/broker", "/", environ
+		c.SysProcAttr = &syscall.SysProcAttr{Chroot: root, Credential: &syscall.Credential{Uid: user, Gid: user}}
+	}, "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0")
 	if code, _ := p.stop(t, syscall.SIGTERM); code != exitClean {
 		t.Errorf("exit %d; stderr\n%s", code, p.stderr)
 	}
 	if files, err := os.ReadDir(filepath.Join(root, "data")); err != nil || len(files) == 0 {
 		t.Errorf("the data directory holds %v, %v", files, err)
 	}
+}
+
+// imageRunsAs reads the user and the environment that the Dockerfile gives the program.
+func imageRunsAs(t *testing.T) (user uint32, environ []string) {
+	t.Helper()
+	text, err := os.ReadFile("../../Dockerfile")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(text)) {
+		word, rest, _ := strings.Cut(strings.TrimSpace(line), " ")
+		switch word {
+		case "USER":
+			id, _, _ := strings.Cut(rest, ":")
+			n, err := strconv.ParseUint(id, 10, 32)
+			if err != nil || n == 0 {
+				t.Errorf("USER %s is not an unprivileged number", rest)
+			}
+			user = uint32(n)
+		case "ENV":
+			environ = append(environ, strings.Fields(rest)...)
+		}
+	}
+	if user == 0 || len(environ) == 0 {
+		t.Errorf("the Dockerfile gives user %d and environment %q", user, environ)
+	}
+	return user, environ
 }

@@ -1,11 +1,15 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"runtime/debug"
 
 	"github.com/spf13/cobra"
 )
+
+// version is set by the linker where there is no repository to read it from, as in the image.
+var version string
 
 func versionCommand() *cobra.Command {
 	return &cobra.Command{
@@ -17,6 +21,9 @@ func versionCommand() *cobra.Command {
 			if !ok {
 				info = &debug.BuildInfo{}
 			}
+			if version != "" {
+				info.Main.Version = version
+			}
 			fmt.Fprintln(c.OutOrStdout(), versionLine(info))
 		},
 	}
@@ -24,11 +31,7 @@ func versionCommand() *cobra.Command {
 
 // versionLine is "once VERSION GO", with the commit and its time where the build knows them.
 func versionLine(info *debug.BuildInfo) string {
-	version := info.Main.Version
-	if version == "" {
-		version = "(unknown)"
-	}
-	line := "once " + version + " " + info.GoVersion
+	line := "once " + cmp.Or(info.Main.Version, "(unknown)") + " " + info.GoVersion
 	vcs := map[string]string{}
 	for _, s := range info.Settings {
 		vcs[s.Key] = s.Value

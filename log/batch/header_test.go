@@ -2,6 +2,7 @@ package batch
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"math"
 	"testing"
@@ -61,6 +62,16 @@ func TestVerifyRefusesDamage(t *testing.T) {
 		if _, err := Verify(bad); !errors.Is(err, ErrCorrupt) {
 			t.Errorf("%d of %d bytes: got %v", len(bad), len(raw), err)
 		}
+	}
+	longer := append(bytes.Clone(raw), 0)
+	binary.BigEndian.PutUint32(longer[posCRC:], checksum(longer))
+	if _, err := Verify(longer); !errors.Is(err, ErrCorrupt) {
+		t.Errorf("a byte more, under the CRC: got %v", err)
+	}
+	short := bytes.Clone(raw)
+	binary.BigEndian.PutUint32(short[posLength:], HeaderSizeBytes-lengthPrefixBytes-1)
+	if _, err := ParseHeader(short); !errors.Is(err, ErrCorrupt) {
+		t.Errorf("length field of 48: got %v", err)
 	}
 }
 

@@ -185,6 +185,36 @@ func TestValidatingALargeRecordTakesNoMemory(t *testing.T) {
 	}
 }
 
+// These decode to what Kafka would read, were they read: Kafka's own decoders refuse them.
+func TestWhatKafkaCannotReadIsRefused(t *testing.T) {
+	record := recordBytes(append([]byte{0, 0, 0, 1, 24}, "abcdabcdabcd\x00"...)...)
+	repeat := slices.Concat([]byte{byte(len(record)), byte(len(record)-10) << 2}, record[:len(record)-9], []byte{1, 4, 1, 0, 0, 0})
+	if plain, err := snappy.Decode(nil, repeat); err != nil || !bytes.Equal(plain, record) {
+		t.Fatalf("the library reads %q, %v", plain, err)
+	}
+	if _, err := collect(ofBytes(Snappy, 1, repeat), 1<<20); !errors.Is(err, ErrInvalidRecord) {
+		t.Errorf("snappy with a repeated offset: %v", err)
+	}
+	for window, want := range map[byte]error{17 << 3: nil, 17<<3 | 1: ErrInvalidRecord, 18 << 3: ErrInvalidRecord, 31 << 3: ErrInvalidRecord} {
+		frame := zstdFrame(window, zstdBlock(0, uint32(len(record)), true, record...))
+		if _, err := collect(ofBytes(Zstd, 1, frame), 1<<20); !errors.Is(err, want) {
+			t.Errorf("zstd window byte %02x: %v", window, err)
+		}
+	}
+}
+
+// A generous limit is no licence for what is only announced.
+func TestZstdContentSizeIsNotBelieved(t *testing.T) {
+	frame := append([]byte{0x28, 0xB5, 0x2F, 0xFD, 0xA0, 0, 0, 0, 4}, zstdBlock(0, 5, true, 0, 0, 0, 0, 0)...) // 64 MiB
+	if n := allocated(func() {
+		if _, err := collect(ofBytes(Zstd, 1, frame), 1<<30); !errors.Is(err, ErrInvalidRecord) {
+			t.Error(err)
+		}
+	}); n > 5<<20 {
+		t.Errorf("%d bytes allocated", n)
+	}
+}
+
 func TestXerialStreamsMayBeConcatenated(t *testing.T) {
 	plain := plainBatch(2)
 	first := deflated(t, Snappy, plain[HeaderSizeBytes:HeaderSizeBytes+5])
@@ -247,6 +277,22 @@ func TestLZ4FramesAsKafkaTakesThem(t *testing.T) {
 			t.Errorf("%s: %d records, %v", name, len(got), err)
 		}
 	}
+	over := Build(unsequenced(), Record{Value: make([]byte, lz4BlockBytes)})[HeaderSizeBytes:]
+	for code, want := range map[byte]error{4 << 4: ErrInvalidRecord, 5 << 4: nil} { // 64 and 256 KiB
+		frame := []byte{0x04, 0x22, 0x4D, 0x18, 0x60, code}
+		frame = append(frame, byte(xxh32(frame[4:])>>8))
+		frame = binary.LittleEndian.AppendUint32(frame, uint32(len(over))|lz4Stored)
+		if _, err := collect(ofBytes(LZ4, 1, slices.Concat(frame, over, end)), 1<<20); !errors.Is(err, want) {
+			t.Errorf("block of %d bytes, maximum %02x: %v", len(over), code, err)
+		}
+	}
+	small := new(lz4Inflater)
+	if err := small.reset(lz4Frame(0x60, 0, block[:50]), 1<<20); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := small.Read(make([]byte, 10)); cap(small.buf) > 50*lz4MaxRatio {
+		t.Errorf("%d bytes for a block of 50, %v", cap(small.buf), err)
+	}
 	var written bytes.Buffer
 	w := lz4.NewWriter(&written)
 	if err := w.Apply(lz4.ChecksumOption(true), lz4.BlockChecksumOption(true), lz4.BlockSizeOption(lz4.Block256Kb)); err != nil {
@@ -265,9 +311,9 @@ func TestLZ4FramesAsKafkaTakesThem(t *testing.T) {
 
 // References may reach as far back as the window that a frame announces, if there are bytes that far.
 func TestZstdWindowsThatAreNeeded(t *testing.T) {
-	far := mixed(3 << 20)
+	far := make([]byte, 2<<20+96<<10)
 	rand.New(rand.NewSource(2)).Read(far[:64<<10])
-	copy(far[len(far)-64<<10:], far[:64<<10]) // found only with the whole of it in the window
+	copy(far[len(far)-64<<10:], far[:64<<10]) // 2 MiB and 32 KiB after the first
 	plain := Build(unsequenced(), Record{Value: far})
 	for name, options := range map[string][]zstd.EOption{
 		"4 MiB":          {zstd.WithWindowSize(4 << 20), zstd.WithEncoderLevel(zstd.SpeedBetterCompression)},
@@ -280,7 +326,22 @@ func TestZstdWindowsThatAreNeeded(t *testing.T) {
 			t.Fatal(err)
 		}
 		frame := encoder.EncodeAll(plain[HeaderSizeBytes:], nil)
+		if name != "single segment" { // a stream, so that the frame says a window and no content size
+			var out bytes.Buffer
+			encoder.Reset(&out)
+			if _, err := encoder.Write(plain[HeaderSizeBytes:]); err != nil {
+				t.Fatal(err)
+			}
+			if err := encoder.Close(); err != nil {
+				t.Fatal(err)
+			}
+			frame = out.Bytes()
+		}
 		raw := ofBytes(Zstd, 1, append(frame, encoder.EncodeAll(nil, nil)...))
+		// For the test to be worth something, the end must really refer to the beginning.
+		if far := name != "no checksum"; far != (len(frame) < 100<<10) {
+			t.Errorf("%s: %d bytes", name, len(frame))
+		}
 		for _, limit := range []int{len(plain), 1 << 30} {
 			got, err := collect(raw, limit)
 			if err != nil || len(got) != 1 || !bytes.Equal(got[0].Value, far) {

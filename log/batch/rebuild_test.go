@@ -12,12 +12,12 @@ func TestPrepareBringsBatchesToTheTopicsCodec(t *testing.T) {
 	o.ProducerID, o.ProducerEpoch, o.BaseSequence, o.Transactional = 4000, 3, 17, true
 	records := []Record{
 		{Key: []byte("a"), Value: nil, TimestampDeltaMs: 30, Headers: []RecordHeader{{Key: "h", Value: nil}}},
-		{OffsetDelta: 1, Key: nil, Value: mixed(200_000), TimestampDeltaMs: 10},
+		{OffsetDelta: 1, Key: nil, Value: mixed(100_000), TimestampDeltaMs: 10},
 	}
 	plain := Build(o, records...)
 	for _, source := range allCodecs {
 		for _, target := range allCodecs {
-			for _, level := range []int{0, -1, 1, 9, 22} {
+			for _, level := range []int{0, -1, 22} {
 				r := testRules()
 				r.Recompress, r.Codec, r.Level, r.MaxMessageBytes = true, target, level, 1<<20
 				sent := compressed(t, source, plain)

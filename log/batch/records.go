@@ -85,7 +85,7 @@ func (c *cursor) readRecord() Record {
 	r := Record{TimestampDeltaMs: c.varlong(), OffsetDelta: c.varint()}
 	r.Key = c.take(c.varint())
 	r.Value = c.take(c.varint())
-	if n := c.headerCount(end); n > 0 {
+	if n := c.headerCount(); n > 0 {
 		r.Headers = make([]RecordHeader, 0, min(n, 16))
 		for i := int32(0); i < n && c.err == nil; i++ {
 			keyLength := c.varint()
@@ -166,7 +166,7 @@ func (c *cursor) slowFrame() frame {
 	f.hasKey = keyLength >= 0
 	c.skip(keyLength)
 	c.skip(c.varint())
-	n := c.headerCount(end)
+	n := c.headerCount()
 	for i := int32(0); i < n && c.err == nil; i++ {
 		keyLength := c.varint()
 		if keyLength < 0 {
@@ -182,10 +182,9 @@ func (c *cursor) slowFrame() frame {
 	return f
 }
 
-// headerCount reads the number of record headers; each needs two more bytes before end.
-func (c *cursor) headerCount(end int64) int32 {
+func (c *cursor) headerCount() int32 {
 	n := c.varint()
-	if n < 0 || n > MaxRecordHeaders || int64(n) > (end-c.at())/2 {
+	if n < 0 || n > MaxRecordHeaders {
 		c.fail(errHeader)
 		return 0
 	}

@@ -71,7 +71,7 @@ var brokenRecords = map[string]struct {
 	"shorter than its fields": {2, append([]byte{10, 0, 0, 0, 1, 1, 0}, recordBytes(0, 0, 0, 1, 1, 0)...)},
 	"negative length":         {1, []byte{1, 0, 0, 0, 1, 1, 0}},
 	"length 2^31-1":           {1, []byte{0xfe, 0xff, 0xff, 0xff, 0x0f, 0, 0, 0, 1, 1, 0}},
-	"length of six bytes":     {1, []byte{0xff, 0xff, 0xff, 0xff, 0xff, 0x01, 0, 0, 0, 1, 1, 0}},
+	"length of six bytes":     {1, []byte{0x8c, 0x80, 0x80, 0x80, 0x80, 0x00, 0, 0, 0, 1, 1, 0}},
 	"key beyond the record":   {1, recordBytes(0, 0, 0, 40, 1, 0)},
 	"key of 2^31-1 bytes":     {1, recordBytes(0, 0, 0, 0xfe, 0xff, 0xff, 0xff, 0x0f, 1, 0)},
 	"value beyond the record": {1, recordBytes(0, 0, 0, 1, 40, 0)},

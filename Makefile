@@ -1,0 +1,66 @@
+# The checks, by what they cost. `go test ./...` needs nothing but Go; so do all of these but compat.
+
+STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
+# Modules of their own, so that the broker's go.mod stays short: clients in Go, and the exactly-once checker.
+NESTED := compat/go compat/eos
+# Where an invariant that breaks would cost data.
+CORE := ./log/... ./lso ./pidmanager ./partition ./topics ./txncoordinator ./groupcoordinator ./broker/... ./internal/...
+FUZZTIME ?= 30s
+IMAGE ?= once
+VERSION ?=
+
+.PHONY: build image test check check-format check-vet check-lint check-race check-invariants check-nested compat eos bench fuzz
+
+build: ## the program, as the image has it
+	CGO_ENABLED=0 go build -trimpath -ldflags='-s -w -X main.version=$(VERSION)' -o bin/broker ./cmd/broker
+
+image:
+	docker build --build-arg VERSION='$(VERSION)' -t $(IMAGE) .
+
+test: ## everything in Go, with stock clients in Go against a started broker
+	go test ./...
+	cd compat/go && go test ./...
+
+# What every change has to pass. At its end the tree is as it was: nothing generated, nothing left behind.
+tree = { git status --porcelain --untracked-files=all; git diff; } 2>/dev/null | cksum
+check:
+	@before=$$($(tree)); \
+	$(MAKE) --no-print-directory check-format check-vet check-lint check-race check-invariants check-nested && \
+	if [ "$$before" != "$$($(tree))" ]; then echo 'the checks changed the tree:'; git status --short; exit 1; fi
+
+check-format:
+	@echo '== gofmt'; unformatted=$$(gofmt -l .); [ -z "$$unformatted" ] || { echo "not formatted:"; echo "$$unformatted"; exit 1; }
+
+check-vet:
+	go vet ./...
+	go vet -tags fault ./...
+	go vet -tags invariants ./...
+
+check-lint:
+	go run $(STATICCHECK) ./...
+	go run $(STATICCHECK) -tags fault ./...
+
+check-race:
+	go test -race -shuffle=on -timeout 15m ./...
+
+check-invariants:
+	go test -tags invariants -shuffle=on -timeout 10m $(CORE)
+
+check-nested:
+	@set -e; for module in $(NESTED); do echo "== $$module"; (cd $$module && go vet ./... && go test ./...); done
+
+compat: ## stock clients of other languages and Kafka's own tools; see compat/README.md
+	compat/run.sh
+
+eos: ## the exactly-once checker with kills; FLAGS="-records 50000 -kills 3 -seed 7" changes it
+	$(MAKE) -C compat/eos eos FLAGS="$(FLAGS)"
+
+bench:
+	go test -run '^$$' -bench . -benchmem ./...
+
+fuzz: ## each fuzz test for FUZZTIME
+	@set -e; for package in $$(go list ./...); do \
+		for target in $$(go test -list '^Fuzz' "$$package" | grep '^Fuzz' || true); do \
+			echo "== $$package $$target"; go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) "$$package"; \
+		done; \
+	done

@@ -1,0 +1,223 @@
+package log
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+
+	"once/internal/vfs"
+	"once/log/batch"
+)
+
+// content finds the end of the log and cuts, moves and rewrites what the stop left above the recovery
+// point.
+func (rc *recoverer) content() error {
+	if len(rc.segments) == 0 {
+		if rc.RecoveryPoint > rc.StartOffset {
+			return &DamagedError{File: rc.log.dir, Cause: fmt.Errorf("no segment, with offsets up to %d", rc.RecoveryPoint)}
+		}
+		return nil
+	}
+	if rc.RecoveryPoint < rc.segments[0].base {
+		if rc.RecoveryPoint > rc.StartOffset {
+			return &DamagedError{File: rc.segments[0].file(suffixLog), Cause: fmt.Errorf("first segment, but offset %d was stored", rc.StartOffset)}
+		}
+		rc.RecoveryPoint = rc.segments[0].base
+	}
+	i := len(rc.segments) - 1
+	for rc.segments[i].base > rc.RecoveryPoint {
+		i--
+	}
+	position, err := rc.locatePoint(rc.segments[i])
+	if err != nil {
+		return err
+	}
+	if rc.Clean && i == len(rc.segments)-1 {
+		if _, size := rc.segments[i].bounds(); position == size {
+			return rc.publishLast(rc.RecoveryPoint)
+		}
+	}
+	if i > 0 && rc.segments[i].base == rc.RecoveryPoint {
+		if err := rc.finishSplit(rc.segments[i-1]); err != nil {
+			return err
+		}
+	}
+	end, err := rc.verifyAbove(i, position)
+	if err != nil {
+		return err
+	}
+	return rc.publishLast(end)
+}
+
+// locatePoint returns the position of the recovery point in the segment that holds it. Everything up
+// to there must be present.
+func (rc *recoverer) locatePoint(s *segment) (int64, error) {
+	if s.base == rc.RecoveryPoint {
+		return 0, nil
+	}
+	f, err := s.handle()
+	if err != nil {
+		return 0, err
+	}
+	_, size := s.bounds()
+	b, err := readSmall(s.fs, s.file(suffixIndex))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return 0, err
+	}
+	entries := decodeOffsets(b, size, rc.RecoveryPoint-s.base)
+	if n := len(entries); n > 0 && s.matchesLocked(entries[n-1]) {
+		if at, err := walkTo(s, f, int64(entries[n-1].position), size, rc.RecoveryPoint); err == nil {
+			return at, nil
+		}
+	}
+	return walkTo(s, f, 0, size, rc.RecoveryPoint)
+}
+
+// walkTo returns the position at which the offset begins.
+func walkTo(s *segment, f vfs.File, from, size, offset int64) (int64, error) {
+	w := newWalker(s, f, from, size)
+	defer w.close()
+	for w.next() {
+		if next := w.header.NextOffset(); next == offset {
+			return w.nextAt, nil
+		} else if next > offset {
+			return 0, s.damaged(w.at, fmt.Errorf("batch of offsets %d to %d lies across the recovery point %d", w.header.BaseOffset, next-1, offset))
+		}
+	}
+	if w.err != nil {
+		return 0, w.err
+	}
+	return 0, s.damaged(size, fmt.Errorf("file ends below the recovery point %d", offset))
+}
+
+// finishSplit removes from a sealed segment the bytes that an interrupted recovery has already copied
+// to the segment behind it.
+func (rc *recoverer) finishSplit(s *segment) error {
+	f, err := s.handle()
+	if err != nil {
+		return err
+	}
+	_, size := s.bounds()
+	entries, err := s.index()
+	if err != nil {
+		return err
+	}
+	w := newWalker(s, f, floorPosition(entries, rc.RecoveryPoint-1-s.base), size)
+	defer w.close()
+	for w.next() {
+		if w.header.BaseOffset >= rc.RecoveryPoint {
+			return rc.truncate(s, w.at)
+		}
+	}
+	return w.err
+}
+
+func (rc *recoverer) truncate(s *segment, position int64) error {
+	f, err := s.handle()
+	if err != nil {
+		return err
+	}
+	if err := f.Truncate(position); err != nil {
+		return err
+	}
+	end, _ := s.bounds()
+	s.publish(end, position)
+	s.synced.Store(0)
+	rc.changed = true
+	return nil
+}
+
+// verifyAbove checks every batch from the recovery point on, keeps the valid run and returns its end.
+func (rc *recoverer) verifyAbove(i int, position int64) (end int64, err error) {
+	end = rc.RecoveryPoint
+	first := i
+	for ; i < len(rc.segments); i++ {
+		s := rc.segments[i]
+		from := int64(0)
+		if i == first {
+			from = position
+		} else if s.base != end {
+			return end, rc.cut(i, 0)
+		}
+		good := from
+		if !rc.Cut {
+			if good, end, err = rc.verify(s, from, end); err != nil {
+				return end, err
+			}
+		}
+		if _, size := s.bounds(); good < size {
+			// What follows in later segments cannot belong to the log any more.
+			if err := rc.cut(i, good); err != nil {
+				return end, err
+			}
+		}
+		kept, err := rc.rewrite(s, from, good, end)
+		if err != nil {
+			return end, err
+		}
+		if kept.base != s.base {
+			rc.segments = append(rc.segments[:i+1], append([]*segment{kept}, rc.segments[i+1:]...)...)
+			i++
+		}
+	}
+	return end, nil
+}
+
+// verify returns the position and the offset where the valid batches end.
+func (rc *recoverer) verify(s *segment, from, offset int64) (good, end int64, err error) {
+	f, err := s.handle()
+	if err != nil {
+		return 0, 0, err
+	}
+	_, size := s.bounds()
+	buf := make([]byte, 0, min(size-from, scanBytes))
+	bufAt := from
+	for from < size {
+		var h batch.Header
+		var raw []byte
+		for {
+			raw = buf[min(from-bufAt, int64(len(buf))):]
+			h, err = batch.ParseHeader(raw)
+			need := int64(batch.HeaderSizeBytes)
+			if err == nil {
+				need = int64(h.SizeBytes())
+			}
+			if from+need > size || err != nil && len(raw) >= batch.HeaderSizeBytes {
+				return from, offset, nil
+			}
+			if int64(len(raw)) >= need {
+				raw = raw[:need]
+				break
+			}
+			n := min(max(scanBytes, need), size-from)
+			if int64(cap(buf)) < n {
+				buf = make([]byte, n)
+			}
+			buf, bufAt = buf[:n], from
+			if read, err := f.ReadAt(buf, from); int64(read) < n {
+				return 0, 0, fmt.Errorf("read %s at byte %d: %w", s.file(suffixLog), from, errors.Join(err, io.ErrUnexpectedEOF))
+			}
+		}
+		if h.BaseOffset != offset || h.LastOffsetDelta < 0 || h.NextOffset()-s.base > maxSegmentOffsets {
+			return from, offset, nil
+		}
+		if _, err := batch.Verify(raw); err != nil {
+			return from, offset, nil
+		}
+		from += int64(len(raw))
+		offset = h.NextOffset()
+		rc.report.ScannedBytes += int64(len(raw))
+	}
+	return from, offset, nil
+}
+
+// replace puts another segment in the place of one whose file it has taken over.
+func (rc *recoverer) replace(old, s *segment) {
+	for i := range rc.segments {
+		if rc.segments[i] == old {
+			rc.segments[i] = s
+		}
+	}
+	old.release()
+}

@@ -1,0 +1,57 @@
+package log
+
+import "context"
+
+// Ticket is the right to know when what has been appended is durable. The zero Ticket is ready.
+type Ticket struct {
+	barrier    *Barrier
+	generation uint64
+}
+
+// TicketIn returns a ticket that covers everything appended so far if the mode is m or a stricter
+// one, and else the zero Ticket: Fsync for plain appends, Txn for commits, Page for always.
+func (b *Barrier) TicketIn(m Mode) Ticket {
+	if b == nil || b.o.Mode < m {
+		return Ticket{}
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if len(b.mu.dirty) == 0 && !b.mu.recordDirty {
+		return Ticket{b, b.mu.collecting - 1}
+	}
+	return Ticket{b, b.mu.collecting}
+}
+
+// IsZero says that there is nothing to wait for.
+func (t Ticket) IsZero() bool { return t.barrier == nil }
+
+// Wait returns nil when a barrier that began after the ticket was given has completed, the barrier's
+// error when none will, or the context's.
+func (t Ticket) Wait(ctx context.Context) error {
+	b := t.barrier
+	if b == nil {
+		return nil
+	}
+	b.mu.Lock()
+	for b.mu.done < t.generation {
+		if err := b.failure(); err != nil {
+			b.mu.Unlock()
+			return err
+		}
+		b.mu.wanted = max(b.mu.wanted, t.generation)
+		changed := b.mu.changed
+		b.mu.Unlock()
+		b.wake()
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		b.mu.Lock()
+	}
+	b.mu.Unlock()
+	return nil
+}
+
+// Sync makes everything appended so far durable, in any mode.
+func (b *Barrier) Sync(ctx context.Context) error { return b.TicketIn(Page).Wait(ctx) }
