@@ -97,7 +97,7 @@ func apiVersionsAt(version int16) func(*hostile) string {
 	return func(h *hostile) string {
 		c := h.dial()
 		defer c.Close()
-		if err := c.SendFrame(bytes.Join([][]byte{header(kmsg.ApiVersions, version, false), {0xff, 0xff, 0xff}}, nil)); err != nil {
+		if err := c.SendFrame(bytes.Join([][]byte{header(kmsg.ApiVersions, version, version >= 3), {0xff, 0xff, 0xff}}, nil)); err != nil {
 			return err.Error()
 		}
 		frame, err := c.ReceiveFrame()

@@ -97,6 +97,17 @@ func TestStartHealthStop(t *testing.T) {
 	}
 }
 
+func TestStartsAgainOnItsData(t *testing.T) {
+	dir := t.TempDir()
+	for _, end := range []os.Signal{syscall.SIGTERM, syscall.SIGKILL, syscall.SIGTERM} {
+		p := launch(t, dir, nil, "--listen", "127.0.0.1:0", "--admin", "")
+		code, _ := p.stop(t, end)
+		if end == syscall.SIGTERM && code != exitClean {
+			t.Errorf("exit %d; stderr\n%s", code, p.stderr)
+		}
+	}
+}
+
 func TestEphemeralLeavesNothing(t *testing.T) {
 	dir := t.TempDir()
 	p := launch(t, dir, nil, "--ephemeral", "--listen", "127.0.0.1:0", "--admin", "")

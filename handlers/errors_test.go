@@ -1,0 +1,120 @@
+package handlers
+
+import (
+	"errors"
+	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"strings"
+	"testing"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"once/partition"
+	"once/settings"
+	"once/wire"
+)
+
+// unanswered are the exported errors of the domain packages that no request can meet, each with the
+// reason.
+var unanswered = map[string]string{
+	"pidmanager.ErrSnapshot": "a snapshot that cannot be used is left out when a partition is opened",
+	"log.ErrDamaged":         "a damaged log takes its partition offline, which has a row",
+	"log.ErrOutOfRange":      "the partition has words of its own for it",
+	"log.ErrClosed":          "a closed partition is offline, which has a row",
+	"log.ErrFormat":          "a data directory of another version is not opened at all",
+}
+
+// TestEveryDomainErrorHasACode walks the exported errors of the domain packages: each stands in a table.
+func TestEveryDomainErrorHasACode(t *testing.T) {
+	for _, pkg := range []string{"partition", "pidmanager", "log", "log/batch", "topics", "txncoordinator", "groupcoordinator"} {
+		packages, err := parser.ParseDir(token.NewFileSet(), "../"+pkg, nil, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		source := ""
+		for name, p := range packages {
+			if strings.HasSuffix(name, "_test") {
+				continue
+			}
+			for file, f := range p.Files {
+				if strings.HasSuffix(file, "_test.go") {
+					continue
+				}
+				for _, name := range errorsOf(f) {
+					source += p.Name + "." + name + "\n"
+				}
+			}
+		}
+		for _, name := range strings.Fields(source) {
+			if _, ok := unanswered[name]; !ok && !inTables(t, name) {
+				t.Errorf("%s has no row in the tables of codes", name)
+			}
+		}
+	}
+}
+
+// errorsOf returns the exported Err variables that a file declares.
+func errorsOf(f *ast.File) (names []string) {
+	for _, d := range f.Decls {
+		g, ok := d.(*ast.GenDecl)
+		if !ok || g.Tok != token.VAR {
+			continue
+		}
+		for _, s := range g.Specs {
+			for _, n := range s.(*ast.ValueSpec).Names {
+				if strings.HasPrefix(n.Name, "Err") {
+					names = append(names, n.Name)
+				}
+			}
+		}
+	}
+	return names
+}
+
+// inTables looks for an error in the source of the tables, by its qualified name.
+func inTables(t *testing.T, name string) bool {
+	t.Helper()
+	pkg, base, _ := strings.Cut(name, ".")
+	for _, file := range []string{"errors.go", "errors_txn.go", "errors_group.go"} {
+		f, err := parser.ParseFile(token.NewFileSet(), file, nil, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		found := false
+		ast.Inspect(f, func(n ast.Node) bool {
+			s, ok := n.(*ast.SelectorExpr)
+			if !ok || s.Sel.Name != base {
+				return true
+			}
+			x, ok := s.X.(*ast.Ident)
+			// partition passes on the errors of pidmanager under names of its own.
+			found = found || ok && (x.Name == pkg || pkg == "pidmanager" && x.Name == "partition")
+			return true
+		})
+		if found {
+			return true
+		}
+	}
+	return false
+}
+
+func TestCodesAndWhatOldClientsGet(t *testing.T) {
+	for _, c := range []struct {
+		err          error
+		key, version int16
+		want         wire.Code
+	}{
+		{nil, int16(kmsg.Produce), 9, wire.NoError},
+		{fmt.Errorf("x-0: %w", partition.ErrFencedEpoch), int16(kmsg.Produce), 9, wire.InvalidProducerEpoch},
+		{partition.ErrOffline, int16(kmsg.Fetch), 6, wire.KafkaStorageError},
+		{partition.ErrOffline, int16(kmsg.Fetch), 5, wire.NotLeaderOrFollower},
+		{&settings.InvalidError{Name: "x"}, int16(kmsg.CreateTopics), 7, wire.InvalidConfig},
+		{errors.New("nobody knows"), int16(kmsg.Metadata), 9, wire.UnknownServerError},
+	} {
+		if got := codeFor(c.err, c.key, c.version); got != c.want {
+			t.Errorf("%v in %s v%d: got %s, want %s", c.err, kmsg.NameForKey(c.key), c.version, got, c.want)
+		}
+	}
+}
