@@ -44,8 +44,8 @@ func (d Durable) Wait(ctx context.Context) error {
 }
 
 // AppendClient appends the batch of a Produce request, which it patches in place (offsets, leader
-// epoch, timestamps). The checks are Kafka's, in Kafka's order (spec: log 4.2 rows 13 to 22). Besides
-// the errors of this package it returns those of batch.Validate. The Appended of an error carries the
+// epoch, timestamps), or rebuilds when the topic wants another codec. The checks are Kafka's, in Kafka's order (spec: log 4.2 rows 13 to 22). Besides
+// the errors of this package it returns those of batch.Prepare. The Appended of an error carries the
 // LogStartOffset.
 func (p *Partition) AppendClient(raw []byte, guard Guard, produceVersion int16) (Appended, error) {
 	config := p.config.Load()
@@ -53,7 +53,7 @@ func (p *Partition) AppendClient(raw []byte, guard Guard, produceVersion int16) 
 	rules.ProduceVersion = produceVersion
 	nowMs := p.opts.Clock.Now().UnixMilli()
 	refused := Appended{BaseOffset: -1, LastOffset: -1, LogAppendTimeMs: -1, LogStartOffset: p.LogStartOffset()}
-	h, err := batch.Validate(raw, &rules, nowMs)
+	raw, h, err := batch.Prepare(raw, &rules, nowMs)
 	if err != nil {
 		return refused, err
 	}

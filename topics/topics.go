@@ -213,13 +213,28 @@ func (ts *Topics) verify() bool {
 	return ts.opts.Settings.Bool("transaction.partition.verification.enable")
 }
 
+// codecs are the values of compression.type that make the broker compress, each with its codec and its
+// level; "producer" takes batches as they come.
+var codecs = map[string]func(settings.Topic) (batch.Codec, int32){
+	"uncompressed": func(settings.Topic) (batch.Codec, int32) { return batch.None, 0 },
+	"gzip":         func(c settings.Topic) (batch.Codec, int32) { return batch.Gzip, c.CompressionGzipLevel },
+	"snappy":       func(settings.Topic) (batch.Codec, int32) { return batch.Snappy, 0 },
+	"lz4":          func(c settings.Topic) (batch.Codec, int32) { return batch.LZ4, c.CompressionLz4Level },
+	"zstd":         func(c settings.Topic) (batch.Codec, int32) { return batch.Zstd, c.CompressionZstdLevel },
+}
+
 func (ts *Topics) partitionConfig(c settings.Topic) partition.Config {
+	rules := batch.Rules{
+		MaxMessageBytes: c.MaxMessageBytes, SegmentBytes: c.SegmentBytes, Compacted: c.CleanupCompact, LogAppendTime: c.LogAppendTime,
+		TimestampBeforeMaxMs: c.TimestampBeforeMaxMs, TimestampAfterMaxMs: c.TimestampAfterMaxMs, MaxInflatedBytes: ts.opts.MaxInflatedBytes,
+	}
+	if codec, ok := codecs[c.CompressionType]; ok {
+		kind, level := codec(c)
+		rules.Recompress, rules.Codec, rules.Level = true, kind, int(level)
+	}
 	return partition.Config{
-		Log: log.Config{SegmentBytes: c.SegmentBytes, SegmentMs: c.SegmentMs, IndexIntervalBytes: c.IndexIntervalBytes, SegmentIndexBytes: c.SegmentIndexBytes},
-		Rules: batch.Rules{
-			MaxMessageBytes: c.MaxMessageBytes, SegmentBytes: c.SegmentBytes, Compacted: c.CleanupCompact, LogAppendTime: c.LogAppendTime,
-			TimestampBeforeMaxMs: c.TimestampBeforeMaxMs, TimestampAfterMaxMs: c.TimestampAfterMaxMs, MaxInflatedBytes: ts.opts.MaxInflatedBytes,
-		},
+		Log:   log.Config{SegmentBytes: c.SegmentBytes, SegmentMs: c.SegmentMs, IndexIntervalBytes: c.IndexIntervalBytes, SegmentIndexBytes: c.SegmentIndexBytes},
+		Rules: rules,
 	}
 }
 

@@ -21,13 +21,13 @@ func opened(f *os.File, err error) (File, error) {
 }
 
 func (osFS) Create(name string) (File, error) {
-	return opened(os.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o644))
+	return opened(openFile(name, os.O_RDWR|os.O_CREATE|os.O_EXCL))
 }
 
-func (osFS) OpenRead(name string) (File, error) { return opened(os.Open(name)) }
+func (osFS) OpenRead(name string) (File, error) { return opened(openFile(name, os.O_RDONLY)) }
 
 func (osFS) OpenReadWrite(name string) (File, error) {
-	return opened(os.OpenFile(name, os.O_RDWR, 0))
+	return opened(openFile(name, os.O_RDWR))
 }
 
 func (osFS) Rename(oldName, newName string) error { return os.Rename(oldName, newName) }

@@ -11,6 +11,8 @@ import (
 	"sync"
 )
 
+func openFile(name string, flags int) (*os.File, error) { return os.OpenFile(name, flags, 0o644) }
+
 // syncData is the portable way: everything about the file.
 func syncData(f *os.File) error { return f.Sync() }
 
