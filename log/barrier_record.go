@@ -141,8 +141,9 @@ func (d *fields) take(n int) []byte {
 func (d *fields) uint64() uint64 { return binary.BigEndian.Uint64(d.take(8)) }
 func (d *fields) uint32() uint32 { return binary.BigEndian.Uint32(d.take(4)) }
 
-// slotName is the file of a record: the two alternate, so that one is whole at any time.
-func slotName(sequence uint64) string { return fmt.Sprintf("barrier-%d", sequence%2) }
+// slotName is the file of a record: the two alternate, so that one is whole at any time. The dot keeps
+// it apart from every directory of a log, whose name ends in a dash and a number.
+func slotName(sequence uint64) string { return fmt.Sprintf("barrier.%d", sequence%2) }
 
 // readRecord returns the newest valid record, nil when there is neither file. Two files of which none
 // is valid are damage.

@@ -27,14 +27,14 @@ func TestBarrierRefusesWhatItCannotTrust(t *testing.T) {
 	t.Run("both damaged", func(t *testing.T) {
 		w := fresh()
 		both(w, func(b []byte) []byte { b[20] ^= 1; return b })
-		if err := w.open(); !errors.Is(err, ErrDamaged) || !strings.HasPrefix(damagedFile(err), "data/barrier-") {
+		if err := w.open(); !errors.Is(err, ErrDamaged) || !strings.HasPrefix(damagedFile(err), "data/barrier.") {
 			t.Fatal(err)
 		}
 	})
 	t.Run("both missing", func(t *testing.T) {
 		w := fresh()
-		_ = w.fs.Remove("data/barrier-0")
-		_ = w.fs.Remove("data/barrier-1")
+		_ = w.fs.Remove("data/barrier.0")
+		_ = w.fs.Remove("data/barrier.1")
 		if err := w.open(); !errors.Is(err, ErrDamaged) {
 			t.Fatal(err)
 		}
@@ -42,7 +42,7 @@ func TestBarrierRefusesWhatItCannotTrust(t *testing.T) {
 	t.Run("next version", func(t *testing.T) {
 		w := fresh()
 		both(w, func(b []byte) []byte { b[5]++; return b })
-		if err := w.open(); !errors.Is(err, ErrFormat) || !strings.Contains(err.Error(), "data/barrier-") {
+		if err := w.open(); !errors.Is(err, ErrFormat) || !strings.Contains(err.Error(), "data/barrier.") {
 			t.Fatal(err)
 		}
 	})

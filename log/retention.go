@@ -3,7 +3,95 @@ package log
 import (
 	"errors"
 	"io/fs"
+	"slices"
 )
+
+// Retention says what of a log is too much (spec: log 9). Negative limits are none.
+type Retention struct {
+	NowMs          int64
+	RetentionMs    int64 // retention.ms: age of a segment's largest timestamp
+	RetentionBytes int64 // retention.bytes: at least this much stays
+	HighWatermark  int64 // segments that reach above stay
+}
+
+// Expired returns where the log would start if every segment went that is due by size or by time,
+// oldest first; StartOffset if none is. When that is EndOffset, the segment being written is due too,
+// and Roll has to come before SetStartOffset. Segments below StartOffset must have been deleted.
+func (l *Log) Expired(r Retention) (newStartOffset int64, err error) {
+	newStartOffset = l.start.Load()
+	excess := int64(-1)
+	if r.RetentionBytes >= 0 {
+		excess = l.size.Load() - r.RetentionBytes
+	}
+	for _, s := range l.list() {
+		end, size := s.bounds()
+		if end > r.HighWatermark || size == 0 && end == l.end.Load() {
+			break
+		}
+		if excess < size {
+			old, err := l.olderThan(s, r)
+			if err != nil || !old {
+				return newStartOffset, err
+			}
+		}
+		excess -= size
+		newStartOffset = max(newStartOffset, end)
+	}
+	return newStartOffset, nil
+}
+
+// olderThan judges a segment by its largest timestamp, or by its file's where no batch has one. A
+// timestamp in the future keeps the segment until it has passed.
+func (l *Log) olderThan(s *segment, r Retention) (bool, error) {
+	if r.RetentionMs < 0 {
+		return false, nil
+	}
+	largestMs, err := l.largestTimestamp(s)
+	return err == nil && r.NowMs-largestMs > r.RetentionMs, err
+}
+
+func (l *Log) largestTimestamp(s *segment) (int64, error) {
+	if !s.acquire() {
+		return 0, ErrClosed
+	}
+	defer s.release()
+	if _, err := s.timeIndex(); err != nil {
+		return 0, err
+	}
+	s.largest.Lock()
+	largestMs := s.largest.timestampMs
+	s.largest.Unlock()
+	if largestMs >= 0 {
+		return largestMs, nil
+	}
+	st, err := l.fs.Stat(s.file(suffixLog))
+	return st.ModTime.UnixMilli(), err
+}
+
+// DropAborted forgets the aborted transactions whose marker lies in no segment any more. Like
+// AppendAborted, one call at a time with Append.
+func (l *Log) DropAborted() {
+	if segments, all := l.list(), l.abortedView(); len(segments) > 0 && len(all) > 0 && all[0].LastOffset < segments[0].base {
+		l.replaceAborted(slices.DeleteFunc(slices.Clone(all), func(a AbortedTxn) bool { return a.LastOffset < segments[0].base }))
+	}
+}
+
+// replaceAborted puts another list in place of the one that readers see. It is never emptied on the way:
+// a reader that missed an entry would take aborted records for committed ones.
+func (l *Log) replaceAborted(entries []AbortedTxn) {
+	list := &growing[AbortedTxn]{}
+	list.reset(entries)
+	l.aborted.Store(list)
+}
+
+// ReplayOffset is where the producer state can be replayed from: the first offset that is still stored,
+// which can lie below StartOffset. What was below is in the snapshot of that offset.
+func (l *Log) ReplayOffset() int64 {
+	if segments := l.list(); len(segments) > 0 {
+		return segments[0].base
+	}
+	return l.start.Load()
+}
 
 // DeleteSegments takes the segments that lie wholly below StartOffset out of the log and returns how
 // many and how large they were. Their files go after the next barrier, because the last one still
@@ -25,18 +113,54 @@ func (l *Log) DeleteSegments() (segments int, sizeBytes int64) {
 	l.segments.Store(&rest)
 	l.size.Add(-sizeBytes)
 	remove := func() {
+		l.removeBelow(rest[0].base, gone)
 		for _, s := range gone {
-			l.removeFiles(s)
 			s.release()
 		}
 	}
 	if l.barrier == nil {
+		l.structure.Unlock()
 		remove()
+		l.structure.Lock()
 	} else {
 		l.markDirty()
 		l.barrier.afterNext(remove)
 	}
 	return segments, sizeBytes
+}
+
+// removeBelow deletes the files of segments that are no longer the log's, and the snapshots that were of
+// use to them alone. The snapshot that stands for what they held is put on disk first. When that fails
+// the files stay: the next start finds them below its start offset.
+func (l *Log) removeBelow(base int64, gone []*segment) {
+	l.structure.Lock() // a topic of the same name may follow as soon as Remove has had this lock
+	defer l.structure.Unlock()
+	if l.removed.Load() {
+		return
+	}
+	offsets := l.Snapshots()
+	for i, offset := range slices.Backward(offsets) {
+		if offset < base {
+			continue
+		}
+		if err := l.syncFile(stem(offset) + suffixSnapshot); err != nil {
+			l.logger.Warn("deleted segments stay on disk: the producer snapshot behind them cannot be synced", "dir", l.dir, "error", err)
+			return
+		}
+		offsets = offsets[i+1:]
+		break
+	}
+	for _, s := range gone {
+		l.removeFiles(s)
+	}
+	for _, offset := range offsets {
+		if offset >= base {
+			continue
+		}
+		if err := l.RemoveSnapshot(offset); err != nil {
+			l.logger.Warn("producer snapshot stays until the next start", "dir", l.dir, "offset", offset, "error", err)
+		}
+	}
 }
 
 func (l *Log) removeFiles(s *segment) {

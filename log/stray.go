@@ -38,7 +38,7 @@ func SweepStrays(f vfs.FS, dir string, belongs func(topic string, partition int3
 			found = append(found, Stray{Dir: name})
 			continue
 		}
-		if !isLogDirectory(name) {
+		if info, err := f.Stat(path.Join(dir, name)); err != nil || !info.IsDir || !isLogDirectory(name) {
 			continue
 		}
 		b, err := readSmall(f, path.Join(dir, name, metadataFile))

@@ -263,3 +263,23 @@ func TestAnAlteredSettingActsAtOnceAndIsKept(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+// TestNoTopicCollidesWithTheBrokersOwnFiles makes topics whose directories could be taken for files that
+// stand in the data directory.
+func TestNoTopicCollidesWithTheBrokersOwnFiles(t *testing.T) {
+	p := newPlace(t)
+	for _, name := range []string{"barrier", "meta.db", ".lock", "x-delete", "x.stray"} {
+		p.create(name, 2, nil)
+		p.append(name, 1)
+	}
+	if err := p.barrier.Sync(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	p.stop(false)
+	p.open()
+	for _, topic := range p.ts.All() {
+		if end := must(topic.Partition(0)).LogEndOffset(); end != 1 {
+			t.Errorf("%s: log end offset %d", topic.Name, end)
+		}
+	}
+}

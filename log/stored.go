@@ -1,0 +1,219 @@
+package log
+
+import (
+	"encoding/binary"
+	"errors"
+	"hash/crc32"
+	"io/fs"
+	"path"
+
+	"once/internal/vfs"
+)
+
+// What follows is for tools that read the data directory of a broker that does not run. Nothing here
+// opens a log, and nothing writes.
+
+// The endings of the files of a partition's directory, and those with a name of their own.
+const (
+	LogSuffix       = suffixLog
+	IndexSuffix     = suffixIndex
+	TimeIndexSuffix = suffixTimeIndex
+	TxnIndexSuffix  = suffixTxnIndex
+	SnapshotSuffix  = suffixSnapshot
+	KeptSuffix      = suffixKept
+	TmpSuffix       = suffixTmp
+	TornInfix       = ".torn-"
+	DeleteSuffix    = suffixDelete
+	StraySuffix     = "-stray"
+
+	MetadataFile        = metadataFile
+	EpochCheckpointFile = epochCheckpointFile
+	TxnCheckpointFile   = txnCheckpointFile
+
+	// MaxSegmentBytes and MaxSegmentOffsets are what a segment can hold at most.
+	MaxSegmentBytes   = maxSegmentBytes
+	MaxSegmentOffsets = maxSegmentOffsets
+)
+
+// ParseFileName splits `00000000000000000042.log` into 42 and `.log`.
+func ParseFileName(name string) (offset int64, suffix string, ok bool) { return parseName(name) }
+
+// FileName is the name of a file that belongs to an offset.
+func FileName(offset int64, suffix string) string { return stem(offset) + suffix }
+
+// IsLogDirectory says whether a name in the data directory is that of a partition.
+func IsLogDirectory(name string) bool { return isLogDirectory(name) }
+
+// ReadFile reads a whole file of the kinds that are small: everything but segments.
+func ReadFile(f vfs.FS, name string) ([]byte, error) { return readSmall(f, name) }
+
+// StoredBarrier is one of the two files of barrier records. Err says why it holds none: it wraps
+// fs.ErrNotExist or ErrFormat, or is a *DamagedError.
+type StoredBarrier struct {
+	File     string // base name
+	Err      error
+	Sequence uint64
+	Clean    bool // the process ended in order
+	Mode     Mode
+	BootID   string // of the kernel that it ran under
+	Entries  map[string]StoredBarrierEntry
+}
+
+// StoredBarrierEntry is what a barrier record says about a log.
+type StoredBarrierEntry struct {
+	TopicID                    [16]byte
+	RecoveryPoint, StartOffset int64
+	Cut, Keep                  bool // see docs/log-format.md
+}
+
+// ReadBarriers reads both barrier records of a data directory.
+func ReadBarriers(f vfs.FS, dir string) (slots [2]StoredBarrier) {
+	for i := range slots {
+		s := &slots[i]
+		s.File = slotName(uint64(i))
+		name := path.Join(dir, s.File)
+		b, err := readSmall(f, name)
+		var r *record
+		if err == nil {
+			if r, err = decodeRecord(b); err != nil && !errors.Is(err, ErrFormat) {
+				err = &DamagedError{File: name, Cause: err}
+			}
+		}
+		if s.Err = err; err != nil {
+			continue
+		}
+		s.Sequence, s.Clean, s.Mode, s.BootID = r.sequence, r.clean, r.mode, r.bootID
+		s.Entries = make(map[string]StoredBarrierEntry, len(r.entries))
+		for name, e := range r.entries {
+			s.Entries[name] = StoredBarrierEntry{e.topicID, e.recoveryPoint, e.startOffset, e.cut, e.keep}
+		}
+	}
+	return slots
+}
+
+// NewestBarrier returns the record that counts, nil when there is none. A record of an unknown version
+// makes the other one worthless, too.
+func NewestBarrier(slots *[2]StoredBarrier) *StoredBarrier {
+	var newest *StoredBarrier
+	for i := range slots {
+		s := &slots[i]
+		if errors.Is(s.Err, ErrFormat) {
+			return nil
+		}
+		if s.Err == nil && (newest == nil || s.Sequence > newest.Sequence) {
+			newest = s
+		}
+	}
+	return newest
+}
+
+// Recovery says how the next start on a machine of this boot ID will open a log: what OpenBarrier and
+// Barrier.Recovery would find out.
+func (s *StoredBarrier) Recovery(dirBase string, topicID [16]byte, bootID string) Recovery {
+	b := Barrier{o: BarrierOptions{BootID: bootID}, boot: s.BootID == bootID, was: s.Clean}
+	b.mu.record.entries = make(map[string]recordEntry, 1)
+	if e, ok := s.Entries[dirBase]; ok {
+		b.mu.record.entries[dirBase] = recordEntry{e.TopicID, e.RecoveryPoint, e.StartOffset, e.Cut, e.Keep}
+	}
+	if !s.Clean {
+		b.judge([]string{dirBase}, s.Mode)
+	}
+	b.mu.recovery = b.mu.record.entries
+	return b.Recovery(dirBase, topicID)
+}
+
+// DecodeMetadata reads partition.metadata.
+func DecodeMetadata(b []byte) (topicID [16]byte, err error) { return decodeMetadata(b) }
+
+// LeaderEpochStart says at which offset the first batch of a leader epoch stands.
+type LeaderEpochStart struct {
+	LeaderEpoch int32
+	StartOffset int64
+}
+
+// DecodeEpochs reads leader-epoch-checkpoint.
+func DecodeEpochs(b []byte) ([]LeaderEpochStart, error) {
+	entries, err := decodeEpochs(b)
+	starts := make([]LeaderEpochStart, len(entries))
+	for i, e := range entries {
+		starts[i] = LeaderEpochStart{e.leaderEpoch, e.startOffset}
+	}
+	return starts, err
+}
+
+// OffsetIndexEntry says where the batch starts whose last offset is this one, relative to the segment.
+type OffsetIndexEntry struct{ RelativeOffset, Position uint32 }
+
+// DecodeOffsetIndex reads an .index file as it stands; whole says that no bytes are left over.
+func DecodeOffsetIndex(b []byte) (entries []OffsetIndexEntry, whole bool) {
+	for ; len(b) >= offsetEntryBytes; b = b[offsetEntryBytes:] {
+		entries = append(entries, OffsetIndexEntry{binary.BigEndian.Uint32(b), binary.BigEndian.Uint32(b[4:])})
+	}
+	return entries, len(b) == 0
+}
+
+// TimeIndexEntry is the largest timestamp up to a batch, and its last offset relative to the segment.
+type TimeIndexEntry struct {
+	TimestampMs    int64
+	RelativeOffset uint32
+}
+
+// DecodeTimeIndex reads a .timeindex file as it stands; whole says that no bytes are left over.
+func DecodeTimeIndex(b []byte) (entries []TimeIndexEntry, whole bool) {
+	for ; len(b) >= timeEntryBytes; b = b[timeEntryBytes:] {
+		entries = append(entries, TimeIndexEntry{int64(binary.BigEndian.Uint64(b)), binary.BigEndian.Uint32(b[8:])})
+	}
+	return entries, len(b) == 0
+}
+
+// DecodeTxnIndex reads a .txnindex file of a segment. The error says what is wrong with the first bad
+// entry; those before it are returned.
+func DecodeTxnIndex(b []byte, baseOffset int64) ([]AbortedTxn, error) {
+	whole := len(b) / abortedEntryBytes * abortedEntryBytes
+	for n := whole; ; n -= abortedEntryBytes {
+		entries, err := decodeAborted(b[:n], baseOffset)
+		if err != nil && n > 0 {
+			continue
+		}
+		if n < len(b) {
+			_, err = decodeAborted(b, baseOffset)
+		}
+		return entries, err
+	}
+}
+
+// TxnCheckpoint says what the .txnindex files hold.
+type TxnCheckpoint struct {
+	CompleteTo int64 // offset: all aborted transactions with a marker below are in the files
+	Segments   []TxnCheckpointSegment
+}
+
+// TxnCheckpointSegment is the file of one segment.
+type TxnCheckpointSegment struct {
+	BaseOffset, Entries int64
+	CRC                 uint32
+}
+
+// Holds says whether the bytes of a .txnindex file begin with what the checkpoint says.
+func (s TxnCheckpointSegment) Holds(b []byte) bool {
+	return s.Entries >= 0 && s.Entries <= int64(len(b)/abortedEntryBytes) &&
+		crc32.Checksum(b[:s.Entries*abortedEntryBytes], castagnoli) == s.CRC
+}
+
+// ReadTxnCheckpoint reads the txnindex-checkpoint of a partition's directory; found is false when there
+// is none.
+func ReadTxnCheckpoint(f vfs.FS, dir string) (c TxnCheckpoint, found bool, err error) {
+	b, err := readSmall(f, path.Join(dir, txnCheckpointFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return c, false, nil
+	}
+	if err != nil {
+		return c, true, err
+	}
+	d, err := decodeTxnCheckpoint(b)
+	c.CompleteTo = d.completeTo
+	for _, s := range d.segments {
+		c.Segments = append(c.Segments, TxnCheckpointSegment{s.base, s.entries, s.crc})
+	}
+	return c, true, err
+}
