@@ -35,6 +35,9 @@ func (l *Log) Append(raw []byte, h batch.Header) error {
 		return err
 	}
 	l.note(s, h, position)
+	if !l.appended.Load() {
+		l.appended.Store(true)
+	}
 	if l.barrier != nil {
 		l.barrier.cut.RLock()
 		defer l.barrier.cut.RUnlock()

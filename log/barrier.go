@@ -110,9 +110,12 @@ func OpenBarrier(o BarrierOptions) (*Barrier, error) {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
 	old, err := readRecord(o.FS, o.Dir)
-	logs, lerr := logDirectories(o.FS, o.Dir)
-	if lerr != nil {
-		return nil, lerr
+	var logs []string // needed, and worth looking for, only where the record does not say it all
+	if err != nil || old == nil || !old.clean {
+		var lerr error
+		if logs, lerr = logDirectories(o.FS, o.Dir); lerr != nil {
+			return nil, lerr
+		}
 	}
 	var damaged *DamagedError
 	switch {

@@ -98,9 +98,11 @@ type Log struct {
 	epochs   growing[epochEntry]
 	aborted  atomic.Pointer[growing[AbortedTxn]]
 
-	dirty     atomic.Bool // the barrier has it on its list
-	namesNew  atomic.Bool // directory entries not yet synced
-	dirNew    atomic.Bool // the directory itself is new
+	dirty     atomic.Bool             // the barrier has it on its list
+	appended  atomic.Bool             // since it was opened: only then is there anything to write at Close
+	found     atomic.Pointer[[]int64] // snapshots that lay there when it was opened, newest first; nil once they may have changed
+	namesNew  atomic.Bool             // directory entries not yet synced
+	dirNew    atomic.Bool             // the directory itself is new
 	failed    atomic.Pointer[error]
 	closed    atomic.Bool
 	removed   atomic.Bool
@@ -194,7 +196,7 @@ func (l *Log) Close() error {
 	l.structure.Lock()
 	defer l.structure.Unlock()
 	var err error
-	if l.failed.Load() == nil && !l.removed.Load() {
+	if l.appended.Load() && l.failed.Load() == nil && !l.removed.Load() {
 		err = l.writeDerivedLocked()
 	}
 	for _, s := range l.list() {

@@ -61,6 +61,9 @@ func (rc *recoverer) locatePoint(s *segment) (int64, error) {
 		return 0, err
 	}
 	_, size := s.bounds()
+	if size <= rebuildGapBytes {
+		return walkTo(s, f, 0, size, rc.RecoveryPoint)
+	}
 	b, err := readSmall(s.fs, s.file(suffixIndex))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return 0, err

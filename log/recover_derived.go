@@ -17,7 +17,9 @@ func (rc *recoverer) derived() error {
 		return err
 	}
 	rc.report.AbortedIndexTo = to
-	for _, offset := range l.Snapshots() {
+	found := snapshotsOf(rc.names)
+	l.found.Store(&found)
+	for _, offset := range found {
 		if offset > to {
 			if err := l.RemoveSnapshot(offset); err != nil {
 				return err

@@ -196,6 +196,10 @@ const rebuildGapBytes = 64 << 10
 
 func (s *segment) loadOffsetsLocked() error {
 	end, size := s.bounds()
+	if size <= rebuildGapBytes { // not worth a file
+		s.offsets.reset(nil)
+		return nil
+	}
 	b, err := readSmall(s.fs, s.file(suffixIndex))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
@@ -257,17 +261,20 @@ func (s *segment) completeOffsetsLocked(entries []offsetEntry, from, size int64)
 
 func (s *segment) loadTimesLocked() error {
 	end, size := s.bounds()
-	b, err := readSmall(s.fs, s.file(suffixTimeIndex))
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	entries := decodeTimes(b, end-s.base)
-	if !s.mu.offsetsReady {
+	if !s.mu.offsetsReady { // before anything is appended, which adds to both
 		if err := s.loadOffsetsLocked(); err != nil {
 			return err
 		}
 		s.mu.offsetsReady = true
 	}
+	if size <= rebuildGapBytes {
+		return s.completeTimesLocked(nil, 0, size)
+	}
+	b, err := readSmall(s.fs, s.file(suffixTimeIndex))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	entries := decodeTimes(b, end-s.base)
 	from, ok := s.positionOfTimeLocked(entries, size)
 	if !ok {
 		entries, from = nil, 0

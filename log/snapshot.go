@@ -14,6 +14,7 @@ func (l *Log) WriteSnapshot(offset int64, data []byte) error {
 	if len(l.list()) == 0 {
 		return nil // without records there is no directory, and nothing to remember
 	}
+	l.found.Store(nil)
 	if err := replaceFile(l.fs, l.fileOf(offset, suffixSnapshot), data); err != nil {
 		return err
 	}
@@ -23,10 +24,18 @@ func (l *Log) WriteSnapshot(offset int64, data []byte) error {
 // Snapshots returns the offsets of the usable snapshots, newest first. Usable are those after which
 // the partition can replay to the end and miss no aborted transaction.
 func (l *Log) Snapshots() []int64 {
+	if found := l.found.Load(); found != nil {
+		return *found
+	}
 	names, err := l.fs.List(l.dir)
 	if err != nil {
 		return nil
 	}
+	return snapshotsOf(names)
+}
+
+// snapshotsOf picks the snapshots from a sorted list of file names, newest first.
+func snapshotsOf(names []string) []int64 {
 	var offsets []int64
 	for _, name := range names {
 		if offset, suffix, ok := parseName(name); ok && suffix == suffixSnapshot {
@@ -44,6 +53,7 @@ func (l *Log) ReadSnapshot(offset int64) ([]byte, error) {
 
 // RemoveSnapshot deletes a snapshot; a missing one is no error.
 func (l *Log) RemoveSnapshot(offset int64) error {
+	l.found.Store(nil)
 	if err := l.fs.Remove(l.fileOf(offset, suffixSnapshot)); !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
