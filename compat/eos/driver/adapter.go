@@ -1,0 +1,242 @@
+package driver
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// System is the broker under test. Start and Restart return once the process answers; Kill returns once
+// it is gone, also if it had died by itself. A system that cannot be killed has Kills false.
+type System interface {
+	Start(ctx context.Context) (address string, err error)
+	Restart(ctx context.Context, last bool) error // last: no failpoint shall kill it again
+	Kill() error
+	Died() error // why it is gone without having been killed; nil while it runs, or if that is not known
+	Stop() error
+	Kills() bool
+	Own() bool // whether it promises what this project's broker does beyond Kafka
+}
+
+// binarySystem runs this project's broker: it prints one ready line and can be killed by its process.
+type binarySystem struct {
+	path, dir string
+	args      []string
+	faults    string // value of ONCE_FAULTS; then it is expected to die by itself
+	address   string
+	cmd       *exec.Cmd
+	done      chan struct{} // closed when cmd has been waited for
+}
+
+const readyLimit = 60 * time.Second
+
+func (b *binarySystem) Kills() bool { return true }
+func (b *binarySystem) Own() bool   { return true }
+
+// Start begins on a free port; restarts stay on it.
+func (b *binarySystem) Start(ctx context.Context) (string, error) {
+	b.address = "127.0.0.1:0"
+	err := b.run(ctx, b.faults)
+	return b.address, err
+}
+
+func (b *binarySystem) Restart(ctx context.Context, last bool) error {
+	if last {
+		return b.run(ctx, "")
+	}
+	return b.run(ctx, b.faults)
+}
+
+func (b *binarySystem) run(ctx context.Context, faults string) error {
+	log, err := os.OpenFile(filepath.Join(b.dir, "broker.log"), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644)
+	if err != nil {
+		return err
+	}
+	defer log.Close() // the child has its own
+	args := append([]string{"--listen", b.address, "--data-dir", filepath.Join(b.dir, "data"), "--admin", "127.0.0.1:0"}, b.args...)
+	b.cmd = exec.Command(b.path, args...)
+	b.cmd.Stderr = log
+	b.cmd.Env = append(os.Environ(), "ONCE_FAULTS="+faults)
+	out, err := b.cmd.StdoutPipe()
+	if err != nil {
+		return err
+	}
+	if err := b.cmd.Start(); err != nil {
+		return err
+	}
+	ready := make(chan string, 1)
+	b.done = make(chan struct{})
+	go func(cmd *exec.Cmd, done chan struct{}) {
+		lines := bufio.NewScanner(out)
+		for lines.Scan() {
+			if strings.HasPrefix(lines.Text(), "ready ") {
+				ready <- lines.Text()
+				break
+			}
+		}
+		for lines.Scan() {
+		}
+		_ = cmd.Wait()
+		close(done)
+	}(b.cmd, b.done)
+	select {
+	case line := <-ready:
+		for _, field := range strings.Fields(line) {
+			if listen, ok := strings.CutPrefix(field, "listen="); ok {
+				b.address = listen
+				return nil
+			}
+		}
+		return fmt.Errorf("ready line without listen address: %q", line)
+	case <-b.done:
+		return fmt.Errorf("the broker exited before it was ready (%v): see %s", b.cmd.ProcessState, log.Name())
+	case <-time.After(readyLimit):
+		return errors.Join(fmt.Errorf("the broker was not ready within %v", readyLimit), b.Kill())
+	case <-ctx.Done():
+		return errors.Join(ctx.Err(), b.Kill())
+	}
+}
+
+func (b *binarySystem) Kill() error {
+	err := b.cmd.Process.Kill()
+	<-b.done
+	if errors.Is(err, os.ErrProcessDone) {
+		return nil
+	}
+	return err
+}
+
+func (b *binarySystem) Died() error {
+	select {
+	case <-b.done:
+		return fmt.Errorf("the broker died by itself (%v): see broker.log", b.cmd.ProcessState)
+	default:
+		return nil
+	}
+}
+
+func (b *binarySystem) Stop() error {
+	if err := b.Died(); err != nil {
+		return err
+	}
+	if err := b.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		return err
+	}
+	select {
+	case <-b.done:
+		return nil
+	case <-time.After(10 * time.Second):
+		return errors.Join(errors.New("the broker did not stop within 10 s of SIGTERM"), b.Kill())
+	}
+}
+
+// commandSystem is any broker started by shell commands whose last line of output ends in HOST:PORT:PID.
+type commandSystem struct {
+	start, restart, kill string // kill may be empty: SIGKILL to PID
+	address              string
+	pid                  int
+	own                  bool
+}
+
+func (c *commandSystem) Kills() bool { return true }
+func (c *commandSystem) Own() bool   { return c.own }
+
+func (c *commandSystem) Start(ctx context.Context) (string, error) {
+	err := c.launch(ctx, c.start)
+	return c.address, err
+}
+
+func (c *commandSystem) Died() error { return nil }
+
+func (c *commandSystem) Restart(ctx context.Context, _ bool) error { return c.launch(ctx, c.restart) }
+
+var hostPortPID = regexp.MustCompile(`([^=\s]+:\d+):(\d+)$`)
+
+func (c *commandSystem) launch(ctx context.Context, command string) error {
+	// The output goes through a file: a pipe would stay open as long as the broker holds it.
+	f, err := os.CreateTemp("", "eos-start-*")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(f.Name())
+	defer f.Close()
+	cmd := exec.CommandContext(ctx, "sh", "-c", command)
+	cmd.Stdout, cmd.Stderr = f, os.Stderr
+	if err := cmd.Run(); err != nil {
+		return fmt.Errorf("%s: %w", command, err)
+	}
+	out, err := os.ReadFile(f.Name())
+	if err != nil {
+		return err
+	}
+	m := hostPortPID.FindStringSubmatch(strings.TrimSpace(string(out)))
+	if m == nil {
+		return fmt.Errorf("%s: the output %q does not end in HOST:PORT:PID", command, out)
+	}
+	c.address = m[1]
+	c.pid, _ = strconv.Atoi(m[2])
+	return dialUntil(ctx, c.address)
+}
+
+func (c *commandSystem) Kill() error {
+	if c.kill != "" {
+		if err := exec.Command("sh", "-c", c.kill).Run(); err != nil {
+			return err
+		}
+	} else if err := syscall.Kill(c.pid, syscall.SIGKILL); err != nil {
+		return err
+	}
+	for deadline := time.Now().Add(readyLimit); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
+		if conn, err := net.Dial("tcp", c.address); err != nil {
+			return nil
+		} else {
+			conn.Close()
+		}
+	}
+	return fmt.Errorf("%s still accepts connections after the kill", c.address)
+}
+
+func (c *commandSystem) Stop() error { return c.Kill() }
+
+// externalSystem is a broker that somebody else runs.
+type externalSystem struct {
+	address string
+	own     bool
+}
+
+func (e *externalSystem) Start(ctx context.Context) (string, error) {
+	return e.address, dialUntil(ctx, e.address)
+}
+func (e *externalSystem) Restart(context.Context, bool) error { return nil }
+func (e *externalSystem) Died() error                         { return nil }
+func (e *externalSystem) Kill() error                         { return errors.New("an external broker is not killed") }
+func (e *externalSystem) Stop() error                         { return nil }
+func (e *externalSystem) Kills() bool                         { return false }
+func (e *externalSystem) Own() bool                           { return e.own }
+
+func dialUntil(ctx context.Context, address string) error {
+	for deadline := time.Now().Add(readyLimit); ; {
+		conn, err := net.DialTimeout("tcp", address, time.Second)
+		if err == nil {
+			return conn.Close()
+		}
+		if time.Now().After(deadline) {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
+}

@@ -1,0 +1,19 @@
+package driver
+
+// Binary is this project's broker, built; args are added to its command line. Faults arm its failpoints (the
+// build tag fault); a death by one counts as a kill, and after the last kill they are disarmed.
+func Binary(path, dir, faults string, args ...string) System {
+	return &binarySystem{path: path, dir: dir, faults: faults, args: args}
+}
+
+// Commands is a broker run by shell commands, whose output ends in HOST:PORT:PID. Without a kill command
+// the process gets SIGKILL; without one to restart, start is used.
+func Commands(start, restart, kill string, own bool) System {
+	if restart == "" {
+		restart = start
+	}
+	return &commandSystem{start: start, restart: restart, kill: kill, own: own}
+}
+
+// External is a broker at address that is never killed.
+func External(address string, own bool) System { return &externalSystem{address: address, own: own} }
