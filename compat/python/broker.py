@@ -1,0 +1,88 @@
+"""The broker that the checks run against: one of ours, started fresh, or one that runs already."""
+
+import os
+import select
+import signal
+import subprocess
+import time
+
+READY_WITHIN_S = 20
+
+
+class Running:
+    """A broker that somebody else started. It cannot be killed, and its log is not ours to show."""
+
+    def __init__(self, address):
+        self.address = address
+
+    def stop(self):
+        pass
+
+    def log_tail(self):
+        return ""
+
+
+class Own:
+    """A broker process with a data directory of its own.
+
+    kill is SIGKILL; start after it comes back on the same directory and port.
+    """
+
+    def __init__(self, binary, directory, settings=()):
+        self._binary = binary
+        self._directory = directory
+        self._settings = settings
+        self._process = None
+        self.address = "127.0.0.1:0"
+        self._log = os.path.join(directory, "broker.log")
+
+    def start(self):
+        command = [self._binary, "--listen", self.address, "--admin", "127.0.0.1:0",
+                   "--data-dir", os.path.join(self._directory, "data")]
+        for setting in self._settings:
+            command += ["--set", setting]
+        with open(self._log, "ab") as log:
+            self._process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, stdin=subprocess.DEVNULL)
+        line = self._ready_line()
+        words = dict(w.split("=", 1) for w in line.split()[1:] if "=" in w)
+        self.address = words["listen"]
+        return self
+
+    def _ready_line(self):
+        deadline = time.monotonic() + READY_WITHIN_S
+        out, seen = self._process.stdout.fileno(), b""
+        while time.monotonic() < deadline:
+            if select.select([out], [], [], 0.2)[0]:
+                part = os.read(out, 4096)
+                seen += part
+                for line in seen.decode(errors="replace").splitlines(keepends=True):
+                    if line.startswith("ready ") and line.endswith("\n"):
+                        return line
+                if not part:
+                    break
+        self.kill()
+        raise AssertionError("the broker did not get ready; its log ends with\n" + self.log_tail())
+
+    def kill(self):
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process.stdout.close()
+            self._process = None
+
+    def stop(self):
+        if self._process is None:
+            return
+        self._process.send_signal(signal.SIGTERM)
+        try:
+            self._process.wait(10)
+        except subprocess.TimeoutExpired:
+            pass
+        self.kill()
+
+    def log_tail(self, lines=60):
+        try:
+            with open(self._log, "rb") as f:
+                return b"\n".join(f.read().splitlines()[-lines:]).decode(errors="replace")
+        except FileNotFoundError:
+            return ""
