@@ -25,7 +25,7 @@ test: ## everything in Go, with stock clients in Go against a started broker
 tree = { git status --porcelain --untracked-files=all; git diff; } 2>/dev/null | cksum
 check:
 	@before=$$($(tree)); \
-	$(MAKE) --no-print-directory check-format check-vet check-lint check-race check-invariants check-nested && \
+	$(MAKE) --keep-going --no-print-directory check-format check-vet check-lint check-race check-invariants check-nested && \
 	if [ "$$before" != "$$($(tree))" ]; then echo 'the checks changed the tree:'; git status --short; exit 1; fi
 
 check-format:

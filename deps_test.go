@@ -21,8 +21,8 @@ import (
 // what stands on lower lines: never up, and never beside it.
 const importMap = `
 cmd/broker
-broker/brokertest
-broker
+broker/brokertest inspect/inspecttest
+broker inspect
 admin handlers
 wire txncoordinator groupcoordinator
 topics

@@ -178,7 +178,7 @@ func (b *Broker) openBarrier(mode log.Mode) error {
 func (b *Broker) openTopics() error {
 	ts, err := topics.Open(topics.Options{
 		Store: b.store, FS: b.cfg.FS, Dir: b.dir, Barrier: b.barrier, Settings: b.cfg.Settings, Starts: b.identity.starts,
-		Clock: b.cfg.Clock, Logger: b.cfg.Logger, MaxInflatedBytes: maxInflatedBytes, OnDelete: b.topicDeleted,
+		Clock: b.cfg.Clock, Logger: b.cfg.Logger, MaxInflatedBytes: b.cfg.Settings.Int("max.decompressed.message.bytes"), OnDelete: b.topicDeleted,
 	})
 	if ts != nil {
 		b.topics = ts
@@ -213,9 +213,6 @@ func (b *Broker) openTopics() error {
 	b.producerIDs = pidmanager.NewManager(blockStore{b.store}, highest+1)
 	return nil
 }
-
-// maxInflatedBytes bounds what the validation of one compressed batch may inflate.
-const maxInflatedBytes = 256 << 20
 
 func (b *Broker) topicDeleted(t *topics.Topic) {
 	if b.groups != nil {

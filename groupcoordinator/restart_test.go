@@ -105,9 +105,10 @@ func TestRequestsWhileLoading(t *testing.T) {
 	isErr(t, "list", err, ErrLoading)
 	_, err = c.Describe("g")
 	isErr(t, "describe", err, ErrLoading)
-	w.c, c = c, w.c
+	loaded := w.c
+	w.c = c
 	isErr(t, "join", now(t, w.join("g")).Err, ErrLoading)
-	w.c, c = c, w.c
+	w.c = loaded
 }
 
 func TestCloseAnswersWhatIsParked(t *testing.T) {

@@ -18,8 +18,8 @@ const maxPartitionsPerRequest = 10_000
 // CreateTopics v2 to v7. v4 defaults by -1, v5 flexible and the created topic's shape and
 // configuration in the answer, v7 topic ID.
 //
-// A replication factor above the one broker there is, is accepted: the one replica is what the
-// answer shows.
+// A replication factor above the one broker there is, is accepted, unless dev.strict.replication is on:
+// the one replica is what the answer shows.
 func (s *Services) createTopics(_ context.Context, r *wire.Request) wire.Reply {
 	req, resp := r.Body.(*kmsg.CreateTopicsRequest), response[*kmsg.CreateTopicsResponse](r)
 	total, times := 0, map[string]int{}
@@ -110,6 +110,9 @@ func (s *Services) checkReplicas(t *kmsg.CreateTopicsRequestTopic) (wire.Code, s
 	if len(t.ReplicaAssignment) == 0 {
 		if t.ReplicationFactor == 0 || t.ReplicationFactor < -1 {
 			return wire.InvalidReplicationFactor, "the replication factor must be positive, or -1 for the default"
+		}
+		if t.ReplicationFactor > 1 && s.Settings.Bool("dev.strict.replication") {
+			return wire.InvalidReplicationFactor, fmt.Sprintf("the replication factor is %d, there is 1 broker (dev.strict.replication is on)", t.ReplicationFactor)
 		}
 		if t.NumPartitions == 0 || t.NumPartitions < -1 {
 			return wire.InvalidPartitions, "the number of partitions must be positive, or -1 for the default"

@@ -6,6 +6,7 @@ import (
 	"go/ast"
 	"go/parser"
 	"go/token"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -29,22 +30,21 @@ var unanswered = map[string]string{
 // TestEveryDomainErrorHasACode walks the exported errors of the domain packages: each stands in a table.
 func TestEveryDomainErrorHasACode(t *testing.T) {
 	for _, pkg := range []string{"partition", "pidmanager", "log", "log/batch", "topics", "txncoordinator", "groupcoordinator"} {
-		packages, err := parser.ParseDir(token.NewFileSet(), "../"+pkg, nil, 0)
-		if err != nil {
-			t.Fatal(err)
+		files, err := filepath.Glob(filepath.Join("..", pkg, "*.go"))
+		if err != nil || len(files) == 0 {
+			t.Fatalf("no files in %s: %v", pkg, err)
 		}
 		source := ""
-		for name, p := range packages {
-			if strings.HasSuffix(name, "_test") {
+		for _, file := range files {
+			if strings.HasSuffix(file, "_test.go") {
 				continue
 			}
-			for file, f := range p.Files {
-				if strings.HasSuffix(file, "_test.go") {
-					continue
-				}
-				for _, name := range errorsOf(f) {
-					source += p.Name + "." + name + "\n"
-				}
+			f, err := parser.ParseFile(token.NewFileSet(), file, nil, 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, name := range errorsOf(f) {
+				source += f.Name.Name + "." + name + "\n"
 			}
 		}
 		for _, name := range strings.Fields(source) {

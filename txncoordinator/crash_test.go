@@ -29,11 +29,10 @@ func TestCrashAtEveryWrite(t *testing.T) {
 
 var sweepParts = []TopicPartition{{"x", 0}, {"x", 1}, {"y", 0}}
 
-// client is a producer that does one transaction after the other and remembers what it was told.
+// client is a producer that does one transaction after the other.
 type client struct {
 	id      Identity
 	version int16
-	told    map[string]error // by transaction: nil is success
 }
 
 func (cl *client) end(c *Coordinator, commit bool) error {

@@ -71,11 +71,6 @@ func (f *frameReader) next(beforeWait func() closeReason) (frame, closeReason) {
 	return fr, open
 }
 
-// buffered reports whether a whole further frame has been read already.
-func (f *frameReader) buffered() bool {
-	return f.w-f.r >= 4 && f.w-f.r-4 >= int(binary.BigEndian.Uint32(f.buf[f.r:]))
-}
-
 // take consumes up to n bytes of the buffer.
 func (f *frameReader) take(n int) []byte {
 	b := f.buf[f.r:min(f.w, f.r+n)]

@@ -406,7 +406,7 @@ func TestShutdownReportsHandlersThatDoNotReturn(t *testing.T) {
 	apis := append(echoAPIs(), API{Key: 12, Min: 0, Max: 4, Handle: func(_ context.Context, r *Request) Reply {
 		close(entered)
 		<-release
-		return empty(nil, r)
+		return empty(t.Context(), r)
 	}})
 	s := start(t, Options{APIs: apis}, 0)
 	c := s.dial()
@@ -530,7 +530,7 @@ func TestConnKnowsItsClient(t *testing.T) {
 			t.Errorf("request is %+v", r)
 		}
 		conns <- r.Conn
-		return empty(nil, r)
+		return empty(t.Context(), r)
 	}})
 	s := start(t, Options{APIs: apis}, 0)
 	a, b := s.dial(), s.dial()

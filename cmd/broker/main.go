@@ -14,13 +14,14 @@ import (
 	"github.com/spf13/cobra"
 
 	"once/broker"
+	"once/inspect"
 )
 
 // Exit codes.
 const (
 	exitClean   = 0
 	exitFailure = 1
-	exitUsage   = 2 // a flag, a setting or an address cannot be used
+	exitUsage   = 2 // a flag, a setting or an address cannot be used, or there is nothing to check
 	exitStorage = 3 // the data directory is damaged or in use, or the disk fails
 )
 
@@ -55,9 +56,9 @@ func exitCode(err error) int {
 	switch {
 	case err == nil:
 		return exitClean
-	case errors.Is(err, broker.ErrStorage):
+	case errors.Is(err, broker.ErrStorage), errors.Is(err, inspect.ErrDamaged):
 		return exitStorage
-	case errors.As(err, &usage), errors.Is(err, broker.ErrConfig):
+	case errors.As(err, &usage), errors.Is(err, broker.ErrConfig), errors.Is(err, inspect.ErrInUse), errors.Is(err, inspect.ErrUnreadable):
 		return exitUsage
 	default:
 		return exitFailure
@@ -70,7 +71,7 @@ func commands(environ []string, began time.Time) *cobra.Command {
 	root.Use, root.Short = "broker", "A message broker for clients of Apache Kafka, in one process"
 	start := startCommand(environ, began)
 	start.Use, start.Short = "start", "Start the broker; the same as broker alone"
-	root.AddCommand(start, healthCommand(), versionCommand())
+	root.AddCommand(start, checkCommand(), dumpCommand(), healthCommand(), versionCommand())
 	root.CompletionOptions.DisableDefaultCmd = true
 	root.SilenceErrors, root.SilenceUsage = true, true
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })

@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -16,24 +17,22 @@ import (
 	"once/broker"
 )
 
-// program is the built command, as a user runs it.
+// asProgram in the environment makes the test binary run main: the program under test, with the race
+// detector where the test has it. A separate build would leave `go test` believing its cache when only
+// the program has changed.
+const asProgram = "ONCE_TEST_RUN_MAIN=1"
+
 var program string
 
 func TestMain(m *testing.M) {
-	dir, err := os.MkdirTemp("", "once-cmd-")
-	if err != nil {
+	if slices.Contains(os.Environ(), asProgram) {
+		main()
+	}
+	var err error
+	if program, err = os.Executable(); err != nil {
 		panic(err)
 	}
-	program = filepath.Join(dir, "broker")
-	// As the Dockerfile builds it; TestImageRunsOnNothing needs it so.
-	build := exec.Command("go", "build", "-o", program, ".")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		panic(fmt.Sprintf("go build: %v\n%s", err, out))
-	}
-	code := m.Run()
-	_ = os.RemoveAll(dir)
-	os.Exit(code)
+	os.Exit(m.Run())
 }
 
 // execute runs a command line that ends by itself.
@@ -42,7 +41,7 @@ func execute(t *testing.T, args ...string) (code int, stdout, stderr string) {
 	var out, errs strings.Builder
 	c := exec.CommandContext(t.Context(), program, args...)
 	c.Stdout, c.Stderr = &out, &errs
-	c.Dir, c.Env = t.TempDir(), []string{}
+	c.Dir, c.Env = t.TempDir(), []string{asProgram}
 	if err := c.Run(); err != nil {
 		var exit *exec.ExitError
 		if !errors.As(err, &exit) {

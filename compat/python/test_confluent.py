@@ -156,7 +156,7 @@ def test_transform_across_broker_kill(mortal, name):
     inputs = Worker.fill(mortal.address, name)
     through = wire.Proxy(mortal.address)
     held = through.hold(wire.END_TXN, nth=3, match=lambda answer: answer.error_code == 0)
-    with worker(through.address, name) as only:
+    with worker(through.address, name, session_ms=45_000) as only:  # a slow restart must not end the session
         only.await_event(held.reached, "the third commit is answered")
         mortal.kill()
         held.drop()

@@ -13,10 +13,9 @@ STAY = {"metadata.recovery.strategy": "none"}
 def main(job):
     producer = Producer({"bootstrap.servers": job["address"], "transactional.id": job["transactional_id"], **STAY})
     producer.init_transactions(30)
-    # The shortest session Kafka allows, so that a killed predecessor leaves the group soon.
     settings = {"bootstrap.servers": job["address"], "group.id": job["group"], "isolation.level": "read_committed",
                 "enable.auto.commit": False, "enable.partition.eof": True, "auto.offset.reset": "earliest",
-                "session.timeout.ms": 6000, "heartbeat.interval.ms": 500, **STAY}
+                "session.timeout.ms": job["session_ms"], "heartbeat.interval.ms": 500, **STAY}
     if job["instance"]:
         settings["group.instance.id"] = job["instance"]
     consumer = Consumer(settings)

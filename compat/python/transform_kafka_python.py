@@ -10,11 +10,10 @@ from kafka.structs import OffsetAndMetadata
 def main(job):
     producer = KafkaProducer(bootstrap_servers=job["address"], transactional_id=job["transactional_id"], batch_size=400)
     producer.init_transactions()
-    # The shortest session Kafka allows, so that a killed predecessor leaves the group soon.
     more = {"group_instance_id": job["instance"]} if job["instance"] else {}
     consumer = KafkaConsumer(job["input"], bootstrap_servers=job["address"], group_id=job["group"],
                              isolation_level="read_committed", enable_auto_commit=False, auto_offset_reset="earliest",
-                             max_poll_records=job["batch"], session_timeout_ms=6000, heartbeat_interval_ms=500,
+                             max_poll_records=job["batch"], session_timeout_ms=job["session_ms"], heartbeat_interval_ms=500,
                              fetch_max_wait_ms=100, **more)
     transactions = 0
     while not at_end(consumer):

@@ -20,10 +20,14 @@ IN_ONE_TRANSACTION = 50
 
 
 class Worker:
-    def __init__(self, client, address, name, pause_before_commit=0, instance=None):
+    """session_ms is the group session; the default is the shortest that Kafka allows, so that a killed worker
+    leaves the group soon."""
+
+    def __init__(self, client, address, name, pause_before_commit=0, instance=None, session_ms=6000):
         job = {"address": address, "input": name + "-in", "output": name + "-out", "group": name + "-group",
                "transactional_id": name + "-copier", "batch": IN_ONE_TRANSACTION,
-               "pause_before_commit": pause_before_commit, "instance": instance}
+               "pause_before_commit": pause_before_commit, "instance": instance,
+               "session_ms": session_ms}
         self._process = subprocess.Popen(
             [sys.executable, os.path.join(HERE, "transform_%s.py" % client), json.dumps(job)],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)

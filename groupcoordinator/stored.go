@@ -1,0 +1,89 @@
+package groupcoordinator
+
+import "encoding/binary"
+
+// What follows is for tools that read the groups of a broker that does not run.
+
+// StoredKind says what a record of __consumer_offsets is about.
+type StoredKind uint8
+
+// The kinds of records.
+const (
+	StoredOther  StoredKind = iota // of a protocol that is not served; kept and passed over
+	StoredOffset                   // an offset, committed or staged
+	StoredGroup                    // a classic group with its members
+)
+
+// StoredRecord is one record of __consumer_offsets. Times are Unix ms.
+type StoredRecord struct {
+	Kind      StoredKind
+	KeyType   int16
+	Tombstone bool
+	Group     string // not of StoredOther
+
+	Topic             string // of StoredOffset, as are the next ones
+	Partition         int32
+	Offset            int64
+	LeaderEpoch       int32 // -1 unknown
+	Metadata          string
+	CommitTimestampMs int64
+	ExpireTimestampMs int64 // -1: the broker's retention
+
+	Generation       int32 // of StoredGroup, as are the next ones
+	ProtocolType     string
+	Protocol, Leader string // "" none
+	StateTimestampMs int64
+	Members          []StoredMember
+}
+
+// StoredMember is a member as its group's record has it.
+type StoredMember struct {
+	MemberID, InstanceID                       string // InstanceID "": none
+	ClientID, ClientHost                       string
+	SessionTimeoutMs, RebalanceTimeoutMs       int32
+	SubscriptionSizeBytes, AssignmentSizeBytes int
+}
+
+// DecodeRecord reads a key and its value. An error says that replay passes over the record.
+func DecodeRecord(key, value []byte) (StoredRecord, error) {
+	r, err := decodeRecord(key, value)
+	if err != nil {
+		return StoredRecord{}, err
+	}
+	s := StoredRecord{KeyType: int16(binary.BigEndian.Uint16(key)), Tombstone: r.tombstone, Group: r.group}
+	switch r.kind {
+	case kindOffset:
+		s.Kind, s.Topic, s.Partition = StoredOffset, r.topic, r.partition
+		s.Offset, s.LeaderEpoch, s.Metadata = r.offset.offset, r.offset.leaderEpoch, r.offset.metadata
+		s.CommitTimestampMs, s.ExpireTimestampMs = r.offset.commitTimestampMs, r.offset.expireTimestampMs
+	case kindGroup:
+		s.Kind = StoredGroup
+		if r.meta == nil {
+			break
+		}
+		s.Generation, s.ProtocolType, s.StateTimestampMs = r.meta.Generation, r.meta.ProtocolType, r.meta.CurrentStateTimestamp
+		s.Protocol, s.Leader = orEmpty(r.meta.Protocol), orEmpty(r.meta.Leader)
+		for i := range r.meta.Members {
+			m := &r.meta.Members[i]
+			s.Members = append(s.Members, StoredMember{
+				MemberID: m.MemberID, InstanceID: orEmpty(m.InstanceID), ClientID: m.ClientID, ClientHost: m.ClientHost,
+				SessionTimeoutMs: m.SessionTimeoutMillis, RebalanceTimeoutMs: m.RebalanceTimeoutMillis,
+				SubscriptionSizeBytes: len(m.Subscription), AssignmentSizeBytes: len(m.Assignment),
+			})
+		}
+	}
+	return s, nil
+}
+
+func orEmpty(s *string) string {
+	if s == nil {
+		return ""
+	}
+	return *s
+}
+
+// PartitionOf returns the partition of __consumer_offsets that a group belongs to when there are so many.
+func PartitionOf(groupID string, partitions int32) int32 {
+	c := Coordinator{cfg: Config{Partitions: partitions}}
+	return c.PartitionFor(groupID)
+}

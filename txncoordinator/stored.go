@@ -1,0 +1,58 @@
+package txncoordinator
+
+import "errors"
+
+// What follows is for tools that read the transaction log of a broker that does not run.
+
+// StoredRecord is one record of __transaction_state.
+type StoredRecord struct {
+	TransactionalID string
+	Tombstone       bool
+	// Unknown says that the record is of a version from the future: replay passes over it. Then only the
+	// transactional ID may be set.
+	Unknown     bool
+	Transaction Transaction // unless Tombstone or Unknown
+}
+
+// DecodeRecord reads a key and its value. The image is as replay sees it: what the log does not hold
+// has its value after a reload.
+func DecodeRecord(key, value []byte) (StoredRecord, error) {
+	id, err := decodeKey(key)
+	if err != nil {
+		return StoredRecord{Unknown: errors.Is(err, errUnknownVersion)}, knownOnly(err)
+	}
+	r := StoredRecord{TransactionalID: id, Tombstone: value == nil}
+	if r.Tombstone {
+		return r, nil
+	}
+	r.Transaction, err = decodeValue(id, value)
+	r.Unknown = errors.Is(err, errUnknownVersion)
+	return r, knownOnly(err)
+}
+
+func knownOnly(err error) error {
+	if errors.Is(err, errUnknownVersion) {
+		return nil
+	}
+	return err
+}
+
+// MayFollow tells whether a record of one state may stand in the log after one of another (spec:
+// transactions 4).
+func MayFollow(next, from State) bool {
+	return next >= Empty && next <= CompleteAbort && from >= Empty && from <= CompleteAbort && mayFollow(next, from)
+}
+
+// Prepared tells whether the outcome is decided and markers may still be owed.
+func (s State) Prepared() bool { return s.prepared() }
+
+// Idle tells whether no transaction is open.
+func (s State) Idle() bool { return s.idle() }
+
+// Has tells whether a partition is part of the transaction.
+func (t *Transaction) Has(p TopicPartition) bool { return t.has(p) }
+
+// PartitionOf returns the partition of __transaction_state that an ID lives in when there are so many.
+func PartitionOf(transactionalID string, partitions int32) int32 {
+	return partitionFor(transactionalID, partitions)
+}
