@@ -1,12 +1,27 @@
 """The broker that the checks run against: one of ours, started fresh, or one that runs already."""
 
 import os
+import random
 import select
 import signal
+import socket
 import subprocess
 import time
 
 READY_WITHIN_S = 20
+
+
+def _free_port():
+    """A free port below those that the system gives to outgoing connections: while the broker is down, a client
+    that tries to reach it must not be given the broker's own port, which would keep it from coming back."""
+    while True:
+        port = random.randrange(20_000, 29_000)
+        with socket.socket() as s:
+            try:
+                s.bind(("127.0.0.1", port))
+                return port
+            except OSError:
+                continue
 
 
 class Running:
@@ -33,7 +48,7 @@ class Own:
         self._directory = directory
         self._settings = settings
         self._process = None
-        self.address = "127.0.0.1:0"
+        self.address = "127.0.0.1:%d" % _free_port()
         self._log = os.path.join(directory, "broker.log")
 
     def start(self):

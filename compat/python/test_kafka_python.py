@@ -252,10 +252,10 @@ def test_fenced_at_begin(broker, name):
     first.begin_transaction()
     sent = first.send(topic, b"zombie", partition=0)
     with pytest.raises(kafka.errors.KafkaError) as raised:
-        first.commit_transaction()
+        sent.get(10)
     assert type(raised.value) is kafka.errors.ProducerFencedError
     with pytest.raises(kafka.errors.KafkaError):
-        sent.get(10)
+        first.commit_transaction()
     kp.await_stable(broker.address, topic)
     assert kp.values(kp.read(broker.address, topic, "read_uncommitted")) == [b"mine"]
     first.close(timeout=1)
