@@ -3,6 +3,7 @@ package vfs
 import (
 	"bytes"
 	"io/fs"
+	"maps"
 	"math/rand"
 	"sort"
 )
@@ -77,7 +78,7 @@ func (m *Mem) Clone() *Mem {
 		if k, ok := made[n]; ok {
 			return k
 		}
-		k := &node{data: bytes.Clone(n.data), synced: bytes.Clone(n.synced), modTime: n.modTime}
+		k := &node{data: bytes.Clone(n.data), synced: bytes.Clone(n.synced), lost: maps.Clone(n.lost), modTime: n.modTime}
 		made[n] = k
 		if n.entries != nil {
 			k.entries, k.durable = map[string]*node{}, map[string]*node{}
@@ -119,8 +120,8 @@ func (m *Mem) CrashClone() *Mem {
 		}
 		seen[n] = true
 		if n.entries == nil {
-			n.data = tear(dice, n.synced, n.data)
-			n.synced = bytes.Clone(n.data)
+			n.data = tear(dice, n.synced, n.written())
+			n.synced, n.lost = bytes.Clone(n.data), nil
 			return
 		}
 		clear(n.entries)
@@ -136,6 +137,62 @@ func (m *Mem) CrashClone() *Mem {
 	}
 	settle(c.mu.root)
 	return c
+}
+
+// lose is what a failed sync does to a file: its dirty units count as clean from now on, so that no
+// later sync writes them.
+func (n *node) lose() {
+	for at := int64(0); at < int64(len(n.data)); at += tornUnitBytes {
+		end := min(at+tornUnitBytes, int64(len(n.data)))
+		if end > int64(len(n.synced)) || !bytes.Equal(n.data[at:end], n.synced[at:end]) {
+			if n.lost == nil {
+				n.lost = map[int64]bool{}
+			}
+			n.lost[at/tornUnitBytes] = true
+		}
+	}
+}
+
+// touched makes units dirty again.
+func (n *node) touched(from, to int64) {
+	for unit := from / tornUnitBytes; len(n.lost) > 0 && unit*tornUnitBytes < to; unit++ {
+		delete(n.lost, unit)
+	}
+}
+
+// written is what the file has on disk when everything that still counts as dirty is written.
+func (n *node) written() []byte {
+	out := bytes.Clone(n.data)
+	for unit := range n.lost {
+		from := min(unit*tornUnitBytes, int64(len(out)))
+		to := min(from+tornUnitBytes, int64(len(out)))
+		clear(out[from:to])
+		copy(out[from:to], n.synced[min(from, int64(len(n.synced))):])
+	}
+	return out
+}
+
+func (f *memFile) lose() {
+	f.m.mu.Lock()
+	defer f.m.mu.Unlock()
+	if f.m.track {
+		f.n.lose()
+	}
+}
+
+func (m *Mem) loseAll() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	var walk func(n *node)
+	walk = func(n *node) {
+		for _, c := range n.entries {
+			walk(c)
+		}
+		if n.entries == nil && m.track {
+			n.lose()
+		}
+	}
+	walk(m.mu.root)
 }
 
 // tear mixes the synced and the current bytes of a file. A length that grew may have reached the disk

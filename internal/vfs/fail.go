@@ -14,19 +14,36 @@ var ErrInjected = errors.New("vfs: injected failure")
 // open for writing is none, but write, truncate, sync, rename, remove, mkdir and lock are.
 type Failing struct {
 	FS
-	at     int64
+	at     atomic.Int64
 	sticky bool
+	cause  error
 	count  atomic.Int64
 	fired  atomic.Bool
 }
 
 // FailAt makes the n-th mutating operation, counted from 0, fail with ErrInjected; a write that fails
 // has written the first half of its bytes, like a disk that fills up. Later operations work.
-func FailAt(n int, under FS) *Failing { return &Failing{FS: under, at: int64(n)} }
+func FailAt(n int, under FS) *Failing { return newFailing(n, under, false) }
 
 // DieAt is FailAt where everything after fails as well: what the file system below holds then is what
 // a process leaves that dies in the middle of operation n.
-func DieAt(n int, under FS) *Failing { return &Failing{FS: under, at: int64(n), sticky: true} }
+func DieAt(n int, under FS) *Failing { return newFailing(n, under, true) }
+
+func newFailing(n int, under FS, sticky bool) *Failing {
+	f := &Failing{FS: under, sticky: sticky, cause: ErrInjected}
+	f.at.Store(int64(n))
+	return f
+}
+
+// Arm makes the n-th operation from now on the one that fails, instead of the one chosen before.
+func (f *Failing) Arm(n int) { f.at.Store(f.count.Load() + int64(n)) }
+
+// With replaces the error of the failing operation, which is ErrInjected otherwise. To be called before
+// the first operation.
+func (f *Failing) With(cause error) *Failing {
+	f.cause = cause
+	return f
+}
 
 // Fired says whether the operation was reached. When it was not, the test has seen every failure.
 func (f *Failing) Fired() bool { return f.fired.Load() }
@@ -36,9 +53,9 @@ func (f *Failing) Operations() int { return int(f.count.Load()) }
 
 func (f *Failing) hit(op, name string) error {
 	i := f.count.Add(1) - 1
-	if i == f.at || f.sticky && i > f.at {
+	if at := f.at.Load(); i == at || f.sticky && i > at {
 		f.fired.Store(true)
-		return fmt.Errorf("%s %s, operation %d: %w", op, name, i, ErrInjected)
+		return fmt.Errorf("%s %s, operation %d: %w", op, name, i, f.cause)
 	}
 	return nil
 }
@@ -102,6 +119,9 @@ func (f *Failing) SyncDir(dir string) error {
 // SyncFS implements FS.
 func (f *Failing) SyncFS(dir string) error {
 	if err := f.hit("syncfs", dir); err != nil {
+		if m, ok := f.FS.(*Mem); ok && !f.sticky {
+			m.loseAll()
+		}
 		return err
 	}
 	return f.FS.SyncFS(dir)
@@ -147,6 +167,9 @@ func (f *failingFile) Truncate(sizeBytes int64) error {
 
 func (f *failingFile) Sync() error {
 	if err := f.fs.hit("sync", f.name); err != nil {
+		if m, ok := f.File.(*memFile); ok && !f.fs.sticky {
+			m.lose()
+		}
 		return err
 	}
 	return f.File.Sync()

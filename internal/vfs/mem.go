@@ -1,7 +1,6 @@
 package vfs
 
 import (
-	"bytes"
 	"io"
 	"io/fs"
 	"path"
@@ -29,7 +28,8 @@ type node struct {
 	entries map[string]*node // current names
 	durable map[string]*node // names as of the last sync, kept by crashable ones only
 	data    []byte
-	synced  []byte // bytes as of the last sync
+	synced  []byte         // bytes as of the last sync
+	lost    map[int64]bool // units that a failed sync gave up, until they are written again
 	modTime time.Time
 }
 
@@ -319,6 +319,7 @@ func (f *memFile) WriteAt(p []byte, off int64) (int, error) {
 	}
 	f.n.resize(max(int64(len(f.n.data)), off+int64(len(p))))
 	f.n.modTime = time.Now()
+	f.n.touched(off, off+int64(len(p)))
 	return copy(f.n.data[off:], p), nil
 }
 
@@ -352,7 +353,7 @@ func (f *memFile) Sync() error {
 
 func (m *Mem) syncNodeLocked(n *node) {
 	if m.track {
-		n.synced = bytes.Clone(n.data)
+		n.synced = n.written()
 	}
 }
 

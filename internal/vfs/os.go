@@ -1,9 +1,11 @@
 package vfs
 
 import (
+	"errors"
 	"io"
 	"os"
 	"sort"
+	"syscall"
 )
 
 // OS is the real file system.
@@ -13,9 +15,23 @@ type osFS struct{}
 
 type osFile struct{ f *os.File }
 
+// fullError is an error that is ErrNoSpace, too.
+type fullError struct{ error }
+
+func (e fullError) Unwrap() error        { return e.error }
+func (e fullError) Is(target error) bool { return target == ErrNoSpace }
+
+// noSpace marks what the machine says when nothing more can be written.
+func noSpace(err error) error {
+	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
+		return fullError{err}
+	}
+	return err
+}
+
 func opened(f *os.File, err error) (File, error) {
 	if err != nil {
-		return nil, err
+		return nil, noSpace(err)
 	}
 	return &osFile{f}, nil
 }
@@ -30,10 +46,10 @@ func (osFS) OpenReadWrite(name string) (File, error) {
 	return opened(openFile(name, os.O_RDWR))
 }
 
-func (osFS) Rename(oldName, newName string) error { return os.Rename(oldName, newName) }
+func (osFS) Rename(oldName, newName string) error { return noSpace(os.Rename(oldName, newName)) }
 func (osFS) Remove(name string) error             { return os.Remove(name) }
 func (osFS) RemoveAll(name string) error          { return os.RemoveAll(name) }
-func (osFS) MkdirAll(dir string) error            { return os.MkdirAll(dir, 0o755) }
+func (osFS) MkdirAll(dir string) error            { return noSpace(os.MkdirAll(dir, 0o755)) }
 
 func (osFS) List(dir string) ([]string, error) {
 	d, err := os.Open(dir)
@@ -85,12 +101,11 @@ func (osFS) Lock(name string) (io.Closer, error) {
 	return f, nil
 }
 
-func (o *osFile) ReadAt(p []byte, off int64) (int, error)  { return o.f.ReadAt(p, off) }
-func (o *osFile) WriteAt(p []byte, off int64) (int, error) { return o.f.WriteAt(p, off) }
-func (o *osFile) Close() error                             { return o.f.Close() }
-func (o *osFile) Truncate(sizeBytes int64) error           { return o.f.Truncate(sizeBytes) }
-func (o *osFile) Sync() error                              { return syncData(o.f) }
-func (o *osFile) Descriptor() (uintptr, bool)              { return o.f.Fd(), true }
+func (o *osFile) ReadAt(p []byte, off int64) (int, error) { return o.f.ReadAt(p, off) }
+func (o *osFile) Close() error                            { return o.f.Close() }
+func (o *osFile) Truncate(sizeBytes int64) error          { return noSpace(o.f.Truncate(sizeBytes)) }
+func (o *osFile) Sync() error                             { return noSpace(syncData(o.f)) }
+func (o *osFile) Descriptor() (uintptr, bool)             { return o.f.Fd(), true }
 
 func (o *osFile) Size() (int64, error) {
 	i, err := o.f.Stat()
@@ -99,3 +114,11 @@ func (o *osFile) Size() (int64, error) {
 	}
 	return i.Size(), nil
 }
+
+func (o *osFile) WriteAt(p []byte, off int64) (int, error) {
+	n, err := o.f.WriteAt(p, off)
+	return n, noSpace(err)
+}
+
+// TotalBytes is the size of the file system that holds dir, 0 where it is not known. Only OS has it.
+func (osFS) TotalBytes(dir string) (int64, error) { return totalBytes(dir) }

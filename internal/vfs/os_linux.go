@@ -49,6 +49,14 @@ func freeBytes(dir string) (int64, error) {
 	return int64(s.Bavail) * s.Bsize, nil
 }
 
+func totalBytes(dir string) (int64, error) {
+	var s unix.Statfs_t
+	if err := unix.Statfs(dir, &s); err != nil {
+		return 0, pathError("statfs", dir, err)
+	}
+	return int64(s.Blocks) * s.Bsize, nil
+}
+
 func lockFile(f *os.File) error {
 	err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
 	if errors.Is(err, unix.EWOULDBLOCK) {
@@ -61,5 +69,5 @@ func pathError(op, name string, err error) error {
 	if err == nil {
 		return nil
 	}
-	return &os.PathError{Op: op, Path: name, Err: err}
+	return &os.PathError{Op: op, Path: name, Err: noSpace(err)}
 }

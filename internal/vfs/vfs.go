@@ -3,7 +3,8 @@
 //
 // OS is the real one. NewMem and NewCrashable live in memory; a crashable one can be cloned as it was
 // at this instant (the process died) or as a power cut would have left it (what was not synced is
-// lost, kept or torn, by a seeded dice). FailAt makes one chosen operation fail.
+// lost, kept or torn, by a seeded dice). FailAt makes one chosen operation fail; a sync of a crashable
+// one that fails so loses what it was to write, as in Linux: the next sync succeeds without it.
 //
 // Names are slash separated paths. Two things become durable apart from each other: the bytes of a
 // file by File.Sync, its name by SyncDir of the directory that holds it; SyncFS does both for all.
@@ -17,6 +18,10 @@ import (
 	"io"
 	"time"
 )
+
+// ErrNoSpace says that the file system is full, or that a quota is used up. Errors of OS satisfy
+// errors.Is with it where the machine says so.
+var ErrNoSpace = errors.New("vfs: no space left")
 
 // ErrLocked says that another holder, in this process or another one, has the lock.
 var ErrLocked = errors.New("vfs: locked by another process")
