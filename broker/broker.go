@@ -11,7 +11,6 @@ import (
 	"net"
 	"os"
 	"path/filepath"
-	"strings"
 	"sync"
 	"time"
 
@@ -48,6 +47,7 @@ type Broker struct {
 	listener    net.Listener
 	admin       *admin.Server
 	upkeep      *upkeep
+	cleaner     *cleaner // nil when log.cleaner.enable is off
 
 	serving   sync.WaitGroup
 	closeOnce sync.Once
@@ -119,7 +119,11 @@ func (b *Broker) openDirectory() error {
 	if err := os.MkdirAll(b.dir, 0o755); err != nil {
 		return fmt.Errorf("%w: making the data directory: %w", ErrStorage, err)
 	}
-	if err := b.cfg.FS.MkdirAll(b.dir); err != nil {
+	err := b.cfg.FS.MkdirAll(b.dir)
+	if err == nil && !b.cfg.Ephemeral { // what the barriers sync is of no use without the name above it
+		err = b.cfg.FS.SyncDir(filepath.Dir(b.dir))
+	}
+	if err != nil {
 		return fmt.Errorf("%w: making the data directory: %w", ErrStorage, err)
 	}
 	lock, err := b.cfg.FS.Lock(filepath.Join(b.dir, ".lock"))
@@ -147,6 +151,9 @@ func (b *Broker) openMeta() error {
 	return nil
 }
 
+// syncWorkers is how many files one barrier syncs side by side.
+const syncWorkers = 16
+
 const metaFile = "meta.db"
 
 // refuseOrphans refuses to start empty over existing logs: when the metadata is gone but partitions are
@@ -166,7 +173,7 @@ func refuseOrphans(path, dir string) error {
 func (b *Broker) openBarrier(mode log.Mode) error {
 	barrier, err := log.OpenBarrier(log.BarrierOptions{
 		FS: b.cfg.FS, Dir: b.dir, BootID: bootID(), Mode: mode, Interval: b.cfg.Settings.Milliseconds("flush.interval.ms"),
-		Clock: b.cfg.Clock, Logger: b.cfg.Logger, OnFailure: b.fail,
+		ReserveBytes: b.reserveBytes(), Clock: b.cfg.Clock, Logger: b.cfg.Logger, OnFailure: b.fail, SyncWorkers: syncWorkers,
 	})
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrStorage, err)
@@ -272,6 +279,9 @@ func (b *Broker) serve() error {
 		}
 	}
 	b.upkeep = startUpkeep(b)
+	if b.cfg.Settings.Bool("log.cleaner.enable") {
+		b.cleaner = startCleaner(b)
+	}
 	b.serving.Go(func() {
 		if err := b.server.Serve(b.listener); err != nil {
 			b.fail(err)
@@ -347,6 +357,9 @@ func (b *Broker) close(clean bool) error {
 	if b.upkeep != nil {
 		b.upkeep.stop()
 	}
+	if b.cleaner != nil {
+		b.cleaner.stop()
+	}
 	if b.txns != nil {
 		b.txns.Close()
 	}
@@ -374,14 +387,4 @@ func (b *Broker) close(clean bool) error {
 		errs = append(errs, os.RemoveAll(b.dir))
 	}
 	return errors.Join(errs...)
-}
-
-// bootID names this run of the operating system, "" where it has no name. A data directory that was
-// last written under another one may have lost what was not synced.
-func bootID() string {
-	id, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
-	if err != nil {
-		return ""
-	}
-	return strings.TrimSpace(string(id))
 }

@@ -15,6 +15,7 @@ import (
 
 	"once/broker"
 	"once/broker/brokertest"
+	"once/inspect/inspecttest"
 	"once/internal/kafkatest"
 	"once/internal/script"
 	"once/wire"
@@ -65,6 +66,7 @@ func TestScripts(t *testing.T) {
 			}
 			t.Cleanup(p.hangUp)
 			script.Run(t, file, p.run)
+			p.inspect()
 		})
 	}
 }
@@ -76,6 +78,23 @@ func (p *peer) forget() {
 func (p *peer) start() {
 	p.own = brokertest.Start(p.t, brokertest.WithDataDir(p.dir), brokertest.WithSettings(p.t, p.settings))
 	p.addr = p.own.Addr()
+}
+
+// byHand are findings in what a script did by itself: markers that no coordinator decided, and a producer
+// ID that it made up.
+var byHand = []string{"which was never decided", "was never handed out"}
+
+// inspect ends a script with a look at what it leaves on disk: as a kill would leave it, and after a stop.
+func (p *peer) inspect() {
+	if p.own == nil {
+		return
+	}
+	p.hangUp()
+	inspecttest.RequireClean(p.t, copyOf(p.t, p.dir), byHand...)
+	if err := p.own.Close(); err != nil {
+		p.t.Fatal(err)
+	}
+	inspecttest.RequireClean(p.t, p.dir, byHand...)
 }
 
 func (p *peer) hangUp() {

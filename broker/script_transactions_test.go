@@ -8,6 +8,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"once/inspect/inspecttest"
 	"once/internal/script"
 	"once/log/batch"
 )
@@ -295,6 +296,7 @@ func (p *peer) restart(c script.Command) string {
 	if err := p.own.Close(); err != nil {
 		p.t.Fatal(err)
 	}
+	inspecttest.RequireClean(p.t, p.dir, byHand...)
 	p.start()
 	return "ok"
 }

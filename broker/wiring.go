@@ -67,7 +67,7 @@ func (j groupJournal) AppendMarker(m batch.Marker, transactionVersion int16) (gr
 }
 
 // dataParticipant is a partition of user data at the end of a transaction. The marker's durability is
-// not waited for: what decides is the record before it.
+// waited for only where readers wait for it: what decides is the record before it.
 type dataParticipant struct{ *partition.Partition }
 
 func (p dataParticipant) ApplyMarker(m batch.Marker, transactionVersion int16) error {

@@ -34,6 +34,7 @@ var errorTables = [][]errorRow{
 }
 
 var partitionErrors = []errorRow{
+	{log.ErrUnknown, wire.NotEnoughReplicasAfterAppend}, // before the code that says "not stored"
 	{partition.ErrFencedEpoch, wire.InvalidProducerEpoch},
 	{partition.ErrOutOfOrderSequence, wire.OutOfOrderSequenceNumber},
 	{partition.ErrInvalidTxnState, wire.InvalidTxnState},
@@ -43,6 +44,8 @@ var partitionErrors = []errorRow{
 	{partition.ErrUnknownLeaderEpoch, wire.UnknownLeaderEpoch},
 	{partition.ErrOffline, wire.KafkaStorageError},
 	{log.ErrFailed, wire.KafkaStorageError},
+	{log.ErrNotWritten, wire.KafkaStorageError},
+	{log.ErrDiskFull, wire.KafkaStorageError},
 	{batch.ErrInvalidTimestamp, wire.InvalidTimestamp},
 	{batch.ErrInvalidRecord, wire.InvalidRecord},
 	{batch.ErrTooLarge, wire.MessageTooLarge},

@@ -29,15 +29,25 @@ func (s *Services) fetch(_ context.Context, r *wire.Request) wire.Reply {
 	f := &fetching{s: s, version: r.Version, committed: req.IsolationLevel == 1, minBytes: int(req.MinBytes), response: resp}
 	f.maxBytes = max(0, min(int(req.MaxBytes), s.Settings.Int("fetch.max.bytes")))
 	f.minBytes = min(f.minBytes, f.maxBytes)
-	if code := f.openSession(req); code != wire.NoError {
-		resp.ErrorCode = int16(code)
-		return wire.Respond(&fetchResponse{FetchResponse: resp})
+	code := wire.NoError
+	if req.IsolationLevel < 0 || req.IsolationLevel > 1 {
+		code = wire.InvalidRequest // to guess could show what was aborted
+	} else {
+		code = f.openSession(req)
+	}
+	if code != wire.NoError {
+		return f.refuse(req, code)
 	}
 	f.read()
 	if req.MaxWaitMillis <= 0 || f.satisfied() {
 		return wire.Respond(f.finish())
 	}
 	wait := time.Duration(req.MaxWaitMillis) * time.Millisecond
+	// Nobody reads from the connection meanwhile, and so nobody notices that the client has gone: a fetch
+	// that waits holds its connection no longer than an idle one may be open.
+	if idle := s.Settings.Milliseconds("connections.max.idle.ms"); idle > 0 {
+		wait = min(wait, idle)
+	}
 	return wire.Reply{Then: func(ctx context.Context) kmsg.Response {
 		f.wait(ctx, wait)
 		return f.finish()
@@ -59,6 +69,20 @@ type fetching struct {
 	response           *kmsg.FetchResponse
 }
 
+// refuse answers the request as a whole. Before v7 a response has no error but those of partitions.
+func (f *fetching) refuse(req *kmsg.FetchRequest, code wire.Code) wire.Reply {
+	if f.version >= 7 {
+		f.response.ErrorCode = int16(code)
+		return wire.Respond(&fetchResponse{FetchResponse: f.response})
+	}
+	f.parts = f.asked(req)
+	f.results = make([]fetched, len(f.parts))
+	for i := range f.results {
+		f.results[i].code = code
+	}
+	return wire.Respond(f.finish())
+}
+
 // fetched is what one partition gave.
 type fetched struct {
 	code wire.Code
@@ -68,7 +92,7 @@ type fetched struct {
 // openSession finds out which partitions are asked for, and takes care of the session (spec: log 7.5).
 func (f *fetching) openSession(req *kmsg.FetchRequest) wire.Code {
 	sessions := f.s.Sessions
-	if f.version < 7 || req.SessionEpoch <= 0 {
+	if f.version < 7 || req.SessionEpoch == 0 || req.SessionEpoch == -1 {
 		if req.SessionID != 0 {
 			sessions.remove(req.SessionID)
 		}
@@ -212,7 +236,7 @@ func (f *fetching) release() {
 
 // finish turns what was read into the response.
 func (f *fetching) finish() kmsg.Response {
-	resp := &fetchResponse{FetchResponse: f.response}
+	resp := &fetchResponse{FetchResponse: f.response, slices: make([]log.Slice, 0, len(f.parts))}
 	if f.session != nil {
 		f.session.mu.Lock()
 		defer f.session.mu.Unlock()
@@ -227,6 +251,9 @@ func (f *fetching) finish() kmsg.Response {
 		if topic == nil || topic.Topic != p.topic || topic.TopicID != p.topicID {
 			t := kmsg.NewFetchResponseTopic()
 			t.Topic, t.TopicID = p.topic, p.topicID
+			if !f.incremental { // then all of them are answered
+				t.Partitions = make([]kmsg.FetchResponseTopicPartition, 0, f.ofSameTopic(i))
+			}
 			f.response.Topics = append(f.response.Topics, t)
 			topic = &f.response.Topics[len(f.response.Topics)-1]
 		}
@@ -235,6 +262,15 @@ func (f *fetching) finish() kmsg.Response {
 		f.remember(p, r)
 	}
 	return resp
+}
+
+// ofSameTopic returns how many partitions from the i-th on are of its topic.
+func (f *fetching) ofSameTopic(i int) int {
+	n := 1
+	for i+n < len(f.parts) && f.parts[i+n].topic == f.parts[i].topic && f.parts[i+n].topicID == f.parts[i].topicID {
+		n++
+	}
+	return n
 }
 
 // changed reports whether a session's client has to hear of a partition. A last stable offset that
@@ -248,11 +284,16 @@ func (f *fetching) remember(p *fetchPartition, r *fetched) {
 	if f.session == nil {
 		return
 	}
-	p.saidHighWatermark, p.saidLogStart = r.HighWatermark, r.LogStartOffset
-	if r.code != wire.NoError {
-		p.saidHighWatermark, p.saidLogStart = -1, -1
+	e := f.session.parts[p.key]
+	if e == nil {
+		return // forgotten meanwhile
 	}
-	if e := f.session.parts[p.key]; e != nil && r.Slice.SizeBytes() > 0 {
+	kept := e.Value.(*fetchPartition)
+	kept.saidHighWatermark, kept.saidLogStart = r.HighWatermark, r.LogStartOffset
+	if r.code != wire.NoError {
+		kept.saidHighWatermark, kept.saidLogStart = -1, -1
+	}
+	if r.Slice.SizeBytes() > 0 {
 		f.session.order.MoveToBack(e)
 	}
 }

@@ -38,7 +38,7 @@ type fetchSession struct {
 	byID  bool // made with topic IDs; names are not understood, and the other way round
 	mu    sync.Mutex
 	epoch int32      // that the next request must carry
-	order *list.List // of *fetchPartition: those with data move to the end, so that none starves
+	order *list.List // of *fetchPartition, the session's own: those with data move to the end, so that none starves
 	parts map[fetchKey]*list.Element
 
 	created, used time.Time // guarded by fetchSessions.mu
@@ -116,13 +116,6 @@ func (fs *fetchSessions) remove(id int32) {
 	delete(fs.mu.byID, id)
 }
 
-// count returns how many sessions there are.
-func (fs *fetchSessions) count() int {
-	fs.mu.Lock()
-	defer fs.mu.Unlock()
-	return len(fs.mu.byID)
-}
-
 func (s *fetchSession) size() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -137,7 +130,8 @@ func (s *fetchSession) put(p *fetchPartition) {
 		old.currentLeaderEpoch, old.lastFetchedEpoch = p.currentLeaderEpoch, p.lastFetchedEpoch
 		return
 	}
-	s.parts[p.key] = s.order.PushBack(p)
+	kept := *p
+	s.parts[p.key] = s.order.PushBack(&kept)
 }
 
 func (s *fetchSession) forget(k fetchKey) {
@@ -147,10 +141,13 @@ func (s *fetchSession) forget(k fetchKey) {
 	}
 }
 
+// partitions returns copies: a fetch goes on to use them when it has let go of the lock.
 func (s *fetchSession) partitions() []*fetchPartition {
-	all := make([]*fetchPartition, 0, s.order.Len())
-	for e := s.order.Front(); e != nil; e = e.Next() {
-		all = append(all, e.Value.(*fetchPartition))
+	copies := make([]fetchPartition, s.order.Len())
+	all := make([]*fetchPartition, len(copies))
+	for i, e := 0, s.order.Front(); e != nil; i, e = i+1, e.Next() {
+		copies[i] = *e.Value.(*fetchPartition)
+		all[i] = &copies[i]
 	}
 	return all
 }

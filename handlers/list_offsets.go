@@ -41,7 +41,7 @@ func (s *Services) listOffsets(_ context.Context, r *wire.Request) wire.Reply {
 			p := &req.Topics[i].Partitions[j]
 			code := wire.InvalidRequest
 			found := partition.TimestampOffset{TimestampMs: -1, Offset: -1, LeaderEpoch: -1}
-			if asked[id{t.Topic, p.Partition}] == 1 {
+			if asked[id{t.Topic, p.Partition}] == 1 && (req.IsolationLevel == 0 || req.IsolationLevel == 1) {
 				found, code = s.listOffset(t.Topic, p, committed, r.Version)
 			}
 			rp := kmsg.NewListOffsetsResponseTopicPartition()

@@ -106,7 +106,8 @@ func (p *producing) collect(resp *kmsg.ProduceResponse) {
 	}
 }
 
-var errNotOneBatch = errors.New("the records are not exactly one record batch of version 2")
+// asIs is for batch.Validate where only the outermost layer of a batch is looked at.
+var asIs = batch.DefaultRules()
 
 // check looks at each batch's header, and at what the batches of the request have in common (rows 1, 5, 7).
 func (p *producing) check() {
@@ -116,12 +117,17 @@ func (p *producing) check() {
 	for i := range p.parts {
 		part := &p.parts[i]
 		h, err := batch.ParseHeader(part.raw)
-		if err != nil || h.Magic != 2 || h.SizeBytes() != len(part.raw) {
-			part.fail(wire.InvalidRecord, errors.Join(errNotOneBatch, err))
+		if err != nil || h.Magic != batch.Magic || h.SizeBytes() != len(part.raw) {
+			_, err = batch.Validate(part.raw, &asIs, 0) // says what is wrong
+			part.fail(codeFor(err, int16(kmsg.Produce), p.version), err)
 			continue
 		}
 		part.header = h
 		if !h.IsTransactional() {
+			continue
+		}
+		if !h.HasProducer() {
+			part.fail(wire.InvalidRecord, errors.New("transactional records without a producer ID"))
 			continue
 		}
 		if transactional && (h.ProducerID != producerID || h.ProducerEpoch != producerEpoch) {

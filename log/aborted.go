@@ -8,6 +8,8 @@ import (
 	"io/fs"
 	"sort"
 	"strings"
+
+	"once/internal/vfs"
 )
 
 // abortedEntryBytes is the size of an entry of .txnindex: version 0 and four int64.
@@ -121,6 +123,14 @@ type txnSegment struct {
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
+// endOf returns the offset below which all markers of the i-th segment lie.
+func (c txnCheckpoint) endOf(i int) int64 {
+	if i+1 < len(c.segments) {
+		return c.segments[i+1].base
+	}
+	return c.completeTo
+}
+
 func (c txnCheckpoint) encode() []byte {
 	b := fmt.Appendf(nil, "0\n%d %d\n", c.completeTo, len(c.segments))
 	for _, s := range c.segments {
@@ -219,12 +229,16 @@ func (l *Log) loadAborted(end int64) (completeTo int64, err error) {
 	if err != nil {
 		return completeTo, nil
 	}
+	stale := c.completeTo > end // of what has been cut: it must not speak for what comes in its place
 	list := &growing[AbortedTxn]{}
 	loaded := make(map[int64]*segment, len(segments))
 	for _, s := range segments {
 		loaded[s.base] = s
 	}
-	for _, s := range c.segments {
+	for i, s := range c.segments {
+		if c.endOf(i) <= completeTo {
+			continue // deleted since, with its entries
+		}
 		b, err := readSmall(l.fs, l.fileOf(s.base, suffixTxnIndex))
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return completeTo, err
@@ -250,5 +264,13 @@ func (l *Log) loadAborted(end int64) (completeTo int64, err error) {
 		}
 	}
 	l.aborted.Store(list)
-	return max(completeTo, min(c.completeTo, end)), nil
+	completeTo = max(completeTo, min(c.completeTo, end))
+	if !stale {
+		return completeTo, nil
+	}
+	l.namesNew.Store(true)
+	if err := l.writeAborted(completeTo); !errors.Is(err, vfs.ErrNoSpace) {
+		return completeTo, err
+	}
+	return completeTo, l.fs.Remove(l.path(txnCheckpointFile)) // none is as good as one that says less
 }

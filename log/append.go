@@ -12,8 +12,8 @@ import (
 
 // Append writes one batch at the end. raw is the whole batch with offset and leader epoch set, h its
 // header; the base offset must be EndOffset. When an error comes back, the batch is not in the log and
-// readers never saw it, or the error is ErrFailed and it is not known: then it stays invisible until
-// the log is opened again.
+// readers never saw it, or the error is ErrUnknown: then it stays invisible until the log is opened
+// again.
 func (l *Log) Append(raw []byte, h batch.Header) error {
 	end := l.end.Load()
 	if h.BaseOffset != end || len(raw) != h.SizeBytes() || h.LastOffsetDelta < 0 { // not inside Check: its arguments would be allocated
@@ -28,7 +28,7 @@ func (l *Log) Append(raw []byte, h batch.Header) error {
 	}
 	s, err := l.segmentFor(h, int64(len(raw)))
 	if err != nil {
-		return err
+		return fmt.Errorf("%w: %w", ErrNotWritten, err)
 	}
 	_, position := s.bounds()
 	if err := l.write(s, raw, position); err != nil {
@@ -56,7 +56,7 @@ func (l *Log) Append(raw []byte, h batch.Header) error {
 func (l *Log) write(s *segment, raw []byte, position int64) error {
 	f, err := s.handle()
 	if err != nil {
-		return err
+		return fmt.Errorf("%w: %w", ErrNotWritten, err)
 	}
 	_, err = f.WriteAt(raw, position)
 	if err == nil {
@@ -66,9 +66,9 @@ func (l *Log) write(s *segment, raw []byte, position int64) error {
 		return nil
 	}
 	if terr := f.Truncate(position); terr != nil {
-		return l.fail(errors.Join(err, terr))
+		return fmt.Errorf("%w: %w", ErrUnknown, l.fail(errors.Join(err, terr)))
 	}
-	return fmt.Errorf("append to %s: %w", s.file(suffixLog), err)
+	return fmt.Errorf("%w: %w", ErrNotWritten, err)
 }
 
 // note keeps the indexes of the segment up with the batch, as Kafka does (spec: log 5.2, 5.3).

@@ -52,14 +52,19 @@ const (
 
 // BarrierOptions are what a barrier service is made of. FS, Dir and BootID must be set.
 type BarrierOptions struct {
-	FS        vfs.FS
-	Dir       string // the data directory
-	BootID    string // of the kernel: another one means that the page cache is gone
-	Mode      Mode
-	Interval  time.Duration // longest time that something stays unsynced; 0 means DefaultInterval
-	Clock     clock.Clock   // nil: the real one
-	Logger    *slog.Logger  // nil: silent
-	OnFailure func(error)   // called once, when a barrier failed; nothing becomes durable after that
+	FS       vfs.FS
+	Dir      string // the data directory
+	BootID   string // of the kernel: another one means that the page cache is gone
+	Mode     Mode
+	Interval time.Duration // longest time that something stays unsynced; 0 means DefaultInterval
+	// ReserveBytes of free space are left to the broker's own records; see Admit. 0 reserves nothing.
+	ReserveBytes int64
+	Clock        clock.Clock  // nil: the real one
+	Logger       *slog.Logger // nil: silent
+	OnFailure    func(error)  // called once, when a barrier failed; nothing becomes durable after that
+	// SyncWorkers is how many files are synced side by side; a file system commits them together. 0
+	// means one after the other, in an order that a test can repeat.
+	SyncWorkers int
 }
 
 // Barrier makes all logs durable up to one instant. It is the only place that syncs in normal
@@ -78,17 +83,22 @@ type Barrier struct {
 	broken atomic.Pointer[error]
 	wakeup chan struct{}
 	ended  chan struct{}
+	space  space
 
 	mu struct {
 		sync.Mutex
 		dirty       []*Log
 		recordDirty bool // the record must be written although no log is dirty
+		recordLate  bool // the record does not tell yet of what has been synced
+		recordAt    time.Time
 		collecting  uint64
 		done        uint64
 		wanted      uint64
 		changed     chan struct{} // closed and replaced when done or broken change
 		timer       clock.Timer
 		due         bool
+		stalled     bool // the disk is full: the next try waits for the timer
+		ending      bool // Close has begun: a barrier that finds no room is not tried again
 		closing     bool
 		record      record
 		recovery    map[string]recordEntry // as read at the start, until the log is opened
@@ -143,8 +153,11 @@ func OpenBarrier(o BarrierOptions) (*Barrier, error) {
 		b.mu.recovery[name] = e
 	}
 	// From here on a death is an unclean one.
-	if err := b.writeRecord(); err != nil {
+	if final, err := b.writeRecord(); err != nil && (final || old == nil || old.clean) {
 		return nil, err
+	} else if err != nil {
+		// The old record says the same, and the next start would come to the same judgement.
+		o.Logger.Warn("the disk is full: the first barrier record waits for room", "error", err)
 	}
 	go b.serve()
 	return b, nil
@@ -230,12 +243,14 @@ func (b *Barrier) failure() error {
 
 // mark puts the log on the list for the next barrier. The caller holds cut for reading.
 func (b *Barrier) mark(l *Log) {
-	if l.dirty.Load() || l.dirty.Swap(true) {
+	if l.dirty.Load() {
 		return
 	}
 	b.mu.Lock()
-	b.mu.dirty = append(b.mu.dirty, l)
-	b.armLocked()
+	if !l.dirty.Swap(true) { // under mu: who sees the flag finds the log on the list, too
+		b.mu.dirty = append(b.mu.dirty, l)
+		b.armLocked()
+	}
 	b.mu.Unlock()
 }
 
@@ -243,6 +258,14 @@ func (b *Barrier) armLocked() {
 	if b.mu.timer == nil && !b.mu.closing {
 		b.mu.timer = b.o.Clock.AfterFunc(b.o.Interval, b.onTimer)
 	}
+}
+
+// needRecord makes the next barrier write its record, whatever the mode.
+func (b *Barrier) needRecord() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.mu.recordDirty = true
+	b.armLocked()
 }
 
 func (b *Barrier) onTimer() {
@@ -317,12 +340,15 @@ func (b *Barrier) serve() {
 func (b *Barrier) pending() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.failure() == nil && (b.mu.due || b.mu.wanted > b.mu.done)
+	return b.failure() == nil && (b.mu.due || b.mu.wanted > b.mu.done && !b.mu.stalled)
 }
 
 // Close runs a last barrier and stops the service. With clean set the record says that the process
 // ended in order: all logs must have been closed, and nothing may have failed.
 func (b *Barrier) Close(clean bool) error {
+	b.mu.Lock()
+	b.mu.ending, b.mu.stalled = true, false
+	b.mu.Unlock()
 	err := b.Sync(context.Background())
 	b.mu.Lock()
 	if b.mu.closing {
@@ -340,9 +366,13 @@ func (b *Barrier) Close(clean bool) error {
 	<-b.ended
 	if err == nil && clean {
 		b.mu.record.clean = true
-		err = b.writeRecord()
+		_, err = b.writeRecord()
 	}
 	closed := error(ErrClosed)
-	b.broken.CompareAndSwap(nil, &closed)
+	if b.broken.CompareAndSwap(nil, &closed) {
+		b.mu.Lock()
+		b.tellLocked()
+		b.mu.Unlock()
+	}
 	return err
 }

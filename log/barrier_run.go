@@ -7,6 +7,7 @@ import (
 	"path"
 
 	"once/internal/fault"
+	"once/internal/vfs"
 )
 
 // fail ends the service's promises.
@@ -17,12 +18,17 @@ func (b *Barrier) fail(err error) {
 	}
 	b.o.Logger.Error("barrier failed; nothing is acknowledged as durable any more", "error", err)
 	b.mu.Lock()
-	close(b.mu.changed)
-	b.mu.changed = make(chan struct{})
+	b.tellLocked()
 	b.mu.Unlock()
 	if b.o.OnFailure != nil {
 		b.o.OnFailure(err)
 	}
+}
+
+// tellLocked wakes all who wait for a barrier, to look again.
+func (b *Barrier) tellLocked() {
+	close(b.mu.changed)
+	b.mu.changed = make(chan struct{})
 }
 
 // captured is a dirty log as of the barrier's instant.
@@ -44,7 +50,7 @@ func (b *Barrier) capture() (logs []captured, generation uint64, onDone []func()
 	}
 	generation, recordDirty = b.mu.collecting, b.mu.recordDirty
 	b.mu.collecting++
-	b.mu.dirty, b.mu.recordDirty, b.mu.due = nil, false, false
+	b.mu.dirty, b.mu.recordDirty, b.mu.due, b.mu.stalled = nil, false, false, false
 	onDone, b.mu.onDone = b.mu.onDone, nil
 	if b.mu.timer != nil {
 		b.mu.timer.Stop()
@@ -56,7 +62,7 @@ func (b *Barrier) capture() (logs []captured, generation uint64, onDone []func()
 // run is one barrier.
 func (b *Barrier) run() {
 	logs, generation, onDone, recordDirty := b.capture()
-	if len(logs) == 0 && !recordDirty {
+	if len(logs) == 0 && !recordDirty && !b.recordIsLate() {
 		b.finish(generation, nil)
 		return
 	}
@@ -75,8 +81,15 @@ func (b *Barrier) run() {
 		}
 	}
 	b.mu.Unlock()
-	if err := b.writeRecord(); err != nil {
+	if !recordDirty && len(logs) > 0 && b.recordCanWait() {
+		b.finish(generation, onDone)
+		return
+	}
+	if final, err := b.writeRecord(); err != nil && final {
 		b.fail(err)
+		return
+	} else if err != nil {
+		b.postpone(logs, onDone, err)
 		return
 	}
 	b.finish(generation, onDone)
@@ -85,21 +98,69 @@ func (b *Barrier) run() {
 	}
 }
 
+// recordCanWait says whether a barrier may do without its record, which costs a sync of its own. In fsync
+// mode the bytes themselves are what has been promised, and a start keeps what is valid above the last
+// record; the record only bounds what a start has to read. So one an Interval is enough.
+func (b *Barrier) recordCanWait() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.o.Mode != Fsync || b.mu.ending || b.o.Clock.Now().Sub(b.mu.recordAt) >= b.o.Interval {
+		return false
+	}
+	b.mu.recordLate = true
+	b.armLocked()
+	return true
+}
+
+func (b *Barrier) recordIsLate() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.mu.recordLate
+}
+
 func (b *Barrier) finish(generation uint64, onDone []func()) {
 	b.mu.Lock()
 	b.mu.done = generation
-	close(b.mu.changed)
-	b.mu.changed = make(chan struct{})
+	b.tellLocked()
 	b.mu.Unlock()
 	for _, fn := range onDone {
 		fn()
 	}
 }
 
-// writeRecord writes the next record to the older slot and syncs it.
-func (b *Barrier) writeRecord() error {
+// postpone puts back what a barrier was to cover whose record found no room on the disk. Nothing is
+// lost: the bytes are synced, the last record is whole, nobody has been told anything.
+func (b *Barrier) postpone(logs []captured, onDone []func(), cause error) {
+	b.mu.Lock()
+	ending := b.mu.ending
+	b.mu.Unlock()
+	if ending {
+		b.fail(cause)
+		return
+	}
+	b.o.Logger.Warn("the disk is full: the barrier is tried again", "error", cause)
+	for _, c := range logs {
+		if c.dir {
+			c.log.dirNew.Store(true)
+		}
+		if c.names {
+			c.log.namesNew.Store(true)
+		}
+		c.log.markDirty()
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.mu.recordDirty, b.mu.stalled = true, !b.mu.ending
+	b.mu.onDone = append(onDone, b.mu.onDone...)
+	b.armLocked()
+}
+
+// writeRecord writes the next record to the older slot and syncs it. An error that is not final left
+// the newer slot as it was, and the next try takes the same one.
+func (b *Barrier) writeRecord() (final bool, err error) {
 	b.mu.Lock()
 	b.mu.record.sequence++
+	b.mu.recordLate, b.mu.recordAt = false, b.o.Clock.Now()
 	raw, sequence := b.mu.record.encode(), b.mu.record.sequence
 	b.mu.Unlock()
 	name := path.Join(b.o.Dir, slotName(sequence))
@@ -108,17 +169,23 @@ func (b *Barrier) writeRecord() error {
 	if created {
 		f, err = b.o.FS.Create(name)
 	}
+	if err == nil {
+		if _, err = f.WriteAt(raw, 0); err != nil {
+			f.Close()
+		}
+	}
 	if err != nil {
-		return err
+		b.mu.Lock()
+		b.mu.record.sequence--
+		b.mu.Unlock()
+		return !errors.Is(err, vfs.ErrNoSpace), err
 	}
-	if _, err = f.WriteAt(raw, 0); err == nil {
-		err = f.Sync()
-	}
+	err = f.Sync()
 	if cerr := f.Close(); err == nil {
 		err = cerr
 	}
 	if err == nil && created {
 		err = b.o.FS.SyncDir(b.o.Dir)
 	}
-	return err
+	return true, err
 }

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"io/fs"
 	"path"
+	"sync"
+	"sync/atomic"
 )
 
 // syncTarget is a segment's file up to a size.
@@ -29,6 +31,9 @@ func (b *Barrier) syncAll(logs []captured) error {
 		newLogs = newLogs || c.dir
 	}
 	if len(targets)+len(dirs) > syncFSAbove {
+		for _, c := range logs {
+			c.log.takeNewSnapshots()
+		}
 		if err := b.o.FS.SyncFS(b.o.Dir); err != nil {
 			return err
 		}
@@ -42,14 +47,15 @@ func (b *Barrier) syncAll(logs []captured) error {
 }
 
 func (b *Barrier) syncEach(logs []captured, targets []syncTarget, dirs []string, newLogs bool) error {
-	for _, t := range targets {
-		if err := t.sync(); err != nil {
-			return err
-		}
+	if err := b.syncTargets(targets); err != nil {
+		return err
 	}
 	for _, c := range logs {
 		if c.names && !c.log.removed.Load() {
 			if err := c.log.syncFile(metadataFile); err != nil {
+				return err
+			}
+			if err := c.log.syncSnapshots(); err != nil {
 				return err
 			}
 		}
@@ -65,6 +71,30 @@ func (b *Barrier) syncEach(logs []captured, targets []syncTarget, dirs []string,
 	return nil
 }
 
+// syncTargets syncs the segments' files, several at a time.
+func (b *Barrier) syncTargets(targets []syncTarget) error {
+	if b.o.SyncWorkers < 2 || len(targets) < 2 {
+		for _, t := range targets {
+			if err := t.sync(); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	errs := make([]error, len(targets))
+	var next atomic.Int64
+	var wg sync.WaitGroup
+	for range min(b.o.SyncWorkers, len(targets)) {
+		wg.Go(func() {
+			for i := int(next.Add(1)) - 1; i < len(targets); i = int(next.Add(1)) - 1 {
+				errs[i] = targets[i].sync()
+			}
+		})
+	}
+	wg.Wait()
+	return errors.Join(errs...)
+}
+
 // unsynced returns the segments with bytes that no barrier has covered. They stand together at the
 // end of the log.
 func (l *Log) unsynced() []syncTarget {
@@ -73,6 +103,9 @@ func (l *Log) unsynced() []syncTarget {
 	for i := len(segments) - 1; i >= 0; i-- {
 		s := segments[i]
 		_, size := s.bounds()
+		if size == 0 && i < len(segments)-1 {
+			continue // all that it had was compacted away
+		}
 		if s.synced.Load() == size && size > 0 {
 			break
 		}
@@ -105,6 +138,17 @@ func (l *Log) syncFile(name string) error {
 		err = cerr
 	}
 	return err
+}
+
+// syncSnapshots syncs the snapshots written since the last barrier. Once retention has deleted what lies
+// below, they are no longer derived; and which of them a start can use depends on what else it finds.
+func (l *Log) syncSnapshots() error {
+	for _, offset := range l.takeNewSnapshots() {
+		if err := l.syncFile(stem(offset) + suffixSnapshot); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	return nil
 }
 
 // goneIsFine swallows that a file is missing when the log has been removed meanwhile.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -153,12 +154,12 @@ func TestWaitersShareABarrier(t *testing.T) {
 	ticket := l.Ticket()
 	go func() { first <- ticket.Wait(context.Background()) }()
 	<-gate.entered
-	sequence := func() uint64 {
+	completed := func() uint64 {
 		w.barrier.mu.Lock()
 		defer w.barrier.mu.Unlock()
-		return w.barrier.mu.record.sequence
+		return w.barrier.mu.done
 	}
-	before := sequence()
+	before := completed()
 	var wg sync.WaitGroup
 	for range 20 {
 		mustAdd(t, l, 1, 1)
@@ -179,8 +180,45 @@ func TestWaitersShareABarrier(t *testing.T) {
 		t.Fatal(err)
 	}
 	wg.Wait()
-	if n := sequence() - before; n != 2 {
+	if n := completed() - before; n != 2 {
 		t.Errorf("%d barriers for the first and twenty more, want 2", n)
+	}
+}
+
+// In fsync mode a barrier has synced the bytes when it answers; its record follows at leisure, and tells
+// of all of them.
+func TestARecordMayFollowTheBarrier(t *testing.T) {
+	fs := vfs.NewMem()
+	w := newWorld(t, fs, Fsync)
+	l := w.mustOpen()
+	defer w.leave()
+	sequence := func() uint64 {
+		w.barrier.mu.Lock()
+		defer w.barrier.mu.Unlock()
+		return w.barrier.mu.record.sequence
+	}
+	before := sequence()
+	for range 10 {
+		mustAdd(t, l, 1, 1)
+		if err := l.Ticket().Wait(context.Background()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := sequence() - before; n > 1 {
+		t.Errorf("%d records for ten barriers within one interval", n)
+	}
+	w.clock.Advance(w.barrier.o.Interval)
+	for sequence() == before || w.barrier.recordIsLate() {
+		runtime.Gosched()
+	}
+	r, err := readRecord(fs, "data")
+	if err != nil || len(r.entries) != 1 {
+		t.Fatalf("%+v %v", r, err)
+	}
+	for _, e := range r.entries {
+		if e.recoveryPoint != 10 {
+			t.Errorf("the record knows of offsets up to %d, 10 are synced", e.recoveryPoint)
+		}
 	}
 }
 

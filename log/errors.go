@@ -11,6 +11,15 @@ var (
 	// ErrFailed: an earlier write or sync failed and what is on disk is not known. The log takes no
 	// append until it is opened again.
 	ErrFailed = errors.New("log: failed earlier, not writable")
+	// ErrNotWritten: the disk refused a write, what was written of it has been taken out again, and the
+	// log goes on.
+	ErrNotWritten = errors.New("log: not written")
+	// ErrUnknown: a write failed and could not be taken back. The batch may be in the log when it is
+	// opened again. It comes with ErrFailed.
+	ErrUnknown = errors.New("log: write failed, and it is not known how much of it is stored")
+	// ErrDiskFull: what is left of the disk is reserved for the broker's own records. Nothing was
+	// written.
+	ErrDiskFull = errors.New("log: disk is full")
 	// ErrClosed: the log was closed or removed.
 	ErrClosed = errors.New("log: closed")
 	// ErrFormat: a file of this package's own format has a version that this program does not know.

@@ -98,15 +98,27 @@ type Log struct {
 	epochs   growing[epochEntry]
 	aborted  atomic.Pointer[growing[AbortedTxn]]
 
-	dirty     atomic.Bool             // the barrier has it on its list
-	appended  atomic.Bool             // since it was opened: only then is there anything to write at Close
-	found     atomic.Pointer[[]int64] // snapshots that lay there when it was opened, newest first; nil once they may have changed
-	namesNew  atomic.Bool             // directory entries not yet synced
-	dirNew    atomic.Bool             // the directory itself is new
+	dirty             atomic.Bool             // the barrier has it on its list
+	appended          atomic.Bool             // since it was opened: only then is there anything to write at Close
+	found             atomic.Pointer[[]int64] // snapshots that lay there when it was opened, newest first; nil once they may have changed
+	namesNew          atomic.Bool             // directory entries not yet synced
+	dirNew            atomic.Bool             // the directory itself is new
+	unsyncedSnapshots struct {
+		sync.Mutex
+		offsets []int64
+	}
 	failed    atomic.Pointer[error]
 	closed    atomic.Bool
 	removed   atomic.Bool
 	structure sync.Mutex // taken to replace segments, to write derived files, to close
+
+	swaps     []swap // of Clean and FinishCleaning
+	swapStuck error  // why nothing can be replaced until the next start; of Clean
+	cleanedTo struct {
+		sync.Mutex
+		known  bool
+		offset int64
+	}
 }
 
 func (l *Log) fill(o Options) {
@@ -142,6 +154,9 @@ func (l *Log) SetStartOffset(offset int64) {
 	if offset > l.start.Load() {
 		l.start.Store(offset)
 		l.markDirty()
+		if l.barrier != nil {
+			l.barrier.needRecord() // no byte of the log tells where it starts
+		}
 	}
 }
 
@@ -198,6 +213,10 @@ func (l *Log) Close() error {
 	var err error
 	if l.appended.Load() && l.failed.Load() == nil && !l.removed.Load() {
 		err = l.writeDerivedLocked()
+	}
+	if errors.Is(err, vfs.ErrNoSpace) { // the next start makes them anew
+		l.logger.Warn("no room for the derived files", "dir", l.dir, "error", err)
+		err = nil
 	}
 	for _, s := range l.list() {
 		s.release()

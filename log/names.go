@@ -22,6 +22,8 @@ const (
 	// suffixKept is a copy of what recovery keeps, until it gets its final name.
 	suffixKept = ".log.kept"
 	suffixTmp  = ".tmp"
+	// suffixBelow is an empty file: segments below its offset are being deleted.
+	suffixBelow = ".below"
 
 	metadataFile        = "partition.metadata"
 	epochCheckpointFile = "leader-epoch-checkpoint"

@@ -6,6 +6,8 @@ import (
 	"io/fs"
 	"path"
 	"strings"
+
+	"once/internal/vfs"
 )
 
 // Recovery is what the barrier's record says about a log; see Barrier.Recovery.
@@ -82,7 +84,9 @@ func (rc *recoverer) run() error {
 		return err
 	}
 	rc.names = names
-	for _, step := range []func() error{rc.identity, rc.leftovers, rc.load, rc.content, rc.derived} {
+	// Without a clean stop nobody knows whether the directory's own name has been synced.
+	l.dirNew.Store(!rc.Clean)
+	for _, step := range []func() error{rc.identity, rc.leftovers, rc.deletions, rc.swaps, rc.load, rc.content, rc.derived} {
 		if err := step(); err != nil {
 			return err
 		}
@@ -101,9 +105,11 @@ func (rc *recoverer) identity() error {
 		return err
 	}
 	id, cause := decodeMetadata(b)
+	known := rc.Clean || rc.RecoveryPoint > rc.StartOffset // a barrier has synced it
 	switch {
-	case cause == nil && id == l.topicID:
+	case cause == nil && id == l.topicID && known:
 		return nil
+	case cause == nil && id == l.topicID: // written anew, as everything that no barrier has covered
 	case cause == nil:
 		return &DamagedError{File: name, Cause: fmt.Errorf("belongs to topic id %x, not %x", id, l.topicID)}
 	case rc.RecoveryPoint > rc.StartOffset && !missing:
@@ -111,7 +117,11 @@ func (rc *recoverer) identity() error {
 	}
 	rc.changed = true
 	l.namesNew.Store(true)
-	return replaceFile(l.fs, name, encodeMetadata(l.topicID))
+	err = replaceFile(l.fs, name, encodeMetadata(l.topicID))
+	if cause == nil && errors.Is(err, vfs.ErrNoSpace) {
+		return nil // the old one says the same
+	}
+	return err
 }
 
 // leftovers removes what an interrupted write of ours left under a temporary name.

@@ -23,6 +23,10 @@ func (rc *recoverer) content() error {
 		if rc.RecoveryPoint > rc.StartOffset {
 			return &DamagedError{File: rc.segments[0].file(suffixLog), Cause: fmt.Errorf("first segment, but offset %d was stored", rc.StartOffset)}
 		}
+		if rc.Cut || rc.SyncKept {
+			// A power cut took the first segment and left later ones: they continue nothing.
+			return rc.cutAll()
+		}
 		rc.RecoveryPoint = rc.segments[0].base
 	}
 	i := len(rc.segments) - 1
@@ -95,18 +99,21 @@ func walkTo(s *segment, f vfs.File, from, size, offset int64) (int64, error) {
 }
 
 // finishSplit removes from a sealed segment the bytes that an interrupted recovery has already copied
-// to the segment behind it.
+// to the segment behind it. What stands there now may be torn: only the part below is looked at.
 func (rc *recoverer) finishSplit(s *segment) error {
+	_, size := s.bounds()
+	if at, err := rc.locatePoint(s); err == nil {
+		if at < size {
+			return rc.truncate(s, at)
+		}
+		return nil
+	}
+	// A compacted segment may end below the recovery point, and then nothing of it was copied.
 	f, err := s.handle()
 	if err != nil {
 		return err
 	}
-	_, size := s.bounds()
-	entries, err := s.index()
-	if err != nil {
-		return err
-	}
-	w := newWalker(s, f, floorPosition(entries, rc.RecoveryPoint-1-s.base), size)
+	w := newWalker(s, f, 0, size)
 	defer w.close()
 	for w.next() {
 		if w.header.BaseOffset >= rc.RecoveryPoint {

@@ -20,7 +20,7 @@ func (rc *recoverer) derived() error {
 	found := snapshotsOf(rc.names)
 	l.found.Store(&found)
 	for _, offset := range found {
-		if offset > to {
+		if offset > end {
 			if err := l.RemoveSnapshot(offset); err != nil {
 				return err
 			}
@@ -55,7 +55,10 @@ func (rc *recoverer) recoverEpochs() error {
 		return err
 	}
 	l.epochs.reset(all)
-	return l.writeEpochs()
+	if err := l.writeEpochs(); err != nil {
+		l.logger.Warn("leader epochs not written; the next start reads them from the batches", "dir", l.dir, "error", err)
+	}
+	return nil
 }
 
 // newestEpoch is the largest leader epoch among the last batches; they never go down.

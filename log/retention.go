@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io/fs"
 	"slices"
+	"strings"
 )
 
 // Retention says what of a log is too much (spec: log 9). Negative limits are none.
@@ -25,7 +26,7 @@ func (l *Log) Expired(r Retention) (newStartOffset int64, err error) {
 	}
 	for _, s := range l.list() {
 		end, size := s.bounds()
-		if end > r.HighWatermark || size == 0 && end == l.end.Load() {
+		if end > r.HighWatermark || size == 0 && end == l.end.Load() || !l.covered(s) {
 			break
 		}
 		if excess < size {
@@ -38,6 +39,13 @@ func (l *Log) Expired(r Retention) (newStartOffset int64, err error) {
 		newStartOffset = max(newStartOffset, end)
 	}
 	return newStartOffset, nil
+}
+
+// covered says whether a barrier has covered all of a segment. Until then it is not deleted: a power cut
+// between the barrier that moves the start and the removal of the file would leave a torn one.
+func (l *Log) covered(s *segment) bool {
+	_, size := s.bounds()
+	return l.barrier == nil || s.synced.Load() >= size
 }
 
 // olderThan judges a segment by its largest timestamp, or by its file's where no batch has one. A
@@ -93,67 +101,84 @@ func (l *Log) ReplayOffset() int64 {
 	return l.start.Load()
 }
 
-// DeleteSegments takes the segments that lie wholly below StartOffset out of the log and returns how
-// many and how large they were. Their files go after the next barrier, because the last one still
+// DeleteSegments takes the segments that lie wholly below StartOffset, and that a barrier has covered,
+// out of the log and returns how many and how large they were. Their files go after the next barrier, because the last one still
 // counts on them; readers of a Slice may finish. The segment being written always stays: call Roll
-// first to delete its data. It may run beside Append.
+// first to delete its data. It may run beside Append, but not beside Clean.
 func (l *Log) DeleteSegments() (segments int, sizeBytes int64) {
-	l.structure.Lock()
-	defer l.structure.Unlock()
-	all, start := l.list(), l.start.Load()
-	for segments < len(all)-1 && all[segments+1].base <= start {
-		_, size := all[segments].bounds()
-		sizeBytes += size
-		segments++
-	}
-	if segments == 0 {
+	gone, base, sizeBytes := l.detachSegments()
+	if len(gone) == 0 {
 		return 0, 0
 	}
-	gone, rest := all[:segments], all[segments:len(all):len(all)]
-	l.segments.Store(&rest)
-	l.size.Add(-sizeBytes)
 	remove := func() {
-		l.removeBelow(rest[0].base, gone)
+		l.removeBelow(base, gone)
 		for _, s := range gone {
 			s.release()
 		}
 	}
 	if l.barrier == nil {
-		l.structure.Unlock()
 		remove()
-		l.structure.Lock()
 	} else {
 		l.markDirty()
 		l.barrier.afterNext(remove)
 	}
-	return segments, sizeBytes
+	return len(gone), sizeBytes
+}
+
+// DeletableTo is where the log would begin after DeleteSegments.
+func (l *Log) DeletableTo() int64 {
+	all := l.list()
+	if n := l.deletable(all); n < len(all) {
+		return all[n].base
+	}
+	return l.start.Load()
+}
+
+// deletable says how many of the segments lie below the start and on disk.
+func (l *Log) deletable(all []*segment) int {
+	start, n := l.start.Load(), 0
+	for n < len(all)-1 && all[n+1].base <= start && l.covered(all[n]) {
+		n++
+	}
+	return n
+}
+
+// detachSegments takes them off the list; base is where the list begins then.
+func (l *Log) detachSegments() (gone []*segment, base, sizeBytes int64) {
+	l.structure.Lock()
+	defer l.structure.Unlock()
+	all := l.list()
+	n := l.deletable(all)
+	if n == 0 {
+		return nil, 0, 0
+	}
+	for _, s := range all[:n] {
+		_, size := s.bounds()
+		sizeBytes += size
+	}
+	rest := all[n:len(all):len(all)]
+	l.segments.Store(&rest)
+	l.size.Add(-sizeBytes)
+	return all[:n], rest[0].base, sizeBytes
 }
 
 // removeBelow deletes the files of segments that are no longer the log's, and the snapshots that were of
-// use to them alone. The snapshot that stands for what they held is put on disk first. When that fails
-// the files stay: the next start finds them below its start offset.
+// use to them alone. A power cut may undo the deletion of some files and not of others, so an empty file
+// `<base>.below` says first what is going on.
 func (l *Log) removeBelow(base int64, gone []*segment) {
 	l.structure.Lock() // a topic of the same name may follow as soon as Remove has had this lock
 	defer l.structure.Unlock()
 	if l.removed.Load() {
 		return
 	}
-	offsets := l.Snapshots()
-	for i, offset := range slices.Backward(offsets) {
-		if offset < base {
-			continue
-		}
-		if err := l.syncFile(stem(offset) + suffixSnapshot); err != nil {
-			l.logger.Warn("deleted segments stay on disk: the producer snapshot behind them cannot be synced", "dir", l.dir, "error", err)
-			return
-		}
-		offsets = offsets[i+1:]
-		break
+	if err := l.announceBelow(base); err != nil {
+		l.logger.Warn("files of deleted segments stay until the next start deletes them", "dir", l.dir, "error", err)
+		return
 	}
 	for _, s := range gone {
 		l.removeFiles(s)
 	}
-	for _, offset := range offsets {
+	for _, offset := range l.Snapshots() {
 		if offset >= base {
 			continue
 		}
@@ -161,6 +186,66 @@ func (l *Log) removeBelow(base int64, gone []*segment) {
 			l.logger.Warn("producer snapshot stays until the next start", "dir", l.dir, "offset", offset, "error", err)
 		}
 	}
+	err := l.fs.SyncDir(l.dir)
+	if err == nil {
+		err = l.removeIfThere(l.fileOf(base, suffixBelow))
+	}
+	if err != nil {
+		l.logger.Warn("deleting segments is finished by the next start", "dir", l.dir, "error", err)
+	}
+}
+
+// announceBelow makes it durable that nothing below base counts any more.
+func (l *Log) announceBelow(base int64) error {
+	f, err := createAnew(l.fs, l.fileOf(base, suffixBelow))
+	if err != nil {
+		return err
+	}
+	if err := f.Close(); err != nil {
+		return err
+	}
+	return l.fs.SyncDir(l.dir)
+}
+
+// deletions finishes, at a start, what removeBelow began.
+func (rc *recoverer) deletions() error {
+	l := rc.log
+	base := int64(-1)
+	for _, name := range rc.names {
+		if offset, suffix, ok := parseName(name); ok && suffix == suffixBelow {
+			base = max(base, offset)
+		}
+	}
+	if base < 0 {
+		return nil
+	}
+	var rest, announced []string
+	for _, name := range rc.names {
+		switch offset, suffix, ok := parseName(name); {
+		case ok && suffix == suffixBelow:
+			announced = append(announced, name)
+		case ok && offset < base && isOfSegment(suffix):
+			if err := l.removeIfThere(l.path(name)); err != nil {
+				return err
+			}
+		default:
+			rest = append(rest, name)
+		}
+	}
+	if err := l.fs.SyncDir(l.dir); err != nil {
+		return err
+	}
+	for _, name := range announced {
+		if err := l.removeIfThere(l.path(name)); err != nil {
+			return err
+		}
+	}
+	rc.names = rest
+	return nil
+}
+
+func isOfSegment(suffix string) bool {
+	return slices.Contains([]string{suffixIndex, suffixTimeIndex, suffixTxnIndex, suffixSnapshot, suffixLog, suffixCleaned}, suffix) || strings.HasPrefix(suffix, suffixSwap)
 }
 
 func (l *Log) removeFiles(s *segment) {

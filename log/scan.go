@@ -54,8 +54,14 @@ func (l *Log) Scan(from, to int64, fn func(h batch.Header, raw []byte) error) er
 // ScanHeaders is Scan for who needs few of the bodies: raw reads the whole batch, into memory of its
 // own that the next call reuses.
 func (l *Log) ScanHeaders(from, to int64, fn func(h batch.Header, raw func() ([]byte, error)) error) error {
+	return l.ReplayHeaders(max(from, l.start.Load()), to, fn)
+}
+
+// ReplayHeaders is ScanHeaders for who needs what is still stored below StartOffset, too: it starts at
+// ReplayOffset if from is below that.
+func (l *Log) ReplayHeaders(from, to int64, fn func(h batch.Header, raw func() ([]byte, error)) error) error {
 	var body []byte
-	return l.eachSegment(from, to, func(s *segment, f vfs.File, start, end int64) error {
+	return l.eachStored(from, to, func(s *segment, f vfs.File, start, end int64) error {
 		w := newWalker(s, f, start, end)
 		defer w.close()
 		raw := func() ([]byte, error) {
@@ -81,7 +87,12 @@ func (l *Log) ScanHeaders(from, to int64, fn func(h batch.Header, raw func() ([]
 // eachSegment calls fn for each segment that overlaps the range, with the positions to begin and end
 // at, as published when it was entered.
 func (l *Log) eachSegment(from, to int64, fn func(s *segment, f vfs.File, start, end int64) error) error {
-	from, to = max(from, l.start.Load()), min(to, l.end.Load())
+	return l.eachStored(max(from, l.start.Load()), to, fn)
+}
+
+// eachStored is eachSegment without regard to StartOffset.
+func (l *Log) eachStored(from, to int64, fn func(s *segment, f vfs.File, start, end int64) error) error {
+	from, to = max(from, l.ReplayOffset()), min(to, l.end.Load())
 	for from < to {
 		s := l.acquireAt(from)
 		if s == nil {

@@ -18,11 +18,24 @@ func (l *Log) WriteSnapshot(offset int64, data []byte) error {
 	if err := replaceFile(l.fs, l.fileOf(offset, suffixSnapshot), data); err != nil {
 		return err
 	}
+	l.unsyncedSnapshots.Lock()
+	l.unsyncedSnapshots.offsets = append(l.unsyncedSnapshots.offsets, offset)
+	l.unsyncedSnapshots.Unlock()
+	l.namesNew.Store(true)
 	return l.writeAborted(offset)
 }
 
-// Snapshots returns the offsets of the usable snapshots, newest first. Usable are those after which
-// the partition can replay to the end and miss no aborted transaction.
+// takeNewSnapshots returns the snapshots that no barrier has synced, and forgets them.
+func (l *Log) takeNewSnapshots() []int64 {
+	l.unsyncedSnapshots.Lock()
+	defer l.unsyncedSnapshots.Unlock()
+	offsets := l.unsyncedSnapshots.offsets
+	l.unsyncedSnapshots.offsets = nil
+	return offsets
+}
+
+// Snapshots returns the offsets of the snapshots, newest first. Replaying from one above
+// Recovered.AbortedIndexTo misses aborted transactions.
 func (l *Log) Snapshots() []int64 {
 	if found := l.found.Load(); found != nil {
 		return *found
@@ -51,8 +64,10 @@ func (l *Log) ReadSnapshot(offset int64) ([]byte, error) {
 	return readSmall(l.fs, l.fileOf(offset, suffixSnapshot))
 }
 
-// RemoveSnapshot deletes a snapshot; a missing one is no error.
+// RemoveSnapshot deletes a snapshot; a missing one is no error. It must not come back after a power cut,
+// when the log has other batches below its offset: its directory is synced with the next append.
 func (l *Log) RemoveSnapshot(offset int64) error {
+	l.namesNew.Store(true)
 	l.found.Store(nil)
 	if err := l.fs.Remove(l.fileOf(offset, suffixSnapshot)); !errors.Is(err, fs.ErrNotExist) {
 		return err

@@ -26,6 +26,10 @@ const (
 	DeleteSuffix    = suffixDelete
 	StraySuffix     = "-stray"
 
+	BelowSuffix   = suffixBelow
+	CleanedSuffix = suffixCleaned
+
+	CleanCheckpointFile = cleanCheckpointFile
 	MetadataFile        = metadataFile
 	EpochCheckpointFile = epochCheckpointFile
 	TxnCheckpointFile   = txnCheckpointFile
@@ -38,8 +42,18 @@ const (
 // ParseFileName splits `00000000000000000042.log` into 42 and `.log`.
 func ParseFileName(name string) (offset int64, suffix string, ok bool) { return parseName(name) }
 
+// ParseSwapName splits the name of a segment that is to take the place of all those from base up to end,
+// as soon as the next start comes by; see Log.FinishCleaning.
+func ParseSwapName(name string) (base, end int64, ok bool) {
+	sw, ok := parseSwap(name)
+	return sw.base, sw.end, ok
+}
+
 // FileName is the name of a file that belongs to an offset.
 func FileName(offset int64, suffix string) string { return stem(offset) + suffix }
+
+// BarrierFile is the name of one of the two files of barrier records, 0 or 1.
+func BarrierFile(slot int) string { return slotName(uint64(slot)) }
 
 // IsLogDirectory says whether a name in the data directory is that of a partition.
 func IsLogDirectory(name string) bool { return isLogDirectory(name) }

@@ -31,6 +31,17 @@ func (rc *recoverer) cut(i int, position int64) error {
 	return rc.truncate(s, position)
 }
 
+// cutAll takes all segments out, the last one first.
+func (rc *recoverer) cutAll() error {
+	for i := len(rc.segments) - 1; i >= 0; i-- {
+		if err := rc.moveSegment(i); err != nil {
+			return err
+		}
+	}
+	rc.log.end.Store(rc.RecoveryPoint)
+	return nil
+}
+
 // moveSegment takes a whole segment out.
 func (rc *recoverer) moveSegment(i int) error {
 	s := rc.segments[i]
@@ -41,6 +52,7 @@ func (rc *recoverer) moveSegment(i int) error {
 	s.release()
 	rc.segments = slices.Delete(rc.segments, i, i+1)
 	rc.changed = true
+	rc.log.namesNew.Store(true)
 	for _, suffix := range []string{suffixIndex, suffixTimeIndex, suffixTxnIndex, suffixLog} {
 		if err := s.fs.Remove(s.file(suffix)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
@@ -110,7 +122,14 @@ func (rc *recoverer) rewrite(s *segment, from, to, end int64) (*segment, error) 
 		base = rc.RecoveryPoint
 	}
 	name := rc.log.fileOf(base, suffixLog)
-	if err := copyRange(s.fs, name, rc.log.fileOf(base, suffixKept), f, from, to, rc.SyncKept); err != nil {
+	err = copyRange(s.fs, name, rc.log.fileOf(base, suffixKept), f, from, to, rc.SyncKept)
+	if errors.Is(err, vfs.ErrNoSpace) {
+		if err := s.fs.Remove(rc.log.fileOf(base, suffixKept)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return nil, err
+		}
+		return s, rc.rewriteInPlace(s, f, from, to, end)
+	}
+	if err != nil {
 		return nil, err
 	}
 	kept := newSegment(s.fs, s.dir, base)
@@ -122,6 +141,22 @@ func (rc *recoverer) rewrite(s *segment, from, to, end int64) (*segment, error) 
 	}
 	rc.replace(s, kept)
 	return kept, nil
+}
+
+// rewriteInPlace is rewrite where the disk has no room for a copy: the same bytes are written over
+// themselves, which makes them dirty again.
+func (rc *recoverer) rewriteInPlace(s *segment, f vfs.File, from, to, end int64) error {
+	rc.log.logger.Warn("no room to copy what is kept; it is written in place", "file", s.file(suffixLog), "size_bytes", to-from)
+	err := eachChunk(f, from, to, func(b []byte, at int64) error {
+		_, err := f.WriteAt(b, at)
+		return err
+	})
+	if err == nil && rc.SyncKept {
+		err = f.Sync()
+	}
+	s.publish(end, to)
+	s.synced.Store(0)
+	return err
 }
 
 // copyRange writes bytes of f to a file that gets its name when it is complete.

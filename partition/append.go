@@ -105,6 +105,11 @@ func (p *Partition) appendLocked(raw []byte, h *batch.Header, origin pidmanager.
 			return Appended{}, wakeUp{}, fmt.Errorf("%s: %w", p.id, err)
 		}
 	}
+	if origin == pidmanager.Client { // behind the duplicates, which are stored although the disk is full now
+		if err := p.opts.Barrier.Admit(len(raw)); err != nil {
+			return Appended{}, wakeUp{}, fmt.Errorf("%s: %w", p.id, err)
+		}
+	}
 	ticket, err := p.writeLocked(raw, h)
 	if err != nil {
 		return Appended{}, wakeUp{}, err
@@ -198,6 +203,18 @@ func (p *Partition) durableLocked(ticket log.Ticket) Durable {
 		p.reveals.Go(p.reveal)
 	}
 	return p.mu.hidden
+}
+
+// Settle returns when everything that has been appended is durable where readers have to wait for that,
+// and they can see it; at once where they do not.
+func (p *Partition) Settle(ctx context.Context) error {
+	p.mu.Lock()
+	d := Durable{}
+	if p.log != nil {
+		d = p.durableLocked(p.log.Ticket())
+	}
+	p.mu.Unlock()
+	return d.Wait(ctx)
 }
 
 // reveal shows readers what has become durable, until nothing is hidden any more. There is at most one

@@ -57,8 +57,10 @@ func (id ID) String() string { return id.Topic + "-" + strconv.Itoa(int(id.Index
 
 // Config is what a partition takes from its topic's settings. It can be replaced while running.
 type Config struct {
-	Log   log.Config
-	Rules batch.Rules // ProduceVersion is filled in by each append
+	Log        log.Config
+	Rules      batch.Rules // ProduceVersion is filled in by each append
+	Retention  Retention
+	Compaction Compaction
 }
 
 // Options says what a partition is opened with.
@@ -101,6 +103,10 @@ type Partition struct {
 	}
 	reveals sync.WaitGroup
 	waiters waiters
+	// tidying is held while segments are deleted or compacted, and is taken before mu. Once ending is
+	// set nobody begins, and who is at it stops.
+	tidying sync.Mutex
+	ending  atomic.Bool
 	// highestProducerID is the highest producer ID seen while opening; -1 for none.
 	highestProducerID int64
 }
@@ -119,12 +125,13 @@ func Open(id ID, o Options) (*Partition, error) {
 	config := o.Config
 	p.config.Store(&config)
 	var err error
-	p.log, _, err = log.Open(log.Options{
+	var found log.Recovered
+	p.log, found, err = log.Open(log.Options{
 		FS: o.FS, Dir: path.Join(o.Dir, id.String()), TopicID: id.TopicID, Config: config.Log,
 		Barrier: o.Barrier, Clock: o.Clock, Logger: o.Logger, OnRoll: p.snapshotAtRoll,
 	}, o.Barrier.Recovery(id.String(), id.TopicID))
 	if err == nil {
-		err = p.rebuild()
+		err = p.rebuild(found.AbortedIndexTo)
 	}
 	if err != nil {
 		p.mu.offline = err
@@ -233,7 +240,8 @@ func (p *Partition) publishLocked(highWatermark int64) wakeUp {
 		invariant.Check(next.lastStable >= old.lastStable, "%s: last stable offset goes back from %d to %d", p.id, old.lastStable, next.lastStable)
 	}
 	p.view.Store(next)
-	return wakeUp{uncommitted: old == nil || old.highWatermark != next.highWatermark, committed: old == nil || old.lastStable != next.lastStable}
+	moved := old == nil || old.logStart != next.logStart
+	return wakeUp{uncommitted: moved || old.highWatermark != next.highWatermark, committed: moved || old.lastStable != next.lastStable}
 }
 
 // Close writes what a clean start wants to find and closes the files. No other call may follow.
@@ -245,7 +253,10 @@ func (p *Partition) Close() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if end := p.log.EndOffset(); p.mu.offline == nil && end > 0 && end != p.mu.snapshot {
-		if err := p.log.WriteSnapshot(end, p.mu.producers.Snapshot()); err != nil {
+		err := p.log.WriteSnapshot(end, p.mu.producers.Snapshot())
+		if errors.Is(err, vfs.ErrNoSpace) { // the next start replays more, and that is all
+			p.opts.Logger.Warn("no room for a producer snapshot", "partition", p.id.String(), "error", err)
+		} else if err != nil {
 			return errors.Join(fmt.Errorf("closing partition %s: %w", p.id, err), p.log.Close())
 		}
 	}
@@ -272,5 +283,8 @@ func (p *Partition) Delete() error {
 	if p.log == nil {
 		return nil
 	}
+	p.ending.Store(true)
+	p.tidying.Lock()
+	defer p.tidying.Unlock()
 	return p.log.Remove()
 }

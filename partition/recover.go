@@ -4,17 +4,38 @@ import (
 	"fmt"
 
 	"once/log/batch"
+	"once/pidmanager"
 )
 
 // rebuild brings producers and open transactions up to the end of the log: the newest snapshot that
-// can be used, then everything behind it, by the same apply as live appends (spec: log 8.6).
-func (p *Partition) rebuild() error {
+// can be used, then everything behind it, by the same apply as live appends (spec: log 8.6). Aborted
+// transactions are known up to abortedTo; from there on they have to be replayed.
+func (p *Partition) rebuild(abortedTo int64) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	from := p.log.StartOffset()
+	if err := p.replayLocked(abortedTo); err != nil {
+		return err
+	}
+	if p.mu.snapshot < 0 && p.log.ReplayOffset() > 0 && abortedTo < p.log.EndOffset() {
+		// Retention has deleted what that replay would have had to begin with. Now that all aborted
+		// transactions are known, a newer snapshot may speak for the producers.
+		return p.replayLocked(p.log.EndOffset())
+	}
+	return nil
+}
+
+// replayLocked replays the log from the newest snapshot that is not above limit, or from its beginning.
+func (p *Partition) replayLocked(limit int64) error {
+	// What lies below the log start offset and is still stored counts: the producers that wrote it are to
+	// be recognised although nobody can read it any more.
+	from := p.log.ReplayOffset()
+	p.mu.producers = pidmanager.Producers{}
 	for _, offset := range p.log.Snapshots() {
-		if offset > p.log.EndOffset() || offset <= p.log.StartOffset() {
+		if offset > p.log.EndOffset() || offset < from {
 			p.log.RemoveSnapshot(offset)
+			continue
+		}
+		if offset > limit {
 			continue
 		}
 		data, err := p.log.ReadSnapshot(offset)
@@ -31,7 +52,7 @@ func (p *Partition) rebuild() error {
 	}
 	p.reopenTransactionsLocked()
 	p.noteProducersLocked()
-	err := p.log.ScanHeaders(from, p.log.EndOffset(), func(h batch.Header, raw func() ([]byte, error)) error {
+	err := p.log.ReplayHeaders(from, p.log.EndOffset(), func(h batch.Header, raw func() ([]byte, error)) error {
 		if h.ProducerID > p.highestProducerID {
 			p.highestProducerID = h.ProducerID
 		}

@@ -102,6 +102,35 @@ func TestASnapshotBringsTheStateBack(t *testing.T) {
 	}
 }
 
+// A producer that was cut off with five requests under way sends all five again (spec: reliability P14).
+func TestASnapshotKeepsTheWholeWindow(t *testing.T) {
+	p, q := filled(), &Producers{}
+	for i := range int64(9) {
+		h := header(5, 5, int32(15+i), 100+i, false)
+		p.Apply(&h)
+	}
+	if err := q.Load(p.Snapshot()); err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(p.Snapshot(), q.Snapshot()) {
+		t.Fatal("a loaded snapshot gives another one")
+	}
+	for i := range int64(9) {
+		h := header(5, 5, int32(15+i), 0, false)
+		if b, ok := q.Duplicate(&h); ok != (i >= 4) || ok && (b.FirstOffset() != 100+i || b.TimestampMs != 1000+10*i) {
+			t.Errorf("retry of the batch at %d: %+v, %v", 100+i, b, ok)
+		}
+	}
+	raw := p.Snapshot()
+	for _, cut := range []int{1, 24, 25} {
+		damaged := bytes.Clone(raw[:len(raw)-cut])
+		binary.BigEndian.PutUint32(damaged[2:], crc32.Checksum(damaged[6:], castagnoli))
+		if err := q.Load(damaged); !errors.Is(err, ErrSnapshot) {
+			t.Errorf("%d bytes short: %v", cut, err)
+		}
+	}
+}
+
 // TestSnapshotBytes pins Kafka's layout: one producer, field by field.
 func TestSnapshotBytes(t *testing.T) {
 	p := &Producers{}
@@ -132,6 +161,12 @@ func TestSnapshotBytes(t *testing.T) {
 
 func FuzzLoad(f *testing.F) {
 	f.Add(filled().Snapshot())
+	long := filled()
+	for i := range int64(3) {
+		h := header(5, 5, int32(15+i), 100+i, false)
+		long.Apply(&h)
+	}
+	f.Add(long.Snapshot())
 	f.Add([]byte{})
 	f.Add([]byte{0, 1, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff})
 	f.Add(append([]byte{0, 2}, filled().Snapshot()[2:]...))

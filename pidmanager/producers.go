@@ -65,6 +65,14 @@ func (e *Producer) LastSequence() int32 {
 	return e.batches[e.cached-1].LastSequence
 }
 
+// LastDataOffset returns the offset of the last record in the current epoch, or -1.
+func (e *Producer) LastDataOffset() int64 {
+	if e.cached == 0 {
+		return -1
+	}
+	return e.batches[e.cached-1].LastOffset
+}
+
 func (e *Producer) find(h *batch.Header) (Batch, bool) {
 	for i := e.cached - 1; i >= 0; i-- {
 		b := e.batches[i]

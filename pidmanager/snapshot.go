@@ -18,11 +18,18 @@ import (
 //	    10    46  n times: producer ID 8, producer epoch 2, last sequence 4, last offset 8,
 //	              offset delta 4, timestamp 8, coordinator epoch 4, first offset of the open transaction 8
 //
-// Only the newest batch of a producer is kept: after a clean restart a producer's window is one batch.
+// That holds the newest batch of each producer only. A producer has up to five requests under way, and
+// after a kill sends them all again: with one batch to compare with, the broker would refuse the first
+// four as out of order, and the client would write them anew under another epoch. So the older batches
+// follow, which Kafka's tools take for padding; unless no producer has any:
+//
+//	0  1  n times, in the same order: number of older batches m, 0 to 4
+//	1 24  m times, oldest first: last sequence 4, last offset 8, offset delta 4, timestamp 8
 const (
-	snapshotVersion   = 1
-	snapshotHeadBytes = 10
-	snapshotEachBytes = 46
+	snapshotVersion    = 1
+	snapshotHeadBytes  = 10
+	snapshotEachBytes  = 46
+	snapshotOlderBytes = 24
 )
 
 // ErrSnapshot is wrapped by every refusal to load a snapshot. Snapshots are derived: the caller takes
@@ -56,8 +63,50 @@ func (p *Producers) Snapshot() []byte {
 		b = binary.BigEndian.AppendUint32(b, uint32(e.CoordinatorEpoch))
 		b = binary.BigEndian.AppendUint64(b, uint64(e.TxnFirstOffset))
 	}
+	b = p.appendOlder(b, ids)
 	binary.BigEndian.PutUint32(b[2:], crc32.Checksum(b[6:], castagnoli))
 	return b
+}
+
+func (p *Producers) appendOlder(b []byte, ids []int64) []byte {
+	without := len(b)
+	any := false
+	for _, id := range ids {
+		e := p.byID[id]
+		older := e.batches[:max(e.cached-1, 0)]
+		any = any || len(older) > 0
+		b = append(b, byte(len(older)))
+		for _, o := range older {
+			b = binary.BigEndian.AppendUint32(b, uint32(o.LastSequence))
+			b = binary.BigEndian.AppendUint64(b, uint64(o.LastOffset))
+			b = binary.BigEndian.AppendUint32(b, uint32(o.OffsetDelta))
+			b = binary.BigEndian.AppendUint64(b, uint64(o.TimestampMs))
+		}
+	}
+	if !any {
+		return b[:without]
+	}
+	return b
+}
+
+// takeOlder adds the batches that stand at the front of older to a producer that has none yet, and
+// returns what follows; ok is false when they do not make sense.
+func (e *Producer) takeOlder(older []byte) (rest []byte, ok bool) {
+	if len(older) == 0 {
+		return nil, false
+	}
+	n := int(older[0])
+	if older = older[1:]; n >= CachedBatches || len(older) < n*snapshotOlderBytes {
+		return nil, false
+	}
+	for range n {
+		e.push(Batch{
+			LastSequence: int32(binary.BigEndian.Uint32(older)), LastOffset: int64(binary.BigEndian.Uint64(older[4:])),
+			OffsetDelta: int32(binary.BigEndian.Uint32(older[12:])), TimestampMs: int64(binary.BigEndian.Uint64(older[16:])),
+		})
+		older = older[snapshotOlderBytes:]
+	}
+	return older, true
 }
 
 // Load replaces the state by that of a snapshot. On an error, which wraps ErrSnapshot, the state is
@@ -74,9 +123,11 @@ func (p *Producers) Load(b []byte) error {
 	}
 	n := int64(binary.BigEndian.Uint32(b[6:]))
 	rest := b[snapshotHeadBytes:]
-	if int64(len(rest)) != n*snapshotEachBytes {
+	if int64(len(rest)) < n*snapshotEachBytes {
 		return fmt.Errorf("%w: %d producers in %d bytes", ErrSnapshot, n, len(rest))
 	}
+	rest, older := rest[:n*snapshotEachBytes], rest[n*snapshotEachBytes:]
+	hasOlder, ok := len(older) > 0, true
 	byID := make(map[int64]*Producer, n)
 	for ; len(rest) > 0; rest = rest[snapshotEachBytes:] {
 		e := &Producer{
@@ -84,6 +135,11 @@ func (p *Producers) Load(b []byte) error {
 			LastTimestampMs:  int64(binary.BigEndian.Uint64(rest[26:])),
 			CoordinatorEpoch: int32(binary.BigEndian.Uint32(rest[34:])),
 			TxnFirstOffset:   int64(binary.BigEndian.Uint64(rest[38:])),
+		}
+		if hasOlder {
+			if older, ok = e.takeOlder(older); !ok {
+				return fmt.Errorf("%w: older batches", ErrSnapshot)
+			}
 		}
 		last := Batch{
 			LastSequence: int32(binary.BigEndian.Uint32(rest[10:])),
@@ -95,6 +151,9 @@ func (p *Producers) Load(b []byte) error {
 			e.push(last)
 		}
 		byID[int64(binary.BigEndian.Uint64(rest))] = e
+	}
+	if len(older) > 0 {
+		return fmt.Errorf("%w: %d bytes too many", ErrSnapshot, len(older))
 	}
 	p.byID, p.verifications = byID, nil
 	return nil

@@ -13,6 +13,7 @@ var logSettings = []Definition{
 	{"cordoned.log.dirs", List, "", anything, Dynamic | PerBroker, Kept, "Directories that get no new partitions."},
 	{"create.topic.policy.class.name", Class, null, anything, static, Ignored, "Class that may refuse a topic."},
 	{"delete.topic.enable", Boolean, "true", anything, static, Acts, "Whether topics can be deleted."},
+	{"disk.reserve.bytes", Long, "67108864", atLeast(0), static, Acts, "Free space that records of clients leave to the broker's own; never more than a hundredth of the disk, 0 for none."},
 	{"durability", String, "page", valid{oneOf: []string{"page", "txn", "fsync"}}, static, Acts, "What an acknowledgement waits for: page, txn or fsync."},
 	{"flush.interval.ms", Long, "1000", atLeast(1), static, Acts, "Age that the last barrier may reach after a write, in the durability modes page and txn."},
 	{"log.cleaner.backoff.ms", Long, "15000", atLeast(0), Dynamic, Acts, "Pause of the cleaner when there is nothing to clean."},

@@ -18,6 +18,7 @@ import (
 	"sync/atomic"
 
 	"once/internal/clock"
+	"once/internal/fault"
 	"once/internal/vfs"
 	"once/log"
 	"once/log/batch"
@@ -121,6 +122,9 @@ func Open(o Options) (*Topics, error) {
 		return nil, err
 	}
 	for name, r := range records {
+		if err := fault.Hit("broker.recover.partition"); err != nil {
+			return nil, err
+		}
 		config, err := o.Settings.Topic(r.Overrides)
 		if err != nil {
 			return nil, fmt.Errorf("%w: configuration of topic %q: %w", meta.ErrDamaged, name, err)
@@ -232,9 +236,18 @@ func (ts *Topics) partitionConfig(c settings.Topic) partition.Config {
 		kind, level := codec(c)
 		rules.Recompress, rules.Codec, rules.Level = true, kind, int(level)
 	}
+	segmentMs := c.SegmentMs
+	if c.CleanupCompact { // what is being written to is never compacted
+		segmentMs = min(segmentMs, c.MaxCompactionLagMs)
+	}
 	return partition.Config{
-		Log:   log.Config{SegmentBytes: c.SegmentBytes, SegmentMs: c.SegmentMs, IndexIntervalBytes: c.IndexIntervalBytes, SegmentIndexBytes: c.SegmentIndexBytes},
-		Rules: rules,
+		Log:       log.Config{SegmentBytes: c.SegmentBytes, SegmentMs: segmentMs, IndexIntervalBytes: c.IndexIntervalBytes, SegmentIndexBytes: c.SegmentIndexBytes},
+		Rules:     rules,
+		Retention: partition.Retention{Delete: c.CleanupDelete, RetentionMs: c.RetentionMs, RetentionBytes: c.RetentionBytes},
+		Compaction: partition.Compaction{
+			Compact: c.CleanupCompact, MinLagMs: c.MinCompactionLagMs, MaxLagMs: c.MaxCompactionLagMs,
+			DeleteRetentionMs: c.DeleteRetentionMs, MinDirtyRatio: c.MinCleanableDirtyRatio,
+		},
 	}
 }
 

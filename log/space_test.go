@@ -1,0 +1,145 @@
+package log
+
+import (
+	"errors"
+	"testing"
+
+	"once/internal/vfs"
+)
+
+// fullFS is a disk without a free byte: nothing can be made and no file can grow, as soon as full is set.
+type fullFS struct {
+	vfs.FS
+	full bool
+	free int64
+}
+
+func (f *fullFS) FreeBytes(string) (int64, error) { return f.free, nil }
+
+func (f *fullFS) Create(name string) (vfs.File, error) {
+	if f.full {
+		return nil, vfs.ErrNoSpace
+	}
+	file, err := f.FS.Create(name)
+	return &fullFile{file, f}, err
+}
+
+func (f *fullFS) OpenReadWrite(name string) (vfs.File, error) {
+	file, err := f.FS.OpenReadWrite(name)
+	if err != nil {
+		return nil, err
+	}
+	return &fullFile{file, f}, nil
+}
+
+type fullFile struct {
+	vfs.File
+	fs *fullFS
+}
+
+func (f *fullFile) WriteAt(b []byte, at int64) (int, error) {
+	if size, err := f.Size(); err == nil && f.fs.full && at+int64(len(b)) > size {
+		return 0, vfs.ErrNoSpace
+	}
+	return f.File.WriteAt(b, at)
+}
+
+// What is kept above the last barrier is written over itself where there is no room for a copy, and is
+// on the disk after that, although an earlier sync of it failed unseen (spec: reliability P6, P35).
+func TestRecoveryNeedsNoRoomOnTheDisk(t *testing.T) {
+	mem := vfs.NewCrashable(5)
+	failing := vfs.FailAt(1<<30, mem)
+	w := newWorld(t, mem, Fsync)
+	w.fs = failing
+	l := w.mustOpen()
+	mustAdd(t, l, 3, 2)
+	w.mustSync()
+	mustAdd(t, l, 2, 2)
+	failing.Arm(0)
+	if err := w.barrier.Sync(t.Context()); err == nil {
+		t.Fatal("the sync did not fail")
+	}
+	w.leave()
+	disk := &fullFS{FS: mem, full: true}
+	after := newWorld(t, mem, Fsync)
+	after.fs = disk
+	if l := after.mustOpen(); l.EndOffset() != 10 {
+		t.Fatal("end", l.EndOffset())
+	}
+	after.mustSync()
+	after.leave()
+	cut := newWorld(t, mem.CrashClone(), Fsync)
+	cut.boot = "boot-2"
+	if err := checkOffsets(cut.mustOpen(), 10); err != nil {
+		t.Fatal(err)
+	}
+	cut.leave()
+}
+
+// A barrier whose record finds no room is tried again, and takes the same slot; the log goes on.
+func TestBarrierWaitsForRoom(t *testing.T) {
+	disk := &fullFS{FS: vfs.NewMem()}
+	w := newWorld(t, disk, Txn)
+	l := w.mustOpen()
+	defer w.leave()
+	mustAdd(t, l, 1, 1)
+	w.mustSync()
+	mustAdd(t, l, 1, 1)
+	w.barrier.o.BootID = string(make([]byte, 100)) // a record that has to grow
+	w.barrier.mu.record.bootID = w.barrier.o.BootID
+	sequence := w.barrier.mu.record.sequence
+	disk.full = true
+	answer := make(chan error, 1)
+	ticket := w.barrier.TicketIn(Txn)
+	go func() { answer <- ticket.Wait(t.Context()) }()
+	for stalled := false; !stalled; {
+		w.barrier.mu.Lock()
+		stalled = w.barrier.mu.stalled
+		w.barrier.mu.Unlock()
+	}
+	select {
+	case err := <-answer:
+		t.Fatal("answered on a full disk:", err)
+	default:
+	}
+	if w.barrier.mu.record.sequence != sequence {
+		t.Error("the next try would overwrite the record that is whole")
+	}
+	disk.full = false
+	w.clock.Advance(DefaultInterval)
+	if err := <-answer; err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestReserveIsLeftToTheBroker(t *testing.T) {
+	disk := &fullFS{FS: vfs.NewMem(), free: 10_000_000}
+	if err := disk.MkdirAll("data"); err != nil {
+		t.Fatal(err)
+	}
+	b, err := OpenBarrier(BarrierOptions{FS: disk, Dir: "data", ReserveBytes: 1_000_000})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.Close(true)
+	const step = 50_000
+	for disk.free >= 0 {
+		if err := b.Admit(step); errors.Is(err, ErrDiskFull) {
+			break
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		disk.free -= step
+	}
+	if disk.free < 1_000_000 || disk.free > 1_000_000+2*step {
+		t.Errorf("%d bytes are left", disk.free)
+	}
+	disk.free += 3 * step
+	if err := b.Admit(step); err != nil {
+		t.Error("refused although there is room again:", err)
+	}
+	var none *Barrier
+	if err := none.Admit(1 << 40); err != nil {
+		t.Error(err)
+	}
+}
