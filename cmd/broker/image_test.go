@@ -1,0 +1,287 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// A power cut of a real file system (spec: reliability F7, F9): the broker writes to ext4 in an image
+// file, is stopped with SIGSTOP, and the image is copied. The copy holds what ext4 has written to its
+// disk and nothing else; mounting it replays the journal, as after a power cut. The broker that starts
+// on it is told of another boot.
+
+// imageTools returns why this machine cannot mount images, "" if it can.
+func imageTools(t *testing.T) string {
+	if os.Getuid() != 0 {
+		return "needs root"
+	}
+	for _, tool := range []string{"losetup", "mkfs.ext4", "mount", "umount", "cp", "go"} {
+		if _, err := exec.LookPath(tool); err != nil {
+			return err.Error()
+		}
+	}
+	probe := filepath.Join(t.TempDir(), "probe.img")
+	if err := makeImage(probe, 8); err != nil {
+		return err.Error()
+	}
+	dir, err := os.MkdirTemp("", "once-probe-")
+	if err != nil {
+		return err.Error()
+	}
+	defer os.Remove(dir)
+	if out, err := exec.Command("mount", "-o", "loop", probe, dir).CombinedOutput(); err != nil {
+		return fmt.Sprintf("mount: %v: %s", err, out)
+	}
+	if out, err := exec.Command("umount", dir).CombinedOutput(); err != nil {
+		return fmt.Sprintf("umount: %v: %s", err, out)
+	}
+	return ""
+}
+
+func makeImage(name string, megabytes int64) error {
+	f, err := os.Create(name)
+	if err == nil {
+		err = errors.Join(f.Truncate(megabytes<<20), f.Close())
+	}
+	if err != nil {
+		return err
+	}
+	if out, err := exec.Command("mkfs.ext4", "-q", "-F", name).CombinedOutput(); err != nil {
+		return fmt.Errorf("mkfs.ext4: %w: %s", err, out)
+	}
+	return nil
+}
+
+// mount mounts with the given arguments until the test ends, and returns where.
+func mount(t *testing.T, arguments ...string) string {
+	t.Helper()
+	dir := t.TempDir()
+	if out, err := exec.Command("mount", append(arguments, dir)...).CombinedOutput(); err != nil {
+		t.Fatalf("mount %v: %v: %s", arguments, err, out)
+	}
+	t.Cleanup(func() {
+		if out, err := exec.Command("umount", "-l", dir).CombinedOutput(); err != nil {
+			t.Errorf("umount: %v: %s", err, out)
+		}
+	})
+	return dir
+}
+
+// faultBuild builds the program that can be told a boot ID.
+func faultBuild(t *testing.T) string {
+	t.Helper()
+	name := filepath.Join(t.TempDir(), "broker")
+	if out, err := exec.Command("go", "build", "-tags", "fault", "-o", name, ".").CombinedOutput(); err != nil {
+		t.Fatalf("go build: %v: %s", err, out)
+	}
+	return name
+}
+
+// acknowledged is what the clients have been told and shown.
+type acknowledged struct {
+	sync.Mutex
+	plain, commits []time.Time // of record i+1, of transaction i+1
+	shown          int         // highest plain record that a reader has seen
+}
+
+const imageInterval = 200 * time.Millisecond
+
+func TestPowerCutOfARealFileSystem(t *testing.T) {
+	if why := imageTools(t); why != "" {
+		t.Logf("not shown here: %s", why)
+		return
+	}
+	binary := faultBuild(t)
+	for _, mode := range []string{"page", "txn", "fsync"} {
+		t.Run(mode, func(t *testing.T) { cutPower(t, binary, mode) })
+	}
+}
+
+func cutPower(t *testing.T, binary, mode string) {
+	image := filepath.Join(t.TempDir(), "disk.img")
+	if err := makeImage(image, 128); err != nil {
+		t.Fatal(err)
+	}
+	run := func(dir, boot string) *process {
+		return launch(t, t.TempDir(), func(c *exec.Cmd) {
+			c.Path = binary
+			c.Env = append(c.Env, "ONCE_BOOT_ID="+boot)
+		}, "--data-dir", filepath.Join(dir, "data"), "--durability", mode, "--listen", "127.0.0.1:0", "--admin", "",
+			"--set", fmt.Sprintf("flush.interval.ms=%d", imageInterval.Milliseconds()), "--set", "log.segment.bytes=1048576",
+			"--set", "offsets.topic.num.partitions=3", "--set", "transaction.state.log.num.partitions=3")
+	}
+	p := run(mount(t, "-o", "loop", image), "before")
+	if err := dial(t, p.listen).create("plain", "left", "right"); err != nil {
+		t.Fatal(err)
+	}
+	var acks acknowledged
+	stop := acks.load(t, p.listen)
+	acks.until(t, 2*time.Second, 20)
+	if err := p.Process.Signal(syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	at := time.Now()
+	stopped := filepath.Join(t.TempDir(), "cut.img")
+	if out, err := exec.Command("cp", "--sparse=always", image, stopped).CombinedOutput(); err != nil {
+		t.Fatalf("cp: %v: %s", err, out)
+	}
+	stop()
+	_ = p.Process.Kill()
+	_ = p.Wait()
+
+	after := run(mount(t, "-o", "loop", stopped), "after")
+	acks.verify(t, mode, after.listen, at)
+	if code, _ := after.stop(t, syscall.SIGTERM); code != exitClean {
+		t.Errorf("exit %d; stderr\n%s", code, after.stderr)
+	}
+	cut := strings.Contains(after.stderr.String(), "bytes above the last barrier were cut")
+	t.Logf("bytes were cut: %v", cut)
+}
+
+// until waits until the load has run for that long and has committed that much.
+func (a *acknowledged) until(t *testing.T, least time.Duration, commits int) {
+	t.Helper()
+	began := time.Now()
+	for range time.Tick(20 * time.Millisecond) {
+		a.Lock()
+		enough := len(a.commits) >= commits && time.Since(began) >= least
+		a.Unlock()
+		if enough {
+			return
+		}
+		if time.Since(began) > time.Minute {
+			t.Fatalf("%d commits in a minute", len(a.commits))
+		}
+	}
+}
+
+// load begins to write and to read; the result ends it.
+func (a *acknowledged) load(t *testing.T, addr string) (stop func()) {
+	var group sync.WaitGroup
+	plain, txns, reader := dial(t, addr), dial(t, addr), dial(t, addr)
+	group.Go(func() {
+		for i := 1; ; i++ {
+			if _, err := plain.produce("plain", -1, time.Now().UnixMilli(), fmt.Sprintf("%d %0500d", i, 0)); err != nil {
+				return
+			}
+			a.Lock()
+			a.plain = append(a.plain, time.Now())
+			a.Unlock()
+		}
+	})
+	group.Go(func() {
+		if err := txns.begin("mover"); err != nil {
+			t.Error(err)
+			return
+		}
+		for i := 1; ; i++ {
+			if i%5 == 0 && txns.transaction(-i, false) != nil || txns.transaction(i, true) != nil {
+				return
+			}
+			a.Lock()
+			a.commits = append(a.commits, time.Now())
+			a.Unlock()
+		}
+	})
+	group.Go(func() {
+		for next := int64(0); ; {
+			values, to, err := reader.read("plain", next, false)
+			if err != nil {
+				return
+			}
+			next = to
+			if len(values) > 0 {
+				a.Lock()
+				a.shown = number(values[len(values)-1])
+				a.Unlock()
+			}
+		}
+	})
+	return func() {
+		plain.Close()
+		txns.Close()
+		reader.Close()
+		group.Wait()
+	}
+}
+
+// transaction writes its number to two topics and as an offset.
+func (c *talker) transaction(n int, commit bool) error {
+	now := time.Now().UnixMilli()
+	for _, topic := range []string{"left", "right"} {
+		if _, err := c.produce(topic, 0, now, fmt.Sprint(n), fmt.Sprint(n)); err != nil {
+			return err
+		}
+	}
+	offset := int64(n)
+	if !commit {
+		offset = 1_000_000
+	}
+	if err := c.stage("movers", "left", offset); err != nil {
+		return err
+	}
+	return c.end(commit)
+}
+
+// verify is table 2.1 of spec: reliability.
+func (a *acknowledged) verify(t *testing.T, mode, addr string, cutAt time.Time) {
+	c := dial(t, addr)
+	before := cutAt.Add(-imageInterval - 800*time.Millisecond) // one interval and one generous flush
+	old := func(times []time.Time) (n int) {
+		for n < len(times) && times[n].Before(before) {
+			n++
+		}
+		return n
+	}
+	leastPlain, leastCommits := old(a.plain), old(a.commits)
+	if mode != "page" {
+		leastCommits = len(a.commits)
+	}
+	if mode == "fsync" {
+		leastPlain = max(len(a.plain), a.shown)
+	}
+	plain, _, err := c.read("plain", 0, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, v := range plain {
+		if number(v) != i+1 {
+			t.Fatalf("plain record %d is %d", i, number(v))
+		}
+	}
+	if len(plain) < leastPlain || leastPlain == 0 {
+		t.Errorf("%d plain records are left, %d acknowledged, %d shown, at least %d have to be there", len(plain), len(a.plain), a.shown, leastPlain)
+	}
+	left, _, err := c.read("left", 0, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	right, _, err := c.read("right", 0, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if fmt.Sprint(left) != fmt.Sprint(right) {
+		t.Errorf("a transaction is torn: %d records left, %d right", len(left), len(right))
+	}
+	for i, v := range left {
+		if number(v) != i/2+1 {
+			t.Fatalf("transactional record %d is of transaction %d", i, number(v))
+		}
+	}
+	if len(left)%2 != 0 || len(left)/2 < leastCommits || leastCommits == 0 {
+		t.Errorf("%d transactions are left, %d acknowledged, at least %d have to be there", len(left)/2, len(a.commits), leastCommits)
+	}
+	offset, err := c.committedOffset("movers", "left")
+	if err != nil || offset != int64(len(left)/2) {
+		t.Errorf("committed offset %d with %d transactions, %v", offset, len(left)/2, err)
+	}
+	t.Logf("%s: of %d plain records acknowledged %d are left (shown %d), of %d commits %d", mode, len(a.plain), len(plain), a.shown, len(a.commits), len(left)/2)
+}

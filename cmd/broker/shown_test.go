@@ -1,0 +1,57 @@
+package main
+
+import (
+	"fmt"
+	"testing"
+	"time"
+)
+
+// In the mode fsync nothing is shown that a power cut could take back, and what has been acknowledged
+// is shown (spec: reliability P5, P21). Every sync takes 150 ms here, and a barrier is two of them at least.
+func TestFsyncShowsWhatIsDurable(t *testing.T) {
+	p := straceable(t, t.TempDir(), "fsync")
+	c, reader := dial(t, p.listen), dial(t, p.listen)
+	must(t, c.create("plain", "left", "right"))
+	must(t, c.stage("group", "plain", 1))
+	txn := dial(t, p.listen)
+	must(t, txn.begin("mover"))
+	if !meddle(t, p, "delay_enter=150ms") {
+		return
+	}
+	for name, what := range map[string]struct {
+		write func() error
+		shown func() (bool, error)
+	}{
+		"record": {
+			func() error { _, err := c.produce("plain", -1, time.Now().UnixMilli(), "1"); return err },
+			func() (bool, error) { values, _, err := reader.read("plain", 0, false); return len(values) > 0, err },
+		},
+		"offset": {
+			func() error { return c.stage("group", "plain", 2) },
+			func() (bool, error) { offset, err := reader.committedOffset("group", "plain"); return offset == 2, err },
+		},
+	} {
+		began, answered := time.Now(), make(chan error, 1)
+		go func() { answered <- what.write() }()
+		for {
+			shown, err := what.shown()
+			must(t, err)
+			if !shown {
+				continue
+			}
+			if after := time.Since(began); after < 290*time.Millisecond {
+				t.Errorf("the %s is shown after %v, which is before any barrier can be over", name, after)
+			}
+			break
+		}
+		must(t, <-answered)
+	}
+	must(t, txn.transaction(1, true))
+	values, _, err := reader.read("left", 0, true)
+	if err != nil || fmt.Sprint(values) != "[1 1]" {
+		t.Errorf("after the commit was acknowledged a reader of committed data sees %q, %v", values, err)
+	}
+	if offset, err := reader.committedOffset("movers", "left"); err != nil || offset != 1 {
+		t.Errorf("after the commit was acknowledged the offset is %d, %v", offset, err)
+	}
+}

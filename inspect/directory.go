@@ -1,0 +1,175 @@
+package inspect
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+
+	"once/internal/vfs"
+	"once/log"
+	"once/meta"
+	"once/topics"
+)
+
+// The files of a data directory that are not a partition's. The broker makes them.
+const (
+	lockFile = ".lock"
+	metaFile = "meta.db"
+)
+
+// The records of the metadata's cluster bucket that are read here; the broker writes them.
+const (
+	clusterIDKey      = "cluster id"
+	startsKey         = "starts"
+	nextProducerIDKey = "next producer id"
+)
+
+// directory is a data directory, locked and opened for reading.
+type directory struct {
+	fs    vfs.FS // read-only
+	dir   string
+	names []string
+	lock  io.Closer
+	store *meta.Store // nil when metaErr says why
+	// metaErr wraps fs.ErrNotExist or meta.ErrDamaged.
+	metaErr  error
+	barriers [2]log.StoredBarrier
+	barrier  *log.StoredBarrier // the one that counts; nil for none
+}
+
+// open takes the lock and reads what concerns the whole directory. Damage is left to the caller.
+func open(under vfs.FS, dir string) (*directory, error) {
+	d := &directory{fs: vfs.ReadOnly(under), dir: dir}
+	names, err := d.fs.List(dir)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrUnreadable, err)
+	}
+	d.names = names
+	if !slices.ContainsFunc(names, ours) {
+		return nil, fmt.Errorf("%w: %s is no data directory: it has neither %s nor a barrier record nor logs", ErrUnreadable, dir, metaFile)
+	}
+	if d.lock, err = d.fs.Lock(path.Join(dir, lockFile)); err != nil {
+		if errors.Is(err, vfs.ErrLocked) {
+			return nil, fmt.Errorf("%w: stop the broker on %s first", ErrInUse, dir)
+		}
+		return nil, fmt.Errorf("%w: %w", ErrUnreadable, err)
+	}
+	// The metadata lies on the machine's file system, whatever the logs are kept on.
+	d.store, d.metaErr = meta.OpenReadOnly(path.Join(dir, metaFile))
+	switch {
+	case errors.Is(d.metaErr, meta.ErrLocked):
+		err = fmt.Errorf("%w: %w", ErrInUse, d.metaErr)
+	case d.metaErr != nil && !errors.Is(d.metaErr, meta.ErrDamaged) && !errors.Is(d.metaErr, fs.ErrNotExist):
+		err = fmt.Errorf("%w: %w", ErrUnreadable, d.metaErr)
+	}
+	if err != nil {
+		return nil, errors.Join(err, d.close())
+	}
+	d.barriers = log.ReadBarriers(d.fs, dir)
+	d.barrier = log.NewestBarrier(&d.barriers)
+	return d, nil
+}
+
+func ours(name string) bool {
+	return name == metaFile || name == log.BarrierFile(0) || name == log.BarrierFile(1) || log.IsLogDirectory(name)
+}
+
+func (d *directory) close() error {
+	var errs []error
+	if d.store != nil {
+		errs = append(errs, d.store.Close())
+	}
+	if d.lock != nil {
+		errs = append(errs, d.lock.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// path is the full name of a file within the directory.
+func (d *directory) path(elements ...string) string {
+	return path.Join(append([]string{d.dir}, elements...)...)
+}
+
+// cluster is what the metadata says about the directory as a whole.
+type cluster struct {
+	clusterID      string
+	starts         int64
+	nextProducerID int64
+}
+
+func readCluster(store *meta.Store) (c cluster, err error) {
+	id, err := store.Get(meta.Cluster, clusterIDKey)
+	if err != nil {
+		return c, err
+	}
+	c.clusterID = string(id)
+	for _, counter := range []struct {
+		key string
+		to  *int64
+	}{{startsKey, &c.starts}, {nextProducerIDKey, &c.nextProducerID}} {
+		v, err := store.Get(meta.Cluster, counter.key)
+		if err != nil {
+			return c, err
+		}
+		if len(v) != 0 && len(v) != 8 {
+			return c, fmt.Errorf("%w: record %q has %d bytes", meta.ErrDamaged, counter.key, len(v))
+		}
+		if len(v) == 8 {
+			*counter.to = int64(binary.BigEndian.Uint64(v))
+		}
+	}
+	return c, nil
+}
+
+// partitionName is the directory of a partition.
+func partitionName(topic string, index int32) string { return topic + "-" + strconv.Itoa(int(index)) }
+
+// splitPartition is the opposite of partitionName.
+func splitPartition(name string) (topic string, index int32, err error) {
+	i := strings.LastIndexByte(name, '-')
+	if i <= 0 {
+		return "", 0, fmt.Errorf("%q is not of the form TOPIC-PARTITION", name)
+	}
+	n, err := strconv.ParseInt(name[i+1:], 10, 32)
+	if err != nil || n < 0 {
+		return "", 0, fmt.Errorf("%q is not of the form TOPIC-PARTITION", name)
+	}
+	return name[:i], int32(n), nil
+}
+
+// partitionsOf returns the names of the partitions of a topic that have a directory, by index.
+func (d *directory) partitionsOf(topic string) []string {
+	var indexes []int32
+	for _, name := range d.names {
+		if t, i, err := splitPartition(name); err == nil && t == topic {
+			indexes = append(indexes, i)
+		}
+	}
+	slices.Sort(indexes)
+	names := make([]string, len(indexes))
+	for i, index := range indexes {
+		names[i] = partitionName(topic, index)
+	}
+	return names
+}
+
+// isCompacted tells by what is set for a topic whether compaction may take records out of it.
+func isCompacted(t *topics.Stored) bool {
+	return strings.Contains(t.Overrides["cleanup.policy"], "compact")
+}
+
+// bootID names this run of the operating system, "" where it has no name; the broker does the same.
+func bootID() string {
+	id, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	if err != nil {
+		return ""
+	}
+	return strings.TrimSpace(string(id))
+}
