@@ -17,7 +17,7 @@ var logSettings = []Definition{
 	{"durability", String, "page", valid{oneOf: []string{"page", "txn", "fsync"}}, static, Acts, "What an acknowledgement waits for: page, txn or fsync."},
 	{"flush.interval.ms", Long, "1000", atLeast(1), static, Acts, "Age that the last barrier may reach after a write, in the durability modes page and txn."},
 	{"log.cleaner.backoff.ms", Long, "15000", atLeast(0), Dynamic, Acts, "Pause of the cleaner when there is nothing to clean."},
-	{"log.cleaner.dedupe.buffer.size", Long, "134217728", anything, Dynamic, Kept, "Memory of the cleaner's key map, in bytes, over all threads."},
+	{"log.cleaner.dedupe.buffer.size", Long, "134217728", anything, Dynamic, Acts, "Memory of the cleaner's key map, in bytes, over all threads."},
 	{"log.cleaner.delete.retention.ms", Long, "86400000", atLeast(0), Dynamic, Acts, "How long a compacted topic keeps tombstones and markers."},
 	{"log.cleaner.enable", Boolean, "true", anything, static, Acts, "Whether compacted topics are cleaned."},
 	{"log.cleaner.io.buffer.load.factor", Double, "0.9", anything, Dynamic, Kept, "How full the cleaner's key map may get."},
