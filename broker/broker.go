@@ -265,6 +265,9 @@ func (b *Broker) serve() error {
 		NodeID: int32(b.cfg.Settings.Int("node.id")), ClusterID: b.identity.clusterID, Advertised: advertise.of, Sync: b.barrier.Sync,
 		Clock: b.cfg.Clock, Logger: b.cfg.Logger,
 	}
+	if b.barrier.Mode() == log.Fsync {
+		services.Settle = b.barrier.Sync
+	}
 	registerer := prometheus.WrapRegistererWithPrefix("once_", b.registry)
 	b.server, err = wire.NewServer(wire.Options{APIs: services.Table(), Limits: b.cfg.limits(), Logger: b.cfg.Logger, Registerer: registerer, Clock: b.cfg.Clock})
 	if err != nil {

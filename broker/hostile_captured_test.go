@@ -122,4 +122,3 @@ func (h *hostile) replay(t *testing.T, c *captured) {
 		t.Errorf("the answer: %v", err)
 	}
 }
-

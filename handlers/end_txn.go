@@ -12,7 +12,7 @@ import (
 // EndTxn v0 to v5. v2 PRODUCER_FENCED, v3 flexible, v4 TRANSACTION_ABORTABLE, v5 the rules of
 // transactions V2: the epoch rises with every end and the answer carries the next identity (KIP-890).
 //
-// The answer leaves when the markers are in the logs. The context is not heeded: what is decided is
+// The answer leaves when the markers are in the logs and readers can see them. The context is not heeded: what is decided is
 // carried through even if the client has gone.
 func (s *Services) endTxn(_ context.Context, r *wire.Request) wire.Reply {
 	req, resp := r.Body.(*kmsg.EndTxnRequest), response[*kmsg.EndTxnResponse](r)
@@ -29,5 +29,14 @@ func (s *Services) endTxn(_ context.Context, r *wire.Request) wire.Reply {
 	})
 	resp.ErrorCode = int16(codeFor(err, r.Key, r.Version))
 	resp.ProducerID, resp.ProducerEpoch = id.ProducerID, id.ProducerEpoch
-	return wire.Respond(resp)
+	if err != nil || s.Settle == nil {
+		return wire.Respond(resp)
+	}
+	return wire.Reply{Then: func(ctx context.Context) kmsg.Response {
+		// The outcome is decided either way; without an answer the client asks again.
+		if s.Settle(ctx) != nil {
+			return nil
+		}
+		return resp
+	}}
 }

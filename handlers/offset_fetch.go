@@ -20,7 +20,7 @@ func (s *Services) offsetFetch(_ context.Context, r *wire.Request) wire.Reply {
 		groups = []kmsg.OffsetFetchRequestGroup{oldOffsetFetch(req)}
 	}
 	fetches := make([]*offsetFetching, len(groups))
-	ready := true
+	ready := s.Settle == nil
 	for i := range groups {
 		fetches[i] = s.beginOffsetFetch(&groups[i], req.RequireStable, r)
 		ready = ready && fetches[i].future.Ready()
@@ -35,6 +35,9 @@ func (s *Services) offsetFetch(_ context.Context, r *wire.Request) wire.Reply {
 				result.Err = err
 			}
 			resp.Groups = append(resp.Groups, f.answer(&result))
+		}
+		if s.Settle != nil && s.Settle(ctx) != nil {
+			return nil
 		}
 		if r.Version < 8 {
 			oldOffsetFetchAnswer(resp, &resp.Groups[0], r.Version)

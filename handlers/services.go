@@ -30,7 +30,10 @@ type Services struct {
 	// Advertised returns the address at which the client of a connection reaches this broker.
 	Advertised func(*wire.Conn) (host string, port int32)
 	// Sync returns when everything written so far is on the disk, in every durability mode.
-	Sync   func(context.Context) error
+	Sync func(context.Context) error
+	// Settle returns when what has been done so far could not be taken back by a power cut and is visible;
+	// nil when the durability mode promises that without waiting.
+	Settle func(context.Context) error
 	Clock  clock.Clock
 	Logger *slog.Logger
 

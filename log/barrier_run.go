@@ -81,6 +81,11 @@ func (b *Barrier) run() {
 		}
 	}
 	b.mu.Unlock()
+	for _, c := range logs {
+		if c.log.onDurable != nil {
+			c.log.onDurable(c.end)
+		}
+	}
 	if !recordDirty && len(logs) > 0 && b.recordCanWait() {
 		b.finish(generation, onDone)
 		return

@@ -78,17 +78,21 @@ type Options struct {
 	// OnRoll, when set, returns the producer snapshot to write at a new segment's base offset. It runs
 	// inside Append, on the goroutine that appends.
 	OnRoll func(newBaseOffset int64) []byte
+	// OnDurable, when set, is told by each barrier that covered the log up to which offset it did, before
+	// those who wait for the barrier are. It runs on the barrier's goroutine and must not wait for one.
+	OnDurable func(endOffset int64)
 }
 
 // Log is one partition's log. See the package comment for who may call what.
 type Log struct {
-	fs      vfs.FS // these are immutable
-	dir     string
-	topicID [16]byte
-	barrier *Barrier
-	clock   clock.Clock
-	logger  *slog.Logger
-	onRoll  func(int64) []byte
+	fs        vfs.FS // these are immutable
+	dir       string
+	topicID   [16]byte
+	barrier   *Barrier
+	clock     clock.Clock
+	logger    *slog.Logger
+	onRoll    func(int64) []byte
+	onDurable func(int64)
 
 	config   atomic.Pointer[Config]
 	segments atomic.Pointer[[]*segment] // ascending; the last one is written to; the slice is immutable
@@ -122,7 +126,7 @@ type Log struct {
 }
 
 func (l *Log) fill(o Options) {
-	l.fs, l.dir, l.topicID, l.barrier, l.clock, l.logger, l.onRoll = o.FS, o.Dir, o.TopicID, o.Barrier, o.Clock, o.Logger, o.OnRoll
+	l.fs, l.dir, l.topicID, l.barrier, l.clock, l.logger, l.onRoll, l.onDurable = o.FS, o.Dir, o.TopicID, o.Barrier, o.Clock, o.Logger, o.OnRoll, o.OnDurable
 	if l.clock == nil {
 		l.clock = clock.Real{}
 	}

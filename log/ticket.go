@@ -25,6 +25,18 @@ func (b *Barrier) TicketIn(m Mode) Ticket {
 // IsZero says that there is nothing to wait for.
 func (t Ticket) IsZero() bool { return t.barrier == nil }
 
+// Want makes the barrier run now, for somebody who does not wait for it himself.
+func (t Ticket) Want() {
+	b := t.barrier
+	if b == nil {
+		return
+	}
+	b.mu.Lock()
+	b.mu.wanted = max(b.mu.wanted, t.generation)
+	b.mu.Unlock()
+	b.wake()
+}
+
 // Wait returns nil when a barrier that began after the ticket was given has completed, the barrier's
 // error when none will, or the context's.
 func (t Ticket) Wait(ctx context.Context) error {

@@ -21,27 +21,14 @@ type Appended struct {
 
 // Durable is the promise that an append survives what the durability mode says. The zero value is
 // kept already.
-type Durable struct {
-	partition *Partition
-	ticket    log.Ticket
-	end       int64 // log end offset behind the append
-}
+type Durable struct{ ticket log.Ticket }
 
 // Pending reports whether Wait may have to wait.
-func (d Durable) Pending() bool { return d.partition != nil }
+func (d Durable) Pending() bool { return !d.ticket.IsZero() }
 
 // Wait returns when the append is as durable as the mode asks and readers can see it, or with the
 // error of the disk or of ctx.
-func (d Durable) Wait(ctx context.Context) error {
-	if d.partition == nil {
-		return nil
-	}
-	if err := d.ticket.Wait(ctx); err != nil {
-		return err
-	}
-	d.partition.publish(d.end)
-	return nil
-}
+func (d Durable) Wait(ctx context.Context) error { return d.ticket.Wait(ctx) }
 
 // AppendClient appends the batch of a Produce request, which it patches in place (offsets, leader
 // epoch, timestamps), or rebuilds when the topic wants another codec. The checks are Kafka's, in Kafka's order (spec: log 4.2 rows 13 to 22). Besides
@@ -184,55 +171,18 @@ func (p *Partition) writeLocked(raw []byte, h *batch.Header) (log.Ticket, error)
 func (p *Partition) appendedLocked(h *batch.Header, ticket log.Ticket) (Appended, wakeUp, error) {
 	appended := Appended{BaseOffset: h.BaseOffset, LastOffset: h.LastOffset(), LogAppendTimeMs: -1, LogStartOffset: p.log.StartOffset()}
 	highWatermark := h.NextOffset()
-	if !ticket.IsZero() {
+	if !ticket.IsZero() { // the barrier will show it to readers, see Open
 		highWatermark = p.view.Load().highWatermark
 		appended.Durable = p.durableLocked(ticket)
 	}
 	return appended, p.publishLocked(highWatermark), nil
 }
 
-// durableLocked ties a ticket to the log's present end, and sees to it that the high watermark moves
-// there even when nobody waits for the answer.
+// durableLocked ties a ticket to the log's present end, and sees to it that the barrier comes even when
+// nobody waits for the answer: until then readers see nothing of the append.
 func (p *Partition) durableLocked(ticket log.Ticket) Durable {
-	if ticket.IsZero() {
-		return Durable{}
-	}
-	p.mu.hidden = Durable{partition: p, ticket: ticket, end: p.log.EndOffset()}
-	if !p.mu.revealing {
-		p.mu.revealing = true
-		p.reveals.Go(p.reveal)
-	}
-	return p.mu.hidden
-}
-
-// Settle returns when everything that has been appended is durable where readers have to wait for that,
-// and they can see it; at once where they do not.
-func (p *Partition) Settle(ctx context.Context) error {
-	p.mu.Lock()
-	d := Durable{}
-	if p.log != nil {
-		d = p.durableLocked(p.log.Ticket())
-	}
-	p.mu.Unlock()
-	return d.Wait(ctx)
-}
-
-// reveal shows readers what has become durable, until nothing is hidden any more. There is at most one
-// for a partition, and none while nothing is hidden.
-func (p *Partition) reveal() {
-	for {
-		p.mu.Lock()
-		next := p.mu.hidden
-		if next.partition == nil {
-			p.mu.revealing = false
-			p.mu.Unlock()
-			return
-		}
-		p.mu.hidden = Durable{}
-		p.mu.Unlock()
-		// An error is final for the whole disk: the broker stops, and what is hidden stays hidden.
-		_ = next.Wait(context.Background())
-	}
+	ticket.Want()
+	return Durable{ticket: ticket}
 }
 
 // applyLocked brings the state up to a data batch that is in the log. Replay calls it too.

@@ -98,10 +98,7 @@ type Partition struct {
 		open      lso.Tracker
 		offline   error   // why the partition is offline; nil while it is not
 		snapshot  int64   // offset of the newest producer snapshot; -1 for none
-		hidden    Durable // the last append that readers do not see before it is durable
-		revealing bool    // a goroutine waits for it
 	}
-	reveals sync.WaitGroup
 	waiters waiters
 	// tidying is held while segments are deleted or compacted, and is taken before mu. Once ending is
 	// set nobody begins, and who is at it stops.
@@ -124,11 +121,15 @@ func Open(id ID, o Options) (*Partition, error) {
 	p.mu.snapshot = -1
 	config := o.Config
 	p.config.Store(&config)
+	var onDurable func(int64)
+	if o.Barrier.Mode() == log.Fsync { // what is not durable is not shown (reliability P5)
+		onDurable = p.becameDurable
+	}
 	var err error
 	var found log.Recovered
 	p.log, found, err = log.Open(log.Options{
 		FS: o.FS, Dir: path.Join(o.Dir, id.String()), TopicID: id.TopicID, Config: config.Log,
-		Barrier: o.Barrier, Clock: o.Clock, Logger: o.Logger, OnRoll: p.snapshotAtRoll,
+		Barrier: o.Barrier, Clock: o.Clock, Logger: o.Logger, OnRoll: p.snapshotAtRoll, OnDurable: onDurable,
 	}, o.Barrier.Recovery(id.String(), id.TopicID))
 	if err == nil {
 		err = p.rebuild(found.AbortedIndexTo)
@@ -226,6 +227,14 @@ func (p *Partition) publish(highWatermark int64) {
 	p.waiters.wake(wake)
 }
 
+// becameDurable shows readers what a barrier has covered. While the partition is being opened there is
+// nothing to show yet, and when it is offline nothing any more.
+func (p *Partition) becameDurable(endOffset int64) {
+	if v := p.view.Load(); v != nil && !v.offline {
+		p.publish(endOffset)
+	}
+}
+
 func (p *Partition) publishLocked(highWatermark int64) wakeUp {
 	start, end := p.log.StartOffset(), p.log.EndOffset()
 	next := &view{logStart: start, logEnd: end, highWatermark: min(max(highWatermark, start), end), offline: p.mu.offline != nil}
@@ -249,7 +258,6 @@ func (p *Partition) Close() error {
 	if p.log == nil {
 		return nil
 	}
-	p.reveals.Wait()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if end := p.log.EndOffset(); p.mu.offline == nil && end > 0 && end != p.mu.snapshot {
