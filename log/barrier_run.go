@@ -123,14 +123,15 @@ func (b *Barrier) recordIsLate() bool {
 	return b.mu.recordLate
 }
 
+// finish answers those who wait, when what was put off until this barrier has been done.
 func (b *Barrier) finish(generation uint64, onDone []func()) {
+	for _, fn := range onDone {
+		fn()
+	}
 	b.mu.Lock()
 	b.mu.done = generation
 	b.tellLocked()
 	b.mu.Unlock()
-	for _, fn := range onDone {
-		fn()
-	}
 }
 
 // postpone puts back what a barrier was to cover whose record found no room on the disk. Nothing is

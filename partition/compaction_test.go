@@ -525,6 +525,7 @@ func TestCompactionBesideReadersAndWriters(t *testing.T) {
 	s.config.Retention = Retention{Delete: true, RetentionMs: -1, RetentionBytes: -1}
 	s.p.SetConfig(s.config)
 	var newest atomic.Int64 // offset of the newest record of key k
+	newest.Store(-1)
 	var readers, passes sync.WaitGroup
 	done := make(chan struct{})
 	ended := func() bool {
