@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"testing"
 
+	"once/internal/invariant"
 	"once/internal/vfs"
 	"once/log"
 	"once/partition"
@@ -43,6 +44,9 @@ func plan(t *testing.T, sampleStride int) (seeds []int64, stride int) {
 	}
 	count, first := number("ONCE_CRASH_SEEDS", 0), number("ONCE_CRASH_SEED", 1)
 	if count == 0 {
+		if invariant.Enabled { // also with the race detector, which makes all of this ten times slower
+			sampleStride *= 6
+		}
 		return []int64{first, first + 1}, sampleStride
 	}
 	for i := range count {

@@ -96,8 +96,8 @@ type Partition struct {
 		sync.Mutex
 		producers pidmanager.Producers
 		open      lso.Tracker
-		offline   error   // why the partition is offline; nil while it is not
-		snapshot  int64   // offset of the newest producer snapshot; -1 for none
+		offline   error // why the partition is offline; nil while it is not
+		snapshot  int64 // offset of the newest producer snapshot; -1 for none
 	}
 	waiters waiters
 	// tidying is held while segments are deleted or compacted, and is taken before mu. Once ending is
