@@ -96,6 +96,9 @@ func TestBarrierWaitsForRoom(t *testing.T) {
 		w.barrier.mu.Lock()
 		stalled = w.barrier.mu.stalled
 		w.barrier.mu.Unlock()
+		if err := w.barrier.failure(); err != nil {
+			t.Fatal("a full disk ends the barrier:", err)
+		}
 	}
 	select {
 	case err := <-answer:

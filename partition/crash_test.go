@@ -82,9 +82,10 @@ func storyDice(seed int64) *rand.Rand { return rand.New(rand.NewSource(seed)) }
 
 // tell runs the story of a seed on a file system and returns what there is to know. What is wrong
 // without any crash is an error.
+// A stubborn one goes on after an error.
 func tell(under vfs.FS, mode log.Mode, seed int64, stubborn bool) (*storage, error) {
 	s := newStorage(under, mode)
-	s.large = seed%3 == 0
+	s.large, s.fills = seed%3 == 0, stubborn
 	if err := s.start(); err != nil {
 		return s, nil
 	}

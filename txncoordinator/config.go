@@ -43,12 +43,6 @@ type Participant interface {
 	ApplyMarker(m batch.Marker, transactionVersion int16) error
 }
 
-// Settler is a Participant that does not show its markers before they are durable.
-type Settler interface {
-	// Settle returns when readers can see every marker that has been applied.
-	Settle(ctx context.Context) error
-}
-
 // Config is what a Coordinator needs. Zero values mean the default in brackets.
 type Config struct {
 	Partitions  int32                              // of __transaction_state, fixed for ever [50]

@@ -36,28 +36,7 @@ func (c *Coordinator) end(e *entry, p *plan, as outcome) error {
 		c.retryLater(e, 0)
 		return ErrConcurrentTransactions
 	}
-	if err := c.finishOrRetry(e, 0); err != nil {
-		return err
-	}
-	return c.settle(p.next.Partitions)
-}
-
-// settle waits until readers can see the markers, so that a commit that was answered is visible (spec:
-// reliability P21). All partitions wait for the same barrier, and only in the mode that hides what is
-// not durable yet.
-func (c *Coordinator) settle(partitions []TopicPartition) error {
-	for _, p := range partitions {
-		participant, ok := c.cfg.Participants(p.Topic, p.Partition)
-		if !ok {
-			continue
-		}
-		if s, ok := participant.(Settler); ok {
-			if err := s.Settle(c.ctx); err != nil {
-				return fmt.Errorf("%w: marker in %v is not visible: %v", ErrConcurrentTransactions, p, err)
-			}
-		}
-	}
-	return nil
+	return c.finishOrRetry(e, 0)
 }
 
 // finishOrRetry finishes a prepared transaction or sees to it that the run loop does.

@@ -32,7 +32,12 @@ func TestFsyncShowsWhatIsDurable(t *testing.T) {
 		},
 	} {
 		began, answered := time.Now(), make(chan error, 1)
-		go func() { answered <- what.write() }()
+		var took time.Duration
+		go func() {
+			err := what.write()
+			took = time.Since(began)
+			answered <- err
+		}()
 		for {
 			shown, err := what.shown()
 			must(t, err)
@@ -45,6 +50,9 @@ func TestFsyncShowsWhatIsDurable(t *testing.T) {
 			break
 		}
 		must(t, <-answered)
+		if took < 290*time.Millisecond {
+			t.Errorf("the %s is acknowledged after %v", name, took)
+		}
 	}
 	must(t, txn.transaction(1, true))
 	values, _, err := reader.read("left", 0, true)

@@ -86,7 +86,9 @@ func TestFailedSyncEndsTheBroker(t *testing.T) {
 				}
 				acknowledged++
 			}
+			hangs := time.AfterFunc(20*time.Second, func() { _ = p.Process.Kill() })
 			_ = p.Wait()
+			hangs.Stop()
 			if code := p.ProcessState.ExitCode(); code != exitStorage || !syncedFile.MatchString(p.stderr.String()) {
 				t.Errorf("exit %d; stderr\n%s", code, p.stderr)
 			}
