@@ -1,0 +1,249 @@
+package broker_test
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"once/internal/fault"
+	"once/log/batch"
+	"once/wire"
+)
+
+// The broker is killed at every failpoint, at every hit of it (spec: reliability 3, rows F1 to F4 and
+// F6), while clients of all kinds are at work. They go on with the broker that is started on what the
+// killed one left, and in the end everything must be as if nobody had been killed.
+
+var killArgs = []string{"--set", "offsets.topic.num.partitions=1", "--set", "transaction.state.log.num.partitions=1",
+	"--set", "group.initial.rebalance.delay.ms=0"}
+
+// TestKillAtEverySite sweeps the hits of each site until the work ends without a kill.
+func TestKillAtEverySite(t *testing.T) {
+	program(t)
+	for _, site := range fault.Sites {
+		t.Run(site, func(t *testing.T) {
+			t.Parallel()
+			n, kills := 1, 0
+			for ; ; n++ {
+				if n > 20 && n%3 != len(site)%3 {
+					continue // the sites of an append: between them each append is met
+				}
+				plan := []string{fmt.Sprintf("%s=kill@%d", site, n)}
+				if site == "broker.recover.partition" { // there must be something to recover
+					plan = slices.Insert(plan, 0, "txn.marker.after=kill@3")
+				}
+				if died := killed(t, killArgs, n%3 == 1, plan...); died < len(plan) {
+					break
+				}
+				kills++
+			}
+			if kills == 0 {
+				t.Error("the site was never hit")
+			}
+			t.Logf("%d kills", kills)
+		})
+	}
+}
+
+// TestKillInOtherModes kills where the modes differ: between a write, its barrier and the answer.
+func TestKillInOtherModes(t *testing.T) {
+	program(t)
+	for _, mode := range []string{"txn", "fsync"} {
+		args := append([]string{"--durability", mode}, killArgs...)
+		for _, site := range []string{"barrier.synced", "log.append.after", "txn.prepare.after", "group.append.after"} {
+			t.Run(mode+" "+site, func(t *testing.T) {
+				t.Parallel()
+				for n := 1; killed(t, args, false, fmt.Sprintf("%s=kill@%d", site, n)) > 0; n += 9 {
+				}
+			})
+		}
+	}
+}
+
+// TestKillAgainAndAgain kills the broker that comes after, and the one after that, also while it recovers
+// (row F5): however often, the end is the same.
+func TestKillAgainAndAgain(t *testing.T) {
+	program(t)
+	for seed := range uint64(8) {
+		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
+			t.Parallel()
+			rnd := rand.New(rand.NewPCG(seed, 7))
+			var plan []string
+			for range 10 {
+				plan = append(plan, fmt.Sprintf("%s=kill@%d", fault.Sites[rnd.IntN(len(fault.Sites))], 1+rnd.IntN(3)))
+			}
+			if died := killed(t, killArgs, true, plan...); died < 2 {
+				t.Errorf("died %d times; the plan was %v", died, plan)
+			}
+		})
+	}
+}
+
+// killed runs the work with brokers that die as the plan says, checks what is left, and returns how
+// often they died. With twice it stops the last broker cleanly, starts it again and checks once more.
+func killed(t *testing.T, args []string, twice bool, plan ...string) (died int) {
+	t.Helper()
+	c := newKillClient(t, args, plan...)
+	defer c.hangUp()
+	c.start()
+	w := c.work()
+	c.check(w)
+	c.goOn(w)
+	died = c.died
+	if died > 0 && twice {
+		c.hangUp()
+		c.plan = nil
+		if code := c.p.stop(syscall.SIGTERM); code != 0 {
+			t.Errorf("the clean stop: exit %d\n%s", code, c.p.stderr)
+		}
+		c.start()
+		c.check(w)
+	}
+	c.hangUp()
+	c.p.kill()
+	if t.Failed() {
+		t.Fatalf("the plan was %v", plan)
+	}
+	return died
+}
+
+// worked is what the work leaves behind.
+type worked struct {
+	plain, two, one *killProducer
+	member          *killMember
+	offsets         map[string]int64 // group and partition → offset
+}
+
+// work is the same every time: an idempotent producer, a member of a group, a transactional producer of
+// V2 and one from before, commits and aborts over two partitions and offsets.
+func (c *killClient) work() *worked {
+	c.createTopic("x", 2, map[string]string{"segment.ms": "1000"})
+	c.commit("plain", nil, 0, 1)
+	w := &worked{member: c.member("members"), plain: c.producer("", false)}
+	w.plain.produce("plain 1", "x", 0)
+	w.plain.produce("plain 2", "x", 0)
+
+	w.two = c.producer("two", true)
+	w.two.produce("two commits 1", "x", 0)
+	w.two.produce("two commits 2", "x", 1)
+	w.two.produce("two commits 3", "x", 0)
+	w.two.offsets("two", nil, 0, 10)
+	w.two.offsets("members", w.member, 0, 11)
+	w.two.end(true)
+	w.plain.produce("plain 3", "x", 1)
+	w.two.produce("two aborts 1", "x", 1)
+	w.two.produce("two aborts 2", "x", 0)
+	w.two.offsets("two", nil, 0, 20)
+	w.two.offsets("two", nil, 1, 21)
+	w.two.end(false)
+	w.two.produce("two commits 4", "x", 1)
+
+	w.one = c.producer("one", false)
+	w.one.produce("one commits 1", "x", 1)
+	w.one.produce("one commits 2", "x", 0)
+	w.one.offsets("one", nil, 1, 30)
+	w.one.end(true)
+	w.two.end(true) // its transaction was open across all of the other's
+	w.one.produce("one aborts 1", "x", 0)
+	w.one.offsets("one", nil, 1, 40)
+	w.one.end(false)
+	c.commit("members", w.member, 1, 50)
+	w.plain.produce("plain 4", "x", 0)
+	w.offsets = map[string]int64{"plain 0": 1, "two 0": 10, "two 1": -1, "members 0": 11, "members 1": 50, "one 1": 30}
+	return w
+}
+
+// check compares what the broker shows with what it has answered.
+func (c *killClient) check(w *worked) {
+	c.t.Helper()
+	var visible []string
+	times := map[string]int{}
+	for index := range int32(2) {
+		log := c.read("x", index)
+		for _, r := range log {
+			times[r.value]++
+			if offset, acked := c.acked[r.value]; !acked || offset != r.offset {
+				c.t.Errorf("%q stands at offset %d; acknowledged: %v, at %d", r.value, r.offset, acked, offset)
+			}
+			if r.visible {
+				visible = append(visible, r.value)
+			}
+		}
+	}
+	for value := range c.acked {
+		if times[value] != 1 {
+			c.t.Errorf("%q was acknowledged and is there %d times", value, times[value])
+		}
+	}
+	var want []string
+	for value, committed := range c.committed {
+		if committed {
+			want = append(want, value)
+		}
+	}
+	slices.Sort(want)
+	slices.Sort(visible)
+	if !slices.Equal(visible, want) {
+		c.t.Errorf("read_committed shows\n%q\nand should\n%q", visible, want)
+	}
+	for at, want := range w.offsets {
+		group, index, _ := strings.Cut(at, " ")
+		if got := c.offset(group, int32(index[0]-'0')); got != want {
+			c.t.Errorf("group %s has offset %d of x-%s, not %d", group, got, index, want)
+		}
+	}
+	c.checkNothingIsOpen()
+}
+
+// checkNothingIsOpen looks for transactions that nobody will end.
+func (c *killClient) checkNothingIsOpen() {
+	c.t.Helper()
+	for _, at := range []placed{{"x", 0}, {"x", 1}, {"__consumer_offsets", 0}, {"__transaction_state", 0}} {
+		_, highWatermark, lastStable := c.fetch(at.topic, at.index, 0, false)
+		if lastStable != highWatermark {
+			c.t.Errorf("%s-%d: last stable offset %d, high watermark %d", at.topic, at.index, lastStable, highWatermark)
+		}
+		d := kmsg.NewPtrDescribeProducersRequest()
+		d.Topics = []kmsg.DescribeProducersRequestTopic{{Topic: at.topic, Partitions: []int32{at.index}}}
+		for _, p := range c.must(d, func(kmsg.Response) int16 { return 0 }).(*kmsg.DescribeProducersResponse).Topics[0].Partitions[0].ActiveProducers {
+			if p.CurrentTxnStartOffset >= 0 {
+				c.t.Errorf("%s-%d: producer %d has a transaction from %d on", at.topic, at.index, p.ProducerID, p.CurrentTxnStartOffset)
+			}
+		}
+	}
+	l := kmsg.NewPtrListTransactionsRequest()
+	for _, s := range c.must(l, func(r kmsg.Response) int16 { return r.(*kmsg.ListTransactionsResponse).ErrorCode }).(*kmsg.ListTransactionsResponse).TransactionStates {
+		if !slices.Contains([]string{"Empty", "CompleteCommit", "CompleteAbort"}, s.TransactionState) {
+			c.t.Errorf("%s is %s", s.TransactionalID, s.TransactionState)
+		}
+	}
+}
+
+// goOn shows that every producer and the member are still known: duplicates are recognised, gaps are
+// refused, the next thing is taken.
+func (c *killClient) goOn(w *worked) {
+	c.t.Helper()
+	for _, index := range []int32{0, 1} {
+		at := placed{"x", index}
+		last := c.lastBatch["x"+fmt.Sprint(index)]
+		if offset := w.plain.send(last.raw, at, wire.NoError); offset != last.offset {
+			c.t.Errorf("the last batch of x-%d again: offset %d, the first time %d", index, offset, last.offset)
+		}
+		gap := batch.Build(batch.BuildOptions{ProducerID: w.plain.pid, ProducerEpoch: w.plain.epoch, BaseSequence: w.plain.next[at] + 1,
+			TimestampMs: c.timestamp, LeaderEpoch: -1}, batch.Record{Value: []byte("gap")})
+		w.plain.send(gap, at, wire.OutOfOrderSequenceNumber)
+		w.plain.produce(fmt.Sprint("plain goes on ", index), "x", index)
+	}
+	w.two.produce("two goes on", "x", 0)
+	w.two.end(true)
+	w.one.produce("one goes on", "x", 1)
+	w.one.end(true)
+	w.member.join()
+	c.commit("members", w.member, 1, 51)
+	w.offsets["members 1"] = 51
+}
