@@ -9,7 +9,7 @@ FUZZTIME ?= 30s
 IMAGE ?= once
 VERSION ?=
 
-.PHONY: build image test check check-format check-vet check-lint check-race check-invariants check-nested compat eos bench fuzz
+.PHONY: build image test check check-format check-vet check-lint check-race check-invariants check-nested compat mutants eos bench fuzz nightly
 
 build: ## the program, as the image has it
 	CGO_ENABLED=0 go build -trimpath -ldflags='-s -w -X main.version=$(VERSION)' -o bin/broker ./cmd/broker
@@ -52,6 +52,9 @@ check-nested:
 compat: ## stock clients of other languages and Kafka's own tools; see compat/README.md
 	compat/run.sh
 
+mutants: ## the broker broken on purpose: each mutant has to be caught by a stock client
+	compat/mutants.sh
+
 eos: ## the exactly-once checker with kills; FLAGS="-records 50000 -kills 3 -seed 7" changes it
 	$(MAKE) -C compat/eos eos FLAGS="$(FLAGS)"
 
@@ -64,3 +67,12 @@ fuzz: ## each fuzz test for FUZZTIME
 			echo "== $$package $$target"; go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) "$$package"; \
 		done; \
 	done
+
+# What is too long for every change: whole sweeps over every write, sync, rename and truncate, long runs with
+# kills, fuzzing, the mutants.
+SEEDS ?= 20
+nightly:
+	ONCE_CRASH_SEEDS=$(SEEDS) go test ./partition -run 'TestStorage|TestRecovery|TestDerived|TestTails|TestDamage|Compaction|Retention' -v -timeout 4h
+	$(MAKE) eos FLAGS="-records 1000000 -kills 50"
+	$(MAKE) fuzz FUZZTIME=5m
+	$(MAKE) mutants
