@@ -85,6 +85,7 @@ func (b *Broker) open(mode log.Mode) error {
 		b.openDirectory,
 		b.openMeta,
 		func() error { return b.openBarrier(mode) },
+		b.begin,
 		b.openTopics,
 		b.openCoordinators,
 		b.serve,
@@ -144,9 +145,17 @@ func (b *Broker) openMeta() error {
 		return fmt.Errorf("%w: %w", ErrStorage, err)
 	}
 	b.store = store
-	b.identity, err = begin(store)
-	if err != nil {
+	if err := checkMeta(store, b.cfg.Settings); err != nil {
 		return fmt.Errorf("%w: %s: %w", ErrStorage, path, err)
+	}
+	return nil
+}
+
+// begin counts this start. Until here nothing has been written into a directory that is refused.
+func (b *Broker) begin() (err error) {
+	b.identity, err = begin(b.store)
+	if err != nil {
+		return fmt.Errorf("%w: %s: %w", ErrStorage, filepath.Join(b.dir, metaFile), err)
 	}
 	return nil
 }

@@ -9,6 +9,8 @@ import (
 	"os"
 
 	"once/meta"
+	"once/settings"
+	"once/topics"
 )
 
 // identity is what a data directory is known by.
@@ -46,8 +48,34 @@ func begin(store *meta.Store) (id identity, err error) {
 	return id, err
 }
 
+// checkMeta reads all that the start will rely on, before the first byte of the directory is changed.
+func checkMeta(store *meta.Store, s *settings.Broker) error {
+	for _, key := range []string{startsKey, nextProducerIDKey} {
+		v, err := store.Get(meta.Cluster, key)
+		if err == nil {
+			_, err = decodeCounter(key, v)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	stored, err := topics.ReadStored(store)
+	if err != nil {
+		return err
+	}
+	for _, t := range stored {
+		if _, err := s.Topic(t.Overrides); err != nil {
+			return fmt.Errorf("%w: configuration of topic %q: %w", meta.ErrDamaged, t.Name, err)
+		}
+	}
+	return nil
+}
+
 func counter(tx meta.Tx, key string) (int64, error) {
-	v := tx.Get(meta.Cluster, key)
+	return decodeCounter(key, tx.Get(meta.Cluster, key))
+}
+
+func decodeCounter(key string, v []byte) (int64, error) {
 	switch len(v) {
 	case 0:
 		return 0, nil

@@ -49,6 +49,7 @@ func program(t *testing.T) string {
 // process is a broker in a process of its own, which can be killed, or kill itself.
 type process struct {
 	addr   string // "" when it ended before it was ready
+	admin  string
 	faults string
 	cmd    *exec.Cmd
 	exited chan struct{} // closed when it has
@@ -94,7 +95,8 @@ func launch(t *testing.T, dir, faults string, args ...string) *process {
 		close(p.exited)
 	}()
 	if _, rest, ok := strings.Cut(line, "ready listen="); ok {
-		p.addr, _, _ = strings.Cut(rest, " ")
+		p.addr, rest, _ = strings.Cut(rest, " admin=")
+		p.admin, _, _ = strings.Cut(rest, " ")
 	} else {
 		<-p.exited
 	}

@@ -1,6 +1,7 @@
 package broker_test
 
 import (
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -218,14 +219,27 @@ func (p *peer) listOffsets(c script.Command) string {
 	return fmt.Sprintf("earliest=%s latest=%s stable=%s", at(-2, 0), at(-1, 0), at(-1, 1))
 }
 
-// copyOf copies a data directory, but for its lock.
+// copyOf copies a data directory, but for its lock. A broker may run on it: while a file comes or goes, the
+// copy is begun anew.
 func copyOf(t *testing.T, dir string) string {
-	to := t.TempDir()
-	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+	for {
+		to := t.TempDir()
+		err := copyTree(dir, to)
+		if err == nil {
+			return to
+		}
+		if !errors.Is(err, fs.ErrNotExist) {
+			t.Fatal(err)
+		}
+	}
+}
+
+func copyTree(from, to string) error {
+	return filepath.WalkDir(from, func(path string, d fs.DirEntry, err error) error {
 		if err != nil {
 			return err
 		}
-		rel, err := filepath.Rel(dir, path)
+		rel, err := filepath.Rel(from, path)
 		if err != nil {
 			return err
 		}
@@ -238,8 +252,4 @@ func copyOf(t *testing.T, dir string) string {
 		}
 		return os.WriteFile(filepath.Join(to, rel), b, 0o644)
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return to
 }
