@@ -3,6 +3,8 @@ package txncoordinator
 import (
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"once/log/batch"
@@ -26,12 +28,7 @@ func (c *Coordinator) Load() error {
 		}
 	}
 	now := c.cfg.Clock.Now()
-	var unfinished []*entry
-	c.each(func(e *entry) {
-		if e.resume(now) {
-			unfinished = append(unfinished, e)
-		}
-	})
+	unfinished := c.which(func(e *entry) bool { return e.resume(now) })
 	for _, e := range unfinished {
 		_ = c.finishOrRetry(e, 0) // it has logged why, and whoever asks gets ErrConcurrentTransactions
 	}
@@ -146,4 +143,17 @@ func (c *Coordinator) each(fn func(e *entry)) {
 			fn(e)
 		}
 	}
+}
+
+// which returns the entries that pick says yes to, ordered by ID, so that what is done with them happens
+// in the same order in every run.
+func (c *Coordinator) which(pick func(e *entry) bool) []*entry {
+	var picked []*entry
+	c.each(func(e *entry) {
+		if pick(e) {
+			picked = append(picked, e)
+		}
+	})
+	slices.SortFunc(picked, func(a, b *entry) int { return strings.Compare(a.transactionalID(), b.transactionalID()) })
+	return picked
 }

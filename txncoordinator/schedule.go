@@ -86,10 +86,14 @@ func (c *Coordinator) Due(now time.Time) (wake time.Time) {
 		_ = c.finishOrRetry(r.entry, r.attempts) // puts itself back
 	}
 	if abort {
-		c.each(func(e *entry) { c.abortTimedOut(e, now) })
+		for _, e := range c.which(func(e *entry) bool { return e.timedOut(now) }) {
+			c.abortTimedOut(e, now)
+		}
 	}
 	if removeIdle && c.clocksAgree(now) {
-		c.each(func(e *entry) { c.expire(e, now) })
+		for _, e := range c.which(func(e *entry) bool { return e.unused(c.cfg.IDExpiration, now) }) {
+			c.expire(e, now)
+		}
 	}
 	return c.schedule.next()
 }
@@ -129,14 +133,30 @@ func (s *schedule) next() time.Time {
 	return wake
 }
 
+func (e *entry) timedOut(now time.Time) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.timedOutLocked(now)
+}
+
+func (e *entry) timedOutLocked(now time.Time) bool {
+	t := &e.mu.txn
+	return t.State == Ongoing && t.Pending == NoState && t.TimeoutMs != neverTimesOutMs && now.After(e.mu.deadline)
+}
+
+func (e *entry) unused(expiration time.Duration, now time.Time) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return expirable(&e.mu.txn, expiration.Milliseconds(), now.UnixMilli())
+}
+
 // abortTimedOut fences the producer of a transaction that is open for longer than its timeout and
 // aborts it (spec: transactions 12). Activity does not move the deadline. One that is being ended at
 // this moment is left alone: its end wins.
 func (c *Coordinator) abortTimedOut(e *entry, now time.Time) {
 	version := c.cfg.TransactionVersion()
 	p, err := c.begin(e, func(t *Transaction, freshID, nowMs int64) (plan, error) {
-		// e.mu is held here, as it is for every decision.
-		if t.State != Ongoing || t.Pending != NoState || t.TimeoutMs == neverTimesOutMs || !now.After(e.mu.deadline) {
+		if !e.timedOutLocked(now) { // decisions are made with e.mu held
 			return plan{done: true}, nil
 		}
 		return prepareFence(t, freshID, version, nowMs)
