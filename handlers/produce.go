@@ -31,14 +31,14 @@ func (s *Services) produce(ctx context.Context, r *wire.Request) wire.Reply {
 		return wire.Reply{Close: p.failed()}
 	}
 	if !p.waits() {
-		return wire.Respond(resp)
+		return wire.Respond(produceResponse{resp})
 	}
 	timeout := time.Duration(max(0, req.TimeoutMillis)) * time.Millisecond
 	return wire.Reply{Then: func(ctx context.Context) kmsg.Response {
 		ctx, cancel := context.WithTimeout(ctx, timeout)
 		defer cancel()
 		p.wait(ctx)
-		return resp
+		return produceResponse{resp}
 	}}
 }
 

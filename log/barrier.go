@@ -43,8 +43,6 @@ func (m Mode) String() string {
 const (
 	// DefaultInterval is flush.interval.ms.
 	DefaultInterval = time.Second
-	// syncFSAbove is how many dirty files make one sync of the whole file system cheaper.
-	syncFSAbove = 32
 	// flushEntriesAbove: index entries are written beside a barrier when that many wait; fewer are not
 	// worth a system call, because recovery reads that much of a segment in no time.
 	flushEntriesAbove = 64
@@ -63,7 +61,7 @@ type BarrierOptions struct {
 	Logger       *slog.Logger // nil: silent
 	OnFailure    func(error)  // called once, when a barrier failed; nothing becomes durable after that
 	// SyncWorkers is how many files are synced side by side; a file system commits them together. 0
-	// means one after the other, in an order that a test can repeat.
+	// means one after the other, in an order that a test can repeat: what is cheaper is not measured either.
 	SyncWorkers int
 }
 
@@ -78,6 +76,10 @@ type Barrier struct {
 	o    BarrierOptions // immutable, as are the next two
 	boot bool
 	was  bool
+	disk vfs.FileSystem // nil where the whole cannot be synced; used by serve alone, as is choice
+
+	choice syncChoice
+	crowd  crowd
 
 	cut    sync.RWMutex
 	broken atomic.Pointer[error]
@@ -94,7 +96,8 @@ type Barrier struct {
 		collecting  uint64
 		done        uint64
 		wanted      uint64
-		changed     chan struct{} // closed and replaced when done or broken change
+		running     chan struct{} // closed when the barrier that runs has ended; nil while none does
+		next        chan struct{} // becomes running
 		timer       clock.Timer
 		due         bool
 		stalled     bool // the disk is full: the next try waits for the timer
@@ -137,8 +140,13 @@ func OpenBarrier(o BarrierOptions) (*Barrier, error) {
 	if err != nil {
 		return nil, err
 	}
-	b := &Barrier{o: o, boot: true, was: true, wakeup: make(chan struct{}, 1), ended: make(chan struct{})}
-	b.mu.changed = make(chan struct{})
+	disk, err := o.FS.OpenFileSystem(o.Dir)
+	if err != nil && !errors.Is(err, errors.ErrUnsupported) {
+		return nil, err
+	}
+	b := &Barrier{o: o, disk: disk, boot: true, was: true, wakeup: make(chan struct{}, 1), ended: make(chan struct{})}
+	b.crowd.enabled = o.Mode > Page && o.SyncWorkers > 1
+	b.mu.next = make(chan struct{})
 	b.mu.collecting = 1
 	b.mu.record = record{mode: o.Mode, bootID: o.BootID, entries: map[string]recordEntry{}}
 	if old != nil {
@@ -154,7 +162,7 @@ func OpenBarrier(o BarrierOptions) (*Barrier, error) {
 	}
 	// From here on a death is an unclean one.
 	if final, err := b.writeRecord(); err != nil && (final || old == nil || old.clean) {
-		return nil, err
+		return nil, errors.Join(err, b.closeDisk())
 	} else if err != nil {
 		// The old record says the same, and the next start would come to the same judgement.
 		o.Logger.Warn("the disk is full: the first barrier record waits for room", "error", err)
@@ -326,6 +334,7 @@ func (b *Barrier) serve() {
 	defer close(b.ended)
 	for range b.wakeup {
 		for b.pending() {
+			b.gather()
 			b.run()
 		}
 		b.mu.Lock()
@@ -341,6 +350,13 @@ func (b *Barrier) pending() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.failure() == nil && (b.mu.due || b.mu.wanted > b.mu.done && !b.mu.stalled)
+}
+
+func (b *Barrier) closeDisk() error {
+	if b.disk == nil {
+		return nil
+	}
+	return b.disk.Close()
 }
 
 // Close runs a last barrier and stops the service. With clean set the record says that the process
@@ -368,10 +384,11 @@ func (b *Barrier) Close(clean bool) error {
 		b.mu.record.clean = true
 		_, err = b.writeRecord()
 	}
+	err = errors.Join(err, b.closeDisk())
 	closed := error(ErrClosed)
 	if b.broken.CompareAndSwap(nil, &closed) {
 		b.mu.Lock()
-		b.tellLocked()
+		b.tellAllLocked()
 		b.mu.Unlock()
 	}
 	return err

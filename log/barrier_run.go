@@ -18,17 +18,26 @@ func (b *Barrier) fail(err error) {
 	}
 	b.o.Logger.Error("barrier failed; nothing is acknowledged as durable any more", "error", err)
 	b.mu.Lock()
-	b.tellLocked()
+	b.tellAllLocked()
 	b.mu.Unlock()
 	if b.o.OnFailure != nil {
 		b.o.OnFailure(err)
 	}
 }
 
-// tellLocked wakes all who wait for a barrier, to look again.
+// tellLocked wakes those who wait for the barrier that ran, to look again.
 func (b *Barrier) tellLocked() {
-	close(b.mu.changed)
-	b.mu.changed = make(chan struct{})
+	if b.mu.running != nil {
+		close(b.mu.running)
+		b.mu.running = nil
+	}
+}
+
+// tellAllLocked wakes all who wait, to find that the service is broken.
+func (b *Barrier) tellAllLocked() {
+	b.tellLocked()
+	close(b.mu.next)
+	b.mu.next = make(chan struct{})
 }
 
 // captured is a dirty log as of the barrier's instant.
@@ -50,6 +59,8 @@ func (b *Barrier) capture() (logs []captured, generation uint64, onDone []func()
 	}
 	generation, recordDirty = b.mu.collecting, b.mu.recordDirty
 	b.mu.collecting++
+	b.mu.running, b.mu.next = b.mu.next, make(chan struct{})
+	b.crowd.beginLocked()
 	b.mu.dirty, b.mu.recordDirty, b.mu.due, b.mu.stalled = nil, false, false, false
 	onDone, b.mu.onDone = b.mu.onDone, nil
 	if b.mu.timer != nil {
@@ -130,6 +141,7 @@ func (b *Barrier) finish(generation uint64, onDone []func()) {
 	}
 	b.mu.Lock()
 	b.mu.done = generation
+	b.crowd.endLocked()
 	b.tellLocked()
 	b.mu.Unlock()
 }
@@ -158,6 +170,7 @@ func (b *Barrier) postpone(logs []captured, onDone []func(), cause error) {
 	defer b.mu.Unlock()
 	b.mu.recordDirty, b.mu.stalled = true, !b.mu.ending
 	b.mu.onDone = append(onDone, b.mu.onDone...)
+	b.tellLocked()
 	b.armLocked()
 }
 

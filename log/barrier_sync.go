@@ -30,20 +30,41 @@ func (b *Barrier) syncAll(logs []captured) error {
 		}
 		newLogs = newLogs || c.dir
 	}
-	if len(targets)+len(dirs) > syncFSAbove {
+	files := len(targets) + len(dirs)
+	whole, began := b.syncsWhole(files), b.o.Clock.Now()
+	if whole {
 		for _, c := range logs {
 			c.log.takeNewSnapshots()
 		}
-		if err := b.o.FS.SyncFS(b.o.Dir); err != nil {
+		if err := b.disk.Sync(); err != nil {
 			return err
 		}
 	} else if err := b.syncEach(logs, targets, dirs, newLogs); err != nil {
 		return err
 	}
+	if now := b.o.Clock.Now(); files > 0 {
+		b.choice.observe(whole, files, now.Sub(began), now)
+		b.mu.Lock()
+		b.crowd.took = now.Sub(began)
+		b.mu.Unlock()
+	}
 	for _, t := range targets {
 		t.segment.synced.Store(t.size)
 	}
 	return nil
+}
+
+// syncsWhole says whether the whole file system is synced for so many files. Where nobody waits, others that
+// use it are not bothered for a few.
+func (b *Barrier) syncsWhole(files int) bool {
+	switch {
+	case b.disk == nil:
+		return false
+	case b.o.Mode == Page || b.o.SyncWorkers < 2:
+		return files > syncFSAbove
+	default:
+		return b.choice.wholeIsCheaper(files, b.o.Clock.Now())
+	}
 }
 
 func (b *Barrier) syncEach(logs []captured, targets []syncTarget, dirs []string, newLogs bool) error {

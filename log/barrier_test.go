@@ -109,10 +109,10 @@ func TestTimerSyncsDirtyLogs(t *testing.T) {
 	mustAdd(t, l, 3, 1)
 	ticket := w.barrier.TicketIn(Page)
 	w.barrier.mu.Lock()
-	changed := w.barrier.mu.changed
+	next := w.barrier.mu.next
 	w.barrier.mu.Unlock()
 	w.clock.Advance(DefaultInterval)
-	<-changed
+	<-next
 	w.barrier.mu.Lock()
 	done := w.barrier.mu.done
 	w.barrier.mu.Unlock()

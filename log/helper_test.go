@@ -66,9 +66,7 @@ func newWorld(t testing.TB, fs vfs.FS, mode Mode) *world {
 		t.Fatal(err)
 	}
 	if c, ok := fs.(*vfs.Mem); ok {
-		if err := c.SyncFS("data"); err != nil {
-			t.Fatal(err)
-		}
+		c.SyncAll()
 	}
 	return w
 }

@@ -45,17 +45,25 @@ func (t Ticket) Wait(ctx context.Context) error {
 		return nil
 	}
 	b.mu.Lock()
+	if b.mu.done < t.generation {
+		b.crowd.arriveLocked(t.generation == b.mu.collecting)
+	}
 	for b.mu.done < t.generation {
 		if err := b.failure(); err != nil {
 			b.mu.Unlock()
 			return err
 		}
 		b.mu.wanted = max(b.mu.wanted, t.generation)
-		changed := b.mu.changed
+		told, complete := b.mu.next, b.crowd.completeLocked()
+		if t.generation < b.mu.collecting && b.mu.running != nil {
+			told = b.mu.running
+		}
 		b.mu.Unlock()
-		b.wake()
+		if complete {
+			b.wake()
+		}
 		select {
-		case <-changed:
+		case <-told:
 		case <-ctx.Done():
 			return ctx.Err()
 		}

@@ -67,4 +67,6 @@ func (f dirFS) List(dir string) ([]string, error)  { return f.FS.List(f.in(dir))
 func (f dirFS) MkdirAll(dir string) error          { return f.FS.MkdirAll(f.in(dir)) }
 func (f dirFS) Stat(name string) (vfs.Info, error) { return f.FS.Stat(f.in(name)) }
 func (f dirFS) SyncDir(dir string) error           { return f.FS.SyncDir(f.in(dir)) }
-func (f dirFS) SyncFS(dir string) error            { return f.FS.SyncFS(f.in(dir)) }
+func (f dirFS) OpenFileSystem(dir string) (vfs.FileSystem, error) {
+	return f.FS.OpenFileSystem(f.in(dir))
+}

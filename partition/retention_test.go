@@ -39,9 +39,7 @@ func newShelf(t testing.TB, fs vfs.FS) *shelf {
 		t.Fatal(err)
 	}
 	if m, ok := fs.(*vfs.Mem); ok {
-		if err := m.SyncFS("data"); err != nil {
-			t.Fatal(err)
-		}
+		m.SyncAll()
 	}
 	return s
 }

@@ -60,7 +60,7 @@ func (c *Conn) ClientSoftware() (name, version string) {
 func newConn(s *Server, nc net.Conn, id int64) *Conn {
 	c := &Conn{id: id, srv: s, nc: nc}
 	c.ctx, c.cancel = context.WithCancel(s.ctx)
-	c.pipe.changed.L = &c.pipe.mu
+	c.pipe.changed.L, c.pipe.more.L = &c.pipe.mu, &c.pipe.mu
 	c.in = frameReader{
 		conn: nc, limits: &s.limits, budget: &s.budget, metrics: s.metrics, done: c.ctx.Done(),
 		parked: func() bool { return !c.pipe.idle() }, closing: s.draining.Load, max: s.limits.MaxFrameBytes,
@@ -78,6 +78,7 @@ func (c *Conn) serve() closeReason {
 		c.cancel() // nobody waits for the answers any more, or they must come now
 	}
 	c.pipe.waitIdle()
+	c.pipe.end()
 	c.cancel()
 	c.out.flush()
 	if c.out.failed != open {

@@ -20,15 +20,18 @@ type call struct {
 }
 
 // pipeline holds the answers of a connection that wait for something while later requests are handled.
-// Its goroutine lives only while there are any, and owns the connection's output for that time; so the
+// Its goroutine, begun with the first of them, owns the connection's output while there are any; so the
 // reader may use the output whenever the pipeline is idle.
 type pipeline struct {
 	mu struct {
 		sync.Mutex
 		queue     []call // the first is being answered
 		sizeBytes int
+		running   bool // the goroutine exists
+		ended     bool // it shall end when the queue is empty
 	}
-	changed sync.Cond
+	changed sync.Cond // for the reader
+	more    sync.Cond // for the goroutine
 }
 
 // idle reports whether no answer is awaited.
@@ -56,19 +59,37 @@ func (p *pipeline) waitRoom(l *Limits) {
 	}
 }
 
-// add queues a call and reports whether it is the only one, so that the goroutine must be started.
+// add queues a call and reports whether it is the first ever, so that the goroutine must be started.
 func (p *pipeline) add(k *call) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.mu.queue = append(p.mu.queue, *k)
 	p.mu.sizeBytes += k.req.SizeBytes
-	return len(p.mu.queue) == 1
+	first := !p.mu.running
+	p.mu.running = true
+	p.more.Signal()
+	return first
 }
 
-func (p *pipeline) first() call {
+// end lets the goroutine go. No call is added any more.
+func (p *pipeline) end() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.mu.queue[0]
+	p.mu.ended = true
+	p.more.Signal()
+}
+
+// first waits for a call; false after end.
+func (p *pipeline) first() (call, bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for len(p.mu.queue) == 0 {
+		if p.mu.ended {
+			return call{}, false
+		}
+		p.more.Wait()
+	}
+	return p.mu.queue[0], true
 }
 
 // nextReady reports whether the call after the first needs no waiting.
@@ -78,8 +99,8 @@ func (p *pipeline) nextReady() bool {
 	return len(p.mu.queue) > 1 && p.mu.queue[1].then == nil
 }
 
-// remove drops the first call and reports whether there are more.
-func (p *pipeline) remove() bool {
+// remove drops the first call.
+func (p *pipeline) remove() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.mu.sizeBytes -= p.mu.queue[0].req.SizeBytes
@@ -87,7 +108,6 @@ func (p *pipeline) remove() bool {
 	p.mu.queue[n] = call{}
 	p.mu.queue = p.mu.queue[:n]
 	p.changed.Broadcast()
-	return n > 0
 }
 
 // enqueue hands an answer to the pipeline. What the reader has collected leaves before.
@@ -103,12 +123,15 @@ func (c *Conn) enqueue(k *call) {
 	}
 }
 
-// answerPipeline answers the queued calls in order until there are none. After a failure it still runs
+// answerPipeline answers the queued calls in order until the connection ends. After a failure it still runs
 // every Then, with an ended ctx, so that handlers can let go of what they hold.
 func (c *Conn) answerPipeline() {
 	defer c.srv.wg.Done()
 	for {
-		k := c.pipe.first()
+		k, ok := c.pipe.first()
+		if !ok {
+			return
+		}
 		reason := open
 		if k.then != nil {
 			k.resp, reason = c.await(&k)
@@ -128,8 +151,6 @@ func (c *Conn) answerPipeline() {
 		if c.out.failed != open {
 			c.breakOff()
 		}
-		if !c.pipe.remove() {
-			return
-		}
+		c.pipe.remove()
 	}
 }

@@ -31,8 +31,20 @@ func (m *Mem) SyncDir(dir string) error {
 	return nil
 }
 
-// SyncFS implements FS.
-func (m *Mem) SyncFS(string) error {
+// OpenFileSystem implements FS.
+func (m *Mem) OpenFileSystem(string) (FileSystem, error) { return wholeMem{m}, nil }
+
+type wholeMem struct{ m *Mem }
+
+func (w wholeMem) Close() error { return nil }
+
+func (w wholeMem) Sync() error {
+	w.m.SyncAll()
+	return nil
+}
+
+// SyncAll makes everything durable.
+func (m *Mem) SyncAll() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for _, op := range m.mu.pending {
@@ -49,7 +61,6 @@ func (m *Mem) SyncFS(string) error {
 		}
 	}
 	walk(m.mu.root)
-	return nil
 }
 
 // harden makes the change part of what survives.

@@ -116,15 +116,29 @@ func (f *Failing) SyncDir(dir string) error {
 	return f.FS.SyncDir(dir)
 }
 
-// SyncFS implements FS.
-func (f *Failing) SyncFS(dir string) error {
-	if err := f.hit("syncfs", dir); err != nil {
-		if m, ok := f.FS.(*Mem); ok && !f.sticky {
+// OpenFileSystem implements FS.
+func (f *Failing) OpenFileSystem(dir string) (FileSystem, error) {
+	under, err := f.FS.OpenFileSystem(dir)
+	if err != nil {
+		return nil, err
+	}
+	return &failingFileSystem{under, f, dir}, nil
+}
+
+type failingFileSystem struct {
+	FileSystem
+	fs  *Failing
+	dir string
+}
+
+func (f *failingFileSystem) Sync() error {
+	if err := f.fs.hit("syncfs", f.dir); err != nil {
+		if m, ok := f.fs.FS.(*Mem); ok && !f.fs.sticky {
 			m.loseAll()
 		}
 		return err
 	}
-	return f.FS.SyncFS(dir)
+	return f.FileSystem.Sync()
 }
 
 // Lock implements FS.

@@ -85,7 +85,7 @@ func (osFS) SyncDir(dir string) error {
 	return err
 }
 
-func (osFS) SyncFS(dir string) error { return syncFS(dir) }
+func (osFS) OpenFileSystem(dir string) (FileSystem, error) { return openFileSystem(dir) }
 
 func (osFS) FreeBytes(dir string) (int64, error) { return freeBytes(dir) }
 

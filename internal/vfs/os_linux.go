@@ -2,6 +2,7 @@ package vfs
 
 import (
 	"errors"
+	"fmt"
 	"os"
 
 	"golang.org/x/sys/unix"
@@ -31,14 +32,35 @@ func syncData(f *os.File) error {
 	}
 }
 
-// syncFS reports failed writes since Linux 5.8; before, it reports success whatever happened.
-func syncFS(dir string) error {
+// fileSystem is a directory that is kept open: syncfs reports the failed writes since its handle was opened.
+type fileSystem struct{ dir *os.File }
+
+// openFileSystem asks for Linux 5.8: before, syncfs reports success whatever happened.
+func openFileSystem(dir string) (FileSystem, error) {
+	if !kernelIsAtLeast(5, 8) {
+		return nil, fmt.Errorf("syncfs of this kernel does not report errors: %w", errors.ErrUnsupported)
+	}
 	d, err := os.Open(dir)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	defer d.Close()
-	return pathError("syncfs", dir, unix.Syncfs(int(d.Fd())))
+	return fileSystem{d}, nil
+}
+
+func (f fileSystem) Close() error { return f.dir.Close() }
+
+func (f fileSystem) Sync() error {
+	return pathError("syncfs", f.dir.Name(), unix.Syncfs(int(f.dir.Fd())))
+}
+
+func kernelIsAtLeast(major, minor int) bool {
+	var u unix.Utsname
+	if unix.Uname(&u) != nil {
+		return false
+	}
+	var haveMajor, haveMinor int
+	_, err := fmt.Sscanf(unix.ByteSliceToString(u.Release[:]), "%d.%d", &haveMajor, &haveMinor)
+	return err == nil && (haveMajor > major || haveMajor == major && haveMinor >= minor)
 }
 
 func freeBytes(dir string) (int64, error) {

@@ -4,7 +4,6 @@ package vfs
 
 import (
 	"errors"
-	"io/fs"
 	"math"
 	"os"
 	"path/filepath"
@@ -16,29 +15,8 @@ func openFile(name string, flags int) (*os.File, error) { return os.OpenFile(nam
 // syncData is the portable way: everything about the file.
 func syncData(f *os.File) error { return f.Sync() }
 
-// syncFS syncs file by file below dir, where there is no call for the whole.
-func syncFS(dir string) error {
-	return filepath.WalkDir(dir, func(name string, _ fs.DirEntry, err error) error {
-		if errors.Is(err, fs.ErrNotExist) {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		f, err := os.Open(name)
-		if errors.Is(err, fs.ErrNotExist) {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		err = f.Sync()
-		if cerr := f.Close(); err == nil {
-			err = cerr
-		}
-		return err
-	})
-}
+// openFileSystem has nothing to open: there is no portable call for the whole.
+func openFileSystem(string) (FileSystem, error) { return nil, errors.ErrUnsupported }
 
 // freeBytes does not know here; it never says that the disk is full.
 func freeBytes(string) (int64, error) { return math.MaxInt64, nil }

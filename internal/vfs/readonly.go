@@ -34,7 +34,10 @@ func (r readOnlyFS) Remove(name string) error                { return refused("r
 func (r readOnlyFS) RemoveAll(name string) error             { return refused("remove", name) }
 func (r readOnlyFS) MkdirAll(dir string) error               { return refused("mkdir", dir) }
 func (r readOnlyFS) SyncDir(dir string) error                { return refused("sync", dir) }
-func (r readOnlyFS) SyncFS(dir string) error                 { return refused("sync", dir) }
+
+func (r readOnlyFS) OpenFileSystem(dir string) (FileSystem, error) {
+	return nil, refused("open file system", dir)
+}
 
 func (r readOnlyFS) Lock(name string) (io.Closer, error) {
 	if _, err := r.FS.Stat(name); err != nil {

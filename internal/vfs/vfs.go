@@ -7,7 +7,7 @@
 // one that fails so loses what it was to write, as in Linux: the next sync succeeds without it.
 //
 // Names are slash separated paths. Two things become durable apart from each other: the bytes of a
-// file by File.Sync, its name by SyncDir of the directory that holds it; SyncFS does both for all.
+// file by File.Sync, its name by SyncDir of the directory that holds it; FileSystem.Sync does both for all.
 // Errors satisfy errors.Is with fs.ErrNotExist, fs.ErrExist and the like. All methods may be called
 // from any goroutine. Everything that log and partition store goes through here; nothing else in them
 // touches package os.
@@ -54,13 +54,22 @@ type FS interface {
 	Stat(name string) (Info, error)
 	// SyncDir makes the names in dir durable.
 	SyncDir(dir string) error
-	// SyncFS makes everything on the file system that holds dir durable: bytes and names.
-	SyncFS(dir string) error
+	// OpenFileSystem returns a handle to the whole file system that holds dir, errors.ErrUnsupported where
+	// the platform has none that could be trusted.
+	OpenFileSystem(dir string) (FileSystem, error)
 	// FreeBytes says how much an unprivileged process may still write.
 	FreeBytes(dir string) (int64, error)
 	// Lock takes an exclusive lock on the file name, made when missing, until the result is closed or
 	// the process ends. It never waits: a lock held elsewhere is ErrLocked.
 	Lock(name string) (io.Closer, error)
+}
+
+// FileSystem is an open handle to a whole file system.
+type FileSystem interface {
+	io.Closer
+	// Sync makes everything on it durable, bytes and names. It reports writes that failed since the handle
+	// was opened, whoever wrote; of an error the same holds as for File.Sync.
+	Sync() error
 }
 
 // File is an open file.

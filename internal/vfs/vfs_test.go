@@ -88,7 +88,10 @@ func behave(t *testing.T, f FS, root string) {
 	is(t, "truncate", file.Truncate(4), nil)
 	is(t, "sync", file.Sync(), nil)
 	is(t, "syncdir", f.SyncDir(in("a/b")), nil)
-	is(t, "syncfs", f.SyncFS(root), nil)
+	whole, err := f.OpenFileSystem(root)
+	is(t, "open the file system", err, nil)
+	is(t, "syncfs", whole.Sync(), nil)
+	is(t, "close the file system", whole.Close(), nil)
 	if i, err := f.Stat(in("a/b/x")); err != nil || i.SizeBytes != 4 || i.IsDir || i.ModTime.IsZero() {
 		t.Error(i, err)
 	}
@@ -240,7 +243,9 @@ func TestFailAtFailsOneOperation(t *testing.T) {
 		note(f.SyncDir("d"))
 		note(f.Rename("d/x", "d/y"))
 		note(f.Remove("d/y"))
-		note(f.SyncFS("d"))
+		whole, err := f.OpenFileSystem("d")
+		note(err)
+		note(whole.Sync())
 		note(f.RemoveAll("d"))
 		return failed
 	}

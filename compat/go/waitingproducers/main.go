@@ -1,0 +1,98 @@
+// Command waitingproducers measures producers that wait for each answer before they send the next record, against
+// any broker:
+//
+//	go run ./waitingproducers -broker 127.0.0.1:9092 -producers 16 -partitions 4
+//
+// The topic is made with flush.messages=1, so that Apache Kafka syncs every record as this broker does when it
+// was started with --durability fsync. It prints one line: records a second and the latency of a record.
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+var (
+	broker     = flag.String("broker", "127.0.0.1:9092", "bootstrap address")
+	producers  = flag.Int("producers", 16, "clients side by side")
+	partitions = flag.Int("partitions", 4, "of the topic; producer i writes to partition i modulo so many")
+	records    = flag.Int("records", 2000, "records a producer")
+	size       = flag.Int("size", 100, "bytes a record")
+)
+
+// warmUp is how many records a producer sends before the clock starts.
+const warmUp = 10
+
+func main() {
+	flag.Parse()
+	if err := run(context.Background()); err != nil {
+		fmt.Fprintln(os.Stderr, "waitingproducers:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context) error {
+	cl, err := kgo.NewClient(kgo.SeedBrokers(*broker))
+	if err != nil {
+		return err
+	}
+	defer cl.Close()
+	topic, each := fmt.Sprintf("waiting-%d", time.Now().UnixNano()), "1"
+	admin := kadm.NewClient(cl)
+	if _, err := admin.CreateTopic(ctx, int32(*partitions), 1, map[string]*string{"flush.messages": &each}, topic); err != nil {
+		return err
+	}
+	defer admin.DeleteTopics(ctx, topic)
+	var clients []*kgo.Client
+	for i := range *producers {
+		cl, err := kgo.NewClient(kgo.SeedBrokers(*broker), kgo.ProducerLinger(0), kgo.DefaultProduceTopic(topic), kgo.RecordPartitioner(kgo.ManualPartitioner()))
+		if err != nil {
+			return err
+		}
+		defer cl.Close()
+		clients = append(clients, cl)
+		if _, err := send(ctx, cl, i, warmUp); err != nil {
+			return err
+		}
+	}
+	latencies, errs := make([][]time.Duration, *producers), make([]error, *producers)
+	var wg sync.WaitGroup
+	begin := time.Now()
+	for i, cl := range clients {
+		wg.Go(func() { latencies[i], errs[i] = send(ctx, cl, i, *records) })
+	}
+	wg.Wait()
+	took := time.Since(begin)
+	for _, err := range errs {
+		if err != nil {
+			return err
+		}
+	}
+	all := slices.Concat(latencies...)
+	slices.Sort(all)
+	fmt.Printf("%d producers, %d partitions: %.0f records/s, p50 %v, p99 %v\n", *producers, *partitions,
+		float64(len(all))/took.Seconds(), all[len(all)/2], all[len(all)*99/100])
+	return nil
+}
+
+// send sends records one by one and returns how long each took.
+func send(ctx context.Context, cl *kgo.Client, producer, count int) ([]time.Duration, error) {
+	var latencies []time.Duration
+	value := make([]byte, *size)
+	for range count {
+		begin := time.Now()
+		if err := cl.ProduceSync(ctx, &kgo.Record{Value: value, Partition: int32(producer % *partitions)}).FirstErr(); err != nil {
+			return nil, err
+		}
+		latencies = append(latencies, time.Since(begin))
+	}
+	return latencies, nil
+}
