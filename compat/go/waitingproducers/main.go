@@ -26,6 +26,7 @@ var (
 	partitions = flag.Int("partitions", 4, "of the topic; producer i writes to partition i modulo so many")
 	records    = flag.Int("records", 2000, "records a producer")
 	size       = flag.Int("size", 100, "bytes a record")
+	pause      = flag.Duration("pause", 0, "between an answer and the next record")
 )
 
 // warmUp is how many records a producer sends before the clock starts.
@@ -93,6 +94,9 @@ func send(ctx context.Context, cl *kgo.Client, producer, count int) ([]time.Dura
 			return nil, err
 		}
 		latencies = append(latencies, time.Since(begin))
+		if *pause > 0 {
+			time.Sleep(*pause)
+		}
 	}
 	return latencies, nil
 }
