@@ -3,7 +3,6 @@ package broker
 import (
 	"context"
 	"errors"
-	"fmt"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -34,17 +33,6 @@ func (j journal) ticket(a partition.Appended) interface{ Wait(context.Context) e
 		return t
 	}
 	return nil
-}
-
-// Scan reads what a coordinator's state is made of. A log that was stopped cleanly has not been looked at
-// by recovery: here every batch is, so that damage stops the start instead of changing the state.
-func (j journal) Scan(from, to int64, fn func(h batch.Header, raw []byte) error) error {
-	return j.Partition.Scan(from, to, func(h batch.Header, raw []byte) error {
-		if _, err := batch.Verify(raw); err != nil {
-			return fmt.Errorf("%s, batch at offset %d: %w", j.ID(), h.BaseOffset, err)
-		}
-		return fn(h, raw)
-	})
 }
 
 type txnJournal struct{ journal }

@@ -54,6 +54,9 @@ func newPartitionCheck(c *checker, name string) *partitionCheck {
 			p.topicID = e.TopicID
 		}
 		p.recovery = c.barrier.Recovery(name, p.topicID, c.o.BootID)
+		if p.known {
+			p.compacted = p.recovery.Gaps
+		}
 	}
 	switch p.topic {
 	case topics.TransactionState:

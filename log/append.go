@@ -58,6 +58,8 @@ func (l *Log) write(s *segment, raw []byte, position int64) error {
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrNotWritten, err)
 	}
+	s.checked.changedNs.Store(writing)
+	defer s.checked.wrote()
 	_, err = f.WriteAt(raw, position)
 	if err == nil {
 		err = fault.Hit("log.append.after")
@@ -151,7 +153,7 @@ func (l *Log) createDirectory() error {
 
 // roll begins a new segment; old is nil for the first one.
 func (l *Log) roll(old *segment, base int64) (*segment, error) {
-	s := newSegment(l.fs, l.dir, base)
+	s := newSegment(l, base)
 	f, err := l.fs.Create(s.file(suffixLog))
 	if errors.Is(err, fs.ErrExist) { // an earlier try got this far; nothing was published in it
 		if f, err = l.fs.OpenReadWrite(s.file(suffixLog)); err == nil {

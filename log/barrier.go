@@ -226,6 +226,7 @@ func (b *Barrier) Recovery(dirBase string, topicID [16]byte) Recovery {
 		StartOffset:   e.startOffset,
 		Cut:           e.cut,
 		SyncKept:      e.keep,
+		Gaps:          e.gaps,
 	}
 }
 

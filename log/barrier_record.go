@@ -20,6 +20,7 @@ const (
 	flagClean         = 1
 	entryFlagCut      = 1
 	entryFlagKeep     = 2
+	entryFlagGaps     = 4
 )
 
 // record is what one barrier made true.
@@ -37,6 +38,7 @@ type recordEntry struct {
 	// cut: everything above goes at the next Open, see Recovery.Cut.
 	// keep: what lies above may have been acknowledged as durable, see Recovery.SyncKept; no cut.
 	cut, keep bool
+	gaps      bool // the log has been compacted: offsets may be missing in it
 }
 
 func (r *record) encode() []byte {
@@ -68,6 +70,9 @@ func (r *record) encode() []byte {
 		}
 		if e.keep {
 			flags |= entryFlagKeep
+		}
+		if e.gaps {
+			flags |= entryFlagGaps
 		}
 		b = append(b, flags)
 	}
@@ -108,7 +113,7 @@ func decodeRecord(b []byte) (*record, error) {
 		copy(e.topicID[:], d.take(16))
 		e.recoveryPoint, e.startOffset = int64(d.uint64()), int64(d.uint64())
 		flags := d.take(1)[0]
-		e.cut, e.keep = flags&entryFlagCut != 0, flags&entryFlagKeep != 0
+		e.cut, e.keep, e.gaps = flags&entryFlagCut != 0, flags&entryFlagKeep != 0, flags&entryFlagGaps != 0
 		if e.startOffset < 0 || e.recoveryPoint < e.startOffset || e.recoveryPoint > maxOffset {
 			return nil, errRecord
 		}

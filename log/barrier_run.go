@@ -45,6 +45,7 @@ type captured struct {
 	log        *Log
 	end, start int64
 	dir, names bool
+	gaps       bool
 }
 
 // capture notes the instant.
@@ -55,7 +56,7 @@ func (b *Barrier) capture() (logs []captured, generation uint64, onDone []func()
 	defer b.mu.Unlock()
 	for _, l := range b.mu.dirty {
 		l.dirty.Store(false)
-		logs = append(logs, captured{l, l.end.Load(), l.start.Load(), l.dirNew.Swap(false), l.namesNew.Swap(false)})
+		logs = append(logs, captured{l, l.end.Load(), l.start.Load(), l.dirNew.Swap(false), l.namesNew.Swap(false), l.gaps.Load()})
 	}
 	generation, recordDirty = b.mu.collecting, b.mu.recordDirty
 	b.mu.collecting++
@@ -88,7 +89,7 @@ func (b *Barrier) run() {
 	b.mu.Lock()
 	for _, c := range logs {
 		if !c.log.removed.Load() {
-			b.mu.record.entries[c.log.base()] = recordEntry{topicID: c.log.topicID, recoveryPoint: c.end, startOffset: c.start}
+			b.mu.record.entries[c.log.base()] = recordEntry{topicID: c.log.topicID, recoveryPoint: c.end, startOffset: c.start, gaps: c.gaps}
 		}
 	}
 	b.mu.Unlock()

@@ -157,6 +157,10 @@ func (l *Log) Clean(ctx context.Context, o CleanOptions) (Cleaned, error) {
 	if err := errors.Join(l.writable(), l.swapStuck); err != nil {
 		return Cleaned{}, err
 	}
+	if !l.gaps.Swap(true) && l.barrier != nil {
+		l.markDirty() // a start must not take for damage what this pass leaves out
+		l.barrier.needRecord()
+	}
 	if err := l.barrier.Sync(ctx); err != nil {
 		return Cleaned{}, err
 	}

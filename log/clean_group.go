@@ -98,7 +98,7 @@ type cleanedSegment struct {
 }
 
 func (l *Log) newCleaned(source *segment, buf []byte) *cleanedSegment {
-	return &cleanedSegment{log: l, source: source, segment: newSegment(l.fs, l.dir, source.base), same: true, buf: buf[:0]}
+	return &cleanedSegment{log: l, source: source, segment: newSegment(l, source.base), same: true, buf: buf[:0]}
 }
 
 // begin gives the segment a file, with what it has in common with its source.
@@ -170,6 +170,7 @@ func (c *cleanedSegment) finish(end int64) error {
 	s.offsets.reset(thin(s.offsets.view()))
 	s.times.reset(thin(s.times.view()))
 	s.createdMs = c.source.createdMs
+	s.checked.wrote()
 	s.mu.file, s.mu.offsetsReady, s.mu.timesReady = c.file, true, true
 	return nil
 }

@@ -103,6 +103,7 @@ type Log struct {
 	aborted  atomic.Pointer[growing[AbortedTxn]]
 
 	dirty             atomic.Bool             // the barrier has it on its list
+	gaps              atomic.Bool             // it has been compacted once, so that offsets may be missing
 	appended          atomic.Bool             // since it was opened: only then is there anything to write at Close
 	found             atomic.Pointer[[]int64] // snapshots that lay there when it was opened, newest first; nil once they may have changed
 	namesNew          atomic.Bool             // directory entries not yet synced

@@ -55,7 +55,8 @@ func (s *Slice) Release() {
 // Locate finds the batches to answer a fetch with: from the one that holds offset on, whole ones,
 // wholly below limit, inside one segment, together at most maxBytes. If the first one alone is larger
 // it is returned when atLeastOne is set. At limit, and at EndOffset, the slice is empty. ErrOutOfRange
-// below StartOffset or above EndOffset. The caller releases the slice.
+// below StartOffset or above EndOffset; *DamagedError when the bytes are not what was written. The caller
+// releases the slice.
 func (l *Log) Locate(offset, limit int64, maxBytes int, atLeastOne bool) (Slice, error) {
 	end := l.end.Load()
 	if offset < l.start.Load() || offset > end {
@@ -71,6 +72,9 @@ func (l *Log) Locate(offset, limit int64, maxBytes int, atLeastOne bool) (Slice,
 			break
 		}
 		slice, err := s.locate(offset, limit, maxBytes, atLeastOne)
+		if err == nil && slice.sizeBytes > 0 {
+			err = s.check(slice.file, slice.position, slice.position+int64(slice.sizeBytes))
+		}
 		if err != nil || slice.sizeBytes == 0 {
 			s.release()
 			slice = Slice{nextOffset: offset}
@@ -78,7 +82,11 @@ func (l *Log) Locate(offset, limit int64, maxBytes int, atLeastOne bool) (Slice,
 		if err != errGap {
 			return slice, err
 		}
-		offset, _ = s.bounds() // compaction took everything from here to the segment's end
+		next, size := s.bounds()
+		if !l.gaps.Load() {
+			return slice, s.missing(size, offset, next)
+		}
+		offset = next // compaction took everything from here to the segment's end
 	}
 	return Slice{nextOffset: offset}, nil
 }
@@ -138,7 +146,10 @@ func (s *segment) locate(offset, limit int64, maxBytes int, atLeastOne bool) (Sl
 			return Slice{}, err
 		}
 	}
-	if first.NextOffset() > limit || first.SizeBytes() > maxBytes && !atLeastOne {
+	if first.NextOffset() > limit { // which a batch that is what was written does not do
+		return slice, s.check(f, start, min(start+int64(first.SizeBytes()), size))
+	}
+	if first.SizeBytes() > maxBytes && !atLeastOne {
 		return slice, nil
 	}
 	end, next, err := s.extend(f, entries, start, first, limit, int64(maxBytes), size)
@@ -216,20 +227,22 @@ func (s *segment) headerAt(f vfs.File, position int64) (batch.Header, error) {
 // extend returns the end of the longest run of batches that begins with first at start and keeps to
 // the limits; first itself always counts. The index leads close to it, the rest is a walk.
 func (s *segment) extend(f vfs.File, entries []offsetEntry, start int64, first batch.Header, limit, maxBytes, size int64) (int64, int64, error) {
-	i := min(withinPosition(entries, start+maxBytes), atOrBefore(entries, limit-s.base-1))
+	endLimit := start + maxBytes
+	i := min(withinPosition(entries, endLimit), atOrBefore(entries, limit-s.base-1))
 	if i > 0 && int64(entries[i-1].position) >= start+int64(first.SizeBytes()) {
 		e := entries[i-1] // a boundary within the limits, if the entry is right
 		if h, err := s.headerAt(f, int64(e.position)); err == nil && h.LastOffset() == s.base+int64(e.offset) {
-			return s.walkOn(f, int64(e.position), h.BaseOffset, limit, start+maxBytes, size)
+			start, first = int64(e.position), h
+			if start+int64(h.SizeBytes()) > endLimit {
+				return start, h.BaseOffset, nil
+			}
 		}
 	}
-	return s.walkOn(f, start+int64(first.SizeBytes()), first.NextOffset(), limit, start+maxBytes, size)
-}
-
-// walkOn goes from the batch boundary end, where offset next is due, as far as the limits allow.
-func (s *segment) walkOn(f vfs.File, end, next, limit, endLimit, size int64) (int64, int64, error) {
+	// The walk goes on behind the batch at start, as far as the limits allow.
+	end, next := start+int64(first.SizeBytes()), first.NextOffset()
 	w := newWalker(s, f, end, size)
 	defer w.close()
+	w.at, w.header = start, first
 	for w.next() && w.header.NextOffset() <= limit && w.nextAt <= endLimit {
 		end, next = w.nextAt, w.header.NextOffset()
 	}

@@ -21,6 +21,8 @@ type Recovery struct {
 	// SyncKept says that what is kept above the recovery point may have been acknowledged as durable,
 	// so that its copy has to be on disk before the original goes.
 	SyncKept bool
+	// Gaps: the log has been compacted once. In one that has not, a missing offset is damage.
+	Gaps bool
 }
 
 // Recovered says what Open did.
@@ -41,6 +43,7 @@ type Recovered struct {
 func Open(o Options, r Recovery) (*Log, Recovered, error) {
 	l := &Log{}
 	l.fill(o)
+	l.gaps.Store(r.Gaps)
 	rc := recoverer{log: l, Recovery: r}
 	if err := rc.run(); err != nil {
 		for _, s := range rc.segments {
@@ -152,9 +155,10 @@ func (rc *recoverer) load() error {
 		if st.SizeBytes > maxSegmentBytes {
 			return &DamagedError{File: l.path(name), Position: maxSegmentBytes, Cause: errors.New("longer than any segment can be")}
 		}
-		s := newSegment(l.fs, l.dir, base)
+		s := newSegment(l, base)
 		s.published.Store(uint64(st.SizeBytes)) // no offsets yet
 		s.synced.Store(st.SizeBytes)
+		s.checked.owns(st.SizeBytes)
 		s.createdMs = st.ModTime.UnixMilli()
 		rc.segments = append(rc.segments, s)
 	}

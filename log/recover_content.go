@@ -134,6 +134,7 @@ func (rc *recoverer) truncate(s *segment, position int64) error {
 	end, _ := s.bounds()
 	s.publish(end, position)
 	s.synced.Store(0)
+	s.checked.owns(position)
 	rc.changed = true
 	return nil
 }

@@ -18,6 +18,7 @@ var scanBuffers = sync.Pool{New: func() any { b := make([]byte, 0, scanBytes); r
 func (l *Log) Scan(from, to int64, fn func(h batch.Header, raw []byte) error) error {
 	buf := scanBuffers.Get().(*[]byte)
 	defer scanBuffers.Put(buf)
+	due := int64(-1)
 	return l.eachSegment(from, to, func(s *segment, f vfs.File, start, end int64) error {
 		chunk := (*buf)[:0]
 		chunkAt := start
@@ -25,6 +26,9 @@ func (l *Log) Scan(from, to int64, fn func(h batch.Header, raw []byte) error) er
 		defer w.close()
 		for w.next() {
 			size := int64(w.header.SizeBytes())
+			if err := w.follows(&due); err != nil {
+				return err
+			}
 			if w.header.BaseOffset >= to {
 				return nil
 			}
@@ -43,7 +47,11 @@ func (l *Log) Scan(from, to int64, fn func(h batch.Header, raw []byte) error) er
 				continue
 			}
 			at := w.at - chunkAt
-			if err := fn(w.header, chunk[at:at+size:at+size]); err != nil {
+			raw := chunk[at : at+size : at+size]
+			if _, err := batch.Verify(raw); err != nil {
+				return s.damaged(w.at, err)
+			}
+			if err := fn(w.header, raw); err != nil {
 				return err
 			}
 		}
@@ -61,15 +69,19 @@ func (l *Log) ScanHeaders(from, to int64, fn func(h batch.Header, raw func() ([]
 // ReplayOffset if from is below that.
 func (l *Log) ReplayHeaders(from, to int64, fn func(h batch.Header, raw func() ([]byte, error)) error) error {
 	var body []byte
+	due := int64(-1)
 	return l.eachStored(from, to, func(s *segment, f vfs.File, start, end int64) error {
 		w := newWalker(s, f, start, end)
 		defer w.close()
 		raw := func() ([]byte, error) {
 			size := w.header.SizeBytes()
 			body = slices.Grow(body[:0], size)[:size]
-			return body, s.readFull(f, body, w.at)
+			return body, s.readBatch(f, body, w.at)
 		}
 		for w.next() {
+			if err := w.follows(&due); err != nil {
+				return err
+			}
 			if w.header.BaseOffset >= to {
 				return nil
 			}

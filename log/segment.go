@@ -26,7 +26,8 @@ const (
 type segment struct {
 	fs   vfs.FS
 	dir  string
-	base int64 // offset; immutable
+	base int64        // offset; immutable
+	gaps *atomic.Bool // the log's
 
 	published atomic.Uint64 // end offset relative to base << 32 | size in bytes: one word, so they agree
 	refs      atomic.Int64  // one of the log's, one of each reader
@@ -35,7 +36,8 @@ type segment struct {
 	recent   atomic.Pointer[[recentBatches]atomic.Uint64]
 	appended uint64 // batches, by the writer
 
-	synced atomic.Int64 // bytes known to be on disk; moved by the barrier
+	synced  atomic.Int64 // bytes known to be on disk; moved by the barrier
+	checked checked
 
 	mu struct {
 		sync.Mutex
@@ -63,10 +65,11 @@ type segment struct {
 	txnFile          *txnSegment // what the .txnindex file holds, nil when not known
 }
 
-func newSegment(f vfs.FS, dir string, base int64) *segment {
-	s := &segment{fs: f, dir: dir, base: base, firstTimestampMs: batch.NoTimestampMs}
+func newSegment(l *Log, base int64) *segment {
+	s := &segment{fs: l.fs, dir: l.dir, base: base, gaps: &l.gaps, firstTimestampMs: batch.NoTimestampMs}
 	s.largest.timestampMs = batch.NoTimestampMs
 	s.refs.Store(1)
+	s.checked.wrote()
 	return s
 }
 
@@ -158,6 +161,11 @@ func (s *segment) handleLocked() (vfs.File, error) {
 
 func (s *segment) damaged(position int64, cause error) error {
 	return &DamagedError{File: s.file(suffixLog), Position: position, Cause: cause}
+}
+
+// missing says that offsets which were stored are not there.
+func (s *segment) missing(position, from, to int64) error {
+	return s.damaged(position, fmt.Errorf("offsets %d to %d are missing", from, to-1))
 }
 
 // index returns the offset index, loading it when needed. Entries that are missing at the end, or all
@@ -367,6 +375,17 @@ func (s *segment) readFull(f vfs.File, b []byte, position int64) error {
 		return s.damaged(position+int64(n), fmt.Errorf("file ends before byte %d", position+int64(len(b))))
 	}
 	return err
+}
+
+// readBatch is readFull for one whole batch, which is checked.
+func (s *segment) readBatch(f vfs.File, raw []byte, position int64) error {
+	if err := s.readFull(f, raw, position); err != nil {
+		return err
+	}
+	if _, err := batch.Verify(raw); err != nil {
+		return s.damaged(position, err)
+	}
+	return nil
 }
 
 func newRecent() *[recentBatches]atomic.Uint64 { return new([recentBatches]atomic.Uint64) }

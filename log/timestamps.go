@@ -68,7 +68,7 @@ func (s *segment) firstSince(targetMs, from int64) (offset, timestampMs int64, l
 // recordSince looks into one batch.
 func (s *segment) recordSince(f vfs.File, at int64, h batch.Header, targetMs, from int64) (offset, timestampMs int64, found bool, err error) {
 	raw := make([]byte, h.SizeBytes())
-	if err := s.readFull(f, raw, at); err != nil {
+	if err := s.readBatch(f, raw, at); err != nil {
 		return 0, 0, false, err
 	}
 	for r, err := range batch.Records(raw, maxInflatedBytes) {

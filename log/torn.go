@@ -132,7 +132,7 @@ func (rc *recoverer) rewrite(s *segment, from, to, end int64) (*segment, error) 
 	if err != nil {
 		return nil, err
 	}
-	kept := newSegment(s.fs, s.dir, base)
+	kept := newSegment(rc.log, base)
 	kept.createdMs = s.createdMs
 	kept.publish(end, to-from)
 	if from > 0 {

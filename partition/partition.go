@@ -209,14 +209,33 @@ func (p *Partition) failLocked(err error) error {
 	if !errors.Is(err, log.ErrFailed) {
 		return err
 	}
-	if p.mu.offline == nil {
-		p.mu.offline = err
-		p.opts.Logger.Error("partition goes offline", "partition", p.id.String(), "error", err)
-		v := *p.view.Load()
-		v.offline = true
-		p.view.Store(&v)
-	}
+	p.goOfflineLocked(err)
 	return fmt.Errorf("%w: %w", p.offlineErrorLocked(), err)
+}
+
+func (p *Partition) goOfflineLocked(cause error) {
+	if p.mu.offline != nil {
+		return
+	}
+	p.mu.offline = cause
+	p.opts.Logger.Error("partition goes offline", "partition", p.id.String(), "error", cause)
+	v := *p.view.Load()
+	v.offline = true
+	p.view.Store(&v)
+}
+
+// found is what comes of an error in reading. Damage takes the partition offline: what is wrong in one place
+// may be wrong in others, and nobody is to build on it (reliability P8). The bytes stay as they are.
+func (p *Partition) found(err error) error {
+	if !errors.Is(err, log.ErrDamaged) {
+		return err
+	}
+	p.mu.Lock()
+	p.goOfflineLocked(err)
+	err = p.offlineErrorLocked()
+	p.mu.Unlock()
+	p.waiters.wake(wakeUp{uncommitted: true, committed: true})
+	return err
 }
 
 // publish shows readers the log up to its end, and everything below highWatermark as settled.

@@ -73,7 +73,7 @@ func (p *Partition) Read(r ReadRequest) (ReadResult, error) {
 	case errors.Is(err, log.ErrOutOfRange):
 		return result, fmt.Errorf("%w: %d", ErrOffsetOutOfRange, r.Offset)
 	case err != nil:
-		return result, fmt.Errorf("reading %s: %w", p.id, err)
+		return result, fmt.Errorf("reading %s: %w", p.id, p.found(err))
 	}
 	if r.Committed && result.Slice.SizeBytes() > 0 {
 		result.Aborted = p.log.AbortedBetween(r.Offset, result.Slice.NextOffset())
@@ -142,7 +142,7 @@ func (p *Partition) OffsetForTimestamp(timestampMs int64, committed bool) (Times
 	}
 	offset, at, epoch, found, err := p.log.OffsetForTimestamp(timestampMs, limit)
 	if err != nil || !found {
-		return notFound, err
+		return notFound, p.found(err)
 	}
 	return TimestampOffset{TimestampMs: at, Offset: offset, LeaderEpoch: epoch}, nil
 }
@@ -156,7 +156,7 @@ func (p *Partition) MaxTimestamp(committed bool) (TimestampOffset, error) {
 	}
 	at, offset, epoch, found, err := p.log.MaxTimestamp()
 	if err != nil || !found || offset >= limit {
-		return notFound, err
+		return notFound, p.found(err)
 	}
 	return TimestampOffset{TimestampMs: at, Offset: offset, LeaderEpoch: epoch}, nil
 }
@@ -167,5 +167,5 @@ func (p *Partition) Scan(from, to int64, fn func(h batch.Header, raw []byte) err
 	if p.view.Load().offline {
 		return p.offlineError()
 	}
-	return p.log.Scan(from, to, fn)
+	return p.found(p.log.Scan(from, to, fn))
 }

@@ -338,6 +338,7 @@ func (f *memFile) Truncate(sizeBytes int64) error {
 		return err
 	}
 	f.n.resize(sizeBytes)
+	f.n.modTime = time.Now()
 	return nil
 }
 
@@ -363,6 +364,12 @@ func (f *memFile) Size() (int64, error) {
 	return int64(len(f.n.data)), f.check("size", false)
 }
 
+func (f *memFile) ModTime() (time.Time, error) {
+	f.m.mu.Lock()
+	defer f.m.mu.Unlock()
+	return f.n.modTime, f.check("stat", false)
+}
+
 func (f *memFile) Close() error {
 	f.m.mu.Lock()
 	defer f.m.mu.Unlock()
@@ -372,3 +379,4 @@ func (f *memFile) Close() error {
 }
 
 func (f *memFile) Descriptor() (uintptr, bool) { return 0, false }
+func (f *memFile) InMemory(int64, int64) bool  { return true }

@@ -6,6 +6,7 @@ import (
 	"os"
 	"sort"
 	"syscall"
+	"time"
 )
 
 // OS is the real file system.
@@ -106,6 +107,18 @@ func (o *osFile) Close() error                            { return o.f.Close() }
 func (o *osFile) Truncate(sizeBytes int64) error          { return noSpace(o.f.Truncate(sizeBytes)) }
 func (o *osFile) Sync() error                             { return noSpace(syncData(o.f)) }
 func (o *osFile) Descriptor() (uintptr, bool)             { return o.f.Fd(), true }
+
+func (o *osFile) ModTime() (time.Time, error) {
+	i, err := o.f.Stat()
+	if err != nil {
+		return time.Time{}, err
+	}
+	return i.ModTime(), nil
+}
+
+func (o *osFile) InMemory(position, sizeBytes int64) bool {
+	return sizeBytes <= 0 || inPageCache(o.f, position, sizeBytes)
+}
 
 func (o *osFile) Size() (int64, error) {
 	i, err := o.f.Stat()

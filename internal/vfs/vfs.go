@@ -82,6 +82,10 @@ type File interface {
 	// disk, and a second Sync that succeeds proves nothing.
 	Sync() error
 	Size() (int64, error)
+	// ModTime is when bytes or size were last changed, by whomever.
+	ModTime() (time.Time, error)
+	// InMemory reports whether reading a range will not touch the disk; true where that is not known.
+	InMemory(position, sizeBytes int64) bool
 	// Descriptor returns the file descriptor for system calls that need one, such as sendfile; false
 	// when there is none. It is valid until Close.
 	Descriptor() (uintptr, bool)

@@ -1,0 +1,259 @@
+package log
+
+import (
+	"bytes"
+	"errors"
+	"math/rand"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"once/internal/vfs"
+	"once/log/batch"
+)
+
+// readAll reads a log as fetches do, so many bytes at a time, up to the first error.
+func readAll(l *Log, maxBytes int) (got []byte, err error) {
+	for offset := l.StartOffset(); offset < l.EndOffset(); {
+		s, err := l.Locate(offset, l.EndOffset(), maxBytes, true)
+		if err != nil {
+			return got, err
+		}
+		from := len(got)
+		got, err = s.ReadInto(got)
+		s.Release()
+		if err != nil {
+			return got, err
+		}
+		for part := got[from:]; len(part) > 0; { // as a client does, who knows nothing of segments
+			h, err := batch.ParseHeader(part)
+			if err != nil {
+				return got, err
+			}
+			part, offset = part[h.SizeBytes():], h.NextOffset()
+		}
+		if len(got) == from {
+			return got, nil
+		}
+	}
+	return got, nil
+}
+
+// twoSegments is a closed log whose .log files are returned, oldest first.
+func twoSegments(t *testing.T) (*vfs.Mem, []string, []byte) {
+	t.Helper()
+	mem := vfs.NewMem()
+	w := newWorld(t, mem, Page)
+	w.config.SegmentBytes = 500
+	l := w.mustOpen()
+	for len(l.list()) < 2 || l.EndOffset()%9 != 0 {
+		mustAdd(t, l, 1, 3)
+	}
+	var names []string
+	for _, s := range l.list() {
+		names = append(names, s.file(suffixLog))
+	}
+	all, err := readAll(l, 200)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.mustClose()
+	return mem, names, all
+}
+
+// P8: whichever byte of a log that was stopped in order is not what was written, nobody gets to see it, and the
+// error names the file and the batch. The leader epoch is the one field that nothing vouches for.
+func TestFlippedByteIsServedToNobody(t *testing.T) {
+	mem, names, whole := twoSegments(t)
+	for _, name := range names {
+		stored, err := readSmall(mem, name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		start := 0 // of the batch that holds the byte
+		for i := range stored {
+			h, err := batch.ParseHeader(stored[start:])
+			if err != nil {
+				t.Fatal(err)
+			}
+			if i == start+h.SizeBytes() {
+				start = i
+			}
+			if in := i - start; in >= 12 && in < 16 {
+				continue
+			}
+			damaged := mem.Clone()
+			mutate(t, damaged, name, func(b []byte) []byte { b[i] ^= 0x04; return b })
+			for _, maxBytes := range []int{1, 200, 1 << 20} {
+				w := newWorld(t, damaged.Clone(), Page)
+				got, err := []byte(nil), w.open()
+				if err == nil {
+					got, err = readAll(w.log, maxBytes)
+				}
+				var d *DamagedError
+				if !errors.As(err, &d) || d.File != name || d.Position > int64(i) {
+					t.Fatalf("byte %d of %s, %d at a time: %v", i, name, maxBytes, err)
+				}
+				if !bytes.HasPrefix(whole, got) {
+					t.Fatalf("byte %d of %s, %d at a time: it was read", i, name, maxBytes)
+				}
+				w.leave()
+			}
+		}
+	}
+}
+
+// A segment that somebody took out of a log that was never compacted is missed by whoever comes there.
+func TestMissingSegmentIsMissed(t *testing.T) {
+	mem := vfs.NewMem()
+	w := newWorld(t, mem, Page)
+	w.config.SegmentBytes = 500
+	l := w.mustOpen()
+	for len(l.list()) < 4 {
+		mustAdd(t, l, 1, 3)
+	}
+	segments := l.list()
+	before, gone, behind := segments[1], segments[2], segments[3]
+	w.mustClose()
+	if err := mem.Remove(gone.file(suffixLog)); err != nil {
+		t.Fatal(err)
+	}
+	l = w.mustOpen()
+	defer w.leave()
+	if _, err := readAll(l, 200); damagedFile(err) != before.file(suffixLog) || !strings.Contains(err.Error(), "are missing") {
+		t.Error("fetched:", err)
+	}
+	if _, err := contents(l); damagedFile(err) != behind.file(suffixLog) || !strings.Contains(err.Error(), "are missing") {
+		t.Error("scanned:", err)
+	}
+	// Where compaction has been, offsets may be missing.
+	l.gaps.Store(true)
+	if _, err := readAll(l, 200); err != nil {
+		t.Error(err)
+	}
+}
+
+// What has been checked is not checked again, what this process wrote never, and what a check has not seen
+// always: the ranges hold against a bitmap.
+func TestCheckedRangesAreABitmap(t *testing.T) {
+	const size = 200
+	dice := rand.New(rand.NewSource(3))
+	for range 200 {
+		c := checked{}
+		c.owns(150)
+		var known [size]bool
+		for i := range known {
+			known[i] = i >= 150
+		}
+		for range 40 {
+			from := dice.Intn(size)
+			to := from + dice.Intn(size-from)
+			at := from
+			for _, r := range c.unknown(int64(from), int64(to)) {
+				for ; at < int(r.from); at++ {
+					if !known[at] {
+						t.Fatalf("%d to %d: byte %d counts as known", from, to, at)
+					}
+				}
+				for ; at < int(r.to); at++ {
+					if known[at] {
+						t.Fatalf("%d to %d: byte %d counts as unknown", from, to, at)
+					}
+				}
+			}
+			for ; at < to; at++ {
+				if !known[at] {
+					t.Fatalf("%d to %d: byte %d counts as known", from, to, at)
+				}
+			}
+			if from < to {
+				c.add(int64(from), int64(to))
+				for i := from; i < to; i++ {
+					known[i] = true
+				}
+			}
+		}
+	}
+}
+
+func TestCheckedRangesAreBounded(t *testing.T) {
+	c := checked{}
+	c.owns(1 << 30)
+	for i := range int64(10 * maxCheckedRanges) {
+		c.add(10*i, 10*i+5)
+	}
+	if n := len(c.mu.ranges); n != maxCheckedRanges {
+		t.Errorf("%d ranges", n)
+	}
+}
+
+// cold is a file system whose files are never in memory.
+type cold struct{ vfs.FS }
+
+type coldFile struct{ vfs.File }
+
+func (coldFile) InMemory(int64, int64) bool { return false }
+
+func (c cold) OpenReadWrite(name string) (vfs.File, error) {
+	f, err := c.FS.OpenReadWrite(name)
+	return coldFile{f}, err
+}
+
+func (c cold) Create(name string) (vfs.File, error) {
+	f, err := c.FS.Create(name)
+	return coldFile{f}, err
+}
+
+// What comes from the disk is checked each time: the disk may have changed its mind.
+func TestColdBytesAreCheckedEachTime(t *testing.T) {
+	mem := vfs.NewMem()
+	w := newWorld(t, cold{mem}, Page)
+	l := w.mustOpen()
+	defer w.leave()
+	mustAdd(t, l, 3, 3)
+	if _, err := readAll(l, 1<<20); err != nil {
+		t.Fatal(err)
+	}
+	name := l.list()[0].file(suffixLog)
+	mutate(t, mem, name, func(b []byte) []byte { b[70] ^= 1; return b })
+	if _, err := readAll(l, 1<<20); damagedFile(err) != name {
+		t.Error(err)
+	}
+}
+
+// A byte that somebody changes under the running broker is found as well, by the time of the file; and what this
+// process writes beside its readers is no reason to check everything again.
+func TestChangeUnderTheRunningBrokerIsNoticed(t *testing.T) {
+	t.Chdir(t.TempDir())
+	w := newWorld(t, vfs.OS, Page)
+	l := w.mustOpen()
+	defer w.leave()
+	mustAdd(t, l, 3, 3)
+	s := l.list()[0]
+	for range 3 {
+		mustAdd(t, l, 1, 3)
+		if _, err := readAll(l, 1<<20); err != nil {
+			t.Fatal(err)
+		}
+		if s.checked.mu.ownFrom != 0 {
+			t.Fatal("what this process wrote is not trusted")
+		}
+	}
+	name := s.file(suffixLog)
+	f, err := vfs.OS.OpenReadWrite(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if _, err := f.WriteAt([]byte{0xff}, 70); err != nil {
+		t.Fatal(err)
+	}
+	// The times of some kernels go in steps of milliseconds, and the last append is nearer.
+	if later := time.Now().Add(time.Second); os.Chtimes(name, later, later) != nil {
+		t.Fatal("no time set")
+	}
+	if _, err := readAll(l, 1<<20); damagedFile(err) != name {
+		t.Error(err)
+	}
+}
