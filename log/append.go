@@ -47,6 +47,7 @@ func (l *Log) Append(raw []byte, h batch.Header) error {
 	l.end.Store(h.NextOffset())
 	if l.barrier != nil {
 		l.barrier.mark(l)
+		l.barrier.appended(len(raw))
 	}
 	return nil
 }

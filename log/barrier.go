@@ -43,6 +43,9 @@ func (m Mode) String() string {
 const (
 	// DefaultInterval is flush.interval.ms.
 	DefaultInterval = time.Second
+	// unsyncedBytes is how much may be appended before a barrier runs ahead of its time: it is what a start has
+	// to read, and to write once more, after the process died.
+	unsyncedBytes = 64 << 20
 	// flushEntriesAbove: index entries are written beside a barrier when that many wait; fewer are not
 	// worth a system call, because recovery reads that much of a segment in no time.
 	flushEntriesAbove = 64
@@ -84,6 +87,7 @@ type Barrier struct {
 	cut    sync.RWMutex
 	broken atomic.Pointer[error]
 	wakeup chan struct{}
+	behind atomic.Int64 // bytes appended since the last instant, more or less
 	ended  chan struct{}
 	space  space
 
@@ -261,6 +265,13 @@ func (b *Barrier) mark(l *Log) {
 		b.armLocked()
 	}
 	b.mu.Unlock()
+}
+
+// appended counts bytes that no barrier has covered.
+func (b *Barrier) appended(sizeBytes int) {
+	if n := b.behind.Add(int64(sizeBytes)); n >= unsyncedBytes && n-int64(sizeBytes) < unsyncedBytes {
+		b.onTimer()
+	}
 }
 
 func (b *Barrier) armLocked() {

@@ -58,6 +58,7 @@ func (b *Barrier) capture() (logs []captured, generation uint64, onDone []func()
 		l.dirty.Store(false)
 		logs = append(logs, captured{l, l.end.Load(), l.start.Load(), l.dirNew.Swap(false), l.namesNew.Swap(false), l.gaps.Load()})
 	}
+	b.behind.Store(0)
 	generation, recordDirty = b.mu.collecting, b.mu.recordDirty
 	b.mu.collecting++
 	b.mu.running, b.mu.next = b.mu.next, make(chan struct{})

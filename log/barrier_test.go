@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"once/internal/vfs"
+	"once/log/batch"
 )
 
 func TestBarrierRefusesWhatItCannotTrust(t *testing.T) {
@@ -404,4 +405,34 @@ func TestSyncAfterRecoveryCoversWhatWasKept(t *testing.T) {
 		t.Fatal("end", l.EndOffset())
 	}
 	after.leave()
+}
+
+// However fast it is written, a start after a death finds no more than unsyncedBytes and what came while a
+// barrier ran.
+func TestBurstIsSyncedAheadOfTime(t *testing.T) {
+	w := newWorld(t, vfs.NewMem(), Page)
+	w.config.SegmentBytes = 1 << 30
+	l := w.mustOpen()
+	defer w.leave()
+	w.barrier.mu.Lock()
+	next := w.barrier.mu.next
+	w.barrier.mu.Unlock()
+	value := batch.Record{Value: make([]byte, 1<<20)}
+	for appended := 0; appended < unsyncedBytes; {
+		raw := batch.Build(batch.BuildOptions{BaseOffset: l.EndOffset(), ProducerID: -1, ProducerEpoch: -1, BaseSequence: -1}, value)
+		h, err := batch.Verify(raw)
+		if err != nil {
+			t.Fatal(err)
+		}
+		select {
+		case <-next:
+			t.Fatalf("a barrier ran after %d bytes", appended)
+		default:
+		}
+		if err := l.Append(raw, h); err != nil {
+			t.Fatal(err)
+		}
+		appended += len(raw)
+	}
+	<-next // no time has passed
 }
