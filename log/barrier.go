@@ -103,6 +103,7 @@ type Barrier struct {
 		running     chan struct{} // closed when the barrier that runs has ended; nil while none does
 		next        chan struct{} // becomes running
 		timer       clock.Timer
+		timerAt     time.Time
 		due         bool
 		stalled     bool // the disk is full: the next try waits for the timer
 		ending      bool // Close has begun: a barrier that finds no room is not tried again
@@ -262,7 +263,7 @@ func (b *Barrier) mark(l *Log) {
 	b.mu.Lock()
 	if !l.dirty.Swap(true) { // under mu: who sees the flag finds the log on the list, too
 		b.mu.dirty = append(b.mu.dirty, l)
-		b.armLocked()
+		b.armWithinLocked(min(b.o.Interval, l.flushWithin()))
 	}
 	b.mu.Unlock()
 }
@@ -274,10 +275,18 @@ func (b *Barrier) appended(sizeBytes int) {
 	}
 }
 
-func (b *Barrier) armLocked() {
-	if b.mu.timer == nil && !b.mu.closing {
-		b.mu.timer = b.o.Clock.AfterFunc(b.o.Interval, b.onTimer)
+func (b *Barrier) armLocked() { b.armWithinLocked(b.o.Interval) }
+
+// armWithinLocked makes a barrier run after a time at most.
+func (b *Barrier) armWithinLocked(d time.Duration) {
+	at := b.o.Clock.Now().Add(d)
+	if b.mu.closing || b.mu.timer != nil && !at.Before(b.mu.timerAt) {
+		return
 	}
+	if b.mu.timer != nil {
+		b.mu.timer.Stop()
+	}
+	b.mu.timer, b.mu.timerAt = b.o.Clock.AfterFunc(d, b.onTimer), at
 }
 
 // needRecord makes the next barrier write its record, whatever the mode.

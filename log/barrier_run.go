@@ -100,6 +100,7 @@ func (b *Barrier) run() {
 		}
 	}
 	if !recordDirty && len(logs) > 0 && b.recordCanWait() {
+		flushed(logs)
 		b.finish(generation, onDone)
 		return
 	}
@@ -110,9 +111,16 @@ func (b *Barrier) run() {
 		b.postpone(logs, onDone, err)
 		return
 	}
+	flushed(logs)
 	b.finish(generation, onDone)
 	for _, c := range logs {
 		c.log.flushTail()
+	}
+}
+
+func flushed(logs []captured) {
+	for _, c := range logs {
+		c.log.flushed.Store(c.end)
 	}
 }
 

@@ -21,6 +21,7 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"math"
 	"path"
 	"sync"
 	"sync/atomic"
@@ -48,6 +49,8 @@ type Config struct {
 	SegmentMs          int64 // segment.ms: oldest to newest timestamp in a segment; for compacted topics the caller lowers it to max.compaction.lag.ms
 	IndexIntervalBytes int32 // index.interval.bytes
 	SegmentIndexBytes  int32 // segment.index.bytes: a full index rolls the segment
+	FlushMessages      int64 // flush.messages: an append waits for a barrier when so many records have seen none
+	FlushMs            int64 // flush.ms: longest time until a barrier; those of Options.Interval come anyway
 }
 
 func (c Config) withDefaults() Config {
@@ -62,6 +65,12 @@ func (c Config) withDefaults() Config {
 	}
 	if c.SegmentIndexBytes <= 0 {
 		c.SegmentIndexBytes = defaultSegmentIndexBytes
+	}
+	if c.FlushMessages <= 0 {
+		c.FlushMessages = math.MaxInt64
+	}
+	if c.FlushMs <= 0 {
+		c.FlushMs = math.MaxInt64
 	}
 	return c
 }
@@ -98,6 +107,7 @@ type Log struct {
 	segments atomic.Pointer[[]*segment] // ascending; the last one is written to; the slice is immutable
 	start    atomic.Int64
 	end      atomic.Int64
+	flushed  atomic.Int64 // a barrier has covered everything below this offset
 	size     atomic.Int64
 	epochs   growing[epochEntry]
 	aborted  atomic.Pointer[growing[AbortedTxn]]
@@ -165,9 +175,19 @@ func (l *Log) SetStartOffset(offset int64) {
 	}
 }
 
-// Ticket is ready when everything appended so far is as durable as the mode promises for a plain
-// append: at once in Page and Txn, after a barrier in Fsync.
-func (l *Log) Ticket() Ticket { return l.barrier.TicketIn(Fsync) }
+// Ticket is ready when everything appended so far is as durable as was promised for a plain append: at once
+// in Page and Txn, unless the topic's flush.messages is reached, and after a barrier in Fsync.
+func (l *Log) Ticket() Ticket {
+	if l.end.Load()-l.flushed.Load() >= l.config.Load().FlushMessages {
+		return l.barrier.TicketIn(Page)
+	}
+	return l.barrier.TicketIn(Fsync)
+}
+
+// flushWithin is flush.ms, at most an hour.
+func (l *Log) flushWithin() time.Duration {
+	return time.Duration(min(l.config.Load().FlushMs, time.Hour.Milliseconds())) * time.Millisecond
+}
 
 func (l *Log) list() []*segment {
 	if p := l.segments.Load(); p != nil {

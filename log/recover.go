@@ -55,6 +55,7 @@ func Open(o Options, r Recovery) (*Log, Recovered, error) {
 		l.logger.Warn("bytes above the last barrier were cut", "dir", l.dir, "truncated_bytes", rc.report.TruncatedBytes,
 			"zero_bytes", rc.report.ZeroBytes, "moved_to", rc.report.TornFiles, "log_end_offset", l.EndOffset())
 	}
+	l.flushed.Store(l.end.Load())
 	if l.barrier != nil {
 		l.barrier.opened(l, rc.changed)
 	}

@@ -171,8 +171,10 @@ func (p *Partition) writeLocked(raw []byte, h *batch.Header) (log.Ticket, error)
 func (p *Partition) appendedLocked(h *batch.Header, ticket log.Ticket) (Appended, wakeUp, error) {
 	appended := Appended{BaseOffset: h.BaseOffset, LastOffset: h.LastOffset(), LogAppendTimeMs: -1, LogStartOffset: p.log.StartOffset()}
 	highWatermark := h.NextOffset()
-	if !ticket.IsZero() { // the barrier will show it to readers, see Open
+	if p.opts.Barrier.Mode() == log.Fsync { // the barrier will show it to readers, see Open
 		highWatermark = p.view.Load().highWatermark
+	}
+	if !ticket.IsZero() {
 		appended.Durable = p.durableLocked(ticket)
 	}
 	return appended, p.publishLocked(highWatermark), nil

@@ -1,0 +1,72 @@
+package log
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"once/internal/vfs"
+)
+
+// flush.messages: the append that makes so many records wait for a sync waits for it, in the mode page, too; what
+// was acknowledged so is there after a power cut. It can be changed at any time.
+func TestFlushMessagesMakesAnAppendWait(t *testing.T) {
+	mem := vfs.NewCrashable(5)
+	w := newWorld(t, mem, Page)
+	w.config.FlushMessages = 5
+	l := w.mustOpen()
+	defer w.leave()
+	for round := range 3 {
+		mustAdd(t, l, 2, 2)
+		if !l.Ticket().IsZero() {
+			t.Fatalf("round %d: waits with 4 records", round)
+		}
+		mustAdd(t, l, 1, 1)
+		if l.Ticket().IsZero() {
+			t.Fatalf("round %d: does not wait with 5 records", round)
+		}
+		if err := l.Ticket().Wait(context.Background()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	end := l.EndOffset()
+	c := l.config.Load()
+	changed := *c
+	changed.FlushMessages = 1
+	l.SetConfig(changed)
+	mustAdd(t, l, 1, 1)
+	if l.Ticket().IsZero() {
+		t.Error("the change has no effect")
+	}
+	after := newWorld(t, mem.CrashClone(), Page)
+	after.boot = "boot-2"
+	l = after.mustOpen()
+	defer after.leave()
+	if l.EndOffset() < end {
+		t.Errorf("after a power cut the log ends at %d, %d records were flushed", l.EndOffset(), end)
+	}
+}
+
+// flush.ms brings the barrier forward, whatever was going to bring it before.
+func TestFlushMsBringsTheBarrierForward(t *testing.T) {
+	w := newWorld(t, vfs.NewMem(), Page)
+	l := w.mustOpen()
+	defer w.leave()
+	for _, c := range []struct{ flushMs, want int64 }{{0, 1000}, {200, 200}, {5000, 1000}} {
+		l.SetConfig(Config{FlushMs: c.flushMs})
+		w.mustSync()
+		w.barrier.mu.Lock()
+		w.barrier.armLocked() // for another log
+		next := w.barrier.mu.next
+		w.barrier.mu.Unlock()
+		mustAdd(t, l, 1, 1)
+		w.clock.Advance(time.Duration(c.want-1) * time.Millisecond)
+		select {
+		case <-next:
+			t.Errorf("flush.ms %d: too early", c.flushMs)
+		default:
+		}
+		w.clock.Advance(time.Millisecond)
+		<-next
+	}
+}
