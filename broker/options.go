@@ -21,8 +21,9 @@ func (c Config) transactionVersion() (int16, error) {
 
 func (c Config) limits() wire.Limits {
 	return wire.Limits{
-		MaxFrameBytes: c.Settings.Int("socket.request.max.bytes"),
-		IdleTimeout:   c.Settings.Milliseconds("connections.max.idle.ms"),
-		FrameTimeout:  c.Settings.Milliseconds("request.timeout.ms"),
+		MaxFrameBytes:  c.Settings.Int("socket.request.max.bytes"),
+		IdleTimeout:    c.Settings.Milliseconds("connections.max.idle.ms"),
+		FrameTimeout:   c.Settings.Milliseconds("request.timeout.ms"),
+		MaxConnections: c.Settings.Int("max.connections"), MaxConnectionsPerIP: c.Settings.Int("max.connections.per.ip"),
 	}
 }

@@ -4,8 +4,8 @@ package settings
 // default of most is the broker setting "group." + name.
 var perGroupSettings = []Definition{
 	{"consumer.assignment.interval.ms", Int, "1000", atLeast(0), Dynamic, Kept, "Shortest time between two assignments of the group."},
-	{"consumer.heartbeat.interval.ms", Int, "5000", atLeast(1), Dynamic, Acts, "Heartbeat interval given to the group's members."},
-	{"consumer.session.timeout.ms", Int, "45000", atLeast(1), Dynamic, Acts, "Session timeout of the group's members."},
+	{"consumer.heartbeat.interval.ms", Int, "5000", atLeast(1), Dynamic, Kept, "Heartbeat interval given to the group's members."},
+	{"consumer.session.timeout.ms", Int, "45000", atLeast(1), Dynamic, Kept, "Session timeout of the group's members."},
 	{"share.assignment.interval.ms", Int, "1000", atLeast(0), Dynamic, Kept, "Shortest time between two assignments of the group."},
 	{"share.auto.offset.reset", String, "latest", valid{check: checkOffsetReset}, Dynamic, Kept, "Where a share group starts in a new partition: earliest, latest or by_duration:PnDTnHnMn.nS."},
 	{"share.delivery.count.limit", Int, "5", atLeast(2), Dynamic, Kept, "How often a record is delivered at most."},

@@ -24,7 +24,7 @@ var networkSettings = []Definition{
 	{"max.connection.creation.rate", Int, "2147483647", atLeast(0), Dynamic, Kept, "New connections in a second."},
 	{"max.connections", Int, "2147483647", atLeast(0), Dynamic, Acts, "Most open connections."},
 	{"max.connections.per.ip", Int, "2147483647", atLeast(0), Dynamic, Acts, "Most open connections of one address."},
-	{"max.connections.per.ip.overrides", String, "", valid{check: checkIPOverrides}, Dynamic, Acts, "Most open connections of single addresses, as host:number."},
+	{"max.connections.per.ip.overrides", String, "", valid{check: checkIPOverrides}, Dynamic, Kept, "Most open connections of single addresses, as host:number."},
 	{"max.decompressed.message.bytes", Int, "104857600", atLeast(1), static, Acts, "Most bytes that one compressed batch may inflate to."},
 	{"max.incremental.fetch.session.cache.slots", Int, "1000", atLeast(0), static, Acts, "Fetch sessions that are remembered."},
 	{"max.request.partition.size.limit", Int, "2000", atLeast(1), static, Acts, "Most partitions in one answer of DescribeTopicPartitions."},
