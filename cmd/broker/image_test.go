@@ -13,23 +13,35 @@ import (
 	"time"
 )
 
-// A power cut of a real file system (spec: reliability F7, F9): the broker writes to ext4 in an image
-// file, is stopped with SIGSTOP, and the image is copied. The copy holds what ext4 has written to its
+// A power cut of a real file system (spec: reliability F7, F9): the broker writes to one in an image
+// file, is stopped with SIGSTOP, and the image is copied. The copy holds what the file system has written to its
 // disk and nothing else; mounting it replays the journal, as after a power cut. The broker that starts
 // on it is told of another boot.
 
-// imageTools returns why this machine cannot mount images, "" if it can.
-func imageTools(t *testing.T) string {
+// diskFormat is a file system to cut the power of.
+type diskFormat struct {
+	name      string
+	megabytes int64  // of an image, not below what mkfs takes
+	mount     string // options
+}
+
+var diskFormats = []diskFormat{
+	{"ext4", 128, "loop"},
+	{"xfs", 320, "loop,nouuid"}, // the copy is mounted beside the original
+}
+
+// tools returns why this machine cannot mount images of the format, "" if it can.
+func (d diskFormat) tools(t *testing.T) string {
 	if os.Getuid() != 0 {
 		return "needs root"
 	}
-	for _, tool := range []string{"losetup", "mkfs.ext4", "mount", "umount", "cp", "go"} {
+	for _, tool := range []string{"losetup", "mkfs." + d.name, "mount", "umount", "cp", "go"} {
 		if _, err := exec.LookPath(tool); err != nil {
 			return err.Error()
 		}
 	}
 	probe := filepath.Join(t.TempDir(), "probe.img")
-	if err := makeImage(probe, 8); err != nil {
+	if err := d.makeImage(probe); err != nil {
 		return err.Error()
 	}
 	dir, err := os.MkdirTemp("", "once-probe-")
@@ -37,7 +49,7 @@ func imageTools(t *testing.T) string {
 		return err.Error()
 	}
 	defer os.Remove(dir)
-	if out, err := exec.Command("mount", "-o", "loop", probe, dir).CombinedOutput(); err != nil {
+	if out, err := exec.Command("mount", "-o", d.mount, probe, dir).CombinedOutput(); err != nil {
 		return fmt.Sprintf("mount: %v: %s", err, out)
 	}
 	if out, err := exec.Command("umount", dir).CombinedOutput(); err != nil {
@@ -46,16 +58,16 @@ func imageTools(t *testing.T) string {
 	return ""
 }
 
-func makeImage(name string, megabytes int64) error {
+func (d diskFormat) makeImage(name string) error {
 	f, err := os.Create(name)
 	if err == nil {
-		err = errors.Join(f.Truncate(megabytes<<20), f.Close())
+		err = errors.Join(f.Truncate(d.megabytes<<20), f.Close())
 	}
 	if err != nil {
 		return err
 	}
-	if out, err := exec.Command("mkfs.ext4", "-q", "-F", name).CombinedOutput(); err != nil {
-		return fmt.Errorf("mkfs.ext4: %w: %s", err, out)
+	if out, err := exec.Command("mkfs."+d.name, "-q", name).CombinedOutput(); err != nil {
+		return fmt.Errorf("mkfs.%s: %w: %s", d.name, err, out)
 	}
 	return nil
 }
@@ -95,19 +107,24 @@ type acknowledged struct {
 const imageInterval = 200 * time.Millisecond
 
 func TestPowerCutOfARealFileSystem(t *testing.T) {
-	if why := imageTools(t); why != "" {
-		t.Logf("not shown here: %s", why)
-		return
-	}
-	binary := faultBuild(t)
-	for _, mode := range []string{"page", "txn", "fsync"} {
-		t.Run(mode, func(t *testing.T) { cutPower(t, binary, mode) })
+	binary := ""
+	for _, d := range diskFormats {
+		if why := d.tools(t); why != "" {
+			t.Logf("%s is not shown here: %s", d.name, why)
+			continue
+		}
+		if binary == "" {
+			binary = faultBuild(t)
+		}
+		for _, mode := range []string{"page", "txn", "fsync"} {
+			t.Run(d.name+" "+mode, func(t *testing.T) { d.cutPower(t, binary, mode) })
+		}
 	}
 }
 
-func cutPower(t *testing.T, binary, mode string) {
+func (d diskFormat) cutPower(t *testing.T, binary, mode string) {
 	image := filepath.Join(t.TempDir(), "disk.img")
-	if err := makeImage(image, 128); err != nil {
+	if err := d.makeImage(image); err != nil {
 		t.Fatal(err)
 	}
 	run := func(dir, boot string) *process {
@@ -118,7 +135,7 @@ func cutPower(t *testing.T, binary, mode string) {
 			"--set", fmt.Sprintf("flush.interval.ms=%d", imageInterval.Milliseconds()), "--set", "log.segment.bytes=1048576",
 			"--set", "offsets.topic.num.partitions=3", "--set", "transaction.state.log.num.partitions=3")
 	}
-	p := run(mount(t, "-o", "loop", image), "before")
+	p := run(mount(t, "-o", d.mount, image), "before")
 	if err := dial(t, p.listen).create("plain", "left", "right"); err != nil {
 		t.Fatal(err)
 	}
@@ -137,7 +154,7 @@ func cutPower(t *testing.T, binary, mode string) {
 	_ = p.Process.Kill()
 	_ = p.Wait()
 
-	after := run(mount(t, "-o", "loop", stopped), "after")
+	after := run(mount(t, "-o", d.mount, stopped), "after")
 	acks.verify(t, mode, after.listen, at)
 	if code, _ := after.stop(t, syscall.SIGTERM); code != exitClean {
 		t.Errorf("exit %d; stderr\n%s", code, after.stderr)
