@@ -5,6 +5,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"once/log"
 	"once/partition"
 )
@@ -12,11 +14,12 @@ import (
 // cleaner compacts one partition after the other in a goroutine of its own, dirtiest first (spec: log 10).
 // It reads and writes at the pace of the disk; a partition that failed has to wait.
 type cleaner struct {
-	b      *Broker
-	ctx    context.Context
-	cancel context.CancelFunc
-	ended  sync.WaitGroup
-	failed map[*partition.Partition]time.Time // when; of the goroutine
+	b       *Broker
+	metrics *cleanerMetrics
+	ctx     context.Context
+	cancel  context.CancelFunc
+	ended   sync.WaitGroup
+	failed  map[*partition.Partition]time.Time // when their last pass failed; of the goroutine
 }
 
 const (
@@ -28,6 +31,7 @@ const (
 
 func startCleaner(b *Broker) *cleaner {
 	c := &cleaner{b: b, failed: map[*partition.Partition]time.Time{}}
+	c.metrics = newCleanerMetrics(prometheus.WrapRegistererWithPrefix("once_", b.registry))
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	c.ended.Go(c.run)
 	return c
@@ -58,6 +62,7 @@ func (c *cleaner) pause() {
 // worth a pass; nil when none is.
 func (c *cleaner) dirtiest() *partition.Partition {
 	now := c.b.cfg.Clock.Now()
+	failed := make(map[*partition.Partition]time.Time, len(c.failed)) // without those that are no more
 	var worst *partition.Partition
 	most := -1.0
 	for _, t := range c.b.topics.All() {
@@ -65,42 +70,53 @@ func (c *cleaner) dirtiest() *partition.Partition {
 			continue
 		}
 		for _, p := range t.Partitions() {
-			if at, ok := c.failed[p]; ok && now.Sub(at) < retryFailed {
+			at, waits := c.failed[p]
+			if waits && now.Sub(at) < retryFailed {
+				failed[p] = at
 				continue
 			}
 			d, err := p.Dirtiness(now.UnixMilli())
 			if err != nil {
-				c.fail(p, err)
+				failed[p] = now
+				c.warn(p, err)
 				continue
+			}
+			if waits && d.Due { // until it is seen to succeed
+				failed[p] = at
 			}
 			if ratio := d.Ratio(); d.Due && ratio > most {
 				worst, most = p, ratio
 			}
 		}
 	}
+	c.failed = failed
+	c.metrics.uncleanable.Set(float64(len(failed)))
 	return worst
 }
 
 func (c *cleaner) clean(p *partition.Partition) {
 	begun := c.b.cfg.Clock.Now()
 	done, err := p.Compact(c.ctx, begun.UnixMilli(), c.b.cfg.Settings.Int64("log.cleaner.dedupe.buffer.size"))
+	ended := c.b.cfg.Clock.Now()
+	outcome := passDone
 	switch {
 	case log.IsStopped(err):
+		outcome = passStopped
 	case err != nil:
-		c.fail(p, err)
+		outcome = passFailed
+		c.failed[p] = ended
+		c.warn(p, err)
 	default:
 		delete(c.failed, p)
 		c.b.cfg.Logger.Info("partition is compacted", "partition", p.ID().String(), "first_dirty_offset", done.DirtyStart, "to_offset", done.End,
 			"read_bytes", done.ReadBytes, "written_bytes", done.WrittenBytes, "keys", done.Keys,
-			"segments_before", done.SegmentsBefore, "segments", done.Segments, "duration", c.b.cfg.Clock.Now().Sub(begun).String())
+			"segments_before", done.SegmentsBefore, "segments", done.Segments, "duration", ended.Sub(begun).String())
 	}
+	c.metrics.ended(outcome, done, begun, ended)
+	c.metrics.uncleanable.Set(float64(len(c.failed)))
 }
 
-func (c *cleaner) fail(p *partition.Partition, err error) {
-	if len(c.failed) > 1000 { // partitions that are deleted by now
-		clear(c.failed)
-	}
-	c.failed[p] = c.b.cfg.Clock.Now()
+func (c *cleaner) warn(p *partition.Partition, err error) {
 	c.b.cfg.Logger.Warn("partition is not compacted; it is tried again later", "partition", p.ID().String(), "error", err)
 }
 

@@ -16,68 +16,90 @@ const (
 	gzipMinLevel, gzipMaxLevel = 1, 9
 	lz4DefaultLevel            = 9
 	zstdDefaultLevel           = 3
-	zstdWindowBytes            = 2 << 20 // what Java's encoder announces at its default level
+	maxEncoderLevel            = 9
 )
+
+// zstdWindowBytes is less than the 2 MiB of Java's encoder. Batches of a megabyte or more get up to 0.5 %
+// larger by it, and an encoder that is kept for the next batch is 1.5 MiB smaller.
+const zstdWindowBytes = 512 << 10
 
 // lz4Levels are 1 to 9; Kafka's go on to 17, for which the library has nothing.
 var lz4Levels = [...]lz4.CompressionLevel{lz4.Level1, lz4.Level2, lz4.Level3, lz4.Level4, lz4.Level5,
 	lz4.Level6, lz4.Level7, lz4.Level8, lz4.Level9}
 
-// sealedBatch collects a batch's bytes up to a limit, so that inflated records cannot grow beyond what
-// could be stored.
-type sealedBatch struct {
-	raw []byte
-	max int
+// deflater compresses one payload after another, each framed as Kafka's clients expect. Reset starts the
+// next one, whatever became of the last: what it makes of the same bytes is always the same. Write copies
+// what it is given. Close writes the rest and leaves w open; until then w may have nothing.
+type deflater interface {
+	io.WriteCloser
+	Reset(w io.Writer)
 }
 
-var errOverMax = fmt.Errorf("%w: the rebuilt batch is over max.message.bytes", ErrTooLarge)
-
-func (s *sealedBatch) Write(p []byte) (int, error) {
-	if len(p) > s.max-len(s.raw) {
-		return 0, errOverMax
-	}
-	s.raw = append(s.raw, p...)
-	return len(p), nil
-}
-
-// newDeflater compresses what is written to it into w, framed as Kafka's clients expect. Closing it
-// writes the rest and leaves w open. Level 0 is the codec's default.
-func newDeflater(w io.Writer, codec Codec, level int) (io.WriteCloser, error) {
+// encoderLevel brings a level in Kafka's numbers to those that the codec's encoder distinguishes, 0 to
+// maxEncoderLevel. Level 0 is the codec's default.
+func encoderLevel(codec Codec, level int) int {
 	switch codec {
-	case None:
-		return plainWriter{w}, nil
 	case Gzip:
 		if level == 0 || level == gzip.DefaultCompression {
-			return gzip.NewWriterLevel(w, gzip.DefaultCompression)
+			return 0
 		}
-		return gzip.NewWriterLevel(w, min(max(level, gzipMinLevel), gzipMaxLevel))
-	case Snappy:
-		d := &blockDeflater{w: w, size: xerialBlockBytes, compress: xerialBlock}
-		return d, d.write(xerialHeader)
+		return min(max(level, gzipMinLevel), gzipMaxLevel)
 	case LZ4:
-		return newLZ4Deflater(w, level)
+		if level == 0 {
+			level = lz4DefaultLevel
+		}
+		return min(max(level, 1), len(lz4Levels))
 	case Zstd:
 		if level == 0 {
 			level = zstdDefaultLevel
 		}
-		return zstd.NewWriter(w, zstd.WithEncoderConcurrency(1), zstd.WithLowerEncoderMem(true),
-			zstd.WithWindowSize(zstdWindowBytes), zstd.WithEncoderLevel(zstd.EncoderLevelFromZstd(level)))
+		return int(zstd.EncoderLevelFromZstd(level))
+	}
+	return 0
+}
+
+// newDeflater returns a deflater that has to be Reset before it is used. The level is an encoderLevel.
+func newDeflater(codec Codec, level int) (deflater, error) {
+	switch codec {
+	case None:
+		return &plainWriter{}, nil
+	case Gzip:
+		if level == 0 {
+			level = gzip.DefaultCompression
+		}
+		return gzip.NewWriterLevel(nil, level)
+	case Snappy:
+		return newXerialDeflater(), nil
+	case LZ4:
+		return newLZ4Deflater(level), nil
+	case Zstd:
+		// Of one goroutine: it starts none of its own, and needs no closing.
+		return zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithLowerEncoderMem(true),
+			zstd.WithWindowSize(zstdWindowBytes), zstd.WithEncoderLevel(zstd.EncoderLevel(level)))
 	}
 	return nil, fmt.Errorf("%w: %v", ErrUnsupportedCompression, codec)
 }
 
 type plainWriter struct{ io.Writer }
 
-func (plainWriter) Close() error { return nil }
+func (p *plainWriter) Reset(w io.Writer) { p.Writer = w }
+
+func (p *plainWriter) Close() error { return nil }
 
 // blockDeflater cuts what is written to it into blocks and compresses each by itself.
 type blockDeflater struct {
-	w        io.Writer
-	size     int
-	plain    []byte
-	out      []byte
-	compress func(dst, plain []byte) ([]byte, error) // appends the block with its length
-	trailer  []byte
+	w               io.Writer
+	size            int
+	header, trailer []byte
+	begun           bool // the header is written
+	plain           []byte
+	out             []byte
+	compress        func(dst, plain []byte) ([]byte, error) // appends the block with its length
+}
+
+// Reset keeps the buffers, which are those of one block.
+func (d *blockDeflater) Reset(w io.Writer) {
+	d.w, d.begun, d.plain = w, false, d.plain[:0]
 }
 
 func (d *blockDeflater) Write(p []byte) (int, error) {
@@ -95,7 +117,14 @@ func (d *blockDeflater) Write(p []byte) (int, error) {
 	return written, nil
 }
 
+// flush writes what there is as a block, the header before the first.
 func (d *blockDeflater) flush() error {
+	if !d.begun {
+		d.begun = true
+		if err := d.write(d.header); err != nil {
+			return err
+		}
+	}
 	if len(d.plain) == 0 {
 		return nil
 	}
@@ -119,20 +148,22 @@ func (d *blockDeflater) Close() error {
 	return d.write(d.trailer)
 }
 
-func xerialBlock(dst, plain []byte) ([]byte, error) {
-	block := snappy.Encode(nil, plain)
-	return append(binary.BigEndian.AppendUint32(dst, uint32(len(block))), block...), nil
+func newXerialDeflater() *blockDeflater {
+	buf := make([]byte, snappy.MaxEncodedLen(xerialBlockBytes))
+	return &blockDeflater{size: xerialBlockBytes, header: xerialHeader, compress: func(dst, plain []byte) ([]byte, error) {
+		block := snappy.Encode(buf, plain)
+		return append(binary.BigEndian.AppendUint32(dst, uint32(len(block))), block...), nil
+	}}
 }
 
 // newLZ4Deflater writes a frame of independent 64 KiB blocks without any checksum but the header's.
-func newLZ4Deflater(w io.Writer, level int) (io.WriteCloser, error) {
-	if level == 0 {
-		level = lz4DefaultLevel
-	}
-	compressor := lz4.CompressorHC{Level: lz4Levels[min(max(level, 1), len(lz4Levels))-1]}
+func newLZ4Deflater(level int) *blockDeflater {
+	compressor := lz4.CompressorHC{Level: lz4Levels[level-1]}
 	buf := make([]byte, lz4.CompressBlockBound(lz4BlockBytes))
-	d := &blockDeflater{w: w, size: lz4BlockBytes, trailer: []byte{0, 0, 0, 0}}
-	d.compress = func(dst, plain []byte) ([]byte, error) {
+	header := binary.LittleEndian.AppendUint32(nil, lz4Magic)
+	header = append(header, 0x40|lz4FlagIndependent, 4<<4)
+	header = append(header, byte(xxh32(header[4:])>>8))
+	return &blockDeflater{size: lz4BlockBytes, header: header, trailer: []byte{0, 0, 0, 0}, compress: func(dst, plain []byte) ([]byte, error) {
 		n, err := compressor.CompressBlock(plain, buf)
 		if err != nil {
 			return nil, err
@@ -142,9 +173,5 @@ func newLZ4Deflater(w io.Writer, level int) (io.WriteCloser, error) {
 			return append(dst, plain...), nil
 		}
 		return append(binary.LittleEndian.AppendUint32(dst, uint32(n)), buf[:n]...), nil
-	}
-	header := binary.LittleEndian.AppendUint32(nil, lz4Magic)
-	header = append(header, 0x40|lz4FlagIndependent, 4<<4)
-	header = append(header, byte(xxh32(header[4:])>>8))
-	return d, d.write(header)
+	}}
 }

@@ -69,10 +69,11 @@ func ofBytes(codec Codec, count int32, records []byte) []byte {
 func deflated(t testing.TB, codec Codec, plain []byte) []byte {
 	t.Helper()
 	var out bytes.Buffer
-	w, err := newDeflater(&out, codec, 0)
+	w, err := newDeflater(codec, encoderLevel(codec, 0))
 	if err != nil {
 		t.Fatal(err)
 	}
+	w.Reset(&out)
 	if _, err := w.Write(plain); err != nil {
 		t.Fatal(err)
 	}

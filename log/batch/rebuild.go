@@ -2,8 +2,6 @@ package batch
 
 import (
 	"encoding/binary"
-	"fmt"
-	"io"
 	"math"
 )
 
@@ -37,10 +35,11 @@ func Prepare(raw []byte, r *Rules, nowMs int64) ([]byte, Header, error) {
 
 // renumber writes the batch anew with offset deltas 0, 1, 2 …
 func renumber(raw []byte, h Header, target Codec, r *Rules) ([]byte, error) {
-	w, err := newRewriter(target, r.Level, int(r.MaxMessageBytes))
+	w, err := newRewriter(target, r.Level, int(r.MaxMessageBytes), len(raw))
 	if err != nil {
 		return nil, err
 	}
+	defer w.release()
 	for rec, err := range Records(raw, r.MaxInflatedBytes) {
 		if err != nil {
 			return nil, err
@@ -66,10 +65,11 @@ func Filter(raw []byte, maxInflatedBytes int, deleteHorizonMs int64, keep func(R
 	if err != nil {
 		return nil, err
 	}
-	w, err := newRewriter(h.Codec(), 0, math.MaxInt32)
+	w, err := newRewriter(h.Codec(), 0, math.MaxInt32, len(raw))
 	if err != nil {
 		return nil, err
 	}
+	defer w.release()
 	var shiftMs int64
 	if deleteHorizonMs >= 0 && !h.HasDeleteHorizon() {
 		shiftMs = h.BaseTimestampMs - deleteHorizonMs
@@ -110,47 +110,6 @@ func Empty(h Header) []byte {
 	h.put(raw)
 	seal(raw)
 	return raw
-}
-
-// rewriter collects records into a new batch.
-type rewriter struct {
-	codec   Codec
-	out     sealedBatch
-	deflate io.WriteCloser
-	record  []byte
-	count   int32
-}
-
-func newRewriter(codec Codec, level, maxBytes int) (*rewriter, error) {
-	w := &rewriter{codec: codec}
-	w.out = sealedBatch{raw: make([]byte, HeaderSizeBytes), max: maxBytes}
-	var err error
-	if w.deflate, err = newDeflater(&w.out, codec, level); err != nil {
-		return nil, err
-	}
-	return w, nil
-}
-
-func (w *rewriter) add(rec *Record) error {
-	w.record = appendRecord(w.record[:0], rec, rec.OffsetDelta)
-	w.count++
-	if _, err := w.deflate.Write(w.record); err != nil {
-		return fmt.Errorf("record %d: %w", w.count-1, err)
-	}
-	return nil
-}
-
-// finish returns the batch under the header h, with the codec and record count of what was added.
-func (w *rewriter) finish(h Header) ([]byte, error) {
-	if err := w.deflate.Close(); err != nil {
-		return nil, err
-	}
-	h.Attributes = h.Attributes&^attrCodec&0xFF | int16(w.codec)
-	h.RecordCount = w.count
-	raw := w.out.raw
-	h.put(raw)
-	seal(raw)
-	return raw, nil
 }
 
 // crcOf reads the stored CRC.
