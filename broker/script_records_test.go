@@ -39,7 +39,7 @@ func (p *peer) txnOffsetCommit(c script.Command) string {
 	r := kmsg.NewPtrTxnOffsetCommitRequest()
 	r.Version = int16(p.int(c, "version", 5))
 	r.TransactionalID, r.Group, r.ProducerID, r.ProducerEpoch = p.id(c), p.group(c), p.producer(c), int16(p.int(c, "epoch", 0))
-	r.Generation, r.MemberID = int32(p.int(c, "generation", -1)), c.String("member", "")
+	r.Generation, r.MemberID = int32(p.int(c, "generation", -1)), p.member(c)
 	for _, s := range c.List("offsets") {
 		topic, i, offset := p.each(s)
 		t := kmsg.NewTxnOffsetCommitRequestTopic()
@@ -63,7 +63,7 @@ func (p *peer) txnOffsetCommit(c script.Command) string {
 func (p *peer) offsetCommit(c script.Command) string {
 	r := kmsg.NewPtrOffsetCommitRequest()
 	r.Version = int16(p.int(c, "version", 8))
-	r.Group, r.Generation, r.MemberID = p.group(c), int32(p.int(c, "generation", -1)), c.String("member", "")
+	r.Group, r.Generation, r.MemberID = p.group(c), int32(p.int(c, "generation", -1)), p.member(c)
 	for _, s := range c.List("offsets") {
 		topic, i, offset := p.each(s)
 		t := kmsg.NewOffsetCommitRequestTopic()

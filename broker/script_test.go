@@ -40,6 +40,7 @@ type peer struct {
 	letters  map[int64]string
 	ids      map[string]int64
 	topicIDs map[string][16]byte
+	members  map[string]string // the member IDs of groups, by their names in the script
 }
 
 // TestScripts runs testdata/*.txt. A script whose first line says "once only" needs what only this
@@ -73,7 +74,7 @@ func TestScripts(t *testing.T) {
 }
 
 func (p *peer) forget() {
-	p.letters, p.ids, p.topicIDs = map[int64]string{}, map[string]int64{}, map[string][16]byte{}
+	p.letters, p.ids, p.topicIDs, p.members = map[int64]string{}, map[string]int64{}, map[string][16]byte{}, map[string]string{}
 }
 
 // start runs this broker without its cleaner: a copy of its directory, file by file while it runs, is what a
@@ -109,16 +110,22 @@ func (p *peer) hangUp() {
 	}
 }
 
+func (p *peer) connect() {
+	p.t.Helper()
+	if p.conn != nil {
+		return
+	}
+	c, err := kafkatest.Dial(p.addr)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	p.conn = c
+}
+
 // ask sends a request and returns the answer; nil when the broker closed the connection.
 func (p *peer) ask(r kmsg.Request) kmsg.Response {
 	p.t.Helper()
-	if p.conn == nil {
-		c, err := kafkatest.Dial(p.addr)
-		if err != nil {
-			p.t.Fatal(err)
-		}
-		p.conn = c
-	}
+	p.connect()
 	resp, err := p.conn.Request(r)
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 		p.hangUp()

@@ -4,13 +4,11 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"once/inspect/inspecttest"
 	"once/internal/script"
-	"once/log/batch"
 )
 
 // closed is the answer of a broker that closed the connection.
@@ -53,22 +51,22 @@ func (p *peer) createTopic(c script.Command) string {
 	r.Topics = append(r.Topics, t)
 	resp := p.ask(r).(*kmsg.CreateTopicsResponse)
 	p.topicIDs[t.Topic] = resp.Topics[0].TopicID
-	if p.own == nil {
-		p.awaitLeader(t.Topic)
+	if p.own == nil && resp.Topics[0].ErrorCode == 0 {
+		p.awaitLeaders(t.Topic, max(1, t.NumPartitions))
 	}
 	return code(resp.Topics[0].ErrorCode)
 }
 
-// awaitLeader waits until a partition answers, which takes Kafka a while after the topic is created.
-func (p *peer) awaitLeader(topic string) {
-	for {
+// awaitLeaders waits until all partitions answer, which takes Kafka a while after the topic is created.
+func (p *peer) awaitLeaders(topic string, partitions int32) {
+	for i := int32(0); i < partitions; {
 		r := kmsg.NewPtrListOffsetsRequest()
 		r.Version, r.ReplicaID = 7, -1
 		rp := kmsg.NewListOffsetsRequestTopicPartition()
-		rp.Timestamp = -1
+		rp.Partition, rp.Timestamp = i, -1
 		r.Topics = []kmsg.ListOffsetsRequestTopic{{Topic: topic, Partitions: []kmsg.ListOffsetsRequestTopicPartition{rp}}}
 		if p.ask(r).(*kmsg.ListOffsetsResponse).Topics[0].Partitions[0].ErrorCode == 0 {
-			return
+			i++
 		}
 	}
 }
@@ -122,37 +120,13 @@ func (p *peer) addOffsets(c script.Command) string {
 }
 
 // produce: produce to=x-0 [id=t] producer=p epoch=E sequence=S [records=N] [version=V] [plain] [no-id]
-// [time=MS] [acks=A] [client=ID]. Without plain the batch is transactional.
+// [time=MS] [step=MS] [no-key] [key=K] [acks=A]. Without plain the batch is transactional.
 func (p *peer) produce(c script.Command) string {
-	topic, i := p.place(c.String("to", "x-0"))
-	records := make([]batch.Record, p.int(c, "records", 1))
-	for j := range records {
-		records[j] = batch.Record{OffsetDelta: int32(j), Key: []byte("k"), Value: []byte("v")}
-	}
-	raw := batch.Build(batch.BuildOptions{
-		ProducerID: p.producer(c), ProducerEpoch: int16(p.int(c, "epoch", -1)), BaseSequence: int32(p.int(c, "sequence", -1)),
-		Transactional: !c.Has("plain"), TimestampMs: p.int(c, "time", time.Now().UnixMilli()), LeaderEpoch: -1,
-	}, records...)
-	r := kmsg.NewPtrProduceRequest()
-	r.Version = int16(p.int(c, "version", 12))
-	r.Acks, r.TimeoutMillis = int16(p.int(c, "acks", -1)), 10_000
-	if !c.Has("no-id") && !c.Has("plain") {
-		id := p.id(c)
-		r.TransactionID = &id
-	}
-	t := kmsg.NewProduceRequestTopic()
-	t.Topic, t.TopicID = topic, p.topicIDs[topic]
-	t.Partitions = []kmsg.ProduceRequestTopicPartition{{Partition: i, Records: raw}}
-	r.Topics = append(r.Topics, t)
-	answer := p.ask(r)
+	answer := p.ask(p.produceRequest(c, c))
 	if answer == nil {
 		return closed
 	}
-	rp := answer.(*kmsg.ProduceResponse).Topics[0].Partitions[0]
-	if rp.ErrorCode != 0 {
-		return code(rp.ErrorCode)
-	}
-	return fmt.Sprintf("offset %d", rp.BaseOffset)
+	return producedTo(&answer.(*kmsg.ProduceResponse).Topics[0].Partitions[0])
 }
 
 // endTxn: end [id=t] producer=p epoch=E commit|abort [version=V]. An answer of NONE is waited behind

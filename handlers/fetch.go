@@ -2,6 +2,7 @@ package handlers
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"time"
 
@@ -38,6 +39,7 @@ func (s *Services) fetch(_ context.Context, r *wire.Request) wire.Reply {
 	if code != wire.NoError {
 		return f.refuse(req, code)
 	}
+	f.lookAround()
 	f.read()
 	if req.MaxWaitMillis <= 0 || f.satisfied() {
 		return wire.Respond(f.finish())
@@ -97,7 +99,7 @@ func (f *fetching) openSession(req *kmsg.FetchRequest) wire.Code {
 			sessions.remove(req.SessionID)
 		}
 		f.parts = f.asked(req)
-		if f.version >= 7 && req.SessionEpoch == 0 && len(f.parts) > 0 {
+		if f.version >= 7 && req.SessionEpoch == 0 {
 			if f.session = sessions.create(f.parts, f.version >= 13); f.session != nil {
 				f.response.SessionID = f.session.id
 			}
@@ -113,10 +115,10 @@ func (f *fetching) openSession(req *kmsg.FetchRequest) wire.Code {
 	if s.epoch != req.SessionEpoch {
 		return wire.InvalidFetchSessionEpoch
 	}
-	f.response.SessionID = s.id
 	if s.byID != (f.version >= 13) {
 		return wire.FetchSessionTopicIDError
 	}
+	f.response.SessionID = s.id
 	s.epoch = nextEpoch(s.epoch)
 	for _, p := range f.asked(req) {
 		s.put(p)
@@ -179,9 +181,15 @@ func (f *fetching) partition(p *fetchPartition) (*partition.Partition, wire.Code
 func (f *fetching) read() {
 	f.release()
 	f.results, f.bytes, f.urgent = make([]fetched, len(f.parts)), 0, false
+	known := 0
 	for i, p := range f.parts {
 		r := &f.results[i]
 		found, code := f.partition(p)
+		if code != wire.NoError && p.missing {
+			r.code = code
+			continue
+		}
+		known++
 		if code == wire.NoError {
 			var err error
 			r.ReadResult, err = found.Read(partition.ReadRequest{
@@ -196,9 +204,33 @@ func (f *fetching) read() {
 			f.urgent = true
 		}
 	}
+	f.urgent = f.urgent || known == 0
 }
 
-func (f *fetching) satisfied() bool { return len(f.parts) == 0 || f.urgent || f.bytes >= f.minBytes }
+// lookAround finds out which partitions are not there. They are answered behind the others, whenever that is, as
+// in Kafka; one that goes while the request waits is a reason to answer.
+func (f *fetching) lookAround() {
+	missing := 0
+	for _, p := range f.parts {
+		if _, code := f.partition(p); code != wire.NoError {
+			p.missing = true
+			missing++
+		}
+	}
+	if missing > 0 && missing < len(f.parts) {
+		slices.SortStableFunc(f.parts, func(a, b *fetchPartition) int {
+			switch {
+			case a.missing == b.missing:
+				return 0
+			case b.missing:
+				return -1
+			}
+			return 1
+		})
+	}
+}
+
+func (f *fetching) satisfied() bool { return f.urgent || f.bytes >= f.minBytes }
 
 // wait looks again whenever a watched partition has moved, until there is enough or time is over.
 func (f *fetching) wait(ctx context.Context, limit time.Duration) {

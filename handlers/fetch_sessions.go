@@ -22,6 +22,7 @@ type fetchPartition struct {
 	maxBytes                             int32
 	currentLeaderEpoch, lastFetchedEpoch int32
 	saidHighWatermark, saidLogStart      int64 // -1 before the first answer and after an error
+	missing                              bool  // when the request came; of one request
 }
 
 // fetchKey names a partition in the words of the client: by topic name or by topic ID.

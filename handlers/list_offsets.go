@@ -39,9 +39,16 @@ func (s *Services) listOffsets(_ context.Context, r *wire.Request) wire.Reply {
 		t.Topic = req.Topics[i].Topic
 		for j := range req.Topics[i].Partitions {
 			p := &req.Topics[i].Partitions[j]
+			times := asked[id{t.Topic, p.Partition}]
+			if times == 0 {
+				continue // answered before, once
+			}
+			if times > 1 {
+				delete(asked, id{t.Topic, p.Partition})
+			}
 			code := wire.InvalidRequest
 			found := partition.TimestampOffset{TimestampMs: -1, Offset: -1, LeaderEpoch: -1}
-			if asked[id{t.Topic, p.Partition}] == 1 && (req.IsolationLevel == 0 || req.IsolationLevel == 1) {
+			if times == 1 && (req.IsolationLevel == 0 || req.IsolationLevel == 1) {
 				found, code = s.listOffset(t.Topic, p, committed, r.Version)
 			}
 			rp := kmsg.NewListOffsetsResponseTopicPartition()
@@ -62,6 +69,9 @@ func (s *Services) listOffset(topic string, asked *kmsg.ListOffsetsRequestTopicP
 	p, ok := s.Topics.Partition(topic, asked.Partition)
 	if !ok {
 		return none, wire.UnknownTopicOrPartition
+	}
+	if asked.CurrentLeaderEpoch < -1 { // which is older than any, here; Fetch takes it for none
+		return none, wire.FencedLeaderEpoch
 	}
 	if err := p.CheckLeaderEpoch(asked.CurrentLeaderEpoch); err != nil {
 		return none, codeFor(err, int16(kmsg.ListOffsets), version)

@@ -59,6 +59,7 @@ type producePartition struct {
 	partition *partition.Partition // nil when there is none
 	guard     partition.Guard
 	verify    bool // the coordinator has to be asked
+	tried     bool // to append
 	code      wire.Code
 	err       error
 	appended  partition.Appended
@@ -111,9 +112,9 @@ var asIs = batch.DefaultRules()
 
 // check looks at each batch's header, and at what the batches of the request have in common (rows 1, 5, 7).
 func (p *producing) check() {
-	var producerID int64 = -1
+	var producerID int64
 	var producerEpoch int16
-	transactional, mixed := false, false
+	transactional, known, mixed := false, false, false
 	for i := range p.parts {
 		part := &p.parts[i]
 		h, err := batch.ParseHeader(part.raw)
@@ -126,14 +127,18 @@ func (p *producing) check() {
 		if !h.IsTransactional() {
 			continue
 		}
+		transactional = true
+		if part.partition == nil { // it does not count as a second producer
+			continue
+		}
 		if !h.HasProducer() {
 			part.fail(wire.InvalidRecord, errors.New("transactional records without a producer ID"))
 			continue
 		}
-		if transactional && (h.ProducerID != producerID || h.ProducerEpoch != producerEpoch) {
+		if known && (h.ProducerID != producerID || h.ProducerEpoch != producerEpoch) {
 			mixed = true
 		}
-		transactional, producerID, producerEpoch = true, h.ProducerID, h.ProducerEpoch
+		known, producerID, producerEpoch = true, h.ProducerID, h.ProducerEpoch
 	}
 	if !transactional {
 		return
@@ -142,8 +147,8 @@ func (p *producing) check() {
 		part := &p.parts[i]
 		if p.req.TransactionID == nil {
 			part.code, part.err = wire.TransactionalIDAuthorizationFailed, errors.New("transactional records in a request without a transactional ID")
-		} else if mixed {
-			part.fail(wire.InvalidProducerIDMapping, errors.New("the request mixes several transactional producers"))
+		} else if mixed { // whatever else is wrong
+			part.code, part.err = wire.InvalidProducerIDMapping, errors.New("the request mixes several transactional producers")
 		}
 	}
 }
@@ -188,7 +193,7 @@ func (p *producing) append() {
 			continue
 		}
 		appended, err := part.partition.AppendClient(part.raw, part.guard, p.version)
-		part.appended = appended
+		part.appended, part.tried = appended, true
 		if err != nil {
 			part.fail(codeFor(err, int16(kmsg.Produce), p.version), err)
 		}
@@ -204,7 +209,7 @@ func (p *producing) fill() {
 		part := &p.parts[i]
 		rp := part.resp
 		rp.ErrorCode = int16(part.code)
-		if part.partition != nil {
+		if part.tried && !withoutLogStart(part.code) {
 			rp.LogStartOffset = part.partition.LogStartOffset()
 		}
 		if part.code == wire.NoError {
@@ -217,6 +222,16 @@ func (p *producing) fill() {
 			rp.ErrorRecords = recordErrors(part.err)
 		}
 	}
+}
+
+// withoutLogStart says of a refused append whether Kafka leaves out the log start offset, as it does wherever
+// the append was not tried.
+func withoutLogStart(code wire.Code) bool {
+	switch code {
+	case wire.CorruptMessage, wire.MessageTooLarge, wire.RecordListTooLarge, wire.KafkaStorageError:
+		return true
+	}
+	return false
 }
 
 func recordErrors(err error) []kmsg.ProduceResponseTopicPartitionErrorRecord {

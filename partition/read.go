@@ -45,10 +45,13 @@ func (p *Partition) Read(r ReadRequest) (ReadResult, error) {
 		return ReadResult{}, err
 	}
 	result := ReadResult{Offsets: offsets}
-	if r.Offset < offsets.LogStartOffset || r.Offset > offsets.LogEndOffset {
+	outOfRange := func() (ReadResult, error) {
 		return result, fmt.Errorf("%w: %d, log start offset %d, log end offset %d", ErrOffsetOutOfRange, r.Offset, offsets.LogStartOffset, offsets.LogEndOffset)
 	}
-	if r.LastFetchedEpoch >= 0 {
+	if r.Offset < offsets.LogStartOffset {
+		return outOfRange()
+	}
+	if r.LastFetchedEpoch >= 0 { // looked at before the end is: where the log was cut, the offset lies behind it
 		end, err := p.EndOffsetForEpoch(r.LastFetchedEpoch)
 		if err != nil {
 			return result, err
@@ -60,6 +63,9 @@ func (p *Partition) Read(r ReadRequest) (ReadResult, error) {
 			result.Diverging = &end
 			return result, nil
 		}
+	}
+	if r.Offset > offsets.LogEndOffset {
+		return outOfRange()
 	}
 	limit := offsets.HighWatermark
 	if r.Committed {
@@ -148,13 +154,16 @@ func (p *Partition) OffsetForTimestamp(timestampMs int64, committed bool) (Times
 }
 
 // MaxTimestamp returns the first record with the highest timestamp; all fields are -1 when there is
-// none, or when the reader may not see it yet (KIP-734).
+// none, or when the reader may not see it yet (KIP-734). Of records without a timestamp it is the first.
 func (p *Partition) MaxTimestamp(committed bool) (TimestampOffset, error) {
 	limit, err := p.readable(committed)
 	if err != nil {
 		return notFound, err
 	}
 	at, offset, epoch, found, err := p.log.MaxTimestamp()
+	if start := p.LogStartOffset(); err == nil && !found && start < limit {
+		return TimestampOffset{TimestampMs: -1, Offset: start, LeaderEpoch: p.EpochAt(start)}, nil
+	}
 	if err != nil || !found || offset >= limit {
 		return notFound, p.found(err)
 	}

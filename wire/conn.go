@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"once/internal/invariant"
 )
 
 // Conn is one client's connection. Its exported methods may be called from any goroutine.
@@ -198,7 +200,7 @@ func (c *Conn) dropAnswer(r kmsg.Response, collected int) {
 	}
 }
 
-// recovered is deferred around everything of a handler's.
+// recovered is deferred around everything of a handler's. A broken invariant is not contained.
 func (c *Conn) recovered(k *call, reason *closeReason) {
 	p := recover()
 	if p == nil {
@@ -208,4 +210,7 @@ func (c *Conn) recovered(k *call, reason *closeReason) {
 	c.srv.metrics.panics.Inc()
 	c.srv.log.Error("handler panicked", "api", k.api.name, "version", k.req.Version, "panic", p,
 		"connection", c.id, "stack", string(debug.Stack()))
+	if _, ok := p.(invariant.Broken); ok {
+		panic(p)
+	}
 }

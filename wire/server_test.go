@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"strings"
 	"testing"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"once/internal/invariant"
 	"once/internal/kafkatest"
 )
 
@@ -552,5 +554,28 @@ func TestConnKnowsItsClient(t *testing.T) {
 	}
 	if ca.ID() >= cb.ID() || ca.RemoteAddr().String() != a.Conn.LocalAddr().String() || ca.LocalAddr().String() != s.addr {
 		t.Errorf("IDs %d %d, addresses %v %v", ca.ID(), cb.ID(), ca.RemoteAddr(), ca.LocalAddr())
+	}
+}
+
+// A broken invariant ends the process: who recovers from a handler's panics does not go on with it.
+func TestBrokenInvariantIsNotContained(t *testing.T) {
+	log := slog.New(slog.DiscardHandler)
+	s, err := NewServer(Options{Logger: log})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := &Conn{srv: s}
+	k := &call{req: &Request{}, api: &servedAPI{name: "Test"}}
+	escapes := func(with any) (out any) {
+		defer func() { out = recover() }()
+		var reason closeReason
+		defer c.recovered(k, &reason)
+		panic(with)
+	}
+	if got := escapes("a handler's own"); got != nil {
+		t.Errorf("%v is not contained", got)
+	}
+	if got := escapes(invariant.Broken("offsets out of order")); got != invariant.Broken("offsets out of order") {
+		t.Errorf("a broken invariant came out as %v", got)
 	}
 }

@@ -4,10 +4,16 @@ package invariant
 
 import "fmt"
 
+// Broken is what Check panics with. Whoever recovers from the panics of others lets it pass: locks may be held,
+// and what they guard is not what it must be.
+type Broken string
+
+func (b Broken) Error() string { return "invariant broken: " + string(b) }
+
 // Check panics with the message when ok is false. Use it where the test costs a comparison; wrap
 // anything dearer in `if invariant.Enabled`.
 func Check(ok bool, format string, args ...any) {
 	if !ok {
-		panic("invariant broken: " + fmt.Sprintf(format, args...))
+		panic(Broken(fmt.Sprintf(format, args...)))
 	}
 }
