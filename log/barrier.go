@@ -183,10 +183,12 @@ func (b *Barrier) judge(logs []string, mode Mode) {
 	for _, name := range logs {
 		e := b.mu.record.entries[name]
 		switch {
-		case mode == Fsync:
+		case mode == Fsync && !e.loose:
 			e.keep = !e.cut
 		case !b.boot:
-			e.cut = !e.keep
+			e.cut, e.loose = !e.keep, false
+		default:
+			e.loose = !e.keep && !e.cut
 		}
 		b.mu.record.entries[name] = e
 	}
@@ -317,7 +319,7 @@ func (b *Barrier) opened(l *Log, changed bool) {
 	name := l.base()
 	e, ok := b.mu.record.entries[name]
 	ours := ok && (e.topicID == l.topicID || e.topicID == [16]byte{})
-	behind := ok != ours || ours && (e.recoveryPoint != l.EndOffset() || e.cut || e.keep)
+	behind := ok != ours || ours && (e.recoveryPoint != l.EndOffset() || e.endangers() || e.keep)
 	if !ours {
 		delete(b.mu.record.entries, name)
 	}

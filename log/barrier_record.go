@@ -21,6 +21,7 @@ const (
 	entryFlagCut      = 1
 	entryFlagKeep     = 2
 	entryFlagGaps     = 4
+	entryFlagLoose    = 8
 )
 
 // record is what one barrier made true.
@@ -39,7 +40,13 @@ type recordEntry struct {
 	// keep: what lies above may have been acknowledged as durable, see Recovery.SyncKept; no cut.
 	cut, keep bool
 	gaps      bool // the log has been compacted: offsets may be missing in it
+	// loose: what lies above was written in page or txn, and no barrier has passed since the process
+	// died. A power cut takes it, although the record is that of a start in fsync.
+	loose bool
 }
+
+// endangers says whether a power cut takes what lies above, whatever the record's mode is.
+func (e recordEntry) endangers() bool { return e.cut || e.loose }
 
 func (r *record) encode() []byte {
 	b := make([]byte, recordHeaderBytes, recordHeaderBytes+64+len(r.entries)*56)
@@ -73,6 +80,9 @@ func (r *record) encode() []byte {
 		}
 		if e.gaps {
 			flags |= entryFlagGaps
+		}
+		if e.loose {
+			flags |= entryFlagLoose
 		}
 		b = append(b, flags)
 	}
@@ -113,7 +123,8 @@ func decodeRecord(b []byte) (*record, error) {
 		copy(e.topicID[:], d.take(16))
 		e.recoveryPoint, e.startOffset = int64(d.uint64()), int64(d.uint64())
 		flags := d.take(1)[0]
-		e.cut, e.keep, e.gaps = flags&entryFlagCut != 0, flags&entryFlagKeep != 0, flags&entryFlagGaps != 0
+		e.cut, e.keep = flags&entryFlagCut != 0, flags&entryFlagKeep != 0
+		e.gaps, e.loose = flags&entryFlagGaps != 0, flags&entryFlagLoose != 0
 		if e.startOffset < 0 || e.recoveryPoint < e.startOffset || e.recoveryPoint > maxOffset {
 			return nil, errRecord
 		}

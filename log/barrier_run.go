@@ -90,6 +90,9 @@ func (b *Barrier) run() {
 	b.mu.Lock()
 	for _, c := range logs {
 		if !c.log.removed.Load() {
+			// What was judged of an earlier life must not be said of this one's bytes: until the record on
+			// disk is another one, a power cut would cut them, though the mode is fsync now.
+			recordDirty = recordDirty || b.mu.record.entries[c.log.base()].endangers()
 			b.mu.record.entries[c.log.base()] = recordEntry{topicID: c.log.topicID, recoveryPoint: c.end, startOffset: c.start, gaps: c.gaps}
 		}
 	}

@@ -67,7 +67,7 @@ func TestBarrierRefusesWhatItCannotTrust(t *testing.T) {
 
 func TestRecordSurvivesEncoding(t *testing.T) {
 	r := record{sequence: 7, clean: true, mode: Txn, bootID: "some boot", entries: map[string]recordEntry{
-		"orders-0": {[16]byte{1}, 100, 20, true, false, false}, "orders-1": {[16]byte{2}, 0, 0, false, true, true}, "a": {}}}
+		"orders-0": {[16]byte{1}, 100, 20, true, false, false, true}, "orders-1": {[16]byte{2}, 0, 0, false, true, true, false}, "a": {}}}
 	got, err := decodeRecord(r.encode())
 	if err != nil || got.sequence != 7 || !got.clean || got.mode != Txn || got.bootID != "some boot" || len(got.entries) != 3 {
 		t.Fatal(got, err)

@@ -77,7 +77,7 @@ type StoredBarrier struct {
 type StoredBarrierEntry struct {
 	TopicID                    [16]byte
 	RecoveryPoint, StartOffset int64
-	Cut, Keep, Gaps            bool // see docs/log-format.md
+	Cut, Keep, Gaps, Loose     bool // see docs/log-format.md
 }
 
 // ReadBarriers reads both barrier records of a data directory.
@@ -99,7 +99,7 @@ func ReadBarriers(f vfs.FS, dir string) (slots [2]StoredBarrier) {
 		s.Sequence, s.Clean, s.Mode, s.BootID = r.sequence, r.clean, r.mode, r.bootID
 		s.Entries = make(map[string]StoredBarrierEntry, len(r.entries))
 		for name, e := range r.entries {
-			s.Entries[name] = StoredBarrierEntry{e.topicID, e.recoveryPoint, e.startOffset, e.cut, e.keep, e.gaps}
+			s.Entries[name] = StoredBarrierEntry{e.topicID, e.recoveryPoint, e.startOffset, e.cut, e.keep, e.gaps, e.loose}
 		}
 	}
 	return slots
@@ -127,7 +127,7 @@ func (s *StoredBarrier) Recovery(dirBase string, topicID [16]byte, bootID string
 	b := Barrier{o: BarrierOptions{BootID: bootID}, boot: s.BootID == bootID, was: s.Clean}
 	b.mu.record.entries = make(map[string]recordEntry, 1)
 	if e, ok := s.Entries[dirBase]; ok {
-		b.mu.record.entries[dirBase] = recordEntry{e.TopicID, e.RecoveryPoint, e.StartOffset, e.Cut, e.Keep, e.Gaps}
+		b.mu.record.entries[dirBase] = recordEntry{e.TopicID, e.RecoveryPoint, e.StartOffset, e.Cut, e.Keep, e.Gaps, e.Loose}
 	}
 	if !s.Clean {
 		b.judge([]string{dirBase}, s.Mode)

@@ -2,6 +2,7 @@ package partition
 
 import (
 	"fmt"
+	"slices"
 
 	"once/log"
 )
@@ -85,8 +86,8 @@ func (p *Partition) expireLocked(rules log.Retention) (wakeUp, error) {
 }
 
 // deleteSegments deletes what lies below the log start offset. What it knew about producers has to be in
-// a snapshot that stays: there is one for each segment, unless it could not be written or somebody
-// removed it.
+// a snapshot that stays: there is one for each segment, unless it could not be written, or somebody removed or
+// spoiled it. Only one that this process has read or written is known to be none of these.
 func (p *Partition) deleteSegments() (Deleted, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -94,10 +95,12 @@ func (p *Partition) deleteSegments() (Deleted, error) {
 	if base == p.log.ReplayOffset() || p.mu.offline != nil {
 		return Deleted{}, nil
 	}
-	if snapshots := p.log.Snapshots(); len(snapshots) == 0 || snapshots[0] < base {
-		if err := p.log.WriteSnapshot(p.log.EndOffset(), p.mu.producers.Snapshot()); err != nil {
+	if p.mu.snapshot < base || !slices.Contains(p.log.Snapshots(), p.mu.snapshot) {
+		end := p.log.EndOffset()
+		if err := p.log.WriteSnapshot(end, p.mu.producers.Snapshot()); err != nil {
 			return Deleted{}, fmt.Errorf("producer snapshot: %w", err)
 		}
+		p.mu.snapshot = end
 	}
 	segments, sizeBytes := p.log.DeleteSegments()
 	p.log.DropAborted()

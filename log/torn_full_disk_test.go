@@ -1,0 +1,503 @@
+package log
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"maps"
+	"math/rand"
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"once/internal/vfs"
+	"once/log/batch"
+)
+
+// smallDisk counts blocks as a file system does: a write takes the blocks it is the first to touch, a
+// hole takes none, and what is cut off or removed is free again. A write without enough room writes
+// what finds some.
+type smallDisk struct {
+	vfs.FS
+	left  int  // free blocks
+	quota bool // the free space is that of the disk, of which not all may be used
+	files map[string]*smallFile
+}
+
+type smallFile struct{ blocks map[int64]bool }
+
+const blockBytes = 4096
+
+// newSmallDisk is a disk with what is on under, and so many free blocks.
+func newSmallDisk(under *vfs.Mem, free int) *smallDisk {
+	d := &smallDisk{FS: under, left: free, files: map[string]*smallFile{}}
+	var walk func(dir string)
+	walk = func(dir string) {
+		names, _ := under.List(dir)
+		for _, name := range names {
+			name = path.Join(dir, name)
+			if st, _ := under.Stat(name); st.IsDir {
+				walk(name)
+				continue
+			}
+			b, _ := readSmall(under, name)
+			f := &smallFile{map[int64]bool{}}
+			for at := 0; at < len(b); at += blockBytes {
+				if len(bytes.Trim(b[at:min(at+blockBytes, len(b))], "\x00")) > 0 {
+					f.blocks[int64(at/blockBytes)] = true
+				}
+			}
+			d.files[name] = f
+		}
+	}
+	walk("data")
+	return d
+}
+
+// of is the disk of another process, on another file system with the same files.
+func (d *smallDisk) of(under *vfs.Mem) *smallDisk {
+	c := &smallDisk{FS: under, left: d.left, quota: d.quota, files: map[string]*smallFile{}}
+	for name, f := range d.files {
+		c.files[name] = &smallFile{maps.Clone(f.blocks)}
+	}
+	return c
+}
+
+func (d *smallDisk) FreeBytes(string) (int64, error) {
+	if d.quota {
+		return 1 << 40, nil
+	}
+	return int64(d.left) * blockBytes, nil
+}
+
+func (d *smallDisk) Create(name string) (vfs.File, error) {
+	file, err := d.FS.Create(name)
+	if err != nil {
+		return nil, err
+	}
+	d.files[name] = &smallFile{map[int64]bool{}}
+	return &smallHandle{file, d, d.files[name]}, nil
+}
+
+func (d *smallDisk) OpenReadWrite(name string) (vfs.File, error) {
+	file, err := d.FS.OpenReadWrite(name)
+	if err != nil {
+		return nil, err
+	}
+	return &smallHandle{file, d, d.files[name]}, nil
+}
+
+func (d *smallDisk) Rename(old, name string) error {
+	if err := d.FS.Rename(old, name); err != nil {
+		return err
+	}
+	d.free(name, 0)
+	d.files[name] = d.files[old]
+	delete(d.files, old)
+	return nil
+}
+
+func (d *smallDisk) Remove(name string) error {
+	if err := d.FS.Remove(name); err != nil {
+		return err
+	}
+	d.free(name, 0)
+	delete(d.files, name)
+	return nil
+}
+
+// free gives back the blocks of a file from one on.
+func (d *smallDisk) free(name string, from int64) {
+	if f := d.files[name]; f != nil {
+		d.freeFrom(f, from)
+	}
+}
+
+func (d *smallDisk) freeFrom(f *smallFile, from int64) {
+	for at := range f.blocks {
+		if at >= from {
+			delete(f.blocks, at)
+			d.left++
+		}
+	}
+}
+
+type smallHandle struct {
+	vfs.File
+	d *smallDisk
+	f *smallFile
+}
+
+func (h *smallHandle) WriteAt(b []byte, at int64) (int, error) {
+	for n := 0; n < len(b); {
+		block := (at + int64(n)) / blockBytes
+		if !h.f.blocks[block] {
+			if h.d.left == 0 {
+				return n, vfs.ErrNoSpace
+			}
+			h.d.left--
+			h.f.blocks[block] = true
+		}
+		end := min(int64(len(b)), (block+1)*blockBytes-at)
+		if _, err := h.File.WriteAt(b[n:end], at+int64(n)); err != nil {
+			return n, err
+		}
+		n = int(end)
+	}
+	return len(b), nil
+}
+
+func (h *smallHandle) Truncate(sizeBytes int64) error {
+	if err := h.File.Truncate(sizeBytes); err != nil {
+		return err
+	}
+	h.d.freeFrom(h.f, (sizeBytes+blockBytes-1)/blockBytes)
+	return nil
+}
+
+// tornCase is a log of which recovery has to take something out.
+type tornCase struct {
+	name  string
+	above int    // batches above the last barrier; a segment takes about twelve
+	power bool   // they go because of a power cut in page
+	flip  bool   // they go because the first of them is damaged
+	junk  string // they go because there are other bytes before them, behind a segment's last batch
+	half  bool   // a write did not come to its end
+	bare  bool   // no index files lie there that could make room
+}
+
+// mode is one in which a power cut during recovery changes nothing about what is to come of it.
+func (c tornCase) mode() Mode {
+	if c.junk != "" {
+		return Fsync
+	}
+	return Page
+}
+
+var tornCases = []tornCase{
+	{name: "tail, power cut", above: 7, power: true},
+	{name: "segments, power cut", above: 22, power: true},
+	{name: "tail, damaged", above: 7, flip: true},
+	{name: "segments, damaged", above: 22, flip: true},
+	{name: "segments, junk", above: 22, junk: "something else"},
+	{name: "segments, zeros", above: 22, junk: "\x00\x00\x00"},
+	{name: "half a batch", above: 3, half: true},
+	{name: "tail, no index, power cut", above: 7, power: true, bare: true},
+	{name: "half a batch, no index", above: 3, half: true, bare: true},
+}
+
+// tornLog is the disk that a start finds, and what has to come of it.
+type tornLog struct {
+	mem  *vfs.Mem
+	end  int64             // of the log, after recovery
+	want map[string][]byte // `<base>.log@<position>` → the bytes from there on, which are to be moved
+	mode Mode
+	boot string
+}
+
+func largeBatch(offset int64) ([]byte, batch.Header) {
+	value := make([]byte, 5000)
+	rand.New(rand.NewSource(offset + 1)).Read(value)
+	raw := batch.Build(batch.BuildOptions{BaseOffset: offset, ProducerID: -1, ProducerEpoch: -1, BaseSequence: -1, TimestampMs: 1000 * offset}, batch.Record{Value: value})
+	batch.SetOffsetAndEpoch(raw, offset, 0)
+	h, err := batch.Verify(raw)
+	if err != nil {
+		panic(err)
+	}
+	return raw, h
+}
+
+func makeTornLog(t *testing.T, c tornCase, seed int64) *tornLog {
+	t.Helper()
+	mem := vfs.NewCrashable(seed)
+	w := newWorld(t, mem, c.mode())
+	w.config = Config{SegmentBytes: 61_000, IndexIntervalBytes: 4096}
+	l := w.mustOpen()
+	const below = 27
+	for i := range int64(below + c.above) {
+		if i == below {
+			w.clock.Advance(DefaultInterval) // or the record could wait
+			w.mustSync()
+		}
+		raw, h := largeBatch(i)
+		if err := l.Append(raw, h); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.leave()
+	made := &tornLog{mem: mem, end: below, want: map[string][]byte{}, mode: c.mode(), boot: "boot-1"}
+	if c.power {
+		made.boot = "boot-2"
+	}
+	raw, _ := largeBatch(0)
+	at := int64(below % 12 * len(raw)) // of the first batch above the barrier
+	names, _ := mem.List(testDir)
+	for _, name := range names {
+		base, suffix, ok := parseName(name)
+		file := path.Join(testDir, name)
+		switch {
+		case ok && c.bare && (suffix == suffixIndex || suffix == suffixTimeIndex):
+			if err := mem.Remove(file); err != nil {
+				t.Fatal(err)
+			}
+		case !ok || suffix != suffixLog || base < below/12*12:
+		case c.half:
+			made.end = below + int64(c.above)
+			half := made.end%12*int64(len(raw)) + 3000
+			more, _ := largeBatch(made.end)
+			mutate(t, mem, file, func(b []byte) []byte { return append(b, more[:3000]...) })
+			made.want[fmt.Sprintf("%s@%d", stem(base), half-3000)] = more[:3000]
+		default:
+			if c.flip && base == below/12*12 {
+				mutate(t, mem, file, func(b []byte) []byte { b[at+200] ^= 1; return b })
+			}
+			b, _ := readSmall(mem, file)
+			if c.junk != "" && base == below/12*12 {
+				made.end, at = below/12*12+12, int64(len(b))
+				mutate(t, mem, file, func(b []byte) []byte { return append(b, c.junk...) })
+				b, _ = readSmall(mem, file)
+			}
+			if len(bytes.Trim(b[at:], "\x00")) > 0 {
+				made.want[fmt.Sprintf("%s@%d", stem(base), at)] = b[at:]
+			}
+			at = 0
+		}
+	}
+	return made
+}
+
+// open starts on a disk, through something that may fail.
+func (l *tornLog) open(t *testing.T, under vfs.FS) (*world, error) {
+	w := newWorld(t, vfs.NewMem(), l.mode)
+	w.fs, w.boot = under, l.boot
+	w.config = Config{SegmentBytes: 61_000, IndexIntervalBytes: 4096}
+	err := w.open()
+	w.leave()
+	return w, err
+}
+
+// check compares what is on disk with what has to come of it: the log, and every byte that left it.
+func (l *tornLog) check(t *testing.T, mem *vfs.Mem, copied bool) error {
+	w, err := l.open(t, mem)
+	if err != nil {
+		return err
+	}
+	if err := w.contentsTo(l.end); err != nil {
+		return err
+	}
+	found := map[string][]byte{}
+	names, _ := mem.List(testDir)
+	for _, name := range names {
+		if base, position, ok := strings.Cut(name, TornInfix); ok {
+			found[base+"@"+position], _ = readSmall(mem, path.Join(testDir, name))
+		}
+	}
+	if !copied && len(found) == 0 {
+		return nil
+	}
+	if !maps.EqualFunc(found, l.want, bytes.Equal) {
+		text := func(m map[string][]byte) (all []string) {
+			for name, b := range m {
+				all = append(all, name+" "+strconv.Itoa(len(b)))
+			}
+			slices.Sort(all)
+			return all
+		}
+		return fmt.Errorf("moved aside: %v, want %v", text(found), text(l.want))
+	}
+	return nil
+}
+
+func (w *world) contentsTo(end int64) error {
+	offsets, err := contents(w.log)
+	if err == nil && (w.log.EndOffset() != end || int64(len(offsets)) != end) {
+		err = fmt.Errorf("log ends at %d with %d batches, want %d", w.log.EndOffset(), len(offsets), end)
+	}
+	return err
+}
+
+// A start on a full disk moves what it cuts aside all the same (spec: reliability P12, P35). Where not one
+// block is to be had, a part of a batch goes, and anything else stays as it is until there is room.
+func TestTornBytesAreMovedAsideOnAFullDisk(t *testing.T) {
+	for _, c := range tornCases {
+		for _, free := range []int{0, 1, 2, 3, 5, 20, 1000} {
+			made := makeTornLog(t, c, 1)
+			disk := newSmallDisk(made.mem, free)
+			disk.quota = free%2 == 1
+			last := path.Join(testDir, stem(24)+suffixLog)
+			before, _ := readSmall(made.mem, last)
+			_, err := made.open(t, disk)
+			switch {
+			case free == 0 && c.bare && !c.half:
+				if now, _ := readSmall(made.mem, last); !errors.Is(err, vfs.ErrNoSpace) || !bytes.Equal(now, before) {
+					t.Errorf("%s, %d blocks: %v, %d bytes, before %d", c.name, free, err, len(now), len(before))
+				}
+				disk.left = 3 // somebody frees a little
+				if _, err := made.open(t, disk); err != nil {
+					t.Errorf("%s, %d blocks, then 3: %v", c.name, free, err)
+				}
+			case err != nil:
+				t.Errorf("%s, %d blocks: %v", c.name, free, err)
+			}
+			if err := made.check(t, made.mem, free > 1 || !c.half); err != nil {
+				t.Errorf("%s, %d blocks: %v", c.name, free, err)
+			}
+		}
+	}
+}
+
+// Interrupted by a death or by a power cut at each of its operations, recovery on a full disk comes to the
+// same end, and every byte is moved aside (spec: reliability P9).
+func TestRecoveryOnAFullDiskIsKilledAtEveryOperation(t *testing.T) {
+	tries := 0
+	for _, c := range tornCases[:6] {
+		for _, free := range []int{0, 2, 20} {
+			for _, power := range []bool{false, true} {
+				for stride := 1; stride < 4; stride += 2 {
+					made := makeTornLog(t, c, int64(stride))
+					n, err := made.killed(t, newSmallDisk(made.mem, free), stride-1, stride, power)
+					tries += n
+					if err != nil {
+						t.Errorf("%s, %d blocks, power cut %v, stride %d: %v", c.name, free, power, stride, err)
+					}
+				}
+			}
+		}
+		each := 1 // operation alone, with other dice
+		if c.junk != "" {
+			each = 4
+		}
+		for n, last := 0, false; !last; n++ {
+			made := makeTornLog(t, c, int64(n))
+			tried, err := made.killed(t, newSmallDisk(made.mem, 20), n/each, 1<<20, true)
+			tries, last = tries+tried, tried == 0
+			if err != nil {
+				t.Errorf("%s, interrupted once at %d: %v", c.name, n/each, err)
+			}
+		}
+	}
+	t.Logf("%d interrupted recoveries", tries)
+}
+
+// killed interrupts recovery at operation n, the next one stride operations later, until one comes to its
+// end, and checks what has come of it.
+func (l *tornLog) killed(t *testing.T, disk *smallDisk, n, stride int, power bool) (tries int, err error) {
+	mem := l.mem
+	mem.SyncAll()
+	for ; ; n += stride {
+		dying := vfs.DieAt(n, disk)
+		_, err := l.open(t, dying)
+		if !dying.Fired() {
+			if err != nil {
+				return tries, fmt.Errorf("died %d times: %w", tries, err)
+			}
+			return tries, l.check(t, mem, true)
+		}
+		tries++
+		if power {
+			mem = mem.CrashClone()
+			all := len(disk.allBlocks()) + disk.left
+			disk = newSmallDisk(mem, 0)
+			disk.left = max(all-len(disk.allBlocks()), 0)
+		} else {
+			mem = mem.Clone()
+			disk = disk.of(mem)
+		}
+	}
+}
+
+func (d *smallDisk) allBlocks() (all []string) {
+	for name, f := range d.files {
+		for at := range f.blocks {
+			all = append(all, fmt.Sprintf("%s %d", name, at))
+		}
+	}
+	return all
+}
+
+// What was moved aside before stays, when other bytes are cut at the same place.
+func TestEarlierTornFilesStay(t *testing.T) {
+	for _, c := range tornCases {
+		made := makeTornLog(t, c, 1)
+		earlier := map[string][]byte{}
+		for name, b := range made.want {
+			base, position, _ := strings.Cut(name, "@")
+			for suffix, b := range map[string][]byte{"": bytes.Repeat([]byte{7}, len(b)), "-1": []byte("short")} {
+				name := path.Join(testDir, base+TornInfix+position+suffix)
+				f, err := made.mem.Create(name)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if _, err := f.WriteAt(b, 0); err != nil {
+					t.Fatal(err)
+				}
+				f.Close()
+				earlier[name] = b
+			}
+		}
+		if _, err := made.open(t, made.mem); err != nil {
+			t.Fatal(err)
+		}
+		for name, b := range earlier {
+			if now, err := readSmall(made.mem, name); err != nil || !bytes.Equal(now, b) {
+				t.Errorf("%s: %s was changed: %v", c.name, name, err)
+			}
+		}
+		for name, b := range made.want {
+			base, position, _ := strings.Cut(name, "@")
+			if now, err := readSmall(made.mem, path.Join(testDir, base+TornInfix+position+"-2")); err != nil || !bytes.Equal(now, b) {
+				t.Errorf("%s: %s is not beside it: %v", c.name, name, err)
+			}
+		}
+	}
+}
+
+// What is moved aside is on the disk, although no barrier speaks of it.
+func TestTornFilesSurviveAPowerCut(t *testing.T) {
+	for _, c := range tornCases {
+		made := makeTornLog(t, c, 1)
+		if _, err := made.open(t, made.mem); err != nil {
+			t.Fatal(err)
+		}
+		left := made.mem.CrashClone()
+		for name, b := range made.want {
+			base, position, _ := strings.Cut(name, "@")
+			if now, err := readSmall(left, path.Join(testDir, base+TornInfix+position)); err != nil || !bytes.Equal(now, b) {
+				t.Errorf("%s: %s is lost: %v", c.name, name, err)
+			}
+		}
+	}
+}
+
+// What an interrupted start has left of a batch is no part of a write that did not come to its end.
+func TestRestOfWhatIsMovedAsideIsNotTakenForHalfABatch(t *testing.T) {
+	const kept, rest = 15210, 4500 // bytes of the segment, and of its next batch
+	made := makeTornLog(t, tornCases[7], 1)
+	file, aside := path.Join(testDir, stem(24)+suffixLog), path.Join(testDir, stem(24)+TornInfix+"15210")
+	var all []byte
+	mutate(t, made.mem, file, func(b []byte) []byte { all = bytes.Clone(b); return b[:kept+rest] })
+	f, err := made.mem.Create(aside)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.WriteAt(all[kept+rest:], rest); err != nil {
+		t.Fatal(err)
+	}
+	f.Close()
+	disk := newSmallDisk(made.mem, 0)
+	if _, err := made.open(t, disk); !errors.Is(err, vfs.ErrNoSpace) {
+		t.Fatal(err)
+	}
+	if b, _ := readSmall(made.mem, file); !bytes.Equal(b, all[:kept+rest]) {
+		t.Fatalf("%d bytes, before %d", len(b), kept+rest)
+	}
+	disk.left = 1
+	if _, err := made.open(t, disk); err != nil {
+		t.Fatal(err)
+	}
+	if err := made.check(t, made.mem, true); err != nil {
+		t.Fatal(err)
+	}
+}
