@@ -25,5 +25,6 @@ func (c Config) limits() wire.Limits {
 		IdleTimeout:    c.Settings.Milliseconds("connections.max.idle.ms"),
 		FrameTimeout:   c.Settings.Milliseconds("request.timeout.ms"),
 		MaxConnections: c.Settings.Int("max.connections"), MaxConnectionsPerIP: c.Settings.Int("max.connections.per.ip"),
+		SendBufferBytes: c.Settings.Int("socket.send.buffer.bytes"),
 	}
 }

@@ -47,7 +47,7 @@ var networkSettings = []Definition{
 	{"socket.listen.backlog.size", Int, "50", atLeast(1), static, Kept, "Connections that wait to be accepted."},
 	{"socket.receive.buffer.bytes", Int, "102400", anything, static, Kept, "Receive buffer of a socket; -1 for the system's."},
 	{"socket.request.max.bytes", Int, "104857600", atLeast(1), static, Acts, "Largest request, in bytes."},
-	{"socket.send.buffer.bytes", Int, "102400", anything, static, Kept, "Send buffer of a socket; -1 for the system's."},
+	{"socket.send.buffer.bytes", Int, "102400", anything, static, Acts, "Send buffer of a socket; -1 for the system's."},
 	{"telemetry.max.bytes", Int, "1048576", atLeast(1), static, Kept, "Largest telemetry push of a client, in bytes."},
 	{"unstable.api.versions.enable", Boolean, "false", anything, Hidden, Kept, "Whether unfinished API versions are served."},
 	{"unstable.feature.versions.enable", Boolean, "false", anything, Hidden, Kept, "Whether unfinished feature levels are allowed."},

@@ -35,6 +35,10 @@ type Limits struct {
 	// 0 means no limit, as in Kafka.
 	MaxConnections      int
 	MaxConnectionsPerIP int
+	// SendBufferBytes is what the system may hold of answers that a client has not taken, for each connection
+	// (socket.send.buffer.bytes). It bounds how long the transfer of a large Fetch keeps a processor from
+	// everybody else at a stretch. Not above 0 means the system's own choice, which grows to megabytes.
+	SendBufferBytes int
 }
 
 const (

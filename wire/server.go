@@ -182,6 +182,9 @@ func (s *Server) waitSlot() bool {
 func (s *Server) admit(nc net.Conn) {
 	if t, ok := nc.(*net.TCPConn); ok {
 		t.SetNoDelay(true)
+		if n := s.limits.SendBufferBytes; n > 0 {
+			t.SetWriteBuffer(n)
+		}
 		t.SetKeepAlive(true)
 	}
 	ip := remoteIP(nc)

@@ -3,8 +3,8 @@
 //
 //	go run ./waitingproducers -broker 127.0.0.1:9092 -producers 16 -partitions 4
 //
-// The topic is made with flush.messages=1, so that Apache Kafka syncs every record as this broker does when it
-// was started with --durability fsync. It prints one line: records a second and the latency of a record.
+// The topic is made with flush.messages=1, so that every record is synced to disk before it is answered; with
+// -sync=false it is the broker that decides. It prints one line: records a second and the latency of a record.
 package main
 
 import (
@@ -26,6 +26,7 @@ var (
 	partitions = flag.Int("partitions", 4, "of the topic; producer i writes to partition i modulo so many")
 	records    = flag.Int("records", 2000, "records a producer")
 	size       = flag.Int("size", 100, "bytes a record")
+	synced     = flag.Bool("sync", true, "make the topic with flush.messages=1")
 	pause      = flag.Duration("pause", 0, "between an answer and the next record")
 )
 
@@ -46,9 +47,12 @@ func run(ctx context.Context) error {
 		return err
 	}
 	defer cl.Close()
-	topic, each := fmt.Sprintf("waiting-%d", time.Now().UnixNano()), "1"
+	topic, configs := fmt.Sprintf("waiting-%d", time.Now().UnixNano()), map[string]*string{}
+	if *synced {
+		configs["flush.messages"] = kadm.StringPtr("1")
+	}
 	admin := kadm.NewClient(cl)
-	if _, err := admin.CreateTopic(ctx, int32(*partitions), 1, map[string]*string{"flush.messages": &each}, topic); err != nil {
+	if _, err := admin.CreateTopic(ctx, int32(*partitions), 1, configs, topic); err != nil {
 		return err
 	}
 	defer admin.DeleteTopics(ctx, topic)
