@@ -250,10 +250,9 @@ func (h *hostile) settle() {
 	if h.own == nil {
 		return
 	}
-	h.await(func() bool {
-		h.counters = h.count()
-		return h.counters.connections == 1
-	})
+	h.await(func() bool { return h.count().connections == 1 })
+	// A scrape is no instant: it may have read the reasons before the last connection was counted under one.
+	h.counters = h.count()
 }
 
 // await asks again until it is so.
