@@ -44,13 +44,13 @@ func TestFsyncShowsWhatIsDurable(t *testing.T) {
 			if !shown {
 				continue
 			}
-			if after := time.Since(began); after < 290*time.Millisecond {
+			if after := time.Since(began); after < 145*time.Millisecond {
 				t.Errorf("the %s is shown after %v, which is before any barrier can be over", name, after)
 			}
 			break
 		}
 		must(t, <-answered)
-		if took < 290*time.Millisecond {
+		if took < 145*time.Millisecond {
 			t.Errorf("the %s is acknowledged after %v", name, took)
 		}
 	}
