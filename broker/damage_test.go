@@ -1,12 +1,10 @@
 package broker_test
 
 import (
-	"bytes"
 	"fmt"
 	"log/slog"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -16,23 +14,10 @@ import (
 	"once/log/batch"
 )
 
-// logged collects what a broker logs.
-type logged struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (l *logged) Write(b []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.buf.Write(b)
-}
-
-func (l *logged) with(words ...string) (found []string) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
+// linesWith returns the lines of a log in which all words stand.
+func linesWith(text string, words ...string) (found []string) {
 next:
-	for line := range strings.Lines(l.buf.String()) {
+	for line := range strings.Lines(text) {
 		for _, w := range words {
 			if !strings.Contains(line, w) {
 				continue next
@@ -47,7 +32,7 @@ next:
 // offline for readers and writers, and every other one works.
 func TestDamagedByteTakesItsPartitionOfflineAndNoOther(t *testing.T) {
 	dir := t.TempDir()
-	serve := func(t *testing.T, out *logged) *hostile {
+	serve := func(t *testing.T, out *lockedBuffer) *hostile {
 		b := brokertest.Start(t, brokertest.WithDataDir(dir), func(c *broker.Config) { c.Logger = slog.New(slog.NewTextHandler(out, nil)) })
 		h := &hostile{peer: &peer{t: t, addr: b.Addr(), own: b}}
 		h.forget()
@@ -56,7 +41,7 @@ func TestDamagedByteTakesItsPartitionOfflineAndNoOther(t *testing.T) {
 	}
 	size := 0
 	t.Run("written", func(t *testing.T) {
-		h := serve(t, &logged{})
+		h := serve(t, &lockedBuffer{})
 		h.topic("x", "partitions", "2")
 		for i := range 10 {
 			for _, partition := range []int32{0, 1} {
@@ -71,7 +56,7 @@ func TestDamagedByteTakesItsPartitionOfflineAndNoOther(t *testing.T) {
 	name := filepath.Join(dir, "x-0", "00000000000000000000.log")
 	edit(t, name, func(b []byte) []byte { b[6*size+batch.HeaderSizeBytes+3] ^= 1; return b })
 	t.Run("read", func(t *testing.T) {
-		out := &logged{}
+		out := &lockedBuffer{}
 		h := serve(t, out)
 		fetch := func(partition int32, offset int64) kmsg.FetchResponseTopicPartition {
 			r := h.fetchRequest(12, func(r *kmsg.FetchRequest, p *kmsg.FetchRequestTopicPartition) {
@@ -99,9 +84,9 @@ func TestDamagedByteTakesItsPartitionOfflineAndNoOther(t *testing.T) {
 				t.Errorf("offset %d of the other partition: code %d, %d bytes", offset, p.ErrorCode, len(p.RecordBatches))
 			}
 		}
-		named := out.with("level=ERROR", "partition=x-0", name, fmt.Sprintf("byte %d", 6*size))
-		if len(named) != 1 || len(out.with("level=ERROR")) != 1 {
-			t.Errorf("the log names it %d times:\n%s", len(named), out.buf.String())
+		named := linesWith(out.String(), "level=ERROR", "partition=x-0", name, fmt.Sprintf("byte %d", 6*size))
+		if len(named) != 1 || len(linesWith(out.String(), "level=ERROR")) != 1 {
+			t.Errorf("the log names it %d times:\n%s", len(named), out.String())
 		}
 	})
 }

@@ -42,6 +42,15 @@ func (e *encoder) nullableString(s *string) {
 	}
 }
 
+// topic appends what names a topic: its ID in Produce and Fetch from v13 on (KIP-516), before its name.
+func (e *encoder) topic(version int16, name string, topicID [16]byte) {
+	if version >= 13 {
+		e.b = append(e.b, topicID[:]...)
+		return
+	}
+	e.string(name)
+}
+
 // noTags ends a struct that has no tagged fields.
 func (e *encoder) noTags() {
 	if e.flexible {

@@ -71,11 +71,7 @@ func (r *fetchResponse) encode() {
 	next := 0
 	for i := range r.Topics {
 		t := &r.Topics[i]
-		if version >= 13 {
-			e.b = append(e.b, t.TopicID[:]...)
-		} else {
-			e.string(t.Topic)
-		}
+		e.topic(version, t.Topic, t.TopicID)
 		e.length(len(t.Partitions))
 		for j := range t.Partitions {
 			r.encodePartition(e, &t.Partitions[j], r.slices[next].SizeBytes())

@@ -14,11 +14,7 @@ func (r produceResponse) AppendTo(dst []byte) []byte {
 	e.length(len(r.Topics))
 	for i := range r.Topics {
 		t := &r.Topics[i]
-		if version >= 13 {
-			e.b = append(e.b, t.TopicID[:]...)
-		} else {
-			e.string(t.Topic)
-		}
+		e.topic(version, t.Topic, t.TopicID)
 		e.length(len(t.Partitions))
 		for j := range t.Partitions {
 			r.appendPartition(e, &t.Partitions[j])

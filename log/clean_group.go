@@ -3,8 +3,6 @@ package log
 import (
 	"bytes"
 	"errors"
-	"fmt"
-	"slices"
 
 	"once/internal/vfs"
 	"once/log/batch"
@@ -50,39 +48,12 @@ func (s *segment) eachBatch(buf *[]byte, stopped func() bool, fn func(h batch.He
 		return err
 	}
 	_, size := s.bounds()
-	chunk := (*buf)[:0]
-	for at := int64(0); at < size; {
+	return s.eachVerified(f, 0, size, buf, func(_ int64, h batch.Header, raw []byte) error {
 		if stopped() {
 			return errStopped
 		}
-		need := int64(batch.HeaderSizeBytes)
-		h, err := batch.ParseHeader(chunk)
-		if err == nil {
-			need = int64(h.SizeBytes())
-		} else if len(chunk) >= batch.HeaderSizeBytes {
-			return s.damaged(at, err)
-		}
-		if at+need > size {
-			return s.damaged(at, fmt.Errorf("batch of %d bytes reaches beyond the end", need))
-		}
-		if int64(len(chunk)) < need {
-			n := int(min(max(cleanBufferBytes, need), size-at))
-			*buf = slices.Grow((*buf)[:0], n)[:n]
-			if err := s.readFull(f, *buf, at); err != nil {
-				return err
-			}
-			chunk = *buf
-			continue
-		}
-		if h, err = batch.Verify(chunk[:need]); err != nil {
-			return s.damaged(at, err)
-		}
-		if err := fn(h, chunk[:need:need]); err != nil {
-			return err
-		}
-		at, chunk = at+need, chunk[need:]
-	}
-	return nil
+		return fn(h, raw)
+	})
 }
 
 // cleanedSegment is the segment that takes the place of a group. As long as what is left equals the

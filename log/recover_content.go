@@ -3,7 +3,6 @@ package log
 import (
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 
 	"once/internal/vfs"
@@ -182,45 +181,21 @@ func (rc *recoverer) verify(s *segment, from, offset int64) (good, end int64, er
 		return 0, 0, err
 	}
 	_, size := s.bounds()
-	buf := make([]byte, 0, min(size-from, scanBytes))
-	bufAt := from
-	for from < size {
-		var h batch.Header
-		var raw []byte
-		for {
-			raw = buf[min(from-bufAt, int64(len(buf))):]
-			h, err = batch.ParseHeader(raw)
-			need := int64(batch.HeaderSizeBytes)
-			if err == nil {
-				need = int64(h.SizeBytes())
-			}
-			if from+need > size || err != nil && len(raw) >= batch.HeaderSizeBytes {
-				return from, offset, nil
-			}
-			if int64(len(raw)) >= need {
-				raw = raw[:need]
-				break
-			}
-			n := min(max(scanBytes, need), size-from)
-			if int64(cap(buf)) < n {
-				buf = make([]byte, n)
-			}
-			buf, bufAt = buf[:n], from
-			if read, err := f.ReadAt(buf, from); int64(read) < n {
-				return 0, 0, fmt.Errorf("read %s at byte %d: %w", s.file(suffixLog), from, errors.Join(err, io.ErrUnexpectedEOF))
-			}
+	buf := scanBuffers.Get().(*[]byte)
+	defer putScanBuffer(buf)
+	good, end = from, offset
+	err = s.eachVerified(f, from, size, buf, func(at int64, h batch.Header, raw []byte) error {
+		if h.BaseOffset != end || h.LastOffsetDelta < 0 || h.NextOffset()-s.base > maxSegmentOffsets {
+			return s.damaged(at, fmt.Errorf("batch of offsets %d to %d where %d was due", h.BaseOffset, h.LastOffset(), end))
 		}
-		if h.BaseOffset != offset || h.LastOffsetDelta < 0 || h.NextOffset()-s.base > maxSegmentOffsets {
-			return from, offset, nil
-		}
-		if _, err := batch.Verify(raw); err != nil {
-			return from, offset, nil
-		}
-		from += int64(len(raw))
-		offset = h.NextOffset()
+		good, end = at+int64(len(raw)), h.NextOffset()
 		rc.report.ScannedBytes += int64(len(raw))
+		return nil
+	})
+	if errors.Is(err, ErrDamaged) { // which is where the valid ones end
+		err = nil
 	}
-	return from, offset, nil
+	return good, end, err
 }
 
 // replace puts another segment in the place of one whose file it has taken over.

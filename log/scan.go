@@ -1,6 +1,7 @@
 package log
 
 import (
+	"fmt"
 	"slices"
 	"sync"
 
@@ -12,6 +13,49 @@ import (
 const scanBytes = 256 << 10
 
 var scanBuffers = sync.Pool{New: func() any { b := make([]byte, 0, scanBytes); return &b }}
+
+// putScanBuffer gives a buffer back, unless it has grown for a larger batch.
+func putScanBuffer(buf *[]byte) {
+	if cap(*buf) <= scanBytes {
+		scanBuffers.Put(buf)
+	}
+}
+
+// eachVerified calls fn with each batch between two positions, its CRC checked, until one is not what was
+// written (*DamagedError) or fn returns an error. raw is valid during the call. It reads as much at once as buf
+// has room for, and grows it for a larger batch.
+func (s *segment) eachVerified(f vfs.File, from, to int64, buf *[]byte, fn func(at int64, h batch.Header, raw []byte) error) error {
+	chunk := (*buf)[:0]
+	for at := from; at < to; {
+		need := int64(batch.HeaderSizeBytes)
+		h, err := batch.ParseHeader(chunk)
+		if err == nil {
+			need = int64(h.SizeBytes())
+		} else if len(chunk) >= batch.HeaderSizeBytes {
+			return s.damaged(at, err)
+		}
+		if at+need > to {
+			return s.damaged(at, fmt.Errorf("batch of %d bytes reaches beyond byte %d", need, to))
+		}
+		if int64(len(chunk)) < need {
+			n := int(min(max(int64(cap(*buf)), need), to-at))
+			*buf = slices.Grow((*buf)[:0], n)[:n]
+			if err := s.readFull(f, *buf, at); err != nil {
+				return err
+			}
+			chunk = *buf
+			continue
+		}
+		if h, err = batch.Verify(chunk[:need]); err != nil {
+			return s.damaged(at, err)
+		}
+		if err := fn(at, h, chunk[:need:need]); err != nil {
+			return err
+		}
+		at, chunk = at+need, chunk[need:]
+	}
+	return nil
+}
 
 // Scan calls fn for each batch that holds offsets from from up to, not including, to, in order, across
 // segments. raw is valid during the call. It starts at StartOffset if from is below.

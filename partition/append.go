@@ -180,8 +180,8 @@ func (p *Partition) appendedLocked(h *batch.Header, ticket log.Ticket) (Appended
 	return appended, p.publishLocked(highWatermark), nil
 }
 
-// durableLocked ties a ticket to the log's present end, and sees to it that the barrier comes even when
-// nobody waits for the answer: until then readers see nothing of the append.
+// durableLocked sees to it that the barrier comes even when nobody waits for the answer: until then, in
+// fsync, readers see nothing of the append.
 func (p *Partition) durableLocked(ticket log.Ticket) Durable {
 	ticket.Want()
 	return Durable{ticket: ticket}

@@ -214,11 +214,17 @@ func (p *Partition) failLocked(err error) error {
 }
 
 func (p *Partition) goOfflineLocked(cause error) {
-	if p.mu.offline != nil {
-		return
+	if p.mu.offline == nil {
+		p.opts.Logger.Error("partition goes offline", "partition", p.id.String(), "error", cause)
+		p.endLocked(cause)
 	}
-	p.mu.offline = cause
-	p.opts.Logger.Error("partition goes offline", "partition", p.id.String(), "error", cause)
+}
+
+// endLocked ends the partition's work, for good. The first cause is the one that is told.
+func (p *Partition) endLocked(cause error) {
+	if p.mu.offline == nil {
+		p.mu.offline = cause
+	}
 	v := *p.view.Load()
 	v.offline = true
 	p.view.Store(&v)
@@ -287,24 +293,14 @@ func (p *Partition) Close() error {
 			return errors.Join(fmt.Errorf("closing partition %s: %w", p.id, err), p.log.Close())
 		}
 	}
-	if p.mu.offline == nil {
-		p.mu.offline = errors.New("closed")
-	}
-	v := *p.view.Load()
-	v.offline = true
-	p.view.Store(&v)
+	p.endLocked(errors.New("closed"))
 	return p.log.Close()
 }
 
 // Delete takes the partition offline and removes its files: its topic is deleted.
 func (p *Partition) Delete() error {
 	p.mu.Lock()
-	if p.mu.offline == nil {
-		p.mu.offline = errors.New("deleted")
-	}
-	v := *p.view.Load()
-	v.offline = true
-	p.view.Store(&v)
+	p.endLocked(errors.New("deleted"))
 	p.mu.Unlock()
 	p.waiters.wake(wakeUp{uncommitted: true, committed: true})
 	if p.log == nil {

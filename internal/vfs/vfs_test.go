@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"testing"
+	"time"
 )
 
 func write(t *testing.T, f FS, name, text string) File {
@@ -54,7 +55,11 @@ func is(t *testing.T, what string, err, want error) {
 // Every file system behaves alike: what is tested in memory holds on disk.
 func TestFileSystemsBehaveAlike(t *testing.T) {
 	for name, f := range map[string]FS{"os": OS, "mem": NewMem(), "crashable": NewCrashable(1), "failing": FailAt(-1, NewMem())} {
-		t.Run(name, func(t *testing.T) { behave(t, f, filepath.ToSlash(t.TempDir())) })
+		t.Run(name, func(t *testing.T) {
+			root := filepath.ToSlash(t.TempDir())
+			behave(t, f, root)
+			behaveAsAWhole(t, f, root)
+		})
 	}
 }
 
@@ -88,10 +93,12 @@ func behave(t *testing.T, f FS, root string) {
 	is(t, "truncate", file.Truncate(4), nil)
 	is(t, "sync", file.Sync(), nil)
 	is(t, "syncdir", f.SyncDir(in("a/b")), nil)
-	whole, err := f.OpenFileSystem(root)
-	is(t, "open the file system", err, nil)
-	is(t, "syncfs", whole.Sync(), nil)
-	is(t, "close the file system", whole.Close(), nil)
+	if at, err := file.ModTime(); err != nil || time.Since(at).Abs() > time.Minute {
+		t.Error("changed", at, err)
+	}
+	if !file.InMemory(0, 4) || !file.InMemory(2, 0) {
+		t.Error("what was just written is not in memory")
+	}
 	if i, err := f.Stat(in("a/b/x")); err != nil || i.SizeBytes != 4 || i.IsDir || i.ModTime.IsZero() {
 		t.Error(i, err)
 	}
@@ -127,18 +134,26 @@ func behave(t *testing.T, f FS, root string) {
 	is(t, "removeall again", f.RemoveAll(in("c")), nil)
 	_, err = f.List(in("c"))
 	is(t, "list missing", err, fs.ErrNotExist)
+}
+
+// behaveAsAWhole is what concerns no single file.
+func behaveAsAWhole(t *testing.T, f FS, root string) {
+	whole, err := f.OpenFileSystem(root)
+	is(t, "open the file system", err, nil)
+	is(t, "syncfs", whole.Sync(), nil)
+	is(t, "close the file system", whole.Close(), nil)
 	if free, err := f.FreeBytes(root); err != nil || free <= 0 {
 		t.Error(free, err)
 	}
 
-	lock, err := f.Lock(in("lock"))
+	lock, err := f.Lock(root + "/lock")
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = f.Lock(in("lock"))
+	_, err = f.Lock(root + "/lock")
 	is(t, "second lock", err, ErrLocked)
 	is(t, "unlock", lock.Close(), nil)
-	lock, err = f.Lock(in("lock"))
+	lock, err = f.Lock(root + "/lock")
 	is(t, "lock again", err, nil)
 	if lock != nil {
 		lock.Close()
