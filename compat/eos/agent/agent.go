@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"runtime/pprof"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -39,6 +40,7 @@ type Options struct {
 	TransactionalID string // copier
 	InstanceID      string // copier; empty: a dynamic member
 	BeforeV2        bool   // copier: speak as a client from before transactions V2
+	Cooperative     bool   // copier: rebalance without giving everything up
 	ReadCommitted   bool   // watcher
 	MaxPoll         int    // copier: most inputs of one transaction
 	Calm            bool   // copier: start without dice
@@ -48,6 +50,7 @@ type Options struct {
 type Order struct {
 	Target int64 `json:"target,omitempty"` // feeder: send inputs below this id
 	Calm   bool  `json:"calm,omitempty"`   // copier: from now on only commit
+	Dump   bool  `json:"dump,omitempty"`   // say on stderr what goes on
 	Stop   bool  `json:"stop,omitempty"`
 }
 
@@ -125,6 +128,9 @@ func (a *agent) listen(in io.Reader) {
 		if o.Calm {
 			a.calm.Store(true)
 		}
+		if o.Dump {
+			a.dump()
+		}
 		if o.Stop {
 			break
 		}
@@ -134,6 +140,12 @@ func (a *agent) listen(in io.Reader) {
 		}
 	}
 	a.stop()
+}
+
+// dump writes the client's last log lines and all goroutines to stderr, for calls that do not come back.
+func (a *agent) dump() {
+	a.log.dump(os.Stderr)
+	_ = pprof.Lookup("goroutine").WriteTo(os.Stderr, 2)
 }
 
 func (a *agent) event(e history.Event) {

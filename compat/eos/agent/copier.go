@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"math/rand"
-	"os"
-	"runtime/pprof"
 	"sync"
 	"time"
 
@@ -69,6 +67,11 @@ func (a *agent) copy(ctx context.Context) error {
 		opts = append(opts, kgo.InstanceID(a.InstanceID), kgo.SessionTimeout(30*time.Second))
 	} else {
 		opts = append(opts, kgo.SessionTimeout(time.Duration(a.cfg.SessionMs)*time.Millisecond))
+	}
+	if a.Cooperative {
+		opts = append(opts, kgo.Balancers(kgo.CooperativeStickyBalancer()))
+	} else {
+		opts = append(opts, kgo.Balancers(kgo.StickyBalancer()))
 	}
 	session, err := kgo.NewGroupTransactSession(opts...)
 	if err != nil {
@@ -215,8 +218,7 @@ func (c *copier) settle(b *batch) error {
 // stuck reports a call that does not come back; what the client was doing goes to stderr.
 func (c *copier) stuck(what string) error {
 	c.event(history.Event{Kind: history.KindStuck, Txn: c.txn, Text: what})
-	c.log.dump(os.Stderr)
-	_ = pprof.Lookup("goroutine").WriteTo(os.Stderr, 2)
+	c.dump()
 	die() // Close would wait for the same thing
 	return nil
 }

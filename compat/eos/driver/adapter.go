@@ -5,7 +5,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -24,6 +26,7 @@ type System interface {
 	Kill() error
 	Died() error // why it is gone without having been killed; nil while it runs, or if that is not known
 	Stop() error
+	Snapshot(dir string) error // writes files that say what the broker is doing, where it can tell
 	Kills() bool
 	Own() bool // whether it promises what this project's broker does beyond Kafka
 }
@@ -34,6 +37,7 @@ type binarySystem struct {
 	args      []string
 	faults    string // value of ONCE_FAULTS; then it is expected to die by itself
 	address   string
+	admin     string
 	cmd       *exec.Cmd
 	done      chan struct{} // closed when cmd has been waited for
 }
@@ -94,10 +98,15 @@ func (b *binarySystem) run(ctx context.Context, faults string) error {
 		for _, field := range strings.Fields(line) {
 			if listen, ok := strings.CutPrefix(field, "listen="); ok {
 				b.address = listen
-				return nil
+			}
+			if admin, ok := strings.CutPrefix(field, "admin="); ok {
+				b.admin = admin
 			}
 		}
-		return fmt.Errorf("ready line without listen address: %q", line)
+		if b.address == "" || b.admin == "" {
+			return fmt.Errorf("ready line without addresses: %q", line)
+		}
+		return nil
 	case <-b.done:
 		return fmt.Errorf("the broker exited before it was ready (%v): see %s", b.cmd.ProcessState, log.Name())
 	case <-time.After(readyLimit):
@@ -114,6 +123,21 @@ func (b *binarySystem) Kill() error {
 		return nil
 	}
 	return err
+}
+
+// Snapshot asks the admin endpoint for the broker's state and goroutines.
+func (b *binarySystem) Snapshot(dir string) error {
+	client := http.Client{Timeout: askLimit}
+	ask := func(path, name string) error {
+		resp, err := client.Get("http://" + b.admin + path)
+		if err != nil {
+			return err
+		}
+		defer resp.Body.Close()
+		text, err := io.ReadAll(resp.Body)
+		return errors.Join(err, os.WriteFile(filepath.Join(dir, name), text, 0o644))
+	}
+	return errors.Join(ask("/state", "broker-state.txt"), ask("/debug/pprof/goroutine?debug=2", "broker-goroutines.txt"))
 }
 
 func (b *binarySystem) Died() error {
@@ -157,6 +181,8 @@ func (c *commandSystem) Start(ctx context.Context) (string, error) {
 }
 
 func (c *commandSystem) Died() error { return nil }
+
+func (c *commandSystem) Snapshot(string) error { return nil }
 
 func (c *commandSystem) Restart(ctx context.Context, _ bool) error { return c.launch(ctx, c.restart) }
 
@@ -219,6 +245,7 @@ func (e *externalSystem) Start(ctx context.Context) (string, error) {
 }
 func (e *externalSystem) Restart(context.Context, bool) error { return nil }
 func (e *externalSystem) Died() error                         { return nil }
+func (e *externalSystem) Snapshot(string) error               { return nil }
 func (e *externalSystem) Kill() error                         { return errors.New("an external broker is not killed") }
 func (e *externalSystem) Stop() error                         { return nil }
 func (e *externalSystem) Kills() bool                         { return false }

@@ -178,6 +178,10 @@ func (r *run) startAgents(transactionalID string) error {
 		copier.Role = agent.Copier
 		copier.TransactionalID = fmt.Sprintf("%s-%d", transactionalID, i)
 		copier.BeforeV2 = i < r.BeforeV2
+		// A static member that dies between the two halves of a cooperative rebalance, and comes back, starts no
+		// second half: what it had given up belongs to nobody until something else makes the group rebalance. The
+		// protocol has it so, in Kafka too.
+		copier.Cooperative = r.Dynamic >= r.Copiers
 		if i >= r.Dynamic {
 			copier.InstanceID = fmt.Sprintf("copier-%d", i)
 		}
@@ -299,9 +303,33 @@ func (r *run) tick(ctx context.Context) (done bool, err error) {
 		return true, nil
 	case time.Since(r.lastGain) > patience:
 		fmt.Fprintf(r.Out, "no progress for %v; agents left with: %q\n", patience.Round(time.Second), lastOf(r.failures, 10))
+		r.snapshot(ctx)
 		return true, nil
 	}
 	return false, nil
+}
+
+// snapshot keeps what broker, group and agents are doing, for whoever has to find out why nothing goes on.
+func (r *run) snapshot(ctx context.Context) {
+	for _, s := range r.crew.slots {
+		s.order(agent.Order{Dump: true})
+	}
+	ctx, cancel := context.WithTimeout(ctx, askLimit)
+	defer cancel()
+	groups, err := r.admin.DescribeGroups(ctx, r.cfg.Group)
+	err = errors.Join(err, r.System.Snapshot(r.Dir))
+	for _, g := range groups {
+		fmt.Fprintf(r.Out, "group %s, %d members, coordinator's error %v\n", g.State, len(g.Members), g.Err)
+		for _, m := range g.Members {
+			instance := ""
+			if m.InstanceID != nil {
+				instance = *m.InstanceID
+			}
+			assigned, _ := m.Assigned.AsConsumer()
+			fmt.Fprintf(r.Out, "  %s %s %s: %+v\n", m.ClientID, instance, m.MemberID, assigned)
+		}
+	}
+	fmt.Fprintf(r.Out, "what the broker does is in %s, what the agents do in their .stderr files (%v)\n", r.Dir, err)
 }
 
 func lastOf(s []string, n int) []string { return s[max(0, len(s)-n):] }
