@@ -1,7 +1,10 @@
 package wire
 
 import (
+	"encoding/binary"
+	"net"
 	"testing"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
@@ -110,5 +113,38 @@ func BenchmarkWalk(b *testing.B) {
 		if _, err := check(p, body, len(body)); err != nil {
 			b.Fatal(err)
 		}
+	}
+}
+
+// BenchmarkLargeFrame receives a request of several megabytes, as a producer to several partitions sends it.
+func BenchmarkLargeFrame(b *testing.B) {
+	near, far := net.Pipe()
+	defer near.Close()
+	defer far.Close()
+	body := make([]byte, 6<<20)
+	frame := binary.BigEndian.AppendUint32(nil, uint32(len(body)))
+	f := frameReader{
+		conn: near, limits: &Limits{FrameTimeout: time.Minute, IdleTimeout: time.Minute}, budget: &byteBudget{max: 1 << 30},
+		metrics: mustServer(b, Options{APIs: echoAPIs()}).metrics, done: make(chan struct{}), parked: func() bool { return false },
+		closing: func() bool { return false }, max: 100 << 20, buf: make([]byte, readBufferBytes), sinceFrame: -1,
+	}
+	go func() { // ends with the pipe
+		for {
+			if _, err := far.Write(frame); err != nil {
+				return
+			}
+			if _, err := far.Write(body); err != nil {
+				return
+			}
+		}
+	}()
+	b.SetBytes(int64(len(body)))
+	b.ReportAllocs()
+	for b.Loop() {
+		fr, reason := f.next(func() closeReason { return open })
+		if reason != open {
+			b.Fatal(reason)
+		}
+		f.release(&fr)
 	}
 }

@@ -7,25 +7,39 @@ import (
 	"once/internal/invariant"
 )
 
-// Buffers of frames and answers are pooled in powers of two from 512 bytes to 1 MiB. Bigger ones are left
-// to the garbage collector: pooled, a few large fetches would hold their memory for ever.
+// Buffers of frames and answers are pooled in powers of two from 512 bytes to 16 MiB: a producer to several
+// partitions sends frames of megabytes, and a new buffer for each costs more than all else that is done with it
+// in this process, because memory is cleared before it is used. The garbage collector takes what is not
+// asked for again. Bigger ones are left to it at once.
 const (
 	minPooledBits = 9
-	maxPooledBits = 20
+	maxPooledBits = 24
 )
 
 var bufferPools [maxPooledBits - minPooledBits + 1]sync.Pool
 
 // getBuffer returns a buffer of length 0 with room for n bytes.
 func getBuffer(n int) []byte {
+	if b := usedBuffer(n); b != nil {
+		return b
+	}
 	class := poolClass(n)
 	if class < 0 {
 		return make([]byte, 0, n)
 	}
+	return make([]byte, 0, 1<<(class+minPooledBits))
+}
+
+// usedBuffer is getBuffer without allocating: nil when there is none that somebody has given back.
+func usedBuffer(n int) []byte {
+	class := poolClass(n)
+	if class < 0 {
+		return nil
+	}
 	if p, ok := bufferPools[class].Get().(*[]byte); ok {
 		return (*p)[:0]
 	}
-	return make([]byte, 0, 1<<(class+minPooledBits))
+	return nil
 }
 
 // putBuffer gives back a buffer that nothing points into any more.

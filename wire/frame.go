@@ -98,19 +98,28 @@ func (f *frameReader) more(fr *frame, n int) closeReason {
 	return reason
 }
 
-// grow makes room in proportion to what has been received (B3). What exceeds the first piece comes out of
-// the budget.
+// grow makes room: for the whole frame where a buffer lies ready, else in proportion to what has been received
+// (B3), so that no memory is allocated for a length that was merely announced. What exceeds the first piece
+// comes out of the budget.
 func (f *frameReader) grow(fr *frame, n int) bool {
-	size := min(n, 4*cap(fr.b))
+	b := usedBuffer(n)
+	size := n
+	if b == nil {
+		size = min(n, 4*cap(fr.b))
+	}
 	charge := int64(size - firstFrameBytes)
 	if charge > fr.charged {
 		if !f.budget.acquire(charge-fr.charged, fr.charged, f.limits.FrameTimeout, f.done) {
+			putBuffer(b)
 			return false
 		}
 		fr.charged = charge
 		f.deadline = time.Time{} // the wait was ours
 	}
-	b := append(getBuffer(size), fr.b...)
+	if b == nil {
+		b = getBuffer(size)
+	}
+	b = append(b, fr.b...)
 	putBuffer(fr.b)
 	fr.b = b
 	return true

@@ -74,6 +74,32 @@ func TestAnnouncedLengthsAllocateNothing(t *testing.T) {
 	}
 }
 
+// B3 once more: a buffer that somebody has given back is taken whole, because nothing is allocated for it; its
+// bytes come out of the budget all the same.
+func TestLargeFrameIsReadIntoAUsedBuffer(t *testing.T) {
+	const announced, class = 3 << 20, 4 << 20
+	f := frameReader{limits: &Limits{}, budget: &byteBudget{max: 1 << 30}}
+	for range 1000 { // the pool forgets at times, and under the race detector on purpose
+		putBuffer(make([]byte, 0, class))
+		fr := frame{b: append(getBuffer(firstFrameBytes), "begun"...)}
+		if !f.grow(&fr, announced) {
+			t.Fatal("not within the budget")
+		}
+		used := cap(fr.b) == class
+		if want := int64(min(announced, cap(fr.b)) - firstFrameBytes); fr.charged != want || string(fr.b) != "begun" {
+			t.Fatalf("%d bytes charged for %d, want %d; it holds %q", fr.charged, cap(fr.b), want, fr.b)
+		}
+		f.release(&fr)
+		if f.budget.inUse() != 0 {
+			t.Fatal("bytes are not given back")
+		}
+		if used {
+			return
+		}
+	}
+	t.Error("the buffer that lay ready was never taken")
+}
+
 // The request with the worst ratio of memory to wire bytes in each version: many elements with nothing in
 // them. Whatever the walker lets pass stays within the budget.
 func TestManySmallElementsStayWithinTheBudget(t *testing.T) {
