@@ -278,6 +278,7 @@ func (b *Broker) serve() error {
 		services.Settle = b.barrier.Sync
 	}
 	registerer := prometheus.WrapRegistererWithPrefix("once_", b.registry)
+	services.ColdReads = handlers.NewColdReads(b.cfg.Settings.Int64("fetch.cold.max.bytes.per.second"), b.cfg.Clock, registerer)
 	b.server, err = wire.NewServer(wire.Options{APIs: services.Table(), Limits: b.cfg.limits(), Logger: b.cfg.Logger, Registerer: registerer, Clock: b.cfg.Clock})
 	if err != nil {
 		return err

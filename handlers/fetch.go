@@ -41,6 +41,12 @@ func (s *Services) fetch(_ context.Context, r *wire.Request) wire.Reply {
 	}
 	f.lookAround()
 	f.read()
+	if pause := s.ColdReads.take(f.cold); pause > 0 {
+		return wire.Reply{Then: func(ctx context.Context) kmsg.Response {
+			s.ColdReads.wait(ctx, pause)
+			return f.finish()
+		}}
+	}
 	if req.MaxWaitMillis <= 0 || f.satisfied() {
 		return wire.Respond(f.finish())
 	}
@@ -67,6 +73,7 @@ type fetching struct {
 	parts              []*fetchPartition
 	results            []fetched // of the last read, one for each of parts
 	bytes              int
+	cold               int  // bytes of them that came from the disk
 	urgent             bool // an error or a diverging epoch: answer at once
 	response           *kmsg.FetchResponse
 }
@@ -180,7 +187,7 @@ func (f *fetching) partition(p *fetchPartition) (*partition.Partition, wire.Code
 // is given even when it is larger than all limits.
 func (f *fetching) read() {
 	f.release()
-	f.results, f.bytes, f.urgent = make([]fetched, len(f.parts)), 0, false
+	f.results, f.bytes, f.cold, f.urgent = make([]fetched, len(f.parts)), 0, 0, false
 	known := 0
 	for i, p := range f.parts {
 		r := &f.results[i]
@@ -200,6 +207,9 @@ func (f *fetching) read() {
 		}
 		r.code = code
 		f.bytes += r.Slice.SizeBytes()
+		if r.Slice.IsCold() {
+			f.cold += r.Slice.SizeBytes()
+		}
 		if code != wire.NoError || r.Diverging != nil {
 			f.urgent = true
 		}

@@ -3,7 +3,6 @@ package log
 import (
 	"fmt"
 	"math"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -11,10 +10,6 @@ import (
 	"once/internal/vfs"
 	"once/log/batch"
 )
-
-// maxCheckedRanges bounds what a segment remembers of what was checked. Readers go forward, so that there
-// are few; the one beyond is forgotten and checked again.
-const maxCheckedRanges = 64
 
 // checked remembers which bytes of a segment may be sent without a look at them. Bytes come to be so by being
 // written by this process, or by a check of their batches; a restart makes all of them unknown again. So each
@@ -27,12 +22,17 @@ type checked struct {
 	changedNs atomic.Int64
 	mu        struct {
 		sync.Mutex
-		ownFrom int64       // bytes from this position on were written by this process
-		ranges  []byteRange // ascending, apart from each other
+		ownFrom  int64      // bytes from this position on were written by this process
+		known    byteRanges // checked
+		cold     byteRanges // not in memory when looked at, and not read since
+		lookedTo int64      // up to where was looked ahead
 	}
 }
 
-type byteRange struct{ from, to int64 }
+// lookAheadBytes is how far ahead of a reader a look is taken at what is in memory, in pieces of lookBytes; at
+// least half of it always, which is twice what Linux reads ahead where it reads most (8 MiB a window, two
+// windows). Bytes that were read ahead come from the disk although they are in memory when their turn comes.
+const lookAheadBytes, lookBytes = 64 << 20, 256 << 10
 
 const writing = math.MaxInt64
 
@@ -43,7 +43,7 @@ func (c *checked) wrote() { c.changedNs.Store(time.Now().UnixNano()) }
 func (c *checked) owns(from int64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.mu.ownFrom, c.mu.ranges = from, nil
+	c.mu.ownFrom, c.mu.known = from, nil
 	c.wrote()
 }
 
@@ -62,66 +62,70 @@ func (c *checked) forgetIfChanged(f vfs.File, sizeBytes int64) error {
 func (c *checked) unknown(from, to int64) []byteRange {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	to = min(to, c.mu.ownFrom)
-	var parts []byteRange
-	for _, r := range c.mu.ranges {
-		if r.to <= from {
-			continue
-		}
-		if r.from >= to {
-			break
-		}
-		if from < r.from {
-			parts = append(parts, byteRange{from, r.from})
-		}
-		from = r.to
-	}
-	if from < to {
-		parts = append(parts, byteRange{from, to})
-	}
-	return parts
+	return c.mu.known.without(from, min(to, c.mu.ownFrom))
 }
 
 // add notes that a range has been checked.
 func (c *checked) add(from, to int64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if from >= c.mu.ownFrom {
-		return
-	}
-	// Those that touch the new one become part of it.
-	i := 0
-	for i < len(c.mu.ranges) && c.mu.ranges[i].to < from {
-		i++
-	}
-	j := i
-	for j < len(c.mu.ranges) && c.mu.ranges[j].from <= to {
-		from, to = min(from, c.mu.ranges[j].from), max(to, c.mu.ranges[j].to)
-		j++
-	}
-	c.mu.ranges = slices.Replace(c.mu.ranges, i, j, byteRange{from, to})
-	if len(c.mu.ranges) > maxCheckedRanges {
-		c.mu.ranges = c.mu.ranges[1:]
+	if from < c.mu.ownFrom {
+		c.mu.known.add(from, to)
 	}
 }
 
-// check makes sure that the batches in a range, which begins and ends with one, are what was written.
-func (s *segment) check(f vfs.File, from, to int64) error {
+// look notes what is not in memory from a position on. It comes before anything is read there.
+func (c *checked) look(f vfs.File, from, sizeBytes int64) {
+	c.mu.Lock()
+	if c.mu.lookedTo < from || c.mu.lookedTo > from+lookAheadBytes {
+		c.mu.lookedTo = from
+	}
+	at, end := c.mu.lookedTo, min(from+lookAheadBytes, sizeBytes)
+	c.mu.Unlock()
+	if at > from && (end-at < lookAheadBytes/2 && end < sizeBytes || at >= end) {
+		return
+	}
+	var cold byteRanges
+	for ; at < end; at += lookBytes {
+		if n := min(lookBytes, end-at); !f.InMemory(at, n) {
+			cold.add(at, at+n)
+		}
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, r := range cold {
+		c.mu.cold.add(r.from, r.to)
+	}
+	c.mu.lookedTo = max(c.mu.lookedTo, end)
+}
+
+// isCold says whether some of a range comes from the disk when it is read now, or has come from there ahead of
+// its reader.
+func (c *checked) isCold(f vfs.File, from, to int64) bool {
+	c.mu.Lock()
+	ahead := c.mu.cold.remove(from, to)
+	c.mu.Unlock()
+	return ahead || !f.InMemory(from, to-from)
+}
+
+// check makes sure that the batches in a range, which begins and ends with one, are what was written. cold says
+// that some of it was not in memory.
+func (s *segment) check(f vfs.File, from, to int64) (cold bool, err error) {
 	_, size := s.bounds()
 	if err := s.checked.forgetIfChanged(f, size); err != nil {
-		return err
+		return false, err
 	}
 	parts := []byteRange{{from, to}}
-	if f.InMemory(from, to-from) {
+	if cold = s.checked.isCold(f, from, to); !cold {
 		parts = s.checked.unknown(from, to)
 	}
 	for _, r := range parts {
 		if err := s.verify(f, r.from, r.to); err != nil {
-			return err
+			return cold, err
 		}
 		s.checked.add(r.from, r.to)
 	}
-	return nil
+	return cold, nil
 }
 
 func (s *segment) verify(f vfs.File, from, to int64) error {

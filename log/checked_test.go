@@ -5,6 +5,7 @@ import (
 	"errors"
 	"math/rand"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -177,13 +178,48 @@ func TestCheckedRangesAreABitmap(t *testing.T) {
 	}
 }
 
+// A set of ranges holds what was added and not removed since.
+func TestRangesAddAndRemove(t *testing.T) {
+	const size = 100
+	dice := rand.New(rand.NewSource(4))
+	for range 200 {
+		var set byteRanges
+		var want [size]bool
+		for range 40 {
+			from := dice.Intn(size - 1)
+			to := from + 1 + dice.Intn(size-from-1)
+			adds, had := dice.Intn(2) == 0, slices.Contains(want[from:to], true)
+			if adds {
+				set.add(int64(from), int64(to))
+			} else if got := set.remove(int64(from), int64(to)); got != had {
+				t.Fatalf("removing %d to %d of %v: %v", from, to, set, got)
+			}
+			for i := from; i < to; i++ {
+				want[i] = adds
+			}
+			var got [size]bool
+			for i, r := range set {
+				if r.from >= r.to || i > 0 && set[i-1].to > r.from {
+					t.Fatal(set)
+				}
+				for at := r.from; at < r.to; at++ {
+					got[at] = true
+				}
+			}
+			if got != want {
+				t.Fatalf("%v, want %v", set, want)
+			}
+		}
+	}
+}
+
 func TestCheckedRangesAreBounded(t *testing.T) {
 	c := checked{}
 	c.owns(1 << 30)
-	for i := range int64(10 * maxCheckedRanges) {
+	for i := range int64(10 * maxRanges) {
 		c.add(10*i, 10*i+5)
 	}
-	if n := len(c.mu.ranges); n != maxCheckedRanges {
+	if n := len(c.mu.known); n != maxRanges {
 		t.Errorf("%d ranges", n)
 	}
 }
@@ -219,6 +255,68 @@ func TestColdBytesAreCheckedEachTime(t *testing.T) {
 	mutate(t, mem, name, func(b []byte) []byte { b[70] ^= 1; return b })
 	if _, err := readAll(l, 1<<20); damagedFile(err) != name {
 		t.Error(err)
+	}
+}
+
+// readingAhead is a file system whose files come into memory when they are read, and so many bytes ahead.
+type readingAhead struct {
+	vfs.FS
+	bytes int64
+}
+
+type aheadFile struct {
+	vfs.File
+	bytes  int64
+	filled *int64 // up to where they are in memory
+}
+
+func (f aheadFile) InMemory(position, sizeBytes int64) bool { return position+sizeBytes <= *f.filled }
+
+func (f aheadFile) ReadAt(p []byte, at int64) (int, error) {
+	*f.filled = max(*f.filled, at+int64(len(p))+f.bytes)
+	return f.File.ReadAt(p, at)
+}
+
+func (r readingAhead) Create(name string) (vfs.File, error) {
+	f, err := r.FS.Create(name)
+	return aheadFile{f, r.bytes, new(int64)}, err
+}
+
+// evict takes a segment out of memory.
+func evict(s *segment) {
+	*s.mu.file.(aheadFile).filled = 0
+	s.checked.mu.lookedTo = 0 // which a reader that comes back after some time does as well
+}
+
+// What the system has read ahead of a reader comes from the disk as well.
+func TestBytesReadAheadAreCheckedEachTime(t *testing.T) {
+	mem := vfs.NewMem()
+	w := newWorld(t, readingAhead{mem, 1 << 20}, Page)
+	l := w.mustOpen()
+	defer w.leave()
+	mustAdd(t, l, 3, 3)
+	name := l.list()[0].file(suffixLog)
+	l.list()[0].recent.Store(nil) // as of batches that are not the last ones
+	read := func(offset int64) (cold bool, err error) {
+		slice, err := l.Locate(offset, l.EndOffset(), 1, true) // a batch at a time
+		defer slice.Release()
+		return slice.IsCold(), err
+	}
+	for i := range 3 {
+		if cold, err := read(int64(3 * i)); err != nil || !cold {
+			t.Fatalf("batch %d: %v, from the disk %v", i, err, cold)
+		}
+	}
+	if cold, err := read(3); err != nil || cold {
+		t.Errorf("once more: %v, from the disk %v", err, cold)
+	}
+	evict(l.list()[0])
+	if _, err := read(0); err != nil {
+		t.Fatal(err)
+	}
+	mutate(t, mem, name, func(b []byte) []byte { b[len(b)-1] ^= 1; return b })
+	if _, err := read(6); damagedFile(err) != name {
+		t.Error("served as it is:", err)
 	}
 }
 

@@ -16,6 +16,7 @@ type Slice struct {
 	position   int64
 	sizeBytes  int
 	nextOffset int64
+	cold       bool
 }
 
 // SizeBytes is the size of the batches.
@@ -23,6 +24,9 @@ func (s Slice) SizeBytes() int { return s.sizeBytes }
 
 // NextOffset is the offset after the last batch; for an empty slice the offset asked for.
 func (s Slice) NextOffset() int64 { return s.nextOffset }
+
+// IsCold says that some of the bytes were not in memory and came from the disk.
+func (s Slice) IsCold() bool { return s.cold }
 
 // File and Position say where the bytes are, for sending them without a copy. File is nil when the
 // slice is empty.
@@ -73,7 +77,7 @@ func (l *Log) Locate(offset, limit int64, maxBytes int, atLeastOne bool) (Slice,
 		}
 		slice, err := s.locate(offset, limit, maxBytes, atLeastOne)
 		if err == nil && slice.sizeBytes > 0 {
-			err = s.check(slice.file, slice.position, slice.position+int64(slice.sizeBytes))
+			slice.cold, err = s.check(slice.file, slice.position, slice.position+int64(slice.sizeBytes))
 		}
 		if err != nil || slice.sizeBytes == 0 {
 			s.release()
@@ -147,7 +151,8 @@ func (s *segment) locate(offset, limit int64, maxBytes int, atLeastOne bool) (Sl
 		}
 	}
 	if first.NextOffset() > limit { // which a batch that is what was written does not do
-		return slice, s.check(f, start, min(start+int64(first.SizeBytes()), size))
+		_, err := s.check(f, start, min(start+int64(first.SizeBytes()), size))
+		return slice, err
 	}
 	if first.SizeBytes() > maxBytes && !atLeastOne {
 		return slice, nil
@@ -169,6 +174,7 @@ func (s *segment) find(f vfs.File, entries []offsetEntry, offset, size int64) (i
 		if i > 0 {
 			from = int64(entries[i-1].position)
 		}
+		s.checked.look(f, from, size)
 		at, h, err := s.scanFor(f, from, offset, size)
 		trusted := i == 0 || err == nil && s.entryHolds(f, entries[i-1], at, h)
 		if trusted || try > 0 {

@@ -2,8 +2,8 @@
 // setting is the default of which topic setting, and how DescribeConfigs shows them (spec: admin 5 to 8).
 //
 // The tables (table_*.go) are the only place where a setting is named. They are Kafka 4.3's with the
-// differences that each table states; flush.interval.ms, durability, disk.reserve.bytes, max.decompressed.message.bytes and
-// dev.strict.replication are ours. Every value is checked where it enters: a Broker and a Topic hold only
+// differences that each table states; flush.interval.ms, durability, disk.reserve.bytes, max.decompressed.message.bytes,
+// fetch.cold.max.bytes.per.second and dev.strict.replication are ours. Every value is checked where it enters: a Broker and a Topic hold only
 // valid values, in canonical form. Values are immutable and may be used from any goroutine.
 //
 // A leaf: every package above internal may use it. Read settings when something is set up, not per record:

@@ -1,0 +1,88 @@
+package handlers
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"once/internal/clock"
+)
+
+const (
+	// producersActive is how long after a Produce request producers count as being at work.
+	producersActive = time.Second
+	// longestColdPause bounds how long one fetch is held back, however many read at once: clients give up on a
+	// request after some 30 s, and only a share of that is the broker's to spend.
+	longestColdPause = time.Second
+)
+
+// ColdReads holds back fetches of records that came from the disk, while producers are at work. A consumer that
+// reads old records as fast as it can keeps disk and processors busy for longer than a Produce takes, and each
+// Produce would wait for its turn among them. So all such fetches together get a number of bytes a second
+// (fetch.cold.max.bytes.per.second). What lies in memory is never held back, and nothing is while nobody
+// produces. Safe for concurrent use.
+type ColdReads struct {
+	clock          clock.Clock // immutable, as is the rest up to mu
+	bytesPerSecond int64       // 0: no limit
+	bytes          prometheus.Counter
+	paused         prometheus.Counter
+
+	producedAt atomic.Int64 // when the last Produce request came, Unix ns
+	mu         struct {
+		sync.Mutex
+		free time.Time // when what was sent before has had its time
+	}
+}
+
+// NewColdReads limits cold fetches to so many bytes a second, 0 for no limit, and registers its metrics with r.
+func NewColdReads(bytesPerSecond int64, c clock.Clock, r prometheus.Registerer) *ColdReads {
+	cr := &ColdReads{
+		clock: c, bytesPerSecond: bytesPerSecond,
+		bytes: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "fetch_cold_bytes_total", Help: "Bytes of records sent to consumers that had to be read from the disk.",
+		}),
+		paused: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "fetch_cold_paused_seconds_total", Help: "How long fetches of such records were held back for producers (fetch.cold.max.bytes.per.second).",
+		}),
+	}
+	r.MustRegister(cr.bytes, cr.paused)
+	return cr
+}
+
+// produced notes a Produce request.
+func (cr *ColdReads) produced() { cr.producedAt.Store(cr.clock.Now().UnixNano()) }
+
+// take accounts for bytes that came from the disk and returns how long the answer with them has to wait.
+func (cr *ColdReads) take(bytes int) time.Duration {
+	if bytes == 0 {
+		return 0
+	}
+	cr.bytes.Add(float64(bytes))
+	now := cr.clock.Now()
+	if cr.bytesPerSecond <= 0 || now.UnixNano()-cr.producedAt.Load() > int64(producersActive) {
+		return 0
+	}
+	cr.mu.Lock()
+	defer cr.mu.Unlock()
+	if cr.mu.free.Before(now) {
+		cr.mu.free = now
+	}
+	pause := min(cr.mu.free.Sub(now), longestColdPause)
+	cr.mu.free = now.Add(pause + time.Duration(float64(bytes)/float64(cr.bytesPerSecond)*float64(time.Second)))
+	cr.paused.Add(pause.Seconds())
+	return pause
+}
+
+// wait returns when the pause is over or ctx ends.
+func (cr *ColdReads) wait(ctx context.Context, pause time.Duration) {
+	over := make(chan struct{})
+	timer := cr.clock.AfterFunc(pause, func() { close(over) })
+	defer timer.Stop()
+	select {
+	case <-over:
+	case <-ctx.Done():
+	}
+}
