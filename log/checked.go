@@ -71,6 +71,7 @@ func (c *checked) add(from, to int64) {
 	defer c.mu.Unlock()
 	if from < c.mu.ownFrom {
 		c.mu.known.add(from, to)
+		c.mu.known.forgetBeyond() // which is checked once more
 	}
 }
 
@@ -96,6 +97,7 @@ func (c *checked) look(f vfs.File, from, sizeBytes int64) {
 	for _, r := range cold {
 		c.mu.cold.add(r.from, r.to)
 	}
+	c.mu.cold.joinBeyond() // checking more than is needed does no harm
 	c.mu.lookedTo = max(c.mu.lookedTo, end)
 }
 

@@ -222,6 +222,29 @@ func TestCheckedRangesAreBounded(t *testing.T) {
 	if n := len(c.mu.known); n != maxRanges {
 		t.Errorf("%d ranges", n)
 	}
+	// What is known is forgotten; what is cold is not.
+	many := func() (b byteRanges) {
+		for i := range int64(3 * maxRanges) {
+			b.add(10*i, 10*i+5)
+		}
+		return b
+	}
+	all, known, cold := many(), many(), many()
+	known.forgetBeyond()
+	cold.joinBeyond()
+	for _, r := range known {
+		if left := all.without(r.from, r.to); left != nil {
+			t.Errorf("%v was never added", left)
+		}
+	}
+	for _, r := range all {
+		if left := cold.without(r.from, r.to); left != nil {
+			t.Errorf("%v is lost", left)
+		}
+	}
+	if len(known) != maxRanges || len(cold) != maxRanges {
+		t.Errorf("%d and %d ranges", len(known), len(cold))
+	}
 }
 
 // cold is a file system whose files are never in memory.

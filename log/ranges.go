@@ -2,8 +2,7 @@ package log
 
 import "slices"
 
-// maxRanges bounds what is remembered. Readers go forward, so that there are few; the lowest one beyond is
-// forgotten.
+// maxRanges bounds what is remembered. Readers go forward, so that there are few.
 const maxRanges = 64
 
 type byteRange struct{ from, to int64 }
@@ -29,8 +28,20 @@ func (b *byteRanges) add(from, to int64) {
 		from, to = min(from, (*b)[i].from), max(to, (*b)[j-1].to)
 	}
 	*b = slices.Replace(*b, i, j, byteRange{from, to})
-	if len(*b) > maxRanges {
-		*b = (*b)[1:]
+}
+
+// forgetBeyond keeps the set within maxRanges by leaving positions out.
+func (b *byteRanges) forgetBeyond() {
+	if n := len(*b); n > maxRanges {
+		*b = (*b)[n-maxRanges:]
+	}
+}
+
+// joinBeyond keeps it within maxRanges by taking in what lies between ranges.
+func (b *byteRanges) joinBeyond() {
+	if n := len(*b); n > maxRanges {
+		(*b)[maxRanges-1].to = (*b)[n-1].to
+		*b = (*b)[:maxRanges]
 	}
 }
 
