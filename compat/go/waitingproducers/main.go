@@ -1,10 +1,10 @@
-// Command waitingproducers measures producers that wait for each answer before they send the next record, against
-// any broker:
+// Command waitingproducers measures producers that wait for the answer before they send the next record, or the
+// next few, against any broker:
 //
 //	go run ./waitingproducers -broker 127.0.0.1:9092 -producers 16 -partitions 4
 //
 // The topic is made with flush.messages=1, so that every record is synced to disk before it is answered; with
-// -sync=false it is the broker that decides. It prints one line: records a second and the latency of a record.
+// -sync=false it is the broker that decides. It prints one line: records a second, and how long an answer took.
 package main
 
 import (
@@ -25,6 +25,7 @@ var (
 	producers  = flag.Int("producers", 16, "clients side by side")
 	partitions = flag.Int("partitions", 4, "of the topic; producer i writes to partition i modulo so many")
 	records    = flag.Int("records", 2000, "records a producer")
+	batch      = flag.Int("batch", 1, "records that a producer sends before it waits for all their answers")
 	size       = flag.Int("size", 100, "bytes a record")
 	synced     = flag.Bool("sync", true, "make the topic with flush.messages=1")
 	pause      = flag.Duration("pause", 0, "between an answer and the next record")
@@ -84,17 +85,21 @@ func run(ctx context.Context) error {
 	all := slices.Concat(latencies...)
 	slices.Sort(all)
 	fmt.Printf("%d producers, %d partitions: %.0f records/s, p50 %v, p99 %v\n", *producers, *partitions,
-		float64(len(all))/took.Seconds(), all[len(all)/2], all[len(all)*99/100])
+		float64(len(all)**batch)/took.Seconds(), all[len(all)/2], all[len(all)*99/100])
 	return nil
 }
 
-// send sends records one by one and returns how long each took.
+// send sends records, so many at a time, and returns how long each time took.
 func send(ctx context.Context, cl *kgo.Client, producer, count int) ([]time.Duration, error) {
 	var latencies []time.Duration
 	value := make([]byte, *size)
-	for range count {
+	for sent := 0; sent < count; sent += *batch {
+		together := make([]*kgo.Record, *batch)
+		for i := range together {
+			together[i] = &kgo.Record{Value: value, Partition: int32(producer % *partitions)}
+		}
 		begin := time.Now()
-		if err := cl.ProduceSync(ctx, &kgo.Record{Value: value, Partition: int32(producer % *partitions)}).FirstErr(); err != nil {
+		if err := cl.ProduceSync(ctx, together...).FirstErr(); err != nil {
 			return nil, err
 		}
 		latencies = append(latencies, time.Since(begin))
