@@ -45,7 +45,7 @@ const (
 	DefaultInterval = time.Second
 	// unsyncedBytes is how much may be appended before a barrier runs ahead of its time: it is what a start has
 	// to read, and to write once more, after the process died.
-	unsyncedBytes = 64 << 20
+	unsyncedBytes = 32 << 20
 	// flushEntriesAbove: index entries are written beside a barrier when that many wait; fewer are not
 	// worth a system call, because recovery reads that much of a segment in no time.
 	flushEntriesAbove = 64
