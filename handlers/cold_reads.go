@@ -14,6 +14,9 @@ import (
 const (
 	// producersActive is how long after a Produce request producers count as being at work.
 	producersActive = time.Second
+	// coldPieceBytes is how much such an answer holds, or a batch of each partition: what it takes to read and to
+	// send it is what a Produce may have to wait for.
+	coldPieceBytes = 256 << 10
 	// longestColdPause bounds how long one fetch is held back, however many read at once: clients give up on a
 	// request after some 30 s, and only a share of that is the broker's to spend.
 	longestColdPause = time.Second
@@ -55,16 +58,21 @@ func NewColdReads(bytesPerSecond int64, c clock.Clock, r prometheus.Registerer) 
 // produced notes a Produce request.
 func (cr *ColdReads) produced() { cr.producedAt.Store(cr.clock.Now().UnixNano()) }
 
+// limited says whether cold reads have to give way now.
+func (cr *ColdReads) limited() bool {
+	return cr.bytesPerSecond > 0 && cr.clock.Now().UnixNano()-cr.producedAt.Load() <= int64(producersActive)
+}
+
 // take accounts for bytes that came from the disk and returns how long the answer with them has to wait.
 func (cr *ColdReads) take(bytes int) time.Duration {
 	if bytes == 0 {
 		return 0
 	}
 	cr.bytes.Add(float64(bytes))
-	now := cr.clock.Now()
-	if cr.bytesPerSecond <= 0 || now.UnixNano()-cr.producedAt.Load() > int64(producersActive) {
+	if !cr.limited() {
 		return 0
 	}
+	now := cr.clock.Now()
 	cr.mu.Lock()
 	defer cr.mu.Unlock()
 	if cr.mu.free.Before(now) {

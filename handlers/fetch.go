@@ -200,7 +200,8 @@ func (f *fetching) read() {
 		if code == wire.NoError {
 			var err error
 			r.ReadResult, err = found.Read(partition.ReadRequest{
-				Offset: p.offset, Committed: f.committed, MaxBytes: max(0, min(int(p.maxBytes), f.maxBytes-f.bytes)), AtLeastOne: f.bytes == 0,
+				Offset: p.offset, Committed: f.committed,
+				MaxBytes: max(0, min(int(p.maxBytes), f.maxBytes-f.bytes)), AtLeastOne: f.bytes == 0, ColdMaxBytes: f.coldMaxBytes(),
 				CurrentLeaderEpoch: p.currentLeaderEpoch, LastFetchedEpoch: p.lastFetchedEpoch,
 			})
 			code = codeFor(err, int16(kmsg.Fetch), f.version)
@@ -215,6 +216,14 @@ func (f *fetching) read() {
 		}
 	}
 	f.urgent = f.urgent || known == 0
+}
+
+// coldMaxBytes is how much more may come from the disk for this answer; 0 is no limit.
+func (f *fetching) coldMaxBytes() int {
+	if !f.s.ColdReads.limited() {
+		return 0
+	}
+	return max(1, coldPieceBytes-f.cold)
 }
 
 // lookAround finds out which partitions are not there. They are answered behind the others, whenever that is, as

@@ -69,7 +69,7 @@ func BenchmarkLocateAtTail(b *testing.B) {
 			}
 			b.ReportAllocs()
 			for b.Loop() {
-				s, err := l.Locate(l.EndOffset()-behind, l.EndOffset(), 1<<20, true)
+				s, err := l.Locate(l.EndOffset()-behind, l.EndOffset(), Budget{MaxBytes: 1 << 20, AtLeastOne: true})
 				if err != nil || s.SizeBytes() == 0 {
 					b.Fatal(err)
 				}
@@ -86,7 +86,7 @@ func BenchmarkLocateBelowLimit(b *testing.B) {
 	}
 	b.ReportAllocs()
 	for b.Loop() {
-		s, err := l.Locate(5003, 15007, 1<<19, true)
+		s, err := l.Locate(5003, 15007, Budget{MaxBytes: 1 << 19, AtLeastOne: true})
 		if err != nil || s.SizeBytes() == 0 {
 			b.Fatal(err)
 		}

@@ -105,9 +105,16 @@ func (c *checked) look(f vfs.File, from, sizeBytes int64) {
 // its reader.
 func (c *checked) isCold(f vfs.File, from, to int64) bool {
 	c.mu.Lock()
-	ahead := c.mu.cold.remove(from, to)
+	ahead := c.mu.cold.overlaps(from, to)
 	c.mu.Unlock()
 	return ahead || !f.InMemory(from, to-from)
+}
+
+// warmed notes that a range has been read.
+func (c *checked) warmed(from, to int64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.mu.cold.remove(from, to)
 }
 
 // check makes sure that the batches in a range, which begins and ends with one, are what was written. cold says
@@ -118,7 +125,9 @@ func (s *segment) check(f vfs.File, from, to int64) (cold bool, err error) {
 		return false, err
 	}
 	parts := []byteRange{{from, to}}
-	if cold = s.checked.isCold(f, from, to); !cold {
+	if cold = s.checked.isCold(f, from, to); cold {
+		s.checked.warmed(from, to)
+	} else {
 		parts = s.checked.unknown(from, to)
 	}
 	for _, r := range parts {

@@ -17,7 +17,7 @@ import (
 // readAll reads a log as fetches do, so many bytes at a time, up to the first error.
 func readAll(l *Log, maxBytes int) (got []byte, err error) {
 	for offset := l.StartOffset(); offset < l.EndOffset(); {
-		s, err := l.Locate(offset, l.EndOffset(), maxBytes, true)
+		s, err := l.Locate(offset, l.EndOffset(), Budget{MaxBytes: maxBytes, AtLeastOne: true})
 		if err != nil {
 			return got, err
 		}
@@ -191,8 +191,11 @@ func TestRangesAddAndRemove(t *testing.T) {
 			adds, had := dice.Intn(2) == 0, slices.Contains(want[from:to], true)
 			if adds {
 				set.add(int64(from), int64(to))
-			} else if got := set.remove(int64(from), int64(to)); got != had {
-				t.Fatalf("removing %d to %d of %v: %v", from, to, set, got)
+			} else {
+				if got := set.overlaps(int64(from), int64(to)); got != had {
+					t.Fatalf("%d to %d of %v: %v", from, to, set, got)
+				}
+				set.remove(int64(from), int64(to))
 			}
 			for i := from; i < to; i++ {
 				want[i] = adds
@@ -305,6 +308,36 @@ func (r readingAhead) Create(name string) (vfs.File, error) {
 	return aheadFile{f, r.bytes, new(int64)}, err
 }
 
+// What comes from the disk has a budget of its own, and the first batch none.
+func TestColdBytesHaveTheirOwnBudget(t *testing.T) {
+	const batches = 5
+	for name, c := range map[string]struct {
+		fs      vfs.FS
+		coldMax int // in batches
+		want    int
+	}{
+		"in memory":            {vfs.NewMem(), 2, batches},
+		"cold, no bound":       {cold{vfs.NewMem()}, 0, batches},
+		"cold":                 {cold{vfs.NewMem()}, 2, 2},
+		"cold, larger batches": {cold{vfs.NewMem()}, -1, 1},
+	} {
+		w := newWorld(t, c.fs, Page)
+		l := w.mustOpen()
+		mustAdd(t, l, batches, 3)
+		_, size := l.list()[0].bounds()
+		coldMax := c.coldMax * int(size) / (batches - 1) // batches differ by a few bytes
+		if c.coldMax < 0 {
+			coldMax = 1
+		}
+		slice, err := l.Locate(0, l.EndOffset(), Budget{MaxBytes: 1 << 20, ColdMaxBytes: coldMax})
+		if got := int(slice.NextOffset()) / 3; err != nil || got != c.want {
+			t.Errorf("%s: %d batches, %v; want %d", name, got, err, c.want)
+		}
+		slice.Release()
+		w.leave()
+	}
+}
+
 // evict takes a segment out of memory.
 func evict(s *segment) {
 	*s.mu.file.(aheadFile).filled = 0
@@ -321,7 +354,7 @@ func TestBytesReadAheadAreCheckedEachTime(t *testing.T) {
 	name := l.list()[0].file(suffixLog)
 	l.list()[0].recent.Store(nil) // as of batches that are not the last ones
 	read := func(offset int64) (cold bool, err error) {
-		slice, err := l.Locate(offset, l.EndOffset(), 1, true) // a batch at a time
+		slice, err := l.Locate(offset, l.EndOffset(), Budget{AtLeastOne: true}) // a batch at a time
 		defer slice.Release()
 		return slice.IsCold(), err
 	}

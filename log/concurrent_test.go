@@ -22,7 +22,7 @@ func TestReadersBesideAppends(t *testing.T) {
 		next := int64(0)
 		for next < 2*batches {
 			end := l.EndOffset()
-			s, err := l.Locate(next, limit(end), 700, true)
+			s, err := l.Locate(next, limit(end), Budget{MaxBytes: 700, AtLeastOne: true})
 			if errors.Is(err, ErrOutOfRange) {
 				next = l.StartOffset()
 				continue

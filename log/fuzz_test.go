@@ -40,7 +40,7 @@ func fuzzed(t *testing.T, suffix string, data []byte, r Recovery) {
 		return
 	}
 	for offset := l.StartOffset(); offset < min(l.EndOffset(), l.StartOffset()+40); offset++ {
-		if s, err := l.Locate(offset, l.EndOffset(), 200, true); err == nil {
+		if s, err := l.Locate(offset, l.EndOffset(), Budget{MaxBytes: 200, AtLeastOne: true}); err == nil {
 			if _, err := s.ReadInto(nil); err != nil {
 				t.Fatal(err)
 			}

@@ -17,7 +17,7 @@ func TestLogWithoutRecordsHasNoFile(t *testing.T) {
 	if l.StartOffset() != 0 || l.EndOffset() != 0 || l.SizeBytes() != 0 {
 		t.Fatal("empty log is not empty")
 	}
-	s, err := l.Locate(0, 0, 100, true)
+	s, err := l.Locate(0, 0, Budget{MaxBytes: 100, AtLeastOne: true})
 	if err != nil || s.SizeBytes() != 0 || s.NextOffset() != 0 {
 		t.Fatal(s, err)
 	}
@@ -53,12 +53,12 @@ func TestLocateReturnsWholeBatchesWithinLimits(t *testing.T) {
 		}
 	}
 	for _, offset := range []int64{-1, 301} {
-		if _, err := l.Locate(offset, 300, 1, true); !errors.Is(err, ErrOutOfRange) {
+		if _, err := l.Locate(offset, 300, Budget{MaxBytes: 1, AtLeastOne: true}); !errors.Is(err, ErrOutOfRange) {
 			t.Errorf("offset %d: %v", offset, err)
 		}
 	}
 	l.SetStartOffset(10)
-	if _, err := l.Locate(9, 300, 1, true); !errors.Is(err, ErrOutOfRange) {
+	if _, err := l.Locate(9, 300, Budget{MaxBytes: 1, AtLeastOne: true}); !errors.Is(err, ErrOutOfRange) {
 		t.Error("below the start", err)
 	}
 }
@@ -66,7 +66,7 @@ func TestLocateReturnsWholeBatchesWithinLimits(t *testing.T) {
 // checkLocate compares with what the definition says, computed from the list of batches.
 func checkLocate(t *testing.T, l *Log, offset, limit int64, maxBytes int, least bool) {
 	t.Helper()
-	s, err := l.Locate(offset, limit, maxBytes, least)
+	s, err := l.Locate(offset, limit, Budget{MaxBytes: maxBytes, AtLeastOne: least})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -345,7 +345,7 @@ func TestRemoveLeavesReadersAlone(t *testing.T) {
 	l := w.mustOpen()
 	defer func() { w.leave() }()
 	mustAdd(t, l, 3, 1)
-	s, err := l.Locate(0, 3, 1000, true)
+	s, err := l.Locate(0, 3, Budget{MaxBytes: 1000, AtLeastOne: true})
 	if err != nil {
 		t.Fatal(err)
 	}

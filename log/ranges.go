@@ -45,15 +45,19 @@ func (b *byteRanges) joinBeyond() {
 	}
 }
 
-// remove takes a range out, and reports whether any of it was in.
-func (b *byteRanges) remove(from, to int64) (any bool) {
+// overlaps reports whether any of a range is in the set.
+func (b byteRanges) overlaps(from, to int64) bool {
+	return slices.ContainsFunc(b, func(r byteRange) bool { return from < r.to && r.from < to })
+}
+
+// remove takes a range out.
+func (b *byteRanges) remove(from, to int64) {
 	var left byteRanges
 	for _, r := range *b {
 		if r.to <= from || r.from >= to {
 			left = append(left, r)
 			continue
 		}
-		any = true
 		if r.from < from {
 			left = append(left, byteRange{r.from, from})
 		}
@@ -61,10 +65,7 @@ func (b *byteRanges) remove(from, to int64) (any bool) {
 			left = append(left, byteRange{to, r.to})
 		}
 	}
-	if any {
-		*b = left
-	}
-	return any
+	*b = left
 }
 
 // without returns the parts of a range that are not in the set.

@@ -56,12 +56,18 @@ func (s *Slice) Release() {
 	}
 }
 
+// Budget is how much Locate may give.
+type Budget struct {
+	MaxBytes     int
+	AtLeastOne   bool // the first batch even when it alone is larger
+	ColdMaxBytes int  // of what comes from the disk, but for the first batch; 0 for no other bound than MaxBytes
+}
+
 // Locate finds the batches to answer a fetch with: from the one that holds offset on, whole ones,
-// wholly below limit, inside one segment, together at most maxBytes. If the first one alone is larger
-// it is returned when atLeastOne is set. At limit, and at EndOffset, the slice is empty. ErrOutOfRange
-// below StartOffset or above EndOffset; *DamagedError when the bytes are not what was written. The caller
-// releases the slice.
-func (l *Log) Locate(offset, limit int64, maxBytes int, atLeastOne bool) (Slice, error) {
+// wholly below limit, inside one segment, together within the budget. At limit, and at EndOffset, the slice
+// is empty. ErrOutOfRange below StartOffset or above EndOffset; *DamagedError when the bytes are not what was
+// written. The caller releases the slice.
+func (l *Log) Locate(offset, limit int64, b Budget) (Slice, error) {
 	end := l.end.Load()
 	if offset < l.start.Load() || offset > end {
 		return Slice{}, ErrOutOfRange
@@ -75,7 +81,10 @@ func (l *Log) Locate(offset, limit int64, maxBytes int, atLeastOne bool) (Slice,
 			}
 			break
 		}
-		slice, err := s.locate(offset, limit, maxBytes, atLeastOne)
+		slice, err := s.locate(offset, limit, b.MaxBytes, b.AtLeastOne)
+		if err == nil && b.ColdMaxBytes > 0 && slice.sizeBytes > b.ColdMaxBytes && s.checked.isCold(slice.file, slice.position, slice.position+int64(slice.sizeBytes)) {
+			slice, err = s.locate(offset, limit, b.ColdMaxBytes, true)
+		}
 		if err == nil && slice.sizeBytes > 0 {
 			slice.cold, err = s.check(slice.file, slice.position, slice.position+int64(slice.sizeBytes))
 		}
