@@ -41,14 +41,15 @@ func (s *Services) fetch(_ context.Context, r *wire.Request) wire.Reply {
 	}
 	f.lookAround()
 	f.read()
-	if pause := s.ColdReads.take(f.cold); pause > 0 {
+	if req.MaxWaitMillis <= 0 || f.satisfied() {
+		pause := s.ColdReads.take(f.cold)
+		if pause == 0 {
+			return wire.Respond(f.finish())
+		}
 		return wire.Reply{Then: func(ctx context.Context) kmsg.Response {
 			s.ColdReads.wait(ctx, pause)
 			return f.finish()
 		}}
-	}
-	if req.MaxWaitMillis <= 0 || f.satisfied() {
-		return wire.Respond(f.finish())
 	}
 	wait := time.Duration(req.MaxWaitMillis) * time.Millisecond
 	// Nobody reads from the connection meanwhile, and so nobody notices that the client has gone: a fetch
@@ -74,6 +75,7 @@ type fetching struct {
 	results            []fetched // of the last read, one for each of parts
 	bytes              int
 	cold               int  // bytes of them that came from the disk
+	cut                bool // there are more of those, which have to wait for their turn
 	urgent             bool // an error or a diverging epoch: answer at once
 	response           *kmsg.FetchResponse
 }
@@ -187,7 +189,7 @@ func (f *fetching) partition(p *fetchPartition) (*partition.Partition, wire.Code
 // is given even when it is larger than all limits.
 func (f *fetching) read() {
 	f.release()
-	f.results, f.bytes, f.cold, f.urgent = make([]fetched, len(f.parts)), 0, 0, false
+	f.results, f.bytes, f.cold, f.cut, f.urgent = make([]fetched, len(f.parts)), 0, 0, false, false
 	known := 0
 	for i, p := range f.parts {
 		r := &f.results[i]
@@ -210,6 +212,7 @@ func (f *fetching) read() {
 		f.bytes += r.Slice.SizeBytes()
 		if r.Slice.IsCold() {
 			f.cold += r.Slice.SizeBytes()
+			f.cut = f.cut || r.Slice.IsCut()
 		}
 		if code != wire.NoError || r.Diverging != nil {
 			f.urgent = true
@@ -249,7 +252,8 @@ func (f *fetching) lookAround() {
 	}
 }
 
-func (f *fetching) satisfied() bool { return f.urgent || f.bytes >= f.minBytes }
+// satisfied says whether the answer can go. One that was cut short waits for nothing: no more would come.
+func (f *fetching) satisfied() bool { return f.urgent || f.cut || f.bytes >= f.minBytes }
 
 // wait looks again whenever a watched partition has moved, until there is enough or time is over.
 func (f *fetching) wait(ctx context.Context, limit time.Duration) {

@@ -16,7 +16,7 @@ type Slice struct {
 	position   int64
 	sizeBytes  int
 	nextOffset int64
-	cold       bool
+	cold, cut  bool
 }
 
 // SizeBytes is the size of the batches.
@@ -27,6 +27,9 @@ func (s Slice) NextOffset() int64 { return s.nextOffset }
 
 // IsCold says that some of the bytes were not in memory and came from the disk.
 func (s Slice) IsCold() bool { return s.cold }
+
+// IsCut says that Budget.ColdMaxBytes has left out what there would have been room for.
+func (s Slice) IsCut() bool { return s.cut }
 
 // File and Position say where the bytes are, for sending them without a copy. File is nil when the
 // slice is empty.
@@ -83,7 +86,9 @@ func (l *Log) Locate(offset, limit int64, b Budget) (Slice, error) {
 		}
 		slice, err := s.locate(offset, limit, b.MaxBytes, b.AtLeastOne)
 		if err == nil && b.ColdMaxBytes > 0 && slice.sizeBytes > b.ColdMaxBytes && s.checked.isCold(slice.file, slice.position, slice.position+int64(slice.sizeBytes)) {
+			whole := slice.sizeBytes
 			slice, err = s.locate(offset, limit, b.ColdMaxBytes, true)
+			slice.cut = slice.sizeBytes < whole
 		}
 		if err == nil && slice.sizeBytes > 0 {
 			slice.cold, err = s.check(slice.file, slice.position, slice.position+int64(slice.sizeBytes))
