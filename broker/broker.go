@@ -4,6 +4,7 @@
 package broker
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -181,7 +182,7 @@ func refuseOrphans(path, dir string) error {
 
 func (b *Broker) openBarrier(mode log.Mode) error {
 	barrier, err := log.OpenBarrier(log.BarrierOptions{
-		FS: b.cfg.FS, Dir: b.dir, BootID: bootID(), Mode: mode, Interval: b.cfg.Settings.Milliseconds("flush.interval.ms"),
+		FS: b.cfg.FS, Dir: b.dir, BootID: cmp.Or(b.cfg.BootID, bootID()), Mode: mode, Interval: b.cfg.Settings.Milliseconds("flush.interval.ms"),
 		ReserveBytes: b.reserveBytes(), Clock: b.cfg.Clock, Logger: b.cfg.Logger, OnFailure: b.fail, SyncWorkers: syncWorkers,
 	})
 	if err != nil {
@@ -272,10 +273,7 @@ func (b *Broker) serve() error {
 	services := &handlers.Services{
 		Topics: b.topics, Txns: b.txns, Groups: b.groups, ProducerIDs: b.producerIDs, Settings: b.cfg.Settings, Features: b.features,
 		NodeID: int32(b.cfg.Settings.Int("node.id")), ClusterID: b.identity.clusterID, Advertised: advertise.of, Sync: b.barrier.Sync,
-		Clock: b.cfg.Clock, Logger: b.cfg.Logger,
-	}
-	if b.barrier.Mode() == log.Fsync {
-		services.Settle = b.barrier.Sync
+		Settle: b.settle(), Clock: b.cfg.Clock, Logger: b.cfg.Logger,
 	}
 	registerer := prometheus.WrapRegistererWithPrefix("once_", b.registry)
 	services.ColdReads = handlers.NewColdReads(b.cfg.Settings.Int64("fetch.cold.max.bytes.per.second"), b.cfg.Clock, registerer)

@@ -26,6 +26,9 @@ type Config struct {
 	Clock      clock.Clock  // nil means the machine's
 	// FS is what the logs are kept on; nil means the machine's. Metadata is kept in DataDir all the same.
 	FS vfs.FS
+	// BootID names the run of the operating system that the broker is started in; "" means the machine's. What
+	// was written in another one has been through a power cut.
+	BootID string
 }
 
 var (

@@ -120,6 +120,7 @@ func (b *Broker) openGroups(registerer prometheus.Registerer) (*groupcoordinator
 func (b *Broker) openTxns(registerer prometheus.Registerer) (*txncoordinator.Coordinator, error) {
 	s := b.cfg.Settings
 	return txncoordinator.New(txncoordinator.Config{
+		Settle:     b.settle(),
 		Partitions: b.partitionsOf(topics.TransactionState),
 		Journals: func(i int32) txncoordinator.Journal {
 			p, ok := b.topics.Partition(topics.TransactionState, i)
@@ -140,6 +141,15 @@ func (b *Broker) openTxns(registerer prometheus.Registerer) (*txncoordinator.Coo
 		RemoveInterval:     s.Milliseconds("transaction.remove.expired.transaction.cleanup.interval.ms"),
 		Clock:              b.cfg.Clock, Logger: b.cfg.Logger, Registerer: registerer,
 	})
+}
+
+// settle returns what waits until nothing done so far can be taken back by a power cut; nil in the modes that
+// take all logs back together.
+func (b *Broker) settle() func(context.Context) error {
+	if b.barrier.Mode() != log.Fsync {
+		return nil
+	}
+	return b.barrier.Sync
 }
 
 func (b *Broker) partitionsOf(topic string) int32 {

@@ -29,14 +29,5 @@ func (s *Services) endTxn(_ context.Context, r *wire.Request) wire.Reply {
 	})
 	resp.ErrorCode = int16(codeFor(err, r.Key, r.Version))
 	resp.ProducerID, resp.ProducerEpoch = id.ProducerID, id.ProducerEpoch
-	if err != nil || s.Settle == nil {
-		return wire.Respond(resp)
-	}
-	return wire.Reply{Then: func(ctx context.Context) kmsg.Response {
-		// The outcome is decided either way; without an answer the client asks again.
-		if s.Settle(ctx) != nil {
-			return nil
-		}
-		return resp
-	}}
+	return wire.Respond(resp)
 }

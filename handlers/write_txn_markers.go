@@ -28,7 +28,15 @@ func (s *Services) writeTxnMarkers(_ context.Context, r *wire.Request) wire.Repl
 		answer := &resp.Markers[place]
 		answer.Topics = append(answer.Topics, s.writeMarker(asked, r.Version)...)
 	}
-	return wire.Respond(resp)
+	if s.Settle == nil {
+		return wire.Respond(resp)
+	}
+	return wire.Reply{Then: func(ctx context.Context) kmsg.Response {
+		if s.Settle(ctx) != nil {
+			return nil // not known to be durable: whoever asked asks again
+		}
+		return resp
+	}}
 }
 
 func (s *Services) writeMarker(asked *kmsg.WriteTxnMarkersRequestMarker, version int16) []kmsg.WriteTxnMarkersResponseMarkerTopic {

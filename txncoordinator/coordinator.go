@@ -228,8 +228,7 @@ func (c *Coordinator) addPartitions(r *AddRequest) error {
 	if err != nil || p.done {
 		return err
 	}
-	// No wait: what depends on this record comes after it in every barrier.
-	if err := c.write(e, &p.next, noWait); err != nil {
+	if err := c.write(e, &p.next, waitToSettle); err != nil {
 		return err
 	}
 	if err := fault.Hit("txn.add.after"); err != nil {

@@ -150,6 +150,13 @@ func (m *Mem) CrashClone() *Mem {
 	return c
 }
 
+// Reseed gives the next CrashClone other dice.
+func (m *Mem) Reseed(seed int64) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.seed = seed
+}
+
 // lose is what a failed sync does to a file: its dirty units count as clean from now on, so that no
 // later sync writes them.
 func (n *node) lose() {
