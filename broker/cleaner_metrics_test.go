@@ -80,11 +80,11 @@ func TestMetricsTellWhatTheCleanerDoes(t *testing.T) {
 	c.create(compactedName, map[string]string{"cleanup.policy": "compact", "segment.bytes": "1048576"})
 	c.fill(compactedName)
 	c.await("the topic to be compacted", func() bool { size, _ := sizeOf(c.own, compactedName); return size < 3<<19 })
-	c.await("the pass to be counted", func() bool {
+	c.await("all passes to be counted", func() bool { // there may have been one for each segment
 		m = c.cleanerSays()
-		return m["written_bytes_total"] > 0 && m["pass_duration_seconds_count"] == m[`passes_total{outcome="done"}`]
+		return m["read_bytes_total"] >= 1<<20 && m["pass_duration_seconds_count"] == m[`passes_total{outcome="done"}`]
 	})
-	if read, written := m["read_bytes_total"], m["written_bytes_total"]; read < 1<<20 || written < 100<<10 || written >= read {
+	if read, written := m["read_bytes_total"], m["written_bytes_total"]; written < 100<<10 || written >= read {
 		t.Errorf("%v bytes were read, %v written", read, written)
 	}
 	passes := m[`passes_total{outcome="done"}`]

@@ -174,6 +174,9 @@ func (p *powered) stop() {
 	}
 }
 
+// cutStartsOneIn: of the start that follows each so many-th power cut, the power is cut at each change, too.
+const cutStartsOneIn = 50
+
 const poweredTransactions = 6 // of each of these
 
 var poweredIDs = []string{"left", "right"}
@@ -213,12 +216,29 @@ func cutPower(t *testing.T, mode string, v2 bool, seed int64) {
 	}
 	d.watchedBy(nil)
 	c.stop()
-	t.Logf("%d power cuts", len(d.photos))
-	for _, photo := range d.photos {
+	bootAgain := func(fs vfs.FS, bootID string) {
+		t.Helper()
 		if err := os.WriteFile(metaFile, meta, 0o644); err != nil {
 			t.Fatal(err)
 		}
-		c.boot(photo.left, "after")
+		c.boot(fs, bootID)
+	}
+	cuts := d.photos
+	for n := int(seed) % cutStartsOneIn; n < len(d.photos); n += cutStartsOneIn {
+		first := d.photos[n]
+		starting := &disk{Mem: first.left.Clone(), seed: ^seed, stride: d.stride}
+		starting.watchedBy(func() heard { return first.heard })
+		bootAgain(starting, "between")
+		starting.watchedBy(nil)
+		c.stop()
+		for _, second := range starting.photos {
+			second.change = first.change + ", and of the start after it " + second.change
+			cuts = append(cuts, second)
+		}
+	}
+	t.Logf("%d power cuts, and %d of the start that followed", len(d.photos), len(cuts)-len(d.photos))
+	for _, photo := range cuts {
+		bootAgain(photo.left, "after")
 		wrong := c.wrong(photo, v2)
 		c.stop()
 		if len(wrong) > 0 {
