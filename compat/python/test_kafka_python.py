@@ -1,5 +1,6 @@
 """kafka-python, stock: idempotence, transactions, consume-transform-produce, fencing, timeouts."""
 
+import contextlib
 import hashlib
 import random
 import zlib
@@ -64,14 +65,20 @@ def test_payments_control(broker, proxy, name):
 
 @pytest.mark.own_broker
 def test_payments_across_kill(mortal, name):
-    """1,000 payments, the broker killed -9 and restarted twice meanwhile: each once, in order."""
+    """1,000 payments, the broker killed -9 twice with one stored and not answered: each once, in order."""
     topic = kp.create_topic(mortal.address, name, 3)
+    with contextlib.closing(wire.Proxy(mortal.address)) as proxy:
+        held = []
 
-    def between(i):
-        if i in (300, 700):
-            mortal.kill()
-            mortal.start()
-    assert_payments(mortal.address, topic, send_payments(mortal.address, topic, between, enable_idempotence=True))
+        def between(i):
+            if i in (300, 700):
+                held.append(proxy.hold(wire.PRODUCE))
+            if i in (350, 750):
+                assert held[-1].reached.wait(30), "nothing was in flight"
+                mortal.kill()
+                held[-1].drop()
+                mortal.start()
+        assert_payments(mortal.address, topic, send_payments(proxy.address, topic, between, enable_idempotence=True))
 
 
 def in_transaction(sender, topic, values, partitions=3):
