@@ -80,9 +80,10 @@ func TestMetricsTellWhatTheCleanerDoes(t *testing.T) {
 	c.create(compactedName, map[string]string{"cleanup.policy": "compact", "segment.bytes": "1048576"})
 	c.fill(compactedName)
 	c.await("the topic to be compacted", func() bool { size, _ := sizeOf(c.own, compactedName); return size < 3<<19 })
-	c.await("all passes to be counted", func() bool { // there may have been one for each segment
+	c.await("a pass to be counted", func() bool { // there may be one for each segment, and the last one not at its end
 		m = c.cleanerSays()
-		return m["read_bytes_total"] >= 1<<20 && m["pass_duration_seconds_count"] == m[`passes_total{outcome="done"}`]
+		done := m[`passes_total{outcome="done"}`]
+		return m["read_bytes_total"] >= 1<<20 && m["written_bytes_total"] > 0 && done > 0 && done == m["pass_duration_seconds_count"]
 	})
 	if read, written := m["read_bytes_total"], m["written_bytes_total"]; written < 100<<10 || written >= read {
 		t.Errorf("%v bytes were read, %v written", read, written)
