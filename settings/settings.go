@@ -3,8 +3,9 @@
 //
 // The tables (table_*.go) are the only place where a setting is named. They are Kafka 4.3's with the
 // differences that each table states; flush.interval.ms, durability, disk.reserve.bytes, max.decompressed.message.bytes,
-// fetch.cold.max.bytes.per.second and dev.strict.replication are ours. Every value is checked where it enters: a Broker and a Topic hold only
-// valid values, in canonical form. Values are immutable and may be used from any goroutine.
+// fetch.cold.max.bytes.per.second, transaction.allow.older.connections and dev.strict.replication are ours. Every value
+// is checked where it enters: a Broker and a Topic hold only valid values, in canonical form. Values are immutable and
+// may be used from any goroutine.
 //
 // A leaf: every package above internal may use it. Read settings when something is set up, not per record:
 // each call looks the name up and parses the value.

@@ -251,6 +251,7 @@ txn_ended_total commit 1
 txn_ended_total fenced 0
 txn_ended_total timeout 0
 txn_errors_total fenced 1
+txn_late_requests_total 0
 txn_open 1
 txn_transactional_ids CompleteAbort 0
 txn_transactional_ids CompleteCommit 1

@@ -24,6 +24,7 @@ type metrics struct {
 	registerer prometheus.Registerer // nil: none
 	endedTotal [len(outcomeNames)]prometheus.Counter
 	errors     *prometheus.CounterVec
+	late       prometheus.Counter
 	endSeconds prometheus.Histogram
 	all        []prometheus.Collector
 }
@@ -37,6 +38,9 @@ func newMetrics(c *Coordinator, r prometheus.Registerer) (*metrics, error) {
 		errors: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "txn_errors_total", Help: "Requests of producers that the transaction coordinator refused, by kind.",
 		}, []string{"kind"}),
+		late: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "txn_late_requests_total", Help: "Requests of an older connection of a transactional producer, which were not carried out.",
+		}),
 		endSeconds: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: "txn_end_duration_seconds", Help: "From EndTxn to its answer, markers included.",
 			Buckets: prometheus.ExponentialBuckets(0.000025, 2, 18),
@@ -45,7 +49,7 @@ func newMetrics(c *Coordinator, r prometheus.Registerer) (*metrics, error) {
 	for i, name := range outcomeNames {
 		m.endedTotal[i] = ended.WithLabelValues(name)
 	}
-	m.all = []prometheus.Collector{ended, m.errors, m.endSeconds, &gauges{coordinator: c}}
+	m.all = []prometheus.Collector{ended, m.errors, m.late, m.endSeconds, &gauges{coordinator: c}}
 	if r == nil {
 		return m, nil
 	}

@@ -19,6 +19,7 @@ type entry struct {
 		deadline time.Time        // of an Ongoing transaction, with a monotonic reading
 		owed     []TopicPartition // of a prepared one: no marker tried yet in this round
 		failed   []TopicPartition // tried in this round without success
+		carrier  carrier
 	}
 }
 

@@ -12,13 +12,12 @@ var noIdentity = Identity{NoProducerID, NoProducerEpoch}
 // InitRequest asks for the right to use a transactional ID (spec: transactions 5). ProducerID and
 // ProducerEpoch are -1 when the producer has none yet.
 type InitRequest struct {
-	TransactionalID     string
-	ProducerID          int64
-	ProducerEpoch       int16
-	TimeoutMs           int32
-	EnableTwoPhase      bool
-	KeepPrepared        bool
-	ConnectionAcceptNum uint64 // which connection carried it, in order of acceptance; 0 unknown
+	TransactionalID string
+	ProducerID      int64
+	ProducerEpoch   int16
+	TimeoutMs       int32
+	EnableTwoPhase  bool
+	KeepPrepared    bool
 }
 
 // AddRequest names partitions to add to a transaction, or to look up in it (spec: transactions 6).
@@ -29,7 +28,6 @@ type AddRequest struct {
 	ProducerEpoch            int16
 	Partitions               []TopicPartition // read only; not kept
 	ClientTransactionVersion int16
-	ConnectionAcceptNum      uint64
 }
 
 // EndRequest commits or aborts (spec: transactions 10). ClientTransactionVersion is 2 for EndTxn 5 and
@@ -40,7 +38,6 @@ type EndRequest struct {
 	ProducerEpoch            int16
 	Commit                   bool
 	ClientTransactionVersion int16
-	ConnectionAcceptNum      uint64
 }
 
 // plan is a decision: what to append, and what to answer once that is done.

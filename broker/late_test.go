@@ -1,0 +1,110 @@
+package broker_test
+
+import (
+	"testing"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"once/broker"
+	"once/broker/brokertest"
+)
+
+// connected is a client whose connection is open, so that it is older than those that are opened later.
+func connected(t *testing.T, b *broker.Broker) *killClient {
+	t.Helper()
+	c := newKillClient(t, nil)
+	c.p = &process{addr: b.Addr(), exited: make(chan struct{})}
+	t.Cleanup(c.hangUp)
+	r := kmsg.NewPtrApiVersionsRequest()
+	c.must(r, func(r kmsg.Response) int16 { return r.(*kmsg.ApiVersionsResponse).ErrorCode })
+	return c
+}
+
+// through lets a producer go on over another connection.
+func (p *killProducer) through(c *killClient) *killProducer {
+	q := *p
+	q.c = c
+	return &q
+}
+
+// requestsOf are those that act on the transaction of a client before transactions V2.
+func requestsOf(p *killProducer) []kmsg.Request {
+	add := kmsg.NewPtrAddPartitionsToTxnRequest()
+	add.Version, add.TransactionalID, add.ProducerID, add.ProducerEpoch = 3, p.id, p.pid, p.epoch
+	add.Topics = []kmsg.AddPartitionsToTxnRequestTopic{{Topic: "x", Partitions: []int32{1}}}
+	offsets := kmsg.NewPtrAddOffsetsToTxnRequest()
+	offsets.Version, offsets.TransactionalID, offsets.ProducerID, offsets.ProducerEpoch, offsets.Group = 3, p.id, p.pid, p.epoch, "g"
+	end := kmsg.NewPtrEndTxnRequest()
+	end.Version, end.TransactionalID, end.ProducerID, end.ProducerEpoch, end.Commit = 4, p.id, p.pid, p.epoch, true
+	return []kmsg.Request{add, offsets, end}
+}
+
+// A request that a network has held back until its client had gone on over another connection does not act on
+// the transaction that is open by then (spec: reliability P23, F20; transactions 57).
+func TestLateRequestsDoNotActOnALaterTransaction(t *testing.T) {
+	b := brokertest.Start(t)
+	young := connected(t, b)
+	young.createTopic("x", 2, nil)
+	p := young.producer("mover", false)
+	for i := range requestsOf(p) {
+		older := connected(t, b)
+		young = connected(t, b)
+		first, second := p.through(older), p.through(young)
+		first.produce("first", "x", 0)
+		first.end(true)
+		second.next = first.next
+		second.produce("second", "x", 0)
+
+		r := requestsOf(p)[i]
+		if resp, err := older.once(r); err == nil {
+			t.Errorf("%s over the older connection was answered: %+v", kmsg.NameForKey(r.Key()), resp)
+		}
+		if _, end, stable := young.fetch("x", 0, 0, true); stable != end-1 {
+			t.Errorf("after a late %s the last stable offset is %d, the high watermark %d", kmsg.NameForKey(r.Key()), stable, end)
+		}
+		second.end(false)
+		third := p.through(connected(t, b)) // the client's next connection, when it has lost one
+		third.next = second.next
+		third.produce("third", "x", 0)
+		third.end(true)
+		p = third
+	}
+}
+
+// transaction.allow.older.connections lets them through, as Kafka does; clients with transactions V2 need
+// nothing of the kind: their epoch tells.
+func TestLateRequestsMayBeAllowed(t *testing.T) {
+	b := brokertest.Start(t, brokertest.WithSettings(t, map[string]string{"transaction.allow.older.connections": "true"}))
+	older := connected(t, b)
+	older.createTopic("x", 2, nil)
+	p := older.producer("mover", false)
+	for i := range requestsOf(p) {
+		young := p.through(connected(t, b))
+		young.produce("x", "x", 0)
+		if _, err := older.once(requestsOf(p)[i]); err != nil {
+			t.Error(err)
+		}
+		young.end(true)
+		p.next = young.next
+	}
+}
+
+// A fenced producer comes back over a new connection, and its successor goes on over an older one.
+func TestFencedProducerDoesNotMakeItsSuccessorLate(t *testing.T) {
+	b := brokertest.Start(t)
+	successor := connected(t, b)
+	successor.createTopic("x", 2, nil)
+	fenced := connected(t, b).producer("mover", false)
+	fenced.produce("lost", "x", 0)
+	now := successor.producer("mover", false)
+	now.produce("first", "x", 0)
+	again := fenced.through(connected(t, b))
+	for _, r := range requestsOf(again) {
+		if _, err := again.c.once(r); err != nil {
+			t.Errorf("%s of the fenced producer: %v", kmsg.NameForKey(r.Key()), err)
+		}
+	}
+	now.end(true)
+	now.produce("second", "x", 0)
+	now.end(true)
+}
