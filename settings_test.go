@@ -10,7 +10,7 @@ import (
 
 // TestSettingsThatActAreRead finds settings whose table says that they act while nothing asks for them: a broker
 // setting by its name, a topic's by the field that the name fills, and a broker setting that gives a topic's its
-// default by that one.
+// default by that one. It also finds those that are asked for while their table says that they have no effect.
 func TestSettingsThatActAreRead(t *testing.T) {
 	var readers, resolving string // everything but package settings; package settings but its tables
 	tables := map[string]string{}
@@ -60,6 +60,13 @@ func TestSettingsThatActAreRead(t *testing.T) {
 			name := m[1]
 			if topic, ok := defaults[name]; !read(name) && (!ok || !read(topic)) {
 				t.Errorf("%s: %s is said to act, and nothing reads it", table, name)
+			}
+		}
+	}
+	for table, text := range tables {
+		for _, m := range regexp.MustCompile(`(?m)^\t\{"([a-z0-9._]+)", .*, (?:Kept|Ignored), `).FindAllStringSubmatch(text, -1) {
+			if name := m[1]; strings.Contains(readers, `"`+name+`"`) {
+				t.Errorf("%s: %s is said to have no effect, and is read", table, name)
 			}
 		}
 	}

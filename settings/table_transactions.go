@@ -4,9 +4,9 @@ package settings
 // and min.isr are 1 and not Kafka's 3 and 2.
 // Sorted by name.
 var transactionSettings = []Definition{
-	{"add.partitions.to.txn.retry.backoff.max.ms", Int, "100", atLeast(0), static, Kept, "Longest time that the server itself retries to add a partition to a transaction."},
-	{"add.partitions.to.txn.retry.backoff.ms", Int, "20", atLeast(1), static, Kept, "Pause before the server retries to add a partition to a transaction."},
-	{"producer.id.expiration.check.interval.ms", Int, "600000", atLeast(1), Hidden, Kept, "How often idle producers are looked for."},
+	{"add.partitions.to.txn.retry.backoff.max.ms", Int, "100", atLeast(0), static, Acts, "Longest time that the server itself retries to add a partition to a transaction."},
+	{"add.partitions.to.txn.retry.backoff.ms", Int, "20", atLeast(1), static, Acts, "Pause before the server retries to add a partition to a transaction."},
+	{"producer.id.expiration.check.interval.ms", Int, "600000", atLeast(1), Hidden, Acts, "How often idle producers are looked for."},
 	{"producer.id.expiration.ms", Int, "86400000", atLeast(1), Dynamic, Acts, "How long a partition remembers an idle producer's sequences."},
 	{"transaction.abort.timed.out.transaction.cleanup.interval.ms", Int, "10000", atLeast(1), static, Acts, "How often transactions past their timeout are looked for."},
 	{"transaction.allow.older.connections", Boolean, "false", anything, static, Acts, "Whether a producer before transactions V2 may go on over an older connection than the one it last used, as in Kafka. Our own."},
