@@ -269,12 +269,17 @@ func (p *powered) transact(i int, plain *killProducer, producers []*killProducer
 			case 3:
 				one.produce(transaction+" third", "x", int32(1-k))
 			case 4:
-				one.end(commit)
+				fenced := i == poweredTransactions-1
+				if fenced { // by the producer's next life, which aborts the transaction
+					*one = *p.producer(one.id, one.v2)
+				} else {
+					one.end(commit)
+				}
 				ears.hear(func(h *heard) {
 					if commit {
 						h.committed[transaction] = true
 					}
-					if p.mode != "page" { // there, a power cut may take back what EndTxn gives (docs/gaps.md)
+					if fenced || p.mode != "page" { // there, a power cut may take back what EndTxn gives (docs/gaps.md)
 						h.identities[producerIdentity{one.pid, one.epoch}] = true
 					}
 				})
