@@ -10,6 +10,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"once/internal/clock"
 	"once/internal/vfs"
 )
@@ -66,6 +68,7 @@ type BarrierOptions struct {
 	// SyncWorkers is how many files are synced side by side; a file system commits them together. 0
 	// means one after the other, in an order that a test can repeat: what is cheaper is not measured either.
 	SyncWorkers int
+	Registerer  prometheus.Registerer // of metrics; nil: none
 }
 
 // Barrier makes all logs durable up to one instant. It is the only place that syncs in normal
@@ -81,8 +84,9 @@ type Barrier struct {
 	was  bool
 	disk vfs.FileSystem // nil where the whole cannot be synced; used by serve alone, as is choice
 
-	choice syncChoice
-	crowd  crowd
+	choice  syncChoice
+	crowd   crowd
+	metrics *metrics // immutable
 
 	cut    sync.RWMutex
 	broken atomic.Pointer[error]
@@ -150,6 +154,9 @@ func OpenBarrier(o BarrierOptions) (*Barrier, error) {
 		return nil, err
 	}
 	b := &Barrier{o: o, disk: disk, boot: true, was: true, wakeup: make(chan struct{}, 1), ended: make(chan struct{})}
+	if b.metrics, err = newMetrics(b, o.Registerer); err != nil {
+		return nil, errors.Join(err, b.closeDisk())
+	}
 	b.crowd.enabled = o.Mode > Page && o.SyncWorkers > 1
 	b.mu.next = make(chan struct{})
 	b.mu.collecting = 1

@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"once/internal/clock"
 	"once/internal/vfs"
 	"once/log/batch"
@@ -55,6 +57,7 @@ type world struct {
 	barrier *Barrier
 	log     *Log
 	report  Recovered
+	metrics *prometheus.Registry // nil: none
 }
 
 const testDir = "data/orders-0"
@@ -74,7 +77,11 @@ func newWorld(t testing.TB, fs vfs.FS, mode Mode) *world {
 // open starts barrier and log. The barrier runs only when somebody waits: its clock stands still.
 func (w *world) open() error {
 	w.clock = clock.NewManual(time.Unix(1_700_000_000, 0))
-	b, err := OpenBarrier(BarrierOptions{FS: w.fs, Dir: "data", BootID: w.boot, Mode: w.mode, Clock: w.clock})
+	o := BarrierOptions{FS: w.fs, Dir: "data", BootID: w.boot, Mode: w.mode, Clock: w.clock}
+	if w.metrics != nil {
+		o.Registerer = w.metrics
+	}
+	b, err := OpenBarrier(o)
 	if err != nil {
 		return err
 	}

@@ -57,6 +57,7 @@ func Open(o Options, r Recovery) (*Log, Recovered, error) {
 	}
 	l.flushed.Store(l.end.Load())
 	if l.barrier != nil {
+		l.barrier.metrics.recovered(&rc.report)
 		l.barrier.opened(l, rc.changed)
 	}
 	return l, rc.report, nil

@@ -1,0 +1,61 @@
+package log
+
+import (
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// metrics tell about the barrier and the logs under it.
+type metrics struct {
+	syncSeconds prometheus.Histogram
+	truncated   prometheus.Counter
+	zeros       prometheus.Counter
+}
+
+func newMetrics(b *Barrier, r prometheus.Registerer) (*metrics, error) {
+	m := &metrics{
+		syncSeconds: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "log_sync_duration_seconds", Help: "How long barriers waited for the disk.", Buckets: prometheus.ExponentialBuckets(0.000025, 2, 20),
+		}),
+		truncated: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "log_recovery_truncated_bytes_total", Help: "Bytes that the start took out of logs, because they were torn or a power cut had overtaken them. They lie beside the log in files named .torn.",
+		}),
+		zeros: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "log_recovery_zero_bytes_total", Help: "Zeros that the start dropped from the end of logs: space that was never written.",
+		}),
+	}
+	if r == nil {
+		return m, nil
+	}
+	mode := prometheus.NewGaugeVec(prometheus.GaugeOpts{
+		Name: "log_durability_mode", Help: "1 for the durability mode that the broker runs in.",
+	}, []string{"mode"})
+	for known := Page; known.isKnown(); known++ {
+		mode.WithLabelValues(known.String()).Set(0)
+	}
+	mode.WithLabelValues(b.o.Mode.String()).Set(1)
+	for _, c := range []prometheus.Collector{
+		m.syncSeconds, m.truncated, m.zeros, mode,
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "log_unsynced_bytes", Help: "Bytes appended since the last barrier began.",
+		}, func() float64 { return float64(b.behind.Load()) }),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "log_disk_full", Help: "1 while records of clients are refused because they would go into the reserve.",
+		}, func() float64 {
+			if b.space.full.Load() {
+				return 1
+			}
+			return 0
+		}),
+	} {
+		if err := r.Register(c); err != nil {
+			return nil, err
+		}
+	}
+	return m, nil
+}
+
+// recovered counts what a log has lost in its recovery.
+func (m *metrics) recovered(r *Recovered) {
+	m.truncated.Add(float64(r.TruncatedBytes))
+	m.zeros.Add(float64(r.ZeroBytes))
+}

@@ -1,0 +1,59 @@
+package log
+
+import (
+	"testing"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"once/internal/vfs"
+)
+
+// scrape returns the metrics by name and labels; of a histogram, how often something was observed.
+func (w *world) scrape() map[string]float64 {
+	w.t.Helper()
+	families, err := w.metrics.Gather()
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	values := map[string]float64{}
+	for _, f := range families {
+		for _, m := range f.Metric {
+			name := f.GetName()
+			for _, l := range m.Label {
+				name += " " + l.GetValue()
+			}
+			values[name] = m.GetGauge().GetValue() + m.GetCounter().GetValue() + float64(m.GetHistogram().GetSampleCount())
+		}
+	}
+	return values
+}
+
+// The mode is in a metric (spec: reliability P38), and what a start has taken out of a log is counted (P12).
+func TestMetricsTellModeSyncsAndLoss(t *testing.T) {
+	fs := vfs.NewCrashable(1)
+	w := newWorld(t, fs, Page)
+	w.metrics = prometheus.NewRegistry()
+	w.mustOpen()
+	mustAdd(t, w.log, 3, 2)
+	w.mustSync()
+	mustAdd(t, w.log, 2, 2)
+	for name, want := range map[string]bool{
+		"log_durability_mode page": true, "log_durability_mode txn": false, "log_durability_mode fsync": false,
+		"log_sync_duration_seconds": true, "log_unsynced_bytes": true, "log_disk_full": false,
+		"log_recovery_truncated_bytes_total": false, "log_recovery_zero_bytes_total": false,
+	} {
+		if got, ok := w.scrape()[name]; !ok || got > 0 != want {
+			t.Errorf("%s: %v, there is %v; above 0 is %v", name, got, ok, want)
+		}
+	}
+	left := fs.Clone() // the power is cut, and every byte happens to be there: page cuts all the same
+	w.leave()
+
+	after := newWorld(t, left, Page)
+	after.boot, after.metrics = "boot-2", prometheus.NewRegistry()
+	after.mustOpen()
+	defer after.leave()
+	if got, want := after.scrape()["log_recovery_truncated_bytes_total"], after.report.TruncatedBytes; got != float64(want) || want == 0 {
+		t.Errorf("%v bytes are counted, %d were cut", got, want)
+	}
+}
