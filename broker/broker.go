@@ -190,6 +190,7 @@ func (b *Broker) openBarrier(mode log.Mode) error {
 		return fmt.Errorf("%w: %w", ErrStorage, err)
 	}
 	b.barrier = barrier
+	b.cfg.Logger.Info("data directory is open", "dir", b.dir, "durability", mode.String(), "stopped_cleanly", barrier.Clean(), "same_boot", barrier.SameBoot())
 	return nil
 }
 

@@ -80,10 +80,11 @@ func TestMetricsTellWhatTheCleanerDoes(t *testing.T) {
 	c.create(compactedName, map[string]string{"cleanup.policy": "compact", "segment.bytes": "1048576"})
 	c.fill(compactedName)
 	c.await("the topic to be compacted", func() bool { size, _ := sizeOf(c.own, compactedName); return size < 3<<19 })
-	c.await("a pass to be counted", func() bool { // there may be one for each segment, and the last one not at its end
+	c.await("a pass to be counted", func() bool {
+		// There may be one for each segment, and the last one not at its end; nor is a scrape of one instant.
 		m = c.cleanerSays()
-		done := m[`passes_total{outcome="done"}`]
-		return m["read_bytes_total"] >= 1<<20 && m["written_bytes_total"] > 0 && done > 0 && done == m["pass_duration_seconds_count"]
+		done, last := m[`passes_total{outcome="done"}`], m[`last_pass_timestamp_seconds{outcome="done"}`]
+		return m["read_bytes_total"] >= 1<<20 && m["written_bytes_total"] > 0 && last > 0 && done > 0 && done == m["pass_duration_seconds_count"]
 	})
 	if read, written := m["read_bytes_total"], m["written_bytes_total"]; written < 100<<10 || written >= read {
 		t.Errorf("%v bytes were read, %v written", read, written)
