@@ -25,9 +25,6 @@ func (b *Broker) reserveBytes() int64 {
 // bootID names this run of the operating system, "" where it has no name. A data directory that was
 // last written under another one may have lost what was not synced.
 func bootID() string {
-	if pretended := pretendedBootID(); pretended != "" {
-		return pretended
-	}
 	id, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
 	if err != nil {
 		return ""

@@ -90,7 +90,7 @@ func configure(f startFlags, environ []string) (cfg broker.Config, unknown []str
 	}
 	return broker.Config{
 		Listen: s.Listeners()[0].Address(), DataDir: s.DataDir(), Ephemeral: f.ephemeral, Admin: f.admin,
-		Settings: s, Durability: s.String("durability"),
+		Settings: s, Durability: s.String("durability"), BootID: pretendedBootID(),
 	}, unknown, nil
 }
 

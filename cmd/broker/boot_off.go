@@ -1,5 +1,5 @@
 //go:build !fault
 
-package broker
+package main
 
 func pretendedBootID() string { return "" }

@@ -1,6 +1,6 @@
 //go:build fault
 
-package broker
+package main
 
 import "os"
 
