@@ -1,6 +1,8 @@
 package handlers
 
 import (
+	"github.com/twmb/franz-go/pkg/kmsg"
+
 	"once/txncoordinator"
 	"once/wire"
 )
@@ -16,6 +18,6 @@ func (s *Services) isLate(r *wire.Request, transactionalID string, by txncoordin
 	}
 	s.Logger.Warn("a request of an older connection of a transactional producer was not carried out, and the connection is closed; "+
 		allowOlderConnections+"=true lets them through",
-		"api", r.Key, "transactional_id", transactionalID, "producer_id", by.ProducerID, "producer_epoch", by.ProducerEpoch, "client", r.Conn.RemoteAddr().String())
+		"api", kmsg.NameForKey(r.Key), "transactional_id", transactionalID, "producer_id", by.ProducerID, "producer_epoch", by.ProducerEpoch, "client", r.Conn.RemoteAddr().String())
 	return true
 }
