@@ -36,9 +36,9 @@ func (s *Services) produce(ctx context.Context, r *wire.Request) wire.Reply {
 	}
 	timeout := time.Duration(max(0, req.TimeoutMillis)) * time.Millisecond
 	return wire.Reply{Then: func(ctx context.Context) kmsg.Response {
-		ctx, cancel := context.WithTimeout(ctx, timeout)
-		defer cancel()
-		p.wait(ctx)
+		timer := time.NewTimer(timeout)
+		defer timer.Stop()
+		p.wait(ctx, timer.C)
 		return produceResponse{resp}
 	}}
 }
@@ -267,20 +267,24 @@ func (p *producing) waits() bool {
 	return false
 }
 
+// over is a time that has come, for all who ask.
+var over = func() <-chan time.Time { c := make(chan time.Time); close(c); return c }()
+
 // wait waits until what was appended is durable. What is not in time is not known to be lost: the
 // records may well be stored.
-func (p *producing) wait(ctx context.Context) {
+func (p *producing) wait(ctx context.Context, expired <-chan time.Time) {
 	for i := range p.parts {
 		part := &p.parts[i]
 		if part.code != wire.NoError {
 			continue
 		}
-		err := part.appended.Durable.Wait(ctx)
+		err := part.appended.Durable.WaitUntil(ctx, expired)
 		switch {
 		case err == nil:
 			continue
 		case errors.Is(err, context.DeadlineExceeded):
 			part.resp.ErrorCode = int16(wire.RequestTimedOut)
+			expired = over
 		default:
 			part.resp.ErrorCode = int16(wire.NotEnoughReplicasAfterAppend)
 		}

@@ -36,7 +36,7 @@ func (m *machine) boot(name string) {
 		m.t.Fatal(err)
 	}
 	m.Partition, err = partition.Open(partition.ID{Topic: "x", TopicID: [16]byte{1}}, partition.Options{
-		FS: vfs.OS, Dir: m.dir, Barrier: m.barrier, Clock: clock.Real{}, Logger: quiet, Verify: func() bool { return false },
+		FS: vfs.OS, Dir: m.dir, Barrier: m.barrier, Clock: clock.Real{}, Logger: quiet, Unverified: true,
 		Config: partition.Config{Log: log.Config{SegmentMs: 1000}, Rules: batch.Rules{
 			MaxMessageBytes: 1 << 20, SegmentBytes: 1 << 30, TimestampBeforeMaxMs: math.MaxInt64, TimestampAfterMaxMs: math.MaxInt64, MaxInflatedBytes: 1 << 20,
 		}},

@@ -1,6 +1,9 @@
 package log
 
-import "context"
+import (
+	"context"
+	"time"
+)
 
 // Ticket is the right to know when what has been appended is durable. The zero Ticket is ready.
 type Ticket struct {
@@ -39,7 +42,11 @@ func (t Ticket) Want() {
 
 // Wait returns nil when a barrier that began after the ticket was given has completed, the barrier's
 // error when none will, or the context's.
-func (t Ticket) Wait(ctx context.Context) error {
+func (t Ticket) Wait(ctx context.Context) error { return t.WaitUntil(ctx, nil) }
+
+// WaitUntil is Wait that gives up with context.DeadlineExceeded when it receives from expired: a timer costs less
+// than a context with a deadline.
+func (t Ticket) WaitUntil(ctx context.Context, expired <-chan time.Time) error {
 	b := t.barrier
 	if b == nil {
 		return nil
@@ -64,6 +71,8 @@ func (t Ticket) Wait(ctx context.Context) error {
 		}
 		select {
 		case <-told:
+		case <-expired:
+			return context.DeadlineExceeded
 		case <-ctx.Done():
 			return ctx.Err()
 		}

@@ -3,6 +3,7 @@ package partition
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"once/internal/fault"
 	"once/log"
@@ -29,6 +30,11 @@ func (d Durable) Pending() bool { return !d.ticket.IsZero() }
 // Wait returns when the append is as durable as the mode asks and readers can see it, or with the
 // error of the disk or of ctx.
 func (d Durable) Wait(ctx context.Context) error { return d.ticket.Wait(ctx) }
+
+// WaitUntil is Wait that gives up with context.DeadlineExceeded when it receives from expired.
+func (d Durable) WaitUntil(ctx context.Context, expired <-chan time.Time) error {
+	return d.ticket.WaitUntil(ctx, expired)
+}
 
 // AppendClient appends the batch of a Produce request, which it patches in place (offsets, leader
 // epoch, timestamps), or rebuilds when the topic wants another codec. The checks are Kafka's, in Kafka's order (spec: log 4.2 rows 13 to 22). Besides
@@ -87,8 +93,7 @@ func (p *Partition) appendLocked(raw []byte, h *batch.Header, origin pidmanager.
 				return p.duplicateLocked(b), wakeUp{}, nil
 			}
 		}
-		verify := p.opts.Verify == nil || p.opts.Verify()
-		if err := p.mu.producers.Check(h, origin, guard, verify); err != nil {
+		if err := p.mu.producers.Check(h, origin, guard, !p.opts.Unverified); err != nil {
 			return Appended{}, wakeUp{}, fmt.Errorf("%s: %w", p.id, err)
 		}
 	}
@@ -216,7 +221,7 @@ func (p *Partition) BeginVerification(producerID int64, producerEpoch int16, bas
 	if p.mu.offline != nil {
 		return 0, false, p.offlineErrorLocked()
 	}
-	if !supportsEpochBump && p.opts.Verify != nil && !p.opts.Verify() {
+	if !supportsEpochBump && p.opts.Unverified {
 		return 0, false, nil
 	}
 	return p.mu.producers.BeginVerification(producerID, producerEpoch, baseSequence, supportsEpochBump, p.opts.Clock.Now().UnixMilli())

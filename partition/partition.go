@@ -71,11 +71,11 @@ type Options struct {
 	Barrier *log.Barrier
 	// LeaderEpoch is stamped into every batch. It grows with every start of the broker.
 	LeaderEpoch int32
-	// Verify says whether the first append of a transaction needs the coordinator's word
-	// (transaction.partition.verification.enable); nil means always.
-	Verify func() bool
-	Clock  clock.Clock
-	Logger *slog.Logger
+	// Unverified: the first append of a transaction does not need the coordinator's word, because
+	// transaction.partition.verification.enable is off.
+	Unverified bool
+	Clock      clock.Clock
+	Logger     *slog.Logger
 }
 
 // Partition is one topic-partition: a log, the producers writing to it and the transactions open on

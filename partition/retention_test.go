@@ -50,7 +50,7 @@ func (s *shelf) open() error {
 	if err != nil {
 		return err
 	}
-	s.p, err = Open(testID, Options{FS: s.fs, Dir: "data", Config: s.config, Barrier: s.barrier, LeaderEpoch: s.starts, Verify: func() bool { return false }, Clock: s.clock, Logger: quiet})
+	s.p, err = Open(testID, Options{FS: s.fs, Dir: "data", Config: s.config, Barrier: s.barrier, LeaderEpoch: s.starts, Unverified: true, Clock: s.clock, Logger: quiet})
 	s.starts++
 	return err
 }

@@ -55,7 +55,7 @@ func (w *world) open() {
 		w.t.Fatal(err)
 	}
 	w.p, err = Open(testID, Options{
-		FS: w.fs, Dir: "data", Config: w.config, Barrier: w.barrier, LeaderEpoch: w.starts, Verify: func() bool { return w.verify }, Clock: w.clock, Logger: quiet,
+		FS: w.fs, Dir: "data", Config: w.config, Barrier: w.barrier, LeaderEpoch: w.starts, Unverified: !w.verify, Clock: w.clock, Logger: quiet,
 	})
 	if err != nil {
 		w.t.Fatal(err)
@@ -174,6 +174,7 @@ func (w *world) run(t *testing.T, c script.Command) string {
 		w.verify = c.String("verify", "true") == "true"
 		w.config.Rules.LogAppendTime = c.String("timestamps", "CreateTime") == "LogAppendTime"
 		w.p.SetConfig(w.config)
+		w.p.opts.Unverified = !w.verify // as after a restart
 		return "ok"
 	case "restart", "kill":
 		w.close(c.Name == "restart")

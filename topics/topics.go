@@ -89,9 +89,10 @@ type Options struct {
 
 // Topics is the set of all topics. Safe for concurrent use.
 type Topics struct {
-	opts  Options // immutable
-	index atomic.Pointer[index]
-	mu    sync.Mutex // orders changes
+	opts     Options // immutable, as is the next one
+	verifies bool    // transaction.partition.verification.enable
+	index    atomic.Pointer[index]
+	mu       sync.Mutex // orders changes
 }
 
 // index is an immutable snapshot of all topics, replaced under mu.
@@ -112,7 +113,7 @@ type record struct {
 // Open loads all topics and opens their partitions. A partition that cannot be opened is offline and
 // is reported to the log; an unreadable topic record is an error.
 func Open(o Options) (*Topics, error) {
-	ts := &Topics{opts: o}
+	ts := &Topics{opts: o, verifies: o.Settings.Bool("transaction.partition.verification.enable")}
 	next := &index{byName: map[string]*Topic{}, byID: map[[16]byte]*Topic{}}
 	records, err := readRecords(o.Store)
 	if err == nil && !o.Barrier.Clean() {
@@ -182,7 +183,7 @@ func (ts *Topics) openPartitions(t *Topic, config settings.Topic, from, to int32
 	inParallel(len(ps), func(i int) {
 		p, err := partition.Open(partition.ID{Topic: t.Name, TopicID: t.ID, Index: from + int32(i)}, partition.Options{
 			FS: ts.opts.FS, Dir: ts.opts.Dir, Config: ts.partitionConfig(config), Barrier: ts.opts.Barrier,
-			LeaderEpoch: ts.opts.Starts - t.createdAtStart, Verify: ts.verify, Clock: ts.opts.Clock, Logger: ts.opts.Logger,
+			LeaderEpoch: ts.opts.Starts - t.createdAtStart, Unverified: !ts.verifies, Clock: ts.opts.Clock, Logger: ts.opts.Logger,
 		})
 		if err != nil {
 			ts.opts.Logger.Error("partition is offline", "partition", p.ID().String(), "error", err)
@@ -211,10 +212,6 @@ func inParallel(n int, f func(i int)) {
 		})
 	}
 	wg.Wait()
-}
-
-func (ts *Topics) verify() bool {
-	return ts.opts.Settings.Bool("transaction.partition.verification.enable")
 }
 
 // codecs are the values of compression.type that make the broker compress, each with its codec and its
