@@ -22,13 +22,21 @@ import (
 var killArgs = []string{"--set", "offsets.topic.num.partitions=1", "--set", "transaction.state.log.num.partitions=1",
 	"--set", "group.initial.rebalance.delay.ms=0"}
 
+// journaledSite is met only in the modes in which somebody waits.
+const journaledSite = "barrier.journaled"
+
+func inFsync() []string { return append([]string{"--durability", "fsync"}, killArgs...) }
+
 // TestKillAtEverySite sweeps the hits of each site until the work ends without a kill.
 func TestKillAtEverySite(t *testing.T) {
 	program(t)
 	for _, site := range fault.Sites {
 		t.Run(site, func(t *testing.T) {
 			t.Parallel()
-			n, kills := 1, 0
+			n, kills, args := 1, 0, killArgs
+			if site == journaledSite {
+				args = inFsync()
+			}
 			for ; ; n++ {
 				if n > 20 && n%3 != len(site)%3 {
 					continue // the sites of an append: between them each append is met
@@ -37,7 +45,7 @@ func TestKillAtEverySite(t *testing.T) {
 				if site == "broker.recover.partition" { // there must be something to recover
 					plan = slices.Insert(plan, 0, "txn.marker.after=kill@3")
 				}
-				if died := killed(t, killArgs, n%3 == 1, plan...); died < len(plan) {
+				if died := killed(t, args, n%3 == 1, plan...); died < len(plan) {
 					break
 				}
 				kills++
@@ -55,7 +63,7 @@ func TestKillInOtherModes(t *testing.T) {
 	program(t)
 	for _, mode := range []string{"txn", "fsync"} {
 		args := append([]string{"--durability", mode}, killArgs...)
-		for _, site := range []string{"barrier.synced", "log.append.after", "txn.prepare.after", "group.append.after"} {
+		for _, site := range []string{"barrier.synced", journaledSite, "log.append.after", "txn.prepare.after", "group.append.after"} {
 			t.Run(mode+" "+site, func(t *testing.T) {
 				t.Parallel()
 				for n := 1; killed(t, args, false, fmt.Sprintf("%s=kill@%d", site, n)) > 0; n += 9 {
@@ -74,10 +82,14 @@ func TestKillAgainAndAgain(t *testing.T) {
 			t.Parallel()
 			rnd := rand.New(rand.NewPCG(seed, 7))
 			var plan []string
-			for range 10 {
-				plan = append(plan, fmt.Sprintf("%s=kill@%d", fault.Sites[rnd.IntN(len(fault.Sites))], 1+rnd.IntN(3)))
+			sites, args := fault.Sites, inFsync()
+			if seed%2 == 0 {
+				sites, args = slices.DeleteFunc(slices.Clone(sites), func(s string) bool { return s == journaledSite }), killArgs
 			}
-			if died := killed(t, killArgs, true, plan...); died < 2 {
+			for range 10 {
+				plan = append(plan, fmt.Sprintf("%s=kill@%d", sites[rnd.IntN(len(sites))], 1+rnd.IntN(3)))
+			}
+			if died := killed(t, args, true, plan...); died < 2 {
 				t.Errorf("died %d times; the plan was %v", died, plan)
 			}
 		})

@@ -131,6 +131,25 @@ func (c *checker) barrierRecords() {
 	for _, name := range sortedKeys(c.barrier.Entries) {
 		c.barrierEntry(name, c.barrier.Entries[name])
 	}
+	c.journal()
+}
+
+// journal looks at what goes on from the record (spec: reliability 2.1, the mode fsync). While the machine has
+// been up all of it is in the logs, too.
+func (c *checker) journal() {
+	var damaged *log.DamagedError
+	severity := Damage
+	if c.barrier.BootID == c.o.BootID && !c.barrier.Restore {
+		severity = Warning
+	}
+	switch {
+	case errors.As(c.journalErr, &damaged):
+		c.find(severity, log.JournalFile, damaged.Position, "", "journal is damaged: %v", damaged.Cause)
+	case c.journalErr != nil:
+		c.find(Damage, log.JournalFile, -1, "", "journal cannot be read: %v", c.journalErr)
+	case len(c.journaled) > 0:
+		c.find(Note, log.JournalFile, -1, "", "%d batches have been appended since the last barrier record; the next start appends those that are missing", len(c.journaled))
+	}
 }
 
 // barrierEntry compares an entry with the topics and with what is on disk.
@@ -158,7 +177,7 @@ func (c *checker) barrierEntry(name string, e log.StoredBarrierEntry) {
 func (c *checker) directories() (logs []string) {
 	for _, name := range c.names {
 		switch {
-		case name == metaFile, name == lockFile, name == c.barriers[0].File, name == c.barriers[1].File:
+		case name == metaFile, name == lockFile, name == c.barriers[0].File, name == c.barriers[1].File, name == log.JournalFile:
 		case log.IsLogDirectory(name):
 			if c.belongs(name) {
 				logs = append(logs, name)
@@ -169,6 +188,15 @@ func (c *checker) directories() (logs []string) {
 			c.find(Note, name, -1, "", "log that an earlier start found to belong to no topic and moved aside")
 		default:
 			c.find(Note, name, -1, "", "not a file of the broker's")
+		}
+	}
+	for _, j := range c.journaled { // logs whose names were lost: the next start makes them
+		topic, index, err := splitPartition(j.DirBase)
+		if err != nil || slices.Contains(c.names, j.DirBase) || slices.Contains(logs, j.DirBase) {
+			continue
+		}
+		if t := c.topics[topic]; c.topics == nil || t != nil && t.ID == j.TopicID && index < t.Partitions {
+			logs = append(logs, j.DirBase)
 		}
 	}
 	return logs

@@ -42,6 +42,9 @@ type directory struct {
 	metaErr  error
 	barriers [2]log.StoredBarrier
 	barrier  *log.StoredBarrier // the one that counts; nil for none
+	// journaled is what the next start appends to the logs, if it is not there; journalErr why that is not known.
+	journaled  []log.Journaled
+	journalErr error
 }
 
 // open takes the lock and reads what concerns the whole directory. Damage is left to the caller.
@@ -73,7 +76,9 @@ func open(under vfs.FS, dir string) (*directory, error) {
 		return nil, errors.Join(err, d.close())
 	}
 	d.barriers = log.ReadBarriers(d.fs, dir)
-	d.barrier = log.NewestBarrier(&d.barriers)
+	if d.barrier = log.NewestBarrier(&d.barriers); d.barrier != nil {
+		d.journaled, d.journalErr = d.barrier.ReadJournal(d.fs, dir)
+	}
 	return d, nil
 }
 

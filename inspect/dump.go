@@ -73,7 +73,7 @@ func DumpMeta(w io.Writer, under vfs.FS, dir string) error {
 	})
 }
 
-// DumpBarrier prints both barrier records and says which one counts.
+// DumpBarrier prints both barrier records, says which one counts, and what the journal has beyond it.
 func DumpBarrier(w io.Writer, under vfs.FS, dir string) error {
 	return dump(w, under, dir, func(w *bufio.Writer, d *directory) error {
 		for i := range d.barriers {
@@ -89,9 +89,16 @@ func DumpBarrier(w io.Writer, under vfs.FS, dir string) error {
 			}
 			for _, name := range sortedKeys(s.Entries) {
 				e := s.Entries[name]
-				fmt.Fprintf(w, "entry partition=%s recovery_point=%d log_start_offset=%d topic_id=%s cut=%v keep=%v\n",
-					name, e.RecoveryPoint, e.StartOffset, uuid(e.TopicID), e.Cut, e.Keep)
+				fmt.Fprintf(w, "entry partition=%s recovery_point=%d log_start_offset=%d topic_id=%s cut=%v\n",
+					name, e.RecoveryPoint, e.StartOffset, uuid(e.TopicID), e.Cut)
 			}
+		}
+		if d.journalErr != nil {
+			fmt.Fprintf(w, "journal file=%s unreadable: %v\n", log.JournalFile, d.journalErr)
+		}
+		for _, j := range d.journaled {
+			fmt.Fprintf(w, "journal position=%d partition=%s topic_id=%s base_offset=%d last_offset=%d size_bytes=%d\n",
+				j.Position, j.DirBase, uuid(j.TopicID), j.Header.BaseOffset, j.Header.LastOffset(), len(j.Raw))
 		}
 		return nil
 	})

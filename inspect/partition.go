@@ -1,6 +1,7 @@
 package inspect
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -52,8 +53,11 @@ func newPartitionCheck(c *checker, name string) *partitionCheck {
 		p.known = ok && (p.stored == nil || e.TopicID == p.topicID)
 		if p.stored == nil {
 			p.topicID = e.TopicID
+			if !ok {
+				p.topicID = c.journaledID(name)
+			}
 		}
-		p.recovery = c.barrier.Recovery(name, p.topicID, c.o.BootID)
+		p.recovery = c.barrier.Recovery(name, p.topicID, c.o.BootID, c.journaled)
 		if p.known {
 			p.compacted = p.recovery.Gaps
 		}
@@ -66,6 +70,16 @@ func newPartitionCheck(c *checker, name string) *partitionCheck {
 	}
 	p.replay = newReplay(p)
 	return p
+}
+
+// journaledID is the topic ID of a log that only the journal knows.
+func (c *checker) journaledID(name string) (id [16]byte) {
+	for _, j := range c.journaled {
+		if j.DirBase == name {
+			id = j.TopicID // the last one counts
+		}
+	}
+	return id
 }
 
 func (p *partitionCheck) file(name string) string { return path.Join(p.name, name) }
@@ -85,7 +99,8 @@ func (p *partitionCheck) derived() Severity {
 }
 
 func (p *partitionCheck) run() (err error) {
-	if p.names, err = p.c.fs.List(p.c.path(p.name)); err != nil {
+	p.names, err = p.c.fs.List(p.c.path(p.name))
+	if err != nil && !(errors.Is(err, fs.ErrNotExist) && len(p.recovery.Journaled) > 0) {
 		return err
 	}
 	p.c.report.Counters.Partitions++
@@ -93,6 +108,9 @@ func (p *partitionCheck) run() (err error) {
 	p.leftovers()
 	if p.segments, err = listSegments(p.c.fs, p.c.path(p.name), p.names); err != nil {
 		return err
+	}
+	if len(p.segments) == 0 && len(p.recovery.Journaled) > 0 { // the directory's names were lost
+		p.segments = []segmentFile{p.journalAsSegment()}
 	}
 	if len(p.segments) == 0 {
 		if p.recovery.RecoveryPoint > p.recovery.StartOffset {
@@ -102,17 +120,69 @@ func (p *partitionCheck) run() (err error) {
 		}
 		return nil
 	}
+	if rp := p.recovery.RecoveryPoint; p.recovery.Cut && p.segments[0].base > rp && rp == p.recovery.StartOffset {
+		p.next = rp
+		p.cut(0, nil, "the machine went down, and the first segment was lost", true)
+		if len(p.recovery.Journaled) == 0 {
+			p.c.ends[p.name] = p.next
+			return nil
+		}
+		p.segments = []segmentFile{p.journalAsSegment()}
+	}
 	p.begin()
 	for i := range p.segments {
-		if p.ended {
+		if p.ended || p.segments[i].journal {
 			break
 		}
 		if err := p.segment(i); err != nil {
 			return err
 		}
 	}
+	if !p.broken {
+		p.journaled()
+	}
 	p.end()
 	return nil
+}
+
+// journalAsSegment is what the next start appends to the log, as a file to name in findings.
+func (p *partitionCheck) journalAsSegment() segmentFile {
+	first := p.recovery.Journaled[0]
+	return segmentFile{name: path.Join("..", log.JournalFile), base: first.Header.BaseOffset, journal: true}
+}
+
+// isJournaled says whether the batch at which r stands is there as the journal has it: then it stays, although
+// the log is cut.
+func (p *partitionCheck) isJournaled(r *batchReader) bool {
+	for _, j := range p.recovery.Journaled {
+		if j.Header.BaseOffset == p.next {
+			there, err := r.bytes(len(j.Raw))
+			return err == nil && bytes.Equal(there, j.Raw)
+		}
+	}
+	return false
+}
+
+// journaled goes on with what the next start appends from the journal.
+func (p *partitionCheck) journaled() {
+	for _, j := range p.recovery.Journaled {
+		if j.Header.NextOffset() <= p.next {
+			continue
+		}
+		s := p.journalAsSegment()
+		if j.Header.BaseOffset != p.next {
+			p.broken = true
+			p.find(Damage, s.name, j.Position, "batch of offsets %d to %d, %d is due", j.Header.BaseOffset, j.Header.LastOffset(), p.next)
+			return
+		}
+		if _, err := batch.Verify(j.Raw); err != nil {
+			p.broken = true
+			p.find(Damage, s.name, j.Position, "batch of offset %d: %v", p.next, err)
+			return
+		}
+		p.batch(&s, &batchReader{header: j.Header, raw: j.Raw, position: j.Position})
+		p.next = j.Header.NextOffset()
+	}
 }
 
 // identity compares the topic ID in the directory with the metadata's; another one has been reported.
@@ -193,7 +263,7 @@ func (p *partitionCheck) segment(i int) error {
 		if p.next == p.recovery.RecoveryPoint && p.atPoint < 0 {
 			p.atPoint, p.pointFile = r.at, s.name
 		}
-		if p.recovery.Cut && p.next >= p.recovery.RecoveryPoint {
+		if p.recovery.Cut && p.next >= p.recovery.RecoveryPoint && !p.isJournaled(r) {
 			p.cut(i, r, "the machine went down; all logs go back to the last barrier", true)
 			break
 		}
@@ -300,7 +370,7 @@ func (p *partitionCheck) cut(i int, r *batchReader, why string, expected bool) {
 	case bytes == 0:
 	case zero:
 		p.find(Note, s.name, at, "the next start drops %d zero bytes above the last barrier: never written", bytes)
-	case expected, p.recovery.SyncKept, p.c.barrier != nil && p.c.barrier.BootID != p.c.o.BootID:
+	case expected, p.c.barrier != nil && p.c.barrier.BootID != p.c.o.BootID:
 		p.find(Note, s.name, at, "the next start cuts %d bytes above the last barrier, from offset %d on: %s", bytes, p.next, why)
 	default:
 		p.find(Warning, s.name, at, "the next start cuts %d bytes above the last barrier, from offset %d on, although the machine has not been down: %s", bytes, p.next, why)

@@ -2,8 +2,11 @@ package inspect_test
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"math"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -20,6 +23,7 @@ import (
 type machine struct {
 	t       *testing.T
 	dir     string
+	mode    log.Mode
 	barrier *log.Barrier
 	*partition.Partition
 	nowMs int64
@@ -31,7 +35,7 @@ func (m *machine) boot(name string) {
 	m.t.Helper()
 	quiet := slog.New(slog.DiscardHandler)
 	var err error
-	m.barrier, err = log.OpenBarrier(log.BarrierOptions{FS: vfs.OS, Dir: m.dir, BootID: name, Interval: time.Hour, Logger: quiet})
+	m.barrier, err = log.OpenBarrier(log.BarrierOptions{FS: vfs.OS, Dir: m.dir, BootID: name, Mode: m.mode, Interval: time.Hour, Logger: quiet})
 	if err != nil {
 		m.t.Fatal(err)
 	}
@@ -91,5 +95,87 @@ func TestATransactionThatWentWithThePowerLeavesTheIndex(t *testing.T) {
 		if !strings.HasPrefix(line, "damage file=meta.db: metadata is missing") { // there is no broker here
 			t.Error(line)
 		}
+	}
+}
+
+// What the journal has is judged as a part of the log, whatever a power cut has left of the log's own files: the
+// next start appends it. After that start nothing has changed.
+func TestCheckReadsOnInTheJournal(t *testing.T) {
+	whole := t.TempDir()
+	m := &machine{t: t, dir: whole, mode: log.Fsync, nowMs: time.Now().UnixMilli()}
+	m.boot("first")
+	if err := m.barrier.Recovered(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for i := range int32(4) {
+		m.abort(i, 1)
+	}
+	m.nowMs += 60_000 // a new segment
+	m.abort(4, 1)
+	if err := m.barrier.Sync(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	first := filepath.Join("x-0", log.FileName(0, log.LogSuffix))
+	for name, lose := range map[string]func(dir string) error{
+		"nothing":       func(string) error { return nil },
+		"the directory": func(dir string) error { return os.RemoveAll(filepath.Join(dir, "x-0")) },
+		"a tail":        func(dir string) error { return os.Truncate(filepath.Join(dir, first), 150) },
+		"a segment":     func(dir string) error { return os.Remove(filepath.Join(dir, first)) },
+		"bytes": func(dir string) error {
+			b, err := os.ReadFile(filepath.Join(dir, first))
+			if err == nil {
+				b[100] ^= 1
+				err = os.WriteFile(filepath.Join(dir, first), b, 0o644)
+			}
+			return err
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			after := &machine{t: t, dir: filepath.Join(t.TempDir(), "data"), mode: log.Page}
+			if err := errors.Join(os.CopyFS(after.dir, os.DirFS(whole)), lose(after.dir)); err != nil {
+				t.Fatal(err)
+			}
+			judged := func() inspect.Counters {
+				report, err := inspect.Check(vfs.OS, after.dir, inspect.Options{BootID: "second"})
+				if err != nil {
+					t.Fatal(err)
+				}
+				for _, f := range report.Findings {
+					if f.Severity >= inspect.Warning && f.File != "meta.db" { // there is no broker here
+						t.Error(f)
+					}
+				}
+				return report.Counters
+			}
+			before := judged()
+			if before.Batches != 10 || before.Records != 10 {
+				t.Errorf("%+v", before)
+			}
+			after.boot("second")
+			if err := errors.Join(after.barrier.Recovered(t.Context()), after.Close(), after.barrier.Close(true)); err != nil {
+				t.Fatal(err)
+			}
+			if now := judged(); now.Batches != 10 || now.Records != 10 {
+				t.Errorf("after the start: %+v", now)
+			}
+		})
+	}
+	var dump strings.Builder
+	if err := inspect.DumpBarrier(&dump, vfs.OS, whole); err != nil || strings.Count(dump.String(), "\njournal position=") != 10 || !strings.Contains(dump.String(), " partition=x-0 topic_id=AQAAAAAAAAAAAAAAAAAAAA base_offset=9 last_offset=9 size_bytes=78\n") {
+		t.Error(err, dump.String())
+	}
+	if err := os.WriteFile(filepath.Join(whole, log.JournalFile), make([]byte, 100), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	lines := strings.Join(check(t, whole, inspect.Note, inspect.Options{BootID: "second"}), "\n")
+	if strings.Contains(lines, log.JournalFile) {
+		t.Error("an empty journal is not wrong:", lines)
+	}
+	if err := os.Remove(filepath.Join(whole, log.JournalFile)); err != nil {
+		t.Fatal(err)
+	}
+	lines = strings.Join(check(t, whole, inspect.Damage, inspect.Options{BootID: "second"}), "\n")
+	if !strings.Contains(lines, "damage file="+log.JournalFile) {
+		t.Error("a missing journal is not found:", lines)
 	}
 }

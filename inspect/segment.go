@@ -21,6 +21,7 @@ type segmentFile struct {
 	base      int64
 	sizeBytes int64
 	modTimeMs int64
+	journal   bool // not a file: what the journal has, where there is none yet
 	swap      bool // compaction has put it in the place of others; what is derived is still that of the old ones
 }
 
@@ -51,7 +52,7 @@ func listSegments(f vfs.FS, dir string, names []string) ([]segmentFile, error) {
 		if err != nil {
 			return nil, err
 		}
-		segments = append(segments, segmentFile{name, base, st.SizeBytes, st.ModTime.UnixMilli(), isSwap})
+		segments = append(segments, segmentFile{name, base, st.SizeBytes, st.ModTime.UnixMilli(), false, isSwap})
 	}
 	return segments, nil
 }

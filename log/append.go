@@ -46,6 +46,7 @@ func (l *Log) Append(raw []byte, h batch.Header) error {
 	l.size.Add(int64(len(raw)))
 	l.end.Store(h.NextOffset())
 	if l.barrier != nil {
+		l.barrier.journal.add(l.base(), l.topicID, raw)
 		l.barrier.mark(l)
 		l.barrier.appended(len(raw))
 	}

@@ -68,22 +68,26 @@ type BarrierOptions struct {
 	// SyncWorkers is how many files are synced side by side; a file system commits them together. 0
 	// means one after the other, in an order that a test can repeat: what is cheaper is not measured either.
 	SyncWorkers int
-	Registerer  prometheus.Registerer // of metrics; nil: none
+	// JournalBytes is how large the journal may grow; 0 means 16 MiB. In the mode page there is none.
+	JournalBytes int64
+	Registerer   prometheus.Registerer // of metrics; nil: none
 }
 
 // Barrier makes all logs durable up to one instant. It is the only place that syncs in normal
 // operation. A barrier notes the end offsets of the dirty logs at one instant, syncs their files and
-// new names, and records the ends; all who wait while one runs share the next. A failed one is final:
-// its waiters and all later ones get the error, and no log is written any more.
+// new names, and records the ends; or, in the modes in which somebody waits, it writes what has been appended
+// since the last one to the journal, and leaves the files to a later one. All who wait while one runs share the
+// next. A failed one is final: its waiters and all later ones get the error, and no log is written any more.
 //
 // Locking: cut is held for reading while an append is published and for writing while ends are noted,
 // which makes the instant. mu is a leaf.
 type Barrier struct {
 	o    BarrierOptions // immutable, as are the next two
 	boot bool
-	was  bool
+	was  bool           // closed in order
 	disk vfs.FileSystem // nil where the whole cannot be synced; used by serve alone, as is choice
 
+	journal *journal // immutable; nil in page
 	choice  syncChoice
 	crowd   crowd
 	metrics *metrics // immutable
@@ -98,9 +102,8 @@ type Barrier struct {
 	mu struct {
 		sync.Mutex
 		dirty       []*Log
-		recordDirty bool // the record must be written although no log is dirty
-		recordLate  bool // the record does not tell yet of what has been synced
-		recordAt    time.Time
+		journaled   []*Log // covered by the journal only, until the next record
+		recordDirty bool   // the record must be written although no log is dirty
 		collecting  uint64
 		done        uint64
 		wanted      uint64
@@ -115,6 +118,10 @@ type Barrier struct {
 		record      record
 		recovery    map[string]recordEntry // as read at the start, until the log is opened
 		onDone      []func()
+
+		recovered bool                   // Recovered has been called, and the journal is not needed any more
+		restore   map[string][]Journaled // of the journal, by directory; nil once all logs have been opened
+		opening   map[string]bool        // directories whose log is not open yet; true: the journal has something of it
 	}
 }
 
@@ -154,6 +161,9 @@ func OpenBarrier(o BarrierOptions) (*Barrier, error) {
 		return nil, err
 	}
 	b := &Barrier{o: o, disk: disk, boot: true, was: true, wakeup: make(chan struct{}, 1), ended: make(chan struct{})}
+	if o.Mode > Page {
+		b.journal = newJournal(o.FS, o.Dir, o.JournalBytes)
+	}
 	if b.metrics, err = newMetrics(b, o.Registerer); err != nil {
 		return nil, errors.Join(err, b.closeDisk())
 	}
@@ -163,12 +173,15 @@ func OpenBarrier(o BarrierOptions) (*Barrier, error) {
 	b.mu.record = record{mode: o.Mode, bootID: o.BootID, entries: map[string]recordEntry{}}
 	if old != nil {
 		b.boot, b.was = old.bootID == o.BootID, old.clean
-		b.mu.record.sequence, b.mu.record.entries = old.sequence, old.entries
+		b.mu.record.sequence, b.mu.record.generation, b.mu.record.restore, b.mu.record.entries = old.sequence, old.generation, old.restore, old.entries
 		if !b.was {
-			b.judge(logs, old.mode)
+			b.judge(logs)
+		}
+		if err := b.loadJournal(); err != nil {
+			return nil, errors.Join(err, b.closeDisk())
 		}
 	}
-	b.mu.recovery = map[string]recordEntry{}
+	b.mu.recovery, b.mu.opening = map[string]recordEntry{}, map[string]bool{}
 	for name, e := range b.mu.record.entries {
 		b.mu.recovery[name] = e
 	}
@@ -183,21 +196,43 @@ func OpenBarrier(o BarrierOptions) (*Barrier, error) {
 	return b, nil
 }
 
-// judge decides after an unclean stop in the given mode what is to become of the bytes above the
-// recovery points, of logs too that no barrier has seen. It goes into the record, so that it holds
+// judge decides after an unclean stop what is to become of the bytes above the recovery points, of logs too
+// that no record has seen: when the machine went down, they go. It goes into the record, so that it holds
 // until each log has been opened, however many starts that takes.
-func (b *Barrier) judge(logs []string, mode Mode) {
+func (b *Barrier) judge(logs []string) {
+	if b.boot {
+		return
+	}
+	b.mu.record.restore = true
 	for _, name := range logs {
 		e := b.mu.record.entries[name]
-		switch {
-		case mode == Fsync && !e.loose:
-			e.keep = !e.cut
-		case !b.boot:
-			e.cut, e.loose = !e.keep, false
-		default:
-			e.loose = !e.keep && !e.cut
-		}
+		e.cut = true
 		b.mu.record.entries[name] = e
+	}
+}
+
+// loadJournal reads what goes on from the record. While the machine has been up all of it is in the logs, too,
+// so that damage to it does no harm.
+func (b *Barrier) loadJournal() error {
+	if b.was || b.mu.record.generation == 0 {
+		return nil
+	}
+	found, err := readJournal(b.o.FS, b.o.Dir, b.mu.record.generation)
+	if (errors.Is(err, ErrDamaged) || errors.Is(err, ErrFormat)) && !b.mu.record.restore {
+		b.o.Logger.Warn("the journal is damaged; nothing of it is needed", "error", err)
+		err = nil
+	}
+	if err != nil {
+		return err
+	}
+	b.setJournaled(found)
+	return nil
+}
+
+func (b *Barrier) setJournaled(found []Journaled) {
+	b.mu.restore = map[string][]Journaled{}
+	for _, e := range found {
+		b.mu.restore[e.DirBase] = append(b.mu.restore[e.DirBase], e)
 	}
 }
 
@@ -234,14 +269,36 @@ func (b *Barrier) Recovery(dirBase string, topicID [16]byte) Recovery {
 	if ok && e.topicID != topicID && e.topicID != [16]byte{} {
 		e = recordEntry{}
 	}
-	return Recovery{
+	r := Recovery{
 		Clean:         ok && b.was && !e.cut,
 		RecoveryPoint: e.recoveryPoint,
 		StartOffset:   e.startOffset,
 		Cut:           e.cut,
-		SyncKept:      e.keep,
 		Gaps:          e.gaps,
 	}
+	for _, j := range b.mu.restore[dirBase] {
+		if j.TopicID == topicID {
+			r.Journaled = append(r.Journaled, j)
+		}
+	}
+	b.mu.opening[dirBase] = len(r.Journaled) > 0
+	return r
+}
+
+// Recovered ends a start: every log has been opened. What it holds is made durable, and from then on the
+// journal serves those who wait, unless it holds something yet of a log that could not be opened: then it stays
+// for a later start, and all barriers sync files.
+func (b *Barrier) Recovered(ctx context.Context) error {
+	b.mu.Lock()
+	b.mu.restore, b.mu.recovered = nil, true
+	for dirBase, needed := range b.mu.opening {
+		if needed {
+			b.mu.recovered = false
+			b.o.Logger.Error("a log could not be opened, and the journal holds records of it: it is kept for a later start, and until then what waits for the disk waits longer", "dir", dirBase)
+		}
+	}
+	b.mu.Unlock()
+	return b.Checkpoint(ctx)
 }
 
 // SameBoot says whether the machine has been up since the last record; a first start counts as so.
@@ -298,7 +355,7 @@ func (b *Barrier) armWithinLocked(d time.Duration) {
 	b.mu.timer, b.mu.timerAt = b.o.Clock.AfterFunc(d, b.onTimer), at
 }
 
-// needRecord makes the next barrier write its record, whatever the mode.
+// needRecord makes the next barrier sync files and write its record, whatever the mode.
 func (b *Barrier) needRecord() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -326,11 +383,12 @@ func (b *Barrier) opened(l *Log, changed bool) {
 	name := l.base()
 	e, ok := b.mu.record.entries[name]
 	ours := ok && (e.topicID == l.topicID || e.topicID == [16]byte{})
-	behind := ok != ours || ours && (e.recoveryPoint != l.EndOffset() || e.endangers() || e.keep)
+	behind := ok != ours || ours && (e.recoveryPoint != l.EndOffset() || e.cut)
 	if !ours {
 		delete(b.mu.record.entries, name)
 	}
 	delete(b.mu.recovery, name)
+	delete(b.mu.opening, name)
 	b.mu.Unlock()
 	if changed || behind {
 		l.markDirty()
@@ -342,6 +400,7 @@ func (b *Barrier) forget(dirBase string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	delete(b.mu.recovery, dirBase)
+	delete(b.mu.opening, dirBase)
 	if _, ok := b.mu.record.entries[dirBase]; ok {
 		delete(b.mu.record.entries, dirBase)
 		b.mu.recordDirty = true
@@ -390,10 +449,12 @@ func (b *Barrier) closeDisk() error {
 }
 
 // Close runs a last barrier and stops the service. With clean set the record says that the process
-// ended in order: all logs must have been closed, and nothing may have failed.
+// ended in order: all logs must have been closed, and nothing may have failed. It does not say so where an unclean
+// stop came before and a log could not be opened since: what that has above the last barrier is not judged yet.
 func (b *Barrier) Close(clean bool) error {
 	b.mu.Lock()
 	b.mu.ending, b.mu.stalled = true, false
+	b.mu.recordDirty = b.mu.recordDirty || len(b.mu.journaled) > 0
 	b.mu.Unlock()
 	err := b.Sync(context.Background())
 	b.mu.Lock()
@@ -410,11 +471,11 @@ func (b *Barrier) Close(clean bool) error {
 	b.mu.Unlock()
 	b.wake()
 	<-b.ended
-	if err == nil && clean {
+	if err == nil && clean && (b.was || len(b.mu.opening) == 0) {
 		b.mu.record.clean = true
 		_, err = b.writeRecord()
 	}
-	err = errors.Join(err, b.closeDisk())
+	err = errors.Join(err, b.journal.close(), b.closeDisk())
 	closed := error(ErrClosed)
 	if b.broken.CompareAndSwap(nil, &closed) {
 		b.mu.Lock()

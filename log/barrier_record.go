@@ -15,47 +15,49 @@ import (
 // Layout of a barrier record; the byte picture is in docs/log-format.md.
 const (
 	recordMagic       = 0x4f4e4342 // "ONCB"
-	recordVersion     = 1
+	recordVersion     = 2
 	recordHeaderBytes = 16
 	flagClean         = 1
+	flagRestore       = 2
 	entryFlagCut      = 1
-	entryFlagKeep     = 2
 	entryFlagGaps     = 4
-	entryFlagLoose    = 8
+	// Version 1 had no generation. In fsync it counted on bytes that stand above the recovery points.
+	recordVersion1     = 1
+	entryFlagKeepOfOld = 2
 )
 
 // record is what one barrier made true.
 type record struct {
-	sequence uint64
-	clean    bool
-	mode     Mode
-	bootID   string
-	entries  map[string]recordEntry // by base name of the partition's directory
+	sequence   uint64
+	generation uint64 // of the journal that goes on from here; 0 for none
+	clean      bool
+	restore    bool // the machine went down, and not all logs have been opened since: the journal is needed
+	mode       Mode
+	bootID     string
+	entries    map[string]recordEntry // by base name of the partition's directory
 }
 
 type recordEntry struct {
 	topicID                    [16]byte
 	recoveryPoint, startOffset int64
-	// cut: everything above goes at the next Open, see Recovery.Cut.
-	// keep: what lies above may have been acknowledged as durable, see Recovery.SyncKept; no cut.
-	cut, keep bool
-	gaps      bool // the log has been compacted: offsets may be missing in it
-	// loose: what lies above was written in page or txn, and no barrier has passed since the process
-	// died. A power cut takes it, although the record is that of a start in fsync.
-	loose bool
+	cut                        bool // everything above goes at the next Open, see Recovery.Cut
+	gaps                       bool // the log has been compacted: offsets may be missing in it
 }
-
-// endangers says whether a power cut takes what lies above, whatever the record's mode is.
-func (e recordEntry) endangers() bool { return e.cut || e.loose }
 
 func (r *record) encode() []byte {
 	b := make([]byte, recordHeaderBytes, recordHeaderBytes+64+len(r.entries)*56)
 	binary.BigEndian.PutUint32(b[0:], recordMagic)
 	binary.BigEndian.PutUint16(b[4:], recordVersion)
+	flags := uint16(0)
 	if r.clean {
-		binary.BigEndian.PutUint16(b[6:], flagClean)
+		flags |= flagClean
 	}
+	if r.restore {
+		flags |= flagRestore
+	}
+	binary.BigEndian.PutUint16(b[6:], flags)
 	b = binary.BigEndian.AppendUint64(b, r.sequence)
+	b = binary.BigEndian.AppendUint64(b, r.generation)
 	b = append(b, byte(r.mode), byte(len(r.bootID)))
 	b = append(b, r.bootID...)
 	b = binary.BigEndian.AppendUint32(b, uint32(len(r.entries)))
@@ -75,14 +77,8 @@ func (r *record) encode() []byte {
 		if e.cut {
 			flags |= entryFlagCut
 		}
-		if e.keep {
-			flags |= entryFlagKeep
-		}
 		if e.gaps {
 			flags |= entryFlagGaps
-		}
-		if e.loose {
-			flags |= entryFlagLoose
 		}
 		b = append(b, flags)
 	}
@@ -103,19 +99,24 @@ func decodeRecord(b []byte) (*record, error) {
 	if len(b) < recordHeaderBytes || binary.BigEndian.Uint32(b) != recordMagic {
 		return nil, errRecord
 	}
-	if v := binary.BigEndian.Uint16(b[4:]); v != recordVersion {
-		return nil, fmt.Errorf("%w %d of a barrier record", ErrFormat, v)
+	version := binary.BigEndian.Uint16(b[4:])
+	if version != recordVersion && version != recordVersion1 {
+		return nil, fmt.Errorf("%w %d of a barrier record", ErrFormat, version)
 	}
 	size := binary.BigEndian.Uint32(b[8:])
 	if size < recordHeaderBytes || int64(size) > int64(len(b)) || binary.BigEndian.Uint32(b[12:]) != recordCRC(b[:size]) {
 		return nil, errRecord
 	}
-	r := &record{clean: binary.BigEndian.Uint16(b[6:])&flagClean != 0, entries: map[string]recordEntry{}}
+	flags := binary.BigEndian.Uint16(b[6:])
+	r := &record{clean: flags&flagClean != 0, restore: flags&flagRestore != 0, entries: map[string]recordEntry{}}
 	d := fields{b: b[recordHeaderBytes:size]}
 	r.sequence = d.uint64()
+	if version > recordVersion1 {
+		r.generation = d.uint64()
+	}
 	r.mode = Mode(d.take(1)[0])
 	r.bootID = string(d.take(int(d.take(1)[0])))
-	count := d.uint32()
+	count, counted := d.uint32(), false
 	for i := uint32(0); i < count && !d.short; i++ {
 		n := binary.BigEndian.Uint16(d.take(2))
 		name := string(d.take(int(n)))
@@ -123,12 +124,15 @@ func decodeRecord(b []byte) (*record, error) {
 		copy(e.topicID[:], d.take(16))
 		e.recoveryPoint, e.startOffset = int64(d.uint64()), int64(d.uint64())
 		flags := d.take(1)[0]
-		e.cut, e.keep = flags&entryFlagCut != 0, flags&entryFlagKeep != 0
-		e.gaps, e.loose = flags&entryFlagGaps != 0, flags&entryFlagLoose != 0
+		e.cut, e.gaps = flags&entryFlagCut != 0, flags&entryFlagGaps != 0
 		if e.startOffset < 0 || e.recoveryPoint < e.startOffset || e.recoveryPoint > maxOffset {
 			return nil, errRecord
 		}
+		counted = counted || flags&entryFlagKeepOfOld != 0
 		r.entries[name] = e
+	}
+	if version == recordVersion1 && (counted || r.mode == Fsync && !r.clean) {
+		return nil, fmt.Errorf("%w %d of a barrier record after a stop in fsync that was not clean: let the version that wrote it start and stop first", ErrFormat, version)
 	}
 	if d.short || len(d.b) > 0 || !r.mode.isKnown() {
 		return nil, errRecord

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path"
+	"time"
 
 	"once/internal/fault"
 	"once/internal/vfs"
@@ -48,38 +49,103 @@ type captured struct {
 	gaps       bool
 }
 
-// capture notes the instant.
-func (b *Barrier) capture() (logs []captured, generation uint64, onDone []func(), recordDirty bool) {
+// instant is what one barrier covers.
+type instant struct {
+	logs       []captured
+	generation uint64 // of those who wait
+	group      []byte // for the journal
+	journaled  bool   // the group is all that has to be written
+	nothing    bool
+	recovered  bool // all logs had been opened
+	onDone     []func()
+}
+
+// capture notes the instant, and decides whether the journal will do.
+func (b *Barrier) capture() (at instant) {
 	b.cut.Lock()
 	defer b.cut.Unlock()
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	for _, l := range b.mu.dirty {
-		l.dirty.Store(false)
-		logs = append(logs, captured{l, l.end.Load(), l.start.Load(), l.dirNew.Swap(false), l.namesNew.Swap(false), l.gaps.Load()})
-	}
-	b.behind.Store(0)
-	generation, recordDirty = b.mu.collecting, b.mu.recordDirty
+	dirty := b.mu.dirty
+	at.generation, at.recovered = b.mu.collecting, b.mu.recovered
+	at.nothing = len(dirty) == 0 && !b.mu.recordDirty && (len(b.mu.journaled) == 0 || !b.mu.due && !b.mu.ending)
 	b.mu.collecting++
 	b.mu.running, b.mu.next = b.mu.next, make(chan struct{})
 	b.crowd.beginLocked()
-	b.mu.dirty, b.mu.recordDirty, b.mu.due, b.mu.stalled = nil, false, false, false
-	onDone, b.mu.onDone = b.mu.onDone, nil
+	b.mu.dirty, b.mu.stalled = nil, false
+	if at.nothing {
+		b.mu.due = false
+		return at
+	}
+	for _, l := range dirty {
+		l.dirty.Store(false)
+		if !l.journaled {
+			l.journaled = true
+			b.mu.journaled = append(b.mu.journaled, l)
+		}
+	}
+	if b.journal != nil && !b.mu.due && !b.mu.recordDirty && !b.mu.ending {
+		at.group, at.journaled = b.journal.take()
+	}
+	if at.journaled {
+		for _, l := range dirty {
+			at.logs = append(at.logs, captured{log: l, end: l.end.Load()})
+		}
+		return at
+	}
+	for _, l := range b.mu.journaled {
+		l.journaled = false
+		at.logs = append(at.logs, captured{l, l.end.Load(), l.start.Load(), l.dirNew.Swap(false), l.namesNew.Swap(false), l.gaps.Load()})
+	}
+	b.mu.journaled = nil
+	b.behind.Store(0)
+	b.mu.recordDirty, b.mu.due = false, false
+	at.onDone, b.mu.onDone = b.mu.onDone, nil
 	if b.mu.timer != nil {
 		b.mu.timer.Stop()
 		b.mu.timer = nil
 	}
-	return logs, generation, onDone, recordDirty
+	if b.mu.recovered {
+		b.journal.restart()
+	}
+	return at
 }
 
 // run is one barrier.
 func (b *Barrier) run() {
-	logs, generation, onDone, recordDirty := b.capture()
-	if len(logs) == 0 && !recordDirty && !b.recordIsLate() {
-		b.finish(generation, nil)
+	switch at := b.capture(); {
+	case at.nothing:
+		b.finish(at.generation, nil)
+	case at.journaled:
+		b.runJournaled(at)
+	default:
+		b.runFull(at)
+	}
+}
+
+// runJournaled writes one group to the journal. Without room for it all files are synced instead.
+func (b *Barrier) runJournaled(at instant) {
+	began := b.o.Clock.Now()
+	final, err := b.journal.write(at.group)
+	if err != nil && !final {
+		b.putBack(at, false)
 		return
 	}
-	err := b.syncAll(logs)
+	if err == nil {
+		err = fault.Hit("barrier.journaled")
+	}
+	if err != nil {
+		b.fail(err)
+		return
+	}
+	b.took(b.o.Clock.Now().Sub(began))
+	at.tell()
+	b.finish(at.generation, nil)
+}
+
+// runFull syncs files and writes the record.
+func (b *Barrier) runFull(at instant) {
+	err := b.syncAll(at.logs)
 	if err == nil {
 		err = fault.Hit("barrier.synced")
 	}
@@ -87,64 +153,72 @@ func (b *Barrier) run() {
 		b.fail(err)
 		return
 	}
+	generation, err := b.prepareJournal(at.recovered)
+	if err != nil {
+		b.fail(err)
+		return
+	}
 	b.mu.Lock()
-	for _, c := range logs {
+	b.mu.record.generation, b.mu.record.restore = generation, b.mu.record.restore && !at.recovered
+	for _, c := range at.logs {
 		if !c.log.removed.Load() {
-			// What was judged of an earlier life must not be said of this one's bytes: until the record on
-			// disk is another one, a power cut would cut them, though the mode is fsync now.
-			recordDirty = recordDirty || b.mu.record.entries[c.log.base()].endangers()
 			b.mu.record.entries[c.log.base()] = recordEntry{topicID: c.log.topicID, recoveryPoint: c.end, startOffset: c.start, gaps: c.gaps}
 		}
 	}
 	b.mu.Unlock()
-	for _, c := range logs {
-		if c.log.onDurable != nil {
-			c.log.onDurable(c.end)
-		}
-	}
-	if !recordDirty && len(logs) > 0 && b.recordCanWait() {
-		flushed(logs)
-		b.finish(generation, onDone)
-		return
-	}
 	if final, err := b.writeRecord(); err != nil && final {
 		b.fail(err)
 		return
 	} else if err != nil {
-		b.postpone(logs, onDone, err)
+		b.postpone(at, err)
 		return
 	}
-	flushed(logs)
-	b.finish(generation, onDone)
-	for _, c := range logs {
+	if b.journal != nil {
+		b.journal.begin(generation)
+	}
+	at.tell()
+	b.finish(at.generation, at.onDone)
+	for _, c := range at.logs {
 		c.log.flushTail()
 	}
 }
 
-func flushed(logs []captured) {
-	for _, c := range logs {
+// prepareJournal returns the generation that the next record is to name. Before all logs have been opened that
+// is the old one: what an earlier process left in the journal may be needed yet.
+func (b *Barrier) prepareJournal(recovered bool) (generation uint64, err error) {
+	b.mu.Lock()
+	generation = b.mu.record.generation
+	b.mu.Unlock()
+	if !recovered {
+		return generation, nil
+	}
+	if b.journal == nil {
+		return 0, nil
+	}
+	if err := b.journal.create(); errors.Is(err, vfs.ErrNoSpace) {
+		return 0, nil // the next one tries again
+	} else if err != nil {
+		return 0, err
+	}
+	return nextGeneration(), nil
+}
+
+// tell lets the logs know what has become durable, before those who wait are told.
+func (at *instant) tell() {
+	for _, c := range at.logs {
+		if c.log.onDurable != nil {
+			c.log.onDurable(c.end)
+		}
 		c.log.flushed.Store(c.end)
 	}
 }
 
-// recordCanWait says whether a barrier may do without its record, which costs a sync of its own. In fsync
-// mode the bytes themselves are what has been promised, and a start keeps what is valid above the last
-// record; the record only bounds what a start has to read. So one an Interval is enough.
-func (b *Barrier) recordCanWait() bool {
+// took notes how long the disk needed.
+func (b *Barrier) took(d time.Duration) {
+	b.metrics.syncSeconds.Observe(d.Seconds())
 	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.o.Mode != Fsync || b.mu.ending || b.o.Clock.Now().Sub(b.mu.recordAt) >= b.o.Interval {
-		return false
-	}
-	b.mu.recordLate = true
-	b.armLocked()
-	return true
-}
-
-func (b *Barrier) recordIsLate() bool {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.mu.recordLate
+	b.crowd.took = d
+	b.mu.Unlock()
 }
 
 // finish answers those who wait, when what was put off until this barrier has been done.
@@ -159,9 +233,10 @@ func (b *Barrier) finish(generation uint64, onDone []func()) {
 	b.mu.Unlock()
 }
 
-// postpone puts back what a barrier was to cover whose record found no room on the disk. Nothing is
-// lost: the bytes are synced, the last record is whole, nobody has been told anything.
-func (b *Barrier) postpone(logs []captured, onDone []func(), cause error) {
+// postpone is for a barrier whose record found no room on the disk. Nothing is lost: the bytes are synced, the
+// last record is whole, nobody has been told anything. The journal of that record lacks what was captured, and is
+// not gone on with.
+func (b *Barrier) postpone(at instant, cause error) {
 	b.mu.Lock()
 	ending := b.mu.ending
 	b.mu.Unlock()
@@ -170,7 +245,13 @@ func (b *Barrier) postpone(logs []captured, onDone []func(), cause error) {
 		return
 	}
 	b.o.Logger.Warn("the disk is full: the barrier is tried again", "error", cause)
-	for _, c := range logs {
+	b.putBack(at, true)
+}
+
+// putBack makes the next barrier cover what this one was to cover, and sync files. stall lets it wait for the
+// timer.
+func (b *Barrier) putBack(at instant, stall bool) {
+	for _, c := range at.logs {
 		if c.dir {
 			c.log.dirNew.Store(true)
 		}
@@ -181,8 +262,8 @@ func (b *Barrier) postpone(logs []captured, onDone []func(), cause error) {
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.mu.recordDirty, b.mu.stalled = true, !b.mu.ending
-	b.mu.onDone = append(onDone, b.mu.onDone...)
+	b.mu.recordDirty, b.mu.stalled = true, stall && !b.mu.ending
+	b.mu.onDone = append(at.onDone, b.mu.onDone...)
 	b.tellLocked()
 	b.armLocked()
 }
@@ -192,7 +273,6 @@ func (b *Barrier) postpone(logs []captured, onDone []func(), cause error) {
 func (b *Barrier) writeRecord() (final bool, err error) {
 	b.mu.Lock()
 	b.mu.record.sequence++
-	b.mu.recordLate, b.mu.recordAt = false, b.o.Clock.Now()
 	raw, sequence := b.mu.record.encode(), b.mu.record.sequence
 	b.mu.Unlock()
 	name := path.Join(b.o.Dir, slotName(sequence))

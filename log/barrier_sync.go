@@ -43,11 +43,8 @@ func (b *Barrier) syncAll(logs []captured) error {
 		return err
 	}
 	if now := b.o.Clock.Now(); files > 0 {
-		b.metrics.syncSeconds.Observe(now.Sub(began).Seconds())
 		b.choice.observe(whole, files, now.Sub(began), now)
-		b.mu.Lock()
-		b.crowd.took = now.Sub(began)
-		b.mu.Unlock()
+		b.took(now.Sub(began))
 	}
 	for _, t := range targets {
 		t.segment.synced.Store(t.size)

@@ -159,9 +159,8 @@ func (l *Log) Clean(ctx context.Context, o CleanOptions) (Cleaned, error) {
 	}
 	if !l.gaps.Swap(true) && l.barrier != nil {
 		l.markDirty() // a start must not take for damage what this pass leaves out
-		l.barrier.needRecord()
 	}
-	if err := l.barrier.Sync(ctx); err != nil {
+	if err := l.barrier.Checkpoint(ctx); err != nil {
 		return Cleaned{}, err
 	}
 	if err := l.FinishCleaning(o.Exclusively); err != nil {
@@ -306,7 +305,7 @@ func (c *cleaner) finish(ctx context.Context) error {
 	if len(c.log.swaps) == 0 {
 		return nil
 	}
-	if err := c.log.barrier.Sync(ctx); err != nil {
+	if err := c.log.barrier.Checkpoint(ctx); err != nil {
 		return err
 	}
 	return c.log.FinishCleaning(c.Exclusively)

@@ -114,7 +114,7 @@ func FuzzEpochCheckpoint(f *testing.F) {
 }
 
 func FuzzBarrierRecord(f *testing.F) {
-	r := record{sequence: 7, mode: Txn, bootID: "boot", entries: map[string]recordEntry{"orders-0": {testTopic, 100, 20, true, false, true, true}}}
+	r := record{sequence: 7, mode: Txn, bootID: "boot", entries: map[string]recordEntry{"orders-0": {testTopic, 100, 20, true, true}}}
 	f.Add(r.encode())
 	f.Add((&record{}).encode())
 	f.Add(bytes.Repeat([]byte{0xff}, 64))

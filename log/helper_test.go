@@ -48,16 +48,17 @@ func mustAdd(t testing.TB, l *Log, batches, records int) {
 
 // world is a data directory with a barrier and one log, as a broker has it.
 type world struct {
-	t       testing.TB
-	fs      vfs.FS
-	config  Config
-	mode    Mode
-	boot    string
-	clock   *clock.Manual
-	barrier *Barrier
-	log     *Log
-	report  Recovered
-	metrics *prometheus.Registry // nil: none
+	t            testing.TB
+	fs           vfs.FS
+	config       Config
+	mode         Mode
+	boot         string
+	clock        *clock.Manual
+	barrier      *Barrier
+	log          *Log
+	report       Recovered
+	metrics      *prometheus.Registry // nil: none
+	journalBytes int64
 }
 
 const testDir = "data/orders-0"
@@ -77,7 +78,7 @@ func newWorld(t testing.TB, fs vfs.FS, mode Mode) *world {
 // open starts barrier and log. The barrier runs only when somebody waits: its clock stands still.
 func (w *world) open() error {
 	w.clock = clock.NewManual(time.Unix(1_700_000_000, 0))
-	o := BarrierOptions{FS: w.fs, Dir: "data", BootID: w.boot, Mode: w.mode, Clock: w.clock}
+	o := BarrierOptions{FS: w.fs, Dir: "data", BootID: w.boot, Mode: w.mode, Clock: w.clock, JournalBytes: w.journalBytes}
 	if w.metrics != nil {
 		o.Registerer = w.metrics
 	}
@@ -134,6 +135,21 @@ func (w *world) mustClose() {
 func (w *world) mustSync() {
 	w.t.Helper()
 	if err := w.barrier.Sync(context.Background()); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// mustRecover ends the start, as the owner of the process does when all logs are open.
+func (w *world) mustRecover() {
+	w.t.Helper()
+	if err := w.barrier.Recovered(context.Background()); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+func (w *world) mustCheckpoint() {
+	w.t.Helper()
+	if err := w.barrier.Checkpoint(context.Background()); err != nil {
 		w.t.Fatal(err)
 	}
 }

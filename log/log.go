@@ -113,6 +113,7 @@ type Log struct {
 	aborted  atomic.Pointer[growing[AbortedTxn]]
 
 	dirty             atomic.Bool             // the barrier has it on its list
+	journaled         bool                    // the barrier has it on its other list; under the barrier's mu
 	gaps              atomic.Bool             // it has been compacted once, so that offsets may be missing
 	appended          atomic.Bool             // since it was opened: only then is there anything to write at Close
 	found             atomic.Pointer[[]int64] // snapshots that lay there when it was opened, newest first; nil once they may have changed
@@ -169,9 +170,6 @@ func (l *Log) SetStartOffset(offset int64) {
 	if offset > l.start.Load() {
 		l.start.Store(offset)
 		l.markDirty()
-		if l.barrier != nil {
-			l.barrier.needRecord() // no byte of the log tells where it starts
-		}
 	}
 }
 
@@ -201,8 +199,9 @@ func (l *Log) markDirty() {
 		return
 	}
 	l.barrier.cut.RLock()
+	defer l.barrier.cut.RUnlock()
 	l.barrier.mark(l)
-	l.barrier.cut.RUnlock()
+	l.barrier.needRecord() // the journal knows of batches only
 }
 
 func (l *Log) nowMs() int64 { return l.clock.Now().UnixMilli() }

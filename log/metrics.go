@@ -36,7 +36,7 @@ func newMetrics(b *Barrier, r prometheus.Registerer) (*metrics, error) {
 	for _, c := range []prometheus.Collector{
 		m.syncSeconds, m.truncated, m.zeros, mode,
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-			Name: "log_unsynced_bytes", Help: "Bytes appended since the last barrier began.",
+			Name: "log_unsynced_bytes", Help: "Bytes appended since files were last synced. In the modes txn and fsync they are in the journal, too, as soon as somebody has waited for them.",
 		}, func() float64 { return float64(b.behind.Load()) }),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "log_disk_full", Help: "1 while records of clients are refused because they would go into the reserve.",

@@ -18,11 +18,11 @@ type Recovery struct {
 	// Cut says that the machine went down in a mode that promises a consistent cut over all logs:
 	// what lies above the recovery point goes, valid or not.
 	Cut bool
-	// SyncKept says that what is kept above the recovery point may have been acknowledged as durable,
-	// so that its copy has to be on disk before the original goes.
-	SyncKept bool
 	// Gaps: the log has been compacted once. In one that has not, a missing offset is damage.
 	Gaps bool
+	// Journaled is what the journal has of this log, in order. What of it lies above the end of the log is
+	// appended, and in a log that is cut, what is there as it should be stays.
+	Journaled []Journaled
 }
 
 // Recovered says what Open did.
@@ -31,6 +31,7 @@ type Recovered struct {
 	TruncatedBytes int64    // taken out of the log and moved aside; if not 0, bump the leader epoch (spec: reliability P12)
 	ZeroBytes      int64    // dropped from the end because they were all zero: never written
 	RewrittenBytes int64    // kept above the recovery point, in a new file
+	RestoredBytes  int64    // appended from the journal
 	TornFiles      []string // where the truncated bytes are
 	// AbortedIndexTo: the aborted transactions with a marker below this offset are known. For those
 	// above, replay the log from the newest of Snapshots, or StartOffset, and hand them in again.
@@ -83,7 +84,7 @@ func (rc *recoverer) run() error {
 		if rc.RecoveryPoint > rc.StartOffset {
 			return &DamagedError{File: l.dir, Cause: fmt.Errorf("directory is missing, with offsets up to %d", rc.RecoveryPoint)}
 		}
-		return nil
+		return rc.restore()
 	}
 	if err != nil {
 		return err
@@ -91,7 +92,7 @@ func (rc *recoverer) run() error {
 	rc.names = names
 	// Without a clean stop nobody knows whether the directory's own name has been synced.
 	l.dirNew.Store(!rc.Clean)
-	for _, step := range []func() error{rc.identity, rc.leftovers, rc.deletions, rc.swaps, rc.load, rc.content, rc.derived} {
+	for _, step := range []func() error{rc.identity, rc.leftovers, rc.deletions, rc.swaps, rc.load, rc.content, rc.derived, rc.restore} {
 		if err := step(); err != nil {
 			return err
 		}

@@ -1,9 +1,12 @@
 package log
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
+	"path"
+	"slices"
 
 	"once/internal/vfs"
 	"once/log/batch"
@@ -22,7 +25,7 @@ func (rc *recoverer) content() error {
 		if rc.RecoveryPoint > rc.StartOffset {
 			return &DamagedError{File: rc.segments[0].file(suffixLog), Cause: fmt.Errorf("first segment, but offset %d was stored", rc.StartOffset)}
 		}
-		if rc.Cut || rc.SyncKept {
+		if rc.Cut {
 			// A power cut took the first segment and left later ones: they continue nothing.
 			return rc.cutAll()
 		}
@@ -148,17 +151,20 @@ func (rc *recoverer) verifyAbove(i int, position int64) (end int64, err error) {
 		if i == first {
 			from = position
 		} else if s.base != end {
-			return end, rc.cut(i, 0)
+			return end, rc.cut(i, 0, end)
 		}
-		good := from
-		if !rc.Cut {
-			if good, end, err = rc.verify(s, from, end); err != nil {
-				return end, err
-			}
+		var good int64
+		if rc.Cut {
+			good, end, err = rc.compare(s, from, end)
+		} else {
+			good, end, err = rc.verify(s, from, end)
+		}
+		if err != nil {
+			return end, err
 		}
 		if _, size := s.bounds(); good < size {
 			// What follows in later segments cannot belong to the log any more.
-			if err := rc.cut(i, good); err != nil {
+			if err := rc.cut(i, good, end); err != nil {
 				return end, err
 			}
 		}
@@ -196,6 +202,71 @@ func (rc *recoverer) verify(s *segment, from, offset int64) (good, end int64, er
 		err = nil
 	}
 	return good, end, err
+}
+
+// compare returns the position and the offset up to which the segment holds what the journal does.
+func (rc *recoverer) compare(s *segment, from, offset int64) (good, end int64, err error) {
+	f, err := s.handle()
+	if err != nil {
+		return 0, 0, err
+	}
+	good, end = from, offset
+	_, size := s.bounds()
+	var there []byte
+	for _, j := range rc.Journaled {
+		if j.Header.NextOffset() <= end {
+			continue
+		}
+		n := int64(len(j.Raw))
+		if j.Header.BaseOffset != end || good+n > size {
+			break
+		}
+		there = slices.Grow(there[:0], len(j.Raw))[:n]
+		if n, err := f.ReadAt(there, good); n < len(there) {
+			return 0, 0, fmt.Errorf("read %s at byte %d: %w", s.file(suffixLog), good, err)
+		}
+		rc.report.ScannedBytes += n
+		if !bytes.Equal(there, j.Raw) {
+			break
+		}
+		good, end = good+n, j.Header.NextOffset()
+	}
+	return good, end, nil
+}
+
+// restorable is how many bytes restore will append to a log that ends at this offset.
+func (rc *recoverer) restorable(end int64) (sizeBytes int64) {
+	for _, j := range rc.Journaled {
+		if j.Header.BaseOffset >= end {
+			sizeBytes += int64(len(j.Raw))
+		}
+	}
+	return sizeBytes
+}
+
+// restore appends what the journal has above the end of the log. Whoever replays the log makes what is derived
+// of it, so no snapshot is asked for.
+func (rc *recoverer) restore() error {
+	l := rc.log
+	onRoll := l.onRoll
+	l.onRoll = nil
+	defer func() { l.onRoll = onRoll }()
+	for _, j := range rc.Journaled {
+		end := l.end.Load()
+		if j.Header.NextOffset() <= end {
+			continue
+		}
+		if j.Header.BaseOffset != end {
+			return &DamagedError{File: path.Join(path.Dir(l.dir), journalFile), Position: j.Position,
+				Cause: fmt.Errorf("batch of offsets %d to %d of %s, %d is due", j.Header.BaseOffset, j.Header.LastOffset(), j.DirBase, end)}
+		}
+		if err := l.Append(j.Raw, j.Header); err != nil {
+			return err
+		}
+		rc.changed = true
+		rc.report.RestoredBytes += int64(len(j.Raw))
+	}
+	return nil
 }
 
 // replace puts another segment in the place of one whose file it has taken over.

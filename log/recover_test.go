@@ -23,6 +23,9 @@ func (s *story) run(w *world) error {
 	if err := w.open(); err != nil {
 		return err
 	}
+	if err := w.barrier.Recovered(context.Background()); err != nil {
+		return err
+	}
 	for i := range 24 {
 		if err := add(w.log, 2); err != nil {
 			return err
@@ -50,13 +53,16 @@ func died(w *world) {
 
 const everyOffset = 2 // records in a batch of the story
 
-func checkOffsets(l *Log, end int64) error {
+func checkOffsets(l *Log, end int64) error { return checkOffsetsBy(l, end, everyOffset) }
+
+// checkOffsetsBy expects batches of so many records up to the end.
+func checkOffsetsBy(l *Log, end, every int64) error {
 	offsets, err := contents(l)
 	if err != nil {
 		return err
 	}
 	for i, o := range offsets {
-		if o != int64(i*everyOffset) {
+		if o != int64(i)*every {
 			return fmt.Errorf("batch %d has offset %d", i, o)
 		}
 	}

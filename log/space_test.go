@@ -54,7 +54,9 @@ func TestRecoveryNeedsNoRoomOnTheDisk(t *testing.T) {
 	l := w.mustOpen()
 	mustAdd(t, l, 3, 2)
 	w.mustSync()
-	mustAdd(t, l, 2, 2)
+	mustAdd(t, l, 1, 2)
+	w.mustSync() // now both records have their room
+	mustAdd(t, l, 1, 2)
 	failing.Arm(0)
 	if err := w.barrier.Sync(t.Context()); err == nil {
 		t.Fatal("the sync did not fail")

@@ -67,17 +67,20 @@ type StoredBarrier struct {
 	File     string // base name
 	Err      error
 	Sequence uint64
-	Clean    bool // the process ended in order
-	Mode     Mode
-	BootID   string // of the kernel that it ran under
-	Entries  map[string]StoredBarrierEntry
+	// Generation is that of the journal that goes on from here, 0 for none.
+	Generation uint64
+	Clean      bool // the process ended in order
+	Restore    bool // the machine went down since, and not all logs have been opened again
+	Mode       Mode
+	BootID     string // of the kernel that it ran under
+	Entries    map[string]StoredBarrierEntry
 }
 
 // StoredBarrierEntry is what a barrier record says about a log.
 type StoredBarrierEntry struct {
 	TopicID                    [16]byte
 	RecoveryPoint, StartOffset int64
-	Cut, Keep, Gaps, Loose     bool // see docs/log-format.md
+	Cut, Gaps                  bool // see docs/log-format.md
 }
 
 // ReadBarriers reads both barrier records of a data directory.
@@ -96,10 +99,10 @@ func ReadBarriers(f vfs.FS, dir string) (slots [2]StoredBarrier) {
 		if s.Err = err; err != nil {
 			continue
 		}
-		s.Sequence, s.Clean, s.Mode, s.BootID = r.sequence, r.clean, r.mode, r.bootID
+		s.Sequence, s.Generation, s.Clean, s.Restore, s.Mode, s.BootID = r.sequence, r.generation, r.clean, r.restore, r.mode, r.bootID
 		s.Entries = make(map[string]StoredBarrierEntry, len(r.entries))
 		for name, e := range r.entries {
-			s.Entries[name] = StoredBarrierEntry{e.topicID, e.recoveryPoint, e.startOffset, e.cut, e.keep, e.gaps, e.loose}
+			s.Entries[name] = StoredBarrierEntry{e.topicID, e.recoveryPoint, e.startOffset, e.cut, e.gaps}
 		}
 	}
 	return slots
@@ -121,16 +124,30 @@ func NewestBarrier(slots *[2]StoredBarrier) *StoredBarrier {
 	return newest
 }
 
+// JournalFile is the name of the journal in the data directory.
+const JournalFile = journalFile
+
+// ReadJournal returns what the next start appends to the logs behind this record, if it is not there already: the
+// content of the journal after an unclean stop. An error is a *DamagedError, ErrFormat or the disk's.
+func (s *StoredBarrier) ReadJournal(f vfs.FS, dir string) ([]Journaled, error) {
+	if s.Clean || s.Generation == 0 {
+		return nil, nil
+	}
+	return readJournal(f, dir, s.Generation)
+}
+
 // Recovery says how the next start on a machine of this boot ID will open a log: what OpenBarrier and
-// Barrier.Recovery would find out.
-func (s *StoredBarrier) Recovery(dirBase string, topicID [16]byte, bootID string) Recovery {
+// Barrier.Recovery would find out. journaled is what ReadJournal returned.
+func (s *StoredBarrier) Recovery(dirBase string, topicID [16]byte, bootID string, journaled []Journaled) Recovery {
 	b := Barrier{o: BarrierOptions{BootID: bootID}, boot: s.BootID == bootID, was: s.Clean}
+	b.setJournaled(journaled)
+	b.mu.opening = map[string]bool{}
 	b.mu.record.entries = make(map[string]recordEntry, 1)
 	if e, ok := s.Entries[dirBase]; ok {
-		b.mu.record.entries[dirBase] = recordEntry{e.TopicID, e.RecoveryPoint, e.StartOffset, e.Cut, e.Keep, e.Gaps, e.Loose}
+		b.mu.record.entries[dirBase] = recordEntry{e.TopicID, e.RecoveryPoint, e.StartOffset, e.Cut, e.Gaps}
 	}
 	if !s.Clean {
-		b.judge([]string{dirBase}, s.Mode)
+		b.judge([]string{dirBase})
 	}
 	b.mu.recovery = b.mu.record.entries
 	return b.Recovery(dirBase, topicID)

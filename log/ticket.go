@@ -84,3 +84,11 @@ func (t Ticket) WaitUntil(ctx context.Context, expired <-chan time.Time) error {
 
 // Sync makes everything appended so far durable, in any mode.
 func (b *Barrier) Sync(ctx context.Context) error { return b.TicketIn(Page).Wait(ctx) }
+
+// Checkpoint is Sync by a barrier that syncs the files and writes its record: a start needs nothing else then.
+func (b *Barrier) Checkpoint(ctx context.Context) error {
+	b.mu.Lock()
+	b.mu.recordDirty = true
+	b.mu.Unlock()
+	return b.Sync(ctx)
+}

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"path"
 	"slices"
 	"strings"
 
@@ -35,8 +34,9 @@ const (
 )
 
 // cut takes everything from a position in segment i on out of the log, later segments first, so that
-// an interrupted cut is seen again. The bytes are moved aside, not deleted, unless all are zero.
-func (rc *recoverer) cut(i int, position int64) error {
+// an interrupted cut is seen again. The bytes are moved aside, not deleted, unless all are zero, or stand where
+// those go that the journal has for a log that ends at this offset.
+func (rc *recoverer) cut(i int, position, end int64) error {
 	for j := len(rc.segments) - 1; j > i; j-- {
 		if err := rc.moveSegment(j); err != nil {
 			return err
@@ -45,7 +45,11 @@ func (rc *recoverer) cut(i int, position int64) error {
 	if position == 0 && i > 0 {
 		return rc.moveSegment(i)
 	}
-	return rc.moveTail(rc.segments[i], position)
+	s := rc.segments[i]
+	if _, size := s.bounds(); size-position <= rc.restorable(end) {
+		return rc.truncate(s, position)
+	}
+	return rc.moveTail(s, position)
 }
 
 // cutAll takes all segments out, the last one first.
@@ -326,7 +330,7 @@ func (rc *recoverer) rewrite(s *segment, from, to, end int64) (*segment, error) 
 		base = rc.RecoveryPoint
 	}
 	name := rc.log.fileOf(base, suffixLog)
-	err = copyRange(s.fs, name, rc.log.fileOf(base, suffixKept), f, from, to, rc.SyncKept)
+	err = copyRange(s.fs, name, rc.log.fileOf(base, suffixKept), f, from, to)
 	if errors.Is(err, vfs.ErrNoSpace) {
 		if err := s.fs.Remove(rc.log.fileOf(base, suffixKept)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return nil, err
@@ -355,16 +359,13 @@ func (rc *recoverer) rewriteInPlace(s *segment, f vfs.File, from, to, end int64)
 		_, err := f.WriteAt(b, at)
 		return err
 	})
-	if err == nil && rc.SyncKept {
-		err = f.Sync()
-	}
 	s.publish(end, to)
 	s.synced.Store(0)
 	return err
 }
 
 // copyRange writes bytes of f to a file that gets its name when it is complete.
-func copyRange(under vfs.FS, name, tmp string, f vfs.File, from, to int64, sync bool) error {
+func copyRange(under vfs.FS, name, tmp string, f vfs.File, from, to int64) error {
 	out, err := createAnew(under, tmp)
 	if err != nil {
 		return err
@@ -373,19 +374,13 @@ func copyRange(under vfs.FS, name, tmp string, f vfs.File, from, to int64, sync 
 		_, err := out.WriteAt(b, at-from)
 		return err
 	})
-	if err == nil && sync {
-		err = out.Sync()
-	}
 	if cerr := out.Close(); err == nil {
 		err = cerr
 	}
-	if err == nil {
-		err = under.Rename(tmp, name)
+	if err != nil {
+		return err
 	}
-	if err == nil && sync {
-		err = under.SyncDir(path.Dir(name))
-	}
-	return err
+	return under.Rename(tmp, name)
 }
 
 func eachChunk(f vfs.File, from, to int64, fn func(b []byte, at int64) error) error {

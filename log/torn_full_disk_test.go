@@ -215,11 +215,14 @@ func makeTornLog(t *testing.T, c tornCase, seed int64) *tornLog {
 	w := newWorld(t, mem, c.mode())
 	w.config = Config{SegmentBytes: 61_000, IndexIntervalBytes: 4096}
 	l := w.mustOpen()
+	w.mustRecover()
 	const below = 27
 	for i := range int64(below + c.above) {
 		if i == below {
-			w.clock.Advance(DefaultInterval) // or the record could wait
-			w.mustSync()
+			w.mustCheckpoint()
+		}
+		if c.junk != "" && i == below/12*12+12 {
+			w.mustSync() // what lies before the junk was acknowledged
 		}
 		raw, h := largeBatch(i)
 		if err := l.Append(raw, h); err != nil {
@@ -296,6 +299,9 @@ func (l *tornLog) check(t *testing.T, mem *vfs.Mem, copied bool) error {
 	}
 	if !copied && len(found) == 0 {
 		return nil
+	}
+	if l.mode == Fsync { // a power cut during recovery also tears copies of what the journal has
+		maps.DeleteFunc(found, func(name string, _ []byte) bool { return l.want[name] == nil })
 	}
 	if !maps.EqualFunc(found, l.want, bytes.Equal) {
 		text := func(m map[string][]byte) (all []string) {

@@ -35,6 +35,9 @@ func (s *storage) adoptCut() error {
 			return fmt.Errorf("the logs are at %v, the last barrier was at %v, one under way at %v", found, s.synced, s.trying)
 		}
 	}
+	if err := s.atOneInstant(found); err != nil {
+		return err
+	}
 	for i := range s.parts {
 		sh := &s.shadows[i]
 		least := max(s.acked[i], s.synced.ends[i])
@@ -50,6 +53,25 @@ func (s *storage) adoptCut() error {
 		sh.start = found.starts[i]
 	}
 	s.resume()
+	return nil
+}
+
+// atOneInstant: what is lost was appended after all that is left, whatever the mode.
+func (s *storage) atOneInstant(found instant) error {
+	var left, lost written
+	for i := range s.shadows {
+		for _, w := range s.shadows[i].stored {
+			if w.next <= found.ends[i] && w.order > left.order {
+				left = w
+			}
+			if w.next > found.ends[i] && (lost.order == 0 || w.order < lost.order) {
+				lost = w
+			}
+		}
+	}
+	if lost.order > 0 && lost.order < left.order {
+		return fmt.Errorf("the logs are at %v: a batch at offset %d is lost, and one at offset %d is left that was appended later", found, lost.base, left.base)
+	}
 	return nil
 }
 

@@ -86,6 +86,9 @@ func storyDice(seed int64) *rand.Rand { return rand.New(rand.NewSource(seed)) }
 func tell(under vfs.FS, mode log.Mode, seed int64, stubborn bool) (*storage, error) {
 	s := newStorage(under, mode)
 	s.large, s.fills = seed%3 == 0, stubborn
+	if seed%2 == 0 { // full after a few barriers
+		s.journalBytes = 3 * 4096
+	}
 	if err := s.start(); err != nil {
 		return s, nil
 	}
@@ -99,7 +102,8 @@ func tell(under vfs.FS, mode log.Mode, seed int64, stubborn bool) (*storage, err
 // reopened is the storage of another process on what the first one left.
 func (s *storage) reopened(under vfs.FS, boot string) *storage {
 	next := newStorage(under, s.mode)
-	next.large, next.boot, next.clock, next.starts, next.bodies = s.large, boot, s.clock, s.starts, s.bodies
+	next.large, next.journalBytes, next.boot, next.clock, next.starts, next.bodies = s.large, s.journalBytes, boot, s.clock, s.starts, s.bodies
+	next.order = s.order
 	next.shadows, next.synced, next.trying, next.acked, next.epochs = s.shadows, s.synced, s.trying, s.acked, s.epochs
 	return next
 }

@@ -37,6 +37,7 @@ type written struct {
 	end        string // "commit" or "abort" for a marker
 	body       string // first record's value, different for every batch
 	raw        []byte // as sent, for a retry
+	order      int    // among all batches of all partitions
 }
 
 // shadow is what is known of one partition.
@@ -69,10 +70,11 @@ type instant struct{ ends, starts [partitions]int64 }
 
 // storage is the broker's lower half on a file system, with its history.
 type storage struct {
-	fs    vfs.FS
-	mode  log.Mode
-	large bool
-	fills bool // the disk may be full for a moment
+	fs           vfs.FS
+	mode         log.Mode
+	large        bool
+	fills        bool  // the disk may be full for a moment
+	journalBytes int64 // 0 for the default
 	// keepsAll: no records are deleted, so that snapshots are derived from what is there.
 	keepsAll bool
 	boot     string
@@ -93,6 +95,7 @@ type storage struct {
 	epochs  map[int64]int16           // producer → epoch
 	waiting map[int]partition.Durable // partition → newest promise not waited for
 	bodies  int
+	order   int // of the last batch
 }
 
 func newStorage(fs vfs.FS, mode log.Mode) *storage {
@@ -129,7 +132,7 @@ func (s *storage) start() error {
 	}
 	failed := make(chan struct{})
 	s.failed = failed
-	b, err := log.OpenBarrier(log.BarrierOptions{FS: s.fs, Dir: dataDir, BootID: s.boot, Mode: s.mode, Clock: s.clock,
+	b, err := log.OpenBarrier(log.BarrierOptions{FS: s.fs, Dir: dataDir, BootID: s.boot, Mode: s.mode, Clock: s.clock, JournalBytes: s.journalBytes,
 		OnFailure: func(error) { close(failed) }})
 	if err != nil {
 		return err
@@ -143,7 +146,7 @@ func (s *storage) start() error {
 		}
 		s.parts[i] = p
 	}
-	return s.wait(b.Sync)
+	return s.wait(b.Recovered)
 }
 
 // wait waits for the barrier. On a disk that may be full it moves the clock, because the barrier tries
@@ -271,6 +274,8 @@ func (s *storage) noted(i int, w written, a partition.Appended, err error, sh *s
 	if w.base != sh.end() {
 		return fmt.Errorf("partition %d: appended at %d, the log ended at %d", i, w.base, sh.end())
 	}
+	s.order++
+	w.order = s.order
 	sh.stored = append(sh.stored, w)
 	if a.Durable.Pending() {
 		s.waiting[i] = a.Durable

@@ -59,7 +59,7 @@ func straceable(t *testing.T, dir, mode string) *process {
 }
 
 // syncedFile is what a barrier may be at when the sync fails.
-var syncedFile = regexp.MustCompile(`data/(orders-0/0+\.log|barrier\.[01])`)
+var syncedFile = regexp.MustCompile(`data/(orders-0/0+\.log|barrier\.([01]|journal))`)
 
 // One failed sync ends the broker: exit code 3, the file by its name, nothing acknowledged that is not
 // there afterwards.

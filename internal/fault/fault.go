@@ -21,5 +21,5 @@ var Sites = []string{
 	"txn.prepare.before", "txn.prepare.after", "txn.marker.before", "txn.marker.after", "txn.complete.before", "txn.complete.after",
 	"txn.init.after", "txn.add.after",
 	"group.append.before", "group.append.after",
-	"broker.recover.partition", "barrier.synced",
+	"broker.recover.partition", "barrier.synced", "barrier.journaled",
 }

@@ -1,0 +1,429 @@
+package log
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"path"
+	"slices"
+	"strings"
+	"testing"
+
+	"once/internal/vfs"
+)
+
+const testJournal = "data/" + journalFile
+
+// openOther opens a second log in the world's directory.
+func (w *world) openOther(name string) *Log {
+	w.t.Helper()
+	l, _, err := Open(Options{FS: w.fs, Dir: "data/" + name, TopicID: testTopic, Config: w.config, Barrier: w.barrier}, w.barrier.Recovery(name, testTopic))
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return l
+}
+
+// journaled is a world that has waited for one batch after the other, of two logs in turn, and has not synced
+// their files since the start.
+func journaled(t *testing.T, seed int64, mode Mode, batches int) (*world, *vfs.Mem) {
+	t.Helper()
+	mem := vfs.NewCrashable(seed)
+	w := newWorld(t, mem, mode)
+	logs := []*Log{w.mustOpen(), w.openOther("bills-0")}
+	w.mustRecover()
+	sequence := w.barrier.mu.record.sequence
+	for i := range batches {
+		mustAdd(t, logs[i%2], 1, 1)
+		w.mustSync()
+	}
+	if got := w.barrier.mu.record.sequence; got != sequence {
+		t.Fatalf("%d barriers have synced files", got-sequence)
+	}
+	return w, mem
+}
+
+// afterCut opens both logs on what a power cut left.
+func afterCut(t *testing.T, left *vfs.Mem, mode Mode) (w *world, orders, bills *Log) {
+	t.Helper()
+	w = newWorld(t, left, mode)
+	w.boot = "boot-2"
+	orders = w.mustOpen()
+	return w, orders, w.openOther("bills-0")
+}
+
+// What was waited for is there after a power cut, of every log, although only the journal was synced; whatever
+// mode the next start is in, and however often the power goes during it.
+func TestJournalRestoresWhatWasWaitedFor(t *testing.T) {
+	for seed := range int64(20) {
+		for _, mode := range []Mode{Txn, Fsync} {
+			w, mem := journaled(t, seed, mode, 41)
+			add(w.log, 1) // nobody waits for this one
+			w.leave()
+			left := mem.CrashClone()
+			for range 3 {
+				again, orders, bills := afterCut(t, left, Page)
+				if orders.EndOffset() != 21 || bills.EndOffset() != 20 {
+					t.Fatalf("seed %d, %v: logs end at %d and %d", seed, mode, orders.EndOffset(), bills.EndOffset())
+				}
+				mustContents(t, orders)
+				mustContents(t, bills)
+				again.leave()
+				left = left.CrashClone()
+			}
+			last, orders, _ := afterCut(t, left, mode)
+			last.mustRecover()
+			mustAdd(t, orders, 1, 1)
+			last.mustSync()
+			last.leave()
+			final, orders, bills := afterCut(t, left.CrashClone(), mode)
+			if orders.EndOffset() != 22 || bills.EndOffset() != 20 {
+				t.Fatalf("seed %d, %v: in the end at %d and %d", seed, mode, orders.EndOffset(), bills.EndOffset())
+			}
+			final.leave()
+		}
+	}
+}
+
+// Of a group that is not whole nothing counts, nor of what might stand behind it from earlier; and no byte that
+// the journal has is moved aside.
+func TestTornGroupEndsTheJournal(t *testing.T) {
+	w, mem := journaled(t, 1, Fsync, 10)
+	w.leave()
+	last := lastGroup(t, mem)
+	mutate(t, mem, testJournal, func(b []byte) []byte { return append(b[:last], bytes.Repeat([]byte{7}, journalPageBytes)...) })
+	mem.SyncAll()
+	after, orders, bills := afterCut(t, mem, Fsync)
+	defer after.leave()
+	if orders.EndOffset() != 5 || bills.EndOffset() != 4 {
+		t.Fatalf("logs end at %d and %d", orders.EndOffset(), bills.EndOffset())
+	}
+	names, _ := mem.List("data/orders-0")
+	if slices.ContainsFunc(names, func(name string) bool { return strings.Contains(name, TornInfix) }) {
+		t.Error("bytes that the journal has were moved aside:", names)
+	}
+}
+
+func lastGroup(t *testing.T, mem vfs.FS) int {
+	t.Helper()
+	b, err := readSmall(mem, testJournal)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return len(b) - journalPageBytes
+}
+
+// A group that is damaged before others that are not held what was acknowledged: the start says so instead of
+// going on without it, as long as the logs do not have it anyway.
+func TestDamagedJournalIsNotPassedOver(t *testing.T) {
+	for at := 0; at < 120; at += 5 {
+		w, mem := journaled(t, 1, Fsync, 6)
+		w.leave()
+		mutate(t, mem, testJournal, func(b []byte) []byte { b[2*journalPageBytes+at] ^= 1; return b })
+		mem.SyncAll()
+		same := newWorld(t, mem.Clone(), Fsync)
+		if l := same.mustOpen(); l.EndOffset() != 3 {
+			t.Fatal("the process only died, and the log ends at", l.EndOffset())
+		}
+		same.leave()
+		for range 2 { // the second start is in the boot of the first one
+			after := newWorld(t, mem, Fsync)
+			after.boot = "boot-2"
+			err := after.open()
+			if damagedFile(err) != testJournal && !(errors.Is(err, ErrFormat) && at < 7) || !strings.Contains(err.Error(), "journal") {
+				t.Fatalf("flip in byte %d: %v", at, err)
+			}
+		}
+		mutate(t, mem, testJournal, func(b []byte) []byte { return nil })
+		after := newWorld(t, mem, Fsync)
+		after.boot = "boot-2"
+		if l := after.mustOpen(); l.EndOffset() != 0 {
+			t.Fatal("without the journal the log ends at", l.EndOffset())
+		}
+		after.leave()
+	}
+}
+
+func TestMissingJournalIsNotPassedOver(t *testing.T) {
+	w, mem := journaled(t, 1, Fsync, 6)
+	w.leave()
+	if err := mem.Remove(testJournal); err != nil {
+		t.Fatal(err)
+	}
+	mem.SyncAll()
+	after := newWorld(t, mem, Fsync)
+	after.boot = "boot-2"
+	if err := after.open(); damagedFile(err) != testJournal {
+		t.Fatal(err)
+	}
+}
+
+// The file is begun anew behind a record, and groups of the time before mean nothing, although they are whole
+// and numbered as they should be.
+func TestJournalKnowsItsGeneration(t *testing.T) {
+	w, mem := journaled(t, 1, Fsync, 8)
+	old, err := readSmall(mem, testJournal)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.mustCheckpoint()
+	mustAdd(t, w.log, 1, 1)
+	w.mustSync()
+	w.leave()
+	now, _ := readSmall(mem, testJournal)
+	if len(now) != len(old) || !bytes.Equal(now[journalPageBytes:], old[journalPageBytes:]) || bytes.Equal(now, old) {
+		t.Fatal("the journal was not begun anew")
+	}
+	left := mem.CrashClone()
+	// Nor is it damage that one of them is not whole.
+	mutate(t, left, testJournal, func(b []byte) []byte { b[journalPageBytes+50] ^= 1; return b })
+	after, orders, bills := afterCut(t, left, Fsync)
+	defer after.leave()
+	if orders.EndOffset() != 5 || bills.EndOffset() != 4 {
+		t.Fatalf("logs end at %d and %d", orders.EndOffset(), bills.EndOffset())
+	}
+}
+
+// The file has its name for good before a record speaks of it, also in a directory that has all others.
+func TestJournalOfALaterStartKeepsItsName(t *testing.T) {
+	for seed := range int64(20) {
+		mem := vfs.NewCrashable(seed)
+		w := newWorld(t, mem, Page)
+		mustAdd(t, w.mustOpen(), 1, 1)
+		w.mustCheckpoint()
+		w.mustCheckpoint()
+		w.mustClose()
+		mem.SyncAll()
+		w = newWorld(t, mem, Fsync)
+		l := w.mustOpen()
+		w.mustRecover()
+		mustAdd(t, l, 1, 1)
+		w.mustSync()
+		w.leave()
+		after := newWorld(t, mem.CrashClone(), Fsync)
+		after.boot = "boot-2"
+		if end := after.mustOpen().EndOffset(); end != 2 {
+			t.Fatal("log ends at", end)
+		}
+		after.leave()
+	}
+}
+
+// More than the journal takes goes to the files at once, and so does what finds no room in it or on the disk.
+func TestBarrierDoesWithoutTheJournal(t *testing.T) {
+	large := func(l *Log, batches int) {
+		for range batches {
+			raw, h := largeBatch(l.EndOffset())
+			if err := l.Append(raw, h); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	for name, c := range map[string]struct {
+		pages   int64
+		batches int // of 5 KB before each barrier
+		full    bool
+		files   int // barriers over files, of ten
+	}{
+		"much at once":     {0, journalGroupBytes/5000 + 1, false, 10},
+		"journal is full":  {8, 1, false, 2}, // every fifth begins it anew
+		"no room for one":  {1, 1, false, 10},
+		"disk is full":     {0, 1, true, 10},
+		"room for all ten": {0, 1, false, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			mem := vfs.NewCrashable(1)
+			disk := &noJournalFS{FS: mem}
+			w := newWorld(t, mem, Fsync)
+			w.fs = disk
+			w.config.SegmentBytes = 1 << 30
+			w.journalBytes = c.pages * journalPageBytes
+			l := w.mustOpen()
+			disk.full = c.full
+			w.mustRecover()
+			before := w.barrier.mu.record.sequence
+			for range 10 {
+				large(l, c.batches)
+				w.mustSync()
+			}
+			if n := int(w.barrier.mu.record.sequence - before); n != c.files {
+				t.Errorf("%d barriers over files, want %d", n, c.files)
+			}
+			w.leave()
+			after := newWorld(t, mem.CrashClone(), Fsync)
+			after.boot = "boot-2"
+			if err := checkOffsetsBy(after.mustOpen(), 10*int64(c.batches), 1); err != nil {
+				t.Error(err)
+			}
+			after.leave()
+		})
+	}
+}
+
+// noJournalFS has no room for the journal when it is full.
+type noJournalFS struct {
+	vfs.FS
+	full bool
+}
+
+func (f *noJournalFS) Create(name string) (vfs.File, error) {
+	if f.full && path.Base(name) == journalFile {
+		return nil, vfs.ErrNoSpace
+	}
+	return f.FS.Create(name)
+}
+
+// A disk that fills up while a group is written: the files take what is waited for, and the journal goes on when
+// there is room.
+func TestJournalWithoutRoomGivesWayToFiles(t *testing.T) {
+	mem := vfs.NewCrashable(1)
+	disk := &fullFS{FS: mem}
+	w := newWorld(t, mem, Fsync)
+	w.fs = disk
+	l := w.mustOpen()
+	w.mustRecover()
+	sequence := func() uint64 { return w.barrier.mu.record.sequence }
+	mustAdd(t, l, 1, 1)
+	w.mustCheckpoint()
+	w.mustCheckpoint() // both records have their room
+	mustAdd(t, l, 1, 1)
+	before := sequence()
+	disk.full = true
+	w.mustSync()
+	if sequence() != before+1 {
+		t.Error("no barrier over files")
+	}
+	disk.full = false
+	mustAdd(t, l, 1, 1)
+	w.mustSync()
+	mustAdd(t, l, 1, 1)
+	w.mustSync()
+	if sequence() != before+1 {
+		t.Error("the journal does not go on")
+	}
+	w.leave()
+	after := newWorld(t, mem.CrashClone(), Fsync)
+	after.boot = "boot-2"
+	if end := after.mustOpen().EndOffset(); end != 4 {
+		t.Error("log ends at", end)
+	}
+	after.leave()
+}
+
+// A log that cannot be opened does not lose what the journal has of it: the journal stays as it is until a start
+// can open the log, and meanwhile barriers do without.
+func TestJournalWaitsForALogThatCannotBeOpened(t *testing.T) {
+	w, mem := journaled(t, 1, Fsync, 10)
+	w.leave()
+	left := mem.CrashClone()
+	after := newWorld(t, left, Fsync)
+	after.boot = "boot-2"
+	orders := after.mustOpen()
+	broken := vfs.FailAt(0, left)
+	_, _, err := Open(Options{FS: broken, Dir: "data/bills-0", TopicID: testTopic, Barrier: after.barrier}, after.barrier.Recovery("bills-0", testTopic))
+	if !errors.Is(err, vfs.ErrInjected) {
+		t.Fatal(err)
+	}
+	after.mustRecover()
+	mustAdd(t, orders, 1, 1)
+	after.mustSync()
+	after.leave()
+	last, orders, bills := afterCut(t, left.CrashClone(), Fsync)
+	defer last.leave()
+	if orders.EndOffset() != 6 || bills.EndOffset() != 5 {
+		t.Fatalf("logs end at %d and %d", orders.EndOffset(), bills.EndOffset())
+	}
+	last.mustRecover()
+	mustAdd(t, orders, 1, 1)
+	before := last.barrier.mu.record.sequence
+	last.mustSync()
+	if last.barrier.mu.record.sequence != before {
+		t.Error("the journal does not serve again")
+	}
+}
+
+// The journal has nothing for another topic of the same name.
+func TestJournalKnowsTheTopic(t *testing.T) {
+	w, mem := journaled(t, 1, Fsync, 10)
+	w.leave()
+	left := mem.CrashClone()
+	if err := left.RemoveAll("data/bills-0"); err != nil {
+		t.Fatal(err)
+	}
+	left.SyncAll()
+	after := newWorld(t, left, Fsync)
+	after.boot = "boot-2"
+	after.mustOpen()
+	l, _, err := Open(Options{FS: left, Dir: "data/bills-0", TopicID: [16]byte{9}, Barrier: after.barrier}, after.barrier.Recovery("bills-0", [16]byte{9}))
+	if err != nil || l.EndOffset() != 0 {
+		t.Fatal(l, err)
+	}
+	after.mustRecover()
+	after.leave()
+}
+
+// Who waits in the journal's modes has no need of the files, and is told as soon as the group is there; that the
+// files follow is the timer's business.
+func TestFilesFollowTheJournal(t *testing.T) {
+	w, mem := journaled(t, 1, Fsync, 4)
+	defer w.leave()
+	w.barrier.mu.Lock()
+	next := w.barrier.mu.next
+	w.barrier.mu.Unlock()
+	w.clock.Advance(DefaultInterval)
+	<-next
+	r, err := readRecord(mem, "data")
+	if err != nil || r.entries["orders-0"].recoveryPoint != 2 || r.entries["bills-0"].recoveryPoint != 2 {
+		t.Fatalf("%+v, %v", r, err)
+	}
+}
+
+func FuzzJournal(f *testing.F) {
+	mem := vfs.NewMem()
+	j := newJournal(mem, "data", 0)
+	if err := errors.Join(mem.MkdirAll("data"), j.create()); err != nil {
+		f.Fatal(err)
+	}
+	j.begin(5)
+	for i := range int64(3) {
+		j.restart()
+		raw, _ := makeBatch(i, 2, 1000, 0)
+		j.add("orders-0", testTopic, raw)
+		group, _ := j.take()
+		if _, err := j.write(group); err != nil {
+			f.Fatal(err)
+		}
+	}
+	whole, err := readSmall(mem, testJournal)
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(whole, true)
+	f.Add(whole[:journalPageBytes+100], false)
+	f.Add(bytes.Repeat([]byte{0xff}, 64), true)
+	f.Fuzz(func(t *testing.T, data []byte, fix bool) {
+		if fix && len(data) >= journalHeaderBytes { // get past the checksum of the first group
+			data = bytes.Clone(data)
+			if size := binary.BigEndian.Uint32(data[8:]); size >= journalHeaderBytes && int(size) <= len(data) {
+				binary.BigEndian.PutUint32(data[12:], groupCRC(data[:size]))
+			}
+		}
+		mem := vfs.NewMem()
+		file, err := mem.Create(journalFile)
+		if err == nil {
+			_, err = file.WriteAt(data, 0)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		found, err := readJournal(mem, ".", 5)
+		if err != nil && !errors.Is(err, ErrDamaged) && !errors.Is(err, ErrFormat) {
+			t.Fatal(err)
+		}
+		for _, e := range found {
+			if e.Header.SizeBytes() != len(e.Raw) || e.Header.NextOffset() <= e.Header.BaseOffset {
+				t.Fatalf("%+v", e.Header)
+			}
+		}
+	})
+}
