@@ -42,6 +42,11 @@ func (j txnJournal) AppendCoordinator(raw []byte) (txncoordinator.Appended, erro
 	if err != nil {
 		return txncoordinator.Appended{}, err
 	}
+	if j.barrier.Mode() == log.Fsync {
+		// Markers that rely on the record are not shown before they are durable, and never outlive it; so only
+		// the answer waits, for all of it at once (docs/decisions/0004).
+		return txncoordinator.Appended{BaseOffset: a.BaseOffset}, nil
+	}
 	return txncoordinator.Appended{BaseOffset: a.BaseOffset, Durable: j.ticket(a)}, nil
 }
 
@@ -120,7 +125,6 @@ func (b *Broker) openGroups(registerer prometheus.Registerer) (*groupcoordinator
 func (b *Broker) openTxns(registerer prometheus.Registerer) (*txncoordinator.Coordinator, error) {
 	s := b.cfg.Settings
 	return txncoordinator.New(txncoordinator.Config{
-		Settle:     b.settle(),
 		Partitions: b.partitionsOf(topics.TransactionState),
 		Journals: func(i int32) txncoordinator.Journal {
 			p, ok := b.topics.Partition(topics.TransactionState, i)
@@ -143,8 +147,8 @@ func (b *Broker) openTxns(registerer prometheus.Registerer) (*txncoordinator.Coo
 	})
 }
 
-// settle returns what waits until nothing done so far can be taken back by a power cut; nil in the modes that
-// take all logs back together.
+// settle returns what waits until nothing done so far can be taken back by a power cut, and all of it is shown;
+// nil in the modes that show it before.
 func (b *Broker) settle() func(context.Context) error {
 	if b.barrier.Mode() != log.Fsync {
 		return nil

@@ -31,5 +31,14 @@ func (s *Services) endTxn(_ context.Context, r *wire.Request) wire.Reply {
 	})
 	resp.ErrorCode = int16(codeFor(err, r.Key, r.Version))
 	resp.ProducerID, resp.ProducerEpoch = id.ProducerID, id.ProducerEpoch
-	return wire.Respond(resp)
+	if err != nil || s.Settle == nil {
+		return wire.Respond(resp)
+	}
+	return wire.Reply{Then: func(ctx context.Context) kmsg.Response {
+		// The outcome is decided either way; without an answer the client asks again.
+		if s.Settle(ctx) != nil {
+			return nil
+		}
+		return resp
+	}}
 }

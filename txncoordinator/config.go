@@ -55,9 +55,6 @@ type Config struct {
 	Refused func(error) bool
 	// TransactionVersion is the finalized level of the feature transaction.version, 0 to 2. [2]
 	TransactionVersion func() int16
-	// Settle waits until everything appended so far could not be taken back by a power cut, where logs are not
-	// taken back together: an append that relies on one in another log has to come behind it. [none is needed]
-	Settle func(ctx context.Context) error
 	// Barrier waits until everything appended so far is on the disk, in every durability mode. It is
 	// waited for before an epoch is handed out (reliability P4). [none]
 	Barrier func(ctx context.Context) error

@@ -228,7 +228,8 @@ func (c *Coordinator) addPartitions(r *AddRequest) error {
 	if err != nil || p.done {
 		return err
 	}
-	if err := c.write(e, &p.next, waitToSettle); err != nil {
+	// No wait: what depends on this record comes after it in every barrier.
+	if err := c.write(e, &p.next, noWait); err != nil {
 		return err
 	}
 	if err := fault.Hit("txn.add.after"); err != nil {

@@ -81,10 +81,6 @@ func (c *Coordinator) finish(e *entry) error {
 	if failed != nil {
 		return failed
 	}
-	// A Complete record that survives a power cut says that no marker is missing.
-	if err := c.settle(); err != nil {
-		return fmt.Errorf("markers of a transactional ID: %w", err)
-	}
 	return c.complete(e, &t)
 }
 

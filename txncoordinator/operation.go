@@ -55,13 +55,12 @@ func (e *entry) tryBegin(decide func(t *Transaction, freshID, nowMs int64) (plan
 	return p, nil
 }
 
-// What write waits for before it applies. That a partition is in the transaction has to be there before the
-// records are, or nobody would end it there after a power cut. A decision has to be there where the mode asks
-// for it, the epoch handed out by InitProducerID in every durability mode.
+// Whether write waits for the disk before it applies. The epoch handed out by InitProducerID has to be
+// there in every durability mode, a decision only where the mode asks for it.
 type waitMode int
 
 const (
-	waitToSettle waitMode = iota
+	noWait waitMode = iota
 	waitForTicket
 	waitForDisk
 )
@@ -94,10 +93,7 @@ func (c *Coordinator) write(e *entry, next *Transaction, wait waitMode) error {
 }
 
 func (c *Coordinator) await(t Ticket, wait waitMode) error {
-	if wait == waitToSettle {
-		return c.settle()
-	}
-	if t != nil {
+	if wait >= waitForTicket && t != nil {
 		if err := t.Wait(c.ctx); err != nil {
 			return err
 		}
@@ -106,13 +102,6 @@ func (c *Coordinator) await(t Ticket, wait waitMode) error {
 		return c.cfg.Barrier(c.ctx)
 	}
 	return nil
-}
-
-func (c *Coordinator) settle() error {
-	if c.cfg.Settle == nil {
-		return nil
-	}
-	return c.cfg.Settle(c.ctx)
 }
 
 // giveBack ends an operation that changed nothing.
