@@ -119,9 +119,10 @@ type Barrier struct {
 		recovery    map[string]recordEntry // as read at the start, until the log is opened
 		onDone      []func()
 
-		recovered bool                   // Recovered has been called, and the journal is not needed any more
-		restore   map[string][]Journaled // of the journal, by directory; nil once all logs have been opened
-		opening   map[string]bool        // directories whose log is not open yet; true: the journal has something of it
+		recovered bool                            // Recovered has been called, and the journal is not needed any more
+		restore   map[string][]Journaled          // of the journal, by directory; nil once all logs have been opened
+		restored  struct{ sizeBytes, logs int64 } // from it, so far
+		opening   map[string]bool                 // directories whose log is not open yet; true: the journal has something of it
 	}
 }
 
@@ -290,6 +291,9 @@ func (b *Barrier) Recovery(dirBase string, topicID [16]byte) Recovery {
 // for a later start, and all barriers sync files.
 func (b *Barrier) Recovered(ctx context.Context) error {
 	b.mu.Lock()
+	if b.mu.restored.logs > 0 {
+		b.o.Logger.Warn("the machine went down: records that were waited for came back from the journal", "size_bytes", b.mu.restored.sizeBytes, "logs", b.mu.restored.logs)
+	}
 	b.mu.restore, b.mu.recovered = nil, true
 	for dirBase, needed := range b.mu.opening {
 		if needed {
@@ -378,9 +382,14 @@ func (b *Barrier) wake() {
 }
 
 // opened registers a log whose recovery is complete.
-func (b *Barrier) opened(l *Log, changed bool) {
+func (b *Barrier) opened(l *Log, found *Recovered) {
+	b.metrics.recovered(found)
 	b.mu.Lock()
 	name := l.base()
+	if found.RestoredBytes > 0 {
+		b.mu.restored.sizeBytes += found.RestoredBytes
+		b.mu.restored.logs++
+	}
 	e, ok := b.mu.record.entries[name]
 	ours := ok && (e.topicID == l.topicID || e.topicID == [16]byte{})
 	behind := ok != ours || ours && (e.recoveryPoint != l.EndOffset() || e.cut)
@@ -390,7 +399,7 @@ func (b *Barrier) opened(l *Log, changed bool) {
 	delete(b.mu.recovery, name)
 	delete(b.mu.opening, name)
 	b.mu.Unlock()
-	if changed || behind {
+	if found.changed || behind {
 		l.markDirty()
 	}
 }

@@ -139,6 +139,7 @@ func (b *Barrier) runJournaled(at instant) {
 		return
 	}
 	b.took(b.o.Clock.Now().Sub(began))
+	b.metrics.barriers.WithLabelValues(toJournal).Inc()
 	at.tell()
 	b.finish(at.generation, nil)
 }
@@ -176,6 +177,7 @@ func (b *Barrier) runFull(at instant) {
 	if b.journal != nil {
 		b.journal.begin(generation)
 	}
+	b.metrics.barriers.WithLabelValues(toFiles).Inc()
 	at.tell()
 	b.finish(at.generation, at.onDone)
 	for _, c := range at.logs {

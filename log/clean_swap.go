@@ -199,7 +199,7 @@ func (rc *recoverer) swaps() error {
 	if !again {
 		return nil
 	}
-	rc.changed = true
+	rc.report.changed = true
 	l.namesNew.Store(true)
 	names, err := l.fs.List(l.dir)
 	rc.names = names

@@ -9,7 +9,15 @@ type metrics struct {
 	syncSeconds prometheus.Histogram
 	truncated   prometheus.Counter
 	zeros       prometheus.Counter
+	restored    prometheus.Counter
+	barriers    *prometheus.CounterVec
 }
+
+// Where a barrier has written what it covers: the values of the label to.
+const (
+	toJournal = "journal"
+	toFiles   = "files"
+)
 
 func newMetrics(b *Barrier, r prometheus.Registerer) (*metrics, error) {
 	m := &metrics{
@@ -22,6 +30,12 @@ func newMetrics(b *Barrier, r prometheus.Registerer) (*metrics, error) {
 		zeros: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "log_recovery_zero_bytes_total", Help: "Zeros that the start dropped from the end of logs: space that was never written.",
 		}),
+		restored: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "log_recovery_restored_bytes_total", Help: "Bytes that the start appended to logs from the journal, because a power cut had taken them out of their files.",
+		}),
+		barriers: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "log_barriers_total", Help: "Barriers that something was to be written for: to the journal, or to the files of the logs and the barrier record.",
+		}, []string{"to"}),
 	}
 	if r == nil {
 		return m, nil
@@ -34,7 +48,7 @@ func newMetrics(b *Barrier, r prometheus.Registerer) (*metrics, error) {
 	}
 	mode.WithLabelValues(b.o.Mode.String()).Set(1)
 	for _, c := range []prometheus.Collector{
-		m.syncSeconds, m.truncated, m.zeros, mode,
+		m.syncSeconds, m.truncated, m.zeros, m.restored, m.barriers, mode,
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "log_unsynced_bytes", Help: "Bytes appended since files were last synced. In the modes txn and fsync they are in the journal, too, as soon as somebody has waited for them.",
 		}, func() float64 { return float64(b.behind.Load()) }),
@@ -58,4 +72,5 @@ func newMetrics(b *Barrier, r prometheus.Registerer) (*metrics, error) {
 func (m *metrics) recovered(r *Recovered) {
 	m.truncated.Add(float64(r.TruncatedBytes))
 	m.zeros.Add(float64(r.ZeroBytes))
+	m.restored.Add(float64(r.RestoredBytes))
 }

@@ -57,3 +57,30 @@ func TestMetricsTellModeSyncsAndLoss(t *testing.T) {
 		t.Errorf("%v bytes are counted, %d were cut", got, want)
 	}
 }
+
+// What barriers were written to, and what came back from the journal.
+func TestMetricsTellOfTheJournal(t *testing.T) {
+	mem := vfs.NewCrashable(1)
+	w := newWorld(t, mem, Fsync)
+	w.metrics = prometheus.NewRegistry()
+	l := w.mustOpen()
+	w.mustRecover()
+	for range 3 {
+		mustAdd(t, l, 1, 1)
+		w.mustSync()
+	}
+	if m := w.scrape(); m["log_barriers_total journal"] != 3 || m["log_barriers_total files"] != 1 {
+		t.Errorf("%v", m)
+	}
+	w.leave()
+	if err := mem.RemoveAll(testDir); err != nil {
+		t.Fatal(err)
+	}
+	after := newWorld(t, mem, Fsync)
+	after.boot, after.metrics = "boot-2", prometheus.NewRegistry()
+	after.mustOpen()
+	defer after.leave()
+	if got, want := after.scrape()["log_recovery_restored_bytes_total"], after.report.RestoredBytes; got != float64(want) || want == 0 {
+		t.Errorf("%v bytes are counted, %d were restored", got, want)
+	}
+}

@@ -36,6 +36,8 @@ type Recovered struct {
 	// AbortedIndexTo: the aborted transactions with a marker below this offset are known. For those
 	// above, replay the log from the newest of Snapshots, or StartOffset, and hand them in again.
 	AbortedIndexTo int64
+
+	changed bool // something is to be synced by the next barrier
 }
 
 // Open opens the log in o.Dir, which need not exist, and repairs what a stop left behind. After an
@@ -58,8 +60,7 @@ func Open(o Options, r Recovery) (*Log, Recovered, error) {
 	}
 	l.flushed.Store(l.end.Load())
 	if l.barrier != nil {
-		l.barrier.metrics.recovered(&rc.report)
-		l.barrier.opened(l, rc.changed)
+		l.barrier.opened(l, &rc.report)
 	}
 	return l, rc.report, nil
 }
@@ -71,7 +72,6 @@ type recoverer struct {
 	report   Recovered
 	segments []*segment
 	names    []string
-	changed  bool // something is to be synced by the next barrier
 }
 
 func (rc *recoverer) run() error {
@@ -121,7 +121,7 @@ func (rc *recoverer) identity() error {
 	case rc.RecoveryPoint > rc.StartOffset && !missing:
 		return &DamagedError{File: name, Cause: cause}
 	}
-	rc.changed = true
+	rc.report.changed = true
 	l.namesNew.Store(true)
 	err = replaceFile(l.fs, name, encodeMetadata(l.topicID))
 	if cause == nil && errors.Is(err, vfs.ErrNoSpace) {

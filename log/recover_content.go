@@ -137,7 +137,7 @@ func (rc *recoverer) truncate(s *segment, position int64) error {
 	s.publish(end, position)
 	s.synced.Store(0)
 	s.checked.owns(position)
-	rc.changed = true
+	rc.report.changed = true
 	return nil
 }
 
@@ -263,7 +263,7 @@ func (rc *recoverer) restore() error {
 		if err := l.Append(j.Raw, j.Header); err != nil {
 			return err
 		}
-		rc.changed = true
+		rc.report.changed = true
 		rc.report.RestoredBytes += int64(len(j.Raw))
 	}
 	return nil

@@ -71,7 +71,7 @@ func (rc *recoverer) moveSegment(i int) error {
 	}
 	s.release()
 	rc.segments = slices.Delete(rc.segments, i, i+1)
-	rc.changed = true
+	rc.report.changed = true
 	rc.log.namesNew.Store(true)
 	for _, suffix := range []string{suffixIndex, suffixTimeIndex, suffixTxnIndex, suffixLog} {
 		if err := s.fs.Remove(s.file(suffix)); err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -322,7 +322,7 @@ func (rc *recoverer) rewrite(s *segment, from, to, end int64) (*segment, error) 
 	if err != nil {
 		return nil, err
 	}
-	rc.changed = true
+	rc.report.changed = true
 	rc.log.namesNew.Store(true)
 	rc.report.RewrittenBytes += to - from
 	base := s.base
