@@ -85,7 +85,7 @@ func (b *Barrier) capture() (at instant) {
 		}
 	}
 	if b.journal != nil && !b.mu.due && !b.mu.recordDirty && !b.mu.ending {
-		at.group, at.journaled = b.journal.take()
+		at.group, at.journaled = b.journal.take(b.space.full.Load())
 	}
 	if at.journaled {
 		for _, l := range dirty {

@@ -53,9 +53,9 @@ type journal struct {
 	}
 
 	// Of the goroutine that runs barriers.
-	file               vfs.File // nil until the first group
+	file               vfs.File // nil until a record is to speak of it
 	spare              []byte   // becomes the next group
-	at                 int64
+	at, sizeBytes      int64    // where the next group goes; of the file
 	generation, number uint64
 }
 
@@ -92,11 +92,13 @@ func (j *journal) add(dirBase string, topicID [16]byte, raw []byte) {
 }
 
 // take returns what the barrier whose instant this is can write instead of syncing files; false when it has to
-// sync them. The caller holds cut for writing.
-func (j *journal) take() (group []byte, ok bool) {
+// sync them. On a full disk the file does not grow: what is left there is reserved for what has no other place. The
+// caller holds cut for writing.
+func (j *journal) take(diskIsFull bool) (group []byte, ok bool) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	if j.file == nil || !j.mu.collecting || j.at+pages(len(j.mu.group)) > j.maxBytes {
+	end := j.at + pages(len(j.mu.group))
+	if j.file == nil || !j.mu.collecting || end > j.maxBytes || diskIsFull && end > j.sizeBytes {
 		return nil, false
 	}
 	group, j.mu.group, j.spare = j.mu.group, j.spare[:0], nil
@@ -121,14 +123,22 @@ func nextGeneration() uint64 { return rand.Uint64() | 1 }
 func (j *journal) begin(generation uint64) { j.at, j.number, j.generation = 0, 0, generation }
 
 // create makes the file, so that a record can speak of it.
-func (j *journal) create() (err error) {
+func (j *journal) create() error {
 	if j.file != nil {
 		return nil
 	}
-	if j.file, err = openOrCreate(j.fs, j.name); err == nil {
+	file, err := openOrCreate(j.fs, j.name)
+	if err != nil {
+		return err
+	}
+	if j.sizeBytes, err = file.Size(); err == nil {
 		err = j.fs.SyncDir(path.Dir(j.name))
 	}
-	return err
+	if err != nil {
+		return errors.Join(err, file.Close())
+	}
+	j.file = file
+	return nil
 }
 
 // write makes a group durable. An error that is not final says that the disk has no room: nothing was synced, and
@@ -153,6 +163,7 @@ func (j *journal) write(group []byte) (final bool, err error) {
 		return true, err
 	}
 	j.at += int64(len(group))
+	j.sizeBytes = max(j.sizeBytes, j.at)
 	j.number++
 	return false, nil
 }

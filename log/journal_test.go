@@ -310,6 +310,25 @@ func TestJournalWithoutRoomGivesWayToFiles(t *testing.T) {
 	after.leave()
 }
 
+// On a full disk the journal does not grow into what is reserved, but is written over.
+func TestJournalDoesNotGrowOnAFullDisk(t *testing.T) {
+	w, _ := journaled(t, 1, Fsync, 3)
+	defer w.leave()
+	w.mustCheckpoint()
+	w.barrier.space.full.Store(true)
+	before := w.barrier.mu.record.sequence
+	for i := range 4 {
+		if got := w.barrier.mu.record.sequence - before; got != 0 {
+			t.Fatalf("%d barriers over files before barrier %d", got, i)
+		}
+		mustAdd(t, w.log, 1, 1)
+		w.mustSync()
+	}
+	if got := w.barrier.mu.record.sequence - before; got != 1 {
+		t.Errorf("%d barriers over files in the end", got)
+	}
+}
+
 // A log that cannot be opened does not lose what the journal has of it: the journal stays as it is until a start
 // can open the log, and meanwhile barriers do without.
 func TestJournalWaitsForALogThatCannotBeOpened(t *testing.T) {
@@ -389,7 +408,7 @@ func FuzzJournal(f *testing.F) {
 		j.restart()
 		raw, _ := makeBatch(i, 2, 1000, 0)
 		j.add("orders-0", testTopic, raw)
-		group, _ := j.take()
+		group, _ := j.take(false)
 		if _, err := j.write(group); err != nil {
 			f.Fatal(err)
 		}

@@ -22,6 +22,12 @@ func TestFullDisk(t *testing.T) {
 		t.Log("not shown here: needs root")
 		return
 	}
+	for _, mode := range []string{"page", "txn", "fsync"} {
+		t.Run(mode, func(t *testing.T) { fullDisk(t, mode) })
+	}
+}
+
+func fullDisk(t *testing.T, mode string) {
 	disk := t.TempDir()
 	if out, err := exec.Command("mount", "-t", "tmpfs", "-o", "size=40m", "once", disk).CombinedOutput(); err != nil {
 		t.Logf("not shown here: mount: %v: %s", err, out)
@@ -29,7 +35,7 @@ func TestFullDisk(t *testing.T) {
 	}
 	t.Cleanup(func() { _ = exec.Command("umount", "-l", disk).Run() })
 	run := func() *process {
-		return launch(t, t.TempDir(), nil, "--data-dir", filepath.Join(disk, "data"), "--listen", "127.0.0.1:0", "--admin", "",
+		return launch(t, t.TempDir(), nil, "--data-dir", filepath.Join(disk, "data"), "--listen", "127.0.0.1:0", "--admin", "", "--durability", mode,
 			"--set", "log.segment.bytes=4194304", "--set", "offsets.topic.num.partitions=3", "--set", "transaction.state.log.num.partitions=3")
 	}
 	p := run()
