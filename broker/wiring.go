@@ -17,58 +17,58 @@ import (
 // The coordinators declare what they need of a partition in words of their own; here a partition is
 // fitted to them.
 
-// journal is a partition of an internal topic. What a coordinator waits for is stricter than what a
+// stateLog is a partition of an internal topic. What a coordinator waits for is stricter than what a
 // plain append waits for: from the durability mode txn on, a barrier.
-type journal struct {
+type stateLog struct {
 	*partition.Partition
 	barrier *log.Barrier
 }
 
 // ticket returns what the coordinator's answer has to wait for; nil for nothing.
-func (j journal) ticket(a partition.Appended) interface{ Wait(context.Context) error } {
+func (l stateLog) ticket(a partition.Appended) interface{ Wait(context.Context) error } {
 	if a.Durable.Pending() {
 		return a.Durable
 	}
-	if t := j.barrier.TicketIn(log.Txn); !t.IsZero() {
+	if t := l.barrier.TicketIn(log.Txn); !t.IsZero() {
 		return t
 	}
 	return nil
 }
 
-type txnJournal struct{ journal }
+type txnStateLog struct{ stateLog }
 
-func (j txnJournal) AppendCoordinator(raw []byte) (txncoordinator.Appended, error) {
-	a, err := j.Partition.AppendCoordinator(raw)
+func (l txnStateLog) AppendCoordinator(raw []byte) (txncoordinator.Appended, error) {
+	a, err := l.Partition.AppendCoordinator(raw)
 	if err != nil {
 		return txncoordinator.Appended{}, err
 	}
-	if j.barrier.Mode() == log.Fsync {
+	if l.barrier.Mode() == log.Fsync {
 		// Markers that rely on the record are not shown before they are durable, and never outlive it; so only
 		// the answer waits, for all of it at once (docs/decisions/0004).
 		return txncoordinator.Appended{BaseOffset: a.BaseOffset}, nil
 	}
-	return txncoordinator.Appended{BaseOffset: a.BaseOffset, Durable: j.ticket(a)}, nil
+	return txncoordinator.Appended{BaseOffset: a.BaseOffset, Durable: l.ticket(a)}, nil
 }
 
-type groupJournal struct{ journal }
+type groupStateLog struct{ stateLog }
 
-func (j groupJournal) appended(a partition.Appended, err error) (groupcoordinator.Appended, error) {
+func (l groupStateLog) appended(a partition.Appended, err error) (groupcoordinator.Appended, error) {
 	if err != nil {
 		return groupcoordinator.Appended{}, err
 	}
-	return groupcoordinator.Appended{BaseOffset: a.BaseOffset, LastOffset: a.LastOffset, Durable: j.ticket(a)}, nil
+	return groupcoordinator.Appended{BaseOffset: a.BaseOffset, LastOffset: a.LastOffset, Durable: l.ticket(a)}, nil
 }
 
-func (j groupJournal) AppendCoordinator(raw []byte) (groupcoordinator.Appended, error) {
-	return j.appended(j.Partition.AppendCoordinator(raw))
+func (l groupStateLog) AppendCoordinator(raw []byte) (groupcoordinator.Appended, error) {
+	return l.appended(l.Partition.AppendCoordinator(raw))
 }
 
-func (j groupJournal) AppendTransactionalOffsets(raw []byte, guard groupcoordinator.Guard) (groupcoordinator.Appended, error) {
-	return j.appended(j.Partition.AppendTransactionalOffsets(raw, partition.Guard(guard)))
+func (l groupStateLog) AppendTransactionalOffsets(raw []byte, guard groupcoordinator.Guard) (groupcoordinator.Appended, error) {
+	return l.appended(l.Partition.AppendTransactionalOffsets(raw, partition.Guard(guard)))
 }
 
-func (j groupJournal) AppendMarker(m batch.Marker, transactionVersion int16) (groupcoordinator.Appended, error) {
-	return j.appended(j.Partition.AppendMarker(m, transactionVersion))
+func (l groupStateLog) AppendMarker(m batch.Marker, transactionVersion int16) (groupcoordinator.Appended, error) {
+	return l.appended(l.Partition.AppendMarker(m, transactionVersion))
 }
 
 // dataParticipant is a partition of user data at the end of a transaction. The marker's durability is
@@ -103,12 +103,12 @@ func markerRefused(err error) bool {
 func (b *Broker) openGroups(registerer prometheus.Registerer) (*groupcoordinator.Coordinator, error) {
 	s := b.cfg.Settings
 	return groupcoordinator.New(groupcoordinator.Config{
-		Journals: func(i int32) groupcoordinator.Journal {
+		StateLogs: func(i int32) groupcoordinator.StateLog {
 			p, ok := b.topics.Partition(topics.ConsumerOffsets, i)
 			if !ok {
 				return nil
 			}
-			return groupJournal{journal{p, b.barrier}}
+			return groupStateLog{stateLog{p, b.barrier}}
 		},
 		Partitions:             b.partitionsOf(topics.ConsumerOffsets),
 		MinSessionTimeout:      s.Milliseconds("group.min.session.timeout.ms"),
@@ -126,12 +126,12 @@ func (b *Broker) openTxns(registerer prometheus.Registerer) (*txncoordinator.Coo
 	s := b.cfg.Settings
 	return txncoordinator.New(txncoordinator.Config{
 		Partitions: b.partitionsOf(topics.TransactionState),
-		Journals: func(i int32) txncoordinator.Journal {
+		StateLogs: func(i int32) txncoordinator.StateLog {
 			p, ok := b.topics.Partition(topics.TransactionState, i)
 			if !ok {
 				return nil
 			}
-			return txnJournal{journal{p, b.barrier}}
+			return txnStateLog{stateLog{p, b.barrier}}
 		},
 		ProducerIDs:        b.producerIDs,
 		Participants:       participants(b.topics, b.groups),

@@ -102,7 +102,7 @@ func (g *classicGroup) validateGeneration(memberID string, instanceID *string, g
 
 // TxnCommitOffsets stages offsets until the producer's transaction ends. The caller has made sure
 // that the transaction contains PartitionFor(GroupID), and passes what that gave as guard. Errors of
-// the journal (a fenced producer, a transaction that is over) come wrapped.
+// the state log (a fenced producer, a transaction that is over) come wrapped.
 func (c *Coordinator) TxnCommitOffsets(r *TxnCommitRequest, guard Guard) *Future[CommitResult] {
 	refuse := func(err error) *Future[CommitResult] { return ready(CommitResult{Err: err}, nil) }
 	if err := requireGroupID(r.GroupID); err != nil {

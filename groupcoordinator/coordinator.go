@@ -37,8 +37,8 @@ import (
 // Config is what a Coordinator needs. Zero durations and sizes mean the default that stands behind
 // them, except for InitialRebalanceDelay, whose zero means no delay.
 type Config struct {
-	// Journals gives the journal of a partition of __consumer_offsets; called once a partition, by Load.
-	Journals   func(partition int32) Journal
+	// StateLogs gives the state log of a partition of __consumer_offsets; called once a partition, by Load.
+	StateLogs  func(partition int32) StateLog
 	Partitions int32 // of __consumer_offsets; 50, never to change while the data directory lives
 
 	MinSessionTimeout      time.Duration // group.min.session.timeout.ms; 6 s
@@ -115,7 +115,7 @@ func (c Config) Validate() error {
 			errs = append(errs, errors.New(what))
 		}
 	}
-	check(c.Journals != nil, "no journals")
+	check(c.StateLogs != nil, "no state logs")
 	check(c.Partitions >= 0, "negative number of partitions")
 	check(c.MinSessionTimeout >= 0, "negative minimum session timeout")
 	check(c.MaxSessionTimeout >= 0, "negative maximum session timeout")

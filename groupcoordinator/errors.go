@@ -21,9 +21,9 @@ var (
 	ErrMetadataTooLarge     = errors.New("metadata of the offset is too large")
 	ErrUnstableOffset       = errors.New("offset is staged in an open transaction")
 
-	// ErrNotWritten wraps the error of a journal that took nothing: memory and log are as before.
+	// ErrNotWritten wraps the error of a state log that took nothing: memory and log are as before.
 	ErrNotWritten = errors.New("group log did not take the records")
-	// ErrNotDurable wraps the error of a journal that took the records but cannot say whether they
+	// ErrNotDurable wraps the error of a state log that took the records but cannot say whether they
 	// would survive; the outcome is open.
 	ErrNotDurable = errors.New("group log cannot confirm the records")
 )

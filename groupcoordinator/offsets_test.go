@@ -203,7 +203,7 @@ func TestWhoMayStage(t *testing.T) {
 	isErr(t, "empty group, generation", w.stage(1, "e", "t", 0, 1, "x", 2), ErrUnknownMember)
 	ids, gen = w.stable("f", nil)
 	fenced := errors.New("fenced")
-	w.journal("f").before = func(int64, int16) error { return fenced }
+	w.stateLog("f").before = func(int64, int16) error { return fenced }
 	isErr(t, "fenced producer", w.stage(1, "f", "t", 0, 2, ids[0], gen), fenced)
 }
 
@@ -237,7 +237,7 @@ func TestMarkerThatCannotBeWritten(t *testing.T) {
 	w := newWorld(t)
 	w.stage(1, "g", "t", 0, 10, "", -1)
 	broken := errors.New("disk")
-	w.journal("g").fail = broken
+	w.stateLog("g").fail = broken
 	err := w.c.Participant(w.c.PartitionFor("g")).ApplyMarker(batch.Marker{ProducerID: 1, Type: batch.Commit}, 2)
 	isErr(t, "marker", err, broken)
 	w.wantOffset("g", "t", 0, false, -1)

@@ -63,7 +63,7 @@ type committed struct {
 	commitTimestampMs int64
 	expireTimestampMs int64    // explicit expiry; -1 for the broker's retention
 	topicID           [16]byte // zero: unknown
-	recordOffset      int64    // of the record, in the journal; not part of it
+	recordOffset      int64    // of the record, in the state log; not part of it
 }
 
 func offsetTombstone(group, topic string, partition int32) record {

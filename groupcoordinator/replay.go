@@ -132,7 +132,7 @@ func (m *member) applyRecord(x *kmsg.GroupMetadataValueMember, protocolName *str
 }
 
 // Load reads every partition of __consumer_offsets and then serves requests. A record that cannot be
-// read is logged and passed over; a journal that cannot be read ends Load with its error.
+// read is logged and passed over; a state log that cannot be read ends Load with its error.
 func (c *Coordinator) Load(ctx context.Context) error {
 	for _, s := range c.shards {
 		if err := ctx.Err(); err != nil {
@@ -147,11 +147,11 @@ func (c *Coordinator) Load(ctx context.Context) error {
 }
 
 func (s *shard) load() error {
-	journal := s.c.cfg.Journals(s.partition)
+	stateLog := s.c.cfg.StateLogs(s.partition)
 	// Nobody else touches a shard that is not loaded, so requests are told so meanwhile instead of waiting.
 	building := &shard{c: s.c, partition: s.partition}
 	building.mu.firing = true // no timers before the state is whole
-	err := journal.Scan(journal.LogStartOffset(), journal.LogEndOffset(), building.replayBatch)
+	err := stateLog.Scan(stateLog.LogStartOffset(), stateLog.LogEndOffset(), building.replayBatch)
 	if err != nil {
 		return err
 	}
@@ -160,7 +160,7 @@ func (s *shard) load() error {
 	if s.mu.closed {
 		return ErrClosed
 	}
-	s.mu.journal, s.mu.groups, s.mu.offsets = journal, building.mu.groups, building.mu.offsets
+	s.mu.stateLog, s.mu.groups, s.mu.offsets = stateLog, building.mu.groups, building.mu.offsets
 	s.mu.loaded = true
 	for _, g := range s.mu.groups {
 		s.resumeLocked(g)

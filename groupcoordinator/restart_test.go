@@ -139,7 +139,7 @@ func (g *gate) Wait(ctx context.Context) error {
 func TestAnswersWaitForTheDisk(t *testing.T) {
 	w := newWorld(t)
 	g := &gate{open: make(chan struct{})}
-	w.journal("g").durable = g
+	w.stateLog("g").durable = g
 	commit := w.c.CommitOffsets(&CommitRequest{GroupID: "g", Generation: -1, Retention: -1, Offsets: []OffsetCommit{{Topic: "t", Offset: 5}}})
 	fetch := w.c.FetchOffsets(&FetchRequest{GroupID: "g", All: true})
 	join := w.join("g")
@@ -263,7 +263,7 @@ func TestReplayReadsAllVersionsAndPassesOverTheUnknown(t *testing.T) {
 	add((&kmsg.GroupMetadataKey{Version: 2, Group: "new"}).AppendTo(nil), []byte{0, 5, 0}) // the next version
 	add((&kmsg.OffsetCommitKey{Version: 1, Group: "new"}).AppendTo(nil), []byte{0, 5, 0})
 	add(nil, nil)
-	if _, err := w.journals[0].append(batch.Build(batch.BuildOptions{ProducerID: -1, ProducerEpoch: -1, BaseSequence: -1}, records...)); err != nil {
+	if _, err := w.stateLogs[0].append(batch.Build(batch.BuildOptions{ProducerID: -1, ProducerEpoch: -1, BaseSequence: -1}, records...)); err != nil {
 		t.Fatal(err)
 	}
 	w.restart()
@@ -341,7 +341,7 @@ func TestConfigurationIsChecked(t *testing.T) {
 	if err == nil {
 		t.Fatal("accepted")
 	}
-	for _, want := range []string{"no journals", "above the maximum", "negative initial"} {
+	for _, want := range []string{"no state logs", "above the maximum", "negative initial"} {
 		if !contains(err.Error(), want) {
 			t.Errorf("%v does not say %q", err, want)
 		}

@@ -17,7 +17,7 @@ const retryAfterFailedAppend = time.Second
 
 // shard holds the groups of one partition of __consumer_offsets.
 //
-// Locking: mu orders everything that happens to these groups, appends to the journal included, and is
+// Locking: mu orders everything that happens to these groups, appends to the state log included, and is
 // held across an append but never across a wait for its durability.
 type shard struct {
 	c         *Coordinator
@@ -25,12 +25,12 @@ type shard struct {
 
 	mu struct {
 		sync.Mutex
-		loaded  bool
-		closed  bool
-		journal Journal
-		groups  map[string]*classicGroup // nil until the first one
-		offsets offsetStore
-		durable Ticket // of the last append that may have changed what an answer shows; nil when kept
+		loaded   bool
+		closed   bool
+		stateLog StateLog
+		groups   map[string]*classicGroup // nil until the first one
+		offsets  offsetStore
+		durable  Ticket // of the last append that may have changed what an answer shows; nil when kept
 
 		timers  timerHeap
 		timer   clock.Timer // nil when none is set
@@ -120,9 +120,9 @@ func (s *shard) appendLocked(p producer, records []record, before func()) error 
 	var at Appended
 	var err error
 	if p.id >= 0 {
-		at, err = s.mu.journal.AppendTransactionalOffsets(raw, p.guard)
+		at, err = s.mu.stateLog.AppendTransactionalOffsets(raw, p.guard)
 	} else {
-		at, err = s.mu.journal.AppendCoordinator(raw)
+		at, err = s.mu.stateLog.AppendCoordinator(raw)
 	}
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrNotWritten, err)
@@ -143,7 +143,7 @@ func (s *shard) appendLocked(p producer, records []record, before func()) error 
 
 // applyMarkerLocked writes a transaction's end and makes its staged offsets visible, or drops them.
 func (s *shard) applyMarkerLocked(m batch.Marker, transactionVersion int16) error {
-	if _, err := s.mu.journal.AppendMarker(m, transactionVersion); err != nil {
+	if _, err := s.mu.stateLog.AppendMarker(m, transactionVersion); err != nil {
 		return fmt.Errorf("append marker of producer %d: %w", m.ProducerID, err)
 	}
 	// The marker's own ticket is not kept: its transaction is decided in the transaction log already,

@@ -20,9 +20,9 @@ type Appended struct {
 	Durable                Ticket
 }
 
-// Journal is a partition of __consumer_offsets. An error from an Append means that nothing was
-// stored. Appends of one journal come from under one lock; Scan is only used by Load.
-type Journal interface {
+// StateLog is a partition of __consumer_offsets. An error from an Append means that nothing was
+// stored. Appends of one state log come from under one lock; Scan is only used by Load.
+type StateLog interface {
 	AppendCoordinator(raw []byte) (Appended, error)
 	AppendTransactionalOffsets(raw []byte, guard Guard) (Appended, error)
 	AppendMarker(m batch.Marker, transactionVersion int16) (Appended, error)

@@ -148,7 +148,7 @@ func TestJoinPhaseWithoutAnyoneJoinedWaits(t *testing.T) {
 func TestReplacementThatCannotBeWritten(t *testing.T) {
 	w := newWorld(t)
 	ids, gen := w.stable("g", i1())
-	w.journal("g").fail = errors.New("disk")
+	w.stateLog("g").fail = errors.New("disk")
 	isErr(t, "join", now(t, w.join("g", withInstance("i1"), version(9))).Err, ErrNotWritten)
 	isErr(t, "old incarnation", w.heartbeat("g", ids[0], gen), nil)
 }

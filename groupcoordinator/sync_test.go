@@ -235,13 +235,13 @@ func TestAssignmentThatCannotBeWrittenStartsAnotherPhase(t *testing.T) {
 	gen := now(t, w.join("g", withID(ids[1]))).Generation
 	b := w.sync("g", ids[1], gen)
 	broken := errors.New("disk")
-	w.journal("g").fail = broken
+	w.stateLog("g").fail = broken
 	isErr(t, "leader", now(t, w.sync("g", ids[0], gen, ids[0], "x")).Err, ErrNotWritten)
 	isErr(t, "cause", now(t, b).Err, broken)
 	if w.state("g") != PreparingRebalance {
 		t.Error(w.state("g"))
 	}
-	w.journal("g").fail = nil
+	w.stateLog("g").fail = nil
 	w.join("g", withID(ids[0]))
 	if r := now(t, w.join("g", withID(ids[1]))); r.Generation != gen+1 {
 		t.Errorf("%+v", r)
@@ -254,7 +254,7 @@ func TestFailedAppendChangesNothing(t *testing.T) {
 	ids, gen := w.stable("g", nil)
 	w.commit("o", "t", 0, 1)
 	before := dump(w.c)
-	for _, j := range w.journals {
+	for _, j := range w.stateLogs {
 		j.fail = errors.New("disk")
 	}
 	isErr(t, "leave", w.leave("g", LeaveMember{MemberID: ids[0]}).Err, ErrNotWritten)
@@ -270,7 +270,7 @@ func TestFailedAppendChangesNothing(t *testing.T) {
 	isErr(t, "member", w.heartbeat("g", ids[0], gen), nil)
 	w.clock.Advance(session)
 	isErr(t, "member whose end cannot be written", w.heartbeat("g", ids[0], gen), nil)
-	for _, j := range w.journals {
+	for _, j := range w.stateLogs {
 		j.fail = nil
 	}
 	w.clock.Advance(2 * session)

@@ -15,8 +15,8 @@ import (
 	"once/log/batch"
 )
 
-// memJournal is a partition of __consumer_offsets in memory, of real batches.
-type memJournal struct {
+// memStateLog is a partition of __consumer_offsets in memory, of real batches.
+type memStateLog struct {
 	mu      sync.Mutex
 	batches [][]byte
 	next    int64
@@ -25,43 +25,43 @@ type memJournal struct {
 	before  func(p int64, epoch int16) error // looks at transactional appends
 }
 
-func (j *memJournal) append(raw []byte) (Appended, error) {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	if j.fail != nil {
-		return Appended{}, j.fail
+func (l *memStateLog) append(raw []byte) (Appended, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.fail != nil {
+		return Appended{}, l.fail
 	}
 	raw = slices.Clone(raw)
-	batch.SetOffsetAndEpoch(raw, j.next, 0)
+	batch.SetOffsetAndEpoch(raw, l.next, 0)
 	h, err := batch.Verify(raw)
 	if err != nil {
 		return Appended{}, err
 	}
-	j.batches = append(j.batches, raw)
-	at := Appended{BaseOffset: j.next, LastOffset: h.LastOffset(), Durable: j.durable}
-	j.next = h.NextOffset()
+	l.batches = append(l.batches, raw)
+	at := Appended{BaseOffset: l.next, LastOffset: h.LastOffset(), Durable: l.durable}
+	l.next = h.NextOffset()
 	return at, nil
 }
 
-func (j *memJournal) AppendCoordinator(raw []byte) (Appended, error) { return j.append(raw) }
+func (l *memStateLog) AppendCoordinator(raw []byte) (Appended, error) { return l.append(raw) }
 
-func (j *memJournal) AppendTransactionalOffsets(raw []byte, _ Guard) (Appended, error) {
+func (l *memStateLog) AppendTransactionalOffsets(raw []byte, _ Guard) (Appended, error) {
 	h, err := batch.ParseHeader(raw)
-	if err == nil && j.before != nil {
-		err = j.before(h.ProducerID, h.ProducerEpoch)
+	if err == nil && l.before != nil {
+		err = l.before(h.ProducerID, h.ProducerEpoch)
 	}
 	if err != nil {
 		return Appended{}, err
 	}
-	return j.append(raw)
+	return l.append(raw)
 }
 
-func (j *memJournal) AppendMarker(m batch.Marker, _ int16) (Appended, error) {
-	return j.append(batch.BuildMarker(m))
+func (l *memStateLog) AppendMarker(m batch.Marker, _ int16) (Appended, error) {
+	return l.append(batch.BuildMarker(m))
 }
 
-func (j *memJournal) Scan(from, to int64, fn func(h batch.Header, raw []byte) error) error {
-	for _, raw := range slices.Clone(j.batches) {
+func (l *memStateLog) Scan(from, to int64, fn func(h batch.Header, raw []byte) error) error {
+	for _, raw := range slices.Clone(l.batches) {
 		h, err := batch.ParseHeader(raw)
 		if err != nil {
 			return err
@@ -80,17 +80,17 @@ func (j *memJournal) Scan(from, to int64, fn func(h batch.Header, raw []byte) er
 	return nil
 }
 
-func (j *memJournal) LogStartOffset() int64 { return 0 }
-func (j *memJournal) LogEndOffset() int64   { return j.next }
+func (l *memStateLog) LogStartOffset() int64 { return 0 }
+func (l *memStateLog) LogEndOffset() int64   { return l.next }
 
-// world is a coordinator on a clock that stands still and a journal a partition.
+// world is a coordinator on a clock that stands still and a state log a partition.
 type world struct {
-	t        *testing.T
-	clock    *clock.Manual
-	cfg      Config
-	c        *Coordinator
-	journals []*memJournal
-	ids      int
+	t         *testing.T
+	clock     *clock.Manual
+	cfg       Config
+	c         *Coordinator
+	stateLogs []*memStateLog
+	ids       int
 }
 
 const session = 10 * time.Second
@@ -100,7 +100,7 @@ func newWorld(t *testing.T, change ...func(*Config)) *world {
 	w := &world{t: t, clock: clock.NewManual(time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC))}
 	w.cfg = Config{
 		Partitions: 3, Clock: w.clock, Logger: slog.New(slog.DiscardHandler),
-		Journals: func(p int32) Journal { return w.journals[p] },
+		StateLogs: func(p int32) StateLog { return w.stateLogs[p] },
 		NewMemberID: func(prefix string) string {
 			w.ids++
 			return fmt.Sprintf("%s-%d", prefix, w.ids)
@@ -110,7 +110,7 @@ func newWorld(t *testing.T, change ...func(*Config)) *world {
 		f(&w.cfg)
 	}
 	for range w.cfg.Partitions {
-		w.journals = append(w.journals, &memJournal{})
+		w.stateLogs = append(w.stateLogs, &memStateLog{})
 	}
 	w.start()
 	t.Cleanup(func() { w.c.Close() })
@@ -135,7 +135,7 @@ func (w *world) restart() {
 	w.start()
 }
 
-func (w *world) journal(group string) *memJournal { return w.journals[w.c.PartitionFor(group)] }
+func (w *world) stateLog(group string) *memStateLog { return w.stateLogs[w.c.PartitionFor(group)] }
 
 // now returns the value of a future that must be there.
 func now[T any](t *testing.T, f *Future[T]) T {

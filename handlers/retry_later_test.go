@@ -40,11 +40,11 @@ func (b *blocks) ReserveProducerIDs(count, atLeast int64) (int64, error) {
 	return first, nil
 }
 
-// stateJournal is a partition of the transaction log without a wait for the disk.
-type stateJournal struct{ *partition.Partition }
+// plainStateLog is a partition of the transaction log without a wait for the disk.
+type plainStateLog struct{ *partition.Partition }
 
-func (j stateJournal) AppendCoordinator(raw []byte) (txncoordinator.Appended, error) {
-	a, err := j.Partition.AppendCoordinator(raw)
+func (l plainStateLog) AppendCoordinator(raw []byte) (txncoordinator.Appended, error) {
+	a, err := l.Partition.AppendCoordinator(raw)
 	return txncoordinator.Appended{BaseOffset: a.BaseOffset}, err
 }
 
@@ -82,9 +82,9 @@ func newServices(t *testing.T, ids pidmanager.BlockStore) *Services {
 	manager := pidmanager.NewManager(ids, 0)
 	txns, err := txncoordinator.New(txncoordinator.Config{
 		Partitions: 1,
-		Journals: func(i int32) txncoordinator.Journal {
+		StateLogs: func(i int32) txncoordinator.StateLog {
 			p, _ := ts.Partition(topics.TransactionState, i)
-			return stateJournal{p}
+			return plainStateLog{p}
 		},
 		ProducerIDs:  manager,
 		Participants: func(string, int32) (txncoordinator.Participant, bool) { return nil, false },

@@ -12,10 +12,10 @@ import (
 	"once/log/batch"
 )
 
-// Journal is one partition of __transaction_state as the coordinator uses it.
-type Journal interface {
+// StateLog is one partition of __transaction_state as the coordinator uses it.
+type StateLog interface {
 	// AppendCoordinator appends a batch. An error means that nothing of it may be taken for written; it
-	// may still be found at the next start, if the journal refuses further appends until then.
+	// may still be found at the next start, if the state log refuses further appends until then.
 	AppendCoordinator(raw []byte) (Appended, error)
 	// Scan calls fn with each whole batch from one offset up to another, in order. raw is valid during the call.
 	Scan(from, to int64, fn func(h batch.Header, raw []byte) error) error
@@ -46,7 +46,7 @@ type Participant interface {
 // Config is what a Coordinator needs. Zero values mean the default in brackets.
 type Config struct {
 	Partitions  int32                              // of __transaction_state, fixed for ever [50]
-	Journals    func(partition int32) Journal      // called once a partition, by Load; required
+	StateLogs   func(partition int32) StateLog     // called once a partition, by Load; required
 	ProducerIDs interface{ Next() (int64, error) } // required
 	// Participants finds where the marker for a partition goes; false: its topic is gone. Required.
 	Participants func(topic string, partition int32) (Participant, bool)
@@ -79,7 +79,7 @@ func (cfg Config) withDefaults() (Config, error) {
 			errs = append(errs, errors.New("txncoordinator: "+what))
 		}
 	}
-	require(cfg.Journals != nil, "Journals is missing")
+	require(cfg.StateLogs != nil, "StateLogs is missing")
 	require(cfg.ProducerIDs != nil, "ProducerIDs is missing")
 	require(cfg.Participants != nil, "Participants is missing")
 	orDefault(&cfg.Partitions, 50)

@@ -38,8 +38,8 @@ const (
 
 // shard holds the IDs that live in one partition of __transaction_state.
 type shard struct {
-	journal Journal // set by Load
-	mu      struct {
+	stateLog StateLog // set by Load
+	mu       struct {
 		sync.RWMutex
 		byID map[string]*entry // nil until there is one
 	}

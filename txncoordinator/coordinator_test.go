@@ -73,7 +73,7 @@ func TestConcurrentRequestsOnOneID(t *testing.T) {
 		told += n
 	}
 	decided := 0
-	for _, txn := range journalDecisions(t, w) {
+	for _, txn := range stateLogDecisions(t, w) {
 		if txn.State == PrepareCommit {
 			decided++
 		}
@@ -118,15 +118,15 @@ type failingTicket struct{ err error }
 
 func (f failingTicket) Wait(context.Context) error { return f.err }
 
-type failingJournal struct {
-	Journal
+type failingStateLog struct {
+	StateLog
 	ticket error
 }
 
-func (j *failingJournal) AppendCoordinator(raw []byte) (Appended, error) {
-	a, err := j.Journal.AppendCoordinator(raw)
-	if j.ticket != nil {
-		a.Durable = failingTicket{j.ticket}
+func (l *failingStateLog) AppendCoordinator(raw []byte) (Appended, error) {
+	a, err := l.StateLog.AppendCoordinator(raw)
+	if l.ticket != nil {
+		a.Durable = failingTicket{l.ticket}
 	}
 	return a, err
 }
@@ -135,14 +135,14 @@ func (j *failingJournal) AppendCoordinator(raw []byte) (Appended, error) {
 // differently, and no marker out; the next start knows.
 func TestUnsureDecisionBlocksTheID(t *testing.T) {
 	w := newWorld()
-	j := &failingJournal{Journal: w.journal(0)}
-	c := loaded(t, w, func(cfg *Config) { cfg.Journals = func(int32) Journal { return j } })
+	l := &failingStateLog{StateLog: w.stateLog(0)}
+	c := loaded(t, w, func(cfg *Config) { cfg.StateLogs = func(int32) StateLog { return l } })
 	id := mustInit(t, c, "t")
 	add := AddRequest{TransactionalID: "t", ProducerID: id.ProducerID, ProducerEpoch: 0, Partitions: []TopicPartition{{"x", 0}}, ClientTransactionVersion: 2}
 	if err := c.AddPartitions(add); err != nil {
 		t.Fatal(err)
 	}
-	j.ticket = errors.New("sync failed")
+	l.ticket = errors.New("sync failed")
 	end := EndRequest{TransactionalID: "t", ProducerID: id.ProducerID, ProducerEpoch: 0, Commit: true, ClientTransactionVersion: 2}
 	if _, err := c.EndTxn(end); !errors.Is(err, ErrCoordinatorNotAvailable) {
 		t.Fatal(err)
@@ -350,7 +350,7 @@ func TestHighestProducerID(t *testing.T) {
 	}
 }
 
-// nowhere is a journal and a partition that keep nothing, for benchmarks.
+// nowhere is a state log and a partition that keep nothing, for benchmarks.
 type nowhere struct{}
 
 func (nowhere) AppendCoordinator([]byte) (Appended, error)                      { return Appended{}, nil }
@@ -362,7 +362,7 @@ func (nowhere) ApplyMarker(batch.Marker, int16) error                           
 
 func benchmarkCoordinator(b *testing.B) (*Coordinator, Identity) {
 	c := newWorld().coordinator(b, func(cfg *Config) {
-		cfg.Journals = func(int32) Journal { return nowhere{} }
+		cfg.StateLogs = func(int32) StateLog { return nowhere{} }
 		cfg.Participants = func(string, int32) (Participant, bool) { return nowhere{}, true }
 		cfg.Clock = clock.Real{}
 	})

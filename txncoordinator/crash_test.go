@@ -10,9 +10,9 @@ import (
 	"once/log/batch"
 )
 
-// TestCrashAtEveryWrite lets the process die before and after every write of a history, journal record
+// TestCrashAtEveryWrite lets the process die before and after every write of a history, state log record
 // or marker, 0, 1, 2 … until it comes through; then it starts again on what was written. What the
-// journal has decided must have happened, and nothing else; the client's retry hears the same.
+// state log has decided must have happened, and nothing else; the client's retry hears the same.
 func TestCrashAtEveryWrite(t *testing.T) {
 	for _, version := range []int16{0, 2} {
 		for _, before := range []bool{true, false} {
@@ -91,7 +91,7 @@ func crashAndRestart(t *testing.T, version int16, n int, before bool) (died bool
 		t.Fatalf("version %d, write %d: dead %v while %s", version, n, died, doing)
 	}
 	name := fmt.Sprintf("version %d, death before=%v write %d, during %s", version, before, n, doing)
-	decided := journalDecisions(t, w)
+	decided := stateLogDecisions(t, w)
 
 	c = w.coordinator(t, nil)
 	if err := c.Load(); err != nil {
@@ -119,14 +119,14 @@ func crashAndRestart(t *testing.T, version int16, n int, before bool) (died bool
 			t.Errorf("%s: init answers %v", name, err)
 		}
 	}
-	checkOutcomes(t, name+", then retried", w, journalDecisions(t, w))
+	checkOutcomes(t, name+", then retried", w, stateLogDecisions(t, w))
 	return true
 }
 
-// journalDecisions returns the Prepare images in the journal, in order.
-func journalDecisions(t *testing.T, w *world) (decided []Transaction) {
+// stateLogDecisions returns the Prepare images in the state log, in order.
+func stateLogDecisions(t *testing.T, w *world) (decided []Transaction) {
 	t.Helper()
-	for _, raw := range w.journal(0).(*memJournal).batches {
+	for _, raw := range w.stateLog(0).(*memStateLog).batches {
 		for r, err := range batch.Records(raw, 1<<20) {
 			if err != nil {
 				t.Fatal(err)
@@ -174,9 +174,9 @@ func checkOutcomes(t *testing.T, name string, w *world, decided []Transaction) {
 		}
 	}
 	if n := len(decided); n > 0 {
-		raw := w.journal(0).(*memJournal).batches
+		raw := w.stateLog(0).(*memStateLog).batches
 		if text, kind := describeBatch(raw[len(raw)-1]); kind == "prepare" {
-			t.Errorf("%s: the journal ends with %s", name, text)
+			t.Errorf("%s: the state log ends with %s", name, text)
 		}
 	}
 }

@@ -16,5 +16,5 @@
 //
 // The handlers of the transaction APIs call it, Produce and TxnOffsetCommit for verification and
 // implicit adding, and the broker's assembly, which loads and closes it. It reaches partitions only
-// through the interfaces Journal and Participant.
+// through the interfaces StateLog and Participant.
 package txncoordinator

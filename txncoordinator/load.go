@@ -20,7 +20,7 @@ func (c *Coordinator) Load() error {
 	c.highestID = NoProducerID
 	for i := range c.shards {
 		s := &c.shards[i]
-		if s.journal = c.cfg.Journals(int32(i)); s.journal == nil {
+		if s.stateLog = c.cfg.StateLogs(int32(i)); s.stateLog == nil {
 			return fmt.Errorf("txncoordinator: load: partition %d of the transaction log is missing", i)
 		}
 		if err := c.replay(s); err != nil {
@@ -46,11 +46,11 @@ func (c *Coordinator) HighestProducerID() int64 { return c.highestID }
 
 // replay applies the log of one partition; the last record of an ID wins, a tombstone removes it.
 func (c *Coordinator) replay(s *shard) error {
-	from, to := s.journal.LogStartOffset(), s.journal.LogEndOffset()
+	from, to := s.stateLog.LogStartOffset(), s.stateLog.LogEndOffset()
 	if from >= to {
 		return nil
 	}
-	return s.journal.Scan(from, to, func(h batch.Header, raw []byte) error {
+	return s.stateLog.Scan(from, to, func(h batch.Header, raw []byte) error {
 		if h.IsControl() {
 			return nil
 		}

@@ -62,7 +62,7 @@ func (c *Coordinator) finish(e *entry) error {
 	t, left := e.beginRound()
 	m := batch.Marker{
 		ProducerID: t.ProducerID, ProducerEpoch: t.ProducerEpoch, Type: batch.Abort,
-		CoordinatorEpoch: e.shard.journal.LeaderEpoch(), TimestampMs: c.cfg.Clock.Now().UnixMilli(),
+		CoordinatorEpoch: e.shard.stateLog.LeaderEpoch(), TimestampMs: c.cfg.Clock.Now().UnixMilli(),
 	}
 	if t.State == PrepareCommit {
 		m.Type = batch.Commit
@@ -110,7 +110,7 @@ func (c *Coordinator) complete(e *entry, t *Transaction) error {
 	}
 	now := c.cfg.Clock.Now().UnixMilli()
 	next := prepareComplete(t, now)
-	if _, err := e.shard.journal.AppendCoordinator(encodeTransaction(&next, c.cfg.TransactionVersion(), now)); err != nil {
+	if _, err := e.shard.stateLog.AppendCoordinator(encodeTransaction(&next, c.cfg.TransactionVersion(), now)); err != nil {
 		return fmt.Errorf("%v of a transactional ID: %w", next.State, err)
 	}
 	e.mu.Lock()

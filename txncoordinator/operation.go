@@ -70,7 +70,7 @@ const (
 // decide differently meanwhile.
 func (c *Coordinator) write(e *entry, next *Transaction, wait waitMode) error {
 	now := c.cfg.Clock.Now()
-	appended, err := e.shard.journal.AppendCoordinator(encodeTransaction(next, c.cfg.TransactionVersion(), now.UnixMilli()))
+	appended, err := e.shard.stateLog.AppendCoordinator(encodeTransaction(next, c.cfg.TransactionVersion(), now.UnixMilli()))
 	if err != nil {
 		e.giveBack()
 		return fmt.Errorf("%w: %v of a transactional ID: %v", ErrCoordinatorNotAvailable, next.State, err)

@@ -80,7 +80,7 @@ func TestRecordBytes(t *testing.T) {
 // warning, and the rest of the log counts.
 func TestUnknownRecordsAreSkipped(t *testing.T) {
 	w := newWorld()
-	j := w.journal(0).(*memJournal)
+	j := w.stateLog(0).(*memStateLog)
 	txn := image(Empty, 5)
 	known := recordOf(t, encodeTransaction(&txn, 1, 1))
 	with := func(b []byte, version byte) []byte {

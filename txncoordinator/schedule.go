@@ -204,7 +204,7 @@ func (c *Coordinator) expire(e *entry, now time.Time) {
 	if !due {
 		return
 	}
-	if _, err := e.shard.journal.AppendCoordinator(encodeTombstone(id, nowMs)); err != nil {
+	if _, err := e.shard.stateLog.AppendCoordinator(encodeTombstone(id, nowMs)); err != nil {
 		e.giveBack()
 		c.cfg.Logger.Warn("unused transactional ID could not be removed", "transactional_id", id, "error", err)
 		return

@@ -162,7 +162,7 @@ func (s *session) change(t *testing.T, c script.Command) string {
 			e.StartTimestampMs = w.clock.Now().UnixMilli()
 		}
 		w.mu.nextPID = max(w.mu.nextPID, e.ProducerID+1)
-		_, err := w.journal(0).AppendCoordinator(encodeTransaction(&e, 2, 0))
+		_, err := w.stateLog(0).AppendCoordinator(encodeTransaction(&e, 2, 0))
 		return okOr(err)
 	case "fail":
 		w.mu.failAppends, w.mu.noPIDs = c.Has("appends"), c.Has("producer-ids")

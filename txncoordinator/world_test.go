@@ -17,7 +17,7 @@ import (
 
 var (
 	errCrashed   = errors.New("crashed")
-	errJournal   = errors.New("journal fails")
+	errStateLog  = errors.New("state log fails")
 	errMarker    = errors.New("participant fails")
 	errTooOld    = errors.New("participant knows a newer epoch")
 	errNoneLeft  = errors.New("no producer ID left")
@@ -33,14 +33,14 @@ var (
 	}
 )
 
-// world is everything around a coordinator, in memory, and survives its crashes: journals, partitions
+// world is everything around a coordinator, in memory, and survives its crashes: state logs, partitions
 // that take markers, producer IDs, the clock. It traces what is written.
 type world struct {
 	clock *clock.Manual
 	mu    struct {
 		sync.Mutex
 		trace       []string
-		journals    map[int32]*memJournal
+		stateLogs   map[int32]*memStateLog
 		leaderEpoch int32
 		nextPID     int64
 		noPIDs      bool
@@ -55,7 +55,7 @@ type world struct {
 		crash  string // such as after-prepare or before-marker-2; "" none
 		counts map[string]int
 		dead   bool
-		// dieAt counts all writes, journal and markers alike; the one with this number fails, and those
+		// dieAt counts all writes, state log and markers alike; the one with this number fails, and those
 		// after it, either before or after it was done. -1 never.
 		dieAt     int
 		dieBefore bool
@@ -67,7 +67,7 @@ type hold struct{ reached, release chan struct{} }
 
 func newWorld() *world {
 	w := &world{clock: clock.NewManual(startOfTime)}
-	w.mu.journals = map[int32]*memJournal{}
+	w.mu.stateLogs = map[int32]*memStateLog{}
 	w.mu.markers, w.mu.failing = map[TopicPartition][]batch.Marker{}, map[TopicPartition]error{}
 	w.mu.held, w.mu.stopped, w.mu.gone = map[TopicPartition]*hold{}, map[TopicPartition]*hold{}, map[string]bool{}
 	w.mu.nextPID, w.mu.version, w.mu.dieAt = 1000, 2, -1
@@ -75,7 +75,7 @@ func newWorld() *world {
 	return w
 }
 
-// coordinator returns a new one on this world's journals, not loaded.
+// coordinator returns a new one on this world's state logs, not loaded.
 func (w *world) coordinator(t testing.TB, change func(*Config)) *Coordinator {
 	t.Helper()
 	w.mu.Lock()
@@ -83,7 +83,7 @@ func (w *world) coordinator(t testing.TB, change func(*Config)) *Coordinator {
 	w.mu.dead, w.mu.crash, w.mu.dieAt = false, "", -1
 	w.mu.Unlock()
 	cfg := Config{
-		Partitions: 1, Journals: w.journal, ProducerIDs: w, Participants: w.participant,
+		Partitions: 1, StateLogs: w.stateLog, ProducerIDs: w, Participants: w.participant,
 		Refused:            func(err error) bool { return errors.Is(err, errTooOld) },
 		TransactionVersion: func() int16 { w.mu.Lock(); defer w.mu.Unlock(); return w.mu.version },
 		Clock:              w.clock, Logger: slog.New(slog.DiscardHandler),
@@ -99,13 +99,13 @@ func (w *world) coordinator(t testing.TB, change func(*Config)) *Coordinator {
 	return c
 }
 
-func (w *world) journal(partition int32) Journal {
+func (w *world) stateLog(partition int32) StateLog {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.mu.journals[partition] == nil {
-		w.mu.journals[partition] = &memJournal{world: w}
+	if w.mu.stateLogs[partition] == nil {
+		w.mu.stateLogs[partition] = &memStateLog{world: w}
 	}
-	return w.mu.journals[partition]
+	return w.mu.stateLogs[partition]
 }
 
 // Next hands out producer IDs.
@@ -147,7 +147,7 @@ func (w *world) doLocked(kind string, do func()) error {
 	return nil
 }
 
-// wait stops at a place that a script holds; the journal is held as journal-0. Only the first one that
+// wait stops at a place that a script holds; the state log is held as state-log-0. Only the first one that
 // comes by is held.
 func (w *world) wait(at TopicPartition) {
 	w.mu.Lock()
@@ -163,34 +163,34 @@ func (w *world) wait(at TopicPartition) {
 	}
 }
 
-// memJournal keeps batches and forgets the rest.
-type memJournal struct {
+// memStateLog keeps batches and forgets the rest.
+type memStateLog struct {
 	world   *world
 	batches [][]byte
 }
 
-func (j *memJournal) AppendCoordinator(raw []byte) (Appended, error) {
-	w := j.world
-	w.wait(TopicPartition{"journal", 0})
+func (l *memStateLog) AppendCoordinator(raw []byte) (Appended, error) {
+	w := l.world
+	w.wait(TopicPartition{"state-log", 0})
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.mu.failAppends {
-		return Appended{}, errJournal
+		return Appended{}, errStateLog
 	}
 	text, kind := describeBatch(raw)
-	offset := int64(len(j.batches))
+	offset := int64(len(l.batches))
 	err := w.doLocked(kind, func() {
 		batch.SetOffsetAndEpoch(raw, offset, w.mu.leaderEpoch)
-		j.batches = append(j.batches, raw)
+		l.batches = append(l.batches, raw)
 		w.mu.trace = append(w.mu.trace, "append "+text)
 	})
 	return Appended{BaseOffset: offset, Durable: ready{}}, err
 }
 
-func (j *memJournal) Scan(from, to int64, fn func(h batch.Header, raw []byte) error) error {
-	j.world.mu.Lock()
-	batches := j.batches[from:to]
-	j.world.mu.Unlock()
+func (l *memStateLog) Scan(from, to int64, fn func(h batch.Header, raw []byte) error) error {
+	l.world.mu.Lock()
+	batches := l.batches[from:to]
+	l.world.mu.Unlock()
 	for _, raw := range batches {
 		h, err := batch.Verify(raw)
 		if err != nil {
@@ -203,18 +203,18 @@ func (j *memJournal) Scan(from, to int64, fn func(h batch.Header, raw []byte) er
 	return nil
 }
 
-func (j *memJournal) LogStartOffset() int64 { return 0 }
+func (l *memStateLog) LogStartOffset() int64 { return 0 }
 
-func (j *memJournal) LogEndOffset() int64 {
-	j.world.mu.Lock()
-	defer j.world.mu.Unlock()
-	return int64(len(j.batches))
+func (l *memStateLog) LogEndOffset() int64 {
+	l.world.mu.Lock()
+	defer l.world.mu.Unlock()
+	return int64(len(l.batches))
 }
 
-func (j *memJournal) LeaderEpoch() int32 {
-	j.world.mu.Lock()
-	defer j.world.mu.Unlock()
-	return j.world.mu.leaderEpoch
+func (l *memStateLog) LeaderEpoch() int32 {
+	l.world.mu.Lock()
+	defer l.world.mu.Unlock()
+	return l.world.mu.leaderEpoch
 }
 
 type ready struct{}
