@@ -3,6 +3,8 @@ package broker
 import (
 	"os"
 	"strings"
+
+	"once/log"
 )
 
 // reserveBytes is the free space that is left to the broker's own records: disk.reserve.bytes, but not
@@ -11,8 +13,8 @@ func (b *Broker) reserveBytes() int64 {
 	return b.ofDisk(b.cfg.Settings.Int64("disk.reserve.bytes"), 100)
 }
 
-// journalBytes is how large the journal may grow: 16 MiB, but not more than a fiftieth of the disk.
-func (b *Broker) journalBytes() int64 { return b.ofDisk(16<<20, 50) }
+// journalBytes is how large the journal may grow: not beyond a fiftieth of the disk.
+func (b *Broker) journalBytes() int64 { return b.ofDisk(log.DefaultJournalBytes, 50) }
 
 // ofDisk is a size, but not more than one of so many parts of the disk, where its size is known.
 func (b *Broker) ofDisk(sizeBytes, parts int64) int64 {

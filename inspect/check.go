@@ -145,6 +145,8 @@ func (c *checker) journal() {
 	switch {
 	case errors.As(c.journalErr, &damaged):
 		c.find(severity, log.JournalFile, damaged.Position, "", "journal is damaged: %v", damaged.Cause)
+	case errors.Is(c.journalErr, log.ErrFormat):
+		c.find(severity, log.JournalFile, -1, "", "journal cannot be read: %v", c.journalErr)
 	case c.journalErr != nil:
 		c.find(Damage, log.JournalFile, -1, "", "journal cannot be read: %v", c.journalErr)
 	case len(c.journaled) > 0:

@@ -164,6 +164,12 @@ func TestCheckReadsOnInTheJournal(t *testing.T) {
 	if err := inspect.DumpBarrier(&dump, vfs.OS, whole); err != nil || strings.Count(dump.String(), "\njournal position=") != 10 || !strings.Contains(dump.String(), " partition=x-0 topic_id=AQAAAAAAAAAAAAAAAAAAAA base_offset=9 last_offset=9 size_bytes=78\n") {
 		t.Error(err, dump.String())
 	}
+	flip(t, 5, whole, log.JournalFile) // its version, of which no start needs to know while the machine is up
+	for boot, want := range map[string]string{"first": "warning file=" + log.JournalFile, "second": "damage file=" + log.JournalFile} {
+		if lines := strings.Join(check(t, whole, inspect.Warning, inspect.Options{BootID: boot}), "\n"); !strings.Contains(lines, want) {
+			t.Errorf("no %q in %s", want, lines)
+		}
+	}
 	if err := os.WriteFile(filepath.Join(whole, log.JournalFile), make([]byte, 100), 0o644); err != nil {
 		t.Fatal(err)
 	}

@@ -68,7 +68,7 @@ type BarrierOptions struct {
 	// SyncWorkers is how many files are synced side by side; a file system commits them together. 0
 	// means one after the other, in an order that a test can repeat: what is cheaper is not measured either.
 	SyncWorkers int
-	// JournalBytes is how large the journal may grow; 0 means 16 MiB. In the mode page there is none.
+	// JournalBytes is how large the journal may grow; 0 means DefaultJournalBytes. In the mode page there is none.
 	JournalBytes int64
 	Registerer   prometheus.Registerer // of metrics; nil: none
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
-	"io"
 	"io/fs"
 	"math/rand/v2"
 	"path"
@@ -27,9 +26,9 @@ const (
 	// journalGroupBytes is how much may have been appended for a barrier to go into the journal. More is not
 	// worth writing twice.
 	journalGroupBytes = 1 << 20
-	// defaultJournalBytes is how large the file may grow before a barrier over the files themselves lets it
+	// DefaultJournalBytes is how large the file may grow before a barrier over the files themselves lets it
 	// begin anew.
-	defaultJournalBytes = 16 << 20
+	DefaultJournalBytes = 16 << 20
 )
 
 // journal makes a barrier that covers little cheap, and lets it cover many logs at the price of one. What has
@@ -61,7 +60,7 @@ type journal struct {
 
 func newJournal(f vfs.FS, dir string, maxBytes int64) *journal {
 	if maxBytes <= 0 {
-		maxBytes = defaultJournalBytes
+		maxBytes = DefaultJournalBytes
 	}
 	return &journal{fs: f, name: path.Join(dir, journalFile), maxBytes: maxBytes}
 }
@@ -203,83 +202,56 @@ func readJournal(f vfs.FS, dir string, generation uint64) ([]Journaled, error) {
 		return &DamagedError{File: name, Position: position, Cause: fmt.Errorf(
 			"%w; it holds what was acknowledged since the last barrier record: restore it, or put an empty file in its place to go back to that record", cause)}
 	}
-	file, err := f.OpenRead(name)
+	b, err := readSmall(f, name)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, damaged(0, err)
 	}
 	if err != nil {
 		return nil, err
 	}
-	defer file.Close()
-	size, err := file.Size()
-	if err != nil {
-		return nil, err
-	}
 	var found []Journaled
-	at, number := int64(0), uint64(0)
-	for ; at < size; number++ {
-		h, raw, err := readGroup(file, at, size, generation)
+	at, number := 0, uint64(0)
+	for ; at < len(b); number++ {
+		n, raw, err := readGroup(b[at:], generation)
 		if err != nil {
-			return nil, fmt.Errorf("%s: %w", name, err)
+			return nil, fmt.Errorf("%s, byte %d: %w", name, at, err)
 		}
-		if raw == nil || h.number != number {
+		if raw == nil || n != number {
 			break
 		}
-		entries, err := decodeGroup(raw, at)
+		entries, err := decodeGroup(raw, int64(at))
 		if err != nil {
-			return nil, damaged(at, err)
+			return nil, damaged(int64(at), err)
 		}
 		found = append(found, entries...)
-		at += pages(len(raw))
+		at += int(pages(len(raw)))
 	}
-	for later := at + journalPageBytes; later < size; later += journalPageBytes {
-		h, raw, err := readGroup(file, later, size, generation)
+	for later := at + journalPageBytes; later < len(b); later += journalPageBytes {
+		n, raw, err := readGroup(b[later:], generation)
 		if err != nil {
-			return nil, fmt.Errorf("%s: %w", name, err)
+			return nil, fmt.Errorf("%s, byte %d: %w", name, later, err)
 		}
-		if raw != nil && h.number > number {
-			return nil, damaged(at, fmt.Errorf("group %d is damaged, and group %d behind it is not", number, h.number))
+		if raw != nil && n > number {
+			return nil, damaged(int64(at), fmt.Errorf("group %d is damaged, and group %d behind it is not", number, n))
 		}
 	}
 	return found, nil
 }
 
-type groupHeader struct {
-	sizeBytes, crc     uint32
-	generation, number uint64
-}
-
-// readGroup returns the group at a position, nil when none of the generation is there that is whole. Errors are
-// of the disk, or ErrFormat.
-func readGroup(file vfs.File, at, size int64, generation uint64) (h groupHeader, raw []byte, err error) {
-	head := make([]byte, journalHeaderBytes)
-	if n, err := file.ReadAt(head, at); n < len(head) {
-		if err == nil || errors.Is(err, io.EOF) {
-			return h, nil, nil
-		}
-		return h, nil, err
+// readGroup returns the number and the bytes of the group at the beginning of b, nil when there is none of the
+// generation that is whole. The error is ErrFormat.
+func readGroup(b []byte, generation uint64) (number uint64, raw []byte, err error) {
+	if len(b) < journalHeaderBytes || binary.BigEndian.Uint32(b) != journalMagic || binary.BigEndian.Uint64(b[16:]) != generation {
+		return 0, nil, nil
 	}
-	h = groupHeader{
-		sizeBytes: binary.BigEndian.Uint32(head[8:]), crc: binary.BigEndian.Uint32(head[12:]),
-		generation: binary.BigEndian.Uint64(head[16:]), number: binary.BigEndian.Uint64(head[24:]),
+	if v := binary.BigEndian.Uint16(b[4:]); v != journalVersion {
+		return 0, nil, fmt.Errorf("%w %d of a journal", ErrFormat, v)
 	}
-	if binary.BigEndian.Uint32(head) != journalMagic || h.generation != generation {
-		return h, nil, nil
+	size := int64(binary.BigEndian.Uint32(b[8:]))
+	if size < journalHeaderBytes || size > journalGroupBytes || size > int64(len(b)) || groupCRC(b[:size]) != binary.BigEndian.Uint32(b[12:]) {
+		return 0, nil, nil
 	}
-	if v := binary.BigEndian.Uint16(head[4:]); v != journalVersion {
-		return h, nil, fmt.Errorf("%w %d of a journal, at byte %d", ErrFormat, v, at)
-	}
-	if h.sizeBytes < journalHeaderBytes || h.sizeBytes > journalGroupBytes || at+int64(h.sizeBytes) > size {
-		return h, nil, nil
-	}
-	raw = make([]byte, h.sizeBytes)
-	if n, err := file.ReadAt(raw, at); n < len(raw) {
-		return h, nil, fmt.Errorf("read at byte %d: %w", at, err)
-	}
-	if groupCRC(raw) != h.crc {
-		return h, nil, nil
-	}
-	return h, raw, nil
+	return binary.BigEndian.Uint64(b[24:]), b[:size], nil
 }
 
 var errGroup = errors.New("group whose content is no batches")
