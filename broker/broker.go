@@ -183,7 +183,7 @@ func refuseOrphans(path, dir string) error {
 func (b *Broker) openBarrier(mode log.Mode) error {
 	barrier, err := log.OpenBarrier(log.BarrierOptions{
 		FS: b.cfg.FS, Dir: b.dir, BootID: cmp.Or(b.cfg.BootID, bootID()), Mode: mode, Interval: b.cfg.Settings.Milliseconds("flush.interval.ms"),
-		ReserveBytes: b.reserveBytes(), JournalBytes: b.journalBytes(), Clock: b.cfg.Clock, Logger: b.cfg.Logger, OnFailure: b.fail, SyncWorkers: syncWorkers,
+		ReserveBytes: b.reserveBytes(), JournalBytes: b.journalBytes(), DiscardedBytes: b.discardedBytes(), Clock: b.cfg.Clock, Logger: b.cfg.Logger, OnFailure: b.fail, SyncWorkers: syncWorkers,
 		Registerer: prometheus.WrapRegistererWithPrefix("once_", b.registry),
 	})
 	if err != nil {

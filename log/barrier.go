@@ -68,6 +68,9 @@ type BarrierOptions struct {
 	// SyncWorkers is how many files are synced side by side; a file system commits them together. 0
 	// means one after the other, in an order that a test can repeat: what is cheaper is not measured either.
 	SyncWorkers int
+	// DiscardedBytes is how much of deleted logs lies on until its room is wanted, but no longer than their
+	// Config.FileDeleteDelayMs; 0 removes everything at once.
+	DiscardedBytes int64
 	// JournalBytes is how large the journal may grow; 0 means DefaultJournalBytes. In the mode page there is none.
 	JournalBytes int64
 	Registerer   prometheus.Registerer // of metrics; nil: none
@@ -98,6 +101,8 @@ type Barrier struct {
 	behind atomic.Int64 // bytes appended since the last instant, more or less
 	ended  chan struct{}
 	space  space
+
+	discarded discarded
 
 	mu struct {
 		sync.Mutex
@@ -161,7 +166,7 @@ func OpenBarrier(o BarrierOptions) (*Barrier, error) {
 	if err != nil && !errors.Is(err, errors.ErrUnsupported) {
 		return nil, err
 	}
-	b := &Barrier{o: o, disk: disk, boot: true, was: true, wakeup: make(chan struct{}, 1), ended: make(chan struct{})}
+	b := &Barrier{o: o, disk: disk, discarded: discarded{o: o}, boot: true, was: true, wakeup: make(chan struct{}, 1), ended: make(chan struct{})}
 	if o.Mode > Page {
 		b.journal = newJournal(o.FS, o.Dir, o.JournalBytes)
 	}
@@ -340,6 +345,7 @@ func (b *Barrier) mark(l *Log) {
 
 // appended counts bytes that no barrier has covered.
 func (b *Barrier) appended(sizeBytes int) {
+	b.discarded.appended(sizeBytes)
 	if n := b.behind.Add(int64(sizeBytes)); n >= unsyncedBytes && n-int64(sizeBytes) < unsyncedBytes {
 		b.onTimer()
 	}
@@ -480,6 +486,7 @@ func (b *Barrier) Close(clean bool) error {
 	b.mu.Unlock()
 	b.wake()
 	<-b.ended
+	b.discarded.close()
 	if err == nil && clean && (b.was || len(b.mu.opening) == 0) {
 		b.mu.record.clean = true
 		_, err = b.writeRecord()

@@ -59,6 +59,8 @@ type world struct {
 	report       Recovered
 	metrics      *prometheus.Registry // nil: none
 	journalBytes int64
+
+	reserveBytes, discardedBytes int64
 }
 
 const testDir = "data/orders-0"
@@ -78,7 +80,8 @@ func newWorld(t testing.TB, fs vfs.FS, mode Mode) *world {
 // open starts barrier and log. The barrier runs only when somebody waits: its clock stands still.
 func (w *world) open() error {
 	w.clock = clock.NewManual(time.Unix(1_700_000_000, 0))
-	o := BarrierOptions{FS: w.fs, Dir: "data", BootID: w.boot, Mode: w.mode, Clock: w.clock, JournalBytes: w.journalBytes}
+	o := BarrierOptions{FS: w.fs, Dir: "data", BootID: w.boot, Mode: w.mode, Clock: w.clock, JournalBytes: w.journalBytes,
+		ReserveBytes: w.reserveBytes, DiscardedBytes: w.discardedBytes}
 	if w.metrics != nil {
 		o.Registerer = w.metrics
 	}

@@ -51,6 +51,7 @@ type Config struct {
 	SegmentIndexBytes  int32 // segment.index.bytes: a full index rolls the segment
 	FlushMessages      int64 // flush.messages: an append waits for a barrier when so many records have seen none
 	FlushMs            int64 // flush.ms: longest time until a barrier; those of Options.Interval come anyway
+	FileDeleteDelayMs  int64 // file.delete.delay.ms: longest time that the files of the log lie on when it has been removed; 0 is 0
 }
 
 func (c Config) withDefaults() Config {
@@ -187,6 +188,11 @@ func (l *Log) flushWithin() time.Duration {
 	return time.Duration(min(l.config.Load().FlushMs, time.Hour.Milliseconds())) * time.Millisecond
 }
 
+// fileDeleteDelay is file.delete.delay.ms, at most an hour.
+func (l *Log) fileDeleteDelay() time.Duration {
+	return time.Duration(min(l.config.Load().FileDeleteDelayMs, time.Hour.Milliseconds())) * time.Millisecond
+}
+
 func (l *Log) list() []*segment {
 	if p := l.segments.Load(); p != nil {
 		return *p
@@ -265,7 +271,7 @@ func (l *Log) writeDerivedLocked() error {
 	return nil
 }
 
-// Remove closes the log and deletes its directory, first under another name so that a new log of the
+// Remove closes the log and discards its directory, under another name so that a new log of the
 // same name can begin at once. What is open for readers stays readable.
 func (l *Log) Remove() error {
 	l.removed.Store(true)
@@ -285,7 +291,10 @@ func (l *Log) Remove() error {
 		}
 		return err
 	}
-	return l.fs.RemoveAll(gone)
+	if l.barrier == nil {
+		return l.fs.RemoveAll(gone)
+	}
+	return l.barrier.discarded.add(gone, l.fileDeleteDelay())
 }
 
 // SegmentInfo describes one segment, for retention and compaction.
