@@ -14,9 +14,9 @@ import (
 const (
 	// producersActive is how long after a Produce request producers count as being at work.
 	producersActive = time.Second
-	// coldPieceBytes is how much such an answer holds, or a batch of each partition: what it takes to read and to
-	// send it is what a Produce may have to wait for.
-	coldPieceBytes = 256 << 10
+	// coldAnswerBytes is how much such an answer holds, or a batch of each partition: what it takes to send it is
+	// what a Produce may have to wait for.
+	coldAnswerBytes = 256 << 10
 	// longestColdPause bounds how long one fetch is held back, however many read at once: clients give up on a
 	// request after some 30 s, and only a share of that is the broker's to spend.
 	longestColdPause = time.Second
@@ -63,25 +63,32 @@ func (cr *ColdReads) limited() bool {
 	return cr.bytesPerSecond > 0 && cr.clock.Now().UnixNano()-cr.producedAt.Load() <= int64(producersActive)
 }
 
-// take accounts for bytes that came from the disk and returns how long the answer with them has to wait.
-func (cr *ColdReads) take(bytes int) time.Duration {
-	if bytes == 0 {
-		return 0
+// pace returns what one fetch has called before it reads so many bytes from the disk. It waits for their turn, or
+// until ctx ends.
+func (cr *ColdReads) pace(ctx context.Context) func(sizeBytes int) {
+	left := longestColdPause
+	return func(sizeBytes int) {
+		cr.bytes.Add(float64(sizeBytes))
+		if pause := cr.turn(sizeBytes, left); pause > 0 {
+			left -= pause
+			cr.paused.Add(pause.Seconds())
+			cr.wait(ctx, pause)
+		}
 	}
-	cr.bytes.Add(float64(bytes))
+}
+
+// turn returns how long the next so many bytes have to wait for those before them, but no longer than most.
+func (cr *ColdReads) turn(sizeBytes int, most time.Duration) time.Duration {
 	if !cr.limited() {
 		return 0
 	}
 	now := cr.clock.Now()
 	cr.mu.Lock()
 	defer cr.mu.Unlock()
-	if cr.mu.free.Before(now) {
-		cr.mu.free = now
-	}
-	pause := min(cr.mu.free.Sub(now), longestColdPause)
-	cr.mu.free = now.Add(pause + time.Duration(float64(bytes)/float64(cr.bytesPerSecond)*float64(time.Second)))
-	cr.paused.Add(pause.Seconds())
-	return pause
+	pause := max(0, cr.mu.free.Sub(now))
+	takes := time.Duration(float64(sizeBytes) / float64(cr.bytesPerSecond) * float64(time.Second))
+	cr.mu.free = now.Add(min(pause+takes, longestColdPause))
+	return min(pause, most)
 }
 
 // wait returns when the pause is over or ctx ends.

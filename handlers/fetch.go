@@ -25,7 +25,7 @@ var fetchDowngrades = []downgradeRow{
 //
 // A fetch that finds less than it asks for waits, without holding a lock, until a partition's readable
 // bound moves or its time is over; then everything is read again.
-func (s *Services) fetch(_ context.Context, r *wire.Request) wire.Reply {
+func (s *Services) fetch(ctx context.Context, r *wire.Request) wire.Reply {
 	req, resp := r.Body.(*kmsg.FetchRequest), response[*kmsg.FetchResponse](r)
 	f := &fetching{s: s, version: r.Version, committed: req.IsolationLevel == 1, minBytes: int(req.MinBytes), response: resp}
 	f.maxBytes = max(0, min(int(req.MaxBytes), s.Settings.Int("fetch.max.bytes")))
@@ -40,24 +40,22 @@ func (s *Services) fetch(_ context.Context, r *wire.Request) wire.Reply {
 		return f.refuse(req, code)
 	}
 	f.lookAround()
-	f.read()
-	if req.MaxWaitMillis <= 0 || f.satisfied() {
-		pause := s.ColdReads.take(f.cold)
-		if pause == 0 {
-			return wire.Respond(f.finish())
-		}
+	wait := time.Duration(req.MaxWaitMillis) * time.Millisecond
+	if s.ColdReads.limited() { // to read may take a while, and earlier answers must not wait for it
 		return wire.Reply{Then: func(ctx context.Context) kmsg.Response {
-			s.ColdReads.wait(ctx, pause)
+			f.pace = s.ColdReads.pace(ctx)
+			if f.read(); wait > 0 && !f.satisfied() {
+				f.wait(ctx, wait)
+			}
 			return f.finish()
 		}}
 	}
-	wait := time.Duration(req.MaxWaitMillis) * time.Millisecond
-	// Nobody reads from the connection meanwhile, and so nobody notices that the client has gone: a fetch
-	// that waits holds its connection no longer than an idle one may be open.
-	if idle := s.Settings.Milliseconds("connections.max.idle.ms"); idle > 0 {
-		wait = min(wait, idle)
+	f.pace = s.ColdReads.pace(ctx)
+	if f.read(); wait <= 0 || f.satisfied() {
+		return wire.Respond(f.finish())
 	}
 	return wire.Reply{Then: func(ctx context.Context) kmsg.Response {
+		f.pace = s.ColdReads.pace(ctx)
 		f.wait(ctx, wait)
 		return f.finish()
 	}}
@@ -75,7 +73,8 @@ type fetching struct {
 	results            []fetched // of the last read, one for each of parts
 	bytes              int
 	cold               int  // bytes of them that came from the disk
-	cut                bool // there are more of those, which have to wait for their turn
+	cut                bool // there are more of those, which are for the next answer
+	pace               func(sizeBytes int)
 	urgent             bool // an error or a diverging epoch: answer at once
 	response           *kmsg.FetchResponse
 }
@@ -203,7 +202,7 @@ func (f *fetching) read() {
 			var err error
 			r.ReadResult, err = found.Read(partition.ReadRequest{
 				Offset: p.offset, Committed: f.committed,
-				MaxBytes: max(0, min(int(p.maxBytes), f.maxBytes-f.bytes)), AtLeastOne: f.bytes == 0, ColdMaxBytes: f.coldMaxBytes(),
+				MaxBytes: max(0, min(int(p.maxBytes), f.maxBytes-f.bytes)), AtLeastOne: f.bytes == 0, ColdMaxBytes: f.coldMaxBytes(), ColdPace: f.pace,
 				CurrentLeaderEpoch: p.currentLeaderEpoch, LastFetchedEpoch: p.lastFetchedEpoch,
 			})
 			code = codeFor(err, int16(kmsg.Fetch), f.version)
@@ -226,7 +225,7 @@ func (f *fetching) coldMaxBytes() int {
 	if !f.s.ColdReads.limited() {
 		return 0
 	}
-	return max(1, coldPieceBytes-f.cold)
+	return max(1, coldAnswerBytes-f.cold)
 }
 
 // lookAround finds out which partitions are not there. They are answered behind the others, whenever that is, as
@@ -257,6 +256,11 @@ func (f *fetching) satisfied() bool { return f.urgent || f.cut || f.bytes >= f.m
 
 // wait looks again whenever a watched partition has moved, until there is enough or time is over.
 func (f *fetching) wait(ctx context.Context, limit time.Duration) {
+	// Nobody reads from the connection meanwhile, and so nobody notices that the client has gone: a fetch
+	// that waits holds its connection no longer than an idle one may be open.
+	if idle := f.s.Settings.Milliseconds("connections.max.idle.ms"); idle > 0 {
+		limit = min(limit, idle)
+	}
 	w := partition.NewWaiter(f.committed)
 	for _, p := range f.parts {
 		if found, code := f.partition(p); code == wire.NoError {

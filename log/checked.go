@@ -118,8 +118,8 @@ func (c *checked) warmed(from, to int64) {
 }
 
 // check makes sure that the batches in a range, which begins and ends with one, are what was written. cold says
-// that some of it was not in memory.
-func (s *segment) check(f vfs.File, from, to int64) (cold bool, err error) {
+// that some of it was not in memory; pace is called as Budget.ColdPace is.
+func (s *segment) check(f vfs.File, from, to int64, pace func(sizeBytes int)) (cold bool, err error) {
 	_, size := s.bounds()
 	if err := s.checked.forgetIfChanged(f, size); err != nil {
 		return false, err
@@ -127,6 +127,9 @@ func (s *segment) check(f vfs.File, from, to int64) (cold bool, err error) {
 	parts := []byteRange{{from, to}}
 	if cold = s.checked.isCold(f, from, to); cold {
 		s.checked.warmed(from, to)
+		if pace != nil {
+			f = pacedFile{f, pace}
+		}
 	} else {
 		parts = s.checked.unknown(from, to)
 	}
@@ -139,11 +142,27 @@ func (s *segment) check(f vfs.File, from, to int64) (cold bool, err error) {
 	return cold, nil
 }
 
+// coldReadBytes is how much is read at once of what comes from the disk: while it is read, and its CRC is
+// computed, others may have to wait.
+const coldReadBytes = 64 << 10
+
+// pacedFile asks before each read.
+type pacedFile struct {
+	vfs.File
+	pace func(sizeBytes int)
+}
+
+func (p pacedFile) ReadAt(b []byte, at int64) (int, error) {
+	p.pace(len(b))
+	return p.File.ReadAt(b, at)
+}
+
 func (s *segment) verify(f vfs.File, from, to int64) error {
 	buf := scanBuffers.Get().(*[]byte)
 	defer putScanBuffer(buf)
+	piece := (*buf)[:0:coldReadBytes]
 	due := int64(-1)
-	return s.eachVerified(f, from, to, buf, func(at int64, h batch.Header, _ []byte) error {
+	return s.eachVerified(f, from, to, &piece, false, func(at int64, h batch.Header, _ []byte) error {
 		switch {
 		case h.BaseOffset < max(due, s.base):
 			return s.damaged(at, fmt.Errorf("batch of offsets %d to %d where %d was due", h.BaseOffset, h.LastOffset(), due))

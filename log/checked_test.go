@@ -431,3 +431,53 @@ func TestChangeUnderTheRunningBrokerIsNoticed(t *testing.T) {
 		t.Errorf("checked again: %v, %v", s.checked.unknown(0, size), err)
 	}
 }
+
+// A batch that is larger than what is read at once is checked in pieces, none of which may differ; and who reads it
+// from the disk is asked to wait before each.
+func TestLargeBatchIsCheckedInPieces(t *testing.T) {
+	mem := vfs.NewMem()
+	w := newWorld(t, cold{mem}, Page)
+	w.config.SegmentBytes = 1 << 20
+	l := w.mustOpen()
+	defer w.leave()
+	mustAdd(t, l, 1, 3)
+	_, second := l.list()[0].bounds()
+	mustAdd(t, l, 1, 10_000)
+	_, third := l.list()[0].bounds()
+	mustAdd(t, l, 1, 3)
+	if third-second < 3*coldReadBytes {
+		t.Fatalf("a batch of %d bytes is none of several pieces", third-second)
+	}
+	name := l.list()[0].file(suffixLog)
+	read := func(offset int64) (paced []int, err error) {
+		slice, err := l.Locate(offset, l.EndOffset(), Budget{AtLeastOne: true, ColdPace: func(sizeBytes int) { paced = append(paced, sizeBytes) }})
+		slice.Release()
+		return paced, err
+	}
+	paced, err := read(3)
+	sum := 0
+	for _, n := range paced {
+		sum += n
+		if n > coldReadBytes {
+			t.Errorf("%d bytes were read at once", n)
+		}
+	}
+	if err != nil || int64(sum) != third-second {
+		t.Fatalf("%d bytes were read in %d pieces of a batch of %d: %v", sum, len(paced), third-second, err)
+	}
+	for _, at := range []int64{second + 21, second + coldReadBytes - 1, second + coldReadBytes, second + 2*coldReadBytes, third - 1} {
+		flip := func(b []byte) []byte { b[at] ^= 1; return b }
+		mutate(t, mem, name, flip)
+		var d *DamagedError
+		if _, err := read(3); !errors.As(err, &d) || d.File != name || d.Position != second {
+			t.Errorf("byte %d was changed: %v, want damage at %d", at, err, second)
+		}
+		if _, err := read(10_003); err != nil {
+			t.Errorf("the batch behind: %v", err)
+		}
+		mutate(t, mem, name, flip)
+	}
+	if _, err := read(3); err != nil {
+		t.Error(err)
+	}
+}

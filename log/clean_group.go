@@ -48,7 +48,7 @@ func (s *segment) eachBatch(buf *[]byte, stopped func() bool, fn func(h batch.He
 		return err
 	}
 	_, size := s.bounds()
-	return s.eachVerified(f, 0, size, buf, func(_ int64, h batch.Header, raw []byte) error {
+	return s.eachVerified(f, 0, size, buf, true, func(_ int64, h batch.Header, raw []byte) error {
 		if stopped() {
 			return errStopped
 		}

@@ -64,6 +64,8 @@ type Budget struct {
 	MaxBytes     int
 	AtLeastOne   bool // the first batch even when it alone is larger
 	ColdMaxBytes int  // of what comes from the disk, but for the first batch; 0 for no other bound than MaxBytes
+	// ColdPace, when set, is called before each piece of what comes from the disk is read, and may wait.
+	ColdPace func(sizeBytes int)
 }
 
 // Locate finds the batches to answer a fetch with: from the one that holds offset on, whole ones,
@@ -91,7 +93,7 @@ func (l *Log) Locate(offset, limit int64, b Budget) (Slice, error) {
 			slice.cut = slice.sizeBytes < whole
 		}
 		if err == nil && slice.sizeBytes > 0 {
-			slice.cold, err = s.check(slice.file, slice.position, slice.position+int64(slice.sizeBytes))
+			slice.cold, err = s.check(slice.file, slice.position, slice.position+int64(slice.sizeBytes), b.ColdPace)
 		}
 		if err != nil || slice.sizeBytes == 0 {
 			s.release()
@@ -165,7 +167,7 @@ func (s *segment) locate(offset, limit int64, maxBytes int, atLeastOne bool) (Sl
 		}
 	}
 	if first.NextOffset() > limit { // which a batch that is what was written does not do
-		_, err := s.check(f, start, min(start+int64(first.SizeBytes()), size))
+		_, err := s.check(f, start, min(start+int64(first.SizeBytes()), size), nil)
 		return slice, err
 	}
 	if first.SizeBytes() > maxBytes && !atLeastOne {

@@ -190,12 +190,12 @@ func (rc *recoverer) verify(s *segment, from, offset int64) (good, end int64, er
 	buf := scanBuffers.Get().(*[]byte)
 	defer putScanBuffer(buf)
 	good, end = from, offset
-	err = s.eachVerified(f, from, size, buf, func(at int64, h batch.Header, raw []byte) error {
+	err = s.eachVerified(f, from, size, buf, false, func(at int64, h batch.Header, _ []byte) error {
 		if h.BaseOffset != end || h.LastOffsetDelta < 0 || h.NextOffset()-s.base > maxSegmentOffsets {
 			return s.damaged(at, fmt.Errorf("batch of offsets %d to %d where %d was due", h.BaseOffset, h.LastOffset(), end))
 		}
-		good, end = at+int64(len(raw)), h.NextOffset()
-		rc.report.ScannedBytes += int64(len(raw))
+		good, end = at+int64(h.SizeBytes()), h.NextOffset()
+		rc.report.ScannedBytes += int64(h.SizeBytes())
 		return nil
 	})
 	if errors.Is(err, ErrDamaged) { // which is where the valid ones end

@@ -23,8 +23,9 @@ func putScanBuffer(buf *[]byte) {
 
 // eachVerified calls fn with each batch between two positions, its CRC checked, until one is not what was
 // written (*DamagedError) or fn returns an error. raw is valid during the call. It reads as much at once as buf
-// has room for, and grows it for a larger batch.
-func (s *segment) eachVerified(f vfs.File, from, to int64, buf *[]byte, fn func(at int64, h batch.Header, raw []byte) error) error {
+// has room for. For a larger batch it grows buf, or, where raw is not wanted whole, it reads that in pieces and gives
+// none.
+func (s *segment) eachVerified(f vfs.File, from, to int64, buf *[]byte, whole bool, fn func(at int64, h batch.Header, raw []byte) error) error {
 	chunk := (*buf)[:0]
 	for at := from; at < to; {
 		need := int64(batch.HeaderSizeBytes)
@@ -36,6 +37,16 @@ func (s *segment) eachVerified(f vfs.File, from, to int64, buf *[]byte, fn func(
 		}
 		if at+need > to {
 			return s.damaged(at, fmt.Errorf("batch of %d bytes reaches beyond byte %d", need, to))
+		}
+		if !whole && need > int64(cap(*buf)) {
+			if err := s.verifyInPieces(f, at, h, chunk, (*buf)[:cap(*buf)]); err != nil {
+				return err
+			}
+			if err := fn(at, h, nil); err != nil {
+				return err
+			}
+			at, chunk = at+need, nil
+			continue
 		}
 		if int64(len(chunk)) < need {
 			n := int(min(max(int64(cap(*buf)), need), to-at))
@@ -53,6 +64,25 @@ func (s *segment) eachVerified(f vfs.File, from, to int64, buf *[]byte, fn func(
 			return err
 		}
 		at, chunk = at+need, chunk[need:]
+	}
+	return nil
+}
+
+// verifyInPieces checks the CRC of one batch that begins at a position with what has been read already. That may lie in
+// buf, which holds each piece.
+func (s *segment) verifyInPieces(f vfs.File, at int64, h batch.Header, read, buf []byte) error {
+	var sum batch.Checksum
+	sum.Add(read)
+	for done := len(read); done < h.SizeBytes(); {
+		piece := buf[:min(len(buf), h.SizeBytes()-done)]
+		if err := s.readFull(f, piece, at+int64(done)); err != nil {
+			return err
+		}
+		sum.Add(piece)
+		done += len(piece)
+	}
+	if err := sum.Verify(h); err != nil {
+		return s.damaged(at, err)
 	}
 	return nil
 }

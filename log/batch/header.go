@@ -193,11 +193,34 @@ func Verify(raw []byte) (Header, error) {
 	if h.SizeBytes() != len(raw) {
 		return Header{}, fmt.Errorf("%w: header says %d bytes, there are %d", ErrCorrupt, h.SizeBytes(), len(raw))
 	}
-	if sum := checksum(raw); sum != h.CRC {
-		return Header{}, fmt.Errorf("%w: stored CRC %08x, computed %08x", ErrCorrupt, h.CRC, sum)
+	if err := h.verify(checksum(raw)); err != nil {
+		return Header{}, err
 	}
 	return h, nil
 }
+
+func (h Header) verify(sum uint32) error {
+	if sum != h.CRC {
+		return fmt.Errorf("%w: stored CRC %08x, computed %08x", ErrCorrupt, h.CRC, sum)
+	}
+	return nil
+}
+
+// Checksum computes the CRC of a batch that passes in pieces. The zero value is ready for the first.
+type Checksum struct {
+	sum  uint32
+	seen int // bytes
+}
+
+// Add takes the next piece of the batch.
+func (c *Checksum) Add(piece []byte) {
+	uncovered := min(max(posAttributes-c.seen, 0), len(piece)) // what comes before is not covered
+	c.seen += len(piece)
+	c.sum = crc32.Update(c.sum, castagnoli, piece[uncovered:])
+}
+
+// Verify is ErrCorrupt when the batch is not the one that the header was written for.
+func (c *Checksum) Verify(h Header) error { return h.verify(c.sum) }
 
 // SetOffsetAndEpoch gives a batch its place in a log. Both fields lie outside the CRC, so the rest of
 // the bytes stays as it was validated.
