@@ -45,7 +45,7 @@ func NewColdReads(bytesPerSecond int64, c clock.Clock, r prometheus.Registerer) 
 	cr := &ColdReads{
 		clock: c, bytesPerSecond: bytesPerSecond,
 		bytes: prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "fetch_cold_bytes_total", Help: "Bytes of records sent to consumers that had to be read from the disk.",
+			Name: "fetch_cold_bytes_total", Help: "Bytes of records that had to be read from the disk for consumers.",
 		}),
 		paused: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "fetch_cold_paused_seconds_total", Help: "How long fetches of such records were held back for producers (fetch.cold.max.bytes.per.second).",

@@ -27,7 +27,7 @@ var fetchDowngrades = []downgradeRow{
 // bound moves or its time is over; then everything is read again.
 func (s *Services) fetch(ctx context.Context, r *wire.Request) wire.Reply {
 	req, resp := r.Body.(*kmsg.FetchRequest), response[*kmsg.FetchResponse](r)
-	f := &fetching{s: s, version: r.Version, committed: req.IsolationLevel == 1, minBytes: int(req.MinBytes), response: resp}
+	f := &fetching{s: s, version: r.Version, committed: req.IsolationLevel == 1, minBytes: int(req.MinBytes), response: resp, pace: s.ColdReads.pace(ctx)}
 	f.maxBytes = max(0, min(int(req.MaxBytes), s.Settings.Int("fetch.max.bytes")))
 	f.minBytes = min(f.minBytes, f.maxBytes)
 	code := wire.NoError
@@ -43,19 +43,16 @@ func (s *Services) fetch(ctx context.Context, r *wire.Request) wire.Reply {
 	wait := time.Duration(req.MaxWaitMillis) * time.Millisecond
 	if s.ColdReads.limited() { // to read may take a while, and earlier answers must not wait for it
 		return wire.Reply{Then: func(ctx context.Context) kmsg.Response {
-			f.pace = s.ColdReads.pace(ctx)
 			if f.read(); wait > 0 && !f.satisfied() {
 				f.wait(ctx, wait)
 			}
 			return f.finish()
 		}}
 	}
-	f.pace = s.ColdReads.pace(ctx)
 	if f.read(); wait <= 0 || f.satisfied() {
 		return wire.Respond(f.finish())
 	}
 	return wire.Reply{Then: func(ctx context.Context) kmsg.Response {
-		f.pace = s.ColdReads.pace(ctx)
 		f.wait(ctx, wait)
 		return f.finish()
 	}}
@@ -72,10 +69,10 @@ type fetching struct {
 	parts              []*fetchPartition
 	results            []fetched // of the last read, one for each of parts
 	bytes              int
-	cold               int  // bytes of them that came from the disk
-	cut                bool // there are more of those, which are for the next answer
-	pace               func(sizeBytes int)
-	urgent             bool // an error or a diverging epoch: answer at once
+	cold               int                 // bytes of them that came from the disk
+	cut                bool                // there are more of those, which are for the next answer
+	pace               func(sizeBytes int) // see ColdReads
+	urgent             bool                // an error or a diverging epoch: answer at once
 	response           *kmsg.FetchResponse
 }
 

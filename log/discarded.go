@@ -1,6 +1,8 @@
 package log
 
 import (
+	"errors"
+	"io/fs"
 	"path"
 	"strings"
 	"sync"
@@ -49,14 +51,18 @@ type discardedFile struct {
 
 // add takes over the directory of a deleted log. What is too small to be kept is removed at once.
 func (d *discarded) add(dir string, within time.Duration) error {
-	var files []discardedFile
-	if within > 0 && d.o.DiscardedBytes > 0 {
-		files = d.worthKeeping(dir, d.o.Clock.Now().Add(within))
+	if within > 0 && d.o.DiscardedBytes > 0 && d.keep(d.worthKeeping(dir, d.o.Clock.Now().Add(within))) {
+		return nil
 	}
+	return d.o.FS.RemoveAll(dir)
+}
+
+// keep puts files on the list and says whether there were any, and a list to put them on.
+func (d *discarded) keep(files []discardedFile) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if len(files) == 0 || d.mu.closed {
-		return d.o.FS.RemoveAll(dir)
+		return false
 	}
 	if len(d.mu.files) == 0 {
 		d.ahead.Store(discardedAheadBytes + discardedFromBytes)
@@ -66,7 +72,7 @@ func (d *discarded) add(dir string, within time.Duration) error {
 		d.keptSize.Add(f.sizeBytes)
 	}
 	d.removeDueLocked()
-	return nil
+	return true
 }
 
 func (d *discarded) worthKeeping(dir string, until time.Time) (files []discardedFile) {
@@ -146,12 +152,13 @@ func (d *discarded) nextDue() (f discardedFile, ok bool) {
 }
 
 func (d *discarded) removeFile(f discardedFile) {
-	err := d.o.FS.Remove(f.name)
+	remove, name := d.o.FS.Remove, f.name
 	if f.last {
-		err = d.o.FS.RemoveAll(path.Dir(f.name))
+		remove, name = d.o.FS.RemoveAll, path.Dir(f.name)
 	}
-	if err != nil {
-		d.o.Logger.Warn("a file of a deleted log stays until the next start", "file", f.name, "error", err)
+	// On a full disk two are at it, and one may take the directory before the other has removed its file.
+	if err := remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		d.o.Logger.Warn("a file of a deleted log stays until the next start", "file", name, "error", err)
 	}
 	if d.ahead.Load() < discardedAheadBytes { // else it goes for another reason, and nobody appends to its memory
 		d.ahead.Add(f.sizeBytes)

@@ -51,7 +51,7 @@ type Config struct {
 	SegmentIndexBytes  int32 // segment.index.bytes: a full index rolls the segment
 	FlushMessages      int64 // flush.messages: an append waits for a barrier when so many records have seen none
 	FlushMs            int64 // flush.ms: longest time until a barrier; those of Options.Interval come anyway
-	FileDeleteDelayMs  int64 // file.delete.delay.ms: longest time that the files of the log lie on when it has been removed; 0 is 0
+	FileDeleteDelayMs  int64 // file.delete.delay.ms: longest time that the files of a removed log lie on; 0: they go at once
 }
 
 func (c Config) withDefaults() Config {
@@ -185,12 +185,17 @@ func (l *Log) Ticket() Ticket {
 
 // flushWithin is flush.ms, at most an hour.
 func (l *Log) flushWithin() time.Duration {
-	return time.Duration(min(l.config.Load().FlushMs, time.Hour.Milliseconds())) * time.Millisecond
+	return atMostAnHour(l.config.Load().FlushMs)
 }
 
 // fileDeleteDelay is file.delete.delay.ms, at most an hour.
 func (l *Log) fileDeleteDelay() time.Duration {
-	return time.Duration(min(l.config.Load().FileDeleteDelayMs, time.Hour.Milliseconds())) * time.Millisecond
+	return atMostAnHour(l.config.Load().FileDeleteDelayMs)
+}
+
+// atMostAnHour keeps a setting in ms within what a Duration holds; nobody waits for longer.
+func atMostAnHour(ms int64) time.Duration {
+	return time.Duration(min(ms, time.Hour.Milliseconds())) * time.Millisecond
 }
 
 func (l *Log) list() []*segment {

@@ -256,6 +256,32 @@ func TestTornTailIsMovedAside(t *testing.T) {
 	mustContents(t, l)
 }
 
+// A batch that is larger than what recovery reads at once is kept whole, or goes whole.
+func TestLargeBatchAboveTheBarrierIsKeptOrTorn(t *testing.T) {
+	for _, damaged := range []bool{false, true} {
+		w := newWorld(t, vfs.NewMem(), Page)
+		w.config.SegmentBytes = 1 << 20
+		l := w.mustOpen()
+		mustAdd(t, l, 1, 2)
+		w.mustSync()
+		mustAdd(t, l, 1, 30_000)
+		size, end := l.SizeBytes(), l.EndOffset()
+		if size < 2*scanBytes {
+			t.Fatalf("a segment of %d bytes is read at once", size)
+		}
+		w.leave()
+		if damaged {
+			end = 2
+			mutate(t, w.fs, testDir+"/"+stem(0)+suffixLog, func(b []byte) []byte { b[len(b)-1] ^= 1; return b })
+		}
+		l = w.mustOpen()
+		if l.EndOffset() != end || (w.report.TruncatedBytes > 0) != damaged || !damaged && l.SizeBytes() != size {
+			t.Errorf("damaged %v: %d bytes to offset %d, %+v", damaged, l.SizeBytes(), l.EndOffset(), w.report)
+		}
+		w.leave()
+	}
+}
+
 func TestZeroTailIsTorn(t *testing.T) {
 	w := newWorld(t, vfs.NewMem(), Page)
 	mustAdd(t, w.mustOpen(), 3, 2)
