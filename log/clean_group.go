@@ -65,7 +65,8 @@ type cleanedSegment struct {
 	file    vfs.File
 	same    bool
 	size    int64
-	buf     []byte // not written yet, ends at size
+	written int64  // bytes that are in the file
+	buf     []byte // bytes from written to size
 }
 
 func (l *Log) newCleaned(source *segment, buf []byte) *cleanedSegment {
@@ -83,10 +84,12 @@ func (c *cleanedSegment) begin() error {
 	if err != nil {
 		return err
 	}
-	return eachChunk(f, 0, c.size, func(b []byte, at int64) error {
+	err = eachChunk(f, 0, c.size, func(b []byte, at int64) error {
 		_, err := c.file.WriteAt(b, at)
 		return err
 	})
+	c.written = c.size
+	return err
 }
 
 // add takes what is left of a batch; nil is nothing.
@@ -106,22 +109,22 @@ func (c *cleanedSegment) add(raw, left []byte) error {
 	if c.size+int64(len(left)) > maxSegmentBytes {
 		return errTooLarge
 	}
-	c.log.note(c.segment, h, c.size)
-	c.size += int64(len(left))
-	if c.same {
-		return nil
-	}
-	if len(c.buf)+len(left) > cleanBufferBytes {
+	if !c.same && len(c.buf)+len(left) > cleanBufferBytes {
 		if err := c.flush(); err != nil {
 			return err
 		}
 	}
-	c.buf = append(c.buf, left...)
+	c.log.note(c.segment, h, c.size)
+	c.size += int64(len(left))
+	if !c.same {
+		c.buf = append(c.buf, left...)
+	}
 	return nil
 }
 
 func (c *cleanedSegment) flush() error {
-	_, err := c.file.WriteAt(c.buf, c.size-int64(len(c.buf)))
+	_, err := c.file.WriteAt(c.buf, c.written)
+	c.written += int64(len(c.buf))
 	c.buf = c.buf[:0]
 	return err
 }

@@ -1,0 +1,75 @@
+package partition
+
+import (
+	"context"
+	"fmt"
+	"math/rand"
+	"testing"
+
+	"once/internal/vfs"
+	"once/log/batch"
+)
+
+// What a pass keeps is many times what the cleaner writes at once, in every codec: each key is there with its
+// newest value, for readers, after a restart and after the next pass.
+func TestCompactionKeepsMoreThanItsBuffer(t *testing.T) {
+	const keys, rounds, perBatch, valueBytes = 6_000, 2, 20, 1_000
+	for _, codec := range []batch.Codec{batch.None, batch.Gzip, batch.Snappy, batch.LZ4, batch.Zstd} {
+		t.Run(codec.String(), func(t *testing.T) {
+			t.Parallel()
+			s := newShelf(t, vfs.NewMem())
+			s.config.Log.SegmentBytes = 64 << 20
+			s.config.Rules.Recompress, s.config.Rules.Codec = codec != batch.None, codec
+			s.config.Compaction = Compaction{Compact: true}
+			s.mustOpen()
+			dice := rand.New(rand.NewSource(1))
+			want := map[string]string{}
+			for range rounds {
+				rs := make([]rec, perBatch)
+				for n := 0; n < keys; n += perBatch {
+					for i := range rs {
+						noise := make([]byte, valueBytes) // does not compress
+						_, _ = dice.Read(noise)
+						rs[i] = rec{fmt.Sprint("key", dice.Intn(keys)), string(noise)}
+						want[rs[i].key] = rs[i].value
+					}
+					s.must(s.send(rs...))
+				}
+			}
+			check := func(when string) {
+				t.Helper()
+				got, err := consume(s.p, 0, true, 1<<20)
+				if err != nil {
+					t.Fatalf("%s: %v", when, err)
+				}
+				newest := map[string]string{}
+				for _, x := range got {
+					newest[x.key] = x.value
+				}
+				if len(newest) != len(want) {
+					t.Fatalf("%s: %d keys, want %d", when, len(newest), len(want))
+				}
+				for k, v := range want {
+					if newest[k] != v {
+						t.Fatalf("%s: %s has another value", when, k)
+					}
+				}
+			}
+			for pass := range 2 {
+				s.roll()
+				s.sync()
+				done, err := s.p.Compact(context.Background(), s.nowMs(), 16<<20)
+				if err != nil || done.WrittenBytes < 3<<20 {
+					t.Fatalf("%+v, %v", done, err)
+				}
+				check(fmt.Sprint("after pass ", pass))
+				s.shut()
+				s.mustOpen()
+				check("after a restart")
+				want["key0"] = fmt.Sprint("pass ", pass)
+				s.must(s.send(rec{"key0", want["key0"]}))
+			}
+			s.shut()
+		})
+	}
+}
