@@ -184,7 +184,8 @@ func (b *Broker) openBarrier(mode log.Mode) error {
 	barrier, err := log.OpenBarrier(log.BarrierOptions{
 		FS: b.cfg.FS, Dir: b.dir, BootID: cmp.Or(b.cfg.BootID, bootID()), Mode: mode, Interval: b.cfg.Settings.Milliseconds("flush.interval.ms"),
 		ReserveBytes: b.reserveBytes(), JournalBytes: b.journalBytes(), DiscardedBytes: b.discardedBytes(), Clock: b.cfg.Clock, Logger: b.cfg.Logger, OnFailure: b.fail, SyncWorkers: syncWorkers,
-		Registerer: prometheus.WrapRegistererWithPrefix("once_", b.registry),
+		InflatedBytes: max(log.DefaultInflatedBytes, b.cfg.Settings.Int("max.decompressed.message.bytes")),
+		Registerer:    prometheus.WrapRegistererWithPrefix("once_", b.registry),
 	})
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrStorage, err)

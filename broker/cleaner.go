@@ -117,6 +117,11 @@ func (c *cleaner) clean(p *partition.Partition) {
 }
 
 func (c *cleaner) warn(p *partition.Partition, err error) {
+	if log.IsUncleanable(err) {
+		c.b.cfg.Logger.Error("what the cleaner wrote is not what it was to write; nothing is lost, and the partition is not compacted until the next start",
+			"partition", p.ID().String(), "error", err)
+		return
+	}
 	c.b.cfg.Logger.Warn("partition is not compacted; it is tried again later", "partition", p.ID().String(), "error", err)
 }
 

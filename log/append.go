@@ -199,6 +199,5 @@ func (l *Log) seal(s *segment) {
 	if err := s.flushIndexes(); err != nil {
 		l.logger.Warn("index not written; it will be made anew when needed", "file", s.file(suffixIndex), "error", err)
 	}
-	s.offsets.reset(thin(s.offsets.view()))
-	s.times.reset(thin(s.times.view()))
+	s.thinIndexes()
 }

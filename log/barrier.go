@@ -45,12 +45,11 @@ func (m Mode) String() string {
 const (
 	// DefaultInterval is flush.interval.ms.
 	DefaultInterval = time.Second
+	// DefaultInflatedBytes is for BarrierOptions.InflatedBytes.
+	DefaultInflatedBytes = 256 << 20
 	// unsyncedBytes is how much may be appended before a barrier runs ahead of its time: it is what a start has
 	// to read, and to write once more, after the process died.
 	unsyncedBytes = 32 << 20
-	// flushEntriesAbove: index entries are written beside a barrier when that many wait; fewer are not
-	// worth a system call, because recovery reads that much of a segment in no time.
-	flushEntriesAbove = 64
 )
 
 // BarrierOptions are what a barrier service is made of. FS, Dir and BootID must be set.
@@ -73,7 +72,11 @@ type BarrierOptions struct {
 	DiscardedBytes int64
 	// JournalBytes is how large the journal may grow; 0 means DefaultJournalBytes. In the mode page there is none.
 	JournalBytes int64
-	Registerer   prometheus.Registerer // of metrics; nil: none
+	// InflatedBytes is the largest content of a compressed batch that is looked into, for its timestamps and by the
+	// cleaner; 0 means DefaultInflatedBytes. What was let in has to obey it.
+	InflatedBytes int
+	Sizes         Sizes                 // of this barrier and of all logs under it
+	Registerer    prometheus.Registerer // of metrics; nil: none
 }
 
 // Barrier makes all logs durable up to one instant. It is the only place that syncs in normal
@@ -144,6 +147,8 @@ func OpenBarrier(o BarrierOptions) (*Barrier, error) {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
+	o.Sizes = o.Sizes.withDefaults()
+	orDefault(&o.InflatedBytes, DefaultInflatedBytes)
 	old, err := readRecord(o.FS, o.Dir)
 	var logs []string // needed, and worth looking for, only where the record does not say it all
 	if err != nil || old == nil || !old.clean {
@@ -168,7 +173,7 @@ func OpenBarrier(o BarrierOptions) (*Barrier, error) {
 	}
 	b := &Barrier{o: o, disk: disk, discarded: discarded{o: o}, boot: true, was: true, wakeup: make(chan struct{}, 1), ended: make(chan struct{})}
 	if o.Mode > Page {
-		b.journal = newJournal(o.FS, o.Dir, o.JournalBytes)
+		b.journal = newJournal(o.FS, o.Dir, o.JournalBytes, o.Sizes.JournalGroupBytes)
 	}
 	if b.metrics, err = newMetrics(b, o.Registerer); err != nil {
 		return nil, errors.Join(err, b.closeDisk())

@@ -190,7 +190,7 @@ func (l *Log) flushTail() {
 	s.flushed.Lock()
 	waiting := len(s.offsets.view()) - s.flushed.offsets
 	s.flushed.Unlock()
-	if waiting < flushEntriesAbove {
+	if waiting < l.sizes.FlushIndexEntries {
 		return
 	}
 	if err := s.flushIndexes(); err != nil {

@@ -1,7 +1,6 @@
 package log
 
 import (
-	"fmt"
 	"math"
 	"sync"
 	"sync/atomic"
@@ -160,16 +159,7 @@ func (p pacedFile) ReadAt(b []byte, at int64) (int, error) {
 func (s *segment) verify(f vfs.File, from, to int64) error {
 	buf := scanBuffers.Get().(*[]byte)
 	defer putScanBuffer(buf)
-	piece := (*buf)[:0:coldReadBytes]
-	due := int64(-1)
-	return s.eachVerified(f, from, to, &piece, false, func(at int64, h batch.Header, _ []byte) error {
-		switch {
-		case h.BaseOffset < max(due, s.base):
-			return s.damaged(at, fmt.Errorf("batch of offsets %d to %d where %d was due", h.BaseOffset, h.LastOffset(), due))
-		case due >= 0 && h.BaseOffset > due && !s.gaps.Load():
-			return s.missing(at, due, h.BaseOffset)
-		}
-		due = h.NextOffset()
-		return nil
-	})
+	piece := (*buf)[:0:min(coldReadBytes, s.sizes.ScanBytes)]
+	o := newOrder(s, from)
+	return s.eachVerified(f, from, to, &piece, false, func(at int64, h batch.Header, _ []byte) error { return o.next(at, h) })
 }

@@ -15,9 +15,6 @@ import (
 // Derived: without it the next pass reads more.
 const cleanCheckpointFile = "cleaner-checkpoint"
 
-// finishAboveBytes is how much may be stored twice until a pass asks for a barrier and removes the old.
-const finishAboveBytes = 1 << 28
-
 // Dirtiness says how much of a log compaction has not seen yet (spec: log 10).
 type Dirtiness struct {
 	DirtyStart        int64 // first offset that no pass has looked at
@@ -134,6 +131,7 @@ type CleanOptions struct {
 	DeleteRetentionMs int64 // how long tombstones and markers stay once they could go
 	MapBytes          int64 // memory for keys; when it is full the pass ends there
 	Producers         map[int64]LastOfProducer
+	SegmentBytes      int64 // largest segment to write; 0: what a segment can hold
 	// Exclusively runs a function while nobody appends.
 	Exclusively func(func())
 	// Stopped is asked between batches.
@@ -154,7 +152,7 @@ type Cleaned struct {
 // time, not beside DeleteSegments; Close and Remove only after it. After an error, and when stopped, what
 // it has replaced so far stays.
 func (l *Log) Clean(ctx context.Context, o CleanOptions) (Cleaned, error) {
-	if err := errors.Join(l.writable(), l.swapStuck); err != nil {
+	if err := errors.Join(l.writable(), l.uncleanable); err != nil {
 		return Cleaned{}, err
 	}
 	if !l.gaps.Swap(true) && l.barrier != nil {
@@ -166,7 +164,8 @@ func (l *Log) Clean(ctx context.Context, o CleanOptions) (Cleaned, error) {
 	if err := l.FinishCleaning(o.Exclusively); err != nil {
 		return Cleaned{}, err
 	}
-	c := cleaner{log: l, CleanOptions: o, buf: make([]byte, 0, cleanBufferBytes)}
+	orDefault(&o.SegmentBytes, maxSegmentBytes)
+	c := cleaner{log: l, CleanOptions: o, buf: make([]byte, 0, l.sizes.CleanBufferBytes)}
 	for _, s := range l.list() {
 		if s.base < o.Limit {
 			c.segments = append(c.segments, s)
@@ -179,6 +178,10 @@ func (l *Log) Clean(ctx context.Context, o CleanOptions) (Cleaned, error) {
 		return c.report, err
 	}
 	if err := c.rewrite(ctx); err != nil {
+		if errors.Is(err, errNotAsWritten) {
+			l.uncleanable = err
+			l.barrier.noteNotAsWritten()
+		}
 		return c.report, err
 	}
 	l.setCleaned(c.report.End)
@@ -247,7 +250,7 @@ func (c *cleaner) readKeysOf(h batch.Header, raw []byte, txns *txnWalk) error {
 		c.report.End = h.BaseOffset
 		return errStop
 	}
-	for r, err := range batch.Records(raw, maxInflatedBytes) {
+	for r, err := range batch.Records(raw, c.log.inflatedBytes) {
 		if err != nil {
 			return err
 		}
@@ -272,7 +275,7 @@ func (c *cleaner) rewrite(ctx context.Context) error {
 	segments := c.segments[:n]
 	s := &sieve{
 		keys: c.keys, mapEnd: c.report.End, roundEnd: end, nowMs: c.NowMs, deleteHorizonMs: c.NowMs + c.DeleteRetentionMs,
-		producers: c.Producers, gone: map[int64]struct{}{},
+		producers: c.Producers, gone: map[int64]struct{}{}, inflatedBytes: l.inflatedBytes,
 	}
 	if n > 0 {
 		s.txns = newTxnWalk(l.AbortedBetween(segments[0].base, math.MaxInt64))
@@ -290,7 +293,7 @@ func (c *cleaner) rewrite(ctx context.Context) error {
 		}
 		c.report.SegmentsBefore += len(group)
 		c.report.Segments++
-		if waiting += written; waiting > finishAboveBytes {
+		if waiting += written; waiting > l.sizes.CleanReplacedBytes {
 			if err := c.finish(ctx); err != nil {
 				return err
 			}
@@ -313,7 +316,7 @@ func (c *cleaner) finish(ctx context.Context) error {
 
 func (c *cleaner) rewriteGroup(group []*segment, end int64, s *sieve) (written int64, err error) {
 	l := c.log
-	out := l.newCleaned(group[0], nil)
+	out := l.newCleaned(group[0], c.SegmentBytes)
 	defer func() {
 		if err != nil {
 			out.discard()
@@ -347,6 +350,10 @@ func (c *cleaner) rewriteGroup(group []*segment, end int64, s *sieve) (written i
 	c.report.WrittenBytes += out.size
 	return out.size, l.replaceGroup(group, out, end, s.gone, c.Exclusively)
 }
+
+// IsUncleanable says whether a pass ended because what it wrote, read back, was something else. Nothing was replaced;
+// no pass replaces anything in this log until the next start.
+func IsUncleanable(err error) bool { return errors.Is(err, errNotAsWritten) }
 
 // IsStopped says whether a pass ended because Stopped said so.
 func IsStopped(err error) bool { return errors.Is(err, errStopped) || errors.Is(err, context.Canceled) }

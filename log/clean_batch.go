@@ -22,6 +22,7 @@ type sieve struct {
 	txns            *txnWalk
 	keep            []bool
 	gone            map[int64]struct{} // offsets of markers that were removed
+	inflatedBytes   int
 }
 
 // pass returns what is left of a batch: raw itself, another one, or nil. raw must have been verified.
@@ -48,7 +49,7 @@ func (s *sieve) control(h batch.Header, raw []byte) ([]byte, error) {
 	case !isMarker || !s.txns.marker(h) || s.holdsEpoch(h):
 		return raw, nil
 	case !h.HasDeleteHorizon():
-		return batch.Filter(raw, maxInflatedBytes, s.deleteHorizonMs, func(batch.Record) bool { return true })
+		return batch.Filter(raw, s.inflatedBytes, s.deleteHorizonMs, func(batch.Record) bool { return true })
 	case h.BaseTimestampMs > s.nowMs:
 		return raw, nil
 	}
@@ -60,7 +61,7 @@ func (s *sieve) data(h batch.Header, raw []byte) ([]byte, error) {
 	s.keep = s.keep[:0]
 	kept, tombstones := 0, 0
 	expired := h.HasDeleteHorizon() && h.BaseTimestampMs <= s.nowMs
-	for r, err := range batch.Records(raw, maxInflatedBytes) {
+	for r, err := range batch.Records(raw, s.inflatedBytes) {
 		if err != nil {
 			return nil, err
 		}
@@ -84,7 +85,7 @@ func (s *sieve) data(h batch.Header, raw []byte) ([]byte, error) {
 		return raw, nil
 	}
 	i := -1
-	return batch.Filter(raw, maxInflatedBytes, stamp, func(batch.Record) bool { i++; return s.keep[i] })
+	return batch.Filter(raw, s.inflatedBytes, stamp, func(batch.Record) bool { i++; return s.keep[i] })
 }
 
 // wanted says whether a record of a committed transaction, or of none, stays.

@@ -3,13 +3,12 @@ package log
 import (
 	"bytes"
 	"errors"
+	"fmt"
+	"hash/crc32"
 
 	"once/internal/vfs"
 	"once/log/batch"
 )
-
-// cleanBufferBytes is how much a pass reads and writes at once; more only for a larger batch.
-const cleanBufferBytes = 1 << 20
 
 var (
 	errStopped  = errors.New("log: compaction was stopped")
@@ -41,16 +40,21 @@ func (l *Log) groups(segments []*segment, end int64) [][]*segment {
 	return all
 }
 
-// eachBatch calls fn with each batch of a sealed segment, its CRC checked, until stopped. buf is reused.
+// eachBatch calls fn with each batch of a sealed segment until stopped. What is damaged is damage here as for
+// readers: CRC and order of the batches are checked. buf is reused.
 func (s *segment) eachBatch(buf *[]byte, stopped func() bool, fn func(h batch.Header, raw []byte) error) error {
 	f, err := s.handle()
 	if err != nil {
 		return err
 	}
 	_, size := s.bounds()
-	return s.eachVerified(f, 0, size, buf, true, func(_ int64, h batch.Header, raw []byte) error {
+	o := newOrder(s, 0)
+	return s.eachVerified(f, 0, size, buf, true, func(at int64, h batch.Header, raw []byte) error {
 		if stopped() {
 			return errStopped
+		}
+		if err := o.next(at, h); err != nil {
+			return err
 		}
 		return fn(h, raw)
 	})
@@ -59,18 +63,34 @@ func (s *segment) eachBatch(buf *[]byte, stopped func() bool, fn func(h batch.He
 // cleanedSegment is the segment that takes the place of a group. As long as what is left equals the
 // group's first segment nothing is written.
 type cleanedSegment struct {
-	log     *Log
-	source  *segment
-	segment *segment
-	file    vfs.File
-	same    bool
-	size    int64
-	written int64  // bytes that are in the file
-	buf     []byte // bytes from written to size
+	log      *Log
+	source   *segment
+	segment  *segment
+	file     vfs.File
+	maxBytes int64
+	same     bool
+	size     int64
+	written  int64  // bytes that are in the file
+	buf      []byte // bytes from written to size
+	sum      contentSum
 }
 
-func (l *Log) newCleaned(source *segment, buf []byte) *cleanedSegment {
-	return &cleanedSegment{log: l, source: source, segment: newSegment(l, source.base), same: true, buf: buf[:0]}
+// contentSum tells what a segment holds.
+type contentSum struct {
+	batches, records int64
+	lastOffset       int64  // of the last batch; -1 without one
+	crc              uint32 // CRC-32C of all bytes
+}
+
+func (c *contentSum) add(h batch.Header, raw []byte) {
+	c.batches++
+	c.records += int64(h.RecordCount)
+	c.lastOffset = h.LastOffset()
+	c.crc = crc32.Update(c.crc, castagnoli, raw)
+}
+
+func (l *Log) newCleaned(source *segment, maxBytes int64) *cleanedSegment {
+	return &cleanedSegment{log: l, source: source, segment: newSegment(l, source.base), maxBytes: maxBytes, same: true, sum: contentSum{lastOffset: -1}}
 }
 
 // begin gives the segment a file, with what it has in common with its source.
@@ -84,7 +104,7 @@ func (c *cleanedSegment) begin() error {
 	if err != nil {
 		return err
 	}
-	err = eachChunk(f, 0, c.size, func(b []byte, at int64) error {
+	err = eachChunk(f, 0, c.size, c.log.sizes.CopyBytes, func(b []byte, at int64) error {
 		_, err := c.file.WriteAt(b, at)
 		return err
 	})
@@ -106,15 +126,16 @@ func (c *cleanedSegment) add(raw, left []byte) error {
 	if err != nil {
 		return err
 	}
-	if c.size+int64(len(left)) > maxSegmentBytes {
+	if c.size+int64(len(left)) > c.maxBytes {
 		return errTooLarge
 	}
-	if !c.same && len(c.buf)+len(left) > cleanBufferBytes {
+	if !c.same && len(c.buf)+len(left) > c.log.sizes.CleanBufferBytes {
 		if err := c.flush(); err != nil {
 			return err
 		}
 	}
 	c.log.note(c.segment, h, c.size)
+	c.sum.add(h, left)
 	c.size += int64(len(left))
 	if !c.same {
 		c.buf = append(c.buf, left...)
@@ -123,13 +144,16 @@ func (c *cleanedSegment) add(raw, left []byte) error {
 }
 
 func (c *cleanedSegment) flush() error {
+	if len(c.buf) == 0 {
+		return nil
+	}
 	_, err := c.file.WriteAt(c.buf, c.written)
 	c.written += int64(len(c.buf))
 	c.buf = c.buf[:0]
 	return err
 }
 
-// finish writes and syncs the rest. After it the segment can be read.
+// finish writes and syncs the rest, and reads all of it back. After it the segment can be read.
 func (c *cleanedSegment) finish(end int64) error {
 	if err := c.flush(); err != nil {
 		return err
@@ -141,12 +165,43 @@ func (c *cleanedSegment) finish(end int64) error {
 	s.publish(end, c.size)
 	s.synced.Store(c.size)
 	s.closeTimes()
-	s.offsets.reset(thin(s.offsets.view()))
-	s.times.reset(thin(s.times.view()))
+	s.thinIndexes()
 	s.createdMs = c.source.createdMs
 	s.checked.wrote()
+	if err := c.readBack(); err != nil {
+		return err
+	}
 	s.mu.file, s.mu.offsetsReady, s.mu.timesReady = c.file, true, true
 	return nil
+}
+
+// readBack opens the file as a reader does and compares what it holds with what was to be written. It is about to
+// replace the only copy.
+func (c *cleanedSegment) readBack() error {
+	name := c.segment.file(suffixCleaned)
+	f, err := c.log.fs.OpenRead(name)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	size, err := f.Size()
+	if err != nil {
+		return err
+	}
+	there := contentSum{lastOffset: -1}
+	o := newOrder(c.segment, 0)
+	err = c.segment.eachVerified(f, 0, size, &c.buf, true, func(at int64, h batch.Header, raw []byte) error {
+		there.add(h, raw)
+		return o.next(at, h)
+	})
+	switch {
+	case errors.Is(err, ErrDamaged): // not of the log, whose own segments are as they were
+		return fmt.Errorf("%w: %v", errNotAsWritten, err)
+	case err == nil && there != c.sum:
+		return fmt.Errorf("%w: %s: %+v was to be written, %+v is there", errNotAsWritten, name, c.sum, there)
+	default:
+		return err
+	}
 }
 
 // discard removes what was written.

@@ -59,7 +59,7 @@ func (l *Log) replaceGroup(group []*segment, c *cleanedSegment, end int64, gone 
 	if err != nil {
 		// As long as nothing else is replaced, it does not matter whether the next start finds it.
 		if rerr := l.removeIfThere(name); rerr != nil {
-			l.swapStuck = fmt.Errorf("%s cannot be removed: %w", name, rerr)
+			l.uncleanable = fmt.Errorf("%s cannot be removed: %w", name, rerr)
 		}
 		return err
 	}

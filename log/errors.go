@@ -26,6 +26,10 @@ var (
 	ErrFormat = errors.New("log: unknown format version")
 )
 
+// errNotAsWritten: a file that was to replace another one was read back and is something else. What it was to replace
+// stays.
+var errNotAsWritten = errors.New("log: not what was written")
+
 // DamagedError is stored data that is not what was written: a batch, an identity or a barrier record.
 // Bytes are left as they are. Use errors.As, or errors.Is with ErrDamaged.
 type DamagedError struct {

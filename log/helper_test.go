@@ -10,6 +10,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"once/internal/clock"
+	"once/internal/shrink"
 	"once/internal/vfs"
 	"once/log/batch"
 )
@@ -61,13 +62,16 @@ type world struct {
 	journalBytes int64
 
 	reserveBytes, discardedBytes int64
+
+	sizes Sizes
 }
 
 const testDir = "data/orders-0"
 
 func newWorld(t testing.TB, fs vfs.FS, mode Mode) *world {
 	t.Helper()
-	w := &world{t: t, fs: fs, mode: mode, boot: "boot-1", config: Config{SegmentBytes: 1000, IndexIntervalBytes: 100}}
+	w := &world{t: t, fs: fs, mode: mode, boot: "boot-1", config: Config{SegmentBytes: 1000, IndexIntervalBytes: 100}, sizes: shrink.Sizes[Sizes](t)}
+	w.sizes.JournalGroupBytes, w.sizes.BlameBytes = 0, 0 // tests say what goes into the journal, and who is blamed
 	if err := fs.MkdirAll("data"); err != nil {
 		t.Fatal(err)
 	}
@@ -81,7 +85,7 @@ func newWorld(t testing.TB, fs vfs.FS, mode Mode) *world {
 func (w *world) open() error {
 	w.clock = clock.NewManual(time.Unix(1_700_000_000, 0))
 	o := BarrierOptions{FS: w.fs, Dir: "data", BootID: w.boot, Mode: w.mode, Clock: w.clock, JournalBytes: w.journalBytes,
-		ReserveBytes: w.reserveBytes, DiscardedBytes: w.discardedBytes}
+		ReserveBytes: w.reserveBytes, DiscardedBytes: w.discardedBytes, Sizes: w.sizes}
 	if w.metrics != nil {
 		o.Registerer = w.metrics
 	}

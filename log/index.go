@@ -9,9 +9,6 @@ import (
 const (
 	offsetEntryBytes = 8
 	timeEntryBytes   = 12
-	// maxSealedEntries bounds what a sealed segment's index keeps in memory. A segment of 1 GiB then
-	// has an entry for each 32 KiB, which one read covers.
-	maxSealedEntries = 32768
 )
 
 // offsetEntry says where in the file a batch starts: the one whose last offset is base+offset (spec:
@@ -69,13 +66,19 @@ func (g *growing[T]) reset(items []T) {
 	g.n.Store(int64(len(items)))
 }
 
-// thin drops entries so that at most maxSealedEntries remain; the last one stays.
-func thin[T any](items []T) []T {
-	if len(items) <= maxSealedEntries {
+// thinIndexes drops what a sealed segment has too much of.
+func (s *segment) thinIndexes() {
+	s.offsets.reset(thin(s.offsets.view(), s.sizes.SealedIndexEntries))
+	s.times.reset(thin(s.times.view(), s.sizes.SealedIndexEntries))
+}
+
+// thin drops entries evenly, so that at most one more than so many remain; the last one stays.
+func thin[T any](items []T, most int) []T {
+	if len(items) <= most {
 		return items
 	}
-	step := (len(items) + maxSealedEntries - 1) / maxSealedEntries
-	kept := make([]T, 0, maxSealedEntries+1)
+	step := (len(items) + most - 1) / most
+	kept := make([]T, 0, most+1)
 	for i := 0; i < len(items)-1; i += step {
 		kept = append(kept, items[i])
 	}

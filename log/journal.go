@@ -23,9 +23,8 @@ const (
 	// journalPageBytes is what a group begins at a multiple of, and is filled up to: so no group is written into
 	// a block that holds another one, which a power cut could take along.
 	journalPageBytes = 4096
-	// journalGroupBytes is how much may have been appended for a barrier to go into the journal. More is not
-	// worth writing twice.
-	journalGroupBytes = 1 << 20
+	// maxGroupBytes is the largest group that a start believes: no version has written a larger one.
+	maxGroupBytes = 1 << 20
 	// DefaultJournalBytes is how large the file may grow before a barrier over the files themselves lets it
 	// begin anew.
 	DefaultJournalBytes = 16 << 20
@@ -41,9 +40,10 @@ const (
 // A start takes all logs back to the record and appends what the groups hold, up to the first one that is not
 // whole, which nobody was told of. So the logs agree with each other as of one instant, as everywhere.
 type journal struct {
-	fs       vfs.FS // immutable, as are the next two
-	name     string
-	maxBytes int64
+	fs         vfs.FS // immutable, as are the next three
+	name       string
+	maxBytes   int64
+	groupBytes int // Sizes.JournalGroupBytes
 
 	mu struct {
 		sync.Mutex
@@ -58,11 +58,11 @@ type journal struct {
 	generation, number uint64
 }
 
-func newJournal(f vfs.FS, dir string, maxBytes int64) *journal {
+func newJournal(f vfs.FS, dir string, maxBytes int64, groupBytes int) *journal {
 	if maxBytes <= 0 {
 		maxBytes = DefaultJournalBytes
 	}
-	return &journal{fs: f, name: path.Join(dir, journalFile), maxBytes: maxBytes}
+	return &journal{fs: f, name: path.Join(dir, journalFile), maxBytes: maxBytes, groupBytes: min(groupBytes, maxGroupBytes)}
 }
 
 // add copies a batch that has been appended. The caller holds the barrier's cut for reading, and whatever else
@@ -77,7 +77,7 @@ func (j *journal) add(dirBase string, topicID [16]byte, raw []byte) {
 		return
 	}
 	g := j.mu.group
-	if len(g)+2+len(dirBase)+len(topicID)+len(raw) > journalGroupBytes {
+	if len(g)+2+len(dirBase)+len(topicID)+len(raw) > j.groupBytes {
 		j.mu.collecting = false
 		return
 	}
@@ -248,7 +248,7 @@ func readGroup(b []byte, generation uint64) (number uint64, raw []byte, err erro
 		return 0, nil, fmt.Errorf("%w %d of a journal", ErrFormat, v)
 	}
 	size := int64(binary.BigEndian.Uint32(b[8:]))
-	if size < journalHeaderBytes || size > journalGroupBytes || size > int64(len(b)) || groupCRC(b[:size]) != binary.BigEndian.Uint32(b[12:]) {
+	if size < journalHeaderBytes || size > maxGroupBytes || size > int64(len(b)) || groupCRC(b[:size]) != binary.BigEndian.Uint32(b[12:]) {
 		return 0, nil, nil
 	}
 	return binary.BigEndian.Uint64(b[24:]), b[:size], nil

@@ -399,7 +399,7 @@ func TestFilesFollowTheJournal(t *testing.T) {
 
 func FuzzJournal(f *testing.F) {
 	mem := vfs.NewMem()
-	j := newJournal(mem, "data", 0)
+	j := newJournal(mem, "data", 0, journalGroupBytes)
 	if err := errors.Join(mem.MkdirAll("data"), j.create()); err != nil {
 		f.Fatal(err)
 	}

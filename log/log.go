@@ -38,9 +38,6 @@ const (
 	DefaultSegmentMs          = 7 * 24 * 3600 * 1000
 	defaultIndexIntervalBytes = 4096
 	defaultSegmentIndexBytes  = 10 << 20
-	// maxInflatedBytes bounds what one batch may inflate to when a timestamp is looked up in it. What
-	// was let in obeyed a smaller limit.
-	maxInflatedBytes = 256 << 20
 )
 
 // Config is what a topic configures. Zero means Kafka's default.
@@ -95,14 +92,16 @@ type Options struct {
 
 // Log is one partition's log. See the package comment for who may call what.
 type Log struct {
-	fs        vfs.FS // these are immutable
-	dir       string
-	topicID   [16]byte
-	barrier   *Barrier
-	clock     clock.Clock
-	logger    *slog.Logger
-	onRoll    func(int64) []byte
-	onDurable func(int64)
+	fs            vfs.FS // these are immutable
+	dir           string
+	topicID       [16]byte
+	barrier       *Barrier
+	clock         clock.Clock
+	logger        *slog.Logger
+	onRoll        func(int64) []byte
+	onDurable     func(int64)
+	sizes         *Sizes
+	inflatedBytes int // BarrierOptions.InflatedBytes
 
 	config   atomic.Pointer[Config]
 	segments atomic.Pointer[[]*segment] // ascending; the last one is written to; the slice is immutable
@@ -129,9 +128,9 @@ type Log struct {
 	removed   atomic.Bool
 	structure sync.Mutex // taken to replace segments, to write derived files, to close
 
-	swaps     []swap // of Clean and FinishCleaning
-	swapStuck error  // why nothing can be replaced until the next start; of Clean
-	cleanedTo struct {
+	swaps       []swap // of Clean and FinishCleaning
+	uncleanable error  // why no segment can be replaced until the next start; of Clean
+	cleanedTo   struct {
 		sync.Mutex
 		known  bool
 		offset int64
@@ -140,6 +139,10 @@ type Log struct {
 
 func (l *Log) fill(o Options) {
 	l.fs, l.dir, l.topicID, l.barrier, l.clock, l.logger, l.onRoll, l.onDurable = o.FS, o.Dir, o.TopicID, o.Barrier, o.Clock, o.Logger, o.OnRoll, o.OnDurable
+	l.sizes, l.inflatedBytes = &defaultSizes, DefaultInflatedBytes
+	if l.barrier != nil {
+		l.sizes, l.inflatedBytes = &l.barrier.o.Sizes, l.barrier.o.InflatedBytes
+	}
 	if l.clock == nil {
 		l.clock = clock.Real{}
 	}

@@ -10,6 +10,7 @@ type metrics struct {
 	truncated   prometheus.Counter
 	zeros       prometheus.Counter
 	restored    prometheus.Counter
+	notWritten  prometheus.Counter
 	barriers    *prometheus.CounterVec
 }
 
@@ -33,6 +34,9 @@ func newMetrics(b *Barrier, r prometheus.Registerer) (*metrics, error) {
 		restored: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "log_recovery_restored_bytes_total", Help: "Bytes that the start appended to logs from the journal, because a power cut had taken them out of their files.",
 		}),
+		notWritten: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "log_cleaner_read_back_failures_total", Help: "Cleaned segments that were not what was written when they were read back. They replaced nothing, and their partitions are not compacted until the next start.",
+		}),
 		barriers: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "log_barriers_total", Help: "Barriers that something was to be written for: to the journal, or to the files of the logs and the barrier record.",
 		}, []string{"to"}),
@@ -48,7 +52,7 @@ func newMetrics(b *Barrier, r prometheus.Registerer) (*metrics, error) {
 	}
 	mode.WithLabelValues(b.o.Mode.String()).Set(1)
 	for _, c := range []prometheus.Collector{
-		m.syncSeconds, m.truncated, m.zeros, m.restored, m.barriers, mode,
+		m.syncSeconds, m.truncated, m.zeros, m.restored, m.notWritten, m.barriers, mode,
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "log_unsynced_bytes", Help: "Bytes appended since files were last synced. In the modes txn and fsync they are in the journal, too, as soon as somebody has waited for them.",
 		}, func() float64 { return float64(b.behind.Load()) }),
@@ -69,6 +73,13 @@ func newMetrics(b *Barrier, r prometheus.Registerer) (*metrics, error) {
 		}
 	}
 	return m, nil
+}
+
+// noteNotAsWritten counts a cleaned segment that was not what was written.
+func (b *Barrier) noteNotAsWritten() {
+	if b != nil {
+		b.metrics.notWritten.Inc()
+	}
 }
 
 // recovered counts what a log has lost in its recovery.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math"
 	"path"
 	"slices"
 
@@ -67,7 +68,7 @@ func (rc *recoverer) locatePoint(s *segment) (int64, error) {
 		return 0, err
 	}
 	_, size := s.bounds()
-	if size <= rebuildGapBytes {
+	if size <= s.sizes.IndexGapBytes {
 		return walkTo(s, f, 0, size, rc.RecoveryPoint)
 	}
 	b, err := readSmall(s.fs, s.file(suffixIndex))
@@ -117,6 +118,7 @@ func (rc *recoverer) finishSplit(s *segment) error {
 	}
 	w := newWalker(s, f, 0, size)
 	defer w.close()
+	w.order.end = math.MaxInt64 // of what was copied, too
 	for w.next() {
 		if w.header.BaseOffset >= rc.RecoveryPoint {
 			return rc.truncate(s, w.at)
@@ -189,8 +191,9 @@ func (rc *recoverer) verify(s *segment, from, offset int64) (good, end int64, er
 	_, size := s.bounds()
 	buf := scanBuffers.Get().(*[]byte)
 	defer putScanBuffer(buf)
+	piece := (*buf)[:0:s.sizes.ScanBytes]
 	good, end = from, offset
-	err = s.eachVerified(f, from, size, buf, false, func(at int64, h batch.Header, _ []byte) error {
+	err = s.eachVerified(f, from, size, &piece, false, func(at int64, h batch.Header, _ []byte) error {
 		if h.BaseOffset != end || h.LastOffsetDelta < 0 || h.NextOffset()-s.base > maxSegmentOffsets {
 			return s.damaged(at, fmt.Errorf("batch of offsets %d to %d where %d was due", h.BaseOffset, h.LastOffset(), end))
 		}

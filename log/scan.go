@@ -9,9 +9,6 @@ import (
 	"once/log/batch"
 )
 
-// scanBytes is how much Scan reads at once; more only for a batch that is larger.
-const scanBytes = 256 << 10
-
 var scanBuffers = sync.Pool{New: func() any { b := make([]byte, 0, scanBytes); return &b }}
 
 // putScanBuffer gives a buffer back, unless it has grown for a larger batch.
@@ -38,7 +35,7 @@ func (s *segment) eachVerified(f vfs.File, from, to int64, buf *[]byte, whole bo
 		if at+need > to {
 			return s.damaged(at, fmt.Errorf("batch of %d bytes reaches beyond byte %d", need, to))
 		}
-		if !whole && need > int64(cap(*buf)) {
+		if !whole && err == nil && need > int64(cap(*buf)) {
 			if err := s.verifyInPieces(f, at, h, chunk, (*buf)[:cap(*buf)]); err != nil {
 				return err
 			}
@@ -107,7 +104,7 @@ func (l *Log) Scan(from, to int64, fn func(h batch.Header, raw []byte) error) er
 				return nil
 			}
 			if w.at < chunkAt || w.at+size > chunkAt+int64(len(chunk)) {
-				n := int(min(max(scanBytes, size), end-w.at))
+				n := int(min(max(int64(l.sizes.ScanBytes), size), end-w.at))
 				chunk = slices.Grow(chunk[:0], n)[:n]
 				if err := s.readFull(f, chunk, w.at); err != nil {
 					return err

@@ -14,20 +14,19 @@ import (
 	"once/log/batch"
 )
 
-const (
-	maxSegmentBytes   = 1<<31 - 1 // positions are int32 in Kafka's index
-	maxSegmentOffsets = 1 << 31   // relative offsets are int32 in Kafka's index
-	recentBatches     = 32
-)
+// recentBatches is how many of the batches appended last a reader finds without looking into the file.
+const recentBatches = 32
 
 // segment is one file of batches. Bytes below the published size never change; only the writer of the
 // log moves that size. Everyone who reads holds a reference, so that the file stays open although the
 // segment has left the log.
 type segment struct {
-	fs   vfs.FS
-	dir  string
-	base int64        // offset; immutable
-	gaps *atomic.Bool // the log's
+	fs            vfs.FS // immutable, as are the next five
+	dir           string
+	base          int64 // offset
+	sizes         *Sizes
+	inflatedBytes int          // BarrierOptions.InflatedBytes
+	gaps          *atomic.Bool // the log's
 
 	published atomic.Uint64 // end offset relative to base << 32 | size in bytes: one word, so they agree
 	refs      atomic.Int64  // one of the log's, one of each reader
@@ -66,7 +65,7 @@ type segment struct {
 }
 
 func newSegment(l *Log, base int64) *segment {
-	s := &segment{fs: l.fs, dir: l.dir, base: base, gaps: &l.gaps, firstTimestampMs: batch.NoTimestampMs}
+	s := &segment{fs: l.fs, dir: l.dir, base: base, sizes: l.sizes, inflatedBytes: l.inflatedBytes, gaps: &l.gaps, firstTimestampMs: batch.NoTimestampMs}
 	s.largest.timestampMs = batch.NoTimestampMs
 	s.refs.Store(1)
 	s.checked.wrote()
@@ -198,13 +197,11 @@ func (s *segment) load(ready *bool, load func() error) error {
 	return nil
 }
 
-// rebuildGapBytes is how far from its last entry to its end a segment may reach before the index
-// counts as incomplete. A gap is legal, one batch can be larger; completing is only work.
-const rebuildGapBytes = 64 << 10
-
+// loadOffsetsLocked reads the index file. A segment that reaches further than Sizes.IndexGapBytes beyond its last
+// entry may have lost entries. Or it has one large batch there; completing the index is only work.
 func (s *segment) loadOffsetsLocked() error {
 	end, size := s.bounds()
-	if size <= rebuildGapBytes { // not worth a file
+	if size <= s.sizes.IndexGapBytes { // not worth a file
 		s.offsets.reset(nil)
 		return nil
 	}
@@ -218,12 +215,12 @@ func (s *segment) loadOffsetsLocked() error {
 	if n := len(entries); n > 0 {
 		from = int64(entries[n-1].position)
 	}
-	if size-from > rebuildGapBytes {
+	if size-from > s.sizes.IndexGapBytes {
 		if entries, err = s.completeOffsetsLocked(entries, from, size); err != nil {
 			return err
 		}
 	}
-	s.offsets.reset(thin(entries))
+	s.offsets.reset(thin(entries, s.sizes.SealedIndexEntries))
 	return nil
 }
 
@@ -275,7 +272,7 @@ func (s *segment) loadTimesLocked() error {
 		}
 		s.mu.offsetsReady = true
 	}
-	if size <= rebuildGapBytes {
+	if size <= s.sizes.IndexGapBytes {
 		return s.completeTimesLocked(nil, 0, size)
 	}
 	b, err := readSmall(s.fs, s.file(suffixTimeIndex))
@@ -336,7 +333,7 @@ func (s *segment) completeTimesLocked(entries []timeEntry, from, size int64) err
 	if w.err != nil {
 		return w.err
 	}
-	s.times.reset(thin(entries))
+	s.times.reset(thin(entries, s.sizes.SealedIndexEntries))
 	s.largest.Lock()
 	s.largest.timestampMs, s.largest.offset = largest, offset
 	s.largest.Unlock()

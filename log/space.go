@@ -5,9 +5,6 @@ import (
 	"sync/atomic"
 )
 
-// admitBytes is how much is admitted between two looks at the free space. Others write to the disk, too.
-const admitBytes = 1 << 20
-
 // space says whether clients may write. When the disk is full, transactions have to be ended all the
 // same, offsets committed, topics deleted, and the next start has things to write: what the reserve is for.
 type space struct {
@@ -36,7 +33,7 @@ func (b *Barrier) Admit(sizeBytes int) error {
 		return fmt.Errorf("%w: %d bytes are free in %s, of which %d are reserved", ErrDiskFull, free, b.o.Dir, b.o.ReserveBytes)
 	}
 	// A part of what is left, because others who ask at this moment get theirs on top.
-	b.space.credit.Store(min(admitBytes, left/8))
+	b.space.credit.Store(min(b.o.Sizes.AdmitBytes, left/8))
 	return nil
 }
 

@@ -1,6 +1,8 @@
 package log
 
 import (
+	"errors"
+	"fmt"
 	"sort"
 
 	"once/internal/vfs"
@@ -71,7 +73,10 @@ func (s *segment) recordSince(f vfs.File, at int64, h batch.Header, targetMs, fr
 	if err := s.readBatch(f, raw, at); err != nil {
 		return 0, 0, false, err
 	}
-	for r, err := range batch.Records(raw, maxInflatedBytes) {
+	for r, err := range batch.Records(raw, s.inflatedBytes) {
+		if errors.Is(err, batch.ErrTooLarge) { // a limit of ours, not damage
+			return 0, 0, false, fmt.Errorf("look into the batch at byte %d of %s: %w", at, s.file(suffixLog), err)
+		}
 		if err != nil {
 			return 0, 0, false, s.damaged(at, err)
 		}

@@ -217,7 +217,7 @@ func (t *tail) movePiece(at, to int64) error {
 			return err
 		}
 	}
-	err := eachChunk(t.f, at, to, func(b []byte, at int64) error {
+	err := eachChunk(t.f, at, to, t.s.sizes.CopyBytes, func(b []byte, at int64) error {
 		_, err := t.out.WriteAt(b, at-t.from)
 		return err
 	})
@@ -330,7 +330,7 @@ func (rc *recoverer) rewrite(s *segment, from, to, end int64) (*segment, error) 
 		base = rc.RecoveryPoint
 	}
 	name := rc.log.fileOf(base, suffixLog)
-	err = copyRange(s.fs, name, rc.log.fileOf(base, suffixKept), f, from, to)
+	err = copyRange(s.fs, name, rc.log.fileOf(base, suffixKept), f, from, to, s.sizes.CopyBytes)
 	if errors.Is(err, vfs.ErrNoSpace) {
 		if err := s.fs.Remove(rc.log.fileOf(base, suffixKept)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return nil, err
@@ -355,7 +355,7 @@ func (rc *recoverer) rewrite(s *segment, from, to, end int64) (*segment, error) 
 // themselves, which makes them dirty again.
 func (rc *recoverer) rewriteInPlace(s *segment, f vfs.File, from, to, end int64) error {
 	rc.log.logger.Warn("no room to copy what is kept; it is written in place", "file", s.file(suffixLog), "size_bytes", to-from)
-	err := eachChunk(f, from, to, func(b []byte, at int64) error {
+	err := eachChunk(f, from, to, s.sizes.CopyBytes, func(b []byte, at int64) error {
 		_, err := f.WriteAt(b, at)
 		return err
 	})
@@ -364,18 +364,22 @@ func (rc *recoverer) rewriteInPlace(s *segment, f vfs.File, from, to, end int64)
 	return err
 }
 
-// copyRange writes bytes of f to a file that gets its name when it is complete.
-func copyRange(under vfs.FS, name, tmp string, f vfs.File, from, to int64) error {
+// copyRange writes bytes of f to a file that gets its name when it is complete and has been read back: it may take the
+// place of what it was copied from.
+func copyRange(under vfs.FS, name, tmp string, f vfs.File, from, to int64, step int) error {
 	out, err := createAnew(under, tmp)
 	if err != nil {
 		return err
 	}
-	err = eachChunk(f, from, to, func(b []byte, at int64) error {
+	err = eachChunk(f, from, to, step, func(b []byte, at int64) error {
 		_, err := out.WriteAt(b, at-from)
 		return err
 	})
 	if cerr := out.Close(); err == nil {
 		err = cerr
+	}
+	if err == nil {
+		err = readBackRange(under, tmp, f, from, to, step)
 	}
 	if err != nil {
 		return err
@@ -383,8 +387,35 @@ func copyRange(under vfs.FS, name, tmp string, f vfs.File, from, to int64) error
 	return under.Rename(tmp, name)
 }
 
-func eachChunk(f vfs.File, from, to int64, fn func(b []byte, at int64) error) error {
-	buf := make([]byte, min(to-from, 1<<20))
+// readBackRange compares a file with the bytes of f that were copied to it.
+func readBackRange(under vfs.FS, name string, f vfs.File, from, to int64, step int) error {
+	out, err := under.OpenRead(name)
+	if err != nil {
+		return err
+	}
+	defer out.Close()
+	size, err := out.Size()
+	if err == nil && size != to-from {
+		err = fmt.Errorf("%w: %s has %d bytes instead of %d", errNotAsWritten, name, size, to-from)
+	}
+	if err != nil {
+		return err
+	}
+	there := make([]byte, step)
+	return eachChunk(f, from, to, step, func(b []byte, at int64) error {
+		if n, err := out.ReadAt(there[:len(b)], at-from); n < len(b) {
+			return err
+		}
+		if !bytes.Equal(there[:len(b)], b) {
+			return fmt.Errorf("%w: %s differs from its source within %d bytes of byte %d", errNotAsWritten, name, len(b), at-from)
+		}
+		return nil
+	})
+}
+
+// eachChunk calls fn with the bytes of a range, so many at a time, in order.
+func eachChunk(f vfs.File, from, to int64, step int, fn func(b []byte, at int64) error) error {
+	buf := make([]byte, min(to-from, int64(step)))
 	for from < to {
 		b := buf[:min(int64(len(buf)), to-from)]
 		if n, err := f.ReadAt(b, from); n < len(b) {
@@ -401,7 +432,7 @@ func eachChunk(f vfs.File, from, to int64, fn func(b []byte, at int64) error) er
 var errStop = errors.New("stop")
 
 func allZero(f vfs.File, from, to int64) (bool, error) {
-	err := eachChunk(f, from, to, func(b []byte, _ int64) error {
+	err := eachChunk(f, from, to, copyBytes, func(b []byte, _ int64) error {
 		if len(bytes.TrimLeft(b, "\x00")) > 0 {
 			return errStop
 		}
@@ -420,8 +451,8 @@ func agrees(out, f vfs.File, from, to int64) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	there := make([]byte, 1<<20)
-	err = eachChunk(f, from, min(to, from+size), func(b []byte, at int64) error {
+	there := make([]byte, copyBytes)
+	err = eachChunk(f, from, min(to, from+size), copyBytes, func(b []byte, at int64) error {
 		if n, err := out.ReadAt(there[:len(b)], at-from); n < len(b) {
 			return err
 		}

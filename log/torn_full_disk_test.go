@@ -213,7 +213,7 @@ func makeTornLog(t *testing.T, c tornCase, seed int64) *tornLog {
 	t.Helper()
 	mem := vfs.NewCrashable(seed)
 	w := newWorld(t, mem, c.mode())
-	w.config = Config{SegmentBytes: 61_000, IndexIntervalBytes: 4096}
+	w.config, w.sizes = Config{SegmentBytes: 61_000, IndexIntervalBytes: 4096}, Sizes{}
 	l := w.mustOpen()
 	w.mustRecover()
 	const below = 27
@@ -274,6 +274,7 @@ func makeTornLog(t *testing.T, c tornCase, seed int64) *tornLog {
 // open starts on a disk, through something that may fail.
 func (l *tornLog) open(t *testing.T, under vfs.FS) (*world, error) {
 	w := newWorld(t, vfs.NewMem(), l.mode)
+	w.sizes = Sizes{}
 	w.fs, w.boot = under, l.boot
 	w.config = Config{SegmentBytes: 61_000, IndexIntervalBytes: 4096}
 	err := w.open()

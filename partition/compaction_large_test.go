@@ -2,11 +2,14 @@ package partition
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand"
+	"strings"
 	"testing"
 
 	"once/internal/vfs"
+	"once/log"
 	"once/log/batch"
 )
 
@@ -72,4 +75,35 @@ func TestCompactionKeepsMoreThanItsBuffer(t *testing.T) {
 			s.shut()
 		})
 	}
+}
+
+// A batch that inflates to more than the log looks into is a matter of a setting, not damage: it stays, the partition
+// stays online, and with the limit raised all is as it should be.
+func TestBatchAboveTheInflatedLimitIsNotDamage(t *testing.T) {
+	s := newShelf(t, vfs.NewMem())
+	s.inflatedBytes = 5_000
+	s.config.Rules.Recompress, s.config.Rules.Codec = true, batch.LZ4
+	s.config.Compaction = Compaction{Compact: true}
+	s.mustOpen()
+	s.must(s.send(rec{"a", strings.Repeat("x", 10_000)}, rec{"a", "1"}))
+	s.must(s.send(rec{"b", "1"}))
+	s.roll()
+	s.sync()
+	before := s.layout()
+	if _, err := s.p.OffsetForTimestamp(s.nowMs(), false); !errors.Is(err, batch.ErrTooLarge) || errors.Is(err, log.ErrDamaged) {
+		t.Fatal(err)
+	}
+	if _, err := s.p.Compact(context.Background(), s.nowMs(), 1<<20); !errors.Is(err, batch.ErrTooLarge) {
+		t.Fatal(err)
+	}
+	s.expect("with the limit", before)
+	s.shut()
+	s.inflatedBytes = 0
+	s.mustOpen()
+	if at, err := s.p.OffsetForTimestamp(s.nowMs(), false); err != nil || at.Offset != 0 {
+		t.Fatalf("%+v, %v", at, err)
+	}
+	s.compact()
+	s.expect("without", fmt.Sprintf("0-1 lz4 1:a=1@%d\n2-2 lz4 2:b=1@%d\n", s.nowMs(), s.nowMs()))
+	s.shut()
 }

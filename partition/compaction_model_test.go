@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"once/internal/shrink"
 	"once/internal/vfs"
 	"once/log"
 	"once/log/batch"
@@ -225,9 +226,18 @@ func TestCompactionAgainstModel(t *testing.T) {
 
 const modelDeleteRetentionMs = 20_000
 
+// modelSizes are small for every second seed.
+func modelSizes(seed int64) (s log.Sizes) {
+	if seed%2 == 1 {
+		shrink.Fields(&s, rand.New(rand.NewSource(seed)))
+	}
+	return s
+}
+
 func compactionLife(t *testing.T, seed int64) error {
 	dice := rand.New(rand.NewSource(seed))
 	s := newShelf(t, vfs.NewMem())
+	s.sizes = modelSizes(seed)
 	s.config.Log.SegmentBytes = int32(300 + 300*dice.Intn(3))
 	s.config.Compaction = Compaction{Compact: true, DeleteRetentionMs: modelDeleteRetentionMs}
 	s.mustOpen()
@@ -396,7 +406,7 @@ func (hi *history) compacted(p *Partition, end int64) error {
 func passOperations(t *testing.T, seed int64) []int {
 	counted := vfs.FailAt(math.MaxInt, vfs.NewCrashable(seed))
 	s := newShelf(t, vfs.NewMem())
-	s.fs = counted
+	s.fs, s.sizes = counted, modelSizes(seed)
 	if err := counted.MkdirAll("data"); err != nil {
 		t.Fatal(err)
 	}
@@ -454,7 +464,7 @@ func compactionFailure(t *testing.T, seed int64, n int) error {
 	mem := vfs.NewCrashable(int64(n))
 	s := newShelf(t, mem)
 	failing := vfs.FailAt(n, mem)
-	s.fs = failing
+	s.fs, s.sizes = failing, modelSizes(seed)
 	s.config.Compaction = Compaction{Compact: true, DeleteRetentionMs: modelDeleteRetentionMs}
 	hi := newHistory()
 	_, err := compactionStory(s, hi, rand.New(rand.NewSource(seed)), plainly)
@@ -470,7 +480,7 @@ func compactionFailure(t *testing.T, seed int64, n int) error {
 		}
 	}
 	again := newShelf(t, mem.Clone())
-	again.config, again.clock, again.starts = s.config, s.clock, s.starts+1
+	again.config, again.sizes, again.clock, again.starts = s.config, s.sizes, s.clock, s.starts+1
 	again.mustOpen()
 	if err := hi.check(again.p, again.nowMs(), modelDeleteRetentionMs); err != nil {
 		return fmt.Errorf("after a restart: %w", err)
@@ -487,7 +497,7 @@ func compactionDeath(t *testing.T, seed int64, n int, power bool) error {
 	mem := vfs.NewCrashable(int64(n))
 	s := newShelf(t, mem)
 	dying := vfs.DieAt(n, mem)
-	s.fs = dying
+	s.fs, s.sizes = dying, modelSizes(seed)
 	s.config.Compaction = Compaction{Compact: true, DeleteRetentionMs: modelDeleteRetentionMs}
 	hi, dice := newHistory(), rand.New(rand.NewSource(seed))
 	synced, _ := compactionStory(s, hi, dice, plainly)
@@ -499,7 +509,7 @@ func compactionDeath(t *testing.T, seed int64, n int, power bool) error {
 		_ = s.barrier.Close(false)
 	}
 	again := newShelf(t, left)
-	again.config, again.clock, again.starts = s.config, s.clock, s.starts+1
+	again.config, again.sizes, again.clock, again.starts = s.config, s.sizes, s.clock, s.starts+1
 	if power {
 		again.boot = "boot-2"
 	}

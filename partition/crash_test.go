@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"once/internal/invariant"
+	"once/internal/shrink"
 	"once/internal/vfs"
 	"once/log"
 	"once/partition"
@@ -88,6 +89,8 @@ func tell(under vfs.FS, mode log.Mode, seed int64, stubborn bool) (*storage, err
 	s.large, s.fills = seed%3 == 0, stubborn
 	if seed%2 == 0 { // full after a few barriers
 		s.journalBytes = 3 * 4096
+	} else {
+		shrink.Fields(&s.sizes, storyDice(seed))
 	}
 	if err := s.start(); err != nil {
 		return s, nil
@@ -102,7 +105,8 @@ func tell(under vfs.FS, mode log.Mode, seed int64, stubborn bool) (*storage, err
 // reopened is the storage of another process on what the first one left.
 func (s *storage) reopened(under vfs.FS, boot string) *storage {
 	next := newStorage(under, s.mode)
-	next.large, next.journalBytes, next.boot, next.clock, next.starts, next.bodies = s.large, s.journalBytes, boot, s.clock, s.starts, s.bodies
+	next.large, next.journalBytes, next.sizes, next.boot = s.large, s.journalBytes, s.sizes, boot
+	next.clock, next.starts, next.bodies = s.clock, s.starts, s.bodies
 	next.order = s.order
 	next.shadows, next.synced, next.trying, next.acked, next.epochs = s.shadows, s.synced, s.trying, s.acked, s.epochs
 	return next

@@ -75,6 +75,7 @@ type storage struct {
 	large        bool
 	fills        bool  // the disk may be full for a moment
 	journalBytes int64 // 0 for the default
+	sizes        log.Sizes
 	// keepsAll: no records are deleted, so that snapshots are derived from what is there.
 	keepsAll bool
 	boot     string
@@ -132,7 +133,7 @@ func (s *storage) start() error {
 	}
 	failed := make(chan struct{})
 	s.failed = failed
-	b, err := log.OpenBarrier(log.BarrierOptions{FS: s.fs, Dir: dataDir, BootID: s.boot, Mode: s.mode, Clock: s.clock, JournalBytes: s.journalBytes,
+	b, err := log.OpenBarrier(log.BarrierOptions{FS: s.fs, Dir: dataDir, BootID: s.boot, Mode: s.mode, Clock: s.clock, JournalBytes: s.journalBytes, Sizes: s.sizes,
 		OnFailure: func(error) { close(failed) }})
 	if err != nil {
 		return err

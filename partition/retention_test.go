@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"once/internal/clock"
 	"once/internal/vfs"
 	"once/log"
@@ -26,6 +28,11 @@ type shelf struct {
 	p       *Partition
 	config  Config
 	starts  int32
+	sizes   log.Sizes
+	// inflatedBytes is log.BarrierOptions.InflatedBytes.
+	inflatedBytes int
+	// registerer is for the metrics of the barrier; nil: none.
+	registerer prometheus.Registerer
 }
 
 func newShelf(t testing.TB, fs vfs.FS) *shelf {
@@ -46,7 +53,7 @@ func newShelf(t testing.TB, fs vfs.FS) *shelf {
 
 func (s *shelf) open() error {
 	var err error
-	s.barrier, err = log.OpenBarrier(log.BarrierOptions{FS: s.fs, Dir: "data", BootID: s.boot, Mode: s.mode, Interval: time.Hour, Clock: s.clock, Logger: quiet})
+	s.barrier, err = log.OpenBarrier(log.BarrierOptions{FS: s.fs, Dir: "data", BootID: s.boot, Mode: s.mode, Interval: time.Hour, Clock: s.clock, Logger: quiet, Sizes: s.sizes, InflatedBytes: s.inflatedBytes, Registerer: s.registerer})
 	if err != nil {
 		return err
 	}

@@ -1,0 +1,67 @@
+package log
+
+import "once/log/batch"
+
+// Sizes are where the code of this package takes another path: how much it reads, writes, copies or keeps in memory
+// at once. They change no answer, and the files only in how they are cut. Zero means the default, which suits a
+// broker; tests make them small, so that what they store is larger than each of them.
+type Sizes struct {
+	ScanBytes          int   // one read of whole batches: of a scan, of recovery, of the check before a fetch
+	WalkBytes          int   // one read of a walk over the headers of small batches; at least a header
+	PeekBytes          int   // one read of a walk over batches larger than WalkBytes; at least a header
+	BlameBytes         int   // largest batch that is read to find out which of two is the damaged one
+	CopyBytes          int   // one step of a copy from file to file
+	IndexGapBytes      int64 // how far before its segment's end an index may end without being completed
+	SealedIndexEntries int   // most entries of a sealed segment's index that stay in memory
+	FlushIndexEntries  int   // index entries that a barrier writes on its way; fewer wait for the segment's end
+	CleanBufferBytes   int   // one read and one write of the cleaner
+	CleanReplacedBytes int64 // what the cleaner may store twice until it asks for a barrier and removes the old
+	JournalGroupBytes  int   // most that a barrier writes to the journal; with more it syncs the files
+	AdmitBytes         int64 // what clients may append between two looks at the free space
+}
+
+// The defaults of Sizes, and the limits of a segment.
+const (
+	scanBytes          = 256 << 10
+	walkBytes          = 8 << 10
+	peekBytes          = 256
+	blameBytes         = 256 << 20
+	copyBytes          = 1 << 20
+	indexGapBytes      = 64 << 10 // recovery reads that much of a segment in no time
+	sealedIndexEntries = 32768    // of a segment of 1 GiB one for each 32 KiB, which one read covers
+	flushIndexEntries  = 64       // fewer are not worth a system call
+	cleanBufferBytes   = 1 << 20
+	cleanReplacedBytes = 1 << 28
+	journalGroupBytes  = 1 << 20 // more is not worth writing twice
+	admitBytes         = 1 << 20 // others write to the disk, too
+
+	maxSegmentBytes   = 1<<31 - 1 // positions are int32 in Kafka's index
+	maxSegmentOffsets = 1 << 31   // relative offsets are int32 in Kafka's index
+)
+
+var defaultSizes = Sizes{}.withDefaults()
+
+func (s Sizes) withDefaults() Sizes {
+	orDefault(&s.ScanBytes, scanBytes)
+	orDefault(&s.WalkBytes, walkBytes)
+	orDefault(&s.PeekBytes, peekBytes)
+	orDefault(&s.BlameBytes, blameBytes)
+	orDefault(&s.CopyBytes, copyBytes)
+	orDefault(&s.IndexGapBytes, indexGapBytes)
+	orDefault(&s.SealedIndexEntries, sealedIndexEntries)
+	orDefault(&s.FlushIndexEntries, flushIndexEntries)
+	orDefault(&s.CleanBufferBytes, cleanBufferBytes)
+	orDefault(&s.CleanReplacedBytes, cleanReplacedBytes)
+	orDefault(&s.JournalGroupBytes, journalGroupBytes)
+	orDefault(&s.AdmitBytes, admitBytes)
+	s.ScanBytes = min(s.ScanBytes, scanBytes) // buffers are shared with logs of other sizes
+	s.WalkBytes = min(max(s.WalkBytes, batch.HeaderSizeBytes), walkBytes)
+	s.PeekBytes = min(max(s.PeekBytes, batch.HeaderSizeBytes), walkBytes)
+	return s
+}
+
+func orDefault[N int | int64](n *N, value N) {
+	if *n <= 0 {
+		*n = value
+	}
+}
