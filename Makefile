@@ -9,7 +9,7 @@ FUZZTIME ?= 30s
 IMAGE ?= once
 VERSION ?=
 
-.PHONY: build image test check check-format check-vet check-lint check-race check-invariants check-nested compat mutants eos bench fuzz nightly
+.PHONY: build image test check check-format check-vet check-lint check-race check-invariants check-sizes check-nested compat mutants eos bench fuzz nightly
 
 build: ## the program, as the image has it
 	CGO_ENABLED=0 go build -trimpath -ldflags='-s -w -X main.version=$(VERSION)' -o bin/broker ./cmd/broker
@@ -25,7 +25,7 @@ test: ## everything in Go, with stock clients in Go against a started broker
 tree = { git status --porcelain --untracked-files=all; git diff; } 2>/dev/null | cksum
 check:
 	@before=$$($(tree)); \
-	$(MAKE) --keep-going --no-print-directory check-format check-vet check-lint check-race check-invariants check-nested && \
+	$(MAKE) --keep-going --no-print-directory check-format check-vet check-lint check-race check-invariants check-sizes check-nested && \
 	if [ "$$before" != "$$($(tree))" ]; then echo 'the checks changed the tree:'; git status --short; exit 1; fi
 
 check-format:
@@ -45,6 +45,10 @@ check-race:
 
 check-invariants:
 	go test -tags invariants -shuffle=on -timeout 10m $(CORE)
+
+# Everything that log reads and writes in pieces, in pieces of 1 to 100 bytes.
+check-sizes:
+	ONCE_SMALL_SIZES=1 go test ./log
 
 check-nested:
 	@set -e; for module in $(NESTED); do echo "== $$module"; (cd $$module && go vet ./... && go test ./...); done
@@ -74,6 +78,7 @@ SEEDS ?= 20
 nightly:
 	ONCE_CRASH_SEEDS=$(SEEDS) go test ./partition -run 'TestStorage|TestRecovery|TestDerived|TestTails|TestDamage|Compaction|Retention' -v -timeout 4h
 	ONCE_CRASH_SEEDS=$(SEEDS) go test ./broker -run TestPowerCut -v -timeout 4h
+	for n in $$(seq $(SEEDS)); do ONCE_SMALL_SIZES=$$n go test ./log || exit 1; done
 	$(MAKE) eos FLAGS="-records 1000000 -kills 50"
 	$(MAKE) fuzz FUZZTIME=5m
 	$(MAKE) mutants

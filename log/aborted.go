@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io/fs"
+	"math"
 	"sort"
 	"strings"
 
@@ -211,7 +212,7 @@ func nextBase(segments []*segment, i int) int64 {
 	if i+1 < len(segments) {
 		return segments[i+1].base
 	}
-	return 1<<63 - 1
+	return math.MaxInt64
 }
 
 // loadAborted reads the .txnindex files as far as they are complete, and says how far that is.

@@ -21,6 +21,7 @@ const (
 	flagRestore       = 2
 	entryFlagCut      = 1
 	entryFlagGaps     = 4
+	zeroBytes         = 1 << 16 // more than any field has, and than a page of the journal lacks
 	// Version 1 had no generation. In fsync it counted on bytes that stand above the recovery points.
 	recordVersion1     = 1
 	entryFlagKeepOfOld = 2
@@ -146,7 +147,7 @@ type fields struct {
 	short bool
 }
 
-var zeros [1 << 16]byte
+var zeros [zeroBytes]byte
 
 func (d *fields) take(n int) []byte {
 	if n > len(d.b) {

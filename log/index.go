@@ -9,6 +9,7 @@ import (
 const (
 	offsetEntryBytes = 8
 	timeEntryBytes   = 12
+	firstListItems   = 16
 )
 
 // offsetEntry says where in the file a batch starts: the one whose last offset is base+offset (spec:
@@ -49,7 +50,7 @@ func (g *growing[T]) add(v T) {
 		items = *p
 	}
 	if n == len(items) {
-		bigger := make([]T, max(16, 2*n))
+		bigger := make([]T, max(firstListItems, 2*n))
 		copy(bigger, items)
 		items = bigger
 		g.items.Store(&bigger)

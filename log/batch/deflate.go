@@ -161,7 +161,7 @@ func newLZ4Deflater(level int) *blockDeflater {
 	compressor := lz4.CompressorHC{Level: lz4Levels[level-1]}
 	buf := make([]byte, lz4.CompressBlockBound(lz4BlockBytes))
 	header := binary.LittleEndian.AppendUint32(nil, lz4Magic)
-	header = append(header, 0x40|lz4FlagIndependent, 4<<4)
+	header = append(header, 0x40|lz4FlagIndependent, lz4Block64KiB)
 	header = append(header, byte(xxh32(header[4:])>>8))
 	return &blockDeflater{size: lz4BlockBytes, header: header, trailer: []byte{0, 0, 0, 0}, compress: func(dst, plain []byte) ([]byte, error) {
 		n, err := compressor.CompressBlock(plain, buf)

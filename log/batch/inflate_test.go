@@ -151,19 +151,39 @@ func mixed(size int) []byte {
 	return b
 }
 
+// Some records are larger than any buffer that is kept, and a small one behind them is as it should be.
 func TestLargeRecordsInEveryCodec(t *testing.T) {
-	value := mixed(3 << 20)
-	plain := Build(unsequenced(), Record{Key: []byte("a"), Value: value}, Record{Key: []byte("b"), Value: value[:1000]})
-	r := testRules()
-	r.MaxInflatedBytes, r.MaxMessageBytes = 4<<20, 4<<20
-	for _, codec := range allCodecs {
-		raw := compressed(t, codec, plain)
-		got, err := collect(raw, 4<<20)
-		if err != nil || len(got) != 2 || !bytes.Equal(got[0].Value, value) || !bytes.Equal(got[1].Value, value[:1000]) {
-			t.Errorf("%v: %d records, %v", codec, len(got), err)
+	for _, size := range []int{3 << 20, 2*maxPooledBytes + 1000, 1000} {
+		value := mixed(size)
+		plain := Build(unsequenced(), Record{Key: []byte("a"), Value: value}, Record{Key: []byte("b"), Value: value[:1000]})
+		r := testRules()
+		r.MaxInflatedBytes, r.MaxMessageBytes = 16<<20, 16<<20
+		for _, codec := range allCodecs {
+			raw := compressed(t, codec, plain)
+			got, err := collect(raw, 16<<20)
+			if err != nil || len(got) != 2 || !bytes.Equal(got[0].Value, value) || !bytes.Equal(got[1].Value, value[:1000]) {
+				t.Errorf("%v, %d bytes: %d records, %v", codec, size, len(got), err)
+			}
+			if _, err := Validate(raw, r, testNowMs); err != nil {
+				t.Errorf("%v, %d bytes: %v", codec, size, err)
+			}
+			kept, err := Filter(raw, 16<<20, -1, func(r Record) bool { return string(r.Key) == "a" })
+			if err != nil {
+				t.Errorf("%v, %d bytes: %v", codec, size, err)
+			} else if got, err := collect(kept, 16<<20); err != nil || len(got) != 1 || !bytes.Equal(got[0].Value, value) {
+				t.Errorf("%v, %d bytes: filtered to %d records, %v", codec, size, len(got), err)
+			}
 		}
-		if _, err := Validate(raw, r, testNowMs); err != nil {
-			t.Errorf("%v: %v", codec, err)
+	}
+}
+
+// No control record is anywhere near the limit; one that inflates to more is refused, not read.
+func TestControlRecordsHaveALimit(t *testing.T) {
+	for extra, want := range map[int]bool{-200: true, 0: false} {
+		raw := compressed(t, Gzip, Build(BuildOptions{ProducerID: 1, BaseSequence: NoSequence, Transactional: true, Control: true},
+			Record{Key: []byte{0, 0, 0, 1}, Value: make([]byte, maxControlBytes+extra)}))
+		if _, isMarker, err := ParseMarker(raw); isMarker != want || want == (err != nil) {
+			t.Errorf("%d bytes: marker %v, %v", maxControlBytes+extra, isMarker, err)
 		}
 	}
 }

@@ -30,6 +30,7 @@ const (
 
 	lz4Stored      = 1 << 31
 	lz4BlockBytes  = 64 << 10 // of the blocks we write
+	lz4Block64KiB  = 0x40     // which the frame announces like this
 	lz4MaxRatio    = 255      // no block inflates to more than this multiple of itself
 	lz4HeaderBytes = 7        // of the frames we write
 )

@@ -25,6 +25,9 @@ type RecordHeader struct {
 // that in memory. Kafka has no such limit and no known client comes near this one.
 const MaxRecordHeaders = 1 << 16
 
+// firstHeaders is how many headers a record has room for before it has shown more.
+const firstHeaders = 16
+
 var (
 	errLength = fmt.Errorf("%w: record is not as long as it says", ErrInvalidRecord)
 	errHeader = fmt.Errorf("%w: record header key or number of record headers", ErrInvalidRecord)
@@ -86,7 +89,7 @@ func (c *cursor) readRecord() Record {
 	r.Key = c.take(c.varint())
 	r.Value = c.take(c.varint())
 	if n := c.headerCount(); n > 0 {
-		r.Headers = make([]RecordHeader, 0, min(n, 16))
+		r.Headers = make([]RecordHeader, 0, min(n, firstHeaders))
 		for i := int32(0); i < n && c.err == nil; i++ {
 			keyLength := c.varint()
 			if keyLength < 0 {

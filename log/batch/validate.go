@@ -34,13 +34,20 @@ type Rules struct {
 	Level      int // of Codec, as in compression.*.level; 0 is its default
 }
 
+// Kafka's defaults of the configurations that DefaultRules holds.
+const (
+	defaultMaxMessageBytes     = 1<<20 + lengthPrefixBytes
+	defaultSegmentBytes        = 1 << 30
+	defaultTimestampAfterMaxMs = 3600_000
+)
+
 // DefaultRules are those of a topic with Kafka's default configuration (spec: log 11).
 func DefaultRules() Rules {
 	return Rules{
-		MaxMessageBytes:      1<<20 + lengthPrefixBytes,
-		SegmentBytes:         1 << 30,
+		MaxMessageBytes:      defaultMaxMessageBytes,
+		SegmentBytes:         defaultSegmentBytes,
 		TimestampBeforeMaxMs: math.MaxInt64,
-		TimestampAfterMaxMs:  3600_000,
+		TimestampAfterMaxMs:  defaultTimestampAfterMaxMs,
 		MaxInflatedBytes:     DefaultMaxInflatedBytes,
 		ProduceVersion:       13,
 	}

@@ -1,0 +1,178 @@
+package log
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"testing"
+
+	"once/internal/vfs"
+	"once/log/batch"
+)
+
+// wideBatch is a batch without records that stands for many offsets, as the cleaner leaves them.
+func wideBatch(offset, offsets int64) ([]byte, batch.Header) {
+	_, h := makeBatch(offset, 1, 1000, 0)
+	h.LastOffsetDelta = int32(offsets - 1)
+	raw := batch.Empty(h)
+	batch.SetOffsetAndEpoch(raw, offset, 0)
+	h, err := batch.Verify(raw)
+	if err != nil {
+		panic(err)
+	}
+	return raw, h
+}
+
+// compact is a pass over all sealed segments.
+func (w *world) compact(o CleanOptions) (Cleaned, error) {
+	w.t.Helper()
+	w.mustSync()
+	o.Limit = w.log.list()[len(w.log.list())-1].base
+	o.MapBytes, o.Exclusively, o.Stopped = 1<<20, func(f func()) { f() }, func() bool { return false }
+	return w.log.Clean(context.Background(), o)
+}
+
+// A segment never has more offsets than the int32 of its index can tell apart, however few its bytes are; nor do
+// segments that the cleaner joins.
+func TestSegmentHoldsNoMoreOffsetsThanItsIndexCan(t *testing.T) {
+	w := newWorld(t, vfs.NewMem(), Page)
+	w.config.SegmentBytes = 1 << 20
+	l := w.mustOpen()
+	const each = 1 << 29
+	for range 14 {
+		raw, h := wideBatch(l.EndOffset(), each)
+		if err := l.Append(raw, h); err != nil {
+			t.Fatal(err)
+		}
+	}
+	check := func(when string) {
+		t.Helper()
+		for _, s := range l.list() {
+			if end, _ := s.bounds(); end-s.base > maxSegmentOffsets {
+				t.Errorf("%s: segment of offsets %d to %d", when, s.base, end-1)
+			}
+		}
+		if l.EndOffset() != 14*each {
+			t.Errorf("%s: end %d", when, l.EndOffset())
+		}
+		for offset := int64(0); offset < l.EndOffset(); offset += each / 2 {
+			s, err := l.Locate(offset, l.EndOffset(), Budget{MaxBytes: 1, AtLeastOne: true})
+			if err != nil || s.NextOffset() <= offset {
+				t.Errorf("%s: offset %d: next %d, %v", when, offset, s.NextOffset(), err)
+			}
+			s.Release()
+		}
+	}
+	if n := len(l.list()); n != 4 {
+		t.Errorf("%d segments", n)
+	}
+	check("as appended")
+	for range 3 {
+		if err := l.Roll(); err != nil {
+			t.Fatal(err)
+		}
+		raw, h := wideBatch(l.EndOffset(), 1)
+		if err := l.Append(raw, h); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := w.compact(CleanOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range l.list() {
+		if end, _ := s.bounds(); end-s.base > maxSegmentOffsets {
+			t.Errorf("compacted: segment of offsets %d to %d", s.base, end-1)
+		}
+	}
+	w.mustClose()
+	w.mustOpen()
+	w.mustClose()
+}
+
+// A segment larger than any can be is not written: the originals stay.
+func TestCleanerWritesNoSegmentLargerThanAnyCanBe(t *testing.T) {
+	w := newWorld(t, vfs.NewMem(), Page)
+	w.config.SegmentBytes = 1 << 20
+	l := w.mustOpen()
+	mustAdd(t, l, 9, 3) // all of one key
+	raw, h := wideBatch(l.EndOffset(), 1)
+	if err := errors.Join(l.Roll(), l.Append(raw, h)); err != nil {
+		t.Fatal(err)
+	}
+	before, err := readAll(l, 1<<20)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.compact(CleanOptions{SegmentBytes: batch.HeaderSizeBytes}); !errors.Is(err, errTooLarge) {
+		t.Fatal(err)
+	}
+	if after, err := readAll(l, 1<<20); err != nil || !bytes.Equal(before, after) {
+		t.Errorf("%d bytes instead of %d, %v", len(after), len(before), err)
+	}
+	if done, err := w.compact(CleanOptions{}); err != nil || done.WrittenBytes == 0 {
+		t.Errorf("%+v, %v", done, err)
+	}
+	w.mustClose()
+}
+
+// Readers at the tail find every batch of the segment being written, far more than are remembered.
+func TestTailIsReadBeyondTheRecentBatches(t *testing.T) {
+	w := newWorld(t, vfs.NewMem(), Page)
+	w.config.SegmentBytes = 1 << 20
+	l := w.mustOpen()
+	for n := range int64(5 * recentBatches) {
+		mustAdd(t, l, 1, 2)
+		for offset := range l.EndOffset() {
+			limit := min(l.EndOffset(), offset+2+offset%7*2)
+			limit -= limit % 2
+			s, err := l.Locate(offset, limit, Budget{MaxBytes: 1 << 20, AtLeastOne: true})
+			if err != nil || s.NextOffset() != max(limit, offset) {
+				t.Fatalf("%d batches, from %d to %d: next %d, %v", n+1, offset, limit, s.NextOffset(), err)
+			}
+			s.Release()
+		}
+	}
+	w.mustClose()
+}
+
+// hugeFS says of every file that it is as large as no checkpoint can be.
+type hugeFS struct{ vfs.FS }
+
+func (f hugeFS) OpenRead(name string) (vfs.File, error) {
+	file, err := f.FS.OpenRead(name)
+	return hugeFile{file}, err
+}
+
+type hugeFile struct{ vfs.File }
+
+func (hugeFile) Size() (int64, error) { return maxSmallFileBytes + 1, nil }
+
+// Files that are read whole are not read when they are larger than any of them can be.
+func TestSmallFilesHaveALimit(t *testing.T) {
+	w := newWorld(t, vfs.NewMem(), Page)
+	mustAdd(t, w.mustOpen(), 1, 1)
+	w.mustClose()
+	if _, err := readSmall(hugeFS{w.fs}, "data/"+slotName(0)); err == nil {
+		t.Error("it was read")
+	}
+	if _, err := readSmall(w.fs, "data/"+slotName(0)); err != nil {
+		t.Error(err)
+	}
+}
+
+// No version has written a group of the journal above the limit: one that says so is none, whatever its checksum.
+func TestGroupOfTheJournalHasALimit(t *testing.T) {
+	const generation = 7
+	for _, size := range []int{journalHeaderBytes + 100, maxGroupBytes, maxGroupBytes + 1, 2 * maxGroupBytes} {
+		b := make([]byte, size)
+		binary.BigEndian.PutUint32(b[0:], journalMagic)
+		binary.BigEndian.PutUint16(b[4:], journalVersion)
+		binary.BigEndian.PutUint32(b[8:], uint32(size))
+		binary.BigEndian.PutUint64(b[16:], generation)
+		binary.BigEndian.PutUint32(b[12:], groupCRC(b))
+		if _, raw, err := readGroup(b, generation); err != nil || (raw != nil) != (size <= maxGroupBytes) {
+			t.Errorf("%d bytes: %d believed, %v", size, len(raw), err)
+		}
+	}
+}
