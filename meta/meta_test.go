@@ -4,8 +4,10 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
-	"time"
+
+	bolt "go.etcd.io/bbolt"
 )
 
 func open(t *testing.T, path string) *Store {
@@ -60,7 +62,7 @@ func TestASecondProcessIsRefused(t *testing.T) {
 	path := filled(t)
 	s := open(t, path)
 	defer s.Close()
-	if _, err := Open(path, Options{LockTimeout: 10 * time.Millisecond}); !errors.Is(err, ErrLocked) {
+	if _, err := Open(path, Options{}); !errors.Is(err, ErrLocked) {
 		t.Fatalf("got %v", err)
 	}
 }
@@ -94,14 +96,111 @@ func TestADamagedFileIsRefusedAndLeftAsItIs(t *testing.T) {
 	}
 }
 
-func TestAnUnknownFormatVersionIsRefused(t *testing.T) {
-	path := filled(t)
-	s := open(t, path)
-	if err := s.Update(func(tx Tx) error { return tx.Put(Cluster, string(versionKey), []byte{0, 0, 0, FormatVersion + 1}) }); err != nil {
+// rawly changes a file as only bbolt would, without checksums and summary.
+func rawly(t *testing.T, path string, f func(tx *bolt.Tx) error) {
+	t.Helper()
+	db, err := bolt.Open(path, 0o644, &bolt.Options{NoFreelistSync: true})
+	if err != nil {
 		t.Fatal(err)
 	}
-	s.Close()
-	if _, err := Open(path, Options{}); !errors.Is(err, ErrDamaged) {
-		t.Fatalf("got %v", err)
+	if err := errors.Join(db.Update(f), db.Close()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestAnUnknownFormatVersionIsRefused(t *testing.T) {
+	for name, value := range map[string][]byte{
+		"version 3":                    seal(Cluster, versionKey, encodeVersion(FormatVersion+1)),
+		"version 2 without a checksum": encodeVersion(FormatVersion),
+		"version 0 without a checksum": encodeVersion(0),
+		"no version":                   nil,
+	} {
+		path := filled(t)
+		rawly(t, path, func(tx *bolt.Tx) error {
+			if value == nil {
+				return tx.Bucket([]byte(Cluster)).Delete([]byte(versionKey))
+			}
+			return tx.Bucket([]byte(Cluster)).Put([]byte(versionKey), value)
+		})
+		for how, open := range map[string]func() (*Store, error){
+			"to write": func() (*Store, error) { return Open(path, Options{}) },
+			"to read":  func() (*Store, error) { return OpenReadOnly(path) },
+		} {
+			if _, err := open(); !errors.Is(err, ErrDamaged) || !strings.Contains(err.Error(), "format version") {
+				t.Errorf("%s, %s: %v", name, how, err)
+			}
+		}
+	}
+}
+
+// A record that is gone, one that came back and one that is the older one have good checksums of their own.
+func TestSummaryKnowsAllRecords(t *testing.T) {
+	put := func(key, value string) func(*bolt.Tx) error {
+		return func(tx *bolt.Tx) error {
+			return tx.Bucket([]byte(Topics)).Put([]byte(key), seal(Topics, key, []byte(value)))
+		}
+	}
+	for name, change := range map[string]struct {
+		how  func(*bolt.Tx) error
+		want string
+	}{
+		"lost":        {func(tx *bolt.Tx) error { return tx.Bucket([]byte(Topics)).Delete([]byte("b")) }, "there are 4 records, and 5 were written"},
+		"resurrected": {put("d", "1"), "there are 6 records, and 5 were written"},
+		"older":       {put("b", "1"), "a page is an older one"},
+		"the same":    {put("b", "2"), "change"},
+		"another key": {func(tx *bolt.Tx) error {
+			return tx.Bucket([]byte(Topics)).Put([]byte("b"), seal(Topics, "c", []byte("2")))
+		}, "checksum"},
+		"from cluster": {func(tx *bolt.Tx) error {
+			return tx.Bucket([]byte(Topics)).Put([]byte("b"), seal(Cluster, "b", []byte("2")))
+		}, "checksum"},
+		"no summary": {func(tx *bolt.Tx) error { return tx.Bucket([]byte(Cluster)).Delete([]byte(summaryKey)) }, "summary"},
+	} {
+		path := filepath.Join(t.TempDir(), "meta.db")
+		s := open(t, path)
+		for _, kv := range []string{"a1", "b1", "c1", "d1", "b2"} {
+			set(t, s, Topics, kv[:1], kv[1:])
+		}
+		if err := s.Update(func(tx Tx) error { return tx.Delete(Topics, "d") }); err != nil {
+			t.Fatal(err)
+		}
+		set(t, s, Cluster, "e", "1")
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+		rawly(t, path, change.how)
+		if _, err := Open(path, Options{}); !errors.Is(err, ErrDamaged) || !strings.Contains(err.Error(), change.want) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+func set(t *testing.T, s *Store, b Bucket, key, value string) {
+	t.Helper()
+	if err := s.Update(func(tx Tx) error { return tx.Put(b, key, []byte(value)) }); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestOwnRecordsAreKeptFromUsers(t *testing.T) {
+	s := open(t, filepath.Join(t.TempDir(), "meta.db"))
+	defer s.Close()
+	for _, key := range []string{versionKey, summaryKey} {
+		if err := s.Update(func(tx Tx) error { return tx.Put(Cluster, key, nil) }); err == nil {
+			t.Errorf("%q can be written", key)
+		}
+	}
+	if err := s.Update(func(tx Tx) error { return tx.Put(Topics, "x", make([]byte, maxValueBytes+1)) }); err == nil {
+		t.Error("a record of any length can be written")
+	}
+	set(t, s, Topics, "x", "1")
+	err := s.Keys(func(b Bucket, key string, value []byte) error {
+		if b != Topics || key != "x" || string(value) != "1" {
+			t.Errorf("record %q of %q is %q", key, b, value)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
 	}
 }

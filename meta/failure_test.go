@@ -1,0 +1,165 @@
+package meta
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+// failing opens a store and puts another file in the place of the one that it writes to.
+func failing(t *testing.T, device string) (s *Store, path string, failures *[]error) {
+	t.Helper()
+	path, failures = filepath.Join(t.TempDir(), "meta.db"), &[]error{}
+	s, err := Open(path, Options{OnFailure: func(err error) { *failures = append(*failures, err) }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	set(t, s, Topics, "x", "1")
+	other, err := os.OpenFile(device, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Close()
+	if err := syscall.Dup3(int(other.Fd()), int(s.file.Fd()), syscall.O_CLOEXEC); err != nil {
+		t.Fatal(err)
+	}
+	return s, path, failures
+}
+
+// What takes every write and cannot be synced, and what takes no write although its disk is not full: both end the
+// store, which bbolt would go on with, and its owner is told once.
+func TestFailedWriteOrSyncEndsTheStore(t *testing.T) {
+	for _, device := range []string{"/dev/null", "/dev/full"} {
+		s, path, failures := failing(t, device)
+		for range 2 {
+			err := s.Update(func(tx Tx) error { return tx.Put(Topics, "x", []byte("2")) })
+			if !errors.Is(err, ErrFailed) || !strings.Contains(err.Error(), path) {
+				t.Errorf("%s: a change: %v", device, err)
+			}
+			if _, err := s.Get(Topics, "x"); !errors.Is(err, ErrFailed) {
+				t.Errorf("%s: a look: %v", device, err)
+			}
+			if err := s.All(Topics, func(string, []byte) error { return nil }); !errors.Is(err, ErrFailed) {
+				t.Errorf("%s: a look at all: %v", device, err)
+			}
+		}
+		if len(*failures) != 1 || !errors.Is((*failures)[0], ErrFailed) {
+			t.Errorf("%s: its owner was told %v", device, *failures)
+		}
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+		s = open(t, path)
+		if v, err := s.Get(Topics, "x"); err != nil || string(v) != "1" {
+			t.Errorf("%s: opened again, it holds %q, %v", device, v, err)
+		}
+		s.Close()
+	}
+}
+
+// A record that changes under the open store is noticed when it is read, and ends the store.
+func TestDamageInUseEndsTheStore(t *testing.T) {
+	path, failures := filepath.Join(t.TempDir(), "meta.db"), 0
+	s, err := Open(path, Options{OnFailure: func(error) { failures++ }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	set(t, s, Topics, "x", "some value")
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for at := range b { // bbolt looks at the file through memory
+		if strings.HasPrefix(string(b[at:min(at+10, len(b))]), "some value") {
+			if _, err := s.file.WriteAt([]byte{'S'}, int64(at)); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if _, err := s.Get(Topics, "x"); !errors.Is(err, ErrDamaged) || !strings.Contains(err.Error(), path) {
+		t.Errorf("a look: %v", err)
+	}
+	if err := s.Update(func(tx Tx) error { return tx.Put(Topics, "y", nil) }); !errors.Is(err, ErrDamaged) {
+		t.Errorf("a change: %v", err)
+	}
+	if failures != 1 {
+		t.Errorf("its owner was told %d times", failures)
+	}
+}
+
+// A page that cannot be read any more is a fault of memory.
+func TestUnreadablePageInUseIsNoCrash(t *testing.T) {
+	path := filled(t)
+	s := open(t, path)
+	defer s.Close()
+	if err := s.file.Truncate(0); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.All(Topics, func(string, []byte) error { return nil }); !errors.Is(err, ErrDamaged) {
+		t.Errorf("got %v", err)
+	}
+}
+
+// On a disk without room a change is refused, nothing is damaged, and the store goes on.
+func TestFullDiskEndsNothing(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Log("not shown here: needs root")
+		return
+	}
+	disk := t.TempDir()
+	if out, err := exec.Command("mount", "-t", "tmpfs", "-o", "size=256k", "once", disk).CombinedOutput(); err != nil {
+		t.Logf("not shown here: mount: %v: %s", err, out)
+		return
+	}
+	t.Cleanup(func() { _ = exec.Command("umount", "-l", disk).Run() })
+	path := filepath.Join(disk, "meta.db")
+	s, err := Open(path, Options{OnFailure: func(err error) { t.Errorf("its owner was told: %v", err) }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	put := func(i int) error {
+		return s.Update(func(tx Tx) error { return tx.Put(Topics, fmt.Sprint(i), make([]byte, 3000)) })
+	}
+	stored := 0
+	for err = put(0); err == nil; err = put(stored) {
+		stored++
+	}
+	if !errors.Is(err, ErrNoSpace) || !strings.Contains(err.Error(), path) {
+		t.Fatalf("after %d records: %v", stored, err)
+	}
+	t.Logf("full after %d records", stored)
+	before, err := dump(s)
+	if err != nil || len(before) != stored {
+		t.Errorf("%d records can be read, %v", len(before), err)
+	}
+	if err := put(stored); !errors.Is(err, ErrNoSpace) {
+		t.Errorf("once more: %v", err)
+	}
+	for range 3 { // what is small finds a place
+		set(t, s, Cluster, "starts", "1")
+	}
+	before["cluster/starts"] = "1"
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if s, err = Open(path, Options{}); err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	if now, err := dump(s); err != nil || !maps.Equal(now, before) {
+		t.Errorf("opened again, it holds %d records of %d, %v", len(now), len(before), err)
+	}
+	if err := s.Update(func(tx Tx) error { return errors.Join(tx.Delete(Topics, "0"), tx.Delete(Topics, "1")) }); err != nil {
+		t.Error(err)
+	}
+	if err := put(0); err != nil {
+		t.Errorf("with room again: %v", err)
+	}
+}

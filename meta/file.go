@@ -1,0 +1,237 @@
+package meta
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	bolt "go.etcd.io/bbolt"
+	bolterrors "go.etcd.io/bbolt/errors"
+)
+
+// contents is what the records of a file say about the file as a whole.
+type contents struct {
+	version                int    // of the format, or emptyFile
+	change                 uint64 // bbolt's newest transaction
+	buckets                map[Bucket]bool
+	rawVersion, rawSummary []byte // values as they are stored
+	versionAt, summaryAt   place
+	counted                summary // over all records, if the file is of version 2
+	bad                    error   // the first record whose checksum is wrong, if the file is of version 2
+}
+
+// emptyFile is in place of the format version of a file that bbolt has made, and that nobody has written into.
+const emptyFile = 0
+
+// readContents checks a file from end to end, structure and records.
+func readContents(f *os.File, path string) (*contents, error) {
+	info, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	counts, _, page, err := readHeads(f)
+	if err != nil {
+		at := int64(0)
+		if page > 0 {
+			at = counts.pageBytes
+		}
+		return nil, &DamagedError{File: path, Page: page, Position: at, Cause: err}
+	}
+	c := &contents{change: counts.transaction, buckets: map[Bucket]bool{}}
+	t := &tree{file: f, path: path, head: counts, bucket: func(name Bucket) { c.buckets[name] = true }}
+	t.record = func(at place, value []byte) error {
+		c.note(t, at, value)
+		return nil
+	}
+	if err := t.walk(info.Size()); err != nil {
+		return nil, err
+	}
+	return c, c.judge(t)
+}
+
+// note takes a record in. Which version it is of is not known before all have been seen.
+func (c *contents) note(t *tree, at place, value []byte) {
+	content, err := unseal(at.bucket, at.key, value)
+	switch {
+	case at.bucket == Cluster && at.key == versionKey:
+		c.rawVersion, c.versionAt = append([]byte{}, value...), at
+	case at.bucket == Cluster && at.key == summaryKey:
+		c.rawSummary, c.summaryAt = append([]byte{}, value...), at
+	}
+	if err != nil && c.bad == nil {
+		c.bad = t.damaged(at, err)
+	}
+	if at.bucket != Cluster || at.key != summaryKey {
+		c.counted.add(at.bucket, at.key, content)
+	}
+}
+
+// judge finds the version and, if it is 2, compares all records with their checksums and their summary.
+func (c *contents) judge(t *tree) error {
+	if len(c.buckets) == 0 {
+		return nil // emptyFile: in no other one the tree is let be empty
+	}
+	for _, b := range []Bucket{Cluster, Topics} {
+		if !c.buckets[b] {
+			return damaged(t.path, "there is no bucket %q", string(b))
+		}
+	}
+	version, err := c.readVersion(t)
+	if err != nil {
+		return err
+	}
+	c.version = version
+	if version == formatVersion1 {
+		return nil
+	}
+	if c.bad != nil {
+		return c.bad
+	}
+	content, _ := unseal(Cluster, summaryKey, c.rawSummary) // an absent one is too short
+	stored, err := decodeSummary(content)
+	switch {
+	case err != nil:
+		return t.damaged(place{page: t.head.root, position: noPosition, bucket: Cluster, key: summaryKey}, err)
+	case stored.records != c.counted.records:
+		return t.damaged(c.summaryAt, fmt.Errorf("there are %d records, and %d were written", c.counted.records, stored.records))
+	case stored.sum != c.counted.sum:
+		return t.damaged(c.summaryAt, errors.New("the records are not those of the last change: a page is an older one"))
+	case stored.change != c.change:
+		return t.damaged(c.summaryAt, fmt.Errorf("the records are those of change %d, the last one was %d", stored.change, c.change))
+	}
+	return nil
+}
+
+// readVersion returns 1 or 2. In all versions from 2 on, the record has a checksum.
+func (c *contents) readVersion(t *tree) (int, error) {
+	raw := c.rawVersion
+	switch {
+	case raw == nil:
+		return 0, damaged(t.path, "there is no record of the format version")
+	case len(raw) == versionBytes && binary.BigEndian.Uint32(raw) == formatVersion1:
+		return formatVersion1, nil
+	case len(raw) == versionBytes+checksumBytes:
+		content, err := unseal(Cluster, versionKey, raw)
+		if err != nil {
+			return 0, t.damaged(c.versionAt, err)
+		}
+		raw = content
+		if binary.BigEndian.Uint32(raw) == FormatVersion {
+			return FormatVersion, nil
+		}
+	}
+	return 0, t.damaged(c.versionAt, fmt.Errorf("format version %x, this program knows %d and %d", raw, formatVersion1, FormatVersion))
+}
+
+// create makes a file with no records, unless there is one with something in it. It gets its name when it is whole:
+// so a file of that name that is not whole has been damaged.
+func create(path string, noSync bool) error {
+	info, err := os.Stat(path)
+	if err == nil && info.Mode().IsRegular() && info.Size() == 0 {
+		err = fs.ErrNotExist
+	}
+	if !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	tmp := path + ".tmp"
+	if err := os.Remove(tmp); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	db, err := bolt.Open(tmp, fileMode, &bolt.Options{Timeout: time.Millisecond, NoSync: noSync, NoGrowSync: noSync, NoFreelistSync: true, FreelistType: bolt.FreelistMapType})
+	if err != nil {
+		return fmt.Errorf("making %s: %w", tmp, err)
+	}
+	if err := errors.Join(db.Update(initialize), db.Close()); err != nil {
+		return fmt.Errorf("making %s: %w", tmp, err)
+	}
+	if err := os.Rename(tmp, path); err != nil {
+		return err
+	}
+	if noSync {
+		return nil
+	}
+	dir, err := os.Open(filepath.Dir(path))
+	if err != nil {
+		return err
+	}
+	return errors.Join(dir.Sync(), dir.Close())
+}
+
+const fileMode = 0o644
+
+// initialize writes what a store without records has.
+func initialize(tx *bolt.Tx) error {
+	for _, b := range []Bucket{Cluster, Topics} {
+		if _, err := tx.CreateBucketIfNotExists([]byte(b)); err != nil {
+			return err
+		}
+	}
+	return writeOwn(tx, summary{})
+}
+
+// writeOwn writes the records of the store itself, over which s does not count yet.
+func writeOwn(tx *bolt.Tx, s summary) error {
+	version := encodeVersion(FormatVersion)
+	s.add(Cluster, versionKey, version)
+	if err := tx.Bucket([]byte(Cluster)).Put([]byte(versionKey), seal(Cluster, versionKey, version)); err != nil {
+		return err
+	}
+	return writeSummary(tx, s)
+}
+
+// writeSummary writes the summary of the records that this transaction leaves.
+func writeSummary(tx *bolt.Tx, s summary) error {
+	s.change = uint64(tx.ID())
+	return tx.Bucket([]byte(Cluster)).Put([]byte(summaryKey), seal(Cluster, summaryKey, s.encode()))
+}
+
+// openFile takes the file, checks it, and gives it to bbolt. The lock is held in between, so that nobody writes into
+// what is being checked.
+func openFile(path string, readOnly, noSync bool) (*Store, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, err
+	}
+	switch {
+	case !info.Mode().IsRegular():
+		return nil, damaged(path, "it is no file")
+	case info.Size() == 0:
+		return nil, damaged(path, "it is empty")
+	}
+	flags := os.O_RDWR
+	if readOnly {
+		flags = os.O_RDONLY
+	}
+	f, err := os.OpenFile(path, flags, 0)
+	if err != nil {
+		return nil, err
+	}
+	if err := lock(f, readOnly); err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	found, err := readContents(f, path)
+	if err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	s := &Store{path: path, file: f, version: found.version}
+	err = s.guard(func() (err error) {
+		s.db, err = bolt.Open(path, fileMode, &bolt.Options{
+			OpenFile: func(string, int, os.FileMode) (*os.File, error) { return f, nil },
+			ReadOnly: readOnly, Timeout: time.Millisecond, NoSync: noSync, NoGrowSync: noSync,
+			NoFreelistSync: true, FreelistType: bolt.FreelistMapType,
+		})
+		return err
+	})
+	switch {
+	case errors.Is(err, bolterrors.ErrTimeout): // where lock does nothing
+		return nil, fmt.Errorf("%w: %s", ErrLocked, path)
+	case err != nil:
+		_ = f.Close() // if bbolt has not
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return s, nil
+}
