@@ -56,7 +56,8 @@ type Broker struct {
 	done      chan struct{}
 	failure   struct {
 		sync.Mutex
-		err error
+		err     error
+		started bool // Close may be called
 	}
 }
 
@@ -72,7 +73,11 @@ func Start(ctx context.Context, cfg Config) (*Broker, error) {
 		return nil, err
 	}
 	b := &Broker{cfg: cfg, done: make(chan struct{}), registry: prometheus.NewRegistry()}
-	if err := b.open(mode); err != nil {
+	err = b.open(mode)
+	if failure := b.begun(); failure != nil {
+		err = failure // the rest follows from it
+	}
+	if err != nil {
 		return nil, errors.Join(err, b.close(false))
 	}
 	context.AfterFunc(ctx, func() { _ = b.Close() })
@@ -141,22 +146,30 @@ func (b *Broker) openMeta() error {
 	if err := refuseOrphans(path, b.dir); err != nil {
 		return err
 	}
-	store, err := meta.Open(path, meta.Options{NoSync: b.cfg.Ephemeral})
+	store, err := meta.Open(path, meta.Options{NoSync: b.cfg.Ephemeral, OnFailure: b.fail, Upgrade: b.upgradeMeta})
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrStorage, err)
 	}
 	b.store = store
 	if err := checkMeta(store, b.cfg.Settings); err != nil {
-		return fmt.Errorf("%w: %s: %w", ErrStorage, path, err)
+		return fmt.Errorf("%w: %w", ErrStorage, err)
 	}
 	return nil
+}
+
+// upgradeMeta judges metadata without checksums by what it says.
+func (b *Broker) upgradeMeta(tx meta.Tx) error {
+	if err := checkOldCluster(tx); err != nil {
+		return err
+	}
+	return topics.Upgrade(tx)
 }
 
 // begin counts this start. Until here nothing has been written into a directory that is refused.
 func (b *Broker) begin() (err error) {
 	b.identity, err = begin(b.store)
 	if err != nil {
-		return fmt.Errorf("%w: %s: %w", ErrStorage, filepath.Join(b.dir, metaFile), err)
+		return fmt.Errorf("%w: %w", ErrStorage, err)
 	}
 	return nil
 }
@@ -218,7 +231,7 @@ func (b *Broker) openTopics() error {
 			Overrides: map[string]string{"cleanup.policy": "compact", "compression.type": internal.extra, "segment.bytes": b.cfg.Settings.String(internal.segmentBytes)},
 		})
 		if err != nil {
-			return fmt.Errorf("creating %s: %w", internal.name, err)
+			return fmt.Errorf("%w: creating %s: %w", ErrStorage, internal.name, err)
 		}
 	}
 	highest := int64(-1)
@@ -328,17 +341,28 @@ func (b *Broker) Err() error {
 	return b.failure.err
 }
 
+// begun ends the start. It returns what failed meanwhile.
+func (b *Broker) begun() error {
+	b.failure.Lock()
+	defer b.failure.Unlock()
+	b.failure.started = true
+	return b.failure.err
+}
+
 // fail stops the broker for good: after a failed sync nothing that it says about the disk could be
-// believed any more.
+// believed any more. While it starts, Start does so at its end.
 func (b *Broker) fail(err error) {
 	b.failure.Lock()
-	first := b.failure.err == nil
+	first, started := b.failure.err == nil, b.failure.started
 	if first {
 		b.failure.err = fmt.Errorf("%w: %w", ErrStorage, err)
 	}
 	b.failure.Unlock()
-	if first {
-		b.cfg.Logger.Error("the broker stops", "error", err)
+	if !first {
+		return
+	}
+	b.cfg.Logger.Error("the broker stops", "error", err)
+	if started {
 		go func() { _ = b.Close() }()
 	}
 }

@@ -18,6 +18,7 @@ import (
 
 	"once/broker"
 	"once/broker/brokertest"
+	"once/meta"
 )
 
 // A data directory that cannot be trusted is refused, with the name of the file that is at fault, and is
@@ -107,10 +108,23 @@ func edit(t *testing.T, path string, change func(content []byte) []byte) {
 	}
 }
 
-// inMeta changes one record of the metadata.
+// inMeta changes one record of the metadata, with all checksums: as a broker would that writes nonsense.
 func inMeta(t *testing.T, dir, bucket, key string, value []byte) {
 	t.Helper()
-	db, err := bolt.Open(filepath.Join(dir, "meta.db"), 0o644, nil)
+	s, err := meta.Open(filepath.Join(dir, "meta.db"), meta.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = s.Update(func(tx meta.Tx) error { return tx.Put(meta.Bucket(bucket), key, value) })
+	if err := errors.Join(err, s.Close()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// underMeta changes one value of the metadata without its checksum.
+func underMeta(t *testing.T, dir, bucket, key string, value []byte) {
+	t.Helper()
+	db, err := bolt.Open(filepath.Join(dir, "meta.db"), 0o644, &bolt.Options{NoFreelistSync: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -124,6 +138,27 @@ type damage struct {
 	name  string
 	does  func(t *testing.T, dir string)
 	names string // must stand in the error
+}
+
+// someID is the beginning of the record of a topic.
+const someID = `"id":[1,2,3,4,5,6,64,8,128,10,11,12,13,14,15,16],`
+
+// rawValue is how a record is stored, with its checksum.
+func rawValue(t *testing.T, dir, bucket, key string) (value []byte) {
+	t.Helper()
+	db, err := bolt.Open(filepath.Join(dir, "meta.db"), 0o644, &bolt.Options{ReadOnly: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	err = db.View(func(tx *bolt.Tx) error {
+		value = slices.Clone(tx.Bucket([]byte(bucket)).Get([]byte(key)))
+		return nil
+	})
+	if err != nil || value == nil {
+		t.Fatalf("%s: %v", key, err)
+	}
+	return value
 }
 
 func metaDamages() []damage {
@@ -143,13 +178,28 @@ func metaDamages() []damage {
 			}
 		}, "meta.db"},
 		{"metadata of the next format", func(t *testing.T, dir string) {
-			inMeta(t, dir, "cluster", "format version", binary.BigEndian.AppendUint32(nil, 2))
+			underMeta(t, dir, "cluster", "format version", binary.BigEndian.AppendUint32(nil, 3))
 		}, "format version"},
+		{"value without a checksum", func(t *testing.T, dir string) { underMeta(t, dir, "cluster", "starts", make([]byte, 8)) }, `record "starts"`},
+		{"value with the checksum of another", func(t *testing.T, dir string) {
+			underMeta(t, dir, "topics", "x", rawValue(t, dir, "topics", "__consumer_offsets"))
+		}, `record "x": the checksum`},
+		{"cluster ID broken", func(t *testing.T, dir string) { inMeta(t, dir, "cluster", "cluster id", []byte("AAAA")) }, "cluster ID"},
+		{"count of starts too high", func(t *testing.T, dir string) { inMeta(t, dir, "cluster", "starts", []byte{0, 0, 0, 0, 0x80, 0, 0, 0}) }, `"starts"`},
 		{"count of starts broken", func(t *testing.T, dir string) { inMeta(t, dir, "cluster", "starts", []byte{1, 2, 3}) }, "meta.db"},
 		{"topic record broken", func(t *testing.T, dir string) { inMeta(t, dir, "topics", "x", []byte("{")) }, `"x"`},
 		{"topic configuration impossible", func(t *testing.T, dir string) {
-			inMeta(t, dir, "topics", "later", []byte(`{"partitions":2,"created_at_start":1,"overrides":{"segment.bytes":"many"}}`))
-		}, `"later"`},
+			inMeta(t, dir, "topics", "later", []byte(`{`+someID+`"partitions":2,"created_at_start":1,"overrides":{"segment.bytes":"many"}}`))
+		}, "segment.bytes=many"},
+		{"topic configuration not as it is stored", func(t *testing.T, dir string) {
+			inMeta(t, dir, "topics", "later", []byte(`{`+someID+`"partitions":2,"created_at_start":1,"overrides":{"retention.ms":"-0"}}`))
+		}, `retention.ms="-0"`},
+		{"topic record not as it is written", func(t *testing.T, dir string) {
+			inMeta(t, dir, "topics", "later", []byte(`{`+someID+`"Partitions":2,"created_at_start":1}`))
+		}, "not as it was written"},
+		{"topic ID that was never given", func(t *testing.T, dir string) {
+			inMeta(t, dir, "topics", "later", []byte(`{"id":[0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,1],"partitions":2,"created_at_start":1}`))
+		}, "topic id 00000000000000000000000000000001"},
 	}
 }
 

@@ -4,7 +4,9 @@ import (
 	"crypto/rand"
 	"encoding/base64"
 	"encoding/binary"
+	"errors"
 	"fmt"
+	"math"
 	"net"
 	"os"
 
@@ -29,7 +31,11 @@ const (
 // begin counts a start, and gives a new data directory its cluster ID.
 func begin(store *meta.Store) (id identity, err error) {
 	err = store.Update(func(tx meta.Tx) error {
-		id.clusterID = string(tx.Get(meta.Cluster, clusterIDKey))
+		clusterID, err := tx.Get(meta.Cluster, clusterIDKey)
+		if err != nil {
+			return err
+		}
+		id.clusterID = string(clusterID)
 		if id.clusterID == "" {
 			var uuid [16]byte
 			_, _ = rand.Read(uuid[:]) // never fails
@@ -50,14 +56,19 @@ func begin(store *meta.Store) (id identity, err error) {
 
 // checkMeta reads all that the start will rely on, before the first byte of the directory is changed.
 func checkMeta(store *meta.Store, s *settings.Broker) error {
-	for _, key := range []string{startsKey, nextProducerIDKey} {
-		v, err := store.Get(meta.Cluster, key)
-		if err == nil {
-			_, err = decodeCounter(key, v)
-		}
-		if err != nil {
-			return err
-		}
+	starts, err := counter(store, startsKey)
+	if err != nil {
+		return err
+	}
+	if _, err := counter(store, nextProducerIDKey); err != nil {
+		return err
+	}
+	id, err := store.Get(meta.Cluster, clusterIDKey)
+	if err != nil {
+		return err
+	}
+	if raw, err := base64.RawURLEncoding.Strict().DecodeString(string(id)); starts > 0 && (err != nil || len(raw) != 16) {
+		return store.Damaged(meta.Cluster, clusterIDKey, fmt.Errorf("%q is no cluster ID", id))
 	}
 	stored, err := topics.ReadStored(store)
 	if err != nil {
@@ -65,24 +76,47 @@ func checkMeta(store *meta.Store, s *settings.Broker) error {
 	}
 	for _, t := range stored {
 		if _, err := s.Topic(t.Overrides); err != nil {
-			return fmt.Errorf("%w: configuration of topic %q: %w", meta.ErrDamaged, t.Name, err)
+			return store.Damaged(meta.Topics, t.Name, err)
 		}
 	}
 	return nil
 }
 
-func counter(tx meta.Tx, key string) (int64, error) {
-	return decodeCounter(key, tx.Get(meta.Cluster, key))
+// checkOldCluster says whether the records of the cluster, of metadata that has no checksums, can be those of any. With
+// another key, a record would be missing unseen.
+func checkOldCluster(tx meta.Tx) error {
+	return tx.All(meta.Cluster, func(key string, value []byte) error {
+		switch key {
+		case clusterIDKey: // checkMeta looks at it
+			return nil
+		case startsKey, nextProducerIDKey:
+			_, err := decodeCounter(tx, key, value)
+			return err
+		}
+		return tx.Damaged(meta.Cluster, key, errors.New("no broker has written a record of this name"))
+	})
 }
 
-func decodeCounter(key string, v []byte) (int64, error) {
-	switch len(v) {
-	case 0:
-		return 0, nil
-	case 8:
-		return int64(binary.BigEndian.Uint64(v)), nil
+// reader is a *meta.Store or a meta.Tx.
+type reader interface {
+	Get(b meta.Bucket, key string) ([]byte, error)
+	Damaged(b meta.Bucket, key string, cause error) error
+}
+
+// counter reads a number; one that was never written is 0.
+func counter(from reader, key string) (int64, error) {
+	v, err := from.Get(meta.Cluster, key)
+	if err != nil || v == nil {
+		return 0, err
 	}
-	return 0, fmt.Errorf("%w: record %q has %d bytes", meta.ErrDamaged, key, len(v))
+	return decodeCounter(from, key, v)
+}
+
+func decodeCounter(from reader, key string, v []byte) (int64, error) {
+	if len(v) != 8 || v[0] > 0x7f || key == startsKey && binary.BigEndian.Uint64(v) >= math.MaxInt32 {
+		return 0, from.Damaged(meta.Cluster, key, fmt.Errorf("%x is no number of 63 bits that it can be", v))
+	}
+	return int64(binary.BigEndian.Uint64(v)), nil
 }
 
 func putCounter(tx meta.Tx, key string, v int64) error {

@@ -5,6 +5,7 @@ import (
 
 	"once/log"
 	"once/log/batch"
+	"once/meta"
 	"once/partition"
 	"once/settings"
 	"once/topics"
@@ -60,6 +61,9 @@ var topicErrors = []errorRow{
 	{topics.ErrInvalidName, wire.InvalidTopicException},
 	{topics.ErrInvalidPartitions, wire.InvalidPartitions},
 	{topics.ErrTooManyPartitions, wire.PolicyViolation},
+	{meta.ErrNoSpace, wire.KafkaStorageError},
+	{meta.ErrFailed, wire.KafkaStorageError}, // the broker stops, and so it does after the next one
+	{meta.ErrDamaged, wire.KafkaStorageError},
 }
 
 // codeFor returns the code that a domain error is answered with in a version of an API.

@@ -52,7 +52,7 @@ func DumpMeta(w io.Writer, under vfs.FS, dir string) error {
 		if err != nil {
 			return fmt.Errorf("%w: %w", ErrDamaged, err)
 		}
-		fmt.Fprintf(w, "cluster cluster_id=%s starts=%d next_producer_id=%d format_version=%d\n", c.clusterID, c.starts, c.nextProducerID, meta.FormatVersion)
+		fmt.Fprintf(w, "cluster cluster_id=%s starts=%d next_producer_id=%d format_version=%d\n", c.clusterID, c.starts, c.nextProducerID, d.store.Version())
 		stored, err := topics.ReadStored(d.store)
 		if err != nil {
 			return fmt.Errorf("%w: %w", ErrDamaged, err)
@@ -64,7 +64,7 @@ func DumpMeta(w io.Writer, under vfs.FS, dir string) error {
 			}
 		}
 		return d.store.Keys(func(b meta.Bucket, key string, value []byte) error {
-			known := b == meta.Topics || b == meta.Cluster && (key == clusterIDKey || key == startsKey || key == nextProducerIDKey || key == "format version")
+			known := b == meta.Topics || b == meta.Cluster && (key == clusterIDKey || key == startsKey || key == nextProducerIDKey)
 			if !known {
 				fmt.Fprintf(w, "record bucket=%s key=%q size_bytes=%d\n", b, key, len(value))
 			}

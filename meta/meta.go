@@ -152,6 +152,11 @@ func (s *Store) read(f func(tx *bolt.Tx) error) error {
 	return s.failIfDamagedLocked(s.guard(func() error { return s.db.View(f) }))
 }
 
+// Damaged returns what an owner says of a record that it cannot have written.
+func (s *Store) Damaged(b Bucket, key string, cause error) error {
+	return &DamagedError{File: s.path, Page: noPage, Position: noPosition, Bucket: b, Key: key, Cause: cause}
+}
+
 // content returns the content of a stored value, which points into it.
 func (s *Store) content(b Bucket, key string, value []byte) ([]byte, error) {
 	if value == nil || s.version == formatVersion1 {
@@ -159,7 +164,7 @@ func (s *Store) content(b Bucket, key string, value []byte) ([]byte, error) {
 	}
 	content, err := unseal(b, key, value)
 	if err != nil {
-		return nil, &DamagedError{File: s.path, Page: noPage, Position: noPosition, Bucket: b, Key: key, Cause: err}
+		return nil, s.Damaged(b, key, err)
 	}
 	return content, nil
 }
@@ -229,7 +234,7 @@ func (s *Store) summary(tx *bolt.Tx) (sum summary, err error) {
 			err = fmt.Errorf("the records are those of change %d, the last one was %d", sum.change, last)
 		}
 		if err != nil {
-			return &DamagedError{File: s.path, Page: noPage, Position: noPosition, Bucket: Cluster, Key: summaryKey, Cause: err}
+			return s.Damaged(Cluster, summaryKey, err)
 		}
 		return nil
 	})
@@ -296,6 +301,9 @@ type Tx struct {
 	tx    *bolt.Tx
 	sum   *summary
 }
+
+// Damaged returns what an owner says of a record that it cannot have written.
+func (t Tx) Damaged(b Bucket, key string, cause error) error { return t.store.Damaged(b, key, cause) }
 
 // Get returns a record as this change sees it, valid until the change ends; nil when there is none.
 func (t Tx) Get(b Bucket, key string) (value []byte, err error) {

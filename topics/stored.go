@@ -1,12 +1,48 @@
 package topics
 
 import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
 	"slices"
-	"strings"
 
 	"once/meta"
 	"once/settings"
 )
+
+// record is how a topic is kept in the store, as JSON under its name.
+type record struct {
+	ID             [16]byte          `json:"id"`
+	Partitions     int32             `json:"partitions"`
+	CreatedAtStart int32             `json:"created_at_start"`
+	Overrides      map[string]string `json:"overrides,omitempty"` // as settings.CanonicalTopic returns them
+}
+
+func (r record) encode() ([]byte, error) { return json.Marshal(r) }
+
+// decodeRecord reads a record. One that encode does not write is an error: JSON takes names in any case and numbers in
+// several forms.
+func decodeRecord(name string, value []byte) (r record, err error) {
+	if err := json.Unmarshal(value, &r); err != nil {
+		return r, err
+	}
+	again, err := r.encode()
+	switch {
+	case err != nil:
+		return r, err
+	case !bytes.Equal(again, value):
+		return r, errors.New("not as it was written")
+	case CheckName(name) != nil:
+		return r, CheckName(name)
+	case r.ID[6]>>4 != 4 || r.ID[8]>>6 != 2:
+		return r, fmt.Errorf("topic id %x is none that was ever given", r.ID)
+	case r.Partitions < 1 || r.Partitions > MaxPartitions || r.CreatedAtStart < 0:
+		return r, fmt.Errorf("%d partitions, created at start %d", r.Partitions, r.CreatedAtStart)
+	}
+	return r, nil
+}
 
 // Stored is a topic as the metadata has it, for tools that read the data directory of a broker that
 // does not run.
@@ -18,16 +54,83 @@ type Stored struct {
 	Overrides      settings.Values
 }
 
-// ReadStored returns all topics ordered by name. An unreadable record is meta.ErrDamaged.
+// ReadStored returns all topics ordered by name. A record that no broker has written is meta.ErrDamaged.
 func ReadStored(store *meta.Store) ([]Stored, error) {
 	records, err := readRecords(store)
 	if err != nil {
 		return nil, err
 	}
 	all := make([]Stored, 0, len(records))
-	for name, r := range records {
+	for _, name := range slices.Sorted(maps.Keys(records)) {
+		r := records[name]
 		all = append(all, Stored{Name: name, ID: r.ID, Partitions: r.Partitions, CreatedAtStart: r.CreatedAtStart, Overrides: r.Overrides})
 	}
-	slices.SortFunc(all, func(a, b Stored) int { return strings.Compare(a.Name, b.Name) })
 	return all, nil
+}
+
+func readRecords(store *meta.Store) (map[string]record, error) {
+	check := settings.CheckStoredTopic
+	if store.Version() < meta.FormatVersion {
+		check = func(overrides settings.Values) error {
+			_, err := settings.CanonicalOldTopic(overrides)
+			return err
+		}
+	}
+	return decodeRecords(store, func(r record) error { return check(r.Overrides) })
+}
+
+// reader is a *meta.Store or a meta.Tx.
+type reader interface {
+	All(b meta.Bucket, f func(key string, value []byte) error) error
+	Damaged(b meta.Bucket, key string, cause error) error
+}
+
+// decodeRecords reads the records of all topics.
+func decodeRecords(from reader, check func(record) error) (map[string]record, error) {
+	records, names := map[string]record{}, map[[16]byte]string{}
+	err := from.All(meta.Topics, func(name string, value []byte) error {
+		r, err := decodeRecord(name, value)
+		if err == nil {
+			err = check(r)
+		}
+		if other, twice := names[r.ID]; err == nil && twice {
+			err = fmt.Errorf("topic %q has the same topic id", other)
+		}
+		if err != nil {
+			return from.Damaged(meta.Topics, name, err)
+		}
+		records[name], names[r.ID] = r, name
+		return nil
+	})
+	return records, err
+}
+
+// Upgrade checks the topics of metadata that has no checksums, as far as they can be checked, before it gets some.
+// Settings are brought into the form that they are stored in from now on.
+func Upgrade(tx meta.Tx) error {
+	records, err := decodeRecords(tx, func(r record) error {
+		_, err := settings.CanonicalOldTopic(r.Overrides)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	for name, r := range records {
+		canonical, err := settings.CanonicalTopic(r.Overrides)
+		if err != nil {
+			return err
+		}
+		if maps.Equal(canonical, r.Overrides) {
+			continue
+		}
+		r.Overrides = canonical
+		value, err := r.encode()
+		if err == nil {
+			err = tx.Put(meta.Topics, name, value)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }

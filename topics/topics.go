@@ -5,7 +5,6 @@ package topics
 
 import (
 	"crypto/rand"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -102,14 +101,6 @@ type index struct {
 	count  int // partitions
 }
 
-// record is how a topic is kept in the store, as JSON under its name.
-type record struct {
-	ID             [16]byte          `json:"id"`
-	Partitions     int32             `json:"partitions"`
-	CreatedAtStart int32             `json:"created_at_start"`
-	Overrides      map[string]string `json:"overrides,omitempty"`
-}
-
 // Open loads all topics and opens their partitions. A partition that cannot be opened is offline and
 // is reported to the log; an unreadable topic record is an error.
 func Open(o Options) (*Topics, error) {
@@ -128,7 +119,7 @@ func Open(o Options) (*Topics, error) {
 		}
 		config, err := o.Settings.Topic(r.Overrides)
 		if err != nil {
-			return nil, fmt.Errorf("%w: configuration of topic %q: %w", meta.ErrDamaged, name, err)
+			return nil, o.Store.Damaged(meta.Topics, name, err)
 		}
 		t := ts.newTopic(name, r.ID, r.CreatedAtStart)
 		t.state.Store(&state{partitions: ts.openPartitions(t, config, 0, r.Partitions), overrides: r.Overrides, config: config})
@@ -137,19 +128,6 @@ func Open(o Options) (*Topics, error) {
 	}
 	ts.index.Store(next)
 	return ts, nil
-}
-
-func readRecords(store *meta.Store) (map[string]record, error) {
-	records := map[string]record{}
-	err := store.All(meta.Topics, func(name string, value []byte) error {
-		var r record
-		if err := json.Unmarshal(value, &r); err != nil {
-			return fmt.Errorf("%w: record of topic %q: %w", meta.ErrDamaged, name, err)
-		}
-		records[name] = r
-		return nil
-	})
-	return records, err
 }
 
 // sweep clears away what a deletion left behind that did not come to its end: the record of a topic goes
@@ -357,8 +335,12 @@ func (ts *Topics) Create(s Spec) (*Topic, error) {
 	if err != nil {
 		return nil, err
 	}
+	overrides, err := settings.CanonicalTopic(s.Overrides)
+	if err != nil {
+		return nil, err
+	}
 	t := ts.newTopic(s.Name, newID(), ts.opts.Starts)
-	next := &state{overrides: maps.Clone(s.Overrides), config: config, partitions: ts.openPartitions(t, config, 0, s.Partitions)}
+	next := &state{overrides: overrides, config: config, partitions: ts.openPartitions(t, config, 0, s.Partitions)}
 	if err := ts.save(t, next); err != nil {
 		return nil, err
 	}
@@ -375,7 +357,7 @@ func newID() (id [16]byte) {
 }
 
 func (ts *Topics) save(t *Topic, s *state) error {
-	value, err := json.Marshal(record{ID: t.ID, Partitions: int32(len(s.partitions)), CreatedAtStart: t.createdAtStart, Overrides: s.overrides})
+	value, err := record{ID: t.ID, Partitions: int32(len(s.partitions)), CreatedAtStart: t.createdAtStart, Overrides: s.overrides}.encode()
 	if err != nil {
 		return err
 	}
@@ -441,7 +423,10 @@ func (ts *Topics) Alter(name string, change func(overrides settings.Values) (set
 	if err != nil || validateOnly {
 		return err
 	}
-	next.overrides, next.config = overrides, config
+	if next.overrides, err = settings.CanonicalTopic(overrides); err != nil {
+		return err
+	}
+	next.config = config
 	if err := ts.save(t, &next); err != nil {
 		return err
 	}
