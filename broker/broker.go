@@ -162,7 +162,7 @@ func (b *Broker) upgradeMeta(tx meta.Tx) error {
 	if err := checkOldCluster(tx); err != nil {
 		return err
 	}
-	return topics.Upgrade(tx)
+	return topics.Upgrade(tx, topics.Options{FS: b.cfg.FS, Dir: b.dir})
 }
 
 // begin counts this start. Until here nothing has been written into a directory that is refused.

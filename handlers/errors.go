@@ -61,6 +61,7 @@ var topicErrors = []errorRow{
 	{topics.ErrInvalidName, wire.InvalidTopicException},
 	{topics.ErrInvalidPartitions, wire.InvalidPartitions},
 	{topics.ErrTooManyPartitions, wire.PolicyViolation},
+	{topics.ErrRemains, wire.KafkaStorageError},
 	{meta.ErrNoSpace, wire.KafkaStorageError},
 	{meta.ErrFailed, wire.KafkaStorageError}, // the broker stops, and so it does after the next one
 	{meta.ErrDamaged, wire.KafkaStorageError},

@@ -11,54 +11,135 @@ import (
 	"once/internal/vfs"
 )
 
+// What a deletion leaves behind, and which crash leaves what. A deletion removes the topic's record, which is durable,
+// and then gives each directory another name, which is durable when the data directory is synced. Before a topic is
+// created under the name of one that was deleted, the data directory is synced (topics.Create). So:
+//
+//	died, or power cut                          record  directory   partition.metadata
+//	before the record is removed                old     old         old: nothing has happened
+//	before the directory has its other name     none    old         old: set aside at the next start
+//	  the other name was given and not synced   none    old         old: the same
+//	before the new record is written            none    none
+//	before the first append, or its barrier     new     none, new   new, or unreadable and written anew
+//	later, with or without a barrier            new     new         new
+//
+// A directory that exists beside the record of a topic and has another topic ID is in no row: it is damage, in one of
+// the two. The record has a checksum, so it is the directory's; its partition is offline and its bytes stay.
+
 // suffixDelete ends the name of a directory that is being removed.
 const suffixDelete = "-delete"
 
-// Stray is a log's directory that belongs to no topic any more.
-type Stray struct {
-	Dir     string // its base name
-	MovedTo string // where it lies now; "" when it was removed
+// Directory is a directory of the data directory that has the name of a partition's.
+type Directory struct {
+	Name      string // base name
+	Topic     string
+	Partition int32
+	TopicID   [16]byte // of partition.metadata; zero when that is missing or unreadable
+	IsLog     bool     // something in it has a name that only a log gives
 }
 
-// SweepStrays looks through a data directory for what a deletion that was cut off left behind, before
-// any log is opened. The remains of a removed log go. A log's directory for which belongs says no is
-// moved aside, not deleted: it may as well be that the metadata is older than the logs.
-// belongs is asked with what stands in the directory's name and its metadata file.
-func SweepStrays(f vfs.FS, dir string, belongs func(topic string, partition int32, topicID [16]byte) bool) ([]Stray, error) {
+// FindDirectories looks through a data directory for those of partitions, in the order of their names.
+func FindDirectories(f vfs.FS, dir string) ([]Directory, error) {
 	names, err := f.List(dir)
 	if err != nil {
 		return nil, err
 	}
-	var found []Stray
+	var found []Directory
 	for _, name := range names {
-		if strings.HasSuffix(name, suffixDelete) {
-			if err := f.RemoveAll(path.Join(dir, name)); err != nil {
-				return found, err
-			}
-			found = append(found, Stray{Dir: name})
+		if !isLogDirectory(name) {
 			continue
 		}
-		if info, err := f.Stat(path.Join(dir, name)); err != nil || !info.IsDir || !isLogDirectory(name) {
+		if info, err := f.Stat(path.Join(dir, name)); err != nil || !info.IsDir {
 			continue
 		}
-		b, err := readSmall(f, path.Join(dir, name, metadataFile))
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return found, err
-		}
-		id, err := decodeMetadata(b)
+		d, err := lookInto(f, dir, name)
 		if err != nil {
-			continue // whose it is cannot be told: Open will say what is wrong with it
+			return nil, err
 		}
-		i := strings.LastIndexByte(name, '-')
-		n, _ := strconv.ParseInt(name[i+1:], 10, 32)
-		if belongs(name[:i], int32(n), id) {
-			continue
-		}
-		aside := fmt.Sprintf("%s.%x-stray", name, id)
-		if err := f.Rename(path.Join(dir, name), path.Join(dir, aside)); err != nil {
-			return found, err
-		}
-		found = append(found, Stray{Dir: name, MovedTo: aside})
+		found = append(found, d)
 	}
 	return found, nil
+}
+
+func lookInto(f vfs.FS, dir, name string) (Directory, error) {
+	i := strings.LastIndexByte(name, '-')
+	n, _ := strconv.ParseInt(name[i+1:], 10, 32)
+	d := Directory{Name: name, Topic: name[:i], Partition: int32(n)}
+	files, err := f.List(path.Join(dir, name))
+	if err != nil {
+		return d, err
+	}
+	for _, file := range files {
+		_, _, ours := parseName(file)
+		switch strings.TrimSuffix(file, suffixTmp) {
+		case metadataFile, epochCheckpointFile, txnCheckpointFile, cleanCheckpointFile:
+			ours = true
+		}
+		d.IsLog = d.IsLog || ours
+	}
+	b, err := readSmall(f, path.Join(dir, name, metadataFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return d, nil
+	}
+	d.TopicID, _ = decodeMetadata(b) // zero after an error
+	return d, err
+}
+
+// RemoveDiscarded removes what is left of deleted logs, before any log is opened, and returns the names.
+func RemoveDiscarded(f vfs.FS, dir string) (removed []string, err error) {
+	names, err := f.List(dir)
+	if err != nil {
+		return nil, err
+	}
+	for _, name := range names {
+		if !strings.HasSuffix(name, suffixDelete) {
+			continue
+		}
+		if err := f.RemoveAll(path.Join(dir, name)); err != nil {
+			return removed, err
+		}
+		removed = append(removed, name)
+	}
+	return removed, nil
+}
+
+// SetAside gives the directory of a log that belongs to no topic another name, and returns that. Nothing is deleted:
+// it may as well be that the metadata is older than the logs.
+func SetAside(f vfs.FS, dir string, d Directory) (movedTo string, err error) {
+	aside := fmt.Sprintf("%s.%x%s", d.Name, d.TopicID, StraySuffix)
+	for n := 1; ; n++ { // one of that name may have been set aside before
+		if _, err := f.Stat(path.Join(dir, aside)); errors.Is(err, fs.ErrNotExist) {
+			break
+		} else if err != nil {
+			return "", err
+		}
+		aside = fmt.Sprintf("%s.%x.%d%s", d.Name, d.TopicID, n, StraySuffix)
+	}
+	return aside, f.Rename(path.Join(dir, d.Name), path.Join(dir, aside))
+}
+
+// Abandon sets aside the directory of a log that could not be opened, and whose topic has been deleted. There need not
+// be one.
+func (b *Barrier) Abandon(dirBase string) error {
+	b.forget(dirBase)
+	d, err := lookInto(b.o.FS, b.o.Dir, dirBase)
+	if err == nil {
+		_, err = SetAside(b.o.FS, b.o.Dir, d)
+	}
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
+}
+
+// SyncNames makes the names in the data directory durable. A failure is final, as that of a barrier is.
+func (b *Barrier) SyncNames() error {
+	if err := b.failure(); err != nil {
+		return fmt.Errorf("%w: %w", ErrFailed, err)
+	}
+	if err := b.o.FS.SyncDir(b.o.Dir); err != nil {
+		b.fail(err)
+		return fmt.Errorf("%w: %w", ErrFailed, err)
+	}
+	return nil
 }

@@ -297,14 +297,15 @@ func (p *Partition) Close() error {
 	return p.log.Close()
 }
 
-// Delete takes the partition offline and removes its files: its topic is deleted.
+// Delete takes the partition offline and removes its files: its topic is deleted. Those of a log that could not be
+// opened are set aside.
 func (p *Partition) Delete() error {
 	p.mu.Lock()
 	p.endLocked(errors.New("deleted"))
 	p.mu.Unlock()
 	p.waiters.wake(wakeUp{uncommitted: true, committed: true})
 	if p.log == nil {
-		return nil
+		return p.opts.Barrier.Abandon(p.id.String())
 	}
 	p.ending.Store(true)
 	p.tidying.Lock()

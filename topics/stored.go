@@ -105,15 +105,31 @@ func decodeRecords(from reader, check func(record) error) (map[string]record, er
 	return records, err
 }
 
-// Upgrade checks the topics of metadata that has no checksums, as far as they can be checked, before it gets some.
-// Settings are brought into the form that they are stored in from now on.
-func Upgrade(tx meta.Tx) error {
+// Upgrade checks the topics of metadata that has no checksums, as far as they can be checked, before it gets some: by
+// themselves, and by the directories of partitions, which know their topic, too. Settings are brought into the form
+// that they are stored in from now on.
+func Upgrade(tx meta.Tx, o Options) error {
 	records, err := decodeRecords(tx, func(r record) error {
 		_, err := settings.CanonicalOldTopic(r.Overrides)
 		return err
 	})
 	if err != nil {
 		return err
+	}
+	directories, err := findDirectories(o)
+	if err != nil {
+		return err
+	}
+	if err := contradiction(tx, records, directories); err != nil {
+		return err
+	}
+	for _, d := range directories {
+		r, ok := records[d.Topic]
+		if ok && d.Partition < r.Partitions && d.TopicID != r.ID && d.TopicID != [16]byte{} {
+			return tx.Damaged(meta.Topics, d.Topic, fmt.Errorf("topic id %x, but partition.metadata in directory %s says %x: "+
+				"one of them is wrong, and neither has a checksum. After a power cut, let the version that wrote them start and stop first",
+				r.ID, d.Name, d.TopicID))
+		}
 	}
 	for name, r := range records {
 		canonical, err := settings.CanonicalTopic(r.Overrides)

@@ -92,6 +92,7 @@ type Topics struct {
 	verifies bool    // transaction.partition.verification.enable
 	index    atomic.Pointer[index]
 	mu       sync.Mutex // orders changes
+	removed  unsynced   // under mu
 }
 
 // index is an immutable snapshot of all topics, replaced under mu.
@@ -105,6 +106,7 @@ type index struct {
 // is reported to the log; an unreadable topic record is an error.
 func Open(o Options) (*Topics, error) {
 	ts := &Topics{opts: o, verifies: o.Settings.Bool("transaction.partition.verification.enable")}
+	ts.removed.all = o.Starts > 1 // what an earlier process removed may not be durable
 	next := &index{byName: map[string]*Topic{}, byID: map[[16]byte]*Topic{}}
 	records, err := readRecords(o.Store)
 	if err == nil && !o.Barrier.Clean() {
@@ -122,29 +124,13 @@ func Open(o Options) (*Topics, error) {
 			return nil, o.Store.Damaged(meta.Topics, name, err)
 		}
 		t := ts.newTopic(name, r.ID, r.CreatedAtStart)
-		t.state.Store(&state{partitions: ts.openPartitions(t, config, 0, r.Partitions), overrides: r.Overrides, config: config})
+		ps, _ := ts.openPartitions(t, config, 0, r.Partitions) // one that cannot be opened is offline
+		t.state.Store(&state{partitions: ps, overrides: r.Overrides, config: config})
 		next.byName[name], next.byID[r.ID] = t, t
 		next.count += int(r.Partitions)
 	}
 	ts.index.Store(next)
 	return ts, nil
-}
-
-// sweep clears away what a deletion left behind that did not come to its end: the record of a topic goes
-// before its files do.
-func sweep(o Options, records map[string]record) error {
-	strays, err := log.SweepStrays(o.FS, o.Dir, func(topic string, i int32, id [16]byte) bool {
-		r, ok := records[topic]
-		return ok && r.ID == id && i < r.Partitions
-	})
-	for _, s := range strays {
-		if s.MovedTo == "" {
-			o.Logger.Info("remains of a deleted partition are removed", "dir", s.Dir)
-		} else {
-			o.Logger.Warn("a directory belongs to no topic and is moved aside", "dir", s.Dir, "moved_to", s.MovedTo)
-		}
-	}
-	return err
 }
 
 func (ts *Topics) newTopic(name string, id [16]byte, createdAtStart int32) *Topic {
@@ -155,9 +141,9 @@ func (ts *Topics) newTopic(name string, id [16]byte, createdAtStart int32) *Topi
 func IsInternal(name string) bool { return name == ConsumerOffsets || name == TransactionState }
 
 // openPartitions opens the partitions from one index up to another, several at a time: what each needs
-// is a handful of system calls that wait for the disk.
-func (ts *Topics) openPartitions(t *Topic, config settings.Topic, from, to int32) []*partition.Partition {
-	ps := make([]*partition.Partition, to-from)
+// is a handful of system calls that wait for the disk. It returns all of them, and why some are offline.
+func (ts *Topics) openPartitions(t *Topic, config settings.Topic, from, to int32) ([]*partition.Partition, error) {
+	ps, errs := make([]*partition.Partition, to-from), make([]error, to-from)
 	inParallel(len(ps), func(i int) {
 		p, err := partition.Open(partition.ID{Topic: t.Name, TopicID: t.ID, Index: from + int32(i)}, partition.Options{
 			FS: ts.opts.FS, Dir: ts.opts.Dir, Config: ts.partitionConfig(config), Barrier: ts.opts.Barrier,
@@ -166,9 +152,28 @@ func (ts *Topics) openPartitions(t *Topic, config settings.Topic, from, to int32
 		if err != nil {
 			ts.opts.Logger.Error("partition is offline", "partition", p.ID().String(), "error", err)
 		}
-		ps[i] = p
+		ps[i], errs[i] = p, err
 	})
-	return ps
+	return ps, errors.Join(errs...)
+}
+
+// makePartitionsLocked opens new partitions. An error leaves none.
+func (ts *Topics) makePartitionsLocked(t *Topic, config settings.Topic, from, to int32) ([]*partition.Partition, error) {
+	if err := ts.makeWayLocked(t.Name, from, to); err != nil {
+		return nil, err
+	}
+	ps, err := ts.openPartitions(t, config, from, to)
+	if err != nil {
+		closeAll(ps)
+	}
+	return ps, err
+}
+
+// closeAll closes partitions that nobody has written to.
+func closeAll(ps []*partition.Partition) {
+	for _, p := range ps {
+		_ = p.Close()
+	}
 }
 
 // inParallel calls f for 0 to n-1 from a few goroutines, and returns when all calls have.
@@ -340,8 +345,13 @@ func (ts *Topics) Create(s Spec) (*Topic, error) {
 		return nil, err
 	}
 	t := ts.newTopic(s.Name, newID(), ts.opts.Starts)
-	next := &state{overrides: overrides, config: config, partitions: ts.openPartitions(t, config, 0, s.Partitions)}
+	ps, err := ts.makePartitionsLocked(t, config, 0, s.Partitions)
+	if err != nil {
+		return nil, err
+	}
+	next := &state{overrides: overrides, config: config, partitions: ps}
 	if err := ts.save(t, next); err != nil {
+		closeAll(ps)
 		return nil, err
 	}
 	t.state.Store(next)
@@ -394,9 +404,14 @@ func (ts *Topics) AddPartitions(name string, count int32, validateOnly bool) err
 	if validateOnly {
 		return nil
 	}
+	added, err := ts.makePartitionsLocked(t, old.config, now, count)
+	if err != nil {
+		return err
+	}
 	next := *old
-	next.partitions = append(slices.Clone(old.partitions), ts.openPartitions(t, old.config, now, count)...)
+	next.partitions = append(slices.Clone(old.partitions), added...)
 	if err := ts.save(t, &next); err != nil {
+		closeAll(added)
 		return err
 	}
 	t.state.Store(&next)
@@ -456,6 +471,7 @@ func (ts *Topics) Delete(name string) error {
 	if ts.opts.OnDelete != nil {
 		ts.opts.OnDelete(t)
 	}
+	ts.removed.add(name)
 	// The record is gone: files that cannot be removed now are swept at the next start.
 	for _, p := range t.Partitions() {
 		if err := p.Delete(); err != nil {

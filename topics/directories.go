@@ -1,0 +1,120 @@
+package topics
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"path"
+	"slices"
+	"strings"
+
+	"once/log"
+	"once/meta"
+)
+
+// ErrRemains: a directory that a new partition needs is there already, and holds something.
+var ErrRemains = errors.New("directory of a new partition is not empty")
+
+func findDirectories(o Options) ([]log.Directory, error) { return log.FindDirectories(o.FS, o.Dir) }
+
+// sweep clears away what a deletion left behind that did not come to its end: the record of a topic goes
+// before its files do. What log/stray.go has no row for stays where it is.
+func sweep(o Options, records map[string]record) error {
+	removed, err := log.RemoveDiscarded(o.FS, o.Dir)
+	for _, name := range removed {
+		o.Logger.Info("remains of a deleted partition are removed", "dir", name)
+	}
+	if err != nil {
+		return err
+	}
+	directories, err := findDirectories(o)
+	if err != nil {
+		return err
+	}
+	if err := contradiction(o.Store, records, directories); err != nil {
+		return err
+	}
+	for _, d := range directories {
+		r, exists := records[d.Topic]
+		switch {
+		case exists && d.Partition < r.Partitions: // its log looks at the topic ID when it is opened
+		case exists:
+			o.Logger.Error("a directory is of no partition that its topic has, and stays as it is", "dir", d.Name,
+				"topic_id", fmt.Sprintf("%x", d.TopicID), "partitions", r.Partitions)
+		case d.IsLog:
+			aside, err := log.SetAside(o.FS, o.Dir, d)
+			if err != nil {
+				return err
+			}
+			o.Logger.Warn("a directory belongs to no topic and is moved aside", "dir", d.Name, "moved_to", aside)
+		}
+	}
+	return nil
+}
+
+// contradiction finds a directory with the topic ID of a topic that it does not belong to. Nobody ever gave a topic ID
+// twice: so the metadata is not what it was, or the directory has been given another name.
+func contradiction(from reader, records map[string]record, directories []log.Directory) error {
+	names := make(map[[16]byte]string, len(records))
+	for name, r := range records {
+		names[r.ID] = name
+	}
+	for _, d := range directories {
+		owner, ok := names[d.TopicID]
+		if ok && (owner != d.Topic || d.Partition >= records[owner].Partitions) {
+			return from.Damaged(meta.Topics, owner, fmt.Errorf("topic %q with %d partitions, but its topic id %x stands in directory %s, too",
+				owner, records[owner].Partitions, d.TopicID, d.Name))
+		}
+	}
+	return nil
+}
+
+// unsynced are the topics whose directories have been removed since the data directory was last synced: after a power
+// cut they may be back. The zero value is for a new data directory.
+type unsynced struct {
+	all   bool // any topic may be one of them
+	names map[string]bool
+}
+
+// maxUnsynced is how many names are kept apart.
+const maxUnsynced = 1000
+
+func (u *unsynced) add(name string) {
+	if u.all || len(u.names) == maxUnsynced {
+		*u = unsynced{all: true}
+		return
+	}
+	if u.names == nil {
+		u.names = map[string]bool{}
+	}
+	u.names[name] = true
+}
+
+func (u *unsynced) has(name string) bool { return u.all || u.names[name] }
+
+// makeWayLocked sees to it that the partitions of a topic from one index up to another can be made: nothing is in
+// their place, and nothing will be after a power cut.
+func (ts *Topics) makeWayLocked(name string, from, to int32) error {
+	if ts.removed.has(name) {
+		if err := ts.opts.Barrier.SyncNames(); err != nil {
+			return fmt.Errorf("topic %q: removing an earlier one: %w", name, err)
+		}
+		ts.removed = unsynced{}
+	}
+	for i := from; i < to; i++ {
+		dir := path.Join(ts.opts.Dir, fmt.Sprintf("%s-%d", name, i))
+		if _, err := ts.opts.FS.Stat(dir); errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		inIt, err := ts.opts.FS.List(dir)
+		if err == nil && len(inIt) == 0 {
+			continue
+		}
+		if err != nil {
+			return fmt.Errorf("%w: %s: %w", ErrRemains, dir, err)
+		}
+		slices.Sort(inIt)
+		return fmt.Errorf("%w: %s has %s in it; move it out of the data directory", ErrRemains, dir, strings.Join(inIt[:min(3, len(inIt))], ", "))
+	}
+	return nil
+}
