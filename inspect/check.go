@@ -11,6 +11,7 @@ import (
 
 	"once/internal/vfs"
 	"once/log"
+	"once/meta"
 	"once/topics"
 )
 
@@ -22,6 +23,7 @@ type checker struct {
 
 	cluster cluster
 	topics  map[string]*topics.Stored // nil when the metadata cannot be read
+	byID    map[[16]byte]string       // names of topics
 
 	txns      *transactions
 	groups    *groups
@@ -62,34 +64,32 @@ func (c *checker) metadata() {
 		c.find(Damage, metaFile, -1, "", "metadata is missing beside what it belongs to")
 		return
 	}
-	if c.metaErr != nil {
-		c.find(Damage, metaFile, -1, "", "%v", c.metaErr)
-		return
+	err := c.metaErr
+	if err == nil {
+		c.cluster, err = readCluster(c.store)
 	}
-	var err error
-	if c.cluster, err = readCluster(c.store); err != nil {
-		c.find(Damage, metaFile, -1, "", "%v", err)
-		return
+	var stored []topics.Stored
+	if err == nil {
+		stored, err = topics.ReadStored(c.store)
 	}
-	stored, err := topics.ReadStored(c.store)
 	if err != nil {
-		c.find(Damage, metaFile, -1, "", "%v", err)
+		position := int64(-1)
+		if damaged := (*meta.DamagedError)(nil); errors.As(err, &damaged) {
+			position = damaged.Position
+		}
+		c.find(Damage, metaFile, position, "", "%v", err)
 		return
+	}
+	if version := c.store.Version(); version < meta.FormatVersion {
+		c.find(Note, metaFile, -1, "", "format version %d, which has no checksums; the next start makes it version %d", version, meta.FormatVersion)
 	}
 	c.topics = make(map[string]*topics.Stored, len(stored))
-	ids := map[[16]byte]string{}
+	c.byID = make(map[[16]byte]string, len(stored))
 	for i := range stored {
 		t := &stored[i]
-		c.topics[t.Name] = t
-		if err := topics.CheckName(t.Name); err != nil {
-			c.find(Damage, metaFile, -1, "", "topic %q: %v", t.Name, err)
-		}
-		if other, twice := ids[t.ID]; twice || t.ID == [16]byte{} {
-			c.find(Damage, metaFile, -1, "", "topic %q has the topic id %x, which is no id of its own: %q", t.Name, t.ID, other)
-		}
-		ids[t.ID] = t.Name
-		if t.Partitions < 1 || int64(t.CreatedAtStart) > c.cluster.starts {
-			c.find(Damage, metaFile, -1, "", "topic %q: partitions=%d created_at_start=%d, starts=%d", t.Name, t.Partitions, t.CreatedAtStart, c.cluster.starts)
+		c.topics[t.Name], c.byID[t.ID] = t, t.Name
+		if int64(t.CreatedAtStart) > c.cluster.starts {
+			c.find(Damage, metaFile, -1, "", "topic %q: created_at_start=%d, starts=%d", t.Name, t.CreatedAtStart, c.cluster.starts)
 		}
 	}
 	for _, name := range []string{topics.ConsumerOffsets, topics.TransactionState} {
@@ -213,12 +213,21 @@ func (c *checker) belongs(name string) bool {
 	b, err := log.ReadFile(c.fs, c.path(name, log.MetadataFile))
 	id, derr := log.DecodeMetadata(b)
 	t := c.topics[topic]
+	owner := c.byID[id]
+	readable, exists := err == nil && derr == nil, t != nil && index < t.Partitions
+	// A copy of a directory that is in its place says nothing about the metadata.
+	copied := owner != topic && slices.Contains(c.directory.names, partitionName(owner, index))
 	switch {
-	case err == nil && derr == nil && t != nil && t.ID != id:
+	case readable && owner != "" && (owner != topic || !exists) && !copied:
+		c.txns.partial = c.txns.partial || topic == topics.TransactionState
+		c.find(Damage, path.Join(name, log.MetadataFile), -1, name, "log belongs to topic id %x, which is that of topic %q with %d partitions in %s",
+			id, owner, c.topics[owner].Partitions, metaFile)
+		return false
+	case readable && exists && t.ID != id:
 		c.txns.partial = c.txns.partial || topic == topics.TransactionState
 		c.find(Damage, path.Join(name, log.MetadataFile), -1, name, "log belongs to topic id %x, topic %q has %x", id, topic, t.ID)
 		return false
-	case t == nil || index >= t.Partitions:
+	case !exists:
 		severity := Warning
 		if c.barrier != nil && !c.barrier.Clean {
 			severity = Note // a deletion that was cut off

@@ -3,6 +3,7 @@ package inspect_test
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"hash/crc32"
 	"os"
@@ -11,6 +12,7 @@ import (
 	"testing"
 
 	"once/log"
+	"once/meta"
 )
 
 // fileOf returns the last file of a partition that a pattern matches and that is not empty.
@@ -144,6 +146,26 @@ func directorySpoilings() []spoiling {
 				}
 				write(t, b, dir, "meta.db")
 			}},
+		{name: "setting with a flipped bit", want: "damage file=meta.db position=", message: `record "x": the checksum of the record is wrong`,
+			spoil: func(t *testing.T, dir string) {
+				b := read(t, dir, "meta.db")
+				write(t, bytes.ReplaceAll(b, []byte(`"segment.ms":"60000"`), []byte(`"segment.ms":"60001"`)), dir, "meta.db")
+			}},
+		{name: "setting not as it is stored", want: "damage file=meta.db", message: `retention.ms="-0": is not how 0 is stored`,
+			spoil: func(t *testing.T, dir string) {
+				inMeta(t, dir, func(tx meta.Tx) error {
+					v, err := tx.Get(meta.Topics, "zipped")
+					if err != nil {
+						return err
+					}
+					v = bytes.Replace(v, []byte(`"compression.type":"gzip"`), []byte(`"compression.type":"gzip","retention.ms":"-0"`), 1)
+					return tx.Put(meta.Topics, "zipped", v)
+				})
+			}},
+		{name: "cluster ID missing", want: "damage file=meta.db", message: "cluster ID",
+			spoil: func(t *testing.T, dir string) {
+				inMeta(t, dir, func(tx meta.Tx) error { return tx.Delete(meta.Cluster, "cluster id") })
+			}},
 		{name: "wrong topic id", want: "damage file=x-0/partition.metadata partition=x-0", message: "log belongs to topic id",
 			spoil: func(t *testing.T, dir string) {
 				write(t, read(t, dir, "zipped-0", "partition.metadata"), dir, "x-0", "partition.metadata")
@@ -156,8 +178,19 @@ func directorySpoilings() []spoiling {
 			spoil: func(t *testing.T, dir string) { copyTree(t, filepath.Join(dir, "x-0"), filepath.Join(dir, "gone-0")) }},
 		{name: "orphan after a kill", from: runningDir, want: "note file=gone-0 partition=gone-0", message: "orphan",
 			spoil: func(t *testing.T, dir string) { copyTree(t, filepath.Join(dir, "x-0"), filepath.Join(dir, "gone-0")) }},
-		{name: "partition beyond the topic's", want: "warning file=x-2 partition=x-2", message: "orphan",
+		{name: "partition beyond the topic's", want: "damage file=x-2/partition.metadata partition=x-2", message: `topic "x" with 2 partitions`,
 			spoil: func(t *testing.T, dir string) { copyTree(t, filepath.Join(dir, "x-0"), filepath.Join(dir, "x-2")) }},
+		{name: "partition beyond those of an earlier topic", want: "warning file=x-2 partition=x-2", message: "orphan",
+			spoil: func(t *testing.T, dir string) {
+				copyTree(t, filepath.Join(dir, "x-0"), filepath.Join(dir, "x-2"))
+				flip(t, 25, dir, "x-2", "partition.metadata")
+			}},
+		{name: "topic of another name", want: "damage file=gone-0/partition.metadata partition=gone-0", message: `that of topic "x"`,
+			spoil: func(t *testing.T, dir string) {
+				if err := os.Rename(filepath.Join(dir, "x-0"), filepath.Join(dir, "gone-0")); err != nil {
+					t.Fatal(err)
+				}
+			}},
 		{name: "both barrier records damaged", want: "damage file=barrier.0", message: "there is no other", spoil: barrierByte(17)},
 		{name: "barrier records of another version", want: "damage file=barrier.0 position=4", message: "the next start refuses", spoil: barrierByte(5)},
 		{name: "barrier records missing", want: "damage file=barrier.0", message: "no barrier record",
@@ -173,6 +206,18 @@ func directorySpoilings() []spoiling {
 			}},
 		{name: "interrupted write", want: "note file=x-0/partition.metadata.tmp", message: "the next start removes it",
 			spoil: func(t *testing.T, dir string) { write(t, nil, dir, "x-0", "partition.metadata.tmp") }},
+	}
+}
+
+// inMeta changes records of the metadata, with their checksums.
+func inMeta(t *testing.T, dir string, change func(tx meta.Tx) error) {
+	t.Helper()
+	s, err := meta.Open(filepath.Join(dir, "meta.db"), meta.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(s.Update(change), s.Close()); err != nil {
+		t.Fatal(err)
 	}
 }
 

@@ -1,6 +1,7 @@
 package inspect
 
 import (
+	"encoding/base64"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -110,27 +111,31 @@ type cluster struct {
 }
 
 func readCluster(store *meta.Store) (c cluster, err error) {
-	id, err := store.Get(meta.Cluster, clusterIDKey)
-	if err != nil {
-		return c, err
+	err = store.All(meta.Cluster, func(key string, v []byte) error {
+		to := &c.starts
+		switch key {
+		case clusterIDKey:
+			c.clusterID = string(v)
+			return nil
+		case nextProducerIDKey:
+			to = &c.nextProducerID
+		case startsKey:
+		default:
+			if store.Version() < meta.FormatVersion { // it would not be missed under its own name
+				return store.Damaged(meta.Cluster, key, errors.New("no broker has written a record of this name"))
+			}
+			return nil
+		}
+		if len(v) != 8 || v[0] > 0x7f {
+			return store.Damaged(meta.Cluster, key, fmt.Errorf("%x is no number of 63 bits", v))
+		}
+		*to = int64(binary.BigEndian.Uint64(v))
+		return nil
+	})
+	if raw, derr := base64.RawURLEncoding.Strict().DecodeString(c.clusterID); err == nil && c.starts > 0 && (derr != nil || len(raw) != 16) {
+		err = store.Damaged(meta.Cluster, clusterIDKey, fmt.Errorf("%q is no cluster ID", c.clusterID))
 	}
-	c.clusterID = string(id)
-	for _, counter := range []struct {
-		key string
-		to  *int64
-	}{{startsKey, &c.starts}, {nextProducerIDKey, &c.nextProducerID}} {
-		v, err := store.Get(meta.Cluster, counter.key)
-		if err != nil {
-			return c, err
-		}
-		if len(v) != 0 && len(v) != 8 {
-			return c, fmt.Errorf("%w: record %q has %d bytes", meta.ErrDamaged, counter.key, len(v))
-		}
-		if len(v) == 8 {
-			*counter.to = int64(binary.BigEndian.Uint64(v))
-		}
-	}
-	return c, nil
+	return c, err
 }
 
 // partitionName is the directory of a partition.

@@ -52,21 +52,30 @@ func sweep(o Options, records map[string]record) error {
 	return nil
 }
 
-// contradiction finds a directory with the topic ID of a topic that it does not belong to. Nobody ever gave a topic ID
-// twice: so the metadata is not what it was, or the directory has been given another name.
+// contradiction finds a directory with the topic ID of a topic that it does not belong to, unless it is a copy of one
+// that does. Nobody ever gave a topic ID twice: so the metadata is not what it was, or the directory has been given
+// another name.
 func contradiction(from reader, records map[string]record, directories []log.Directory) error {
 	names := make(map[[16]byte]string, len(records))
 	for name, r := range records {
 		names[r.ID] = name
 	}
+	inPlace := map[string]bool{}
+	for _, d := range directories {
+		inPlace[d.Name] = records[d.Topic].ID == d.TopicID && d.Partition < records[d.Topic].Partitions
+	}
 	for _, d := range directories {
 		owner, ok := names[d.TopicID]
-		if ok && (owner != d.Topic || d.Partition >= records[owner].Partitions) {
-			return from.Damaged(meta.Topics, owner, fmt.Errorf("topic %q with %d partitions, but its topic id %x stands in directory %s, too",
+		if ok && !inPlace[d.Name] && (owner == d.Topic || !inPlace[directoryName(owner, d.Partition)]) {
+			return from.Damaged(meta.Topics, owner, fmt.Errorf("topic %q with %d partitions, but its topic id %x stands in directory %s",
 				owner, records[owner].Partitions, d.TopicID, d.Name))
 		}
 	}
 	return nil
+}
+
+func directoryName(topic string, partition int32) string {
+	return fmt.Sprintf("%s-%d", topic, partition)
 }
 
 // unsynced are the topics whose directories have been removed since the data directory was last synced: after a power
@@ -102,7 +111,7 @@ func (ts *Topics) makeWayLocked(name string, from, to int32) error {
 		ts.removed = unsynced{}
 	}
 	for i := from; i < to; i++ {
-		dir := path.Join(ts.opts.Dir, fmt.Sprintf("%s-%d", name, i))
+		dir := path.Join(ts.opts.Dir, directoryName(name, i))
 		if _, err := ts.opts.FS.Stat(dir); errors.Is(err, fs.ErrNotExist) {
 			continue
 		}

@@ -290,9 +290,21 @@ func TestDirectoriesThatContradictTheMetadataAreRefused(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	// A copy beside the directory itself says nothing about the metadata, and is moved aside.
+	if err := p.fs.MkdirAll("data/copy-0"); err != nil {
+		t.Fatal(err)
+	}
+	f, err := p.fs.Create("data/copy-0/" + log.MetadataFile)
+	if err := errors.Join(err, f.Close()); err != nil {
+		t.Fatal(err)
+	}
+	p.write("data/copy-0/"+log.MetadataFile, p.read("data/orders-0/"+log.MetadataFile))
 	p.open()
 	if end := must(p.ts.Partition("orders", 0)).LogEndOffset(); end != 1 {
 		t.Errorf("log end offset %d", end)
+	}
+	if _, err := p.fs.Stat("data/copy-0"); err == nil {
+		t.Error("the copy is where it was")
 	}
 }
 
