@@ -171,6 +171,9 @@ func metaDamages() []damage {
 		{"metadata cut behind its header", meta(func(b []byte) []byte { return b[:8192] }), "meta.db"},
 		{"metadata empty", meta(func(b []byte) []byte { return nil }), "meta.db"},
 		{"metadata zeroed", meta(func(b []byte) []byte { clear(b); return b }), "meta.db"},
+		{"metadata pages zeroed", meta(func(b []byte) []byte { clear(b[2*os.Getpagesize():]); return b }), "meta.db"},
+		{"first head of the metadata damaged", meta(func(b []byte) []byte { b[60] ^= 1; return b }), "meta.db, page 0"},
+		{"second head of the metadata damaged", meta(func(b []byte) []byte { b[os.Getpagesize()+60] ^= 1; return b }), "meta.db, page 1"},
 		{"metadata overwritten", meta(func(b []byte) []byte { return seeded(len(b), 1) }), "meta.db"},
 		{"metadata missing", func(t *testing.T, dir string) {
 			if err := os.Remove(filepath.Join(dir, "meta.db")); err != nil {
@@ -371,7 +374,7 @@ func TestDirectoryInUseIsRefused(t *testing.T) {
 func TestDirectoryRefusedEndsTheProgram(t *testing.T) {
 	used, _ := usedDirectory(t, false)
 	damages := append(metaDamages(), barrierDamages()...)
-	for _, d := range []damage{damages[0], damages[6], damages[len(damages)-1]} {
+	for _, d := range []damage{damages[0], damages[5], damages[6], damages[9], damages[len(damages)-1]} {
 		t.Run(d.name, func(t *testing.T) {
 			dir := copyOf(t, used.dir)
 			d.does(t, dir)

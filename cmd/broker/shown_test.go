@@ -15,7 +15,7 @@ func TestFsyncShowsWhatIsDurable(t *testing.T) {
 	must(t, c.stage("group", "plain", 1))
 	txn := dial(t, p.listen)
 	must(t, txn.begin("mover"))
-	if !meddle(t, p, "delay_enter=150ms") {
+	if !meddle(t, p, syncs, "delay_enter=150ms") {
 		return
 	}
 	for name, what := range map[string]struct {

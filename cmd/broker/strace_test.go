@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"io"
 	"os/exec"
@@ -14,6 +15,8 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"once/wire"
 )
 
 // A disk that fails or is slow, as the kernel would report it, to a program that knows of no test
@@ -22,15 +25,15 @@ import (
 // syncs is every system call that makes something durable.
 const syncs = "fdatasync,fsync,syncfs"
 
-// meddle attaches strace to a running broker; what it does to syncs is in its own words. It returns
+// meddle attaches strace to a running broker; what it does to system calls is in its own words. It returns
 // false where that cannot be done.
-func meddle(t *testing.T, p *process, how string) bool {
+func meddle(t *testing.T, p *process, calls, how string) bool {
 	t.Helper()
 	if _, err := exec.LookPath("strace"); err != nil {
 		t.Logf("not shown here: %v", err)
 		return false
 	}
-	c := exec.Command("strace", "-f", "-p", fmt.Sprint(p.Process.Pid), "-e", "trace="+syncs, "-e", "inject="+syncs+":"+how, "-o", "/dev/null")
+	c := exec.Command("strace", "-f", "-p", fmt.Sprint(p.Process.Pid), "-e", "trace="+calls, "-e", "inject="+calls+":"+how, "-o", "/dev/null")
 	stderr, err := c.StderrPipe()
 	must(t, err)
 	must(t, c.Start())
@@ -52,10 +55,10 @@ func meddle(t *testing.T, p *process, how string) bool {
 	}
 }
 
-func straceable(t *testing.T, dir, mode string) *process {
+func straceable(t *testing.T, dir, mode string, args ...string) *process {
 	t.Helper()
-	return launch(t, t.TempDir(), nil, "--data-dir", filepath.Join(dir, "data"), "--durability", mode, "--listen", "127.0.0.1:0", "--admin", "",
-		"--set", "flush.interval.ms=100", "--set", "offsets.topic.num.partitions=3", "--set", "transaction.state.log.num.partitions=3")
+	return launch(t, t.TempDir(), nil, append([]string{"--data-dir", filepath.Join(dir, "data"), "--durability", mode, "--listen", "127.0.0.1:0", "--admin", "",
+		"--set", "flush.interval.ms=100", "--set", "offsets.topic.num.partitions=3", "--set", "transaction.state.log.num.partitions=3"}, args...)...)
 }
 
 // syncedFile is what a barrier may be at when the sync fails.
@@ -76,7 +79,7 @@ func TestFailedSyncEndsTheBroker(t *testing.T) {
 				must(t, err)
 				acknowledged++
 			}
-			if !meddle(t, p, "error=EIO:when=1") {
+			if !meddle(t, p, syncs, "error=EIO:when=1") {
 				return
 			}
 			for {
@@ -107,12 +110,139 @@ func TestFailedSyncEndsTheBroker(t *testing.T) {
 	}
 }
 
+// A sync of the metadata is as final as one of a log: the topic is not acknowledged, the broker ends with 3 and names the
+// file, and the next start finds a topic whole or not at all.
+func TestFailedSyncOfTheMetadataEndsTheBroker(t *testing.T) {
+	for _, which := range []string{"1", "2"} { // of the pages, of the head
+		dir := t.TempDir()
+		p := straceable(t, dir, "page", "--set", "flush.interval.ms=3600000") // nobody but the metadata syncs
+		c := dial(t, p.listen)
+		must(t, c.create("orders"))
+		if !meddle(t, p, "fdatasync", "error=EIO:when="+which) {
+			return
+		}
+		if err := c.create("payments"); err == nil {
+			t.Errorf("sync %s: the topic is acknowledged", which)
+		}
+		hangs := time.AfterFunc(20*time.Second, func() { _ = p.Process.Kill() })
+		_ = p.Wait()
+		hangs.Stop()
+		if code := p.ProcessState.ExitCode(); code != exitStorage || !strings.Contains(p.stderr.String(), "data/meta.db") {
+			t.Errorf("sync %s: exit %d; stderr\n%s", which, code, p.stderr)
+		}
+		p = straceable(t, dir, "page")
+		c = dial(t, p.listen)
+		for _, topic := range []string{"orders", "payments"} {
+			if err := c.create(topic); err == nil && topic == "orders" {
+				t.Errorf("sync %s: %s was lost", which, topic)
+			}
+			_, err := c.produce(topic, -1, time.Now().UnixMilli(), "v")
+			must(t, err)
+		}
+	}
+}
+
+// One sync after the other fails while a broker starts, on a new directory and on a used one, until it gets through.
+func TestFailedSyncWhileStarting(t *testing.T) {
+	if _, err := exec.LookPath("strace"); err != nil {
+		t.Logf("not shown here: %v", err)
+		return
+	}
+	for _, used := range []bool{false, true} {
+		for n := 1; ; n++ {
+			dir := t.TempDir()
+			if used {
+				p := straceable(t, dir, "page")
+				must(t, dial(t, p.listen).create("orders"))
+				_, _ = p.stop(t, syscall.SIGKILL)
+			}
+			args := append([]string{"-D", "-f", "-e", "trace=" + syncs, "-e", fmt.Sprintf("inject=%s:error=EIO:when=%d", syncs, n), "-o", "/dev/null", program},
+				"--data-dir", filepath.Join(dir, "data"), "--listen", "127.0.0.1:0", "--admin", "", "--set", "flush.interval.ms=3600000",
+				"--set", "offsets.topic.num.partitions=3", "--set", "transaction.state.log.num.partitions=3")
+			c := exec.Command("strace", args...)
+			c.Env = []string{asProgram, "TMPDIR=" + dir, "GORACE=atexit_sleep_ms=0"}
+			var stderr strings.Builder
+			c.Stderr = &stderr
+			stdout, err := c.StdoutPipe()
+			must(t, err)
+			must(t, c.Start())
+			line, _ := bufio.NewReader(stdout).ReadString('\n')
+			if strings.HasPrefix(line, "ready") { // it is over its last sync
+				_ = c.Process.Signal(syscall.SIGTERM)
+				_ = c.Wait()
+				if n == 1 {
+					t.Error("nothing was synced")
+				}
+				t.Logf("used=%v: %d syncs", used, n-1)
+				break
+			}
+			_ = c.Wait()
+			if strings.Contains(stderr.String(), "ptrace") {
+				t.Logf("not shown here: %s", &stderr)
+				return
+			}
+			named := regexp.MustCompile("broker: storage: .*" + regexp.QuoteMeta(dir) + "(/data.*)?: input/output error").MatchString(stderr.String())
+			if code := c.ProcessState.ExitCode(); code != exitStorage || !named {
+				t.Errorf("used=%v, sync %d: exit %d; stderr\n%s", used, n, code, &stderr)
+			}
+			p := straceable(t, dir, "page")
+			if err := dial(t, p.listen).create("orders"); (err == nil) == used {
+				t.Errorf("used=%v, sync %d: the topic is there: %v", used, n, err)
+			}
+			_, _ = p.stop(t, syscall.SIGTERM)
+		}
+	}
+}
+
+// A disk that has no room for the metadata costs the change, and not the broker.
+func TestFullDiskForTheMetadata(t *testing.T) {
+	for _, call := range []string{"pwrite64", "ftruncate"} {
+		dir := t.TempDir()
+		p := straceable(t, dir, "page", "--set", "flush.interval.ms=3600000")
+		c := dial(t, p.listen)
+		must(t, c.create("orders"))
+		if !meddle(t, p, call, "error=ENOSPC:when=1+7") { // the first one of a thread, and each seventh after it
+			return
+		}
+		refused, created, exists := 0, 0, map[string]bool{}
+		var answer codeError
+		for i := 0; i < 100 || (refused == 0 || created == 0) && i < 400; i++ {
+			name := fmt.Sprint("topic-", i)
+			if err := c.create(name); errors.As(err, &answer) && answer.code == wire.KafkaStorageError {
+				refused++
+				exists[name] = false
+			} else {
+				must(t, err)
+				created++
+				exists[name] = true
+			}
+		}
+		t.Logf("%s: %d topics were refused, %d created", call, refused, created)
+		if refused == 0 || created == 0 {
+			t.Error("one of them never happened")
+		}
+		err := error(answer)
+		for i := 0; errors.As(err, &answer) && i < 20; i++ { // the logs hear of a full disk, too
+			_, err = c.produce("orders", -1, time.Now().UnixMilli(), "v")
+		}
+		must(t, err)
+		_, _ = p.stop(t, syscall.SIGKILL)
+		p = straceable(t, dir, "page")
+		c = dial(t, p.listen)
+		for name, was := range exists {
+			if err := c.create(name); errors.As(err, &answer) != was {
+				t.Errorf("%s: %s was created: %v; again: %v", call, name, was, err)
+			}
+		}
+	}
+}
+
 // A slow disk: in the mode page nobody waits for it, no lock is held over a sync.
 func TestSlowSyncHoldsUpNobodyInPage(t *testing.T) {
 	p := straceable(t, t.TempDir(), "page")
 	c := dial(t, p.listen)
 	must(t, c.create("orders"))
-	if !meddle(t, p, "delay_enter=2s") {
+	if !meddle(t, p, syncs, "delay_enter=2s") {
 		return
 	}
 	slowest := time.Duration(0)
@@ -141,7 +271,7 @@ func TestSlowSyncHoldsUpNobodyInPage(t *testing.T) {
 func TestSlowSyncIsSharedInFsync(t *testing.T) {
 	p := straceable(t, t.TempDir(), "fsync")
 	must(t, dial(t, p.listen).create("orders"))
-	if !meddle(t, p, "delay_enter=500ms") {
+	if !meddle(t, p, syncs, "delay_enter=500ms") {
 		return
 	}
 	var mu sync.Mutex
