@@ -74,7 +74,7 @@ func Start(ctx context.Context, cfg Config) (*Broker, error) {
 	}
 	b := &Broker{cfg: cfg, done: make(chan struct{}), registry: prometheus.NewRegistry()}
 	err = b.open(mode)
-	if failure := b.begun(); failure != nil {
+	if failure := b.endStart(); failure != nil {
 		err = failure // the rest follows from it
 	}
 	if err != nil {
@@ -157,7 +157,7 @@ func (b *Broker) openMeta() error {
 	return nil
 }
 
-// upgradeMeta judges metadata without checksums by what it says.
+// upgradeMeta validates metadata that has no checksums, before it gets some.
 func (b *Broker) upgradeMeta(tx meta.Tx) error {
 	if err := checkOldCluster(tx); err != nil {
 		return err
@@ -341,8 +341,8 @@ func (b *Broker) Err() error {
 	return b.failure.err
 }
 
-// begun ends the start. It returns what failed meanwhile.
-func (b *Broker) begun() error {
+// endStart notes that the start is over, and returns what has failed meanwhile.
+func (b *Broker) endStart() error {
 	b.failure.Lock()
 	defer b.failure.Unlock()
 	b.failure.started = true

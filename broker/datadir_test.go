@@ -140,8 +140,11 @@ type damage struct {
 	names string // must stand in the error
 }
 
-// someID is the beginning of the record of a topic.
-const someID = `"id":[1,2,3,4,5,6,64,8,128,10,11,12,13,14,15,16],`
+// The record of a topic.
+const (
+	someID    = `"id":[1,2,3,4,5,6,64,8,128,10,11,12,13,14,15,16],`
+	someShape = `"partitions":2,"created_at_start":1`
+)
 
 // rawValue is how a record is stored, with its checksum.
 func rawValue(t *testing.T, dir, bucket, key string) (value []byte) {
@@ -173,7 +176,8 @@ func metaDamages() []damage {
 		{"metadata zeroed", meta(func(b []byte) []byte { clear(b); return b }), "meta.db"},
 		{"metadata pages zeroed", meta(func(b []byte) []byte { clear(b[2*os.Getpagesize():]); return b }), "meta.db"},
 		{"first head of the metadata damaged", meta(func(b []byte) []byte { b[60] ^= 1; return b }), "meta.db, page 0"},
-		{"second head of the metadata damaged", meta(func(b []byte) []byte { b[os.Getpagesize()+60] ^= 1; return b }), "meta.db, page 1"},
+		{"second head of the metadata damaged",
+			meta(func(b []byte) []byte { b[os.Getpagesize()+60] ^= 1; return b }), "meta.db, page 1"},
 		{"metadata overwritten", meta(func(b []byte) []byte { return seeded(len(b), 1) }), "meta.db"},
 		{"metadata missing", func(t *testing.T, dir string) {
 			if err := os.Remove(filepath.Join(dir, "meta.db")); err != nil {
@@ -183,25 +187,31 @@ func metaDamages() []damage {
 		{"metadata of the next format", func(t *testing.T, dir string) {
 			underMeta(t, dir, "cluster", "format version", binary.BigEndian.AppendUint32(nil, 3))
 		}, "format version"},
-		{"value without a checksum", func(t *testing.T, dir string) { underMeta(t, dir, "cluster", "starts", make([]byte, 8)) }, `record "starts"`},
+		{"value without a checksum", func(t *testing.T, dir string) {
+			underMeta(t, dir, "cluster", "starts", make([]byte, 8))
+		}, `record "starts"`},
 		{"value with the checksum of another", func(t *testing.T, dir string) {
 			underMeta(t, dir, "topics", "x", rawValue(t, dir, "topics", "__consumer_offsets"))
 		}, `record "x": the checksum`},
-		{"cluster ID broken", func(t *testing.T, dir string) { inMeta(t, dir, "cluster", "cluster id", []byte("AAAA")) }, "cluster ID"},
-		{"count of starts too high", func(t *testing.T, dir string) { inMeta(t, dir, "cluster", "starts", []byte{0, 0, 0, 0, 0x80, 0, 0, 0}) }, `"starts"`},
+		{"cluster ID broken", func(t *testing.T, dir string) {
+			inMeta(t, dir, "cluster", "cluster id", []byte("AAAA"))
+		}, "cluster ID"},
+		{"count of starts too high", func(t *testing.T, dir string) {
+			inMeta(t, dir, "cluster", "starts", []byte{0, 0, 0, 0, 0x80, 0, 0, 0})
+		}, `"starts"`},
 		{"count of starts broken", func(t *testing.T, dir string) { inMeta(t, dir, "cluster", "starts", []byte{1, 2, 3}) }, "meta.db"},
 		{"topic record broken", func(t *testing.T, dir string) { inMeta(t, dir, "topics", "x", []byte("{")) }, `"x"`},
 		{"topic configuration impossible", func(t *testing.T, dir string) {
-			inMeta(t, dir, "topics", "later", []byte(`{`+someID+`"partitions":2,"created_at_start":1,"overrides":{"segment.bytes":"many"}}`))
+			inMeta(t, dir, "topics", "later", []byte(`{`+someID+someShape+`,"overrides":{"segment.bytes":"many"}}`))
 		}, "segment.bytes=many"},
 		{"topic configuration not as it is stored", func(t *testing.T, dir string) {
-			inMeta(t, dir, "topics", "later", []byte(`{`+someID+`"partitions":2,"created_at_start":1,"overrides":{"retention.ms":"-0"}}`))
+			inMeta(t, dir, "topics", "later", []byte(`{`+someID+someShape+`,"overrides":{"retention.ms":"-0"}}`))
 		}, `retention.ms="-0"`},
 		{"topic record not as it is written", func(t *testing.T, dir string) {
 			inMeta(t, dir, "topics", "later", []byte(`{`+someID+`"Partitions":2,"created_at_start":1}`))
 		}, "not as it was written"},
 		{"topic ID that was never given", func(t *testing.T, dir string) {
-			inMeta(t, dir, "topics", "later", []byte(`{"id":[0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,1],"partitions":2,"created_at_start":1}`))
+			inMeta(t, dir, "topics", "later", []byte(`{"id":[0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,1],`+someShape+`}`))
 		}, "topic id 00000000000000000000000000000001"},
 	}
 }

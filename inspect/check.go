@@ -81,7 +81,8 @@ func (c *checker) metadata() {
 		return
 	}
 	if version := c.store.Version(); version < meta.FormatVersion {
-		c.find(Note, metaFile, -1, "", "format version %d, which has no checksums; the next start makes it version %d", version, meta.FormatVersion)
+		c.find(Note, metaFile, -1, "", "format version %d, which has no checksums; the next start makes it version %d",
+			version, meta.FormatVersion)
 	}
 	c.topics = make(map[string]*topics.Stored, len(stored))
 	c.byID = make(map[[16]byte]string, len(stored))
@@ -89,7 +90,8 @@ func (c *checker) metadata() {
 		t := &stored[i]
 		c.topics[t.Name], c.byID[t.ID] = t, t.Name
 		if int64(t.CreatedAtStart) > c.cluster.starts {
-			c.find(Damage, metaFile, -1, "", "topic %q: created_at_start=%d, starts=%d", t.Name, t.CreatedAtStart, c.cluster.starts)
+			c.find(Damage, metaFile, -1, "", "topic %q: created_at_start=%d, starts=%d",
+				t.Name, t.CreatedAtStart, c.cluster.starts)
 		}
 	}
 	for _, name := range []string{topics.ConsumerOffsets, topics.TransactionState} {
@@ -220,7 +222,8 @@ func (c *checker) belongs(name string) bool {
 	switch {
 	case readable && owner != "" && (owner != topic || !exists) && !copied:
 		c.txns.partial = c.txns.partial || topic == topics.TransactionState
-		c.find(Damage, path.Join(name, log.MetadataFile), -1, name, "log belongs to topic id %x, which is that of topic %q with %d partitions in %s",
+		c.find(Damage, path.Join(name, log.MetadataFile), -1, name,
+			"log belongs to topic id %x, which is that of topic %q with %d partitions in %s",
 			id, owner, c.topics[owner].Partitions, metaFile)
 		return false
 	case readable && exists && t.ID != id:

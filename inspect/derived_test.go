@@ -146,19 +146,19 @@ func directorySpoilings() []spoiling {
 				}
 				write(t, b, dir, "meta.db")
 			}},
-		{name: "setting with a flipped bit", want: "damage file=meta.db position=", message: `record "x": the checksum of the record is wrong`,
+		{name: "setting with a flipped bit", want: "damage file=meta.db position=", message: `record "x": the checksum`,
 			spoil: func(t *testing.T, dir string) {
 				b := read(t, dir, "meta.db")
 				write(t, bytes.ReplaceAll(b, []byte(`"segment.ms":"60000"`), []byte(`"segment.ms":"60001"`)), dir, "meta.db")
 			}},
-		{name: "setting not as it is stored", want: "damage file=meta.db", message: `retention.ms="-0": is not how 0 is stored`,
+		{name: "setting not as it is stored", want: "damage file=meta.db", message: `retention.ms="-0"`,
 			spoil: func(t *testing.T, dir string) {
 				inMeta(t, dir, func(tx meta.Tx) error {
 					v, err := tx.Get(meta.Topics, "zipped")
 					if err != nil {
 						return err
 					}
-					v = bytes.Replace(v, []byte(`"compression.type":"gzip"`), []byte(`"compression.type":"gzip","retention.ms":"-0"`), 1)
+					v = bytes.Replace(v, []byte(`"gzip"`), []byte(`"gzip","retention.ms":"-0"`), 1)
 					return tx.Put(meta.Topics, "zipped", v)
 				})
 			}},
@@ -178,14 +178,14 @@ func directorySpoilings() []spoiling {
 			spoil: func(t *testing.T, dir string) { copyTree(t, filepath.Join(dir, "x-0"), filepath.Join(dir, "gone-0")) }},
 		{name: "orphan after a kill", from: runningDir, want: "note file=gone-0 partition=gone-0", message: "orphan",
 			spoil: func(t *testing.T, dir string) { copyTree(t, filepath.Join(dir, "x-0"), filepath.Join(dir, "gone-0")) }},
-		{name: "partition beyond the topic's", want: "damage file=x-2/partition.metadata partition=x-2", message: `topic "x" with 2 partitions`,
+		{name: "partition beyond the topic's", want: "damage file=x-2/partition.metadata", message: `topic "x" with 2 partitions`,
 			spoil: func(t *testing.T, dir string) { copyTree(t, filepath.Join(dir, "x-0"), filepath.Join(dir, "x-2")) }},
 		{name: "partition beyond those of an earlier topic", want: "warning file=x-2 partition=x-2", message: "orphan",
 			spoil: func(t *testing.T, dir string) {
 				copyTree(t, filepath.Join(dir, "x-0"), filepath.Join(dir, "x-2"))
 				flip(t, 25, dir, "x-2", "partition.metadata")
 			}},
-		{name: "topic of another name", want: "damage file=gone-0/partition.metadata partition=gone-0", message: `that of topic "x"`,
+		{name: "topic of another name", want: "damage file=gone-0/partition.metadata", message: `that of topic "x"`,
 			spoil: func(t *testing.T, dir string) {
 				if err := os.Rename(filepath.Join(dir, "x-0"), filepath.Join(dir, "gone-0")); err != nil {
 					t.Fatal(err)

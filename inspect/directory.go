@@ -132,10 +132,13 @@ func readCluster(store *meta.Store) (c cluster, err error) {
 		*to = int64(binary.BigEndian.Uint64(v))
 		return nil
 	})
-	if raw, derr := base64.RawURLEncoding.Strict().DecodeString(c.clusterID); err == nil && c.starts > 0 && (derr != nil || len(raw) != 16) {
-		err = store.Damaged(meta.Cluster, clusterIDKey, fmt.Errorf("%q is no cluster ID", c.clusterID))
+	if err != nil || c.starts == 0 { // 0: no broker has got far enough to give it an ID
+		return c, err
 	}
-	return c, err
+	if raw, err := base64.RawURLEncoding.Strict().DecodeString(c.clusterID); err != nil || len(raw) != 16 {
+		return c, store.Damaged(meta.Cluster, clusterIDKey, fmt.Errorf("%q is no cluster ID", c.clusterID))
+	}
+	return c, nil
 }
 
 // partitionName is the directory of a partition.

@@ -156,7 +156,8 @@ func TestFullDiskEndsNothing(t *testing.T) {
 	if now, err := dump(s); err != nil || !maps.Equal(now, before) {
 		t.Errorf("opened again, it holds %d records of %d, %v", len(now), len(before), err)
 	}
-	if err := s.Update(func(tx Tx) error { return errors.Join(tx.Delete(Topics, "0"), tx.Delete(Topics, "1")) }); err != nil {
+	err = s.Update(func(tx Tx) error { return errors.Join(tx.Delete(Topics, "0"), tx.Delete(Topics, "1")) })
+	if err != nil {
 		t.Error(err)
 	}
 	if err := put(0); err != nil {

@@ -44,17 +44,17 @@ func readContents(f *os.File, path string) (*contents, error) {
 	c := &contents{change: counts.transaction, buckets: map[Bucket]bool{}}
 	t := &tree{file: f, path: path, head: counts, bucket: func(name Bucket) { c.buckets[name] = true }}
 	t.record = func(at place, value []byte) error {
-		c.note(t, at, value)
+		c.add(t, at, value)
 		return nil
 	}
 	if err := t.walk(info.Size()); err != nil {
 		return nil, err
 	}
-	return c, c.judge(t)
+	return c, c.verify(t)
 }
 
-// note takes a record in. Which version it is of is not known before all have been seen.
-func (c *contents) note(t *tree, at place, value []byte) {
+// add takes in one record. The version of the file is only known when all records have been read.
+func (c *contents) add(t *tree, at place, value []byte) {
 	content, err := unseal(at.bucket, at.key, value)
 	switch {
 	case at.bucket == Cluster && at.key == versionKey:
@@ -70,10 +70,10 @@ func (c *contents) note(t *tree, at place, value []byte) {
 	}
 }
 
-// judge finds the version and, if it is 2, compares all records with their checksums and their summary.
-func (c *contents) judge(t *tree) error {
+// verify reads the format version and, if it is 2, compares the records with their checksums and the summary.
+func (c *contents) verify(t *tree) error {
 	if len(c.buckets) == 0 {
-		return nil // emptyFile: in no other one the tree is let be empty
+		return nil // the version is emptyFile; walk refuses every other file without buckets
 	}
 	for _, b := range []Bucket{Cluster, Topics} {
 		if !c.buckets[b] {
@@ -93,15 +93,19 @@ func (c *contents) judge(t *tree) error {
 	}
 	content, _ := unseal(Cluster, summaryKey, c.rawSummary) // an absent one is too short
 	stored, err := decodeSummary(content)
+	if err != nil { // there may be none
+		return &DamagedError{File: t.path, Page: noPage, Position: noPosition, Bucket: Cluster, Key: summaryKey, Cause: err}
+	}
 	switch {
-	case err != nil:
-		return t.damaged(place{page: t.head.root, position: noPosition, bucket: Cluster, key: summaryKey}, err)
 	case stored.records != c.counted.records:
-		return t.damaged(c.summaryAt, fmt.Errorf("there are %d records, and %d were written", c.counted.records, stored.records))
+		err = fmt.Errorf("there are %d records, and %d were written", c.counted.records, stored.records)
 	case stored.sum != c.counted.sum:
-		return t.damaged(c.summaryAt, errors.New("the records are not those of the last change: a page is an older one"))
+		err = errors.New("the records are not those of the last change: a page is an older one")
 	case stored.change != c.change:
-		return t.damaged(c.summaryAt, fmt.Errorf("the records are those of change %d, the last one was %d", stored.change, c.change))
+		err = fmt.Errorf("the records are those of change %d, the last one was %d", stored.change, c.change)
+	}
+	if err != nil {
+		return t.damaged(c.summaryAt, err)
 	}
 	return nil
 }
@@ -124,11 +128,12 @@ func (c *contents) readVersion(t *tree) (int, error) {
 			return FormatVersion, nil
 		}
 	}
-	return 0, t.damaged(c.versionAt, fmt.Errorf("format version %x, this program knows %d and %d", raw, formatVersion1, FormatVersion))
+	err := fmt.Errorf("format version %x, this program knows %d and %d", raw, formatVersion1, FormatVersion)
+	return 0, t.damaged(c.versionAt, err)
 }
 
-// create makes a file with no records, unless there is one with something in it. It gets its name when it is whole:
-// so a file of that name that is not whole has been damaged.
+// create makes a file without records, unless there is a file that is not empty. The file is written and synced under
+// another name and then renamed: a file that is not complete under its own name has been damaged.
 func create(path string, noSync bool) error {
 	info, err := os.Stat(path)
 	if err == nil && info.Mode().IsRegular() && info.Size() == 0 {
@@ -141,7 +146,7 @@ func create(path string, noSync bool) error {
 	if err := os.Remove(tmp); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	db, err := bolt.Open(tmp, fileMode, &bolt.Options{Timeout: time.Millisecond, NoSync: noSync, NoGrowSync: noSync, NoFreelistSync: true, FreelistType: bolt.FreelistMapType})
+	db, err := bolt.Open(tmp, fileMode, boltOptions(noSync))
 	if err != nil {
 		return fmt.Errorf("making %s: %w", tmp, err)
 	}
@@ -162,6 +167,14 @@ func create(path string, noSync bool) error {
 }
 
 const fileMode = 0o644
+
+// boltOptions are how bbolt opens a file in all cases. The list of free pages is not stored: it is found by a walk.
+func boltOptions(noSync bool) *bolt.Options {
+	return &bolt.Options{
+		Timeout: time.Millisecond, NoSync: noSync, NoGrowSync: noSync,
+		NoFreelistSync: true, FreelistType: bolt.FreelistMapType,
+	}
+}
 
 // initialize writes what a store without records has.
 func initialize(tx *bolt.Tx) error {
@@ -189,8 +202,8 @@ func writeSummary(tx *bolt.Tx, s summary) error {
 	return tx.Bucket([]byte(Cluster)).Put([]byte(summaryKey), seal(Cluster, summaryKey, s.encode()))
 }
 
-// openFile takes the file, checks it, and gives it to bbolt. The lock is held in between, so that nobody writes into
-// what is being checked.
+// openFile locks the file, checks it, and hands it to bbolt. The lock is held throughout, so that nobody changes the
+// file between the check and its use.
 func openFile(path string, readOnly, noSync bool) (*Store, error) {
 	info, err := os.Stat(path)
 	if err != nil {
@@ -219,11 +232,10 @@ func openFile(path string, readOnly, noSync bool) (*Store, error) {
 	}
 	s := &Store{path: path, file: f, version: found.version}
 	err = s.guard(func() (err error) {
-		s.db, err = bolt.Open(path, fileMode, &bolt.Options{
-			OpenFile: func(string, int, os.FileMode) (*os.File, error) { return f, nil },
-			ReadOnly: readOnly, Timeout: time.Millisecond, NoSync: noSync, NoGrowSync: noSync,
-			NoFreelistSync: true, FreelistType: bolt.FreelistMapType,
-		})
+		o := boltOptions(noSync)
+		o.ReadOnly = readOnly
+		o.OpenFile = func(string, int, os.FileMode) (*os.File, error) { return f, nil }
+		s.db, err = bolt.Open(path, fileMode, o)
 		return err
 	})
 	switch {

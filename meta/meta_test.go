@@ -135,26 +135,23 @@ func TestAnUnknownFormatVersionIsRefused(t *testing.T) {
 
 // A record that is gone, one that came back and one that is the older one have good checksums of their own.
 func TestSummaryKnowsAllRecords(t *testing.T) {
-	put := func(key, value string) func(*bolt.Tx) error {
-		return func(tx *bolt.Tx) error {
-			return tx.Bucket([]byte(Topics)).Put([]byte(key), seal(Topics, key, []byte(value)))
-		}
+	put := func(key string, value []byte) func(*bolt.Tx) error {
+		return func(tx *bolt.Tx) error { return tx.Bucket([]byte(Topics)).Put([]byte(key), value) }
+	}
+	remove := func(b Bucket, key string) func(*bolt.Tx) error {
+		return func(tx *bolt.Tx) error { return tx.Bucket([]byte(b)).Delete([]byte(key)) }
 	}
 	for name, change := range map[string]struct {
 		how  func(*bolt.Tx) error
 		want string
 	}{
-		"lost":        {func(tx *bolt.Tx) error { return tx.Bucket([]byte(Topics)).Delete([]byte("b")) }, "there are 4 records, and 5 were written"},
-		"resurrected": {put("d", "1"), "there are 6 records, and 5 were written"},
-		"older":       {put("b", "1"), "a page is an older one"},
-		"the same":    {put("b", "2"), "change"},
-		"another key": {func(tx *bolt.Tx) error {
-			return tx.Bucket([]byte(Topics)).Put([]byte("b"), seal(Topics, "c", []byte("2")))
-		}, "checksum"},
-		"from cluster": {func(tx *bolt.Tx) error {
-			return tx.Bucket([]byte(Topics)).Put([]byte("b"), seal(Cluster, "b", []byte("2")))
-		}, "checksum"},
-		"no summary": {func(tx *bolt.Tx) error { return tx.Bucket([]byte(Cluster)).Delete([]byte(summaryKey)) }, "summary"},
+		"lost":           {remove(Topics, "b"), "there are 4 records, and 5 were written"},
+		"resurrected":    {put("d", seal(Topics, "d", []byte("1"))), "there are 6 records, and 5 were written"},
+		"older":          {put("b", seal(Topics, "b", []byte("1"))), "a page is an older one"},
+		"the same":       {put("b", seal(Topics, "b", []byte("2"))), "change"},
+		"another key":    {put("b", seal(Topics, "c", []byte("2"))), "checksum"},
+		"another bucket": {put("b", seal(Cluster, "b", []byte("2"))), "checksum"},
+		"no summary":     {remove(Cluster, summaryKey), "summary"},
 	} {
 		path := filepath.Join(t.TempDir(), "meta.db")
 		s := open(t, path)

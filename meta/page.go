@@ -91,7 +91,8 @@ func readHead(r io.ReaderAt, n uint64, position int64) (h head, err error) {
 		return h, fmt.Errorf("version %d of bbolt's layout, this program knows %d", order.Uint32(m[4:]), boltVersion)
 	}
 	h.pageBytes = int64(order.Uint32(m[8:]))
-	h.root, h.freelist, h.pages, h.transaction = order.Uint64(m[16:]), order.Uint64(m[32:]), order.Uint64(m[40:]), order.Uint64(m[48:])
+	h.root, h.freelist = order.Uint64(m[16:]), order.Uint64(m[32:])
+	h.pages, h.transaction = order.Uint64(m[40:]), order.Uint64(m[48:])
 	if sequence := order.Uint64(m[24:]); order.Uint32(m[12:]) != 0 || sequence != 0 {
 		return h, errors.New("one of the two heads of the file has flags or a sequence, which bbolt never sets")
 	}
@@ -101,8 +102,10 @@ func readHead(r io.ReaderAt, n uint64, position int64) (h head, err error) {
 	return h, nil
 }
 
-// readHeads returns both heads, the one that counts first. A head is 80 bytes, which a disk writes whole or not at all:
-// so both are valid at any time, also after a power cut. If one is not, nobody knows which of them counts.
+// readHeads returns both heads, the one that counts first. page is that of the head that an error is about. A head is
+// 80 bytes, which a disk writes whole or not at all: so both are valid at any time, also after a power cut. If one is
+// not, it may be the newer one, and the other lacks the last change: a topic, a start, a block of producer IDs. So the
+// file is refused, although bbolt would take it.
 func readHeads(r io.ReaderAt) (counts, older head, page int64, err error) {
 	counts, err = readHead(r, 0, 0)
 	if err != nil {
@@ -136,7 +139,7 @@ type element struct {
 
 func (n *node) isLeaf() bool { return n.header.flags == flagLeaf }
 
-// decodeNode takes a page apart and checks that it is as bbolt writes it. The error comes with the position in b.
+// decodeNode decodes a branch or leaf and checks that it is as bbolt writes it. position is where in b an error is.
 func decodeNode(b []byte) (n node, position int, err error) {
 	n.header = decodePageHeader(b)
 	if n.header.flags != flagLeaf && n.header.flags != flagBranch {
@@ -152,7 +155,8 @@ func decodeNode(b []byte) (n node, position int, err error) {
 		e, raw := &n.elements[i], b[at:at+elementBytes]
 		var from, keyBytes, valueBytes uint32
 		if n.isLeaf() {
-			e.flags, from, keyBytes, valueBytes = order.Uint32(raw), order.Uint32(raw[4:]), order.Uint32(raw[8:]), order.Uint32(raw[12:])
+			e.flags, from = order.Uint32(raw), order.Uint32(raw[4:])
+			keyBytes, valueBytes = order.Uint32(raw[8:]), order.Uint32(raw[12:])
 		} else {
 			from, keyBytes, e.child = order.Uint32(raw), order.Uint32(raw[4:]), order.Uint64(raw[8:])
 		}

@@ -33,7 +33,8 @@ func small(t *testing.T) ([]byte, map[string]string) {
 	}
 	set(t, s, Cluster, "cluster id", "AAAAAAAAAAAAAAAAAAAAAA")
 	for i := range 40 {
-		set(t, s, Topics, fmt.Sprint("topic-", i), fmt.Sprintf(`{"id":[%d],"partitions":%d,"overrides":{"retention.ms":"-1"}}`, i, i))
+		value := fmt.Sprintf(`{"id":[%d],"partitions":%d,"overrides":{"retention.ms":"-1"}}`, i, i)
+		set(t, s, Topics, fmt.Sprint("topic-", i), value)
 		set(t, s, Cluster, "starts", fmt.Sprint(i))
 	}
 	set(t, s, Topics, "wide", strings.Repeat("w", 5000))
@@ -88,8 +89,9 @@ func survive(t *testing.T, what string, path string, spoiled []byte, records map
 		t.Errorf("%s: %d records, not the %d written: %v", what, len(got), len(records), err)
 	}
 	for range 3 { // the free pages are written to, one after the other
-		err = errors.Join(err, s.Update(func(tx Tx) error { return tx.Put(Topics, "wide", []byte(strings.Repeat("v", 6000))) }))
-		err = errors.Join(err, s.Update(func(tx Tx) error { return tx.Put(Topics, "wide", []byte(records["topics/wide"])) }))
+		for _, value := range []string{strings.Repeat("v", 6000), records["topics/wide"]} {
+			err = errors.Join(err, s.Update(func(tx Tx) error { return tx.Put(Topics, "wide", []byte(value)) }))
+		}
 	}
 	if err := errors.Join(err, s.Close()); err != nil {
 		t.Errorf("%s: changing it: %v", what, err)
@@ -107,15 +109,15 @@ func survive(t *testing.T, what string, path string, spoiled []byte, records map
 	return false
 }
 
-// whole says whether every bit is to be flipped, and not a sample.
-func whole() bool { return os.Getenv("ONCE_META_SWEEP") != "" }
+// fullSweep says whether every bit is to be flipped, and not a sample.
+func fullSweep() bool { return os.Getenv("ONCE_META_SWEEP") != "" }
 
 // Every bit of a file is flipped, one at a time.
 func TestFlippedBitIsRefusedOrHarmless(t *testing.T) {
 	good, records := small(t)
 	path := filepath.Join(t.TempDir(), "meta.db")
 	step, first := 1, 0
-	if !whole() {
+	if !fullSweep() {
 		step, first = 499, rand.Intn(499)
 	}
 	refused, harmless := 0, 0
@@ -169,7 +171,7 @@ func TestSpoiledFieldIsRefusedOrHarmless(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "meta.db")
 	page := os.Getpagesize()
 	step := 97 * 4
-	if whole() {
+	if fullSweep() {
 		step = 4
 	}
 	for at := rand.Intn(step) / 4 * 4; at+8 <= len(good); at += step {

@@ -8,16 +8,16 @@ import (
 )
 
 const (
-	// maxNodeBytes is the largest branch or leaf: the most elements that bbolt puts on a page that they do not fit on.
-	maxNodeBytes = nodesPerChange * (maxValueBytes + maxKeyBytes)
-	// maxDepth is deeper than a tree with two children to a branch can get in any file.
+	// maxNodeBytes is the largest branch or leaf: as many elements as bbolt puts on a page that they do not fit on.
+	maxNodeBytes = elementsBeyond * (maxValueBytes + maxKeyBytes)
+	// maxDepth is deeper than a tree can get in any file: each branch has two children at least.
 	maxDepth = 64
 )
 
-// tree is one pass over all pages in use of a bbolt file, before bbolt gets it. bbolt trusts what it reads: a wrong page
-// number is a fault of memory, a wrong flag a panic, and on a goroutine of bbolt's own nobody could recover from either.
-// So everything that it counts on is checked here: after it, the file is one that bbolt has written. Memory is
-// bounded: one page for each level of the tree, and one bit for each page of the file.
+// tree walks all pages in use of a bbolt file before bbolt opens it. bbolt trusts what it reads: a wrong page number is
+// a memory fault, a wrong flag a panic, and it reads in a goroutine of its own, where nobody can recover. Everything
+// that it relies on is checked here. Memory is bounded: one page for each level of the tree, and one bit for each
+// page of the file.
 type tree struct {
 	file    io.ReaderAt
 	path    string
@@ -49,7 +49,8 @@ func (t *tree) damaged(at place, cause error) error {
 func (t *tree) walk(sizeBytes int64) error {
 	h := t.head
 	if h.pages > uint64(sizeBytes/h.pageBytes) {
-		return damaged(t.path, "it is cut short: %d bytes, but %d pages of %d bytes are in use", sizeBytes, h.pages, h.pageBytes)
+		return damaged(t.path, "it is cut short: %d bytes, but %d pages of %d bytes are in use",
+			sizeBytes, h.pages, h.pageBytes)
 	}
 	t.seen = make([]uint64, h.pages/64+1)
 	if err := t.freelist(); err != nil {
@@ -60,7 +61,7 @@ func (t *tree) walk(sizeBytes int64) error {
 
 func (t *tree) position(page uint64) int64 { return int64(page) * t.head.pageBytes }
 
-// freelist looks at the list of free pages. This program stores none; the one of a file that was just made is empty.
+// freelist checks the list of free pages. This program stores none; that of a file that was just made is empty.
 func (t *tree) freelist() error {
 	if t.head.freelist == noFreelist {
 		return nil
@@ -76,11 +77,12 @@ func (t *tree) freelist() error {
 	return nil
 }
 
-// read returns a page with all that belongs to it, and notes that it is in use.
+// read returns a page with its overflow pages, and marks them as used.
 func (t *tree) read(at place, depth int) ([]byte, error) {
 	if at.page < firstPage || at.page >= t.head.pages {
 		at.position = noPosition
-		return nil, t.damaged(at, fmt.Errorf("a page of this number is pointed at, and there are pages %d to %d", firstPage, int64(t.head.pages)-1))
+		err := fmt.Errorf("something points at this page, and the last one is page %d", int64(t.head.pages)-1)
+		return nil, t.damaged(at, err)
 	}
 	for len(t.buffers) <= depth {
 		t.buffers = append(t.buffers, make([]byte, t.head.pageBytes))
@@ -112,8 +114,8 @@ func (t *tree) read(at place, depth int) ([]byte, error) {
 	return b, nil
 }
 
-// page checks a page and all below it. Its first key must be first, unless that is nil, and all keys be below limit,
-// unless that is nil. at.bucket is "" in the tree of the buckets.
+// page checks a page and all pages below it. Its first key must be first, and all keys must be below limit; either may
+// be nil. at.bucket is "" in the tree of the buckets.
 func (t *tree) page(at place, first, limit []byte, depth int) error {
 	if depth == maxDepth {
 		return t.damaged(at, errors.New("the tree is deeper than any can be"))
@@ -124,19 +126,19 @@ func (t *tree) page(at place, first, limit []byte, depth int) error {
 	}
 	n, position, err := decodeNode(b)
 	if err == nil {
-		err = t.whole(&n, b)
+		err = t.checkSize(&n, b)
 	}
 	if err != nil {
 		at.position += int64(position)
 		return t.damaged(at, err)
 	}
 	if len(n.elements) == 0 && at.page == t.head.root && t.head.transaction < firstPage {
-		return nil // a file that bbolt has made, and nobody has written into yet
+		return nil // bbolt has made the file, and nothing has been written since
 	}
 	if len(n.elements) == 0 || !n.isLeaf() && len(n.elements) < 2 {
 		return t.damaged(at, fmt.Errorf("%d elements, which is too few", len(n.elements)))
 	}
-	if err := t.inOrder(at, &n, first, limit); err != nil {
+	if err := t.checkOrder(at, &n, first, limit); err != nil {
 		return err
 	}
 	if n.isLeaf() {
@@ -155,8 +157,8 @@ func (t *tree) page(at place, first, limit []byte, depth int) error {
 	return nil
 }
 
-// whole checks that a node takes as many pages as it needs, and that nothing stands behind it.
-func (t *tree) whole(n *node, b []byte) error {
+// checkSize checks that a node takes as many pages as it needs, and that only zeros follow it.
+func (t *tree) checkSize(n *node, b []byte) error {
 	if need := (int64(n.bytes) + t.head.pageBytes - 1) / t.head.pageBytes; need != int64(n.header.overflow)+1 {
 		return fmt.Errorf("%d bytes on %d pages", n.bytes, int64(n.header.overflow)+1)
 	}
@@ -168,7 +170,8 @@ func (t *tree) whole(n *node, b []byte) error {
 	return nil
 }
 
-func (t *tree) inOrder(at place, n *node, first, limit []byte) error {
+// checkOrder checks that keys ascend from first and stay below limit.
+func (t *tree) checkOrder(at place, n *node, first, limit []byte) error {
 	for i := range n.elements {
 		e := &n.elements[i]
 		ok := i == 0 || bytes.Compare(n.elements[i-1].key, e.key) < 0
@@ -181,7 +184,7 @@ func (t *tree) inOrder(at place, n *node, first, limit []byte) error {
 	return nil
 }
 
-// leaf looks at the elements of a leaf: buckets in the tree of the buckets, records in that of a bucket.
+// leaf checks the elements of a leaf: buckets in the tree of the buckets, records in the tree of a bucket.
 func (t *tree) leaf(at place, n *node, depth int) error {
 	for i := range n.elements {
 		e := &n.elements[i]
@@ -203,7 +206,7 @@ func (t *tree) leaf(at place, n *node, depth int) error {
 	return nil
 }
 
-// inBucket looks at a bucket, whose tree begins on a page of its own or stands in the element.
+// inBucket checks a bucket. Its tree begins on a page of its own, or is a leaf inside of the element.
 func (t *tree) inBucket(at place, e *element, depth int) error {
 	t.bucket(at.bucket)
 	if len(e.value) < bucketHeaderBytes {
@@ -229,7 +232,7 @@ func (t *tree) inBucket(at place, e *element, depth int) error {
 		at.position += int64(position)
 		return t.damaged(at, err)
 	}
-	if err := t.inOrder(at, &n, nil, nil); err != nil {
+	if err := t.checkOrder(at, &n, nil, nil); err != nil {
 		return err
 	}
 	return t.leaf(at, &n, depth)

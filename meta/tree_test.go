@@ -17,7 +17,7 @@ func TestWhateverBboltWritesIsTaken(t *testing.T) {
 	t.Logf("seed %d", seed)
 	dice := rand.New(rand.NewSource(seed))
 	rounds := 12
-	if whole() {
+	if fullSweep() {
 		rounds = 500
 	}
 	for round := range rounds {
@@ -31,7 +31,7 @@ func TestWhateverBboltWritesIsTaken(t *testing.T) {
 				t.Fatalf("round %d, generation %d: %v", round, generation, err)
 			}
 			if got, err := dump(s); err != nil || !maps.Equal(got, want) {
-				t.Fatalf("round %d, generation %d: %d records, not the %d written: %v", round, generation, len(got), len(want), err)
+				t.Fatalf("round %d, generation %d: %d records, not %d: %v", round, generation, len(got), len(want), err)
 			}
 			for range dice.Intn(8) {
 				deletes := dice.Intn(100)

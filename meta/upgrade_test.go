@@ -18,7 +18,8 @@ import (
 // oldFile makes a file as version 1 of the format has it: values are their bare content, and there is no summary.
 func oldFile(t *testing.T) (path string, records map[string]string) {
 	t.Helper()
-	path, records = filepath.Join(t.TempDir(), "meta.db"), map[string]string{"cluster/starts": "\x00\x00\x00\x00\x00\x00\x00\x07"}
+	path = filepath.Join(t.TempDir(), "meta.db")
+	records = map[string]string{"cluster/starts": "\x00\x00\x00\x00\x00\x00\x00\x07"}
 	for i := range 30 {
 		records[fmt.Sprint("topics/topic-", i)] = strings.Repeat(fmt.Sprint(i), 200)
 	}
@@ -138,7 +139,7 @@ func TestFlippedBitOfAnOldFileCrashesNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	step := 499
-	if whole() {
+	if fullSweep() {
 		step = 1
 	}
 	for bit := rand.Intn(step); bit < 8*len(good); bit += step {

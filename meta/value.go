@@ -22,7 +22,7 @@ const (
 	summaryKey     = "summary"
 	maxKeyBytes    = 1 << 15 // bbolt's limit
 	maxValueBytes  = 4 << 20 // several times what a topic with all settings takes
-	nodesPerChange = 5       // bbolt puts at most so many elements on a page that they do not fit on
+	elementsBeyond = 5       // bbolt puts at most so many elements on a page that they do not fit on
 )
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)

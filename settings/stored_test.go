@@ -34,16 +34,17 @@ func TestStoredSettingsAreCanonical(t *testing.T) {
 		{"retentIon.ms", "1", "", false},
 	} {
 		given := Values{c.name: c.value}
+		expect := func(what string, got Values, err error, allowed bool) {
+			t.Helper()
+			var invalid *InvalidError
+			if !allowed && !errors.As(err, &invalid) || allowed && (err != nil || !maps.Equal(got, Values{c.name: c.canonical})) {
+				t.Errorf("%s of %s=%q: %v, %v", what, c.name, c.value, got, err)
+			}
+		}
 		canonical, err := CanonicalTopic(given)
-		var invalid *InvalidError
-		if (c.canonical == "") != errors.As(err, &invalid) || err == nil && !maps.Equal(canonical, Values{c.name: c.canonical}) {
-			t.Errorf("%s=%q: canonical %v, %v", c.name, c.value, canonical, err)
-		}
-		if err := CheckStoredTopic(given); (err == nil) != (c.canonical == c.value) || err != nil && !errors.As(err, &invalid) {
-			t.Errorf("%s=%q as stored: %v", c.name, c.value, err)
-		}
-		if old, err := CanonicalOldTopic(given); (err == nil) != c.old || c.old && !maps.Equal(old, canonical) || err != nil && !errors.As(err, &invalid) {
-			t.Errorf("%s=%q as stored by an older version: %v, %v", c.name, c.value, old, err)
-		}
+		expect("canonical form", canonical, err, c.canonical != "")
+		expect("stored form", given, CheckStoredTopic(given), c.canonical == c.value)
+		old, err := CanonicalOldTopic(given)
+		expect("older form", old, err, c.old)
 	}
 }

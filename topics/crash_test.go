@@ -112,7 +112,7 @@ func openOn(t *testing.T, fs vfs.FS, path, bootID string) *opened {
 	if o.store, err = meta.Open(path, meta.Options{NoSync: true}); err != nil {
 		t.Fatal(err)
 	}
-	o.barrier, err = log.OpenBarrier(log.BarrierOptions{FS: fs, Dir: "data", BootID: bootID, Interval: time.Hour, Logger: quiet, Clock: clock.Real{}})
+	o.barrier, err = log.OpenBarrier(log.BarrierOptions{FS: fs, Dir: "data", BootID: bootID, Interval: time.Hour})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -120,7 +120,9 @@ func openOn(t *testing.T, fs vfs.FS, path, bootID string) *opened {
 	if err != nil {
 		t.Fatal(err)
 	}
-	o.topics, err = Open(Options{Store: o.store, FS: fs, Dir: "data", Barrier: o.barrier, Settings: s, Starts: 2, Clock: clock.Real{}, Logger: quiet, MaxInflatedBytes: 1 << 20})
+	o.topics, err = Open(Options{
+		Store: o.store, FS: fs, Dir: "data", Barrier: o.barrier, Settings: s, Starts: 2, Clock: clock.Real{}, Logger: quiet,
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -142,7 +144,8 @@ func (o *opened) append(t *testing.T, topic string) {
 
 func appendTo(t *testing.T, p *partition.Partition) {
 	t.Helper()
-	raw := batch.Build(batch.BuildOptions{ProducerID: -1, ProducerEpoch: -1, BaseSequence: -1, LeaderEpoch: -1}, batch.Record{Value: []byte("v")})
+	o := batch.BuildOptions{ProducerID: -1, ProducerEpoch: -1, BaseSequence: -1, LeaderEpoch: -1}
+	raw := batch.Build(o, batch.Record{Value: []byte("v")})
 	if _, err := p.AppendClient(raw, 0, 13); err != nil {
 		t.Fatal(err)
 	}
@@ -192,7 +195,8 @@ func photosOfRecreation(t *testing.T, barriers int) (photos []topicPhoto) {
 		c.Reseed(int64(shot))
 		name := fmt.Sprintf("before change %d, %s", shot, change)
 		photos = append(photos,
-			topicPhoto{"death " + name, c.Clone(), b, "boot", known}, topicPhoto{"power cut " + name, c.CrashClone(), b, "another boot", known})
+			topicPhoto{"death " + name, c.Clone(), b, "boot", known},
+			topicPhoto{"power cut " + name, c.CrashClone(), b, "another boot", known})
 	}
 	part := 0
 	barrier := func() {

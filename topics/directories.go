@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"io/fs"
 	"path"
-	"slices"
-	"strings"
 
 	"once/log"
 	"once/meta"
@@ -17,8 +15,8 @@ var ErrRemains = errors.New("directory of a new partition is not empty")
 
 func findDirectories(o Options) ([]log.Directory, error) { return log.FindDirectories(o.FS, o.Dir) }
 
-// sweep clears away what a deletion left behind that did not come to its end: the record of a topic goes
-// before its files do. What log/stray.go has no row for stays where it is.
+// sweep clears away what an interrupted deletion left behind: the record of a topic goes before its files do. What
+// log/stray.go has no row for stays where it is.
 func sweep(o Options, records map[string]record) error {
 	removed, err := log.RemoveDiscarded(o.FS, o.Dir)
 	for _, name := range removed {
@@ -67,8 +65,8 @@ func contradiction(from reader, records map[string]record, directories []log.Dir
 	for _, d := range directories {
 		owner, ok := names[d.TopicID]
 		if ok && !inPlace[d.Name] && (owner == d.Topic || !inPlace[directoryName(owner, d.Partition)]) {
-			return from.Damaged(meta.Topics, owner, fmt.Errorf("topic %q with %d partitions, but its topic id %x stands in directory %s",
-				owner, records[owner].Partitions, d.TopicID, d.Name))
+			return from.Damaged(meta.Topics, owner, fmt.Errorf("it has %d partitions and the topic id %x, which stands in directory %s",
+				records[owner].Partitions, d.TopicID, d.Name))
 		}
 	}
 	return nil
@@ -78,8 +76,8 @@ func directoryName(topic string, partition int32) string {
 	return fmt.Sprintf("%s-%d", topic, partition)
 }
 
-// unsynced are the topics whose directories have been removed since the data directory was last synced: after a power
-// cut they may be back. The zero value is for a new data directory.
+// unsynced holds the topics whose directories have been removed since the data directory was last synced: a power cut
+// may bring them back. The zero value is for a new data directory.
 type unsynced struct {
 	all   bool // any topic may be one of them
 	names map[string]bool
@@ -101,12 +99,12 @@ func (u *unsynced) add(name string) {
 
 func (u *unsynced) has(name string) bool { return u.all || u.names[name] }
 
-// makeWayLocked sees to it that the partitions of a topic from one index up to another can be made: nothing is in
-// their place, and nothing will be after a power cut.
-func (ts *Topics) makeWayLocked(name string, from, to int32) error {
+// checkDirectoriesLocked checks that new partitions of a topic, from one index up to another, find no directory in their
+// place, now or after a power cut.
+func (ts *Topics) checkDirectoriesLocked(name string, from, to int32) error {
 	if ts.removed.has(name) {
 		if err := ts.opts.Barrier.SyncNames(); err != nil {
-			return fmt.Errorf("topic %q: removing an earlier one: %w", name, err)
+			return fmt.Errorf("removing an earlier topic %q: %w", name, err)
 		}
 		ts.removed = unsynced{}
 	}
@@ -115,15 +113,14 @@ func (ts *Topics) makeWayLocked(name string, from, to int32) error {
 		if _, err := ts.opts.FS.Stat(dir); errors.Is(err, fs.ErrNotExist) {
 			continue
 		}
-		inIt, err := ts.opts.FS.List(dir)
-		if err == nil && len(inIt) == 0 {
+		files, err := ts.opts.FS.List(dir)
+		if err == nil && len(files) == 0 {
 			continue
 		}
 		if err != nil {
 			return fmt.Errorf("%w: %s: %w", ErrRemains, dir, err)
 		}
-		slices.Sort(inIt)
-		return fmt.Errorf("%w: %s has %s in it; move it out of the data directory", ErrRemains, dir, strings.Join(inIt[:min(3, len(inIt))], ", "))
+		return fmt.Errorf("%w: %s holds %s and others; move it out of the data directory", ErrRemains, dir, files[0])
 	}
 	return nil
 }

@@ -127,8 +127,8 @@ func Upgrade(tx meta.Tx, o Options) error {
 		r, ok := records[d.Topic]
 		if ok && d.Partition < r.Partitions && d.TopicID != r.ID && d.TopicID != [16]byte{} {
 			return tx.Damaged(meta.Topics, d.Topic, fmt.Errorf("topic id %x, but partition.metadata in directory %s says %x: "+
-				"one of them is wrong, and neither has a checksum. After a power cut, let the version that wrote them start and stop first",
-				r.ID, d.Name, d.TopicID))
+				"one of them is wrong, and neither has a checksum. After a power cut, first let the version that wrote them "+
+				"start and stop", r.ID, d.Name, d.TopicID))
 		}
 	}
 	for name, r := range records {

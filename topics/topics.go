@@ -159,7 +159,7 @@ func (ts *Topics) openPartitions(t *Topic, config settings.Topic, from, to int32
 
 // makePartitionsLocked opens new partitions. An error leaves none.
 func (ts *Topics) makePartitionsLocked(t *Topic, config settings.Topic, from, to int32) ([]*partition.Partition, error) {
-	if err := ts.makeWayLocked(t.Name, from, to); err != nil {
+	if err := ts.checkDirectoriesLocked(t.Name, from, to); err != nil {
 		return nil, err
 	}
 	ps, err := ts.openPartitions(t, config, from, to)

@@ -33,7 +33,8 @@ func meddle(t *testing.T, p *process, calls, how string) bool {
 		t.Logf("not shown here: %v", err)
 		return false
 	}
-	c := exec.Command("strace", "-f", "-p", fmt.Sprint(p.Process.Pid), "-e", "trace="+calls, "-e", "inject="+calls+":"+how, "-o", "/dev/null")
+	c := exec.Command("strace", "-f", "-p", fmt.Sprint(p.Process.Pid),
+		"-e", "trace="+calls, "-e", "inject="+calls+":"+how, "-o", "/dev/null")
 	stderr, err := c.StderrPipe()
 	must(t, err)
 	must(t, c.Start())
@@ -57,9 +58,19 @@ func meddle(t *testing.T, p *process, calls, how string) bool {
 
 func straceable(t *testing.T, dir, mode string, args ...string) *process {
 	t.Helper()
-	return launch(t, t.TempDir(), nil, append([]string{"--data-dir", filepath.Join(dir, "data"), "--durability", mode, "--listen", "127.0.0.1:0", "--admin", "",
-		"--set", "flush.interval.ms=100", "--set", "offsets.topic.num.partitions=3", "--set", "transaction.state.log.num.partitions=3"}, args...)...)
+	return launch(t, t.TempDir(), nil, append(straceableArgs(dir, mode, "100"), args...)...)
 }
+
+func straceableArgs(dir, mode, flushIntervalMs string) []string {
+	return []string{
+		"--data-dir", filepath.Join(dir, "data"), "--durability", mode, "--listen", "127.0.0.1:0", "--admin", "",
+		"--set", "flush.interval.ms=" + flushIntervalMs, "--set", "offsets.topic.num.partitions=3",
+		"--set", "transaction.state.log.num.partitions=3",
+	}
+}
+
+// neverMs is an interval that does not pass in a test.
+const neverMs = "3600000"
 
 // syncedFile is what a barrier may be at when the sync fails.
 var syncedFile = regexp.MustCompile(`data/(orders-0/0+\.log|barrier\.([01]|journal))`)
@@ -110,12 +121,12 @@ func TestFailedSyncEndsTheBroker(t *testing.T) {
 	}
 }
 
-// A sync of the metadata is as final as one of a log: the topic is not acknowledged, the broker ends with 3 and names the
-// file, and the next start finds a topic whole or not at all.
+// A sync of the metadata is as final as one of a log: the topic is not acknowledged, the broker ends with 3 and names
+// the file, and the next start finds a topic whole or not at all.
 func TestFailedSyncOfTheMetadataEndsTheBroker(t *testing.T) {
 	for _, which := range []string{"1", "2"} { // of the pages, of the head
 		dir := t.TempDir()
-		p := straceable(t, dir, "page", "--set", "flush.interval.ms=3600000") // nobody but the metadata syncs
+		p := straceable(t, dir, "page", "--set", "flush.interval.ms="+neverMs) // only the metadata syncs
 		c := dial(t, p.listen)
 		must(t, c.create("orders"))
 		if !meddle(t, p, "fdatasync", "error=EIO:when="+which) {
@@ -156,9 +167,9 @@ func TestFailedSyncWhileStarting(t *testing.T) {
 				must(t, dial(t, p.listen).create("orders"))
 				_, _ = p.stop(t, syscall.SIGKILL)
 			}
-			args := append([]string{"-D", "-f", "-e", "trace=" + syncs, "-e", fmt.Sprintf("inject=%s:error=EIO:when=%d", syncs, n), "-o", "/dev/null", program},
-				"--data-dir", filepath.Join(dir, "data"), "--listen", "127.0.0.1:0", "--admin", "", "--set", "flush.interval.ms=3600000",
-				"--set", "offsets.topic.num.partitions=3", "--set", "transaction.state.log.num.partitions=3")
+			// With -D the process that is waited for is the broker.
+			args := []string{"-D", "-f", "-e", "trace=" + syncs, "-e", fmt.Sprintf("inject=%s:error=EIO:when=%d", syncs, n), "-o", "/dev/null"}
+			args = append(append(args, program), straceableArgs(dir, "page", neverMs)...)
 			c := exec.Command("strace", args...)
 			c.Env = []string{asProgram, "TMPDIR=" + dir, "GORACE=atexit_sleep_ms=0"}
 			var stderr strings.Builder
@@ -181,8 +192,8 @@ func TestFailedSyncWhileStarting(t *testing.T) {
 				t.Logf("not shown here: %s", &stderr)
 				return
 			}
-			named := regexp.MustCompile("broker: storage: .*" + regexp.QuoteMeta(dir) + "(/data.*)?: input/output error").MatchString(stderr.String())
-			if code := c.ProcessState.ExitCode(); code != exitStorage || !named {
+			named := regexp.MustCompile("broker: storage: .*" + regexp.QuoteMeta(dir) + "(/data.*)?: input/output error")
+			if code := c.ProcessState.ExitCode(); code != exitStorage || !named.MatchString(stderr.String()) {
 				t.Errorf("used=%v, sync %d: exit %d; stderr\n%s", used, n, code, &stderr)
 			}
 			p := straceable(t, dir, "page")
@@ -198,7 +209,7 @@ func TestFailedSyncWhileStarting(t *testing.T) {
 func TestFullDiskForTheMetadata(t *testing.T) {
 	for _, call := range []string{"pwrite64", "ftruncate"} {
 		dir := t.TempDir()
-		p := straceable(t, dir, "page", "--set", "flush.interval.ms=3600000")
+		p := straceable(t, dir, "page", "--set", "flush.interval.ms="+neverMs)
 		c := dial(t, p.listen)
 		must(t, c.create("orders"))
 		if !meddle(t, p, call, "error=ENOSPC:when=1+7") { // the first one of a thread, and each seventh after it
