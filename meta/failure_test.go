@@ -12,34 +12,33 @@ import (
 	"testing"
 )
 
-// failing opens a store and puts another file in the place of the one that it writes to.
-func failing(t *testing.T, device string) (s *Store, path string, failures *[]error) {
-	t.Helper()
-	path, failures = filepath.Join(t.TempDir(), "meta.db"), &[]error{}
-	s, err := Open(path, Options{OnFailure: func(err error) { *failures = append(*failures, err) }})
-	if err != nil {
-		t.Fatal(err)
-	}
-	set(t, s, Topics, "x", "1")
+// replaceFile puts another file in the place of the one that a store writes to.
+func replaceFile(s *Store, device string) error {
 	other, err := os.OpenFile(device, os.O_RDWR, 0)
 	if err != nil {
-		t.Fatal(err)
+		return err
 	}
 	defer other.Close()
-	if err := syscall.Dup3(int(other.Fd()), int(s.file.Fd()), syscall.O_CLOEXEC); err != nil {
-		t.Fatal(err)
-	}
-	return s, path, failures
+	return syscall.Dup3(int(other.Fd()), int(s.file.Fd()), syscall.O_CLOEXEC)
 }
 
-// What takes every write and cannot be synced, and what takes no write although its disk is not full: both end the
-// store, which bbolt would go on with, and its owner is told once.
+// A file that takes every write and cannot be synced, and one that takes no write and whose heads are gone: both end the
+// store, which bbolt would go on with, and the owner is told once.
 func TestFailedWriteOrSyncEndsTheStore(t *testing.T) {
-	for _, device := range []string{"/dev/null", "/dev/full"} {
-		s, path, failures := failing(t, device)
+	for device, cause := range map[string]error{"/dev/null": syscall.EINVAL, "/dev/full": syscall.ENOSPC} {
+		path, failures := filepath.Join(t.TempDir(), "meta.db"), []error{}
+		s, err := Open(path, Options{OnFailure: func(err error) { failures = append(failures, err) }})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 5 { // until the file does not grow any more
+			set(t, s, Topics, "x", "1")
+		}
 		for range 2 {
-			err := s.Update(func(tx Tx) error { return tx.Put(Topics, "x", []byte("2")) })
-			if !errors.Is(err, ErrFailed) || !strings.Contains(err.Error(), path) {
+			err := s.Update(func(tx Tx) error {
+				return errors.Join(tx.Put(Topics, "x", []byte("2")), replaceFile(s, device))
+			})
+			if !errors.Is(err, ErrFailed) || !errors.Is(err, cause) || !strings.Contains(err.Error(), path) {
 				t.Errorf("%s: a change: %v", device, err)
 			}
 			if _, err := s.Get(Topics, "x"); !errors.Is(err, ErrFailed) {
@@ -49,8 +48,8 @@ func TestFailedWriteOrSyncEndsTheStore(t *testing.T) {
 				t.Errorf("%s: a look at all: %v", device, err)
 			}
 		}
-		if len(*failures) != 1 || !errors.Is((*failures)[0], ErrFailed) {
-			t.Errorf("%s: its owner was told %v", device, *failures)
+		if len(failures) != 1 || !errors.Is(failures[0], ErrFailed) {
+			t.Errorf("%s: its owner was told %v", device, failures)
 		}
 		if err := s.Close(); err != nil {
 			t.Error(err)

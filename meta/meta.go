@@ -262,12 +262,12 @@ func (s *Store) commit(f func(tx *bolt.Tx) error) error {
 			_ = tx.Rollback() // nothing when it was committed
 		}
 	}()
-	if err := f(tx); err != nil {
-		return s.failIfDamagedLocked(err)
-	}
 	before, older, _, err := readHeads(s.file)
 	if err != nil {
 		return s.failLocked(err)
+	}
+	if err := f(tx); err != nil {
+		return s.failIfDamagedLocked(err)
 	}
 	err = s.guard(tx.Commit)
 	if err == nil {

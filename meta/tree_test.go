@@ -2,13 +2,95 @@ package meta
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"maps"
 	"math/rand"
+	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 )
+
+// A key of a branch is the first key of its child. bbolt finds records with another one, too, as long as the order is
+// kept, and then writes nonsense.
+func TestKeyOfABranchIsTheFirstOfItsChild(t *testing.T) {
+	good, _ := small(t)
+	path := filepath.Join(t.TempDir(), "meta.db")
+	page, keys := os.Getpagesize(), 0
+	for _, at := range branches(t, good) {
+		n, _, err := decodeNode(good[at : at+page])
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, e := range n.elements[1:] {
+			last := &good[at+e.position+len(e.key)-1]
+			*last-- // there may be no key in between
+			if err := os.WriteFile(path, good, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := OpenReadOnly(path); !errors.Is(err, ErrDamaged) {
+				t.Errorf("key %q: %v", e.key, err)
+			}
+			*last++
+			keys++
+		}
+	}
+	if keys == 0 {
+		t.Error("there is no branch")
+	}
+}
+
+// branches returns where the branches in use begin.
+func branches(t *testing.T, file []byte) (positions []int) {
+	t.Helper()
+	head, _, _, err := readHeads(bytes.NewReader(file))
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := &tree{file: bytes.NewReader(file), head: head, record: func(place, []byte) error { return nil }, bucket: func(Bucket) {}}
+	if err := all.walk(int64(len(file))); err != nil {
+		t.Fatal(err)
+	}
+	for n := uint64(firstPage); n < head.pages; n++ {
+		at := int(all.position(n))
+		if all.seen[n/64]&(1<<(n%64)) != 0 && decodePageHeader(file[at:]) == (pageHeader{
+			number: n, flags: flagBranch, count: order.Uint16(file[at+10:]),
+		}) {
+			positions = append(positions, at)
+		}
+	}
+	return positions
+}
+
+// Each head is needed, whichever is the newer one.
+func TestBothHeadsAreNeeded(t *testing.T) {
+	path := filled(t)
+	for range 2 {
+		good, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for page := range 2 {
+			bad := bytes.Clone(good)
+			bad[page*os.Getpagesize()+70] ^= 1
+			if err := os.WriteFile(path, bad, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			_, err := Open(path, Options{})
+			if !errors.Is(err, ErrDamaged) || !strings.Contains(err.Error(), fmt.Sprintf("page %d, byte", page)) {
+				t.Errorf("head %d: %v", page, err)
+			}
+		}
+		if err := os.WriteFile(path, good, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		s := open(t, path)
+		set(t, s, Topics, "x", "1") // the other head is the newer one now
+		s.Close()
+	}
+}
 
 // Whatever bbolt writes is taken: records of all sizes come and go, in trees of several levels, and after each few
 // changes the file is opened again.

@@ -9,7 +9,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 
 	bolt "go.etcd.io/bbolt"
@@ -95,14 +94,7 @@ func TestOldFileIsUpgraded(t *testing.T) {
 // An upgrade that cannot be written leaves the old file.
 func TestUpgradeIsAtomic(t *testing.T) {
 	path, records := oldFile(t)
-	null, err := os.OpenFile("/dev/null", os.O_RDWR, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer null.Close()
-	_, err = Open(path, Options{Upgrade: func(tx Tx) error {
-		return syscall.Dup3(int(null.Fd()), int(tx.store.file.Fd()), syscall.O_CLOEXEC)
-	}})
+	_, err := Open(path, Options{Upgrade: func(tx Tx) error { return replaceFile(tx.store, "/dev/null") }})
 	if !errors.Is(err, ErrFailed) || !strings.Contains(err.Error(), path) {
 		t.Errorf("got %v", err)
 	}
