@@ -91,21 +91,6 @@ func TestOldFileIsUpgraded(t *testing.T) {
 	s.Close()
 }
 
-// An upgrade that cannot be written leaves the old file.
-func TestUpgradeIsAtomic(t *testing.T) {
-	path, records := oldFile(t)
-	_, err := Open(path, Options{Upgrade: func(tx Tx) error { return replaceFile(tx.store, "/dev/null") }})
-	if !errors.Is(err, ErrFailed) || !strings.Contains(err.Error(), path) {
-		t.Errorf("got %v", err)
-	}
-	r, err := OpenReadOnly(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer r.Close()
-	mustHold(t, r, 1, records)
-}
-
 // A file that bbolt has made, and that nobody has written into: a start of an older version that went no further.
 func TestEmptyFileIsWrittenInto(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "meta.db")

@@ -163,3 +163,18 @@ func TestFullDiskEndsNothing(t *testing.T) {
 		t.Errorf("with room again: %v", err)
 	}
 }
+
+// An upgrade that cannot be written leaves the old file.
+func TestUpgradeIsAtomic(t *testing.T) {
+	path, records := oldFile(t)
+	_, err := Open(path, Options{Upgrade: func(tx Tx) error { return replaceFile(tx.store, "/dev/null") }})
+	if !errors.Is(err, ErrFailed) || !strings.Contains(err.Error(), path) {
+		t.Errorf("got %v", err)
+	}
+	r, err := OpenReadOnly(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	mustHold(t, r, 1, records)
+}
