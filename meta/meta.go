@@ -12,6 +12,7 @@
 package meta
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -173,7 +174,7 @@ func (s *Store) content(b Bucket, key string, value []byte) ([]byte, error) {
 func (s *Store) Get(b Bucket, key string) (value []byte, err error) {
 	err = s.read(func(tx *bolt.Tx) error {
 		content, err := s.content(b, key, tx.Bucket([]byte(b)).Get([]byte(key)))
-		value = append(value, content...)
+		value = bytes.Clone(content) // nil when that is, and only then
 		return err
 	})
 	return value, err

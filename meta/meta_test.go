@@ -44,6 +44,10 @@ func TestWhatWasWrittenIsThereAfterReopening(t *testing.T) {
 	if v, err := s.Get(Topics, "nothing"); v != nil || err != nil {
 		t.Fatalf("a missing record: %v %v", v, err)
 	}
+	set(t, s, Topics, "empty", "")
+	if v, err := s.Get(Topics, "empty"); v == nil || len(v) > 0 || err != nil {
+		t.Fatalf("an empty record: %v %v", v, err)
+	}
 }
 
 func TestAFailedUpdateChangesNothing(t *testing.T) {
