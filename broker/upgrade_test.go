@@ -122,6 +122,7 @@ func TestDamagedMetadataOfOlderVersionsIsNotUpgraded(t *testing.T) {
 			record[bytes.IndexByte(record, ',')-1] ^= 1 // the last digit of the first number
 			return topics.Put([]byte("x"), record)
 		}, "x-0", true},
+		{"a topic that is missing", func(_, topics *bolt.Bucket) error { return topics.Delete([]byte("x")) }, "x-0", true},
 		{"a topic of another name", func(_, topics *bolt.Bucket) error { return rename(topics, "x", "z1") }, "x-0", true},
 		{"no cluster ID", cluster("cluster id", "cluster ie"), "cluster ie", false},
 		{"no producer IDs", cluster("next producer id", "next producer ie"), "next producer ie", false},

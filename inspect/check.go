@@ -232,7 +232,10 @@ func (c *checker) belongs(name string) bool {
 		return false
 	case !exists:
 		severity := Warning
-		if c.barrier != nil && !c.barrier.Clean {
+		switch {
+		case c.store.Version() < meta.FormatVersion:
+			severity = Damage // the next start refuses to upgrade metadata that may lack topics
+		case c.barrier != nil && !c.barrier.Clean:
 			severity = Note // a deletion that was cut off
 		}
 		c.find(severity, name, -1, name, "orphan: log of topic id %x, which has no such partition", id)

@@ -108,7 +108,8 @@ func TestEmptyFileIsWrittenInto(t *testing.T) {
 	}
 }
 
-// Flipped bits of an old file may change what a record says, which its owner has to notice. They crash nothing.
+// Flipped bits of an old file may change what a record says, and one in a page number which records there are: their
+// owner has to notice. They crash nothing.
 func TestFlippedBitOfAnOldFileCrashesNothing(t *testing.T) {
 	path, records := oldFile(t)
 	good, err := os.ReadFile(path)
@@ -132,8 +133,7 @@ func TestFlippedBitOfAnOldFileCrashesNothing(t *testing.T) {
 			}
 			continue
 		}
-		got, err := dump(s)
-		if err != nil || len(got) != len(records) {
+		if got, err := dump(s); err != nil || len(got) > len(records) {
 			t.Errorf("bit %d: %d records, %v", bit, len(got), err)
 		}
 		if err := s.Update(func(tx Tx) error { return tx.Put(Topics, "x", make([]byte, 5000)) }); err != nil {

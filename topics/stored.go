@@ -106,8 +106,9 @@ func decodeRecords(from reader, check func(record) error) (map[string]record, er
 }
 
 // Upgrade checks the topics of metadata that has no checksums, as far as they can be checked, before it gets some: by
-// themselves, and by the directories of partitions, which know their topic, too. Settings are brought into the form
-// that they are stored in from now on.
+// themselves, and by the directories of partitions, which know their topic, too. With one flipped bit in a page number,
+// many topics at once are missing: so each directory must have its topic. Settings are brought into the form that they
+// are stored in from now on.
 func Upgrade(tx meta.Tx, o Options) error {
 	records, err := decodeRecords(tx, func(r record) error {
 		_, err := settings.CanonicalOldTopic(r.Overrides)
@@ -125,10 +126,17 @@ func Upgrade(tx meta.Tx, o Options) error {
 	}
 	for _, d := range directories {
 		r, ok := records[d.Topic]
-		if ok && d.Partition < r.Partitions && d.TopicID != r.ID && d.TopicID != [16]byte{} {
-			return tx.Damaged(meta.Topics, d.Topic, fmt.Errorf("topic id %x, but partition.metadata in directory %s says %x: "+
-				"one of them is wrong, and neither has a checksum. After a power cut, first let the version that wrote them "+
-				"start and stop", r.ID, d.Name, d.TopicID))
+		switch {
+		case !ok && d.IsLog:
+			err = fmt.Errorf("there is no such topic, but directory %s holds a log of it; if it is left of a deletion, "+
+				"let the version that wrote it start and stop first, or move it out of the data directory", d.Name)
+		case ok && d.Partition < r.Partitions && d.TopicID != r.ID && d.TopicID != [16]byte{}:
+			err = fmt.Errorf("topic id %x, but partition.metadata in directory %s says %x: one of them is wrong, and "+
+				"neither has a checksum; after a power cut, let the version that wrote them start and stop first",
+				r.ID, d.Name, d.TopicID)
+		}
+		if err != nil {
+			return tx.Damaged(meta.Topics, d.Topic, err)
 		}
 	}
 	for name, r := range records {
