@@ -159,7 +159,7 @@ func directorySpoilings() []spoiling {
 		{name: "partition beyond the topic's", want: "warning file=x-2 partition=x-2", message: "orphan",
 			spoil: func(t *testing.T, dir string) { copyTree(t, filepath.Join(dir, "x-0"), filepath.Join(dir, "x-2")) }},
 		{name: "both barrier records damaged", want: "damage file=barrier.0", message: "there is no other", spoil: barrierByte(17)},
-		{name: "barrier records of another version", want: "damage file=barrier.0 position=4", message: "the next start refuses", spoil: barrierByte(5)},
+		{name: "barrier records of another version", want: "damage file=barrier.0 position=4", message: "the next start refuses", spoil: barrierByte(4)},
 		{name: "barrier records missing", want: "damage file=barrier.0", message: "no barrier record",
 			spoil: func(t *testing.T, dir string) {
 				remove(t, filepath.Join(dir, log.BarrierFile(0)))

@@ -1,10 +1,12 @@
 package log
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"path"
 	"sync"
 	"sync/atomic"
@@ -172,9 +174,6 @@ func OpenBarrier(o BarrierOptions) (*Barrier, error) {
 		return nil, err
 	}
 	b := &Barrier{o: o, disk: disk, discarded: discarded{o: o}, boot: true, was: true, wakeup: make(chan struct{}, 1), ended: make(chan struct{})}
-	if o.Mode > Page {
-		b.journal = newJournal(o.FS, o.Dir, o.JournalBytes, o.Sizes.JournalGroupBytes)
-	}
 	if b.metrics, err = newMetrics(b, o.Registerer); err != nil {
 		return nil, errors.Join(err, b.closeDisk())
 	}
@@ -184,7 +183,8 @@ func OpenBarrier(o BarrierOptions) (*Barrier, error) {
 	b.mu.record = record{mode: o.Mode, bootID: o.BootID, entries: map[string]recordEntry{}}
 	if old != nil {
 		b.boot, b.was = old.bootID == o.BootID, old.clean
-		b.mu.record.sequence, b.mu.record.generation, b.mu.record.restore, b.mu.record.entries = old.sequence, old.generation, old.restore, old.entries
+		b.mu.record.sequence, b.mu.record.generation, b.mu.record.key = old.sequence, old.generation, old.key
+		b.mu.record.restore, b.mu.record.entries = old.restore, old.entries
 		if !b.was {
 			b.judge(logs)
 		}
@@ -192,9 +192,22 @@ func OpenBarrier(o BarrierOptions) (*Barrier, error) {
 			return nil, errors.Join(err, b.closeDisk())
 		}
 	}
+	if o.Mode > Page {
+		b.journal = newJournal(o, cmp.Or(b.mu.record.key, rand.Uint64()|1))
+	}
 	b.mu.recovery, b.mu.opening = map[string]recordEntry{}, map[string]bool{}
 	for name, e := range b.mu.record.entries {
 		b.mu.recovery[name] = e
+	}
+	if old != nil {
+		// The process that wrote it may have died before it had synced it. The other file is about to be written over,
+		// which may be the only one that is on the disk. The same bytes in the same place cannot tear.
+		if _, err := writeSlot(o.FS, o.Dir, old.sequence, old.raw); err != nil {
+			return nil, errors.Join(fmt.Errorf("make the newest barrier record durable: %w", err), b.closeDisk())
+		}
+		if err := o.FS.SyncDir(o.Dir); err != nil {
+			return nil, errors.Join(err, b.closeDisk())
+		}
 	}
 	// From here on a death is an unclean one.
 	if final, err := b.writeRecord(); err != nil && (final || old == nil || old.clean) {
@@ -228,7 +241,10 @@ func (b *Barrier) loadJournal() error {
 	if b.was || b.mu.record.generation == 0 {
 		return nil
 	}
-	found, err := readJournal(b.o.FS, b.o.Dir, b.mu.record.generation)
+	found, err := readJournal(b.o.FS, b.o.Dir, &b.mu.record)
+	if errors.Is(err, errNewerRecord) {
+		err = newerRecordLost(b.o.Dir, b.mu.record.sequence)
+	}
 	if (errors.Is(err, ErrDamaged) || errors.Is(err, ErrFormat)) && !b.mu.record.restore {
 		b.o.Logger.Warn("the journal is damaged; nothing of it is needed", "error", err)
 		err = nil
@@ -238,6 +254,12 @@ func (b *Barrier) loadJournal() error {
 	}
 	b.setJournaled(found)
 	return nil
+}
+
+// newerRecordLost is the error where the record behind this one was complete and is damaged.
+func newerRecordLost(dir string, sequence uint64) error {
+	return &DamagedError{File: path.Join(dir, slotName(sequence+1)), Cause: fmt.Errorf(
+		"%w, which was complete: what it covered was acknowledged; restore it, or put an empty file in the place of %s to go back to the record before", errNewerRecord, journalFile)}
 }
 
 func (b *Barrier) setJournaled(found []Journaled) {

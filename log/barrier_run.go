@@ -159,8 +159,12 @@ func (b *Barrier) runFull(at instant) {
 		b.fail(err)
 		return
 	}
+	goesOn := generation != 0 && at.recovered // the journal goes on from the record
 	b.mu.Lock()
 	b.mu.record.generation, b.mu.record.restore = generation, b.mu.record.restore && !at.recovered
+	if goesOn {
+		b.mu.record.key = b.journal.key
+	}
 	for _, c := range at.logs {
 		if !c.log.removed.Load() {
 			b.mu.record.entries[c.log.base()] = recordEntry{topicID: c.log.topicID, recoveryPoint: c.end, startOffset: c.start, gaps: c.gaps}
@@ -174,8 +178,11 @@ func (b *Barrier) runFull(at instant) {
 		b.postpone(at, err)
 		return
 	}
-	if b.journal != nil {
-		b.journal.begin(generation)
+	if goesOn {
+		if err := b.journal.begin(generation); err != nil {
+			b.fail(err)
+			return
+		}
 	}
 	b.metrics.barriers.WithLabelValues(toFiles).Inc()
 	at.tell()
@@ -202,7 +209,10 @@ func (b *Barrier) prepareJournal(recovered bool) (generation uint64, err error) 
 	} else if err != nil {
 		return 0, err
 	}
-	return nextGeneration(), nil
+	// The number of the record that is about to be written: no earlier record had it.
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.mu.record.sequence + 1, nil
 }
 
 // tell lets the logs know what has become durable, before those who wait are told.
@@ -277,29 +287,32 @@ func (b *Barrier) writeRecord() (final bool, err error) {
 	b.mu.record.sequence++
 	raw, sequence := b.mu.record.encode(), b.mu.record.sequence
 	b.mu.Unlock()
-	name := path.Join(b.o.Dir, slotName(sequence))
-	f, err := b.o.FS.OpenReadWrite(name)
+	written, err := writeSlot(b.o.FS, b.o.Dir, sequence, raw)
+	if err == nil || written {
+		return true, err
+	}
+	b.mu.Lock()
+	b.mu.record.sequence--
+	b.mu.Unlock()
+	return !errors.Is(err, vfs.ErrNoSpace), err
+}
+
+// writeSlot writes an encoded record to its file and syncs it. written says that an error came behind the write.
+func writeSlot(under vfs.FS, dir string, sequence uint64, raw []byte) (written bool, err error) {
+	name := path.Join(dir, slotName(sequence))
+	f, err := under.OpenReadWrite(name)
 	created := errors.Is(err, fs.ErrNotExist)
 	if created {
-		f, err = b.o.FS.Create(name)
-	}
-	if err == nil {
-		if _, err = f.WriteAt(raw, 0); err != nil {
-			f.Close()
-		}
+		f, err = under.Create(name)
 	}
 	if err != nil {
-		b.mu.Lock()
-		b.mu.record.sequence--
-		b.mu.Unlock()
-		return !errors.Is(err, vfs.ErrNoSpace), err
+		return false, err
 	}
-	err = f.Sync()
-	if cerr := f.Close(); err == nil {
-		err = cerr
+	if _, err := f.WriteAt(raw, 0); err != nil {
+		return false, errors.Join(err, f.Close())
 	}
-	if err == nil && created {
-		err = b.o.FS.SyncDir(b.o.Dir)
+	if err = errors.Join(f.Sync(), f.Close()); err == nil && created {
+		err = under.SyncDir(dir)
 	}
 	return true, err
 }
