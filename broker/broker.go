@@ -259,6 +259,9 @@ func (b *Broker) openCoordinators() error {
 	if err := b.txns.Load(); err != nil {
 		return fmt.Errorf("%w: %w", ErrStorage, err)
 	}
+	if err := b.txns.Reconcile(openTransactions(b.topics)); err != nil {
+		return fmt.Errorf("%w: %w", ErrStorage, err)
+	}
 	b.producerIDs.Raise(b.txns.HighestProducerID() + 1)
 	// What recovery kept or repaired is on the disk before anybody reads it.
 	if err := b.barrier.Recovered(context.Background()); err != nil {

@@ -95,6 +95,20 @@ func participants(ts *topics.Topics, groups *groupcoordinator.Coordinator) func(
 	}
 }
 
+// openTransactions returns what the partitions hold open.
+func openTransactions(ts *topics.Topics) (open []txncoordinator.OpenTransaction) {
+	for _, t := range ts.All() {
+		for i, p := range t.Partitions() {
+			p.EachOpenTransaction(func(producerID int64, producerEpoch int16) {
+				open = append(open, txncoordinator.OpenTransaction{
+					TopicPartition: txncoordinator.TopicPartition{Topic: t.Name, Partition: int32(i)}, ProducerID: producerID, ProducerEpoch: producerEpoch,
+				})
+			})
+		}
+	}
+	return open
+}
+
 // markerRefused reports whether a partition refused a marker for good.
 func markerRefused(err error) bool {
 	return errors.Is(err, partition.ErrFencedEpoch) || errors.Is(err, partition.ErrCoordinatorFenced)

@@ -138,6 +138,11 @@ func (p *Producers) Check(h *batch.Header, origin Origin, guard Guard, verify bo
 		epoch = e.ProducerEpoch
 	}
 	open := e != nil && e.TxnFirstOffset >= 0
+	if open && h.ProducerEpoch > epoch {
+		// The epoch before has ended, or nobody would have this one; its marker is missing here. The next marker would
+		// decide about both.
+		return fmt.Errorf("%w: producer %d has a transaction of epoch %d open, the batch is of epoch %d", ErrInvalidTxnState, h.ProducerID, epoch, h.ProducerEpoch)
+	}
 	if h.IsTransactional() && !(open && epoch == h.ProducerEpoch) {
 		if h.ProducerEpoch < epoch {
 			return fmt.Errorf("%w: producer %d has epoch %d, the batch %d", ErrFencedEpoch, h.ProducerID, epoch, h.ProducerEpoch)

@@ -46,6 +46,12 @@ func (c *Coordinator) HighestProducerID() int64 { return c.highestID }
 
 // replay applies the log of one partition; the last record of an ID wins, a tombstone removes it.
 func (c *Coordinator) replay(s *shard) error {
+	return c.eachRecord(s, func(id string, value []byte) error { return c.replayRecord(s, id, value) })
+}
+
+// eachRecord calls fn for each record of one partition of the transaction log, oldest first; value is nil in a tombstone.
+// A record that cannot be read, or for which fn returns an error, is skipped.
+func (c *Coordinator) eachRecord(s *shard, fn func(transactionalID string, value []byte) error) error {
 	from, to := s.stateLog.LogStartOffset(), s.stateLog.LogEndOffset()
 	if from >= to {
 		return nil
@@ -58,7 +64,11 @@ func (c *Coordinator) replay(s *shard) error {
 			if err != nil {
 				return fmt.Errorf("batch at offset %d: %w", h.BaseOffset, err)
 			}
-			if err := c.replayRecord(s, r.Key, r.Value); err != nil {
+			id, err := decodeKey(r.Key)
+			if err == nil {
+				err = fn(id, r.Value)
+			}
+			if err != nil {
 				level := c.cfg.Logger.Error
 				if errors.Is(err, errUnknownVersion) {
 					level = c.cfg.Logger.Warn
@@ -70,11 +80,7 @@ func (c *Coordinator) replay(s *shard) error {
 	})
 }
 
-func (c *Coordinator) replayRecord(s *shard, key, value []byte) error {
-	id, err := decodeKey(key)
-	if err != nil {
-		return err
-	}
+func (c *Coordinator) replayRecord(s *shard, id string, value []byte) error {
 	if value == nil {
 		c.remove(s, id)
 		return nil

@@ -152,12 +152,19 @@ func (s *session) change(t *testing.T, c script.Command) string {
 		w.mu.leaderEpoch -= int32(c.Int(t, "lower-epoch-by", 0))
 		s.open(t, c)
 		return ""
+	case "reconcile": // parts have a transaction of this producer open
+		var open []OpenTransaction
+		for _, p := range partitions(t, c, "parts") {
+			open = append(open, OpenTransaction{p, c.Int(t, "pid", 1000), int16(c.Int(t, "epoch", 0))})
+		}
+		return okOr(s.coordinator.Reconcile(open))
 	case "load":
 		return okOr(s.coordinator.Load())
 	case "image": // what the log holds from an earlier life; restart reads it
 		e := newTransaction(c.String("id", "t"), c.Int(t, "pid", 0), int32(c.Int(t, "timeout", 60_000)), w.clock.Now().UnixMilli())
 		e.State, _ = ParseState(c.String("state", "Empty"))
 		e.ProducerEpoch, e.PreviousProducerID = int16(c.Int(t, "epoch", 0)), e.ProducerID
+		e.ClientTransactionVersion = int16(c.Int(t, "version", 0))
 		if e.Partitions = partitions(t, c, "parts"); e.State != Empty {
 			e.StartTimestampMs = w.clock.Now().UnixMilli()
 		}
