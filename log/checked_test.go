@@ -481,3 +481,47 @@ func TestLargeBatchIsCheckedInPieces(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// P8: no checksum covers a batch's base offset, and in a log that was compacted offsets may be missing. A batch that
+// would reach beyond its segment, or above the log's end, is served to nobody all the same; nobody skips a segment.
+func TestBatchBeyondItsSegmentIsServedToNobody(t *testing.T) {
+	mem, names, whole := twoSegments(t)
+	for which, name := range names {
+		stored, err := readSmall(mem, name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var starts []int
+		for at := 0; at < len(stored); {
+			h, err := batch.ParseHeader(stored[at:])
+			if err != nil {
+				t.Fatal(err)
+			}
+			starts = append(starts, at)
+			at += h.SizeBytes()
+		}
+		for i, at := range starts {
+			for bit := range 62 {
+				damaged := mem.Clone()
+				mutate(t, damaged, name, func(b []byte) []byte { b[at+7-bit/8] ^= 1 << (bit % 8); return b })
+				w := newWorld(t, damaged, Page)
+				b, err := OpenBarrier(BarrierOptions{FS: damaged, Dir: "data", BootID: "boot-1", Mode: Page})
+				if err != nil {
+					t.Fatal(err)
+				}
+				r := b.Recovery("orders-0", testTopic)
+				r.Gaps = true
+				var got []byte
+				if w.log, _, err = Open(Options{FS: damaged, Dir: testDir, TopicID: testTopic, Config: w.config, Barrier: b}, r); err == nil {
+					got, err = readAll(w.log, 200)
+				}
+				b.stop()
+				last := i == len(starts)-1
+				higher := stored[at+7-bit/8]&(1<<(bit%8)) == 0
+				if (last && higher || bit >= 8) && damagedFile(err) != name {
+					t.Fatalf("segment %d, batch %d, bit %d: %d of %d bytes, %v", which, i, bit, len(got), len(whole), err)
+				}
+			}
+		}
+	}
+}
