@@ -278,7 +278,7 @@ func (b *Broker) serve() error {
 	}
 	services := &handlers.Services{
 		Topics: b.topics, Txns: b.txns, Groups: b.groups, ProducerIDs: b.producerIDs, Settings: b.cfg.Settings, Features: b.features,
-		NodeID: int32(b.cfg.Settings.Int("node.id")), ClusterID: b.identity.clusterID, Advertised: advertise.of, Sync: b.barrier.Sync,
+		NodeID: int32(b.cfg.Settings.Int("node.id")), ClusterID: b.identity.clusterID, Advertised: advertise.of, Sync: b.barrier.Sync, RecordsDeleted: func() { b.upkeep.applyRetentionNow() },
 		Settle: b.settle(), Clock: b.cfg.Clock, Logger: b.cfg.Logger,
 	}
 	registerer := prometheus.WrapRegistererWithPrefix("once_", b.registry)

@@ -18,6 +18,7 @@ type upkeep struct {
 		timers map[*duty]clock.Timer
 		ended  bool
 	}
+	retention *duty // immutable
 }
 
 // duty is one thing to do, on a timer of its own.
@@ -27,6 +28,8 @@ type duty struct {
 	interval string        // the setting in ms
 	run      func(nowMs int64)
 	last     time.Time // when it was due last
+	running  bool      // under upkeep's mu, as is the next one
+	again    bool      // it is wanted once more when it has come to its end
 }
 
 // firstRetention is when Kafka looks at segments for the first time after its start.
@@ -35,9 +38,10 @@ const firstRetention = 30 * time.Second
 func startUpkeep(b *Broker) *upkeep {
 	u := &upkeep{b: b}
 	u.mu.timers = map[*duty]clock.Timer{}
+	u.retention = &duty{name: "retention", interval: "log.retention.check.interval.ms", run: u.applyRetention, first: firstRetention}
 	for _, d := range []*duty{
 		{name: "producer expiry", interval: "producer.id.expiration.check.interval.ms", run: u.expireProducers},
-		{name: "retention", interval: "log.retention.check.interval.ms", run: u.applyRetention, first: firstRetention},
+		u.retention,
 	} {
 		d.last = b.cfg.Clock.Now()
 		u.arm(d, d.first)
@@ -48,8 +52,15 @@ func startUpkeep(b *Broker) *upkeep {
 func (u *upkeep) arm(d *duty, atMost time.Duration) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
+	u.armLocked(d, atMost)
+}
+
+func (u *upkeep) armLocked(d *duty, atMost time.Duration) {
 	if u.mu.ended {
 		return
+	}
+	if t := u.mu.timers[d]; t != nil {
+		t.Stop()
 	}
 	in := max(u.b.cfg.Settings.Milliseconds(d.interval), time.Millisecond)
 	if atMost > 0 {
@@ -58,12 +69,22 @@ func (u *upkeep) arm(d *duty, atMost time.Duration) {
 	u.mu.timers[d] = u.b.cfg.Clock.AfterFunc(in, func() { u.due(d) })
 }
 
+// applyRetentionNow looks for segments to delete at once: somebody has deleted records, perhaps because the disk is full.
+func (u *upkeep) applyRetentionNow() {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.retention.again = u.retention.running; !u.retention.again {
+		u.armLocked(u.retention, time.Nanosecond)
+	}
+}
+
 func (u *upkeep) due(d *duty) {
 	u.mu.Lock()
-	if u.mu.ended {
+	if u.mu.ended || d.running {
 		u.mu.Unlock()
 		return
 	}
+	d.running = true
 	u.busy.Add(1)
 	u.mu.Unlock()
 	defer u.busy.Done()
@@ -75,7 +96,14 @@ func (u *upkeep) due(d *duty) {
 	} else {
 		d.run(now.UnixMilli())
 	}
-	u.arm(d, 0)
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	soon := time.Duration(0)
+	if d.again {
+		soon = time.Nanosecond
+	}
+	d.running, d.again = false, false
+	u.armLocked(d, soon)
 }
 
 // jumped says whether the wall clock moved by a minute more or less than the monotonic clock since the

@@ -44,6 +44,8 @@ func (s *Services) deleteRecords(_ context.Context, r *wire.Request) wire.Reply 
 					}
 				}
 			}
+		} else if s.RecordsDeleted != nil {
+			s.RecordsDeleted()
 		}
 		return resp
 	}}
