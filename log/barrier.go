@@ -200,12 +200,7 @@ func OpenBarrier(o BarrierOptions) (*Barrier, error) {
 		b.mu.recovery[name] = e
 	}
 	if old != nil {
-		// The process that wrote it may have died before it had synced it. The other file is about to be written over,
-		// which may be the only one that is on the disk. The same bytes in the same place cannot tear.
-		if _, err := writeSlot(o.FS, o.Dir, old.sequence, old.raw); err != nil {
-			return nil, errors.Join(fmt.Errorf("make the newest barrier record durable: %w", err), b.closeDisk())
-		}
-		if err := o.FS.SyncDir(o.Dir); err != nil {
+		if err := hardenRecord(o.FS, o.Dir, old); err != nil {
 			return nil, errors.Join(err, b.closeDisk())
 		}
 	}

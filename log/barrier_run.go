@@ -316,3 +316,17 @@ func writeSlot(under vfs.FS, dir string, sequence uint64, raw []byte) (written b
 	}
 	return true, err
 }
+
+// hardenRecord makes the newest record durable, as it was read: the process that wrote it may have died before it had
+// synced it. The other file is about to be written over, which may be the only one that is on the disk. The same bytes
+// in the same place cannot tear.
+func hardenRecord(under vfs.FS, dir string, newest *record) error {
+	_, err := writeSlot(under, dir, newest.sequence, newest.raw)
+	if err == nil {
+		err = under.SyncDir(dir)
+	}
+	if err != nil {
+		return fmt.Errorf("make the newest barrier record durable: %w", err)
+	}
+	return nil
+}

@@ -26,8 +26,10 @@ const (
 	DeleteSuffix    = suffixDelete
 	StraySuffix     = "-stray"
 
-	BelowSuffix   = suffixBelow
-	CleanedSuffix = suffixCleaned
+	BelowSuffix    = suffixBelow
+	CleanedSuffix  = suffixCleaned
+	RepairedSuffix = suffixRepaired
+	DamagedInfix   = infixDamaged
 
 	CleanCheckpointFile = cleanCheckpointFile
 	MetadataFile        = metadataFile
