@@ -38,8 +38,7 @@ func Check(under vfs.FS, dir string, o Options) (Report, error) {
 		return Report{}, err
 	}
 	defer d.close()
-	c := &checker{directory: d, o: o.withDefaults(), producers: map[int64]struct{}{}, ends: map[string]int64{}}
-	c.txns, c.groups = newTransactions(c), newGroups(c)
+	c := newChecker(d, o.withDefaults())
 	c.metadata()
 	c.barrierRecords()
 	logs := c.directories()
@@ -50,6 +49,12 @@ func Check(under vfs.FS, dir string, o Options) (Report, error) {
 	c.report.Counters.Producers, c.report.Counters.Groups = len(c.producers), c.groups.count()
 	c.report.sortFindings()
 	return c.report, nil
+}
+
+func newChecker(d *directory, o Options) *checker {
+	c := &checker{directory: d, o: o, producers: map[int64]struct{}{}, ends: map[string]int64{}}
+	c.txns, c.groups = newTransactions(c), newGroups(c)
+	return c
 }
 
 func (c *checker) find(s Severity, file string, position int64, partition, format string, args ...any) {
