@@ -226,12 +226,22 @@ func (b *Broker) openTopics() error {
 		for _, p := range t.Partitions() {
 			highest = max(highest, p.HighestProducerID())
 			if _, err := p.Offsets(); err != nil && t.Internal {
-				return fmt.Errorf("%w: the broker's own state is damaged: %w", ErrStorage, err)
+				return b.stateError(err)
 			}
 		}
 	}
 	b.producerIDs = pidmanager.NewManager(blockStore{b.store}, highest+1)
 	return nil
+}
+
+// stateError says why the broker's own state cannot be loaded; of damage in one sentence, with what to do about it.
+func (b *Broker) stateError(err error) error {
+	var damaged *log.DamagedError
+	if !errors.As(err, &damaged) {
+		return fmt.Errorf("%w: %w", ErrStorage, err)
+	}
+	return fmt.Errorf("%w: the broker's own state is damaged in %s at byte %d (%w); to see what can be saved, run %q",
+		ErrStorage, damaged.File, damaged.Position, damaged.Cause, "broker repair "+b.dir)
 }
 
 func (b *Broker) topicDeleted(t *topics.Topic) {
@@ -251,13 +261,13 @@ func (b *Broker) openCoordinators() error {
 		return err
 	}
 	if err := b.groups.Load(context.Background()); err != nil {
-		return fmt.Errorf("%w: %w", ErrStorage, err)
+		return b.stateError(err)
 	}
 	if b.txns, err = b.openTxns(registerer); err != nil {
 		return err
 	}
 	if err := b.txns.Load(); err != nil {
-		return fmt.Errorf("%w: %w", ErrStorage, err)
+		return b.stateError(err)
 	}
 	if err := b.txns.Reconcile(openTransactions(b.topics)); err != nil {
 		return fmt.Errorf("%w: %w", ErrStorage, err)
