@@ -21,7 +21,7 @@ import (
 // what stands on lower lines: never up, and never beside it.
 const importMap = `
 cmd/broker
-broker/brokertest inspect/inspecttest
+broker/brokertest inspect/inspecttest repair
 broker inspect
 admin handlers
 wire txncoordinator groupcoordinator
