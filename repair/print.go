@@ -39,8 +39,8 @@ func printPartition(b *strings.Builder, r *inspect.PartitionRepair) {
 	}
 	printLeft(b, r)
 	for _, x := range r.InDoubt {
-		now := "It stays open, and readers of committed records stop there, " +
-			"until the next marker of the producer ends it, or an administrator"
+		now := "It is open, and readers of committed records stop there, until the next start ends it as the " +
+			"transaction log has it, or, where that has nothing of the producer any more, an administrator does"
 		if x.Ended {
 			now = fmt.Sprintf("The next marker of the producer, %v at offset %d, ends it now, whatever became of it before",
 				x.Marker, x.MarkerOffset)
