@@ -35,7 +35,8 @@ type peer struct {
 	own      *broker.Broker // nil when the broker is another one
 	dir      string
 	settings map[string]string
-	conn     *kafkatest.Conn
+	conns    map[string]*kafkatest.Conn // by the name that commands give them with conn=NAME
+	conn     string                     // the one that this command uses; "" unless it names another
 	suffix   string
 	letters  map[int64]string
 	ids      map[string]int64
@@ -104,31 +105,37 @@ func (p *peer) inspect() {
 }
 
 func (p *peer) hangUp() {
-	if p.conn != nil {
-		p.conn.Close()
-		p.conn = nil
+	for _, c := range p.conns {
+		c.Close()
 	}
+	clear(p.conns)
 }
 
-func (p *peer) connect() {
+// connect returns the command's connection and opens it when it is not open.
+func (p *peer) connect() *kafkatest.Conn {
 	p.t.Helper()
-	if p.conn != nil {
-		return
+	if c := p.conns[p.conn]; c != nil {
+		return c
 	}
 	c, err := kafkatest.Dial(p.addr)
 	if err != nil {
 		p.t.Fatal(err)
 	}
-	p.conn = c
+	if p.conns == nil {
+		p.conns = map[string]*kafkatest.Conn{}
+	}
+	p.conns[p.conn] = c
+	return c
 }
 
 // ask sends a request and returns the answer; nil when the broker closed the connection.
 func (p *peer) ask(r kmsg.Request) kmsg.Response {
 	p.t.Helper()
-	p.connect()
-	resp, err := p.conn.Request(r)
+	conn := p.connect()
+	resp, err := conn.Request(r)
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-		p.hangUp()
+		conn.Close()
+		delete(p.conns, p.conn)
 		return nil
 	}
 	if err != nil {
@@ -205,7 +212,7 @@ func code(c int16) string {
 // run answers one command. With the flag wait it is repeated while the answer is
 // CONCURRENT_TRANSACTIONS, as every client does.
 func (p *peer) run(t *testing.T, c script.Command) string {
-	p.t = t
+	p.t, p.conn = t, c.String("conn", "")
 	do, ok := commands[c.Name]
 	if !ok {
 		t.Fatalf("%s: unknown command %s", c.Pos, c.Name)
