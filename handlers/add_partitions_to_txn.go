@@ -16,7 +16,7 @@ import (
 func (s *Services) addPartitionsToTxn(_ context.Context, r *wire.Request) wire.Reply {
 	req, resp := r.Body.(*kmsg.AddPartitionsToTxnRequest), response[*kmsg.AddPartitionsToTxnResponse](r)
 	if r.Version < 4 {
-		if s.isLate(r, req.TransactionalID, txncoordinator.Identity{ProducerID: req.ProducerID, ProducerEpoch: req.ProducerEpoch}) {
+		if s.isFromOlderConnection(r, req.TransactionalID, txncoordinator.Identity{ProducerID: req.ProducerID, ProducerEpoch: req.ProducerEpoch}) {
 			return wire.Reply{Close: true}
 		}
 		add := txncoordinator.AddRequest{

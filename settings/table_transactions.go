@@ -9,7 +9,7 @@ var transactionSettings = []Definition{
 	{"producer.id.expiration.check.interval.ms", Int, "600000", atLeast(1), Hidden, Acts, "How often idle producers are looked for."},
 	{"producer.id.expiration.ms", Int, "86400000", atLeast(1), Dynamic, Acts, "How long a partition remembers an idle producer's sequences."},
 	{"transaction.abort.timed.out.transaction.cleanup.interval.ms", Int, "10000", atLeast(1), static, Acts, "How often transactions past their timeout are looked for."},
-	{"transaction.allow.older.connections", Boolean, "false", anything, static, Acts, "Whether a producer before transactions V2 may go on over an older connection than the one it last used, as in Kafka. Our own."},
+	{"transaction.allow.older.connections", Boolean, "false", anything, static, Acts, "Whether a producer before transactions V2, of a client that is known to keep a single connection, may go on over an older one than the one it last used, as in Kafka. Our own."},
 	{"transaction.max.timeout.ms", Int, "900000", atLeast(1), static, Acts, "Longest transaction timeout that a producer may ask for."},
 	{"transaction.partition.verification.enable", Boolean, "true", anything, Dynamic, Acts, "Whether a partition asks the coordinator before a transaction's first record."},
 	{"transaction.remove.expired.transaction.cleanup.interval.ms", Int, "3600000", atLeast(1), static, Acts, "How often idle transactional IDs are looked for."},

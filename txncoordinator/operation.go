@@ -15,11 +15,11 @@ type entry struct {
 	shard *shard // immutable
 	mu    struct {
 		sync.Mutex
-		txn      Transaction
-		deadline time.Time        // of an Ongoing transaction, with a monotonic reading
-		owed     []TopicPartition // of a prepared one: no marker tried yet in this round
-		failed   []TopicPartition // tried in this round without success
-		carrier  carrier
+		txn            Transaction
+		deadline       time.Time        // of an Ongoing transaction, with a monotonic reading
+		owed           []TopicPartition // of a prepared one: no marker tried yet in this round
+		failed         []TopicPartition // tried in this round without success
+		lastConnection lastConnection
 	}
 }
 
