@@ -25,7 +25,7 @@ broker/brokertest inspect/inspecttest repair
 broker inspect
 admin handlers
 wire txncoordinator groupcoordinator
-topics
+topics configs
 partition
 log lso pidmanager
 log/batch

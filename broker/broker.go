@@ -19,6 +19,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
 	"once/admin"
+	"once/configs"
 	"once/groupcoordinator"
 	"once/handlers"
 	"once/log"
@@ -40,6 +41,7 @@ type Broker struct {
 	store       *meta.Store
 	barrier     *log.Barrier
 	topics      *topics.Topics
+	configs     *configs.Configs
 	producerIDs *pidmanager.Manager
 	groups      *groupcoordinator.Coordinator
 	txns        *txncoordinator.Coordinator
@@ -203,6 +205,9 @@ func (b *Broker) openTopics() error {
 	if ts != nil {
 		b.topics = ts
 	}
+	if err == nil {
+		b.configs, err = configs.Open(b.store, b.cfg.Settings)
+	}
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrStorage, err)
 	}
@@ -287,8 +292,9 @@ func (b *Broker) serve() error {
 		return err
 	}
 	services := &handlers.Services{
-		Topics: b.topics, Txns: b.txns, Groups: b.groups, ProducerIDs: b.producerIDs, Settings: b.cfg.Settings, Features: b.features,
-		NodeID: int32(b.cfg.Settings.Int("node.id")), ClusterID: b.identity.clusterID, Advertised: advertise.of, Sync: b.barrier.Sync, RecordsDeleted: func() { b.upkeep.applyRetentionNow() },
+		Topics: b.topics, Configs: b.configs, Txns: b.txns, Groups: b.groups, ProducerIDs: b.producerIDs, Settings: b.cfg.Settings, Features: b.features,
+		NodeID: int32(b.cfg.Settings.Int("node.id")), ClusterID: b.identity.clusterID, Advertised: advertise.of, Sync: b.barrier.Sync,
+		RecordsDeleted: func() { b.upkeep.applyRetentionNow() },
 		Settle: b.settle(), Clock: b.cfg.Clock, Logger: b.cfg.Logger,
 	}
 	registerer := prometheus.WrapRegistererWithPrefix("once_", b.registry)

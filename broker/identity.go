@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 
+	"once/configs"
 	"once/meta"
 	"once/settings"
 	"once/topics"
@@ -68,7 +69,8 @@ func checkMeta(store *meta.Store, s *settings.Broker) error {
 			return fmt.Errorf("%w: configuration of topic %q: %w", meta.ErrDamaged, t.Name, err)
 		}
 	}
-	return nil
+	_, err = configs.ReadStored(store)
+	return err
 }
 
 func counter(tx meta.Tx, key string) (int64, error) {

@@ -3,9 +3,13 @@ package broker_test
 import (
 	"cmp"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
+	"os"
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 	"unicode"
 
@@ -50,9 +54,17 @@ func askAny(p *peer, c script.Command) string {
 	}
 	f := filler{p, c}
 	f.structure(reflect.ValueOf(r).Elem(), content)
-	resp := p.ask(r)
-	if resp == nil {
+	p.connect()
+	resp, err := p.conn.Request(r)
+	switch {
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		p.hangUp()
+		return "no answer"
+	case errors.Is(err, io.EOF):
+		p.hangUp()
 		return closed
+	case err != nil:
+		p.t.Fatalf("%s: %v", c.Pos, err)
 	}
 	a := answerText{peer: p, show: c.List("show"), hide: c.List("hide"), sorted: c.Has("sorted")}
 	out := a.structure("", reflect.ValueOf(resp).Elem())
@@ -229,6 +241,8 @@ func (a answerText) value(name string, v reflect.Value) string {
 		return about(v.Int())
 	case v.CanInt() && name == "ProducerID":
 		return a.letter(v.Int())
+	case v.CanInt(): // the number, where kmsg has a word for it
+		return strconv.FormatInt(v.Int(), 10)
 	}
 	return fmt.Sprint(v.Interface())
 }

@@ -3,6 +3,7 @@ package handlers
 import (
 	"errors"
 
+	"once/configs"
 	"once/log"
 	"once/log/batch"
 	"once/partition"
@@ -29,6 +30,7 @@ type downgradeRow struct {
 var errorTables = [][]errorRow{
 	partitionErrors,
 	topicErrors,
+	configErrors,
 	txnErrors,
 	groupErrors,
 }
@@ -60,6 +62,12 @@ var topicErrors = []errorRow{
 	{topics.ErrInvalidName, wire.InvalidTopicException},
 	{topics.ErrInvalidPartitions, wire.InvalidPartitions},
 	{topics.ErrTooManyPartitions, wire.PolicyViolation},
+}
+
+var configErrors = []errorRow{
+	{errInvalidRequest, wire.InvalidRequest},
+	{settings.ErrClientMetrics, wire.InvalidRequest},
+	{configs.ErrTooMany, wire.PolicyViolation},
 }
 
 // codeFor returns the code that a domain error is answered with in a version of an API.

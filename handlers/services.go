@@ -7,6 +7,7 @@ import (
 	"context"
 	"log/slog"
 
+	"once/configs"
 	"once/groupcoordinator"
 	"once/internal/clock"
 	"once/pidmanager"
@@ -19,6 +20,7 @@ import (
 // Services is what handlers work with: the domain packages, assembled by broker.
 type Services struct {
 	Topics      *topics.Topics
+	Configs     *configs.Configs
 	Txns        *txncoordinator.Coordinator
 	Groups      *groupcoordinator.Coordinator
 	ProducerIDs *pidmanager.Manager

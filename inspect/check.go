@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"once/configs"
 	"once/internal/vfs"
 	"once/log"
 	"once/topics"
@@ -75,6 +76,9 @@ func (c *checker) metadata() {
 	if c.cluster, err = readCluster(c.store); err != nil {
 		c.find(Damage, metaFile, -1, "", "%v", err)
 		return
+	}
+	if _, err := configs.ReadStored(c.store); err != nil {
+		c.find(Damage, metaFile, -1, "", "%v", err)
 	}
 	stored, err := topics.ReadStored(c.store)
 	if err != nil {

@@ -1,5 +1,5 @@
 // Package meta keeps the few things that no log can give back: cluster ID, topics with their IDs and
-// configurations, producer ID blocks, the count of starts. It is a store of named bytes with atomic,
+// configurations, those of groups and client metrics, producer ID blocks, the count of starts. It is a store of named bytes with atomic,
 // durable writes; whoever owns a record owns its encoding. No request of the produce, fetch, commit or
 // heartbeat kind writes here.
 //
@@ -36,9 +36,14 @@ type Bucket string
 
 // The buckets, each with its owner.
 const (
-	Cluster Bucket = "cluster" // broker, and meta itself for the format version
-	Topics  Bucket = "topics"  // topics
+	Cluster              Bucket = "cluster"                // broker, and meta itself for the format version
+	Topics               Bucket = "topics"                 // topics
+	GroupConfigs         Bucket = "group configs"          // configs
+	ClientMetricsConfigs Bucket = "client metrics configs" // configs
 )
+
+// buckets are made when a file is opened that does not have them: a new one, or one of an older program.
+var buckets = []Bucket{Cluster, Topics, GroupConfigs, ClientMetricsConfigs}
 
 // Store is an open metadata file. Safe for concurrent use.
 type Store struct{ db *bolt.DB }
@@ -74,25 +79,26 @@ func Open(path string, o Options) (*Store, error) {
 var versionKey = []byte("format version")
 
 func (s *Store) prepare(path string) error {
-	current := true
+	missing := false
 	err := s.db.View(func(tx *bolt.Tx) error {
-		for _, b := range []Bucket{Cluster, Topics} {
-			if tx.Bucket([]byte(b)) == nil {
-				current = false
-				return nil
-			}
+		for _, b := range buckets {
+			missing = missing || tx.Bucket([]byte(b)) == nil
 		}
-		v := tx.Bucket([]byte(Cluster)).Get(versionKey)
+		cluster := tx.Bucket([]byte(Cluster))
+		if cluster == nil {
+			return nil
+		}
+		v := cluster.Get(versionKey)
 		if len(v) != 4 || binary.BigEndian.Uint32(v) != FormatVersion {
 			return fmt.Errorf("%w: %s: format version %x, this program knows %d", ErrDamaged, path, v, FormatVersion)
 		}
 		return nil
 	})
-	if err != nil || current {
+	if err != nil || !missing {
 		return err
 	}
 	return s.db.Update(func(tx *bolt.Tx) error {
-		for _, b := range []Bucket{Cluster, Topics} {
+		for _, b := range buckets {
 			if _, err := tx.CreateBucketIfNotExists([]byte(b)); err != nil {
 				return err
 			}
@@ -113,10 +119,15 @@ func (s *Store) Get(b Bucket, key string) (value []byte, err error) {
 	return value, err
 }
 
-// All calls f for every record of a bucket in the order of their keys. value is valid during the call.
+// All calls f for every record of a bucket in the order of their keys. value is valid during the call. A file of an
+// older program that was opened for reading only may lack the bucket: then there are no records.
 func (s *Store) All(b Bucket, f func(key string, value []byte) error) error {
 	return s.db.View(func(tx *bolt.Tx) error {
-		return tx.Bucket([]byte(b)).ForEach(func(k, v []byte) error { return f(string(k), v) })
+		bucket := tx.Bucket([]byte(b))
+		if bucket == nil {
+			return nil
+		}
+		return bucket.ForEach(func(k, v []byte) error { return f(string(k), v) })
 	})
 }
 

@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"testing"
 	"time"
+
+	bolt "go.etcd.io/bbolt"
 )
 
 func open(t *testing.T, path string) *Store {
@@ -98,6 +100,42 @@ func TestAnUnknownFormatVersionIsRefused(t *testing.T) {
 	path := filled(t)
 	s := open(t, path)
 	if err := s.Update(func(tx Tx) error { return tx.Put(Cluster, string(versionKey), []byte{0, 0, 0, FormatVersion + 1}) }); err != nil {
+		t.Fatal(err)
+	}
+	s.Close()
+	if _, err := Open(path, Options{}); !errors.Is(err, ErrDamaged) {
+		t.Fatalf("got %v", err)
+	}
+}
+
+// A file of an older program lacks the buckets that came later: they are made, and nothing else changes. Of another
+// version it is refused all the same.
+func TestMissingBucketsAreMade(t *testing.T) {
+	path := filled(t)
+	s := open(t, path)
+	if err := s.db.Update(func(tx *bolt.Tx) error { return tx.DeleteBucket([]byte(GroupConfigs)) }); err != nil {
+		t.Fatal(err)
+	}
+	s.Close()
+	older, err := OpenReadOnly(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := older.All(GroupConfigs, func(string, []byte) error { return errors.New("a record") }); err != nil {
+		t.Fatal(err)
+	}
+	older.Close()
+	s = open(t, path)
+	err = s.Update(func(tx Tx) error {
+		if err := tx.Put(GroupConfigs, "g", []byte("x")); err != nil {
+			return err
+		}
+		return tx.Put(Cluster, string(versionKey), []byte{0, 0, 0, FormatVersion + 1})
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.db.Update(func(tx *bolt.Tx) error { return tx.DeleteBucket([]byte(GroupConfigs)) }); err != nil {
 		t.Fatal(err)
 	}
 	s.Close()

@@ -14,6 +14,8 @@ const (
 	SourceDynamicDefault int8 = 3
 	SourceStatic         int8 = 4
 	SourceDefault        int8 = 5
+	SourceBrokerLogger   int8 = 6
+	SourceClientMetrics  int8 = 7
 	SourceGroup          int8 = 8
 )
 

@@ -88,10 +88,15 @@ func (b *Broker) ValidateDynamic(values Values, clusterDefault bool) error {
 }
 
 // AppendToList and SubtractFromList change a List by whole entries: entries that are there already, or are
-// not there, are passed over (spec: admin 8, operations APPEND and SUBTRACT).
+// not there, are passed over (spec: admin 8, operations APPEND and SUBTRACT). Nothing at all is an entry, as in Kafka,
+// so that appending it to a list with entries makes a list that is not allowed.
 func AppendToList(list, entries string) string {
+	more := SplitList(strings.TrimRight(entries, ","))
+	if entries == "" {
+		more = []string{""}
+	}
 	all := SplitList(list)
-	for _, entry := range SplitList(entries) {
+	for _, entry := range more {
 		if !slices.Contains(all, entry) {
 			all = append(all, entry)
 		}

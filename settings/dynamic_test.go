@@ -106,6 +106,15 @@ func TestListsChangeByEntries(t *testing.T) {
 	if got := AppendToList("delete", "compact, delete"); got != "delete,compact" {
 		t.Errorf("appended: %s", got)
 	}
+	if got := AppendToList("delete", ""); got != "delete," {
+		t.Errorf("appended nothing: %s", got)
+	}
+	if got := AppendToList("", ""); got != "" {
+		t.Errorf("appended nothing to nothing: %s", got)
+	}
+	if got := AppendToList("delete", "compact,,"); got != "delete,compact" {
+		t.Errorf("appended: %s", got)
+	}
 	if got := SubtractFromList("delete,compact", "delete,x"); got != "compact" {
 		t.Errorf("subtracted: %s", got)
 	}
