@@ -34,9 +34,16 @@ var kinds = [kindCount]struct {
 	bucket   meta.Bucket
 	validate func(*settings.Broker, settings.Values) error
 }{
-	Group:         {meta.GroupConfigs, func(b *settings.Broker, v settings.Values) error { _, err := b.Group(v); return err }},
-	ClientMetrics: {meta.ClientMetricsConfigs, func(_ *settings.Broker, v settings.Values) error { return settings.CheckClientMetrics(v) }},
+	Group:         {meta.GroupConfigs, checkGroup},
+	ClientMetrics: {meta.ClientMetricsConfigs, checkClientMetrics},
 }
+
+func checkGroup(b *settings.Broker, v settings.Values) error {
+	_, err := b.Group(v)
+	return err
+}
+
+func checkClientMetrics(_ *settings.Broker, v settings.Values) error { return settings.CheckClientMetrics(v) }
 
 // MaxResources is how many resources of a kind may have settings: they are held in memory.
 const MaxResources = 10_000
@@ -105,7 +112,9 @@ func (c *Configs) Get(k Kind, name string) settings.Values {
 
 // Alter replaces what is set for one resource by what change makes of it; with validateOnly it only checks. change
 // gets a copy, and runs while no other change does; its error is returned as it is.
-func (c *Configs) Alter(k Kind, name string, change func(settings.Values) (settings.Values, error), validateOnly bool) error {
+func (c *Configs) Alter(
+	k Kind, name string, change func(settings.Values) (settings.Values, error), validateOnly bool,
+) error {
 	c.change.Lock()
 	defer c.change.Unlock()
 	old := c.Get(k, name)

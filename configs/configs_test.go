@@ -78,7 +78,8 @@ func TestARefusedOrOnlyValidatedChangeChangesNothing(t *testing.T) {
 	if !errors.Is(err, refusal) {
 		t.Errorf("got %v", err)
 	}
-	if err := c.Alter(ClientMetrics, "m", to(settings.Values{"interval.ms": "1"}), false); !errors.Is(err, settings.ErrClientMetrics) {
+	err = c.Alter(ClientMetrics, "m", to(settings.Values{"interval.ms": "1"}), false)
+	if !errors.Is(err, settings.ErrClientMetrics) {
 		t.Errorf("got %v", err)
 	}
 	if err := c.Alter(ClientMetrics, "m", to(settings.Values{"interval.ms": "2000"}), true); err != nil {
@@ -94,7 +95,8 @@ func TestResourcesAreLimited(t *testing.T) {
 	_, store := open(t, path)
 	err := store.Update(func(tx meta.Tx) error {
 		for i := range MaxResources {
-			if err := tx.Put(meta.GroupConfigs, fmt.Sprint(i), []byte(`{"share.isolation.level":"read_committed"}`)); err != nil {
+			record := []byte(`{"share.isolation.level":"read_committed"}`)
+			if err := tx.Put(meta.GroupConfigs, fmt.Sprint(i), record); err != nil {
 				return err
 			}
 		}

@@ -11,15 +11,19 @@ import (
 // noAuthorizer is what everything about ACLs is answered with.
 const noAuthorizer = "no authorizer is configured on this broker"
 
-// aclUnknown is the number of "unknown" among the resource types, pattern types, operations and permissions. Kafka
-// closes the connection on it, and on no other number.
-const aclUnknown = 0
+// hasUnknown reports whether one of these is the number 0, which means "unknown". Kafka closes the connection on it,
+// and on no other number.
+func hasUnknown(
+	t kmsg.ACLResourceType, pattern kmsg.ACLResourcePatternType, op kmsg.ACLOperation, permission kmsg.ACLPermissionType,
+) bool {
+	return t == 0 || pattern == 0 || op == 0 || permission == 0
+}
 
 // DescribeAcls v1 to v3 (v2 flexible): there is no authorizer, which MirrorMaker and user interfaces know by the
 // code (spec: admin 16).
 func (s *Services) describeACLs(_ context.Context, r *wire.Request) wire.Reply {
 	req, resp := r.Body.(*kmsg.DescribeACLsRequest), response[*kmsg.DescribeACLsResponse](r)
-	if req.ResourceType == aclUnknown || req.ResourcePatternType == aclUnknown || req.Operation == aclUnknown || req.PermissionType == aclUnknown {
+	if hasUnknown(req.ResourceType, req.ResourcePatternType, req.Operation, req.PermissionType) {
 		return wire.Reply{Close: true}
 	}
 	resp.ErrorCode, resp.ErrorMessage = int16(wire.SecurityDisabled), kmsg.StringPtr(noAuthorizer)
@@ -31,7 +35,7 @@ func (s *Services) createACLs(_ context.Context, r *wire.Request) wire.Reply {
 	req, resp := r.Body.(*kmsg.CreateACLsRequest), response[*kmsg.CreateACLsResponse](r)
 	for i := range req.Creations {
 		c := &req.Creations[i]
-		if c.ResourceType == aclUnknown || c.ResourcePatternType == aclUnknown || c.Operation == aclUnknown || c.PermissionType == aclUnknown {
+		if hasUnknown(c.ResourceType, c.ResourcePatternType, c.Operation, c.PermissionType) {
 			return wire.Reply{Close: true}
 		}
 		result := kmsg.NewCreateACLsResponseResult()
@@ -46,7 +50,7 @@ func (s *Services) deleteACLs(_ context.Context, r *wire.Request) wire.Reply {
 	req, resp := r.Body.(*kmsg.DeleteACLsRequest), response[*kmsg.DeleteACLsResponse](r)
 	for i := range req.Filters {
 		f := &req.Filters[i]
-		if f.ResourceType == aclUnknown || f.ResourcePatternType == aclUnknown || f.Operation == aclUnknown || f.PermissionType == aclUnknown {
+		if hasUnknown(f.ResourceType, f.ResourcePatternType, f.Operation, f.PermissionType) {
 			return wire.Reply{Close: true}
 		}
 		result := kmsg.NewDeleteACLsResponseResult()

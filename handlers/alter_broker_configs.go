@@ -31,7 +31,7 @@ func (s *Services) alterBroker(a alteration) error {
 	}
 	next, err := a.change(nil)
 	if err == nil && len(next) > 0 {
-		err = fmt.Errorf("%w: the settings of this broker cannot be changed while it runs; give them at its start", errInvalidRequest)
+		err = fmt.Errorf("%w: this broker's settings cannot be changed while it runs; give them at its start", errInvalidRequest)
 	}
 	return err
 }

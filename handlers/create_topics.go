@@ -3,6 +3,7 @@ package handlers
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -15,6 +16,10 @@ import (
 // maxPartitionsPerRequest bounds what one CreateTopics request may create, as in Kafka.
 const maxPartitionsPerRequest = 10_000
 
+// noTimeLeft is what changes of topics are answered with whose timeout is over before they begin: as in Kafka,
+// nothing is looked at and nothing is done then.
+const noTimeLeft = "the request's timeout leaves no time to carry it out"
+
 // CreateTopics v2 to v7. v4 defaults by -1, v5 flexible and the created topic's shape and
 // configuration in the answer, v7 topic ID.
 //
@@ -23,14 +28,19 @@ const maxPartitionsPerRequest = 10_000
 func (s *Services) createTopics(_ context.Context, r *wire.Request) wire.Reply {
 	req, resp := r.Body.(*kmsg.CreateTopicsRequest), response[*kmsg.CreateTopicsResponse](r)
 	total, times := 0, map[string]int{}
+	var together []string // names that only this request makes
 	for i := range req.Topics {
-		times[req.Topics[i].Topic]++
+		name := req.Topics[i].Topic
+		times[name]++
 		total += int(s.partitionsAsked(&req.Topics[i]))
+		if _, exists := s.Topics.Lookup(name); !exists {
+			together = append(together, name)
+		}
 	}
 	seen := map[string]bool{}
 	for i := range req.Topics {
 		asked := &req.Topics[i]
-		if seen[asked.Topic] {
+		if seen[asked.Topic] && req.TimeoutMillis > 0 {
 			continue
 		}
 		seen[asked.Topic] = true
@@ -39,14 +49,17 @@ func (s *Services) createTopics(_ context.Context, r *wire.Request) wire.Reply {
 		var code wire.Code
 		var message string
 		switch {
+		case req.TimeoutMillis <= 0:
+			code, message = wire.RequestTimedOut, noTimeLeft
 		case total > maxPartitionsPerRequest:
-			code, message = wire.PolicyViolation, fmt.Sprintf("the request asks for %d partitions in all, at most %d are created at once", total, maxPartitionsPerRequest)
+			code, message = wire.PolicyViolation, fmt.Sprintf(
+				"the request asks for %d partitions in all, at most %d are created at once", total, maxPartitionsPerRequest)
 		case times[asked.Topic] > 1:
 			code, message = wire.InvalidRequest, fmt.Sprintf("topic %q stands in the request more than once", asked.Topic)
 		case asked.Topic == "__cluster_metadata":
 			code, message = wire.InvalidRequest, "this internal topic cannot be created"
 		default:
-			code, message = s.createTopic(asked, req.ValidateOnly, r.Version, &t)
+			code, message = s.createTopic(asked, together, req.ValidateOnly, r.Version, &t)
 		}
 		if code != wire.NoError {
 			t.ErrorCode, t.ErrorMessage = int16(code), &message
@@ -67,8 +80,16 @@ func (s *Services) partitionsAsked(t *kmsg.CreateTopicsRequestTopic) int32 {
 	return t.NumPartitions
 }
 
-func (s *Services) createTopic(asked *kmsg.CreateTopicsRequestTopic, validateOnly bool, version int16, t *kmsg.CreateTopicsResponseTopic) (wire.Code, string) {
-	spec := topics.Spec{Name: strings.Clone(asked.Topic), Partitions: s.partitionsAsked(asked), Overrides: settings.Values{}}
+func (s *Services) createTopic(
+	asked *kmsg.CreateTopicsRequestTopic, together []string, validateOnly bool, version int16,
+	t *kmsg.CreateTopicsResponseTopic,
+) (wire.Code, string) {
+	spec := topics.Spec{
+		Name:       strings.Clone(asked.Topic),
+		Partitions: s.partitionsAsked(asked),
+		Overrides:  settings.Values{},
+		Together:   together,
+	}
 	for _, c := range asked.Configs {
 		if c.Value == nil {
 			return wire.InvalidConfig, fmt.Sprintf("configuration %s has no value", c.Name)
@@ -112,7 +133,8 @@ func (s *Services) checkReplicas(t *kmsg.CreateTopicsRequestTopic) (wire.Code, s
 			return wire.InvalidReplicationFactor, "the replication factor must be positive, or -1 for the default"
 		}
 		if t.ReplicationFactor > 1 && s.Settings.Bool("dev.strict.replication") {
-			return wire.InvalidReplicationFactor, fmt.Sprintf("the replication factor is %d, there is 1 broker (dev.strict.replication is on)", t.ReplicationFactor)
+			return wire.InvalidReplicationFactor, fmt.Sprintf(
+				"the replication factor is %d, there is 1 broker (dev.strict.replication is on)", t.ReplicationFactor)
 		}
 		if t.NumPartitions == 0 || t.NumPartitions < -1 {
 			return wire.InvalidPartitions, "the number of partitions must be positive, or -1 for the default"
@@ -131,9 +153,15 @@ func (s *Services) checkReplicas(t *kmsg.CreateTopicsRequestTopic) (wire.Code, s
 			return wire.InvalidReplicaAssignment, fmt.Sprintf("partition %d is assigned twice or leaves a gap", a.Partition)
 		}
 		seen[a.Partition] = true
-		if len(a.Replicas) == 0 || a.Replicas[0] != s.NodeID {
-			return wire.InvalidReplicaAssignment, fmt.Sprintf("partition %d must have broker %d first", a.Partition, s.NodeID)
+		if !s.isAssignable(a.Replicas) {
+			return wire.InvalidReplicaAssignment, fmt.Sprintf(
+				"partition %d must be assigned to broker %d and no other", a.Partition, s.NodeID)
 		}
 	}
 	return wire.NoError, ""
+}
+
+// isAssignable reports whether these can be the replicas of a partition: there is one broker to be listed once.
+func (s *Services) isAssignable(replicas []int32) bool {
+	return slices.Equal(replicas, []int32{s.NodeID})
 }

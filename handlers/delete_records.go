@@ -3,7 +3,6 @@ package handlers
 import (
 	"context"
 	"fmt"
-	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
@@ -12,7 +11,7 @@ import (
 )
 
 // DeleteRecords v0 to v2 (v2 flexible): moves log start offsets forward (KIP-107). The move is durable
-// before the answer.
+// before the answer. The request's timeout is for followers, which are not waited for here.
 func (s *Services) deleteRecords(_ context.Context, r *wire.Request) wire.Reply {
 	req, resp := r.Body.(*kmsg.DeleteRecordsRequest), response[*kmsg.DeleteRecordsResponse](r)
 	moved := false
@@ -32,10 +31,7 @@ func (s *Services) deleteRecords(_ context.Context, r *wire.Request) wire.Reply 
 	if !moved {
 		return wire.Respond(resp)
 	}
-	timeout := time.Duration(max(0, req.TimeoutMillis)) * time.Millisecond
 	return wire.Reply{Then: func(ctx context.Context) kmsg.Response {
-		ctx, cancel := context.WithTimeout(ctx, timeout)
-		defer cancel()
 		if err := s.Sync(ctx); err != nil {
 			for i := range resp.Topics {
 				for j := range resp.Topics[i].Partitions {

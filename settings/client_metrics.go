@@ -13,7 +13,7 @@ import (
 // CLIENT_METRICS. Sorted by name.
 var clientMetricsSettings = []Definition{
 	{"interval.ms", Int, "300000", anything, Dynamic, Kept, "How often clients send these metrics, in ms."},
-	{"match", List, "", anything, Dynamic, Kept, "Which clients are asked: pairs of an attribute and a regular expression; none is all."},
+	{"match", List, "", anything, Dynamic, Kept, "Which clients: pairs of attribute and expression; none is all."},
 	{"metrics", List, "", anything, Dynamic, Kept, "Prefixes of the names of the metrics; * is all."},
 }
 
@@ -42,7 +42,8 @@ func CheckClientMetrics(values Values) error {
 	if interval, set := checked["interval.ms"]; set {
 		n, _ := strconv.ParseInt(interval, 10, 64)
 		if n < minClientMetricsInterval || n > maxClientMetricsInterval {
-			return fmt.Errorf("interval.ms=%d: %w: must be between %d and %d", n, ErrClientMetrics, minClientMetricsInterval, maxClientMetricsInterval)
+			return fmt.Errorf("interval.ms=%d: %w: must be between %d and %d",
+				n, ErrClientMetrics, minClientMetricsInterval, maxClientMetricsInterval)
 		}
 	}
 	if err := checkClientMatch(checked["match"]); err != nil {
@@ -53,7 +54,8 @@ func CheckClientMetrics(values Values) error {
 
 // clientAttributes are what a client can be matched by.
 var clientAttributes = []string{
-	"client_id", "client_instance_id", "client_software_name", "client_software_version", "client_source_address", "client_source_port",
+	"client_id", "client_instance_id", "client_software_name", "client_software_version", "client_source_address",
+	"client_source_port",
 }
 
 // checkClientMatch accepts attribute=expression pairs. Expressions are Java's: those that Go does not know by their
@@ -74,7 +76,10 @@ func checkClientMatch(value string) error {
 }
 
 // javaOnly are the complaints of Go about what may be fine in Java.
-var javaOnly = []syntax.ErrorCode{syntax.ErrInvalidPerlOp, syntax.ErrInvalidEscape, syntax.ErrInvalidRepeatOp, syntax.ErrInvalidRepeatSize, syntax.ErrInvalidCharRange}
+var javaOnly = []syntax.ErrorCode{
+	syntax.ErrInvalidPerlOp, syntax.ErrInvalidEscape, syntax.ErrInvalidRepeatOp, syntax.ErrInvalidRepeatSize,
+	syntax.ErrInvalidCharRange,
+}
 
 // DescribeClientMetrics returns every setting of a subscription for which overrides are set, sorted by name. Those
 // that are not set have no synonyms.

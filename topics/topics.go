@@ -295,6 +295,8 @@ type Spec struct {
 	Name       string
 	Partitions int32 // at least 1
 	Overrides  settings.Values
+	// Together are names that come into being with this one: as in Kafka, their names may differ by '.' and '_' only.
+	Together []string
 }
 
 // Validate reports why a topic of this shape cannot be created, in Kafka's order of checks (spec:
@@ -310,7 +312,7 @@ func (ts *Topics) Validate(s Spec) error {
 	}
 	if strings.ContainsAny(s.Name, "._") {
 		for name := range ix.byName {
-			if strings.ReplaceAll(name, ".", "_") == strings.ReplaceAll(s.Name, ".", "_") {
+			if strings.ReplaceAll(name, ".", "_") == strings.ReplaceAll(s.Name, ".", "_") && !slices.Contains(s.Together, name) {
 				return fmt.Errorf("%w: %q collides with topic %q, because '.' and '_' are alike in metric names", ErrInvalidName, s.Name, name)
 			}
 		}
