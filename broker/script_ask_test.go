@@ -26,8 +26,9 @@ func init() {
 
 // askAny: ask API version=V [show=[FIELD …]] [hide=[FIELD …]] [sorted]: the input is the request as JSON.
 //
-// A ~ in a text stands for the suffix of the script's names. An ID of a topic is the topic's name, one of a
-// producer its letter. Records are a text: plain, or the arguments of produce for one batch.
+// A ~ in a text stands for the suffix of the script's names, "member M" for the ID of a member that joined. An ID of a
+// topic is the topic's name, one of a producer its letter. Records are a text: plain, or the arguments of produce for
+// one batch.
 //
 // The answer has a line for each struct, with its fields. Texts of errors and throttle times are left out, as
 // are fields that are hidden, or not among those that are to be shown. With sorted the lines of a list stand
@@ -110,6 +111,9 @@ func (f filler) set(v reflect.Value, value any) {
 		}
 		f.structure(v, value.(map[string]any))
 	case v.Kind() == reflect.String:
+		if member, ok := strings.CutPrefix(text, "member "); ok {
+			text = f.p.members[member]
+		}
 		v.SetString(text)
 	case v.Kind() == reflect.Bool:
 		v.SetBool(value.(bool))
@@ -151,7 +155,7 @@ func (f filler) topicID(name string) [16]byte {
 
 // bytes are a batch where the text says so, else the text's.
 func (f filler) bytes(text string) []byte {
-	if text != "plain" && !strings.Contains(text, "sequence=") {
+	if !strings.HasPrefix(text, "plain") && !strings.Contains(text, "sequence=") {
 		return []byte(text)
 	}
 	of := lines(f.p, script.Command{Name: f.c.Name, Pos: f.c.Pos, Input: []string{text}})

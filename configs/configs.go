@@ -43,7 +43,9 @@ func checkGroup(b *settings.Broker, v settings.Values) error {
 	return err
 }
 
-func checkClientMetrics(_ *settings.Broker, v settings.Values) error { return settings.CheckClientMetrics(v) }
+func checkClientMetrics(_ *settings.Broker, v settings.Values) error {
+	return settings.CheckClientMetrics(v)
+}
 
 // MaxResources is how many resources of a kind may have settings: they are held in memory.
 const MaxResources = 10_000

@@ -15,7 +15,14 @@ import (
 func (s *Services) deleteRecords(_ context.Context, r *wire.Request) wire.Reply {
 	req, resp := r.Body.(*kmsg.DeleteRecordsRequest), response[*kmsg.DeleteRecordsResponse](r)
 	moved := false
+	req.Topics = mergeBy(req.Topics,
+		func(t *kmsg.DeleteRecordsRequestTopic) string { return t.Topic },
+		func(into, more *kmsg.DeleteRecordsRequestTopic) {
+			into.Partitions = append(into.Partitions, more.Partitions...)
+		})
 	for i := range req.Topics {
+		req.Topics[i].Partitions = lastOfEach(req.Topics[i].Partitions,
+			func(p *kmsg.DeleteRecordsRequestTopicPartition) int32 { return p.Partition })
 		t := kmsg.NewDeleteRecordsResponseTopic()
 		t.Topic = req.Topics[i].Topic
 		for _, asked := range req.Topics[i].Partitions {

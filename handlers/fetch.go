@@ -144,7 +144,8 @@ func (f *fetching) openSession(req *kmsg.FetchRequest) wire.Code {
 	return wire.NoError
 }
 
-// asked returns the partitions that stand in the request.
+// asked returns the partitions that stand in the request. Of several entries for one the last one holds, at the place
+// of the first.
 func (f *fetching) asked(req *kmsg.FetchRequest) []*fetchPartition {
 	var parts []*fetchPartition
 	for i := range req.Topics {
@@ -160,7 +161,9 @@ func (f *fetching) asked(req *kmsg.FetchRequest) []*fetchPartition {
 			})
 		}
 	}
-	return parts
+	return mergeBy(parts,
+		func(p **fetchPartition) fetchKey { return (*p).key },
+		func(into, more **fetchPartition) { *into = *more })
 }
 
 // partition finds a partition by the words of the client.

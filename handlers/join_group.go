@@ -2,6 +2,7 @@ package handlers
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -33,6 +34,7 @@ func (s *Services) joinGroup(_ context.Context, r *wire.Request) wire.Reply {
 	for i, p := range req.Protocols {
 		join.Protocols[i] = groupcoordinator.Protocol{Name: p.Name, Metadata: p.Metadata}
 	}
+	join.Protocols = namedOnce(join.Protocols)
 	failed := func(err error) groupcoordinator.JoinResult {
 		return groupcoordinator.JoinResult{Err: err, MemberID: req.MemberID}
 	}
@@ -40,6 +42,20 @@ func (s *Services) joinGroup(_ context.Context, r *wire.Request) wire.Reply {
 		fillJoinGroup(resp, &j, r.Version)
 		return resp
 	})
+}
+
+// namedOnce leaves out the protocols that a member names more than once, as Kafka does: it counts names, and takes a
+// group of one member for one of two then. Where nothing would be left, all are.
+func namedOnce(all []groupcoordinator.Protocol) []groupcoordinator.Protocol {
+	times := make(map[string]int, len(all))
+	for _, p := range all {
+		times[p.Name]++
+	}
+	once := slices.DeleteFunc(slices.Clone(all), func(p groupcoordinator.Protocol) bool { return times[p.Name] > 1 })
+	if len(once) == 0 {
+		return all
+	}
+	return once
 }
 
 func fillJoinGroup(resp *kmsg.JoinGroupResponse, j *groupcoordinator.JoinResult, version int16) {

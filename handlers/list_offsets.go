@@ -58,6 +58,11 @@ func (s *Services) listOffsets(_ context.Context, r *wire.Request) wire.Reply {
 		}
 		resp.Topics = append(resp.Topics, t)
 	}
+	resp.Topics = mergeBy(resp.Topics,
+		func(t *kmsg.ListOffsetsResponseTopic) string { return t.Topic },
+		func(into, more *kmsg.ListOffsetsResponseTopic) {
+			into.Partitions = append(into.Partitions, more.Partitions...)
+		})
 	return wire.Respond(resp)
 }
 

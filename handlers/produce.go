@@ -73,8 +73,23 @@ func (p *producePartition) fail(code wire.Code, err error) {
 	}
 }
 
+// mergeProduced merges the entries for one partition: the last one is appended.
+func mergeProduced(asked []kmsg.ProduceRequestTopic) []kmsg.ProduceRequestTopic {
+	asked = mergeBy(asked,
+		func(t *kmsg.ProduceRequestTopic) topicKey { return topicKey{t.Topic, t.TopicID} },
+		func(into, more *kmsg.ProduceRequestTopic) {
+			into.Partitions = append(into.Partitions, more.Partitions...)
+		})
+	for i := range asked {
+		t := &asked[i]
+		t.Partitions = lastOfEach(t.Partitions, func(p *kmsg.ProduceRequestTopicPartition) int32 { return p.Partition })
+	}
+	return asked
+}
+
 // collect lays out the response and finds the partitions (spec: log 4.2 rows 2 to 4).
 func (p *producing) collect(resp *kmsg.ProduceResponse) {
+	p.req.Topics = mergeProduced(p.req.Topics)
 	resp.Topics = make([]kmsg.ProduceResponseTopic, len(p.req.Topics))
 	count := 0
 	for i := range p.req.Topics {

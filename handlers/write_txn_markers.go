@@ -28,6 +28,9 @@ func (s *Services) writeTxnMarkers(_ context.Context, r *wire.Request) wire.Repl
 		answer := &resp.Markers[place]
 		answer.Topics = append(answer.Topics, s.writeMarker(asked, r.Version)...)
 	}
+	for i := range resp.Markers {
+		mergeMarked(&resp.Markers[i])
+	}
 	if s.Settle == nil {
 		return wire.Respond(resp)
 	}
@@ -39,6 +42,20 @@ func (s *Services) writeTxnMarkers(_ context.Context, r *wire.Request) wire.Repl
 	}}
 }
 
+// mergeMarked names each partition of a producer once.
+func mergeMarked(m *kmsg.WriteTxnMarkersResponseMarker) {
+	m.Topics = mergeBy(m.Topics,
+		func(t *kmsg.WriteTxnMarkersResponseMarkerTopic) string { return t.Topic },
+		func(into, more *kmsg.WriteTxnMarkersResponseMarkerTopic) {
+			into.Partitions = append(into.Partitions, more.Partitions...)
+		})
+	for i := range m.Topics {
+		m.Topics[i].Partitions = lastOfEach(m.Topics[i].Partitions,
+			func(p *kmsg.WriteTxnMarkersResponseMarkerTopicPartition) int32 { return p.Partition })
+	}
+}
+
+// writeMarker writes one marker to each of its partitions, once where a partition is named more than once.
 func (s *Services) writeMarker(asked *kmsg.WriteTxnMarkersRequestMarker, version int16) []kmsg.WriteTxnMarkersResponseMarkerTopic {
 	m := batch.Marker{
 		ProducerID: asked.ProducerID, ProducerEpoch: asked.ProducerEpoch, Type: batch.Abort,
@@ -47,8 +64,14 @@ func (s *Services) writeMarker(asked *kmsg.WriteTxnMarkersRequestMarker, version
 	if asked.Committed {
 		m.Type = batch.Commit
 	}
+	asked.Topics = mergeBy(asked.Topics,
+		func(t *kmsg.WriteTxnMarkersRequestMarkerTopic) string { return t.Topic },
+		func(into, more *kmsg.WriteTxnMarkersRequestMarkerTopic) {
+			into.Partitions = append(into.Partitions, more.Partitions...)
+		})
 	answer := make([]kmsg.WriteTxnMarkersResponseMarkerTopic, 0, len(asked.Topics))
 	for i := range asked.Topics {
+		asked.Topics[i].Partitions = lastOfEach(asked.Topics[i].Partitions, func(p *int32) int32 { return *p })
 		t := kmsg.NewWriteTxnMarkersResponseMarkerTopic()
 		t.Topic = asked.Topics[i].Topic
 		for _, p := range asked.Topics[i].Partitions {
