@@ -133,7 +133,7 @@ func TestNoiseClosesTheConnectionWithoutAnswer(t *testing.T) {
 		{"B2 length zero", size(0), badHeader},
 		{"B2 shorter than a header", framed(make([]byte, 7)), badHeader},
 		{"B2 client ID beyond the frame", framed([]byte{0, 3, 0, 0, 0, 0, 0, 1, 0, 9, 'a'}), badHeader},
-		{"B2 client ID with length -2", framed([]byte{0, 3, 0, 0, 0, 0, 0, 1, 0xff, 0xfe}), badHeader},
+		{"B2 client ID with length -2, which is null, and no body", framed([]byte{0, 3, 0, 0, 0, 0, 0, 1, 0xff, 0xfe}), badBody},
 		{"B4 HTTP", []byte("GET / HTTP/1.1\r\nHost: x\r\n\r\n"), badFrameLength},
 		{"B4 TLS", []byte{0x16, 3, 1, 0, 0xa5, 1, 0, 0}, badFrameLength},
 		{"B4 SSH", []byte("SSH-2.0-OpenSSH_9.6\r\n"), badFrameLength},

@@ -89,12 +89,15 @@ func (w *walker) field(o *op, flexible bool) error {
 			return errShort
 		}
 		present := int8(w.b[w.pos])
-		w.pos++
-		if present == -1 && o.nullable {
-			return nil
+		if present < 0 && !o.nullable {
+			return errNull
 		}
 		if present < 0 {
-			return errNull
+			w.b[w.pos] = 0xff // kmsg knows this one only
+		}
+		w.pos++
+		if present < 0 {
+			return nil
 		}
 		if err := w.spend(o.goBytes); err != nil {
 			return err
@@ -111,12 +114,12 @@ func (w *walker) skip(n int) error {
 	return nil
 }
 
-// span steps over n bytes, where -1 is null.
+// span steps over n bytes. Every negative length of what may be null is null, as in Kafka.
 func (w *walker) span(n int, nullable bool, err error) error {
 	switch {
 	case err != nil:
 		return err
-	case n == -1 && nullable:
+	case n < 0 && nullable:
 		return nil
 	case n == -1:
 		return errNull
@@ -147,7 +150,7 @@ func (w *walker) array(o *op, flexible bool) error {
 	switch {
 	case err != nil:
 		return err
-	case n == -1 && o.nullable, n == 0:
+	case n < 0 && o.nullable, n == 0:
 		return nil
 	case n == -1:
 		return errNull
