@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 	"sync"
 
 	"once/meta"
@@ -110,6 +111,13 @@ func (c *Configs) Get(k Kind, name string) settings.Values {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
 	return c.mu.set[k][name]
+}
+
+// Names returns the resources of a kind for which something is set, sorted.
+func (c *Configs) Names(k Kind) []string {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	return slices.Sorted(maps.Keys(c.mu.set[k]))
 }
 
 // Alter replaces what is set for one resource by what change makes of it; with validateOnly it only checks. change

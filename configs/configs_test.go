@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"once/meta"
@@ -61,6 +62,11 @@ func TestWhatIsSetIsThereAfterReopening(t *testing.T) {
 			t.Errorf("%s %s: %v, want %v", want.kind, want.name, got, want.values)
 		}
 	}
+	alter(t, c, Group, "a", group)
+	if names := c.Names(Group); !slices.Equal(names, []string{"a", "g"}) {
+		t.Errorf("groups %q", names)
+	}
+	alter(t, c, Group, "a", nil)
 	if stored, err := ReadStored(store); err != nil || len(stored) != 2 {
 		t.Errorf("stored: %v, %v", stored, err)
 	}

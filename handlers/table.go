@@ -62,6 +62,7 @@ func (s *Services) Table() []wire.API {
 		{Key: int16(kmsg.DescribeProducers), Min: 0, Max: 0, Handle: s.describeProducers},
 		{Key: int16(kmsg.DescribeTransactions), Min: 0, Max: 0, Handle: s.describeTransactions},
 		{Key: int16(kmsg.ListTransactions), Min: 0, Max: 2, Handle: s.listTransactions},
+		{Key: int16(kmsg.ListConfigResources), Min: 0, Max: 1, Handle: s.listConfigResources},
 		{Key: int16(kmsg.DescribeTopicPartitions), Min: 0, Max: 0, Handle: s.describeTopicPartitions},
 	}
 	return s.apis
