@@ -295,7 +295,7 @@ func (b *Broker) serve() error {
 		Topics: b.topics, Configs: b.configs, Txns: b.txns, Groups: b.groups, ProducerIDs: b.producerIDs, Settings: b.cfg.Settings, Features: b.features,
 		NodeID: int32(b.cfg.Settings.Int("node.id")), ClusterID: b.identity.clusterID, Advertised: advertise.of, Sync: b.barrier.Sync,
 		RecordsDeleted: func() { b.upkeep.applyRetentionNow() },
-		Settle: b.settle(), Clock: b.cfg.Clock, Logger: b.cfg.Logger,
+		Settle:         b.settle(), Clock: b.cfg.Clock, Logger: b.cfg.Logger,
 	}
 	registerer := prometheus.WrapRegistererWithPrefix("once_", b.registry)
 	services.ColdReads = handlers.NewColdReads(b.cfg.Settings.Int64("fetch.cold.max.bytes.per.second"), b.cfg.Clock, registerer)

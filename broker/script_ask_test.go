@@ -55,8 +55,7 @@ func askAny(p *peer, c script.Command) string {
 	}
 	f := filler{p, c}
 	f.structure(reflect.ValueOf(r).Elem(), content)
-	p.connect()
-	resp, err := p.conn.Request(r)
+	resp, err := p.connect().Request(r)
 	switch {
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		p.hangUp()
