@@ -31,7 +31,7 @@ log lso pidmanager
 log/batch
 meta settings
 internal/kafkatest internal/script internal/vfs
-internal/clock internal/fault internal/invariant
+internal/clock internal/fault internal/invariant internal/shrink
 `
 
 // forbidden imports, though they would point down: package, what it must not import, why.
