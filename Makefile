@@ -77,7 +77,7 @@ fuzz: ## each fuzz test for FUZZTIME
 SEEDS ?= 20
 nightly:
 	ONCE_CRASH_SEEDS=$(SEEDS) go test ./partition -run 'TestStorage|TestRecovery|TestDerived|TestTails|TestDamage|Compaction|Retention' -v -timeout 4h
-	ONCE_CRASH_SEEDS=$(SEEDS) go test ./broker -run TestPowerCut -v -timeout 4h
+	ONCE_CRASH_SEEDS=$(SEEDS) go test ./broker -run 'TestPowerCut|TestCompacted' -v -timeout 4h
 	for n in $$(seq $(SEEDS)); do ONCE_SMALL_SIZES=$$n go test ./log || exit 1; done
 	$(MAKE) eos FLAGS="-records 1000000 -kills 50"
 	$(MAKE) fuzz FUZZTIME=5m

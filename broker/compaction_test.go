@@ -152,7 +152,7 @@ func (c *compactedTopic) check(when string) {
 		c.must(answer.ErrorCode)
 		end = answer.LastStableOffset
 		before := at
-		at = c.read(answer, got, at)
+		at = readNewest(c.t, answer, got, at)
 		if at == before && at < end {
 			c.t.Fatalf("%s: nothing to read at %d, below %d", when, at, end)
 		}
@@ -170,7 +170,10 @@ func (c *compactedTopic) check(when string) {
 	}
 }
 
-func (c *compactedTopic) read(answer kmsg.FetchResponseTopicPartition, got map[string]string, at int64) int64 {
+// readNewest puts the committed values of an answer where the older ones of their keys are. It returns the offset to
+// go on at.
+func readNewest(t *testing.T, answer kmsg.FetchResponseTopicPartition, got map[string]string, at int64) int64 {
+	t.Helper()
 	aborted := map[int64]bool{}
 	for raw := answer.RecordBatches; len(raw) > 0; {
 		h, err := batch.ParseHeader(raw)
@@ -198,7 +201,7 @@ func (c *compactedTopic) read(answer kmsg.FetchResponseTopicPartition, got map[s
 		}
 		for r, err := range batch.Records(one, 1<<20) {
 			if err != nil {
-				c.t.Fatal(err)
+				t.Fatal(err)
 			}
 			if r.Value == nil {
 				delete(got, string(r.Key))
@@ -230,6 +233,11 @@ func sizeOf(b *broker.Broker, topic string) (sizeBytes, logStart int64) {
 
 func (c *compactedTopic) await(what string, done func() bool) {
 	c.t.Helper()
+	await(c.t, what, done)
+}
+
+func await(t *testing.T, what string, done func() bool) {
+	t.Helper()
 	deadline, tick := time.NewTimer(20*time.Second), time.NewTicker(10*time.Millisecond)
 	defer deadline.Stop()
 	defer tick.Stop()
@@ -237,7 +245,7 @@ func (c *compactedTopic) await(what string, done func() bool) {
 		select {
 		case <-tick.C:
 		case <-deadline.C:
-			c.t.Fatalf("waited in vain for %s", what)
+			t.Fatalf("waited in vain for %s", what)
 		}
 	}
 }

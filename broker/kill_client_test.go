@@ -235,6 +235,12 @@ func (p *killProducer) add(topic string, index int32) {
 // offsets stages an offset of x-index for a group, which the client is a member of when m is set.
 func (p *killProducer) offsets(group string, m *killMember, index int32, offset int64) {
 	p.c.t.Helper()
+	p.stage(group, m, kmsg.TxnOffsetCommitRequestTopicPartition{Partition: index, Offset: offset, Metadata: kmsg.StringPtr("")})
+}
+
+// stage stages offsets of x.
+func (p *killProducer) stage(group string, m *killMember, partitions ...kmsg.TxnOffsetCommitRequestTopicPartition) {
+	p.c.t.Helper()
 	if !p.v2 {
 		r := kmsg.NewPtrAddOffsetsToTxnRequest()
 		r.Version, r.TransactionalID, r.ProducerID, r.ProducerEpoch, r.Group = 3, p.id, p.pid, p.epoch, group
@@ -249,8 +255,7 @@ func (p *killProducer) offsets(group string, m *killMember, index int32, offset 
 		r.MemberID, r.Generation = m.id, m.generation
 	}
 	t := kmsg.NewTxnOffsetCommitRequestTopic()
-	t.Topic = "x"
-	t.Partitions = []kmsg.TxnOffsetCommitRequestTopicPartition{{Partition: index, Offset: offset, Metadata: kmsg.StringPtr("")}}
+	t.Topic, t.Partitions = "x", partitions
 	r.Topics = append(r.Topics, t)
 	p.c.must(r, func(r kmsg.Response) int16 {
 		return r.(*kmsg.TxnOffsetCommitResponse).Topics[0].Partitions[0].ErrorCode
