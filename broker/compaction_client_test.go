@@ -3,6 +3,7 @@ package broker_test
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 
@@ -26,6 +27,10 @@ const (
 	offsetPartitions = 50
 	metadataBytes    = 4000
 )
+
+func newOffsetsClient(c *killClient) *offsetsClient {
+	return &offsetsClient{killClient: c, exists: map[string]bool{}}
+}
 
 func (c *offsetsClient) arrive(first bool) {
 	c.t.Helper()
@@ -76,7 +81,8 @@ func committed(group string, version int64) []kmsg.OffsetCommitRequestTopicParti
 	all := make([]kmsg.OffsetCommitRequestTopicPartition, offsetPartitions)
 	for i := range all {
 		all[i] = kmsg.NewOffsetCommitRequestTopicPartition()
-		all[i].Partition, all[i].Offset, all[i].Metadata = int32(i), version, kmsg.StringPtr(metadataOf(group, int32(i), version))
+		all[i].Partition, all[i].Offset = int32(i), version
+		all[i].Metadata = kmsg.StringPtr(metadataOf(group, int32(i), version))
 	}
 	return all
 }
@@ -85,7 +91,8 @@ func staged(group string, version int64) []kmsg.TxnOffsetCommitRequestTopicParti
 	all := make([]kmsg.TxnOffsetCommitRequestTopicPartition, offsetPartitions)
 	for i := range all {
 		all[i] = kmsg.NewTxnOffsetCommitRequestTopicPartition()
-		all[i].Partition, all[i].Offset, all[i].Metadata = int32(i), version, kmsg.StringPtr(metadataOf(group, int32(i), version))
+		all[i].Partition, all[i].Offset = int32(i), version
+		all[i].Metadata = kmsg.StringPtr(metadataOf(group, int32(i), version))
 	}
 	return all
 }
@@ -95,7 +102,8 @@ func (c *offsetsClient) delete(group string) {
 	r := kmsg.NewPtrDeleteGroupsRequest()
 	r.Version, r.Groups = 2, []string{group}
 	codeOf := func(r kmsg.Response) int16 { return r.(*kmsg.DeleteGroupsResponse).Groups[0].ErrorCode }
-	if got := wire.Code(codeOf(c.ask(r, codeOf))); got != wire.NoError && got != wire.GroupIDNotFound { // the answer may have been lost
+	got := wire.Code(codeOf(c.ask(r, codeOf)))
+	if got != wire.NoError && got != wire.GroupIDNotFound { // an earlier answer may have been lost
 		c.t.Fatalf("deleting %s: %v", group, got)
 	}
 	c.exists[group] = false
@@ -115,7 +123,8 @@ func (c *offsetsClient) read() map[string]int64 {
 				got[group] = p.Offset
 			}
 			if p.Offset != got[group] || p.Metadata == nil || *p.Metadata != metadataOf(group, p.Partition, p.Offset) {
-				c.t.Fatalf("%s: offset %d of x-%d beside %d of x-0, or with metadata of something else", group, p.Offset, p.Partition, got[group])
+				c.t.Fatalf("%s: offset %d of x-%d beside %d of x-0, or with metadata of something else",
+					group, p.Offset, p.Partition, got[group])
 			}
 		}
 		c.exists[group] = got[group] != 0
@@ -209,8 +218,9 @@ func (c *keysClient) valueOf(key string, version int64) []byte {
 func (c *keysClient) append(p *killProducer, records []batch.Record) {
 	c.t.Helper()
 	at := placed{keysTopic, 0}
-	raw := batch.Build(batch.BuildOptions{ProducerID: p.pid, ProducerEpoch: p.epoch, BaseSequence: p.next[at], Transactional: p.id != "",
-		TimestampMs: c.timestamp, LeaderEpoch: -1}, records...)
+	o := batch.BuildOptions{ProducerID: p.pid, ProducerEpoch: p.epoch, BaseSequence: p.next[at], LeaderEpoch: -1}
+	o.Transactional, o.TimestampMs = p.id != "", c.timestamp
+	raw := batch.Build(o, records...)
 	rules := batch.DefaultRules()
 	rules.Recompress, rules.Codec = true, c.codec
 	raw, _, err := batch.Prepare(raw, &rules, c.timestamp)
@@ -246,7 +256,8 @@ func (c *keysClient) read() map[string]int64 {
 
 // storyOf is a story with a client, and a broker whose cleaner and barriers come as often as they can.
 func storyOf(t *testing.T, seed uint64, set ...string) *story {
-	args := append([]string{"--set", "flush.interval.ms=5", "--set", "log.cleaner.backoff.ms=10", "--set", "log.cleaner.min.cleanable.ratio=0.01"}, killArgs...)
+	args := slices.Clone(killArgs)
+	set = append(set, "flush.interval.ms=5", "log.cleaner.backoff.ms=10", "log.cleaner.min.cleanable.ratio=0.01")
 	for _, setting := range set {
 		args = append(args, "--set", setting)
 	}
@@ -276,7 +287,7 @@ func TestCompactedOffsetsSurviveDeaths(t *testing.T) {
 				if powerCut {
 					s.mode = "fsync"
 				}
-				s.client = &offsetsClient{killClient: s.killClient, exists: map[string]bool{}}
+				s.client = newOffsetsClient(s.killClient)
 				s.run(42, stride)
 			}
 		})

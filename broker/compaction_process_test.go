@@ -19,25 +19,26 @@ import (
 
 // moment is one in a pass of the cleaner, as the files of the partition show it.
 type moment struct {
-	name string
-	is   func(files []os.DirEntry) bool
+	name      string
+	file      string // a part of the name of a file that there is
+	sizeBytes int64  // that it has at least
 }
 
 // moments are what a broker gets killed at: while it writes, further than the cleaner's buffer, and when the new
 // segment counts but the old ones are still there.
 var moments = []moment{
-	{"a segment is begun", func(files []os.DirEntry) bool { return hasFile(files, ".log.cleaned", 0) }},
-	{"a segment is several buffers long", func(files []os.DirEntry) bool { return hasFile(files, ".log.cleaned", severalBuffers) }},
-	{"a segment counts", func(files []os.DirEntry) bool { return hasFile(files, ".log.swap-", severalBuffers) }},
+	{"a segment is begun", ".log.cleaned", 0},
+	{"a segment is several buffers long", ".log.cleaned", severalBuffers},
+	{"a segment counts", ".log.swap-", severalBuffers},
 }
 
-func hasFile(files []os.DirEntry, part string, sizeBytes int64) bool {
+func (m *moment) hasCome(files []os.DirEntry) bool {
 	return slices.ContainsFunc(files, func(e os.DirEntry) bool {
-		if !strings.Contains(e.Name(), part) {
+		if !strings.Contains(e.Name(), m.file) {
 			return false
 		}
 		info, err := e.Info()
-		return err == nil && info.Size() >= sizeBytes
+		return err == nil && info.Size() >= m.sizeBytes
 	})
 }
 
@@ -84,7 +85,7 @@ func lieInWait(p *process, dir string, m moment) {
 	tick := time.NewTicker(100 * time.Microsecond)
 	defer tick.Stop()
 	for {
-		if files, err := os.ReadDir(dir); err == nil && m.is(files) {
+		if files, err := os.ReadDir(dir); err == nil && m.hasCome(files) {
 			p.kill()
 			return
 		}
@@ -137,16 +138,15 @@ func TestCompactedSurvivesSIGKILL(t *testing.T) {
 	} else if invariant.Enabled {
 		times = 1
 	}
-	for name, client := range map[string]func(*story){
-		"__consumer_offsets": func(s *story) { s.client = &offsetsClient{killClient: s.killClient, exists: map[string]bool{}} },
-		keysTopic:            func(s *story) { s.client = newKeysClient(s.killClient, batch.LZ4) },
+	for name, client := range map[string]func(*killClient) storyClient{
+		"__consumer_offsets": func(c *killClient) storyClient { return newOffsetsClient(c) },
+		keysTopic:            func(c *killClient) storyClient { return newKeysClient(c, batch.LZ4) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			for seed := range seeds {
 				s := storyOf(t, seed, "offsets.topic.segment.bytes=8388608")
-				s.topic = name
-				client(s)
+				s.topic, s.client = name, client(s.killClient)
 				h := &hunt{story: s, times: times, hits: map[string]int{}}
 				h.run()
 			}

@@ -15,9 +15,12 @@ func TestFranzReadsEachKeyOfALargeCompactedTopic(t *testing.T) {
 	for name, codec := range codecs {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			topic := newTopicWith(t, 1, map[string]string{"cleanup.policy": "compact", "segment.bytes": "6291456", "min.cleanable.dirty.ratio": "0.01"})
+			topic := newTopicWith(t, 1, map[string]string{
+				"cleanup.policy": "compact", "segment.bytes": "6291456", "min.cleanable.dirty.ratio": "0.01",
+			})
 			ctx := within(t)
-			producer := franz(t, kgo.ProducerBatchCompression(codec), kgo.DefaultProduceTopic(topic), kgo.ProducerBatchMaxBytes(200_000))
+			producer := franz(t, kgo.DefaultProduceTopic(topic),
+				kgo.ProducerBatchCompression(codec), kgo.ProducerBatchMaxBytes(200_000))
 			dice := rand.New(rand.NewSource(1))
 			want := map[string]string{}
 			write := func(n int) {
