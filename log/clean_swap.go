@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -172,6 +173,20 @@ func (l *Log) removeIfThere(name string) error {
 	return nil
 }
 
+// basesBetween returns the base offsets of the segments in a range of which there is any file. A power cut may have
+// undone the removal of some files of a segment and not of others; a list of aborted transactions that came back
+// would be taken for that of the log as it is now.
+func (rc *recoverer) basesBetween(from, to int64) (bases []int64) {
+	for _, name := range rc.names {
+		base, suffix, ok := parseName(name)
+		isSegment := suffix == suffixLog || suffix == suffixIndex || suffix == suffixTimeIndex || suffix == suffixTxnIndex
+		if ok && isSegment && base > from && base < to && !slices.Contains(bases, base) {
+			bases = append(bases, base)
+		}
+	}
+	return bases
+}
+
 // swaps finishes, at a start, the replacements that count and undoes those that do not yet.
 func (rc *recoverer) swaps() error {
 	l := rc.log
@@ -186,11 +201,7 @@ func (rc *recoverer) swaps() error {
 		if !ok {
 			continue
 		}
-		for _, other := range rc.names {
-			if base, suffix, ok := parseName(other); ok && suffix == suffixLog && base > sw.base && base < sw.end {
-				sw.merged = append(sw.merged, base)
-			}
-		}
+		sw.merged = rc.basesBetween(sw.base, sw.end)
 		if err := l.finishSwap(sw); err != nil {
 			return err
 		}
