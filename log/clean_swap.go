@@ -52,7 +52,7 @@ func (l *Log) replaceGroup(group []*segment, c *cleanedSegment, end int64, gone 
 	name := s.file(swapSuffix(end))
 	err := l.fs.Rename(s.file(suffixCleaned), name)
 	if err == nil {
-		err = l.fs.SyncDir(l.dir)
+		err = l.syncNames()
 	}
 	if err == nil {
 		exclusively(func() { err = l.exchange(group, s, gone) })
@@ -160,10 +160,21 @@ func (l *Log) finishSwap(sw swap) error {
 			return err
 		}
 	}
-	if err := l.fs.SyncDir(l.dir); err != nil {
+	l.found.Store(nil) // snapshots of merged segments are gone
+	if err := l.syncNames(); err != nil {
 		return err
 	}
 	return l.fs.Rename(l.fileOf(sw.base, swapSuffix(sw.end)), l.fileOf(sw.base, suffixLog))
+}
+
+// syncNames makes the names in the log's directory durable. A failure is final, as of every sync: the next one may
+// succeed although the names are not on the disk, and what was removed would come back beside what took its place.
+func (l *Log) syncNames() error {
+	err := l.fs.SyncDir(l.dir)
+	if err != nil && l.barrier != nil {
+		l.barrier.fail(fmt.Errorf("sync %s: %w", l.dir, err))
+	}
+	return err
 }
 
 func (l *Log) removeIfThere(name string) error {
@@ -187,6 +198,27 @@ func (rc *recoverer) basesBetween(from, to int64) (bases []int64) {
 	return bases
 }
 
+// verifySwap walks through a segment that is about to take the place of others.
+func (rc *recoverer) verifySwap(name string, sw swap) error {
+	f, err := rc.log.fs.OpenRead(rc.log.path(name))
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	size, err := f.Size()
+	if err != nil {
+		return err
+	}
+	s := newSegment(rc.log, sw.base)
+	s.publish(sw.end, size)
+	err = s.verify(f, 0, size)
+	var d *DamagedError
+	if errors.As(err, &d) {
+		d.File = rc.log.path(name)
+	}
+	return err
+}
+
 // swaps finishes, at a start, the replacements that count and undoes those that do not yet.
 func (rc *recoverer) swaps() error {
 	l := rc.log
@@ -200,6 +232,9 @@ func (rc *recoverer) swaps() error {
 		sw, ok := parseSwap(name)
 		if !ok {
 			continue
+		}
+		if err := rc.verifySwap(name, sw); err != nil { // the power may have been cut: it was read back from memory only
+			return err
 		}
 		sw.merged = rc.basesBetween(sw.base, sw.end)
 		if err := l.finishSwap(sw); err != nil {
