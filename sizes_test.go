@@ -22,9 +22,9 @@ var sizedPackages = []string{"log", "log/batch", "partition", "wire", "pidmanage
 // notSizes are the constants of a package at which no code takes another path: positions, lengths, flags, versions and
 // magic numbers of formats, sentinels, levels and times. A name may end in *.
 var notSizes = map[string]string{
-	"log": `abortedEntryBytes crcLine crowdMaxWait entryFlag* flagClean flagRestore journalHeaderBytes journalMagic journalVersion
-		keySlotBytes offsetEntryBytes recordHeaderBytes recordMagic recordVersion recordVersion1 stemDigits timeEntryBytes
-		retryFirst retryLast pieceOfRoom maxOffset DefaultSegmentMs zeroBytes`,
+	"log": `abortedEntryBytes crcLine entryFlag* journalHead journalGroup journalHeadSpacing recordVersion2 flagClean flagRestore journalHeaderBytes journalMagic journalVersion
+		keySlotBytes offsetEntryBytes recordHeaderBytes recordMagic recordVersion stemDigits timeEntryBytes
+		maxOffset DefaultSegmentMs zeroBytes`,
 	"log/batch": `HeaderSizeBytes Magic MarkerSizeBytes NoSequence NoTimestampMs attr* pos* gzipMaxLevel gzipMinLevel lengthPrefixBytes
 		lz4DefaultLevel lz4Flag* lz4HeaderBytes lz4Magic lz4Stored markerVersion maxEncoderLevel prime* zstdDefaultLevel
 		zstdMagic zstdSkippable lz4Block64KiB defaultTimestampAfterMaxMs`,

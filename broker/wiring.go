@@ -152,7 +152,6 @@ func (b *Broker) openTxns(registerer prometheus.Registerer) (*txncoordinator.Coo
 		Refused:            markerRefused,
 		TransactionVersion: b.features.TransactionVersion,
 		Barrier:            b.barrier.Sync,
-		TwoPhaseCommit:     s.Bool("transaction.two.phase.commit.enable"),
 		MaxTimeoutMs:       int32(s.Int("transaction.max.timeout.ms")),
 		IDExpiration:       s.Milliseconds("transactional.id.expiration.ms"),
 		AbortInterval:      s.Milliseconds("transaction.abort.timed.out.transaction.cleanup.interval.ms"),

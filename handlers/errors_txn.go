@@ -10,8 +10,6 @@ import (
 var txnErrors = []errorRow{
 	{txncoordinator.ErrInvalidRequest, wire.InvalidRequest},
 	{txncoordinator.ErrInvalidTransactionTimeout, wire.InvalidTransactionTimeout},
-	{txncoordinator.ErrTwoPhaseCommitDisabled, wire.TransactionalIDAuthorizationFailed},
-	{txncoordinator.ErrUnsupported, wire.UnsupportedVersion},
 	{txncoordinator.ErrCoordinatorLoading, wire.CoordinatorLoadInProgress},
 	{txncoordinator.ErrCoordinatorNotAvailable, wire.CoordinatorNotAvailable},
 	{txncoordinator.ErrConcurrentTransactions, wire.ConcurrentTransactions},

@@ -27,7 +27,7 @@ var fetchDowngrades = []downgradeRow{
 // bound moves or its time is over; then everything is read again.
 func (s *Services) fetch(ctx context.Context, r *wire.Request) wire.Reply {
 	req, resp := r.Body.(*kmsg.FetchRequest), response[*kmsg.FetchResponse](r)
-	f := &fetching{s: s, version: r.Version, committed: req.IsolationLevel == 1, minBytes: int(req.MinBytes), response: resp, pace: s.ColdReads.pace(ctx)}
+	f := &fetching{s: s, version: r.Version, committed: req.IsolationLevel == 1, minBytes: int(req.MinBytes), response: resp}
 	f.maxBytes = max(0, min(int(req.MaxBytes), s.Settings.Int("fetch.max.bytes")))
 	f.minBytes = min(f.minBytes, f.maxBytes)
 	code := wire.NoError
@@ -41,14 +41,6 @@ func (s *Services) fetch(ctx context.Context, r *wire.Request) wire.Reply {
 	}
 	f.lookAround()
 	wait := time.Duration(req.MaxWaitMillis) * time.Millisecond
-	if s.ColdReads.limited() { // to read may take a while, and earlier answers must not wait for it
-		return wire.Reply{Then: func(ctx context.Context) kmsg.Response {
-			if f.read(); wait > 0 && !f.satisfied() {
-				f.wait(ctx, wait)
-			}
-			return f.finish()
-		}}
-	}
 	if f.read(); wait <= 0 || f.satisfied() {
 		return wire.Respond(f.finish())
 	}
@@ -69,10 +61,7 @@ type fetching struct {
 	parts              []*fetchPartition
 	results            []fetched // of the last read, one for each of parts
 	bytes              int
-	cold               int                 // bytes of them that came from the disk
-	cut                bool                // there are more of those, which are for the next answer
-	pace               func(sizeBytes int) // see ColdReads
-	urgent             bool                // an error or a diverging epoch: answer at once
+	urgent             bool // an error or a diverging epoch: answer at once
 	response           *kmsg.FetchResponse
 }
 
@@ -188,7 +177,7 @@ func (f *fetching) partition(p *fetchPartition) (*partition.Partition, wire.Code
 // is given even when it is larger than all limits.
 func (f *fetching) read() {
 	f.release()
-	f.results, f.bytes, f.cold, f.cut, f.urgent = make([]fetched, len(f.parts)), 0, 0, false, false
+	f.results, f.bytes, f.urgent = make([]fetched, len(f.parts)), 0, false
 	known := 0
 	for i, p := range f.parts {
 		r := &f.results[i]
@@ -202,30 +191,18 @@ func (f *fetching) read() {
 			var err error
 			r.ReadResult, err = found.Read(partition.ReadRequest{
 				Offset: p.offset, Committed: f.committed,
-				MaxBytes: max(0, min(int(p.maxBytes), f.maxBytes-f.bytes)), AtLeastOne: f.bytes == 0, ColdMaxBytes: f.coldMaxBytes(), ColdPace: f.pace,
+				MaxBytes: max(0, min(int(p.maxBytes), f.maxBytes-f.bytes)), AtLeastOne: f.bytes == 0,
 				CurrentLeaderEpoch: p.currentLeaderEpoch, LastFetchedEpoch: p.lastFetchedEpoch,
 			})
 			code = codeFor(err, int16(kmsg.Fetch), f.version)
 		}
 		r.code = code
 		f.bytes += r.Slice.SizeBytes()
-		if r.Slice.IsCold() {
-			f.cold += r.Slice.SizeBytes()
-			f.cut = f.cut || r.Slice.IsCut()
-		}
 		if code != wire.NoError || r.Diverging != nil {
 			f.urgent = true
 		}
 	}
 	f.urgent = f.urgent || known == 0
-}
-
-// coldMaxBytes is how much more may come from the disk for this answer; 0 is no limit.
-func (f *fetching) coldMaxBytes() int {
-	if !f.s.ColdReads.limited() {
-		return 0
-	}
-	return max(1, coldAnswerBytes-f.cold)
 }
 
 // lookAround finds out which partitions are not there. They are answered behind the others, whenever that is, as
@@ -251,8 +228,8 @@ func (f *fetching) lookAround() {
 	}
 }
 
-// satisfied says whether the answer can go. One that was cut short waits for nothing: no more would come.
-func (f *fetching) satisfied() bool { return f.urgent || f.cut || f.bytes >= f.minBytes }
+// satisfied says whether the answer can go.
+func (f *fetching) satisfied() bool { return f.urgent || f.bytes >= f.minBytes }
 
 // wait looks again whenever a watched partition has moved, until there is enough or time is over.
 func (f *fetching) wait(ctx context.Context, limit time.Duration) {

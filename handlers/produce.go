@@ -20,7 +20,6 @@ import (
 // The appends happen in order; waiting for the disk happens beside the connection's next Produce.
 func (s *Services) produce(ctx context.Context, r *wire.Request) wire.Reply {
 	req, resp := r.Body.(*kmsg.ProduceRequest), response[*kmsg.ProduceResponse](r)
-	s.ColdReads.produced()
 	p := &producing{s: s, req: req, version: r.Version, clientID: r.ClientID}
 	p.collect(resp)
 	p.check()

@@ -9,7 +9,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"once/internal/clock"
@@ -92,7 +91,7 @@ func newServices(t *testing.T, ids pidmanager.BlockStore) *Services {
 	})
 	fatal(err)
 	t.Cleanup(txns.Close)
-	return &Services{Topics: ts, Txns: txns, ProducerIDs: manager, Settings: set, Clock: manual, Logger: quiet, ColdReads: NewColdReads(0, manual, prometheus.NewRegistry())}
+	return &Services{Topics: ts, Txns: txns, ProducerIDs: manager, Settings: set, Clock: manual, Logger: quiet}
 }
 
 func (s *Services) initForTest(transactionalID *string) (producerID int64, code wire.Code) {

@@ -27,7 +27,6 @@ type Services struct {
 	Settings    *settings.Broker
 	Features    *Features
 	Sessions    *fetchSessions // made by Table
-	ColdReads   *ColdReads
 	NodeID      int32
 	ClusterID   string
 	// Advertised returns the address at which the client of a connection reaches this broker.

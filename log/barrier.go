@@ -66,12 +66,9 @@ type BarrierOptions struct {
 	Clock        clock.Clock  // nil: the real one
 	Logger       *slog.Logger // nil: silent
 	OnFailure    func(error)  // called once, when a barrier failed; nothing becomes durable after that
-	// SyncWorkers is how many files are synced side by side; a file system commits them together. 0
-	// means one after the other, in an order that a test can repeat: what is cheaper is not measured either.
+	// SyncWorkers is how many files are synced side by side where the file system cannot be synced as a whole. 0
+	// means one after the other, in an order that a test can repeat.
 	SyncWorkers int
-	// DiscardedBytes is how much of deleted logs lies on until its room is wanted, but no longer than their
-	// Config.FileDeleteDelayMs; 0 removes everything at once.
-	DiscardedBytes int64
 	// JournalBytes is how large the journal may grow; 0 means DefaultJournalBytes. In the mode page there is none.
 	JournalBytes int64
 	// InflatedBytes is the largest content of a compressed batch that is looked into, for its timestamps and by the
@@ -93,11 +90,9 @@ type Barrier struct {
 	o    BarrierOptions // immutable, as are the next two
 	boot bool
 	was  bool           // closed in order
-	disk vfs.FileSystem // nil where the whole cannot be synced; used by serve alone, as is choice
+	disk vfs.FileSystem // nil where the whole cannot be synced; used by serve alone
 
 	journal *journal // immutable; nil in page
-	choice  syncChoice
-	crowd   crowd
 	metrics *metrics // immutable
 
 	cut    sync.RWMutex
@@ -106,8 +101,6 @@ type Barrier struct {
 	behind atomic.Int64 // bytes appended since the last instant, more or less
 	ended  chan struct{}
 	space  space
-
-	discarded discarded
 
 	mu struct {
 		sync.Mutex
@@ -173,11 +166,10 @@ func OpenBarrier(o BarrierOptions) (*Barrier, error) {
 	if err != nil && !errors.Is(err, errors.ErrUnsupported) {
 		return nil, err
 	}
-	b := &Barrier{o: o, disk: disk, discarded: discarded{o: o}, boot: true, was: true, wakeup: make(chan struct{}, 1), ended: make(chan struct{})}
+	b := &Barrier{o: o, disk: disk, boot: true, was: true, wakeup: make(chan struct{}, 1), ended: make(chan struct{})}
 	if b.metrics, err = newMetrics(b, o.Registerer); err != nil {
 		return nil, errors.Join(err, b.closeDisk())
 	}
-	b.crowd.enabled = o.Mode > Page && o.SyncWorkers > 1
 	b.mu.next = make(chan struct{})
 	b.mu.collecting = 1
 	b.mu.record = record{mode: o.Mode, bootID: o.BootID, entries: map[string]recordEntry{}}
@@ -367,7 +359,6 @@ func (b *Barrier) mark(l *Log) {
 
 // appended counts bytes that no barrier has covered.
 func (b *Barrier) appended(sizeBytes int) {
-	b.discarded.appended(sizeBytes)
 	if n := b.behind.Add(int64(sizeBytes)); n >= unsyncedBytes && n-int64(sizeBytes) < unsyncedBytes {
 		b.onTimer()
 	}
@@ -460,7 +451,6 @@ func (b *Barrier) serve() {
 	defer close(b.ended)
 	for range b.wakeup {
 		for b.pending() {
-			b.gather()
 			b.run()
 		}
 		b.mu.Lock()
@@ -508,7 +498,6 @@ func (b *Barrier) Close(clean bool) error {
 	b.mu.Unlock()
 	b.wake()
 	<-b.ended
-	b.discarded.close()
 	if err == nil && clean && (b.was || len(b.mu.opening) == 0) {
 		b.mu.record.clean = true
 		_, err = b.writeRecord()

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io/fs"
 	"path"
-	"time"
 
 	"once/internal/fault"
 	"once/internal/vfs"
@@ -71,7 +70,6 @@ func (b *Barrier) capture() (at instant) {
 	at.nothing = len(dirty) == 0 && !b.mu.recordDirty && (len(b.mu.journaled) == 0 || !b.mu.due && !b.mu.ending)
 	b.mu.collecting++
 	b.mu.running, b.mu.next = b.mu.next, make(chan struct{})
-	b.crowd.beginLocked()
 	b.mu.dirty, b.mu.stalled = nil, false
 	if at.nothing {
 		b.mu.due = false
@@ -138,7 +136,7 @@ func (b *Barrier) runJournaled(at instant) {
 		b.fail(err)
 		return
 	}
-	b.took(b.o.Clock.Now().Sub(began))
+	b.metrics.syncSeconds.Observe(b.o.Clock.Now().Sub(began).Seconds())
 	b.metrics.barriers.WithLabelValues(toJournal).Inc()
 	at.tell()
 	b.finish(at.generation, nil)
@@ -225,14 +223,6 @@ func (at *instant) tell() {
 	}
 }
 
-// took notes how long the disk needed.
-func (b *Barrier) took(d time.Duration) {
-	b.metrics.syncSeconds.Observe(d.Seconds())
-	b.mu.Lock()
-	b.crowd.took = d
-	b.mu.Unlock()
-}
-
 // finish answers those who wait, when what was put off until this barrier has been done.
 func (b *Barrier) finish(generation uint64, onDone []func()) {
 	for _, fn := range onDone {
@@ -240,7 +230,6 @@ func (b *Barrier) finish(generation uint64, onDone []func()) {
 	}
 	b.mu.Lock()
 	b.mu.done = generation
-	b.crowd.endLocked()
 	b.tellLocked()
 	b.mu.Unlock()
 }

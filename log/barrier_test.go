@@ -455,6 +455,7 @@ func TestManyDirtyFilesShareOneSync(t *testing.T) {
 	mem := vfs.NewMem()
 	counted := vfs.FailAt(-1, mem)
 	w := newWorld(t, counted, Page)
+	w.whole = true
 	w.mustOpen()
 	defer w.leave()
 	for i := range 40 {

@@ -150,7 +150,7 @@ var (
 		"process.roles", "share.coordinator.state.topic.min.isr", "share.coordinator.state.topic.replication.factor",
 		"transaction.state.log.min.isr", "transaction.state.log.replication.factor",
 	}
-	ourSettings = []string{"dev.strict.replication", "disk.reserve.bytes", "durability", "fetch.cold.max.bytes.per.second", "flush.interval.ms", "max.decompressed.message.bytes", "transaction.allow.older.connections"}
+	ourSettings = []string{"dev.strict.replication", "disk.reserve.bytes", "durability", "flush.interval.ms", "max.decompressed.message.bytes", "transaction.allow.older.connections"}
 )
 
 func TestBrokerIsDescribedAsByKafka(t *testing.T) {

@@ -3,7 +3,7 @@
 //
 // The tables (table_*.go) are the only place where a setting is named. They are Kafka 4.3's with the
 // differences that each table states; flush.interval.ms, durability, disk.reserve.bytes, max.decompressed.message.bytes,
-// fetch.cold.max.bytes.per.second, transaction.allow.older.connections and dev.strict.replication are ours. Every value
+// transaction.allow.older.connections and dev.strict.replication are ours. Every value
 // is checked where it enters: a Broker and a Topic hold only valid values, in canonical form. Values are immutable and
 // may be used from any goroutine.
 //
@@ -138,15 +138,12 @@ func Lookup(name string) (d *Definition, ok bool) {
 	return nil, false
 }
 
-// LookupTopic finds a setting of topics.
-func LookupTopic(name string) (*Definition, bool) { return find(topicSettings, name) }
-
-// LookupGroup finds a setting of groups.
-func LookupGroup(name string) (*Definition, bool) { return find(perGroupSettings, name) }
-
 var brokerTables = [...][]Definition{
 	logSettings, groupSettings, transactionSettings, networkSettings, securitySettings, clusterSettings,
 }
+
+// LookupTopic finds a setting of topics.
+func LookupTopic(name string) (*Definition, bool) { return find(topicSettings, name) }
 
 func find(table []Definition, name string) (*Definition, bool) {
 	i, ok := slices.BinarySearchFunc(table, name, func(d Definition, name string) int { return strings.Compare(d.Name, name) })

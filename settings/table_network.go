@@ -15,7 +15,6 @@ var networkSettings = []Definition{
 	{"delete.records.purgatory.purge.interval.requests", Int, "1", anything, static, Kept, "Waiting DeleteRecords after which answered ones are cleared away."},
 	{"dev.strict.replication", Boolean, "false", anything, static, Acts, "Whether a replication factor above the number of brokers is refused, as in a cluster."},
 	{"early.start.listeners", List, null, anything, static, Ignored, "Listeners opened before the authorizer is ready."},
-	{"fetch.cold.max.bytes.per.second", Long, "33554432", atLeast(0), static, Acts, "Most bytes a second of records that come from the disk, for all fetches together while somebody produces; 0 for no limit."},
 	{"fetch.max.bytes", Int, "57671680", atLeast(1024), static, Acts, "Most bytes in one fetch answer."},
 	{"fetch.purgatory.purge.interval.requests", Int, "1000", anything, static, Kept, "Waiting fetches after which answered ones are cleared away."},
 	{"kafka.metrics.polling.interval.secs", Int, "10", atLeast(1), static, Ignored, "How often reporters are called."},

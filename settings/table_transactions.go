@@ -18,7 +18,7 @@ var transactionSettings = []Definition{
 	{"transaction.state.log.num.partitions", Int, "50", atLeast(1), static, Acts, "Partitions of the transaction topic; fixed once it exists."},
 	{"transaction.state.log.replication.factor", Short, "1", atLeast(1), static, Ignored, "Replicas of the transaction topic."},
 	{"transaction.state.log.segment.bytes", Int, "104857600", atLeast(1), static, Acts, "Segment size of the transaction topic, in bytes."},
-	{"transaction.two.phase.commit.enable", Boolean, "false", anything, static, Acts, "Whether producers may prepare a transaction and decide later."},
+	{"transaction.two.phase.commit.enable", Boolean, "false", anything, static, Kept, "Whether producers may prepare a transaction and decide later."},
 	{"transaction.version", Int, "2", between(0, 2), Hidden, Acts, "Level at which the feature of that name is finalized: 2 lets producers use transactions V2. Our own."},
 	{"transactional.id.expiration.ms", Int, "604800000", atLeast(1), static, Acts, "How long an idle transactional ID is remembered."},
 }

@@ -239,7 +239,7 @@ func (ts *Topics) partitionConfig(c settings.Topic) partition.Config {
 	}
 	return partition.Config{
 		Log: log.Config{SegmentBytes: c.SegmentBytes, SegmentMs: segmentMs, IndexIntervalBytes: c.IndexIntervalBytes, SegmentIndexBytes: c.SegmentIndexBytes,
-			FlushMessages: c.FlushMessages, FlushMs: max(c.FlushMs, 1), FileDeleteDelayMs: c.FileDeleteDelayMs},
+			FlushMessages: c.FlushMessages, FlushMs: max(c.FlushMs, 1)},
 		Rules:     rules,
 		Retention: partition.Retention{Delete: c.CleanupDelete, RetentionMs: c.RetentionMs, RetentionBytes: c.RetentionBytes},
 		Compaction: partition.Compaction{

@@ -59,7 +59,6 @@ type Config struct {
 	// waited for before an epoch is handed out (reliability P4). [none]
 	Barrier func(ctx context.Context) error
 
-	TwoPhaseCommit      bool          // transaction.two.phase.commit.enable
 	MaxTimeoutMs        int32         // transaction.max.timeout.ms [900,000]
 	IDExpiration        time.Duration // transactional.id.expiration.ms [7 days]
 	AbortInterval       time.Duration // between two looks for timeouts [10 s]

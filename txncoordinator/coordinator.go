@@ -159,12 +159,6 @@ func (c *Coordinator) entryForInit(r *InitRequest) (*entry, error) {
 	switch {
 	case r.TransactionalID == "":
 		return nil, ErrInvalidRequest
-	case r.EnableTwoPhase && !c.cfg.TwoPhaseCommit:
-		return nil, ErrTwoPhaseCommitDisabled
-	case r.KeepPrepared:
-		return nil, ErrUnsupported
-	case r.EnableTwoPhase:
-		r.TimeoutMs = neverTimesOutMs
 	case r.TimeoutMs <= 0 || r.TimeoutMs > c.cfg.MaxTimeoutMs:
 		return nil, ErrInvalidTransactionTimeout
 	}

@@ -9,10 +9,6 @@ var (
 	ErrInvalidRequest = errors.New("txncoordinator: invalid request")
 	// ErrInvalidTransactionTimeout: not above zero, or above the broker's maximum.
 	ErrInvalidTransactionTimeout = errors.New("txncoordinator: invalid transaction timeout")
-	// ErrTwoPhaseCommitDisabled: the request wants two-phase commit and the broker does not offer it.
-	ErrTwoPhaseCommitDisabled = errors.New("txncoordinator: two-phase commit is disabled")
-	// ErrUnsupported: the request wants to keep a prepared transaction, which Kafka does not implement either.
-	ErrUnsupported = errors.New("txncoordinator: keeping a prepared transaction is not supported")
 	// ErrCoordinatorLoading: the transaction log is still being read, or no producer ID can be had now.
 	ErrCoordinatorLoading = errors.New("txncoordinator: coordinator is loading")
 	// ErrCoordinatorNotAvailable: the transaction log could not be written, or the coordinator is closed.

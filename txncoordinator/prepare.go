@@ -16,8 +16,6 @@ type InitRequest struct {
 	ProducerID      int64
 	ProducerEpoch   int16
 	TimeoutMs       int32
-	EnableTwoPhase  bool
-	KeepPrepared    bool
 }
 
 // AddRequest names partitions to add to a transaction, or to look up in it (spec: transactions 6).

@@ -141,7 +141,7 @@ func (e *entry) timedOut(now time.Time) bool {
 
 func (e *entry) timedOutLocked(now time.Time) bool {
 	t := &e.mu.txn
-	return t.State == Ongoing && t.Pending == NoState && t.TimeoutMs != neverTimesOutMs && now.After(e.mu.deadline)
+	return t.State == Ongoing && t.Pending == NoState && now.After(e.mu.deadline)
 }
 
 func (e *entry) unused(expiration time.Duration, now time.Time) bool {

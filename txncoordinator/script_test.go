@@ -74,7 +74,7 @@ func (s *session) start(t *testing.T, c script.Command) string {
 }
 
 func (s *session) open(t *testing.T, c script.Command) {
-	s.coordinator = s.world.coordinator(t, func(cfg *Config) { cfg.TwoPhaseCommit = c.Has("two-phase") })
+	s.coordinator = s.world.coordinator(t, nil)
 	if !c.Has("loading") {
 		if err := s.coordinator.Load(); err != nil {
 			t.Fatal(err)
@@ -100,7 +100,6 @@ func (s *session) do(t *testing.T, c script.Command) string {
 	case "init":
 		id, err := s.coordinator.InitProducerID(InitRequest{
 			TransactionalID: c.String("id", "t"), ProducerID: pid, ProducerEpoch: epoch, TimeoutMs: int32(c.Int(t, "timeout", 60_000)),
-			EnableTwoPhase: c.Has("two-phase"), KeepPrepared: c.Has("keep-prepared"),
 		})
 		return identityOr(id, err)
 	case "add", "verify":

@@ -24,7 +24,6 @@ var (
 	startOfTime  = time.UnixMilli(1_000_000)
 	errorsByCode = map[error]string{
 		ErrInvalidRequest: "42 INVALID_REQUEST", ErrInvalidTransactionTimeout: "50 INVALID_TRANSACTION_TIMEOUT",
-		ErrTwoPhaseCommitDisabled: "53 TRANSACTIONAL_ID_AUTHORIZATION_FAILED", ErrUnsupported: "35 UNSUPPORTED_VERSION",
 		ErrCoordinatorLoading: "14 COORDINATOR_LOAD_IN_PROGRESS", ErrCoordinatorNotAvailable: "15 COORDINATOR_NOT_AVAILABLE",
 		ErrConcurrentTransactions: "51 CONCURRENT_TRANSACTIONS", ErrFenced: "90 PRODUCER_FENCED",
 		ErrInvalidProducerIDMapping: "49 INVALID_PRODUCER_ID_MAPPING", ErrInvalidTxnState: "48 INVALID_TXN_STATE",
