@@ -31,7 +31,7 @@ type frameReader struct {
 	closing func() bool     // asked after arming a deadline: return at once
 	max     int             // frame limit, at most limits.MaxFrameBytes
 
-	buf        []byte // readBufferBytes
+	buf        []byte // limits.ReadBufferBytes
 	r, w       int    // buf[r:w] is unread
 	deadline   time.Time
 	sinceFrame int // bytes of the frame received since the deadline was set
@@ -39,7 +39,7 @@ type frameReader struct {
 
 // next returns the next frame. beforeWait is called before each read that may block.
 func (f *frameReader) next(beforeWait func() closeReason) (frame, closeReason) {
-	for f.w-f.r < 4 {
+	for f.w-f.r < prefixBytes {
 		if reason := beforeWait(); reason != open {
 			return frame{}, reason
 		}
@@ -51,8 +51,8 @@ func (f *frameReader) next(beforeWait func() closeReason) (frame, closeReason) {
 	if n < 0 || n > f.max {
 		return frame{}, badFrameLength
 	}
-	f.r += 4
-	fr := frame{b: getBuffer(min(n, firstFrameBytes))}
+	f.r += prefixBytes
+	fr := frame{b: getBuffer(min(n, f.limits.FirstFrameBytes))}
 	fr.b = append(fr.b, f.take(n)...)
 	for len(fr.b) < n {
 		reason := beforeWait()
@@ -82,7 +82,7 @@ func (f *frameReader) take(n int) []byte {
 // the next frames along, a big one without a copy.
 func (f *frameReader) more(fr *frame, n int) closeReason {
 	rest := n - len(fr.b)
-	if rest <= readBufferBytes/2 {
+	if rest <= len(f.buf)/2 {
 		reason := f.fill(true)
 		fr.b = append(fr.b, f.take(rest)...)
 		return reason
@@ -105,9 +105,9 @@ func (f *frameReader) grow(fr *frame, n int) bool {
 	b := usedBuffer(n)
 	size := n
 	if b == nil {
-		size = min(n, 4*cap(fr.b))
+		size = min(n, frameGrowth*cap(fr.b))
 	}
-	charge := int64(size - firstFrameBytes)
+	charge := int64(size - f.limits.FirstFrameBytes)
 	if charge > fr.charged {
 		if !f.budget.acquire(charge-fr.charged, fr.charged, f.limits.FrameTimeout, f.done) {
 			putBuffer(b)
@@ -191,7 +191,7 @@ func (f *frameReader) arm(partial bool) {
 		}
 		f.deadline = now.Add(f.limits.IdleTimeout)
 		f.sinceFrame = -1
-	case f.sinceFrame < 0 || f.sinceFrame >= firstFrameBytes || f.deadline.IsZero():
+	case f.sinceFrame < 0 || f.sinceFrame >= f.limits.FirstFrameBytes || f.deadline.IsZero():
 		f.deadline = now.Add(f.limits.FrameTimeout)
 		f.sinceFrame = 0
 	default:

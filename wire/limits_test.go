@@ -78,15 +78,16 @@ func TestAnnouncedLengthsAllocateNothing(t *testing.T) {
 // bytes come out of the budget all the same.
 func TestLargeFrameIsReadIntoAUsedBuffer(t *testing.T) {
 	const announced, class = 3 << 20, 4 << 20
-	f := frameReader{limits: &Limits{}, budget: &byteBudget{max: 1 << 30}}
+	f := frameReader{limits: withDefaults(Limits{}), budget: &byteBudget{max: 1 << 30}}
 	for range 1000 { // the pool forgets at times, and under the race detector on purpose
 		putBuffer(make([]byte, 0, class))
-		fr := frame{b: append(getBuffer(firstFrameBytes), "begun"...)}
+		fr := frame{b: append(getBuffer(defaultFirstFrameBytes), "begun"...)}
 		if !f.grow(&fr, announced) {
 			t.Fatal("not within the budget")
 		}
 		used := cap(fr.b) == class
-		if want := int64(min(announced, cap(fr.b)) - firstFrameBytes); fr.charged != want || string(fr.b) != "begun" {
+		if want := int64(min(announced, cap(fr.b)) - defaultFirstFrameBytes); fr.charged != want ||
+			string(fr.b) != "begun" {
 			t.Fatalf("%d bytes charged for %d, want %d; it holds %q", fr.charged, cap(fr.b), want, fr.b)
 		}
 		f.release(&fr)
