@@ -219,12 +219,32 @@ func TestRefusalsAreLoggedAtALimitedRate(t *testing.T) {
 		t.Errorf("log is %.400s", s)
 	}
 	lines()
-	for i := range 5000 {
+	for _, n := range []int{loggedNameBytes, loggedNameBytes + 1} {
 		m.Advance(refusalWindow)
-		l.unserved(c, badVersion, &header{key: 3, version: int16(i)})
+		l.unserved(c, badVersion, &header{key: 4, version: int16(n), clientID: bytes.Repeat([]byte("y"), n)})
+		if got := strings.Count(buf.String(), "y"); got != loggedNameBytes+1 { // one is in the word key
+			t.Errorf("a client ID of %d bytes is logged with %d", n, got-1)
+		}
+		lines()
 	}
-	if n := len(l.mu.seen); n > refusalsSeen {
-		t.Errorf("%d combinations are remembered", n)
+	const versions = 5 * refusalsSeen
+	unserved := func(version int) {
+		m.Advance(refusalWindow)
+		l.unserved(c, badVersion, &header{key: 3, version: int16(version)})
+	}
+	for i := range versions {
+		unserved(i)
+		unserved(i) // is known
+		if n := len(l.mu.seen); n > refusalsSeen {
+			t.Fatalf("%d combinations are remembered", n)
+		}
+	}
+	if n := lines(); n != versions {
+		t.Errorf("%d versions were logged %d times", versions, n)
+	}
+	unserved(0) // was forgotten
+	if n := lines(); n != 1 {
+		t.Errorf("a version that was forgotten was logged %d times", n)
 	}
 }
 

@@ -424,15 +424,19 @@ func checkAllocation(t testing.TB, key, version int16, p *plan, body []byte) {
 	if err != nil {
 		return
 	}
-	req := kmsg.RequestForKey(key)
-	req.SetVersion(version)
-	used := allocatedBy(func() { err = req.(kmsg.UnsafeReadFrom).UnsafeReadFrom(body[:n]) })
-	if err != nil {
-		t.Fatalf("%s v%d: the walker accepts, kmsg does not: %v: %x", kmsg.NameForKey(key), version, err, body[:min(n, 200)])
-	}
 	limit := decodeFactor*len(body) + decodeSlackBytes
 	if invariant.Enabled {
 		limit *= 2 // the race detector makes append(a, make(…)...) allocate twice
+	}
+	used := limit + 1
+	for tries := 0; used > limit && tries < 3; tries++ { // others in this process allocate, too
+		req := kmsg.RequestForKey(key)
+		req.SetVersion(version)
+		used = allocatedBy(func() { err = req.(kmsg.UnsafeReadFrom).UnsafeReadFrom(body[:n]) })
+		if err != nil {
+			t.Fatalf("%s v%d: the walker accepts, kmsg does not: %v: %x", kmsg.NameForKey(key), version, err,
+				body[:min(n, 200)])
+		}
 	}
 	if used > limit {
 		t.Fatalf("%s v%d: decoding %d bytes allocated %d, limit %d", kmsg.NameForKey(key), version, len(body), used, limit)

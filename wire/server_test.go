@@ -120,7 +120,6 @@ func TestProduceBelowItsLowestVersionCloses(t *testing.T) {
 // B1-B5: what is no request closes its own connection, without an answer, and no other.
 func TestNoiseClosesTheConnectionWithoutAnswer(t *testing.T) {
 	size := func(n uint32) []byte { return binary.BigEndian.AppendUint32(nil, n) }
-	framed := func(p []byte) []byte { return append(size(uint32(len(p))), p...) }
 	id := kmsg.StringPtr("x")
 	for _, tc := range []struct {
 		name   string
@@ -138,6 +137,8 @@ func TestNoiseClosesTheConnectionWithoutAnswer(t *testing.T) {
 		{"B4 TLS", []byte{0x16, 3, 1, 0, 0xa5, 1, 0, 0}, badFrameLength},
 		{"B4 SSH", []byte("SSH-2.0-OpenSSH_9.6\r\n"), badFrameLength},
 		{"B5 unknown key", framed(kafkatest.AppendHeader(nil, 99, 0, 1, id, false)), unknownKey},
+		{"B5 last key of the table", framed(kafkatest.AppendHeader(nil, maxKey, 0, 1, id, false)), unknownKey},
+		{"B5 first key beyond the table", framed(kafkatest.AppendHeader(nil, maxKey+1, 0, 1, id, false)), unknownKey},
 		{"B5 key beyond the table", framed(kafkatest.AppendHeader(nil, 3000, 0, 1, id, false)), unknownKey},
 		{"B5 negative key", framed(kafkatest.AppendHeader(nil, -1, 0, 1, id, false)), unknownKey},
 		{"B5 key not served", framed(kafkatest.AppendHeader(nil, 4, 0, 1, id, false)), unknownKey},

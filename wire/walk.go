@@ -344,11 +344,17 @@ func (w *walker) spend(n int) error {
 	return nil
 }
 
-// sizeClass estimates what Go's allocator takes for n bytes: its classes are at most an eighth apart, and
-// whole pages above 32 KiB.
+const (
+	// largeObjectBytes is the size above which Go's allocator gives whole pages.
+	largeObjectBytes = 32 << 10
+	pageBytes        = 8 << 10
+)
+
+// sizeClass returns no less than what Go's allocator takes for n bytes: its classes are at most a quarter apart, and
+// whole pages above largeObjectBytes.
 func sizeClass(n int) int {
-	if n > 32<<10 {
-		return n + 8<<10
+	if n > largeObjectBytes {
+		return n + pageBytes
 	}
-	return (n+7)&^7 + n>>3
+	return (n+7)&^7 + n>>2
 }
