@@ -1,7 +1,6 @@
 package groupcoordinator
 
 import (
-	"math"
 	"slices"
 	"time"
 
@@ -113,7 +112,7 @@ func (g *classicGroup) nextGeneration(now time.Time) {
 		next = max(next+generationReserve, now.Unix()-generationEpoch)
 		g.restored = false
 	}
-	if next > math.MaxInt32 {
+	if next > lastGeneration {
 		next = 1 // rather than hand out what means "none"
 	}
 	g.generation = int32(next)

@@ -47,6 +47,8 @@ type Config struct {
 	MaxSize                int           // group.max.size, members of a group; 2,147,483,647
 	OffsetMetadataMaxBytes int           // offset.metadata.max.bytes, counted in UTF-16 units as Kafka does; 4096
 	MaxInflatedBytes       int           // largest record batch, inflated, that Load reads; 256 MiB
+	MaxBatchBytes          int           // largest record batch that is written; 8 MiB, Kafka's default is 1 MiB
+	TombstonesPerBatch     int           // most tombstones in one batch; 1000
 
 	OffsetsRetention       time.Duration // offsets.retention.minutes; 7 days
 	RetentionCheckInterval time.Duration // offsets.retention.check.interval.ms; 10 min
@@ -59,13 +61,16 @@ type Config struct {
 	NewMemberID func(prefix string) string
 }
 
-// Defaults of Config, as in Kafka.
+// Defaults of Config, as in Kafka where it has them.
 const (
 	DefaultPartitions             = 50
 	DefaultMinSessionTimeout      = 6 * time.Second
 	DefaultMaxSessionTimeout      = 30 * time.Minute
+	DefaultMaxSize                = 1<<31 - 1
 	DefaultOffsetMetadataMaxBytes = 4096
 	DefaultMaxInflatedBytes       = 256 << 20
+	DefaultMaxBatchBytes          = 8 << 20
+	DefaultTombstonesPerBatch     = 1000
 	DefaultOffsetsRetention       = 7 * 24 * time.Hour
 	DefaultRetentionCheckInterval = 10 * time.Minute
 )
@@ -88,9 +93,11 @@ func (c Config) withDefaults() Config {
 	if c.Partitions == 0 {
 		c.Partitions = DefaultPartitions
 	}
-	orInt(&c.MaxSize, 1<<31-1)
+	orInt(&c.MaxSize, DefaultMaxSize)
 	orInt(&c.OffsetMetadataMaxBytes, DefaultOffsetMetadataMaxBytes)
 	orInt(&c.MaxInflatedBytes, DefaultMaxInflatedBytes)
+	orInt(&c.MaxBatchBytes, DefaultMaxBatchBytes)
+	orInt(&c.TombstonesPerBatch, DefaultTombstonesPerBatch)
 	orDuration(&c.MinSessionTimeout, DefaultMinSessionTimeout)
 	orDuration(&c.MaxSessionTimeout, DefaultMaxSessionTimeout)
 	orDuration(&c.OffsetsRetention, DefaultOffsetsRetention)
@@ -123,6 +130,8 @@ func (c Config) Validate() error {
 	check(c.InitialRebalanceDelay >= 0, "negative initial rebalance delay")
 	check(c.MaxSize >= 0, "negative group size")
 	check(c.OffsetMetadataMaxBytes >= 0, "negative offset metadata size")
+	check(c.MaxInflatedBytes >= 0 && c.MaxBatchBytes >= 0 && c.TombstonesPerBatch >= 0,
+		"negative size of a record batch")
 	check(c.OffsetsRetention >= 0, "negative offset retention")
 	check(c.RetentionCheckInterval >= 0, "negative retention check interval")
 	if err := errors.Join(errs...); err != nil {

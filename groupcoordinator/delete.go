@@ -6,10 +6,6 @@ import (
 	"time"
 )
 
-// tombstonesPerBatch bounds a batch of tombstones. What is deleted in several batches is deleted piece
-// by piece: a crash between leaves the rest, and the request is simply repeated.
-const tombstonesPerBatch = 1000
-
 // DeleteResult answers a deletion: Err for all of it, else one error (or nil) an offset asked for.
 type DeleteResult struct {
 	Err     error
@@ -46,16 +42,29 @@ func (s *shard) groupTombstonesLocked(groupID string) []record {
 	return append(records, groupTombstone(groupID))
 }
 
-// eraseLocked appends and applies tombstones, in several batches if need be.
+// eraseLocked appends and applies tombstones, in several batches if need be. What is deleted in several batches is
+// deleted piece by piece: a crash between leaves the rest, and the request is simply repeated.
 func (s *shard) eraseLocked(records []record) error {
 	for len(records) > 0 {
-		n := min(len(records), tombstonesPerBatch)
+		n := tombstonesForBatch(records, &s.c.cfg)
 		if err := s.appendLocked(noProducer, records[:n], nil); err != nil {
 			return err
 		}
 		records = records[n:]
 	}
 	return nil
+}
+
+// tombstonesForBatch returns how many of the tombstones go into the next batch, at least one.
+func tombstonesForBatch(records []record, cfg *Config) int {
+	n, bytes := 1, records[0].maxBytes()
+	for n < min(len(records), cfg.TombstonesPerBatch) {
+		if bytes += records[n].maxBytes(); bytes > cfg.MaxBatchBytes {
+			break
+		}
+		n++
+	}
+	return n
 }
 
 // DeleteOffsetsRequest removes offsets of single partitions.

@@ -265,7 +265,7 @@ func TestDeleteGroup(t *testing.T) {
 func TestDeleteGroupWithManyOffsets(t *testing.T) {
 	w := newWorld(t)
 	r := CommitRequest{GroupID: "g", Generation: -1, Retention: -1}
-	for p := range int32(2*tombstonesPerBatch + 1) {
+	for p := range int32(2*DefaultTombstonesPerBatch + 1) {
 		r.Offsets = append(r.Offsets, OffsetCommit{Topic: "t", Partition: p, Offset: 1})
 	}
 	now(t, w.c.CommitOffsets(&r))

@@ -157,11 +157,18 @@ func TestAnswersWaitForTheDisk(t *testing.T) {
 	}
 }
 
-// P26: after any sequence of operations a restart brings back what was there.
+// P26: after any sequence of operations a restart brings back what was there, with the defaults and with sizes at
+// which everything is more than fits.
 func TestLiveStateEqualsReplayedState(t *testing.T) {
-	for seed := range uint64(40) {
+	sizes := []func(*Config){
+		func(*Config) {},
+		func(c *Config) { c.MaxSize, c.TombstonesPerBatch, c.OffsetMetadataMaxBytes, c.Partitions = 1, 1, 1, 1 },
+		func(c *Config) { c.MaxSize, c.TombstonesPerBatch, c.Partitions = 2, 2, 2 },
+		func(c *Config) { c.TombstonesPerBatch, c.MaxBatchBytes = 3, 450 }, // one member, three tombstones
+	}
+	for seed := range uint64(60) {
 		t.Run(fmt.Sprint("seed", seed), func(t *testing.T) {
-			w := newWorld(t, func(c *Config) { c.OffsetsRetention = 40 * time.Minute })
+			w := newWorld(t, func(c *Config) { c.OffsetsRetention = 40 * time.Minute }, sizes[seed%uint64(len(sizes))])
 			runRandomly(w, rand.New(rand.NewPCG(seed, 1)), 300)
 			settle(w)
 			live := dump(w.c)

@@ -113,7 +113,16 @@ var noProducer = producer{id: -1, epoch: -1}
 // appendLocked writes records as one batch and applies them. before runs between the two. With an
 // error nothing has happened.
 func (s *shard) appendLocked(p producer, records []record, before func()) error {
-	raw := encodeBatch(p, s.c.cfg.Clock.Now().UnixMilli(), records)
+	size := 0
+	for i := range records {
+		size += records[i].maxBytes()
+	}
+	// A record repeats the group ID, which may be much longer than what a request says of one offset.
+	if size > s.c.cfg.MaxBatchBytes {
+		return fmt.Errorf("%w: %d records take %d bytes, %d allowed", ErrBatchTooLarge, len(records), size,
+			s.c.cfg.MaxBatchBytes)
+	}
+	raw := encodeBatch(p, s.c.cfg.Clock.Now().UnixMilli(), records, size)
 	if err := fault.Hit("group.append.before"); err != nil {
 		return fmt.Errorf("%w: %w", ErrNotWritten, err)
 	}
