@@ -90,7 +90,7 @@ func failure(err error, r *wire.Request) (code int16, message *string) {
 	if err == nil {
 		return 0, nil
 	}
-	return int16(codeFor(err, r.Key, r.Version)), kmsg.StringPtr(err.Error())
+	return int16(codeFor(err, r.Key, r.Version)), errorMessage(err.Error())
 }
 
 // replacement is what a resource is to have and nothing else.

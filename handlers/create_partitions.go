@@ -16,6 +16,12 @@ func (s *Services) createPartitions(_ context.Context, r *wire.Request) wire.Rep
 	for i := range req.Topics {
 		times[req.Topics[i].Topic]++
 	}
+	total := 0
+	for i := range req.Topics {
+		if t, ok := s.Topics.Lookup(req.Topics[i].Topic); ok && times[t.Name] == 1 { // the others are refused
+			total += max(0, int(req.Topics[i].Count)-len(t.Partitions()))
+		}
+	}
 	seen := map[string]bool{}
 	for i := range req.Topics {
 		asked := &req.Topics[i]
@@ -32,11 +38,13 @@ func (s *Services) createPartitions(_ context.Context, r *wire.Request) wire.Rep
 			code, message = wire.RequestTimedOut, noTimeLeft
 		case times[asked.Topic] > 1:
 			code, message = wire.InvalidRequest, "the topic stands in the request more than once"
+		case total > maxPartitionsPerRequest:
+			code, message = wire.PolicyViolation, tooManyPartitions(total)
 		default:
 			code, message = s.addPartitions(asked, req.ValidateOnly, r.Version)
 		}
 		if code != wire.NoError {
-			t.ErrorCode, t.ErrorMessage = int16(code), &message
+			t.ErrorCode, t.ErrorMessage = int16(code), errorMessage(message)
 		}
 		resp.Topics = append(resp.Topics, t)
 	}

@@ -13,12 +13,15 @@ import (
 	"once/wire"
 )
 
-// maxPartitionsPerRequest bounds what one CreateTopics request may create, as in Kafka.
+// maxPartitionsPerRequest bounds what one CreateTopics or CreatePartitions request may create, as in Kafka.
 const maxPartitionsPerRequest = 10_000
 
 // noTimeLeft is what changes of topics are answered with whose timeout is over before they begin: as in Kafka,
 // nothing is looked at and nothing is done then.
 const noTimeLeft = "the request's timeout leaves no time to carry it out"
+
+// clusterMetadataTopic is where Kafka's controllers keep their log. No broker has it as a topic.
+const clusterMetadataTopic = "__cluster_metadata"
 
 // CreateTopics v2 to v7. v4 defaults by -1, v5 flexible and the created topic's shape and
 // configuration in the answer, v7 topic ID.
@@ -30,9 +33,13 @@ func (s *Services) createTopics(_ context.Context, r *wire.Request) wire.Reply {
 	total, times := 0, map[string]int{}
 	var together []string // names that only this request makes
 	for i := range req.Topics {
+		times[req.Topics[i].Topic]++
+	}
+	for i := range req.Topics {
 		name := req.Topics[i].Topic
-		times[name]++
-		total += int(s.partitionsAsked(&req.Topics[i]))
+		if times[name] == 1 && name != clusterMetadataTopic { // the others are refused
+			total += max(0, int(s.partitionsAsked(&req.Topics[i])))
+		}
 		if _, exists := s.Topics.Lookup(name); !exists {
 			together = append(together, name)
 		}
@@ -51,22 +58,26 @@ func (s *Services) createTopics(_ context.Context, r *wire.Request) wire.Reply {
 		switch {
 		case req.TimeoutMillis <= 0:
 			code, message = wire.RequestTimedOut, noTimeLeft
-		case total > maxPartitionsPerRequest:
-			code, message = wire.PolicyViolation, fmt.Sprintf(
-				"the request asks for %d partitions in all, at most %d are created at once", total, maxPartitionsPerRequest)
 		case times[asked.Topic] > 1:
 			code, message = wire.InvalidRequest, fmt.Sprintf("topic %q stands in the request more than once", asked.Topic)
-		case asked.Topic == "__cluster_metadata":
+		case asked.Topic == clusterMetadataTopic:
 			code, message = wire.InvalidRequest, "this internal topic cannot be created"
+		case total > maxPartitionsPerRequest:
+			code, message = wire.PolicyViolation, tooManyPartitions(total)
 		default:
 			code, message = s.createTopic(asked, together, req.ValidateOnly, r.Version, &t)
 		}
 		if code != wire.NoError {
-			t.ErrorCode, t.ErrorMessage = int16(code), &message
+			t.ErrorCode, t.ErrorMessage = int16(code), errorMessage(message)
 		}
 		resp.Topics = append(resp.Topics, t)
 	}
 	return wire.Respond(resp)
+}
+
+func tooManyPartitions(total int) string {
+	return fmt.Sprintf("the request asks for %d partitions in all, at most %d are created at once", total,
+		maxPartitionsPerRequest)
 }
 
 // partitionsAsked returns how many partitions a topic is to get.

@@ -89,7 +89,7 @@ func (d *deletion) answer(t topicRef, code wire.Code, message string) {
 	a := kmsg.NewDeleteTopicsResponseTopic()
 	a.Topic, a.TopicID = t.name, t.id
 	if code != wire.NoError {
-		a.ErrorCode, a.ErrorMessage = int16(code), &message
+		a.ErrorCode, a.ErrorMessage = int16(code), errorMessage(message)
 	}
 	d.resp.Topics = append(d.resp.Topics, a)
 }

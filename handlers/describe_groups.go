@@ -35,7 +35,7 @@ func (s *Services) describeGroup(g *kmsg.DescribeGroupsResponseGroup, r *wire.Re
 				return
 			}
 			message := "Group " + g.Group + " not found."
-			g.ErrorMessage = &message
+			g.ErrorMessage = errorMessage(message)
 		}
 		g.ErrorCode = int16(codeFor(err, r.Key, r.Version))
 		return

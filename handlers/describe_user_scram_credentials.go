@@ -29,7 +29,7 @@ func (s *Services) describeUserSCRAMCredentials(_ context.Context, r *wire.Reque
 		if n > 1 {
 			code, message = wire.DuplicateResource, fmt.Sprintf("user %q stands in the request more than once", u.Name)
 		}
-		result.ErrorCode, result.ErrorMessage = int16(code), &message
+		result.ErrorCode, result.ErrorMessage = int16(code), errorMessage(message)
 		resp.Results = append(resp.Results, result)
 	}
 	return wire.Respond(resp)

@@ -153,9 +153,12 @@ func (s *fetchSession) partitions() []*fetchPartition {
 	return all
 }
 
-// nextEpoch returns the epoch behind e; behind the last one comes 1.
+// lastSessionEpoch is the last epoch of a session before it begins again.
+const lastSessionEpoch = math.MaxInt32
+
+// nextEpoch returns the epoch behind e; behind the last one comes 1, since 0 asks for a new session.
 func nextEpoch(e int32) int32 {
-	if e == math.MaxInt32 {
+	if e == lastSessionEpoch {
 		return 1
 	}
 	return e + 1

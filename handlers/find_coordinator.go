@@ -25,7 +25,7 @@ func (s *Services) findCoordinator(_ context.Context, r *wire.Request) wire.Repl
 		if req.CoordinatorType != coordinatorOfGroup && req.CoordinatorType != coordinatorOfTransaction {
 			message := "this type of coordinator is not served"
 			c.NodeID, c.Host, c.Port = -1, "", -1
-			c.ErrorCode, c.ErrorMessage = int16(wire.InvalidRequest), &message
+			c.ErrorCode, c.ErrorMessage = int16(wire.InvalidRequest), errorMessage(message)
 		}
 		return c
 	}

@@ -2,6 +2,7 @@ package handlers
 
 import (
 	"context"
+	"math"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
@@ -117,6 +118,6 @@ func timestampSince(timestamp int64) int16 {
 	case timestamp == earliestPendingUpload:
 		return 11
 	default:
-		return 1 << 14 // none
+		return math.MaxInt16 // none
 	}
 }

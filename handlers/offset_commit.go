@@ -2,6 +2,7 @@ package handlers
 
 import (
 	"context"
+	"math"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -10,6 +11,9 @@ import (
 	"once/topics"
 	"once/wire"
 )
+
+// longestRetentionMs is how long a commit may ask for its offsets to be kept: what a time.Duration holds, 292 years.
+const longestRetentionMs = int64(math.MaxInt64 / time.Millisecond)
 
 // OffsetCommit v2 to v10. v2 to v4 an explicit retention, v6 leader epoch, v7 static members,
 // v8 flexible, v9 GROUP_ID_NOT_FOUND, v10 topic IDs.
@@ -21,7 +25,7 @@ func (s *Services) offsetCommit(_ context.Context, r *wire.Request) wire.Reply {
 		GroupID: req.Group, MemberID: req.MemberID, InstanceID: req.InstanceID, Generation: req.Generation, Retention: -1,
 	}
 	if r.Version <= 4 && req.RetentionTimeMillis != -1 {
-		commit.Retention = time.Duration(max(req.RetentionTimeMillis, 0)) * time.Millisecond
+		commit.Retention = time.Duration(min(max(req.RetentionTimeMillis, 0), longestRetentionMs)) * time.Millisecond
 	}
 	refused := false   // a partition, here and not by the group
 	var where []*int16 // the error codes of commit.Offsets

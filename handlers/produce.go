@@ -233,7 +233,7 @@ func (p *producing) fill() {
 		}
 		rp.LogAppendTime = -1
 		if part.err != nil && p.version >= 8 {
-			rp.ErrorMessage = kmsg.StringPtr(part.err.Error())
+			rp.ErrorMessage = errorMessage(part.err.Error())
 			rp.ErrorRecords = recordErrors(part.err)
 		}
 	}
@@ -257,7 +257,7 @@ func recordErrors(err error) []kmsg.ProduceResponseTopicPartitionErrorRecord {
 	}
 	for _, r := range failed.Records {
 		e := kmsg.NewProduceResponseTopicPartitionErrorRecord()
-		e.RelativeOffset, e.ErrorMessage = r.Index, kmsg.StringPtr(r.Message)
+		e.RelativeOffset, e.ErrorMessage = r.Index, errorMessage(r.Message)
 		list = append(list, e)
 	}
 	return list
