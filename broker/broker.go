@@ -235,7 +235,7 @@ func (b *Broker) openTopics() error {
 			}
 		}
 	}
-	b.producerIDs = pidmanager.NewManager(blockStore{b.store}, highest+1)
+	b.producerIDs = pidmanager.NewManager(blockStore{b.store}, highest)
 	return nil
 }
 
@@ -277,7 +277,7 @@ func (b *Broker) openCoordinators() error {
 	if err := b.txns.Reconcile(openTransactions(b.topics)); err != nil {
 		return fmt.Errorf("%w: %w", ErrStorage, err)
 	}
-	b.producerIDs.Raise(b.txns.HighestProducerID() + 1)
+	b.producerIDs.Raise(b.txns.HighestProducerID())
 	// What recovery kept or repaired is on the disk before anybody reads it.
 	if err := b.barrier.Recovered(context.Background()); err != nil {
 		return fmt.Errorf("%w: %w", ErrStorage, err)

@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"encoding/binary"
 	"fmt"
+	"math"
 	"net"
 	"os"
 
@@ -101,7 +102,9 @@ func (s blockStore) ReserveProducerIDs(count, atLeast int64) (first int64, err e
 		if err != nil {
 			return err
 		}
-		first = max(next, atLeast)
+		if first = max(next, atLeast); first > math.MaxInt64-count {
+			return fmt.Errorf("%d producer IDs from %d on: there are not so many left", count, first)
+		}
 		return putCounter(tx, nextProducerIDKey, first+count)
 	})
 	return first, err

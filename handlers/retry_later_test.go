@@ -78,7 +78,7 @@ func newServices(t *testing.T, ids pidmanager.BlockStore) *Services {
 		_, err := ts.Create(topics.Spec{Name: name, Partitions: 1})
 		fatal(err)
 	}
-	manager := pidmanager.NewManager(ids, 0)
+	manager := pidmanager.NewManager(ids, -1)
 	txns, err := txncoordinator.New(txncoordinator.Config{
 		Partitions: 1,
 		StateLogs: func(i int32) txncoordinator.StateLog {

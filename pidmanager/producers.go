@@ -30,6 +30,12 @@ const (
 	Coordinator               // offsets that the group coordinator writes: epochs only
 )
 
+// The last sequence and the last producer epoch that there are. Behind the last sequence comes 0.
+const (
+	lastSequence = math.MaxInt32
+	lastEpoch    = math.MaxInt16
+)
+
 // CachedBatches is how many batches of a producer are remembered for recognising a retry.
 const CachedBatches = 5
 
@@ -185,7 +191,7 @@ func (p *Producers) checkSequence(e *Producer, h *batch.Header) error {
 		return nil
 	}
 	last := e.LastSequence()
-	if s == last+1 && last != math.MaxInt32 || s == 0 && last == math.MaxInt32 {
+	if s == last+1 && last != lastSequence || s == 0 && last == lastSequence {
 		return nil
 	}
 	return fmt.Errorf("%w: producer %d sent %d after %d", ErrOutOfOrderSequence, h.ProducerID, s, last)
@@ -201,7 +207,7 @@ func (p *Producers) CheckMarker(m batch.Marker, transactionVersion int16) error 
 	if transactionVersion >= 2 && m.ProducerEpoch == e.ProducerEpoch {
 		// A marker of the current epoch is a repeated one when nothing is open, and legal at the last
 		// epoch, which cannot be bumped any further.
-		fenced = e.TxnFirstOffset >= 0 && m.ProducerEpoch != math.MaxInt16
+		fenced = e.TxnFirstOffset >= 0 && m.ProducerEpoch != lastEpoch
 	}
 	if fenced {
 		return fmt.Errorf("%w: producer %d has epoch %d, the marker %d", ErrFencedEpoch, m.ProducerID, e.ProducerEpoch, m.ProducerEpoch)
