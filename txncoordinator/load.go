@@ -10,9 +10,6 @@ import (
 	"once/log/batch"
 )
 
-// maxRecordBytes limits one record of __transaction_state; the coordinator's own are never compressed.
-const maxRecordBytes = 64 << 20
-
 // Load reads all partitions of __transaction_state and finishes the transactions that it finds decided
 // but not ended: markers to every partition of the record, then the Complete record. Where a participant
 // fails, the run loop goes on trying. Requests are served when Load has returned without an error.
@@ -60,7 +57,7 @@ func (c *Coordinator) eachRecord(s *shard, fn func(transactionalID string, value
 		if h.IsControl() {
 			return nil
 		}
-		for r, err := range batch.Records(raw, maxRecordBytes) {
+		for r, err := range batch.Records(raw, c.cfg.MaxInflatedBytes) {
 			if err != nil {
 				return fmt.Errorf("batch at offset %d: %w", h.BaseOffset, err)
 			}

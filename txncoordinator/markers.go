@@ -16,8 +16,9 @@ var errGaveUp = errors.New("txncoordinator: marker refused")
 
 // Markers that failed are tried again after firstRetry, then after twice as long each time, at most maxRetry.
 const (
-	firstRetry = 20 * time.Millisecond
-	maxRetry   = 2 * time.Second
+	firstRetry   = 20 * time.Millisecond
+	maxRetry     = 2 * time.Second
+	maxDoublings = 10 // more than it takes to get there, fewer than a time.Duration has room for
 )
 
 // end writes the Prepare record, which decides, then the markers and the Complete record. An error

@@ -33,7 +33,7 @@ func (s *schedule) begin(now time.Time, cfg *Config) {
 
 // retryLater hands a prepared transaction to the run loop.
 func (c *Coordinator) retryLater(e *entry, attempts int) {
-	delay := min(firstRetry<<min(attempts, 10), maxRetry)
+	delay := min(firstRetry<<min(attempts, maxDoublings), maxRetry)
 	c.schedule.mu.Lock()
 	c.schedule.mu.retries = append(c.schedule.mu.retries, retry{e, c.cfg.Clock.Now().Add(delay), attempts + 1})
 	c.schedule.mu.Unlock()
