@@ -87,25 +87,29 @@ func (f *frameReader) more(fr *frame, n int) closeReason {
 		fr.b = append(fr.b, f.take(rest)...)
 		return reason
 	}
-	if len(fr.b) == cap(fr.b) && !f.grow(fr, n) {
+	if len(fr.b) >= f.room(fr, n) && !f.grow(fr, n) {
 		if f.closing() {
 			return serverShutdown
 		}
 		return noMemory
 	}
-	got, reason := f.read(fr.b[len(fr.b):min(n, cap(fr.b))], true)
+	got, reason := f.read(fr.b[len(fr.b):f.room(fr, n)], true)
 	fr.b = fr.b[:len(fr.b)+got]
 	return reason
+}
+
+// room is how many of its n bytes a frame may have now. Its buffer may be larger than what has been asked for it.
+func (f *frameReader) room(fr *frame, n int) int {
+	return min(n, cap(fr.b), f.limits.FirstFrameBytes+int(fr.charged))
 }
 
 // grow makes room: for the whole frame where a buffer lies ready, else in proportion to what has been received
 // (B3), so that no memory is allocated for a length that was merely announced. What exceeds the first piece
 // comes out of the budget.
 func (f *frameReader) grow(fr *frame, n int) bool {
-	b := usedBuffer(n)
-	size := n
+	b, size := usedBuffer(n), n
 	if b == nil {
-		size = min(n, frameGrowth*cap(fr.b))
+		size = min(n, frameGrowth*len(fr.b))
 	}
 	charge := int64(size - f.limits.FirstFrameBytes)
 	if charge > fr.charged {
@@ -116,12 +120,14 @@ func (f *frameReader) grow(fr *frame, n int) bool {
 		fr.charged = charge
 		f.deadline = time.Time{} // the wait was ours
 	}
-	if b == nil {
+	if b == nil && size > cap(fr.b) {
 		b = getBuffer(size)
 	}
-	b = append(b, fr.b...)
-	putBuffer(fr.b)
-	fr.b = b
+	if b != nil {
+		b = append(b, fr.b...)
+		putBuffer(fr.b)
+		fr.b = b
+	}
 	return true
 }
 

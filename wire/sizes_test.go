@@ -184,6 +184,51 @@ func TestFrameTimeoutIsForAPieceOfTheFrame(t *testing.T) {
 	}
 }
 
+// budgetConn finds the most bytes of a frame that had been read beyond what had been taken from the budget.
+type budgetConn struct {
+	scriptedConn
+	budget    *byteBudget
+	read      int
+	uncharged int
+}
+
+func (c *budgetConn) Read(p []byte) (int, error) {
+	n, err := c.scriptedConn.Read(p)
+	c.read += n
+	c.uncharged = max(c.uncharged, c.read-int(c.budget.inUse()))
+	return n, err
+}
+
+// Bytes of a frame come out of the budget before they are read, but for the first ones, also when its buffer is one
+// that append has grown and has room for more.
+func TestFrameBytesAreChargedBeforeTheyAreRead(t *testing.T) {
+	for _, first := range []int{1, 100, defaultFirstFrameBytes} {
+		limits := withDefaults(Limits{FirstFrameBytes: first})
+		for round := range 30 { // the pool forgets at times
+			for n := 600; n < 1<<20; n += n/2 + 1 {
+				putBuffer(make([]byte, 0, n))
+			}
+			n := 40*first + 5000 + 7*round
+			budget := &byteBudget{max: 1 << 30}
+			nc := &budgetConn{scriptedConn: scriptedConn{data: framed(make([]byte, n))}, budget: budget}
+			f := frameReader{
+				conn: nc, limits: limits, budget: budget, metrics: mustServer(t, Options{}).metrics,
+				parked: func() bool { return false }, closing: func() bool { return false }, max: 100 << 20,
+				buf: make([]byte, limits.ReadBufferBytes), sinceFrame: -1,
+			}
+			fr, reason := f.next(func() closeReason { return open })
+			if reason != open || len(fr.b) != n {
+				t.Fatalf("%d of %d bytes, %v", len(fr.b), n, reason)
+			}
+			// What comes through the connection's own buffer is not charged: the head, and a tail of half of it.
+			if most := first + len(f.buf) + len(f.buf)/2 + prefixBytes; nc.uncharged > most {
+				t.Fatalf("frame of %d bytes: %d were read that had not been charged, %d may be", n, nc.uncharged, most)
+			}
+			f.release(&fr)
+		}
+	}
+}
+
 // framed puts the length in front of a frame.
 func framed(payload []byte) []byte {
 	n := len(payload)
