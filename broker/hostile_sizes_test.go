@@ -39,8 +39,7 @@ func longClients() []hostileCase {
 
 // joinAs joins a group of its own with a client ID, heartbeats with the member ID that it is given, and leaves.
 func (h *hostile) joinAs(clientID string, version int16, instanceID *string) string {
-	h.connect()
-	h.conn.ClientID = &clientID
+	h.connect().ClientID = &clientID
 	r := h.joinRequest(func(r *kmsg.JoinGroupRequest) {
 		r.Version, r.Group, r.InstanceID = version, "long"+h.suffix, instanceID
 	})

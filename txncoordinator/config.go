@@ -76,6 +76,7 @@ type Config struct {
 const (
 	defaultPartitions          = 50
 	defaultMaxTransactionalIDs = 1_000_000
+	defaultMaxTimeoutMs        = 900_000
 	defaultMaxInflatedBytes    = 64 << 20
 )
 
@@ -91,7 +92,7 @@ func (cfg Config) withDefaults() (Config, error) {
 	require(cfg.ProducerIDs != nil, "ProducerIDs is missing")
 	require(cfg.Participants != nil, "Participants is missing")
 	orDefault(&cfg.Partitions, defaultPartitions)
-	orDefault(&cfg.MaxTimeoutMs, 900_000)
+	orDefault(&cfg.MaxTimeoutMs, defaultMaxTimeoutMs)
 	orDefault(&cfg.IDExpiration, 7*24*time.Hour)
 	orDefault(&cfg.AbortInterval, 10*time.Second)
 	orDefault(&cfg.RemoveInterval, time.Hour)

@@ -270,12 +270,15 @@ func (w *walker) unknownTag(n int) error {
 	}
 	// Inside a known tagged field it cannot be cut out without changing the field's size: kmsg keeps it, in
 	// a map of its own for each struct.
-	cost := 128
+	cost := unknownTagCostBytes
 	if n == 1 {
-		cost += 400
+		cost += unknownTagsCostBytes
 	}
 	return w.spend(cost)
 }
+
+// What kmsg takes from the heap for each unknown tagged field, and for the first one of a struct.
+const unknownTagCostBytes, unknownTagsCostBytes = 128, 400
 
 // knownTag checks a tagged field that the plan knows; it must fill its size.
 func (w *walker) knownTag(o *op, size int) error {
