@@ -2,10 +2,13 @@ package broker_test
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"once/wire"
 )
 
 // TestHostileSizes is about requests that are well formed and go to the edge of what a string, a batch of
@@ -14,6 +17,7 @@ func TestHostileSizes(t *testing.T) {
 	h := newHostile(t, nil)
 	h.run(longClients())
 	h.run(longNames())
+	h.run(manyDescriptions())
 	h.run(partitionsAtOnce())
 	h.run(namedOften())
 	h.run(largeCommits())
@@ -310,5 +314,59 @@ func TestLongestRetentionOfACommit(t *testing.T) {
 		if got := offset(fmt.Sprint("long", i)); got != 1 {
 			t.Errorf("%d ms: offset %d", ms, got)
 		}
+	}
+}
+
+// manyDescriptions name one thing over and over, whose description is much longer than its name.
+func manyDescriptions() []hostileCase {
+	const times = 2000
+	tally := func(codes map[int16]int) string {
+		return fmt.Sprintf("%d NONE, %d INVALID_REQUEST", codes[0], codes[int16(wire.InvalidRequest)])
+	}
+	why := "a request of a megabyte would ask for gigabytes"
+	return []hostileCase{
+		{row: "B12", name: "DescribeConfigs of one broker 2000 times", want: "10 NONE, 1990 INVALID_REQUEST", kafka: notAsked, why: why,
+			perByte: 100, send: func(h *hostile) string {
+				r := kmsg.NewPtrDescribeConfigsRequest()
+				r.Version = 4
+				for range times {
+					res := kmsg.NewDescribeConfigsRequestResource()
+					res.ResourceType, res.ResourceName = kmsg.ConfigResourceTypeBroker, "1"
+					r.Resources = append(r.Resources, res)
+				}
+				codes := map[int16]int{}
+				for _, res := range h.request(r).(*kmsg.DescribeConfigsResponse).Resources {
+					codes[res.ErrorCode]++
+				}
+				return tally(codes)
+			}},
+		{row: "B12", name: "DescribeGroups of one group 2000 times", want: "10 NONE, 1990 INVALID_REQUEST", kafka: notAsked, why: why,
+			perByte: 100, send: func(h *hostile) string {
+				r := kmsg.NewPtrDescribeGroupsRequest()
+				r.Version, r.Groups = 5, slices.Repeat([]string{"g"}, times)
+				codes := map[int16]int{}
+				for _, g := range h.request(r).(*kmsg.DescribeGroupsResponse).Groups {
+					codes[g.ErrorCode]++
+				}
+				return tally(codes)
+			}},
+		{row: "B12", name: "DescribeProducers of one partition 2000 times", want: "10 NONE, 1990 INVALID_REQUEST", kafka: notAsked, why: why,
+			perByte: 100, send: func(h *hostile) string {
+				r := kmsg.NewPtrDescribeProducersRequest()
+				r.Topics = []kmsg.DescribeProducersRequestTopic{{Topic: "x" + h.suffix, Partitions: make([]int32, times)}}
+				codes := map[int16]int{}
+				for _, p := range h.request(r).(*kmsg.DescribeProducersResponse).Topics[0].Partitions {
+					codes[p.ErrorCode]++
+				}
+				return tally(codes)
+			}},
+		{row: "B12", name: "OffsetFetch of one partition 2000 times", want: "INVALID_REQUEST", kafka: notAsked, why: why,
+			perByte: 100, send: func(h *hostile) string {
+				r := kmsg.NewPtrOffsetFetchRequest()
+				r.Version = 8
+				r.Groups = []kmsg.OffsetFetchRequestGroup{{Group: "g", MemberEpoch: -1,
+					Topics: []kmsg.OffsetFetchRequestGroupTopic{{Topic: "x" + h.suffix, Partitions: make([]int32, times)}}}}
+				return code(h.request(r).(*kmsg.OffsetFetchResponse).Groups[0].ErrorCode)
+			}},
 	}
 }

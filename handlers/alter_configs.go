@@ -83,7 +83,10 @@ func (s *Services) alterConfigs(_ context.Context, r *wire.Request) wire.Reply {
 	return wire.Respond(resp)
 }
 
-var errTwice = fmt.Errorf("%w: the resource stands in the request more than once", errInvalidRequest)
+var (
+	errTwice    = fmt.Errorf("%w: the resource stands in the request more than once", errInvalidRequest)
+	errTooOften = fmt.Errorf("%w: the resource stands in the request more than %d times", errInvalidRequest, maxRepeats)
+)
 
 // failure is an error as an answer has it; there is no message without one.
 func failure(err error, r *wire.Request) (code int16, message *string) {

@@ -23,12 +23,17 @@ func (s *Services) describeConfigs(_ context.Context, r *wire.Request) wire.Repl
 			unknown = fmt.Errorf("%w: resources of type %d are unknown", errInvalidRequest, kind)
 		}
 	}
+	named := repeats[resource]{}
 	for i := range req.Resources {
 		asked := &req.Resources[i]
 		res := kmsg.NewDescribeConfigsResponseResource()
 		res.ResourceType, res.ResourceName = asked.ResourceType, asked.ResourceName
 		entries, err := []settings.Entry(nil), unknown
-		if err == nil {
+		switch {
+		case err != nil:
+		case named.tooMany(resource{asked.ResourceType, asked.ResourceName}):
+			err = errTooOften
+		default:
 			entries, err = s.configEntries(asked)
 		}
 		res.ErrorCode, res.ErrorMessage = failure(err, r)

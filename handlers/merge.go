@@ -51,3 +51,19 @@ func mergeBy[T any, K comparable](all []T, key func(*T) K, merge func(into, more
 func lastOfEach[T any](all []T, partition func(*T) int32) []T {
 	return mergeBy(all, partition, func(into, more *T) { *into = *more })
 }
+
+// maxRepeats is how often a request may name one thing whose description is much longer than its name. Kafka answers
+// each time; a request of a megabyte would ask for gigabytes, which are built in memory.
+const maxRepeats = 10
+
+// repeats counts what a request names.
+type repeats[K comparable] map[K]uint8
+
+// tooMany counts one more, and says whether that is too often.
+func (r repeats[K]) tooMany(key K) bool {
+	if r[key] == maxRepeats {
+		return true
+	}
+	r[key]++
+	return false
+}
