@@ -185,7 +185,7 @@ func refuseOrphans(path, dir string) error {
 func (b *Broker) openBarrier(mode log.Mode) error {
 	barrier, err := log.OpenBarrier(log.BarrierOptions{
 		FS: b.cfg.FS, Dir: b.dir, BootID: cmp.Or(b.cfg.BootID, bootID()), Mode: mode, Interval: b.cfg.Settings.Milliseconds("flush.interval.ms"),
-		ReserveBytes: b.reserveBytes(), JournalBytes: b.journalBytes(), Clock: b.cfg.Clock, Logger: b.cfg.Logger, OnFailure: b.fail, SyncWorkers: syncWorkers,
+		ReserveBytes: b.reserveBytes(), JournalBytes: b.journalBytes(), Logger: b.cfg.Logger, OnFailure: b.fail, SyncWorkers: syncWorkers,
 		InflatedBytes: max(log.DefaultInflatedBytes, b.cfg.Settings.Int("max.decompressed.message.bytes")),
 		Registerer:    prometheus.WrapRegistererWithPrefix("once_", b.registry),
 	})
@@ -298,7 +298,7 @@ func (b *Broker) serve() error {
 		Settle:         b.settle(), Clock: b.cfg.Clock, Logger: b.cfg.Logger,
 	}
 	registerer := prometheus.WrapRegistererWithPrefix("once_", b.registry)
-	b.server, err = wire.NewServer(wire.Options{APIs: services.Table(), Limits: b.cfg.limits(), Logger: b.cfg.Logger, Registerer: registerer, Clock: b.cfg.Clock})
+	b.server, err = wire.NewServer(wire.Options{APIs: services.Table(), Limits: b.cfg.limits(), Logger: b.cfg.Logger, Registerer: registerer})
 	if err != nil {
 		return err
 	}

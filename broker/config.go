@@ -23,7 +23,9 @@ type Config struct {
 	// Durability is page, txn or fsync; "" means page.
 	Durability string
 	Logger     *slog.Logger // nil discards
-	Clock      clock.Clock  // nil means the machine's
+	// Clock is what Kafka's own timeouts, ages and timestamps go by; nil means one that follows the machine's. What waits
+	// for the network or the disk always goes by the machine's.
+	Clock *clock.Movable
 	// FS is what the logs are kept on; nil means the machine's. Metadata is kept in DataDir all the same.
 	FS vfs.FS
 	// BootID names the run of the operating system that the broker is started in; "" means the machine's. What
@@ -57,7 +59,7 @@ func (c Config) withDefaults() (Config, log.Mode, error) {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
 	if c.Clock == nil {
-		c.Clock = clock.Real{}
+		c.Clock = clock.NewMovable()
 	}
 	if c.FS == nil {
 		c.FS = vfs.OS

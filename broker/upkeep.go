@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"log/slog"
 	"sync"
 	"time"
 
@@ -11,25 +12,15 @@ import (
 // upkeep runs what has to be done from time to time: forgetting producers that have been silent for
 // producer.id.expiration.ms, and deleting segments that are too old or too many.
 type upkeep struct {
-	b    *Broker
-	busy sync.WaitGroup
-	mu   struct {
+	b         *Broker
+	checks    []*clock.Check
+	retention *clock.Check
+	busy      sync.WaitGroup
+	mu        struct {
 		sync.Mutex
-		timers map[*duty]clock.Timer
-		ended  bool
+		ended bool
+		asked bool // for a run of retention that has not begun
 	}
-	retention *duty // immutable
-}
-
-// duty is one thing to do, on a timer of its own.
-type duty struct {
-	name     string
-	first    time.Duration // until the first time; 0 means the interval
-	interval string        // the setting in ms
-	run      func(nowMs int64)
-	last     time.Time // when it was due last
-	running  bool      // under upkeep's mu, as is the next one
-	again    bool      // it is wanted once more when it has come to its end
 }
 
 // firstRetention is when Kafka looks at segments for the first time after its start.
@@ -37,73 +28,47 @@ const firstRetention = 30 * time.Second
 
 func startUpkeep(b *Broker) *upkeep {
 	u := &upkeep{b: b}
-	u.mu.timers = map[*duty]clock.Timer{}
-	u.retention = &duty{name: "retention", interval: "log.retention.check.interval.ms", run: u.applyRetention, first: firstRetention}
-	for _, d := range []*duty{
-		{name: "producer expiry", interval: "producer.id.expiration.check.interval.ms", run: u.expireProducers},
-		u.retention,
-	} {
-		d.last = b.cfg.Clock.Now()
-		u.arm(d, d.first)
-	}
+	u.start("producer.id.expiration.check.interval.ms", 0, u.expireProducers)
+	u.retention = u.start("log.retention.check.interval.ms", firstRetention, u.applyRetention)
 	return u
 }
 
-func (u *upkeep) arm(d *duty, atMost time.Duration) {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	u.armLocked(d, atMost)
-}
-
-func (u *upkeep) armLocked(d *duty, atMost time.Duration) {
-	if u.mu.ended {
-		return
+// start begins a check whose interval is a setting in ms, and which runs for the first time after first at the
+// latest; 0 means the interval.
+func (u *upkeep) start(setting string, first time.Duration, run func(nowMs int64)) *clock.Check {
+	interval := func() time.Duration { return max(u.b.cfg.Settings.Milliseconds(setting), time.Millisecond) }
+	if first == 0 {
+		first = interval()
 	}
-	if t := u.mu.timers[d]; t != nil {
-		t.Stop()
-	}
-	in := max(u.b.cfg.Settings.Milliseconds(d.interval), time.Millisecond)
-	if atMost > 0 {
-		in = min(in, atMost)
-	}
-	u.mu.timers[d] = u.b.cfg.Clock.AfterFunc(in, func() { u.due(d) })
+	last := u.b.cfg.Clock.Now()
+	c := u.b.cfg.Clock.Every(min(first, interval()), interval, func() {
+		now := u.b.cfg.Clock.Now()
+		wall, steady := now.Round(0).Sub(last.Round(0)), now.Sub(last)
+		last = now
+		if jumped(wall, steady) {
+			u.b.cfg.Logger.Warn("the wall clock jumped; what goes by age stays for one more interval", "interval", setting, "jump", (wall - steady).String())
+			return
+		}
+		run(now.UnixMilli())
+	})
+	u.checks = append(u.checks, c)
+	return c
 }
 
 // applyRetentionNow looks for segments to delete at once: somebody has deleted records, perhaps because the disk is full.
 func (u *upkeep) applyRetentionNow() {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	if u.retention.again = u.retention.running; !u.retention.again {
-		u.armLocked(u.retention, time.Nanosecond)
-	}
-}
-
-func (u *upkeep) due(d *duty) {
-	u.mu.Lock()
-	if u.mu.ended || d.running {
-		u.mu.Unlock()
+	if u.mu.ended || u.mu.asked {
 		return
 	}
-	d.running = true
-	u.busy.Add(1)
-	u.mu.Unlock()
-	defer u.busy.Done()
-	now := u.b.cfg.Clock.Now()
-	wall, steady := now.Round(0).Sub(d.last.Round(0)), now.Sub(d.last)
-	d.last = now
-	if jumped(wall, steady) {
-		u.b.cfg.Logger.Warn("the wall clock jumped; what goes by age stays for one more interval", "duty", d.name, "jump", (wall - steady).String())
-	} else {
-		d.run(now.UnixMilli())
-	}
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	soon := time.Duration(0)
-	if d.again {
-		soon = time.Nanosecond
-	}
-	d.running, d.again = false, false
-	u.armLocked(d, soon)
+	u.mu.asked = true
+	u.busy.Go(func() {
+		u.mu.Lock()
+		u.mu.asked = false
+		u.mu.Unlock()
+		u.retention.Run()
+	})
 }
 
 // jumped says whether the wall clock moved by a minute more or less than the monotonic clock since the
@@ -116,6 +81,7 @@ func (u *upkeep) expireProducers(nowMs int64) {
 	u.eachPartition(func(p *partition.Partition) { expired += p.ExpireProducers(nowMs, limit) })
 	if expired > 0 {
 		u.b.cfg.Logger.Info("silent producers are forgotten", "producers", expired)
+		u.b.cfg.Clock.Did("expired producer IDs", slog.Int("producerIds", expired))
 	}
 }
 
@@ -128,6 +94,8 @@ func (u *upkeep) applyRetention(nowMs int64) {
 		if deleted.Segments > 0 {
 			u.b.cfg.Logger.Info("segments are deleted", "partition", p.ID().String(), "segments", deleted.Segments,
 				"size_bytes", deleted.SizeBytes, "log_start_offset", p.LogStartOffset())
+			u.b.cfg.Clock.Did("deleted segments", slog.String("topic", p.ID().Topic), slog.Int("partition", int(p.ID().Index)),
+				slog.Int("segments", deleted.Segments), slog.Int64("logStartOffset", p.LogStartOffset()))
 		}
 	})
 }
@@ -150,9 +118,9 @@ func (u *upkeep) eachPartition(f func(p *partition.Partition)) {
 func (u *upkeep) stop() {
 	u.mu.Lock()
 	u.mu.ended = true
-	for _, t := range u.mu.timers {
-		t.Stop()
-	}
 	u.mu.Unlock()
+	for _, c := range u.checks {
+		c.Stop()
+	}
 	u.busy.Wait()
 }

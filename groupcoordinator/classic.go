@@ -159,8 +159,9 @@ func (g *classicGroup) clone() *classicGroup {
 type effects struct {
 	now        time.Time
 	cfg        *Config
-	write      bool // the group's record must be appended before anyone may see the change
-	rebalanced bool // an assignment was stored
+	write      bool     // the group's record must be appended before anyone may see the change
+	rebalanced bool     // an assignment was stored
+	dropped    []string // IDs of members that were removed because they said nothing in time
 	joins      []joinAnswer
 	syncs      []syncAnswer
 }

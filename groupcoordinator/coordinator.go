@@ -53,7 +53,8 @@ type Config struct {
 	OffsetsRetention       time.Duration // offsets.retention.minutes; 7 days
 	RetentionCheckInterval time.Duration // offsets.retention.check.interval.ms; 10 min
 
-	Clock      clock.Clock
+	Clock      clock.Clock           // the cluster's: sessions, rebalances, retention; nil means the machine's
+	RealTime   clock.Clock           // nil means the machine's
 	Logger     *slog.Logger          // nil discards
 	Registerer prometheus.Registerer // nil keeps the metrics to itself
 	// NewMemberID makes a member ID from the client ID, or from the group instance ID of a static
@@ -105,6 +106,9 @@ func (c Config) withDefaults() Config {
 	if c.Clock == nil {
 		c.Clock = clock.Real{}
 	}
+	if c.RealTime == nil {
+		c.RealTime = clock.Real{}
+	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -150,10 +154,7 @@ type Coordinator struct {
 	closed  atomic.Bool
 	running sync.WaitGroup // timer functions that are under way
 
-	mu struct {
-		sync.Mutex
-		retention clock.Timer
-	}
+	retention *clock.Check // set at the end of Load
 }
 
 // New makes a coordinator without state; Load gives it the state of the log.
@@ -233,11 +234,9 @@ func (c *Coordinator) Close() {
 	if c.closed.Swap(true) {
 		return
 	}
-	c.mu.Lock()
-	if c.mu.retention != nil && c.mu.retention.Stop() {
-		c.running.Done()
+	if c.retention != nil {
+		c.retention.Stop()
 	}
-	c.mu.Unlock()
 	for _, s := range c.shards {
 		s.close()
 	}

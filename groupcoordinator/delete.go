@@ -3,6 +3,7 @@ package groupcoordinator
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"time"
 )
 
@@ -162,20 +163,6 @@ func (s *shard) topicDeleted(name string, topicID [16]byte) error {
 
 // Retention (spec: groups 13).
 
-func (c *Coordinator) scheduleRetention() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.closed.Load() {
-		return
-	}
-	c.running.Add(1)
-	c.mu.retention = c.cfg.Clock.AfterFunc(c.cfg.RetentionCheckInterval, func() {
-		defer c.running.Done()
-		c.ExpireOffsets()
-		c.scheduleRetention()
-	})
-}
-
 // ExpireOffsets removes the offsets whose retention is over, and empty groups that have none left. It
 // runs every RetentionCheckInterval by itself.
 func (c *Coordinator) ExpireOffsets() {
@@ -209,6 +196,9 @@ func (s *shard) expire(now time.Time) {
 		return
 	}
 	s.c.metrics.expiredOffsets.Add(float64(expired))
+	if expired > 0 {
+		s.c.cfg.Clock.Did("expired offsets", slog.Int("partition", int(s.partition)), slog.Int("offsets", expired))
+	}
 }
 
 // expiredLocked adds tombstones for the expired offsets of a group; left says that it keeps offsets,

@@ -123,6 +123,7 @@ func TestSilentMemberIsRemoved(t *testing.T) {
 func TestSessionRestsWhileParked(t *testing.T) {
 	w := newWorld(t)
 	ids, gen := w.stable("g", nil, nil)
+	w.commit("g", "t", 0, 1, as(ids[0], gen)) // without offsets the group would go with its members
 	b := w.sync("g", ids[1], gen)
 	now(t, b)
 	a := w.join("g", withID(ids[0]))
@@ -146,7 +147,8 @@ func TestSessionRestsWhileParked(t *testing.T) {
 func TestSessionBeginsWithTheAnswerToTheJoin(t *testing.T) {
 	w := newWorld(t)
 	slow := withSession(30 * time.Second)
-	ids, _ := w.stable("g", nil, []joinOption{slow})
+	ids, gen := w.stable("g", nil, []joinOption{slow})
+	w.commit("g", "t", 0, 1, as(ids[0], gen)) // without offsets the group would go with its members
 	w.join("g", withID(ids[0]))
 	w.clock.Advance(20 * time.Second)
 	now(t, w.join("g", withID(ids[1]), withSession(session)))
@@ -252,6 +254,7 @@ func TestAssignmentThatCannotBeWrittenStartsAnotherPhase(t *testing.T) {
 func TestFailedAppendChangesNothing(t *testing.T) {
 	w := newWorld(t)
 	ids, gen := w.stable("g", nil)
+	w.commit("g", "t", 0, 1, as(ids[0], gen)) // without offsets the group would go with its members
 	w.commit("o", "t", 0, 1)
 	before := dump(w.c)
 	for _, j := range w.stateLogs {

@@ -245,8 +245,7 @@ func (f *fetching) wait(ctx context.Context, limit time.Duration) {
 			defer found.Unwatch(w)
 		}
 	}
-	over := make(chan struct{})
-	timer := f.s.Clock.AfterFunc(limit, func() { close(over) })
+	timer := time.NewTimer(limit)
 	defer timer.Stop()
 	for {
 		f.read()
@@ -255,7 +254,7 @@ func (f *fetching) wait(ctx context.Context, limit time.Duration) {
 		}
 		select {
 		case <-w.C:
-		case <-over:
+		case <-timer.C:
 			f.read()
 			return
 		case <-ctx.Done():

@@ -52,14 +52,11 @@ func (p *producing) addPartitions(ctx context.Context, r txncoordinator.AddReque
 		return err
 	}
 	interval := max(p.s.Settings.Milliseconds(addRetryInterval), time.Millisecond)
-	until := p.s.Clock.Now().Add(p.s.Settings.Milliseconds(addRetryLimit))
-	for errors.Is(err, txncoordinator.ErrConcurrentTransactions) && p.s.Clock.Now().Before(until) {
-		again := make(chan struct{})
-		timer := p.s.Clock.AfterFunc(interval, func() { close(again) })
+	until := time.Now().Add(p.s.Settings.Milliseconds(addRetryLimit))
+	for errors.Is(err, txncoordinator.ErrConcurrentTransactions) && time.Now().Before(until) {
 		select {
-		case <-again:
+		case <-time.After(interval):
 		case <-ctx.Done():
-			timer.Stop()
 			return err
 		}
 		err = p.s.Txns.AddPartitions(r)

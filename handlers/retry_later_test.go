@@ -65,7 +65,7 @@ func newServices(t *testing.T, ids pidmanager.BlockStore) *Services {
 	fatal(err)
 	fs, manual := vfs.NewMem(), clock.NewManual(time.UnixMilli(1_000_000))
 	fatal(fs.MkdirAll("data"))
-	barrier, err := log.OpenBarrier(log.BarrierOptions{FS: fs, Dir: "data", BootID: "boot", Interval: time.Hour, Clock: manual, Logger: quiet, OnFailure: func(err error) { t.Error(err) }})
+	barrier, err := log.OpenBarrier(log.BarrierOptions{FS: fs, Dir: "data", BootID: "boot", Interval: time.Hour, RealTime: manual, Logger: quiet, OnFailure: func(err error) { t.Error(err) }})
 	fatal(err)
 	ts, err := topics.Open(topics.Options{Store: store, FS: fs, Dir: "data", Barrier: barrier, Settings: set, Starts: 1, Clock: manual, Logger: quiet, MaxInflatedBytes: 1 << 20})
 	fatal(err)

@@ -38,7 +38,7 @@ type Services struct {
 	// Settle returns when what has been done so far could not be taken back by a power cut and is visible;
 	// nil when the durability mode promises that without waiting.
 	Settle func(context.Context) error
-	Clock  clock.Clock
+	Clock  clock.Clock // the cluster's; what waits for network or disk goes by the machine's
 	Logger *slog.Logger
 
 	apis []wire.API // the table itself, for ApiVersions

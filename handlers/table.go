@@ -3,6 +3,7 @@ package handlers
 import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"once/internal/clock"
 	"once/wire"
 )
 
@@ -14,7 +15,7 @@ var produceAdvertised int16
 // the ApiVersions answer and the metric labels all come from it.
 func (s *Services) Table() []wire.API {
 	if s.Sessions == nil {
-		s.Sessions = newFetchSessions(s.Settings.Int("max.incremental.fetch.session.cache.slots"), s.Clock)
+		s.Sessions = newFetchSessions(s.Settings.Int("max.incremental.fetch.session.cache.slots"), clock.Real{})
 	}
 	s.apis = []wire.API{
 		{Key: int16(kmsg.Produce), Min: 3, Max: 13, Advertised: &produceAdvertised, Handle: s.produce, Pipelined: true},

@@ -63,7 +63,7 @@ type BarrierOptions struct {
 	Interval time.Duration // longest time that something stays unsynced; 0 means DefaultInterval
 	// ReserveBytes of free space are left to the broker's own records; see Admit. 0 reserves nothing.
 	ReserveBytes int64
-	Clock        clock.Clock  // nil: the real one
+	RealTime     clock.Clock  // paces barriers; nil: the machine's
 	Logger       *slog.Logger // nil: silent
 	OnFailure    func(error)  // called once, when a barrier failed; nothing becomes durable after that
 	// SyncWorkers is how many files are synced side by side where the file system cannot be synced as a whole. 0
@@ -136,8 +136,8 @@ func OpenBarrier(o BarrierOptions) (*Barrier, error) {
 	if o.Interval <= 0 {
 		o.Interval = DefaultInterval
 	}
-	if o.Clock == nil {
-		o.Clock = clock.Real{}
+	if o.RealTime == nil {
+		o.RealTime = clock.Real{}
 	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
@@ -368,14 +368,14 @@ func (b *Barrier) armLocked() { b.armWithinLocked(b.o.Interval) }
 
 // armWithinLocked makes a barrier run after a time at most.
 func (b *Barrier) armWithinLocked(d time.Duration) {
-	at := b.o.Clock.Now().Add(d)
+	at := b.o.RealTime.Now().Add(d)
 	if b.mu.closing || b.mu.timer != nil && !at.Before(b.mu.timerAt) {
 		return
 	}
 	if b.mu.timer != nil {
 		b.mu.timer.Stop()
 	}
-	b.mu.timer, b.mu.timerAt = b.o.Clock.AfterFunc(d, b.onTimer), at
+	b.mu.timer, b.mu.timerAt = b.o.RealTime.AfterFunc(d, b.onTimer), at
 }
 
 // needRecord makes the next barrier sync files and write its record, whatever the mode.

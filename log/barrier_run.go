@@ -123,7 +123,7 @@ func (b *Barrier) run() {
 
 // runJournaled writes one group to the journal. Without room for it all files are synced instead.
 func (b *Barrier) runJournaled(at instant) {
-	began := b.o.Clock.Now()
+	began := b.o.RealTime.Now()
 	final, err := b.journal.write(at.group)
 	if err != nil && !final {
 		b.putBack(at, false)
@@ -136,7 +136,7 @@ func (b *Barrier) runJournaled(at instant) {
 		b.fail(err)
 		return
 	}
-	b.metrics.syncSeconds.Observe(b.o.Clock.Now().Sub(began).Seconds())
+	b.metrics.syncSeconds.Observe(b.o.RealTime.Now().Sub(began).Seconds())
 	b.metrics.barriers.WithLabelValues(toJournal).Inc()
 	at.tell()
 	b.finish(at.generation, nil)

@@ -31,7 +31,7 @@ func (b *Barrier) syncAll(logs []captured) error {
 		}
 		newLogs = newLogs || c.dir
 	}
-	files, began := len(targets)+len(dirs), b.o.Clock.Now()
+	files, began := len(targets)+len(dirs), b.o.RealTime.Now()
 	if b.disk != nil && files > 1 {
 		for _, c := range logs {
 			c.log.takeNewSnapshots()
@@ -43,7 +43,7 @@ func (b *Barrier) syncAll(logs []captured) error {
 		return err
 	}
 	if files > 0 {
-		b.metrics.syncSeconds.Observe(b.o.Clock.Now().Sub(began).Seconds())
+		b.metrics.syncSeconds.Observe(b.o.RealTime.Now().Sub(began).Seconds())
 	}
 	for _, t := range targets {
 		t.segment.synced.Store(t.size)

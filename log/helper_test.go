@@ -54,7 +54,7 @@ type world struct {
 	config       Config
 	mode         Mode
 	boot         string
-	clock        *clock.Manual
+	clock        *clock.Movable
 	barrier      *Barrier
 	log          *Log
 	report       Recovered
@@ -89,7 +89,7 @@ func (w *world) open() error {
 	if !w.whole {
 		under = vfs.FileByFile(under)
 	}
-	o := BarrierOptions{FS: under, Dir: "data", BootID: w.boot, Mode: w.mode, Clock: w.clock, JournalBytes: w.journalBytes,
+	o := BarrierOptions{FS: under, Dir: "data", BootID: w.boot, Mode: w.mode, RealTime: w.clock, JournalBytes: w.journalBytes,
 		ReserveBytes: w.reserveBytes, Sizes: w.sizes}
 	if w.metrics != nil {
 		o.Registerer = w.metrics

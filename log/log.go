@@ -79,7 +79,7 @@ type Options struct {
 	TopicID [16]byte // written beside the data and compared when it is opened again
 	Config  Config
 	Barrier *Barrier     // nil: nothing is ever synced
-	Clock   clock.Clock  // nil: the real one
+	Clock   clock.Clock  // the cluster's, for the age of segments; nil: the machine's
 	Logger  *slog.Logger // nil: silent
 	// OnRoll, when set, returns the producer snapshot to write at a new segment's base offset. It runs
 	// inside Append, on the goroutine that appends.

@@ -80,7 +80,7 @@ type storage struct {
 	// keepsAll: no records are deleted, so that snapshots are derived from what is there.
 	keepsAll bool
 	boot     string
-	clock    *clock.Manual
+	clock    *clock.Movable
 	barrier  *log.Barrier
 	parts    [partitions]*partition.Partition
 	starts   int32
@@ -138,7 +138,7 @@ func (s *storage) start() error {
 	if !s.whole {
 		under = vfs.FileByFile(under)
 	}
-	b, err := log.OpenBarrier(log.BarrierOptions{FS: under, Dir: dataDir, BootID: s.boot, Mode: s.mode, Clock: s.clock, JournalBytes: s.journalBytes, Sizes: s.sizes,
+	b, err := log.OpenBarrier(log.BarrierOptions{FS: under, Dir: dataDir, BootID: s.boot, Mode: s.mode, RealTime: s.clock, JournalBytes: s.journalBytes, Sizes: s.sizes,
 		OnFailure: func(error) { close(failed) }})
 	if err != nil {
 		return err

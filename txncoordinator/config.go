@@ -67,7 +67,8 @@ type Config struct {
 	// largest record batch, inflated, that Load reads; its own are not compressed [64 MiB]
 	MaxInflatedBytes int
 
-	Clock      clock.Clock           // [clock.Real]
+	Clock      clock.Clock           // the cluster's: timeouts, expiry, timestamps [clock.Real]
+	RealTime   clock.Clock           // retries of markers, durations of metrics [clock.Real]
 	Logger     *slog.Logger          // [discards]
 	Registerer prometheus.Registerer // [no metrics]
 }
@@ -110,6 +111,9 @@ func (cfg Config) withDefaults() (Config, error) {
 	}
 	if cfg.Clock == nil {
 		cfg.Clock = clock.Real{}
+	}
+	if cfg.RealTime == nil {
+		cfg.RealTime = clock.Real{}
 	}
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)

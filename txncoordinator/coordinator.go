@@ -23,7 +23,7 @@ type Coordinator struct {
 	// ctx ends with Close; waits for the disk end with it.
 	ctx    context.Context
 	cancel context.CancelFunc
-	kick   chan struct{} // wakes the run loop
+	kick   chan struct{} // wakes the retry loop
 	loop   sync.WaitGroup
 
 	highestID int64 // set by Load
@@ -264,13 +264,13 @@ func (c *Coordinator) VerifyPartitions(r AddRequest) ([]error, error) {
 // could not be written yet, the outcome is decided all the same and ErrConcurrentTransactions asks the
 // client to come back for the answer. The identity is the next one for clients of version 2, else -1, -1.
 func (c *Coordinator) EndTxn(r EndRequest) (Identity, error) {
-	begun := c.cfg.Clock.Now()
+	begun := c.cfg.RealTime.Now()
 	id, err := c.endTxn(&r)
 	if err != nil {
 		c.metrics.refused(err)
 		return noIdentity, err
 	}
-	c.metrics.endSeconds.Observe(c.cfg.Clock.Now().Sub(begun).Seconds())
+	c.metrics.endSeconds.Observe(c.cfg.RealTime.Now().Sub(begun).Seconds())
 	return id, nil
 }
 

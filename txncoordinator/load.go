@@ -12,7 +12,7 @@ import (
 
 // Load reads all partitions of __transaction_state and finishes the transactions that it finds decided
 // but not ended: markers to every partition of the record, then the Complete record. Where a participant
-// fails, the run loop goes on trying. Requests are served when Load has returned without an error.
+// fails, the retry loop goes on trying. Requests are served when Load has returned without an error.
 func (c *Coordinator) Load() error {
 	c.highestID = NoProducerID
 	for i := range c.shards {
@@ -29,7 +29,7 @@ func (c *Coordinator) Load() error {
 	for _, e := range unfinished {
 		_ = c.finishOrRetry(e, 0) // it has logged why, and whoever asks gets ErrConcurrentTransactions
 	}
-	c.schedule.begin(now, &c.cfg)
+	c.schedule.lastRemoval = now
 	c.phase.CompareAndSwap(phaseLoading, phaseServing)
 	if len(unfinished) > 0 || c.ids.Load() > 0 {
 		c.cfg.Logger.Info("transaction log loaded", "transactional_ids", c.ids.Load(), "resumed", len(unfinished))

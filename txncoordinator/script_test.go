@@ -145,7 +145,7 @@ func (s *session) change(t *testing.T, c script.Command) string {
 			t.Fatalf("%s: %v", c.Pos, err)
 		}
 		w.clock.Advance(d)
-		s.coordinator.Due(w.clock.Now())
+		w.due(s.coordinator)
 		return ""
 	case "restart":
 		w.mu.leaderEpoch -= int32(c.Int(t, "lower-epoch-by", 0))

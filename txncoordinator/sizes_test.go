@@ -241,7 +241,7 @@ func TestTransactionalIDsUpToTheLimit(t *testing.T) {
 			mustInit(t, c, fmt.Sprint("t", n)) // the last one is not used any more
 		}
 		w.clock.Advance(31 * time.Minute)
-		c.Due(w.clock.Now())
+		w.due(c)
 		if err := further(c); err != nil {
 			t.Errorf("%d allowed: when one has expired: %v", most, err)
 		}
@@ -281,11 +281,11 @@ func TestMarkersAreTriedAgainForEver(t *testing.T) {
 				retries[0].at.Sub(now), delay)
 		}
 		w.clock.Advance(delay)
-		c.Due(w.clock.Now())
+		w.due(c)
 	}
 	clear(w.mu.failing)
 	w.clock.Advance(maxRetry)
-	c.Due(w.clock.Now())
+	w.due(c)
 	if d, err := c.Describe("t"); err != nil || d.State != CompleteCommit {
 		t.Error(d, err)
 	}

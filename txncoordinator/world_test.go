@@ -35,7 +35,7 @@ var (
 // world is everything around a coordinator, in memory, and survives its crashes: state logs, partitions
 // that take markers, producer IDs, the clock. It traces what is written.
 type world struct {
-	clock *clock.Manual
+	clock *clock.Movable
 	mu    struct {
 		sync.Mutex
 		trace       []string
@@ -85,7 +85,7 @@ func (w *world) coordinator(t testing.TB, change func(*Config)) *Coordinator {
 		Partitions: 1, StateLogs: w.stateLog, ProducerIDs: w, Participants: w.participant,
 		Refused:            func(err error) bool { return errors.Is(err, errTooOld) },
 		TransactionVersion: func() int16 { w.mu.Lock(); defer w.mu.Unlock(); return w.mu.version },
-		Clock:              w.clock, Logger: slog.New(slog.DiscardHandler),
+		Clock:              w.clock, RealTime: w.clock, Logger: slog.New(slog.DiscardHandler),
 	}
 	if change != nil {
 		change(&cfg)
@@ -96,6 +96,13 @@ func (w *world) coordinator(t testing.TB, change func(*Config)) *Coordinator {
 	}
 	t.Cleanup(c.Close)
 	return c
+}
+
+// due does what a started coordinator does by itself.
+func (w *world) due(c *Coordinator) {
+	c.retryDue(w.clock.Now())
+	c.abortTimedOut()
+	c.removeUnused()
 }
 
 func (w *world) stateLog(partition int32) StateLog {
