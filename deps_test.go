@@ -1,5 +1,5 @@
-// Package once holds nothing but tests of the repository as a whole: who may import whom, and that every
-// package says what it is for.
+// Package once holds nothing but tests of the repository as a whole: who may import whom, that every package says what
+// it is for, and that what comments and documents cite is there.
 package once
 
 import (

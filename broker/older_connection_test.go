@@ -47,7 +47,7 @@ var singleConnectionClients = []string{"apache-kafka-java", "confluent-kafka-go"
 	"kafka-python", "kgo", "librdkafka"}
 
 // A request that a network has held back until its client had gone on over another connection does not act on
-// the transaction that is open by then (spec: reliability P23, F20; transactions 57).
+// the transaction that is open by then (spec: reliability P23, F20; transactions scenario 57).
 func TestLateRequestsDoNotActOnALaterTransaction(t *testing.T) {
 	b := brokertest.Start(t)
 	connected(t, b, "kafkatest").createTopic("x", 2, nil)

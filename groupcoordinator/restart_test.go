@@ -14,7 +14,7 @@ import (
 	"once/log/batch"
 )
 
-// Scenario 69.
+// Groups scenario 69.
 func TestStableGroupSurvivesARestart(t *testing.T) {
 	w := newWorld(t)
 	ids, gen := w.stable("g", i1(), nil)
@@ -53,7 +53,7 @@ func TestSessionsBeginAnewAtARestart(t *testing.T) {
 	}
 }
 
-// Scenario 70: the record is there, the answers were lost.
+// Groups scenario 70: the record is there, the answers were lost.
 func TestAssignmentWrittenBeforeTheKillIsGivenAfterIt(t *testing.T) {
 	w := newWorld(t)
 	ids, _ := w.stable("g", nil, nil)
@@ -87,7 +87,7 @@ func TestGenerationIsNotReusedAfterARestart(t *testing.T) {
 	}
 }
 
-// Scenario 71.
+// Groups scenario 71.
 func TestRequestsWhileLoading(t *testing.T) {
 	w := newWorld(t)
 	c, err := New(w.cfg)
@@ -325,7 +325,7 @@ func TestMetrics(t *testing.T) {
 	}
 }
 
-// Scenario 49: members show what they have only while the group is Stable.
+// Groups scenario 49: members show what they have only while the group is Stable.
 func TestDescribe(t *testing.T) {
 	w := newWorld(t)
 	_, err := w.c.Describe("none")

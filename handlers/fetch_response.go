@@ -65,7 +65,7 @@ const (
 	fetchPartitionBytes = 128
 )
 
-// encode lays out the response in its version (spec: wire schemas, key 1).
+// encode lays out the response in its version (spec: wire-schemas 1).
 func (r *fetchResponse) encode() {
 	version := r.Version
 	e := &encoder{flexible: version >= 12, b: make([]byte, 0, fetchHeadBytes+fetchPartitionBytes*len(r.slices))}

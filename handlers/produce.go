@@ -125,7 +125,8 @@ func (p *producing) collect(resp *kmsg.ProduceResponse) {
 // asIs is for batch.Validate where only the outermost layer of a batch is looked at.
 var asIs = batch.DefaultRules()
 
-// check looks at each batch's header, and at what the batches of the request have in common (rows 1, 5, 7).
+// check looks at each batch's header, and at what the batches of the request have in common (log 4.2
+// rows 1, 5, 7).
 func (p *producing) check() {
 	var producerID int64
 	var producerEpoch int16
@@ -169,7 +170,7 @@ func (p *producing) check() {
 }
 
 // verify asks the transaction coordinator about the partitions that begin a transaction here: until
-// Produce v11 whether they were added, from v12 on to add them (row 8; spec: transactions 8).
+// Produce v11 whether they were added, from v12 on to add them (spec: log 4.2 row 8, transactions 8).
 func (p *producing) verify(ctx context.Context) {
 	var ask []int
 	for i := range p.parts {
@@ -193,7 +194,7 @@ func (p *producing) verify(ctx context.Context) {
 	}
 }
 
-// append appends what passed so far (rows 9, 10, 13 to 22).
+// append appends what passed so far (log 4.2 rows 9, 10, 13 to 22).
 func (p *producing) append() {
 	for i := range p.parts {
 		part := &p.parts[i]

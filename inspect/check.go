@@ -143,7 +143,7 @@ func (c *checker) barrierRecords() {
 	c.journal()
 }
 
-// journal looks at what goes on from the record (spec: reliability 2.1, the mode fsync). While the machine has
+// journal looks at what goes on from the record (spec: reliability 2.1). While the machine has
 // been up all of it is in the logs, too.
 func (c *checker) journal() {
 	var damaged *log.DamagedError

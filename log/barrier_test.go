@@ -379,7 +379,7 @@ func (f *brokenFile) Sync() error {
 }
 
 // The cut is one instant over all logs: an append that was caused by another one is never kept without
-// it (spec: reliability 2.1, "consistent cut").
+// it (spec: reliability 2.1).
 func TestCutIsConsistentOverLogs(t *testing.T) {
 	for seed := range int64(60) {
 		mem := vfs.NewCrashable(seed)

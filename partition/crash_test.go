@@ -145,7 +145,7 @@ func TestStorageSurvivesDeathAtEveryOperation(t *testing.T) {
 	})
 }
 
-// A power cut in the middle of every operation, as table 2.1 of spec: reliability says for each mode.
+// A power cut in the middle of every operation, as the table of reliability 2.1 says for each mode.
 func TestStorageSurvivesPowerCutAtEveryOperation(t *testing.T) {
 	var count tally
 	sweep(t, 13, &count, func(mode log.Mode, seed int64, n int) (bool, int, error) {

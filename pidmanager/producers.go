@@ -197,7 +197,7 @@ func (p *Producers) checkSequence(e *Producer, h *batch.Header) error {
 	return fmt.Errorf("%w: producer %d sent %d after %d", ErrOutOfOrderSequence, h.ProducerID, s, last)
 }
 
-// CheckMarker decides whether a marker may be appended (spec: idempotence 4.6, KIP-890, KIP-1228).
+// CheckMarker decides whether a marker may be appended (KIP-890, KIP-1228; spec: idempotence 4.6).
 func (p *Producers) CheckMarker(m batch.Marker, transactionVersion int16) error {
 	e := p.byID[m.ProducerID]
 	if e == nil {

@@ -8,8 +8,8 @@ import (
 	"strings"
 )
 
-// What a change of the broker's settings can be refused for, besides an *InvalidError (spec: admin 7, code
-// 42). Both are wrapped with the names.
+// What a change of the broker's settings can be refused for, besides an *InvalidError (spec: admin 7). Both
+// are wrapped with the names.
 var (
 	// ErrReadOnly: the setting holds from start to stop, or for a listener only (listener.name.NAME.…).
 	ErrReadOnly = errors.New("cannot be changed while the broker runs")
@@ -88,7 +88,7 @@ func (b *Broker) ValidateDynamic(values Values, clusterDefault bool) error {
 }
 
 // AppendToList and SubtractFromList change a List by whole entries: entries that are there already, or are
-// not there, are passed over (spec: admin 8, operations APPEND and SUBTRACT). Nothing at all is an entry, as in Kafka,
+// not there, are passed over (spec: admin 8). Nothing at all is an entry, as in Kafka,
 // so that appending it to a list with entries makes a list that is not allowed.
 func AppendToList(list, entries string) string {
 	more := SplitList(strings.TrimRight(entries, ","))

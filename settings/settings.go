@@ -27,7 +27,7 @@ import (
 // Values are settings as text, by name.
 type Values map[string]string
 
-// InvalidError says that one setting cannot have this value. Spec: admin 8, code 40.
+// InvalidError says that one setting cannot have this value (spec: admin 8).
 type InvalidError struct {
 	Name   string
 	Value  string

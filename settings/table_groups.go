@@ -1,6 +1,6 @@
 package settings
 
-// groupSettings are the settings of the group coordinator and of share groups: spec groups 23.
+// groupSettings are the settings of the group coordinator and of share groups (spec: groups 23).
 // group.initial.rebalance.delay.ms is 0 and not Kafka's 3000: one person waits at one keyboard. Every
 // replication factor and min.isr is 1.
 // Sorted by name.

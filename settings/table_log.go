@@ -1,7 +1,7 @@
 package settings
 
-// logSettings are the settings of logs and topics: spec admin 6 and 7, log 11. Those that a topic setting is
-// named after are its defaults, see topicSynonyms.
+// logSettings are the settings of logs and topics (spec: admin 6 and 7, log 11). Those that a topic setting
+// is named after are its defaults, see topicSynonyms.
 // Sorted by name.
 var logSettings = []Definition{
 	{"alter.config.policy.class.name", Class, null, anything, static, Ignored, "Class that may refuse a change of settings."},

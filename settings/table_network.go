@@ -1,6 +1,6 @@
 package settings
 
-// networkSettings are the settings of listeners, requests, quotas and metrics: spec admin 7. node.id and
+// networkSettings are the settings of listeners, requests, quotas and metrics (spec: admin 7). node.id and
 // broker.id are 1 where Kafka has no default, and the listener is on the loopback address.
 // Sorted by name.
 var networkSettings = []Definition{

@@ -1,6 +1,6 @@
 package settings
 
-// topicSettings are the settings of one topic: spec admin 6. Sorted by name. The default of a setting with
+// topicSettings are the settings of one topic (spec: admin 6). Sorted by name. The default of a setting with
 // a synonym is the broker's value; the one here is Kafka's, where lists are appended to from.
 var topicSettings = []Definition{
 	{"cleanup.policy", List, "delete", policies, Dynamic, Acts, "What happens to old segments: delete, compact or both; empty keeps everything."},

@@ -1,7 +1,7 @@
 package settings
 
-// transactionSettings are the settings of producers and transactions: spec transactions 19. The replication factor
-// and min.isr are 1 and not Kafka's 3 and 2.
+// transactionSettings are the settings of producers and transactions (spec: transactions 19). The replication
+// factor and min.isr are 1 and not Kafka's 3 and 2.
 // Sorted by name.
 var transactionSettings = []Definition{
 	{"add.partitions.to.txn.retry.backoff.max.ms", Int, "100", atLeast(0), static, Acts, "Longest time that the server itself retries to add a partition to a transaction."},

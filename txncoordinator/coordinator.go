@@ -154,7 +154,7 @@ func (c *Coordinator) initProducerID(r *InitRequest) (Identity, error) {
 	return p.answer, nil
 }
 
-// entryForInit checks rows 1 to 6 of transactions 5 and creates the image of an unknown ID.
+// entryForInit checks transactions 5 rows 1 to 6 and creates the image of an unknown ID.
 func (c *Coordinator) entryForInit(r *InitRequest) (*entry, error) {
 	switch {
 	case r.TransactionalID == "":
@@ -205,8 +205,7 @@ func (c *Coordinator) freshProducerID() (int64, error) {
 }
 
 // AddPartitions puts partitions into the producer's transaction and opens one when there is none
-// (spec: transactions 6, row "Add"; 7 for the partition of a group). Partitions that are there already
-// cost no write.
+// (spec: transactions 6, 7). Partitions that are there already cost no write.
 func (c *Coordinator) AddPartitions(r AddRequest) error {
 	err := c.addPartitions(&r)
 	c.metrics.refused(err)
@@ -233,7 +232,7 @@ func (c *Coordinator) addPartitions(r *AddRequest) error {
 }
 
 // VerifyPartitions looks whether partitions are in the producer's transaction, and writes nothing
-// (spec: transactions 6, row "VerifyOnly"). The error holds for all; without one, the slice is nil when
+// (spec: transactions 6). The error holds for all; without one, the slice is nil when
 // all are there, else it has an ErrPartitionNotInTransaction or nil for each.
 func (c *Coordinator) VerifyPartitions(r AddRequest) ([]error, error) {
 	e, err := c.known(r.TransactionalID)

@@ -12,8 +12,8 @@ import (
 	"once/internal/script"
 )
 
-// TestScripts runs the conversations in testdata; each case is named after its scenario in the
-// specification.
+// TestScripts runs the conversations in testdata; each case is named after its scenario
+// (spec: transactions 20).
 func TestScripts(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.txt")
 	if err != nil || len(files) == 0 {

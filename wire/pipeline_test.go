@@ -63,7 +63,7 @@ func (g *gates) apis() []API {
 }
 
 // Five Produce and a Metadata in one segment: the Produces overlap their waits, the Metadata comes after
-// all of them, and the six answers keep the order (spec: wire 5 and check 6).
+// all of them, and the six answers keep the order (spec: wire 5, scenario 6).
 func TestPipelinedProducesAndMetadataAreAnsweredInOrder(t *testing.T) {
 	g := new(gates)
 	s := start(t, Options{APIs: g.apis()}, 0)

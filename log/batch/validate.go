@@ -108,7 +108,7 @@ func inspect(raw []byte, r *Rules, nowMs int64) (Header, findings, error) {
 	return h, found, err
 }
 
-// checkEnvelope wants exactly one batch of version 2 (row 5).
+// checkEnvelope wants exactly one batch of version 2 (log 4.2 row 5).
 func checkEnvelope(raw []byte) error {
 	if len(raw) <= posMagic {
 		return fmt.Errorf("%w: the partition has no batch", ErrInvalidRecord)
@@ -133,7 +133,7 @@ func checkEnvelope(raw []byte) error {
 	return nil
 }
 
-// checkHeader checks what can be known without looking at records (rows 6 and 13 to 16).
+// checkHeader checks what can be known without looking at records (log 4.2 rows 6 and 13 to 16).
 func checkHeader(raw []byte, r *Rules) (Header, error) {
 	var h Header
 	if len(raw) >= HeaderSizeBytes {
@@ -177,7 +177,7 @@ func tooLarge(sizeBytes int, r *Rules) error {
 	return fmt.Errorf("%w: the batch has %d bytes, max.message.bytes is %d", ErrTooLarge, sizeBytes, r.MaxMessageBytes)
 }
 
-// storeInPlace makes the last check, of the size that is stored (row 20), and brings the batch's
+// storeInPlace makes the last check, of the size that is stored (log 4.2 row 20), and brings the batch's
 // timestamp fields to what the topic wants (spec: log 4.4).
 func storeInPlace(raw []byte, h Header, found findings, r *Rules, nowMs int64) (Header, error) {
 	if len(raw) > int(r.SegmentBytes) {
