@@ -39,6 +39,7 @@ func TestCitationsCanFail(t *testing.T) {
 		"a.go:1: not a citation: log":               {"a.go": "package a // spec: log 5"},
 		"c/a.txt:2: transactions has no scenario 3": {"c/a.txt": "topic x\n# 3: a retry\n"},
 		"c/a.txt:1: transactions has no scenario 4": {"c/a.txt": "# 1. A commit. 4. A retry.\n"},
+		"c/a.txt:1: log has no scenario 13":         {"c/a.txt": "# A retry. (transactions 1, 2; log 13)\n"},
 		"a.md:3: log has no section 8":              {"a.md": "# A\n\nAs log 8 says.\n"},
 		"docs/protocol/log.md:13: log has no section 9": {
 			protocolDir + "/log.md": fakeLog + "See §9.\n"},
@@ -50,13 +51,13 @@ func TestCitationsCanFail(t *testing.T) {
 		"a.go": `package a
 
 // A comment (spec: log
-// 5.1, 7; 5 rows 1 to 2; 7, scenarios 11 to 12; reliability P1-P2, B1). KIP-5 (spec: reliability) goes on.
+// 5.1, 7; 5 rows 1 to 2; 7, scenarios 11 to 12; reliability P1-P2, B1). KIP-5 (spec: reliability, log 5; KIP-4) goes on.
 // Log 5 and 7 are sections; rows B1 and B2 have names.
 var s = "B1 bytes"
 
 var n = "log 99, row 3"
 `,
-		"a.txt":                 "# 1, 2: both.\n# once only: 2: again. 1. And again.\nlog of=x-9\n----\n9 data\n",
+		"a.txt":                 "# 1, 2: both.\n# once only: 2: again. 1. And again.\n# So. (transactions 1; log 11, L1; KIP-3)\nlog of=x-9\n----\n9 data\n",
 		"a.md":                  "`log 99` and\n```\nlog 99, P99\n```\nlog 5.1\n",
 		"b.go":                  "package b // the log 12345 times; it is log-99 and x.log 99\n",
 		protocolDir + "/log.md": fakeLog + "See §5 row 2, scenario 11, section 7 and reliability P1.\n",
@@ -109,7 +110,7 @@ type protocolPage struct {
 const (
 	placeNumber  = `\d{1,3}(?:\.\d+)*[a-z]?\b`
 	placeName    = `(?:[BCFHILP]\d{1,3}b?|K44-\d+|S[GT]-\d+)\b`
-	placePattern = `(` + placeNumber + `|` + placeName + `)`
+	placePattern = `(` + placeNumber + `|` + placeName + `|KIP-\d+)`
 )
 
 var (
@@ -127,6 +128,7 @@ var (
 	bareName       = regexp.MustCompile(`\b[BFHILP]\d{1,3}b?\b|\b(?:K44|S[GT])-\d+\b`)
 	namedString    = regexp.MustCompile(`^"([BFHILP]\d{1,3}b?|(?:K44|S[GT])-\d+)(?: |"$)`)
 	scriptNumbers  = regexp.MustCompile(`^(?:once only: )?(\d+(?:(?:, | to )\d+)*)`)
+	bracket        = regexp.MustCompile(`\(`)
 	laterNumber    = regexp.MustCompile(`[.:] (\d+)\. [A-Z]`)
 )
 
@@ -159,6 +161,8 @@ func readPage(text string) *protocolPage {
 // has says whether a page has one place.
 func (p *protocolPage) has(kind, section, place string) bool {
 	switch {
+	case strings.HasPrefix(place, "KIP-"):
+		return true
 	case place[0] > '9':
 		return p.names[place]
 	case kind == "scenario":
@@ -255,6 +259,7 @@ func (c *citations) file(name, text string) {
 	case ".txt":
 		for _, p := range scriptComments(name, text) {
 			c.script(p)
+			c.titles(p)
 			c.passage(p)
 		}
 	case ".md":
@@ -369,7 +374,7 @@ func (p *passage) blank(from, to int) {
 // without a page, and last at names that stand alone.
 func (c *citations) passage(p *passage) {
 	for _, m := range specWord.FindAllIndex(p.text, -1) {
-		end := c.list(p, m[1], true)
+		end := c.list(p, m[1], "section", true)
 		open := strings.LastIndexAny(string(p.text[:m[0]]), "()")
 		if rest := p.text[end:]; open < 0 || p.text[open] != '(' {
 			c.problem(p, m[0], "not a citation: %s: spec: stands in brackets", firstWord.Find(p.text[m[1]:]))
@@ -383,7 +388,7 @@ func (c *citations) passage(p *passage) {
 			continue
 		}
 		if m := c.pageName.FindIndex(p.text[at:]); m != nil && placeItem.Match(p.text[at+m[1]:]) {
-			p.blank(at, c.list(p, at, false))
+			p.blank(at, c.list(p, at, "section", false))
 		}
 	}
 	for _, m := range withoutPage.FindAllIndex(p.text, -1) {
@@ -395,7 +400,7 @@ func (c *citations) passage(p *passage) {
 			c.problem(p, m[0], "%s of no page", strings.Join(places, " "))
 			continue
 		}
-		p.blank(m[0], c.items(p, m[0], p.own))
+		p.blank(m[0], c.items(p, m[0], p.own, "section"))
 	}
 	for _, m := range bareName.FindAllIndex(p.text, -1) {
 		c.name(p, m[0], string(p.text[m[0]:m[1]]))
@@ -414,6 +419,15 @@ func (c *citations) name(p *passage, at int, n string) {
 	c.problem(p, at, "no page has %s", n)
 }
 
+// titles looks at what stands in brackets behind the title of a case: numbers are scenarios there.
+func (c *citations) titles(p *passage) {
+	for _, m := range bracket.FindAllIndex(p.text, -1) {
+		if c.pageName.Match(p.text[m[1]:]) {
+			p.blank(m[1], c.list(p, m[1], "scenario", true))
+		}
+	}
+}
+
 // script looks at numbers at the beginning of a script's comment, and of a later sentence: scenarios of transactions.
 func (c *citations) script(p *passage) {
 	for at := 0; at < len(p.text); {
@@ -421,18 +435,19 @@ func (c *citations) script(p *passage) {
 		line := p.text[at:end]
 		if m := scriptNumbers.FindSubmatchIndex(line); m != nil && at == 0 {
 			text := append([]byte("scenarios "), line[m[2]:m[3]]...)
-			c.items(&passage{file: p.file, line: p.line, text: text}, 0, "transactions")
+			c.items(&passage{file: p.file, line: p.line, text: text}, 0, "transactions", "")
 		}
 		for _, m := range laterNumber.FindAllSubmatch(line, -1) {
-			c.items(&passage{file: p.file, line: p.line, text: append([]byte("scenario "), m[1]...)}, 0, "transactions")
+			text := append([]byte("scenario "), m[1]...)
+			c.items(&passage{file: p.file, line: p.line, text: text}, 0, "transactions", "")
 		}
 		at = end + 1
 	}
 }
 
 // list reads a page and places of it, at least one where it is not strict, and goes on with further pages where it is.
-// It returns where it ends.
-func (c *citations) list(p *passage, at int, strict bool) int {
+// Numbers are of the kind that is given, where nothing else is said. It returns where it ends.
+func (c *citations) list(p *passage, at int, kind string, strict bool) int {
 	for {
 		m := c.pageName.FindSubmatch(p.text[at:])
 		if m == nil {
@@ -440,7 +455,7 @@ func (c *citations) list(p *passage, at int, strict bool) int {
 			return at
 		}
 		page := strings.ToLower(string(m[1]))
-		at = c.items(p, at+len(m[0]), page)
+		at = c.items(p, at+len(m[0]), page, kind)
 		sep := placeSeparator.Find(p.text[at:])
 		if !strict || sep == nil || !c.pageName.Match(p.text[at+len(sep):]) {
 			return at
@@ -450,8 +465,8 @@ func (c *citations) list(p *passage, at int, strict bool) int {
 }
 
 // items reads places of a page and returns where they end.
-func (c *citations) items(p *passage, at int, pageName string) int {
-	page, kind, section := c.pages[pageName], "section", ""
+func (c *citations) items(p *passage, at int, pageName, usual string) int {
+	page, kind, section := c.pages[pageName], usual, ""
 	for {
 		m := placeItem.FindSubmatch(p.text[at:])
 		if m == nil {
@@ -480,7 +495,7 @@ func (c *citations) items(p *passage, at int, pageName string) int {
 			return at
 		}
 		if len(sep[1]) > 0 {
-			kind = "section"
+			kind = usual
 		}
 		at += len(sep[0])
 	}
