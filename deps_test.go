@@ -30,7 +30,7 @@ partition
 log lso pidmanager
 log/batch
 meta settings
-internal/kafkatest internal/script internal/vfs
+internal/kafkatest internal/memnet internal/script internal/vfs
 internal/clock internal/fault internal/invariant internal/shrink
 `
 

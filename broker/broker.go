@@ -103,6 +103,9 @@ func (b *Broker) open(mode log.Mode) error {
 // listen claims the address first: it is the likeliest thing to be wrong, and clients that come early
 // wait in the backlog.
 func (b *Broker) listen() error {
+	if b.listener = b.cfg.Listener; b.listener != nil {
+		return nil
+	}
 	l, err := net.Listen("tcp", b.cfg.Listen)
 	if err != nil {
 		return fmt.Errorf("%w: listening on %s: %w", ErrConfig, b.cfg.Listen, err)
@@ -325,7 +328,7 @@ func (b *Broker) serve() error {
 	return nil
 }
 
-// Addr returns the address of the Kafka listener, HOST:PORT.
+// Addr returns the address of the Kafka listener, HOST:PORT where it is one of TCP.
 func (b *Broker) Addr() string { return b.listener.Addr().String() }
 
 // AdminAddr returns the address of the HTTP endpoint, or "" when it is off.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 
 	"once/internal/clock"
 	"once/internal/vfs"
@@ -14,7 +15,9 @@ import (
 // Config says how to start a broker. The zero value is an ephemeral broker on free ports of the
 // loopback interface without the admin endpoint.
 type Config struct {
-	Listen    string // Kafka listener, HOST:PORT; "" means 127.0.0.1:0
+	Listen string // Kafka listener, HOST:PORT; "" means 127.0.0.1:0
+	// Listener is the Kafka listener in place of one on Listen. The broker closes it.
+	Listener  net.Listener
 	DataDir   string // created when missing; "" means Ephemeral
 	Ephemeral bool   // a temporary data directory that Close removes
 	Admin     string // HTTP endpoint, HOST:PORT; "" switches it off
