@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"reflect"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -22,13 +23,18 @@ import (
 // Any request of any version, written as JSON with the names of kmsg's fields, and all that is answered.
 func init() {
 	commands["ask"] = askAny
+	commands["receive"] = receiveAny
 }
 
-// askAny: ask API version=V [show=[FIELD …]] [hide=[FIELD …]] [sorted]: the input is the request as JSON.
+// askAny: ask API version=V [show=[FIELD …]] [hide=[FIELD …]] [sorted] [member=M] [send]: the input is the request as
+// JSON.
 //
-// A ~ in a text stands for the suffix of the script's names, "member M" for the ID of a member that joined. An ID of a
-// topic is the topic's name, one of a producer its letter. Records are a text: plain, or the arguments of produce for
-// one batch.
+// A ~ in a text stands for the suffix of the script's names, {N} for N times the letter x, "member M" for the ID of a
+// member that joined. An ID of a topic is the topic's name, one of a producer its letter. Records are a text: plain, or
+// the arguments of produce for one batch.
+//
+// member=M gives the member ID in the answer a name. With send the answer is left to a later receive on the same
+// connection, which has the arguments for what is shown.
 //
 // The answer has a line for each struct, with its fields. Texts of errors and throttle times are left out, as
 // are fields that are hidden, or not among those that are to be shown. With sorted the lines of a list stand
@@ -55,7 +61,37 @@ func askAny(p *peer, c script.Command) string {
 	}
 	f := filler{p, c}
 	f.structure(reflect.ValueOf(r).Elem(), content)
+	if c.Has("send") {
+		id, err := p.connect().Send(r)
+		if err != nil {
+			p.t.Fatalf("%s: %v", c.Pos, err)
+		}
+		p.sent[p.conn] = sentRequest{request: r, correlationID: id}
+		return "sent"
+	}
 	resp, err := p.connect().Request(r)
+	return p.shown(c, resp, err)
+}
+
+// sentRequest is a request whose answer a script receives later.
+type sentRequest struct {
+	request       kmsg.Request
+	correlationID int32
+}
+
+// receiveAny: receive [show=[FIELD …]] [hide=[FIELD …]] [sorted] [member=M]: the answer to what ask has sent
+func receiveAny(p *peer, c script.Command) string {
+	sent, ok := p.sent[p.conn]
+	if !ok {
+		p.t.Fatalf("%s: nothing was sent", c.Pos)
+	}
+	delete(p.sent, p.conn)
+	resp, err := p.connect().Receive(sent.request, sent.correlationID)
+	return p.shown(c, resp, err)
+}
+
+// shown is the text of an answer.
+func (p *peer) shown(c script.Command, resp kmsg.Response, err error) string {
 	switch {
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		p.hangUp()
@@ -65,6 +101,9 @@ func askAny(p *peer, c script.Command) string {
 		return closed
 	case err != nil:
 		p.t.Fatalf("%s: %v", c.Pos, err)
+	}
+	if member := c.String("member", ""); member != "" {
+		p.members[member] = reflect.ValueOf(resp).Elem().FieldByName("MemberID").String()
 	}
 	a := answerText{peer: p, show: c.List("show"), hide: c.List("hide"), sorted: c.Has("sorted")}
 	out := a.structure("", reflect.ValueOf(resp).Elem())
@@ -92,6 +131,9 @@ func (f filler) structure(v reflect.Value, content map[string]any) {
 	}
 }
 
+// repeated is a long text in a script.
+var repeated = regexp.MustCompile(`\{[0-9]+\}`)
+
 func (f filler) set(v reflect.Value, value any) {
 	if value == nil {
 		v.SetZero()
@@ -99,6 +141,10 @@ func (f filler) set(v reflect.Value, value any) {
 	}
 	text, isText := value.(string)
 	text = strings.ReplaceAll(text, "~", f.p.suffix)
+	text = repeated.ReplaceAllStringFunc(text, func(times string) string {
+		n, _ := strconv.Atoi(strings.Trim(times, "{}"))
+		return strings.Repeat("x", n)
+	})
 	list, _ := value.([]any)
 	switch {
 	case v.Kind() == reflect.Pointer:
@@ -239,6 +285,11 @@ func (a answerText) value(name string, v reflect.Value) string {
 		}
 		return fmt.Sprintf("%v", all)
 	case v.Kind() == reflect.String:
+		for name, id := range a.members {
+			if v.String() == id {
+				return "member " + name
+			}
+		}
 		return a.plainName(v.String())
 	case v.CanInt() && strings.Contains(name, "Time"):
 		return about(v.Int())

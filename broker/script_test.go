@@ -41,7 +41,8 @@ type peer struct {
 	letters  map[int64]string
 	ids      map[string]int64
 	topicIDs map[string][16]byte
-	members  map[string]string // the member IDs of groups, by their names in the script
+	members  map[string]string      // the member IDs of groups, by their names in the script
+	sent     map[string]sentRequest // by connection, what a receive answers
 }
 
 // TestScripts runs testdata/*.txt. A script whose first line says "once only" needs what only this
@@ -68,14 +69,31 @@ func TestScripts(t *testing.T) {
 				return
 			}
 			t.Cleanup(p.hangUp)
+			if other != "" {
+				p.awaitCoordinators()
+			}
 			script.Run(t, file, p.run)
 			p.inspect()
 		})
 	}
 }
 
+// awaitCoordinators waits until another broker has its internal topics, which Kafka makes when they are first needed.
+func (p *peer) awaitCoordinators() {
+	for _, topic := range []struct {
+		coordinator int8
+		name        string
+	}{{0, "__consumer_offsets"}, {1, "__transaction_state"}} {
+		r := kmsg.NewPtrFindCoordinatorRequest()
+		r.Version, r.CoordinatorType, r.CoordinatorKeys = 4, topic.coordinator, []string{"any"}
+		p.ask(r)
+		p.awaitLeaders(topic.name, 50)
+	}
+}
+
 func (p *peer) forget() {
 	p.letters, p.ids, p.topicIDs, p.members = map[int64]string{}, map[string]int64{}, map[string][16]byte{}, map[string]string{}
+	p.sent = map[string]sentRequest{}
 }
 
 // start runs this broker without its cleaner: a copy of its directory, file by file while it runs, is what a

@@ -325,7 +325,8 @@ func TestMetrics(t *testing.T) {
 	}
 }
 
-// Groups scenario 49: members show what they have only while the group is Stable.
+// Groups scenario 49: members show their metadata only while the group is Stable, and always what they were assigned
+// last.
 func TestDescribe(t *testing.T) {
 	w := newWorld(t)
 	_, err := w.c.Describe("none")
@@ -339,7 +340,8 @@ func TestDescribe(t *testing.T) {
 	}
 	w.join("g")
 	d, _ = w.c.Describe("g")
-	if d.State.String() != "PreparingRebalance" || d.Protocol != "" || len(d.Members) != 2 || d.Members[0].Metadata != nil || d.Members[0].Assignment != nil {
+	if d.State.String() != "PreparingRebalance" || d.Protocol != "" || len(d.Members) != 2 || d.Members[0].Metadata != nil ||
+		string(d.Members[0].Assignment) != "for "+ids[0] || d.Members[1].Assignment != nil {
 		t.Errorf("%+v", d)
 	}
 }
