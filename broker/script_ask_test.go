@@ -171,6 +171,8 @@ func (f filler) set(v reflect.Value, value any) {
 		for i := range list {
 			f.set(v.Index(i), list[i])
 		}
+	case strings.HasPrefix(text, "session "):
+		v.SetInt(f.p.ids[text])
 	case isText: // a producer
 		v.SetInt(f.p.producer(script.Command{Pos: f.c.Pos, Args: []script.Arg{{Name: "producer", Value: text}}}))
 	case v.CanInt():
@@ -295,6 +297,8 @@ func (a answerText) value(name string, v reflect.Value) string {
 		return about(v.Int())
 	case v.CanInt() && name == "ProducerID":
 		return a.letter(v.Int())
+	case name == "SessionID":
+		return a.session(v.Int())
 	case v.CanInt(): // the number, where kmsg has a word for it
 		return strconv.FormatInt(v.Int(), 10)
 	}

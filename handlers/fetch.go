@@ -1,6 +1,7 @@
 package handlers
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"strings"
@@ -123,6 +124,9 @@ func (f *fetching) openSession(req *kmsg.FetchRequest) wire.Code {
 			s.forget(fetchKey{topic: t.Topic, topicID: t.TopicID, partition: index})
 		}
 	}
+	for e := s.order.Front(); e != nil; e = e.Next() {
+		f.nameID(e.Value.(*fetchPartition))
+	}
 	f.parts = s.partitions()
 	if len(f.parts) == 0 {
 		sessions.remove(s.id)
@@ -150,12 +154,28 @@ func (f *fetching) asked(req *kmsg.FetchRequest) []*fetchPartition {
 			})
 		}
 	}
-	return mergeBy(parts,
+	parts = mergeBy(parts,
 		func(p **fetchPartition) fetchKey { return (*p).key },
 		func(into, more **fetchPartition) { *into = *more })
+	for _, p := range parts {
+		f.nameID(p)
+	}
+	return parts
 }
 
-// partition finds a partition by the words of the client.
+// nameID notes the name of the topic that is asked for by ID, once there is one. What becomes of the ID later depends
+// on that name: see partition.
+func (f *fetching) nameID(p *fetchPartition) {
+	if f.version < 13 || p.nameOfID != "" {
+		return
+	}
+	if t, ok := f.s.Topics.LookupID(p.topicID); ok {
+		p.nameOfID = t.Name
+	}
+}
+
+// partition finds a partition by the words of the client. An ID that had a topic is looked up by that topic's name, as
+// in Kafka: the name may be gone, or belong to another topic by now.
 func (f *fetching) partition(p *fetchPartition) (*partition.Partition, wire.Code) {
 	if f.version < 13 {
 		if found, ok := f.s.Topics.Partition(p.topic, p.key.partition); ok {
@@ -163,14 +183,21 @@ func (f *fetching) partition(p *fetchPartition) (*partition.Partition, wire.Code
 		}
 		return nil, wire.UnknownTopicOrPartition
 	}
-	t, ok := f.s.Topics.LookupID(p.topicID)
-	if !ok {
+	if p.nameOfID == "" {
 		return nil, wire.UnknownTopicID
 	}
-	if found, ok := t.Partition(p.key.partition); ok {
-		return found, wire.NoError
+	t, ok := f.s.Topics.Lookup(p.nameOfID)
+	if !ok {
+		return nil, wire.UnknownTopicOrPartition
 	}
-	return nil, wire.UnknownTopicOrPartition
+	found, ok := t.Partition(p.key.partition)
+	switch {
+	case !ok:
+		return nil, wire.UnknownTopicOrPartition
+	case t.ID != p.topicID:
+		return nil, wire.InconsistentTopicID
+	}
+	return found, wire.NoError
 }
 
 // read reads all partitions in order within the budget (spec: log 7.3): the first batch that is found
@@ -182,7 +209,7 @@ func (f *fetching) read() {
 	for i, p := range f.parts {
 		r := &f.results[i]
 		found, code := f.partition(p)
-		if code != wire.NoError && p.missing {
+		if code != wire.NoError && p.missing != present {
 			r.code = code
 			continue
 		}
@@ -206,25 +233,20 @@ func (f *fetching) read() {
 }
 
 // lookAround finds out which partitions are not there. They are answered behind the others, whenever that is, as
-// in Kafka; one that goes while the request waits is a reason to answer.
+// in Kafka: first those of unknown IDs, then those of unknown names. One that goes while the request waits is a reason
+// to answer.
 func (f *fetching) lookAround() {
-	missing := 0
 	for _, p := range f.parts {
-		if _, code := f.partition(p); code != wire.NoError {
-			p.missing = true
-			missing++
+		switch _, code := f.partition(p); code {
+		case wire.UnknownTopicID:
+			p.missing = missingTopicID
+		case wire.UnknownTopicOrPartition:
+			p.missing = missingName
 		}
 	}
-	if missing > 0 && missing < len(f.parts) {
-		slices.SortStableFunc(f.parts, func(a, b *fetchPartition) int {
-			switch {
-			case a.missing == b.missing:
-				return 0
-			case b.missing:
-				return -1
-			}
-			return 1
-		})
+	byMissing := func(a, b *fetchPartition) int { return cmp.Compare(a.missing, b.missing) }
+	if !slices.IsSortedFunc(f.parts, byMissing) {
+		slices.SortStableFunc(f.parts, byMissing)
 	}
 }
 

@@ -182,3 +182,35 @@ func TestSessionsOfManyPartitions(t *testing.T) {
 		t.Errorf("%d partitions, want %d", len(seen), want)
 	}
 }
+
+// A fetch by ID that waits when its topic is deleted is answered at once, by the name that the ID had. So Kafka 4.4.0
+// answers; one that comes later meets an unknown ID.
+func TestWaitingFetchKeepsTheNameOfItsTopic(t *testing.T) {
+	s := newServices(t, &blocks{next: 7})
+	s.Table()
+	topic, _ := s.Topics.Lookup("x")
+	r := kmsg.NewPtrFetchRequest()
+	r.Version, r.SessionEpoch, r.MaxWaitMillis, r.MinBytes, r.MaxBytes = 13, -1, 3_600_000, 1, 1000
+	p := kmsg.NewFetchRequestTopicPartition()
+	p.PartitionMaxBytes = 1000
+	r.Topics = []kmsg.FetchRequestTopic{{TopicID: topic.ID, Partitions: []kmsg.FetchRequestTopicPartition{p}}}
+	ask := func() wire.Reply {
+		return s.fetch(t.Context(), &wire.Request{Key: r.Key(), Version: r.Version, Body: r})
+	}
+	codeOf := func(resp kmsg.Response) wire.Code {
+		return wire.Code(resp.(*fetchResponse).Topics[0].Partitions[0].ErrorCode)
+	}
+	waiting := ask()
+	if waiting.Then == nil {
+		t.Fatal("a fetch of an empty partition does not wait")
+	}
+	if err := s.Topics.Delete("x"); err != nil {
+		t.Fatal(err)
+	}
+	if code := codeOf(waiting.Then(t.Context())); code != wire.UnknownTopicOrPartition {
+		t.Errorf("the fetch that waited: %v", code)
+	}
+	if code := codeOf(ask().Response); code != wire.UnknownTopicID {
+		t.Errorf("a fetch that comes later: %v", code)
+	}
+}
