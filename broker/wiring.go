@@ -3,6 +3,7 @@ package broker
 import (
 	"context"
 	"errors"
+	"log/slog"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -22,6 +23,15 @@ import (
 type stateLog struct {
 	*partition.Partition
 	barrier *log.Barrier
+	logger  *slog.Logger
+}
+
+// refused logs that a batch is larger than its topic allows, of which a client hears nothing but UNKNOWN_SERVER_ERROR.
+func (l stateLog) refused(err error) error {
+	if errors.Is(err, batch.ErrTooLarge) || errors.Is(err, batch.ErrRecordListTooLarge) {
+		l.logger.Warn("record of a coordinator is too large for its topic", "error", err)
+	}
+	return err
 }
 
 // ticket returns what the coordinator's answer has to wait for; nil for nothing.
@@ -40,7 +50,7 @@ type txnStateLog struct{ stateLog }
 func (l txnStateLog) AppendCoordinator(raw []byte) (txncoordinator.Appended, error) {
 	a, err := l.Partition.AppendCoordinator(raw)
 	if err != nil {
-		return txncoordinator.Appended{}, err
+		return txncoordinator.Appended{}, l.refused(err)
 	}
 	if l.barrier.Mode() == log.Fsync {
 		// Markers that rely on the record are not shown before they are durable, and never outlive it; so only
@@ -54,7 +64,7 @@ type groupStateLog struct{ stateLog }
 
 func (l groupStateLog) appended(a partition.Appended, err error) (groupcoordinator.Appended, error) {
 	if err != nil {
-		return groupcoordinator.Appended{}, err
+		return groupcoordinator.Appended{}, l.refused(err)
 	}
 	return groupcoordinator.Appended{BaseOffset: a.BaseOffset, LastOffset: a.LastOffset, Durable: l.ticket(a)}, nil
 }
@@ -122,7 +132,7 @@ func (b *Broker) openGroups(registerer prometheus.Registerer) (*groupcoordinator
 			if !ok {
 				return nil
 			}
-			return groupStateLog{stateLog{p, b.barrier}}
+			return groupStateLog{stateLog{Partition: p, barrier: b.barrier, logger: b.cfg.Logger}}
 		},
 		Partitions:             b.partitionsOf(topics.ConsumerOffsets),
 		MinSessionTimeout:      s.Milliseconds("group.min.session.timeout.ms"),
@@ -145,7 +155,7 @@ func (b *Broker) openTxns(registerer prometheus.Registerer) (*txncoordinator.Coo
 			if !ok {
 				return nil
 			}
-			return txnStateLog{stateLog{p, b.barrier}}
+			return txnStateLog{stateLog{Partition: p, barrier: b.barrier, logger: b.cfg.Logger}}
 		},
 		ProducerIDs:        b.producerIDs,
 		Participants:       participants(b.topics, b.groups),

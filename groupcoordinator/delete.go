@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"log/slog"
 	"time"
+
+	"once/log/batch"
 )
 
 // DeleteResult answers a deletion: Err for all of it, else one error (or nil) an offset asked for.
@@ -28,13 +30,13 @@ func (c *Coordinator) DeleteGroup(groupID string) *Future[DeleteResult] {
 	case g.state != Empty:
 		return refuse(ErrGroupNotEmpty)
 	}
-	if err := s.eraseLocked(s.groupTombstonesLocked(groupID)); err != nil {
+	if err := s.appendLocked(noProducer, s.groupTombstonesLocked(groupID), nil); err != nil {
 		return refuse(err)
 	}
 	return ready(DeleteResult{}, s.mu.durable)
 }
 
-// groupTombstonesLocked ends with the group's own: a deletion that is cut short can be repeated.
+// groupTombstonesLocked ends with the group's own.
 func (s *shard) groupTombstonesLocked(groupID string) []record {
 	var records []record
 	s.mu.offsets.each(groupID, func(topic string, partition int32) {
@@ -43,15 +45,20 @@ func (s *shard) groupTombstonesLocked(groupID string) []record {
 	return append(records, groupTombstone(groupID))
 }
 
-// eraseLocked appends and applies tombstones, in several batches if need be. What is deleted in several batches is
-// deleted piece by piece: a crash between leaves the rest, and the request is simply repeated.
+// eraseLocked appends and applies tombstones, in as many batches as the limits of the log make of them. A crash between
+// two leaves the rest, which is erased later. What a client asks to delete is one batch, as in Kafka.
 func (s *shard) eraseLocked(records []record) error {
-	for len(records) > 0 {
-		n := tombstonesForBatch(records, &s.c.cfg)
-		if err := s.appendLocked(noProducer, records[:n], nil); err != nil {
+	for most := len(records); len(records) > 0; {
+		n := min(most, tombstonesForBatch(records, &s.c.cfg))
+		err := s.appendLocked(noProducer, records[:n], nil)
+		switch {
+		case errors.Is(err, batch.ErrTooLarge) && n > 1:
+			most = n / 2
+		case err != nil:
 			return err
+		default:
+			records = records[n:]
 		}
-		records = records[n:]
 	}
 	return nil
 }
@@ -109,8 +116,10 @@ func (c *Coordinator) DeleteOffsets(r *DeleteOffsetsRequest) *Future[DeleteResul
 			records = append(records, offsetTombstone(g.id, o.Topic, o.Partition))
 		}
 	}
-	if err := s.eraseLocked(records); err != nil {
-		return refuse(err)
+	if len(records) > 0 {
+		if err := s.appendLocked(noProducer, records, nil); err != nil {
+			return refuse(err)
+		}
 	}
 	return ready(result, s.mu.durable)
 }

@@ -262,6 +262,7 @@ func TestDeleteGroup(t *testing.T) {
 }
 
 // A group with more offsets than one batch of tombstones holds.
+// A group goes in one batch, the offsets of a topic in three.
 func TestDeleteGroupWithManyOffsets(t *testing.T) {
 	w := newWorld(t)
 	r := CommitRequest{GroupID: "g", Generation: -1, Retention: -1}
@@ -270,6 +271,12 @@ func TestDeleteGroupWithManyOffsets(t *testing.T) {
 	}
 	now(t, w.c.CommitOffsets(&r))
 	isErr(t, "delete", now(t, w.c.DeleteGroup("g")).Err, nil)
+	if got := dump(w.c); got != "" {
+		t.Errorf("left: %.200s", got)
+	}
+	now(t, w.c.CommitOffsets(&r))
+	isErr(t, "delete topic", w.c.OnTopicDeleted("t", [16]byte{}), nil)
+	isErr(t, "delete the empty group", now(t, w.c.DeleteGroup("g")).Err, nil)
 	if got := dump(w.c); got != "" {
 		t.Errorf("left: %.200s", got)
 	}

@@ -18,6 +18,7 @@ var txnErrors = []errorRow{
 	{txncoordinator.ErrInvalidTxnState, wire.InvalidTxnState},
 	{txncoordinator.ErrPartitionNotInTransaction, wire.TransactionAbortable},
 	{txncoordinator.ErrTransactionalIDNotFound, wire.TransactionalIDNotFound},
+	{txncoordinator.ErrRecordTooLarge, wire.UnknownServerError},
 	{txncoordinator.ErrTooManyTransactionalIDs, wire.PolicyViolation},
 	{txncoordinator.ErrUnknownPartition, wire.UnknownTopicOrPartition},
 	{txncoordinator.ErrInvalidPattern, wire.InvalidRegularExpression},

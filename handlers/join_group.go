@@ -1,6 +1,7 @@
 package handlers
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"time"
@@ -62,8 +63,8 @@ func fillJoinGroup(resp *kmsg.JoinGroupResponse, j *groupcoordinator.JoinResult,
 	resp.MemberID = j.MemberID
 	if j.Err != nil {
 		resp.ErrorCode = int16(codeFor(j.Err, int16(kmsg.JoinGroup), version))
-		resp.Generation = -1
-		if version < 7 {
+		resp.Generation, resp.Protocol, resp.LeaderID = cmp.Or(j.Generation, -1), j.ProtocolName, j.LeaderID
+		if version < 7 && resp.Protocol == nil {
 			none := ""
 			resp.Protocol = &none
 		}

@@ -85,6 +85,8 @@ func produceTxnCode(err error, version int16) wire.Code {
 		return wire.InvalidProducerIDMapping
 	case errors.Is(err, txncoordinator.ErrCoordinatorLoading), errors.Is(err, txncoordinator.ErrCoordinatorNotAvailable):
 		return wire.NotEnoughReplicas
+	case errors.Is(err, txncoordinator.ErrRecordTooLarge):
+		return wire.UnknownServerError
 	default:
 		return wire.InvalidTxnState
 	}

@@ -25,6 +25,8 @@ var (
 	ErrPartitionNotInTransaction = errors.New("txncoordinator: partition is not in the transaction")
 	// ErrTransactionalIDNotFound: a description was asked for of an ID that is unknown or expires now.
 	ErrTransactionalIDNotFound = errors.New("txncoordinator: transactional ID not found")
+	// ErrRecordTooLarge: the image does not fit a record of the transaction log, see max.message.bytes there.
+	ErrRecordTooLarge = errors.New("txncoordinator: record is too large for the transaction log")
 	// ErrTooManyTransactionalIDs: Config.MaxTransactionalIDs are in use.
 	ErrTooManyTransactionalIDs = errors.New("txncoordinator: too many transactional IDs")
 	// ErrUnknownPartition: a marker is for a partition that does not exist.

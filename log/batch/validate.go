@@ -173,6 +173,17 @@ func checkHeader(raw []byte, r *Rules) (Header, error) {
 	return h, nil
 }
 
+// CheckSize refuses a batch that is to be stored as it is and has more than max.message.bytes or segment.bytes.
+func (r *Rules) CheckSize(sizeBytes int) error {
+	if sizeBytes > int(r.MaxMessageBytes) {
+		return tooLarge(sizeBytes, r)
+	}
+	if sizeBytes > int(r.SegmentBytes) {
+		return fmt.Errorf("%w: the batch has %d bytes, segment.bytes is %d", ErrRecordListTooLarge, sizeBytes, r.SegmentBytes)
+	}
+	return nil
+}
+
 func tooLarge(sizeBytes int, r *Rules) error {
 	return fmt.Errorf("%w: the batch has %d bytes, max.message.bytes is %d", ErrTooLarge, sizeBytes, r.MaxMessageBytes)
 }
@@ -180,8 +191,8 @@ func tooLarge(sizeBytes int, r *Rules) error {
 // storeInPlace makes the last check, of the size that is stored (log 4.2 row 20), and brings the batch's
 // timestamp fields to what the topic wants (spec: log 4.4).
 func storeInPlace(raw []byte, h Header, found findings, r *Rules, nowMs int64) (Header, error) {
-	if len(raw) > int(r.SegmentBytes) {
-		return Header{}, fmt.Errorf("%w: the batch has %d bytes, segment.bytes is %d", ErrRecordListTooLarge, len(raw), r.SegmentBytes)
+	if err := r.CheckSize(len(raw)); err != nil {
+		return Header{}, err
 	}
 	maxTimestampMs := found.maxTimestampMs
 	if r.LogAppendTime {
