@@ -34,7 +34,8 @@ var notSizes = map[string]string{
 		DefaultRetentionCheckInterval newMemberJoinTimeout keyType* offsetValue* groupValue*`,
 	"txncoordinator": `firstRetry maxRetry keyVersion highestValueVersion flexibleTransactions No* noTimestampMs epochBumpVersion defaultMaxTimeoutMs`,
 	"handlers": `sessionIdle endpoint* allVersions transactionV0 transactionV2 TransactionVersionMax coordinatorOf* latestTimestamp
-		earliest* maxTimestamp latestTieredTimestamp noAuthorizedOperations topicOperations groupOperations clusterOperations`,
+		earliest* maxTimestamp latestTieredTimestamp noAuthorizedOperations topicOperations groupOperations clusterOperations
+		metadataVersion*`,
 }
 
 // numbersInCode are numbers of three digits and more, and shifts, that stand in code and at which it takes no other

@@ -26,8 +26,8 @@ func init() {
 	commands["receive"] = receiveAny
 }
 
-// askAny: ask API version=V [show=[FIELD …]] [hide=[FIELD …]] [sorted] [member=M] [send]: the input is the request as
-// JSON.
+// askAny: ask API version=V [show=[FIELD …]] [hide=[FIELD …]] [sorted] [having=TEXT] [messages] [member=M] [send]: the
+// input is the request as JSON.
 //
 // A ~ in a text stands for the suffix of the script's names, {N} for N times the letter x, "member M" for the ID of a
 // member that joined. An ID of a topic is the topic's name, one of a producer its letter. Records are a text: plain, or
@@ -38,7 +38,8 @@ func init() {
 //
 // The answer has a line for each struct, with its fields. Texts of errors and throttle times are left out, as
 // are fields that are hidden, or not among those that are to be shown. With sorted the lines of a list stand
-// in their own order.
+// in their own order, with having=TEXT only those that have the text. With messages the texts of errors are shown as
+// null, "" or text.
 func askAny(p *peer, c script.Command) string {
 	key := kmsg.Key(-1)
 	for k := kmsg.Key(0); k <= kmsg.MaxKey; k++ {
@@ -79,7 +80,7 @@ type sentRequest struct {
 	correlationID int32
 }
 
-// receiveAny: receive [show=[FIELD …]] [hide=[FIELD …]] [sorted] [member=M]: the answer to what ask has sent
+// receiveAny: receive, with the arguments of ask for what is shown: the answer to what ask has sent
 func receiveAny(p *peer, c script.Command) string {
 	sent, ok := p.sent[p.conn]
 	if !ok {
@@ -105,7 +106,8 @@ func (p *peer) shown(c script.Command, resp kmsg.Response, err error) string {
 	if member := c.String("member", ""); member != "" {
 		p.members[member] = reflect.ValueOf(resp).Elem().FieldByName("MemberID").String()
 	}
-	a := answerText{peer: p, show: c.List("show"), hide: c.List("hide"), sorted: c.Has("sorted")}
+	a := answerText{peer: p, show: c.List("show"), hide: c.List("hide"), sorted: c.Has("sorted"),
+		having: c.String("having", ""), messages: c.Has("messages")}
 	out := a.structure("", reflect.ValueOf(resp).Elem())
 	return cmp.Or(strings.Join(out, "\n"), "nothing")
 }
@@ -212,14 +214,18 @@ func (f filler) bytes(text string) []byte {
 // answerText writes an answer down.
 type answerText struct {
 	*peer
-	show, hide []string
-	sorted     bool
+	show, hide       []string
+	having           string
+	sorted, messages bool
 }
 
 // neverShown differs from one run to the next, or from one broker to the other.
 var neverShown = []string{"Version", "UnknownTags", "ThrottleMillis", "ErrorMessage"}
 
 func (a answerText) hides(name string) bool {
+	if a.messages && name == "ErrorMessage" {
+		return false
+	}
 	return slices.Contains(neverShown, name) || len(a.show) > 0 && !slices.Contains(a.show, name)
 }
 
@@ -258,7 +264,10 @@ func (a answerText) structure(name string, v reflect.Value) []string {
 func (a answerText) list(name string, v reflect.Value) []string {
 	var all [][]string
 	for i := range v.Len() {
-		all = append(all, a.structure(name, v.Index(i)))
+		lines := a.structure(name, v.Index(i))
+		if strings.Contains(strings.Join(lines, "\n"), a.having) {
+			all = append(all, lines)
+		}
 	}
 	if a.sorted {
 		slices.SortFunc(all, slices.Compare)
@@ -272,6 +281,10 @@ func (a answerText) value(name string, v reflect.Value) string {
 		return code(int16(v.Int()))
 	case v.Kind() == reflect.Pointer: // not nil ones were followed
 		return "null"
+	case name == "ErrorMessage" && v.String() != "":
+		return "text"
+	case name == "ErrorMessage":
+		return `""`
 	case v.Type() == reflect.TypeFor[[16]byte]():
 		id := v.Interface().([16]byte)
 		if id == [16]byte{} {

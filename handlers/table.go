@@ -59,6 +59,7 @@ func (s *Services) Table() []wire.API {
 		{Key: int16(kmsg.OffsetDelete), Min: 0, Max: 0, Handle: s.offsetDelete},
 		{Key: int16(kmsg.DescribeClientQuotas), Min: 0, Max: 1, Handle: s.describeClientQuotas},
 		{Key: int16(kmsg.DescribeUserSCRAMCredentials), Min: 0, Max: 0, Handle: s.describeUserSCRAMCredentials},
+		{Key: int16(kmsg.DescribeQuorum), Min: 0, Max: 2, Handle: s.describeQuorum},
 		{Key: int16(kmsg.DescribeCluster), Min: 0, Max: 2, Handle: s.describeCluster},
 		{Key: int16(kmsg.DescribeProducers), Min: 0, Max: 0, Handle: s.describeProducers},
 		{Key: int16(kmsg.DescribeTransactions), Min: 0, Max: 0, Handle: s.describeTransactions},
