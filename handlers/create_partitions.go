@@ -46,6 +46,9 @@ func (s *Services) createPartitions(_ context.Context, r *wire.Request) wire.Rep
 		if code != wire.NoError {
 			t.ErrorCode, t.ErrorMessage = int16(code), errorMessage(message)
 		}
+		if code == wire.UnknownTopicOrPartition {
+			t.ErrorMessage = nil
+		}
 		resp.Topics = append(resp.Topics, t)
 	}
 	return wire.Respond(resp)

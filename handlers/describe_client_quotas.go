@@ -24,6 +24,7 @@ func (s *Services) describeClientQuotas(_ context.Context, r *wire.Request) wire
 		resp.ErrorCode, resp.ErrorMessage = int16(code), errorMessage(message)
 		return wire.Respond(resp)
 	}
+	resp.ErrorMessage = kmsg.StringPtr("")
 	resp.Entries = []kmsg.DescribeClientQuotasResponseEntry{} // null is for errors
 	return wire.Respond(resp)
 }

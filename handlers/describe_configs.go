@@ -2,6 +2,7 @@ package handlers
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -37,6 +38,9 @@ func (s *Services) describeConfigs(_ context.Context, r *wire.Request) wire.Repl
 			entries, err = s.configEntries(asked)
 		}
 		res.ErrorCode, res.ErrorMessage = failure(err, r)
+		if err == nil || errors.Is(err, topics.ErrUnknownTopic) {
+			res.ErrorMessage = kmsg.StringPtr("") // where Kafka has nothing to say it does not say null
+		}
 		wanted := map[string]bool{}
 		for _, name := range asked.ConfigNames {
 			wanted[name] = true

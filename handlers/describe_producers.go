@@ -34,6 +34,7 @@ func (s *Services) describePartitionProducers(topic string, index int32, r *wire
 	rp := kmsg.NewDescribeProducersResponseTopicPartition()
 	rp.Partition = index
 	rp.ActiveProducers = []kmsg.DescribeProducersResponseTopicPartitionActiveProducer{}
+	_, known := s.Topics.Lookup(topic)
 	p, ok := s.Topics.Partition(topic, index)
 	switch {
 	case ok:
@@ -42,6 +43,9 @@ func (s *Services) describePartitionProducers(topic string, index int32, r *wire
 		return rp
 	default:
 		rp.ErrorCode = int16(wire.UnknownTopicOrPartition)
+		if !known {
+			rp.ErrorMessage = kmsg.StringPtr("no such topic")
+		}
 		return rp
 	}
 	producers, err := p.ActiveProducers()

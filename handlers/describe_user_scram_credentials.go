@@ -13,6 +13,7 @@ import (
 // asked for by name has no credentials.
 func (s *Services) describeUserSCRAMCredentials(_ context.Context, r *wire.Request) wire.Reply {
 	req, resp := r.Body.(*kmsg.DescribeUserSCRAMCredentialsRequest), response[*kmsg.DescribeUserSCRAMCredentialsResponse](r)
+	resp.ErrorMessage = kmsg.StringPtr("")
 	times := map[string]int{}
 	for _, u := range req.Users {
 		times[u.Name]++

@@ -61,7 +61,7 @@ type producePartition struct {
 	verify    bool // the coordinator has to be asked
 	tried     bool // to append
 	code      wire.Code
-	err       error
+	err       error // what the answer says beside code, where Kafka says something
 	appended  partition.Appended
 	resp      *kmsg.ProduceResponseTopicPartition
 }
@@ -136,7 +136,11 @@ func (p *producing) check() {
 		h, err := batch.ParseHeader(part.raw)
 		if err != nil || h.Magic != batch.Magic || h.SizeBytes() != len(part.raw) {
 			_, err = batch.Validate(part.raw, &asIs, 0) // says what is wrong
-			part.fail(codeFor(err, int16(kmsg.Produce), p.version), err)
+			code := codeFor(err, int16(kmsg.Produce), p.version)
+			if code != wire.CorruptMessage { // bytes that are no batch fail Kafka's request, and are told why
+				err = nil
+			}
+			part.fail(code, err)
 			continue
 		}
 		part.header = h
@@ -148,7 +152,7 @@ func (p *producing) check() {
 			continue
 		}
 		if !h.HasProducer() {
-			part.fail(wire.InvalidRecord, errors.New("transactional records without a producer ID"))
+			part.fail(wire.InvalidRecord, nil)
 			continue
 		}
 		if known && (h.ProducerID != producerID || h.ProducerEpoch != producerEpoch) {
@@ -162,7 +166,7 @@ func (p *producing) check() {
 	for i := range p.parts {
 		part := &p.parts[i]
 		if p.req.TransactionID == nil {
-			part.code, part.err = wire.TransactionalIDAuthorizationFailed, errors.New("transactional records in a request without a transactional ID")
+			part.code, part.err = wire.TransactionalIDAuthorizationFailed, nil
 		} else if mixed { // whatever else is wrong
 			part.code, part.err = wire.InvalidProducerIDMapping, errors.New("the request mixes several transactional producers")
 		}
@@ -181,7 +185,7 @@ func (p *producing) verify(ctx context.Context) {
 		h := &part.header
 		guard, needed, err := part.partition.BeginVerification(h.ProducerID, h.ProducerEpoch, h.BaseSequence, p.version >= 12)
 		if err != nil {
-			part.fail(codeFor(err, int16(kmsg.Produce), p.version), err)
+			part.fail(codeFor(err, int16(kmsg.Produce), p.version), nil)
 			continue
 		}
 		part.guard, part.verify = guard, needed
@@ -205,13 +209,18 @@ func (p *producing) append() {
 			part.fail(wire.InvalidRequiredAcks, nil)
 			continue
 		case topics.IsInternal(part.topic) && p.clientID != adminClientID:
-			part.fail(wire.InvalidTopicException, errors.New("the topic holds the broker's own state"))
+			part.fail(wire.InvalidTopicException, nil)
 			continue
 		}
 		appended, err := part.partition.AppendClient(part.raw, part.guard, p.version)
 		part.appended, part.tried = appended, true
 		if err != nil {
-			part.fail(codeFor(err, int16(kmsg.Produce), p.version), err)
+			code := codeFor(err, int16(kmsg.Produce), p.version)
+			var failed *batch.RecordErrors
+			if !errors.As(err, &failed) {
+				err = nil
+			}
+			part.fail(code, err)
 		}
 	}
 }

@@ -30,7 +30,7 @@ func (p *producing) askCoordinator(ctx context.Context, ask []int) {
 		r.ClientTransactionVersion = 2
 		if err := p.addPartitions(ctx, r); err != nil {
 			for _, at := range ask {
-				p.parts[at].fail(produceTxnCode(err, p.version), err)
+				p.parts[at].refusedByCoordinator(err, p.version)
 			}
 		}
 		return
@@ -39,11 +39,20 @@ func (p *producing) askCoordinator(ctx context.Context, ask []int) {
 	for i, at := range ask {
 		switch {
 		case err != nil:
-			p.parts[at].fail(produceTxnCode(err, p.version), err)
+			p.parts[at].refusedByCoordinator(err, p.version)
 		case each != nil && each[i] != nil:
-			p.parts[at].fail(produceTxnCode(each[i], p.version), each[i])
+			p.parts[at].refusedByCoordinator(each[i], p.version)
 		}
 	}
+}
+
+// refusedByCoordinator answers a partition with the coordinator's refusal. The codes that stand for others say which.
+func (p *producePartition) refusedByCoordinator(err error, version int16) {
+	code := produceTxnCode(err, version)
+	if code != wire.InvalidTxnState && code != wire.NotEnoughReplicas {
+		err = nil
+	}
+	p.fail(code, err)
 }
 
 func (p *producing) addPartitions(ctx context.Context, r txncoordinator.AddRequest) error {
