@@ -88,15 +88,11 @@ func (b *Broker) ValidateDynamic(values Values, clusterDefault bool) error {
 }
 
 // AppendToList and SubtractFromList change a List by whole entries: entries that are there already, or are
-// not there, are passed over (spec: admin 8). Nothing at all is an entry, as in Kafka,
-// so that appending it to a list with entries makes a list that is not allowed.
+// not there, are passed over (spec: admin 8). Entries are compared as they are given, blanks included, as in Kafka.
+// Nothing at all is an entry, so that appending it to a list with entries makes a list that most settings do not allow.
 func AppendToList(list, entries string) string {
-	more := SplitList(strings.TrimRight(entries, ","))
-	if entries == "" {
-		more = []string{""}
-	}
-	all := SplitList(list)
-	for _, entry := range more {
+	all := nonEmptyEntries(list)
+	for _, entry := range entriesAsGiven(entries) {
 		if !slices.Contains(all, entry) {
 			all = append(all, entry)
 		}
@@ -104,9 +100,28 @@ func AppendToList(list, entries string) string {
 	return strings.Join(all, ",")
 }
 
-// SubtractFromList is AppendToList's counterpart.
+// SubtractFromList is AppendToList's counterpart. An entry that stands in the list twice goes once.
 func SubtractFromList(list, entries string) string {
-	gone := SplitList(entries)
-	kept := slices.DeleteFunc(SplitList(list), func(entry string) bool { return slices.Contains(gone, entry) })
+	kept := nonEmptyEntries(list)
+	for _, entry := range entriesAsGiven(entries) {
+		if i := slices.Index(kept, entry); i >= 0 {
+			kept = slices.Delete(kept, i, i+1)
+		}
+	}
 	return strings.Join(kept, ",")
+}
+
+func nonEmptyEntries(list string) []string {
+	return slices.DeleteFunc(SplitList(list), func(entry string) bool { return entry == "" })
+}
+
+// entriesAsGiven splits as Java does: empty entries at the end are none, but the empty text is one.
+func entriesAsGiven(entries string) []string {
+	if entries == "" {
+		return []string{""}
+	}
+	if entries = strings.TrimRight(entries, ","); entries == "" {
+		return nil
+	}
+	return strings.Split(entries, ",")
 }

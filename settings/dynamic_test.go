@@ -103,7 +103,7 @@ func TestGroupSettings(t *testing.T) {
 }
 
 func TestListsChangeByEntries(t *testing.T) {
-	if got := AppendToList("delete", "compact, delete"); got != "delete,compact" {
+	if got := AppendToList("delete", "compact, delete"); got != "delete,compact, delete" {
 		t.Errorf("appended: %s", got)
 	}
 	if got := AppendToList("delete", ""); got != "delete," {
