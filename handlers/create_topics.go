@@ -115,6 +115,9 @@ func (s *Services) createTopic(
 	if code, message := s.checkReplicas(asked); code != wire.NoError {
 		return code, message
 	}
+	if err == nil && validateOnly {
+		t.TopicID = topics.NewID() // Kafka shows one that no topic gets
+	}
 	if err == nil && !validateOnly {
 		var created *topics.Topic
 		if created, err = s.Topics.Create(spec); err == nil {

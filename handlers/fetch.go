@@ -31,6 +31,10 @@ func (s *Services) fetch(ctx context.Context, r *wire.Request) wire.Reply {
 	f := &fetching{s: s, version: r.Version, committed: req.IsolationLevel == 1, minBytes: int(req.MinBytes), response: resp}
 	f.maxBytes = max(0, min(int(req.MaxBytes), s.Settings.Int("fetch.max.bytes")))
 	f.minBytes = min(f.minBytes, f.maxBytes)
+	f.replica = req.ReplicaID >= 0
+	if r.Version >= 15 {
+		f.replica = req.ReplicaState.ID >= 0
+	}
 	code := wire.NoError
 	if req.IsolationLevel < 0 || req.IsolationLevel > 1 {
 		code = wire.InvalidRequest // to guess could show what was aborted
@@ -56,6 +60,7 @@ type fetching struct {
 	s                  *Services
 	version            int16
 	committed          bool
+	replica            bool // asks as a broker that follows, of which there are none
 	minBytes, maxBytes int
 	session            *fetchSession // nil without one
 	incremental        bool
@@ -178,10 +183,14 @@ func (f *fetching) nameID(p *fetchPartition) {
 // in Kafka: the name may be gone, or belong to another topic by now.
 func (f *fetching) partition(p *fetchPartition) (*partition.Partition, wire.Code) {
 	if f.version < 13 {
-		if found, ok := f.s.Topics.Partition(p.topic, p.key.partition); ok {
-			return found, wire.NoError
+		found, ok := f.s.Topics.Partition(p.topic, p.key.partition)
+		switch {
+		case !ok:
+			return nil, wire.UnknownTopicOrPartition
+		case f.replica:
+			return nil, wire.NotLeaderOrFollower
 		}
-		return nil, wire.UnknownTopicOrPartition
+		return found, wire.NoError
 	}
 	if p.nameOfID == "" {
 		return nil, wire.UnknownTopicID
@@ -196,6 +205,8 @@ func (f *fetching) partition(p *fetchPartition) (*partition.Partition, wire.Code
 		return nil, wire.UnknownTopicOrPartition
 	case t.ID != p.topicID:
 		return nil, wire.InconsistentTopicID
+	case f.replica:
+		return nil, wire.NotLeaderOrFollower
 	}
 	return found, wire.NoError
 }

@@ -69,12 +69,20 @@ func (s *Services) writeMarker(asked *kmsg.WriteTxnMarkersRequestMarker, version
 		func(into, more *kmsg.WriteTxnMarkersRequestMarkerTopic) {
 			into.Partitions = append(into.Partitions, more.Partitions...)
 		})
+	// What is below zero makes no marker: one of producer -1 in a log could not be told from damage.
+	invalid := asked.ProducerID < 0 || asked.ProducerEpoch < 0 || asked.TransactionVersion < 0
 	answer := make([]kmsg.WriteTxnMarkersResponseMarkerTopic, 0, len(asked.Topics))
 	for i := range asked.Topics {
 		asked.Topics[i].Partitions = lastOfEach(asked.Topics[i].Partitions, func(p *int32) int32 { return *p })
 		t := kmsg.NewWriteTxnMarkersResponseMarkerTopic()
 		t.Topic = asked.Topics[i].Topic
 		for _, p := range asked.Topics[i].Partitions {
+			if invalid {
+				t.Partitions = append(t.Partitions, kmsg.WriteTxnMarkersResponseMarkerTopicPartition{
+					Partition: p, ErrorCode: int16(wire.InvalidRequest),
+				})
+				continue
+			}
 			err := s.Txns.ApplyMarker(txncoordinator.TopicPartition{Topic: t.Topic, Partition: p}, m, int16(asked.TransactionVersion))
 			code := codeFor(err, int16(kmsg.WriteTxnMarkers), version)
 			switch code { // a group coordinator's words, which the caller would not understand (spec: transactions 11)

@@ -359,7 +359,7 @@ func (ts *Topics) Create(s Spec) (*Topic, error) {
 	if err != nil {
 		return nil, err
 	}
-	t := ts.newTopic(s.Name, newID(), ts.opts.Starts)
+	t := ts.newTopic(s.Name, NewID(), ts.opts.Starts)
 	next := &state{overrides: maps.Clone(s.Overrides), config: config, partitions: ts.openPartitions(t, config, 0, s.Partitions)}
 	if err := ts.save(t, next); err != nil {
 		return nil, err
@@ -369,8 +369,8 @@ func (ts *Topics) Create(s Spec) (*Topic, error) {
 	return t, nil
 }
 
-// newID returns a random version 4 UUID, which is neither of the reserved ones.
-func newID() (id [16]byte) {
+// NewID returns a random version 4 UUID, which is neither of the reserved ones.
+func NewID() (id [16]byte) {
 	_, _ = rand.Read(id[:]) // never fails
 	id[6], id[8] = id[6]&0x0f|0x40, id[8]&0x3f|0x80
 	return id

@@ -2,6 +2,7 @@ package batch
 
 import (
 	"encoding/binary"
+	"fmt"
 	"math"
 )
 
@@ -43,6 +44,10 @@ func renumber(raw []byte, h Header, target Codec, r *Rules) ([]byte, error) {
 	for rec, err := range Records(raw, r.MaxInflatedBytes) {
 		if err != nil {
 			return nil, err
+		}
+		if at := h.BaseTimestampMs + rec.TimestampDeltaMs; at < NoTimestampMs {
+			// Kafka takes one in a batch that it can leave as it is, and fails inside on one that it has to write.
+			return nil, fmt.Errorf("%w: record %d is of %d", ErrInvalidTimestamp, w.count, at)
 		}
 		rec.OffsetDelta = w.count
 		if err := w.add(&rec); err != nil {
