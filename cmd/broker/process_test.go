@@ -86,6 +86,9 @@ func TestStartHealthStop(t *testing.T) {
 		if code != exitClean || took > time.Second {
 			t.Errorf("%v: exit %d after %v; stderr\n%s", signal, code, took, p.stderr)
 		}
+		if strings.Contains(p.stderr.String(), "only the first listener") {
+			t.Errorf("one listener is served, and the log says:\n%s", p.stderr)
+		}
 		for _, want := range []string{"num.partitions=3", "unknown settings are ignored", "a.b", "no effect", "num.io.threads"} {
 			if !strings.Contains(p.stderr.String(), want) {
 				t.Errorf("the log does not say %q:\n%s", want, p.stderr)
@@ -222,4 +225,24 @@ func imageRunsAs(t *testing.T) (user uint32, environ []string) {
 		t.Errorf("the Dockerfile gives user %d and environment %q", user, environ)
 	}
 	return user, environ
+}
+
+// Of two listeners for clients the second one is not served, and the log says so. A controller's is none for clients.
+func TestSecondListenerIsReported(t *testing.T) {
+	for listeners, want := range map[string]string{
+		"PLAINTEXT://127.0.0.1:0,EXTERNAL://127.0.0.1:19094":   "EXTERNAL://127.0.0.1:19094",
+		"PLAINTEXT://127.0.0.1:0,CONTROLLER://127.0.0.1:19094": "",
+	} {
+		p := launch(t, t.TempDir(), nil, "--admin", "", "--set", "listeners="+listeners,
+			"--set", "listener.security.protocol.map=PLAINTEXT:PLAINTEXT,EXTERNAL:PLAINTEXT,CONTROLLER:PLAINTEXT",
+			"--set", "controller.listener.names=CONTROLLER")
+		if code, _ := p.stop(t, syscall.SIGTERM); code != exitClean {
+			t.Errorf("%s: exit %d", listeners, code)
+		}
+		log := p.stderr.String()
+		if said := strings.Contains(log, "level=WARN msg=\"only the first listener is served\""); said != (want != "") ||
+			!strings.Contains(log, want) {
+			t.Errorf("%s: the log says\n%s", listeners, log)
+		}
+	}
 }

@@ -126,6 +126,13 @@ func start(ctx context.Context, f startFlags, environ []string, stdout, stderr i
 	if len(unknown) > 0 {
 		cfg.Logger.Warn("unknown settings are ignored", "names", unknown)
 	}
+	if l := cfg.Settings.Listeners(); len(l) > 1 {
+		var others []string
+		for _, other := range l[1:] {
+			others = append(others, other.Name+"://"+other.Address())
+		}
+		cfg.Logger.Warn("only the first listener is served", "served", l[0].Name+"://"+l[0].Address(), "not_served", others)
+	}
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, syscall.SIGTERM, os.Interrupt)
 	defer signal.Stop(signals)
