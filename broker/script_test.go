@@ -7,6 +7,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -24,8 +25,9 @@ import (
 
 // The scripts in testdata are conversations on the wire: raw requests of a version, and what was
 // answered. With ONCE_SCRIPT_BROKER=HOST:PORT they are held with another broker; run so against Apache
-// Kafka, they tell where the two differ. Where that is meant, a command has the arguments ours="…" and
-// kafka="…", and the comment before it says why.
+// Kafka 4.4.0, they tell where the two differ. Where that is meant, a command has the arguments ours="…" and
+// kafka="…", and the comment before it says why. The other broker should be a
+// new one: some scripts name a group that has no name.
 
 // peer is the broker that a script talks to. Names of topics, groups and transactional IDs get a suffix
 // of the script's own; producer IDs get letters in the order in which they appear.
@@ -78,7 +80,8 @@ func TestScripts(t *testing.T) {
 	}
 }
 
-// awaitCoordinators waits until another broker has its internal topics, which Kafka makes when they are first needed.
+// awaitCoordinators waits until another broker has its internal topics, which Kafka makes when they are first needed,
+// and producer IDs to hand out.
 func (p *peer) awaitCoordinators() {
 	for _, topic := range []struct {
 		coordinator int8
@@ -88,6 +91,35 @@ func (p *peer) awaitCoordinators() {
 		r.Version, r.CoordinatorType, r.CoordinatorKeys = 4, topic.coordinator, []string{"any"}
 		p.ask(r)
 		p.awaitLeaders(topic.name, 50)
+	}
+	init := kmsg.NewPtrInitProducerIDRequest()
+	init.Version, init.TransactionTimeoutMillis = 4, 1000
+	for p.ask(init).(*kmsg.InitProducerIDResponse).ErrorCode != 0 {
+	}
+}
+
+// changesMetadata reports whether a command asks Kafka's controller for something, of which its broker hears later.
+func changesMetadata(c script.Command) bool {
+	name := c.Name
+	if name == "ask" {
+		name = c.Args[0].Name
+	}
+	return slices.Contains([]string{
+		"alter", "replace", "delete-topic", "AlterConfigs", "IncrementalAlterConfigs", "CreateTopics", "DeleteTopics",
+	}, name)
+}
+
+// awaitMetadata waits until another broker knows all that its controller has answered: the epoch of its features is the
+// offset up to which it has read the metadata.
+func (p *peer) awaitMetadata() {
+	quorum := kmsg.NewPtrDescribeQuorumRequest()
+	quorum.Topics = []kmsg.DescribeQuorumRequestTopic{{
+		Topic: "__cluster_metadata", Partitions: []kmsg.DescribeQuorumRequestTopicPartition{{Partition: 0}},
+	}}
+	end := p.ask(quorum).(*kmsg.DescribeQuorumResponse).Topics[0].Partitions[0].HighWatermark
+	versions := kmsg.NewPtrApiVersionsRequest()
+	versions.Version, versions.ClientSoftwareName, versions.ClientSoftwareVersion = 3, "script", "1"
+	for p.ask(versions).(*kmsg.ApiVersionsResponse).FinalizedFeaturesEpoch < end-1 {
 	}
 }
 
@@ -241,6 +273,9 @@ func (p *peer) run(t *testing.T, c script.Command) string {
 	defer tick.Stop()
 	for {
 		out := do(p, c)
+		if p.own == nil && changesMetadata(c) {
+			p.awaitMetadata()
+		}
 		again := c.Has("wait") && strings.Contains(out, wire.ConcurrentTransactions.String())
 		if want := c.String("until", ""); want != "" && !strings.Contains(out, want) {
 			again = true
