@@ -46,6 +46,7 @@ type Broker struct {
 	groups      *groupcoordinator.Coordinator
 	txns        *txncoordinator.Coordinator
 	features    *handlers.Features
+	services    *handlers.Services
 	server      *wire.Server
 	listener    net.Listener
 	admin       *admin.Server
@@ -294,14 +295,14 @@ func (b *Broker) serve() error {
 	if err != nil {
 		return err
 	}
-	services := &handlers.Services{
+	b.services = &handlers.Services{
 		Topics: b.topics, Configs: b.configs, Txns: b.txns, Groups: b.groups, ProducerIDs: b.producerIDs, Settings: b.cfg.Settings, Features: b.features,
 		NodeID: int32(b.cfg.Settings.Int("node.id")), ClusterID: b.identity.clusterID, Advertised: advertise.of, Sync: b.barrier.Sync,
 		RecordsDeleted: func() { b.upkeep.applyRetentionNow() },
 		Settle:         b.settle(), Clock: b.cfg.Clock, Logger: b.cfg.Logger,
 	}
 	registerer := prometheus.WrapRegistererWithPrefix("once_", b.registry)
-	b.server, err = wire.NewServer(wire.Options{APIs: services.Table(), Limits: b.cfg.limits(), Logger: b.cfg.Logger, Registerer: registerer})
+	b.server, err = wire.NewServer(wire.Options{APIs: b.services.Table(), Limits: b.cfg.limits(), Logger: b.cfg.Logger, Registerer: registerer})
 	if err != nil {
 		return err
 	}
@@ -389,6 +390,9 @@ func (b *Broker) close(clean bool) error {
 		_ = b.listener.Close()
 	}
 	b.serving.Wait()
+	if b.services != nil {
+		b.services.Close()
+	}
 	if b.upkeep != nil {
 		b.upkeep.stop()
 	}

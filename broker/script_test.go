@@ -26,8 +26,9 @@ import (
 // The scripts in testdata are conversations on the wire: raw requests of a version, and what was
 // answered. With ONCE_SCRIPT_BROKER=HOST:PORT they are held with another broker; run so against Apache
 // Kafka 4.4.0, they tell where the two differ. Where that is meant, a command has the arguments ours="…" and
-// kafka="…", and the comment before it says why. The other broker should be a
-// new one: some scripts name a group that has no name.
+// kafka="…", and the comment before it says why. What the setting strict takes away needs no such arguments: the
+// scripts are held with a strict broker, but for the delay of new groups, which Kafka is given the same way. The other
+// broker should be a new one: some scripts name a group that has no name.
 
 // peer is the broker that a script talks to. Names of topics, groups and transactional IDs get a suffix
 // of the script's own; producer IDs get letters in the order in which they appear.
@@ -35,6 +36,7 @@ type peer struct {
 	t        *testing.T
 	addr     string
 	own      *broker.Broker // nil when the broker is another one
+	onceOnly bool           // the script is for this broker alone
 	dir      string
 	settings map[string]string
 	conns    map[string]*kafkatest.Conn // by the name that commands give them with conn=NAME
@@ -48,7 +50,7 @@ type peer struct {
 }
 
 // TestScripts runs testdata/*.txt. A script whose first line says "once only" needs what only this
-// broker can do, such as being killed.
+// broker can do, such as being killed, or is about what it does as it is without strict.
 func TestScripts(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.txt")
 	if err != nil || len(files) == 0 {
@@ -63,10 +65,11 @@ func TestScripts(t *testing.T) {
 			}
 			p := &peer{t: t, addr: other, suffix: "-" + strconv.FormatInt(time.Now().UnixNano()%1e9, 36)}
 			p.forget()
+			p.onceOnly = strings.HasPrefix(string(text), "# once only")
 			if other == "" {
 				p.dir = t.TempDir()
 				p.start()
-			} else if strings.HasPrefix(string(text), "# once only") {
+			} else if p.onceOnly {
 				t.Log("needs this broker")
 				return
 			}
@@ -132,6 +135,9 @@ func (p *peer) forget() {
 // kill leaves only as long as nobody replaces files meanwhile.
 func (p *peer) start() {
 	values := map[string]string{"log.cleaner.enable": "false"}
+	if !p.onceOnly {
+		values["strict"], values["group.initial.rebalance.delay.ms"] = "true", "0"
+	}
 	maps.Copy(values, p.settings)
 	p.own = brokertest.Start(p.t, brokertest.WithDataDir(p.dir), brokertest.WithSettings(p.t, values))
 	p.addr = p.own.Addr()

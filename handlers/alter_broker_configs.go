@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"maps"
 	"slices"
 	"strconv"
 
@@ -29,8 +30,17 @@ func (s *Services) alterBroker(a alteration) error {
 			return err
 		}
 	}
-	next, err := a.change(nil)
-	if err == nil && len(next) > 0 {
+	var current settings.Values
+	if a.name == "" {
+		current = s.Settings.ClusterDefaults()
+	}
+	next, err := a.change(current)
+	for name := range current {
+		if _, kept := next[name]; err == nil && !kept {
+			return &settings.InvalidError{Name: name, Reason: "the default of the cluster cannot be removed"}
+		}
+	}
+	if err == nil && !maps.Equal(next, current) {
 		err = fmt.Errorf("%w: this broker's settings cannot be changed while it runs; give them at its start", errInvalidRequest)
 	}
 	return err

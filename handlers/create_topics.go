@@ -37,6 +37,7 @@ func (s *Services) createTopics(_ context.Context, r *wire.Request) wire.Reply {
 	}
 	for i := range req.Topics {
 		name := req.Topics[i].Topic
+		s.createNow(name)
 		if times[name] == 1 && name != clusterMetadataTopic { // the others are refused
 			total += max(0, int(s.partitionsAsked(&req.Topics[i])))
 		}
@@ -146,12 +147,12 @@ func (s *Services) checkReplicas(t *kmsg.CreateTopicsRequestTopic) (wire.Code, s
 		if t.ReplicationFactor == 0 || t.ReplicationFactor < -1 {
 			return wire.InvalidReplicationFactor, "the replication factor must be positive, or -1 for the default"
 		}
-		if t.ReplicationFactor > 1 && s.Settings.Bool("dev.strict.replication") {
-			return wire.InvalidReplicationFactor, fmt.Sprintf(
-				"the replication factor is %d, there is 1 broker (dev.strict.replication is on)", t.ReplicationFactor)
-		}
 		if t.NumPartitions == 0 || t.NumPartitions < -1 {
 			return wire.InvalidPartitions, "the number of partitions must be positive, or -1 for the default"
+		}
+		if s.isTooManyReplicas(int(t.ReplicationFactor)) {
+			return wire.InvalidReplicationFactor, fmt.Sprintf(
+				"the replication factor is %d, there is 1 broker (dev.strict.replication is on)", t.ReplicationFactor)
 		}
 		return wire.NoError, ""
 	}
@@ -173,6 +174,14 @@ func (s *Services) checkReplicas(t *kmsg.CreateTopicsRequestTopic) (wire.Code, s
 		}
 	}
 	return wire.NoError, ""
+}
+
+// isTooManyReplicas reports whether a replication factor, -1 for the default, is refused on one broker.
+func (s *Services) isTooManyReplicas(factor int) bool {
+	if factor == -1 {
+		factor = s.Settings.Int("default.replication.factor")
+	}
+	return factor > 1 && s.Settings.Bool("dev.strict.replication")
 }
 
 // isAssignable reports whether these can be the replicas of a partition: there is one broker to be listed once.

@@ -149,6 +149,7 @@ func (d *deletion) find(t topicRef) (*topics.Topic, wire.Code, string) {
 		}
 		return nil, wire.UnknownTopicID, "no topic has this ID"
 	}
+	d.s.createNow(*t.name)
 	if topic, ok := d.s.Topics.Lookup(*t.name); ok {
 		return topic, wire.NoError, ""
 	}

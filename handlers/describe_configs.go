@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -73,10 +74,10 @@ func (s *Services) configEntries(asked *kmsg.DescribeConfigsRequestResource) ([]
 		if !ok {
 			return nil, fmt.Errorf("%w: %q", topics.ErrUnknownTopic, name)
 		}
-		return s.Settings.DescribeTopic(t.Overrides()), nil
+		return s.Settings.DescribeTopic(s.shownOverrides(t)), nil
 	case kmsg.ConfigResourceTypeBroker:
 		if name == "" {
-			return nil, nil // the dynamic defaults of the cluster: there are none
+			return s.Settings.DescribeClusterDefault(), nil
 		}
 		if err := s.checkBrokerName(name); err != nil {
 			return nil, err
@@ -95,6 +96,16 @@ func (s *Services) configEntries(asked *kmsg.DescribeConfigsRequestResource) ([]
 		return s.Settings.DescribeGroup(s.Configs.Get(configs.Group, name)), nil
 	}
 	return settings.DescribeClientMetrics(s.Configs.Get(configs.ClientMetrics, name)), nil
+}
+
+// shownOverrides returns what is shown as set on a topic.
+func (s *Services) shownOverrides(t *topics.Topic) settings.Values {
+	shown := t.Overrides()
+	if more := s.Settings.ShownOnTransactionState(); more != nil && t.Name == topics.TransactionState {
+		maps.Copy(more, shown)
+		shown = more
+	}
+	return shown
 }
 
 func configEntry(e settings.Entry, synonyms, documentation bool) kmsg.DescribeConfigsResponseResourceConfig {

@@ -2,7 +2,6 @@ package handlers
 
 import (
 	"context"
-	"errors"
 	"slices"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -18,7 +17,8 @@ const noAuthorizedOperations = -2147483648
 // a choice; v5 offline replicas; v7 leader epochs; v8 authorized operations; v9 flexible; v10 topic
 // IDs in answers, v12 in requests; v13 top-level error (KIP-1102).
 //
-// A topic that has to be created is created before the answer, which saves the client a retry.
+// A topic that has to be created is created before the answer, which saves the client a retry, unless
+// dev.auto.create.delay.ms is set.
 func (s *Services) metadata(_ context.Context, r *wire.Request) wire.Reply {
 	req, resp := r.Body.(*kmsg.MetadataRequest), response[*kmsg.MetadataResponse](r)
 	host, port := s.Advertised(r.Conn)
@@ -121,14 +121,7 @@ func (s *Services) lookupOrCreate(name string, create bool) (*topics.Topic, erro
 	if !create {
 		return nil, topics.ErrUnknownTopic
 	}
-	// The name points into the request's frame.
-	t, err := s.Topics.Create(topics.Spec{Name: string([]byte(name)), Partitions: int32(s.Settings.Int("num.partitions"))})
-	if errors.Is(err, topics.ErrExists) {
-		if t, ok := s.Topics.Lookup(name); ok {
-			return t, nil
-		}
-	}
-	return t, err
+	return s.autoCreate(name)
 }
 
 func errorTopic(name *string, id [16]byte, code wire.Code) kmsg.MetadataResponseTopic {

@@ -41,5 +41,6 @@ type Services struct {
 	Clock  clock.Clock // the cluster's; what waits for network or disk goes by the machine's
 	Logger *slog.Logger
 
-	apis []wire.API // the table itself, for ApiVersions
+	apis         []wire.API // the table itself, for ApiVersions
+	autoCreation autoCreation
 }

@@ -246,3 +246,35 @@ func TestSecondListenerIsReported(t *testing.T) {
 		}
 	}
 }
+
+// strict is a flag, a setting, and a variable of either name; the start says what it is.
+func TestStrictIsSetInAnyWay(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "server.properties")
+	if err := os.WriteFile(file, []byte("strict=true\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, tc := range []struct {
+		args    []string
+		environ string
+		want    bool
+	}{
+		{nil, "", false},
+		{[]string{"--strict"}, "", true},
+		{[]string{"--strict=false"}, "ONCE_STRICT=true", false},
+		{[]string{"--set", "strict=true"}, "", true},
+		{[]string{"--set", "strict=true", "--strict=false"}, "", false},
+		{[]string{"--config", file}, "", true},
+		{nil, "ONCE_STRICT=true", true},
+		{nil, "KAFKA_STRICT=true", true},
+		{[]string{"--config", file}, "KAFKA_STRICT=false", false},
+	} {
+		p := launch(t, t.TempDir(), func(c *exec.Cmd) { c.Env = append(c.Env, tc.environ) },
+			append(tc.args, "--ephemeral", "--listen", "127.0.0.1:0", "--admin", "")...)
+		if code, _ := p.stop(t, syscall.SIGTERM); code != exitClean {
+			t.Errorf("%v %s: exit %d", tc.args, tc.environ, code)
+		}
+		if got := strings.Contains(p.stderr.String(), "strict=true"); got != tc.want {
+			t.Errorf("%v %s: strict is %v\n%s", tc.args, tc.environ, got, p.stderr)
+		}
+	}
+}
