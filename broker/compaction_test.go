@@ -80,9 +80,20 @@ func (c *compactedTopic) send(topic string, transactional bool, records ...batch
 		id := "compaction"
 		r.TransactionID = &id
 	}
+	return c.produceRequest(r, topic, batch.Build(o, records...))
+}
+
+// produce appends a batch as it is.
+func (c *compactedTopic) produce(topic string, raw []byte) int16 {
+	r := kmsg.NewPtrProduceRequest()
+	r.Version, r.Acks, r.TimeoutMillis = 12, -1, 10_000
+	return c.produceRequest(r, topic, raw)
+}
+
+func (c *compactedTopic) produceRequest(r *kmsg.ProduceRequest, topic string, raw []byte) int16 {
 	t := kmsg.NewProduceRequestTopic()
 	t.Topic = topic
-	t.Partitions = []kmsg.ProduceRequestTopicPartition{{Records: batch.Build(o, records...)}}
+	t.Partitions = []kmsg.ProduceRequestTopicPartition{{Records: raw}}
 	r.Topics = append(r.Topics, t)
 	return c.ask(r).(*kmsg.ProduceResponse).Topics[0].Partitions[0].ErrorCode
 }

@@ -2,7 +2,7 @@ package broker
 
 import (
 	"log/slog"
-	"sync"
+	"sync/atomic"
 	"time"
 
 	"once/internal/clock"
@@ -12,15 +12,9 @@ import (
 // upkeep runs what has to be done from time to time: forgetting producers that have been silent for
 // producer.id.expiration.ms, and deleting segments that are too old or too many.
 type upkeep struct {
-	b         *Broker
-	checks    []*clock.Check
-	retention *clock.Check
-	busy      sync.WaitGroup
-	mu        struct {
-		sync.Mutex
-		ended bool
-		asked bool // for a run of retention that has not begun
-	}
+	b      *Broker
+	checks []*clock.Check
+	ended  atomic.Bool
 }
 
 // firstRetention is when Kafka looks at segments for the first time after its start.
@@ -29,19 +23,19 @@ const firstRetention = 30 * time.Second
 func startUpkeep(b *Broker) *upkeep {
 	u := &upkeep{b: b}
 	u.start("producer.id.expiration.check.interval.ms", 0, u.expireProducers)
-	u.retention = u.start("log.retention.check.interval.ms", firstRetention, u.applyRetention)
+	u.start("log.retention.check.interval.ms", firstRetention, u.applyRetention)
 	return u
 }
 
 // start begins a check whose interval is a setting in ms, and which runs for the first time after first at the
 // latest; 0 means the interval.
-func (u *upkeep) start(setting string, first time.Duration, run func(nowMs int64)) *clock.Check {
+func (u *upkeep) start(setting string, first time.Duration, run func(nowMs int64)) {
 	interval := func() time.Duration { return max(u.b.cfg.Settings.Milliseconds(setting), time.Millisecond) }
 	if first == 0 {
 		first = interval()
 	}
 	last := u.b.cfg.Clock.Now()
-	c := u.b.cfg.Clock.Every(min(first, interval()), interval, func() {
+	u.checks = append(u.checks, u.b.cfg.Clock.Every(min(first, interval()), interval, func() {
 		now := u.b.cfg.Clock.Now()
 		wall, steady := now.Round(0).Sub(last.Round(0)), now.Sub(last)
 		last = now
@@ -50,25 +44,7 @@ func (u *upkeep) start(setting string, first time.Duration, run func(nowMs int64
 			return
 		}
 		run(now.UnixMilli())
-	})
-	u.checks = append(u.checks, c)
-	return c
-}
-
-// applyRetentionNow looks for segments to delete at once: somebody has deleted records, perhaps because the disk is full.
-func (u *upkeep) applyRetentionNow() {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	if u.mu.ended || u.mu.asked {
-		return
-	}
-	u.mu.asked = true
-	u.busy.Go(func() {
-		u.mu.Lock()
-		u.mu.asked = false
-		u.mu.Unlock()
-		u.retention.Run()
-	})
+	}))
 }
 
 // jumped says whether the wall clock moved by a minute more or less than the monotonic clock since the
@@ -104,10 +80,7 @@ func (u *upkeep) applyRetention(nowMs int64) {
 func (u *upkeep) eachPartition(f func(p *partition.Partition)) {
 	for _, t := range u.b.topics.All() {
 		for _, p := range t.Partitions() {
-			u.mu.Lock()
-			ended := u.mu.ended
-			u.mu.Unlock()
-			if ended {
+			if u.ended.Load() {
 				return
 			}
 			f(p)
@@ -116,11 +89,8 @@ func (u *upkeep) eachPartition(f func(p *partition.Partition)) {
 }
 
 func (u *upkeep) stop() {
-	u.mu.Lock()
-	u.mu.ended = true
-	u.mu.Unlock()
+	u.ended.Store(true)
 	for _, c := range u.checks {
 		c.Stop()
 	}
-	u.busy.Wait()
 }

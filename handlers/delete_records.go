@@ -6,6 +6,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"once/partition"
 	"once/topics"
 	"once/wire"
 )
@@ -14,7 +15,7 @@ import (
 // before the answer. The request's timeout is for followers, which are not waited for here.
 func (s *Services) deleteRecords(_ context.Context, r *wire.Request) wire.Reply {
 	req, resp := r.Body.(*kmsg.DeleteRecordsRequest), response[*kmsg.DeleteRecordsResponse](r)
-	moved := false
+	var moved []*partition.Partition
 	req.Topics = mergeBy(req.Topics,
 		func(t *kmsg.DeleteRecordsRequestTopic) string { return t.Topic },
 		func(into, more *kmsg.DeleteRecordsRequestTopic) {
@@ -28,14 +29,16 @@ func (s *Services) deleteRecords(_ context.Context, r *wire.Request) wire.Reply 
 		for _, asked := range req.Topics[i].Partitions {
 			rp := kmsg.NewDeleteRecordsResponseTopicPartition()
 			rp.Partition = asked.Partition
-			start, code := s.deleteRecordsOf(t.Topic, asked.Partition, asked.Offset, r.Version)
+			p, start, code := s.deleteRecordsOf(t.Topic, asked.Partition, asked.Offset, r.Version)
 			rp.LowWatermark, rp.ErrorCode = start, int16(code)
-			moved = moved || code == wire.NoError
+			if code == wire.NoError {
+				moved = append(moved, p)
+			}
 			t.Partitions = append(t.Partitions, rp)
 		}
 		resp.Topics = append(resp.Topics, t)
 	}
-	if !moved {
+	if len(moved) == 0 {
 		return wire.Respond(resp)
 	}
 	return wire.Reply{Then: func(ctx context.Context) kmsg.Response {
@@ -47,31 +50,36 @@ func (s *Services) deleteRecords(_ context.Context, r *wire.Request) wire.Reply 
 					}
 				}
 			}
-		} else if s.RecordsDeleted != nil {
-			s.RecordsDeleted()
+			return resp
+		}
+		// Perhaps the disk is full, and whoever asked waits for room.
+		for _, p := range moved {
+			if _, err := p.DeleteSegments(); err != nil {
+				s.Logger.Warn("segments are not deleted; tried again at the next check of retention", "partition", p.ID().String(), "error", err)
+			}
 		}
 		return resp
 	}}
 }
 
-func (s *Services) deleteRecordsOf(topic string, index int32, offset int64, version int16) (int64, wire.Code) {
+func (s *Services) deleteRecordsOf(topic string, index int32, offset int64, version int16) (*partition.Partition, int64, wire.Code) {
 	t, ok := s.Topics.Lookup(topic)
 	if !ok {
-		return -1, wire.UnknownTopicOrPartition
+		return nil, -1, wire.UnknownTopicOrPartition
 	}
 	p, ok := t.Partition(index)
 	if !ok {
-		return -1, wire.UnknownTopicOrPartition
+		return nil, -1, wire.UnknownTopicOrPartition
 	}
 	if topics.IsInternal(topic) {
-		return -1, wire.InvalidTopicException
+		return nil, -1, wire.InvalidTopicException
 	}
 	if c := t.Config(); c.CleanupCompact && !c.CleanupDelete {
-		return -1, wire.PolicyViolation
+		return nil, -1, wire.PolicyViolation
 	}
 	start, err := p.DeleteRecords(offset)
 	if err != nil {
-		return -1, codeFor(fmt.Errorf("deleting records: %w", err), int16(kmsg.DeleteRecords), version)
+		return nil, -1, codeFor(fmt.Errorf("deleting records: %w", err), int16(kmsg.DeleteRecords), version)
 	}
-	return start, wire.NoError
+	return p, start, wire.NoError
 }

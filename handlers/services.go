@@ -33,8 +33,6 @@ type Services struct {
 	Advertised func(*wire.Conn) (host string, port int32)
 	// Sync returns when everything written so far is on the disk, in every durability mode.
 	Sync func(context.Context) error
-	// RecordsDeleted is told when DeleteRecords has moved a log start offset; nil is fine.
-	RecordsDeleted func()
 	// Settle returns when what has been done so far could not be taken back by a power cut and is visible;
 	// nil when the durability mode promises that without waiting.
 	Settle func(context.Context) error
