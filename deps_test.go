@@ -1,5 +1,5 @@
-// Package once holds nothing but tests of the repository as a whole: who may import whom, and that every
-// package says what it is for.
+// Package once holds nothing but tests of the repository as a whole: who may import whom, that every package says what
+// it is for, and that what comments and documents cite is there.
 package once
 
 import (
@@ -21,17 +21,17 @@ import (
 // what stands on lower lines: never up, and never beside it.
 const importMap = `
 cmd/broker
-broker/brokertest inspect/inspecttest
+broker/brokertest inspect/inspecttest repair
 broker inspect
 admin handlers
 wire txncoordinator groupcoordinator
-topics
+topics configs
 partition
 log lso pidmanager
 log/batch
 meta settings
-internal/kafkatest internal/script internal/vfs
-internal/clock internal/fault internal/invariant
+internal/kafkatest internal/memnet internal/script internal/vfs
+internal/clock internal/fault internal/invariant internal/shrink
 `
 
 // forbidden imports, though they would point down: package, what it must not import, why.

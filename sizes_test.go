@@ -22,12 +22,20 @@ var sizedPackages = []string{"log", "log/batch", "partition", "wire", "pidmanage
 // notSizes are the constants of a package at which no code takes another path: positions, lengths, flags, versions and
 // magic numbers of formats, sentinels, levels and times. A name may end in *.
 var notSizes = map[string]string{
-	"log": `abortedEntryBytes crcLine crowdMaxWait entryFlag* flagClean flagRestore journalHeaderBytes journalMagic journalVersion
-		keySlotBytes offsetEntryBytes recordHeaderBytes recordMagic recordVersion recordVersion1 stemDigits timeEntryBytes
-		retryFirst retryLast pieceOfRoom maxOffset DefaultSegmentMs zeroBytes`,
+	"log": `abortedEntryBytes crcLine entryFlag* journalHead journalGroup journalHeadSpacing recordVersion2 flagClean flagRestore journalHeaderBytes journalMagic journalVersion
+		keySlotBytes offsetEntryBytes recordHeaderBytes recordMagic recordVersion stemDigits timeEntryBytes
+		maxOffset DefaultSegmentMs zeroBytes writing`,
 	"log/batch": `HeaderSizeBytes Magic MarkerSizeBytes NoSequence NoTimestampMs attr* pos* gzipMaxLevel gzipMinLevel lengthPrefixBytes
 		lz4DefaultLevel lz4Flag* lz4HeaderBytes lz4Magic lz4Stored markerVersion maxEncoderLevel prime* zstdDefaultLevel
 		zstdMagic zstdSkippable lz4Block64KiB defaultTimestampAfterMaxMs`,
+	"wire":       `fixedHeaderBytes prefixBytes refusalWindow forcedCloseGrace unknownTagCostBytes unknownTagsCostBytes`,
+	"pidmanager": `snapshot*`,
+	"groupcoordinator": `generationEpoch DefaultMinSessionTimeout DefaultMaxSessionTimeout DefaultOffsetsRetention
+		DefaultRetentionCheckInterval newMemberJoinTimeout keyType* offsetValue* groupValue*`,
+	"txncoordinator": `firstRetry maxRetry keyVersion highestValueVersion flexibleTransactions No* noTimestampMs epochBumpVersion defaultMaxTimeoutMs`,
+	"handlers": `sessionIdle endpoint* allVersions transactionV0 transactionV2 TransactionVersionMax coordinatorOf* latestTimestamp
+		earliest* maxTimestamp latestTieredTimestamp noAuthorizedOperations topicOperations groupOperations clusterOperations
+		metadataVersion*`,
 }
 
 // numbersInCode are numbers of three digits and more, and shifts, that stand in code and at which it takes no other
@@ -182,8 +190,12 @@ func integersOf(d *ast.GenDecl) (names []string) {
 
 func hasInteger(e ast.Expr) (found bool) {
 	ast.Inspect(e, func(n ast.Node) bool {
-		l, ok := n.(*ast.BasicLit)
-		found = found || ok && l.Kind == token.INT
+		switch n := n.(type) {
+		case *ast.BasicLit:
+			found = found || n.Kind == token.INT
+		case *ast.SelectorExpr: // math.MaxInt32
+			found = found || strings.HasPrefix(n.Sel.Name, "Max") || strings.HasPrefix(n.Sel.Name, "Min")
+		}
 		return true
 	})
 	return found

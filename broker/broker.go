@@ -19,6 +19,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
 	"once/admin"
+	"once/configs"
 	"once/groupcoordinator"
 	"once/handlers"
 	"once/log"
@@ -40,10 +41,12 @@ type Broker struct {
 	store       *meta.Store
 	barrier     *log.Barrier
 	topics      *topics.Topics
+	configs     *configs.Configs
 	producerIDs *pidmanager.Manager
 	groups      *groupcoordinator.Coordinator
 	txns        *txncoordinator.Coordinator
 	features    *handlers.Features
+	services    *handlers.Services
 	server      *wire.Server
 	listener    net.Listener
 	admin       *admin.Server
@@ -106,6 +109,9 @@ func (b *Broker) open(mode log.Mode) error {
 // listen claims the address first: it is the likeliest thing to be wrong, and clients that come early
 // wait in the backlog.
 func (b *Broker) listen() error {
+	if b.listener = b.cfg.Listener; b.listener != nil {
+		return nil
+	}
 	l, err := net.Listen("tcp", b.cfg.Listen)
 	if err != nil {
 		return fmt.Errorf("%w: listening on %s: %w", ErrConfig, b.cfg.Listen, err)
@@ -196,7 +202,7 @@ func refuseOrphans(path, dir string) error {
 func (b *Broker) openBarrier(mode log.Mode) error {
 	barrier, err := log.OpenBarrier(log.BarrierOptions{
 		FS: b.cfg.FS, Dir: b.dir, BootID: cmp.Or(b.cfg.BootID, bootID()), Mode: mode, Interval: b.cfg.Settings.Milliseconds("flush.interval.ms"),
-		ReserveBytes: b.reserveBytes(), JournalBytes: b.journalBytes(), DiscardedBytes: b.discardedBytes(), Clock: b.cfg.Clock, Logger: b.cfg.Logger, OnFailure: b.fail, SyncWorkers: syncWorkers,
+		ReserveBytes: b.reserveBytes(), JournalBytes: b.journalBytes(), Logger: b.cfg.Logger, OnFailure: b.fail, SyncWorkers: syncWorkers,
 		InflatedBytes: max(log.DefaultInflatedBytes, b.cfg.Settings.Int("max.decompressed.message.bytes")),
 		Registerer:    prometheus.WrapRegistererWithPrefix("once_", b.registry),
 	})
@@ -215,6 +221,9 @@ func (b *Broker) openTopics() error {
 	})
 	if ts != nil {
 		b.topics = ts
+	}
+	if err == nil {
+		b.configs, err = configs.Open(b.store, b.cfg.Settings)
 	}
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrStorage, err)
@@ -239,12 +248,22 @@ func (b *Broker) openTopics() error {
 		for _, p := range t.Partitions() {
 			highest = max(highest, p.HighestProducerID())
 			if _, err := p.Offsets(); err != nil && t.Internal {
-				return fmt.Errorf("%w: the broker's own state is damaged: %w", ErrStorage, err)
+				return b.stateError(err)
 			}
 		}
 	}
-	b.producerIDs = pidmanager.NewManager(blockStore{b.store}, highest+1)
+	b.producerIDs = pidmanager.NewManager(blockStore{b.store}, highest)
 	return nil
+}
+
+// stateError says why the broker's own state cannot be loaded; of damage in one sentence, with what to do about it.
+func (b *Broker) stateError(err error) error {
+	var damaged *log.DamagedError
+	if !errors.As(err, &damaged) {
+		return fmt.Errorf("%w: %w", ErrStorage, err)
+	}
+	return fmt.Errorf("%w: the broker's own state is damaged in %s at byte %d (%w); to see what can be saved, run %q",
+		ErrStorage, damaged.File, damaged.Position, damaged.Cause, "broker repair "+b.dir)
 }
 
 func (b *Broker) topicDeleted(t *topics.Topic) {
@@ -264,15 +283,18 @@ func (b *Broker) openCoordinators() error {
 		return err
 	}
 	if err := b.groups.Load(context.Background()); err != nil {
-		return fmt.Errorf("%w: %w", ErrStorage, err)
+		return b.stateError(err)
 	}
 	if b.txns, err = b.openTxns(registerer); err != nil {
 		return err
 	}
 	if err := b.txns.Load(); err != nil {
+		return b.stateError(err)
+	}
+	if err := b.txns.Reconcile(openTransactions(b.topics)); err != nil {
 		return fmt.Errorf("%w: %w", ErrStorage, err)
 	}
-	b.producerIDs.Raise(b.txns.HighestProducerID() + 1)
+	b.producerIDs.Raise(b.txns.HighestProducerID())
 	// What recovery kept or repaired is on the disk before anybody reads it.
 	if err := b.barrier.Recovered(context.Background()); err != nil {
 		return fmt.Errorf("%w: %w", ErrStorage, err)
@@ -286,14 +308,13 @@ func (b *Broker) serve() error {
 	if err != nil {
 		return err
 	}
-	services := &handlers.Services{
-		Topics: b.topics, Txns: b.txns, Groups: b.groups, ProducerIDs: b.producerIDs, Settings: b.cfg.Settings, Features: b.features,
+	b.services = &handlers.Services{
+		Topics: b.topics, Configs: b.configs, Txns: b.txns, Groups: b.groups, ProducerIDs: b.producerIDs, Settings: b.cfg.Settings, Features: b.features,
 		NodeID: int32(b.cfg.Settings.Int("node.id")), ClusterID: b.identity.clusterID, Advertised: advertise.of, Sync: b.barrier.Sync,
 		Settle: b.settle(), Clock: b.cfg.Clock, Logger: b.cfg.Logger,
 	}
 	registerer := prometheus.WrapRegistererWithPrefix("once_", b.registry)
-	services.ColdReads = handlers.NewColdReads(b.cfg.Settings.Int64("fetch.cold.max.bytes.per.second"), b.cfg.Clock, registerer)
-	b.server, err = wire.NewServer(wire.Options{APIs: services.Table(), Limits: b.cfg.limits(), Logger: b.cfg.Logger, Registerer: registerer, Clock: b.cfg.Clock})
+	b.server, err = wire.NewServer(wire.Options{APIs: b.services.Table(), Limits: b.cfg.limits(), Logger: b.cfg.Logger, Registerer: registerer})
 	if err != nil {
 		return err
 	}
@@ -320,7 +341,7 @@ func (b *Broker) serve() error {
 	return nil
 }
 
-// Addr returns the address of the Kafka listener, HOST:PORT.
+// Addr returns the address of the Kafka listener, HOST:PORT where it is one of TCP.
 func (b *Broker) Addr() string { return b.listener.Addr().String() }
 
 // AdminAddr returns the address of the HTTP endpoint, or "" when it is off.
@@ -392,6 +413,9 @@ func (b *Broker) close(clean bool) error {
 		_ = b.listener.Close()
 	}
 	b.serving.Wait()
+	if b.services != nil {
+		b.services.Close()
+	}
 	if b.upkeep != nil {
 		b.upkeep.stop()
 	}

@@ -2,24 +2,25 @@ package broker
 
 import (
 	"context"
-	"sync"
+	"log/slog"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"once/internal/clock"
 	"once/log"
 	"once/partition"
 )
 
-// cleaner compacts one partition after the other in a goroutine of its own, dirtiest first (spec: log 10).
-// It reads and writes at the pace of the disk; a partition that failed has to wait.
+// cleaner compacts one partition after the other, dirtiest first, until none is worth a pass (spec: log 10), every
+// log.cleaner.backoff.ms. It reads and writes at the pace of the disk; a partition that failed has to wait.
 type cleaner struct {
 	b       *Broker
 	metrics *cleanerMetrics
 	ctx     context.Context
 	cancel  context.CancelFunc
-	ended   sync.WaitGroup
-	failed  map[*partition.Partition]time.Time // when their last pass failed; of the goroutine
+	check   *clock.Check
+	failed  map[*partition.Partition]time.Time // when their last pass failed, in real time; of the check
 }
 
 const (
@@ -33,35 +34,27 @@ func startCleaner(b *Broker) *cleaner {
 	c := &cleaner{b: b, failed: map[*partition.Partition]time.Time{}}
 	c.metrics = newCleanerMetrics(prometheus.WrapRegistererWithPrefix("once_", b.registry))
 	c.ctx, c.cancel = context.WithCancel(context.Background())
-	c.ended.Go(c.run)
+	backoff := func() time.Duration {
+		return max(b.cfg.Settings.Milliseconds("log.cleaner.backoff.ms"), leastBackoff)
+	}
+	c.check = b.cfg.Clock.Every(0, backoff, c.run)
 	return c
 }
 
 func (c *cleaner) run() {
 	for c.ctx.Err() == nil {
-		if p := c.dirtiest(); p != nil {
-			c.clean(p)
-		} else {
-			c.pause()
+		p := c.dirtiest()
+		if p == nil {
+			return
 		}
-	}
-}
-
-// pause waits for log.cleaner.backoff.ms or the end.
-func (c *cleaner) pause() {
-	over := make(chan struct{})
-	t := c.b.cfg.Clock.AfterFunc(max(c.b.cfg.Settings.Milliseconds("log.cleaner.backoff.ms"), leastBackoff), func() { close(over) })
-	defer t.Stop()
-	select {
-	case <-over:
-	case <-c.ctx.Done():
+		c.clean(p)
 	}
 }
 
 // dirtiest returns the partition with the largest share of bytes not compacted yet among those that are
 // worth a pass; nil when none is.
 func (c *cleaner) dirtiest() *partition.Partition {
-	now := c.b.cfg.Clock.Now()
+	now, machine := c.b.cfg.Clock.Now(), time.Now()
 	failed := make(map[*partition.Partition]time.Time, len(c.failed)) // without those that are no more
 	var worst *partition.Partition
 	most := -1.0
@@ -71,13 +64,13 @@ func (c *cleaner) dirtiest() *partition.Partition {
 		}
 		for _, p := range t.Partitions() {
 			at, waits := c.failed[p]
-			if waits && now.Sub(at) < retryFailed {
+			if waits && machine.Sub(at) < retryFailed {
 				failed[p] = at
 				continue
 			}
 			d, err := p.Dirtiness(now.UnixMilli())
 			if err != nil {
-				failed[p] = now
+				failed[p] = machine
 				c.warn(p, err)
 				continue
 			}
@@ -95,9 +88,9 @@ func (c *cleaner) dirtiest() *partition.Partition {
 }
 
 func (c *cleaner) clean(p *partition.Partition) {
-	begun := c.b.cfg.Clock.Now()
-	done, err := p.Compact(c.ctx, begun.UnixMilli(), c.b.cfg.Settings.Int64("log.cleaner.dedupe.buffer.size"))
-	ended := c.b.cfg.Clock.Now()
+	begun := time.Now()
+	done, err := p.Compact(c.ctx, c.b.cfg.Clock.Now().UnixMilli(), c.b.cfg.Settings.Int64("log.cleaner.dedupe.buffer.size"))
+	ended := time.Now()
 	outcome := passDone
 	switch {
 	case log.IsStopped(err):
@@ -111,6 +104,7 @@ func (c *cleaner) clean(p *partition.Partition) {
 		c.b.cfg.Logger.Info("partition is compacted", "partition", p.ID().String(), "first_dirty_offset", done.DirtyStart, "to_offset", done.End,
 			"read_bytes", done.ReadBytes, "written_bytes", done.WrittenBytes, "keys", done.Keys,
 			"segments_before", done.SegmentsBefore, "segments", done.Segments, "duration", ended.Sub(begun).String())
+		c.b.cfg.Clock.Did("compacted partition", slog.String("topic", p.ID().Topic), slog.Int("partition", int(p.ID().Index)))
 	}
 	c.metrics.ended(outcome, done, begun, ended)
 	c.metrics.uncleanable.Set(float64(len(c.failed)))
@@ -127,5 +121,5 @@ func (c *cleaner) warn(p *partition.Partition, err error) {
 
 func (c *cleaner) stop() {
 	c.cancel()
-	c.ended.Wait()
+	c.check.Stop()
 }

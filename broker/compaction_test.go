@@ -80,9 +80,20 @@ func (c *compactedTopic) send(topic string, transactional bool, records ...batch
 		id := "compaction"
 		r.TransactionID = &id
 	}
+	return c.produceRequest(r, topic, batch.Build(o, records...))
+}
+
+// produce appends a batch as it is.
+func (c *compactedTopic) produce(topic string, raw []byte) int16 {
+	r := kmsg.NewPtrProduceRequest()
+	r.Version, r.Acks, r.TimeoutMillis = 12, -1, 10_000
+	return c.produceRequest(r, topic, raw)
+}
+
+func (c *compactedTopic) produceRequest(r *kmsg.ProduceRequest, topic string, raw []byte) int16 {
 	t := kmsg.NewProduceRequestTopic()
 	t.Topic = topic
-	t.Partitions = []kmsg.ProduceRequestTopicPartition{{Records: batch.Build(o, records...)}}
+	t.Partitions = []kmsg.ProduceRequestTopicPartition{{Records: raw}}
 	r.Topics = append(r.Topics, t)
 	return c.ask(r).(*kmsg.ProduceResponse).Topics[0].Partitions[0].ErrorCode
 }
@@ -152,7 +163,7 @@ func (c *compactedTopic) check(when string) {
 		c.must(answer.ErrorCode)
 		end = answer.LastStableOffset
 		before := at
-		at = c.read(answer, got, at)
+		at = readNewest(c.t, answer, got, at)
 		if at == before && at < end {
 			c.t.Fatalf("%s: nothing to read at %d, below %d", when, at, end)
 		}
@@ -170,7 +181,10 @@ func (c *compactedTopic) check(when string) {
 	}
 }
 
-func (c *compactedTopic) read(answer kmsg.FetchResponseTopicPartition, got map[string]string, at int64) int64 {
+// readNewest puts the committed values of an answer where the older ones of their keys are. It returns the offset to
+// go on at.
+func readNewest(t *testing.T, answer kmsg.FetchResponseTopicPartition, got map[string]string, at int64) int64 {
+	t.Helper()
 	aborted := map[int64]bool{}
 	for raw := answer.RecordBatches; len(raw) > 0; {
 		h, err := batch.ParseHeader(raw)
@@ -198,7 +212,7 @@ func (c *compactedTopic) read(answer kmsg.FetchResponseTopicPartition, got map[s
 		}
 		for r, err := range batch.Records(one, 1<<20) {
 			if err != nil {
-				c.t.Fatal(err)
+				t.Fatal(err)
 			}
 			if r.Value == nil {
 				delete(got, string(r.Key))
@@ -230,6 +244,11 @@ func sizeOf(b *broker.Broker, topic string) (sizeBytes, logStart int64) {
 
 func (c *compactedTopic) await(what string, done func() bool) {
 	c.t.Helper()
+	await(c.t, what, done)
+}
+
+func await(t *testing.T, what string, done func() bool) {
+	t.Helper()
 	deadline, tick := time.NewTimer(20*time.Second), time.NewTicker(10*time.Millisecond)
 	defer deadline.Stop()
 	defer tick.Stop()
@@ -237,7 +256,7 @@ func (c *compactedTopic) await(what string, done func() bool) {
 		select {
 		case <-tick.C:
 		case <-deadline.C:
-			c.t.Fatalf("waited in vain for %s", what)
+			t.Fatalf("waited in vain for %s", what)
 		}
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 
 	"once/internal/clock"
 	"once/internal/vfs"
@@ -14,7 +15,9 @@ import (
 // Config says how to start a broker. The zero value is an ephemeral broker on free ports of the
 // loopback interface without the admin endpoint.
 type Config struct {
-	Listen    string // Kafka listener, HOST:PORT; "" means 127.0.0.1:0
+	Listen string // Kafka listener, HOST:PORT; "" means 127.0.0.1:0
+	// Listener is the Kafka listener in place of one on Listen. The broker closes it.
+	Listener  net.Listener
 	DataDir   string // created when missing; "" means Ephemeral
 	Ephemeral bool   // a temporary data directory that Close removes
 	Admin     string // HTTP endpoint, HOST:PORT; "" switches it off
@@ -23,7 +26,9 @@ type Config struct {
 	// Durability is page, txn or fsync; "" means page.
 	Durability string
 	Logger     *slog.Logger // nil discards
-	Clock      clock.Clock  // nil means the machine's
+	// Clock is what Kafka's own timeouts, ages and timestamps go by; nil means one that follows the machine's. What waits
+	// for the network or the disk always goes by the machine's.
+	Clock *clock.Movable
 	// FS is what the logs are kept on; nil means the machine's. Metadata is kept in DataDir all the same.
 	FS vfs.FS
 	// BootID names the run of the operating system that the broker is started in; "" means the machine's. What
@@ -57,7 +62,7 @@ func (c Config) withDefaults() (Config, log.Mode, error) {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
 	if c.Clock == nil {
-		c.Clock = clock.Real{}
+		c.Clock = clock.NewMovable()
 	}
 	if c.FS == nil {
 		c.FS = vfs.OS

@@ -55,8 +55,7 @@ func brokenFrames() []hostileCase {
 		{row: "B2", name: "header cut in the correlation ID", send: raw(framed(header(kmsg.Metadata, 1, false)[:7])), want: closed + " bad_header"},
 		{row: "B2", name: "header without a client ID", send: raw(framed(header(kmsg.Metadata, 1, false)[:8])), want: closed + " bad_header"},
 		{row: "B2", name: "client ID beyond the frame", send: raw(framed(header(kmsg.Metadata, 1, false)[:8], be16(100), []byte("short"))), want: closed + " bad_header"},
-		{row: "B2", name: "client ID of length -2", send: raw(framed(header(kmsg.Metadata, 1, false)[:8], be16(-2), be32(0))), want: closed + " bad_header",
-			kafka: "answered 7", why: "Kafka takes every negative length of a nullable string for null"},
+		{row: "B2", name: "client ID of length -2", send: raw(framed(header(kmsg.Metadata, 1, false)[:8], be16(-2), be32(0))), want: "answered 7"},
 		{row: "B2", name: "flexible header without tags", send: raw(framed(header(kmsg.Metadata, 9, false))), want: closed + " bad_header"},
 		{row: "B4", name: "HTTP", send: raw([]byte("GET / HTTP/1.1\r\nHost: broker\r\n\r\n")), want: tooLong},
 		{row: "B4", name: "TLS", send: raw([]byte{0x16, 3, 1, 2, 0, 1, 0, 1, 0xfc, 3, 3}, seeded(506, 2)), want: tooLong},
@@ -68,9 +67,12 @@ func brokenFrames() []hostileCase {
 func unknownRequests() []hostileCase {
 	cases := []hostileCase{
 		{row: "B5", name: "every version outside of what is advertised", send: unservedVersions, want: "all closed"},
-		{row: "B5", name: "ApiVersions of an unknown version", send: apiVersionsAt(5), want: "v0 UNSUPPORTED_VERSION [18 0-4]"},
-		{row: "B5", name: "ApiVersions of version -1", send: apiVersionsAt(-1), want: "v0 UNSUPPORTED_VERSION [18 0-4]"},
-		{row: "B5", name: "ApiVersions of version 32767", send: apiVersionsAt(32767), want: "v0 UNSUPPORTED_VERSION [18 0-4]"},
+		{row: "B5", name: "ApiVersions of an unknown version", send: apiVersionsAt(6), want: "v0 UNSUPPORTED_VERSION [18 0-4]",
+			kafka: "v0 UNSUPPORTED_VERSION [18 0-5]", why: versionFive},
+		{row: "B5", name: "ApiVersions of version -1", send: apiVersionsAt(-1), want: "v0 UNSUPPORTED_VERSION [18 0-4]",
+			kafka: "v0 UNSUPPORTED_VERSION [18 0-5]", why: versionFive},
+		{row: "B5", name: "ApiVersions of version 32767", send: apiVersionsAt(32767), want: "v0 UNSUPPORTED_VERSION [18 0-4]",
+			kafka: "v0 UNSUPPORTED_VERSION [18 0-5]", why: versionFive},
 		{row: "B5", name: "Produce v2, although it is advertised", send: raw(framed(header(kmsg.Produce, 2, false), be16(1), be32(100), be32(0))), want: closed + " bad_version"},
 	}
 	for _, key := range []int16{-1, -32768, 4, 7, 127, 128, 1000, 32767} {
@@ -92,6 +94,9 @@ func unservedVersions(h *hostile) string {
 	}
 	return "all " + closed
 }
+
+// versionFive is why ranges of ApiVersions differ.
+const versionFive = "version 5 is new in Kafka 4.4 and not built yet"
 
 func apiVersionsAt(version int16) func(*hostile) string {
 	return func(h *hostile) string {
@@ -127,16 +132,14 @@ func brokenFields() []hostileCase {
 	return []hostileCase{
 		{row: "B6", name: "string beyond the frame", send: raw(framed(metadata1, be32(1), be16(32767), []byte("abc"))), want: bad},
 		{row: "B6", name: "string of length -2", send: raw(framed(metadata1, be32(1), be16(-2))), want: bad},
-		{row: "B6", name: "nullable string of length -2", send: raw(framed(header(kmsg.Produce, 3, false), be16(-2), be16(1), be32(1000), be32(0))), want: bad,
-			kafka: "answered 7", why: "Kafka takes every negative length of a nullable string for null"},
+		{row: "B6", name: "nullable string of length -2", send: raw(framed(header(kmsg.Produce, 3, false), be16(-2), be16(1), be32(1000), be32(0))), want: "answered 7"},
 		{row: "B6", name: "compact string beyond the frame", send: raw(framed(metadata9, uvarint(2), uvarint(1<<28), []byte("abc"))), want: bad},
 		{row: "B6", name: "compact string of more than 32767 bytes", send: raw(framed(metadata9, uvarint(2), compact(string(make([]byte, 40_000))), []byte{0, 0, 0, 0, 0})), want: bad},
 		{row: "B6", name: "varint of six bytes", send: raw(framed(metadata9, []byte{0x82, 0x80, 0x80, 0x80, 0x80, 0})), want: bad},
 		{row: "B6", name: "varint that overflows", send: raw(framed(metadata9, []byte{0xff, 0xff, 0xff, 0xff, 0x7f})), want: bad},
 		{row: "B6", name: "varint that is cut", send: raw(framed(metadata9, []byte{0x80})), want: bad},
 		{row: "B6", name: "records beyond the frame", send: raw(framed(produce3, be32(1<<31-1), []byte("abc"))), want: bad},
-		{row: "B6", name: "records of length -2", send: raw(framed(produce3, be32(-2))), want: bad,
-			kafka: "answered 7", why: "as with strings"},
+		{row: "B6", name: "records of length -2", send: raw(framed(produce3, be32(-2))), want: "answered 7"},
 		{row: "B6", name: "body that is cut", send: raw(framed(produce3)), want: bad},
 		{row: "B6", name: "no body", send: raw(framed(header(kmsg.Fetch, 4, false))), want: bad},
 	}
@@ -149,8 +152,8 @@ func brokenArrays() []hostileCase {
 	large := make([]byte, 16<<20)
 	return []hostileCase{
 		{row: "B7", name: "array of 2147483647", send: raw(framed(metadata1, be32(1<<31-1))), want: bad},
-		{row: "B7", name: "array of length -2", send: raw(framed(metadata1, be32(-2))), want: bad,
-			kafka: "answered 7", why: "Kafka takes every negative length of a nullable array for null"},
+		{row: "B7", name: "array of length -2", send: raw(framed(metadata1, be32(-2))), want: "answered 7"},
+		{row: "B7", name: "array of length -2 that cannot be null", send: raw(framed(header(kmsg.Metadata, 0, false), be32(-2))), want: bad},
 		{row: "B7", name: "more strings than two bytes each leave room for", send: raw(framed(metadata1, be32(1000), make([]byte, 1500))), want: bad},
 		{row: "B7", name: "more structs than their least size leaves room for", send: raw(framed(fetch4, be32(100), text("x"), make([]byte, 200))), want: bad},
 		{row: "B7", name: "compact array of 2147483646", send: raw(framed(header(kmsg.Metadata, 9, true), uvarint(1<<31-1))), want: bad},

@@ -70,6 +70,8 @@ func newHostile(t *testing.T, set map[string]string) *hostile {
 		h.dir = filepath.Join(t.TempDir(), "data")
 		h.own = brokertest.Start(t, brokertest.WithDataDir(h.dir), brokertest.WithSettings(t, set), withAdmin)
 		h.addr, h.admin = h.own.Addr(), h.own.AdminAddr()
+	} else {
+		h.awaitCoordinators()
 	}
 	t.Cleanup(h.hangUp)
 	h.topic("x", "partitions", "2")

@@ -10,6 +10,7 @@ import (
 	"net"
 	"os"
 
+	"once/configs"
 	"once/meta"
 	"once/settings"
 	"once/topics"
@@ -79,7 +80,8 @@ func checkMeta(store *meta.Store, s *settings.Broker) error {
 			return store.Damaged(meta.Topics, t.Name, err)
 		}
 	}
-	return nil
+	_, err = configs.ReadStored(store)
+	return err
 }
 
 // checkOldCluster says whether the records of the cluster, of metadata that has no checksums, can be those of any. With
@@ -133,7 +135,9 @@ func (s blockStore) ReserveProducerIDs(count, atLeast int64) (first int64, err e
 		if err != nil {
 			return err
 		}
-		first = max(next, atLeast)
+		if first = max(next, atLeast); first > math.MaxInt64-count {
+			return fmt.Errorf("%d producer IDs from %d on: there are not so many left", count, first)
+		}
 		return putCounter(tx, nextProducerIDKey, first+count)
 	})
 	return first, err

@@ -23,7 +23,9 @@ type killClient struct {
 	args []string
 	conn *kafkatest.Conn
 	plan []string // faults of the starts to come; after them a broker has none
-	died int      // how often the broker has killed itself
+	died int      // how often the broker has been killed
+	// launch starts a broker.
+	launch func(faults string) *process
 
 	timestamp int64                // of the next batch: each one rolls a segment
 	acked     map[string]int64     // value → offset
@@ -43,8 +45,10 @@ type lastBatch struct {
 }
 
 func newKillClient(t *testing.T, args []string, plan ...string) *killClient {
-	return &killClient{t: t, dir: t.TempDir(), args: args, plan: plan, timestamp: time.Now().Add(-time.Hour).UnixMilli(), acked: map[string]int64{},
+	c := &killClient{t: t, dir: t.TempDir(), args: args, plan: plan, timestamp: time.Now().Add(-time.Hour).UnixMilli(), acked: map[string]int64{},
 		places: map[string]placed{}, committed: map[string]bool{}, lastBatch: map[string]lastBatch{}}
+	c.launch = func(faults string) *process { return launch(c.t, c.dir, faults, c.args...) }
+	return c
 }
 
 // ask sends a request until it is answered with a code that is not one to be tried again.
@@ -94,7 +98,7 @@ func (c *killClient) must(r kmsg.Request, codeOf func(kmsg.Response) int16) kmsg
 	return resp
 }
 
-// revive starts the broker that has killed itself again.
+// revive starts the broker that was killed again.
 func (c *killClient) revive(cause error) {
 	c.t.Helper()
 	c.hangUp()
@@ -131,7 +135,7 @@ func (c *killClient) start() {
 		if len(c.plan) > 0 {
 			faults, c.plan = c.plan[0], c.plan[1:]
 		}
-		if c.p = launch(c.t, c.dir, faults, c.args...); c.p.addr != "" {
+		if c.p = c.launch(faults); c.p.addr != "" {
 			return
 		}
 		c.mourn()
@@ -235,6 +239,12 @@ func (p *killProducer) add(topic string, index int32) {
 // offsets stages an offset of x-index for a group, which the client is a member of when m is set.
 func (p *killProducer) offsets(group string, m *killMember, index int32, offset int64) {
 	p.c.t.Helper()
+	p.stage(group, m, kmsg.TxnOffsetCommitRequestTopicPartition{Partition: index, Offset: offset, Metadata: kmsg.StringPtr("")})
+}
+
+// stage stages offsets of x.
+func (p *killProducer) stage(group string, m *killMember, partitions ...kmsg.TxnOffsetCommitRequestTopicPartition) {
+	p.c.t.Helper()
 	if !p.v2 {
 		r := kmsg.NewPtrAddOffsetsToTxnRequest()
 		r.Version, r.TransactionalID, r.ProducerID, r.ProducerEpoch, r.Group = 3, p.id, p.pid, p.epoch, group
@@ -249,8 +259,7 @@ func (p *killProducer) offsets(group string, m *killMember, index int32, offset 
 		r.MemberID, r.Generation = m.id, m.generation
 	}
 	t := kmsg.NewTxnOffsetCommitRequestTopic()
-	t.Topic = "x"
-	t.Partitions = []kmsg.TxnOffsetCommitRequestTopicPartition{{Partition: index, Offset: offset, Metadata: kmsg.StringPtr("")}}
+	t.Topic, t.Partitions = "x", partitions
 	r.Topics = append(r.Topics, t)
 	p.c.must(r, func(r kmsg.Response) int16 {
 		return r.(*kmsg.TxnOffsetCommitResponse).Topics[0].Partitions[0].ErrorCode

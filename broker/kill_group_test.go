@@ -77,16 +77,21 @@ func (m *killMember) forgotten(errorCode int16) bool {
 // commit commits an offset of x-index, as the member or, when m has no group membership, as nobody.
 func (c *killClient) commit(group string, m *killMember, index int32, offset int64) {
 	c.t.Helper()
+	p := kmsg.NewOffsetCommitRequestTopicPartition()
+	p.Partition, p.Offset, p.Metadata = index, offset, kmsg.StringPtr("")
+	c.commitAll(group, m, p)
+}
+
+// commitAll commits offsets of x.
+func (c *killClient) commitAll(group string, m *killMember, partitions ...kmsg.OffsetCommitRequestTopicPartition) {
+	c.t.Helper()
 	r := kmsg.NewPtrOffsetCommitRequest()
 	r.Version, r.Group, r.Generation = 8, group, -1
 	if m != nil {
 		r.MemberID, r.Generation = m.id, m.generation
 	}
 	t := kmsg.NewOffsetCommitRequestTopic()
-	t.Topic = "x"
-	p := kmsg.NewOffsetCommitRequestTopicPartition()
-	p.Partition, p.Offset, p.Metadata = index, offset, kmsg.StringPtr("")
-	t.Partitions = append(t.Partitions, p)
+	t.Topic, t.Partitions = "x", partitions
 	r.Topics = append(r.Topics, t)
 	c.must(r, func(r kmsg.Response) int16 {
 		return r.(*kmsg.OffsetCommitResponse).Topics[0].Partitions[0].ErrorCode

@@ -46,7 +46,7 @@ func (f gateFile) Sync() error {
 func TestMarkersOfAnAdministratorAreDurableInFsync(t *testing.T) {
 	g := &gate{FS: vfs.OS, entered: make(chan struct{}, 1)}
 	b := brokertest.Start(t, func(c *broker.Config) { c.FS, c.Durability = g, "fsync" })
-	c, other := connected(t, b), connected(t, b)
+	c, other := connected(t, b, "kafkatest"), connected(t, b, "kafkatest")
 	c.createTopic("x", 1, nil)
 	p := c.producer("mover", false)
 	p.produce("x", "x", 0)

@@ -130,13 +130,7 @@ func (f diskFile) Sync() error {
 }
 
 func TestPowerCutAtEveryChange(t *testing.T) {
-	seeds := int64(1)
-	if text := os.Getenv("ONCE_CRASH_SEEDS"); text != "" {
-		var err error
-		if seeds, err = strconv.ParseInt(text, 10, 64); err != nil {
-			t.Fatal(err)
-		}
-	}
+	seeds := max(1, seedsOf(t))
 	for _, mode := range []string{"page", "txn", "fsync"} {
 		for _, v2 := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%s v2=%v", mode, v2), func(t *testing.T) {
@@ -146,6 +140,20 @@ func TestPowerCutAtEveryChange(t *testing.T) {
 			})
 		}
 	}
+}
+
+// seedsOf is what ONCE_CRASH_SEEDS says; 0 where it says nothing.
+func seedsOf(t *testing.T) int64 {
+	t.Helper()
+	text := os.Getenv("ONCE_CRASH_SEEDS")
+	if text == "" {
+		return 0
+	}
+	seeds, err := strconv.ParseInt(text, 10, 64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return seeds
 }
 
 // powered is a client of a broker whose logs are on a disk.

@@ -155,17 +155,18 @@ func exhaust(p *peer, c script.Command) string {
 	first.Version, first.TransactionalID, first.TransactionTimeoutMillis = 4, &id, 60_000
 	r := kmsg.NewPtrEndTxnRequest()
 	r.Version, r.TransactionalID, r.ProducerID = 5, id, p.ask(first).(*kmsg.InitProducerIDResponse).ProducerID
+	conn := p.connect()
 	var sent []int32
 	for epoch, next := int16(0), int16(0); epoch < until; { // epoch is answered for, next is to be sent
 		for ; len(sent) < window && next < until; next++ {
 			r.ProducerEpoch = next
-			correlationID, err := p.conn.Send(r)
+			correlationID, err := conn.Send(r)
 			if err != nil {
 				p.t.Fatal(err)
 			}
 			sent = append(sent, correlationID)
 		}
-		answer, err := p.conn.Receive(r, sent[0])
+		answer, err := conn.Receive(r, sent[0])
 		if err != nil {
 			p.t.Fatal(err)
 		}
@@ -177,7 +178,7 @@ func exhaust(p *peer, c script.Command) string {
 			return code(resp.ErrorCode)
 		default: // those sent behind it have not happened either
 			for _, correlationID := range sent {
-				if _, err := p.conn.Receive(r, correlationID); err != nil {
+				if _, err := conn.Receive(r, correlationID); err != nil {
 					p.t.Fatal(err)
 				}
 			}

@@ -76,8 +76,8 @@ func (p *peer) resource(c script.Command) string {
 
 var configTypes = []string{"unknown", "boolean", "string", "int", "short", "long", "double", "list", "class", "password"}
 
-// describeConfigs: configs topic=x [keys=[…]] [set] [types] [synonyms]: names and values; with set only
-// those of the topic itself, with types what kind each is, with synonyms where else it could be set
+// describeConfigs: configs topic=x [keys=[…]] [without=[…]] [set] [types] [synonyms]: names and values; with set
+// only those of the topic itself, with types what kind each is, with synonyms where else it could be set
 func describeConfigs(p *peer, c script.Command) string {
 	r := kmsg.NewPtrDescribeConfigsRequest()
 	r.Version, r.IncludeSynonyms, r.IncludeDocumentation = int16(p.int(c, "version", 4)), c.Has("synonyms"), c.Has("documented")
@@ -90,7 +90,7 @@ func describeConfigs(p *peer, c script.Command) string {
 	}
 	var out []string
 	for _, e := range got.Configs {
-		if c.Has("set") && e.Source != kmsg.ConfigSourceDynamicTopicConfig {
+		if c.Has("set") && e.Source != kmsg.ConfigSourceDynamicTopicConfig || slices.Contains(c.List("without"), e.Name) {
 			continue
 		}
 		line := e.Name + "=null"

@@ -101,12 +101,12 @@ func produceTogether(p *peer, c script.Command) string {
 
 // pipeline: pipeline: a request a line, all sent before the first answer is read
 func pipeline(p *peer, c script.Command) string {
-	p.connect()
+	conn := p.connect()
 	var requests []*kmsg.ProduceRequest
 	var sent []int32
 	for _, line := range lines(p, c) {
 		r := p.produceRequest(line, line)
-		id, err := p.conn.Send(r)
+		id, err := conn.Send(r)
 		if err != nil {
 			p.t.Fatal(err)
 		}
@@ -114,7 +114,7 @@ func pipeline(p *peer, c script.Command) string {
 	}
 	var out []string
 	for i, r := range requests {
-		answer, err := p.conn.Receive(r, sent[i])
+		answer, err := conn.Receive(r, sent[i])
 		if err != nil {
 			p.t.Fatalf("%s: answer %d: %v", c.Pos, i+1, err)
 		}

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -24,8 +25,10 @@ import (
 
 // The scripts in testdata are conversations on the wire: raw requests of a version, and what was
 // answered. With ONCE_SCRIPT_BROKER=HOST:PORT they are held with another broker; run so against Apache
-// Kafka, they tell where the two differ. Where that is meant, a command has the arguments ours="…" and
-// kafka="…", and the comment before it says why.
+// Kafka 4.4.0, they tell where the two differ. Where that is meant, a command has the arguments ours="…" and
+// kafka="…", and the comment before it says why. What the setting strict takes away needs no such arguments: the
+// scripts are held with a strict broker, but for the delay of new groups, which Kafka is given the same way. The other
+// broker should be a new one: some scripts name a group that has no name.
 
 // peer is the broker that a script talks to. Names of topics, groups and transactional IDs get a suffix
 // of the script's own; producer IDs get letters in the order in which they appear.
@@ -33,18 +36,21 @@ type peer struct {
 	t        *testing.T
 	addr     string
 	own      *broker.Broker // nil when the broker is another one
+	onceOnly bool           // the script is for this broker alone
 	dir      string
 	settings map[string]string
-	conn     *kafkatest.Conn
+	conns    map[string]*kafkatest.Conn // by the name that commands give them with conn=NAME
+	conn     string                     // the one that this command uses; "" unless it names another
 	suffix   string
 	letters  map[int64]string
 	ids      map[string]int64
 	topicIDs map[string][16]byte
-	members  map[string]string // the member IDs of groups, by their names in the script
+	members  map[string]string      // the member IDs of groups, by their names in the script
+	sent     map[string]sentRequest // by connection, what a receive answers
 }
 
 // TestScripts runs testdata/*.txt. A script whose first line says "once only" needs what only this
-// broker can do, such as being killed.
+// broker can do, such as being killed, or is about what it does as it is without strict.
 func TestScripts(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.txt")
 	if err != nil || len(files) == 0 {
@@ -59,28 +65,79 @@ func TestScripts(t *testing.T) {
 			}
 			p := &peer{t: t, addr: other, suffix: "-" + strconv.FormatInt(time.Now().UnixNano()%1e9, 36)}
 			p.forget()
+			p.onceOnly = strings.HasPrefix(string(text), "# once only")
 			if other == "" {
 				p.dir = t.TempDir()
 				p.start()
-			} else if strings.HasPrefix(string(text), "# once only") {
+			} else if p.onceOnly {
 				t.Log("needs this broker")
 				return
 			}
 			t.Cleanup(p.hangUp)
+			if other != "" {
+				p.awaitCoordinators()
+			}
 			script.Run(t, file, p.run)
 			p.inspect()
 		})
 	}
 }
 
+// awaitCoordinators waits until another broker has its internal topics, which Kafka makes when they are first needed,
+// and producer IDs to hand out.
+func (p *peer) awaitCoordinators() {
+	for _, topic := range []struct {
+		coordinator int8
+		name        string
+	}{{0, "__consumer_offsets"}, {1, "__transaction_state"}} {
+		r := kmsg.NewPtrFindCoordinatorRequest()
+		r.Version, r.CoordinatorType, r.CoordinatorKeys = 4, topic.coordinator, []string{"any"}
+		p.ask(r)
+		p.awaitLeaders(topic.name, 50)
+	}
+	init := kmsg.NewPtrInitProducerIDRequest()
+	init.Version, init.TransactionTimeoutMillis = 4, 1000
+	for p.ask(init).(*kmsg.InitProducerIDResponse).ErrorCode != 0 {
+	}
+}
+
+// changesMetadata reports whether a command asks Kafka's controller for something, of which its broker hears later.
+func changesMetadata(c script.Command) bool {
+	name := c.Name
+	if name == "ask" {
+		name = c.Args[0].Name
+	}
+	return slices.Contains([]string{
+		"alter", "replace", "delete-topic", "AlterConfigs", "IncrementalAlterConfigs", "CreateTopics", "DeleteTopics",
+	}, name)
+}
+
+// awaitMetadata waits until another broker knows all that its controller has answered: the epoch of its features is the
+// offset up to which it has read the metadata.
+func (p *peer) awaitMetadata() {
+	quorum := kmsg.NewPtrDescribeQuorumRequest()
+	quorum.Topics = []kmsg.DescribeQuorumRequestTopic{{
+		Topic: "__cluster_metadata", Partitions: []kmsg.DescribeQuorumRequestTopicPartition{{Partition: 0}},
+	}}
+	end := p.ask(quorum).(*kmsg.DescribeQuorumResponse).Topics[0].Partitions[0].HighWatermark
+	versions := kmsg.NewPtrApiVersionsRequest()
+	versions.Version, versions.ClientSoftwareName, versions.ClientSoftwareVersion = 3, "script", "1"
+	for p.ask(versions).(*kmsg.ApiVersionsResponse).FinalizedFeaturesEpoch < end-1 {
+	}
+}
+
 func (p *peer) forget() {
 	p.letters, p.ids, p.topicIDs, p.members = map[int64]string{}, map[string]int64{}, map[string][16]byte{}, map[string]string{}
+	p.sent = map[string]sentRequest{}
 }
 
 // start runs this broker without its cleaner: a copy of its directory, file by file while it runs, is what a
 // kill leaves only as long as nobody replaces files meanwhile.
 func (p *peer) start() {
 	values := map[string]string{"log.cleaner.enable": "false"}
+	if !p.onceOnly {
+		values["strict"], values["group.initial.rebalance.delay.ms"] = "true", "0"
+	}
 	maps.Copy(values, p.settings)
 	p.own = brokertest.Start(p.t, brokertest.WithDataDir(p.dir), brokertest.WithSettings(p.t, values))
 	p.addr = p.own.Addr()
@@ -104,31 +161,37 @@ func (p *peer) inspect() {
 }
 
 func (p *peer) hangUp() {
-	if p.conn != nil {
-		p.conn.Close()
-		p.conn = nil
+	for _, c := range p.conns {
+		c.Close()
 	}
+	clear(p.conns)
 }
 
-func (p *peer) connect() {
+// connect returns the command's connection and opens it when it is not open.
+func (p *peer) connect() *kafkatest.Conn {
 	p.t.Helper()
-	if p.conn != nil {
-		return
+	if c := p.conns[p.conn]; c != nil {
+		return c
 	}
 	c, err := kafkatest.Dial(p.addr)
 	if err != nil {
 		p.t.Fatal(err)
 	}
-	p.conn = c
+	if p.conns == nil {
+		p.conns = map[string]*kafkatest.Conn{}
+	}
+	p.conns[p.conn] = c
+	return c
 }
 
 // ask sends a request and returns the answer; nil when the broker closed the connection.
 func (p *peer) ask(r kmsg.Request) kmsg.Response {
 	p.t.Helper()
-	p.connect()
-	resp, err := p.conn.Request(r)
+	conn := p.connect()
+	resp, err := conn.Request(r)
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-		p.hangUp()
+		conn.Close()
+		delete(p.conns, p.conn)
 		return nil
 	}
 	if err != nil {
@@ -205,7 +268,7 @@ func code(c int16) string {
 // run answers one command. With the flag wait it is repeated while the answer is
 // CONCURRENT_TRANSACTIONS, as every client does.
 func (p *peer) run(t *testing.T, c script.Command) string {
-	p.t = t
+	p.t, p.conn = t, c.String("conn", "")
 	do, ok := commands[c.Name]
 	if !ok {
 		t.Fatalf("%s: unknown command %s", c.Pos, c.Name)
@@ -216,6 +279,9 @@ func (p *peer) run(t *testing.T, c script.Command) string {
 	defer tick.Stop()
 	for {
 		out := do(p, c)
+		if p.own == nil && changesMetadata(c) {
+			p.awaitMetadata()
+		}
 		again := c.Has("wait") && strings.Contains(out, wire.ConcurrentTransactions.String())
 		if want := c.String("until", ""); want != "" && !strings.Contains(out, want) {
 			again = true
@@ -231,10 +297,12 @@ func (p *peer) run(t *testing.T, c script.Command) string {
 	}
 }
 
-// asKafka turns Kafka's own answer into ours where a script says that they differ.
+// asKafka turns Kafka's own answer into ours where a script says that they differ. \n in them stands for the end of a
+// line.
 func (p *peer) asKafka(c script.Command, out string) string {
-	if p.own == nil && c.Has("kafka") && out == c.String("kafka", "") {
-		return c.String("ours", "")
+	text := func(name string) string { return strings.ReplaceAll(c.String(name, ""), `\n`, "\n") }
+	if p.own == nil && c.Has("kafka") && out == text("kafka") {
+		return text("ours")
 	}
 	return out
 }

@@ -14,8 +14,10 @@ import (
 // closed is the answer of a broker that closed the connection.
 const closed = "closed"
 
-// commands are what scripts can ask; see each for its arguments. id defaults to t, the group to g.
+// commands are what scripts can ask; see each for its arguments. id defaults to t, the group to g. All of them go over
+// one connection; conn=NAME names another one.
 var commands = map[string]func(*peer, script.Command) string{
+	"api-versions":   (*peer).apiVersions,
 	"topic":          (*peer).createTopic,
 	"init":           (*peer).initProducerID,
 	"add-partitions": (*peer).addPartitions,
@@ -35,6 +37,14 @@ var commands = map[string]func(*peer, script.Command) string{
 	"producers":      (*peer).describeProducers,
 	"coordinator":    (*peer).findCoordinator,
 	"restart":        (*peer).restart,
+}
+
+// apiVersions: api-versions [version=V] [software=NAME]
+func (p *peer) apiVersions(c script.Command) string {
+	r := kmsg.NewPtrApiVersionsRequest()
+	r.Version = int16(p.int(c, "version", 0))
+	r.ClientSoftwareName, r.ClientSoftwareVersion = c.String("software", ""), "1.0"
+	return code(p.ask(r).(*kmsg.ApiVersionsResponse).ErrorCode)
 }
 
 // createTopic: topic NAME [partitions=N] [set=[name:value …]]
@@ -100,8 +110,12 @@ func (p *peer) addPartitions(c script.Command) string {
 		t.Topic, t.Partitions = topic, []int32{i}
 		r.Topics = append(r.Topics, t)
 	}
+	resp, ok := p.ask(r).(*kmsg.AddPartitionsToTxnResponse)
+	if !ok {
+		return closed
+	}
 	var out []string
-	for _, t := range p.ask(r).(*kmsg.AddPartitionsToTxnResponse).Topics {
+	for _, t := range resp.Topics {
 		for _, rp := range t.Partitions {
 			out = append(out, fmt.Sprintf("%s-%d %s", p.plainName(t.Topic), rp.Partition, code(rp.ErrorCode)))
 		}
@@ -116,7 +130,11 @@ func (p *peer) addOffsets(c script.Command) string {
 	r.Version = int16(p.int(c, "version", 3))
 	r.TransactionalID, r.ProducerID, r.ProducerEpoch = p.id(c), p.producer(c), int16(p.int(c, "epoch", 0))
 	r.Group = p.group(c)
-	return code(p.ask(r).(*kmsg.AddOffsetsToTxnResponse).ErrorCode)
+	resp, ok := p.ask(r).(*kmsg.AddOffsetsToTxnResponse)
+	if !ok {
+		return closed
+	}
+	return code(resp.ErrorCode)
 }
 
 // produce: produce to=x-0 [id=t] producer=p epoch=E sequence=S [records=N] [version=V] [plain] [no-id]
@@ -135,7 +153,10 @@ func (p *peer) endTxn(c script.Command) string {
 	r := kmsg.NewPtrEndTxnRequest()
 	r.Version = int16(p.int(c, "version", 5))
 	r.TransactionalID, r.ProducerID, r.ProducerEpoch, r.Commit = p.id(c), p.producer(c), int16(p.int(c, "epoch", 0)), c.Has("commit")
-	resp := p.ask(r).(*kmsg.EndTxnResponse)
+	resp, ok := p.ask(r).(*kmsg.EndTxnResponse)
+	if !ok {
+		return closed
+	}
 	if resp.ErrorCode != 0 {
 		return code(resp.ErrorCode)
 	}

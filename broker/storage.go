@@ -16,15 +16,6 @@ func (b *Broker) reserveBytes() int64 {
 // journalBytes is how large the journal may grow: not beyond a fiftieth of the disk.
 func (b *Broker) journalBytes() int64 { return b.ofDisk(log.DefaultJournalBytes, 50) }
 
-// discardedBytes is how much of deleted logs may lie on: not more than a hundredth of the disk, and nothing where no
-// space is set aside, because then nobody looks at how much there is.
-func (b *Broker) discardedBytes() int64 {
-	if b.reserveBytes() <= 0 {
-		return 0
-	}
-	return b.ofDisk(log.DefaultDiscardedBytes, 100)
-}
-
 // ofDisk is a size, but not more than one of so many parts of the disk, where its size is known.
 func (b *Broker) ofDisk(sizeBytes, parts int64) int64 {
 	sized, ok := b.cfg.FS.(interface {

@@ -1,7 +1,8 @@
 package broker
 
 import (
-	"sync"
+	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"once/internal/clock"
@@ -11,22 +12,9 @@ import (
 // upkeep runs what has to be done from time to time: forgetting producers that have been silent for
 // producer.id.expiration.ms, and deleting segments that are too old or too many.
 type upkeep struct {
-	b    *Broker
-	busy sync.WaitGroup
-	mu   struct {
-		sync.Mutex
-		timers map[*duty]clock.Timer
-		ended  bool
-	}
-}
-
-// duty is one thing to do, on a timer of its own.
-type duty struct {
-	name     string
-	first    time.Duration // until the first time; 0 means the interval
-	interval string        // the setting in ms
-	run      func(nowMs int64)
-	last     time.Time // when it was due last
+	b      *Broker
+	checks []*clock.Check
+	ended  atomic.Bool
 }
 
 // firstRetention is when Kafka looks at segments for the first time after its start.
@@ -34,48 +22,29 @@ const firstRetention = 30 * time.Second
 
 func startUpkeep(b *Broker) *upkeep {
 	u := &upkeep{b: b}
-	u.mu.timers = map[*duty]clock.Timer{}
-	for _, d := range []*duty{
-		{name: "producer expiry", interval: "producer.id.expiration.check.interval.ms", run: u.expireProducers},
-		{name: "retention", interval: "log.retention.check.interval.ms", run: u.applyRetention, first: firstRetention},
-	} {
-		d.last = b.cfg.Clock.Now()
-		u.arm(d, d.first)
-	}
+	u.start("producer.id.expiration.check.interval.ms", 0, u.expireProducers)
+	u.start("log.retention.check.interval.ms", firstRetention, u.applyRetention)
 	return u
 }
 
-func (u *upkeep) arm(d *duty, atMost time.Duration) {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	if u.mu.ended {
-		return
+// start begins a check whose interval is a setting in ms, and which runs for the first time after first at the
+// latest; 0 means the interval.
+func (u *upkeep) start(setting string, first time.Duration, run func(nowMs int64)) {
+	interval := func() time.Duration { return max(u.b.cfg.Settings.Milliseconds(setting), time.Millisecond) }
+	if first == 0 {
+		first = interval()
 	}
-	in := max(u.b.cfg.Settings.Milliseconds(d.interval), time.Millisecond)
-	if atMost > 0 {
-		in = min(in, atMost)
-	}
-	u.mu.timers[d] = u.b.cfg.Clock.AfterFunc(in, func() { u.due(d) })
-}
-
-func (u *upkeep) due(d *duty) {
-	u.mu.Lock()
-	if u.mu.ended {
-		u.mu.Unlock()
-		return
-	}
-	u.busy.Add(1)
-	u.mu.Unlock()
-	defer u.busy.Done()
-	now := u.b.cfg.Clock.Now()
-	wall, steady := now.Round(0).Sub(d.last.Round(0)), now.Sub(d.last)
-	d.last = now
-	if jumped(wall, steady) {
-		u.b.cfg.Logger.Warn("the wall clock jumped; what goes by age stays for one more interval", "duty", d.name, "jump", (wall - steady).String())
-	} else {
-		d.run(now.UnixMilli())
-	}
-	u.arm(d, 0)
+	last := u.b.cfg.Clock.Now()
+	u.checks = append(u.checks, u.b.cfg.Clock.Every(min(first, interval()), interval, func() {
+		now := u.b.cfg.Clock.Now()
+		wall, steady := now.Round(0).Sub(last.Round(0)), now.Sub(last)
+		last = now
+		if jumped(wall, steady) {
+			u.b.cfg.Logger.Warn("the wall clock jumped; what goes by age stays for one more interval", "interval", setting, "jump", (wall - steady).String())
+			return
+		}
+		run(now.UnixMilli())
+	}))
 }
 
 // jumped says whether the wall clock moved by a minute more or less than the monotonic clock since the
@@ -88,6 +57,7 @@ func (u *upkeep) expireProducers(nowMs int64) {
 	u.eachPartition(func(p *partition.Partition) { expired += p.ExpireProducers(nowMs, limit) })
 	if expired > 0 {
 		u.b.cfg.Logger.Info("silent producers are forgotten", "producers", expired)
+		u.b.cfg.Clock.Did("expired producer IDs", slog.Int("producerIds", expired))
 	}
 }
 
@@ -100,6 +70,8 @@ func (u *upkeep) applyRetention(nowMs int64) {
 		if deleted.Segments > 0 {
 			u.b.cfg.Logger.Info("segments are deleted", "partition", p.ID().String(), "segments", deleted.Segments,
 				"size_bytes", deleted.SizeBytes, "log_start_offset", p.LogStartOffset())
+			u.b.cfg.Clock.Did("deleted segments", slog.String("topic", p.ID().Topic), slog.Int("partition", int(p.ID().Index)),
+				slog.Int("segments", deleted.Segments), slog.Int64("logStartOffset", p.LogStartOffset()))
 		}
 	})
 }
@@ -108,10 +80,7 @@ func (u *upkeep) applyRetention(nowMs int64) {
 func (u *upkeep) eachPartition(f func(p *partition.Partition)) {
 	for _, t := range u.b.topics.All() {
 		for _, p := range t.Partitions() {
-			u.mu.Lock()
-			ended := u.mu.ended
-			u.mu.Unlock()
-			if ended {
+			if u.ended.Load() {
 				return
 			}
 			f(p)
@@ -120,11 +89,8 @@ func (u *upkeep) eachPartition(f func(p *partition.Partition)) {
 }
 
 func (u *upkeep) stop() {
-	u.mu.Lock()
-	u.mu.ended = true
-	for _, t := range u.mu.timers {
-		t.Stop()
+	u.ended.Store(true)
+	for _, c := range u.checks {
+		c.Stop()
 	}
-	u.mu.Unlock()
-	u.busy.Wait()
 }

@@ -3,6 +3,7 @@ package broker
 import (
 	"context"
 	"errors"
+	"log/slog"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -22,6 +23,15 @@ import (
 type stateLog struct {
 	*partition.Partition
 	barrier *log.Barrier
+	logger  *slog.Logger
+}
+
+// refused logs that a batch is larger than its topic allows, of which a client hears nothing but UNKNOWN_SERVER_ERROR.
+func (l stateLog) refused(err error) error {
+	if errors.Is(err, batch.ErrTooLarge) || errors.Is(err, batch.ErrRecordListTooLarge) {
+		l.logger.Warn("record of a coordinator is too large for its topic", "error", err)
+	}
+	return err
 }
 
 // ticket returns what the coordinator's answer has to wait for; nil for nothing.
@@ -40,7 +50,7 @@ type txnStateLog struct{ stateLog }
 func (l txnStateLog) AppendCoordinator(raw []byte) (txncoordinator.Appended, error) {
 	a, err := l.Partition.AppendCoordinator(raw)
 	if err != nil {
-		return txncoordinator.Appended{}, err
+		return txncoordinator.Appended{}, l.refused(err)
 	}
 	if l.barrier.Mode() == log.Fsync {
 		// Markers that rely on the record are not shown before they are durable, and never outlive it; so only
@@ -54,7 +64,7 @@ type groupStateLog struct{ stateLog }
 
 func (l groupStateLog) appended(a partition.Appended, err error) (groupcoordinator.Appended, error) {
 	if err != nil {
-		return groupcoordinator.Appended{}, err
+		return groupcoordinator.Appended{}, l.refused(err)
 	}
 	return groupcoordinator.Appended{BaseOffset: a.BaseOffset, LastOffset: a.LastOffset, Durable: l.ticket(a)}, nil
 }
@@ -95,6 +105,20 @@ func participants(ts *topics.Topics, groups *groupcoordinator.Coordinator) func(
 	}
 }
 
+// openTransactions returns what the partitions hold open.
+func openTransactions(ts *topics.Topics) (open []txncoordinator.OpenTransaction) {
+	for _, t := range ts.All() {
+		for i, p := range t.Partitions() {
+			p.EachOpenTransaction(func(producerID int64, producerEpoch int16) {
+				open = append(open, txncoordinator.OpenTransaction{
+					TopicPartition: txncoordinator.TopicPartition{Topic: t.Name, Partition: int32(i)}, ProducerID: producerID, ProducerEpoch: producerEpoch,
+				})
+			})
+		}
+	}
+	return open
+}
+
 // markerRefused reports whether a partition refused a marker for good.
 func markerRefused(err error) bool {
 	return errors.Is(err, partition.ErrFencedEpoch) || errors.Is(err, partition.ErrCoordinatorFenced)
@@ -108,7 +132,7 @@ func (b *Broker) openGroups(registerer prometheus.Registerer) (*groupcoordinator
 			if !ok {
 				return nil
 			}
-			return groupStateLog{stateLog{p, b.barrier}}
+			return groupStateLog{stateLog{Partition: p, barrier: b.barrier, logger: b.cfg.Logger}}
 		},
 		Partitions:             b.partitionsOf(topics.ConsumerOffsets),
 		MinSessionTimeout:      s.Milliseconds("group.min.session.timeout.ms"),
@@ -131,14 +155,13 @@ func (b *Broker) openTxns(registerer prometheus.Registerer) (*txncoordinator.Coo
 			if !ok {
 				return nil
 			}
-			return txnStateLog{stateLog{p, b.barrier}}
+			return txnStateLog{stateLog{Partition: p, barrier: b.barrier, logger: b.cfg.Logger}}
 		},
 		ProducerIDs:        b.producerIDs,
 		Participants:       participants(b.topics, b.groups),
 		Refused:            markerRefused,
 		TransactionVersion: b.features.TransactionVersion,
 		Barrier:            b.barrier.Sync,
-		TwoPhaseCommit:     s.Bool("transaction.two.phase.commit.enable"),
 		MaxTimeoutMs:       int32(s.Int("transaction.max.timeout.ms")),
 		IDExpiration:       s.Milliseconds("transactional.id.expiration.ms"),
 		AbortInterval:      s.Milliseconds("transaction.abort.timed.out.transaction.cleanup.interval.ms"),

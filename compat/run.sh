@@ -3,12 +3,13 @@
 #
 #   compat/run.sh [--against HOST:PORT | --broker BINARY] [-k EXPRESSION] [SUITE...]
 #
-# Suites: kafka-python, confluent, java; all of them without an argument. Each gets a broker of its own, built
-# from this tree. --against takes a broker that runs already (Apache Kafka, say) and leaves out the checks that
-# kill it; --broker takes a built binary. -k picks checks by name, as in pytest.
+# Suites: kafka-python, confluent, java, connections; all of them without an argument. Each gets a broker of its own,
+# built from this tree. --against takes a broker that runs already (Apache Kafka, say) and leaves out the checks that
+# kill it or need a setting; --broker takes a built binary. -k picks checks by name, as in pytest.
 #
 # Clients are installed by package name, with pinned versions, under ${XDG_CACHE_HOME:-$HOME/.cache}/once-compat.
-# Needs Python 3.9+, and Java 17 and Maven for the suite java. Exit status: 0 when every check passed.
+# Needs Go and Python 3.9+; for java and connections a JDK 17 and Maven, for connections a C compiler. Exit status: 0
+# when every check passed.
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -27,9 +28,10 @@ while [ $# -gt 0 ]; do
 	*) suites+=("$1"); shift ;;
 	esac
 done
-[ ${#suites[@]} -gt 0 ] || suites=(kafka-python confluent java)
+[ ${#suites[@]} -gt 0 ] || suites=(kafka-python confluent java connections)
 
-declare -A files=([kafka-python]=test_kafka_python.py [confluent]=test_confluent.py [java]=test_java.py)
+declare -A files=([kafka-python]=test_kafka_python.py [confluent]=test_confluent.py [java]=test_java.py
+	[connections]=test_connections.py)
 for suite in "${suites[@]}"; do
 	[ -n "${files[$suite]:-}" ] || { echo "no such suite: $suite (there are: ${!files[*]})" >&2; exit 2; }
 done
@@ -64,8 +66,13 @@ install_java() {
 
 flock 9 # one installation at a time
 install_python
-case " ${suites[*]} " in *" java "*) install_java ;; esac
+case " ${suites[*]} " in *" java "* | *" connections "*) install_java ;; esac
 flock -u 9
+case " ${suites[*]} " in *" connections "*)
+	(cd "$here/go" && go build -o "$work/transactions-go" ./transactions)
+	(cd "$here/confluent-go" && go build -o "$work/transactions-confluent-go" .)
+	;;
+esac
 
 if [ -z "$against" ] && [ -z "$broker" ]; then
 	broker=$work/broker
@@ -82,7 +89,7 @@ for suite in "${suites[@]}"; do
 	(
 		cd "$here/python"
 		export COMPAT_SUITE=$suite COMPAT_RESULTS=$table COMPAT_JARS=$cache/jars
-		export COMPAT_AGAINST=$against COMPAT_BROKER=$broker PYTHONDONTWRITEBYTECODE=1
+		export COMPAT_AGAINST=$against COMPAT_BROKER=$broker COMPAT_PROGRAMS=$work PYTHONDONTWRITEBYTECODE=1
 		exec timeout --kill-after=10 "$suite_limit_s" "$venv/bin/pytest" ${expression:+-k "$expression"} "${files[$suite]}" 9>&-
 	) || status=$?
 	# 5: -k left nothing of this suite. Anything else without a failed check is a failure of the suite itself.

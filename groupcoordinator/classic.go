@@ -3,6 +3,7 @@ package groupcoordinator
 import (
 	"bytes"
 	"maps"
+	"math"
 	"slices"
 	"time"
 )
@@ -53,6 +54,7 @@ const consumerProtocolType = "consumer"
 const (
 	generationEpoch   = 1577836800 // 2020-01-01 in Unix seconds; an int32 lasts until 2088
 	generationReserve = 1000       // should the wall clock have gone back
+	lastGeneration    = math.MaxInt32
 )
 
 // Protocol is one way of assigning that a member supports, with its metadata for it.
@@ -157,8 +159,9 @@ func (g *classicGroup) clone() *classicGroup {
 type effects struct {
 	now        time.Time
 	cfg        *Config
-	write      bool // the group's record must be appended before anyone may see the change
-	rebalanced bool // an assignment was stored
+	write      bool     // the group's record must be appended before anyone may see the change
+	rebalanced bool     // an assignment was stored
+	dropped    []string // IDs of members that were removed because they said nothing in time
 	joins      []joinAnswer
 	syncs      []syncAnswer
 }

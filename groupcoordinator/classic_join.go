@@ -22,7 +22,7 @@ type JoinRequest struct {
 	SkipAssignment bool
 }
 
-// JoinResult answers a Join. With Err set only MemberID may be set beside it.
+// JoinResult answers a Join. With Err set only MemberID may be set beside it, or what the group has gone on with.
 type JoinResult struct {
 	Err            error
 	Generation     int32
@@ -76,8 +76,8 @@ func (c *Coordinator) Join(r *JoinRequest) *Future[JoinResult] {
 	}
 	e := s.effectsLocked()
 	work.join(e, r, f)
-	if err := s.finishLocked(g, work, e); err != nil {
-		return refuse(err)
+	if err := s.finishLocked(g, work, e); err != nil { // the member that was to be replaced stays
+		return ready(JoinResult{Err: err, Generation: g.generation, ProtocolName: g.protocolName, LeaderID: g.leaderID}, nil)
 	}
 	return f
 }

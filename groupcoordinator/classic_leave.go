@@ -86,7 +86,8 @@ type Description struct {
 	Members      []MemberDescription
 }
 
-// MemberDescription is a member of a Description. Metadata and Assignment are only shown while Stable.
+// MemberDescription is a member of a Description. Metadata is only shown while Stable. Assignment is the last one that
+// the member was given, also while the group rebalances: tools show by it who has a partition still.
 type MemberDescription struct {
 	MemberID   string
 	InstanceID *string
@@ -113,9 +114,12 @@ func (c *Coordinator) Describe(groupID string) (Description, error) {
 		d.Protocol = *g.protocolName
 	}
 	for _, m := range g.members {
-		x := MemberDescription{MemberID: m.id, InstanceID: m.instanceID, ClientID: m.clientID, ClientHost: m.clientHost}
+		x := MemberDescription{
+			MemberID: m.id, InstanceID: m.instanceID, ClientID: m.clientID, ClientHost: m.clientHost,
+			Assignment: m.assignment,
+		}
 		if g.state == Stable {
-			x.Metadata, x.Assignment = m.metadataFor(d.Protocol), m.assignment
+			x.Metadata = m.metadataFor(d.Protocol)
 		}
 		d.Members = append(d.Members, x)
 	}

@@ -1,7 +1,6 @@
 package groupcoordinator
 
 import (
-	"math"
 	"slices"
 	"time"
 
@@ -77,6 +76,7 @@ func (g *classicGroup) completeJoin(e *effects) {
 	for _, m := range slices.Clone(g.members) {
 		if m.join == nil && m.instanceID == nil {
 			g.remove(m.id)
+			e.dropped = append(e.dropped, m.id)
 		}
 	}
 	if len(g.members) > 0 && !g.electJoinedLeader() {
@@ -113,7 +113,7 @@ func (g *classicGroup) nextGeneration(now time.Time) {
 		next = max(next+generationReserve, now.Unix()-generationEpoch)
 		g.restored = false
 	}
-	if next > math.MaxInt32 {
+	if next > lastGeneration {
 		next = 1 // rather than hand out what means "none"
 	}
 	g.generation = int32(next)
@@ -159,6 +159,7 @@ func (g *classicGroup) drop(e *effects, m *member) {
 	g.answerJoin(e, m, JoinResult{Err: ErrUnknownMember})
 	g.answerSync(e, m, SyncResult{Err: ErrUnknownMember})
 	g.remove(m.id)
+	e.dropped = append(e.dropped, m.id)
 }
 
 // afterRemoval goes on after members or pending members have gone.

@@ -47,11 +47,14 @@ type Config struct {
 	MaxSize                int           // group.max.size, members of a group; 2,147,483,647
 	OffsetMetadataMaxBytes int           // offset.metadata.max.bytes, counted in UTF-16 units as Kafka does; 4096
 	MaxInflatedBytes       int           // largest record batch, inflated, that Load reads; 256 MiB
+	MaxBatchBytes          int           // largest record batch that is written; 8 MiB, Kafka's default is 1 MiB
+	TombstonesPerBatch     int           // most tombstones in one batch; 1000
 
 	OffsetsRetention       time.Duration // offsets.retention.minutes; 7 days
 	RetentionCheckInterval time.Duration // offsets.retention.check.interval.ms; 10 min
 
-	Clock      clock.Clock
+	Clock      clock.Clock           // the cluster's: sessions, rebalances, retention; nil means the machine's
+	RealTime   clock.Clock           // nil means the machine's
 	Logger     *slog.Logger          // nil discards
 	Registerer prometheus.Registerer // nil keeps the metrics to itself
 	// NewMemberID makes a member ID from the client ID, or from the group instance ID of a static
@@ -59,13 +62,16 @@ type Config struct {
 	NewMemberID func(prefix string) string
 }
 
-// Defaults of Config, as in Kafka.
+// Defaults of Config, as in Kafka where it has them.
 const (
 	DefaultPartitions             = 50
 	DefaultMinSessionTimeout      = 6 * time.Second
 	DefaultMaxSessionTimeout      = 30 * time.Minute
+	DefaultMaxSize                = 1<<31 - 1
 	DefaultOffsetMetadataMaxBytes = 4096
 	DefaultMaxInflatedBytes       = 256 << 20
+	DefaultMaxBatchBytes          = 8 << 20
+	DefaultTombstonesPerBatch     = 1000
 	DefaultOffsetsRetention       = 7 * 24 * time.Hour
 	DefaultRetentionCheckInterval = 10 * time.Minute
 )
@@ -88,15 +94,20 @@ func (c Config) withDefaults() Config {
 	if c.Partitions == 0 {
 		c.Partitions = DefaultPartitions
 	}
-	orInt(&c.MaxSize, 1<<31-1)
+	orInt(&c.MaxSize, DefaultMaxSize)
 	orInt(&c.OffsetMetadataMaxBytes, DefaultOffsetMetadataMaxBytes)
 	orInt(&c.MaxInflatedBytes, DefaultMaxInflatedBytes)
+	orInt(&c.MaxBatchBytes, DefaultMaxBatchBytes)
+	orInt(&c.TombstonesPerBatch, DefaultTombstonesPerBatch)
 	orDuration(&c.MinSessionTimeout, DefaultMinSessionTimeout)
 	orDuration(&c.MaxSessionTimeout, DefaultMaxSessionTimeout)
 	orDuration(&c.OffsetsRetention, DefaultOffsetsRetention)
 	orDuration(&c.RetentionCheckInterval, DefaultRetentionCheckInterval)
 	if c.Clock == nil {
 		c.Clock = clock.Real{}
+	}
+	if c.RealTime == nil {
+		c.RealTime = clock.Real{}
 	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
@@ -123,6 +134,8 @@ func (c Config) Validate() error {
 	check(c.InitialRebalanceDelay >= 0, "negative initial rebalance delay")
 	check(c.MaxSize >= 0, "negative group size")
 	check(c.OffsetMetadataMaxBytes >= 0, "negative offset metadata size")
+	check(c.MaxInflatedBytes >= 0 && c.MaxBatchBytes >= 0 && c.TombstonesPerBatch >= 0,
+		"negative size of a record batch")
 	check(c.OffsetsRetention >= 0, "negative offset retention")
 	check(c.RetentionCheckInterval >= 0, "negative retention check interval")
 	if err := errors.Join(errs...); err != nil {
@@ -141,10 +154,7 @@ type Coordinator struct {
 	closed  atomic.Bool
 	running sync.WaitGroup // timer functions that are under way
 
-	mu struct {
-		sync.Mutex
-		retention clock.Timer
-	}
+	retention *clock.Check // set at the end of Load
 }
 
 // New makes a coordinator without state; Load gives it the state of the log.
@@ -224,11 +234,9 @@ func (c *Coordinator) Close() {
 	if c.closed.Swap(true) {
 		return
 	}
-	c.mu.Lock()
-	if c.mu.retention != nil && c.mu.retention.Stop() {
-		c.running.Done()
+	if c.retention != nil {
+		c.retention.Stop()
 	}
-	c.mu.Unlock()
 	for _, s := range c.shards {
 		s.close()
 	}

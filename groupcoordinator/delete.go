@@ -3,12 +3,11 @@ package groupcoordinator
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"time"
-)
 
-// tombstonesPerBatch bounds a batch of tombstones. What is deleted in several batches is deleted piece
-// by piece: a crash between leaves the rest, and the request is simply repeated.
-const tombstonesPerBatch = 1000
+	"once/log/batch"
+)
 
 // DeleteResult answers a deletion: Err for all of it, else one error (or nil) an offset asked for.
 type DeleteResult struct {
@@ -31,13 +30,13 @@ func (c *Coordinator) DeleteGroup(groupID string) *Future[DeleteResult] {
 	case g.state != Empty:
 		return refuse(ErrGroupNotEmpty)
 	}
-	if err := s.eraseLocked(s.groupTombstonesLocked(groupID)); err != nil {
+	if err := s.appendLocked(noProducer, s.groupTombstonesLocked(groupID), nil); err != nil {
 		return refuse(err)
 	}
 	return ready(DeleteResult{}, s.mu.durable)
 }
 
-// groupTombstonesLocked ends with the group's own: a deletion that is cut short can be repeated.
+// groupTombstonesLocked ends with the group's own.
 func (s *shard) groupTombstonesLocked(groupID string) []record {
 	var records []record
 	s.mu.offsets.each(groupID, func(topic string, partition int32) {
@@ -46,16 +45,34 @@ func (s *shard) groupTombstonesLocked(groupID string) []record {
 	return append(records, groupTombstone(groupID))
 }
 
-// eraseLocked appends and applies tombstones, in several batches if need be.
+// eraseLocked appends and applies tombstones, in as many batches as the limits of the log make of them. A crash between
+// two leaves the rest, which is erased later. What a client asks to delete is one batch, as in Kafka.
 func (s *shard) eraseLocked(records []record) error {
-	for len(records) > 0 {
-		n := min(len(records), tombstonesPerBatch)
-		if err := s.appendLocked(noProducer, records[:n], nil); err != nil {
+	for most := len(records); len(records) > 0; {
+		n := min(most, tombstonesForBatch(records, &s.c.cfg))
+		err := s.appendLocked(noProducer, records[:n], nil)
+		switch {
+		case errors.Is(err, batch.ErrTooLarge) && n > 1:
+			most = n / 2
+		case err != nil:
 			return err
+		default:
+			records = records[n:]
 		}
-		records = records[n:]
 	}
 	return nil
+}
+
+// tombstonesForBatch returns how many of the tombstones go into the next batch, at least one.
+func tombstonesForBatch(records []record, cfg *Config) int {
+	n, bytes := 1, records[0].maxBytes()
+	for n < min(len(records), cfg.TombstonesPerBatch) {
+		if bytes += records[n].maxBytes(); bytes > cfg.MaxBatchBytes {
+			break
+		}
+		n++
+	}
+	return n
 }
 
 // DeleteOffsetsRequest removes offsets of single partitions.
@@ -99,8 +116,10 @@ func (c *Coordinator) DeleteOffsets(r *DeleteOffsetsRequest) *Future[DeleteResul
 			records = append(records, offsetTombstone(g.id, o.Topic, o.Partition))
 		}
 	}
-	if err := s.eraseLocked(records); err != nil {
-		return refuse(err)
+	if len(records) > 0 {
+		if err := s.appendLocked(noProducer, records, nil); err != nil {
+			return refuse(err)
+		}
 	}
 	return ready(result, s.mu.durable)
 }
@@ -153,20 +172,6 @@ func (s *shard) topicDeleted(name string, topicID [16]byte) error {
 
 // Retention (spec: groups 13).
 
-func (c *Coordinator) scheduleRetention() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.closed.Load() {
-		return
-	}
-	c.running.Add(1)
-	c.mu.retention = c.cfg.Clock.AfterFunc(c.cfg.RetentionCheckInterval, func() {
-		defer c.running.Done()
-		c.ExpireOffsets()
-		c.scheduleRetention()
-	})
-}
-
 // ExpireOffsets removes the offsets whose retention is over, and empty groups that have none left. It
 // runs every RetentionCheckInterval by itself.
 func (c *Coordinator) ExpireOffsets() {
@@ -200,6 +205,9 @@ func (s *shard) expire(now time.Time) {
 		return
 	}
 	s.c.metrics.expiredOffsets.Add(float64(expired))
+	if expired > 0 {
+		s.c.cfg.Clock.Did("expired offsets", slog.Int("partition", int(s.partition)), slog.Int("offsets", expired))
+	}
 }
 
 // expiredLocked adds tombstones for the expired offsets of a group; left says that it keeps offsets,

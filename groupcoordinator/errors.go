@@ -21,6 +21,8 @@ var (
 	ErrMetadataTooLarge     = errors.New("metadata of the offset is too large")
 	ErrUnstableOffset       = errors.New("offset is staged in an open transaction")
 
+	// ErrBatchTooLarge: the records of a request do not fit Config.MaxBatchBytes. Nothing of them is stored.
+	ErrBatchTooLarge = errors.New("records of the group are too large")
 	// ErrNotWritten wraps the error of a state log that took nothing: memory and log are as before.
 	ErrNotWritten = errors.New("group log did not take the records")
 	// ErrNotDurable wraps the error of a state log that took the records but cannot say whether they

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"fmt"
+	"unicode/utf8"
 )
 
 // Future is an answer that may still depend on other members, or on the disk. It owns no goroutine: one
@@ -61,12 +62,21 @@ func (f *Future[T]) resolve(value T, durable Ticket) {
 	close(f.done)
 }
 
-// newMemberID is Kafka's form: the prefix, a dash and a random UUID (version 4).
+// maxMemberIDBytes is what a string of Kafka's protocol and of the group's record can hold.
+const maxMemberIDBytes = 1<<15 - 1
+
+// newMemberID is Kafka's form: the prefix, a dash and a random UUID (version 4). Of a prefix that is as long as a
+// string can be the end is left out: Kafka cannot send the ID then, and fails.
 func newMemberID(prefix string) string {
 	var b [16]byte
 	_, _ = rand.Read(b[:]) // never fails
 	b[6] = b[6]&0x0f | 0x40
 	b[8] = b[8]&0x3f | 0x80
 	h := hex.EncodeToString(b[:])
-	return prefix + "-" + h[:8] + "-" + h[8:12] + "-" + h[12:16] + "-" + h[16:20] + "-" + h[20:]
+	id := "-" + h[:8] + "-" + h[8:12] + "-" + h[12:16] + "-" + h[16:20] + "-" + h[20:]
+	n := min(len(prefix), maxMemberIDBytes-len(id))
+	for n > 0 && n < len(prefix) && !utf8.RuneStart(prefix[n]) {
+		n-- // half a character would come back from a client as another one
+	}
+	return prefix[:n] + id
 }

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// A dynamic member joins twice: first for its ID, then for good (scenarios 1, 2).
+// A dynamic member joins twice: first for its ID, then for good (groups scenarios 1, 2).
 func TestNewMemberIsGivenAnIDFirst(t *testing.T) {
 	w := newWorld(t)
 	first := now(t, w.join("g", version(5)))
@@ -28,7 +28,7 @@ func TestNewMemberIsGivenAnIDFirst(t *testing.T) {
 	}
 }
 
-// Scenario 3.
+// Groups scenario 3.
 func TestIDOfPendingMemberIsForgottenAfterTheSessionTimeout(t *testing.T) {
 	w := newWorld(t)
 	id := now(t, w.join("g", version(5))).MemberID
@@ -37,7 +37,7 @@ func TestIDOfPendingMemberIsForgottenAfterTheSessionTimeout(t *testing.T) {
 	isErr(t, "late join", now(t, w.join("g", version(5), withID(id))).Err, ErrUnknownMember)
 }
 
-// Scenario 4.
+// Groups scenario 4.
 func TestOldClientJoinsAtOnce(t *testing.T) {
 	w := newWorld(t)
 	if r := now(t, w.join("g", version(1))); r.Err != nil || r.Generation != 1 {
@@ -45,7 +45,7 @@ func TestOldClientJoinsAtOnce(t *testing.T) {
 	}
 }
 
-// Scenarios 5, 6, 7, 11 (protocols of the first member).
+// Groups scenarios 5, 6, 7, 11 (protocols of the first member).
 func TestJoinIsRefused(t *testing.T) {
 	for name, c := range map[string]struct {
 		group   string
@@ -69,7 +69,7 @@ func TestJoinIsRefused(t *testing.T) {
 	}
 }
 
-// Scenario 8.
+// Groups scenario 8.
 func TestSecondMemberStartsARebalance(t *testing.T) {
 	w := newWorld(t)
 	ids, gen := w.stable("g", nil)
@@ -88,7 +88,7 @@ func TestSecondMemberStartsARebalance(t *testing.T) {
 	}
 }
 
-// Scenario 9.
+// Groups scenario 9.
 func TestOnlyTheLeadersUnchangedJoinRebalances(t *testing.T) {
 	w := newWorld(t)
 	ids, gen := w.stable("g", nil, nil)
@@ -100,7 +100,7 @@ func TestOnlyTheLeadersUnchangedJoinRebalances(t *testing.T) {
 	}
 }
 
-// A follower with new metadata starts a rebalance, too (section 2).
+// A follower with new metadata starts a rebalance, too (groups 2).
 func TestChangedMetadataRebalances(t *testing.T) {
 	w := newWorld(t)
 	ids, _ := w.stable("g", nil, nil)
@@ -109,7 +109,7 @@ func TestChangedMetadataRebalances(t *testing.T) {
 	}
 }
 
-// Scenario 10.
+// Groups scenario 10.
 func TestJoinWhileCompletingRebalance(t *testing.T) {
 	w := newWorld(t)
 	ids, gen := w.stable("g", nil, nil)
@@ -133,7 +133,7 @@ func TestJoinWhileCompletingRebalance(t *testing.T) {
 	isErr(t, "parked sync", now(t, follower).Err, ErrRebalanceInProgress)
 }
 
-// Scenario 11.
+// Groups scenario 11.
 func TestMemberMustShareTypeAndAProtocol(t *testing.T) {
 	w := newWorld(t)
 	w.stable("g", nil)
@@ -141,7 +141,7 @@ func TestMemberMustShareTypeAndAProtocol(t *testing.T) {
 	isErr(t, "disjoint protocols", now(t, w.join("g", withProtocols("sticky", ""))).Err, ErrInconsistentProtocol)
 }
 
-// Scenario 12.
+// Groups scenario 12.
 func TestEmptyGroupTakesAnotherType(t *testing.T) {
 	w := newWorld(t)
 	ids, _ := w.stable("g", []joinOption{withType("connect")})
@@ -154,7 +154,7 @@ func TestEmptyGroupTakesAnotherType(t *testing.T) {
 	}
 }
 
-// Scenario 13.
+// Groups scenario 13.
 func TestSilentMemberIsLeftBehindAfterTheRebalanceTimeout(t *testing.T) {
 	w := newWorld(t)
 	long := []joinOption{withSession(10 * time.Minute), withRebalance(2 * time.Minute)}
@@ -171,7 +171,7 @@ func TestSilentMemberIsLeftBehindAfterTheRebalanceTimeout(t *testing.T) {
 	isErr(t, "heartbeat of the member left behind", w.heartbeat("g", ids[1], gen), ErrUnknownMember)
 }
 
-// Scenario 14.
+// Groups scenario 14.
 func TestNewMemberWhoseClientVanishedIsRemovedAfterFiveMinutes(t *testing.T) {
 	w := newWorld(t)
 	slow := []joinOption{withSession(20 * time.Minute), withRebalance(20 * time.Minute)}
@@ -188,7 +188,7 @@ func TestNewMemberWhoseClientVanishedIsRemovedAfterFiveMinutes(t *testing.T) {
 	}
 }
 
-// A member that does not know its ID yet is not held to its session while it waits (section 4).
+// A member that does not know its ID yet is not held to its session while it waits (groups 4).
 func TestNewMemberOutlivesItsSessionWhileParked(t *testing.T) {
 	w := newWorld(t)
 	w.stable("g", []joinOption{withSession(20 * time.Minute), withRebalance(4 * time.Minute)})
@@ -203,7 +203,7 @@ func TestNewMemberOutlivesItsSessionWhileParked(t *testing.T) {
 	}
 }
 
-// Scenario 29.
+// Groups scenario 29.
 func TestFullGroupRefuses(t *testing.T) {
 	w := newWorld(t, func(c *Config) { c.MaxSize = 1 })
 	ids, gen := w.stable("g", nil)
@@ -211,7 +211,7 @@ func TestFullGroupRefuses(t *testing.T) {
 	isErr(t, "the first", w.heartbeat("g", ids[0], gen), nil)
 }
 
-// With a maximum lowered at a restart those who join last stay outside (section 3.2, row 4).
+// With a maximum lowered at a restart those who join last stay outside (groups 3.2 row 4).
 func TestLoweredMaximumShedsTheLastToJoin(t *testing.T) {
 	w := newWorld(t)
 	ids, _ := w.stable("g", nil, nil)
@@ -227,7 +227,7 @@ func TestLoweredMaximumShedsTheLastToJoin(t *testing.T) {
 	}
 }
 
-// Section 4, initial rebalance: the delay is run to its end, and extended while members come.
+// Groups 4, initial rebalance: the delay is run to its end, and extended while members come.
 func TestInitialDelayIsExtendedByNewMembers(t *testing.T) {
 	w := newWorld(t, func(c *Config) { c.InitialRebalanceDelay = 3 * time.Second })
 	a := w.join("g", withRebalance(7*time.Second))
@@ -263,7 +263,7 @@ func TestInitialDelayWithoutFurtherMembers(t *testing.T) {
 	now(t, a)
 }
 
-// Section 9: every member votes for the first of its own that all support.
+// Groups 9: every member votes for the first of its own that all support.
 func TestProtocolWithMostVotesIsChosen(t *testing.T) {
 	w := newWorld(t)
 	ids, _ := w.stable("g",

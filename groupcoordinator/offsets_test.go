@@ -9,7 +9,7 @@ import (
 	"once/log/batch"
 )
 
-// Scenario 30.
+// Groups scenario 30.
 func TestCommitWithoutMembersMakesASimpleGroup(t *testing.T) {
 	w := newWorld(t)
 	isErr(t, "commit", w.commit("s", "t", 0, 42), nil)
@@ -28,7 +28,7 @@ func TestCommitWithoutMembersMakesASimpleGroup(t *testing.T) {
 	w.wantOffset("", "t", 0, false, 1)
 }
 
-// Scenarios 31, 32, 33, and the rows of section 10.
+// Groups scenarios 31, 32, 33, and the rows of groups 10.
 func TestWhoMayCommit(t *testing.T) {
 	w := newWorld(t)
 	isErr(t, "unknown group with a generation", w.commit("g", "t", 0, 1, as("", 5)), ErrGroupNotFound)
@@ -52,7 +52,7 @@ func TestWhoMayCommit(t *testing.T) {
 	isErr(t, "empty, generation", w.commit("g", "t", 0, 4, as("x", gen+2)), ErrUnknownMember)
 }
 
-// Section 4: a commit keeps the session alive; section 12: a transactional one does not.
+// Groups 4: a commit keeps the session alive; groups 12: a transactional one does not.
 func TestCommitExtendsTheSession(t *testing.T) {
 	w := newWorld(t)
 	ids, gen := w.stable("g", nil)
@@ -64,7 +64,7 @@ func TestCommitExtendsTheSession(t *testing.T) {
 	isErr(t, "staging is no sign of life", w.heartbeat("g", ids[0], gen), ErrUnknownMember)
 }
 
-// Scenario 34.
+// Groups scenario 34.
 func TestTooMuchMetadataIsRefusedForItsPartitionOnly(t *testing.T) {
 	w := newWorld(t)
 	r := now(t, w.c.CommitOffsets(&CommitRequest{GroupID: "g", Generation: -1, Retention: -1, Offsets: []OffsetCommit{
@@ -78,7 +78,7 @@ func TestTooMuchMetadataIsRefusedForItsPartitionOnly(t *testing.T) {
 	w.wantOffset("g", "t", 1, false, 1)
 }
 
-// Scenario 36, and null topics of a group that has offsets.
+// Groups scenario 36, and null topics of a group that has offsets.
 func TestFetch(t *testing.T) {
 	w := newWorld(t)
 	w.wantOffset("none", "t", 0, true, -1)
@@ -97,7 +97,7 @@ func TestFetch(t *testing.T) {
 	}
 }
 
-// Section 11: the offset of a topic that was made anew does not count.
+// Groups 11: the offset of a topic that was made anew does not count.
 func TestOffsetOfAnotherTopicOfThatNameIsAbsent(t *testing.T) {
 	w := newWorld(t)
 	r := CommitRequest{GroupID: "g", Generation: -1, Retention: -1, Offsets: []OffsetCommit{{Topic: "t", TopicID: [16]byte{1}, Offset: 3}}}
@@ -111,7 +111,7 @@ func TestOffsetOfAnotherTopicOfThatNameIsAbsent(t *testing.T) {
 	}
 }
 
-// Scenario 38; transactions 88, 89, 90, 100: also across a restart between staging and the end.
+// Groups scenario 38; transactions scenarios 88, 89, 90, 100: also across a restart between staging and the end.
 func TestStagedOffsetsShowWhenTheTransactionCommits(t *testing.T) {
 	for _, restart := range []bool{false, true} {
 		for end, want := range map[batch.MarkerType]int64{batch.Commit: 10, batch.Abort: 3} {
@@ -138,7 +138,7 @@ func TestStagedOffsetsShowWhenTheTransactionCommits(t *testing.T) {
 	}
 }
 
-// Scenario 39, transactions 96.
+// Groups scenario 39, transactions scenario 96.
 func TestLaterPlainCommitWinsOverTheTransaction(t *testing.T) {
 	w := newWorld(t)
 	w.commit("g", "t", 0, 1)
@@ -150,7 +150,7 @@ func TestLaterPlainCommitWinsOverTheTransaction(t *testing.T) {
 	w.wantOffset("g", "t", 0, true, 20)
 }
 
-// Scenario 40, transactions 97; the same for the group and for the topic (P27).
+// Groups scenario 40, transactions scenario 97; the same for the group and for the topic (P27).
 func TestDeletionTakesStagedOffsetsAlong(t *testing.T) {
 	for name, erase := range map[string]func(w *world) error{
 		"offset": func(w *world) error {
@@ -179,7 +179,7 @@ func TestDeletionTakesStagedOffsetsAlong(t *testing.T) {
 	}
 }
 
-// Scenarios 41, 42; transactions 91 to 95, 99.
+// Groups scenarios 41, 42; transactions scenarios 91 to 95, 99.
 func TestWhoMayStage(t *testing.T) {
 	w := newWorld(t)
 	isErr(t, "unknown group with a generation", w.stage(1, "n", "t", 0, 1, "", 1), ErrGroupNotFound)
@@ -207,7 +207,7 @@ func TestWhoMayStage(t *testing.T) {
 	isErr(t, "fenced producer", w.stage(1, "f", "t", 0, 2, ids[0], gen), fenced)
 }
 
-// Transactions 101.
+// Transactions scenario 101.
 func TestPartitionIsUnstableUntilTheLastTransactionEnds(t *testing.T) {
 	w := newWorld(t)
 	w.stage(1, "g", "t", 0, 10, "", -1)
@@ -243,7 +243,7 @@ func TestMarkerThatCannotBeWritten(t *testing.T) {
 	w.wantOffset("g", "t", 0, false, -1)
 }
 
-// Scenario 44.
+// Groups scenario 44.
 func TestDeleteGroup(t *testing.T) {
 	w := newWorld(t)
 	ids, gen := w.stable("g", nil)
@@ -262,14 +262,21 @@ func TestDeleteGroup(t *testing.T) {
 }
 
 // A group with more offsets than one batch of tombstones holds.
+// A group goes in one batch, the offsets of a topic in three.
 func TestDeleteGroupWithManyOffsets(t *testing.T) {
 	w := newWorld(t)
 	r := CommitRequest{GroupID: "g", Generation: -1, Retention: -1}
-	for p := range int32(2*tombstonesPerBatch + 1) {
+	for p := range int32(2*DefaultTombstonesPerBatch + 1) {
 		r.Offsets = append(r.Offsets, OffsetCommit{Topic: "t", Partition: p, Offset: 1})
 	}
 	now(t, w.c.CommitOffsets(&r))
 	isErr(t, "delete", now(t, w.c.DeleteGroup("g")).Err, nil)
+	if got := dump(w.c); got != "" {
+		t.Errorf("left: %.200s", got)
+	}
+	now(t, w.c.CommitOffsets(&r))
+	isErr(t, "delete topic", w.c.OnTopicDeleted("t", [16]byte{}), nil)
+	isErr(t, "delete the empty group", now(t, w.c.DeleteGroup("g")).Err, nil)
 	if got := dump(w.c); got != "" {
 		t.Errorf("left: %.200s", got)
 	}
@@ -279,7 +286,7 @@ func TestDeleteGroupWithManyOffsets(t *testing.T) {
 	}
 }
 
-// Scenario 45.
+// Groups scenario 45.
 func TestDeleteOffsets(t *testing.T) {
 	w := newWorld(t)
 	del := func(group, topic string) (error, error) {
@@ -311,7 +318,7 @@ func TestDeleteOffsets(t *testing.T) {
 	check("unreadable subscription", "unreadable", "t", nil, ErrSubscribed)
 }
 
-// Scenario 48.
+// Groups scenario 48.
 func TestTopicDeletionErasesItsOffsets(t *testing.T) {
 	w := newWorld(t)
 	for _, g := range []string{"a", "b", "c", "d"} {
@@ -333,7 +340,7 @@ func TestTopicDeletionErasesItsOffsets(t *testing.T) {
 
 const day = 24 * time.Hour
 
-// Scenario 46, the group with members once.
+// Groups scenario 46, the group with members once.
 func TestOffsetsOfAnEmptyGroupExpireFromWhenItBecameEmpty(t *testing.T) {
 	w := newWorld(t, func(c *Config) { c.OffsetsRetention = 7 * day })
 	long := []joinOption{withSession(30 * time.Minute)}
@@ -369,7 +376,7 @@ func TestOffsetsOfASimpleGroupExpireFromTheirCommit(t *testing.T) {
 	}
 }
 
-// Scenario 47, and the other rows of section 13 for groups with members.
+// Groups scenario 47, and the other rows of groups 13 for groups with members.
 func TestStableGroupKeepsWhatItSubscribesTo(t *testing.T) {
 	w := newWorld(t, func(c *Config) { c.OffsetsRetention, c.RetentionCheckInterval = time.Minute, 365*day })
 	long := withSession(30 * time.Minute)
@@ -410,7 +417,7 @@ func TestExpirySparesWhatATransactionHolds(t *testing.T) {
 	w.wantOffset("g", "t", 0, true, -1)
 }
 
-// Section 10: retention_time_ms of versions 2 to 4.
+// Groups 10: retention_time_ms of versions 2 to 4.
 func TestExplicitExpiry(t *testing.T) {
 	w := newWorld(t, func(c *Config) { c.RetentionCheckInterval = 365 * day })
 	w.commit("g", "t", 0, 1, func(r *CommitRequest) { r.Retention = time.Hour })

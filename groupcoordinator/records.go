@@ -124,10 +124,34 @@ func (r *record) appendValue(dst []byte) []byte {
 	return v.AppendTo(dst)
 }
 
-// encodeBatch makes one batch of records, transactional when p is a producer.
-func encodeBatch(p producer, nowMs int64, records []record) []byte {
+// maxFixedBytes is no less than what a record takes beside its strings and bytes, and what a member takes in it.
+const maxFixedBytes = 128
+
+// maxBytes is no less than what the record takes in a batch.
+func (r *record) maxBytes() int {
+	n := maxFixedBytes + len(r.group) + len(r.topic) + len(r.offset.metadata)
+	if r.meta == nil {
+		return n
+	}
+	optional := func(s *string) int {
+		if s == nil {
+			return 0
+		}
+		return len(*s)
+	}
+	n += len(r.meta.ProtocolType) + optional(r.meta.Protocol) + optional(r.meta.Leader)
+	for i := range r.meta.Members {
+		m := &r.meta.Members[i]
+		n += maxFixedBytes + len(m.MemberID) + optional(m.InstanceID) + len(m.ClientID) + len(m.ClientHost)
+		n += len(m.Subscription) + len(m.Assignment)
+	}
+	return n
+}
+
+// encodeBatch makes one batch of records, transactional when p is a producer. Keys and values take at most maxBytes.
+func encodeBatch(p producer, nowMs int64, records []record, maxBytes int) []byte {
 	list := make([]batch.Record, len(records))
-	var buf []byte
+	buf := make([]byte, 0, maxBytes)
 	for i := range records {
 		r := &records[i]
 		from := len(buf)
@@ -222,12 +246,13 @@ func (r *record) decodeGroup(value []byte) error {
 
 // checkEncoding makes sure that what was written reads back as what is about to be applied.
 func checkEncoding(raw []byte, records []record) {
-	i := 0
+	i, most := 0, batch.HeaderSizeBytes
 	for b, err := range batch.Records(raw, len(raw)) {
 		invariant.Check(err == nil && i < len(records), "own batch unreadable: %v", err)
 		got, err := decodeRecord(b.Key, b.Value)
 		invariant.Check(err == nil, "own record unreadable: %v", err)
 		want := records[i]
+		most += want.maxBytes()
 		invariant.Check(got.kind == want.kind && got.group == want.group && got.topic == want.topic &&
 			got.partition == want.partition && got.tombstone == want.tombstone, "record %d reads back as %+v", i, got)
 		if !want.tombstone && want.kind == kindOffset {
@@ -240,6 +265,7 @@ func checkEncoding(raw []byte, records []record) {
 		i++
 	}
 	invariant.Check(i == len(records), "own batch has %d records, not %d", i, len(records))
+	invariant.Check(len(raw) <= most, "own batch has %d bytes, more than %d", len(raw), most)
 }
 
 func milliseconds(ms int32) time.Duration { return time.Duration(ms) * time.Millisecond }

@@ -3,6 +3,7 @@ package groupcoordinator
 import (
 	"container/heap"
 	"fmt"
+	"log/slog"
 	"sync"
 	"time"
 
@@ -12,7 +13,7 @@ import (
 	"once/log/batch"
 )
 
-// retryAfterFailedAppend is how long a timer waits whose outcome could not be written.
+// retryAfterFailedAppend is how long a group waits, in real time, when what is due could not be written.
 const retryAfterFailedAppend = time.Second
 
 // shard holds the groups of one partition of __consumer_offsets.
@@ -35,7 +36,8 @@ type shard struct {
 		timers  timerHeap
 		timer   clock.Timer // nil when none is set
 		timerAt time.Time
-		firing  bool // the timer's function runs and arms it again at its end
+		firing  bool                      // the timer's function runs and arms it again at its end
+		retries map[*clock.Timer]struct{} // in real time, of groups whose append failed
 	}
 }
 
@@ -113,7 +115,16 @@ var noProducer = producer{id: -1, epoch: -1}
 // appendLocked writes records as one batch and applies them. before runs between the two. With an
 // error nothing has happened.
 func (s *shard) appendLocked(p producer, records []record, before func()) error {
-	raw := encodeBatch(p, s.c.cfg.Clock.Now().UnixMilli(), records)
+	size := 0
+	for i := range records {
+		size += records[i].maxBytes()
+	}
+	// A record repeats the group ID, which may be much longer than what a request says of one offset.
+	if size > s.c.cfg.MaxBatchBytes {
+		return fmt.Errorf("%w: %d records take %d bytes, %d allowed", ErrBatchTooLarge, len(records), size,
+			s.c.cfg.MaxBatchBytes)
+	}
+	raw := encodeBatch(p, s.c.cfg.Clock.Now().UnixMilli(), records, size)
 	if err := fault.Hit("group.append.before"); err != nil {
 		return fmt.Errorf("%w: %w", ErrNotWritten, err)
 	}
@@ -245,11 +256,35 @@ func (s *shard) timerFired() {
 		work.due(e)
 		if err := s.finishLocked(g, work, e); err != nil {
 			s.c.cfg.Logger.Error("group state not written; trying again", "group", g.id, "error", err)
-			s.wakeAtLocked(g, now.Add(retryAfterFailedAppend))
+			s.retryLocked(g)
+			continue
+		}
+		for _, id := range e.dropped {
+			s.c.cfg.Clock.Did("removed member", slog.String("group", g.id), slog.String("member", id))
 		}
 	}
 	s.mu.firing = false
 	s.armLocked()
+}
+
+// retryLocked looks at a group again later, whose append failed.
+func (s *shard) retryLocked(g *classicGroup) {
+	s.wakeAtLocked(g, time.Time{})
+	s.c.running.Add(1)
+	timer := new(clock.Timer)
+	*timer = s.c.cfg.RealTime.AfterFunc(retryAfterFailedAppend, func() {
+		defer s.c.running.Done()
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		delete(s.mu.retries, timer)
+		if g := s.mu.groups[g.id]; g != nil && !s.mu.closed {
+			s.rescheduleLocked(g)
+		}
+	})
+	if s.mu.retries == nil {
+		s.mu.retries = map[*clock.Timer]struct{}{}
+	}
+	s.mu.retries[timer] = struct{}{}
 }
 
 func (s *shard) close() {
@@ -262,6 +297,11 @@ func (s *shard) close() {
 	if s.mu.timer != nil && s.mu.timer.Stop() {
 		s.c.running.Done()
 		s.mu.timer = nil
+	}
+	for timer := range s.mu.retries {
+		if (*timer).Stop() {
+			s.c.running.Done()
+		}
 	}
 	for _, g := range s.mu.groups {
 		for _, m := range g.members {

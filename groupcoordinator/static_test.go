@@ -8,7 +8,7 @@ import (
 
 func i1() []joinOption { return []joinOption{withInstance("i1")} }
 
-// Scenarios 24 and 26.
+// Groups scenarios 24 and 26.
 func TestStaticMemberComesBackWithoutARebalance(t *testing.T) {
 	w := newWorld(t)
 	ids, gen := w.stable("g", i1(), nil)
@@ -30,7 +30,7 @@ func TestStaticMemberComesBackWithoutARebalance(t *testing.T) {
 	isErr(t, "old process after a restart", w.c.Heartbeat(&old), ErrFencedInstance)
 }
 
-// Scenario 24 for a follower: nothing to assign, nobody to see.
+// Groups scenario 24 for a follower: nothing to assign, nobody to see.
 func TestStaticFollowerComesBack(t *testing.T) {
 	w := newWorld(t)
 	ids, gen := w.stable("g", nil, i1())
@@ -40,7 +40,7 @@ func TestStaticFollowerComesBack(t *testing.T) {
 	}
 }
 
-// Scenario 25.
+// Groups scenario 25.
 func TestOldClientOfAStaticLeaderActsAsFollower(t *testing.T) {
 	w := newWorld(t)
 	ids, gen := w.stable("g", i1())
@@ -53,7 +53,7 @@ func TestOldClientOfAStaticLeaderActsAsFollower(t *testing.T) {
 	}
 }
 
-// Scenario 26: what the old incarnation had parked.
+// Groups scenario 26: what the old incarnation had parked.
 func TestReplacedStaticMemberIsFencedWhileParked(t *testing.T) {
 	w := newWorld(t)
 	ids, gen := w.stable("g", i1(), nil)
@@ -79,7 +79,7 @@ func TestReplacedStaticMemberIsFencedWhileParked(t *testing.T) {
 	isErr(t, "sync", now(t, parkedSync).Err, ErrFencedInstance)
 }
 
-// Section 8: a replacement whose protocols change what would be chosen does rebalance.
+// Groups 8: a replacement whose protocols change what would be chosen does rebalance.
 func TestStaticMemberWithOtherProtocolsRebalances(t *testing.T) {
 	w := newWorld(t)
 	both := withProtocols("range", "", "sticky", "")
@@ -89,7 +89,7 @@ func TestStaticMemberWithOtherProtocolsRebalances(t *testing.T) {
 	}
 }
 
-// Scenario 23.
+// Groups scenario 23.
 func TestStaticMemberIsRemovedByItsInstanceID(t *testing.T) {
 	w := newWorld(t)
 	ids, gen := w.stable("g", nil, i1())
@@ -100,7 +100,7 @@ func TestStaticMemberIsRemovedByItsInstanceID(t *testing.T) {
 	isErr(t, "who stays", w.heartbeat("g", ids[0], gen), ErrRebalanceInProgress)
 }
 
-// Scenarios 27, 28.
+// Groups scenarios 27, 28.
 func TestSilentStaticMemberStaysUntilItsSessionEnds(t *testing.T) {
 	w := newWorld(t)
 	long := []joinOption{withSession(5 * time.Minute), withRebalance(time.Minute)}
@@ -117,7 +117,7 @@ func TestSilentStaticMemberStaysUntilItsSessionEnds(t *testing.T) {
 	isErr(t, "leader", w.heartbeat("g", ids[0], gen+1), ErrRebalanceInProgress)
 }
 
-// Scenario 27.
+// Groups scenario 27.
 func TestStaticMembersSessionEnds(t *testing.T) {
 	w := newWorld(t)
 	ids, gen := w.stable("g", []joinOption{withSession(time.Minute)}, i1())
@@ -128,7 +128,7 @@ func TestStaticMembersSessionEnds(t *testing.T) {
 	}
 }
 
-// Section 3.4: with only silent static members nobody can lead; the phase is run again.
+// Groups 3.4: with only silent static members nobody can lead; the phase is run again.
 func TestJoinPhaseWithoutAnyoneJoinedWaits(t *testing.T) {
 	w := newWorld(t)
 	long := withSession(20 * time.Minute)

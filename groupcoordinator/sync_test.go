@@ -8,7 +8,7 @@ import (
 
 func text(s string) *string { return &s }
 
-// Scenarios 15, 16, and the generation that does not exist yet.
+// Groups scenarios 15, 16, and the generation that does not exist yet.
 func TestSyncIsRefused(t *testing.T) {
 	w := newWorld(t)
 	ids, gen := w.stable("g", nil)
@@ -26,7 +26,7 @@ func TestSyncIsRefused(t *testing.T) {
 	isErr(t, "while preparing", now(t, w.sync("g", ids[0], gen)).Err, ErrRebalanceInProgress)
 }
 
-// Scenario 17.
+// Groups scenario 17.
 func TestMemberThatTheLeaderForgotGetsAnEmptyAssignment(t *testing.T) {
 	w := newWorld(t)
 	ids, _ := w.stable("g", nil, nil)
@@ -42,7 +42,7 @@ func TestMemberThatTheLeaderForgotGetsAnEmptyAssignment(t *testing.T) {
 	}
 }
 
-// Scenario 18.
+// Groups scenario 18.
 func TestLeaderThatNeverSyncsIsRemoved(t *testing.T) {
 	w := newWorld(t)
 	long := []joinOption{withSession(10 * time.Minute)}
@@ -60,7 +60,7 @@ func TestLeaderThatNeverSyncsIsRemoved(t *testing.T) {
 	isErr(t, "follower's heartbeat", w.heartbeat("g", ids[1], gen), ErrRebalanceInProgress)
 }
 
-// Section 4, sync timer in Stable: a follower that never asked for its assignment is removed, too.
+// Groups 4, sync timer in Stable: a follower that never asked for its assignment is removed, too.
 func TestFollowerThatNeverSyncsIsRemoved(t *testing.T) {
 	w := newWorld(t)
 	long := []joinOption{withSession(10 * time.Minute)}
@@ -73,7 +73,7 @@ func TestFollowerThatNeverSyncsIsRemoved(t *testing.T) {
 	isErr(t, "leader", w.heartbeat("g", ids[0], gen), ErrRebalanceInProgress)
 }
 
-// Scenario 19.
+// Groups scenario 19.
 func TestRepeatedSyncOfTheLeaderChangesNothing(t *testing.T) {
 	w := newWorld(t)
 	ids, gen := w.stable("g", nil)
@@ -82,7 +82,7 @@ func TestRepeatedSyncOfTheLeaderChangesNothing(t *testing.T) {
 	}
 }
 
-// Scenario 20.
+// Groups scenario 20.
 func TestHeartbeat(t *testing.T) {
 	w := newWorld(t)
 	ids, gen := w.stable("g", nil)
@@ -103,7 +103,7 @@ func TestHeartbeat(t *testing.T) {
 	}
 }
 
-// Scenario 21.
+// Groups scenario 21.
 func TestSilentMemberIsRemoved(t *testing.T) {
 	w := newWorld(t)
 	ids, gen := w.stable("g", nil, nil)
@@ -119,10 +119,11 @@ func TestSilentMemberIsRemoved(t *testing.T) {
 	}
 }
 
-// Section 4: a session is not counted while a Join or Sync is parked, and starts with the answer.
+// Groups 4: a session is not counted while a Join or Sync is parked, and starts with the answer.
 func TestSessionRestsWhileParked(t *testing.T) {
 	w := newWorld(t)
 	ids, gen := w.stable("g", nil, nil)
+	w.commit("g", "t", 0, 1, as(ids[0], gen)) // without offsets the group would go with its members
 	b := w.sync("g", ids[1], gen)
 	now(t, b)
 	a := w.join("g", withID(ids[0]))
@@ -142,11 +143,12 @@ func TestSessionRestsWhileParked(t *testing.T) {
 	}
 }
 
-// Section 4: the answer to a Join starts the session, also of a member whose old one has run out.
+// Groups 4: the answer to a Join starts the session, also of a member whose old one has run out.
 func TestSessionBeginsWithTheAnswerToTheJoin(t *testing.T) {
 	w := newWorld(t)
 	slow := withSession(30 * time.Second)
-	ids, _ := w.stable("g", nil, []joinOption{slow})
+	ids, gen := w.stable("g", nil, []joinOption{slow})
+	w.commit("g", "t", 0, 1, as(ids[0], gen)) // without offsets the group would go with its members
 	w.join("g", withID(ids[0]))
 	w.clock.Advance(20 * time.Second)
 	now(t, w.join("g", withID(ids[1]), withSession(session)))
@@ -172,7 +174,7 @@ func TestNewMemberThatHeartbeatsIsHeldToItsSession(t *testing.T) {
 	isErr(t, "parked join", now(t, b).Err, ErrUnknownMember)
 }
 
-// Scenario 22.
+// Groups scenario 22.
 func TestLeave(t *testing.T) {
 	w := newWorld(t)
 	ids, gen := w.stable("g", nil, nil)
@@ -204,7 +206,7 @@ func TestLeaveOfThePendingAndTheLast(t *testing.T) {
 	}
 }
 
-// Section 2: a pending member holds the join phase up, and lets it go when it leaves or expires.
+// Groups 2: a pending member holds the join phase up, and lets it go when it leaves or expires.
 func TestPendingMemberHoldsTheJoinPhase(t *testing.T) {
 	for name, gone := range map[string]func(w *world, id string){
 		"leaves":  func(w *world, id string) { w.leave("g", LeaveMember{MemberID: id}) },
@@ -227,7 +229,7 @@ func TestPendingMemberHoldsTheJoinPhase(t *testing.T) {
 	}
 }
 
-// Section 5: an assignment that cannot be written is given to nobody, and the group tries again.
+// Groups 5: an assignment that cannot be written is given to nobody, and the group tries again.
 func TestAssignmentThatCannotBeWrittenStartsAnotherPhase(t *testing.T) {
 	w := newWorld(t)
 	ids, _ := w.stable("g", nil, nil)
@@ -252,6 +254,7 @@ func TestAssignmentThatCannotBeWrittenStartsAnotherPhase(t *testing.T) {
 func TestFailedAppendChangesNothing(t *testing.T) {
 	w := newWorld(t)
 	ids, gen := w.stable("g", nil)
+	w.commit("g", "t", 0, 1, as(ids[0], gen)) // without offsets the group would go with its members
 	w.commit("o", "t", 0, 1)
 	before := dump(w.c)
 	for _, j := range w.stateLogs {

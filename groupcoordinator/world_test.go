@@ -86,7 +86,7 @@ func (l *memStateLog) LogEndOffset() int64   { return l.next }
 // world is a coordinator on a clock that stands still and a state log a partition.
 type world struct {
 	t         *testing.T
-	clock     *clock.Manual
+	clock     *clock.Movable
 	cfg       Config
 	c         *Coordinator
 	stateLogs []*memStateLog
@@ -99,7 +99,7 @@ func newWorld(t *testing.T, change ...func(*Config)) *world {
 	t.Helper()
 	w := &world{t: t, clock: clock.NewManual(time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC))}
 	w.cfg = Config{
-		Partitions: 3, Clock: w.clock, Logger: slog.New(slog.DiscardHandler),
+		Partitions: 3, Clock: w.clock, RealTime: w.clock, Logger: slog.New(slog.DiscardHandler),
 		StateLogs: func(p int32) StateLog { return w.stateLogs[p] },
 		NewMemberID: func(prefix string) string {
 			w.ids++

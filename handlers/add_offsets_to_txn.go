@@ -14,7 +14,7 @@ import (
 // TRANSACTION_ABORTABLE. It adds the partition that holds the group's offsets (spec: transactions 7).
 func (s *Services) addOffsetsToTxn(_ context.Context, r *wire.Request) wire.Reply {
 	req, resp := r.Body.(*kmsg.AddOffsetsToTxnRequest), response[*kmsg.AddOffsetsToTxnResponse](r)
-	if s.isLate(r, req.TransactionalID, txncoordinator.Identity{ProducerID: req.ProducerID, ProducerEpoch: req.ProducerEpoch}) {
+	if s.isFromOlderConnection(r, req.TransactionalID, txncoordinator.Identity{ProducerID: req.ProducerID, ProducerEpoch: req.ProducerEpoch}) {
 		return wire.Reply{Close: true}
 	}
 	err := s.Txns.AddPartitions(txncoordinator.AddRequest{

@@ -2,6 +2,7 @@ package handlers
 
 import (
 	"context"
+	"slices"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
@@ -16,7 +17,7 @@ import (
 func (s *Services) addPartitionsToTxn(_ context.Context, r *wire.Request) wire.Reply {
 	req, resp := r.Body.(*kmsg.AddPartitionsToTxnRequest), response[*kmsg.AddPartitionsToTxnResponse](r)
 	if r.Version < 4 {
-		if s.isLate(r, req.TransactionalID, txncoordinator.Identity{ProducerID: req.ProducerID, ProducerEpoch: req.ProducerEpoch}) {
+		if s.isFromOlderConnection(r, req.TransactionalID, txncoordinator.Identity{ProducerID: req.ProducerID, ProducerEpoch: req.ProducerEpoch}) {
 			return wire.Reply{Close: true}
 		}
 		add := txncoordinator.AddRequest{
@@ -27,6 +28,7 @@ func (s *Services) addPartitionsToTxn(_ context.Context, r *wire.Request) wire.R
 			add.Partitions = appendPartitions(add.Partitions, req.Topics[i].Topic, req.Topics[i].Partitions)
 		}
 		codes := s.addToTransaction(&add, false, r.Version)
+		refused := slices.ContainsFunc(codes, func(c wire.Code) bool { return c != wire.NoError })
 		for i := range req.Topics {
 			t := kmsg.NewAddPartitionsToTxnResponseTopic()
 			t.Topic = req.Topics[i].Topic
@@ -36,12 +38,29 @@ func (s *Services) addPartitionsToTxn(_ context.Context, r *wire.Request) wire.R
 			}
 			resp.Topics = append(resp.Topics, t)
 		}
+		if refused {
+			resp.Topics = mergeRefused(resp.Topics)
+		}
 		return wire.Respond(resp)
 	}
 	for i := range req.Transactions {
 		resp.Transactions = append(resp.Transactions, s.addTransaction(&req.Transactions[i], r.Version))
 	}
 	return wire.Respond(resp)
+}
+
+// mergeRefused names each partition once, as Kafka does where it refuses.
+func mergeRefused(answers []kmsg.AddPartitionsToTxnResponseTopic) []kmsg.AddPartitionsToTxnResponseTopic {
+	answers = mergeBy(answers,
+		func(t *kmsg.AddPartitionsToTxnResponseTopic) string { return t.Topic },
+		func(into, more *kmsg.AddPartitionsToTxnResponseTopic) {
+			into.Partitions = append(into.Partitions, more.Partitions...)
+		})
+	for i := range answers {
+		answers[i].Partitions = lastOfEach(answers[i].Partitions,
+			func(p *kmsg.AddPartitionsToTxnResponseTopicPartition) int32 { return p.Partition })
+	}
+	return answers
 }
 
 func (s *Services) addTransaction(asked *kmsg.AddPartitionsToTxnRequestTransaction, version int16) kmsg.AddPartitionsToTxnResponseTransaction {

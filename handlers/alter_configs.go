@@ -5,172 +5,210 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"slices"
 	"strings"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"once/configs"
 	"once/settings"
 	"once/topics"
 	"once/wire"
 )
 
-// alteration is the wish of one resource, in the words that both requests share.
-type alteration struct {
-	kind   kmsg.ConfigResourceType
-	name   string
-	change func(current settings.Values) (settings.Values, error)
+// resource is what a configuration belongs to.
+type resource struct {
+	kind kmsg.ConfigResourceType
+	name string
 }
 
-// errAlteration marks a wish that contradicts itself, as opposed to a value that is not allowed.
-var errAlteration = errors.New("the change cannot be carried out")
+// alteration is what is asked of one resource, in the words that both requests share.
+type alteration struct {
+	resource
+	change       func(current settings.Values) (settings.Values, error)
+	validateOnly bool
+}
 
-// alter carries out what is asked of one resource, or only checks it. Topics can be altered; the
-// settings of the broker itself are those that it was started with.
-func (s *Services) alter(a alteration, validateOnly bool, key, version int16) (wire.Code, string) {
-	switch {
-	case a.kind == kmsg.ConfigResourceTypeBroker || a.kind == kmsg.ConfigResourceTypeBrokerLogger:
-		return wire.InvalidRequest, "the settings of this broker cannot be changed while it runs; give them at its start"
-	case a.kind != kmsg.ConfigResourceTypeTopic:
-		return wire.UnsupportedVersion, fmt.Sprintf("resources of type %d have no configuration", a.kind)
-	case a.name == "":
-		return wire.InvalidRequest, "a topic has a name"
+// errInvalidRequest marks what makes no sense whatever is set, as opposed to a value that is not allowed.
+var errInvalidRequest = errors.New("invalid request")
+
+// alter carries out what is asked of one resource, or only checks it.
+func (s *Services) alter(a alteration) error {
+	switch a.kind {
+	case kmsg.ConfigResourceTypeBroker:
+		return s.alterBroker(a)
+	case kmsg.ConfigResourceTypeTopic, kmsg.ConfigResourceTypeGroupConfig, kmsg.ConfigResourceTypeClientMetrics:
+	default:
+		return fmt.Errorf("%w: resources of type %d are unknown", errInvalidRequest, a.kind)
 	}
-	if err := topics.CheckName(a.name); err != nil {
-		return wire.InvalidTopicException, err.Error()
+	if a.name == "" {
+		return fmt.Errorf("%w: the resource has no name", errInvalidRequest)
 	}
-	err := s.Topics.Alter(strings.Clone(a.name), a.change, validateOnly)
-	switch {
-	case err == nil:
-		return wire.NoError, ""
-	case errors.Is(err, errAlteration):
-		return wire.InvalidRequest, err.Error()
+	name := strings.Clone(a.name)
+	switch a.kind {
+	case kmsg.ConfigResourceTypeGroupConfig:
+		return s.Configs.Alter(configs.Group, name, a.change, a.validateOnly)
+	case kmsg.ConfigResourceTypeClientMetrics:
+		return s.Configs.Alter(configs.ClientMetrics, name, a.change, a.validateOnly)
 	}
-	return codeFor(err, key, version), err.Error()
+	if err := topics.CheckName(name); err != nil {
+		return err
+	}
+	return s.Topics.Alter(name, a.change, a.validateOnly)
 }
 
 // AlterConfigs v0 to v2 (v2 flexible): what is given replaces everything that was set for a resource.
 // Deprecated in favour of IncrementalAlterConfigs, and alive.
 func (s *Services) alterConfigs(_ context.Context, r *wire.Request) wire.Reply {
 	req, resp := r.Body.(*kmsg.AlterConfigsRequest), response[*kmsg.AlterConfigsResponse](r)
-	times := map[string]int{}
+	times := map[resource]int{}
 	for i := range req.Resources {
-		times[resourceKey(req.Resources[i].ResourceType, req.Resources[i].ResourceName)]++
+		times[resource{req.Resources[i].ResourceType, req.Resources[i].ResourceName}]++
 	}
 	for i := range req.Resources {
 		asked := &req.Resources[i]
-		change := func(settings.Values) (settings.Values, error) {
-			next := settings.Values{}
-			for _, c := range asked.Configs {
-				if c.Value == nil {
-					return nil, fmt.Errorf("%w: %s has no value", errAlteration, c.Name)
-				}
-				next[strings.Clone(c.Name)] = strings.Clone(*c.Value)
-			}
-			return next, nil
+		of := resource{asked.ResourceType, asked.ResourceName}
+		next, err := replacement(asked.Configs)
+		switch {
+		case times[of] > 1:
+			err = errTwice
+		case err == nil:
+			change := func(settings.Values) (settings.Values, error) { return next, nil }
+			err = s.alter(alteration{of, change, req.ValidateOnly})
 		}
 		res := kmsg.NewAlterConfigsResponseResource()
 		res.ResourceType, res.ResourceName = asked.ResourceType, asked.ResourceName
-		code, message := wire.InvalidRequest, "the resource stands in the request more than once"
-		if times[resourceKey(asked.ResourceType, asked.ResourceName)] == 1 {
-			code, message = s.alter(alteration{asked.ResourceType, asked.ResourceName, change}, req.ValidateOnly, r.Key, r.Version)
-		}
-		if code != wire.NoError {
-			res.ErrorCode, res.ErrorMessage = int16(code), &message
-		}
+		res.ErrorCode, res.ErrorMessage = failure(err, r)
 		resp.Resources = append(resp.Resources, res)
 	}
 	return wire.Respond(resp)
+}
+
+var (
+	errTwice    = fmt.Errorf("%w: the resource stands in the request more than once", errInvalidRequest)
+	errTooOften = fmt.Errorf("%w: the resource stands in the request more than %d times", errInvalidRequest, maxRepeats)
+)
+
+// failure is an error as an answer has it; there is no message without one.
+func failure(err error, r *wire.Request) (code int16, message *string) {
+	if err == nil {
+		return 0, nil
+	}
+	return int16(codeFor(err, r.Key, r.Version)), errorMessage(err.Error())
+}
+
+// replacement is what a resource is to have and nothing else.
+func replacement(configs []kmsg.AlterConfigsRequestResourceConfig) (settings.Values, error) {
+	next := settings.Values{}
+	for _, c := range configs {
+		if c.Value == nil {
+			return nil, fmt.Errorf("%w: %s has no value", errInvalidRequest, c.Name)
+		}
+		if _, again := next[c.Name]; again {
+			return nil, fmt.Errorf("%w: %s is set twice", errInvalidRequest, c.Name)
+		}
+		next[strings.Clone(c.Name)] = strings.Clone(*c.Value)
+	}
+	return next, nil
 }
 
 // IncrementalAlterConfigs v0 and v1 (v1 flexible): single settings are set, deleted, appended to or
 // subtracted from (KIP-339).
 func (s *Services) incrementalAlterConfigs(_ context.Context, r *wire.Request) wire.Reply {
 	req, resp := r.Body.(*kmsg.IncrementalAlterConfigsRequest), response[*kmsg.IncrementalAlterConfigsResponse](r)
-	times := map[string]int{}
+	times := map[resource]int{}
 	for i := range req.Resources {
-		times[resourceKey(req.Resources[i].ResourceType, req.Resources[i].ResourceName)]++
+		times[resource{req.Resources[i].ResourceType, req.Resources[i].ResourceName}]++
 	}
 	for i := range req.Resources {
 		asked := &req.Resources[i]
-		change := func(current settings.Values) (settings.Values, error) { return increment(current, asked.Configs) }
+		of := resource{asked.ResourceType, asked.ResourceName}
+		err := checkChanges(asked.Configs)
+		switch {
+		case times[of] > 1:
+			err = errTwice
+		case err != nil:
+		case of.kind == kmsg.ConfigResourceTypeBrokerLogger:
+			err = s.alterLoggers(of.name, asked.Configs)
+		default:
+			change := func(current settings.Values) (settings.Values, error) {
+				return increment(of.kind, current, asked.Configs)
+			}
+			err = s.alter(alteration{of, change, req.ValidateOnly})
+		}
 		res := kmsg.NewIncrementalAlterConfigsResponseResource()
 		res.ResourceType, res.ResourceName = asked.ResourceType, asked.ResourceName
-		code, message := wire.InvalidRequest, "the resource stands in the request more than once"
-		if times[resourceKey(asked.ResourceType, asked.ResourceName)] == 1 {
-			code, message = s.alter(alteration{asked.ResourceType, asked.ResourceName, change}, req.ValidateOnly, r.Key, r.Version)
-		}
-		if code != wire.NoError {
-			res.ErrorCode, res.ErrorMessage = int16(code), &message
-		}
+		res.ErrorCode, res.ErrorMessage = failure(err, r)
 		resp.Resources = append(resp.Resources, res)
 	}
 	return wire.Respond(resp)
 }
 
-func resourceKey(kind kmsg.ConfigResourceType, name string) string {
-	return fmt.Sprintf("%d/%s", kind, name)
+// checkChanges says what is wrong with changes whatever they are to change.
+func checkChanges(changes []kmsg.IncrementalAlterConfigsRequestResourceConfig) error {
+	seen := map[string]bool{}
+	for i := range changes {
+		c := &changes[i]
+		switch {
+		case seen[c.Name]:
+			return fmt.Errorf("%w: %s is changed twice", errInvalidRequest, c.Name)
+		case c.Op == kmsg.IncrementalAlterConfigOpDelete:
+		case c.Value == nil:
+			return fmt.Errorf("%w: %s has no value", errInvalidRequest, c.Name)
+		case c.Op < kmsg.IncrementalAlterConfigOpSet || c.Op > kmsg.IncrementalAlterConfigOpSubtract:
+			return fmt.Errorf("%w: operation %d is unknown", errInvalidRequest, c.Op)
+		}
+		seen[c.Name] = true
+	}
+	return nil
 }
 
 // increment applies single changes in order. APPEND and SUBTRACT start from what was set for the
 // resource, or else from the default of the schema, and work on lists only (spec: admin 8).
-func increment(current settings.Values, changes []kmsg.IncrementalAlterConfigsRequestResourceConfig) (settings.Values, error) {
+func increment(
+	kind kmsg.ConfigResourceType, current settings.Values, changes []kmsg.IncrementalAlterConfigsRequestResourceConfig,
+) (settings.Values, error) {
 	next := maps.Clone(current)
 	if next == nil {
 		next = settings.Values{}
 	}
-	seen := map[string]bool{}
 	for i := range changes {
 		c := &changes[i]
-		if seen[c.Name] {
-			return nil, fmt.Errorf("%w: %s is changed twice", errAlteration, c.Name)
-		}
-		seen[c.Name] = true
-		name := strings.Clone(c.Name)
 		if c.Op == kmsg.IncrementalAlterConfigOpDelete {
-			delete(next, name)
+			delete(next, c.Name)
 			continue
 		}
-		if c.Value == nil {
-			return nil, fmt.Errorf("%w: %s has no value", errAlteration, c.Name)
-		}
-		value := strings.Clone(*c.Value)
-		switch c.Op {
-		case kmsg.IncrementalAlterConfigOpSet:
-			next[name] = value
-		case kmsg.IncrementalAlterConfigOpAppend, kmsg.IncrementalAlterConfigOpSubtract:
-			list, err := listOf(next, name)
+		name, value := strings.Clone(c.Name), strings.Clone(*c.Value)
+		if c.Op != kmsg.IncrementalAlterConfigOpSet {
+			list, err := listDefault(kind, name)
 			if err != nil {
 				return nil, err
 			}
-			for _, entry := range settings.SplitList(value) {
-				at := slices.Index(list, entry)
-				switch {
-				case c.Op == kmsg.IncrementalAlterConfigOpAppend && at < 0:
-					list = append(list, entry)
-				case c.Op == kmsg.IncrementalAlterConfigOpSubtract && at >= 0:
-					list = slices.Delete(list, at, at+1)
-				}
+			if set, ok := next[name]; ok {
+				list = set
 			}
-			next[name] = strings.Join(list, ",")
-		default:
-			return nil, fmt.Errorf("%w: operation %d is unknown", errAlteration, c.Op)
+			if c.Op == kmsg.IncrementalAlterConfigOpAppend {
+				value = settings.AppendToList(list, value)
+			} else {
+				value = settings.SubtractFromList(list, value)
+			}
 		}
+		next[name] = value
 	}
 	return next, nil
 }
 
-func listOf(current settings.Values, name string) ([]string, error) {
-	d, ok := settings.LookupTopic(name)
-	if !ok {
-		return nil, &settings.InvalidError{Name: name, Reason: "no topic has a setting of that name"}
+// listDefault returns the default of a list. Those of groups and of client metrics are none here, as in Kafka.
+func listDefault(kind kmsg.ConfigResourceType, name string) (string, error) {
+	var d *settings.Definition
+	switch kind {
+	case kmsg.ConfigResourceTypeTopic:
+		d, _ = settings.LookupTopic(name)
+	case kmsg.ConfigResourceTypeBroker:
+		d, _ = settings.Lookup(name)
 	}
-	if d.Kind != settings.List {
-		return nil, &settings.InvalidError{Name: name, Reason: "is no list: nothing can be appended or subtracted"}
-	}
-	if set, ok := current[name]; ok {
-		return settings.SplitList(set), nil
+	if d == nil || d.Kind != settings.List {
+		return "", &settings.InvalidError{Name: name, Reason: "is no list: nothing can be appended or subtracted"}
 	}
 	value, _ := d.Default()
-	return settings.SplitList(value), nil
+	return value, nil
 }

@@ -16,21 +16,38 @@ func (s *Services) createPartitions(_ context.Context, r *wire.Request) wire.Rep
 	for i := range req.Topics {
 		times[req.Topics[i].Topic]++
 	}
+	total := 0
+	for i := range req.Topics {
+		if t, ok := s.Topics.Lookup(req.Topics[i].Topic); ok && times[t.Name] == 1 { // the others are refused
+			total += max(0, int(req.Topics[i].Count)-len(t.Partitions()))
+		}
+	}
 	seen := map[string]bool{}
 	for i := range req.Topics {
 		asked := &req.Topics[i]
-		if seen[asked.Topic] {
+		if seen[asked.Topic] && req.TimeoutMillis > 0 {
 			continue
 		}
 		seen[asked.Topic] = true
 		t := kmsg.NewCreatePartitionsResponseTopic()
 		t.Topic = asked.Topic
-		code, message := wire.InvalidRequest, "the topic stands in the request more than once"
-		if times[asked.Topic] == 1 {
+		var code wire.Code
+		var message string
+		switch {
+		case req.TimeoutMillis <= 0:
+			code, message = wire.RequestTimedOut, noTimeLeft
+		case times[asked.Topic] > 1:
+			code, message = wire.InvalidRequest, "the topic stands in the request more than once"
+		case total > maxPartitionsPerRequest:
+			code, message = wire.PolicyViolation, tooManyPartitions(total)
+		default:
 			code, message = s.addPartitions(asked, req.ValidateOnly, r.Version)
 		}
 		if code != wire.NoError {
-			t.ErrorCode, t.ErrorMessage = int16(code), &message
+			t.ErrorCode, t.ErrorMessage = int16(code), errorMessage(message)
+		}
+		if code == wire.UnknownTopicOrPartition {
+			t.ErrorMessage = nil
 		}
 		resp.Topics = append(resp.Topics, t)
 	}
@@ -38,13 +55,13 @@ func (s *Services) createPartitions(_ context.Context, r *wire.Request) wire.Rep
 }
 
 func (s *Services) addPartitions(asked *kmsg.CreatePartitionsRequestTopic, validateOnly bool, version int16) (wire.Code, string) {
-	if t, ok := s.Topics.Lookup(asked.Topic); ok && asked.Assignment != nil {
-		if now := len(t.Partitions()); int(asked.Count) > now && len(asked.Assignment) != int(asked.Count)-now {
-			return wire.InvalidReplicaAssignment, fmt.Sprintf("%d partitions are added, %d are assigned", int(asked.Count)-now, len(asked.Assignment))
+	if t, ok := s.Topics.Lookup(asked.Topic); ok && asked.Assignment != nil && int(asked.Count) > len(t.Partitions()) {
+		if added := int(asked.Count) - len(t.Partitions()); len(asked.Assignment) != added {
+			return wire.InvalidReplicaAssignment, fmt.Sprintf("%d partitions are added, %d are assigned", added, len(asked.Assignment))
 		}
 		for _, a := range asked.Assignment {
-			if len(a.Replicas) == 0 || a.Replicas[0] != s.NodeID {
-				return wire.InvalidReplicaAssignment, fmt.Sprintf("each assignment must have broker %d first", s.NodeID)
+			if !s.isAssignable(a.Replicas) {
+				return wire.InvalidReplicaAssignment, fmt.Sprintf("each partition must be assigned to broker %d and no other", s.NodeID)
 			}
 		}
 	}

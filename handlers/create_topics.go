@@ -3,6 +3,7 @@ package handlers
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -12,8 +13,15 @@ import (
 	"once/wire"
 )
 
-// maxPartitionsPerRequest bounds what one CreateTopics request may create, as in Kafka.
+// maxPartitionsPerRequest bounds what one CreateTopics or CreatePartitions request may create, as in Kafka.
 const maxPartitionsPerRequest = 10_000
+
+// noTimeLeft is what changes of topics are answered with whose timeout is over before they begin: as in Kafka,
+// nothing is looked at and nothing is done then.
+const noTimeLeft = "the request's timeout leaves no time to carry it out"
+
+// clusterMetadataTopic is where Kafka's controllers keep their log. No broker has it as a topic.
+const clusterMetadataTopic = "__cluster_metadata"
 
 // CreateTopics v2 to v7. v4 defaults by -1, v5 flexible and the created topic's shape and
 // configuration in the answer, v7 topic ID.
@@ -23,14 +31,24 @@ const maxPartitionsPerRequest = 10_000
 func (s *Services) createTopics(_ context.Context, r *wire.Request) wire.Reply {
 	req, resp := r.Body.(*kmsg.CreateTopicsRequest), response[*kmsg.CreateTopicsResponse](r)
 	total, times := 0, map[string]int{}
+	var together []string // names that only this request makes
 	for i := range req.Topics {
 		times[req.Topics[i].Topic]++
-		total += int(s.partitionsAsked(&req.Topics[i]))
+	}
+	for i := range req.Topics {
+		name := req.Topics[i].Topic
+		s.createNow(name)
+		if times[name] == 1 && name != clusterMetadataTopic { // the others are refused
+			total += max(0, int(s.partitionsAsked(&req.Topics[i])))
+		}
+		if _, exists := s.Topics.Lookup(name); !exists {
+			together = append(together, name)
+		}
 	}
 	seen := map[string]bool{}
 	for i := range req.Topics {
 		asked := &req.Topics[i]
-		if seen[asked.Topic] {
+		if seen[asked.Topic] && req.TimeoutMillis > 0 {
 			continue
 		}
 		seen[asked.Topic] = true
@@ -39,21 +57,28 @@ func (s *Services) createTopics(_ context.Context, r *wire.Request) wire.Reply {
 		var code wire.Code
 		var message string
 		switch {
-		case total > maxPartitionsPerRequest:
-			code, message = wire.PolicyViolation, fmt.Sprintf("the request asks for %d partitions in all, at most %d are created at once", total, maxPartitionsPerRequest)
+		case req.TimeoutMillis <= 0:
+			code, message = wire.RequestTimedOut, noTimeLeft
 		case times[asked.Topic] > 1:
 			code, message = wire.InvalidRequest, fmt.Sprintf("topic %q stands in the request more than once", asked.Topic)
-		case asked.Topic == "__cluster_metadata":
+		case asked.Topic == clusterMetadataTopic:
 			code, message = wire.InvalidRequest, "this internal topic cannot be created"
+		case total > maxPartitionsPerRequest:
+			code, message = wire.PolicyViolation, tooManyPartitions(total)
 		default:
-			code, message = s.createTopic(asked, req.ValidateOnly, r.Version, &t)
+			code, message = s.createTopic(asked, together, req.ValidateOnly, r.Version, &t)
 		}
 		if code != wire.NoError {
-			t.ErrorCode, t.ErrorMessage = int16(code), &message
+			t.ErrorCode, t.ErrorMessage = int16(code), errorMessage(message)
 		}
 		resp.Topics = append(resp.Topics, t)
 	}
 	return wire.Respond(resp)
+}
+
+func tooManyPartitions(total int) string {
+	return fmt.Sprintf("the request asks for %d partitions in all, at most %d are created at once", total,
+		maxPartitionsPerRequest)
 }
 
 // partitionsAsked returns how many partitions a topic is to get.
@@ -67,8 +92,16 @@ func (s *Services) partitionsAsked(t *kmsg.CreateTopicsRequestTopic) int32 {
 	return t.NumPartitions
 }
 
-func (s *Services) createTopic(asked *kmsg.CreateTopicsRequestTopic, validateOnly bool, version int16, t *kmsg.CreateTopicsResponseTopic) (wire.Code, string) {
-	spec := topics.Spec{Name: strings.Clone(asked.Topic), Partitions: s.partitionsAsked(asked), Overrides: settings.Values{}}
+func (s *Services) createTopic(
+	asked *kmsg.CreateTopicsRequestTopic, together []string, validateOnly bool, version int16,
+	t *kmsg.CreateTopicsResponseTopic,
+) (wire.Code, string) {
+	spec := topics.Spec{
+		Name:       strings.Clone(asked.Topic),
+		Partitions: s.partitionsAsked(asked),
+		Overrides:  settings.Values{},
+		Together:   together,
+	}
 	for _, c := range asked.Configs {
 		if c.Value == nil {
 			return wire.InvalidConfig, fmt.Sprintf("configuration %s has no value", c.Name)
@@ -82,6 +115,9 @@ func (s *Services) createTopic(asked *kmsg.CreateTopicsRequestTopic, validateOnl
 	}
 	if code, message := s.checkReplicas(asked); code != wire.NoError {
 		return code, message
+	}
+	if err == nil && validateOnly {
+		t.TopicID = topics.NewID() // Kafka shows one that no topic gets
 	}
 	if err == nil && !validateOnly {
 		var created *topics.Topic
@@ -111,11 +147,12 @@ func (s *Services) checkReplicas(t *kmsg.CreateTopicsRequestTopic) (wire.Code, s
 		if t.ReplicationFactor == 0 || t.ReplicationFactor < -1 {
 			return wire.InvalidReplicationFactor, "the replication factor must be positive, or -1 for the default"
 		}
-		if t.ReplicationFactor > 1 && s.Settings.Bool("dev.strict.replication") {
-			return wire.InvalidReplicationFactor, fmt.Sprintf("the replication factor is %d, there is 1 broker (dev.strict.replication is on)", t.ReplicationFactor)
-		}
 		if t.NumPartitions == 0 || t.NumPartitions < -1 {
 			return wire.InvalidPartitions, "the number of partitions must be positive, or -1 for the default"
+		}
+		if s.isTooManyReplicas(int(t.ReplicationFactor)) {
+			return wire.InvalidReplicationFactor, fmt.Sprintf(
+				"the replication factor is %d, there is 1 broker (dev.strict.replication is on)", t.ReplicationFactor)
 		}
 		return wire.NoError, ""
 	}
@@ -131,9 +168,23 @@ func (s *Services) checkReplicas(t *kmsg.CreateTopicsRequestTopic) (wire.Code, s
 			return wire.InvalidReplicaAssignment, fmt.Sprintf("partition %d is assigned twice or leaves a gap", a.Partition)
 		}
 		seen[a.Partition] = true
-		if len(a.Replicas) == 0 || a.Replicas[0] != s.NodeID {
-			return wire.InvalidReplicaAssignment, fmt.Sprintf("partition %d must have broker %d first", a.Partition, s.NodeID)
+		if !s.isAssignable(a.Replicas) {
+			return wire.InvalidReplicaAssignment, fmt.Sprintf(
+				"partition %d must be assigned to broker %d and no other", a.Partition, s.NodeID)
 		}
 	}
 	return wire.NoError, ""
+}
+
+// isTooManyReplicas reports whether a replication factor, -1 for the default, is refused on one broker.
+func (s *Services) isTooManyReplicas(factor int) bool {
+	if factor == -1 {
+		factor = s.Settings.Int("default.replication.factor")
+	}
+	return factor > 1 && s.Settings.Bool("dev.strict.replication")
+}
+
+// isAssignable reports whether these can be the replicas of a partition: there is one broker to be listed once.
+func (s *Services) isAssignable(replicas []int32) bool {
+	return slices.Equal(replicas, []int32{s.NodeID})
 }

@@ -10,74 +10,148 @@ import (
 	"once/wire"
 )
 
-// DeleteTopics v1 to v6. v4 flexible, v5 error messages, v6 topics by name or by ID.
+// DeleteTopics v1 to v6. v4 flexible, v5 error messages, v6 topics by name or by ID. A topic that is named more than
+// once, in the same way or in both, is answered once and not deleted.
 //
 // The topics in which the coordinators keep their state cannot be deleted.
 func (s *Services) deleteTopics(_ context.Context, r *wire.Request) wire.Reply {
 	req, resp := r.Body.(*kmsg.DeleteTopicsRequest), response[*kmsg.DeleteTopicsResponse](r)
-	asked := req.Topics
-	if r.Version < 6 {
-		for i := range req.TopicNames {
-			t := kmsg.NewDeleteTopicsRequestTopic()
-			t.Topic = &req.TopicNames[i]
-			asked = append(asked, t)
-		}
+	asked := make([]topicRef, 0, len(req.Topics)+len(req.TopicNames))
+	for i := range req.Topics {
+		asked = append(asked, topicRef{req.Topics[i].Topic, req.Topics[i].TopicID})
 	}
-	times := map[string]int{}
-	for i := range asked {
-		if asked[i].Topic != nil {
-			times[*asked[i].Topic]++
-		}
-		if t, ok := s.Topics.LookupID(asked[i].TopicID); ok {
-			times[t.Name]++
-		}
+	for i := range req.TopicNames {
+		asked = append(asked, topicRef{name: &req.TopicNames[i]})
 	}
-	for i := range asked {
-		t := kmsg.NewDeleteTopicsResponseTopic()
-		t.Topic, t.TopicID = asked[i].Topic, asked[i].TopicID
-		code, message := s.deleteTopic(&t, times, r.Version)
-		if code != wire.NoError {
-			t.ErrorCode, t.ErrorMessage = int16(code), &message
+	d := deletion{s: s, version: r.Version, times: map[string]int{}, timesByID: map[[16]byte]int{}, resp: resp}
+	for _, ref := range asked {
+		d.count(ref)
+	}
+	if req.TimeoutMillis <= 0 && d.findsAny(asked) {
+		for _, ref := range asked {
+			d.answer(ref, wire.RequestTimedOut, noTimeLeft)
 		}
-		resp.Topics = append(resp.Topics, t)
+		return wire.Respond(resp)
+	}
+	for _, ref := range asked {
+		d.delete(ref)
 	}
 	return wire.Respond(resp)
 }
 
-func (s *Services) deleteTopic(t *kmsg.DeleteTopicsResponseTopic, times map[string]int, version int16) (wire.Code, string) {
-	byID := t.TopicID != [16]byte{}
-	if (t.Topic != nil) == byID {
-		return wire.InvalidRequest, "a topic is named either by its name or by its ID"
+// topicRef names a topic by name or by ID.
+type topicRef struct {
+	name *string
+	id   [16]byte
+}
+
+// makesSense reports whether exactly one of name and ID is given.
+func (t topicRef) makesSense() bool { return (t.name == nil) != (t.id == [16]byte{}) }
+
+// deletion is one request.
+type deletion struct {
+	s         *Services
+	version   int16
+	times     map[string]int // how often a name is given; 0 again when that was answered
+	timesByID map[[16]byte]int
+	resp      *kmsg.DeleteTopicsResponse
+}
+
+func (d *deletion) count(t topicRef) {
+	switch {
+	case !t.makesSense():
+	case t.name != nil:
+		d.times[*t.name]++
+	default:
+		d.timesByID[t.id]++
 	}
-	if !s.Settings.Bool("delete.topic.enable") {
-		if version < 3 {
-			return wire.InvalidRequest, "delete.topic.enable is false"
+}
+
+// given returns how often a topic is referred to in this way.
+func (d *deletion) given(t topicRef) int {
+	if t.name != nil {
+		return d.times[*t.name]
+	}
+	return d.timesByID[t.id]
+}
+
+// findsAny reports whether any topic is to be looked up.
+func (d *deletion) findsAny(asked []topicRef) bool {
+	for _, t := range asked {
+		if t.makesSense() && d.given(t) == 1 {
+			return true
 		}
-		return wire.TopicDeletionDisabled, "delete.topic.enable is false"
 	}
-	var topic *topics.Topic
-	if byID {
-		found, ok := s.Topics.LookupID(t.TopicID)
-		if !ok {
-			return wire.UnknownTopicID, "no topic has this ID"
+	return false
+}
+
+func (d *deletion) answer(t topicRef, code wire.Code, message string) {
+	a := kmsg.NewDeleteTopicsResponseTopic()
+	a.Topic, a.TopicID = t.name, t.id
+	if code != wire.NoError {
+		a.ErrorCode, a.ErrorMessage = int16(code), errorMessage(message)
+	}
+	d.resp.Topics = append(d.resp.Topics, a)
+}
+
+// delete deletes one topic and answers for it.
+func (d *deletion) delete(t topicRef) {
+	if !d.s.Settings.Bool("delete.topic.enable") {
+		code := wire.TopicDeletionDisabled
+		if d.version < 3 {
+			code = wire.InvalidRequest
 		}
-		topic = found
-	} else {
-		found, ok := s.Topics.Lookup(*t.Topic)
-		if !ok {
-			return wire.UnknownTopicOrPartition, fmt.Sprintf("there is no topic %q", *t.Topic)
+		d.answer(t, code, "delete.topic.enable is false")
+		return
+	}
+	if !t.makesSense() {
+		d.answer(t, wire.InvalidRequest, "a topic is named either by its name or by its ID")
+		return
+	}
+	switch n := d.given(t); {
+	case n == 0: // answered already
+		return
+	case n > 1:
+		if t.name != nil {
+			d.times[*t.name] = 0
+		} else {
+			d.timesByID[t.id] = 0
 		}
-		topic = found
+		d.answer(t, wire.InvalidRequest, "the topic stands in the request more than once")
+		return
 	}
-	t.Topic, t.TopicID = &topic.Name, topic.ID
-	if times[topic.Name] > 1 {
-		return wire.InvalidRequest, fmt.Sprintf("topic %q stands in the request more than once", topic.Name)
+	topic, code, message := d.find(t)
+	if code != wire.NoError {
+		d.answer(t, code, message)
+		return
 	}
-	if topic.Internal {
-		return wire.InvalidTopicException, fmt.Sprintf("topic %q holds the broker's own state", topic.Name)
+	full := topicRef{&topic.Name, topic.ID}
+	switch {
+	case d.times[topic.Name] == 1 && d.timesByID[topic.ID] == 1:
+		if t.name != nil { // answered once for both
+			d.answer(full, wire.InvalidRequest, "the topic is named by its name and by its ID")
+		}
+		return
+	case topic.Internal:
+		code, message = wire.InvalidTopicException, fmt.Sprintf("topic %q holds the broker's own state", topic.Name)
+	default:
+		if err := d.s.Topics.Delete(topic.Name); err != nil {
+			code, message = codeFor(err, int16(kmsg.DeleteTopics), d.version), err.Error()
+		}
 	}
-	if err := s.Topics.Delete(topic.Name); err != nil {
-		return codeFor(err, int16(kmsg.DeleteTopics), version), err.Error()
+	d.answer(full, code, message)
+}
+
+func (d *deletion) find(t topicRef) (*topics.Topic, wire.Code, string) {
+	if t.name == nil {
+		if topic, ok := d.s.Topics.LookupID(t.id); ok {
+			return topic, wire.NoError, ""
+		}
+		return nil, wire.UnknownTopicID, "no topic has this ID"
 	}
-	return wire.NoError, ""
+	d.s.createNow(*t.name)
+	if topic, ok := d.s.Topics.Lookup(*t.name); ok {
+		return topic, wire.NoError, ""
+	}
+	return nil, wire.UnknownTopicOrPartition, fmt.Sprintf("there is no topic %q", *t.name)
 }

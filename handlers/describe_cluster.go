@@ -18,7 +18,7 @@ const (
 func (s *Services) describeCluster(_ context.Context, r *wire.Request) wire.Reply {
 	req, resp := r.Body.(*kmsg.DescribeClusterRequest), response[*kmsg.DescribeClusterResponse](r)
 	fail := func(code wire.Code, message string) wire.Reply {
-		resp.ErrorCode, resp.ErrorMessage = int16(code), &message
+		resp.ErrorCode, resp.ErrorMessage = int16(code), errorMessage(message)
 		resp.ControllerID = -1
 		resp.Brokers = []kmsg.DescribeClusterResponseBroker{}
 		return wire.Respond(resp)

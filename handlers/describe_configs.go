@@ -2,27 +2,45 @@ package handlers
 
 import (
 	"context"
+	"errors"
 	"fmt"
-	"strconv"
+	"maps"
+	"slices"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"once/configs"
 	"once/settings"
 	"once/topics"
 	"once/wire"
 )
 
-// DescribeConfigs v1 to v4. v3 types and documentation, v4 flexible. Topics and the broker itself are
-// described; the other resource types have no configuration here.
+// DescribeConfigs v1 to v4. v3 types and documentation, v4 flexible. One resource of a type that does not exist
+// fails the whole request.
 func (s *Services) describeConfigs(_ context.Context, r *wire.Request) wire.Reply {
 	req, resp := r.Body.(*kmsg.DescribeConfigsRequest), response[*kmsg.DescribeConfigsResponse](r)
+	var unknown error
+	for i := range req.Resources {
+		if kind := req.Resources[i].ResourceType; !slices.Contains(configResourceTypes, kind) {
+			unknown = fmt.Errorf("%w: resources of type %d are unknown", errInvalidRequest, kind)
+		}
+	}
+	named := repeats[resource]{}
 	for i := range req.Resources {
 		asked := &req.Resources[i]
 		res := kmsg.NewDescribeConfigsResponseResource()
 		res.ResourceType, res.ResourceName = asked.ResourceType, asked.ResourceName
-		entries, code, message := s.configEntries(asked)
-		if code != wire.NoError {
-			res.ErrorCode, res.ErrorMessage = int16(code), &message
+		entries, err := []settings.Entry(nil), unknown
+		switch {
+		case err != nil:
+		case named.tooMany(resource{asked.ResourceType, asked.ResourceName}):
+			err = errTooOften
+		default:
+			entries, err = s.configEntries(asked)
+		}
+		res.ErrorCode, res.ErrorMessage = failure(err, r)
+		if err == nil || errors.Is(err, topics.ErrUnknownTopic) {
+			res.ErrorMessage = kmsg.StringPtr("") // where Kafka has nothing to say it does not say null
 		}
 		wanted := map[string]bool{}
 		for _, name := range asked.ConfigNames {
@@ -39,29 +57,55 @@ func (s *Services) describeConfigs(_ context.Context, r *wire.Request) wire.Repl
 	return wire.Respond(resp)
 }
 
-func (s *Services) configEntries(asked *kmsg.DescribeConfigsRequestResource) ([]settings.Entry, wire.Code, string) {
+// configResourceTypes are the types of resources that have a configuration.
+var configResourceTypes = []kmsg.ConfigResourceType{
+	kmsg.ConfigResourceTypeTopic, kmsg.ConfigResourceTypeBroker, kmsg.ConfigResourceTypeBrokerLogger,
+	kmsg.ConfigResourceTypeClientMetrics, kmsg.ConfigResourceTypeGroupConfig,
+}
+
+func (s *Services) configEntries(asked *kmsg.DescribeConfigsRequestResource) ([]settings.Entry, error) {
+	name := asked.ResourceName
 	switch asked.ResourceType {
 	case kmsg.ConfigResourceTypeTopic:
-		if err := topics.CheckName(asked.ResourceName); err != nil {
-			return nil, wire.InvalidTopicException, err.Error()
+		if err := topics.CheckName(name); err != nil {
+			return nil, err
 		}
-		t, ok := s.Topics.Lookup(asked.ResourceName)
+		t, ok := s.Topics.Lookup(name)
 		if !ok {
-			return nil, wire.UnknownTopicOrPartition, fmt.Sprintf("there is no topic %q", asked.ResourceName)
+			return nil, fmt.Errorf("%w: %q", topics.ErrUnknownTopic, name)
 		}
-		return s.Settings.DescribeTopic(t.Overrides()), wire.NoError, ""
+		return s.Settings.DescribeTopic(s.shownOverrides(t)), nil
 	case kmsg.ConfigResourceTypeBroker:
-		if asked.ResourceName == "" {
-			return nil, wire.NoError, "" // the dynamic defaults of the cluster: there are none
+		if name == "" {
+			return s.Settings.DescribeClusterDefault(), nil
 		}
-		id, err := strconv.ParseInt(asked.ResourceName, 10, 32)
-		if err != nil || int32(id) != s.NodeID {
-			return nil, wire.InvalidRequest, fmt.Sprintf("this is broker %d, not %q", s.NodeID, asked.ResourceName)
+		if err := s.checkBrokerName(name); err != nil {
+			return nil, err
 		}
-		return s.Settings.DescribeBroker(), wire.NoError, ""
-	default:
-		return nil, wire.InvalidRequest, fmt.Sprintf("resources of type %d have no configuration", asked.ResourceType)
+		return s.Settings.DescribeBroker(), nil
+	case kmsg.ConfigResourceTypeBrokerLogger:
+		if err := s.checkBrokerName(name); err != nil {
+			return nil, err
+		}
+		return s.loggerEntries(), nil
 	}
+	if name == "" {
+		return nil, fmt.Errorf("%w: it has no name", errInvalidRequest)
+	}
+	if asked.ResourceType == kmsg.ConfigResourceTypeGroupConfig {
+		return s.Settings.DescribeGroup(s.Configs.Get(configs.Group, name)), nil
+	}
+	return settings.DescribeClientMetrics(s.Configs.Get(configs.ClientMetrics, name)), nil
+}
+
+// shownOverrides returns what is shown as set on a topic.
+func (s *Services) shownOverrides(t *topics.Topic) settings.Values {
+	shown := t.Overrides()
+	if more := s.Settings.ShownOnTransactionState(); more != nil && t.Name == topics.TransactionState {
+		maps.Copy(more, shown)
+		shown = more
+	}
+	return shown
 }
 
 func configEntry(e settings.Entry, synonyms, documentation bool) kmsg.DescribeConfigsResponseResourceConfig {

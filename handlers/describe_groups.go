@@ -14,10 +14,15 @@ import (
 // v6 GROUP_ID_NOT_FOUND with a message; before, an unknown group is Dead.
 func (s *Services) describeGroups(_ context.Context, r *wire.Request) wire.Reply {
 	req, resp := r.Body.(*kmsg.DescribeGroupsRequest), response[*kmsg.DescribeGroupsResponse](r)
+	named := repeats[string]{}
 	for _, id := range req.Groups {
 		g := kmsg.NewDescribeGroupsResponseGroup()
 		g.Group = id
-		s.describeGroup(&g, r)
+		if named.tooMany(id) {
+			g.ErrorCode = int16(wire.InvalidRequest)
+		} else {
+			s.describeGroup(&g, r)
+		}
 		if req.IncludeAuthorizedOperations && g.ErrorCode == 0 {
 			g.AuthorizedOperations = groupOperations
 		}
@@ -35,7 +40,7 @@ func (s *Services) describeGroup(g *kmsg.DescribeGroupsResponseGroup, r *wire.Re
 				return
 			}
 			message := "Group " + g.Group + " not found."
-			g.ErrorMessage = &message
+			g.ErrorMessage = errorMessage(message)
 		}
 		g.ErrorCode = int16(codeFor(err, r.Key, r.Version))
 		return

@@ -12,10 +12,17 @@ import (
 // DescribeProducers v0: what a partition remembers of its producers (KIP-664).
 func (s *Services) describeProducers(_ context.Context, r *wire.Request) wire.Reply {
 	req, resp := r.Body.(*kmsg.DescribeProducersRequest), response[*kmsg.DescribeProducersResponse](r)
+	named := repeats[fetchKey]{}
 	for i := range req.Topics {
 		t := kmsg.NewDescribeProducersResponseTopic()
 		t.Topic = req.Topics[i].Topic
 		for _, index := range req.Topics[i].Partitions {
+			if named.tooMany(fetchKey{topic: t.Topic, partition: index}) {
+				refused := kmsg.NewDescribeProducersResponseTopicPartition()
+				refused.Partition, refused.ErrorCode = index, int16(wire.InvalidRequest)
+				t.Partitions = append(t.Partitions, refused)
+				continue
+			}
 			t.Partitions = append(t.Partitions, s.describePartitionProducers(t.Topic, index, r))
 		}
 		resp.Topics = append(resp.Topics, t)
@@ -27,6 +34,7 @@ func (s *Services) describePartitionProducers(topic string, index int32, r *wire
 	rp := kmsg.NewDescribeProducersResponseTopicPartition()
 	rp.Partition = index
 	rp.ActiveProducers = []kmsg.DescribeProducersResponseTopicPartitionActiveProducer{}
+	_, known := s.Topics.Lookup(topic)
 	p, ok := s.Topics.Partition(topic, index)
 	switch {
 	case ok:
@@ -35,6 +43,9 @@ func (s *Services) describePartitionProducers(topic string, index int32, r *wire
 		return rp
 	default:
 		rp.ErrorCode = int16(wire.UnknownTopicOrPartition)
+		if !known {
+			rp.ErrorMessage = kmsg.StringPtr("no such topic")
+		}
 		return rp
 	}
 	producers, err := p.ActiveProducers()

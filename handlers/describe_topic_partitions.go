@@ -15,9 +15,13 @@ func (s *Services) describeTopicPartitions(_ context.Context, r *wire.Request) w
 	req, resp := r.Body.(*kmsg.DescribeTopicPartitionsRequest), response[*kmsg.DescribeTopicPartitionsResponse](r)
 	names, ok := s.pageNames(req)
 	if !ok {
-		// There is no top-level error in this response: Kafka fails the request, which clients see as
-		// a closed connection.
-		return wire.Reply{Close: true}
+		// There is no top-level error in this response: each topic that was asked for is refused.
+		for i := range req.Topics {
+			rt := kmsg.NewDescribeTopicPartitionsResponseTopic()
+			rt.Topic, rt.ErrorCode = &req.Topics[i].Topic, int16(wire.InvalidRequest)
+			resp.Topics = append(resp.Topics, rt)
+		}
+		return wire.Respond(resp)
 	}
 	left := max(1, min(int(req.ResponsePartitionLimit), s.Settings.Int("max.request.partition.size.limit")))
 	resp.Topics = []kmsg.DescribeTopicPartitionsResponseTopic{}
@@ -27,7 +31,7 @@ func (s *Services) describeTopicPartitions(_ context.Context, r *wire.Request) w
 			from = req.Cursor.Partition
 		}
 		topic, exists := s.Topics.Lookup(name)
-		if exists && left == 0 {
+		if left == 0 {
 			resp.NextCursor = &kmsg.DescribeTopicPartitionsResponseNextCursor{Topic: name, Partition: from}
 			break
 		}
@@ -35,7 +39,7 @@ func (s *Services) describeTopicPartitions(_ context.Context, r *wire.Request) w
 		rt.Topic, rt.AuthorizedOperations = kmsg.StringPtr(name), topicOperations
 		rt.Partitions = []kmsg.DescribeTopicPartitionsResponseTopicPartition{}
 		if !exists {
-			rt.ErrorCode, rt.AuthorizedOperations = int16(wire.UnknownTopicOrPartition), noAuthorizedOperations
+			rt.ErrorCode = int16(wire.UnknownTopicOrPartition)
 			if topics.CheckName(name) != nil {
 				rt.ErrorCode = int16(wire.InvalidTopicException)
 			}

@@ -12,7 +12,14 @@ import (
 // their marker are shown (spec: transactions 15).
 func (s *Services) describeTransactions(_ context.Context, r *wire.Request) wire.Reply {
 	req, resp := r.Body.(*kmsg.DescribeTransactionsRequest), response[*kmsg.DescribeTransactionsResponse](r)
+	named := repeats[string]{}
 	for _, id := range req.TransactionalIDs {
+		if named.tooMany(id) {
+			refused := kmsg.NewDescribeTransactionsResponseTransactionState()
+			refused.TransactionalID, refused.ErrorCode = id, int16(wire.InvalidRequest)
+			resp.TransactionStates = append(resp.TransactionStates, refused)
+			continue
+		}
 		resp.TransactionStates = append(resp.TransactionStates, s.describeTransaction(id, r.Version))
 	}
 	return wire.Respond(resp)

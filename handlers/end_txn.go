@@ -19,7 +19,7 @@ func (s *Services) endTxn(_ context.Context, r *wire.Request) wire.Reply {
 	version := transactionV0
 	if r.Version >= 5 {
 		version = transactionV2
-	} else if s.isLate(r, req.TransactionalID, txncoordinator.Identity{ProducerID: req.ProducerID, ProducerEpoch: req.ProducerEpoch}) {
+	} else if s.isFromOlderConnection(r, req.TransactionalID, txncoordinator.Identity{ProducerID: req.ProducerID, ProducerEpoch: req.ProducerEpoch}) {
 		return wire.Reply{Close: true}
 	}
 	id, err := s.Txns.EndTxn(txncoordinator.EndRequest{

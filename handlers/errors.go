@@ -3,6 +3,7 @@ package handlers
 import (
 	"errors"
 
+	"once/configs"
 	"once/log"
 	"once/log/batch"
 	"once/meta"
@@ -30,6 +31,7 @@ type downgradeRow struct {
 var errorTables = [][]errorRow{
 	partitionErrors,
 	topicErrors,
+	configErrors,
 	txnErrors,
 	groupErrors,
 }
@@ -65,6 +67,12 @@ var topicErrors = []errorRow{
 	{meta.ErrNoSpace, wire.KafkaStorageError},
 	{meta.ErrFailed, wire.KafkaStorageError}, // the broker stops, and so it does after the next one
 	{meta.ErrDamaged, wire.KafkaStorageError},
+}
+
+var configErrors = []errorRow{
+	{errInvalidRequest, wire.InvalidRequest},
+	{settings.ErrClientMetrics, wire.InvalidRequest},
+	{configs.ErrTooMany, wire.PolicyViolation},
 }
 
 // codeFor returns the code that a domain error is answered with in a version of an API.

@@ -26,6 +26,7 @@ var groupErrors = []errorRow{
 	{groupcoordinator.ErrSubscribed, wire.GroupSubscribedToTopic},
 	{groupcoordinator.ErrMetadataTooLarge, wire.OffsetMetadataTooLarge},
 	{groupcoordinator.ErrUnstableOffset, wire.UnstableOffsetCommit},
+	{groupcoordinator.ErrBatchTooLarge, wire.MessageTooLarge},
 	{groupcoordinator.ErrNotWritten, wire.NotCoordinator},
 	{groupcoordinator.ErrNotDurable, wire.CoordinatorNotAvailable},
 }

@@ -10,8 +10,6 @@ import (
 var txnErrors = []errorRow{
 	{txncoordinator.ErrInvalidRequest, wire.InvalidRequest},
 	{txncoordinator.ErrInvalidTransactionTimeout, wire.InvalidTransactionTimeout},
-	{txncoordinator.ErrTwoPhaseCommitDisabled, wire.TransactionalIDAuthorizationFailed},
-	{txncoordinator.ErrUnsupported, wire.UnsupportedVersion},
 	{txncoordinator.ErrCoordinatorLoading, wire.CoordinatorLoadInProgress},
 	{txncoordinator.ErrCoordinatorNotAvailable, wire.CoordinatorNotAvailable},
 	{txncoordinator.ErrConcurrentTransactions, wire.ConcurrentTransactions},
@@ -20,6 +18,7 @@ var txnErrors = []errorRow{
 	{txncoordinator.ErrInvalidTxnState, wire.InvalidTxnState},
 	{txncoordinator.ErrPartitionNotInTransaction, wire.TransactionAbortable},
 	{txncoordinator.ErrTransactionalIDNotFound, wire.TransactionalIDNotFound},
+	{txncoordinator.ErrRecordTooLarge, wire.UnknownServerError},
 	{txncoordinator.ErrTooManyTransactionalIDs, wire.PolicyViolation},
 	{txncoordinator.ErrUnknownPartition, wire.UnknownTopicOrPartition},
 	{txncoordinator.ErrInvalidPattern, wire.InvalidRegularExpression},

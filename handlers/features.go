@@ -6,8 +6,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// Features holds the finalized feature levels of the cluster. Only what works is finalized; today that
-// is transaction.version (transactions V2, KIP-890).
+// Features holds the finalized feature levels of the cluster. Only what works is finalized: metadata.version, and
+// transaction.version (transactions V2, KIP-890). Those of group protocols are when the protocols are served.
 type Features struct {
 	transactionVersion atomic.Int32
 	epoch              int64 // immutable; grows with every start, never goes back
@@ -27,17 +27,37 @@ func NewFeatures(transactionVersion int16, epoch int64) *Features {
 // TransactionVersion returns the finalized level of transaction.version.
 func (f *Features) TransactionVersion() int16 { return int16(f.transactionVersion.Load()) }
 
-const transactionVersionFeature = "transaction.version"
+// The features that are shown. metadata.version cannot be changed: it tells clients and tools which Kafka this is like.
+const (
+	metadataVersionFeature    = "metadata.version"
+	transactionVersionFeature = "transaction.version"
+
+	metadataVersionMin int16 = 7  // 3.3-IV3, the first of KRaft
+	metadataVersion    int16 = 33 // 4.4-IV2
+)
 
 // describe fills in the features as an ApiVersions answer of a version shows them. Below v4 a
 // supported feature with minimum 0 is left out, since older clients cannot read it; a finalized level
 // of 0 is expressed by absence (spec: wire 4).
 func (f *Features) describe(version int16, resp *kmsg.ApiVersionsResponse) {
 	resp.FinalizedFeaturesEpoch = f.epoch
-	if version >= 4 {
-		resp.SupportedFeatures = []kmsg.ApiVersionsResponseSupportedFeature{{Name: transactionVersionFeature, MinVersion: 0, MaxVersion: TransactionVersionMax}}
-	}
-	if level := f.TransactionVersion(); level > 0 {
-		resp.FinalizedFeatures = []kmsg.ApiVersionsResponseFinalizedFeature{{Name: transactionVersionFeature, MinVersionLevel: level, MaxVersionLevel: level}}
+	for _, feature := range []struct {
+		name            string
+		min, max, level int16
+	}{
+		{metadataVersionFeature, metadataVersionMin, metadataVersion, metadataVersion},
+		{transactionVersionFeature, 0, TransactionVersionMax, f.TransactionVersion()},
+	} {
+		if version >= 4 || feature.min > 0 {
+			supported := kmsg.NewApiVersionsResponseSupportedFeature()
+			supported.Name, supported.MinVersion, supported.MaxVersion = feature.name, feature.min, feature.max
+			resp.SupportedFeatures = append(resp.SupportedFeatures, supported)
+		}
+		if feature.level > 0 {
+			finalized := kmsg.NewApiVersionsResponseFinalizedFeature()
+			finalized.Name = feature.name
+			finalized.MinVersionLevel, finalized.MaxVersionLevel = feature.level, feature.level
+			resp.FinalizedFeatures = append(resp.FinalizedFeatures, finalized)
+		}
 	}
 }

@@ -1,6 +1,7 @@
 package handlers
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"strings"
@@ -27,9 +28,13 @@ var fetchDowngrades = []downgradeRow{
 // bound moves or its time is over; then everything is read again.
 func (s *Services) fetch(ctx context.Context, r *wire.Request) wire.Reply {
 	req, resp := r.Body.(*kmsg.FetchRequest), response[*kmsg.FetchResponse](r)
-	f := &fetching{s: s, version: r.Version, committed: req.IsolationLevel == 1, minBytes: int(req.MinBytes), response: resp, pace: s.ColdReads.pace(ctx)}
+	f := &fetching{s: s, version: r.Version, committed: req.IsolationLevel == 1, minBytes: int(req.MinBytes), response: resp}
 	f.maxBytes = max(0, min(int(req.MaxBytes), s.Settings.Int("fetch.max.bytes")))
 	f.minBytes = min(f.minBytes, f.maxBytes)
+	f.replica = req.ReplicaID >= 0
+	if r.Version >= 15 {
+		f.replica = req.ReplicaState.ID >= 0
+	}
 	code := wire.NoError
 	if req.IsolationLevel < 0 || req.IsolationLevel > 1 {
 		code = wire.InvalidRequest // to guess could show what was aborted
@@ -41,14 +46,6 @@ func (s *Services) fetch(ctx context.Context, r *wire.Request) wire.Reply {
 	}
 	f.lookAround()
 	wait := time.Duration(req.MaxWaitMillis) * time.Millisecond
-	if s.ColdReads.limited() { // to read may take a while, and earlier answers must not wait for it
-		return wire.Reply{Then: func(ctx context.Context) kmsg.Response {
-			if f.read(); wait > 0 && !f.satisfied() {
-				f.wait(ctx, wait)
-			}
-			return f.finish()
-		}}
-	}
 	if f.read(); wait <= 0 || f.satisfied() {
 		return wire.Respond(f.finish())
 	}
@@ -63,16 +60,14 @@ type fetching struct {
 	s                  *Services
 	version            int16
 	committed          bool
+	replica            bool // asks as a broker that follows, of which there are none
 	minBytes, maxBytes int
 	session            *fetchSession // nil without one
 	incremental        bool
 	parts              []*fetchPartition
 	results            []fetched // of the last read, one for each of parts
 	bytes              int
-	cold               int                 // bytes of them that came from the disk
-	cut                bool                // there are more of those, which are for the next answer
-	pace               func(sizeBytes int) // see ColdReads
-	urgent             bool                // an error or a diverging epoch: answer at once
+	urgent             bool // an error or a diverging epoch: answer at once
 	response           *kmsg.FetchResponse
 }
 
@@ -134,6 +129,9 @@ func (f *fetching) openSession(req *kmsg.FetchRequest) wire.Code {
 			s.forget(fetchKey{topic: t.Topic, topicID: t.TopicID, partition: index})
 		}
 	}
+	for e := s.order.Front(); e != nil; e = e.Next() {
+		f.nameID(e.Value.(*fetchPartition))
+	}
 	f.parts = s.partitions()
 	if len(f.parts) == 0 {
 		sessions.remove(s.id)
@@ -144,7 +142,8 @@ func (f *fetching) openSession(req *kmsg.FetchRequest) wire.Code {
 	return wire.NoError
 }
 
-// asked returns the partitions that stand in the request.
+// asked returns the partitions that stand in the request. Of several entries for one the last one holds, at the place
+// of the first.
 func (f *fetching) asked(req *kmsg.FetchRequest) []*fetchPartition {
 	var parts []*fetchPartition
 	for i := range req.Topics {
@@ -160,37 +159,68 @@ func (f *fetching) asked(req *kmsg.FetchRequest) []*fetchPartition {
 			})
 		}
 	}
+	parts = mergeBy(parts,
+		func(p **fetchPartition) fetchKey { return (*p).key },
+		func(into, more **fetchPartition) { *into = *more })
+	for _, p := range parts {
+		f.nameID(p)
+	}
 	return parts
 }
 
-// partition finds a partition by the words of the client.
+// nameID notes the name of the topic that is asked for by ID, once there is one. What becomes of the ID later depends
+// on that name: see partition.
+func (f *fetching) nameID(p *fetchPartition) {
+	if f.version < 13 || p.nameOfID != "" {
+		return
+	}
+	if t, ok := f.s.Topics.LookupID(p.topicID); ok {
+		p.nameOfID = t.Name
+	}
+}
+
+// partition finds a partition by the words of the client. An ID that had a topic is looked up by that topic's name, as
+// in Kafka: the name may be gone, or belong to another topic by now.
 func (f *fetching) partition(p *fetchPartition) (*partition.Partition, wire.Code) {
 	if f.version < 13 {
-		if found, ok := f.s.Topics.Partition(p.topic, p.key.partition); ok {
-			return found, wire.NoError
+		found, ok := f.s.Topics.Partition(p.topic, p.key.partition)
+		switch {
+		case !ok:
+			return nil, wire.UnknownTopicOrPartition
+		case f.replica:
+			return nil, wire.NotLeaderOrFollower
 		}
-		return nil, wire.UnknownTopicOrPartition
-	}
-	t, ok := f.s.Topics.LookupID(p.topicID)
-	if !ok {
-		return nil, wire.UnknownTopicID
-	}
-	if found, ok := t.Partition(p.key.partition); ok {
 		return found, wire.NoError
 	}
-	return nil, wire.UnknownTopicOrPartition
+	if p.nameOfID == "" {
+		return nil, wire.UnknownTopicID
+	}
+	t, ok := f.s.Topics.Lookup(p.nameOfID)
+	if !ok {
+		return nil, wire.UnknownTopicOrPartition
+	}
+	found, ok := t.Partition(p.key.partition)
+	switch {
+	case !ok:
+		return nil, wire.UnknownTopicOrPartition
+	case t.ID != p.topicID:
+		return nil, wire.InconsistentTopicID
+	case f.replica:
+		return nil, wire.NotLeaderOrFollower
+	}
+	return found, wire.NoError
 }
 
 // read reads all partitions in order within the budget (spec: log 7.3): the first batch that is found
 // is given even when it is larger than all limits.
 func (f *fetching) read() {
 	f.release()
-	f.results, f.bytes, f.cold, f.cut, f.urgent = make([]fetched, len(f.parts)), 0, 0, false, false
+	f.results, f.bytes, f.urgent = make([]fetched, len(f.parts)), 0, false
 	known := 0
 	for i, p := range f.parts {
 		r := &f.results[i]
 		found, code := f.partition(p)
-		if code != wire.NoError && p.missing {
+		if code != wire.NoError && p.missing != present {
 			r.code = code
 			continue
 		}
@@ -199,17 +229,13 @@ func (f *fetching) read() {
 			var err error
 			r.ReadResult, err = found.Read(partition.ReadRequest{
 				Offset: p.offset, Committed: f.committed,
-				MaxBytes: max(0, min(int(p.maxBytes), f.maxBytes-f.bytes)), AtLeastOne: f.bytes == 0, ColdMaxBytes: f.coldMaxBytes(), ColdPace: f.pace,
+				MaxBytes: max(0, min(int(p.maxBytes), f.maxBytes-f.bytes)), AtLeastOne: f.bytes == 0,
 				CurrentLeaderEpoch: p.currentLeaderEpoch, LastFetchedEpoch: p.lastFetchedEpoch,
 			})
 			code = codeFor(err, int16(kmsg.Fetch), f.version)
 		}
 		r.code = code
 		f.bytes += r.Slice.SizeBytes()
-		if r.Slice.IsCold() {
-			f.cold += r.Slice.SizeBytes()
-			f.cut = f.cut || r.Slice.IsCut()
-		}
 		if code != wire.NoError || r.Diverging != nil {
 			f.urgent = true
 		}
@@ -217,39 +243,26 @@ func (f *fetching) read() {
 	f.urgent = f.urgent || known == 0
 }
 
-// coldMaxBytes is how much more may come from the disk for this answer; 0 is no limit.
-func (f *fetching) coldMaxBytes() int {
-	if !f.s.ColdReads.limited() {
-		return 0
-	}
-	return max(1, coldAnswerBytes-f.cold)
-}
-
 // lookAround finds out which partitions are not there. They are answered behind the others, whenever that is, as
-// in Kafka; one that goes while the request waits is a reason to answer.
+// in Kafka: first those of unknown IDs, then those of unknown names. One that goes while the request waits is a reason
+// to answer.
 func (f *fetching) lookAround() {
-	missing := 0
 	for _, p := range f.parts {
-		if _, code := f.partition(p); code != wire.NoError {
-			p.missing = true
-			missing++
+		switch _, code := f.partition(p); code {
+		case wire.UnknownTopicID:
+			p.missing = missingTopicID
+		case wire.UnknownTopicOrPartition:
+			p.missing = missingName
 		}
 	}
-	if missing > 0 && missing < len(f.parts) {
-		slices.SortStableFunc(f.parts, func(a, b *fetchPartition) int {
-			switch {
-			case a.missing == b.missing:
-				return 0
-			case b.missing:
-				return -1
-			}
-			return 1
-		})
+	byMissing := func(a, b *fetchPartition) int { return cmp.Compare(a.missing, b.missing) }
+	if !slices.IsSortedFunc(f.parts, byMissing) {
+		slices.SortStableFunc(f.parts, byMissing)
 	}
 }
 
-// satisfied says whether the answer can go. One that was cut short waits for nothing: no more would come.
-func (f *fetching) satisfied() bool { return f.urgent || f.cut || f.bytes >= f.minBytes }
+// satisfied says whether the answer can go.
+func (f *fetching) satisfied() bool { return f.urgent || f.bytes >= f.minBytes }
 
 // wait looks again whenever a watched partition has moved, until there is enough or time is over.
 func (f *fetching) wait(ctx context.Context, limit time.Duration) {
@@ -265,8 +278,7 @@ func (f *fetching) wait(ctx context.Context, limit time.Duration) {
 			defer found.Unwatch(w)
 		}
 	}
-	over := make(chan struct{})
-	timer := f.s.Clock.AfterFunc(limit, func() { close(over) })
+	timer := time.NewTimer(limit)
 	defer timer.Stop()
 	for {
 		f.read()
@@ -275,7 +287,7 @@ func (f *fetching) wait(ctx context.Context, limit time.Duration) {
 		}
 		select {
 		case <-w.C:
-		case <-over:
+		case <-timer.C:
 			f.read()
 			return
 		case <-ctx.Done():

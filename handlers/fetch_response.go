@@ -58,10 +58,17 @@ func (r *fetchResponse) Release() {
 	}
 }
 
-// encode lays out the response in its version (spec: wire schemas, key 1).
+// What the layout takes as a rule, and each partition in it; it grows when topic names are long or aborted
+// transactions many.
+const (
+	fetchHeadBytes      = 64
+	fetchPartitionBytes = 128
+)
+
+// encode lays out the response in its version (spec: wire-schemas 1).
 func (r *fetchResponse) encode() {
 	version := r.Version
-	e := &encoder{flexible: version >= 12, b: make([]byte, 0, 64+128*len(r.slices))}
+	e := &encoder{flexible: version >= 12, b: make([]byte, 0, fetchHeadBytes+fetchPartitionBytes*len(r.slices))}
 	e.int32(r.ThrottleMillis)
 	if version >= 7 {
 		e.int16(r.ErrorCode)

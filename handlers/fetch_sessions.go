@@ -16,14 +16,24 @@ const sessionIdle = 2 * time.Minute
 // fetchPartition is one partition that a fetch asks for; in a session also what was last said of it.
 type fetchPartition struct {
 	key                                  fetchKey
-	topic                                string   // its name; "" while an asked ID is unknown
+	topic                                string   // as the client names it; "" when it asks by ID
 	topicID                              [16]byte // zero when the client asks by name
+	nameOfID                             string   // of the topic that had the ID when it was found; "" before
 	offset                               int64
 	maxBytes                             int32
 	currentLeaderEpoch, lastFetchedEpoch int32
-	saidHighWatermark, saidLogStart      int64 // -1 before the first answer and after an error
-	missing                              bool  // when the request came; of one request
+	saidHighWatermark, saidLogStart      int64   // -1 before the first answer and after an error
+	missing                              missing // when the request came; of one request
 }
+
+// missing says that a fetch finds no partition, and how. Answers are in this order.
+type missing int
+
+const (
+	present missing = iota
+	missingTopicID
+	missingName
+)
 
 // fetchKey names a partition in the words of the client: by topic name or by topic ID.
 type fetchKey struct {
@@ -153,9 +163,12 @@ func (s *fetchSession) partitions() []*fetchPartition {
 	return all
 }
 
-// nextEpoch returns the epoch behind e; behind the last one comes 1.
+// lastSessionEpoch is the last epoch of a session before it begins again.
+const lastSessionEpoch = math.MaxInt32
+
+// nextEpoch returns the epoch behind e; behind the last one comes 1, since 0 asks for a new session.
 func nextEpoch(e int32) int32 {
-	if e == math.MaxInt32 {
+	if e == lastSessionEpoch {
 		return 1
 	}
 	return e + 1

@@ -22,10 +22,11 @@ func (s *Services) findCoordinator(_ context.Context, r *wire.Request) wire.Repl
 	find := func(key string) kmsg.FindCoordinatorResponseCoordinator {
 		c := kmsg.NewFindCoordinatorResponseCoordinator()
 		c.Key, c.NodeID, c.Host, c.Port = key, s.NodeID, host, port
+		c.ErrorMessage = kmsg.StringPtr("")
 		if req.CoordinatorType != coordinatorOfGroup && req.CoordinatorType != coordinatorOfTransaction {
 			message := "this type of coordinator is not served"
 			c.NodeID, c.Host, c.Port = -1, "", -1
-			c.ErrorCode, c.ErrorMessage = int16(wire.InvalidRequest), &message
+			c.ErrorCode, c.ErrorMessage = int16(wire.InvalidRequest), errorMessage(message)
 		}
 		return c
 	}
@@ -36,6 +37,9 @@ func (s *Services) findCoordinator(_ context.Context, r *wire.Request) wire.Repl
 		return wire.Respond(resp)
 	}
 	c := find(req.CoordinatorKey)
+	if c.ErrorCode == 0 {
+		c.ErrorMessage = kmsg.StringPtr(wire.NoError.String()) // so Kafka says in these versions
+	}
 	resp.NodeID, resp.Host, resp.Port, resp.ErrorCode, resp.ErrorMessage = c.NodeID, c.Host, c.Port, c.ErrorCode, c.ErrorMessage
 	return wire.Respond(resp)
 }

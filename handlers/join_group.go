@@ -1,7 +1,9 @@
 package handlers
 
 import (
+	"cmp"
 	"context"
+	"slices"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -33,6 +35,7 @@ func (s *Services) joinGroup(_ context.Context, r *wire.Request) wire.Reply {
 	for i, p := range req.Protocols {
 		join.Protocols[i] = groupcoordinator.Protocol{Name: p.Name, Metadata: p.Metadata}
 	}
+	join.Protocols = namedOnce(join.Protocols)
 	failed := func(err error) groupcoordinator.JoinResult {
 		return groupcoordinator.JoinResult{Err: err, MemberID: req.MemberID}
 	}
@@ -42,12 +45,26 @@ func (s *Services) joinGroup(_ context.Context, r *wire.Request) wire.Reply {
 	})
 }
 
+// namedOnce leaves out the protocols that a member names more than once, as Kafka does: it counts names, and takes a
+// group of one member for one of two then. Where nothing would be left, all are.
+func namedOnce(all []groupcoordinator.Protocol) []groupcoordinator.Protocol {
+	times := make(map[string]int, len(all))
+	for _, p := range all {
+		times[p.Name]++
+	}
+	once := slices.DeleteFunc(slices.Clone(all), func(p groupcoordinator.Protocol) bool { return times[p.Name] > 1 })
+	if len(once) == 0 {
+		return all
+	}
+	return once
+}
+
 func fillJoinGroup(resp *kmsg.JoinGroupResponse, j *groupcoordinator.JoinResult, version int16) {
 	resp.MemberID = j.MemberID
 	if j.Err != nil {
 		resp.ErrorCode = int16(codeFor(j.Err, int16(kmsg.JoinGroup), version))
-		resp.Generation = -1
-		if version < 7 {
+		resp.Generation, resp.Protocol, resp.LeaderID = cmp.Or(j.Generation, -1), j.ProtocolName, j.LeaderID
+		if version < 7 && resp.Protocol == nil {
 			none := ""
 			resp.Protocol = &none
 		}

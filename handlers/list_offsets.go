@@ -2,6 +2,7 @@ package handlers
 
 import (
 	"context"
+	"math"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
@@ -58,6 +59,11 @@ func (s *Services) listOffsets(_ context.Context, r *wire.Request) wire.Reply {
 		}
 		resp.Topics = append(resp.Topics, t)
 	}
+	resp.Topics = mergeBy(resp.Topics,
+		func(t *kmsg.ListOffsetsResponseTopic) string { return t.Topic },
+		func(into, more *kmsg.ListOffsetsResponseTopic) {
+			into.Partitions = append(into.Partitions, more.Partitions...)
+		})
 	return wire.Respond(resp)
 }
 
@@ -112,6 +118,6 @@ func timestampSince(timestamp int64) int16 {
 	case timestamp == earliestPendingUpload:
 		return 11
 	default:
-		return 1 << 14 // none
+		return math.MaxInt16 // none
 	}
 }

@@ -21,7 +21,8 @@ func (s *Services) listTransactions(_ context.Context, r *wire.Request) wire.Rep
 	}
 	found, unknownStates, err := s.Txns.List(filter)
 	resp.ErrorCode = int16(codeFor(err, r.Key, r.Version))
-	resp.UnknownStateFilters = append([]string{}, unknownStates...)
+	resp.UnknownStateFilters = mergeBy(append([]string{}, unknownStates...),
+		func(s *string) string { return *s }, func(_, _ *string) {})
 	resp.TransactionStates = make([]kmsg.ListTransactionsResponseTransactionState, 0, len(found))
 	for i := range found {
 		t := kmsg.NewListTransactionsResponseTransactionState()

@@ -2,7 +2,7 @@ package handlers
 
 import (
 	"context"
-	"errors"
+	"slices"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
@@ -17,7 +17,8 @@ const noAuthorizedOperations = -2147483648
 // a choice; v5 offline replicas; v7 leader epochs; v8 authorized operations; v9 flexible; v10 topic
 // IDs in answers, v12 in requests; v13 top-level error (KIP-1102).
 //
-// A topic that has to be created is created before the answer, which saves the client a retry.
+// A topic that has to be created is created before the answer, which saves the client a retry, unless
+// dev.auto.create.delay.ms is set.
 func (s *Services) metadata(_ context.Context, r *wire.Request) wire.Reply {
 	req, resp := r.Body.(*kmsg.MetadataRequest), response[*kmsg.MetadataResponse](r)
 	host, port := s.Advertised(r.Conn)
@@ -36,14 +37,10 @@ func (s *Services) metadata(_ context.Context, r *wire.Request) wire.Reply {
 			resp.Topics = append(resp.Topics, s.describeTopic(t))
 		}
 	case s.asksByID(req, r.Version):
-		for i := range req.Topics {
-			resp.Topics = append(resp.Topics, s.metadataByID(r.Version, &req.Topics[i]))
-		}
+		resp.Topics = s.metadataByIDs(r.Version, req.Topics)
 	default:
 		create := (r.Version < 4 || req.AllowAutoTopicCreation) && s.Settings.Bool("auto.create.topics.enable")
-		for i := range req.Topics {
-			resp.Topics = append(resp.Topics, s.metadataByName(req.Topics[i].Topic, create))
-		}
+		resp.Topics = s.metadataByNames(req.Topics, create)
 	}
 	if req.IncludeTopicAuthorizedOperations {
 		for i := range resp.Topics {
@@ -53,29 +50,53 @@ func (s *Services) metadata(_ context.Context, r *wire.Request) wire.Reply {
 	return wire.Respond(resp)
 }
 
-// asksByID reports whether any topic is asked by ID; names are ignored then.
+// asksByID reports whether any topic is asked by ID; those asked by name are ignored then.
 func (s *Services) asksByID(req *kmsg.MetadataRequest, version int16) bool {
 	if version < 10 {
 		return false
 	}
-	for i := range req.Topics {
-		if req.Topics[i].TopicID != [16]byte{} || req.Topics[i].Topic == nil {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(req.Topics, func(t kmsg.MetadataRequestTopic) bool { return t.TopicID != [16]byte{} })
 }
 
-func (s *Services) metadataByID(version int16, asked *kmsg.MetadataRequestTopic) kmsg.MetadataResponseTopic {
-	if version < 12 {
-		// v10 and v11 have the field, but Kafka serves IDs from v12 on only.
-		t := errorTopic(asked.Topic, asked.TopicID, wire.InvalidRequest)
-		return t
+// metadataByIDs describes topics by their IDs, each once.
+func (s *Services) metadataByIDs(version int16, asked []kmsg.MetadataRequestTopic) []kmsg.MetadataResponseTopic {
+	all := make([]kmsg.MetadataResponseTopic, 0, len(asked))
+	seen := map[[16]byte]bool{{}: true}
+	for i := range asked {
+		id := asked[i].TopicID
+		if version < 12 {
+			// v10 and v11 have the field, but Kafka serves IDs from v12 on only.
+			all = append(all, errorTopic(asked[i].Topic, id, wire.InvalidRequest))
+			continue
+		}
+		if seen[id] {
+			continue
+		}
+		seen[id] = true
+		if t, ok := s.Topics.LookupID(id); ok {
+			all = append(all, s.describeTopic(t))
+		} else {
+			all = append(all, errorTopic(nil, id, wire.UnknownTopicID))
+		}
 	}
-	if t, ok := s.Topics.LookupID(asked.TopicID); ok {
-		return s.describeTopic(t)
+	return all
+}
+
+// metadataByNames describes topics by their names, each once.
+func (s *Services) metadataByNames(asked []kmsg.MetadataRequestTopic, create bool) []kmsg.MetadataResponseTopic {
+	all := make([]kmsg.MetadataResponseTopic, 0, len(asked))
+	seen := make(map[string]bool, len(asked))
+	for i := range asked {
+		name := asked[i].Topic
+		if name != nil {
+			if seen[*name] {
+				continue
+			}
+			seen[*name] = true
+		}
+		all = append(all, s.metadataByName(name, create))
 	}
-	return errorTopic(nil, asked.TopicID, wire.UnknownTopicID)
+	return all
 }
 
 func (s *Services) metadataByName(name *string, create bool) kmsg.MetadataResponseTopic {
@@ -100,14 +121,7 @@ func (s *Services) lookupOrCreate(name string, create bool) (*topics.Topic, erro
 	if !create {
 		return nil, topics.ErrUnknownTopic
 	}
-	// The name points into the request's frame.
-	t, err := s.Topics.Create(topics.Spec{Name: string([]byte(name)), Partitions: int32(s.Settings.Int("num.partitions"))})
-	if errors.Is(err, topics.ErrExists) {
-		if t, ok := s.Topics.Lookup(name); ok {
-			return t, nil
-		}
-	}
-	return t, err
+	return s.autoCreate(name)
 }
 
 func errorTopic(name *string, id [16]byte, code wire.Code) kmsg.MetadataResponseTopic {

@@ -2,6 +2,7 @@ package handlers
 
 import (
 	"context"
+	"math"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -10,6 +11,9 @@ import (
 	"once/topics"
 	"once/wire"
 )
+
+// longestRetentionMs is how long a commit may ask for its offsets to be kept: what a time.Duration holds, 292 years.
+const longestRetentionMs = int64(math.MaxInt64 / time.Millisecond)
 
 // OffsetCommit v2 to v10. v2 to v4 an explicit retention, v6 leader epoch, v7 static members,
 // v8 flexible, v9 GROUP_ID_NOT_FOUND, v10 topic IDs.
@@ -21,21 +25,23 @@ func (s *Services) offsetCommit(_ context.Context, r *wire.Request) wire.Reply {
 		GroupID: req.Group, MemberID: req.MemberID, InstanceID: req.InstanceID, Generation: req.Generation, Retention: -1,
 	}
 	if r.Version <= 4 && req.RetentionTimeMillis != -1 {
-		commit.Retention = time.Duration(max(req.RetentionTimeMillis, 0)) * time.Millisecond
+		commit.Retention = time.Duration(min(max(req.RetentionTimeMillis, 0), longestRetentionMs)) * time.Millisecond
 	}
+	refused := false   // a partition, here and not by the group
 	var where []*int16 // the error codes of commit.Offsets
 	resp.Topics = make([]kmsg.OffsetCommitResponseTopic, len(req.Topics))
 	for i := range req.Topics {
 		t, out := &req.Topics[i], &resp.Topics[i]
 		*out = kmsg.NewOffsetCommitResponseTopic()
 		out.Topic, out.TopicID = t.Topic, t.TopicID
-		topic, refused := s.offsetTopic(t.Topic, t.TopicID, r.Version >= 10)
+		topic, missing := s.offsetTopic(t.Topic, t.TopicID, r.Version >= 10)
 		out.Partitions = make([]kmsg.OffsetCommitResponseTopicPartition, len(t.Partitions))
 		for j := range t.Partitions {
 			p, answer := &t.Partitions[j], &out.Partitions[j]
 			*answer = kmsg.NewOffsetCommitResponseTopicPartition()
 			answer.Partition = p.Partition
-			if answer.ErrorCode = int16(offsetPartition(topic, p.Partition, refused)); answer.ErrorCode != 0 {
+			if answer.ErrorCode = int16(offsetPartition(topic, p.Partition, missing)); answer.ErrorCode != 0 {
+				refused = true
 				continue
 			}
 			commit.Offsets = append(commit.Offsets, groupcoordinator.OffsetCommit{
@@ -45,12 +51,22 @@ func (s *Services) offsetCommit(_ context.Context, r *wire.Request) wire.Reply {
 			where = append(where, &answer.ErrorCode)
 		}
 	}
+	finish := func() kmsg.Response {
+		if refused {
+			resp.Topics = mergeBy(resp.Topics,
+				func(t *kmsg.OffsetCommitResponseTopic) topicKey { return topicKey{t.Topic, t.TopicID} },
+				func(into, more *kmsg.OffsetCommitResponseTopic) {
+					into.Partitions = append(into.Partitions, more.Partitions...)
+				})
+		}
+		return resp
+	}
 	if len(commit.Offsets) == 0 {
-		return wire.Respond(resp)
+		return wire.Respond(finish())
 	}
 	return await(s.Groups.CommitOffsets(&commit), commitFailed, func(result groupcoordinator.CommitResult) kmsg.Response {
 		fillCommit(where, &result, r)
-		return resp
+		return finish()
 	})
 }
 

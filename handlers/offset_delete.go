@@ -13,19 +13,21 @@ import (
 func (s *Services) offsetDelete(_ context.Context, r *wire.Request) wire.Reply {
 	req, resp := r.Body.(*kmsg.OffsetDeleteRequest), response[*kmsg.OffsetDeleteResponse](r)
 	del := groupcoordinator.DeleteOffsetsRequest{GroupID: req.Group}
+	refused := false // a partition, here and not by the group
 	var where []*int16
 	resp.Topics = make([]kmsg.OffsetDeleteResponseTopic, len(req.Topics))
 	for i := range req.Topics {
 		t, out := &req.Topics[i], &resp.Topics[i]
 		*out = kmsg.NewOffsetDeleteResponseTopic()
 		out.Topic = t.Topic
-		topic, refused := s.offsetTopic(t.Topic, [16]byte{}, false)
+		topic, missing := s.offsetTopic(t.Topic, [16]byte{}, false)
 		out.Partitions = make([]kmsg.OffsetDeleteResponseTopicPartition, len(t.Partitions))
 		for j := range t.Partitions {
 			p, answer := t.Partitions[j].Partition, &out.Partitions[j]
 			*answer = kmsg.NewOffsetDeleteResponseTopicPartition()
 			answer.Partition = p
-			if answer.ErrorCode = int16(offsetPartition(topic, p, refused)); answer.ErrorCode != 0 {
+			if answer.ErrorCode = int16(offsetPartition(topic, p, missing)); answer.ErrorCode != 0 {
+				refused = true
 				continue
 			}
 			del.Offsets = append(del.Offsets, groupcoordinator.TopicPartition{Topic: topic.Name, Partition: p})
@@ -41,6 +43,13 @@ func (s *Services) offsetDelete(_ context.Context, r *wire.Request) wire.Reply {
 		}
 		for i, code := range where {
 			*code = int16(codeFor(result.Offsets[i], r.Key, r.Version))
+		}
+		if refused {
+			resp.Topics = mergeBy(resp.Topics,
+				func(t *kmsg.OffsetDeleteResponseTopic) string { return t.Topic },
+				func(into, more *kmsg.OffsetDeleteResponseTopic) {
+					into.Partitions = append(into.Partitions, more.Partitions...)
+				})
 		}
 		return resp
 	})

@@ -19,6 +19,9 @@ func (s *Services) offsetFetch(_ context.Context, r *wire.Request) wire.Reply {
 	if r.Version < 8 {
 		groups = []kmsg.OffsetFetchRequestGroup{oldOffsetFetch(req)}
 	}
+	if tooManyOffsets(groups) {
+		return refuseOffsetFetch(resp, groups, r.Version)
+	}
 	fetches := make([]*offsetFetching, len(groups))
 	ready := s.Settle == nil
 	for i := range groups {
@@ -48,6 +51,57 @@ func (s *Services) offsetFetch(_ context.Context, r *wire.Request) wire.Reply {
 		return wire.Respond(finish(context.Background()))
 	}
 	return wire.Reply{Then: finish}
+}
+
+// tooManyOffsets says whether a group, or a partition of one, is asked for too often.
+func tooManyOffsets(groups []kmsg.OffsetFetchRequestGroup) bool {
+	asked := len(groups)
+	for i := range groups {
+		for j := range groups[i].Topics {
+			asked += len(groups[i].Topics[j].Partitions)
+		}
+	}
+	if asked <= maxRepeats {
+		return false
+	}
+	type topic struct {
+		group string
+		topicKey
+	}
+	type partition struct{ topic, index int32 }
+	ids, topics, partitions := repeats[string]{}, map[topic]int32{}, repeats[partition]{}
+	for i := range groups {
+		g := &groups[i]
+		if ids.tooMany(g.Group) {
+			return true
+		}
+		for j := range g.Topics {
+			name := topic{g.Group, topicKey{g.Topics[j].Topic, g.Topics[j].TopicID}}
+			number, ok := topics[name]
+			if !ok {
+				number = int32(len(topics))
+				topics[name] = number
+			}
+			for _, index := range g.Topics[j].Partitions {
+				if partitions.tooMany(partition{number, index}) {
+					return true
+				}
+			}
+		}
+	}
+	return false
+}
+
+func refuseOffsetFetch(resp *kmsg.OffsetFetchResponse, groups []kmsg.OffsetFetchRequestGroup, version int16) wire.Reply {
+	for i := range groups {
+		g := kmsg.NewOffsetFetchResponseGroup()
+		g.Group, g.ErrorCode = groups[i].Group, int16(wire.InvalidRequest)
+		resp.Groups = append(resp.Groups, g)
+	}
+	if version < 8 {
+		oldOffsetFetchAnswer(resp, &resp.Groups[0], version)
+	}
+	return wire.Respond(resp)
 }
 
 // oldOffsetFetch is the one group of a request before v8.

@@ -20,6 +20,8 @@ func (s *Services) offsetForLeaderEpoch(_ context.Context, r *wire.Request) wire
 			rp.Partition = asked.Partition
 			if p, ok := s.Topics.Partition(t.Topic, asked.Partition); !ok {
 				rp.ErrorCode = int16(wire.UnknownTopicOrPartition)
+			} else if asked.CurrentLeaderEpoch < -1 { // which is older than any, here; Fetch takes it for none
+				rp.ErrorCode = int16(wire.FencedLeaderEpoch)
 			} else if err := p.CheckLeaderEpoch(asked.CurrentLeaderEpoch); err != nil {
 				rp.ErrorCode = int16(codeFor(err, r.Key, r.Version))
 			} else if end, err := p.EndOffsetForEpoch(asked.LeaderEpoch); err != nil {

@@ -20,7 +20,6 @@ import (
 // The appends happen in order; waiting for the disk happens beside the connection's next Produce.
 func (s *Services) produce(ctx context.Context, r *wire.Request) wire.Reply {
 	req, resp := r.Body.(*kmsg.ProduceRequest), response[*kmsg.ProduceResponse](r)
-	s.ColdReads.produced()
 	p := &producing{s: s, req: req, version: r.Version, clientID: r.ClientID}
 	p.collect(resp)
 	p.check()
@@ -62,7 +61,7 @@ type producePartition struct {
 	verify    bool // the coordinator has to be asked
 	tried     bool // to append
 	code      wire.Code
-	err       error
+	err       error // what the answer says beside code, where Kafka says something
 	appended  partition.Appended
 	resp      *kmsg.ProduceResponseTopicPartition
 }
@@ -73,8 +72,23 @@ func (p *producePartition) fail(code wire.Code, err error) {
 	}
 }
 
+// mergeProduced merges the entries for one partition: the last one is appended.
+func mergeProduced(asked []kmsg.ProduceRequestTopic) []kmsg.ProduceRequestTopic {
+	asked = mergeBy(asked,
+		func(t *kmsg.ProduceRequestTopic) topicKey { return topicKey{t.Topic, t.TopicID} },
+		func(into, more *kmsg.ProduceRequestTopic) {
+			into.Partitions = append(into.Partitions, more.Partitions...)
+		})
+	for i := range asked {
+		t := &asked[i]
+		t.Partitions = lastOfEach(t.Partitions, func(p *kmsg.ProduceRequestTopicPartition) int32 { return p.Partition })
+	}
+	return asked
+}
+
 // collect lays out the response and finds the partitions (spec: log 4.2 rows 2 to 4).
 func (p *producing) collect(resp *kmsg.ProduceResponse) {
+	p.req.Topics = mergeProduced(p.req.Topics)
 	resp.Topics = make([]kmsg.ProduceResponseTopic, len(p.req.Topics))
 	count := 0
 	for i := range p.req.Topics {
@@ -111,7 +125,8 @@ func (p *producing) collect(resp *kmsg.ProduceResponse) {
 // asIs is for batch.Validate where only the outermost layer of a batch is looked at.
 var asIs = batch.DefaultRules()
 
-// check looks at each batch's header, and at what the batches of the request have in common (rows 1, 5, 7).
+// check looks at each batch's header, and at what the batches of the request have in common (log 4.2
+// rows 1, 5, 7).
 func (p *producing) check() {
 	var producerID int64
 	var producerEpoch int16
@@ -121,7 +136,11 @@ func (p *producing) check() {
 		h, err := batch.ParseHeader(part.raw)
 		if err != nil || h.Magic != batch.Magic || h.SizeBytes() != len(part.raw) {
 			_, err = batch.Validate(part.raw, &asIs, 0) // says what is wrong
-			part.fail(codeFor(err, int16(kmsg.Produce), p.version), err)
+			code := codeFor(err, int16(kmsg.Produce), p.version)
+			if code != wire.CorruptMessage { // bytes that are no batch fail Kafka's request, and are told why
+				err = nil
+			}
+			part.fail(code, err)
 			continue
 		}
 		part.header = h
@@ -133,7 +152,7 @@ func (p *producing) check() {
 			continue
 		}
 		if !h.HasProducer() {
-			part.fail(wire.InvalidRecord, errors.New("transactional records without a producer ID"))
+			part.fail(wire.InvalidRecord, nil)
 			continue
 		}
 		if known && (h.ProducerID != producerID || h.ProducerEpoch != producerEpoch) {
@@ -147,7 +166,7 @@ func (p *producing) check() {
 	for i := range p.parts {
 		part := &p.parts[i]
 		if p.req.TransactionID == nil {
-			part.code, part.err = wire.TransactionalIDAuthorizationFailed, errors.New("transactional records in a request without a transactional ID")
+			part.code, part.err = wire.TransactionalIDAuthorizationFailed, nil
 		} else if mixed { // whatever else is wrong
 			part.code, part.err = wire.InvalidProducerIDMapping, errors.New("the request mixes several transactional producers")
 		}
@@ -155,7 +174,7 @@ func (p *producing) check() {
 }
 
 // verify asks the transaction coordinator about the partitions that begin a transaction here: until
-// Produce v11 whether they were added, from v12 on to add them (row 8; spec: transactions 8).
+// Produce v11 whether they were added, from v12 on to add them (spec: log 4.2 row 8, transactions 8).
 func (p *producing) verify(ctx context.Context) {
 	var ask []int
 	for i := range p.parts {
@@ -166,7 +185,7 @@ func (p *producing) verify(ctx context.Context) {
 		h := &part.header
 		guard, needed, err := part.partition.BeginVerification(h.ProducerID, h.ProducerEpoch, h.BaseSequence, p.version >= 12)
 		if err != nil {
-			part.fail(codeFor(err, int16(kmsg.Produce), p.version), err)
+			part.fail(codeFor(err, int16(kmsg.Produce), p.version), nil)
 			continue
 		}
 		part.guard, part.verify = guard, needed
@@ -179,7 +198,7 @@ func (p *producing) verify(ctx context.Context) {
 	}
 }
 
-// append appends what passed so far (rows 9, 10, 13 to 22).
+// append appends what passed so far (log 4.2 rows 9, 10, 13 to 22).
 func (p *producing) append() {
 	for i := range p.parts {
 		part := &p.parts[i]
@@ -190,13 +209,18 @@ func (p *producing) append() {
 			part.fail(wire.InvalidRequiredAcks, nil)
 			continue
 		case topics.IsInternal(part.topic) && p.clientID != adminClientID:
-			part.fail(wire.InvalidTopicException, errors.New("the topic holds the broker's own state"))
+			part.fail(wire.InvalidTopicException, nil)
 			continue
 		}
 		appended, err := part.partition.AppendClient(part.raw, part.guard, p.version)
 		part.appended, part.tried = appended, true
 		if err != nil {
-			part.fail(codeFor(err, int16(kmsg.Produce), p.version), err)
+			code := codeFor(err, int16(kmsg.Produce), p.version)
+			var failed *batch.RecordErrors
+			if !errors.As(err, &failed) {
+				err = nil
+			}
+			part.fail(code, err)
 		}
 	}
 }
@@ -219,7 +243,7 @@ func (p *producing) fill() {
 		}
 		rp.LogAppendTime = -1
 		if part.err != nil && p.version >= 8 {
-			rp.ErrorMessage = kmsg.StringPtr(part.err.Error())
+			rp.ErrorMessage = errorMessage(part.err.Error())
 			rp.ErrorRecords = recordErrors(part.err)
 		}
 	}
@@ -243,7 +267,7 @@ func recordErrors(err error) []kmsg.ProduceResponseTopicPartitionErrorRecord {
 	}
 	for _, r := range failed.Records {
 		e := kmsg.NewProduceResponseTopicPartitionErrorRecord()
-		e.RelativeOffset, e.ErrorMessage = r.Index, kmsg.StringPtr(r.Message)
+		e.RelativeOffset, e.ErrorMessage = r.Index, errorMessage(r.Message)
 		list = append(list, e)
 	}
 	return list

@@ -7,7 +7,7 @@ import "github.com/twmb/franz-go/pkg/kmsg"
 // broker has no other leader to name.
 type produceResponse struct{ *kmsg.ProduceResponse }
 
-// AppendTo implements kmsg.Response (spec: wire schemas, key 0).
+// AppendTo implements kmsg.Response (spec: wire-schemas 0).
 func (r produceResponse) AppendTo(dst []byte) []byte {
 	version := r.Version
 	e := &encoder{b: dst, flexible: version >= 9}

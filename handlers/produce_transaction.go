@@ -30,7 +30,7 @@ func (p *producing) askCoordinator(ctx context.Context, ask []int) {
 		r.ClientTransactionVersion = 2
 		if err := p.addPartitions(ctx, r); err != nil {
 			for _, at := range ask {
-				p.parts[at].fail(produceTxnCode(err, p.version), err)
+				p.parts[at].refusedByCoordinator(err, p.version)
 			}
 		}
 		return
@@ -39,11 +39,20 @@ func (p *producing) askCoordinator(ctx context.Context, ask []int) {
 	for i, at := range ask {
 		switch {
 		case err != nil:
-			p.parts[at].fail(produceTxnCode(err, p.version), err)
+			p.parts[at].refusedByCoordinator(err, p.version)
 		case each != nil && each[i] != nil:
-			p.parts[at].fail(produceTxnCode(each[i], p.version), each[i])
+			p.parts[at].refusedByCoordinator(each[i], p.version)
 		}
 	}
+}
+
+// refusedByCoordinator answers a partition with the coordinator's refusal. The codes that stand for others say which.
+func (p *producePartition) refusedByCoordinator(err error, version int16) {
+	code := produceTxnCode(err, version)
+	if code != wire.InvalidTxnState && code != wire.NotEnoughReplicas {
+		err = nil
+	}
+	p.fail(code, err)
 }
 
 func (p *producing) addPartitions(ctx context.Context, r txncoordinator.AddRequest) error {
@@ -52,14 +61,11 @@ func (p *producing) addPartitions(ctx context.Context, r txncoordinator.AddReque
 		return err
 	}
 	interval := max(p.s.Settings.Milliseconds(addRetryInterval), time.Millisecond)
-	until := p.s.Clock.Now().Add(p.s.Settings.Milliseconds(addRetryLimit))
-	for errors.Is(err, txncoordinator.ErrConcurrentTransactions) && p.s.Clock.Now().Before(until) {
-		again := make(chan struct{})
-		timer := p.s.Clock.AfterFunc(interval, func() { close(again) })
+	until := time.Now().Add(p.s.Settings.Milliseconds(addRetryLimit))
+	for errors.Is(err, txncoordinator.ErrConcurrentTransactions) && time.Now().Before(until) {
 		select {
-		case <-again:
+		case <-time.After(interval):
 		case <-ctx.Done():
-			timer.Stop()
 			return err
 		}
 		err = p.s.Txns.AddPartitions(r)
@@ -88,6 +94,8 @@ func produceTxnCode(err error, version int16) wire.Code {
 		return wire.InvalidProducerIDMapping
 	case errors.Is(err, txncoordinator.ErrCoordinatorLoading), errors.Is(err, txncoordinator.ErrCoordinatorNotAvailable):
 		return wire.NotEnoughReplicas
+	case errors.Is(err, txncoordinator.ErrRecordTooLarge):
+		return wire.UnknownServerError
 	default:
 		return wire.InvalidTxnState
 	}

@@ -9,7 +9,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"once/internal/clock"
@@ -66,7 +65,7 @@ func newServices(t *testing.T, ids pidmanager.BlockStore) *Services {
 	fatal(err)
 	fs, manual := vfs.NewMem(), clock.NewManual(time.UnixMilli(1_000_000))
 	fatal(fs.MkdirAll("data"))
-	barrier, err := log.OpenBarrier(log.BarrierOptions{FS: fs, Dir: "data", BootID: "boot", Interval: time.Hour, Clock: manual, Logger: quiet, OnFailure: func(err error) { t.Error(err) }})
+	barrier, err := log.OpenBarrier(log.BarrierOptions{FS: fs, Dir: "data", BootID: "boot", Interval: time.Hour, RealTime: manual, Logger: quiet, OnFailure: func(err error) { t.Error(err) }})
 	fatal(err)
 	ts, err := topics.Open(topics.Options{Store: store, FS: fs, Dir: "data", Barrier: barrier, Settings: set, Starts: 1, Clock: manual, Logger: quiet, MaxInflatedBytes: 1 << 20})
 	fatal(err)
@@ -79,7 +78,7 @@ func newServices(t *testing.T, ids pidmanager.BlockStore) *Services {
 		_, err := ts.Create(topics.Spec{Name: name, Partitions: 1})
 		fatal(err)
 	}
-	manager := pidmanager.NewManager(ids, 0)
+	manager := pidmanager.NewManager(ids, -1)
 	txns, err := txncoordinator.New(txncoordinator.Config{
 		Partitions: 1,
 		StateLogs: func(i int32) txncoordinator.StateLog {
@@ -92,7 +91,7 @@ func newServices(t *testing.T, ids pidmanager.BlockStore) *Services {
 	})
 	fatal(err)
 	t.Cleanup(txns.Close)
-	return &Services{Topics: ts, Txns: txns, ProducerIDs: manager, Settings: set, Clock: manual, Logger: quiet, ColdReads: NewColdReads(0, manual, prometheus.NewRegistry())}
+	return &Services{Topics: ts, Txns: txns, ProducerIDs: manager, Settings: set, Clock: manual, Logger: quiet}
 }
 
 func (s *Services) initForTest(transactionalID *string) (producerID int64, code wire.Code) {

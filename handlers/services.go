@@ -7,6 +7,7 @@ import (
 	"context"
 	"log/slog"
 
+	"once/configs"
 	"once/groupcoordinator"
 	"once/internal/clock"
 	"once/pidmanager"
@@ -19,13 +20,13 @@ import (
 // Services is what handlers work with: the domain packages, assembled by broker.
 type Services struct {
 	Topics      *topics.Topics
+	Configs     *configs.Configs
 	Txns        *txncoordinator.Coordinator
 	Groups      *groupcoordinator.Coordinator
 	ProducerIDs *pidmanager.Manager
 	Settings    *settings.Broker
 	Features    *Features
 	Sessions    *fetchSessions // made by Table
-	ColdReads   *ColdReads
 	NodeID      int32
 	ClusterID   string
 	// Advertised returns the address at which the client of a connection reaches this broker.
@@ -35,8 +36,9 @@ type Services struct {
 	// Settle returns when what has been done so far could not be taken back by a power cut and is visible;
 	// nil when the durability mode promises that without waiting.
 	Settle func(context.Context) error
-	Clock  clock.Clock
+	Clock  clock.Clock // the cluster's; what waits for network or disk goes by the machine's
 	Logger *slog.Logger
 
-	apis []wire.API // the table itself, for ApiVersions
+	apis         []wire.API // the table itself, for ApiVersions
+	autoCreation autoCreation
 }

@@ -3,6 +3,7 @@ package handlers
 import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"once/internal/clock"
 	"once/wire"
 )
 
@@ -14,7 +15,7 @@ var produceAdvertised int16
 // the ApiVersions answer and the metric labels all come from it.
 func (s *Services) Table() []wire.API {
 	if s.Sessions == nil {
-		s.Sessions = newFetchSessions(s.Settings.Int("max.incremental.fetch.session.cache.slots"), s.Clock)
+		s.Sessions = newFetchSessions(s.Settings.Int("max.incremental.fetch.session.cache.slots"), clock.Real{})
 	}
 	s.apis = []wire.API{
 		{Key: int16(kmsg.Produce), Min: 3, Max: 13, Advertised: &produceAdvertised, Handle: s.produce, Pipelined: true},
@@ -30,6 +31,7 @@ func (s *Services) Table() []wire.API {
 		{Key: int16(kmsg.SyncGroup), Min: 0, Max: 5, Handle: s.syncGroup},
 		{Key: int16(kmsg.DescribeGroups), Min: 0, Max: 6, Handle: s.describeGroups},
 		{Key: int16(kmsg.ListGroups), Min: 0, Max: 5, Handle: s.listGroups},
+		{Key: int16(kmsg.SASLHandshake), Min: 0, Max: 1, Handle: s.saslHandshake},
 		{Key: int16(kmsg.ApiVersions), Min: 0, Max: 4, Handle: s.apiVersions},
 		{Key: int16(kmsg.CreateTopics), Min: 2, Max: 7, Handle: s.createTopics},
 		{Key: int16(kmsg.DeleteTopics), Min: 1, Max: 6, Handle: s.deleteTopics},
@@ -41,16 +43,28 @@ func (s *Services) Table() []wire.API {
 		{Key: int16(kmsg.EndTxn), Min: 0, Max: 5, Handle: s.endTxn},
 		{Key: int16(kmsg.WriteTxnMarkers), Min: 1, Max: 2, Handle: s.writeTxnMarkers},
 		{Key: int16(kmsg.TxnOffsetCommit), Min: 0, Max: 5, Handle: s.txnOffsetCommit},
+		{Key: int16(kmsg.DescribeACLs), Min: 1, Max: 3, Handle: s.describeACLs},
+		{Key: int16(kmsg.CreateACLs), Min: 1, Max: 3, Handle: s.createACLs},
+		{Key: int16(kmsg.DeleteACLs), Min: 1, Max: 3, Handle: s.deleteACLs},
 		{Key: int16(kmsg.DescribeConfigs), Min: 1, Max: 4, Handle: s.describeConfigs},
 		{Key: int16(kmsg.AlterConfigs), Min: 0, Max: 2, Handle: s.alterConfigs},
+		{Key: int16(kmsg.SASLAuthenticate), Min: 0, Max: 2, Handle: s.saslAuthenticate},
 		{Key: int16(kmsg.CreatePartitions), Min: 0, Max: 3, Handle: s.createPartitions},
+		{Key: int16(kmsg.CreateDelegationToken), Min: 1, Max: 3, Handle: s.createDelegationToken},
+		{Key: int16(kmsg.RenewDelegationToken), Min: 1, Max: 2, Handle: s.renewDelegationToken},
+		{Key: int16(kmsg.ExpireDelegationToken), Min: 1, Max: 2, Handle: s.expireDelegationToken},
+		{Key: int16(kmsg.DescribeDelegationToken), Min: 1, Max: 3, Handle: s.describeDelegationToken},
 		{Key: int16(kmsg.DeleteGroups), Min: 0, Max: 2, Handle: s.deleteGroups},
 		{Key: int16(kmsg.IncrementalAlterConfigs), Min: 0, Max: 1, Handle: s.incrementalAlterConfigs},
 		{Key: int16(kmsg.OffsetDelete), Min: 0, Max: 0, Handle: s.offsetDelete},
+		{Key: int16(kmsg.DescribeClientQuotas), Min: 0, Max: 1, Handle: s.describeClientQuotas},
+		{Key: int16(kmsg.DescribeUserSCRAMCredentials), Min: 0, Max: 0, Handle: s.describeUserSCRAMCredentials},
+		{Key: int16(kmsg.DescribeQuorum), Min: 0, Max: 2, Handle: s.describeQuorum},
 		{Key: int16(kmsg.DescribeCluster), Min: 0, Max: 2, Handle: s.describeCluster},
 		{Key: int16(kmsg.DescribeProducers), Min: 0, Max: 0, Handle: s.describeProducers},
 		{Key: int16(kmsg.DescribeTransactions), Min: 0, Max: 0, Handle: s.describeTransactions},
 		{Key: int16(kmsg.ListTransactions), Min: 0, Max: 2, Handle: s.listTransactions},
+		{Key: int16(kmsg.ListConfigResources), Min: 0, Max: 1, Handle: s.listConfigResources},
 		{Key: int16(kmsg.DescribeTopicPartitions), Min: 0, Max: 0, Handle: s.describeTopicPartitions},
 	}
 	return s.apis

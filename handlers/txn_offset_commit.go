@@ -22,19 +22,21 @@ func (s *Services) txnOffsetCommit(ctx context.Context, r *wire.Request) wire.Re
 		GroupID: req.Group, MemberID: req.MemberID, InstanceID: req.InstanceID, Generation: req.Generation,
 		ProducerID: req.ProducerID, ProducerEpoch: req.ProducerEpoch,
 	}
+	refused := false // a partition, here and not by the group
 	var where []*int16
 	resp.Topics = make([]kmsg.TxnOffsetCommitResponseTopic, len(req.Topics))
 	for i := range req.Topics {
 		t, out := &req.Topics[i], &resp.Topics[i]
 		*out = kmsg.NewTxnOffsetCommitResponseTopic()
 		out.Topic = t.Topic
-		topic, refused := s.offsetTopic(t.Topic, [16]byte{}, false)
+		topic, missing := s.offsetTopic(t.Topic, [16]byte{}, false)
 		out.Partitions = make([]kmsg.TxnOffsetCommitResponseTopicPartition, len(t.Partitions))
 		for j := range t.Partitions {
 			p, answer := &t.Partitions[j], &out.Partitions[j]
 			*answer = kmsg.NewTxnOffsetCommitResponseTopicPartition()
 			answer.Partition = p.Partition
-			if answer.ErrorCode = int16(offsetPartition(topic, p.Partition, refused)); answer.ErrorCode != 0 {
+			if answer.ErrorCode = int16(offsetPartition(topic, p.Partition, missing)); answer.ErrorCode != 0 {
+				refused = true
 				continue
 			}
 			commit.Offsets = append(commit.Offsets, groupcoordinator.OffsetCommit{
@@ -44,17 +46,27 @@ func (s *Services) txnOffsetCommit(ctx context.Context, r *wire.Request) wire.Re
 			where = append(where, &answer.ErrorCode)
 		}
 	}
+	finish := func() kmsg.Response {
+		if refused {
+			resp.Topics = mergeBy(resp.Topics,
+				func(t *kmsg.TxnOffsetCommitResponseTopic) topicKey { return topicKey{t.Topic, t.TopicID} },
+				func(into, more *kmsg.TxnOffsetCommitResponseTopic) {
+					into.Partitions = append(into.Partitions, more.Partitions...)
+				})
+		}
+		return resp
+	}
 	if len(commit.Offsets) == 0 {
-		return wire.Respond(resp)
+		return wire.Respond(finish())
 	}
 	guard, err := s.enlistGroup(req, r.Version)
 	if err != nil {
 		fillCommit(where, &groupcoordinator.CommitResult{Err: err}, r)
-		return wire.Respond(resp)
+		return wire.Respond(finish())
 	}
 	return await(s.Groups.TxnCommitOffsets(&commit, guard), commitFailed, func(result groupcoordinator.CommitResult) kmsg.Response {
 		fillCommit(where, &result, r)
-		return resp
+		return finish()
 	})
 }
 

@@ -28,6 +28,9 @@ func (s *Services) writeTxnMarkers(_ context.Context, r *wire.Request) wire.Repl
 		answer := &resp.Markers[place]
 		answer.Topics = append(answer.Topics, s.writeMarker(asked, r.Version)...)
 	}
+	for i := range resp.Markers {
+		mergeMarked(&resp.Markers[i])
+	}
 	if s.Settle == nil {
 		return wire.Respond(resp)
 	}
@@ -39,6 +42,20 @@ func (s *Services) writeTxnMarkers(_ context.Context, r *wire.Request) wire.Repl
 	}}
 }
 
+// mergeMarked names each partition of a producer once.
+func mergeMarked(m *kmsg.WriteTxnMarkersResponseMarker) {
+	m.Topics = mergeBy(m.Topics,
+		func(t *kmsg.WriteTxnMarkersResponseMarkerTopic) string { return t.Topic },
+		func(into, more *kmsg.WriteTxnMarkersResponseMarkerTopic) {
+			into.Partitions = append(into.Partitions, more.Partitions...)
+		})
+	for i := range m.Topics {
+		m.Topics[i].Partitions = lastOfEach(m.Topics[i].Partitions,
+			func(p *kmsg.WriteTxnMarkersResponseMarkerTopicPartition) int32 { return p.Partition })
+	}
+}
+
+// writeMarker writes one marker to each of its partitions, once where a partition is named more than once.
 func (s *Services) writeMarker(asked *kmsg.WriteTxnMarkersRequestMarker, version int16) []kmsg.WriteTxnMarkersResponseMarkerTopic {
 	m := batch.Marker{
 		ProducerID: asked.ProducerID, ProducerEpoch: asked.ProducerEpoch, Type: batch.Abort,
@@ -47,11 +64,25 @@ func (s *Services) writeMarker(asked *kmsg.WriteTxnMarkersRequestMarker, version
 	if asked.Committed {
 		m.Type = batch.Commit
 	}
+	asked.Topics = mergeBy(asked.Topics,
+		func(t *kmsg.WriteTxnMarkersRequestMarkerTopic) string { return t.Topic },
+		func(into, more *kmsg.WriteTxnMarkersRequestMarkerTopic) {
+			into.Partitions = append(into.Partitions, more.Partitions...)
+		})
+	// What is below zero makes no marker: one of producer -1 in a log could not be told from damage.
+	invalid := asked.ProducerID < 0 || asked.ProducerEpoch < 0 || asked.TransactionVersion < 0
 	answer := make([]kmsg.WriteTxnMarkersResponseMarkerTopic, 0, len(asked.Topics))
 	for i := range asked.Topics {
+		asked.Topics[i].Partitions = lastOfEach(asked.Topics[i].Partitions, func(p *int32) int32 { return *p })
 		t := kmsg.NewWriteTxnMarkersResponseMarkerTopic()
 		t.Topic = asked.Topics[i].Topic
 		for _, p := range asked.Topics[i].Partitions {
+			if invalid {
+				t.Partitions = append(t.Partitions, kmsg.WriteTxnMarkersResponseMarkerTopicPartition{
+					Partition: p, ErrorCode: int16(wire.InvalidRequest),
+				})
+				continue
+			}
 			err := s.Txns.ApplyMarker(txncoordinator.TopicPartition{Topic: t.Topic, Partition: p}, m, int16(asked.TransactionVersion))
 			code := codeFor(err, int16(kmsg.WriteTxnMarkers), version)
 			switch code { // a group coordinator's words, which the caller would not understand (spec: transactions 11)

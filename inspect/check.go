@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"once/configs"
 	"once/internal/vfs"
 	"once/log"
 	"once/meta"
@@ -40,8 +41,7 @@ func Check(under vfs.FS, dir string, o Options) (Report, error) {
 		return Report{}, err
 	}
 	defer d.close()
-	c := &checker{directory: d, o: o.withDefaults(), producers: map[int64]struct{}{}, ends: map[string]int64{}}
-	c.txns, c.groups = newTransactions(c), newGroups(c)
+	c := newChecker(d, o.withDefaults())
 	c.metadata()
 	c.barrierRecords()
 	logs := c.directories()
@@ -52,6 +52,12 @@ func Check(under vfs.FS, dir string, o Options) (Report, error) {
 	c.report.Counters.Producers, c.report.Counters.Groups = len(c.producers), c.groups.count()
 	c.report.sortFindings()
 	return c.report, nil
+}
+
+func newChecker(d *directory, o Options) *checker {
+	c := &checker{directory: d, o: o, producers: map[int64]struct{}{}, ends: map[string]int64{}}
+	c.txns, c.groups = newTransactions(c), newGroups(c)
+	return c
 }
 
 func (c *checker) find(s Severity, file string, position int64, partition, format string, args ...any) {
@@ -71,6 +77,9 @@ func (c *checker) metadata() {
 	var stored []topics.Stored
 	if err == nil {
 		stored, err = topics.ReadStored(c.store)
+	}
+	if err == nil {
+		_, err = configs.ReadStored(c.store)
 	}
 	if err != nil {
 		position := int64(-1)
@@ -136,7 +145,7 @@ func (c *checker) barrierRecords() {
 	c.journal()
 }
 
-// journal looks at what goes on from the record (spec: reliability 2.1, the mode fsync). While the machine has
+// journal looks at what goes on from the record (spec: reliability 2.1). While the machine has
 // been up all of it is in the logs, too.
 func (c *checker) journal() {
 	var damaged *log.DamagedError

@@ -172,6 +172,8 @@ func batchSpoilings() []spoiling {
 			spoil: func(t *testing.T, dir string) { flip(t, 70, dir, x0) }},
 		{name: "bit flip below the barrier after a kill", from: runningDir, want: "damage file=" + x0 + " position=0 partition=x-0", message: "CRC",
 			spoil: func(t *testing.T, dir string) { flip(t, 70, dir, x0) }},
+		{name: "what a repair keeps", want: "note file=x-0 partition=x-0", message: `batches of damaged segments are whole; "broker repair `,
+			spoil: func(t *testing.T, dir string) { flip(t, 70, dir, x0) }},
 		{name: "bit flip above the barrier", from: runningDir, want: "warning file=x-0/", message: "the next start cuts",
 			spoil: func(t *testing.T, dir string) { flip(t, -1, last(t, dir)) }},
 		{name: "the same after a power cut", from: runningDir, want: "note file=x-0/", message: "the next start cuts",

@@ -174,6 +174,13 @@ func directorySpoilings() []spoiling {
 			spoil: func(t *testing.T, dir string) { write(t, []byte("version: 9\n"), dir, "x-0", "partition.metadata") }},
 		{name: "directory missing", want: "damage file=x-0 partition=x-0", message: "directory is missing",
 			spoil: func(t *testing.T, dir string) { remove(t, filepath.Join(dir, "x-0")) }},
+		{name: "segment moved aside by a repair", want: "note file=x-0/00000000000000000000.damaged-0 partition=x-0", message: "3 bytes: a damaged segment",
+			spoil: func(t *testing.T, dir string) { write(t, []byte("bad"), dir, "x-0", "00000000000000000000.damaged-0") }},
+		{name: "interrupted repair", want: "note file=x-0/00000000000000000000.log.repaired partition=x-0", message: "a repair that was interrupted",
+			spoil: func(t *testing.T, dir string) {
+				write(t, read(t, dir, x0), dir, x0+".repaired")
+				write(t, []byte("bad"), dir, x0)
+			}},
 		{name: "orphan", want: "warning file=gone-0 partition=gone-0", message: "orphan",
 			spoil: func(t *testing.T, dir string) { copyTree(t, filepath.Join(dir, "x-0"), filepath.Join(dir, "gone-0")) }},
 		{name: "orphan after a kill", from: runningDir, want: "note file=gone-0 partition=gone-0", message: "orphan",
@@ -192,7 +199,7 @@ func directorySpoilings() []spoiling {
 				}
 			}},
 		{name: "both barrier records damaged", want: "damage file=barrier.0", message: "there is no other", spoil: barrierByte(17)},
-		{name: "barrier records of another version", want: "damage file=barrier.0 position=4", message: "the next start refuses", spoil: barrierByte(5)},
+		{name: "barrier records of another version", want: "damage file=barrier.0 position=4", message: "the next start refuses", spoil: barrierByte(4)},
 		{name: "barrier records missing", want: "damage file=barrier.0", message: "no barrier record",
 			spoil: func(t *testing.T, dir string) {
 				remove(t, filepath.Join(dir, log.BarrierFile(0)))

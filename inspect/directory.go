@@ -37,7 +37,7 @@ type directory struct {
 	fs    vfs.FS // read-only
 	dir   string
 	names []string
-	lock  io.Closer
+	lock  io.Closer   // nil when the caller holds it
 	store *meta.Store // nil when metaErr says why
 	// metaErr wraps fs.ErrNotExist or meta.ErrDamaged.
 	metaErr  error
@@ -48,21 +48,47 @@ type directory struct {
 	journalErr error
 }
 
-// open takes the lock and reads what concerns the whole directory. Damage is left to the caller.
-func open(under vfs.FS, dir string) (*directory, error) {
-	d := &directory{fs: vfs.ReadOnly(under), dir: dir}
-	names, err := d.fs.List(dir)
+// Lock takes the lock of a data directory, so that no broker can start on it. It fails with ErrInUse beside a broker,
+// and with ErrUnreadable where there is no data directory. A file system that is read-only does not get a lock file
+// where there is none.
+func Lock(under vfs.FS, dir string) (io.Closer, error) {
+	names, err := under.List(dir)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrUnreadable, err)
 	}
-	d.names = names
 	if !slices.ContainsFunc(names, ours) {
-		return nil, fmt.Errorf("%w: %s is no data directory: it has neither %s nor a barrier record nor logs", ErrUnreadable, dir, metaFile)
+		return nil, fmt.Errorf("%w: %s is no data directory: it has neither %s nor a barrier record nor logs",
+			ErrUnreadable, dir, metaFile)
 	}
-	if d.lock, err = d.fs.Lock(path.Join(dir, lockFile)); err != nil {
-		if errors.Is(err, vfs.ErrLocked) {
-			return nil, fmt.Errorf("%w: stop the broker on %s first", ErrInUse, dir)
-		}
+	lock, err := under.Lock(path.Join(dir, lockFile))
+	if errors.Is(err, vfs.ErrLocked) {
+		return nil, fmt.Errorf("%w: stop the broker on %s first", ErrInUse, dir)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrUnreadable, err)
+	}
+	return lock, nil
+}
+
+// open takes the lock and reads what concerns the whole directory. Damage is left to the caller.
+func open(under vfs.FS, dir string) (*directory, error) {
+	lock, err := Lock(vfs.ReadOnly(under), dir)
+	if err != nil {
+		return nil, err
+	}
+	d, err := read(under, dir)
+	if err != nil {
+		return nil, errors.Join(err, lock.Close())
+	}
+	d.lock = lock
+	return d, nil
+}
+
+// read is open for who holds the lock.
+func read(under vfs.FS, dir string) (*directory, error) {
+	d := &directory{fs: vfs.ReadOnly(under), dir: dir}
+	var err error
+	if d.names, err = d.fs.List(dir); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrUnreadable, err)
 	}
 	// The metadata lies on the machine's file system, whatever the logs are kept on.

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"once/configs"
 	"once/internal/vfs"
 	"once/log"
 	"once/meta"
@@ -41,8 +42,8 @@ func timestamp(ms int64) string {
 // uuid is a topic ID as Kafka prints it.
 func uuid(id [16]byte) string { return base64.RawURLEncoding.EncodeToString(id[:]) }
 
-// DumpMeta prints the metadata: identity, topics and what is set for them, and records that this program
-// does not know.
+// DumpMeta prints the metadata: identity, topics and what is set for them, for groups and for client metrics, and
+// records that this program does not know.
 func DumpMeta(w io.Writer, under vfs.FS, dir string) error {
 	return dump(w, under, dir, func(w *bufio.Writer, d *directory) error {
 		if d.metaErr != nil {
@@ -63,8 +64,18 @@ func DumpMeta(w io.Writer, under vfs.FS, dir string) error {
 				fmt.Fprintf(w, "config topic=%s %s=%q\n", t.Name, name, t.Overrides[name])
 			}
 		}
+		others, err := configs.ReadStored(d.store)
+		if err != nil {
+			return fmt.Errorf("%w: %w", ErrDamaged, err)
+		}
+		for _, r := range others {
+			for _, name := range sortedKeys(r.Values) {
+				fmt.Fprintf(w, "config %s=%q %s=%q\n", r.Kind, r.Name, name, r.Values[name])
+			}
+		}
 		return d.store.Keys(func(b meta.Bucket, key string, value []byte) error {
-			known := b == meta.Topics || b == meta.Cluster && (key == clusterIDKey || key == startsKey || key == nextProducerIDKey)
+			known := b == meta.Topics || b == meta.GroupConfigs || b == meta.ClientMetricsConfigs ||
+				b == meta.Cluster && (key == clusterIDKey || key == startsKey || key == nextProducerIDKey)
 			if !known {
 				fmt.Fprintf(w, "record bucket=%s key=%q size_bytes=%d\n", b, key, len(value))
 			}

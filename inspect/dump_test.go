@@ -1,11 +1,14 @@
 package inspect_test
 
 import (
+	"path/filepath"
 	"strings"
 	"testing"
 
 	"once/inspect"
+	"once/inspect/inspecttest"
 	"once/internal/vfs"
+	"once/meta"
 )
 
 // dumps returns what each dump prints.
@@ -81,5 +84,36 @@ func TestDumpsNameDamage(t *testing.T) {
 	}
 	if !strings.Contains(all["segments"], "batch base_offset=2 ") {
 		t.Errorf("the dump ends at the damage:\n%s", all["segments"])
+	}
+}
+
+// putMeta writes a record into the metadata of a directory.
+func putMeta(t *testing.T, dir string, b meta.Bucket, key, value string) {
+	t.Helper()
+	store, err := meta.Open(filepath.Join(dir, "meta.db"), meta.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer store.Close()
+	if err := store.Update(func(tx meta.Tx) error { return tx.Put(b, key, []byte(value)) }); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestConfigurationsOfGroupsAreDumpedAndChecked(t *testing.T) {
+	dir := cleanDir(t)
+	putMeta(t, dir, meta.GroupConfigs, "g", `{"share.isolation.level":"read_committed"}`)
+	inspecttest.RequireClean(t, dir)
+	var b strings.Builder
+	if err := inspect.DumpMeta(&b, vfs.OS, dir); err != nil {
+		t.Fatal(err)
+	}
+	if want := `config group="g" share.isolation.level="read_committed"`; !strings.Contains(b.String(), want) {
+		t.Errorf("no %s in\n%s", want, b.String())
+	}
+	putMeta(t, dir, meta.ClientMetricsConfigs, "m", "{")
+	report, err := inspect.Check(vfs.OS, dir, inspect.Options{})
+	if err != nil || report.Err() == nil {
+		t.Errorf("a damaged record is not found: %+v, %v", report, err)
 	}
 }

@@ -1,5 +1,5 @@
 // Package inspect looks into the data directory of a broker that does not run: Check verifies it against
-// what the broker promises, the Dump functions print what is in it.
+// what the broker promises, the Dump functions print what is in it, PlanRepair says what can be done about damage.
 //
 // It never changes anything. The directory is reached through a file system that can only read, and the
 // metadata is opened for reading; a directory on a read-only disk is fine. It takes the directory's lock,
@@ -12,7 +12,7 @@
 // that the next start would notice to be wrong is a warning: its file can be deleted. A derived file that
 // the next start would believe although it is wrong is damage all the same.
 //
-// Anyone may call it: the commands check and dump do, and tests, through inspecttest.
+// Anyone may call it: the commands check and dump do, repair does, and tests, through inspecttest.
 package inspect
 
 import (

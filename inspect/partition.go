@@ -39,6 +39,7 @@ type partitionCheck struct {
 	leaderEpoch int32
 	epochs      []log.LeaderEpochStart
 	replay      *replay
+	repair      *log.Repair                                                             // once something was found to be damaged
 	visit       func(p *partitionCheck, h batch.Header, r batch.Record, position int64) // records of internal topics
 }
 
@@ -117,6 +118,7 @@ func (p *partitionCheck) run() (err error) {
 			p.broken = true
 			p.c.txns.unknown(p)
 			p.find(Damage, "", -1, "no segment; offsets %d to %d were stored", p.recovery.StartOffset, p.recovery.RecoveryPoint-1)
+			p.adviseRepair()
 		}
 		return nil
 	}
@@ -215,6 +217,11 @@ func (p *partitionCheck) leftovers() {
 			p.find(Note, name, -1, "segments below this offset are being deleted; the next start ends that")
 		case strings.HasSuffix(name, log.TmpSuffix), strings.HasSuffix(name, log.KeptSuffix), strings.HasSuffix(name, log.CleanedSuffix):
 			p.find(Note, name, -1, "left by a write that was interrupted; the next start removes it")
+		case ok && suffix == log.RepairedSuffix:
+			p.find(Note, name, -1, "what a repair that was interrupted keeps of a damaged segment; the next start puts it in its place")
+		case ok && strings.HasPrefix(suffix, log.DamagedInfix):
+			st, _ := p.c.fs.Stat(p.c.path(p.name, name))
+			p.find(Note, name, -1, "%d bytes: a damaged segment that a repair has moved aside", st.SizeBytes)
 		case ok && strings.HasPrefix(suffix, log.TornInfix):
 			st, _ := p.c.fs.Stat(p.c.path(p.name, name))
 			p.find(Note, name, -1, "%d bytes that an earlier start took out of the log", st.SizeBytes)
@@ -330,6 +337,12 @@ func (p *partitionCheck) badBatch(i int, r *batchReader, bad *badBatch) bool {
 	}
 	p.broken = true
 	s := &p.segments[i]
+	if r := p.repairOf(s.name); r != nil && r.ByCleaner {
+		p.find(Damage, s.name, bad.position, "the log cleaner of a version from c59de1e to 5d94261 (2026-11-22 to 2026-11-29) destroyed this segment; "+
+			"%d batches in it are still whole, and %q keeps them", r.Batches(), p.c.repairCommand())
+		p.next = p.segments[i+1].base
+		return false
+	}
 	p.find(Damage, s.name, bad.position, "offset %d is due: %v", p.next, bad.cause)
 	before := int64(math.MaxInt64)
 	if i+1 < len(p.segments) {
@@ -426,9 +439,13 @@ func (p *partitionCheck) end() {
 		p.find(Damage, p.pointFile, p.atPoint, "log goes on from offset %d to %d, but the clean stop left it ending here", rp, p.next-1)
 	}
 	p.c.ends[p.name] = p.next
+	if p.topic == topics.TransactionState && p.gapAt >= 0 {
+		p.c.txns.compacted = true // also where nothing stands behind the gap
+	}
 	p.leaderEpochs()
 	p.replay.end()
 	if p.broken {
 		p.find(Note, "", -1, "producers, transactions and what is derived are not judged further, because batches are missing or damaged")
+		p.adviseRepair()
 	}
 }

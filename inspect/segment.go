@@ -22,12 +22,12 @@ type segmentFile struct {
 	sizeBytes int64
 	modTimeMs int64
 	journal   bool // not a file: what the journal has, where there is none yet
-	swap      bool // compaction has put it in the place of others; what is derived is still that of the old ones
+	swap      bool // compaction or a repair has put it in the place of others; what is derived is still that of the old ones
 }
 
 // listSegments returns the segments among the names of a partition's directory, ascending, as the next
-// start takes them: without those that are being deleted, and with what compaction has put in the place
-// of others.
+// start takes them: without those that are being deleted, and with what compaction or a repair has put in the
+// place of others.
 func listSegments(f vfs.FS, dir string, names []string) ([]segmentFile, error) {
 	below := int64(-1)
 	type swap struct{ base, end int64 }
@@ -39,11 +39,15 @@ func listSegments(f vfs.FS, dir string, names []string) ([]segmentFile, error) {
 		if base, end, ok := log.ParseSwapName(name); ok {
 			swaps = append(swaps, swap{base, end})
 		}
+		if base, suffix, ok := log.ParseFileName(name); ok && suffix == log.RepairedSuffix {
+			swaps = append(swaps, swap{base, base + 1})
+		}
 	}
 	var segments []segmentFile
 	for _, name := range names { // sorted, and bases have all their digits
 		base, suffix, ok := log.ParseFileName(name)
 		_, _, isSwap := log.ParseSwapName(name)
+		isSwap = isSwap || suffix == log.RepairedSuffix
 		replaced := slices.ContainsFunc(swaps, func(s swap) bool { return s.base <= base && base < s.end })
 		if !ok || base < below || !isSwap && (suffix != log.LogSuffix || replaced) {
 			continue

@@ -273,6 +273,9 @@ func (x *transactions) open(p *partitionCheck, t lso.Transaction, epoch int16) {
 	default:
 		return
 	}
+	if image != nil { // txncoordinator.Reconcile
+		why += "; the next start ends it"
+	}
 	p.find(Damage, p.segmentAt(t.FirstOffset), -1, "hanging transaction of producer %d epoch %d, open since offset %d: %s", t.ProducerID, epoch, t.FirstOffset, why)
 }
 

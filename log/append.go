@@ -125,7 +125,7 @@ func (l *Log) segmentFor(h batch.Header, sizeBytes int64) (*segment, error) {
 	return s, nil
 }
 
-// rollDue holds the rules of spec: log 5.1.
+// rollDue holds the rules of rolling (spec: log 5.1).
 func (l *Log) rollDue(s *segment, h batch.Header, sizeBytes int64) bool {
 	_, size := s.bounds()
 	if size == 0 {

@@ -1,10 +1,12 @@
 package log
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"path"
 	"sync"
 	"sync/atomic"
@@ -61,15 +63,12 @@ type BarrierOptions struct {
 	Interval time.Duration // longest time that something stays unsynced; 0 means DefaultInterval
 	// ReserveBytes of free space are left to the broker's own records; see Admit. 0 reserves nothing.
 	ReserveBytes int64
-	Clock        clock.Clock  // nil: the real one
+	RealTime     clock.Clock  // paces barriers; nil: the machine's
 	Logger       *slog.Logger // nil: silent
 	OnFailure    func(error)  // called once, when a barrier failed; nothing becomes durable after that
-	// SyncWorkers is how many files are synced side by side; a file system commits them together. 0
-	// means one after the other, in an order that a test can repeat: what is cheaper is not measured either.
+	// SyncWorkers is how many files are synced side by side where the file system cannot be synced as a whole. 0
+	// means one after the other, in an order that a test can repeat.
 	SyncWorkers int
-	// DiscardedBytes is how much of deleted logs lies on until its room is wanted, but no longer than their
-	// Config.FileDeleteDelayMs; 0 removes everything at once.
-	DiscardedBytes int64
 	// JournalBytes is how large the journal may grow; 0 means DefaultJournalBytes. In the mode page there is none.
 	JournalBytes int64
 	// InflatedBytes is the largest content of a compressed batch that is looked into, for its timestamps and by the
@@ -91,11 +90,9 @@ type Barrier struct {
 	o    BarrierOptions // immutable, as are the next two
 	boot bool
 	was  bool           // closed in order
-	disk vfs.FileSystem // nil where the whole cannot be synced; used by serve alone, as is choice
+	disk vfs.FileSystem // nil where the whole cannot be synced; used by serve alone
 
 	journal *journal // immutable; nil in page
-	choice  syncChoice
-	crowd   crowd
 	metrics *metrics // immutable
 
 	cut    sync.RWMutex
@@ -104,8 +101,6 @@ type Barrier struct {
 	behind atomic.Int64 // bytes appended since the last instant, more or less
 	ended  chan struct{}
 	space  space
-
-	discarded discarded
 
 	mu struct {
 		sync.Mutex
@@ -141,8 +136,8 @@ func OpenBarrier(o BarrierOptions) (*Barrier, error) {
 	if o.Interval <= 0 {
 		o.Interval = DefaultInterval
 	}
-	if o.Clock == nil {
-		o.Clock = clock.Real{}
+	if o.RealTime == nil {
+		o.RealTime = clock.Real{}
 	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
@@ -171,20 +166,17 @@ func OpenBarrier(o BarrierOptions) (*Barrier, error) {
 	if err != nil && !errors.Is(err, errors.ErrUnsupported) {
 		return nil, err
 	}
-	b := &Barrier{o: o, disk: disk, discarded: discarded{o: o}, boot: true, was: true, wakeup: make(chan struct{}, 1), ended: make(chan struct{})}
-	if o.Mode > Page {
-		b.journal = newJournal(o.FS, o.Dir, o.JournalBytes, o.Sizes.JournalGroupBytes)
-	}
+	b := &Barrier{o: o, disk: disk, boot: true, was: true, wakeup: make(chan struct{}, 1), ended: make(chan struct{})}
 	if b.metrics, err = newMetrics(b, o.Registerer); err != nil {
 		return nil, errors.Join(err, b.closeDisk())
 	}
-	b.crowd.enabled = o.Mode > Page && o.SyncWorkers > 1
 	b.mu.next = make(chan struct{})
 	b.mu.collecting = 1
 	b.mu.record = record{mode: o.Mode, bootID: o.BootID, entries: map[string]recordEntry{}}
 	if old != nil {
 		b.boot, b.was = old.bootID == o.BootID, old.clean
-		b.mu.record.sequence, b.mu.record.generation, b.mu.record.restore, b.mu.record.entries = old.sequence, old.generation, old.restore, old.entries
+		b.mu.record.sequence, b.mu.record.generation, b.mu.record.key = old.sequence, old.generation, old.key
+		b.mu.record.restore, b.mu.record.entries = old.restore, old.entries
 		if !b.was {
 			b.judge(logs)
 		}
@@ -192,9 +184,17 @@ func OpenBarrier(o BarrierOptions) (*Barrier, error) {
 			return nil, errors.Join(err, b.closeDisk())
 		}
 	}
+	if o.Mode > Page {
+		b.journal = newJournal(o, cmp.Or(b.mu.record.key, rand.Uint64()|1))
+	}
 	b.mu.recovery, b.mu.opening = map[string]recordEntry{}, map[string]bool{}
 	for name, e := range b.mu.record.entries {
 		b.mu.recovery[name] = e
+	}
+	if old != nil {
+		if err := hardenRecord(o.FS, o.Dir, old); err != nil {
+			return nil, errors.Join(err, b.closeDisk())
+		}
 	}
 	// From here on a death is an unclean one.
 	if final, err := b.writeRecord(); err != nil && (final || old == nil || old.clean) {
@@ -228,7 +228,10 @@ func (b *Barrier) loadJournal() error {
 	if b.was || b.mu.record.generation == 0 {
 		return nil
 	}
-	found, err := readJournal(b.o.FS, b.o.Dir, b.mu.record.generation)
+	found, err := readJournal(b.o.FS, b.o.Dir, &b.mu.record)
+	if errors.Is(err, errNewerRecord) {
+		err = newerRecordLost(b.o.Dir, b.mu.record.sequence)
+	}
 	if (errors.Is(err, ErrDamaged) || errors.Is(err, ErrFormat)) && !b.mu.record.restore {
 		b.o.Logger.Warn("the journal is damaged; nothing of it is needed", "error", err)
 		err = nil
@@ -238,6 +241,12 @@ func (b *Barrier) loadJournal() error {
 	}
 	b.setJournaled(found)
 	return nil
+}
+
+// newerRecordLost is the error where the record behind this one was complete and is damaged.
+func newerRecordLost(dir string, sequence uint64) error {
+	return &DamagedError{File: path.Join(dir, slotName(sequence+1)), Cause: fmt.Errorf(
+		"%w, which was complete: what it covered was acknowledged; restore it, or put an empty file in the place of %s to go back to the record before", errNewerRecord, journalFile)}
 }
 
 func (b *Barrier) setJournaled(found []Journaled) {
@@ -350,7 +359,6 @@ func (b *Barrier) mark(l *Log) {
 
 // appended counts bytes that no barrier has covered.
 func (b *Barrier) appended(sizeBytes int) {
-	b.discarded.appended(sizeBytes)
 	if n := b.behind.Add(int64(sizeBytes)); n >= unsyncedBytes && n-int64(sizeBytes) < unsyncedBytes {
 		b.onTimer()
 	}
@@ -360,14 +368,14 @@ func (b *Barrier) armLocked() { b.armWithinLocked(b.o.Interval) }
 
 // armWithinLocked makes a barrier run after a time at most.
 func (b *Barrier) armWithinLocked(d time.Duration) {
-	at := b.o.Clock.Now().Add(d)
+	at := b.o.RealTime.Now().Add(d)
 	if b.mu.closing || b.mu.timer != nil && !at.Before(b.mu.timerAt) {
 		return
 	}
 	if b.mu.timer != nil {
 		b.mu.timer.Stop()
 	}
-	b.mu.timer, b.mu.timerAt = b.o.Clock.AfterFunc(d, b.onTimer), at
+	b.mu.timer, b.mu.timerAt = b.o.RealTime.AfterFunc(d, b.onTimer), at
 }
 
 // needRecord makes the next barrier sync files and write its record, whatever the mode.
@@ -443,7 +451,6 @@ func (b *Barrier) serve() {
 	defer close(b.ended)
 	for range b.wakeup {
 		for b.pending() {
-			b.gather()
 			b.run()
 		}
 		b.mu.Lock()
@@ -491,7 +498,6 @@ func (b *Barrier) Close(clean bool) error {
 	b.mu.Unlock()
 	b.wake()
 	<-b.ended
-	b.discarded.close()
 	if err == nil && clean && (b.was || len(b.mu.opening) == 0) {
 		b.mu.record.clean = true
 		_, err = b.writeRecord()

@@ -15,27 +15,28 @@ import (
 // Layout of a barrier record; the byte picture is in docs/log-format.md.
 const (
 	recordMagic       = 0x4f4e4342 // "ONCB"
-	recordVersion     = 2
+	recordVersion     = 3
 	recordHeaderBytes = 16
 	flagClean         = 1
 	flagRestore       = 2
 	entryFlagCut      = 1
 	entryFlagGaps     = 4
 	zeroBytes         = 1 << 16 // more than any field has, and than a page of the journal lacks
-	// Version 1 had no generation. In fsync it counted on bytes that stand above the recovery points.
-	recordVersion1     = 1
-	entryFlagKeepOfOld = 2
+	// recordVersion2 had no key of the journal, whose groups had another layout: they are not read.
+	recordVersion2 = 2
 )
 
 // record is what one barrier made true.
 type record struct {
 	sequence   uint64
 	generation uint64 // of the journal that goes on from here; 0 for none
+	key        uint64 // of the journal, see groupCRC; 0 in a record of version 2
 	clean      bool
 	restore    bool // the machine went down, and not all logs have been opened since: the journal is needed
 	mode       Mode
 	bootID     string
 	entries    map[string]recordEntry // by base name of the partition's directory
+	raw        []byte                 // as it was read
 }
 
 type recordEntry struct {
@@ -59,6 +60,7 @@ func (r *record) encode() []byte {
 	binary.BigEndian.PutUint16(b[6:], flags)
 	b = binary.BigEndian.AppendUint64(b, r.sequence)
 	b = binary.BigEndian.AppendUint64(b, r.generation)
+	b = binary.BigEndian.AppendUint64(b, r.key)
 	b = append(b, byte(r.mode), byte(len(r.bootID)))
 	b = append(b, r.bootID...)
 	b = binary.BigEndian.AppendUint32(b, uint32(len(r.entries)))
@@ -101,7 +103,7 @@ func decodeRecord(b []byte) (*record, error) {
 		return nil, errRecord
 	}
 	version := binary.BigEndian.Uint16(b[4:])
-	if version != recordVersion && version != recordVersion1 {
+	if version != recordVersion && version != recordVersion2 {
 		return nil, fmt.Errorf("%w %d of a barrier record", ErrFormat, version)
 	}
 	size := binary.BigEndian.Uint32(b[8:])
@@ -109,15 +111,15 @@ func decodeRecord(b []byte) (*record, error) {
 		return nil, errRecord
 	}
 	flags := binary.BigEndian.Uint16(b[6:])
-	r := &record{clean: flags&flagClean != 0, restore: flags&flagRestore != 0, entries: map[string]recordEntry{}}
+	r := &record{clean: flags&flagClean != 0, restore: flags&flagRestore != 0, entries: map[string]recordEntry{}, raw: b[:size]}
 	d := fields{b: b[recordHeaderBytes:size]}
-	r.sequence = d.uint64()
-	if version > recordVersion1 {
-		r.generation = d.uint64()
+	r.sequence, r.generation = d.uint64(), d.uint64()
+	if version > recordVersion2 {
+		r.key = d.uint64()
 	}
 	r.mode = Mode(d.take(1)[0])
 	r.bootID = string(d.take(int(d.take(1)[0])))
-	count, counted := d.uint32(), false
+	count := d.uint32()
 	for i := uint32(0); i < count && !d.short; i++ {
 		n := binary.BigEndian.Uint16(d.take(2))
 		name := string(d.take(int(n)))
@@ -129,11 +131,7 @@ func decodeRecord(b []byte) (*record, error) {
 		if e.startOffset < 0 || e.recoveryPoint < e.startOffset || e.recoveryPoint > maxOffset {
 			return nil, errRecord
 		}
-		counted = counted || flags&entryFlagKeepOfOld != 0
 		r.entries[name] = e
-	}
-	if version == recordVersion1 && (counted || r.mode == Fsync && !r.clean) {
-		return nil, fmt.Errorf("%w %d of a barrier record after a stop in fsync that was not clean: let the version that wrote it start and stop first", ErrFormat, version)
 	}
 	if d.short || len(d.b) > 0 || !r.mode.isKnown() {
 		return nil, errRecord

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io/fs"
 	"path"
-	"time"
 
 	"once/internal/fault"
 	"once/internal/vfs"
@@ -71,7 +70,6 @@ func (b *Barrier) capture() (at instant) {
 	at.nothing = len(dirty) == 0 && !b.mu.recordDirty && (len(b.mu.journaled) == 0 || !b.mu.due && !b.mu.ending)
 	b.mu.collecting++
 	b.mu.running, b.mu.next = b.mu.next, make(chan struct{})
-	b.crowd.beginLocked()
 	b.mu.dirty, b.mu.stalled = nil, false
 	if at.nothing {
 		b.mu.due = false
@@ -125,7 +123,7 @@ func (b *Barrier) run() {
 
 // runJournaled writes one group to the journal. Without room for it all files are synced instead.
 func (b *Barrier) runJournaled(at instant) {
-	began := b.o.Clock.Now()
+	began := b.o.RealTime.Now()
 	final, err := b.journal.write(at.group)
 	if err != nil && !final {
 		b.putBack(at, false)
@@ -138,7 +136,7 @@ func (b *Barrier) runJournaled(at instant) {
 		b.fail(err)
 		return
 	}
-	b.took(b.o.Clock.Now().Sub(began))
+	b.metrics.syncSeconds.Observe(b.o.RealTime.Now().Sub(began).Seconds())
 	b.metrics.barriers.WithLabelValues(toJournal).Inc()
 	at.tell()
 	b.finish(at.generation, nil)
@@ -159,8 +157,12 @@ func (b *Barrier) runFull(at instant) {
 		b.fail(err)
 		return
 	}
+	goesOn := generation != 0 && at.recovered // the journal goes on from the record
 	b.mu.Lock()
 	b.mu.record.generation, b.mu.record.restore = generation, b.mu.record.restore && !at.recovered
+	if goesOn {
+		b.mu.record.key = b.journal.key
+	}
 	for _, c := range at.logs {
 		if !c.log.removed.Load() {
 			b.mu.record.entries[c.log.base()] = recordEntry{topicID: c.log.topicID, recoveryPoint: c.end, startOffset: c.start, gaps: c.gaps}
@@ -174,8 +176,11 @@ func (b *Barrier) runFull(at instant) {
 		b.postpone(at, err)
 		return
 	}
-	if b.journal != nil {
-		b.journal.begin(generation)
+	if goesOn {
+		if err := b.journal.begin(generation); err != nil {
+			b.fail(err)
+			return
+		}
 	}
 	b.metrics.barriers.WithLabelValues(toFiles).Inc()
 	at.tell()
@@ -202,7 +207,10 @@ func (b *Barrier) prepareJournal(recovered bool) (generation uint64, err error) 
 	} else if err != nil {
 		return 0, err
 	}
-	return nextGeneration(), nil
+	// The number of the record that is about to be written: no earlier record had it.
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.mu.record.sequence + 1, nil
 }
 
 // tell lets the logs know what has become durable, before those who wait are told.
@@ -215,14 +223,6 @@ func (at *instant) tell() {
 	}
 }
 
-// took notes how long the disk needed.
-func (b *Barrier) took(d time.Duration) {
-	b.metrics.syncSeconds.Observe(d.Seconds())
-	b.mu.Lock()
-	b.crowd.took = d
-	b.mu.Unlock()
-}
-
 // finish answers those who wait, when what was put off until this barrier has been done.
 func (b *Barrier) finish(generation uint64, onDone []func()) {
 	for _, fn := range onDone {
@@ -230,7 +230,6 @@ func (b *Barrier) finish(generation uint64, onDone []func()) {
 	}
 	b.mu.Lock()
 	b.mu.done = generation
-	b.crowd.endLocked()
 	b.tellLocked()
 	b.mu.Unlock()
 }
@@ -277,29 +276,46 @@ func (b *Barrier) writeRecord() (final bool, err error) {
 	b.mu.record.sequence++
 	raw, sequence := b.mu.record.encode(), b.mu.record.sequence
 	b.mu.Unlock()
-	name := path.Join(b.o.Dir, slotName(sequence))
-	f, err := b.o.FS.OpenReadWrite(name)
+	written, err := writeSlot(b.o.FS, b.o.Dir, sequence, raw)
+	if err == nil || written {
+		return true, err
+	}
+	b.mu.Lock()
+	b.mu.record.sequence--
+	b.mu.Unlock()
+	return !errors.Is(err, vfs.ErrNoSpace), err
+}
+
+// writeSlot writes an encoded record to its file and syncs it. written says that an error came behind the write.
+func writeSlot(under vfs.FS, dir string, sequence uint64, raw []byte) (written bool, err error) {
+	name := path.Join(dir, slotName(sequence))
+	f, err := under.OpenReadWrite(name)
 	created := errors.Is(err, fs.ErrNotExist)
 	if created {
-		f, err = b.o.FS.Create(name)
-	}
-	if err == nil {
-		if _, err = f.WriteAt(raw, 0); err != nil {
-			f.Close()
-		}
+		f, err = under.Create(name)
 	}
 	if err != nil {
-		b.mu.Lock()
-		b.mu.record.sequence--
-		b.mu.Unlock()
-		return !errors.Is(err, vfs.ErrNoSpace), err
+		return false, err
 	}
-	err = f.Sync()
-	if cerr := f.Close(); err == nil {
-		err = cerr
+	if _, err := f.WriteAt(raw, 0); err != nil {
+		return false, errors.Join(err, f.Close())
 	}
-	if err == nil && created {
-		err = b.o.FS.SyncDir(b.o.Dir)
+	if err = errors.Join(f.Sync(), f.Close()); err == nil && created {
+		err = under.SyncDir(dir)
 	}
 	return true, err
+}
+
+// hardenRecord makes the newest record durable, as it was read: the process that wrote it may have died before it had
+// synced it. The other file is about to be written over, which may be the only one that is on the disk. The same bytes
+// in the same place cannot tear.
+func hardenRecord(under vfs.FS, dir string, newest *record) error {
+	_, err := writeSlot(under, dir, newest.sequence, newest.raw)
+	if err == nil {
+		err = under.SyncDir(dir)
+	}
+	if err != nil {
+		return fmt.Errorf("make the newest barrier record durable: %w", err)
+	}
+	return nil
 }

@@ -15,7 +15,8 @@ type syncTarget struct {
 	size    int64
 }
 
-// syncAll makes the captured logs durable: file by file, or all at once when they are many.
+// syncAll makes the captured logs durable: a single file by itself, and more of them with the whole file system, whose
+// journal is then committed once, where the kernel reports its errors.
 func (b *Barrier) syncAll(logs []captured) error {
 	var targets []syncTarget
 	var dirs []string
@@ -30,9 +31,8 @@ func (b *Barrier) syncAll(logs []captured) error {
 		}
 		newLogs = newLogs || c.dir
 	}
-	files := len(targets) + len(dirs)
-	whole, began := b.syncsWhole(files), b.o.Clock.Now()
-	if whole {
+	files, began := len(targets)+len(dirs), b.o.RealTime.Now()
+	if b.disk != nil && files > 1 {
 		for _, c := range logs {
 			c.log.takeNewSnapshots()
 		}
@@ -42,27 +42,13 @@ func (b *Barrier) syncAll(logs []captured) error {
 	} else if err := b.syncEach(logs, targets, dirs, newLogs); err != nil {
 		return err
 	}
-	if now := b.o.Clock.Now(); files > 0 {
-		b.choice.observe(whole, files, now.Sub(began), now)
-		b.took(now.Sub(began))
+	if files > 0 {
+		b.metrics.syncSeconds.Observe(b.o.RealTime.Now().Sub(began).Seconds())
 	}
 	for _, t := range targets {
 		t.segment.synced.Store(t.size)
 	}
 	return nil
-}
-
-// syncsWhole says whether the whole file system is synced for so many files. Where nobody waits, others that
-// use it are not bothered for a few.
-func (b *Barrier) syncsWhole(files int) bool {
-	switch {
-	case b.disk == nil:
-		return false
-	case b.o.Mode == Page || b.o.SyncWorkers < 2:
-		return files > syncFSAbove
-	default:
-		return b.choice.wholeIsCheaper(files, b.o.Clock.Now())
-	}
 }
 
 func (b *Barrier) syncEach(logs []captured, targets []syncTarget, dirs []string, newLogs bool) error {

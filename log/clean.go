@@ -155,11 +155,16 @@ func (l *Log) Clean(ctx context.Context, o CleanOptions) (Cleaned, error) {
 	if err := errors.Join(l.writable(), l.uncleanable); err != nil {
 		return Cleaned{}, err
 	}
+	records := 1
 	if !l.gaps.Swap(true) && l.barrier != nil {
-		l.markDirty() // a start must not take for damage what this pass leaves out
+		// A start must not take for damage what this pass leaves out, also when the newest record cannot be read then.
+		records = 2
+		l.markDirty()
 	}
-	if err := l.barrier.Checkpoint(ctx); err != nil {
-		return Cleaned{}, err
+	for range records {
+		if err := l.barrier.Checkpoint(ctx); err != nil {
+			return Cleaned{}, err
+		}
 	}
 	if err := l.FinishCleaning(o.Exclusively); err != nil {
 		return Cleaned{}, err

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -51,7 +52,7 @@ func (l *Log) replaceGroup(group []*segment, c *cleanedSegment, end int64, gone 
 	name := s.file(swapSuffix(end))
 	err := l.fs.Rename(s.file(suffixCleaned), name)
 	if err == nil {
-		err = l.fs.SyncDir(l.dir)
+		err = l.syncNames()
 	}
 	if err == nil {
 		exclusively(func() { err = l.exchange(group, s, gone) })
@@ -159,10 +160,21 @@ func (l *Log) finishSwap(sw swap) error {
 			return err
 		}
 	}
-	if err := l.fs.SyncDir(l.dir); err != nil {
+	l.found.Store(nil) // snapshots of merged segments are gone
+	if err := l.syncNames(); err != nil {
 		return err
 	}
 	return l.fs.Rename(l.fileOf(sw.base, swapSuffix(sw.end)), l.fileOf(sw.base, suffixLog))
+}
+
+// syncNames makes the names in the log's directory durable. A failure is final, as of every sync: the next one may
+// succeed although the names are not on the disk, and what was removed would come back beside what took its place.
+func (l *Log) syncNames() error {
+	err := l.fs.SyncDir(l.dir)
+	if err != nil && l.barrier != nil {
+		l.barrier.fail(fmt.Errorf("sync %s: %w", l.dir, err))
+	}
+	return err
 }
 
 func (l *Log) removeIfThere(name string) error {
@@ -170,6 +182,41 @@ func (l *Log) removeIfThere(name string) error {
 		return err
 	}
 	return nil
+}
+
+// basesBetween returns the base offsets of the segments in a range of which there is any file. A power cut may have
+// undone the removal of some files of a segment and not of others; a list of aborted transactions that came back
+// would be taken for that of the log as it is now.
+func (rc *recoverer) basesBetween(from, to int64) (bases []int64) {
+	for _, name := range rc.names {
+		base, suffix, ok := parseName(name)
+		isSegment := suffix == suffixLog || suffix == suffixIndex || suffix == suffixTimeIndex || suffix == suffixTxnIndex
+		if ok && isSegment && base > from && base < to && !slices.Contains(bases, base) {
+			bases = append(bases, base)
+		}
+	}
+	return bases
+}
+
+// verifySwap walks through a segment that is about to take the place of others.
+func (rc *recoverer) verifySwap(name string, sw swap) error {
+	f, err := rc.log.fs.OpenRead(rc.log.path(name))
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	size, err := f.Size()
+	if err != nil {
+		return err
+	}
+	s := newSegment(rc.log, sw.base)
+	s.publish(sw.end, size)
+	err = s.verify(f, 0, size)
+	var d *DamagedError
+	if errors.As(err, &d) {
+		d.File = rc.log.path(name)
+	}
+	return err
 }
 
 // swaps finishes, at a start, the replacements that count and undoes those that do not yet.
@@ -186,11 +233,10 @@ func (rc *recoverer) swaps() error {
 		if !ok {
 			continue
 		}
-		for _, other := range rc.names {
-			if base, suffix, ok := parseName(other); ok && suffix == suffixLog && base > sw.base && base < sw.end {
-				sw.merged = append(sw.merged, base)
-			}
+		if err := rc.verifySwap(name, sw); err != nil { // the power may have been cut: it was read back from memory only
+			return err
 		}
+		sw.merged = rc.basesBetween(sw.base, sw.end)
 		if err := l.finishSwap(sw); err != nil {
 			return err
 		}

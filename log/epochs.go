@@ -39,14 +39,14 @@ func (l *Log) LastLeaderEpoch() int32 {
 	return -1
 }
 
-// EndOffsetForEpoch answers OffsetForLeaderEpoch by the table of spec: wire 14. current is the
-// partition's leader epoch. (-1, -1) says that the epoch is not known here yet.
+// EndOffsetForEpoch answers OffsetForLeaderEpoch by the table of wire 14. current is the
+// partition's leader epoch. (-1, -1) says that the epoch is not known here yet, or that none is asked for.
 func (l *Log) EndOffsetForEpoch(leaderEpoch, current int32) (int32, int64) {
 	end := l.EndOffset()
 	if leaderEpoch == current {
 		return current, end
 	}
-	if leaderEpoch > current || leaderEpoch < 0 {
+	if leaderEpoch > current || leaderEpoch == -1 {
 		return -1, -1
 	}
 	entries := l.epochs.view()

@@ -54,14 +54,15 @@ type world struct {
 	config       Config
 	mode         Mode
 	boot         string
-	clock        *clock.Manual
+	clock        *clock.Movable
 	barrier      *Barrier
 	log          *Log
 	report       Recovered
 	metrics      *prometheus.Registry // nil: none
 	journalBytes int64
 
-	reserveBytes, discardedBytes int64
+	reserveBytes int64
+	whole        bool // the file system can be synced as a whole
 
 	sizes Sizes
 }
@@ -84,8 +85,12 @@ func newWorld(t testing.TB, fs vfs.FS, mode Mode) *world {
 // open starts barrier and log. The barrier runs only when somebody waits: its clock stands still.
 func (w *world) open() error {
 	w.clock = clock.NewManual(time.Unix(1_700_000_000, 0))
-	o := BarrierOptions{FS: w.fs, Dir: "data", BootID: w.boot, Mode: w.mode, Clock: w.clock, JournalBytes: w.journalBytes,
-		ReserveBytes: w.reserveBytes, DiscardedBytes: w.discardedBytes, Sizes: w.sizes}
+	under := w.fs
+	if !w.whole {
+		under = vfs.FileByFile(under)
+	}
+	o := BarrierOptions{FS: under, Dir: "data", BootID: w.boot, Mode: w.mode, RealTime: w.clock, JournalBytes: w.journalBytes,
+		ReserveBytes: w.reserveBytes, Sizes: w.sizes}
 	if w.metrics != nil {
 		o.Registerer = w.metrics
 	}

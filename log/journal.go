@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io/fs"
-	"math/rand/v2"
 	"path"
 	"sync"
 
@@ -18,8 +17,13 @@ import (
 const (
 	journalFile        = "barrier.journal"
 	journalMagic       = 0x4f4e434a // "ONCJ"
-	journalVersion     = 1
+	journalVersion     = 2
 	journalHeaderBytes = 32
+	journalHead        = 1 // kind of what a header begins: a head, which is a header alone
+	journalGroup       = 0 // or a group, whose entries follow
+	// journalHeadSpacing lies between the two heads in the first page: a disk writes 512 bytes whole or not at all, so
+	// that one head stays while the other one is written.
+	journalHeadSpacing = 2048
 	// journalPageBytes is what a group begins at a multiple of, and is filled up to: so no group is written into
 	// a block that holds another one, which a power cut could take along.
 	journalPageBytes = 4096
@@ -35,15 +39,19 @@ const (
 // appended, and that file is synced instead of theirs. It is written over and over, so that the sync touches
 // nothing but its blocks: no size changes, and the file system has nothing to commit.
 //
-// The journal goes on from a barrier record, which names its generation: groups of another one are of the past.
-// Generations are random numbers, because the file is full of bytes that clients chose.
+// The journal goes on from a barrier record, which names its generation: groups of an earlier one are of the past, and
+// one of a later one says that the record is not the newest. With each group a head is written that says how many
+// groups were complete before, so that no start takes a journal that lost several of them for a shorter one. The record
+// also holds a key, a random number that all checksums of the journal begin with: the file is full of bytes that
+// clients chose, and none of them can be a group.
 // A start takes all logs back to the record and appends what the groups hold, up to the first one that is not
 // whole, which nobody was told of. So the logs agree with each other as of one instant, as everywhere.
 type journal struct {
-	fs         vfs.FS // immutable, as are the next three
+	fs         vfs.FS // immutable, as are the next four
 	name       string
 	maxBytes   int64
 	groupBytes int // Sizes.JournalGroupBytes
+	key        uint64
 
 	mu struct {
 		sync.Mutex
@@ -56,13 +64,13 @@ type journal struct {
 	spare              []byte   // becomes the next group
 	at, sizeBytes      int64    // where the next group goes; of the file
 	generation, number uint64
+	heads              uint64 // written so far
 }
 
-func newJournal(f vfs.FS, dir string, maxBytes int64, groupBytes int) *journal {
-	if maxBytes <= 0 {
-		maxBytes = DefaultJournalBytes
-	}
-	return &journal{fs: f, name: path.Join(dir, journalFile), maxBytes: maxBytes, groupBytes: min(groupBytes, maxGroupBytes)}
+func newJournal(o BarrierOptions, key uint64) *journal {
+	j := &journal{fs: o.FS, name: path.Join(o.Dir, journalFile), maxBytes: o.JournalBytes, groupBytes: min(o.Sizes.JournalGroupBytes, maxGroupBytes), key: key}
+	orDefault(&j.maxBytes, DefaultJournalBytes)
+	return j
 }
 
 // add copies a batch that has been appended. The caller holds the barrier's cut for reading, and whatever else
@@ -115,13 +123,33 @@ func (j *journal) restart() {
 	j.mu.group, j.mu.collecting = j.mu.group[:0], true
 }
 
-// nextGeneration is what the next record names.
-func nextGeneration() uint64 { return rand.Uint64() | 1 }
+// begin starts over behind a record that names this generation. Its first head is synced with the first group.
+func (j *journal) begin(generation uint64) error {
+	j.at, j.number, j.generation = journalPageBytes, 0, generation
+	return j.writeHead()
+}
 
-// begin starts over behind a record that names this generation.
-func (j *journal) begin(generation uint64) { j.at, j.number, j.generation = 0, 0, generation }
+// writeHead says how many groups are complete, in the place of the older of the two heads.
+func (j *journal) writeHead() error {
+	b := make([]byte, journalHeaderBytes)
+	j.seal(b, journalHead, j.number)
+	_, err := j.file.WriteAt(b, int64(j.heads%2)*journalHeadSpacing)
+	j.heads++
+	return err
+}
 
-// create makes the file, so that a record can speak of it.
+// seal fills in the header of a head or a group.
+func (j *journal) seal(b []byte, kind uint16, number uint64) {
+	binary.BigEndian.PutUint32(b[0:], journalMagic)
+	binary.BigEndian.PutUint16(b[4:], journalVersion)
+	binary.BigEndian.PutUint16(b[6:], kind)
+	binary.BigEndian.PutUint32(b[8:], uint32(len(b)))
+	binary.BigEndian.PutUint64(b[16:], j.generation)
+	binary.BigEndian.PutUint64(b[24:], number)
+	binary.BigEndian.PutUint32(b[12:], groupCRC(b, j.key))
+}
+
+// create makes the file, so that a record can speak of it, with room for the heads.
 func (j *journal) create() error {
 	if j.file != nil {
 		return nil
@@ -130,7 +158,11 @@ func (j *journal) create() error {
 	if err != nil {
 		return err
 	}
-	if j.sizeBytes, err = file.Size(); err == nil {
+	if j.sizeBytes, err = file.Size(); err == nil && j.sizeBytes < journalPageBytes {
+		_, err = file.WriteAt(zeros[:journalPageBytes], 0)
+		j.sizeBytes = journalPageBytes
+	}
+	if err == nil {
 		err = j.fs.SyncDir(path.Dir(j.name))
 	}
 	if err != nil {
@@ -149,14 +181,12 @@ func (j *journal) write(group []byte) (final bool, err error) {
 	}
 	size := len(group)
 	group = append(group, zeros[:pages(size)-int64(size)]...)
-	binary.BigEndian.PutUint32(group[0:], journalMagic)
-	binary.BigEndian.PutUint16(group[4:], journalVersion)
-	binary.BigEndian.PutUint32(group[8:], uint32(size))
-	binary.BigEndian.PutUint64(group[16:], j.generation)
-	binary.BigEndian.PutUint64(group[24:], j.number)
-	binary.BigEndian.PutUint32(group[12:], groupCRC(group[:size]))
+	j.seal(group[:size], journalGroup, j.number)
 	if _, err := j.file.WriteAt(group, j.at); err != nil {
 		return !errors.Is(err, vfs.ErrNoSpace), err
+	}
+	if err := j.writeHead(); err != nil {
+		return true, err
 	}
 	if err := j.file.Sync(); err != nil {
 		return true, err
@@ -179,9 +209,10 @@ func pages(sizeBytes int) int64 {
 	return (int64(sizeBytes) + journalPageBytes - 1) / journalPageBytes * journalPageBytes
 }
 
-// groupCRC covers everything but itself.
-func groupCRC(b []byte) uint32 {
-	return crc32.Update(crc32.Checksum(b[:12], castagnoli), castagnoli, b[16:])
+// groupCRC covers the key of the journal and everything but itself.
+func groupCRC(b []byte, key uint64) uint32 {
+	sum := crc32.Checksum(binary.BigEndian.AppendUint64(nil, key), castagnoli)
+	return crc32.Update(crc32.Update(sum, castagnoli, b[:12]), castagnoli, b[16:])
 }
 
 // Journaled is a batch in the journal.
@@ -193,65 +224,126 @@ type Journaled struct {
 	Header   batch.Header
 }
 
-// readJournal returns what the journal holds of a generation, in the order in which it was appended. A group
-// that is not whole ends it, unless a later one of the same generation follows: then something that was
-// acknowledged is damaged. An empty file holds nothing.
-func readJournal(f vfs.FS, dir string, generation uint64) ([]Journaled, error) {
-	name := path.Join(dir, journalFile)
-	damaged := func(position int64, cause error) error {
-		return &DamagedError{File: name, Position: position, Cause: fmt.Errorf(
-			"%w; it holds what was acknowledged since the last barrier record: restore it, or put an empty file in its place to go back to that record", cause)}
+// errNewerRecord: the journal belongs to a record that is newer than the one that counts, and was complete.
+var errNewerRecord = errors.New("the journal goes on from a newer record")
+
+// journalReader reads the journal of a record.
+type journalReader struct {
+	name            string
+	b               []byte
+	generation, key uint64
+}
+
+// readJournal returns what the journal holds that goes on from a record, in the order in which it was appended. A group
+// that is not whole ends it, unless a later one of the same generation follows, or a head says that more of them were
+// complete: then something that was acknowledged is damaged. errNewerRecord says that a later generation has begun. An
+// empty file holds nothing.
+func readJournal(f vfs.FS, dir string, of *record) ([]Journaled, error) {
+	r := journalReader{name: path.Join(dir, journalFile), generation: of.generation, key: of.key}
+	if r.key == 0 {
+		return nil, fmt.Errorf("%s: %w of a journal after a power cut: let the version of this broker that wrote it start and stop first", r.name, ErrFormat)
 	}
-	b, err := readSmall(f, name)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, damaged(0, err)
+	var err error
+	if r.b, err = readSmall(f, r.name); errors.Is(err, fs.ErrNotExist) {
+		return nil, r.damaged(0, err)
+	} else if err != nil {
+		return nil, err
 	}
+	complete, err := r.heads()
 	if err != nil {
 		return nil, err
 	}
-	var found []Journaled
-	at, number := 0, uint64(0)
-	for ; at < len(b); number++ {
-		n, raw, err := readGroup(b[at:], generation)
-		if err != nil {
-			return nil, fmt.Errorf("%s, byte %d: %w", name, at, err)
+	found, at, number, err := r.groups()
+	if err != nil {
+		return nil, err
+	}
+	if number < complete {
+		return nil, r.damaged(int64(at), fmt.Errorf("%d groups were complete, and %d are left", complete, number))
+	}
+	return found, r.nothingLater(at, number)
+}
+
+func (r *journalReader) damaged(position int64, cause error) error {
+	return &DamagedError{File: r.name, Position: position, Cause: fmt.Errorf(
+		"%w; it holds what was acknowledged since the last barrier record: restore it, or put an empty file in its place to go back to that record", cause)}
+}
+
+// heads returns how many groups are known to have been complete.
+func (r *journalReader) heads() (complete uint64, err error) {
+	for _, at := range []int{0, journalHeadSpacing} {
+		b := r.b[min(at, len(r.b)):]
+		h, raw, err := r.header(b[:min(journalHeaderBytes, len(b))])
+		switch {
+		case err != nil:
+			return 0, fmt.Errorf("%s, byte %d: %w", r.name, at, err)
+		case raw == nil || h.kind != journalHead:
+		case h.generation > r.generation:
+			return 0, errNewerRecord
+		case h.generation == r.generation:
+			complete = max(complete, h.number)
 		}
-		if raw == nil || n != number {
+	}
+	return complete, nil
+}
+
+// groups returns the entries of all groups up to the first that is not whole or not the next one, where that would
+// stand, and how many there are.
+func (r *journalReader) groups() (found []Journaled, at int, number uint64, err error) {
+	for at = journalPageBytes; at < len(r.b); number++ {
+		h, raw, err := r.header(r.b[at:])
+		if err != nil {
+			return nil, at, number, fmt.Errorf("%s, byte %d: %w", r.name, at, err)
+		}
+		if raw == nil || h.kind != journalGroup || h.generation != r.generation || h.number != number {
 			break
 		}
 		entries, err := decodeGroup(raw, int64(at))
 		if err != nil {
-			return nil, damaged(int64(at), err)
+			return nil, at, number, r.damaged(int64(at), err)
 		}
 		found = append(found, entries...)
 		at += int(pages(len(raw)))
 	}
-	for later := at + journalPageBytes; later < len(b); later += journalPageBytes {
-		n, raw, err := readGroup(b[later:], generation)
-		if err != nil {
-			return nil, fmt.Errorf("%s, byte %d: %w", name, later, err)
-		}
-		if raw != nil && n > number {
-			return nil, damaged(int64(at), fmt.Errorf("group %d is damaged, and group %d behind it is not", number, n))
-		}
-	}
-	return found, nil
+	return found, at, number, nil
 }
 
-// readGroup returns the number and the bytes of the group at the beginning of b, nil when there is none of the
-// generation that is whole. The error is ErrFormat.
-func readGroup(b []byte, generation uint64) (number uint64, raw []byte, err error) {
-	if len(b) < journalHeaderBytes || binary.BigEndian.Uint32(b) != journalMagic || binary.BigEndian.Uint64(b[16:]) != generation {
-		return 0, nil, nil
+// nothingLater looks for groups behind the one that ended the journal that must not be there.
+func (r *journalReader) nothingLater(at int, number uint64) error {
+	for ; at < len(r.b); at += journalPageBytes {
+		h, raw, err := r.header(r.b[at:])
+		switch {
+		case err != nil:
+			return fmt.Errorf("%s, byte %d: %w", r.name, at, err)
+		case raw == nil || h.kind != journalGroup:
+		case h.generation > r.generation:
+			return errNewerRecord
+		case h.generation == r.generation && h.number > number:
+			return r.damaged(int64(at), fmt.Errorf("group %d is damaged, and group %d behind it is not", number, h.number))
+		}
 	}
-	if v := binary.BigEndian.Uint16(b[4:]); v != journalVersion {
-		return 0, nil, fmt.Errorf("%w %d of a journal", ErrFormat, v)
+	return nil
+}
+
+// groupHeader is what a header of the journal says.
+type groupHeader struct {
+	kind               uint16
+	generation, number uint64
+}
+
+// header returns the header at the beginning of b, and all bytes that it speaks for; none when there is no whole head or
+// group with the right checksum. The error is ErrFormat.
+func (r *journalReader) header(b []byte) (h groupHeader, raw []byte, err error) {
+	if len(b) < journalHeaderBytes || binary.BigEndian.Uint32(b) != journalMagic {
+		return h, nil, nil
 	}
 	size := int64(binary.BigEndian.Uint32(b[8:]))
-	if size < journalHeaderBytes || size > maxGroupBytes || size > int64(len(b)) || groupCRC(b[:size]) != binary.BigEndian.Uint32(b[12:]) {
-		return 0, nil, nil
+	if size < journalHeaderBytes || size > maxGroupBytes || size > int64(len(b)) || groupCRC(b[:size], r.key) != binary.BigEndian.Uint32(b[12:]) {
+		return h, nil, nil
 	}
-	return binary.BigEndian.Uint64(b[24:]), b[:size], nil
+	if v := binary.BigEndian.Uint16(b[4:]); v != journalVersion {
+		return h, nil, fmt.Errorf("%w %d of a journal", ErrFormat, v)
+	}
+	return groupHeader{binary.BigEndian.Uint16(b[6:]), binary.BigEndian.Uint64(b[16:]), binary.BigEndian.Uint64(b[24:])}, b[:size], nil
 }
 
 var errGroup = errors.New("group whose content is no batches")

@@ -48,7 +48,6 @@ type Config struct {
 	SegmentIndexBytes  int32 // segment.index.bytes: a full index rolls the segment
 	FlushMessages      int64 // flush.messages: an append waits for a barrier when so many records have seen none
 	FlushMs            int64 // flush.ms: longest time until a barrier; those of Options.Interval come anyway
-	FileDeleteDelayMs  int64 // file.delete.delay.ms: longest time that the files of a removed log lie on; 0: they go at once
 }
 
 func (c Config) withDefaults() Config {
@@ -80,7 +79,7 @@ type Options struct {
 	TopicID [16]byte // written beside the data and compared when it is opened again
 	Config  Config
 	Barrier *Barrier     // nil: nothing is ever synced
-	Clock   clock.Clock  // nil: the real one
+	Clock   clock.Clock  // the cluster's, for the age of segments; nil: the machine's
 	Logger  *slog.Logger // nil: silent
 	// OnRoll, when set, returns the producer snapshot to write at a new segment's base offset. It runs
 	// inside Append, on the goroutine that appends.
@@ -186,19 +185,9 @@ func (l *Log) Ticket() Ticket {
 	return l.barrier.TicketIn(Fsync)
 }
 
-// flushWithin is flush.ms, at most an hour.
+// flushWithin is flush.ms, at most an hour: within what a Duration holds, and longer than anything waits.
 func (l *Log) flushWithin() time.Duration {
-	return atMostAnHour(l.config.Load().FlushMs)
-}
-
-// fileDeleteDelay is file.delete.delay.ms, at most an hour.
-func (l *Log) fileDeleteDelay() time.Duration {
-	return atMostAnHour(l.config.Load().FileDeleteDelayMs)
-}
-
-// atMostAnHour keeps a setting in ms within what a Duration holds; nobody waits for longer.
-func atMostAnHour(ms int64) time.Duration {
-	return time.Duration(min(ms, time.Hour.Milliseconds())) * time.Millisecond
+	return time.Duration(min(l.config.Load().FlushMs, time.Hour.Milliseconds())) * time.Millisecond
 }
 
 func (l *Log) list() []*segment {
@@ -279,7 +268,7 @@ func (l *Log) writeDerivedLocked() error {
 	return nil
 }
 
-// Remove closes the log and discards its directory, under another name so that a new log of the
+// Remove closes the log and deletes its directory, under another name first, so that a new log of the
 // same name can begin at once. What is open for readers stays readable.
 func (l *Log) Remove() error {
 	l.removed.Store(true)
@@ -299,44 +288,7 @@ func (l *Log) Remove() error {
 		}
 		return err
 	}
-	if l.barrier == nil {
-		return l.fs.RemoveAll(gone)
-	}
-	return l.barrier.discarded.add(gone, l.fileDeleteDelay())
-}
-
-// SegmentInfo describes one segment, for retention and compaction.
-type SegmentInfo struct {
-	BaseOffset, EndOffset int64
-	SizeBytes             int64
-	LargestTimestampMs    int64 // -1: none of its batches has one
-	ModTime               time.Time
-}
-
-// Segments describes all segments, ascending; the last one is being written.
-func (l *Log) Segments() ([]SegmentInfo, error) {
-	segments := l.list()
-	infos := make([]SegmentInfo, 0, len(segments))
-	for _, s := range segments {
-		if !s.acquire() {
-			continue
-		}
-		_, err := s.timeIndex()
-		s.release()
-		if err != nil {
-			return nil, err
-		}
-		info := SegmentInfo{BaseOffset: s.base}
-		info.EndOffset, info.SizeBytes = s.bounds()
-		s.largest.Lock()
-		info.LargestTimestampMs = s.largest.timestampMs
-		s.largest.Unlock()
-		if st, err := l.fs.Stat(s.file(suffixLog)); err == nil {
-			info.ModTime = st.ModTime
-		}
-		infos = append(infos, info)
-	}
-	return infos, nil
+	return l.fs.RemoveAll(gone)
 }
 
 // noBatches is the timestamp of a segment or log without any.

@@ -57,9 +57,6 @@ func newMetrics(b *Barrier, r prometheus.Registerer) (*metrics, error) {
 			Name: "log_unsynced_bytes", Help: "Bytes appended since files were last synced. In the modes txn and fsync they are in the journal, too, as soon as somebody has waited for them.",
 		}, func() float64 { return float64(b.behind.Load()) }),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-			Name: "log_discarded_bytes", Help: "Bytes of deleted logs whose files lie on until their room is wanted, or file.delete.delay.ms has passed.",
-		}, func() float64 { return float64(b.discarded.keptSize.Load()) }),
-		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "log_disk_full", Help: "1 while records of clients are refused because they would go into the reserve.",
 		}, func() float64 {
 			if b.space.full.Load() {

@@ -37,37 +37,6 @@ func (b *byteRanges) forgetBeyond() {
 	}
 }
 
-// joinBeyond keeps it within maxRanges by taking in what lies between ranges.
-func (b *byteRanges) joinBeyond() {
-	if n := len(*b); n > maxRanges {
-		(*b)[maxRanges-1].to = (*b)[n-1].to
-		*b = (*b)[:maxRanges]
-	}
-}
-
-// overlaps reports whether any of a range is in the set.
-func (b byteRanges) overlaps(from, to int64) bool {
-	return slices.ContainsFunc(b, func(r byteRange) bool { return from < r.to && r.from < to })
-}
-
-// remove takes a range out.
-func (b *byteRanges) remove(from, to int64) {
-	var left byteRanges
-	for _, r := range *b {
-		if r.to <= from || r.from >= to {
-			left = append(left, r)
-			continue
-		}
-		if r.from < from {
-			left = append(left, byteRange{r.from, from})
-		}
-		if to < r.to {
-			left = append(left, byteRange{to, r.to})
-		}
-	}
-	*b = left
-}
-
 // without returns the parts of a range that are not in the set.
 func (b byteRanges) without(from, to int64) []byteRange {
 	var parts []byteRange

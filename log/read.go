@@ -16,7 +16,6 @@ type Slice struct {
 	position   int64
 	sizeBytes  int
 	nextOffset int64
-	cold, cut  bool
 }
 
 // SizeBytes is the size of the batches.
@@ -24,12 +23,6 @@ func (s Slice) SizeBytes() int { return s.sizeBytes }
 
 // NextOffset is the offset after the last batch; for an empty slice the offset asked for.
 func (s Slice) NextOffset() int64 { return s.nextOffset }
-
-// IsCold says that some of the bytes were not in memory and came from the disk.
-func (s Slice) IsCold() bool { return s.cold }
-
-// IsCut says that Budget.ColdMaxBytes has left out what there would have been room for.
-func (s Slice) IsCut() bool { return s.cut }
 
 // File and Position say where the bytes are, for sending them without a copy. File is nil when the
 // slice is empty.
@@ -61,11 +54,8 @@ func (s *Slice) Release() {
 
 // Budget is how much Locate may give.
 type Budget struct {
-	MaxBytes     int
-	AtLeastOne   bool // the first batch even when it alone is larger
-	ColdMaxBytes int  // of what comes from the disk, but for the first batch; 0 for no other bound than MaxBytes
-	// ColdPace, when set, is called before each piece of what comes from the disk is read, and may wait.
-	ColdPace func(sizeBytes int)
+	MaxBytes   int
+	AtLeastOne bool // the first batch even when it alone is larger
 }
 
 // Locate finds the batches to answer a fetch with: from the one that holds offset on, whole ones,
@@ -87,13 +77,8 @@ func (l *Log) Locate(offset, limit int64, b Budget) (Slice, error) {
 			break
 		}
 		slice, err := s.locate(offset, limit, b.MaxBytes, b.AtLeastOne)
-		if err == nil && b.ColdMaxBytes > 0 && slice.sizeBytes > b.ColdMaxBytes && s.checked.isCold(slice.file, slice.position, slice.position+int64(slice.sizeBytes)) {
-			whole := slice.sizeBytes
-			slice, err = s.locate(offset, limit, b.ColdMaxBytes, true)
-			slice.cut = slice.sizeBytes < whole
-		}
 		if err == nil && slice.sizeBytes > 0 {
-			slice.cold, err = s.check(slice.file, slice.position, slice.position+int64(slice.sizeBytes), b.ColdPace)
+			err = s.check(slice.file, slice.position, slice.position+int64(slice.sizeBytes))
 		}
 		if err != nil || slice.sizeBytes == 0 {
 			s.release()
@@ -167,8 +152,7 @@ func (s *segment) locate(offset, limit int64, maxBytes int, atLeastOne bool) (Sl
 		}
 	}
 	if first.NextOffset() > limit { // which a batch that is what was written does not do
-		_, err := s.check(f, start, min(start+int64(first.SizeBytes()), size), nil)
-		return slice, err
+		return slice, s.check(f, start, min(start+int64(first.SizeBytes()), size))
 	}
 	if first.SizeBytes() > maxBytes && !atLeastOne {
 		return slice, nil
@@ -190,7 +174,6 @@ func (s *segment) find(f vfs.File, entries []offsetEntry, offset, size int64) (i
 		if i > 0 {
 			from = int64(entries[i-1].position)
 		}
-		s.checked.look(f, from, size)
 		at, h, err := s.scanFor(f, from, offset, size)
 		trusted := i == 0 || err == nil && s.entryHolds(f, entries[i-1], at, h)
 		if trusted || try > 0 {

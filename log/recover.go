@@ -92,7 +92,7 @@ func (rc *recoverer) run() error {
 	rc.names = names
 	// Without a clean stop nobody knows whether the directory's own name has been synced.
 	l.dirNew.Store(!rc.Clean)
-	for _, step := range []func() error{rc.identity, rc.leftovers, rc.deletions, rc.swaps, rc.load, rc.content, rc.derived, rc.restore} {
+	for _, step := range []func() error{rc.identity, rc.leftovers, rc.deletions, rc.repairs, rc.swaps, rc.load, rc.content, rc.derived, rc.restore} {
 		if err := step(); err != nil {
 			return err
 		}

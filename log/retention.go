@@ -245,7 +245,7 @@ func (rc *recoverer) deletions() error {
 }
 
 func isOfSegment(suffix string) bool {
-	return slices.Contains([]string{suffixIndex, suffixTimeIndex, suffixTxnIndex, suffixSnapshot, suffixLog, suffixCleaned}, suffix) || strings.HasPrefix(suffix, suffixSwap)
+	return slices.Contains([]string{suffixIndex, suffixTimeIndex, suffixTxnIndex, suffixSnapshot, suffixLog, suffixCleaned, suffixRepaired}, suffix) || strings.HasPrefix(suffix, suffixSwap)
 }
 
 func (l *Log) removeFiles(s *segment) {

@@ -19,7 +19,7 @@ func (b *Barrier) Admit(sizeBytes int) error {
 	if b == nil || b.o.ReserveBytes <= 0 || b.space.credit.Add(-int64(sizeBytes)) >= 0 {
 		return nil
 	}
-	free, err := b.freeBytes(int64(sizeBytes))
+	free, err := b.o.FS.FreeBytes(b.o.Dir)
 	if err != nil {
 		return fmt.Errorf("%w: free space of %s is not known: %w", ErrNotWritten, b.o.Dir, err)
 	}
@@ -35,13 +35,4 @@ func (b *Barrier) Admit(sizeBytes int) error {
 	// A part of what is left, because others who ask at this moment get theirs on top.
 	b.space.credit.Store(min(b.o.Sizes.AdmitBytes, left/8))
 	return nil
-}
-
-// freeBytes looks at the free space. When that does not do, deleted logs make room first.
-func (b *Barrier) freeBytes(wanted int64) (free int64, err error) {
-	free, err = b.o.FS.FreeBytes(b.o.Dir)
-	if err == nil && free-b.o.ReserveBytes < wanted && b.discarded.removeAll() {
-		return b.o.FS.FreeBytes(b.o.Dir)
-	}
-	return free, err
 }

@@ -26,8 +26,10 @@ const (
 	DeleteSuffix    = suffixDelete
 	StraySuffix     = "-stray"
 
-	BelowSuffix   = suffixBelow
-	CleanedSuffix = suffixCleaned
+	BelowSuffix    = suffixBelow
+	CleanedSuffix  = suffixCleaned
+	RepairedSuffix = suffixRepaired
+	DamagedInfix   = infixDamaged
 
 	CleanCheckpointFile = cleanCheckpointFile
 	MetadataFile        = metadataFile
@@ -69,6 +71,7 @@ type StoredBarrier struct {
 	Sequence uint64
 	// Generation is that of the journal that goes on from here, 0 for none.
 	Generation uint64
+	key        uint64
 	Clean      bool // the process ended in order
 	Restore    bool // the machine went down since, and not all logs have been opened again
 	Mode       Mode
@@ -99,6 +102,7 @@ func ReadBarriers(f vfs.FS, dir string) (slots [2]StoredBarrier) {
 		if s.Err = err; err != nil {
 			continue
 		}
+		s.key = r.key
 		s.Sequence, s.Generation, s.Clean, s.Restore, s.Mode, s.BootID = r.sequence, r.generation, r.clean, r.restore, r.mode, r.bootID
 		s.Entries = make(map[string]StoredBarrierEntry, len(r.entries))
 		for name, e := range r.entries {
@@ -133,7 +137,11 @@ func (s *StoredBarrier) ReadJournal(f vfs.FS, dir string) ([]Journaled, error) {
 	if s.Clean || s.Generation == 0 {
 		return nil, nil
 	}
-	return readJournal(f, dir, s.Generation)
+	found, err := readJournal(f, dir, &record{generation: s.Generation, key: s.key})
+	if errors.Is(err, errNewerRecord) {
+		err = newerRecordLost(dir, s.Sequence)
+	}
+	return found, err
 }
 
 // Recovery says how the next start on a machine of this boot ID will open a log: what OpenBarrier and

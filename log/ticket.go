@@ -52,23 +52,18 @@ func (t Ticket) WaitUntil(ctx context.Context, expired <-chan time.Time) error {
 		return nil
 	}
 	b.mu.Lock()
-	if b.mu.done < t.generation {
-		b.crowd.arriveLocked(t.generation == b.mu.collecting)
-	}
 	for b.mu.done < t.generation {
 		if err := b.failure(); err != nil {
 			b.mu.Unlock()
 			return err
 		}
 		b.mu.wanted = max(b.mu.wanted, t.generation)
-		told, complete := b.mu.next, b.crowd.completeLocked()
+		told := b.mu.next
 		if t.generation < b.mu.collecting && b.mu.running != nil {
 			told = b.mu.running
 		}
 		b.mu.Unlock()
-		if complete {
-			b.wake()
-		}
+		b.wake()
 		select {
 		case <-told:
 		case <-expired:

@@ -12,26 +12,11 @@ import (
 	"once/log/batch"
 )
 
-// Bytes that recovery takes out of a log are moved aside, and the start has to get through on a disk that
-// is full (spec: reliability P12, P35). What the broker itself fills leaves a reserve, which other programs
-// may take, and which can be smaller than what a power cut tears off. So moving must not need room for a
-// second copy of everything:
-//
-//   - a whole segment is renamed, which needs none;
-//   - a tail is copied piece by piece from its end, and cut off piece by piece, so that each piece makes
-//     room for the next. The smallest one is a block of the disk;
-//   - where not even that is free, index files are deleted until it is; they are made anew when needed.
-//
-// When all of that gives no block, a part of a batch whose write did not come to its end is cut without a
-// copy, and the log says so: nobody can have been told of it, and it is what a full disk leaves when the
-// process dies in the middle of a write, the last block with it. Anything else may have been acknowledged,
-// in page or txn, or be the only trace of that, and would be gone for good because of a disk that is full
-// today; so the partition stays closed, with its bytes as they are, until a start finds a block.
-const (
-	pieceUnitBytes = 4096 // a block of the file systems in use
-	// pieceOfRoom is the part of the free space that one piece may take: others write to the disk, too.
-	pieceOfRoom = 2
-)
+// Bytes that recovery takes out of a log are moved aside (spec: reliability P12). A whole segment is renamed; a tail is
+// copied to a file of its own, which is synced before the tail is cut off. Where the disk has no room for the copy, the
+// partition stays closed with its bytes as they are, until a start finds room: anything there may have been acknowledged,
+// in page or txn, or be the only trace of that. Only a part of a batch whose write did not come to its end is cut without
+// a copy: nobody can have been told of it, and it is what a process leaves that dies in the middle of a write.
 
 // cut takes everything from a position in segment i on out of the log, later segments first, so that
 // an interrupted cut is seen again. The bytes are moved aside, not deleted, unless all are zero, or stand where
@@ -94,12 +79,8 @@ func (rc *recoverer) renameAside(s *segment) error {
 	if err := f.Sync(); err != nil { // no barrier will, it is no log any more
 		return err
 	}
-	name := ""
-	for n := 0; err == nil; n++ {
-		name = tornName(s, 0, n)
-		_, err = s.fs.Stat(name)
-	}
-	if !errors.Is(err, fs.ErrNotExist) {
+	name, _, err := tornName(s, 0, func(string) error { return errNotAsWritten })
+	if err != nil {
 		return err
 	}
 	if err := s.fs.Rename(s.file(suffixLog), name); err != nil {
@@ -110,27 +91,22 @@ func (rc *recoverer) renameAside(s *segment) error {
 	return s.fs.SyncDir(s.dir)
 }
 
-// tornName is `<base>.torn-<position>`, or the n-th other name where that is taken by something else.
-func tornName(s *segment, position int64, n int) string {
-	name := fmt.Sprintf("%s.torn-%d", strings.TrimSuffix(s.file(suffixLog), suffixLog), position)
-	if n > 0 {
-		name = fmt.Sprintf("%s-%d", name, n)
+// tornName is `<base>.torn-<position>`, with a number behind it where that is taken by something else: same says so with
+// errNotAsWritten.
+func tornName(s *segment, position int64, same func(name string) error) (name string, taken bool, err error) {
+	stem := fmt.Sprintf("%s.torn-%d", strings.TrimSuffix(s.file(suffixLog), suffixLog), position)
+	name = stem
+	for n := 1; ; n++ {
+		if _, err := s.fs.Stat(name); errors.Is(err, fs.ErrNotExist) {
+			return name, false, nil
+		} else if err != nil {
+			return "", false, err
+		}
+		if err := same(name); !errors.Is(err, errNotAsWritten) {
+			return name, true, err
+		}
+		name = fmt.Sprintf("%s-%d", stem, n)
 	}
-	return name
-}
-
-// tail is what is being moved from the end of a segment to a file of its own. That file is filled from its
-// end and has a hole where the rest is still in the segment; so it is whole in the end, however often that
-// was interrupted.
-type tail struct {
-	rc    *recoverer
-	s     *segment
-	f     vfs.File // of the segment
-	from  int64    // position in the segment
-	out   vfs.File // nil until it is open
-	name  string
-	fresh bool // the file was made by this start, and nothing is in it that is not in the segment, too
-	begun bool // some of it may have left the segment already
 }
 
 // moveTail takes everything from a position on out of a segment.
@@ -153,161 +129,58 @@ func (rc *recoverer) moveTail(s *segment, from int64) error {
 	}
 	rc.report.TruncatedBytes += to - from
 	rc.log.namesNew.Store(true)
-	t := &tail{rc: rc, s: s, f: f, from: from}
-	err = t.move()
-	if err == nil {
-		rc.report.TornFiles = append(rc.report.TornFiles, t.name)
-	} else if errors.Is(err, vfs.ErrNoSpace) {
-		err = t.withoutRoom(err)
+	name, err := copyTail(s, f, from, to)
+	if errors.Is(err, vfs.ErrNoSpace) {
+		return rc.cutWithoutCopy(s, f, from, to, err)
 	}
-	return errors.Join(err, t.close())
-}
-
-// move moves piece by piece. All is one piece where there is room.
-func (t *tail) move() error {
-	piece := t.pieceBytes()
-	indexes := len(t.rc.segments)
-	for {
-		_, to := t.s.bounds()
-		if to <= t.from {
-			return nil
-		}
-		err := t.movePiece(max(t.from, (to-piece+pieceUnitBytes-1)/pieceUnitBytes*pieceUnitBytes), to)
-		if err == nil {
-			continue
-		}
-		if !errors.Is(err, vfs.ErrNoSpace) {
-			return err
-		}
-		if derr := t.discard(); derr != nil {
-			return derr
-		}
-		if piece > pieceUnitBytes {
-			piece = max(piece/2/pieceUnitBytes*pieceUnitBytes, pieceUnitBytes)
-			continue
-		}
-		for removed := false; !removed; {
-			if indexes--; indexes < 0 {
-				return err
-			}
-			var rerr error
-			if removed, rerr = removeIndexes(t.rc.segments[indexes]); rerr != nil {
-				return rerr
-			}
-		}
-	}
-}
-
-// pieceBytes is how much is moved at a time.
-func (t *tail) pieceBytes() int64 {
-	_, to := t.s.bounds()
-	all := (to - t.from + 2*pieceUnitBytes) / pieceUnitBytes * pieceUnitBytes
-	free, err := t.s.fs.FreeBytes(t.s.dir)
 	if err != nil {
-		return all
+		return err
 	}
-	return min(all, max(free/pieceOfRoom/pieceUnitBytes*pieceUnitBytes, pieceUnitBytes))
+	rc.report.TornFiles = append(rc.report.TornFiles, name)
+	return rc.truncate(s, from)
 }
 
-// movePiece moves the end of the segment. It is on the disk in its new place before it leaves the old one.
-func (t *tail) movePiece(at, to int64) error {
-	opened := t.out == nil
-	if opened {
-		if err := t.open(to); err != nil {
-			return err
-		}
+// copyTail copies the end of a segment to a file whose name it returns, durably.
+func copyTail(s *segment, f vfs.File, from, to int64) (name string, err error) {
+	name, copied, err := tornName(s, from, func(name string) error { return readBackRange(s.fs, name, f, from, to, s.sizes.CopyBytes) })
+	if err != nil || copied { // by a start that was interrupted
+		return name, err
 	}
-	err := eachChunk(t.f, at, to, t.s.sizes.CopyBytes, func(b []byte, at int64) error {
-		_, err := t.out.WriteAt(b, at-t.from)
+	tmp := name + suffixTmp
+	out, err := createAnew(s.fs, tmp)
+	if err != nil {
+		return "", err
+	}
+	err = eachChunk(f, from, to, s.sizes.CopyBytes, func(b []byte, at int64) error {
+		_, err := out.WriteAt(b, at-from)
 		return err
 	})
 	if err == nil {
-		err = t.out.Sync()
+		err = out.Sync()
 	}
-	if err == nil && opened {
-		err = t.s.fs.SyncDir(t.s.dir)
+	if err = errors.Join(err, out.Close()); err != nil {
+		return "", errors.Join(err, s.fs.Remove(tmp))
 	}
-	if err != nil {
-		return err
+	if err := s.fs.Rename(tmp, name); err != nil {
+		return "", err
 	}
-	t.fresh, t.begun = false, true
-	return t.rc.truncate(t.s, at)
+	return name, s.fs.SyncDir(s.dir)
 }
 
-// open makes the file, or takes the one of a start that was interrupted.
-func (t *tail) open(to int64) error {
-	for n := 0; ; n++ {
-		t.name = tornName(t.s, t.from, n)
-		out, err := t.s.fs.OpenReadWrite(t.name)
-		if errors.Is(err, fs.ErrNotExist) {
-			if out, err = t.s.fs.Create(t.name); err == nil {
-				t.out, t.fresh = out, true
-			}
-			return err
-		}
-		if err != nil {
-			return err
-		}
-		ours, err := agrees(out, t.f, t.from, to)
-		if err == nil && ours {
-			t.out, t.begun = out, true
-			return nil
-		}
-		if err = errors.Join(err, out.Close()); err != nil {
-			return err
-		}
+// cutWithoutCopy decides about a tail for whose copy the disk has no room; see above.
+func (rc *recoverer) cutWithoutCopy(s *segment, f vfs.File, from, to int64, cause error) error {
+	head := make([]byte, min(to-from, batch.HeaderSizeBytes))
+	if n, err := f.ReadAt(head, from); n < len(head) {
+		return fmt.Errorf("read %s at byte %d: %w", s.file(suffixLog), from, err)
 	}
-}
-
-// discard gives the blocks of a piece back that did not find room, unless they hold others, too.
-func (t *tail) discard() error {
-	if !t.fresh {
-		return nil
+	h, err := batch.ParseHeader(head)
+	if len(head) < batch.HeaderSizeBytes || err == nil && int64(h.SizeBytes()) > to-from {
+		rc.log.logger.Error("the disk is full: a part of a batch, which nobody was told of, is cut without a copy",
+			"file", s.file(suffixLog), "position", from, "size_bytes", to-from, "begins", fmt.Sprintf("%x", head))
+		return rc.truncate(s, from)
 	}
-	t.fresh = false
-	return errors.Join(t.close(), t.s.fs.Remove(t.name))
-}
-
-func (t *tail) close() error {
-	if t.out == nil {
-		return nil
-	}
-	err := t.out.Close()
-	t.out = nil
-	return err
-}
-
-// withoutRoom decides about a tail of which not even one block can be copied; see above.
-func (t *tail) withoutRoom(cause error) error {
-	_, to := t.s.bounds()
-	if head := make([]byte, min(to-t.from, batch.HeaderSizeBytes)); !t.begun {
-		if n, err := t.f.ReadAt(head, t.from); n < len(head) {
-			return fmt.Errorf("read %s at byte %d: %w", t.s.file(suffixLog), t.from, err)
-		}
-		h, err := batch.ParseHeader(head)
-		if len(head) < batch.HeaderSizeBytes || err == nil && int64(h.SizeBytes()) > to-t.from {
-			t.rc.log.logger.Error("the disk is full: a part of a batch, which nobody was told of, is cut without a copy",
-				"file", t.s.file(suffixLog), "position", t.from, "size_bytes", to-t.from, "begins", fmt.Sprintf("%x", head))
-			return t.rc.truncate(t.s, t.from)
-		}
-	}
-	return fmt.Errorf("no room to move bytes %d to %d of %s aside, which are to be cut; a few free blocks and another start will do: %w",
-		t.from, to, t.s.file(suffixLog), cause)
-}
-
-// removeIndexes makes room by deleting what can be made anew.
-func removeIndexes(s *segment) (removed bool, err error) {
-	for _, suffix := range []string{suffixIndex, suffixTimeIndex} {
-		st, err := s.fs.Stat(s.file(suffix))
-		if err != nil || st.SizeBytes == 0 {
-			continue
-		}
-		if err := s.fs.Remove(s.file(suffix)); err != nil {
-			return removed, err
-		}
-		removed = true
-	}
-	return removed, nil
+	return fmt.Errorf("bytes %d to %d of %s are to be cut and kept in a file of their own: %d bytes have to be free for another start: %w",
+		from, to, s.file(suffixLog), to-from, cause)
 }
 
 // rewrite puts the bytes [from, to) of a segment, up to the offset end, which no barrier has covered, into a new file (spec:
@@ -435,31 +308,6 @@ func allZero(f vfs.File, from, to int64) (bool, error) {
 	err := eachChunk(f, from, to, copyBytes, func(b []byte, _ int64) error {
 		if len(bytes.TrimLeft(b, "\x00")) > 0 {
 			return errStop
-		}
-		return nil
-	})
-	if errors.Is(err, errStop) {
-		return false, nil
-	}
-	return err == nil, err
-}
-
-// agrees says whether a file holds nothing but bytes [from, to) of f, in their places, and holes: it may
-// end early, and go on where bytes of f have left already.
-func agrees(out, f vfs.File, from, to int64) (bool, error) {
-	size, err := out.Size()
-	if err != nil {
-		return false, err
-	}
-	there := make([]byte, copyBytes)
-	err = eachChunk(f, from, min(to, from+size), copyBytes, func(b []byte, at int64) error {
-		if n, err := out.ReadAt(there[:len(b)], at-from); n < len(b) {
-			return err
-		}
-		for i, c := range there[:len(b)] {
-			if c != 0 && c != b[i] {
-				return errStop
-			}
 		}
 		return nil
 	})

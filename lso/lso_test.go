@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// naive is the rule of the specification, written down plainly: the state of every transaction is kept
+// naive is the rule (spec: log 6), written down plainly: the state of every transaction is kept
 // for ever, and everything is looked at each time.
 type naive []struct{ pid, first, marker int64 }
 

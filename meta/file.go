@@ -178,12 +178,19 @@ func boltOptions(noSync bool) *bolt.Options {
 
 // initialize writes what a store without records has.
 func initialize(tx *bolt.Tx) error {
-	for _, b := range []Bucket{Cluster, Topics} {
+	if err := makeBuckets(tx); err != nil {
+		return err
+	}
+	return writeOwn(tx, summary{})
+}
+
+func makeBuckets(tx *bolt.Tx) error {
+	for _, b := range buckets {
 		if _, err := tx.CreateBucketIfNotExists([]byte(b)); err != nil {
 			return err
 		}
 	}
-	return writeOwn(tx, summary{})
+	return nil
 }
 
 // writeOwn writes the records of the store itself, over which s does not count yet.

@@ -1,5 +1,5 @@
 // Package meta keeps the few things that no log can give back: cluster ID, topics with their IDs and
-// configurations, producer ID blocks, the count of starts. It is a store of named bytes with atomic,
+// configurations, those of groups and client metrics, producer ID blocks, the count of starts. It is a store of named bytes with atomic,
 // durable writes; whoever owns a record owns its encoding. No request of the produce, fetch, commit or
 // heartbeat kind writes here.
 //
@@ -30,9 +30,14 @@ type Bucket string
 
 // The buckets, each with its owner.
 const (
-	Cluster Bucket = "cluster" // broker, and meta itself for the format version and the summary
-	Topics  Bucket = "topics"  // topics
+	Cluster              Bucket = "cluster"                // broker, and meta itself for the format version and the summary
+	Topics               Bucket = "topics"                 // topics
+	GroupConfigs         Bucket = "group configs"          // configs
+	ClientMetricsConfigs Bucket = "client metrics configs" // configs
 )
+
+// buckets are made when a file is opened that does not have them: a new one, or one of an older program.
+var buckets = []Bucket{Cluster, Topics, GroupConfigs, ClientMetricsConfigs}
 
 // Store is an open metadata file. Safe for concurrent use.
 //
@@ -80,11 +85,34 @@ func Open(path string, o Options) (*Store, error) {
 		err = s.commit(initialize)
 	case formatVersion1:
 		err = s.upgrade(o.Upgrade)
+	default:
+		err = s.addBuckets()
 	}
 	if err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
 	return s, nil
+}
+
+// addBuckets makes the buckets that a program had no use for which knew this version of the format.
+func (s *Store) addBuckets() error {
+	missing := false
+	err := s.read(func(tx *bolt.Tx) error {
+		for _, b := range buckets {
+			missing = missing || tx.Bucket([]byte(b)) == nil
+		}
+		return nil
+	})
+	if err != nil || !missing {
+		return err
+	}
+	return s.commit(func(tx *bolt.Tx) error {
+		sum, err := s.summary(tx)
+		if err != nil {
+			return err
+		}
+		return s.guard(func() error { return errors.Join(makeBuckets(tx), writeSummary(tx, sum)) })
+	})
 }
 
 // OpenReadOnly opens an existing file for reading. It changes nothing and reads a file of version 1 as it is. Errors
@@ -180,7 +208,8 @@ func (s *Store) Get(b Bucket, key string) (value []byte, err error) {
 	return value, err
 }
 
-// All calls f for every record of a bucket in the order of their keys. value is valid during the call.
+// All calls f for every record of a bucket in the order of their keys. value is valid during the call. A file of an
+// older program that was opened for reading only may lack the bucket: then there are no records.
 func (s *Store) All(b Bucket, f func(key string, value []byte) error) error {
 	return s.read(func(tx *bolt.Tx) error { return s.each(b, tx.Bucket([]byte(b)), f) })
 }
@@ -196,6 +225,9 @@ func (s *Store) Keys(f func(b Bucket, key string, value []byte) error) error {
 }
 
 func (s *Store) each(b Bucket, bucket *bolt.Bucket, f func(key string, value []byte) error) error {
+	if bucket == nil {
+		return nil
+	}
 	return bucket.ForEach(func(k, v []byte) error {
 		key := string(k)
 		if isOwn(b, key) {

@@ -205,3 +205,34 @@ func TestOwnRecordsAreKeptFromUsers(t *testing.T) {
 		t.Fatal(err)
 	}
 }
+
+// A file of a program that knew fewer buckets gets those that came later, and nothing else changes. For reading only
+// they are as good as empty.
+func TestMissingBucketsAreMade(t *testing.T) {
+	path := filled(t)
+	s := open(t, path)
+	err := s.commit(func(tx *bolt.Tx) error {
+		sum, err := s.summary(tx)
+		return errors.Join(err, tx.DeleteBucket([]byte(GroupConfigs)), writeSummary(tx, sum))
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Close()
+	older, err := OpenReadOnly(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := older.All(GroupConfigs, func(string, []byte) error { return errors.New("a record") }); err != nil {
+		t.Fatal(err)
+	}
+	older.Close()
+	s = open(t, path)
+	set(t, s, GroupConfigs, "g", "x")
+	s.Close()
+	s = open(t, path)
+	defer s.Close()
+	if got, err := s.Get(GroupConfigs, "g"); err != nil || string(got) != "x" {
+		t.Errorf("%q, %v", got, err)
+	}
+}

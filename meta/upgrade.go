@@ -1,6 +1,8 @@
 package meta
 
 import (
+	"errors"
+
 	bolt "go.etcd.io/bbolt"
 )
 
@@ -10,7 +12,7 @@ func (s *Store) upgrade(check func(Tx) error) error {
 	s.version = FormatVersion
 	return s.commit(func(tx *bolt.Tx) error {
 		var sum summary
-		if err := s.guard(func() error { return sealAll(tx, &sum) }); err != nil {
+		if err := s.guard(func() error { return errors.Join(makeBuckets(tx), sealAll(tx, &sum)) }); err != nil {
 			return err
 		}
 		if check != nil {

@@ -63,7 +63,8 @@ func (p *Partition) AppendClient(raw []byte, guard Guard, produceVersion int16) 
 	return appended, nil
 }
 
-// AppendCoordinator appends a plain batch that a coordinator built.
+// AppendCoordinator appends a plain batch that a coordinator built. One that is larger than the topic allows is
+// refused, as everybody's is.
 func (p *Partition) AppendCoordinator(raw []byte) (Appended, error) {
 	return p.AppendTransactionalOffsets(raw, 0)
 }
@@ -71,6 +72,9 @@ func (p *Partition) AppendCoordinator(raw []byte) (Appended, error) {
 // AppendTransactionalOffsets appends a batch of offsets that the group coordinator built, as part of
 // the transaction that guard was given for. Epochs are checked; there are no sequences.
 func (p *Partition) AppendTransactionalOffsets(raw []byte, guard Guard) (Appended, error) {
+	if err := p.config.Load().Rules.CheckSize(len(raw)); err != nil {
+		return Appended{}, fmt.Errorf("%s: %w", p.id, err)
+	}
 	h, err := batch.ParseHeader(raw)
 	if err != nil {
 		return Appended{}, err

@@ -1,10 +1,12 @@
 package partition
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -515,23 +517,73 @@ func TestReaderKeepsCompactedSegment(t *testing.T) {
 	}
 }
 
-// Damage is left where it is, for whoever reads it; nothing is replaced.
+// Damage is left where it is, for whoever reads it; nothing is replaced, in this life or the next. What the cleaner
+// reads is held to the same as what readers get: checksums, and order and bounds of offsets.
 func TestCompactionLeavesDamageAlone(t *testing.T) {
+	swap := func(b []byte) []byte { // both are whole, and stand in each other's place
+		h := must1(batch.ParseHeader(b))
+		second := must1(batch.ParseHeader(b[h.SizeBytes():]))
+		at := h.SizeBytes()
+		return slices.Concat(b[at:at+second.SizeBytes()], b[:at], b[at+second.SizeBytes():])
+	}
+	for name, damage := range map[string]func(b []byte) []byte{
+		"a flipped bit in a record":             func(b []byte) []byte { b[65] ^= 0xff; return b },
+		"two batches swapped":                   swap,
+		"a base offset above the segment's end": func(b []byte) []byte { b[len(b)/2+6] ^= 0x10; return b },
+		"a base offset below the segment's":     func(b []byte) []byte { b[7] ^= 0x02; return b },
+		"a base offset below the one before":    func(b []byte) []byte { b[len(b)/2+7] ^= 0x01; return b },
+	} {
+		for _, compacted := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s, compacted %v", name, compacted), func(t *testing.T) { compactionOverDamage(t, damage, compacted) })
+		}
+	}
+}
+
+// compactionOverDamage damages a segment that a pass has looked at before, or one that none has.
+func compactionOverDamage(t *testing.T, damage func(b []byte) []byte, compacted bool) {
 	s := newCompacted(t)
-	for range 3 {
-		s.must(s.send(rec{"k", "1"}))
+	s.config.Log.SegmentBytes = 160 // of two batches each
+	s.p.SetConfig(s.config)
+	s.must(s.send(rec{"k", "0"}))
+	for i := range 5 {
+		s.must(s.send(rec{fmt.Sprint("key", i), "x"}))
+	}
+	s.must(s.send(rec{"k", "1"}))
+	s.roll()
+	s.compact() // offsets may be missing from now on
+	for range 4 {
+		s.must(s.send(rec{"k", "2"}))
 	}
 	s.roll()
 	s.sync()
-	f := must1(s.fs.OpenReadWrite("data/x-0/00000000000000000001.log"))
-	if _, err := f.WriteAt([]byte{0xff}, 65); err != nil {
-		t.Fatal(err)
+	base := int64(7)
+	if compacted {
+		base = 2
 	}
-	if _, err := s.p.Compact(context.Background(), s.nowMs(), 1<<20); err == nil || !strings.Contains(err.Error(), "damaged") {
-		t.Fatal(err)
-	}
-	if n := s.files(".log"); n != 4 {
-		t.Fatalf("%d files", n)
+	file := fmt.Sprintf("data/x-0/%020d.log", base)
+	f := must1(s.fs.OpenReadWrite(file))
+	b := make([]byte, must1(f.Size()))
+	must1(f.ReadAt(b, 0))
+	b = damage(b)
+	must1(f.WriteAt(b, 0))
+	files := s.files(".log")
+	for life := range 2 {
+		if _, err := s.p.Compact(context.Background(), s.nowMs(), 1<<20); err == nil || !strings.Contains(err.Error(), "damaged") {
+			t.Fatalf("life %d: %v", life, err)
+		}
+		if _, err := consume(s.p, 0, false, 1<<20); !errors.Is(err, ErrOffline) {
+			t.Errorf("life %d: readers: %v", life, err)
+		}
+		now := make([]byte, len(b))
+		must1(f.ReadAt(now, 0))
+		if !bytes.Equal(now, b) || s.files(".log") != files {
+			t.Errorf("life %d: something was replaced", life)
+		}
+		s.shut()
+		if _, err := s.p.Compact(context.Background(), s.nowMs(), 1<<20); err != nil {
+			t.Fatal(err)
+		}
+		s.mustOpen()
 	}
 	s.shut()
 }

@@ -23,7 +23,7 @@ func (s *storage) adoptDeath() error {
 	return nil
 }
 
-// adoptCut is table 2.1 of spec: reliability.
+// adoptCut is the table of reliability 2.1.
 func (s *storage) adoptCut() error {
 	var found instant
 	for i, p := range s.parts {

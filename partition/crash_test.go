@@ -86,7 +86,7 @@ func storyDice(seed int64) *rand.Rand { return rand.New(rand.NewSource(seed)) }
 // A stubborn one goes on after an error.
 func tell(under vfs.FS, mode log.Mode, seed int64, stubborn bool) (*storage, error) {
 	s := newStorage(under, mode)
-	s.large, s.fills = seed%3 == 0, stubborn
+	s.large, s.fills, s.whole = seed%3 == 0, stubborn, seed%4 > 1
 	if seed%2 == 0 { // full after a few barriers
 		s.journalBytes = 3 * 4096
 	} else {
@@ -105,7 +105,7 @@ func tell(under vfs.FS, mode log.Mode, seed int64, stubborn bool) (*storage, err
 // reopened is the storage of another process on what the first one left.
 func (s *storage) reopened(under vfs.FS, boot string) *storage {
 	next := newStorage(under, s.mode)
-	next.large, next.journalBytes, next.sizes, next.boot = s.large, s.journalBytes, s.sizes, boot
+	next.large, next.journalBytes, next.sizes, next.whole, next.boot = s.large, s.journalBytes, s.sizes, s.whole, boot
 	next.clock, next.starts, next.bodies = s.clock, s.starts, s.bodies
 	next.order = s.order
 	next.shadows, next.synced, next.trying, next.acked, next.epochs = s.shadows, s.synced, s.trying, s.acked, s.epochs
@@ -145,7 +145,7 @@ func TestStorageSurvivesDeathAtEveryOperation(t *testing.T) {
 	})
 }
 
-// A power cut in the middle of every operation, as table 2.1 of spec: reliability says for each mode.
+// A power cut in the middle of every operation, as the table of reliability 2.1 says for each mode.
 func TestStorageSurvivesPowerCutAtEveryOperation(t *testing.T) {
 	var count tally
 	sweep(t, 13, &count, func(mode log.Mode, seed int64, n int) (bool, int, error) {

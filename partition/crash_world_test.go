@@ -76,10 +76,11 @@ type storage struct {
 	fills        bool  // the disk may be full for a moment
 	journalBytes int64 // 0 for the default
 	sizes        log.Sizes
+	whole        bool // the file system can be synced as a whole
 	// keepsAll: no records are deleted, so that snapshots are derived from what is there.
 	keepsAll bool
 	boot     string
-	clock    *clock.Manual
+	clock    *clock.Movable
 	barrier  *log.Barrier
 	parts    [partitions]*partition.Partition
 	starts   int32
@@ -133,7 +134,11 @@ func (s *storage) start() error {
 	}
 	failed := make(chan struct{})
 	s.failed = failed
-	b, err := log.OpenBarrier(log.BarrierOptions{FS: s.fs, Dir: dataDir, BootID: s.boot, Mode: s.mode, Clock: s.clock, JournalBytes: s.journalBytes, Sizes: s.sizes,
+	under := s.fs
+	if !s.whole {
+		under = vfs.FileByFile(under)
+	}
+	b, err := log.OpenBarrier(log.BarrierOptions{FS: under, Dir: dataDir, BootID: s.boot, Mode: s.mode, RealTime: s.clock, JournalBytes: s.journalBytes, Sizes: s.sizes,
 		OnFailure: func(error) { close(failed) }})
 	if err != nil {
 		return err

@@ -38,6 +38,17 @@ func (p *Partition) ProducerCount() int {
 	return p.mu.producers.Count()
 }
 
+// EachOpenTransaction calls f with every producer that has a transaction open here, in no particular order.
+func (p *Partition) EachOpenTransaction(f func(producerID int64, producerEpoch int16)) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, t := range p.mu.open.Open() {
+		if e, ok := p.mu.producers.Get(t.ProducerID); ok {
+			f(t.ProducerID, e.ProducerEpoch)
+		}
+	}
+}
+
 // OpenTransactions returns how many transactions are open in the partition.
 func (p *Partition) OpenTransactions() int {
 	p.mu.Lock()

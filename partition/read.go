@@ -11,13 +11,11 @@ import (
 // ReadRequest asks for whole batches from an offset on.
 type ReadRequest struct {
 	Offset             int64
-	Committed          bool                // read_committed: nothing at or above the last stable offset
-	MaxBytes           int                 // of records
-	AtLeastOne         bool                // give the first batch even when it is larger than MaxBytes
-	ColdMaxBytes       int                 // of records that come from the disk, see log.Budget
-	ColdPace           func(sizeBytes int) // called before those are read, see log.Budget
-	CurrentLeaderEpoch int32               // what the client believes; -1 for no check
-	LastFetchedEpoch   int32               // of the record before Offset, to find out about a cut log; -1 for no check
+	Committed          bool  // read_committed: nothing at or above the last stable offset
+	MaxBytes           int   // of records
+	AtLeastOne         bool  // give the first batch even when it is larger than MaxBytes
+	CurrentLeaderEpoch int32 // what the client believes; -1 for no check
+	LastFetchedEpoch   int32 // of the record before Offset, to find out about a cut log; -1 for no check
 }
 
 // ReadResult is what a read found. The caller releases Slice.
@@ -76,7 +74,7 @@ func (p *Partition) Read(r ReadRequest) (ReadResult, error) {
 	if r.Offset >= limit {
 		return result, nil
 	}
-	result.Slice, err = p.log.Locate(r.Offset, limit, log.Budget{MaxBytes: r.MaxBytes, AtLeastOne: r.AtLeastOne, ColdMaxBytes: r.ColdMaxBytes, ColdPace: r.ColdPace})
+	result.Slice, err = p.log.Locate(r.Offset, limit, log.Budget{MaxBytes: r.MaxBytes, AtLeastOne: r.AtLeastOne})
 	switch {
 	case errors.Is(err, log.ErrOutOfRange):
 		return result, fmt.Errorf("%w: %d", ErrOffsetOutOfRange, r.Offset)

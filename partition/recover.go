@@ -8,7 +8,7 @@ import (
 )
 
 // rebuild brings producers and open transactions up to the end of the log: the newest snapshot that
-// can be used, then everything behind it, by the same apply as live appends (spec: log 8.6). Aborted
+// can be used, then everything behind it, by the same apply as live appends (spec: log 8 row 6). Aborted
 // transactions are known up to abortedTo; from there on they have to be replayed.
 func (p *Partition) rebuild(abortedTo int64) error {
 	p.mu.Lock()

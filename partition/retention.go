@@ -55,6 +55,23 @@ func (p *Partition) ApplyRetention(nowMs int64) (Deleted, error) {
 	return deleted, err
 }
 
+// DeleteSegments deletes the segments below the log start offset. While the partition is being compacted nothing is
+// done: the next ApplyRetention does it.
+func (p *Partition) DeleteSegments() (Deleted, error) {
+	if !p.tidying.TryLock() {
+		return Deleted{}, nil
+	}
+	defer p.tidying.Unlock()
+	if p.ending.Load() || p.view.Load().offline {
+		return Deleted{}, nil
+	}
+	deleted, err := p.deleteSegments()
+	if err != nil {
+		err = fmt.Errorf("deleting segments of %s: %w", p.id, err)
+	}
+	return deleted, err
+}
+
 // expire moves the log start offset behind everything that is due.
 func (p *Partition) expire(rules log.Retention) error {
 	// The first look may read indexes and takes no lock; only if it finds something is there a second.

@@ -21,7 +21,7 @@ import (
 type shelf struct {
 	t       testing.TB
 	fs      vfs.FS
-	clock   *clock.Manual
+	clock   *clock.Movable
 	mode    log.Mode
 	boot    string
 	barrier *log.Barrier
@@ -53,7 +53,7 @@ func newShelf(t testing.TB, fs vfs.FS) *shelf {
 
 func (s *shelf) open() error {
 	var err error
-	s.barrier, err = log.OpenBarrier(log.BarrierOptions{FS: s.fs, Dir: "data", BootID: s.boot, Mode: s.mode, Interval: time.Hour, Clock: s.clock, Logger: quiet, Sizes: s.sizes, InflatedBytes: s.inflatedBytes, Registerer: s.registerer})
+	s.barrier, err = log.OpenBarrier(log.BarrierOptions{FS: vfs.FileByFile(s.fs), Dir: "data", BootID: s.boot, Mode: s.mode, Interval: time.Hour, RealTime: s.clock, Logger: quiet, Sizes: s.sizes, InflatedBytes: s.inflatedBytes, Registerer: s.registerer})
 	if err != nil {
 		return err
 	}

@@ -23,7 +23,7 @@ import (
 type world struct {
 	t       *testing.T
 	fs      *vfs.Mem
-	clock   *clock.Manual
+	clock   *clock.Movable
 	barrier *log.Barrier
 	p       *Partition
 	starts  int32
@@ -50,7 +50,7 @@ func (w *world) open() {
 		w.t.Fatal(err)
 	}
 	var err error
-	w.barrier, err = log.OpenBarrier(log.BarrierOptions{FS: w.fs, Dir: "data", BootID: "boot", Interval: time.Second, Clock: w.clock, Logger: quiet, OnFailure: func(err error) { w.t.Error(err) }})
+	w.barrier, err = log.OpenBarrier(log.BarrierOptions{FS: w.fs, Dir: "data", BootID: "boot", Interval: time.Second, RealTime: w.clock, Logger: quiet, OnFailure: func(err error) { w.t.Error(err) }})
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -173,6 +173,7 @@ func (w *world) run(t *testing.T, c script.Command) string {
 	case "set":
 		w.verify = c.String("verify", "true") == "true"
 		w.config.Rules.LogAppendTime = c.String("timestamps", "CreateTime") == "LogAppendTime"
+		w.config.Rules.TimestampAfterMaxMs = int64(w.int(c, "ahead", 3_600_000))
 		w.p.SetConfig(w.config)
 		w.p.opts.Unverified = !w.verify // as after a restart
 		return "ok"

@@ -15,10 +15,16 @@ import (
 // BlockSize is how many producer IDs are reserved at a time, as in Kafka.
 const BlockSize = 1000
 
+// maxSeenProducerID is the highest producer ID that is believed of a log. A client may write with any that it makes up;
+// with one near 2^63 it would leave none to be handed out at the next start. So many as there are up to here lie
+// behind as well.
+const maxSeenProducerID = 1 << 62
+
 // BlockStore makes reservations that survive the process and the machine.
 type BlockStore interface {
 	// ReserveProducerIDs reserves count consecutive producer IDs that were never reserved before, none
-	// below atLeast, and returns the first. It returns when the reservation is durable.
+	// below atLeast, and returns the first. It returns when the reservation is durable. There is an error when
+	// so many are not left.
 	ReserveProducerIDs(count, atLeast int64) (first int64, err error)
 }
 
@@ -30,23 +36,23 @@ type Manager struct {
 	mu    struct {
 		sync.Mutex
 		next, end int64 // the rest of the current block; empty when next == end
-		atLeast   int64 // above every producer ID seen in a log
+		atLeast   int64 // above every producer ID seen in a log, up to maxSeenProducerID
 	}
 }
 
-// NewManager returns a Manager that hands out IDs of at least atLeast: one above the highest that any
-// log holds, so that IDs stay unique when the store was lost or restored from an older copy.
-func NewManager(store BlockStore, atLeast int64) *Manager {
+// NewManager returns a Manager that hands out IDs above the highest that any log holds, -1 for none, so that IDs
+// stay unique when the store was lost or restored from an older copy.
+func NewManager(store BlockStore, highest int64) *Manager {
 	m := &Manager{store: store}
-	m.mu.atLeast = atLeast
+	m.Raise(highest)
 	return m
 }
 
-// Raise makes every later ID be at least atLeast. IDs of the current block below it are dropped.
-func (m *Manager) Raise(atLeast int64) {
+// Raise makes every later ID be above highest. IDs of the current block up to it are dropped.
+func (m *Manager) Raise(highest int64) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.mu.atLeast = max(m.mu.atLeast, atLeast)
+	m.mu.atLeast = max(m.mu.atLeast, min(highest, maxSeenProducerID)+1)
 	m.mu.next = min(max(m.mu.next, m.mu.atLeast), m.mu.end)
 }
 

@@ -28,7 +28,7 @@ func TestNoProducerIDIsHandedOutTwice(t *testing.T) {
 	store := &memoryStore{}
 	seen := map[int64]bool{}
 	for restart := range 5 {
-		m := NewManager(store, 0)
+		m := NewManager(store, -1)
 		for range BlockSize + 10*restart {
 			id, err := m.Next()
 			if err != nil || seen[id] {
@@ -41,15 +41,15 @@ func TestNoProducerIDIsHandedOutTwice(t *testing.T) {
 
 func TestProducerIDsBeginAboveWhatALogHolds(t *testing.T) {
 	store := &memoryStore{} // as after the metadata was restored from an old copy
-	m := NewManager(store, 5000)
+	m := NewManager(store, 4999)
 	if id, err := m.Next(); id < 5000 || err != nil {
 		t.Fatalf("%d %v", id, err)
 	}
-	m.Raise(5500)
+	m.Raise(5499)
 	if id, _ := m.Next(); id < 5500 {
 		t.Fatalf("%d", id)
 	}
-	m.Raise(90000)
+	m.Raise(89999)
 	if id, _ := m.Next(); id < 90000 {
 		t.Fatalf("%d", id)
 	}
@@ -57,7 +57,7 @@ func TestProducerIDsBeginAboveWhatALogHolds(t *testing.T) {
 
 func TestAFailedReservationGivesNoID(t *testing.T) {
 	store := &memoryStore{fail: errors.New("disk")}
-	m := NewManager(store, 0)
+	m := NewManager(store, -1)
 	if _, err := m.Next(); !errors.Is(err, store.fail) {
 		t.Fatal(err)
 	}

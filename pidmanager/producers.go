@@ -30,6 +30,12 @@ const (
 	Coordinator               // offsets that the group coordinator writes: epochs only
 )
 
+// The last sequence and the last producer epoch that there are. Behind the last sequence comes 0.
+const (
+	lastSequence = math.MaxInt32
+	lastEpoch    = math.MaxInt16
+)
+
 // CachedBatches is how many batches of a producer are remembered for recognising a retry.
 const CachedBatches = 5
 
@@ -138,6 +144,11 @@ func (p *Producers) Check(h *batch.Header, origin Origin, guard Guard, verify bo
 		epoch = e.ProducerEpoch
 	}
 	open := e != nil && e.TxnFirstOffset >= 0
+	if open && h.ProducerEpoch > epoch {
+		// The epoch before has ended, or nobody would have this one; its marker is missing here. The next marker would
+		// decide about both.
+		return fmt.Errorf("%w: producer %d has a transaction of epoch %d open, the batch is of epoch %d", ErrInvalidTxnState, h.ProducerID, epoch, h.ProducerEpoch)
+	}
 	if h.IsTransactional() && !(open && epoch == h.ProducerEpoch) {
 		if h.ProducerEpoch < epoch {
 			return fmt.Errorf("%w: producer %d has epoch %d, the batch %d", ErrFencedEpoch, h.ProducerID, epoch, h.ProducerEpoch)
@@ -180,13 +191,13 @@ func (p *Producers) checkSequence(e *Producer, h *batch.Header) error {
 		return nil
 	}
 	last := e.LastSequence()
-	if s == last+1 && last != math.MaxInt32 || s == 0 && last == math.MaxInt32 {
+	if s == last+1 && last != lastSequence || s == 0 && last == lastSequence {
 		return nil
 	}
 	return fmt.Errorf("%w: producer %d sent %d after %d", ErrOutOfOrderSequence, h.ProducerID, s, last)
 }
 
-// CheckMarker decides whether a marker may be appended (spec: idempotence 4.6, KIP-890, KIP-1228).
+// CheckMarker decides whether a marker may be appended (KIP-890, KIP-1228; spec: idempotence 4.6).
 func (p *Producers) CheckMarker(m batch.Marker, transactionVersion int16) error {
 	e := p.byID[m.ProducerID]
 	if e == nil {
@@ -196,7 +207,7 @@ func (p *Producers) CheckMarker(m batch.Marker, transactionVersion int16) error 
 	if transactionVersion >= 2 && m.ProducerEpoch == e.ProducerEpoch {
 		// A marker of the current epoch is a repeated one when nothing is open, and legal at the last
 		// epoch, which cannot be bumped any further.
-		fenced = e.TxnFirstOffset >= 0 && m.ProducerEpoch != math.MaxInt16
+		fenced = e.TxnFirstOffset >= 0 && m.ProducerEpoch != lastEpoch
 	}
 	if fenced {
 		return fmt.Errorf("%w: producer %d has epoch %d, the marker %d", ErrFencedEpoch, m.ProducerID, e.ProducerEpoch, m.ProducerEpoch)

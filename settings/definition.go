@@ -135,7 +135,7 @@ func (d *Definition) canonicalList(value string) (string, error) {
 	}
 	var unique []string
 	for _, entry := range entries {
-		if entry == "" {
+		if entry == "" && !d.valid.emptyEntries {
 			return "", errors.New("must not have an empty entry")
 		}
 		if err := d.valid.entry(entry); err != nil {
@@ -185,12 +185,13 @@ func formatDouble(x float64) string {
 
 // valid says which values of a kind are allowed; the zero valid allows all.
 type valid struct {
-	min, max   float64 // inclusive; both zero for any
-	oneOf      []string
-	foldCase   bool
-	nonEmpty   bool
-	duplicates bool               // entries of a list may stand twice
-	check      func(string) error // for what the others cannot say
+	min, max     float64 // inclusive; both zero for any
+	oneOf        []string
+	foldCase     bool
+	nonEmpty     bool
+	duplicates   bool               // entries of a list may stand twice
+	emptyEntries bool               // a list may have entries without text
+	check        func(string) error // for what the others cannot say
 }
 
 var anything valid

@@ -14,6 +14,8 @@ const (
 	SourceDynamicDefault int8 = 3
 	SourceStatic         int8 = 4
 	SourceDefault        int8 = 5
+	SourceBrokerLogger   int8 = 6
+	SourceClientMetrics  int8 = 7
 	SourceGroup          int8 = 8
 )
 
@@ -125,7 +127,7 @@ func (b *Broker) entry(name string) Entry {
 		e.Kind, e.Documentation = d.Kind, d.Documentation
 		e.ReadOnly = d.Name != name || !d.Dynamic()
 		if !ok && d.Name == name {
-			value, ok = d.Default()
+			value, ok = b.defaultOf(d)
 		}
 	}
 	e.Sensitive = e.Kind.Sensitive()
@@ -162,7 +164,7 @@ func (b *Broker) synonyms(name string) []Synonym {
 	}
 	for _, n := range names {
 		if d, ok := Lookup(n); ok && d.Name == n {
-			if value, ok := d.Default(); ok {
+			if value, ok := b.defaultOf(d); ok {
 				add(n, value, SourceDefault)
 			}
 		}

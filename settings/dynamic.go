@@ -8,8 +8,8 @@ import (
 	"strings"
 )
 
-// What a change of the broker's settings can be refused for, besides an *InvalidError (spec: admin 7, code
-// 42). Both are wrapped with the names.
+// What a change of the broker's settings can be refused for, besides an *InvalidError (spec: admin 7). Both
+// are wrapped with the names.
 var (
 	// ErrReadOnly: the setting holds from start to stop, or for a listener only (listener.name.NAME.…).
 	ErrReadOnly = errors.New("cannot be changed while the broker runs")
@@ -88,10 +88,11 @@ func (b *Broker) ValidateDynamic(values Values, clusterDefault bool) error {
 }
 
 // AppendToList and SubtractFromList change a List by whole entries: entries that are there already, or are
-// not there, are passed over (spec: admin 8, operations APPEND and SUBTRACT).
+// not there, are passed over (spec: admin 8). Entries are compared as they are given, blanks included, as in Kafka.
+// Nothing at all is an entry, so that appending it to a list with entries makes a list that most settings do not allow.
 func AppendToList(list, entries string) string {
-	all := SplitList(list)
-	for _, entry := range SplitList(entries) {
+	all := nonEmptyEntries(list)
+	for _, entry := range entriesAsGiven(entries) {
 		if !slices.Contains(all, entry) {
 			all = append(all, entry)
 		}
@@ -99,9 +100,28 @@ func AppendToList(list, entries string) string {
 	return strings.Join(all, ",")
 }
 
-// SubtractFromList is AppendToList's counterpart.
+// SubtractFromList is AppendToList's counterpart. An entry that stands in the list twice goes once.
 func SubtractFromList(list, entries string) string {
-	gone := SplitList(entries)
-	kept := slices.DeleteFunc(SplitList(list), func(entry string) bool { return slices.Contains(gone, entry) })
+	kept := nonEmptyEntries(list)
+	for _, entry := range entriesAsGiven(entries) {
+		if i := slices.Index(kept, entry); i >= 0 {
+			kept = slices.Delete(kept, i, i+1)
+		}
+	}
 	return strings.Join(kept, ",")
+}
+
+func nonEmptyEntries(list string) []string {
+	return slices.DeleteFunc(SplitList(list), func(entry string) bool { return entry == "" })
+}
+
+// entriesAsGiven splits as Java does: empty entries at the end are none, but the empty text is one.
+func entriesAsGiven(entries string) []string {
+	if entries == "" {
+		return []string{""}
+	}
+	if entries = strings.TrimRight(entries, ","); entries == "" {
+		return nil
+	}
+	return strings.Split(entries, ",")
 }

@@ -103,7 +103,16 @@ func TestGroupSettings(t *testing.T) {
 }
 
 func TestListsChangeByEntries(t *testing.T) {
-	if got := AppendToList("delete", "compact, delete"); got != "delete,compact" {
+	if got := AppendToList("delete", "compact, delete"); got != "delete,compact, delete" {
+		t.Errorf("appended: %s", got)
+	}
+	if got := AppendToList("delete", ""); got != "delete," {
+		t.Errorf("appended nothing: %s", got)
+	}
+	if got := AppendToList("", ""); got != "" {
+		t.Errorf("appended nothing to nothing: %s", got)
+	}
+	if got := AppendToList("delete", "compact,,"); got != "delete,compact" {
 		t.Errorf("appended: %s", got)
 	}
 	if got := SubtractFromList("delete,compact", "delete,x"); got != "compact" {

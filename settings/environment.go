@@ -1,6 +1,10 @@
 package settings
 
-import "strings"
+import (
+	"maps"
+	"slices"
+	"strings"
+)
 
 // notSettings are the variables of Kafka's image that start with KAFKA_ and are no settings.
 var notSettings = [...]string{
@@ -9,27 +13,36 @@ var notSettings = [...]string{
 	"KAFKA_TOOLS_LOG4J_LOGLEVEL", "KAFKA_JMX_HOSTNAME", "KAFKA_JMX_PORT",
 }
 
+// ownSettings are the settings that Kafka does not have.
+var ownSettings = [...]string{
+	"dev.auto.create.delay.ms", "dev.strict.replication", "dev.strict.sources", "disk.reserve.bytes", "durability",
+	"flush.interval.ms", "max.decompressed.message.bytes", "strict", "transaction.allow.older.connections",
+}
+
 // FromEnvironment picks settings out of NAME=VALUE pairs by the rule of Kafka's image: KAFKA_ is cut off, the
-// rest becomes lower case, ___ becomes -, __ becomes _ and _ becomes a dot.
+// rest becomes lower case, ___ becomes -, __ becomes _ and _ becomes a dot. Settings that Kafka does not have may begin
+// with ONCE_ as well, which wins.
 func FromEnvironment(environ []string) Values {
-	values := Values{}
-next:
+	values, own := Values{}, Values{}
 	for _, pair := range environ {
 		variable, value, _ := strings.Cut(pair, "=")
-		name, ok := strings.CutPrefix(variable, "KAFKA_")
-		if !ok || name == "" {
-			continue
-		}
-		for _, other := range notSettings {
-			if variable == other {
-				continue next
+		if rest, ok := strings.CutPrefix(variable, "ONCE_"); ok {
+			if name := nameOfVariable(rest); slices.Contains(ownSettings[:], name) { // others are for tests
+				own[name] = value
 			}
 		}
-		// As the image does it: all to dots, then back, the longest run first.
-		name = strings.ReplaceAll(strings.ToLower(name), "_", ".")
-		name = strings.ReplaceAll(name, "...", "-")
-		name = strings.ReplaceAll(name, "..", "_")
-		values[name] = value
+		rest, ok := strings.CutPrefix(variable, "KAFKA_")
+		if ok && rest != "" && !slices.Contains(notSettings[:], variable) {
+			values[nameOfVariable(rest)] = value
+		}
 	}
+	maps.Copy(values, own)
 	return values
+}
+
+// nameOfVariable does as the image does: all to dots, then back, the longest run first.
+func nameOfVariable(rest string) string {
+	name := strings.ReplaceAll(strings.ToLower(rest), "_", ".")
+	name = strings.ReplaceAll(name, "...", "-")
+	return strings.ReplaceAll(name, "..", "_")
 }

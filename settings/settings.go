@@ -3,9 +3,9 @@
 //
 // The tables (table_*.go) are the only place where a setting is named. They are Kafka 4.3's with the
 // differences that each table states; flush.interval.ms, durability, disk.reserve.bytes, max.decompressed.message.bytes,
-// fetch.cold.max.bytes.per.second, transaction.allow.older.connections and dev.strict.replication are ours. Every value
-// is checked where it enters: a Broker and a Topic hold only valid values, in canonical form. Values are immutable and
-// may be used from any goroutine.
+// transaction.allow.older.connections, strict and what begins with dev. are ours. Every value is checked where it
+// enters: a Broker and a Topic hold only valid values, in canonical form. Values are immutable and may be used from any
+// goroutine.
 //
 // A leaf: every package above internal may use it. Read settings when something is set up, not per record:
 // each call looks the name up and parses the value.
@@ -27,7 +27,7 @@ import (
 // Values are settings as text, by name.
 type Values map[string]string
 
-// InvalidError says that one setting cannot have this value. Spec: admin 8, code 40.
+// InvalidError says that one setting cannot have this value (spec: admin 8).
 type InvalidError struct {
 	Name   string
 	Value  string
@@ -70,6 +70,7 @@ func Resolve(layers ...Values) (b *Broker, unknown []string, err error) {
 	b.layers[staticLayer], unknown, problems = canonical(merged)
 	problems = append(problems, b.completeNodeID()...)
 	if len(problems) == 0 { // values that are not even numbers cannot be compared
+		b.layers[dynamicDefault] = b.clusterDefaults()
 		problems = append(problems, b.contradictions()...)
 	}
 	if len(problems) > 0 {
@@ -138,15 +139,12 @@ func Lookup(name string) (d *Definition, ok bool) {
 	return nil, false
 }
 
-// LookupTopic finds a setting of topics.
-func LookupTopic(name string) (*Definition, bool) { return find(topicSettings, name) }
-
-// LookupGroup finds a setting of groups.
-func LookupGroup(name string) (*Definition, bool) { return find(perGroupSettings, name) }
-
 var brokerTables = [...][]Definition{
 	logSettings, groupSettings, transactionSettings, networkSettings, securitySettings, clusterSettings,
 }
+
+// LookupTopic finds a setting of topics.
+func LookupTopic(name string) (*Definition, bool) { return find(topicSettings, name) }
 
 func find(table []Definition, name string) (*Definition, bool) {
 	i, ok := slices.BinarySearchFunc(table, name, func(d Definition, name string) int { return strings.Compare(d.Name, name) })
@@ -178,7 +176,7 @@ func (b *Broker) Value(name string) (value string, ok bool) {
 	if value, ok := b.explicit(name); ok {
 		return value, true
 	}
-	return d.Default()
+	return b.defaultOf(d)
 }
 
 // String returns the effective value, "" where there is none.
@@ -234,7 +232,7 @@ func (b *Broker) Changed() []string {
 			continue
 		}
 		value := b.layers[staticLayer][name]
-		if usual, ok := d.Default(); ok && usual == value {
+		if usual, ok := b.defaultOf(d); ok && usual == value {
 			continue
 		}
 		if d.Kind.Sensitive() {

@@ -66,9 +66,12 @@ func TestFromEnvironment(t *testing.T) {
 		"KAFKA_NUM_PARTITIONS=3", "KAFKA_LISTENERS=PLAINTEXT://:1=2", "KAFKA_A__B___C_D=x", "KAFKA_HEAP_OPTS=-Xmx1G", "KAFKA_OPTS=x",
 		"KAFKA_JVM_PERFORMANCE_OPTS=x", "KAFKA_=x", "HOME=/", "XKAFKA_NUM_PARTITIONS=4", "KAFKA_EMPTY=",
 		"KAFKA_LISTENER_NAME_SSL_SSL_KEYSTORE_TYPE=PEM", "KAFKA_A____B=y",
+		"ONCE_STRICT=true", "KAFKA_STRICT=false", "KAFKA_DURABILITY=txn", "ONCE_DEV_AUTO_CREATE_DELAY_MS=5",
+		"ONCE_NUM_PARTITIONS=4", "ONCE_=x",
 	})
 	want := Values{"num.partitions": "3", "listeners": "PLAINTEXT://:1=2", "a_b-c.d": "x", "empty": "",
-		"listener.name.ssl.ssl.keystore.type": "PEM", "a-.b": "y"}
+		"listener.name.ssl.ssl.keystore.type": "PEM", "a-.b": "y",
+		"strict": "true", "durability": "txn", "dev.auto.create.delay.ms": "5"}
 	if !maps.Equal(got, want) {
 		t.Errorf("got  %q\nwant %q", got, want)
 	}

@@ -1,7 +1,7 @@
 package settings
 
 // clusterSettings are the settings of replication, of the controller quorum and of tiered storage. They are
-// accepted and shown, and have no effect on one node.
+// accepted and shown, and have no effect on one node, but for default.replication.factor.
 // Sorted by name.
 var clusterSettings = []Definition{
 	{"alter.log.dirs.replication.quota.window.num", Int, "11", atLeast(1), static, Ignored, "Samples over which moves between directories are measured."},
@@ -26,7 +26,7 @@ var clusterSettings = []Definition{
 	{"controller.quorum.retry.backoff.ms", Int, "20", atLeast(0), static, Ignored, "Pause before a request of the quorum is repeated."},
 	{"controller.quorum.voters", List, "", anything, static, Ignored, "Voters of the quorum."},
 	{"controller.socket.timeout.ms", Int, "30000", anything, static, Ignored, "Timeout of connections to the controller."},
-	{"default.replication.factor", Int, "1", anything, static, Ignored, "Replicas of a topic that is created without a number."},
+	{"default.replication.factor", Int, "1", anything, static, Acts, "Replicas of a topic that is created without a number; of effect with dev.strict.replication only."},
 	{"follower.fetch.last.tiered.offset.enable", Boolean, "false", anything, Dynamic, Ignored, "Whether a new follower starts at the last tiered offset."},
 	{"follower.replication.throttled.rate", Long, "9223372036854775807", atLeast(0), Dynamic | Hidden, Ignored, "Bytes in a second that a throttled follower may copy."},
 	{"initial.broker.registration.timeout.ms", Int, "60000", anything, static, Ignored, "How long a broker tries to register at its start."},

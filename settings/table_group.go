@@ -1,6 +1,6 @@
 package settings
 
-// perGroupSettings are the settings of one group, resource type GROUP: spec groups 23. Sorted by name. The
+// perGroupSettings are the settings of one group, resource type GROUP (spec: groups 23). Sorted by name. The
 // default of most is the broker setting "group." + name.
 var perGroupSettings = []Definition{
 	{"consumer.assignment.interval.ms", Int, "1000", atLeast(0), Dynamic, Kept, "Shortest time between two assignments of the group."},

@@ -1,8 +1,8 @@
 package settings
 
-// groupSettings are the settings of the group coordinator and of share groups: spec groups 23.
-// group.initial.rebalance.delay.ms is 0 and not Kafka's 3000: one person waits at one keyboard. Every
-// replication factor and min.isr is 1.
+// groupSettings are the settings of the group coordinator and of share groups (spec: groups 23).
+// group.initial.rebalance.delay.ms is 0 and not Kafka's 3000, unless strict is on: one person waits at one keyboard.
+// Every replication factor and min.isr is 1.
 // Sorted by name.
 var groupSettings = []Definition{
 	{"group.consumer.assignment.interval.ms", Int, "1000", atLeast(0), Dynamic, Kept, "Shortest time between two assignments of a consumer group."},

@@ -1,7 +1,7 @@
 package settings
 
-// logSettings are the settings of logs and topics: spec admin 6 and 7, log 11. Those that a topic setting is
-// named after are its defaults, see topicSynonyms.
+// logSettings are the settings of logs and topics (spec: admin 6 and 7, log 11). Those that a topic setting
+// is named after are its defaults, see topicSynonyms.
 // Sorted by name.
 var logSettings = []Definition{
 	{"alter.config.policy.class.name", Class, null, anything, static, Ignored, "Class that may refuse a change of settings."},
@@ -55,7 +55,7 @@ var logSettings = []Definition{
 	{"log.roll.jitter.ms", Long, null, anything, Dynamic, Kept, "Time by which closing a segment may be hastened at random."},
 	{"log.roll.ms", Long, null, anything, Dynamic, Acts, "Time after which a segment is closed though it is not full."},
 	{"log.segment.bytes", Int, "1073741824", atLeast(1048576), Dynamic, Acts, "Size of a segment, in bytes."},
-	{"log.segment.delete.delay.ms", Long, "60000", atLeast(0), Dynamic, Acts, "Longest time that the files of a deleted topic linger."},
+	{"log.segment.delete.delay.ms", Long, "60000", atLeast(0), Dynamic, Kept, "How long deleted files linger; here they go at once."},
 	{"message.max.bytes", Int, "1048588", atLeast(0), Dynamic, Acts, "Largest record batch, in bytes, after compression."},
 	{"min.insync.replicas", Int, "1", atLeast(1), Dynamic, Kept, "Replicas that must have a record before acks=all is answered. One node has one."},
 	{"num.partitions", Int, "1", atLeast(1), static, Acts, "Partitions of a topic that is created without a number."},

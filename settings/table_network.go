@@ -1,6 +1,6 @@
 package settings
 
-// networkSettings are the settings of listeners, requests, quotas and metrics: spec admin 7. node.id and
+// networkSettings are the settings of listeners, requests, quotas and metrics (spec: admin 7). node.id and
 // broker.id are 1 where Kafka has no default, and the listener is on the loopback address.
 // Sorted by name.
 var networkSettings = []Definition{
@@ -13,9 +13,10 @@ var networkSettings = []Definition{
 	{"controller.quota.window.num", Int, "11", atLeast(1), static, Kept, "Samples over which quotas of changes are measured."},
 	{"controller.quota.window.size.seconds", Int, "1", atLeast(1), static, Kept, "Length of a sample of quotas of changes."},
 	{"delete.records.purgatory.purge.interval.requests", Int, "1", anything, static, Kept, "Waiting DeleteRecords after which answered ones are cleared away."},
+	{"dev.auto.create.delay.ms", Long, "0", atLeast(0), static, Acts, "How long a topic that Metadata creates stays unknown, as a new one does in Kafka."},
 	{"dev.strict.replication", Boolean, "false", anything, static, Acts, "Whether a replication factor above the number of brokers is refused, as in a cluster."},
+	{"dev.strict.sources", Boolean, "false", anything, static, Acts, "Whether min.insync.replicas, and what Kafka sets on its internal topics, are shown as set where Kafka has them."},
 	{"early.start.listeners", List, null, anything, static, Ignored, "Listeners opened before the authorizer is ready."},
-	{"fetch.cold.max.bytes.per.second", Long, "33554432", atLeast(0), static, Acts, "Most bytes a second of records that come from the disk, for all fetches together while somebody produces; 0 for no limit."},
 	{"fetch.max.bytes", Int, "57671680", atLeast(1024), static, Acts, "Most bytes in one fetch answer."},
 	{"fetch.purgatory.purge.interval.requests", Int, "1000", anything, static, Kept, "Waiting fetches after which answered ones are cleared away."},
 	{"kafka.metrics.polling.interval.secs", Int, "10", atLeast(1), static, Ignored, "How often reporters are called."},
@@ -49,6 +50,7 @@ var networkSettings = []Definition{
 	{"socket.receive.buffer.bytes", Int, "102400", anything, static, Kept, "Receive buffer of a socket; -1 for the system's."},
 	{"socket.request.max.bytes", Int, "104857600", atLeast(1), static, Acts, "Largest request, in bytes."},
 	{"socket.send.buffer.bytes", Int, "102400", anything, static, Acts, "Send buffer of a socket; -1 for the system's."},
+	{"strict", Boolean, "false", anything, static, Acts, "Whether settings whose defaults are kinder than Kafka have defaults that are as Kafka is: dev.auto.create.delay.ms, dev.strict.replication, dev.strict.sources, group.initial.rebalance.delay.ms."},
 	{"telemetry.max.bytes", Int, "1048576", atLeast(1), static, Kept, "Largest telemetry push of a client, in bytes."},
 	{"unstable.api.versions.enable", Boolean, "false", anything, Hidden, Kept, "Whether unfinished API versions are served."},
 	{"unstable.feature.versions.enable", Boolean, "false", anything, Hidden, Kept, "Whether unfinished feature levels are allowed."},

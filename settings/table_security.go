@@ -1,6 +1,6 @@
 package settings
 
-// securitySettings are the settings of TLS, SASL and the authorizer: spec security.
+// securitySettings are the settings of TLS, SASL and the authorizer (spec: security).
 // Sorted by name.
 var securitySettings = []Definition{
 	{"allow.everyone.if.no.acl.found", Boolean, "false", anything, Hidden, Kept, "Whether a resource without ACLs is open to all."},

@@ -1,6 +1,6 @@
 package settings
 
-// topicSettings are the settings of one topic: spec admin 6. Sorted by name. The default of a setting with
+// topicSettings are the settings of one topic (spec: admin 6). Sorted by name. The default of a setting with
 // a synonym is the broker's value; the one here is Kafka's, where lists are appended to from.
 var topicSettings = []Definition{
 	{"cleanup.policy", List, "delete", policies, Dynamic, Acts, "What happens to old segments: delete, compact or both; empty keeps everything."},
@@ -9,7 +9,7 @@ var topicSettings = []Definition{
 	{"compression.type", String, "producer", codecs, Dynamic, Acts, "Codec that batches are stored with; producer keeps what the producer chose."},
 	{"compression.zstd.level", Int, "3", between(-131072, 22), Dynamic, Acts, "Level for zstd where the broker compresses itself."},
 	{"delete.retention.ms", Long, "86400000", atLeast(0), Dynamic, Acts, "How long a compacted topic keeps tombstones and markers."},
-	{"file.delete.delay.ms", Long, "60000", atLeast(0), Dynamic, Acts, "Longest time that the files of a deleted topic linger; they go earlier when their room is wanted."},
+	{"file.delete.delay.ms", Long, "60000", atLeast(0), Dynamic, Kept, "How long the files of a deleted topic linger; here they go at once."},
 	{"flush.messages", Long, "9223372036854775807", atLeast(1), Dynamic, Acts, "Records after which the log is synced to disk."},
 	{"flush.ms", Long, "9223372036854775807", atLeast(0), Dynamic, Acts, "Longest time that a record stays unsynced."},
 	{"follower.replication.throttled.replicas", List, "", throttled, Dynamic, Kept, "Replicas whose copying is throttled at the follower."},

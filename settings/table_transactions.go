@@ -1,7 +1,7 @@
 package settings
 
-// transactionSettings are the settings of producers and transactions: spec transactions 19. The replication factor
-// and min.isr are 1 and not Kafka's 3 and 2.
+// transactionSettings are the settings of producers and transactions (spec: transactions 19). The replication
+// factor and min.isr are 1 and not Kafka's 3 and 2.
 // Sorted by name.
 var transactionSettings = []Definition{
 	{"add.partitions.to.txn.retry.backoff.max.ms", Int, "100", atLeast(0), static, Acts, "Longest time that the server itself retries to add a partition to a transaction."},
@@ -9,7 +9,7 @@ var transactionSettings = []Definition{
 	{"producer.id.expiration.check.interval.ms", Int, "600000", atLeast(1), Hidden, Acts, "How often idle producers are looked for."},
 	{"producer.id.expiration.ms", Int, "86400000", atLeast(1), Dynamic, Acts, "How long a partition remembers an idle producer's sequences."},
 	{"transaction.abort.timed.out.transaction.cleanup.interval.ms", Int, "10000", atLeast(1), static, Acts, "How often transactions past their timeout are looked for."},
-	{"transaction.allow.older.connections", Boolean, "false", anything, static, Acts, "Whether a producer before transactions V2 may go on over an older connection than the one it last used, as in Kafka. Our own."},
+	{"transaction.allow.older.connections", Boolean, "false", anything, static, Acts, "Whether a producer before transactions V2, of a client that is known to keep a single connection, may go on over an older one than the one it last used, as in Kafka. Our own."},
 	{"transaction.max.timeout.ms", Int, "900000", atLeast(1), static, Acts, "Longest transaction timeout that a producer may ask for."},
 	{"transaction.partition.verification.enable", Boolean, "true", anything, Dynamic, Acts, "Whether a partition asks the coordinator before a transaction's first record."},
 	{"transaction.remove.expired.transaction.cleanup.interval.ms", Int, "3600000", atLeast(1), static, Acts, "How often idle transactional IDs are looked for."},
@@ -18,7 +18,7 @@ var transactionSettings = []Definition{
 	{"transaction.state.log.num.partitions", Int, "50", atLeast(1), static, Acts, "Partitions of the transaction topic; fixed once it exists."},
 	{"transaction.state.log.replication.factor", Short, "1", atLeast(1), static, Ignored, "Replicas of the transaction topic."},
 	{"transaction.state.log.segment.bytes", Int, "104857600", atLeast(1), static, Acts, "Segment size of the transaction topic, in bytes."},
-	{"transaction.two.phase.commit.enable", Boolean, "false", anything, static, Acts, "Whether producers may prepare a transaction and decide later."},
+	{"transaction.two.phase.commit.enable", Boolean, "false", anything, static, Kept, "Whether producers may prepare a transaction and decide later."},
 	{"transaction.version", Int, "2", between(0, 2), Hidden, Acts, "Level at which the feature of that name is finalized: 2 lets producers use transactions V2. Our own."},
 	{"transactional.id.expiration.ms", Int, "604800000", atLeast(1), static, Acts, "How long an idle transactional ID is remembered."},
 }

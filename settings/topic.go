@@ -19,7 +19,6 @@ type Topic struct {
 	CompressionLz4Level         int32
 	CompressionZstdLevel        int32
 	DeleteRetentionMs           int64
-	FileDeleteDelayMs           int64
 	FlushMessages               int64
 	FlushMs                     int64
 	FollowerThrottledReplicas   []string
@@ -75,7 +74,6 @@ func (b *Broker) resolveTopic(overrides Values) (Topic, error) {
 		CompressionLz4Level:         v.int32("compression.lz4.level"),
 		CompressionZstdLevel:        v.int32("compression.zstd.level"),
 		DeleteRetentionMs:           v.int64("delete.retention.ms"),
-		FileDeleteDelayMs:           v.int64("file.delete.delay.ms"),
 		FlushMessages:               v.int64("flush.messages"),
 		FlushMs:                     v.int64("flush.ms"),
 		FollowerThrottledReplicas:   SplitList(v.text("follower.replication.throttled.replicas")),

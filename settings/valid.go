@@ -15,7 +15,7 @@ var (
 	timeTypes = valid{oneOf: []string{"CreateTime", "LogAppendTime"}}
 	protocols = valid{oneOf: []string{"PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"}}
 	gzipLevel = valid{check: checkGzipLevel}
-	throttled = valid{check: checkThrottledReplicas, duplicates: true}
+	throttled = valid{check: checkThrottledReplicas, duplicates: true, emptyEntries: true}
 	addresses = valid{nonEmpty: true, check: checkListeners}
 	oneDir    = valid{nonEmpty: true, check: checkOneDirectory}
 )
@@ -27,12 +27,15 @@ func checkGzipLevel(value string) error {
 	return nil
 }
 
-// checkThrottledReplicas accepts "*" or partition:broker pairs.
+// checkThrottledReplicas accepts "*", or partition:broker pairs and entries without text.
 func checkThrottledReplicas(value string) error {
 	if value == "*" {
 		return nil
 	}
 	for _, entry := range SplitList(value) {
+		if entry == "" {
+			continue
+		}
 		partition, broker, ok := strings.Cut(entry, ":")
 		if _, err := strconv.ParseUint(partition, 10, 31); err != nil || !ok {
 			return errors.New("must be * or partition:broker pairs")

@@ -222,7 +222,7 @@ func (ts *Topics) partitionConfig(c settings.Topic) partition.Config {
 	}
 	return partition.Config{
 		Log: log.Config{SegmentBytes: c.SegmentBytes, SegmentMs: segmentMs, IndexIntervalBytes: c.IndexIntervalBytes, SegmentIndexBytes: c.SegmentIndexBytes,
-			FlushMessages: c.FlushMessages, FlushMs: max(c.FlushMs, 1), FileDeleteDelayMs: c.FileDeleteDelayMs},
+			FlushMessages: c.FlushMessages, FlushMs: max(c.FlushMs, 1)},
 		Rules:     rules,
 		Retention: partition.Retention{Delete: c.CleanupDelete, RetentionMs: c.RetentionMs, RetentionBytes: c.RetentionBytes},
 		Compaction: partition.Compaction{
@@ -278,6 +278,8 @@ type Spec struct {
 	Name       string
 	Partitions int32 // at least 1
 	Overrides  settings.Values
+	// Together are names that come into being with this one: as in Kafka, their names may differ by '.' and '_' only.
+	Together []string
 }
 
 // Validate reports why a topic of this shape cannot be created, in Kafka's order of checks (spec:
@@ -293,7 +295,7 @@ func (ts *Topics) Validate(s Spec) error {
 	}
 	if strings.ContainsAny(s.Name, "._") {
 		for name := range ix.byName {
-			if strings.ReplaceAll(name, ".", "_") == strings.ReplaceAll(s.Name, ".", "_") {
+			if strings.ReplaceAll(name, ".", "_") == strings.ReplaceAll(s.Name, ".", "_") && !slices.Contains(s.Together, name) {
 				return fmt.Errorf("%w: %q collides with topic %q, because '.' and '_' are alike in metric names", ErrInvalidName, s.Name, name)
 			}
 		}
@@ -344,7 +346,7 @@ func (ts *Topics) Create(s Spec) (*Topic, error) {
 	if err != nil {
 		return nil, err
 	}
-	t := ts.newTopic(s.Name, newID(), ts.opts.Starts)
+	t := ts.newTopic(s.Name, NewID(), ts.opts.Starts)
 	ps, err := ts.makePartitionsLocked(t, config, 0, s.Partitions)
 	if err != nil {
 		return nil, err
@@ -359,8 +361,8 @@ func (ts *Topics) Create(s Spec) (*Topic, error) {
 	return t, nil
 }
 
-// newID returns a random version 4 UUID, which is neither of the reserved ones.
-func newID() (id [16]byte) {
+// NewID returns a random version 4 UUID, which is neither of the reserved ones.
+func NewID() (id [16]byte) {
 	_, _ = rand.Read(id[:]) // never fails
 	id[6], id[8] = id[6]&0x0f|0x40, id[8]&0x3f|0x80
 	return id

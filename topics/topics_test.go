@@ -47,7 +47,7 @@ func (p *place) open() {
 	if p.store, err = meta.Open(p.path, meta.Options{}); err != nil {
 		p.t.Fatal(err)
 	}
-	p.barrier, err = log.OpenBarrier(log.BarrierOptions{FS: p.fs, Dir: "data", BootID: "boot", Interval: time.Hour, Logger: quiet, Clock: clock.Real{}, OnFailure: func(err error) { p.t.Error(err) }})
+	p.barrier, err = log.OpenBarrier(log.BarrierOptions{FS: p.fs, Dir: "data", BootID: "boot", Interval: time.Hour, Logger: quiet, OnFailure: func(err error) { p.t.Error(err) }})
 	if err != nil {
 		p.t.Fatal(err)
 	}

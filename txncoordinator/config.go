@@ -59,17 +59,27 @@ type Config struct {
 	// waited for before an epoch is handed out (reliability P4). [none]
 	Barrier func(ctx context.Context) error
 
-	TwoPhaseCommit      bool          // transaction.two.phase.commit.enable
 	MaxTimeoutMs        int32         // transaction.max.timeout.ms [900,000]
 	IDExpiration        time.Duration // transactional.id.expiration.ms [7 days]
 	AbortInterval       time.Duration // between two looks for timeouts [10 s]
 	RemoveInterval      time.Duration // between two looks for unused IDs [1 h]
 	MaxTransactionalIDs int64         // held in memory at most; more are refused [1,000,000, about 400 MB]
+	// largest record batch, inflated, that Load reads; its own are not compressed [64 MiB]
+	MaxInflatedBytes int
 
-	Clock      clock.Clock           // [clock.Real]
+	Clock      clock.Clock           // the cluster's: timeouts, expiry, timestamps [clock.Real]
+	RealTime   clock.Clock           // retries of markers, durations of metrics [clock.Real]
 	Logger     *slog.Logger          // [discards]
 	Registerer prometheus.Registerer // [no metrics]
 }
+
+// The defaults of Config that are sizes.
+const (
+	defaultPartitions          = 50
+	defaultMaxTransactionalIDs = 1_000_000
+	defaultMaxTimeoutMs        = 900_000
+	defaultMaxInflatedBytes    = 64 << 20
+)
 
 // withDefaults fills in what was left out and reports every problem at once.
 func (cfg Config) withDefaults() (Config, error) {
@@ -82,14 +92,16 @@ func (cfg Config) withDefaults() (Config, error) {
 	require(cfg.StateLogs != nil, "StateLogs is missing")
 	require(cfg.ProducerIDs != nil, "ProducerIDs is missing")
 	require(cfg.Participants != nil, "Participants is missing")
-	orDefault(&cfg.Partitions, 50)
-	orDefault(&cfg.MaxTimeoutMs, 900_000)
+	orDefault(&cfg.Partitions, defaultPartitions)
+	orDefault(&cfg.MaxTimeoutMs, defaultMaxTimeoutMs)
 	orDefault(&cfg.IDExpiration, 7*24*time.Hour)
 	orDefault(&cfg.AbortInterval, 10*time.Second)
 	orDefault(&cfg.RemoveInterval, time.Hour)
-	orDefault(&cfg.MaxTransactionalIDs, 1_000_000)
+	orDefault(&cfg.MaxTransactionalIDs, defaultMaxTransactionalIDs)
+	orDefault(&cfg.MaxInflatedBytes, defaultMaxInflatedBytes)
 	require(cfg.Partitions > 0, "Partitions is not above zero")
 	require(cfg.MaxTimeoutMs > 0, "MaxTimeoutMs is not above zero")
+	require(cfg.MaxTransactionalIDs > 0 && cfg.MaxInflatedBytes > 0, "a limit is not above zero")
 	require(cfg.IDExpiration > 0 && cfg.AbortInterval > 0 && cfg.RemoveInterval > 0, "an interval is not above zero")
 	if cfg.Refused == nil {
 		cfg.Refused = func(error) bool { return false }
@@ -99,6 +111,9 @@ func (cfg Config) withDefaults() (Config, error) {
 	}
 	if cfg.Clock == nil {
 		cfg.Clock = clock.Real{}
+	}
+	if cfg.RealTime == nil {
+		cfg.RealTime = clock.Real{}
 	}
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)

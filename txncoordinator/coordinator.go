@@ -23,7 +23,7 @@ type Coordinator struct {
 	// ctx ends with Close; waits for the disk end with it.
 	ctx    context.Context
 	cancel context.CancelFunc
-	kick   chan struct{} // wakes the run loop
+	kick   chan struct{} // wakes the retry loop
 	loop   sync.WaitGroup
 
 	highestID int64 // set by Load
@@ -154,17 +154,11 @@ func (c *Coordinator) initProducerID(r *InitRequest) (Identity, error) {
 	return p.answer, nil
 }
 
-// entryForInit checks rows 1 to 6 of transactions 5 and creates the image of an unknown ID.
+// entryForInit checks transactions 5 rows 1 to 6 and creates the image of an unknown ID.
 func (c *Coordinator) entryForInit(r *InitRequest) (*entry, error) {
 	switch {
 	case r.TransactionalID == "":
 		return nil, ErrInvalidRequest
-	case r.EnableTwoPhase && !c.cfg.TwoPhaseCommit:
-		return nil, ErrTwoPhaseCommitDisabled
-	case r.KeepPrepared:
-		return nil, ErrUnsupported
-	case r.EnableTwoPhase:
-		r.TimeoutMs = neverTimesOutMs
 	case r.TimeoutMs <= 0 || r.TimeoutMs > c.cfg.MaxTimeoutMs:
 		return nil, ErrInvalidTransactionTimeout
 	}
@@ -211,8 +205,7 @@ func (c *Coordinator) freshProducerID() (int64, error) {
 }
 
 // AddPartitions puts partitions into the producer's transaction and opens one when there is none
-// (spec: transactions 6, row "Add"; 7 for the partition of a group). Partitions that are there already
-// cost no write.
+// (spec: transactions 6, 7). Partitions that are there already cost no write.
 func (c *Coordinator) AddPartitions(r AddRequest) error {
 	err := c.addPartitions(&r)
 	c.metrics.refused(err)
@@ -239,7 +232,7 @@ func (c *Coordinator) addPartitions(r *AddRequest) error {
 }
 
 // VerifyPartitions looks whether partitions are in the producer's transaction, and writes nothing
-// (spec: transactions 6, row "VerifyOnly"). The error holds for all; without one, the slice is nil when
+// (spec: transactions 6). The error holds for all; without one, the slice is nil when
 // all are there, else it has an ErrPartitionNotInTransaction or nil for each.
 func (c *Coordinator) VerifyPartitions(r AddRequest) ([]error, error) {
 	e, err := c.known(r.TransactionalID)
@@ -270,13 +263,13 @@ func (c *Coordinator) VerifyPartitions(r AddRequest) ([]error, error) {
 // could not be written yet, the outcome is decided all the same and ErrConcurrentTransactions asks the
 // client to come back for the answer. The identity is the next one for clients of version 2, else -1, -1.
 func (c *Coordinator) EndTxn(r EndRequest) (Identity, error) {
-	begun := c.cfg.Clock.Now()
+	begun := c.cfg.RealTime.Now()
 	id, err := c.endTxn(&r)
 	if err != nil {
 		c.metrics.refused(err)
 		return noIdentity, err
 	}
-	c.metrics.endSeconds.Observe(c.cfg.Clock.Now().Sub(begun).Seconds())
+	c.metrics.endSeconds.Observe(c.cfg.RealTime.Now().Sub(begun).Seconds())
 	return id, nil
 }
 

@@ -60,7 +60,7 @@ func TestConcurrentRequestsOnOneID(t *testing.T) {
 		for range 100 {
 			_, _ = c.Describe("t")
 			_, _, _ = c.List(ListFilter{DurationMs: -1})
-			c.Due(w.clock.Now())
+			w.due(c)
 		}
 	})
 	wg.Wait()
@@ -152,7 +152,7 @@ func TestUnsureDecisionBlocksTheID(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.clock.Advance(time.Hour)
-	c.Due(w.clock.Now())
+	w.due(c)
 	if len(w.mu.markers) != 0 {
 		t.Error("a marker went out before its decision was durable")
 	}
@@ -185,11 +185,11 @@ func TestInitWaitsForTheDisk(t *testing.T) {
 	}
 }
 
-// TestRunLoop: Start does by itself what Due does, and Close ends it.
-func TestRunLoop(t *testing.T) {
+// What Start begins aborts, forgets and retries by itself, until Close.
+func TestStartedCoordinatorActsByItself(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld()
-		c := w.coordinator(t, func(cfg *Config) { cfg.Clock = clock.Real{} })
+		c := w.coordinator(t, func(cfg *Config) { cfg.Clock, cfg.RealTime = clock.NewMovable(), nil })
 		if err := c.Load(); err != nil {
 			t.Fatal(err)
 		}
@@ -202,10 +202,15 @@ func TestRunLoop(t *testing.T) {
 		if err := c.AddPartitions(add); err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(11 * time.Second) // of the bubble's clock
-		synctest.Wait()
-		if d, err := c.Describe("t"); err != nil || d.State != CompleteAbort {
-			t.Error(d, err)
+		for _, row := range []struct {
+			passes time.Duration
+			want   State
+		}{{10*time.Second - 1, Ongoing}, {1, CompleteAbort}} {
+			time.Sleep(row.passes) // of the bubble's clock
+			synctest.Wait()
+			if d, err := c.Describe("t"); err != nil || d.State != row.want {
+				t.Errorf("state %v, %v, want %v", d.State, err, row.want)
+			}
 		}
 		// A marker that fails is tried again soon, not at the next look for timeouts.
 		w.mu.Lock()

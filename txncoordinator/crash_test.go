@@ -68,7 +68,7 @@ func (cl *client) history(w *world, c *Coordinator) (doing string) {
 		return "add"
 	}
 	w.clock.Advance(time.Minute)
-	c.Due(w.clock.Now())
+	w.due(c)
 	if w.mu.dead {
 		return "timeout"
 	}

@@ -9,10 +9,6 @@ var (
 	ErrInvalidRequest = errors.New("txncoordinator: invalid request")
 	// ErrInvalidTransactionTimeout: not above zero, or above the broker's maximum.
 	ErrInvalidTransactionTimeout = errors.New("txncoordinator: invalid transaction timeout")
-	// ErrTwoPhaseCommitDisabled: the request wants two-phase commit and the broker does not offer it.
-	ErrTwoPhaseCommitDisabled = errors.New("txncoordinator: two-phase commit is disabled")
-	// ErrUnsupported: the request wants to keep a prepared transaction, which Kafka does not implement either.
-	ErrUnsupported = errors.New("txncoordinator: keeping a prepared transaction is not supported")
 	// ErrCoordinatorLoading: the transaction log is still being read, or no producer ID can be had now.
 	ErrCoordinatorLoading = errors.New("txncoordinator: coordinator is loading")
 	// ErrCoordinatorNotAvailable: the transaction log could not be written, or the coordinator is closed.
@@ -29,6 +25,8 @@ var (
 	ErrPartitionNotInTransaction = errors.New("txncoordinator: partition is not in the transaction")
 	// ErrTransactionalIDNotFound: a description was asked for of an ID that is unknown or expires now.
 	ErrTransactionalIDNotFound = errors.New("txncoordinator: transactional ID not found")
+	// ErrRecordTooLarge: the image does not fit a record of the transaction log, see max.message.bytes there.
+	ErrRecordTooLarge = errors.New("txncoordinator: record is too large for the transaction log")
 	// ErrTooManyTransactionalIDs: Config.MaxTransactionalIDs are in use.
 	ErrTooManyTransactionalIDs = errors.New("txncoordinator: too many transactional IDs")
 	// ErrUnknownPartition: a marker is for a partition that does not exist.

@@ -10,12 +10,9 @@ import (
 	"once/log/batch"
 )
 
-// maxRecordBytes limits one record of __transaction_state; the coordinator's own are never compressed.
-const maxRecordBytes = 64 << 20
-
 // Load reads all partitions of __transaction_state and finishes the transactions that it finds decided
 // but not ended: markers to every partition of the record, then the Complete record. Where a participant
-// fails, the run loop goes on trying. Requests are served when Load has returned without an error.
+// fails, the retry loop goes on trying. Requests are served when Load has returned without an error.
 func (c *Coordinator) Load() error {
 	c.highestID = NoProducerID
 	for i := range c.shards {
@@ -32,7 +29,7 @@ func (c *Coordinator) Load() error {
 	for _, e := range unfinished {
 		_ = c.finishOrRetry(e, 0) // it has logged why, and whoever asks gets ErrConcurrentTransactions
 	}
-	c.schedule.begin(now, &c.cfg)
+	c.schedule.lastRemoval = now
 	c.phase.CompareAndSwap(phaseLoading, phaseServing)
 	if len(unfinished) > 0 || c.ids.Load() > 0 {
 		c.cfg.Logger.Info("transaction log loaded", "transactional_ids", c.ids.Load(), "resumed", len(unfinished))
@@ -46,6 +43,12 @@ func (c *Coordinator) HighestProducerID() int64 { return c.highestID }
 
 // replay applies the log of one partition; the last record of an ID wins, a tombstone removes it.
 func (c *Coordinator) replay(s *shard) error {
+	return c.eachRecord(s, func(id string, value []byte) error { return c.replayRecord(s, id, value) })
+}
+
+// eachRecord calls fn for each record of one partition of the transaction log, oldest first; value is nil in a tombstone.
+// A record that cannot be read, or for which fn returns an error, is skipped.
+func (c *Coordinator) eachRecord(s *shard, fn func(transactionalID string, value []byte) error) error {
 	from, to := s.stateLog.LogStartOffset(), s.stateLog.LogEndOffset()
 	if from >= to {
 		return nil
@@ -54,11 +57,15 @@ func (c *Coordinator) replay(s *shard) error {
 		if h.IsControl() {
 			return nil
 		}
-		for r, err := range batch.Records(raw, maxRecordBytes) {
+		for r, err := range batch.Records(raw, c.cfg.MaxInflatedBytes) {
 			if err != nil {
 				return fmt.Errorf("batch at offset %d: %w", h.BaseOffset, err)
 			}
-			if err := c.replayRecord(s, r.Key, r.Value); err != nil {
+			id, err := decodeKey(r.Key)
+			if err == nil {
+				err = fn(id, r.Value)
+			}
+			if err != nil {
 				level := c.cfg.Logger.Error
 				if errors.Is(err, errUnknownVersion) {
 					level = c.cfg.Logger.Warn
@@ -70,11 +77,7 @@ func (c *Coordinator) replay(s *shard) error {
 	})
 }
 
-func (c *Coordinator) replayRecord(s *shard, key, value []byte) error {
-	id, err := decodeKey(key)
-	if err != nil {
-		return err
-	}
+func (c *Coordinator) replayRecord(s *shard, id string, value []byte) error {
 	if value == nil {
 		c.remove(s, id)
 		return nil

@@ -16,12 +16,13 @@ var errGaveUp = errors.New("txncoordinator: marker refused")
 
 // Markers that failed are tried again after firstRetry, then after twice as long each time, at most maxRetry.
 const (
-	firstRetry = 20 * time.Millisecond
-	maxRetry   = 2 * time.Second
+	firstRetry   = 20 * time.Millisecond
+	maxRetry     = 2 * time.Second
+	maxDoublings = 10 // more than it takes to get there, fewer than a time.Duration has room for
 )
 
 // end writes the Prepare record, which decides, then the markers and the Complete record. An error
-// before the decision is returned as it is; after it, what is missing is left to the run loop and the
+// before the decision is returned as it is; after it, what is missing is left to the retry loop and the
 // answer is ErrConcurrentTransactions, because the client must not take the end for visible yet.
 func (c *Coordinator) end(e *entry, p *plan, as outcome) error {
 	if err := fault.Hit("txn.prepare.before"); err != nil {
@@ -39,7 +40,7 @@ func (c *Coordinator) end(e *entry, p *plan, as outcome) error {
 	return c.finishOrRetry(e, 0)
 }
 
-// finishOrRetry finishes a prepared transaction or sees to it that the run loop does.
+// finishOrRetry finishes a prepared transaction or sees to it that the retry loop does.
 func (c *Coordinator) finishOrRetry(e *entry, attempts int) error {
 	err := c.finish(e)
 	switch {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"once/internal/invariant"
+	"once/log/batch"
 )
 
 // entry is one transactional ID. mu is a leaf: nothing is called while it is held. Whoever set Pending
@@ -15,11 +16,11 @@ type entry struct {
 	shard *shard // immutable
 	mu    struct {
 		sync.Mutex
-		txn      Transaction
-		deadline time.Time        // of an Ongoing transaction, with a monotonic reading
-		owed     []TopicPartition // of a prepared one: no marker tried yet in this round
-		failed   []TopicPartition // tried in this round without success
-		carrier  carrier
+		txn            Transaction
+		deadline       time.Time        // of an Ongoing transaction, with a monotonic reading
+		owed           []TopicPartition // of a prepared one: no marker tried yet in this round
+		failed         []TopicPartition // tried in this round without success
+		lastConnection lastConnection
 	}
 }
 
@@ -73,6 +74,9 @@ func (c *Coordinator) write(e *entry, next *Transaction, wait waitMode) error {
 	appended, err := e.shard.stateLog.AppendCoordinator(encodeTransaction(next, c.cfg.TransactionVersion(), now.UnixMilli()))
 	if err != nil {
 		e.giveBack()
+		if errors.Is(err, batch.ErrTooLarge) || errors.Is(err, batch.ErrRecordListTooLarge) {
+			return fmt.Errorf("%w: %v of a transactional ID: %v", ErrRecordTooLarge, next.State, err)
+		}
 		return fmt.Errorf("%w: %v of a transactional ID: %v", ErrCoordinatorNotAvailable, next.State, err)
 	}
 	if err := c.await(appended.Durable, wait); err != nil {

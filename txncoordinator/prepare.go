@@ -16,8 +16,6 @@ type InitRequest struct {
 	ProducerID      int64
 	ProducerEpoch   int16
 	TimeoutMs       int32
-	EnableTwoPhase  bool
-	KeepPrepared    bool
 }
 
 // AddRequest names partitions to add to a transaction, or to look up in it (spec: transactions 6).
@@ -50,7 +48,7 @@ type plan struct {
 	raiseFirst bool
 }
 
-// prepareInit decides rows 7 to 11 of transactions 5. freshID is a producer ID for a rotation, or
+// prepareInit decides transactions 5 rows 7 to 11. freshID is a producer ID for a rotation, or
 // NoProducerID; errNeedProducerID asks for one.
 func prepareInit(t *Transaction, r *InitRequest, freshID int64, clusterVersion int16, nowMs int64) (plan, error) {
 	given := r.ProducerID != NoProducerID
@@ -97,7 +95,7 @@ func prepareInit(t *Transaction, r *InitRequest, freshID int64, clusterVersion i
 }
 
 // prepareFence aborts an ongoing transaction for a new incarnation or a timeout (spec: transactions 5
-// row 10, 12). The epoch rises and the transaction ends in one record. Under transactions V2 that is
+// row 10; 12). The epoch rises and the transaction ends in one record. Under transactions V2 that is
 // the one bump that the end makes anyway; before, the epoch is raised in memory first, and a fence that
 // could not be written leaves it raised for the next one.
 func prepareFence(t *Transaction, freshID int64, clusterVersion int16, nowMs int64) (plan, error) {

@@ -21,6 +21,9 @@ const (
 // errUnknownVersion is a record of a version from the future; replay skips it with a warning.
 var errUnknownVersion = errors.New("txncoordinator: unknown record version")
 
+// usualTopics is how many topics of a transaction an encoder has room for at first.
+const usualTopics = 4
+
 // encoder holds the buffers of one record in the making.
 type encoder struct {
 	key        kmsg.TxnMetadataKey
@@ -75,7 +78,7 @@ func (e *encoder) fill(t *Transaction, featureLevel int16) {
 		return
 	}
 	if e.topics == nil {
-		e.topics = make([]kmsg.TxnMetadataValueTopic, 0, 4)
+		e.topics = make([]kmsg.TxnMetadataValueTopic, 0, usualTopics)
 	}
 	e.topics, e.partitions = e.topics[:0], e.partitions[:0]
 	for _, p := range t.Partitions {

@@ -26,7 +26,7 @@ func recordOf(t testing.TB, raw []byte) batch.Record {
 	return batch.Record{}
 }
 
-// TestRecordBytes has the layout of spec transactions 3 byte by byte.
+// TestRecordBytes has the layout of transactions 3 byte by byte.
 func TestRecordBytes(t *testing.T) {
 	txn := image(Ongoing, 3)
 	txn.Partitions = []TopicPartition{{"x", 0}, {"x", 1}, {"y", 2}}

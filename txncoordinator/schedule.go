@@ -1,20 +1,22 @@
 package txncoordinator
 
 import (
+	"log/slog"
 	"slices"
 	"sync"
 	"time"
+
+	"once/internal/clock"
 )
 
-// schedule is what happens by the clock: timeouts, expiry, markers to be tried again.
+// schedule is what happens without a request: timeouts and expiry by the cluster's clock, and markers that are tried
+// again in real time.
 type schedule struct {
-	due sync.Mutex // one Due at a time; held during appends, never taken with mu or an entry's lock held
-	mu  struct {
+	abort, remove *clock.Check // nil before Start
+	lastRemoval   time.Time    // when expiry was last looked at; of the check
+	mu            struct {
 		sync.Mutex
-		retries     []retry
-		nextAbort   time.Time
-		nextRemove  time.Time
-		lastRemoval time.Time // when expiry was last looked at
+		retries []retry
 	}
 }
 
@@ -25,17 +27,11 @@ type retry struct {
 	attempts int
 }
 
-func (s *schedule) begin(now time.Time, cfg *Config) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.mu.nextAbort, s.mu.nextRemove, s.mu.lastRemoval = now.Add(cfg.AbortInterval), now.Add(cfg.RemoveInterval), now
-}
-
-// retryLater hands a prepared transaction to the run loop.
+// retryLater hands a prepared transaction to the retry loop.
 func (c *Coordinator) retryLater(e *entry, attempts int) {
-	delay := min(firstRetry<<min(attempts, 10), maxRetry)
+	delay := min(firstRetry<<min(attempts, maxDoublings), maxRetry)
 	c.schedule.mu.Lock()
-	c.schedule.mu.retries = append(c.schedule.mu.retries, retry{e, c.cfg.Clock.Now().Add(delay), attempts + 1})
+	c.schedule.mu.retries = append(c.schedule.mu.retries, retry{e, c.cfg.RealTime.Now().Add(delay), attempts + 1})
 	c.schedule.mu.Unlock()
 	c.wakeUp()
 }
@@ -47,90 +43,93 @@ func (c *Coordinator) wakeUp() {
 	}
 }
 
-// Start runs Due whenever something falls due, until Close.
+// Start begins to look for timeouts and unused IDs and to retry markers, until Close.
 func (c *Coordinator) Start() {
-	c.loop.Add(1)
-	go func() {
-		defer c.loop.Done()
-		for c.ctx.Err() == nil {
-			now := c.cfg.Clock.Now()
-			timer := c.cfg.Clock.AfterFunc(c.Due(now).Sub(now), c.wakeUp)
-			select {
-			case <-c.kick:
-			case <-c.ctx.Done():
-			}
-			timer.Stop()
-		}
-	}()
+	every := func(d time.Duration, f func()) *clock.Check {
+		return c.cfg.Clock.Every(d, func() time.Duration { return d }, f)
+	}
+	c.schedule.abort = every(c.cfg.AbortInterval, c.abortTimedOut)
+	c.schedule.remove = every(c.cfg.RemoveInterval, c.removeUnused)
+	c.loop.Go(c.retryLoop)
 }
 
-// Close stops the run loop and waits for it. Requests are refused from then on; what is decided but not
+func (c *Coordinator) retryLoop() {
+	for c.ctx.Err() == nil {
+		var timer clock.Timer
+		now := c.cfg.RealTime.Now()
+		if next, waiting := c.retryDue(now); waiting {
+			timer = c.cfg.RealTime.AfterFunc(next.Sub(now), c.wakeUp)
+		}
+		select {
+		case <-c.kick:
+		case <-c.ctx.Done():
+		}
+		if timer != nil {
+			timer.Stop()
+		}
+	}
+}
+
+// Close stops what runs without a request and waits for it. Requests are refused from then on; what is decided but not
 // finished is finished by the next Load. Whoever sends requests has stopped before.
 func (c *Coordinator) Close() {
 	c.phase.Store(phaseClosed)
 	c.cancel()
+	for _, check := range []*clock.Check{c.schedule.abort, c.schedule.remove} {
+		if check != nil {
+			check.Stop()
+		}
+	}
 	c.loop.Wait()
 	c.metrics.unregister()
 }
 
-// Due does what has fallen due at now and returns when it wants to be called next. The loop of Start
-// calls it; tests do so themselves.
-func (c *Coordinator) Due(now time.Time) (wake time.Time) {
-	c.schedule.due.Lock()
-	defer c.schedule.due.Unlock()
-	if c.serving() != nil {
-		return now.Add(c.cfg.AbortInterval)
-	}
-	retries, abort, removeIdle := c.schedule.take(now, &c.cfg)
-	for _, r := range retries {
+// retryDue tries the markers again that are due at now, and returns when the next ones are; false when none wait.
+func (c *Coordinator) retryDue(now time.Time) (next time.Time, waiting bool) {
+	for _, r := range c.schedule.take(now) {
 		_ = c.finishOrRetry(r.entry, r.attempts) // puts itself back
 	}
-	if abort {
-		for _, e := range c.which(func(e *entry) bool { return e.timedOut(now) }) {
-			c.abortTimedOut(e, now)
+	c.schedule.mu.Lock()
+	defer c.schedule.mu.Unlock()
+	for i, r := range c.schedule.mu.retries {
+		if i == 0 || r.at.Before(next) {
+			next = r.at
 		}
 	}
-	if removeIdle && c.clocksAgree(now) {
-		for _, e := range c.which(func(e *entry) bool { return e.unused(c.cfg.IDExpiration, now) }) {
-			c.expire(e, now)
-		}
-	}
-	return c.schedule.next()
+	return next, len(c.schedule.mu.retries) > 0
 }
 
 // take removes from the schedule what is due.
-func (s *schedule) take(now time.Time, cfg *Config) (retries []retry, abort, removeIdle bool) {
+func (s *schedule) take(now time.Time) (due []retry) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.mu.retries = slices.DeleteFunc(s.mu.retries, func(r retry) bool {
-		due := !r.at.After(now)
-		if due {
-			retries = append(retries, r)
+		if r.at.After(now) {
+			return false
 		}
-		return due
+		due = append(due, r)
+		return true
 	})
-	if abort = !s.mu.nextAbort.After(now); abort {
-		s.mu.nextAbort = now.Add(cfg.AbortInterval)
-	}
-	if removeIdle = !s.mu.nextRemove.After(now); removeIdle {
-		s.mu.nextRemove = now.Add(cfg.RemoveInterval)
-	}
-	return retries, abort, removeIdle
+	return due
 }
 
-func (s *schedule) next() time.Time {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	wake := s.mu.nextAbort
-	if s.mu.nextRemove.Before(wake) {
-		wake = s.mu.nextRemove
+// abortTimedOut aborts every transaction that is open for longer than its timeout.
+func (c *Coordinator) abortTimedOut() {
+	now := c.cfg.Clock.Now()
+	for _, e := range c.which(func(e *entry) bool { return e.timedOut(now) }) {
+		c.abortOne(e, now)
 	}
-	for _, r := range s.mu.retries {
-		if r.at.Before(wake) {
-			wake = r.at
-		}
+}
+
+// removeUnused forgets every ID that was unused for too long.
+func (c *Coordinator) removeUnused() {
+	now := c.cfg.Clock.Now()
+	if !c.clocksAgree(now) {
+		return
 	}
-	return wake
+	for _, e := range c.which(func(e *entry) bool { return e.unused(c.cfg.IDExpiration, now) }) {
+		c.expire(e, now)
+	}
 }
 
 func (e *entry) timedOut(now time.Time) bool {
@@ -141,7 +140,7 @@ func (e *entry) timedOut(now time.Time) bool {
 
 func (e *entry) timedOutLocked(now time.Time) bool {
 	t := &e.mu.txn
-	return t.State == Ongoing && t.Pending == NoState && t.TimeoutMs != neverTimesOutMs && now.After(e.mu.deadline)
+	return t.State == Ongoing && t.Pending == NoState && now.After(e.mu.deadline)
 }
 
 func (e *entry) unused(expiration time.Duration, now time.Time) bool {
@@ -150,10 +149,10 @@ func (e *entry) unused(expiration time.Duration, now time.Time) bool {
 	return expirable(&e.mu.txn, expiration.Milliseconds(), now.UnixMilli())
 }
 
-// abortTimedOut fences the producer of a transaction that is open for longer than its timeout and
+// abortOne fences the producer of a transaction that is open for longer than its timeout and
 // aborts it (spec: transactions 12). Activity does not move the deadline. One that is being ended at
 // this moment is left alone: its end wins.
-func (c *Coordinator) abortTimedOut(e *entry, now time.Time) {
+func (c *Coordinator) abortOne(e *entry, now time.Time) {
 	version := c.cfg.TransactionVersion()
 	p, err := c.begin(e, func(t *Transaction, freshID, nowMs int64) (plan, error) {
 		if !e.timedOutLocked(now) { // decisions are made with e.mu held
@@ -164,7 +163,9 @@ func (c *Coordinator) abortTimedOut(e *entry, now time.Time) {
 	if err == nil && !p.done {
 		c.cfg.Logger.Info("transaction timed out", "transactional_id", p.next.TransactionalID,
 			"producer_id", p.next.ProducerID, "timeout_ms", p.next.TimeoutMs)
-		err = c.end(e, &p, outcomeTimeout)
+		if err = c.end(e, &p, outcomeTimeout); err == nil {
+			c.cfg.Clock.Did("aborted transaction", slog.String("transactionalId", p.next.TransactionalID))
+		}
 	}
 	if err != nil { // the next look tries again, or the schedule does
 		c.cfg.Logger.Warn("abort of a timed out transaction is not finished", "transactional_id", e.transactionalID(), "error", err)
@@ -174,10 +175,8 @@ func (c *Coordinator) abortTimedOut(e *entry, now time.Time) {
 // clocksAgree tells whether the wall clock and the monotonic one have moved alike since the last look
 // for unused IDs; when the wall clock was set, expiry sits out one interval (reliability P29).
 func (c *Coordinator) clocksAgree(now time.Time) bool {
-	c.schedule.mu.Lock()
-	last := c.schedule.mu.lastRemoval
-	c.schedule.mu.lastRemoval = now
-	c.schedule.mu.Unlock()
+	last := c.schedule.lastRemoval
+	c.schedule.lastRemoval = now
 	wall, monotonic := now.Round(0).Sub(last.Round(0)), now.Sub(last)
 	if wasSet(wall, monotonic) {
 		c.cfg.Logger.Warn("wall clock was set; transactional IDs do not expire this time", "by", wall-monotonic)
@@ -210,4 +209,5 @@ func (c *Coordinator) expire(e *entry, now time.Time) {
 		return
 	}
 	c.remove(e.shard, id)
+	c.cfg.Clock.Did("expired transactional ID", slog.String("transactionalId", id))
 }

@@ -12,8 +12,8 @@ import (
 	"once/internal/script"
 )
 
-// TestScripts runs the conversations in testdata; each case is named after its scenario in the
-// specification.
+// TestScripts runs the conversations in testdata; each case is named after its scenario
+// (spec: transactions 20).
 func TestScripts(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.txt")
 	if err != nil || len(files) == 0 {
@@ -74,7 +74,7 @@ func (s *session) start(t *testing.T, c script.Command) string {
 }
 
 func (s *session) open(t *testing.T, c script.Command) {
-	s.coordinator = s.world.coordinator(t, func(cfg *Config) { cfg.TwoPhaseCommit = c.Has("two-phase") })
+	s.coordinator = s.world.coordinator(t, nil)
 	if !c.Has("loading") {
 		if err := s.coordinator.Load(); err != nil {
 			t.Fatal(err)
@@ -100,7 +100,6 @@ func (s *session) do(t *testing.T, c script.Command) string {
 	case "init":
 		id, err := s.coordinator.InitProducerID(InitRequest{
 			TransactionalID: c.String("id", "t"), ProducerID: pid, ProducerEpoch: epoch, TimeoutMs: int32(c.Int(t, "timeout", 60_000)),
-			EnableTwoPhase: c.Has("two-phase"), KeepPrepared: c.Has("keep-prepared"),
 		})
 		return identityOr(id, err)
 	case "add", "verify":
@@ -146,18 +145,25 @@ func (s *session) change(t *testing.T, c script.Command) string {
 			t.Fatalf("%s: %v", c.Pos, err)
 		}
 		w.clock.Advance(d)
-		s.coordinator.Due(w.clock.Now())
+		w.due(s.coordinator)
 		return ""
 	case "restart":
 		w.mu.leaderEpoch -= int32(c.Int(t, "lower-epoch-by", 0))
 		s.open(t, c)
 		return ""
+	case "reconcile": // parts have a transaction of this producer open
+		var open []OpenTransaction
+		for _, p := range partitions(t, c, "parts") {
+			open = append(open, OpenTransaction{p, c.Int(t, "pid", 1000), int16(c.Int(t, "epoch", 0))})
+		}
+		return okOr(s.coordinator.Reconcile(open))
 	case "load":
 		return okOr(s.coordinator.Load())
 	case "image": // what the log holds from an earlier life; restart reads it
 		e := newTransaction(c.String("id", "t"), c.Int(t, "pid", 0), int32(c.Int(t, "timeout", 60_000)), w.clock.Now().UnixMilli())
 		e.State, _ = ParseState(c.String("state", "Empty"))
 		e.ProducerEpoch, e.PreviousProducerID = int16(c.Int(t, "epoch", 0)), e.ProducerID
+		e.ClientTransactionVersion = int16(c.Int(t, "version", 0))
 		if e.Partitions = partitions(t, c, "parts"); e.State != Empty {
 			e.StartTimestampMs = w.clock.Now().UnixMilli()
 		}

@@ -82,8 +82,6 @@ const (
 	reservedEpoch   int16 = 32767
 	// epochBumpVersion is the transaction version from which every end of a transaction raises the epoch.
 	epochBumpVersion int16 = 2
-	// neverTimesOutMs is the timeout of transactions that end by two-phase commit.
-	neverTimesOutMs int32 = 1<<31 - 1
 	// maxTransactionalIDBytes is what a record key can hold.
 	maxTransactionalIDBytes = 1<<15 - 1
 )

@@ -103,7 +103,7 @@ func TestEndTxnOfVersion2(t *testing.T) {
 	}
 }
 
-// TestInitOnIdleID is the table of row 11 of transactions 5.
+// TestInitOnIdleID is the table of transactions 5 row 11.
 func TestInitOnIdleID(t *testing.T) {
 	const fresh = 99
 	for _, row := range []struct {
@@ -207,7 +207,7 @@ func TestLegalPreviousStates(t *testing.T) {
 	}
 }
 
-// TestPartitionFor has scenario 120 of the specification, and values of Java's String.hashCode.
+// TestPartitionFor has transactions scenario 120, and values of Java's String.hashCode.
 func TestPartitionFor(t *testing.T) {
 	for _, row := range []struct {
 		id         string

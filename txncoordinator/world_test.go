@@ -24,7 +24,6 @@ var (
 	startOfTime  = time.UnixMilli(1_000_000)
 	errorsByCode = map[error]string{
 		ErrInvalidRequest: "42 INVALID_REQUEST", ErrInvalidTransactionTimeout: "50 INVALID_TRANSACTION_TIMEOUT",
-		ErrTwoPhaseCommitDisabled: "53 TRANSACTIONAL_ID_AUTHORIZATION_FAILED", ErrUnsupported: "35 UNSUPPORTED_VERSION",
 		ErrCoordinatorLoading: "14 COORDINATOR_LOAD_IN_PROGRESS", ErrCoordinatorNotAvailable: "15 COORDINATOR_NOT_AVAILABLE",
 		ErrConcurrentTransactions: "51 CONCURRENT_TRANSACTIONS", ErrFenced: "90 PRODUCER_FENCED",
 		ErrInvalidProducerIDMapping: "49 INVALID_PRODUCER_ID_MAPPING", ErrInvalidTxnState: "48 INVALID_TXN_STATE",
@@ -36,7 +35,7 @@ var (
 // world is everything around a coordinator, in memory, and survives its crashes: state logs, partitions
 // that take markers, producer IDs, the clock. It traces what is written.
 type world struct {
-	clock *clock.Manual
+	clock *clock.Movable
 	mu    struct {
 		sync.Mutex
 		trace       []string
@@ -86,7 +85,7 @@ func (w *world) coordinator(t testing.TB, change func(*Config)) *Coordinator {
 		Partitions: 1, StateLogs: w.stateLog, ProducerIDs: w, Participants: w.participant,
 		Refused:            func(err error) bool { return errors.Is(err, errTooOld) },
 		TransactionVersion: func() int16 { w.mu.Lock(); defer w.mu.Unlock(); return w.mu.version },
-		Clock:              w.clock, Logger: slog.New(slog.DiscardHandler),
+		Clock:              w.clock, RealTime: w.clock, Logger: slog.New(slog.DiscardHandler),
 	}
 	if change != nil {
 		change(&cfg)
@@ -97,6 +96,13 @@ func (w *world) coordinator(t testing.TB, change func(*Config)) *Coordinator {
 	}
 	t.Cleanup(c.Close)
 	return c
+}
+
+// due does what a started coordinator does by itself.
+func (w *world) due(c *Coordinator) {
+	c.retryDue(w.clock.Now())
+	c.abortTimedOut()
+	c.removeUnused()
 }
 
 func (w *world) stateLog(partition int32) StateLog {

@@ -14,7 +14,7 @@ type Request struct {
 	Key           int16
 	Version       int16
 	CorrelationID int32
-	ClientID      string       // "" when the client sent null
+	ClientID      string       // "" when the client sent null; a string of its own, that may be kept
 	Body          kmsg.Request // nil only for an ApiVersions request of a version that is not served
 	SizeBytes     int          // of the frame, without its length prefix
 	Conn          *Conn

@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 	"net"
 	"testing"
-	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
@@ -124,9 +123,10 @@ func BenchmarkLargeFrame(b *testing.B) {
 	body := make([]byte, 6<<20)
 	frame := binary.BigEndian.AppendUint32(nil, uint32(len(body)))
 	f := frameReader{
-		conn: near, limits: &Limits{FrameTimeout: time.Minute, IdleTimeout: time.Minute}, budget: &byteBudget{max: 1 << 30},
+		conn: near, limits: withDefaults(Limits{}), budget: &byteBudget{max: 1 << 30},
 		metrics: mustServer(b, Options{APIs: echoAPIs()}).metrics, done: make(chan struct{}), parked: func() bool { return false },
-		closing: func() bool { return false }, max: 100 << 20, buf: make([]byte, readBufferBytes), sinceFrame: -1,
+		closing: func() bool { return false }, max: 100 << 20, buf: make([]byte, defaultReadBufferBytes),
+		sinceFrame: -1,
 	}
 	go func() { // ends with the pipe
 		for {

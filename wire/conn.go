@@ -66,9 +66,9 @@ func newConn(s *Server, nc net.Conn, id int64) *Conn {
 	c.in = frameReader{
 		conn: nc, limits: &s.limits, budget: &s.budget, metrics: s.metrics, done: c.ctx.Done(),
 		parked: func() bool { return !c.pipe.idle() }, closing: s.draining.Load, max: s.limits.MaxFrameBytes,
-		buf: make([]byte, readBufferBytes), sinceFrame: -1,
+		buf: make([]byte, s.limits.ReadBufferBytes), sinceFrame: -1,
 	}
-	c.out = output{conn: nc, timeout: s.limits.WriteTimeout, metrics: s.metrics}
+	c.out = output{conn: nc, limits: &s.limits, metrics: s.metrics}
 	return c
 }
 

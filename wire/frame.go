@@ -31,7 +31,7 @@ type frameReader struct {
 	closing func() bool     // asked after arming a deadline: return at once
 	max     int             // frame limit, at most limits.MaxFrameBytes
 
-	buf        []byte // readBufferBytes
+	buf        []byte // limits.ReadBufferBytes
 	r, w       int    // buf[r:w] is unread
 	deadline   time.Time
 	sinceFrame int // bytes of the frame received since the deadline was set
@@ -39,7 +39,7 @@ type frameReader struct {
 
 // next returns the next frame. beforeWait is called before each read that may block.
 func (f *frameReader) next(beforeWait func() closeReason) (frame, closeReason) {
-	for f.w-f.r < 4 {
+	for f.w-f.r < prefixBytes {
 		if reason := beforeWait(); reason != open {
 			return frame{}, reason
 		}
@@ -51,8 +51,8 @@ func (f *frameReader) next(beforeWait func() closeReason) (frame, closeReason) {
 	if n < 0 || n > f.max {
 		return frame{}, badFrameLength
 	}
-	f.r += 4
-	fr := frame{b: getBuffer(min(n, firstFrameBytes))}
+	f.r += prefixBytes
+	fr := frame{b: getBuffer(min(n, f.limits.FirstFrameBytes))}
 	fr.b = append(fr.b, f.take(n)...)
 	for len(fr.b) < n {
 		reason := beforeWait()
@@ -82,32 +82,36 @@ func (f *frameReader) take(n int) []byte {
 // the next frames along, a big one without a copy.
 func (f *frameReader) more(fr *frame, n int) closeReason {
 	rest := n - len(fr.b)
-	if rest <= readBufferBytes/2 {
+	if rest <= len(f.buf)/2 {
 		reason := f.fill(true)
 		fr.b = append(fr.b, f.take(rest)...)
 		return reason
 	}
-	if len(fr.b) == cap(fr.b) && !f.grow(fr, n) {
+	if len(fr.b) >= f.room(fr, n) && !f.grow(fr, n) {
 		if f.closing() {
 			return serverShutdown
 		}
 		return noMemory
 	}
-	got, reason := f.read(fr.b[len(fr.b):min(n, cap(fr.b))], true)
+	got, reason := f.read(fr.b[len(fr.b):f.room(fr, n)], true)
 	fr.b = fr.b[:len(fr.b)+got]
 	return reason
+}
+
+// room is how many of its n bytes a frame may have now. Its buffer may be larger than what has been asked for it.
+func (f *frameReader) room(fr *frame, n int) int {
+	return min(n, cap(fr.b), f.limits.FirstFrameBytes+int(fr.charged))
 }
 
 // grow makes room: for the whole frame where a buffer lies ready, else in proportion to what has been received
 // (B3), so that no memory is allocated for a length that was merely announced. What exceeds the first piece
 // comes out of the budget.
 func (f *frameReader) grow(fr *frame, n int) bool {
-	b := usedBuffer(n)
-	size := n
+	b, size := usedBuffer(n), n
 	if b == nil {
-		size = min(n, 4*cap(fr.b))
+		size = min(n, frameGrowth*len(fr.b))
 	}
-	charge := int64(size - firstFrameBytes)
+	charge := int64(size - f.limits.FirstFrameBytes)
 	if charge > fr.charged {
 		if !f.budget.acquire(charge-fr.charged, fr.charged, f.limits.FrameTimeout, f.done) {
 			putBuffer(b)
@@ -116,12 +120,14 @@ func (f *frameReader) grow(fr *frame, n int) bool {
 		fr.charged = charge
 		f.deadline = time.Time{} // the wait was ours
 	}
-	if b == nil {
+	if b == nil && size > cap(fr.b) {
 		b = getBuffer(size)
 	}
-	b = append(b, fr.b...)
-	putBuffer(fr.b)
-	fr.b = b
+	if b != nil {
+		b = append(b, fr.b...)
+		putBuffer(fr.b)
+		fr.b = b
+	}
 	return true
 }
 
@@ -191,7 +197,7 @@ func (f *frameReader) arm(partial bool) {
 		}
 		f.deadline = now.Add(f.limits.IdleTimeout)
 		f.sinceFrame = -1
-	case f.sinceFrame < 0 || f.sinceFrame >= firstFrameBytes || f.deadline.IsZero():
+	case f.sinceFrame < 0 || f.sinceFrame >= f.limits.FirstFrameBytes || f.deadline.IsZero():
 		f.deadline = now.Add(f.limits.FrameTimeout)
 		f.sinceFrame = 0
 	default:

@@ -87,8 +87,9 @@ func (c *scriptedConn) SetDeadline(time.Time) error      { return nil }
 func (c *scriptedConn) SetReadDeadline(time.Time) error  { return nil }
 func (c *scriptedConn) SetWriteDeadline(time.Time) error { return nil }
 
-// FuzzConnection sends arbitrary bytes in arbitrary pieces: the requests handled are those that cutting
-// the whole stream at once gives, the answers are theirs in order, and nothing panics.
+// FuzzConnection sends arbitrary bytes in arbitrary pieces to servers that read and write in pieces of any size:
+// the requests handled are those that cutting the whole stream at once gives, the answers are theirs in order,
+// and nothing panics.
 func FuzzConnection(f *testing.F) {
 	id := kmsg.StringPtr("fuzz")
 	good := kafkatest.AppendRequest(nil, metadataRequest(12, "orders"), 1, id)
@@ -114,26 +115,31 @@ func FuzzConnection(f *testing.F) {
 			return reply
 		}
 	}
-	s, err := NewServer(Options{APIs: apis, Logger: slog.New(slog.DiscardHandler)})
-	if err != nil {
-		f.Fatal(err)
+	servers := []*Server{mustServer(f, Options{APIs: apis, Logger: slog.New(slog.DiscardHandler)})}
+	for _, n := range pieceSizes {
+		limits := piecesOf(n)
+		limits.ReadAheadRequests, limits.ReadAheadBytes, limits.MaxRequestBytesInFlight = n, n, int64(n)
+		servers = append(servers, mustServer(f, Options{APIs: apis, Limits: limits,
+			Logger: slog.New(slog.DiscardHandler)}))
 	}
 	f.Fuzz(func(t *testing.T, data, pieces []byte) {
-		run := func(pieces []byte) ([]int32, []byte) {
+		run := func(s *Server, pieces []byte) ([]int32, []byte) {
 			handled = nil
 			nc := &scriptedConn{data: slices.Clone(data), pieces: pieces}
 			c := newConn(s, nc, 1)
 			if reason := c.serve(); reason == open || reason == badDecode {
 				t.Fatalf("ended because of %v", reason)
 			}
+			if metricValue(s.metrics.panics) != 0 {
+				t.Fatal("a handler panicked")
+			}
 			return handled, nc.out.Bytes()
 		}
-		whole, answers := run(nil)
-		if got, out := run(pieces); !slices.Equal(got, whole) || !bytes.Equal(out, answers) {
-			t.Fatalf("in pieces %v, whole %v", got, whole)
-		}
-		if metricValue(s.metrics.panics) != 0 {
-			t.Fatal("a handler panicked")
+		whole, answers := run(servers[0], nil)
+		for _, s := range servers {
+			if got, out := run(s, pieces); !slices.Equal(got, whole) || !bytes.Equal(out, answers) {
+				t.Fatalf("in pieces of %d %v, whole %v", s.limits.FlushBytes, got, whole)
+			}
 		}
 		for _, id := range whole {
 			if len(answers) < 8 {

@@ -3,6 +3,7 @@ package wire
 import (
 	"errors"
 	"fmt"
+	"math"
 	"time"
 )
 
@@ -13,8 +14,8 @@ type Limits struct {
 	// bytes received.
 	MaxFrameBytes int
 	// MaxRequestBytesInFlight is the sum, over all connections, of the request bytes that are being received
-	// or handled. At the limit, sockets stay unread. The first 64 KiB of each request do not count, so that
-	// heartbeats pass while big produces wait. Default 512 MiB.
+	// or handled. At the limit, sockets stay unread. The first FirstFrameBytes of each request do not count, so
+	// that heartbeats pass while big produces wait. Default 512 MiB.
 	MaxRequestBytesInFlight int64
 	// ReadAheadRequests and ReadAheadBytes bound the requests of one connection whose answers are awaited
 	// while further ones are read. At either limit the socket stays unread. Defaults 16 requests and 8 MiB:
@@ -24,8 +25,8 @@ type Limits struct {
 	// IdleTimeout closes a connection that has sent nothing for so long and awaits nothing. Default 10
 	// minutes, Kafka's connections.max.idle.ms; Java clients close from their side after 9.
 	IdleTimeout time.Duration
-	// FrameTimeout closes a connection that has begun a request and sends less than 64 KiB of it in this
-	// time. Default 30 s, Kafka's request timeout.
+	// FrameTimeout closes a connection that has begun a request and sends less than FirstFrameBytes of it in
+	// this time. Default 30 s, Kafka's request timeout.
 	FrameTimeout time.Duration
 	// WriteTimeout closes a connection that takes none of its answer for so long. Default IdleTimeout: a
 	// consumer may leave a fetched answer unread for as long as it processes the last one.
@@ -39,16 +40,46 @@ type Limits struct {
 	// (socket.send.buffer.bytes). It bounds how long the transfer of a large Fetch keeps a processor from
 	// everybody else at a stretch. Not above 0 means the system's own choice, which grows to megabytes.
 	SendBufferBytes int
+
+	// The sizes of the pieces in which bytes are read and written. No client can tell them from others.
+
+	// ReadBufferBytes is the buffer that an idle connection keeps. Small requests arrive in one read; of a
+	// big one only the head passes through it. Default 4 KiB, at least the 4 bytes of a frame's length.
+	ReadBufferBytes int
+	// FirstFrameBytes is the most that is allocated on the word of a length prefix alone. Default 64 KiB.
+	FirstFrameBytes int
+	// FlushBytes is the size at which collected answers are written although further requests wait. Default
+	// 64 KiB.
+	FlushBytes int
+	// WriteChunkBytes is what must be taken within WriteTimeout, so that a slow reader of a large answer is
+	// not mistaken for one that has stopped. Default 256 KiB.
+	WriteChunkBytes int
+	// CopyBytes is the size up to which a range of a file is copied through the buffer: one system call more
+	// costs as much. It is also the piece in which larger ranges are copied where sendfile does not work.
+	// Default 32 KiB.
+	CopyBytes int
 }
 
+// The defaults of Limits that are sizes.
 const (
-	// readBufferBytes is the buffer that an idle connection keeps. Small requests arrive in one read; of a
-	// big one only the head passes through it.
-	readBufferBytes = 4 << 10
-	// firstFrameBytes is the most that is allocated on the word of a length prefix alone.
-	firstFrameBytes = 64 << 10
-	// flushBytes is the size at which collected answers are written although further requests wait.
-	flushBytes = 64 << 10
+	defaultMaxFrameBytes           = 104857600
+	defaultMaxRequestBytesInFlight = 512 << 20
+	defaultReadAheadRequests       = 16
+	defaultReadAheadBytes          = 8 << 20
+	defaultReadBufferBytes         = 4 << 10
+	defaultFirstFrameBytes         = 64 << 10
+	defaultFlushBytes              = 64 << 10
+	defaultWriteChunkBytes         = 256 << 10
+	defaultCopyBytes               = 32 << 10
+)
+
+const (
+	// prefixBytes is the length in front of every frame.
+	prefixBytes = 4
+	// maxResponseBytes is the longest answer that its prefix can announce.
+	maxResponseBytes = math.MaxInt32
+	// frameGrowth is how many times as much as has been received is allocated for the rest of a frame.
+	frameGrowth = 4
 	// maxUnknownTags is how many tagged fields of unknown number a struct may carry (CVE-2026-111115).
 	maxUnknownTags = 1000
 	// maxStringBytes is the longest string in Kafka's protocol; compact strings could be longer.
@@ -59,13 +90,18 @@ const (
 )
 
 func (l *Limits) setDefaults() {
-	def(&l.MaxFrameBytes, 104857600)
-	def(&l.MaxRequestBytesInFlight, 512<<20)
-	def(&l.ReadAheadRequests, 16)
-	def(&l.ReadAheadBytes, 8<<20)
+	def(&l.MaxFrameBytes, defaultMaxFrameBytes)
+	def(&l.MaxRequestBytesInFlight, defaultMaxRequestBytesInFlight)
+	def(&l.ReadAheadRequests, defaultReadAheadRequests)
+	def(&l.ReadAheadBytes, defaultReadAheadBytes)
 	def(&l.IdleTimeout, 10*time.Minute)
 	def(&l.FrameTimeout, 30*time.Second)
 	def(&l.WriteTimeout, l.IdleTimeout)
+	def(&l.ReadBufferBytes, defaultReadBufferBytes)
+	def(&l.FirstFrameBytes, defaultFirstFrameBytes)
+	def(&l.FlushBytes, defaultFlushBytes)
+	def(&l.WriteChunkBytes, defaultWriteChunkBytes)
+	def(&l.CopyBytes, defaultCopyBytes)
 }
 
 func def[T comparable](v *T, d T) {
@@ -75,7 +111,7 @@ func def[T comparable](v *T, d T) {
 	}
 }
 
-// validate reports every limit that is negative.
+// validate reports every limit that is negative, or too small to work with.
 func (l *Limits) validate() error {
 	var errs []error
 	for _, f := range []struct {
@@ -91,10 +127,18 @@ func (l *Limits) validate() error {
 		{"WriteTimeout", int64(l.WriteTimeout)},
 		{"MaxConnections", int64(l.MaxConnections)},
 		{"MaxConnectionsPerIP", int64(l.MaxConnectionsPerIP)},
+		{"FirstFrameBytes", int64(l.FirstFrameBytes)},
+		{"FlushBytes", int64(l.FlushBytes)},
+		{"WriteChunkBytes", int64(l.WriteChunkBytes)},
+		{"CopyBytes", int64(l.CopyBytes)},
 	} {
 		if f.value < 0 {
 			errs = append(errs, fmt.Errorf("limit %s is negative: %d", f.name, f.value))
 		}
+	}
+	if l.ReadBufferBytes < prefixBytes {
+		errs = append(errs, fmt.Errorf("limit ReadBufferBytes is %d, a frame's length takes %d", l.ReadBufferBytes,
+			prefixBytes))
 	}
 	return errors.Join(errs...)
 }

@@ -78,16 +78,21 @@ func TestAnnouncedLengthsAllocateNothing(t *testing.T) {
 // bytes come out of the budget all the same.
 func TestLargeFrameIsReadIntoAUsedBuffer(t *testing.T) {
 	const announced, class = 3 << 20, 4 << 20
-	f := frameReader{limits: &Limits{}, budget: &byteBudget{max: 1 << 30}}
+	f := frameReader{limits: withDefaults(Limits{}), budget: &byteBudget{max: 1 << 30}}
+	begun := bytes.Repeat([]byte("begun"), defaultFirstFrameBytes/5)
 	for range 1000 { // the pool forgets at times, and under the race detector on purpose
 		putBuffer(make([]byte, 0, class))
-		fr := frame{b: append(getBuffer(firstFrameBytes), "begun"...)}
+		fr := frame{b: append(getBuffer(defaultFirstFrameBytes), begun...)}
 		if !f.grow(&fr, announced) {
 			t.Fatal("not within the budget")
 		}
 		used := cap(fr.b) == class
-		if want := int64(min(announced, cap(fr.b)) - firstFrameBytes); fr.charged != want || string(fr.b) != "begun" {
-			t.Fatalf("%d bytes charged for %d, want %d; it holds %q", fr.charged, cap(fr.b), want, fr.b)
+		room := frameGrowth * len(begun)
+		if used {
+			room = announced
+		}
+		if want := int64(room - defaultFirstFrameBytes); fr.charged != want || !bytes.Equal(fr.b, begun) {
+			t.Fatalf("%d bytes charged for %d, want %d; it holds %d", fr.charged, cap(fr.b), want, len(fr.b))
 		}
 		f.release(&fr)
 		if f.budget.inUse() != 0 {
@@ -218,12 +223,32 @@ func TestRefusalsAreLoggedAtALimitedRate(t *testing.T) {
 		t.Errorf("log is %.400s", s)
 	}
 	lines()
-	for i := range 5000 {
+	for _, n := range []int{loggedNameBytes, loggedNameBytes + 1} {
 		m.Advance(refusalWindow)
-		l.unserved(c, badVersion, &header{key: 3, version: int16(i)})
+		l.unserved(c, badVersion, &header{key: 4, version: int16(n), clientID: bytes.Repeat([]byte("y"), n)})
+		if got := strings.Count(buf.String(), "y"); got != loggedNameBytes+1 { // one is in the word key
+			t.Errorf("a client ID of %d bytes is logged with %d", n, got-1)
+		}
+		lines()
 	}
-	if n := len(l.mu.seen); n > refusalsSeen {
-		t.Errorf("%d combinations are remembered", n)
+	const versions = 5 * refusalsSeen
+	unserved := func(version int) {
+		m.Advance(refusalWindow)
+		l.unserved(c, badVersion, &header{key: 3, version: int16(version)})
+	}
+	for i := range versions {
+		unserved(i)
+		unserved(i) // is known
+		if n := len(l.mu.seen); n > refusalsSeen {
+			t.Fatalf("%d combinations are remembered", n)
+		}
+	}
+	if n := lines(); n != versions {
+		t.Errorf("%d versions were logged %d times", versions, n)
+	}
+	unserved(0) // was forgotten
+	if n := lines(); n != 1 {
+		t.Errorf("a version that was forgotten was logged %d times", n)
 	}
 }
 

@@ -225,3 +225,9 @@ func mustMetadata(t *testing.T, c *kafkatest.Conn) {
 		t.Fatalf("answer is %+v", m)
 	}
 }
+
+// withDefaults returns limits as a server has them.
+func withDefaults(l Limits) *Limits {
+	l.setDefaults()
+	return &l
+}

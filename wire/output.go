@@ -3,7 +3,6 @@ package wire
 import (
 	"encoding/binary"
 	"errors"
-	"math"
 	"net"
 	"os"
 	"time"
@@ -11,15 +10,11 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// writeChunkBytes is what must be taken within the write timeout, so that a slow reader of a large answer
-// is not mistaken for one that has stopped.
-const writeChunkBytes = 256 << 10
-
 // output collects a connection's answers and writes them. It belongs to the reader goroutine while the
 // pipeline is idle, and to the pipeline's goroutine otherwise.
 type output struct {
 	conn    net.Conn
-	timeout time.Duration
+	limits  *Limits
 	metrics *metrics
 
 	buf      []byte // not yet written; nil while idle, so that idle connections keep no buffer
@@ -39,14 +34,11 @@ func (o *output) respond(r kmsg.Response, correlationID int32, taggedHeader bool
 	}
 	start := o.begin(correlationID, taggedHeader)
 	o.buf = r.AppendTo(o.buf)
-	n := len(o.buf) - start - 4
-	if n > math.MaxInt32 {
-		o.buf = o.buf[:start]
+	if !o.setLength(start, 0) {
 		return badResponse
 	}
-	binary.BigEndian.PutUint32(o.buf[start:], uint32(n))
-	o.lastSize = n + 4
-	if len(o.buf) >= flushBytes {
+	o.lastSize = len(o.buf) - start
+	if len(o.buf) >= o.limits.FlushBytes {
 		return o.flush()
 	}
 	return open
@@ -55,7 +47,7 @@ func (o *output) respond(r kmsg.Response, correlationID int32, taggedHeader bool
 // begin appends an answer's length, still zero, and header. It returns where they begin.
 func (o *output) begin(correlationID int32, taggedHeader bool) int {
 	if o.buf == nil {
-		o.buf = getBuffer(max(o.lastSize, readBufferBytes))
+		o.buf = getBuffer(max(o.lastSize, o.limits.ReadBufferBytes))
 	}
 	start := len(o.buf)
 	o.buf = append(o.buf, 0, 0, 0, 0)
@@ -64,6 +56,18 @@ func (o *output) begin(correlationID int32, taggedHeader bool) int {
 		o.buf = append(o.buf, 0)
 	}
 	return start
+}
+
+// setLength writes the length of the answer that begins at start, of which so many bytes are still to come. One that
+// no frame can hold is dropped.
+func (o *output) setLength(start, toCome int) bool {
+	n := len(o.buf) - start - prefixBytes + toCome
+	if n > maxResponseBytes {
+		o.buf = o.buf[:start]
+		return false
+	}
+	binary.BigEndian.PutUint32(o.buf[start:], uint32(n))
+	return true
 }
 
 // flush writes what has been collected and gives the buffer back.
@@ -81,7 +85,7 @@ func (o *output) flush() closeReason {
 func (o *output) write(b []byte) {
 	for len(b) > 0 && o.failed == open {
 		o.arm()
-		n, err := o.conn.Write(b[:min(len(b), writeChunkBytes)])
+		n, err := o.conn.Write(b[:min(len(b), o.limits.WriteChunkBytes)])
 		o.metrics.bytesOut.Add(float64(n))
 		b = b[n:]
 		o.note(err, n > 0)
@@ -104,8 +108,8 @@ func (o *output) note(err error, progress bool) {
 // arm keeps the write deadline between one and one and a quarter timeouts away, so that it is seldom set.
 func (o *output) arm() {
 	now := time.Now()
-	if o.deadline.Sub(now) < o.timeout {
-		o.deadline = now.Add(o.timeout + o.timeout/4)
+	if timeout := o.limits.WriteTimeout; o.deadline.Sub(now) < timeout {
+		o.deadline = now.Add(timeout + timeout/4)
 		o.conn.SetWriteDeadline(o.deadline)
 	}
 }

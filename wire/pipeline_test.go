@@ -63,7 +63,7 @@ func (g *gates) apis() []API {
 }
 
 // Five Produce and a Metadata in one segment: the Produces overlap their waits, the Metadata comes after
-// all of them, and the six answers keep the order (spec: wire 5 and check 6).
+// all of them, and the six answers keep the order (spec: wire 5, scenario 6).
 func TestPipelinedProducesAndMetadataAreAnsweredInOrder(t *testing.T) {
 	g := new(gates)
 	s := start(t, Options{APIs: g.apis()}, 0)
@@ -137,18 +137,23 @@ func TestReadAheadIsBounded(t *testing.T) {
 	for _, tc := range []struct {
 		name   string
 		limits Limits
+		bytes  int // of records in a request
+		n      int // requests
 		want   int
 	}{
-		{"requests", Limits{}, 16},
-		{"few requests", Limits{ReadAheadRequests: 3}, 3},
-		{"bytes", Limits{ReadAheadBytes: 500}, 4},
+		{"requests", Limits{}, 100, 1000, 16},
+		{"few requests", Limits{ReadAheadRequests: 3}, 100, 1000, 3},
+		{"few bytes", Limits{ReadAheadBytes: 500}, 100, 1000, 4},
+		{"a byte", Limits{ReadAheadBytes: 1}, 100, 1000, 1},
+		{"bytes", Limits{}, 1 << 20, 40, 8},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			const n = 1000
+			n := tc.n
 			g := new(gates)
 			s := start(t, Options{APIs: g.apis(), Limits: tc.limits}, 0)
 			c := s.dial()
 			p := produceRequest(9)
+			p.Topics[0].Partitions[0].Records = make([]byte, tc.bytes)
 			sent := make(chan error, 1)
 			go func() {
 				var b []byte
@@ -223,7 +228,7 @@ func TestUnreadAnswersStopTheReading(t *testing.T) {
 	done := make(chan closeReason, 1)
 	go func() { done <- newConn(s, nc, 1).serve() }()
 	<-nc.writing // blocked in the first flush
-	if got := handled.Load(); got > flushBytes/30000+1 {
+	if got := handled.Load(); got > defaultFlushBytes/30000+1 {
 		t.Errorf("%d requests were handled without one answer being read", got)
 	}
 	close(nc.taken)
@@ -238,8 +243,19 @@ func TestUnreadAnswersStopTheReading(t *testing.T) {
 	}
 }
 
-// Whatever mixture of waiting, ready, silent and unpipelined requests a client sends, answers keep the order.
+// Whatever mixture of waiting, ready, silent and unpipelined requests a client sends, and in whatever pieces they
+// are read and answered, answers keep the order.
 func TestAnyMixtureIsAnsweredInOrder(t *testing.T) {
+	t.Run("defaults", func(t *testing.T) { answersMixtures(t, Limits{}, 500, 100_000) })
+	for _, n := range pieceSizes {
+		limits := piecesOf(n)
+		limits.ReadAheadRequests, limits.ReadAheadBytes = n, 100*n
+		t.Run(fmt.Sprint("pieces of ", n), func(t *testing.T) { answersMixtures(t, limits, 200, 1000*n) })
+	}
+}
+
+// answersMixtures has four connections send requests with up to so many bytes of records.
+func answersMixtures(t *testing.T, limits Limits, requests int32, maxRecordBytes int) {
 	rnd := rand.New(rand.NewPCG(5, 6))
 	var mu sync.Mutex
 	produce := func(_ context.Context, r *Request) Reply {
@@ -261,24 +277,24 @@ func TestAnyMixtureIsAnsweredInOrder(t *testing.T) {
 		}
 	}
 	apis := append(echoAPIs()[1:], API{Key: 0, Min: 3, Max: 13, Handle: produce, Pipelined: true})
-	s := start(t, Options{APIs: apis}, 0)
+	s := start(t, Options{APIs: apis, Limits: limits}, 0)
 	var wg sync.WaitGroup
 	for conn := range uint64(4) {
 		c := s.dial()
-		wg.Go(func() { mixture(t, c, rand.New(rand.NewPCG(conn, 7))) })
+		wg.Go(func() { mixture(t, c, rand.New(rand.NewPCG(conn, 7)), requests, maxRecordBytes) })
 	}
 	wg.Wait()
 }
 
 // mixture sends random requests in random pieces and checks the answers.
-func mixture(t *testing.T, c *kafkatest.Conn, rnd *rand.Rand) {
+func mixture(t *testing.T, c *kafkatest.Conn, rnd *rand.Rand, requests int32, maxRecordBytes int) {
 	type expected struct {
 		req kmsg.Request
 		id  int32
 	}
 	var all []expected
 	var b []byte
-	for i := range int32(500) {
+	for i := range requests {
 		var r kmsg.Request = produceRequest(9)
 		switch rnd.IntN(6) {
 		case 0:
@@ -286,7 +302,7 @@ func mixture(t *testing.T, c *kafkatest.Conn, rnd *rand.Rand) {
 		case 1:
 			r.(*kmsg.ProduceRequest).Acks = 0
 		case 2:
-			r.(*kmsg.ProduceRequest).Topics[0].Partitions[0].Records = make([]byte, rnd.IntN(100_000))
+			r.(*kmsg.ProduceRequest).Topics[0].Partitions[0].Records = make([]byte, rnd.IntN(maxRecordBytes))
 		}
 		b = kafkatest.AppendRequest(b, r, i, c.ClientID)
 		if p, ok := r.(*kmsg.ProduceRequest); !ok || p.Acks != 0 {

@@ -10,7 +10,7 @@ import (
 	"sync/atomic"
 )
 
-// schemaText holds the layout of every request (spec: wire schemas); its head explains the notation.
+// schemaText holds the layout of every request (spec: wire-schemas); its head explains the notation.
 //
 //go:embed schema.txt
 var schemaText string

@@ -226,7 +226,7 @@ func TestWalkerRefuses(t *testing.T) {
 		{"B6 string beyond the frame", 12, 0, []byte{0, 9, 'a'}, errShort},
 		{"B6 string of length -2", 12, 0, []byte{0xff, 0xfe, 0, 0}, errLength},
 		{"B6 bytes of length -2", 36, 0, []byte{0xff, 0xff, 0xff, 0xfe}, errLength},
-		{"B6 array of length -2", 3, 1, []byte{0xff, 0xff, 0xff, 0xfe}, errLength},
+		{"B6 array of length -2", 3, 0, []byte{0xff, 0xff, 0xff, 0xfe}, errLength},
 		{"B6 records beyond the frame", 0, 3, []byte{0xff, 0xff, 0, 1, 0, 0, 0, 0, 0, 0, 0, 1, 0, 1, 'a', 0, 0, 0, 1, 0, 0, 0, 0, 0x7f, 0xff, 0xff, 0xff}, errShort},
 		{"B6 compact string beyond the frame", 12, 4, []byte{10, 'a'}, errShort},
 		{"B6 compact string over 32767", 12, 4, cat(u(nil, 32769), make([]byte, 40000)), errLength},
@@ -248,13 +248,57 @@ func TestWalkerRefuses(t *testing.T) {
 		{"B11 null array", 3, 0, []byte{0xff, 0xff, 0xff, 0xff}, errNull},
 		{"B11 null bytes", 36, 2, []byte{0, 0}, errNull},
 		{"B11 null name in v9", 3, 9, []byte{2, 0, 0, 1, 1, 1, 0}, errNull},
-		{"nullable struct with -2", 75, 0, []byte{1, 0, 0, 7, 0xd0, 0xfe, 0}, errNull},
 		{"B7 decoding would explode", 3, 1, cat([]byte{0, 1, 0, 0}, make([]byte, 2*65536)), errDecodeBudget},
 		{"B7 decoding strings would explode", 15, 5, cat(u(nil, 200001), slices.Repeat(str(""), 200000), []byte{0, 0}), errDecodeBudget},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			if _, err := check(mustPlan(t, tc.key, tc.version), tc.body, len(tc.body)); !errors.Is(err, tc.want) {
 				t.Errorf("got %v, want %v", err, tc.want)
+			}
+		})
+	}
+}
+
+// Every negative length of what may be null is null.
+func TestNegativeLengthsAreNull(t *testing.T) {
+	for _, tc := range []struct {
+		name         string
+		key, version int16
+		body         []byte
+	}{
+		{"string", 22, 0, []byte{0xff, 0xfe, 0, 0, 0, 1}},
+		{"array", 3, 1, []byte{0xff, 0xff, 0xff, 0xfe}},
+		{"array, the least", 3, 1, []byte{0x80, 0, 0, 0}},
+		{"records", 0, 3, []byte{0xff, 0xff, 0, 1, 0, 0, 0, 1, 0, 0, 0, 1, 0, 1, 'a', 0, 0, 0, 1, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xfe}},
+		{"struct", 75, 0, []byte{1, 0, 0, 7, 0xd0, 0xfe, 0}},
+		{"struct, the least", 75, 0, []byte{1, 0, 0, 7, 0xd0, 0x80, 0}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			if n, err := check(mustPlan(t, tc.key, tc.version), tc.body, len(tc.body)); err != nil || n != len(tc.body) {
+				t.Fatalf("%d bytes, %v", n, err)
+			}
+			r := kmsg.RequestForKey(tc.key)
+			r.SetVersion(tc.version)
+			if err := r.ReadFrom(tc.body); err != nil {
+				t.Fatal(err)
+			}
+			switch r := r.(type) {
+			case *kmsg.InitProducerIDRequest:
+				if r.TransactionalID != nil {
+					t.Errorf("%q", *r.TransactionalID)
+				}
+			case *kmsg.MetadataRequest:
+				if r.Topics != nil {
+					t.Errorf("%v", r.Topics)
+				}
+			case *kmsg.ProduceRequest:
+				if got := r.Topics[0].Partitions[0].Records; got != nil {
+					t.Errorf("%v", got)
+				}
+			case *kmsg.DescribeTopicPartitionsRequest:
+				if r.Cursor != nil {
+					t.Errorf("%+v", r.Cursor)
+				}
 			}
 		})
 	}
@@ -380,15 +424,19 @@ func checkAllocation(t testing.TB, key, version int16, p *plan, body []byte) {
 	if err != nil {
 		return
 	}
-	req := kmsg.RequestForKey(key)
-	req.SetVersion(version)
-	used := allocatedBy(func() { err = req.(kmsg.UnsafeReadFrom).UnsafeReadFrom(body[:n]) })
-	if err != nil {
-		t.Fatalf("%s v%d: the walker accepts, kmsg does not: %v: %x", kmsg.NameForKey(key), version, err, body[:min(n, 200)])
-	}
 	limit := decodeFactor*len(body) + decodeSlackBytes
 	if invariant.Enabled {
 		limit *= 2 // the race detector makes append(a, make(…)...) allocate twice
+	}
+	used := limit + 1
+	for tries := 0; used > limit && tries < 3; tries++ { // others in this process allocate, too
+		req := kmsg.RequestForKey(key)
+		req.SetVersion(version)
+		used = allocatedBy(func() { err = req.(kmsg.UnsafeReadFrom).UnsafeReadFrom(body[:n]) })
+		if err != nil {
+			t.Fatalf("%s v%d: the walker accepts, kmsg does not: %v: %x", kmsg.NameForKey(key), version, err,
+				body[:min(n, 200)])
+		}
 	}
 	if used > limit {
 		t.Fatalf("%s v%d: decoding %d bytes allocated %d, limit %d", kmsg.NameForKey(key), version, len(body), used, limit)

@@ -21,7 +21,7 @@ func (o *output) sendFile(fd uintptr, pos, n int64) (sent int64, err error) {
 		var moved int
 		o.arm()
 		// A slow reader gets its deadline renewed with each chunk, as in write.
-		chunk := int(min(n-sent, writeChunkBytes))
+		chunk := int(min(n-sent, int64(o.limits.WriteChunkBytes)))
 		offset := pos + sent
 		var sysErr error
 		waitErr := raw.Write(func(socket uintptr) bool {

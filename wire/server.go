@@ -34,7 +34,7 @@ type Options struct {
 	Limits     Limits
 	Logger     *slog.Logger          // default: discard
 	Registerer prometheus.Registerer // nil leaves the metrics unregistered
-	Clock      clock.Clock           // for log limits only; sockets keep their own time. Default: clock.Real
+	RealTime   clock.Clock           // for log limits only; sockets keep their own time. Default: clock.Real
 	// OnClose, if set, is called once for each connection after its last request, from its goroutine, for
 	// owners of state that lives as long as a connection. It must not block.
 	OnClose func(*Conn)
@@ -70,11 +70,11 @@ func NewServer(o Options) (*Server, error) {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	if o.Clock == nil {
-		o.Clock = clock.Real{}
+	if o.RealTime == nil {
+		o.RealTime = clock.Real{}
 	}
 	s := &Server{limits: o.Limits, log: o.Logger, onClose: o.OnClose}
-	s.refusals = refusalLog{log: o.Logger, clock: o.Clock}
+	s.refusals = refusalLog{log: o.Logger, clock: o.RealTime}
 	s.budget.max = o.Limits.MaxRequestBytesInFlight
 	m, err := newMetrics(o.Registerer, s.budget.inUse)
 	if err != nil {

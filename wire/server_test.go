@@ -120,7 +120,6 @@ func TestProduceBelowItsLowestVersionCloses(t *testing.T) {
 // B1-B5: what is no request closes its own connection, without an answer, and no other.
 func TestNoiseClosesTheConnectionWithoutAnswer(t *testing.T) {
 	size := func(n uint32) []byte { return binary.BigEndian.AppendUint32(nil, n) }
-	framed := func(p []byte) []byte { return append(size(uint32(len(p))), p...) }
 	id := kmsg.StringPtr("x")
 	for _, tc := range []struct {
 		name   string
@@ -133,11 +132,13 @@ func TestNoiseClosesTheConnectionWithoutAnswer(t *testing.T) {
 		{"B2 length zero", size(0), badHeader},
 		{"B2 shorter than a header", framed(make([]byte, 7)), badHeader},
 		{"B2 client ID beyond the frame", framed([]byte{0, 3, 0, 0, 0, 0, 0, 1, 0, 9, 'a'}), badHeader},
-		{"B2 client ID with length -2", framed([]byte{0, 3, 0, 0, 0, 0, 0, 1, 0xff, 0xfe}), badHeader},
+		{"B2 client ID with length -2, which is null, and no body", framed([]byte{0, 3, 0, 0, 0, 0, 0, 1, 0xff, 0xfe}), badBody},
 		{"B4 HTTP", []byte("GET / HTTP/1.1\r\nHost: x\r\n\r\n"), badFrameLength},
 		{"B4 TLS", []byte{0x16, 3, 1, 0, 0xa5, 1, 0, 0}, badFrameLength},
 		{"B4 SSH", []byte("SSH-2.0-OpenSSH_9.6\r\n"), badFrameLength},
 		{"B5 unknown key", framed(kafkatest.AppendHeader(nil, 99, 0, 1, id, false)), unknownKey},
+		{"B5 last key of the table", framed(kafkatest.AppendHeader(nil, maxKey, 0, 1, id, false)), unknownKey},
+		{"B5 first key beyond the table", framed(kafkatest.AppendHeader(nil, maxKey+1, 0, 1, id, false)), unknownKey},
 		{"B5 key beyond the table", framed(kafkatest.AppendHeader(nil, 3000, 0, 1, id, false)), unknownKey},
 		{"B5 negative key", framed(kafkatest.AppendHeader(nil, -1, 0, 1, id, false)), unknownKey},
 		{"B5 key not served", framed(kafkatest.AppendHeader(nil, 4, 0, 1, id, false)), unknownKey},

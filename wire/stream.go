@@ -1,11 +1,9 @@
 package wire
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
-	"math"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
@@ -43,22 +41,18 @@ var ErrBodySize = errors.New("wire: streamed body differs from its size")
 // errWrite says that the connection is broken; output.failed knows why.
 var errWrite = errors.New("wire: the connection is broken")
 
-// copyBytes is the size up to which a range of a file is copied through the buffer: one system call more
-// costs as much. It is also the piece in which larger ranges are copied where sendfile does not work.
-const copyBytes = 32 << 10
-
 // Write implements io.Writer. The bytes may be changed once it has returned.
 func (w *BodyWriter) Write(p []byte) (int, error) {
 	if w.left -= len(p); w.left < 0 {
 		return 0, ErrBodySize
 	}
 	o := w.out
-	if len(p) >= flushBytes {
+	if len(p) >= o.limits.FlushBytes {
 		o.flush()
 		o.write(p)
 	} else {
 		o.buf = append(o.buf, p...)
-		if len(o.buf) >= flushBytes {
+		if len(o.buf) >= o.limits.FlushBytes {
 			o.flush()
 		}
 	}
@@ -74,7 +68,7 @@ func (w *BodyWriter) SendFile(f File, pos, n int64) error {
 	if n < 0 || n > int64(w.left) {
 		return ErrBodySize
 	}
-	if fd, ok := f.Descriptor(); ok && n > copyBytes {
+	if fd, ok := f.Descriptor(); ok && n > int64(w.out.limits.CopyBytes) {
 		if w.out.flush() != open {
 			return errWrite
 		}
@@ -92,9 +86,9 @@ func (w *BodyWriter) SendFile(f File, pos, n int64) error {
 func (w *BodyWriter) copyFile(f File, pos, n int64) error {
 	o := w.out
 	for n > 0 {
-		piece := int(min(n, copyBytes))
+		piece := int(min(n, int64(o.limits.CopyBytes)))
 		if o.buf == nil {
-			o.buf = getBuffer(flushBytes)
+			o.buf = getBuffer(o.limits.FlushBytes)
 		}
 		start := len(o.buf)
 		o.buf = append(o.buf, make([]byte, piece)...)
@@ -107,7 +101,7 @@ func (w *BodyWriter) copyFile(f File, pos, n int64) error {
 			return fmt.Errorf("wire: reading a range to send: %w", err)
 		}
 		pos, n, w.left = pos+int64(piece), n-int64(piece), w.left-piece
-		if len(o.buf) >= flushBytes && o.flush() != open {
+		if len(o.buf) >= o.limits.FlushBytes && o.flush() != open {
 			return errWrite
 		}
 	}
@@ -118,12 +112,10 @@ func (w *BodyWriter) copyFile(f File, pos, n int64) error {
 func (o *output) stream(s Streamed, correlationID int32, taggedHeader bool) closeReason {
 	size := s.SizeBytes()
 	start := o.begin(correlationID, taggedHeader)
-	n := len(o.buf) - start - 4 + size
-	if size < 0 || n > math.MaxInt32 {
+	if size < 0 || !o.setLength(start, size) {
 		o.buf = o.buf[:start]
 		return badResponse
 	}
-	binary.BigEndian.PutUint32(o.buf[start:], uint32(n))
 	w := BodyWriter{out: o, left: size}
 	err := s.WriteBody(&w)
 	if o.failed == open && (err != nil || w.left != 0) {

@@ -101,7 +101,7 @@ func TestStreamedResponseSendsRangesOfFiles(t *testing.T) {
 				return &fileResponse{SyncGroupResponse: r.Body.ResponseKind().(*kmsg.SyncGroupResponse), file: file, pos: 13, n: n.Load(), released: &released}
 			})
 			c := s.dial()
-			for i, size := range []int64{0, 1, 1000, copyBytes, copyBytes + 1, 100_000, 3<<20 - 13} {
+			for i, size := range []int64{0, 1, 1000, defaultCopyBytes, defaultCopyBytes + 1, 100_000, 3<<20 - 13} {
 				n.Store(size)
 				req := kmsg.NewPtrSyncGroupRequest()
 				req.Generation = int32(i % 2) // every other one through the pipeline
@@ -198,7 +198,7 @@ func TestStreamedResponseOverAPipe(t *testing.T) {
 	}
 	var released atomic.Int64
 	resp := &fileResponse{SyncGroupResponse: kmsg.NewPtrSyncGroupResponse(), file: osFile{f}, n: 200_000, released: &released}
-	o := output{conn: server, timeout: time.Minute, metrics: m}
+	o := output{conn: server, limits: withDefaults(Limits{}), metrics: m}
 	go func() {
 		o.respond(resp, 1, false)
 		o.flush()

@@ -89,12 +89,15 @@ func (w *walker) field(o *op, flexible bool) error {
 			return errShort
 		}
 		present := int8(w.b[w.pos])
-		w.pos++
-		if present == -1 && o.nullable {
-			return nil
+		if present < 0 && !o.nullable {
+			return errNull
 		}
 		if present < 0 {
-			return errNull
+			w.b[w.pos] = 0xff // kmsg knows this one only
+		}
+		w.pos++
+		if present < 0 {
+			return nil
 		}
 		if err := w.spend(o.goBytes); err != nil {
 			return err
@@ -111,12 +114,12 @@ func (w *walker) skip(n int) error {
 	return nil
 }
 
-// span steps over n bytes, where -1 is null.
+// span steps over n bytes. Every negative length of what may be null is null, as in Kafka.
 func (w *walker) span(n int, nullable bool, err error) error {
 	switch {
 	case err != nil:
 		return err
-	case n == -1 && nullable:
+	case n < 0 && nullable:
 		return nil
 	case n == -1:
 		return errNull
@@ -147,7 +150,7 @@ func (w *walker) array(o *op, flexible bool) error {
 	switch {
 	case err != nil:
 		return err
-	case n == -1 && o.nullable, n == 0:
+	case n < 0 && o.nullable, n == 0:
 		return nil
 	case n == -1:
 		return errNull
@@ -267,12 +270,15 @@ func (w *walker) unknownTag(n int) error {
 	}
 	// Inside a known tagged field it cannot be cut out without changing the field's size: kmsg keeps it, in
 	// a map of its own for each struct.
-	cost := 128
+	cost := unknownTagCostBytes
 	if n == 1 {
-		cost += 400
+		cost += unknownTagsCostBytes
 	}
 	return w.spend(cost)
 }
+
+// What kmsg takes from the heap for each unknown tagged field, and for the first one of a struct.
+const unknownTagCostBytes, unknownTagsCostBytes = 128, 400
 
 // knownTag checks a tagged field that the plan knows; it must fill its size.
 func (w *walker) knownTag(o *op, size int) error {
@@ -341,11 +347,17 @@ func (w *walker) spend(n int) error {
 	return nil
 }
 
-// sizeClass estimates what Go's allocator takes for n bytes: its classes are at most an eighth apart, and
-// whole pages above 32 KiB.
+const (
+	// largeObjectBytes is the size above which Go's allocator gives whole pages.
+	largeObjectBytes = 32 << 10
+	pageBytes        = 8 << 10
+)
+
+// sizeClass returns no less than what Go's allocator takes for n bytes: its classes are at most a quarter apart, and
+// whole pages above largeObjectBytes.
 func sizeClass(n int) int {
-	if n > 32<<10 {
-		return n + 8<<10
+	if n > largeObjectBytes {
+		return n + pageBytes
 	}
-	return (n+7)&^7 + n>>3
+	return (n+7)&^7 + n>>2
 }

@@ -248,7 +248,7 @@ func (c *talker) transaction(n int, commit bool) error {
 	return c.end(commit)
 }
 
-// verify is table 2.1 of spec: reliability.
+// verify is the table of reliability 2.1.
 func (a *acknowledged) verify(t *testing.T, mode, addr string, cutAt time.Time) {
 	c := dial(t, addr)
 	before := cutAt.Add(-imageInterval - 800*time.Millisecond) // one interval and one generous flush

@@ -86,6 +86,9 @@ func TestStartHealthStop(t *testing.T) {
 		if code != exitClean || took > time.Second {
 			t.Errorf("%v: exit %d after %v; stderr\n%s", signal, code, took, p.stderr)
 		}
+		if strings.Contains(p.stderr.String(), "only the first listener") {
+			t.Errorf("one listener is served, and the log says:\n%s", p.stderr)
+		}
 		for _, want := range []string{"num.partitions=3", "unknown settings are ignored", "a.b", "no effect", "num.io.threads"} {
 			if !strings.Contains(p.stderr.String(), want) {
 				t.Errorf("the log does not say %q:\n%s", want, p.stderr)
@@ -222,4 +225,56 @@ func imageRunsAs(t *testing.T) (user uint32, environ []string) {
 		t.Errorf("the Dockerfile gives user %d and environment %q", user, environ)
 	}
 	return user, environ
+}
+
+// Of two listeners for clients the second one is not served, and the log says so. A controller's is none for clients.
+func TestSecondListenerIsReported(t *testing.T) {
+	for listeners, want := range map[string]string{
+		"PLAINTEXT://127.0.0.1:0,EXTERNAL://127.0.0.1:19094":   "EXTERNAL://127.0.0.1:19094",
+		"PLAINTEXT://127.0.0.1:0,CONTROLLER://127.0.0.1:19094": "",
+	} {
+		p := launch(t, t.TempDir(), nil, "--admin", "", "--set", "listeners="+listeners,
+			"--set", "listener.security.protocol.map=PLAINTEXT:PLAINTEXT,EXTERNAL:PLAINTEXT,CONTROLLER:PLAINTEXT",
+			"--set", "controller.listener.names=CONTROLLER")
+		if code, _ := p.stop(t, syscall.SIGTERM); code != exitClean {
+			t.Errorf("%s: exit %d", listeners, code)
+		}
+		log := p.stderr.String()
+		if said := strings.Contains(log, "level=WARN msg=\"only the first listener is served\""); said != (want != "") ||
+			!strings.Contains(log, want) {
+			t.Errorf("%s: the log says\n%s", listeners, log)
+		}
+	}
+}
+
+// strict is a flag, a setting, and a variable of either name; the start says what it is.
+func TestStrictIsSetInAnyWay(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "server.properties")
+	if err := os.WriteFile(file, []byte("strict=true\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, tc := range []struct {
+		args    []string
+		environ string
+		want    bool
+	}{
+		{nil, "", false},
+		{[]string{"--strict"}, "", true},
+		{[]string{"--strict=false"}, "ONCE_STRICT=true", false},
+		{[]string{"--set", "strict=true"}, "", true},
+		{[]string{"--set", "strict=true", "--strict=false"}, "", false},
+		{[]string{"--config", file}, "", true},
+		{nil, "ONCE_STRICT=true", true},
+		{nil, "KAFKA_STRICT=true", true},
+		{[]string{"--config", file}, "KAFKA_STRICT=false", false},
+	} {
+		p := launch(t, t.TempDir(), func(c *exec.Cmd) { c.Env = append(c.Env, tc.environ) },
+			append(tc.args, "--ephemeral", "--listen", "127.0.0.1:0", "--admin", "")...)
+		if code, _ := p.stop(t, syscall.SIGTERM); code != exitClean {
+			t.Errorf("%v %s: exit %d", tc.args, tc.environ, code)
+		}
+		if got := strings.Contains(p.stderr.String(), "strict=true"); got != tc.want {
+			t.Errorf("%v %s: strict is %v\n%s", tc.args, tc.environ, got, p.stderr)
+		}
+	}
 }

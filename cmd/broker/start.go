@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -25,12 +26,14 @@ type startFlags struct {
 	listen, dataDir, durability string
 	admin, config               string
 	ephemeral                   bool
+	strict                      string // "true" or "false"; "" was not given
 	set                         []string
 }
 
 func startCommand(environ []string, began time.Time) *cobra.Command {
 	var f startFlags
 	var listen, dataDir, durability string
+	var strict bool
 	c := &cobra.Command{
 		Args: noArguments,
 		RunE: func(c *cobra.Command, _ []string) error {
@@ -40,6 +43,9 @@ func startCommand(environ []string, began time.Time) *cobra.Command {
 						return usageError{fmt.Errorf("--%s must not be empty", name)}
 					}
 				}
+			}
+			if c.Flags().Changed("strict") {
+				f.strict = strconv.FormatBool(strict)
 			}
 			if f.ephemeral && f.dataDir != "" {
 				return usageError{errors.New("--ephemeral and --data-dir exclude each other")}
@@ -55,6 +61,7 @@ func startCommand(environ []string, began time.Time) *cobra.Command {
 	flags.StringVar(&f.admin, "admin", admin.DefaultAddress, "address for metrics, health and profiles over HTTP, `HOST:PORT`; empty for none")
 	flags.StringVar(&f.config, "config", "", "a server.properties `file`")
 	flags.StringArrayVar(&f.set, "set", nil, "one broker setting by Kafka's name, `NAME=VALUE`; repeatable")
+	flags.BoolVar(&strict, "strict", false, "do as Kafka does where the broker is kinder: see the setting strict")
 	flags.StringVar(&durability, "durability", "page", "what an acknowledgement waits for: `page, txn or fsync`")
 	return c
 }
@@ -79,6 +86,9 @@ func configure(f startFlags, environ []string) (cfg broker.Config, unknown []str
 	}
 	if f.durability != "" {
 		given["durability"] = f.durability
+	}
+	if f.strict != "" {
+		given["strict"] = f.strict
 	}
 	file, err := readProperties(f.config)
 	if err != nil {
@@ -125,6 +135,13 @@ func start(ctx context.Context, f startFlags, environ []string, stdout, stderr i
 	}
 	if len(unknown) > 0 {
 		cfg.Logger.Warn("unknown settings are ignored", "names", unknown)
+	}
+	if l := cfg.Settings.Listeners(); len(l) > 1 {
+		var others []string
+		for _, other := range l[1:] {
+			others = append(others, other.Name+"://"+other.Address())
+		}
+		cfg.Logger.Warn("only the first listener is served", "served", l[0].Name+"://"+l[0].Address(), "not_served", others)
 	}
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, syscall.SIGTERM, os.Interrupt)

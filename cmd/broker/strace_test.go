@@ -72,8 +72,8 @@ func straceableArgs(dir, mode, flushIntervalMs string) []string {
 // neverMs is an interval that does not pass in a test.
 const neverMs = "3600000"
 
-// syncedFile is what a barrier may be at when the sync fails.
-var syncedFile = regexp.MustCompile(`data/(orders-0/0+\.log|barrier\.([01]|journal))`)
+// syncedFile is what a barrier may be at when the sync fails. Of the whole file system the kernel tells no more.
+var syncedFile = regexp.MustCompile(`data/(orders-0/0+\.log|barrier\.([01]|journal))|syncfs [^ ]*/data:`)
 
 // One failed sync ends the broker: exit code 3, the file by its name, nothing acknowledged that is not
 // there afterwards.

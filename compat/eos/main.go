@@ -158,7 +158,7 @@ func judge(dir string) int {
 		r := &results[i]
 		state := "ok"
 		switch {
-		case r.Passed() && r.Violations > 0:
+		case r.Passed() && (r.Violations > 0 || r.Checked == 0):
 			state = "reported"
 		case !r.Passed():
 			state = "BROKEN"

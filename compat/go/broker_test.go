@@ -46,8 +46,8 @@ func runTests(m *testing.M) int {
 	return m.Run()
 }
 
-// startBroker builds the program of this repository and starts it on a free port. The timeout of transactions
-// is looked at more often than by default, so that tests of it are short.
+// startBroker builds the program of this repository and starts it on a free port. The timeout of transactions and
+// what there is to compact are looked at more often than by default, so that tests of it are short.
 func startBroker() (stop func() error, err error) {
 	dir, err := os.MkdirTemp("", "once-compat-")
 	if err != nil {
@@ -64,7 +64,8 @@ func startBroker() (stop func() error, err error) {
 		return nil, err
 	}
 	cmd := exec.Command(program, "--listen", "127.0.0.1:0", "--data-dir", filepath.Join(dir, "data"), "--admin", "127.0.0.1:0",
-		"--set", "transaction.abort.timed.out.transaction.cleanup.interval.ms=500")
+		"--set", "transaction.abort.timed.out.transaction.cleanup.interval.ms=500",
+		"--set", "log.cleaner.backoff.ms=50")
 	cmd.Stderr = log
 	out, err := cmd.StdoutPipe()
 	if err != nil {
@@ -139,10 +140,20 @@ func admin(t *testing.T, opts ...kgo.Opt) *kadm.Client { return kadm.NewClient(f
 // newTopic creates a topic and deletes it with the test.
 func newTopic(t *testing.T, partitions int32) string {
 	t.Helper()
+	return newTopicWith(t, partitions, nil)
+}
+
+// newTopicWith is newTopic with configurations.
+func newTopicWith(t *testing.T, partitions int32, configs map[string]string) string {
+	t.Helper()
 	topic := unique(t, "topic")
 	adm := admin(t)
 	ctx := within(t)
-	resp, err := adm.CreateTopic(ctx, partitions, 1, nil, topic)
+	values := map[string]*string{}
+	for name, value := range configs {
+		values[name] = &value
+	}
+	resp, err := adm.CreateTopic(ctx, partitions, 1, values, topic)
 	must(t, err)
 	must(t, resp.Err)
 	t.Cleanup(func() { _, _ = adm.DeleteTopics(context.Background(), topic) })

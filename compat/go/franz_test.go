@@ -15,10 +15,11 @@ import (
 	"github.com/twmb/franz-go/pkg/kversion"
 )
 
+var codecs = map[string]kgo.CompressionCodec{
+	"none": kgo.NoCompression(), "gzip": kgo.GzipCompression(), "snappy": kgo.SnappyCompression(), "lz4": kgo.Lz4Compression(), "zstd": kgo.ZstdCompression(),
+}
+
 func TestFranzRoundTripOfEachCodec(t *testing.T) {
-	codecs := map[string]kgo.CompressionCodec{
-		"none": kgo.NoCompression(), "gzip": kgo.GzipCompression(), "snappy": kgo.SnappyCompression(), "lz4": kgo.Lz4Compression(), "zstd": kgo.ZstdCompression(),
-	}
 	for name, codec := range codecs {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

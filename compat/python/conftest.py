@@ -19,7 +19,7 @@ AGAINST = os.environ.get("COMPAT_AGAINST", "")
 
 
 def pytest_configure(config):
-    config.addinivalue_line("markers", "own_broker: kills the broker, so it must be one of ours")
+    config.addinivalue_line("markers", "own_broker: kills the broker or needs a setting, so it must be one of ours")
 
 
 def pytest_collection_modifyitems(config, items):
@@ -76,7 +76,7 @@ def proxy(broker):
 def pytest_runtest_makereport(item, call):
     report = (yield).get_result()
     if report.failed:
-        for fixture in ("mortal", "broker"):
+        for fixture in ("mortal", "before_v2", "broker"):
             served_by = item.funcargs.get(fixture)
             if served_by is not None and served_by.log_tail():
                 report.sections.append(("the broker's log, its end", served_by.log_tail()))

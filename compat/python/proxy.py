@@ -22,8 +22,13 @@ from kafka.protocol.metadata import FindCoordinatorResponse, MetadataResponse
 from kafka.protocol.producer import EndTxnResponse, ProduceResponse
 
 PRODUCE, FETCH, METADATA, FIND_COORDINATOR = 0, 1, 3, 10
+API_VERSIONS, INIT_PRODUCER_ID = 18, 22
 ADD_PARTITIONS_TO_TXN, ADD_OFFSETS_TO_TXN, END_TXN, TXN_OFFSET_COMMIT = 24, 25, 26, 28
 DESCRIBE_CLUSTER = 60
+
+# What a producer sends to the coordinator of its transactional ID.
+TO_COORDINATOR = (INIT_PRODUCER_ID, ADD_PARTITIONS_TO_TXN, ADD_OFFSETS_TO_TXN, END_TXN)
+CLOSED_WITHIN_S = 5  # how much later than a new connection the end of the last one may be noticed
 
 RESPONSES = {
     PRODUCE: ProduceResponse,
@@ -43,13 +48,17 @@ class Rule:
     """What to do with some requests of one API, or with the answers to them.
 
     nth counts the requests (or answers) that the rule looks at, from 1; match further narrows
-    answers by their decoded form. fired says how often the rule has acted.
+    answers by their decoded form. fired says how often the rule has acted. outcome is what the broker
+    did with a request that came late: "answered" or "closed".
     """
 
     api: int
-    action: str  # "swallow" and "hold" act on answers, "cut" on requests
+    action: str  # "swallow" and "hold" act on answers, "cut" and "delay" on requests
     nth: frozenset
     match: object = None
+    until: int = -1
+    outcome: str = ""
+    done: threading.Event = field(default_factory=threading.Event)
     seen: int = 0
     fired: int = 0
     reached: threading.Event = field(default_factory=threading.Event)
@@ -66,12 +75,24 @@ class Rule:
         self._let_go.set()
 
 
+class Connection:
+    """One connection of the client; software is the name that it has given itself in ApiVersions."""
+
+    def __init__(self):
+        self.software = None
+        self.pending = {}  # correlation id -> (api, version)
+        self.ended = threading.Event()
+        self.delayed = None  # the rule and the request that waits
+
+
 class Proxy:
     def __init__(self, target):
         host, port = target.rsplit(":", 1)
         self.target = (host, int(port))
         self.errors = []
         self.versions = {}  # API key -> versions the client used
+        self.to_coordinator = []  # connections with requests of TO_COORDINATOR, in the order of the first one
+        self.one_at_a_time = False  # whether each of them must have ended before the next one is used
         self._lock = threading.Lock()
         self._rules = []
         self._sockets = set()
@@ -95,6 +116,13 @@ class Proxy:
     def hold(self, api, nth=1, match=None):
         """The nth (matching) answer waits in the proxy until the rule's release or drop."""
         return self._add(Rule(api, "hold", _ordinals(nth), match))
+
+    def delay(self, api, nth, until):
+        """The nth request reaches the broker late: the client loses the connection, and the request arrives when the
+        broker has answered a request of the API until, over another one. That answer waits for what the broker does."""
+        rule = self._add(Rule(api, "delay", _ordinals(nth)))
+        rule.until = until
+        return rule
 
     def close(self):
         """Close everything, wait for the threads, and raise what went wrong inside."""
@@ -144,37 +172,77 @@ class Proxy:
                     _shut(client), _shut(broker)
                     return
                 self._sockets |= {client, broker}
-            pending = {}  # correlation id -> (api, version)
-            self._spawn(self._pump, self._requests, client, broker, pending)
-            self._spawn(self._pump, self._answers, broker, client, pending)
+            connection = Connection()
+            self._spawn(self._pump, self._requests, client, broker, connection)
+            self._spawn(self._pump, self._answers, broker, client, connection)
 
-    def _pump(self, step, source, sink, pending):
+    def _pump(self, step, source, sink, connection):
         try:
             while (frame := _read_frame(source)) is not None:
-                out = step(frame, pending)
+                out = step(frame, connection)
                 if out is None:
                     break
-                sink.sendall(struct.pack(">i", len(out)) + out)
+                if out:
+                    _send_frame(sink, out)
+            if step == self._requests and connection.delayed:
+                _shut(source)
+                connection.ended.set()
+                _deliver_late(*connection.delayed, sink)
         except OSError:
             pass  # one side went away: so does the other
         except Exception as e:  # a frame we do not understand must not pass unnoticed
             self.errors.append(repr(e))
         finally:
+            if step == self._requests:
+                connection.ended.set()
+            elif connection.delayed:
+                _note_outcome(connection.delayed[0], "closed")
             _shut(source), _shut(sink)
             with self._lock:
                 self._sockets -= {source, sink}
 
-    def _requests(self, frame, pending):
+    def _requests(self, frame, connection):
         api, version, correlation_id = struct.unpack_from(">hhi", frame)
         with self._lock:
             self.versions.setdefault(api, set()).add(version)
-        if self._firing(api, ("cut",)):
+        if api == API_VERSIONS and version >= 3:
+            connection.software = _software_name(frame)
+        if api in TO_COORDINATOR:
+            self._use_coordinator(connection)
+        rule = self._firing(api, ("cut", "delay"))
+        if rule is not None and rule.action == "cut":
             return None
-        pending[correlation_id] = (api, version)
+        connection.pending[correlation_id] = (api, version)
+        if rule is not None:
+            connection.delayed = rule, frame
+            rule.reached.set()
+            return None
         return frame
 
-    def _answers(self, frame, pending):
-        api, version = pending.pop(struct.unpack_from(">i", frame)[0])
+    def _use_coordinator(self, connection):
+        with self._lock:
+            if connection not in self.to_coordinator:
+                self.to_coordinator.append(connection)
+            others = [c for c in self.to_coordinator if c is not connection]
+        if self.one_at_a_time and not all(c.ended.wait(CLOSED_WITHIN_S) for c in others):
+            self.errors.append("the client uses two connections to the coordinator at a time")
+
+    def _release_late(self, api):
+        """Let requests that waited for this answer go, and wait for what the broker does with them."""
+        with self._lock:
+            rules = [r for r in self._rules if r.until == api and r.reached.is_set() and not r.done.is_set()]
+        for rule in rules:
+            rule.release()
+            if not rule.done.wait(CLOSED_WITHIN_S):
+                self.errors.append("the broker neither answers a late request nor closes its connection")
+
+    def _answers(self, frame, connection):
+        api, version = connection.pending.pop(struct.unpack_from(">i", frame)[0])
+        if connection.delayed:
+            if api == connection.delayed[0].api:
+                _note_outcome(connection.delayed[0], "answered")
+            return b""  # the client has lost this connection
+        self._release_late(api)
         rule = self._firing(api, ("swallow", "hold"), lambda: _decode(api, version, frame))
         if rule is not None and rule.action == "swallow":
             return None
@@ -226,6 +294,27 @@ class Proxy:
         return head + answer.encode()
 
 
+def _deliver_late(rule, frame, broker):
+    """Send a request whose client has lost the connection."""
+    rule._let_go.wait()
+    if rule._deliver:
+        _send_frame(broker, frame)
+        rule.done.wait(CLOSED_WITHIN_S)
+
+
+def _note_outcome(rule, outcome):
+    if not rule.done.is_set():
+        rule.outcome = outcome
+        rule.done.set()
+
+
+def _software_name(frame):
+    """The client's name in a request ApiVersions v3 and above, behind a header with an empty tag buffer."""
+    (client_id_size,) = struct.unpack_from(">h", frame, 8)
+    start = 10 + max(client_id_size, 0) + 1
+    return bytes(frame[start + 1:start + frame[start]]).decode()  # a compact string: its size plus one, then its bytes
+
+
 def _decode(api, version, frame):
     return RESPONSES[api].decode(bytes(frame[_header_size(api, version):]), version=version)
 
@@ -247,6 +336,10 @@ def _read_exactly(s, n):
             return None
         parts += part
     return parts
+
+
+def _send_frame(s, frame):
+    s.sendall(struct.pack(">i", len(frame)) + frame)
 
 
 def _read_frame(s):

@@ -379,4 +379,3 @@ func (f *memFile) Close() error {
 }
 
 func (f *memFile) Descriptor() (uintptr, bool) { return 0, false }
-func (f *memFile) InMemory(int64, int64) bool  { return true }

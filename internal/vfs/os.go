@@ -116,10 +116,6 @@ func (o *osFile) ModTime() (time.Time, error) {
 	return i.ModTime(), nil
 }
 
-func (o *osFile) InMemory(position, sizeBytes int64) bool {
-	return sizeBytes <= 0 || inPageCache(o.f, position, sizeBytes)
-}
-
 func (o *osFile) Size() (int64, error) {
 	i, err := o.f.Stat()
 	if err != nil {

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -62,18 +61,6 @@ func kernelIsAtLeast(major, minor int) bool {
 	var haveMajor, haveMinor int
 	_, err := fmt.Sscanf(unix.ByteSliceToString(u.Release[:]), "%d.%d", &haveMajor, &haveMinor)
 	return err == nil && (haveMajor > major || haveMajor == major && haveMinor >= minor)
-}
-
-// inPageCache asks cachestat(2), which is there since Linux 6.5.
-func inPageCache(f *os.File, position, sizeBytes int64) bool {
-	asked := struct{ offset, length uint64 }{uint64(position), uint64(sizeBytes)}
-	var found struct{ cached, dirty, writeback, evicted, recentlyEvicted uint64 } // pages
-	_, _, errno := unix.Syscall6(unix.SYS_CACHESTAT, f.Fd(), uintptr(unsafe.Pointer(&asked)), uintptr(unsafe.Pointer(&found)), 0, 0, 0)
-	if errno != 0 {
-		return true
-	}
-	page := int64(os.Getpagesize())
-	return int64(found.cached) >= (position+sizeBytes-1)/page-position/page+1
 }
 
 func freeBytes(dir string) (int64, error) {

@@ -18,8 +18,6 @@ func syncData(f *os.File) error { return f.Sync() }
 // openFileSystem has nothing to open: there is no portable call for the whole.
 func openFileSystem(string) (FileSystem, error) { return nil, errors.ErrUnsupported }
 
-func inPageCache(*os.File, int64, int64) bool { return true }
-
 // freeBytes does not know here; it never says that the disk is full.
 func freeBytes(string) (int64, error) { return math.MaxInt64, nil }
 

@@ -64,6 +64,13 @@ type FS interface {
 	Lock(name string) (io.Closer, error)
 }
 
+// FileByFile is a file system that cannot be synced as a whole.
+func FileByFile(under FS) FS { return fileByFile{under} }
+
+type fileByFile struct{ FS }
+
+func (fileByFile) OpenFileSystem(string) (FileSystem, error) { return nil, errors.ErrUnsupported }
+
 // FileSystem is an open handle to a whole file system.
 type FileSystem interface {
 	io.Closer
@@ -84,8 +91,6 @@ type File interface {
 	Size() (int64, error)
 	// ModTime is when bytes or size were last changed, by whomever.
 	ModTime() (time.Time, error)
-	// InMemory reports whether reading a range will not touch the disk; true where that is not known.
-	InMemory(position, sizeBytes int64) bool
 	// Descriptor returns the file descriptor for system calls that need one, such as sendfile; false
 	// when there is none. It is valid until Close.
 	Descriptor() (uintptr, bool)

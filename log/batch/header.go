@@ -1,6 +1,7 @@
 package batch
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
 	"hash/crc32"
@@ -96,6 +97,21 @@ func ParseHeader(b []byte) (Header, error) {
 		return Header{}, fmt.Errorf("%w: length field says %d", ErrCorrupt, h.LengthBytes)
 	}
 	return h, nil
+}
+
+// FindHeader returns the first position in b at which ParseHeader may find the header of a batch; -1 if there is none.
+func FindHeader(b []byte) int {
+	for i := 0; i+HeaderSizeBytes <= len(b); i++ {
+		next := bytes.IndexByte(b[i+posMagic:], Magic)
+		if next < 0 {
+			break
+		}
+		i += next
+		if _, err := ParseHeader(b[i:]); err == nil {
+			return i
+		}
+	}
+	return -1
 }
 
 // readHeader reads the fields of a header whose bytes are known to be there.

@@ -109,7 +109,7 @@ func TestSequencesWrapToZero(t *testing.T) {
 			t.Errorf("%d - %d = %d, want %d", c.want, c.n, got, c.s)
 		}
 	}
-	// spec: idempotence 6
+	// idempotence 6
 	if got := (Header{BaseSequence: 2147483637, LastOffsetDelta: 20}).LastSequence(); got != 9 {
 		t.Errorf("last sequence %d, want 9", got)
 	}

@@ -2,6 +2,7 @@ package batch
 
 import (
 	"encoding/binary"
+	"fmt"
 	"math"
 )
 
@@ -9,7 +10,7 @@ import (
 // itself, changed as Validate does, whenever its records can stay as they are. Else it returns a new
 // batch: in the codec of the rules, if they name one, and with its records numbered from 0 on. Producer,
 // sequence and the transactional attribute are kept. Errors are those of Validate; the new batch is
-// measured as well (rows 19 and 20).
+// measured as well (log 4.2 rows 19 and 20).
 func Prepare(raw []byte, r *Rules, nowMs int64) ([]byte, Header, error) {
 	h, found, err := inspect(raw, r, nowMs)
 	if err != nil {
@@ -43,6 +44,10 @@ func renumber(raw []byte, h Header, target Codec, r *Rules) ([]byte, error) {
 	for rec, err := range Records(raw, r.MaxInflatedBytes) {
 		if err != nil {
 			return nil, err
+		}
+		if at := h.BaseTimestampMs + rec.TimestampDeltaMs; at < NoTimestampMs {
+			// Kafka takes one in a batch that it can leave as it is, and fails inside on one that it has to write.
+			return nil, fmt.Errorf("%w: record %d is of %d", ErrInvalidTimestamp, w.count, at)
 		}
 		rec.OffsetDelta = w.count
 		if err := w.add(&rec); err != nil {

@@ -108,7 +108,7 @@ func inspect(raw []byte, r *Rules, nowMs int64) (Header, findings, error) {
 	return h, found, err
 }
 
-// checkEnvelope wants exactly one batch of version 2 (row 5).
+// checkEnvelope wants exactly one batch of version 2 (log 4.2 row 5).
 func checkEnvelope(raw []byte) error {
 	if len(raw) <= posMagic {
 		return fmt.Errorf("%w: the partition has no batch", ErrInvalidRecord)
@@ -133,7 +133,7 @@ func checkEnvelope(raw []byte) error {
 	return nil
 }
 
-// checkHeader checks what can be known without looking at records (rows 6 and 13 to 16).
+// checkHeader checks what can be known without looking at records (log 4.2 rows 6 and 13 to 16).
 func checkHeader(raw []byte, r *Rules) (Header, error) {
 	var h Header
 	if len(raw) >= HeaderSizeBytes {
@@ -173,15 +173,26 @@ func checkHeader(raw []byte, r *Rules) (Header, error) {
 	return h, nil
 }
 
+// CheckSize refuses a batch that is to be stored as it is and has more than max.message.bytes or segment.bytes.
+func (r *Rules) CheckSize(sizeBytes int) error {
+	if sizeBytes > int(r.MaxMessageBytes) {
+		return tooLarge(sizeBytes, r)
+	}
+	if sizeBytes > int(r.SegmentBytes) {
+		return fmt.Errorf("%w: the batch has %d bytes, segment.bytes is %d", ErrRecordListTooLarge, sizeBytes, r.SegmentBytes)
+	}
+	return nil
+}
+
 func tooLarge(sizeBytes int, r *Rules) error {
 	return fmt.Errorf("%w: the batch has %d bytes, max.message.bytes is %d", ErrTooLarge, sizeBytes, r.MaxMessageBytes)
 }
 
-// storeInPlace makes the last check, of the size that is stored (row 20), and brings the batch's
+// storeInPlace makes the last check, of the size that is stored (log 4.2 row 20), and brings the batch's
 // timestamp fields to what the topic wants (spec: log 4.4).
 func storeInPlace(raw []byte, h Header, found findings, r *Rules, nowMs int64) (Header, error) {
-	if len(raw) > int(r.SegmentBytes) {
-		return Header{}, fmt.Errorf("%w: the batch has %d bytes, segment.bytes is %d", ErrRecordListTooLarge, len(raw), r.SegmentBytes)
+	if err := r.CheckSize(len(raw)); err != nil {
+		return Header{}, err
 	}
 	maxTimestampMs := found.maxTimestampMs
 	if r.LogAppendTime {

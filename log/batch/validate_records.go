@@ -8,8 +8,8 @@ type findings struct {
 	inOrder        bool  // offset deltas are 0, 1, 2 …
 }
 
-// checkRecords reads the structure of every record (row 17) and applies the rules for single records
-// (row 18, spec: log 4.3). A broken structure counts before any record's own fault, wherever it is.
+// checkRecords reads the structure of every record and applies the rules for single records (spec: log 4.2 rows 17, 18;
+// 4.3). A broken structure counts before any record's own fault, wherever it is.
 func checkRecords(raw []byte, h Header, r *Rules, nowMs int64) (findings, error) {
 	var c cursor
 	defer c.close()

@@ -1,4 +1,4 @@
-// Package agent holds the clients of a run: feeder, copier and watcher. Each runs in a process of its own,
+// Package agent holds the clients of a run: feeder, copier, watcher and keeper. Each runs in a process of its own,
 // started by the driver, so that it can die like a client dies.
 //
 // Protocol: orders come as JSON lines on stdin, reports leave as JSON lines on stdout; the end of stdin
@@ -29,6 +29,7 @@ const (
 	Feeder  = "feeder"
 	Copier  = "copier"
 	Watcher = "watcher"
+	Keeper  = "keeper"
 )
 
 // Options says what an agent is to be.
@@ -99,6 +100,8 @@ func Run(ctx context.Context, o Options, in io.Reader, out io.Writer) int {
 		err = a.copy(ctx)
 	case Watcher:
 		err = a.watch(ctx)
+	case Keeper:
+		err = a.fill(ctx)
 	default:
 		err = fmt.Errorf("unknown role %q", o.Role)
 	}

@@ -34,7 +34,7 @@ const (
 
 var deaths = []fate{fateDieSending, fateDieSent, fateDieOffsets, fateDieEndSent, fateDieEndDone}
 
-// drawFate rolls the dice of the specification: commit 70 %, abort 15 %, die 5 %, hang 3 %, fenced 5 %,
+// drawFate rolls the dice (spec: reliability 4.3): commit 70 %, abort 15 %, die 5 %, hang 3 %, fenced 5 %,
 // empty 2 %.
 func (c *copier) drawFate() fate {
 	d, which := c.dice.Intn(100), c.dice.Intn(10)

@@ -16,6 +16,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"once/compat/eos/history"
 )
 
 // System is the broker under test. Start and Restart return once the process answers; Kill returns once
@@ -27,6 +29,10 @@ type System interface {
 	Died() error // why it is gone without having been killed; nil while it runs, or if that is not known
 	Stop() error
 	Snapshot(dir string) error // writes files that say what the broker is doing, where it can tell
+	// Cleaner says what the broker's cleaner has done, also when the broker is gone. Passes is left out.
+	Cleaner() (*history.Cleaner, error)
+	MidPass() bool // whether the cleaner is in the middle of a pass, or was when the broker died
+	Cleans() bool  // whether all that can be seen
 	Kills() bool
 	Own() bool // whether it promises what this project's broker does beyond Kafka
 }
@@ -42,10 +48,14 @@ type binarySystem struct {
 	done      chan struct{} // closed when cmd has been waited for
 }
 
+// errUnseen is the answer of a system whose cleaner cannot be seen.
+var errUnseen = errors.New("this system does not tell what its cleaner does")
+
 const readyLimit = 60 * time.Second
 
-func (b *binarySystem) Kills() bool { return true }
-func (b *binarySystem) Own() bool   { return true }
+func (b *binarySystem) Kills() bool  { return true }
+func (b *binarySystem) Own() bool    { return true }
+func (b *binarySystem) Cleans() bool { return true }
 
 // Start begins on a free port; restarts stay on it.
 func (b *binarySystem) Start(ctx context.Context) (string, error) {
@@ -67,7 +77,7 @@ func (b *binarySystem) run(ctx context.Context, faults string) error {
 		return err
 	}
 	defer log.Close() // the child has its own
-	args := append([]string{"--listen", b.address, "--data-dir", filepath.Join(b.dir, "data"), "--admin", "127.0.0.1:0"}, b.args...)
+	args := append([]string{"--listen", b.address, "--data-dir", string(b.data()), "--admin", "127.0.0.1:0"}, b.args...)
 	b.cmd = exec.Command(b.path, args...)
 	b.cmd.Stderr = log
 	b.cmd.Env = append(os.Environ(), "ONCE_FAULTS="+faults)
@@ -140,6 +150,37 @@ func (b *binarySystem) Snapshot(dir string) error {
 	return errors.Join(ask("/state", "broker-state.txt"), ask("/debug/pprof/goroutine?debug=2", "broker-goroutines.txt"))
 }
 
+func (b *binarySystem) data() dataDir { return dataDir(filepath.Join(b.dir, "data")) }
+
+func (b *binarySystem) MidPass() bool { return b.data().midPass() }
+
+// Cleaner looks into the data directory and, while the broker runs, at its metrics.
+func (b *binarySystem) Cleaner() (*history.Cleaner, error) {
+	c, err := b.data().cleaner()
+	if err == nil && b.Died() == nil {
+		c.WrittenBytes, err = b.metric("once_log_cleaner_written_bytes_total")
+	}
+	return c, err
+}
+
+// metric reads a metric without labels from the admin endpoint.
+func (b *binarySystem) metric(name string) (int64, error) {
+	client := http.Client{Timeout: askLimit}
+	resp, err := client.Get("http://" + b.admin + "/metrics")
+	if err != nil {
+		return 0, err
+	}
+	defer resp.Body.Close()
+	lines := bufio.NewScanner(resp.Body)
+	for lines.Scan() {
+		if text, ok := strings.CutPrefix(lines.Text(), name+" "); ok {
+			value, err := strconv.ParseFloat(text, 64)
+			return int64(value), err
+		}
+	}
+	return 0, errors.Join(fmt.Errorf("the broker has no metric %s", name), lines.Err())
+}
+
 func (b *binarySystem) Died() error {
 	select {
 	case <-b.done:
@@ -183,6 +224,10 @@ func (c *commandSystem) Start(ctx context.Context) (string, error) {
 func (c *commandSystem) Died() error { return nil }
 
 func (c *commandSystem) Snapshot(string) error { return nil }
+
+func (c *commandSystem) Cleaner() (*history.Cleaner, error) { return nil, errUnseen }
+func (c *commandSystem) MidPass() bool                      { return false }
+func (c *commandSystem) Cleans() bool                       { return false }
 
 func (c *commandSystem) Restart(ctx context.Context, _ bool) error { return c.launch(ctx, c.restart) }
 
@@ -246,6 +291,9 @@ func (e *externalSystem) Start(ctx context.Context) (string, error) {
 func (e *externalSystem) Restart(context.Context, bool) error { return nil }
 func (e *externalSystem) Died() error                         { return nil }
 func (e *externalSystem) Snapshot(string) error               { return nil }
+func (e *externalSystem) Cleaner() (*history.Cleaner, error)  { return nil, errUnseen }
+func (e *externalSystem) MidPass() bool                       { return false }
+func (e *externalSystem) Cleans() bool                        { return false }
 func (e *externalSystem) Kill() error                         { return errors.New("an external broker is not killed") }
 func (e *externalSystem) Stop() error                         { return nil }
 func (e *externalSystem) Kills() bool                         { return false }

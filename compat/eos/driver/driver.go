@@ -59,6 +59,7 @@ type run struct {
 	kills       int
 	readyAt     time.Time
 	killDelay   time.Duration
+	cleaner     *history.Cleaner // of the running broker
 	outcomes    map[string]int
 	respawns    int
 	died        int
@@ -115,7 +116,10 @@ func (r *run) prepare(ctx context.Context, address string) error {
 		RunID: id, Seed: r.Seed, Records: r.Records, InParts: int32(r.Parts), OutParts: int32(r.Parts),
 		Group: name("group"), Own: r.System.Own(), Bootstrap: address,
 		TimeoutMs: r.Timeout.Milliseconds(), ExpiryMs: r.Expiry.Milliseconds(), SessionMs: r.Session.Milliseconds(),
+		KeptTopic: name("kept"), KeptParts: keptParts, KeptGroups: keptGroups, KeptIDs: keptIDs,
+		Cleans: r.System.Cleans() && r.Kills > 0 && !r.Faults,
 	}
+	r.cleaner = newCleaner(nil)
 	topics := []string{name("in"), name("out"), name("audit")}
 	for _, t := range topics {
 		for p := range r.Parts {
@@ -133,7 +137,10 @@ func (r *run) prepare(ctx context.Context, address string) error {
 		return err
 	}
 	r.admin = kadm.NewClient(cl)
-	if err := r.createTopics(ctx, topics); err != nil {
+	if err := r.createTopics(ctx, int32(r.Parts), topics...); err != nil {
+		return err
+	}
+	if err := r.createTopics(ctx, keptParts, r.cfg.KeptTopic); err != nil {
 		return err
 	}
 	if r.crew, err = newCrew(r.historyDir()); err != nil {
@@ -144,9 +151,9 @@ func (r *run) prepare(ctx context.Context, address string) error {
 
 func (r *run) historyDir() string { return filepath.Join(r.Dir, "history") }
 
-func (r *run) createTopics(ctx context.Context, topics []string) error {
+func (r *run) createTopics(ctx context.Context, partitions int32, topics ...string) error {
 	for deadline := time.Now().Add(readyLimit); ; time.Sleep(100 * time.Millisecond) {
-		made, err := r.admin.CreateTopics(ctx, int32(r.Parts), 1, nil, topics...)
+		made, err := r.admin.CreateTopics(ctx, partitions, 1, nil, topics...)
 		if err == nil {
 			err = made.Error()
 		}
@@ -189,7 +196,10 @@ func (r *run) startAgents(transactionalID string) error {
 			return err
 		}
 	}
-	return nil
+	keeper := base
+	keeper.Role = agent.Keeper
+	_, err := r.crew.add(keeper)
+	return err
 }
 
 // work feeds, kills and respawns until all input is copied or time is up.
@@ -271,7 +281,8 @@ func (r *run) tick(ctx context.Context) (done bool, err error) {
 			return true, err
 		}
 	}
-	if r.killsLeft() && r.copied >= r.killAt() && time.Since(r.readyAt) > r.KillEvery+r.killDelay {
+	_ = r.observeCleaner() // the next tick sees what this one could not
+	if r.killIsDue() {
 		if err := r.kill(ctx); err != nil {
 			return true, err
 		}
@@ -343,10 +354,28 @@ func (r *run) drawKillDelay() {
 	r.killDelay = time.Duration(r.rng.Int63n(int64(time.Second)))
 }
 
+func (r *run) killIsDue() bool {
+	since := time.Since(r.readyAt)
+	if !r.killsLeft() || r.copied < r.killAt() || since < r.KillEvery+r.killDelay {
+		return false
+	}
+	return !r.cfg.Cleans || len(r.cleaner.Missing()) == 0 || since > cleanLimit
+}
+
+// kill kills the broker, every second time in the middle of a pass of the cleaner, and starts it again.
 func (r *run) kill(ctx context.Context) error {
+	if r.cfg.Cleans && r.kills%2 == 1 {
+		if err := r.awaitPass(ctx); err != nil {
+			return err
+		}
+	}
 	r.events.Write(history.Event{Kind: history.KindKill})
 	if err := r.System.Kill(); err != nil {
 		return fmt.Errorf("kill: %w", err)
+	}
+	cleaned, err := r.endCleaner()
+	if err != nil {
+		return err
 	}
 	begin := time.Now()
 	if err := r.System.Restart(ctx, r.kills+1 >= r.Kills); err != nil {
@@ -357,6 +386,9 @@ func (r *run) kill(ctx context.Context) error {
 	r.drawKillDelay()
 	r.events.Write(history.Event{Kind: history.KindReady})
 	fmt.Fprintf(r.Out, "%7.1fs  kill %d of %d, ready after %v\n", time.Since(r.started).Seconds(), r.kills, r.Kills, r.readyAt.Sub(begin).Round(time.Millisecond))
+	if cleaned != "" {
+		fmt.Fprintln(r.Out, "         ", cleaned)
+	}
 	return nil
 }
 

@@ -1,9 +1,12 @@
 package driver
 
-// Binary is this project's broker, built; args are added to its command line. Faults arm its failpoints (the
-// build tag fault); a death by one counts as a kill, and after the last kill they are disarmed.
+import "slices"
+
+// Binary is this project's broker, built, with a cleaner that has much to do; args are added to its command line.
+// Faults arm its failpoints (the build tag fault); a death by one counts as a kill, and after the last kill they are
+// disarmed.
 func Binary(path, dir, faults string, args ...string) System {
-	return &binarySystem{path: path, dir: dir, faults: faults, args: args}
+	return &binarySystem{path: path, dir: dir, faults: faults, args: append(slices.Clone(cleanerArgs), args...)}
 }
 
 // Commands is a broker run by shell commands, whose output ends in HOST:PORT:PID. Without a kill command

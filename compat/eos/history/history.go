@@ -18,27 +18,33 @@ import (
 
 // Kinds of events. A kind that ends in "?" stands before its call, one that ends in "!" after it.
 const (
-	KindRun       = "run"   // driver: the run's Config
-	KindKill      = "kill"  // driver: the broker was killed
-	KindReady     = "ready" // driver: the broker answers again
-	KindFinal     = "final" // driver: state after heal
-	KindStart     = "start" // agent: process started
-	KindInitCall  = "init?" // copier: InitProducerId
-	KindInitDone  = "init!" //
-	KindTxn       = "txn"   // copier: about to begin a transaction over these input ranges
-	KindAcks      = "acks"  // feeder, copier: produce results with offsets
-	KindFail      = "fail"  // feeder, copier: produce results without an offset
-	KindEndCall   = "end?"  // copier: about to end; Commit says what was asked for
-	KindEndDone   = "end!"  // copier: Outcome
-	KindProbe     = "probe" // copier: after a commit, what ListOffsets and OffsetFetch say
-	KindPoll      = "poll"  // watcher: records of one partition as polled
-	KindNote      = "note"  // anything worth reading by hand
-	KindTwinCall  = "twin?" // copier: a twin takes over the transactional id …
-	KindTwinDone  = "twin!" // … and has got its producer id
-	KindFeedRange = "feed?" // feeder: about to send input ids [From, To)
-	KindStuck     = "stuck" // copier: a call that does not come back
-	KindDice      = "dice"  // copier: fate drawn for the transaction
-	KindExit      = "exit"  // agent: leaves on its own
+	KindRun       = "run"     // driver: the run's Config
+	KindKill      = "kill"    // driver: the broker was killed
+	KindCleaner   = "cleaner" // driver: what the broker's cleaner had done until it was killed
+	KindReady     = "ready"   // driver: the broker answers again
+	KindFinal     = "final"   // driver: state after heal
+	KindStart     = "start"   // agent: process started
+	KindInitCall  = "init?"   // copier: InitProducerId
+	KindInitDone  = "init!"   //
+	KindTxn       = "txn"     // copier: about to begin a transaction over these input ranges
+	KindAcks      = "acks"    // feeder, copier: produce results with offsets
+	KindFail      = "fail"    // feeder, copier: produce results without an offset
+	KindEndCall   = "end?"    // copier: about to end; Commit says what was asked for
+	KindEndDone   = "end!"    // copier: Outcome
+	KindProbe     = "probe"   // copier: after a commit, what ListOffsets and OffsetFetch say
+	KindPoll      = "poll"    // watcher: records of one partition as polled
+	KindNote      = "note"    // anything worth reading by hand
+	KindTwinCall  = "twin?"   // copier: a twin takes over the transactional id …
+	KindTwinDone  = "twin!"   // … and has got its producer id
+	KindFeedRange = "feed?"   // feeder: about to send input ids [From, To)
+	KindStuck     = "stuck"   // copier: a call that does not come back
+	KindDice      = "dice"    // copier: fate drawn for the transaction
+	KindExit      = "exit"    // agent: leaves on its own
+	KindKeepCall  = "keep?"   // keeper: about to commit offset To for all partitions of group From
+	KindKeepDone  = "keep!"   // keeper: that was answered
+	KindOffsets   = "offsets" // keeper: the Offsets that group From has; Count of them have metadata of another
+	KindIDs       = "ids"     // keeper: InitProducerId of transactional ids From, From+1 …; −1 is a failure
+	KindKept      = "kept"    // keeper: at the end, everything has been read once more
 )
 
 // Outcomes of an end call, as far as its caller knows.
@@ -84,6 +90,11 @@ type Event struct {
 	InOffsets        []int64 `json:"if,omitempty"`
 	InNeed           []int64 `json:"in,omitempty"`
 
+	ProducerIDs    []int64 `json:"pids,omitempty"` // ids
+	ProducerEpochs []int16 `json:"pes,omitempty"`
+
+	Cleaner *Cleaner `json:"cleaner,omitempty"`
+
 	Config *Config `json:"config,omitempty"`
 	Final  *Final  `json:"final,omitempty"`
 }
@@ -102,6 +113,13 @@ type Config struct {
 	TimeoutMs int64  `json:"timeout_ms"` // transaction timeout
 	ExpiryMs  int64  `json:"expiry_ms"`  // how long the broker may take to notice a timeout
 	SessionMs int64  `json:"session_ms"`
+
+	KeptTopic  string `json:"kept_topic"` // of the keeper's groups
+	KeptParts  int32  `json:"kept_parts"`
+	KeptGroups int32  `json:"kept_groups"`
+	KeptIDs    int32  `json:"kept_ids"` // transactional ids of the keeper
+
+	Cleans bool `json:"cleans"` // the run is to show that the internal topics were compacted between the kills
 }
 
 // Log is one topic partition of the run.

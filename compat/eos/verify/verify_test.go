@@ -73,6 +73,15 @@ func event(in *Input, kind string, inc, txn uint32) *history.Event {
 	return nil
 }
 
+// last returns the last event of a kind.
+func last(in *Input, kind string) *history.Event {
+	for i := len(in.Events) - 1; ; i-- {
+		if in.Events[i].Kind == kind {
+			return &in.Events[i]
+		}
+	}
+}
+
 // polls calls fn for each poll that saw a record of the transaction.
 func polls(in *Input, committed bool, fn func(e *history.Event) bool) {
 	for i := range in.Events {
@@ -247,6 +256,54 @@ func TestEachMutationIsCaught(t *testing.T) {
 		{name: "read_committed hides a committed record", want: []string{"C19"}, mutate: func(in *Input) {
 			i := find(in.Committed, isOutputOf(3, 1))
 			in.Committed = slices.Delete(in.Committed, i, i+1)
+		}},
+		{name: "kept offset lost", want: []string{"C15"}, mutate: func(in *Input) {
+			last(in, history.KindOffsets).Offsets[0] = -1
+		}},
+		{name: "kept offset went back", want: []string{"C15"}, mutate: func(in *Input) {
+			last(in, history.KindOffsets).Offsets[0] = 2
+		}},
+		{name: "kept offset that nobody committed", want: []string{"C15"}, mutate: func(in *Input) {
+			last(in, history.KindOffsets).Offsets[0] = 99
+		}},
+		{name: "group committed in part", want: []string{"C15"}, mutate: func(in *Input) {
+			for i := range in.Events {
+				if e := &in.Events[i]; e.Kind == history.KindOffsets && e.From == 1 { // after a commit without an answer
+					e.Offsets = append(e.Offsets, -1)
+					return
+				}
+			}
+		}},
+		{name: "metadata of another offset", want: []string{"C15"}, mutate: func(in *Input) {
+			last(in, history.KindOffsets).Count = 1
+		}},
+		{name: "transactional id forgotten", want: []string{"C15"}, mutate: func(in *Input) {
+			e := last(in, history.KindIDs)
+			e.ProducerIDs[0], e.ProducerEpochs[0] = 777, 9
+		}},
+		{name: "transactional id with the producer id of another", want: []string{"C15"}, mutate: func(in *Input) {
+			last(in, history.KindIDs).ProducerIDs[0] = 500
+		}},
+		{name: "epoch of a transactional id given out twice", want: []string{"C15"}, mutate: func(in *Input) {
+			last(in, history.KindIDs).ProducerEpochs[0] = 0
+		}},
+		{name: "nothing could be read at the end", want: []string{"C15"}, mutate: func(in *Input) {
+			last(in, history.KindKept).Kind = history.KindNote
+		}},
+		{name: "internal topic not compacted", want: []string{"C21"}, mutate: func(in *Input) {
+			last(in, history.KindCleaner).Cleaner.Topics[1].Passes = 0
+		}},
+		{name: "little kept in an internal topic", want: []string{"C21"}, mutate: func(in *Input) {
+			last(in, history.KindCleaner).Cleaner.Topics[0].LongestBytes = 1 << 20
+		}},
+		{name: "little written by the cleaner", want: []string{"C21"}, mutate: func(in *Input) {
+			last(in, history.KindCleaner).Cleaner.WrittenBytes = 2 << 20
+		}},
+		{name: "no kill in the middle of a pass", want: []string{"C21"}, mutate: func(in *Input) {
+			last(in, history.KindCleaner).Cleaner.MidPass = false
+		}},
+		{name: "nobody looked at the cleaner", want: []string{"C21"}, mutate: func(in *Input) {
+			in.Events = slices.DeleteFunc(in.Events, func(e history.Event) bool { return e.Kind == history.KindCleaner })
 		}},
 		{name: "transaction's record without the transactional bit", want: []string{"C19"}, mutate: func(in *Input) {
 			in.Raw[find(in.Raw, isOutputOf(1, 1))].Flags = 0

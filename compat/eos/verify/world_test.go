@@ -16,7 +16,8 @@ type world struct {
 }
 
 func newWorld() *world {
-	cfg := &history.Config{RunID: 7, Seed: 3, Records: 60, InParts: 2, OutParts: 2, Own: true}
+	cfg := &history.Config{RunID: 7, Seed: 3, Records: 60, InParts: 2, OutParts: 2, Own: true,
+		KeptGroups: 2, KeptParts: 2, KeptIDs: 2, Cleans: true}
 	for _, topic := range []string{"in", "out", "audit"} {
 		for p := range int32(2) {
 			cfg.Logs = append(cfg.Logs, history.Log{Topic: topic, Partition: p})
@@ -30,7 +31,7 @@ func newWorld() *world {
 func (w *world) event(e history.Event) {
 	w.now += 1000
 	e.TimeNs = w.now
-	if e.Kind == history.KindProbe {
+	if e.Kind == history.KindProbe || e.Kind == history.KindOffsets {
 		e.StartNs = w.now - 500
 	}
 	w.in.Events = append(w.in.Events, e)
@@ -182,5 +183,31 @@ func goodRun() *world {
 	w.transact(3, "a", 1, 0, 8, 12, history.Unknown, true)
 	w.transact(3, "a", 2, 0, 12, ends[0], history.Committed, true)
 	w.transact(2, "b", 3, 1, 6, ends[1], history.Committed, true)
+	w.keep(4)
 	return w
+}
+
+// keep has a keeper go round twice, with a kill and a compaction between. One commit is not answered.
+func (w *world) keep(inc uint32) {
+	for round := range int64(2) {
+		for group := range int64(w.in.Config.KeptGroups) {
+			at := 10*round + group + 1
+			w.event(history.Event{Kind: history.KindKeepCall, Incarnation: inc, From: group, To: at})
+			if at != 2 {
+				w.event(history.Event{Kind: history.KindKeepDone, Incarnation: inc, From: group, To: at})
+			}
+			w.event(history.Event{Kind: history.KindIDs, Incarnation: inc, From: group,
+				ProducerIDs: []int64{500 + group}, ProducerEpochs: []int16{int16(2 * round)}})
+			w.event(history.Event{Kind: history.KindOffsets, Incarnation: inc, From: group, Offsets: []int64{at}})
+		}
+		w.event(history.Event{Kind: history.KindCleaner, Cleaner: &history.Cleaner{
+			WrittenBytes: 18 << 20, MidPass: round == 1, Topics: []history.Cleaned{
+				{Topic: "__consumer_offsets", Passes: 1, LongestBytes: 6 << 20},
+				{Topic: "__transaction_state", Passes: 2, LongestBytes: 6 << 20},
+			}}})
+	}
+	for group := range int64(w.in.Config.KeptGroups) {
+		w.event(history.Event{Kind: history.KindOffsets, Incarnation: inc, From: group, Offsets: []int64{11 + group}})
+	}
+	w.event(history.Event{Kind: history.KindKept, Incarnation: inc})
 }

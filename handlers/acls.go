@@ -1,0 +1,61 @@
+package handlers
+
+import (
+	"context"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"once/wire"
+)
+
+// noAuthorizer is what everything about ACLs is answered with.
+const noAuthorizer = "no authorizer is configured on this broker"
+
+// hasUnknown reports whether one of these is the number 0, which means "unknown". Kafka closes the connection on it,
+// and on no other number.
+func hasUnknown(
+	t kmsg.ACLResourceType, pattern kmsg.ACLResourcePatternType, op kmsg.ACLOperation, permission kmsg.ACLPermissionType,
+) bool {
+	return t == 0 || pattern == 0 || op == 0 || permission == 0
+}
+
+// DescribeAcls v1 to v3 (v2 flexible): there is no authorizer, which MirrorMaker and user interfaces know by the
+// code (spec: admin 16).
+func (s *Services) describeACLs(_ context.Context, r *wire.Request) wire.Reply {
+	req, resp := r.Body.(*kmsg.DescribeACLsRequest), response[*kmsg.DescribeACLsResponse](r)
+	if hasUnknown(req.ResourceType, req.ResourcePatternType, req.Operation, req.PermissionType) {
+		return wire.Reply{Close: true}
+	}
+	resp.ErrorCode, resp.ErrorMessage = int16(wire.SecurityDisabled), kmsg.StringPtr(noAuthorizer)
+	return wire.Respond(resp)
+}
+
+// CreateAcls v1 to v3 (v2 flexible), likewise.
+func (s *Services) createACLs(_ context.Context, r *wire.Request) wire.Reply {
+	req, resp := r.Body.(*kmsg.CreateACLsRequest), response[*kmsg.CreateACLsResponse](r)
+	for i := range req.Creations {
+		c := &req.Creations[i]
+		if hasUnknown(c.ResourceType, c.ResourcePatternType, c.Operation, c.PermissionType) {
+			return wire.Reply{Close: true}
+		}
+		result := kmsg.NewCreateACLsResponseResult()
+		result.ErrorCode, result.ErrorMessage = int16(wire.SecurityDisabled), kmsg.StringPtr(noAuthorizer)
+		resp.Results = append(resp.Results, result)
+	}
+	return wire.Respond(resp)
+}
+
+// DeleteAcls v1 to v3 (v2 flexible), likewise.
+func (s *Services) deleteACLs(_ context.Context, r *wire.Request) wire.Reply {
+	req, resp := r.Body.(*kmsg.DeleteACLsRequest), response[*kmsg.DeleteACLsResponse](r)
+	for i := range req.Filters {
+		f := &req.Filters[i]
+		if hasUnknown(f.ResourceType, f.ResourcePatternType, f.Operation, f.PermissionType) {
+			return wire.Reply{Close: true}
+		}
+		result := kmsg.NewDeleteACLsResponseResult()
+		result.ErrorCode, result.ErrorMessage = int16(wire.SecurityDisabled), kmsg.StringPtr(noAuthorizer)
+		resp.Results = append(resp.Results, result)
+	}
+	return wire.Respond(resp)
+}

@@ -1,0 +1,53 @@
+package handlers
+
+import (
+	"context"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"once/wire"
+)
+
+// Who everybody is as long as nobody authenticates.
+const (
+	principalType      = "User"
+	anonymousPrincipal = "ANONYMOUS"
+)
+
+// CreateDelegationToken v1 to v3. v2 flexible, v3 a token for somebody else. Tokens are for those who have
+// authenticated: everybody is refused.
+func (s *Services) createDelegationToken(_ context.Context, r *wire.Request) wire.Reply {
+	req, resp := r.Body.(*kmsg.CreateDelegationTokenRequest), response[*kmsg.CreateDelegationTokenResponse](r)
+	resp.ErrorCode = int16(wire.DelegationTokenRequestNotAllowed)
+	resp.TokenRequesterPrincipalType, resp.TokenRequesterPrincipalName = principalType, anonymousPrincipal
+	resp.PrincipalType, resp.PrincipalName = principalType, anonymousPrincipal
+	if req.OwnerPrincipalName != nil && *req.OwnerPrincipalName != "" {
+		resp.PrincipalName, resp.PrincipalType = *req.OwnerPrincipalName, ""
+		if req.OwnerPrincipalType != nil {
+			resp.PrincipalType = *req.OwnerPrincipalType
+		}
+	}
+	resp.IssueTimestamp, resp.ExpiryTimestamp, resp.MaxTimestamp = -1, -1, -1
+	return wire.Respond(resp)
+}
+
+// RenewDelegationToken v1 and v2 (v2 flexible), refused likewise.
+func (s *Services) renewDelegationToken(_ context.Context, r *wire.Request) wire.Reply {
+	resp := response[*kmsg.RenewDelegationTokenResponse](r)
+	resp.ErrorCode, resp.ExpiryTimestamp = int16(wire.DelegationTokenRequestNotAllowed), -1
+	return wire.Respond(resp)
+}
+
+// ExpireDelegationToken v1 and v2 (v2 flexible), refused likewise.
+func (s *Services) expireDelegationToken(_ context.Context, r *wire.Request) wire.Reply {
+	resp := response[*kmsg.ExpireDelegationTokenResponse](r)
+	resp.ErrorCode, resp.ExpiryTimestamp = int16(wire.DelegationTokenRequestNotAllowed), -1
+	return wire.Respond(resp)
+}
+
+// DescribeDelegationToken v1 to v3. v2 flexible, v3 names who asked for a token. Refused likewise.
+func (s *Services) describeDelegationToken(_ context.Context, r *wire.Request) wire.Reply {
+	resp := response[*kmsg.DescribeDelegationTokenResponse](r)
+	resp.ErrorCode = int16(wire.DelegationTokenRequestNotAllowed)
+	return wire.Respond(resp)
+}

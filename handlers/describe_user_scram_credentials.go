@@ -1,0 +1,37 @@
+package handlers
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"once/wire"
+)
+
+// DescribeUserScramCredentials v0: there are none. Whoever asks for all users gets an empty list, a user that is
+// asked for by name has no credentials.
+func (s *Services) describeUserSCRAMCredentials(_ context.Context, r *wire.Request) wire.Reply {
+	req, resp := r.Body.(*kmsg.DescribeUserSCRAMCredentialsRequest), response[*kmsg.DescribeUserSCRAMCredentialsResponse](r)
+	resp.ErrorMessage = kmsg.StringPtr("")
+	times := map[string]int{}
+	for _, u := range req.Users {
+		times[u.Name]++
+	}
+	for _, u := range req.Users {
+		n := times[u.Name]
+		if n == 0 {
+			continue // a user that stands in the request twice is answered once
+		}
+		times[u.Name] = 0
+		result := kmsg.NewDescribeUserSCRAMCredentialsResponseResult()
+		result.User = u.Name
+		code, message := wire.ResourceNotFound, fmt.Sprintf("user %q has no SCRAM credentials", u.Name)
+		if n > 1 {
+			code, message = wire.DuplicateResource, fmt.Sprintf("user %q stands in the request more than once", u.Name)
+		}
+		result.ErrorCode, result.ErrorMessage = int16(code), errorMessage(message)
+		resp.Results = append(resp.Results, result)
+	}
+	return wire.Respond(resp)
+}

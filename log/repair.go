@@ -1,0 +1,296 @@
+package log
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"path"
+	"slices"
+
+	"once/internal/vfs"
+	"once/log/batch"
+)
+
+// How a log whose segments are damaged below the recovery point is made whole again, while no broker has it open.
+// What of it cannot be read is lost; the rest keeps its offsets, and the log ends where it ended. PlanRepair only
+// reads, ApplyRepairs writes. It can be interrupted at any point: then either a start or the next repair goes on.
+//
+//  1. The barrier record learns that offsets are missing in the log (its flag "gaps").
+//  2. Derived files that say something about what was lost are removed.
+//  3. If the damaged segment is the one with the recovery point, a segment is made that begins there. It holds what
+//     the old one has above, most often nothing. The next start finds the end of the log in it.
+//  4. The whole batches of the damaged segment are written to a file, which is synced, read back, and renamed to
+//     `<base>.log.repaired`. From here on it counts in the place of the damaged one.
+//  5. The damaged segment is renamed to `<base>.damaged-<n>`, then the new one to `<base>.log`.
+const (
+	suffixRepaired = ".log.repaired"
+	infixDamaged   = ".damaged-"
+)
+
+// StoredSegment is the file of a segment in a partition's directory.
+type StoredSegment struct {
+	Name       string // base name; not always that of a .log file, see ParseSwapName and RepairedSuffix
+	BaseOffset int64
+	SizeBytes  int64
+}
+
+// RepairAction says what a repair does about a segment.
+type RepairAction uint8
+
+// The actions.
+const (
+	// Replace moves the damaged segment aside and puts its whole batches in its place.
+	Replace RepairAction = iota
+	// KeepFile leaves the segment as it is: every batch in it is whole, but some are missing.
+	KeepFile
+	// Finish ends a replacement that was interrupted.
+	Finish
+	// Withdraw moves aside what compaction was about to put in the place of other segments: these are still there.
+	Withdraw
+)
+
+// SegmentRepair is what a repair does about one segment.
+type SegmentRepair struct {
+	StoredSegment
+	Action    RepairAction
+	Damage    *DamagedError // the first; nil for Finish
+	ByCleaner bool          // it is what the log cleaner of an earlier version made of it, see docs/repair.md
+	Kept      []Run         // what Replace keeps, and what KeepFile finds
+	Lost      []OffsetRange // of Replace and KeepFile; in a log that was compacted, not all of these offsets were stored
+	Aside     string        // base name that the damaged file gets, of Replace and Withdraw
+}
+
+// Batches is how many whole batches there are to keep.
+func (s *SegmentRepair) Batches() (n int64) {
+	for _, r := range s.Kept {
+		n += r.Batches
+	}
+	return n
+}
+
+// Repair is what is to be done to the log of one partition.
+type Repair struct {
+	DirBase   string
+	Compacted bool            // the log has been compacted once
+	Segments  []SegmentRepair // ascending
+	// BeginAt is the recovery point if a segment that begins there has to be made; -1 for none.
+	BeginAt int64
+	Missing []OffsetRange // offsets for which there is no segment
+	// Beyond is damage that is left as it is.
+	Beyond []*DamagedError
+
+	above    content // what the segment at BeginAt is to hold
+	contents []content
+}
+
+// content is what stays of one file.
+type content struct {
+	name string
+	runs []Run
+}
+
+// Needed says whether there is anything to do.
+func (r *Repair) Needed() bool { return len(r.Segments) > 0 || r.BeginAt >= 0 }
+
+// Lost is the offsets of which something is lost, ascending.
+func (r *Repair) Lost() (lost []OffsetRange) {
+	lost = append(lost, r.Missing...)
+	for _, s := range r.Segments {
+		lost = append(lost, s.Lost...)
+	}
+	return lost
+}
+
+// PlanRepair finds out what has to be done to the log in a directory so that it can be opened and read. segments are
+// those that the next start takes, ascending; recovery is how that start would open it. An error is the disk's.
+func PlanRepair(under vfs.FS, dir string, segments []StoredSegment, recovery Recovery) (*Repair, error) {
+	r := &Repair{DirBase: path.Base(dir), Compacted: recovery.Gaps, BeginAt: -1}
+	p := planner{Repair: r, fs: under, dir: dir, recovery: recovery}
+	point := recovery.RecoveryPoint
+	if point > recovery.StartOffset && (len(segments) == 0 || segments[0].BaseOffset > point) {
+		p.BeginAt = point
+		p.Missing = []OffsetRange{{From: recovery.StartOffset, To: point}}
+	}
+	for i, s := range segments {
+		if err := p.segment(s, p.placeOf(segments, i)); err != nil {
+			return nil, fmt.Errorf("read %s: %w", path.Join(dir, s.Name), err)
+		}
+	}
+	if len(p.Beyond) > 0 { // the whole log stays as it is
+		p.Segments, p.BeginAt = nil, -1
+	}
+	return r, nil
+}
+
+// planner fills a Repair.
+type planner struct {
+	*Repair
+	fs       vfs.FS
+	dir      string
+	recovery Recovery
+}
+
+// place is what a segment can hold, by its neighbours.
+type place struct {
+	end      int64 // offset that it does not reach beyond
+	must     int64 // offset that it has to reach; -1 for none
+	above    bool  // what it holds above the recovery point is for the next start to decide
+	hasPoint bool  // the recovery point is in it, and no other segment begins there
+	last     bool
+}
+
+func (p *planner) placeOf(segments []StoredSegment, i int) place {
+	at := place{end: segments[i].BaseOffset + maxSegmentOffsets, must: -1, last: i+1 == len(segments)}
+	point := p.recovery.RecoveryPoint
+	if at.last {
+		at.above, at.hasPoint = true, true
+	} else {
+		next := segments[i+1].BaseOffset
+		at.above, at.hasPoint = next >= point, next > point
+		if !at.above || at.hasPoint {
+			at.end = min(at.end, next)
+		} // else it may still have what an interrupted start has copied to the next one
+		if !p.recovery.Gaps {
+			at.must = min(next, point)
+		}
+	}
+	if at.hasPoint {
+		at.must = point
+	}
+	return at
+}
+
+// segment looks at one segment.
+func (p *planner) segment(s StoredSegment, at place) error {
+	f, err := p.fs.OpenRead(path.Join(p.dir, s.Name))
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	l := &Log{fs: p.fs, dir: p.dir, sizes: &defaultSizes}
+	l.gaps.Store(p.recovery.Gaps)
+	buf := scanBuffers.Get().(*[]byte)
+	defer putScanBuffer(buf)
+	v := salvager{
+		segment: newSegment(l, s.BaseOffset), file: f, size: s.SizeBytes,
+		place: at, point: p.recovery.RecoveryPoint, buf: *buf,
+	}
+	whole := content{s.Name, []Run{{From: 0, To: s.SizeBytes}}}
+	if s.BaseOffset >= v.point {
+		p.contents = append(p.contents, whole)
+		return nil
+	}
+	intact, err := v.intact()
+	if err != nil {
+		return err
+	}
+	_, suffix, _ := parseName(s.Name)
+	_, isSwap := parseSwap(s.Name)
+	switch {
+	case suffix == suffixRepaired:
+		p.Segments = append(p.Segments, SegmentRepair{StoredSegment: s, Action: Finish})
+	case intact:
+	case v.overlaps:
+		p.Beyond = append(p.Beyond, v.damage)
+		return nil
+	case isSwap:
+		return p.withdraw(s, v.damage)
+	default:
+		return p.damaged(&v, s)
+	}
+	p.contents = append(p.contents, whole)
+	return nil
+}
+
+// withdraw plans for a damaged file that compaction was about to put in the place of other segments. The first of
+// these is the last one to go.
+func (p *planner) withdraw(s StoredSegment, damage *DamagedError) error {
+	_, err := p.fs.Stat(path.Join(p.dir, stem(s.BaseOffset)+suffixLog))
+	if err == nil {
+		r := SegmentRepair{StoredSegment: s, Action: Withdraw, Damage: damage, Aside: p.asideName(s.BaseOffset)}
+		p.Segments = append(p.Segments, r)
+		return nil
+	}
+	if !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	p.Beyond = append(p.Beyond, &DamagedError{File: path.Join(p.dir, s.Name), Position: damage.Position,
+		Cause: fmt.Errorf("%w; compaction was interrupted while it put this file in its place: "+
+			"the next start ends that, and then a repair can go on", damage.Cause)})
+	return nil
+}
+
+// damaged plans for a segment that is damaged below the recovery point.
+func (p *planner) damaged(v *salvager, s StoredSegment) error {
+	if err := v.search(); err != nil {
+		return err
+	}
+	r := SegmentRepair{StoredSegment: s, Damage: v.damage, Kept: v.kept()}
+	r.Lost = v.lost(r.Kept)
+	stays := content{s.Name, r.Kept}
+	if v.hasPoint {
+		p.BeginAt, p.above = v.point, content{name: s.Name}
+		if !p.recovery.Clean { // after a clean stop there is nothing above
+			p.above.runs = v.goesOn(r.Kept)
+		}
+		stays.runs = append(append([]Run{}, r.Kept...), p.above.runs...)
+	}
+	p.contents = append(p.contents, stays)
+	if v.isAll(r.Kept) {
+		r.Action = KeepFile
+	} else {
+		r.Aside = p.asideName(s.BaseOffset)
+	}
+	if p.recovery.Gaps && !v.last {
+		first, err := destroyedByCleaner(v.file, r.Kept)
+		if err != nil {
+			return err
+		}
+		if r.ByCleaner = first >= 0; r.ByCleaner { // nothing stood where the zeros are
+			r.Lost = slices.DeleteFunc(r.Lost, func(o OffsetRange) bool { return o.To == r.Kept[first].BaseOffset })
+		}
+	}
+	p.Segments = append(p.Segments, r)
+	return nil
+}
+
+// asideName is the first name that is free for a damaged segment.
+func (p *planner) asideName(base int64) string { return asideName(p.fs, p.dir, base) }
+
+func asideName(under vfs.FS, dir string, base int64) string {
+	for n := 0; ; n++ {
+		name := fmt.Sprintf("%s%s%d", stem(base), infixDamaged, n)
+		if _, err := under.Stat(path.Join(dir, name)); err != nil { // whoever uses it finds out about other errors
+			return name
+		}
+	}
+}
+
+// EachBatch calls fn with each batch that the log has after the repair, in order. What a replacement holds that is to
+// be withdrawn is left out. raw is valid during the call.
+func (r *Repair) EachBatch(under vfs.FS, dir string, fn func(h batch.Header, raw []byte) error) error {
+	buf := scanBuffers.Get().(*[]byte)
+	defer putScanBuffer(buf)
+	for _, c := range r.contents {
+		f, err := under.OpenRead(path.Join(dir, c.name))
+		if err != nil {
+			return err
+		}
+		for _, run := range c.runs {
+			s := &segment{}
+			err = s.eachVerified(f, run.From, run.To, buf, true, func(_ int64, h batch.Header, raw []byte) error {
+				return fn(h, raw)
+			})
+			if errors.Is(err, ErrDamaged) { // above the recovery point, where the next start cuts
+				err = nil
+			}
+			if err != nil {
+				break
+			}
+		}
+		if err = errors.Join(err, f.Close()); err != nil {
+			return err
+		}
+	}
+	return nil
+}

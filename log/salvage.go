@@ -1,0 +1,340 @@
+package log
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"sort"
+
+	"once/internal/vfs"
+	"once/log/batch"
+)
+
+// Run is a stretch of a segment file in which whole batches stand one behind the other.
+type Run struct {
+	From, To               int64 // positions
+	BaseOffset, NextOffset int64 // of its first batch, and behind its last one
+	Batches                int64
+	firstBytes             int64 // size of its first batch
+}
+
+// continuedBy says whether the next run goes on where this one ends, in the file and in the offsets.
+func (r Run) continuedBy(next Run) bool { return r.To == next.From && r.NextOffset == next.BaseOffset }
+
+// extend adds the next run of the file.
+func (r *Run) extend(next Run) {
+	r.To, r.NextOffset, r.Batches = next.To, next.NextOffset, r.Batches+next.Batches
+}
+
+// OffsetRange is the offsets From up to, not including, To.
+type OffsetRange struct{ From, To int64 }
+
+// salvager finds the batches of a segment file that are whole, wherever they stand in it.
+//
+// Behind damage each byte is tried as the beginning of a batch. But the length of a damaged batch is believed when it
+// leads to a whole one: otherwise a batch that a client stored as a value would count as one of the log.
+type salvager struct {
+	segment *segment
+	file    vfs.File
+	size    int64
+	place
+	point int64 // recovery point; a run ends there, and no batch lies across it
+	buf   []byte
+
+	runs     []Run         // in the order of the file
+	damage   *DamagedError // the first, as intact finds it
+	overlaps bool          // the first is a batch that continues the log and reaches beyond the segment's place
+}
+
+// intact says whether everything below the recovery point is as it should be.
+func (v *salvager) intact() (bool, error) {
+	due, at := v.segment.base, int64(0)
+	err := v.segment.eachVerified(v.file, 0, v.size, &v.buf, false, func(position int64, h batch.Header, _ []byte) error {
+		switch {
+		case !v.belongs(h) || h.BaseOffset < due:
+			v.overlaps = h.BaseOffset == due
+			return v.segment.damaged(position,
+				fmt.Errorf("batch of offsets %d to %d where %d was due", h.BaseOffset, h.LastOffset(), due))
+		case h.BaseOffset >= v.point:
+			return errStop
+		case h.BaseOffset > due && !v.segment.gaps.Load():
+			return v.segment.missing(position, due, h.BaseOffset)
+		}
+		due, at = h.NextOffset(), position+int64(h.SizeBytes())
+		return nil
+	})
+	walked := err == nil || errors.Is(err, errStop)
+	if walked && v.must >= 0 && due != v.must {
+		err = v.segment.missing(at, due, v.must)
+		walked = false
+	}
+	if walked || v.above && due == v.point && errors.Is(err, ErrDamaged) {
+		return true, nil
+	}
+	if errors.As(err, &v.damage) {
+		err = nil
+	}
+	return false, err
+}
+
+// belongs says whether a batch can be one of this segment by its offsets, which no checksum covers.
+func (v *salvager) belongs(h batch.Header) bool {
+	across := h.BaseOffset < v.point && v.point < h.NextOffset()
+	return h.BaseOffset >= v.segment.base && h.BaseOffset <= maxOffset && h.LastOffsetDelta >= 0 &&
+		h.NextOffset() <= v.end && !across
+}
+
+// search fills runs.
+func (v *salvager) search() error {
+	for at := int64(0); at < v.size; {
+		err := v.segment.eachVerified(v.file, at, v.size, &v.buf, false, v.add)
+		var damage *DamagedError
+		if !errors.As(err, &damage) {
+			return err
+		}
+		if at, err = v.resume(damage.Position); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (v *salvager) add(at int64, h batch.Header, _ []byte) error {
+	if !v.belongs(h) {
+		return nil
+	}
+	size := int64(h.SizeBytes())
+	r := Run{From: at, To: at + size, BaseOffset: h.BaseOffset, NextOffset: h.NextOffset(), Batches: 1, firstBytes: size}
+	if n := len(v.runs) - 1; n >= 0 && v.runs[n].continuedBy(r) && r.BaseOffset != v.point {
+		v.runs[n].extend(r)
+		return nil
+	}
+	v.runs = append(v.runs, r)
+	return nil
+}
+
+// resume returns where the next whole batch begins behind a position at which none does; the size if there is none.
+func (v *salvager) resume(bad int64) (int64, error) {
+	end, err := v.believedEnd(bad)
+	if err != nil {
+		return 0, err
+	}
+	for at := bad + 1; ; at++ {
+		if at, err = v.find(at); err != nil || at >= end {
+			return max(at, end), err
+		}
+		// Within a believed batch only what was written over its end counts: that goes on up to there.
+		err = v.segment.eachVerified(v.file, at, end, &v.buf, false, ignoreBatch)
+		if err == nil {
+			return at, nil
+		}
+		if !errors.Is(err, ErrDamaged) {
+			return 0, err
+		}
+	}
+}
+
+func ignoreBatch(int64, batch.Header, []byte) error { return nil }
+
+// believedEnd returns where the damaged batch at a position ends, if a whole one or the end of the file is there; else
+// 0.
+func (v *salvager) believedEnd(bad int64) (int64, error) {
+	if bad+batch.HeaderSizeBytes > v.size {
+		return 0, nil
+	}
+	var head [batch.HeaderSizeBytes]byte
+	if err := v.segment.readFull(v.file, head[:], bad); err != nil {
+		return 0, err
+	}
+	h, err := batch.ParseHeader(head[:])
+	if err != nil {
+		return 0, nil
+	}
+	end := bad + int64(h.SizeBytes())
+	if whole, err := v.wholeAt(end); !whole && end != v.size {
+		return 0, err
+	}
+	return end, nil
+}
+
+// find returns the first position from one on at which a whole batch of this segment begins; the size if none does.
+func (v *salvager) find(at int64) (int64, error) {
+	chunk := make([]byte, scanBytes)
+	for at+batch.HeaderSizeBytes <= v.size {
+		b := chunk[:min(scanBytes, v.size-at)]
+		if err := v.segment.readFull(v.file, b, at); err != nil {
+			return 0, err
+		}
+		for i := 0; ; i++ {
+			next := batch.FindHeader(b[i:])
+			if next < 0 {
+				break
+			}
+			i += next
+			if whole, err := v.wholeAt(at + int64(i)); whole || err != nil {
+				return at + int64(i), err
+			}
+		}
+		at += int64(len(b)) - batch.HeaderSizeBytes + 1
+	}
+	return v.size, nil
+}
+
+// wholeAt says whether a whole batch of this segment begins at a position.
+func (v *salvager) wholeAt(at int64) (bool, error) {
+	if at+batch.HeaderSizeBytes > v.size {
+		return false, nil
+	}
+	var head [batch.HeaderSizeBytes]byte
+	if err := v.segment.readFull(v.file, head[:], at); err != nil {
+		return false, err
+	}
+	h, err := batch.ParseHeader(head[:])
+	if err != nil || !v.belongs(h) || at+int64(h.SizeBytes()) > v.size {
+		return false, nil
+	}
+	err = v.segment.eachVerified(v.file, at, at+int64(h.SizeBytes()), &v.buf, false, ignoreBatch)
+	if errors.Is(err, ErrDamaged) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// kept picks what a repair keeps of the segment below the recovery point.
+func (v *salvager) kept() []Run {
+	var below []Run
+	for i, r := range v.runs {
+		if r.NextOffset <= v.point && !v.isMisplaced(i) {
+			below = append(below, r)
+		}
+	}
+	return joined(longest(below), v.segment.gaps.Load())
+}
+
+// isMisplaced says whether a run is a single batch that does not continue several beside it, or is not continued by
+// them: in a log without gaps its offset is damaged then.
+func (v *salvager) isMisplaced(i int) bool {
+	if v.segment.gaps.Load() || v.runs[i].Batches > 1 {
+		return false
+	}
+	broken := func(a, b Run) bool { return a.To == b.From && !a.continuedBy(b) }
+	return i > 0 && v.runs[i-1].Batches > 1 && broken(v.runs[i-1], v.runs[i]) ||
+		i+1 < len(v.runs) && v.runs[i+1].Batches > 1 && broken(v.runs[i], v.runs[i+1])
+}
+
+// lost returns the offsets for which kept holds nothing. In a log that was compacted only those beside damaged bytes
+// count, and those that are missing before the recovery point: the segment that was written to is never compacted.
+func (v *salvager) lost(kept []Run) (lost []OffsetRange) {
+	gaps := v.segment.gaps.Load()
+	due, at := v.segment.base, int64(0)
+	for _, r := range kept {
+		if due < r.BaseOffset && (at < r.From || !gaps) {
+			lost = append(lost, OffsetRange{From: due, To: r.BaseOffset})
+		}
+		due, at = r.NextOffset, r.To
+	}
+	if end := min(v.end, v.point); due < end && (at < v.size || !gaps || v.hasPoint) {
+		lost = append(lost, OffsetRange{From: due, To: end})
+	}
+	return lost
+}
+
+// goesOn returns what the file holds above the recovery point, behind what is kept below. What does not begin with a
+// whole batch there is cut by every start.
+func (v *salvager) goesOn(kept []Run) []Run {
+	from := int64(0)
+	if n := len(kept); n > 0 {
+		from = kept[n-1].To
+	}
+	var longest Run // a batch with a damaged offset may pretend to be the one
+	for _, r := range v.runs {
+		if r.From >= from && r.BaseOffset == v.point && r.Batches > longest.Batches {
+			longest = r
+		}
+	}
+	if longest.Batches == 0 {
+		return nil
+	}
+	return []Run{{From: longest.From, To: v.size, BaseOffset: v.point}}
+}
+
+// isAll says whether runs are the whole file.
+func (v *salvager) isAll(runs []Run) bool {
+	at := int64(0)
+	for _, r := range runs {
+		if r.From != at {
+			return false
+		}
+		at = r.To
+	}
+	return at == v.size
+}
+
+// longest picks the runs that can have been one log: in the order of the file their offsets ascend. Of all such
+// choices it takes the one with the most batches, so that one batch with a damaged offset does not cost those
+// behind it.
+func longest(runs []Run) []Run {
+	total := make([]int64, len(runs)) // batches of the best choice that ends with this run
+	before := make([]int, len(runs))  // the run before it in that choice; -1: none
+	var ends []int                    // the best choices, ascending both by where they end and by their batches
+	for i, r := range runs {
+		total[i], before[i] = r.Batches, -1
+		if k := sort.Search(len(ends), func(k int) bool { return runs[ends[k]].NextOffset > r.BaseOffset }); k > 0 {
+			before[i] = ends[k-1]
+			total[i] += total[before[i]]
+		}
+		at := sort.Search(len(ends), func(k int) bool { return runs[ends[k]].NextOffset > r.NextOffset })
+		if at > 0 && total[ends[at-1]] >= total[i] {
+			continue // another choice has as many and leaves as much room
+		}
+		if at > 0 && runs[ends[at-1]].NextOffset == r.NextOffset {
+			at--
+		}
+		to := at
+		for to < len(ends) && total[ends[to]] <= total[i] {
+			to++
+		}
+		ends = slices.Replace(ends, at, to, i)
+	}
+	var picked []Run
+	if len(ends) > 0 {
+		for i := ends[len(ends)-1]; i >= 0; i = before[i] {
+			picked = append(picked, runs[i])
+		}
+	}
+	slices.Reverse(picked)
+	return picked
+}
+
+// joined makes one run of those that stand one behind the other in the file, unless offsets are missing between
+// them in a log that has no gaps.
+func joined(runs []Run, gaps bool) []Run {
+	var all []Run
+	for _, r := range runs {
+		if n := len(all) - 1; n >= 0 && all[n].To == r.From && (gaps || all[n].continuedBy(r)) {
+			all[n].extend(r)
+			continue
+		}
+		all = append(all, r)
+	}
+	return all
+}
+
+// destroyedByCleaner says whether the file is what the log cleaner of the versions from c59de1e to 5d94261 made of
+// more than 1 MiB. It wrote what it kept in pieces of 1 MiB, each but the last too far behind: by the size of the
+// first batch of the next piece, which wrote over the end of this one where that batch was the smaller one. So zeros
+// stand before the first piece, as many as the first batch of the next piece has bytes. The result is the index of the
+// first piece in kept; -1 if the file is nothing like that.
+func destroyedByCleaner(f vfs.File, kept []Run) (int, error) {
+	zerosFrom, i := int64(0), 0
+	if len(kept) > 0 && kept[0].From == 0 { // what the pass did not change was copied to its place
+		zerosFrom, i = kept[0].To, 1
+	}
+	if i+1 >= len(kept) || kept[i].From == zerosFrom || kept[i].From-zerosFrom != kept[i+1].firstBytes {
+		return -1, nil
+	}
+	if zero, err := allZero(f, zerosFrom, kept[i].From); err != nil || !zero {
+		return -1, err
+	}
+	return i, nil
+}

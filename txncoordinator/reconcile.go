@@ -1,0 +1,179 @@
+package txncoordinator
+
+import (
+	"fmt"
+	"math"
+	"slices"
+
+	"once/log/batch"
+)
+
+// OpenTransaction is a transaction that a partition holds open.
+type OpenTransaction struct {
+	TopicPartition
+	ProducerID    int64
+	ProducerEpoch int16
+}
+
+// Reconcile ends what partitions hold open of transactions that have ended, with their outcome. A start can find such
+// a partition: of a log that was damaged above the last barrier, the tail is cut, and a marker may go with it that had
+// been written long ago. Left open, it would hold back the last stable offset for ever, and the producer's next marker
+// would decide about records of another transaction (reliability P18, P20).
+//
+// It is called once, between Load and Start. What the transaction log has of a producer decides: the newest record of
+// that epoch in which the transaction was prepared or complete. Where it knows the producer and has no such record any
+// more, the transaction is aborted. A producer that it does not know stays as it is.
+func (c *Coordinator) Reconcile(open []OpenTransaction) error {
+	left := c.unaccounted(open)
+	if len(left) == 0 {
+		return nil
+	}
+	if err := c.judge(left); err != nil {
+		return fmt.Errorf("txncoordinator: reconcile: %w", err)
+	}
+	for _, v := range left {
+		if err := c.carryOut(v); err != nil {
+			c.cfg.Logger.Error("an open transaction that has ended could not be ended", "partition", v.open.String(),
+				"producer_id", v.open.ProducerID, "producer_epoch", v.open.ProducerEpoch, "error", err)
+		}
+	}
+	return nil
+}
+
+// unaccounted returns those of the open transactions that are not under way, as the table has it.
+func (c *Coordinator) unaccounted(open []OpenTransaction) (left []*verdict) {
+	underWay := map[Identity][]TopicPartition{}
+	c.each(func(e *entry) {
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		if t := &e.mu.txn; !t.State.idle() {
+			underWay[Identity{t.ProducerID, t.ProducerEpoch}] = t.Partitions
+			if t.State.prepared() { // and has perhaps raised the epoch already
+				underWay[Identity{t.ProducerID, t.ProducerEpoch - 1}] = t.Partitions
+			}
+		}
+	})
+	for i := range open {
+		o := &open[i]
+		if !slices.Contains(underWay[Identity{o.ProducerID, o.ProducerEpoch}], o.TopicPartition) {
+			left = append(left, &verdict{open: o})
+		}
+	}
+	return left
+}
+
+// verdict is what becomes of an open transaction.
+type verdict struct {
+	open  *OpenTransaction
+	found Transaction // the record that decides
+	rank  int         // how well it fits
+	shard *shard      // of the transactional ID that has the producer; nil when none has
+}
+
+// How well a record fits an open transaction.
+const (
+	unrelated   = iota // it is of another epoch
+	sameEpoch          // decided in this epoch, and the record does not say for which partitions
+	samePart           // decided in this epoch, with this partition in it
+	addedAtMost        // under way in this epoch, without this partition
+	stillOpen          // under way in this epoch, with this partition
+)
+
+// judge looks for the deciding records in the transaction log, which may still have older ones than the table.
+func (c *Coordinator) judge(left []*verdict) error {
+	byProducer := map[int64][]*verdict{}
+	for _, v := range left {
+		byProducer[v.open.ProducerID] = append(byProducer[v.open.ProducerID], v)
+	}
+	for i := range c.shards {
+		s := &c.shards[i]
+		err := c.eachRecord(s, func(id string, value []byte) error {
+			if value == nil {
+				return nil
+			}
+			t, err := decodeValue(id, value)
+			if err != nil {
+				return nil // replay has told of it
+			}
+			for _, v := range byProducer[t.ProducerID] {
+				v.take(s, t)
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// take looks at a record of the open transaction's producer, the newer one after the older. Of those that decide, the
+// newest that fits best counts. Before transactions V2 many transactions have one epoch: one that this partition is
+// not in is taken for that of the open data only when no other is left.
+func (v *verdict) take(s *shard, t Transaction) {
+	v.shard = s
+	isOpen := v.rank == stillOpen || v.rank == addedAtMost
+	switch rank := v.fit(&t); {
+	case rank == stillOpen, rank == addedAtMost && (v.rank == unrelated || isOpen),
+		rank == samePart, rank == sameEpoch && v.rank != samePart,
+		rank == unrelated && isOpen: // it has ended, and the record that says how is gone
+		v.found, v.rank = t, rank
+	}
+}
+
+func (v *verdict) fit(t *Transaction) int {
+	epoch := v.open.ProducerEpoch
+	switch {
+	case t.State == Ongoing && t.ProducerEpoch == epoch && t.has(v.open.TopicPartition):
+		return stillOpen
+	case t.State == Ongoing && t.ProducerEpoch == epoch:
+		return addedAtMost
+	case t.State == Empty || t.State == Ongoing || !v.endsEpoch(t):
+		return unrelated
+	case t.State.prepared() && t.has(v.open.TopicPartition):
+		return samePart
+	default:
+		return sameEpoch
+	}
+}
+
+// endsEpoch says whether a prepared or complete transaction is one of the epoch that the partition has open. From
+// transactions V2 on an end raises the epoch; before, only a fence does.
+func (v *verdict) endsEpoch(t *Transaction) bool {
+	epoch := v.open.ProducerEpoch
+	if t.ClientTransactionVersion >= epochBumpVersion {
+		return epoch < math.MaxInt16 && t.ProducerEpoch == epoch+1
+	}
+	return t.ProducerEpoch == epoch || t.State.abort() && epoch < math.MaxInt16 && t.ProducerEpoch == epoch+1
+}
+
+// abort tells whether the outcome of a transaction is an abort.
+func (s State) abort() bool { return s == PrepareAbort || s == CompleteAbort }
+
+func (c *Coordinator) carryOut(v *verdict) error {
+	log := c.cfg.Logger.With("partition", v.open.String(), "producer_id", v.open.ProducerID, "producer_epoch", v.open.ProducerEpoch)
+	switch {
+	case v.shard == nil:
+		log.Warn("a transaction is open whose producer no transactional ID has; WriteTxnMarkers, or kafka-transactions abort, ends it")
+		return nil
+	case v.rank == stillOpen:
+		return nil
+	case v.rank == addedAtMost:
+		log.Warn("a partition is added again to the transaction that it has open", "transactional_id", v.found.TransactionalID)
+		return c.addPartitions(&AddRequest{TransactionalID: v.found.TransactionalID, ProducerID: v.open.ProducerID, ProducerEpoch: v.open.ProducerEpoch,
+			Partitions: []TopicPartition{v.open.TopicPartition}, ClientTransactionVersion: v.found.ClientTransactionVersion})
+	}
+	m := batch.Marker{
+		ProducerID: v.open.ProducerID, ProducerEpoch: v.open.ProducerEpoch, Type: batch.Abort,
+		CoordinatorEpoch: v.shard.stateLog.LeaderEpoch(), TimestampMs: c.cfg.Clock.Now().UnixMilli(),
+	}
+	version := int16(0)
+	if v.rank != unrelated {
+		m.ProducerEpoch, version = v.found.ProducerEpoch, v.found.ClientTransactionVersion
+		if !v.found.State.abort() {
+			m.Type = batch.Commit
+		}
+	}
+	log.Warn("a transaction is open that has ended; it gets its marker again", "outcome", m.Type.String(), "outcome_known", v.rank != unrelated)
+	return c.mark(v.open.TopicPartition, m, version)
+}
