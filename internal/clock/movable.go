@@ -313,6 +313,7 @@ func (t *deadline) Stop() bool {
 		return false
 	}
 	heap.Remove(t.of, t.index)
+	t.clock.armLocked() // so that the machine lets go of a clock that nobody waits for
 	return true
 }
 
