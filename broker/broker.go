@@ -313,8 +313,9 @@ func (b *Broker) serve() error {
 		NodeID: int32(b.cfg.Settings.Int("node.id")), ClusterID: b.identity.clusterID, Advertised: advertise.of, Sync: b.barrier.Sync,
 		Settle: b.settle(), Clock: b.cfg.Clock, Logger: b.cfg.Logger,
 	}
+	b.services.Open()
 	registerer := prometheus.WrapRegistererWithPrefix("once_", b.registry)
-	b.server, err = wire.NewServer(wire.Options{APIs: b.services.Table(), Limits: b.cfg.limits(), Logger: b.cfg.Logger, Registerer: registerer})
+	b.server, err = wire.NewServer(wire.Options{APIs: handlers.APIs(), Limits: b.cfg.limits(), Logger: b.cfg.Logger, Registerer: registerer})
 	if err != nil {
 		return err
 	}
@@ -331,7 +332,7 @@ func (b *Broker) serve() error {
 		b.cleaner = startCleaner(b)
 	}
 	b.serving.Go(func() {
-		if err := b.server.Serve(b.listener); err != nil {
+		if err := b.server.Serve(b.listener, b.services.Handle); err != nil {
 			b.fail(err)
 		}
 	})

@@ -93,7 +93,7 @@ type fetched struct {
 
 // openSession finds out which partitions are asked for, and takes care of the session (spec: log 7.5).
 func (f *fetching) openSession(req *kmsg.FetchRequest) wire.Code {
-	sessions := f.s.Sessions
+	sessions := f.s.sessions
 	if f.version < 7 || req.SessionEpoch == 0 || req.SessionEpoch == -1 {
 		if req.SessionID != 0 {
 			sessions.remove(req.SessionID)

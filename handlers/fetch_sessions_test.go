@@ -100,7 +100,7 @@ func (s *Services) fetchForTest(session, epoch int32) *kmsg.FetchResponse {
 // Behind max.incremental.fetch.session.cache.slots, with its default of 1,000, a client goes on without a session.
 func TestFetchSessionsBeyondTheDefault(t *testing.T) {
 	s := newServices(t, &blocks{})
-	s.Table()
+	s.Open()
 	slots := s.Settings.Int("max.incremental.fetch.session.cache.slots")
 	if slots != 1000 {
 		t.Fatalf("%d slots", slots)
@@ -137,9 +137,9 @@ func TestFetchSessionsBeyondTheDefault(t *testing.T) {
 // The epochs of a session go around: behind 2^31 - 1 comes 1, since 0 asks for a new session.
 func TestEpochsOfASessionGoAround(t *testing.T) {
 	s := newServices(t, &blocks{})
-	s.Table()
+	s.Open()
 	id := s.fetchForTest(0, 0).SessionID
-	session := s.Sessions.get(id)
+	session := s.sessions.get(id)
 	session.epoch = lastSessionEpoch - 1
 	for _, epoch := range []int32{lastSessionEpoch - 1, lastSessionEpoch, 1, 2} {
 		for _, wrong := range []int32{epoch - 2, epoch + 1, math.MinInt32, -2} {
@@ -187,7 +187,7 @@ func TestSessionsOfManyPartitions(t *testing.T) {
 // answers; one that comes later meets an unknown ID.
 func TestWaitingFetchKeepsTheNameOfItsTopic(t *testing.T) {
 	s := newServices(t, &blocks{next: 7})
-	s.Table()
+	s.Open()
 	topic, _ := s.Topics.Lookup("x")
 	r := kmsg.NewPtrFetchRequest()
 	r.Version, r.SessionEpoch, r.MaxWaitMillis, r.MinBytes, r.MaxBytes = 13, -1, 3_600_000, 1, 1000

@@ -26,7 +26,6 @@ type Services struct {
 	ProducerIDs *pidmanager.Manager
 	Settings    *settings.Broker
 	Features    *Features
-	Sessions    *fetchSessions // made by Table
 	NodeID      int32
 	ClusterID   string
 	// Advertised returns the address at which the client of a connection reaches this broker.
@@ -39,6 +38,24 @@ type Services struct {
 	Clock  clock.Clock // the cluster's; what waits for network or disk goes by the machine's
 	Logger *slog.Logger
 
-	apis         []wire.API // the table itself, for ApiVersions
+	apis         []wire.API // for ApiVersions
+	byKey        map[int16]*row
+	sessions     *fetchSessions
 	autoCreation autoCreation
+}
+
+// Open makes what the handlers keep between requests. It is called once, before the first request.
+func (s *Services) Open() {
+	table := rows()
+	s.byKey = make(map[int16]*row, len(table))
+	for i := range table {
+		s.apis = append(s.apis, table[i].API)
+		s.byKey[table[i].Key] = &table[i]
+	}
+	s.sessions = newFetchSessions(s.Settings.Int("max.incremental.fetch.session.cache.slots"), clock.Real{})
+}
+
+// Handle carries out a request of an API in the table.
+func (s *Services) Handle(ctx context.Context, r *wire.Request) wire.Reply {
+	return s.byKey[r.Key].handle(s, ctx, r)
 }

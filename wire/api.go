@@ -32,6 +32,10 @@ type Reply struct {
 	Close bool
 }
 
+// Handler decides and does what a request asks for. It is called for one request of a connection at a time, in order.
+// ctx ends with the connection.
+type Handler func(ctx context.Context, r *Request) Reply
+
 // API is one row of the table of requests that are served.
 type API struct {
 	Key      int16
@@ -39,8 +43,6 @@ type API struct {
 	// Advertised is the lowest version that ApiVersions shows when it is not Min: Kafka shows Produce
 	// from 0, because librdkafka reads that as "this broker knows compression" (KAFKA-18659).
 	Advertised *int16
-	// Handle decides and does. It is called for one request of a connection at a time, in order.
-	Handle func(ctx context.Context, r *Request) Reply
 	// Pipelined says that further requests of the connection may be handled while Then waits.
 	Pipelined bool
 }

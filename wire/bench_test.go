@@ -11,13 +11,14 @@ import (
 )
 
 func benchServer(b *testing.B) *kafkatest.Conn {
-	s, err := NewServer(Options{APIs: echoAPIs()})
+	o := options{APIs: echoAPIs()}
+	s, err := newServer(o)
 	if err != nil {
 		b.Fatal(err)
 	}
 	l := listen(b)
 	done := make(chan error, 1)
-	go func() { done <- s.Serve(l) }()
+	go func() { done <- s.Serve(l, o.handle) }()
 	c, err := kafkatest.Dial(l.Addr().String())
 	if err != nil {
 		b.Fatal(err)
@@ -86,7 +87,7 @@ func answerSize(b *testing.B, c *kafkatest.Conn) int {
 
 // BenchmarkDecode is header, walker and kmsg without a socket.
 func BenchmarkDecode(b *testing.B) {
-	c := &Conn{srv: mustServer(b, Options{APIs: echoAPIs()})}
+	c := &Conn{srv: mustServer(b, options{APIs: echoAPIs()})}
 	frame0 := kafkatest.AppendRequest(nil, metadataRequest(12, "orders"), 1, kmsg.StringPtr("bench"))[4:]
 	b.ReportAllocs()
 	for b.Loop() {
@@ -124,7 +125,7 @@ func BenchmarkLargeFrame(b *testing.B) {
 	frame := binary.BigEndian.AppendUint32(nil, uint32(len(body)))
 	f := frameReader{
 		conn: near, limits: withDefaults(Limits{}), budget: &byteBudget{max: 1 << 30},
-		metrics: mustServer(b, Options{APIs: echoAPIs()}).metrics, done: make(chan struct{}), parked: func() bool { return false },
+		metrics: mustServer(b, options{APIs: echoAPIs()}).metrics, done: make(chan struct{}), parked: func() bool { return false },
 		closing: func() bool { return false }, max: 100 << 20, buf: make([]byte, defaultReadBufferBytes),
 		sinceFrame: -1,
 	}

@@ -22,7 +22,7 @@ func TestLongestFrame(t *testing.T) {
 	for name, limits := range map[string]Limits{"100 bytes": {MaxFrameBytes: 100}, "default": {}} {
 		t.Run(name, func(t *testing.T) {
 			longest := withDefaults(limits).MaxFrameBytes
-			s := start(t, Options{APIs: echoAPIs(), Limits: limits}, 0)
+			s := start(t, options{APIs: echoAPIs(), Limits: limits}, 0)
 			c := s.dial()
 			r := metadataRequest(12, "orders")
 			payload := kafkatest.AppendRequest(nil, r, 5, c.ClientID)[prefixBytes:]
@@ -46,7 +46,7 @@ func TestLongestFrame(t *testing.T) {
 
 // Correlation IDs are the client's own: negative ones, the last one and the one behind it come back.
 func TestEveryCorrelationIDComesBack(t *testing.T) {
-	s := start(t, Options{APIs: echoAPIs()}, 0)
+	s := start(t, options{APIs: echoAPIs()}, 0)
 	c := s.dial()
 	ids := []int32{0, math.MaxInt32 - 1, math.MaxInt32, math.MinInt32, math.MinInt32 + 1, -1, 0, 1}
 	r := metadataRequest(12, "orders")
@@ -68,11 +68,11 @@ func TestEveryCorrelationIDComesBack(t *testing.T) {
 func TestLongestString(t *testing.T) {
 	longest := strings.Repeat("s", maxStringBytes)
 	var got []string
-	apis := append(echoAPIs(), API{Key: 12, Min: 0, Max: 4, Handle: func(_ context.Context, r *Request) Reply {
+	apis := append(echoAPIs(), row{Key: 12, Min: 0, Max: 4, Handle: func(_ context.Context, r *Request) Reply {
 		got = append(got, strings.Clone(r.ClientID), strings.Clone(r.Body.(*kmsg.HeartbeatRequest).Group))
 		return empty(t.Context(), r)
 	}})
-	s := start(t, Options{APIs: apis}, 0)
+	s := start(t, options{APIs: apis}, 0)
 	c := s.dial()
 	c.ClientID = &longest
 	for _, version := range []int16{0, 4} { // classic and compact
@@ -199,7 +199,7 @@ func TestKeysBeyondTheTable(t *testing.T) {
 			t.Errorf("API %d does not fit the table", key)
 		}
 	}
-	s := mustServer(t, Options{APIs: echoAPIs()})
+	s := mustServer(t, options{APIs: echoAPIs()})
 	s.apis[maxKey] = s.apis[3]
 	for key, want := range map[int16]bool{-1: false, 3: true, maxKey: true, maxKey + 1: false, math.MaxInt16: false,
 		math.MinInt16: false} {
@@ -239,7 +239,7 @@ func TestTagsThatStayAreCountedAnew(t *testing.T) {
 
 // What an answer keeps is decided by the last one's size, and no answer is changed by that.
 func TestAnswersOfVaryingSizes(t *testing.T) {
-	s := start(t, Options{APIs: echoAPIs()}, 0)
+	s := start(t, options{APIs: echoAPIs()}, 0)
 	c := s.dial()
 	for _, n := range []int{0, 1, 300, 1, 20_000, 3, 20_000, 0} {
 		names := make([]string, n)

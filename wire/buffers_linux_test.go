@@ -8,7 +8,7 @@ import (
 // The send buffer is the one that was asked for; Linux keeps as much again for its own.
 func TestSendBufferIsBounded(t *testing.T) {
 	const asked = 50_000
-	s := start(t, Options{APIs: echoAPIs(), Limits: Limits{SendBufferBytes: asked}}, 0)
+	s := start(t, options{APIs: echoAPIs(), Limits: Limits{SendBufferBytes: asked}}, 0)
 	mustMetadata(t, s.dial())
 	s.mu.Lock()
 	defer s.mu.Unlock()

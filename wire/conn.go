@@ -19,11 +19,12 @@ import (
 // answers itself, without a hand-over. Only while a pipelined answer waits does a second goroutine write
 // (see pipeline). The order of answers is the order of requests in every case (spec: wire 5).
 type Conn struct {
-	id     int64 // immutable, as are all fields up to in
-	srv    *Server
-	nc     net.Conn
-	ctx    context.Context // ends when the connection or the server does
-	cancel context.CancelFunc
+	id      int64 // immutable, as are all fields up to in
+	srv     *Server
+	nc      net.Conn
+	handler Handler
+	ctx     context.Context // ends when the connection or the server does
+	cancel  context.CancelFunc
 
 	in       frameReader // reader goroutine only
 	clientID string      // the last seen; reader goroutine only
@@ -59,8 +60,8 @@ func (c *Conn) ClientSoftware() (name, version string) {
 	return "", ""
 }
 
-func newConn(s *Server, nc net.Conn, id int64) *Conn {
-	c := &Conn{id: id, srv: s, nc: nc}
+func newConn(s *Server, nc net.Conn, handle Handler, id int64) *Conn {
+	c := &Conn{id: id, srv: s, nc: nc, handler: handle}
 	c.ctx, c.cancel = context.WithCancel(s.ctx)
 	c.pipe.changed.L, c.pipe.more.L = &c.pipe.mu, &c.pipe.mu
 	c.in = frameReader{
@@ -158,7 +159,7 @@ func (c *Conn) handle(fr *frame) closeReason {
 // execute calls the handler. A panic in it ends this connection only.
 func (c *Conn) execute(k *call) (reply Reply, reason closeReason) {
 	defer c.recovered(k, &reason)
-	return k.api.Handle(c.ctx, k.req), open
+	return c.handler(c.ctx, k.req), open
 }
 
 // await calls Then, likewise.

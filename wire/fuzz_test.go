@@ -115,18 +115,18 @@ func FuzzConnection(f *testing.F) {
 			return reply
 		}
 	}
-	servers := []*Server{mustServer(f, Options{APIs: apis, Logger: slog.New(slog.DiscardHandler)})}
+	servers := []*Server{mustServer(f, options{APIs: apis, Logger: slog.New(slog.DiscardHandler)})}
 	for _, n := range pieceSizes {
 		limits := piecesOf(n)
 		limits.ReadAheadRequests, limits.ReadAheadBytes, limits.MaxRequestBytesInFlight = n, n, int64(n)
-		servers = append(servers, mustServer(f, Options{APIs: apis, Limits: limits,
+		servers = append(servers, mustServer(f, options{APIs: apis, Limits: limits,
 			Logger: slog.New(slog.DiscardHandler)}))
 	}
 	f.Fuzz(func(t *testing.T, data, pieces []byte) {
 		run := func(s *Server, pieces []byte) ([]int32, []byte) {
 			handled = nil
 			nc := &scriptedConn{data: slices.Clone(data), pieces: pieces}
-			c := newConn(s, nc, 1)
+			c := newConn(s, nc, options{APIs: apis}.handle, 1)
 			if reason := c.serve(); reason == open || reason == badDecode {
 				t.Fatalf("ended because of %v", reason)
 			}

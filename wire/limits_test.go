@@ -23,7 +23,7 @@ import (
 // P33: an idle connection costs under 32 KiB, with the client's side in the same process.
 func TestIdleConnectionsAreCheap(t *testing.T) {
 	const n, limit = 1000, 32 << 10
-	s := start(t, Options{APIs: echoAPIs(), Logger: slog.New(slog.DiscardHandler)}, 0)
+	s := start(t, options{APIs: echoAPIs(), Logger: slog.New(slog.DiscardHandler)}, 0)
 	conns := make([]*kafkatest.Conn, 0, n)
 	inUse := func() int {
 		runtime.GC()
@@ -48,7 +48,7 @@ func TestIdleConnectionsAreCheap(t *testing.T) {
 
 // B1, B3, B7: hostile lengths cost no memory.
 func TestAnnouncedLengthsAllocateNothing(t *testing.T) {
-	s := start(t, Options{APIs: echoAPIs()}, 0)
+	s := start(t, options{APIs: echoAPIs()}, 0)
 	mustMetadata(t, s.dial())
 	for name, b := range map[string][]byte{
 		"frame of 100 MiB":   {0x06, 0x40, 0, 0, 0},
@@ -259,10 +259,11 @@ func TestServesTLS(t *testing.T) {
 	certificates := h.TLS.Certificates
 	h.Close()
 	serve := func(limits Limits) (*Server, string) {
-		s := mustServer(t, Options{APIs: echoAPIs(), Limits: limits})
+		o := options{APIs: echoAPIs(), Limits: limits}
+		s := mustServer(t, o)
 		l := tls.NewListener(listen(t), &tls.Config{Certificates: certificates})
 		served := make(chan error, 1)
-		go func() { served <- s.Serve(l) }()
+		go func() { served <- s.Serve(l, o.handle) }()
 		t.Cleanup(func() {
 			if err := s.Shutdown(context.Background()); err != nil {
 				t.Error(err)
@@ -303,7 +304,7 @@ func BenchmarkNewServer(b *testing.B) {
 	var apis []API
 	for key, s := range schemas() {
 		lo, hi := s.versionBounds()
-		apis = append(apis, API{Key: key, Min: lo, Max: min(hi, kmsg.RequestForKey(key).MaxVersion()), Handle: empty})
+		apis = append(apis, API{Key: key, Min: lo, Max: min(hi, kmsg.RequestForKey(key).MaxVersion())})
 	}
 	for b.Loop() {
 		if _, err := NewServer(Options{APIs: apis}); err != nil {

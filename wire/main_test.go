@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -77,8 +78,42 @@ func (b *syncBuffer) String() string {
 	return b.b.String()
 }
 
+// row is a row of the table with its handler.
+type row struct {
+	Key, Min, Max int16
+	Advertised    *int16
+	Handle        Handler
+	Pipelined     bool
+}
+
+// options are Options whose table has handlers.
+type options struct {
+	APIs       []row
+	Limits     Limits
+	Logger     *slog.Logger
+	Registerer prometheus.Registerer
+	OnClose    func(*Conn)
+}
+
+func newServer(o options) (*Server, error) {
+	return NewServer(Options{APIs: table(o.APIs), Limits: o.Limits, Logger: o.Logger, Registerer: o.Registerer, OnClose: o.OnClose})
+}
+
+func table(rows []row) []API {
+	var apis []API
+	for _, r := range rows {
+		apis = append(apis, API{Key: r.Key, Min: r.Min, Max: r.Max, Advertised: r.Advertised, Pipelined: r.Pipelined})
+	}
+	return apis
+}
+
+func (o options) handle(ctx context.Context, r *Request) Reply {
+	i := slices.IndexFunc(o.APIs, func(a row) bool { return a.Key == r.Key })
+	return o.APIs[i].Handle(ctx, r)
+}
+
 // start serves o until the end of the test. wantPanics is how often handlers are meant to panic.
-func start(t *testing.T, o Options, wantPanics int) *testServer {
+func start(t *testing.T, o options, wantPanics int) *testServer {
 	t.Helper()
 	logs := new(syncBuffer)
 	if o.Logger == nil {
@@ -87,7 +122,7 @@ func start(t *testing.T, o Options, wantPanics int) *testServer {
 	if o.Registerer == nil {
 		o.Registerer = prometheus.NewPedanticRegistry()
 	}
-	s, err := NewServer(o)
+	s, err := newServer(o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -96,7 +131,7 @@ func start(t *testing.T, o Options, wantPanics int) *testServer {
 		t.Fatal(err)
 	}
 	ts := &testServer{Server: s, t: t, addr: l.Addr().String(), logs: logs, served: make(chan error, 1)}
-	go func() { ts.served <- s.Serve(l) }()
+	go func() { ts.served <- s.Serve(l, o.handle) }()
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 		defer cancel()
@@ -163,15 +198,15 @@ func eventually(t *testing.T, check func() error) {
 
 // echoAPIs answers Metadata with its topics, ApiVersions with the table, and Produce and FindCoordinator
 // with an empty response.
-func echoAPIs() []API {
+func echoAPIs() []row {
 	zero := int16(0)
-	apis := []API{
+	apis := []row{
 		{Key: 0, Min: 3, Max: 13, Advertised: &zero, Handle: empty, Pipelined: true},
 		{Key: 3, Min: 0, Max: 13, Handle: echoMetadata},
 		{Key: 10, Min: 0, Max: 6, Handle: empty},
 	}
-	versions := API{Key: 18, Min: 0, Max: 4}
-	list := append(append([]API(nil), apis...), versions)
+	versions := row{Key: 18, Min: 0, Max: 4}
+	list := append(append([]row(nil), apis...), versions)
 	versions.Handle = func(_ context.Context, r *Request) Reply {
 		resp := kmsg.NewPtrApiVersionsResponse()
 		if r.Body == nil {
@@ -181,7 +216,7 @@ func echoAPIs() []API {
 		}
 		b := r.Body.(*kmsg.ApiVersionsRequest)
 		r.Conn.SetClientSoftware(b.ClientSoftwareName, b.ClientSoftwareVersion)
-		resp.ApiKeys = Advertise(list)
+		resp.ApiKeys = Advertise(table(list))
 		return Respond(resp)
 	}
 	return append(apis, versions)

@@ -58,15 +58,15 @@ func (g *gates) open(i int) {
 	close(g.gate[i])
 }
 
-func (g *gates) apis() []API {
-	return []API{{Key: 0, Min: 3, Max: 13, Handle: g.produce, Pipelined: true}, {Key: 3, Min: 0, Max: 13, Handle: g.metadata}}
+func (g *gates) apis() []row {
+	return []row{{Key: 0, Min: 3, Max: 13, Handle: g.produce, Pipelined: true}, {Key: 3, Min: 0, Max: 13, Handle: g.metadata}}
 }
 
 // Five Produce and a Metadata in one segment: the Produces overlap their waits, the Metadata comes after
 // all of them, and the six answers keep the order (spec: wire 5, scenario 6).
 func TestPipelinedProducesAndMetadataAreAnsweredInOrder(t *testing.T) {
 	g := new(gates)
-	s := start(t, Options{APIs: g.apis()}, 0)
+	s := start(t, options{APIs: g.apis()}, 0)
 	c := s.dial()
 	p, m := produceRequest(9), metadataRequest(12, "orders")
 	var b []byte
@@ -101,7 +101,7 @@ func TestPipelinedProducesAndMetadataAreAnsweredInOrder(t *testing.T) {
 // A request that is not pipelined is not handled before every earlier answer has left.
 func TestRequestSeesTheEffectsOfEarlierOnes(t *testing.T) {
 	g := new(gates)
-	s := start(t, Options{APIs: g.apis()}, 0)
+	s := start(t, options{APIs: g.apis()}, 0)
 	c := s.dial()
 	p, m := produceRequest(9), metadataRequest(12, "orders")
 	b := kafkatest.AppendRequest(nil, p, 0, c.ClientID)
@@ -150,7 +150,7 @@ func TestReadAheadIsBounded(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			n := tc.n
 			g := new(gates)
-			s := start(t, Options{APIs: g.apis(), Limits: tc.limits}, 0)
+			s := start(t, options{APIs: g.apis(), Limits: tc.limits}, 0)
 			c := s.dial()
 			p := produceRequest(9)
 			p.Topics[0].Partitions[0].Records = make([]byte, tc.bytes)
@@ -214,19 +214,20 @@ func (c *stalledConn) Write(p []byte) (int, error) {
 func TestUnreadAnswersStopTheReading(t *testing.T) {
 	const n = 1000
 	var handled atomic.Int64
-	s := mustServer(t, Options{APIs: []API{{Key: 3, Min: 0, Max: 13, Handle: func(_ context.Context, r *Request) Reply {
+	o := options{APIs: []row{{Key: 3, Min: 0, Max: 13, Handle: func(_ context.Context, r *Request) Reply {
 		handled.Add(1)
 		resp := r.Body.ResponseKind().(*kmsg.MetadataResponse)
 		resp.ClusterID = kmsg.StringPtr(strings.Repeat("c", 30000))
 		return Respond(resp)
-	}}}})
+	}}}}
+	s := mustServer(t, o)
 	nc := &stalledConn{writing: make(chan struct{}, n), taken: make(chan struct{})}
 	r := metadataRequest(12)
 	for i := range int32(n) {
 		nc.data = kafkatest.AppendRequest(nc.data, r, i, nil)
 	}
 	done := make(chan closeReason, 1)
-	go func() { done <- newConn(s, nc, 1).serve() }()
+	go func() { done <- newConn(s, nc, o.handle, 1).serve() }()
 	<-nc.writing // blocked in the first flush
 	if got := handled.Load(); got > defaultFlushBytes/30000+1 {
 		t.Errorf("%d requests were handled without one answer being read", got)
@@ -276,8 +277,8 @@ func answersMixtures(t *testing.T, limits Limits, requests int32, maxRecordBytes
 			}}
 		}
 	}
-	apis := append(echoAPIs()[1:], API{Key: 0, Min: 3, Max: 13, Handle: produce, Pipelined: true})
-	s := start(t, Options{APIs: apis, Limits: limits}, 0)
+	apis := append(echoAPIs()[1:], row{Key: 0, Min: 3, Max: 13, Handle: produce, Pipelined: true})
+	s := start(t, options{APIs: apis, Limits: limits}, 0)
 	var wg sync.WaitGroup
 	for conn := range uint64(4) {
 		c := s.dial()
@@ -330,14 +331,14 @@ func mixture(t *testing.T, c *kafkatest.Conn, rnd *rand.Rand, requests int32, ma
 // A client that goes away wakes what waits for it.
 func TestDisconnectEndsTheContextOfPipelinedRequests(t *testing.T) {
 	ended := make(chan struct{})
-	apis := []API{{Key: 0, Min: 3, Max: 13, Pipelined: true, Handle: func(_ context.Context, r *Request) Reply {
+	apis := []row{{Key: 0, Min: 3, Max: 13, Pipelined: true, Handle: func(_ context.Context, r *Request) Reply {
 		return Reply{Then: func(ctx context.Context) kmsg.Response {
 			<-ctx.Done()
 			close(ended)
 			return nil
 		}}
 	}}}
-	s := start(t, Options{APIs: apis}, 0)
+	s := start(t, options{APIs: apis}, 0)
 	c := s.dial()
 	if _, err := c.Send(produceRequest(9)); err != nil {
 		t.Fatal(err)
@@ -356,13 +357,13 @@ func TestDisconnectEndsTheContextOfPipelinedRequests(t *testing.T) {
 // Requests longer than the pooled buffers arrive whole, and their budget is given back.
 func TestLargeFramesArriveWhole(t *testing.T) {
 	var sum atomic.Uint64
-	apis := []API{{Key: 0, Min: 3, Max: 13, Handle: func(_ context.Context, r *Request) Reply {
+	apis := []row{{Key: 0, Min: 3, Max: 13, Handle: func(_ context.Context, r *Request) Reply {
 		for _, b := range r.Body.(*kmsg.ProduceRequest).Topics[0].Partitions[0].Records {
 			sum.Add(uint64(b))
 		}
 		return Respond(r.Body.ResponseKind())
 	}}}
-	s := start(t, Options{APIs: apis, Limits: Limits{MaxRequestBytesInFlight: 8 << 20}}, 0)
+	s := start(t, options{APIs: apis, Limits: Limits{MaxRequestBytesInFlight: 8 << 20}}, 0)
 	c := s.dial()
 	for _, n := range []int{1, 2000, 4095, 4096, 5000, 65_000, 66_000, 300_000, 1 << 20, 20 << 20} {
 		r := produceRequest(9)
@@ -387,7 +388,7 @@ func TestLargeFramesArriveWhole(t *testing.T) {
 // socket, and the small requests of others are served.
 func TestRequestBytesInFlightAreBounded(t *testing.T) {
 	const budget = 1 << 20
-	s := start(t, Options{APIs: echoAPIs(), Limits: Limits{MaxRequestBytesInFlight: budget}}, 0)
+	s := start(t, options{APIs: echoAPIs(), Limits: Limits{MaxRequestBytesInFlight: budget}}, 0)
 	head := binary.BigEndian.AppendUint32(nil, 50<<20)
 	for range 8 {
 		c := s.dial()

@@ -103,8 +103,6 @@ func (s *Server) addAPI(a API) error {
 		return fmt.Errorf("API %d has no schema", a.Key)
 	case s.apis[a.Key] != nil:
 		return fmt.Errorf("API %s stands twice in the table", name)
-	case a.Handle == nil:
-		return fmt.Errorf("API %s has no handler", name)
 	case a.Min < 0 || a.Min > a.Max || a.Max > kmsg.RequestForKey(a.Key).MaxVersion():
 		return fmt.Errorf("API %s has a bad version range %d-%d", name, a.Min, a.Max)
 	default:
@@ -118,8 +116,9 @@ func (s *Server) addAPI(a API) error {
 	}
 }
 
-// Serve accepts connections until Shutdown, and then returns nil. It may be called for several listeners.
-func (s *Server) Serve(l net.Listener) error {
+// Serve accepts connections until Shutdown, and then returns nil. Their requests go to handle. It may be called for
+// several listeners, each with a handler of its own.
+func (s *Server) Serve(l net.Listener, handle Handler) error {
 	s.mu.Lock()
 	if s.draining.Load() {
 		s.mu.Unlock()
@@ -150,7 +149,7 @@ func (s *Server) Serve(l net.Listener) error {
 			}
 		default:
 			backoff = 0
-			s.admit(nc)
+			s.admit(nc, handle)
 		}
 	}
 	return nil
@@ -179,7 +178,7 @@ func (s *Server) waitSlot() bool {
 }
 
 // admit registers a connection and starts its reader.
-func (s *Server) admit(nc net.Conn) {
+func (s *Server) admit(nc net.Conn, handle Handler) {
 	if t, ok := nc.(*net.TCPConn); ok {
 		t.SetNoDelay(true)
 		if n := s.limits.SendBufferBytes; n > 0 {
@@ -188,7 +187,7 @@ func (s *Server) admit(nc net.Conn) {
 		t.SetKeepAlive(true)
 	}
 	ip := remoteIP(nc)
-	c := newConn(s, nc, s.lastID.Add(1))
+	c := newConn(s, nc, handle, s.lastID.Add(1))
 	s.mu.Lock()
 	tooMany := s.limits.MaxConnectionsPerIP > 0 && s.mu.perIP[ip] >= s.limits.MaxConnectionsPerIP
 	if tooMany || s.draining.Load() {

@@ -27,9 +27,9 @@ func listen(t testing.TB) net.Listener {
 	return l
 }
 
-func mustServer(t testing.TB, o Options) *Server {
+func mustServer(t testing.TB, o options) *Server {
 	t.Helper()
-	s, err := NewServer(o)
+	s, err := newServer(o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -37,7 +37,7 @@ func mustServer(t testing.TB, o Options) *Server {
 }
 
 func TestEveryVersionIsAnsweredInItsOwnLayout(t *testing.T) {
-	s := start(t, Options{APIs: echoAPIs()}, 0)
+	s := start(t, options{APIs: echoAPIs()}, 0)
 	c := s.dial()
 	for v := int16(0); v <= 13; v++ {
 		resp, err := c.Request(metadataRequest(v, "orders"))
@@ -64,7 +64,7 @@ func TestEveryVersionIsAnsweredInItsOwnLayout(t *testing.T) {
 }
 
 func TestNullClientIDInFlexibleHeader(t *testing.T) {
-	s := start(t, Options{APIs: echoAPIs()}, 0)
+	s := start(t, options{APIs: echoAPIs()}, 0)
 	c := s.dial()
 	c.ClientID = nil
 	mustMetadata(t, c)
@@ -73,7 +73,7 @@ func TestNullClientIDInFlexibleHeader(t *testing.T) {
 // An ApiVersions version that is not served gets an answer in the layout of version 0, whatever its body
 // holds, and the connection stays open (spec: wire 3).
 func TestUnservedApiVersionsIsAnsweredInVersion0(t *testing.T) {
-	s := start(t, Options{APIs: echoAPIs()}, 0)
+	s := start(t, options{APIs: echoAPIs()}, 0)
 	c := s.dial()
 	for _, v := range []int16{5, 99, 32767, -1} {
 		payload := kafkatest.AppendHeader(nil, 18, v, 7, c.ClientID, v > 0)
@@ -98,7 +98,7 @@ func TestUnservedApiVersionsIsAnsweredInVersion0(t *testing.T) {
 }
 
 func TestProduceBelowItsLowestVersionCloses(t *testing.T) {
-	s := start(t, Options{APIs: echoAPIs()}, 0)
+	s := start(t, options{APIs: echoAPIs()}, 0)
 	for range 3 {
 		c := s.dial()
 		if err := c.SendFrame(kafkatest.AppendHeader(nil, 0, 2, 1, kmsg.StringPtr("old\nclient"), false)); err != nil {
@@ -149,7 +149,7 @@ func TestNoiseClosesTheConnectionWithoutAnswer(t *testing.T) {
 		{"B3 cut within a frame", size(100), frameCut},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			s := start(t, Options{APIs: echoAPIs()}, 0)
+			s := start(t, options{APIs: echoAPIs()}, 0)
 			other, c := s.dial(), s.dial()
 			mustMetadata(t, other)
 			if _, err := c.Write(tc.bytes); err != nil {
@@ -178,7 +178,7 @@ func appendTags(b []byte, n int) []byte {
 }
 
 func TestManyTagsInTheHeaderAreSkipped(t *testing.T) {
-	s := start(t, Options{APIs: echoAPIs()}, 0)
+	s := start(t, options{APIs: echoAPIs()}, 0)
 	c := s.dial()
 	r := metadataRequest(12, "orders")
 	payload := appendTags(kafkatest.AppendHeader(nil, 3, 12, 5, c.ClientID, false), 1000)
@@ -191,7 +191,7 @@ func TestManyTagsInTheHeaderAreSkipped(t *testing.T) {
 }
 
 func TestAnswersPrecedeTheCloseForABadRequest(t *testing.T) {
-	s := start(t, Options{APIs: echoAPIs()}, 0)
+	s := start(t, options{APIs: echoAPIs()}, 0)
 	c := s.dial()
 	r := metadataRequest(12, "orders")
 	b := kafkatest.AppendRequest(nil, r, 1, c.ClientID)
@@ -214,7 +214,7 @@ func TestAnswersPrecedeTheCloseForABadRequest(t *testing.T) {
 
 // B10: bytes after the body are ignored, as Kafka does.
 func TestTrailingBytesAreIgnored(t *testing.T) {
-	s := start(t, Options{APIs: echoAPIs()}, 0)
+	s := start(t, options{APIs: echoAPIs()}, 0)
 	c := s.dial()
 	r := metadataRequest(12, "orders")
 	payload := append(kafkatest.AppendRequest(nil, r, 5, c.ClientID)[4:], 1, 2, 3)
@@ -232,11 +232,11 @@ func TestTrailingBytesAreIgnored(t *testing.T) {
 func TestTimeouts(t *testing.T) {
 	const short = 250 * time.Millisecond
 	hold := make(chan struct{})
-	apis := append(echoAPIs()[1:], API{Key: 0, Min: 3, Max: 13, Pipelined: true, Handle: func(_ context.Context, r *Request) Reply {
+	apis := append(echoAPIs()[1:], row{Key: 0, Min: 3, Max: 13, Pipelined: true, Handle: func(_ context.Context, r *Request) Reply {
 		return Reply{Then: func(context.Context) kmsg.Response { <-hold; return r.Body.ResponseKind() }}
 	}})
 	t.Run("partial frame", func(t *testing.T) {
-		s := start(t, Options{APIs: apis, Limits: Limits{FrameTimeout: short}}, 0)
+		s := start(t, options{APIs: apis, Limits: Limits{FrameTimeout: short}}, 0)
 		for _, b := range [][]byte{{0}, {0, 0, 0, 50}, {0, 0, 0, 50, 0, 3}, {0, 1, 0, 0, 0, 3}} {
 			c := s.dial()
 			if _, err := c.Write(b); err != nil {
@@ -249,7 +249,7 @@ func TestTimeouts(t *testing.T) {
 		s.wantClosed(frameTimeout, 4)
 	})
 	t.Run("idle", func(t *testing.T) {
-		s := start(t, Options{APIs: apis, Limits: Limits{IdleTimeout: short}}, 0)
+		s := start(t, options{APIs: apis, Limits: Limits{IdleTimeout: short}}, 0)
 		c := s.dial()
 		mustMetadata(t, c)
 		if err := c.WaitClosed(); err != nil {
@@ -258,7 +258,7 @@ func TestTimeouts(t *testing.T) {
 		s.wantClosed(idleTimeout, 1)
 	})
 	t.Run("parked", func(t *testing.T) {
-		s := start(t, Options{APIs: apis, Limits: Limits{IdleTimeout: short}}, 0)
+		s := start(t, options{APIs: apis, Limits: Limits{IdleTimeout: short}}, 0)
 		parked, idle := s.dial(), s.dial()
 		r := produceRequest(9)
 		id, err := parked.Send(r)
@@ -281,7 +281,7 @@ func TestTimeouts(t *testing.T) {
 
 // A client that does not take its answers is closed after the write timeout.
 func TestClientThatDoesNotReadIsClosed(t *testing.T) {
-	s := start(t, Options{APIs: echoAPIs(), Limits: Limits{WriteTimeout: 50 * time.Millisecond}}, 0)
+	s := start(t, options{APIs: echoAPIs(), Limits: Limits{WriteTimeout: 50 * time.Millisecond}}, 0)
 	c := s.dial()
 	b := kafkatest.AppendRequest(nil, metadataRequest(12, strings.Repeat("t", 249)), 1, c.ClientID)
 	for err := error(nil); err == nil; {
@@ -301,8 +301,8 @@ func TestHandlerPanicClosesOneConnection(t *testing.T) {
 	for name, h := range map[string]func(context.Context, *Request) Reply{"handle": boom, "then": then, "encode": encode} {
 		for _, pipelined := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%s pipelined=%v", name, pipelined), func(t *testing.T) {
-				apis := append(echoAPIs(), API{Key: 12, Min: 0, Max: 4, Handle: h, Pipelined: pipelined})
-				s := start(t, Options{APIs: apis}, 1)
+				apis := append(echoAPIs(), row{Key: 12, Min: 0, Max: 4, Handle: h, Pipelined: pipelined})
+				s := start(t, options{APIs: apis}, 1)
 				c, other := s.dial(), s.dial()
 				r := metadataRequest(12, "orders")
 				b := kafkatest.AppendRequest(nil, r, 1, c.ClientID)
@@ -329,8 +329,8 @@ func (*panickingResponse) AppendTo([]byte) []byte { panic("boom") }
 
 func TestHandlerCanCloseOrStaySilent(t *testing.T) {
 	reply := make(chan Reply, 1)
-	apis := append(echoAPIs(), API{Key: 12, Min: 0, Max: 4, Handle: func(context.Context, *Request) Reply { return <-reply }})
-	s := start(t, Options{APIs: apis}, 0)
+	apis := append(echoAPIs(), row{Key: 12, Min: 0, Max: 4, Handle: func(context.Context, *Request) Reply { return <-reply }})
+	s := start(t, options{APIs: apis}, 0)
 	c := s.dial()
 	reply <- Reply{}
 	if _, err := c.Send(kmsg.NewPtrHeartbeatRequest()); err != nil {
@@ -356,9 +356,9 @@ func TestShutdownWakesParkedRequestsAndAnswersThem(t *testing.T) {
 			return r.Body.ResponseKind()
 		}}
 	}
-	apis := append(echoAPIs()[1:], API{Key: 0, Min: 3, Max: 13, Handle: park, Pipelined: true}, API{Key: 12, Min: 0, Max: 4, Handle: park})
+	apis := append(echoAPIs()[1:], row{Key: 0, Min: 3, Max: 13, Handle: park, Pipelined: true}, row{Key: 12, Min: 0, Max: 4, Handle: park})
 	closed := make(chan int64, 3)
-	s := start(t, Options{APIs: apis, OnClose: func(c *Conn) { closed <- c.ID() }}, 0)
+	s := start(t, options{APIs: apis, OnClose: func(c *Conn) { closed <- c.ID() }}, 0)
 	idle, a, b := s.dial(), s.dial(), s.dial()
 	mustMetadata(t, idle)
 	heartbeat, produce := kmsg.NewPtrHeartbeatRequest(), produceRequest(9)
@@ -390,7 +390,7 @@ func TestShutdownWakesParkedRequestsAndAnswersThem(t *testing.T) {
 }
 
 func TestShutdownCutsOffAClientThatDoesNotRead(t *testing.T) {
-	s := start(t, Options{APIs: echoAPIs()}, 0)
+	s := start(t, options{APIs: echoAPIs()}, 0)
 	c := s.dial()
 	b := kafkatest.AppendRequest(nil, metadataRequest(12, strings.Repeat("t", 249)), 1, c.ClientID)
 	c.SetWriteDeadline(time.Now().Add(200 * time.Millisecond))
@@ -406,12 +406,12 @@ func TestShutdownCutsOffAClientThatDoesNotRead(t *testing.T) {
 
 func TestShutdownReportsHandlersThatDoNotReturn(t *testing.T) {
 	entered, release := make(chan struct{}), make(chan struct{})
-	apis := append(echoAPIs(), API{Key: 12, Min: 0, Max: 4, Handle: func(_ context.Context, r *Request) Reply {
+	apis := append(echoAPIs(), row{Key: 12, Min: 0, Max: 4, Handle: func(_ context.Context, r *Request) Reply {
 		close(entered)
 		<-release
 		return empty(t.Context(), r)
 	}})
-	s := start(t, Options{APIs: apis}, 0)
+	s := start(t, options{APIs: apis}, 0)
 	c := s.dial()
 	if _, err := c.Send(kmsg.NewPtrHeartbeatRequest()); err != nil {
 		t.Fatal(err)
@@ -427,7 +427,7 @@ func TestShutdownReportsHandlersThatDoNotReturn(t *testing.T) {
 
 func TestConnectionLimits(t *testing.T) {
 	t.Run("per address", func(t *testing.T) {
-		s := start(t, Options{APIs: echoAPIs(), Limits: Limits{MaxConnectionsPerIP: 2}}, 0)
+		s := start(t, options{APIs: echoAPIs(), Limits: Limits{MaxConnectionsPerIP: 2}}, 0)
 		a, b := s.dial(), s.dial()
 		mustMetadata(t, a)
 		mustMetadata(t, b)
@@ -440,7 +440,7 @@ func TestConnectionLimits(t *testing.T) {
 		mustMetadata(t, s.dial())
 	})
 	t.Run("in all", func(t *testing.T) {
-		s := start(t, Options{APIs: echoAPIs(), Limits: Limits{MaxConnections: 1}}, 0)
+		s := start(t, options{APIs: echoAPIs(), Limits: Limits{MaxConnections: 1}}, 0)
 		a, b := s.dial(), s.dial() // b waits in the backlog
 		mustMetadata(t, a)
 		r := metadataRequest(12, "orders")
@@ -460,11 +460,10 @@ func TestConnectionLimits(t *testing.T) {
 
 func TestNewServerReportsEveryFault(t *testing.T) {
 	h := empty
-	_, err := NewServer(Options{Limits: Limits{IdleTimeout: -1}, APIs: []API{
+	_, err := newServer(options{Limits: Limits{IdleTimeout: -1}, APIs: []row{
 		{Key: 4, Min: 0, Max: 0, Handle: h},
 		{Key: 3, Min: 0, Max: 14, Handle: h},
 		{Key: 0, Min: 0, Max: 13, Handle: h},
-		{Key: 12, Min: 0, Max: 4},
 		{Key: 18, Min: 0, Max: 4, Handle: h},
 		{Key: 18, Min: 0, Max: 4, Handle: h},
 	}})
@@ -472,7 +471,7 @@ func TestNewServerReportsEveryFault(t *testing.T) {
 		t.Fatal("no error")
 	}
 	for _, want := range []string{"IdleTimeout", "API 4 has no schema", "bad version range 0-14", "not within the schema's 3-13",
-		"Heartbeat has no handler", "ApiVersions stands twice"} {
+		"ApiVersions stands twice"} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("%q is not reported in: %v", want, err)
 		}
@@ -481,10 +480,11 @@ func TestNewServerReportsEveryFault(t *testing.T) {
 
 // A net.Pipe has no buffer and no file descriptor: everything must work without them.
 func TestServesAPipe(t *testing.T) {
-	s := mustServer(t, Options{APIs: echoAPIs()})
+	o := options{APIs: echoAPIs()}
+	s := mustServer(t, o)
 	l := &pipeListener{conns: make(chan net.Conn), closed: make(chan struct{})}
 	served := make(chan error, 1)
-	go func() { served <- s.Serve(l) }()
+	go func() { served <- s.Serve(l, o.handle) }()
 	client, server := net.Pipe()
 	l.conns <- server
 	c := kafkatest.New(client)
@@ -528,14 +528,14 @@ func (l *pipeListener) Addr() net.Addr { return &net.UnixAddr{Name: "pipe"} }
 
 func TestConnKnowsItsClient(t *testing.T) {
 	conns := make(chan *Conn, 2)
-	apis := append(echoAPIs(), API{Key: 12, Min: 0, Max: 4, Handle: func(_ context.Context, r *Request) Reply {
+	apis := append(echoAPIs(), row{Key: 12, Min: 0, Max: 4, Handle: func(_ context.Context, r *Request) Reply {
 		if r.ClientID != kafkatest.ClientID || r.SizeBytes != 8+2+len(kafkatest.ClientID)+8 {
 			t.Errorf("request is %+v", r)
 		}
 		conns <- r.Conn
 		return empty(t.Context(), r)
 	}})
-	s := start(t, Options{APIs: apis}, 0)
+	s := start(t, options{APIs: apis}, 0)
 	a, b := s.dial(), s.dial()
 	v := kmsg.NewPtrApiVersionsRequest()
 	v.SetVersion(3)
@@ -578,5 +578,42 @@ func TestBrokenInvariantIsNotContained(t *testing.T) {
 	}
 	if got := escapes(invariant.Broken("offsets out of order")); got != invariant.Broken("offsets out of order") {
 		t.Errorf("a broken invariant came out as %v", got)
+	}
+}
+
+// The requests of each listener go to its own handler.
+func TestEachListenerHasItsHandler(t *testing.T) {
+	s := mustServer(t, options{APIs: echoAPIs()})
+	var served []chan error
+	for _, name := range []string{"one", "two"} {
+		l, done := listen(t), make(chan error, 1)
+		served = append(served, done)
+		go func() {
+			done <- s.Serve(l, func(_ context.Context, r *Request) Reply {
+				resp := r.Body.ResponseKind().(*kmsg.MetadataResponse)
+				resp.ClusterID = &name
+				return Respond(resp)
+			})
+		}()
+		c, err := kafkatest.Dial(l.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		resp, err := c.Request(metadataRequest(12))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := *resp.(*kmsg.MetadataResponse).ClusterID; got != name {
+			t.Errorf("listener %s is answered by %s", name, got)
+		}
+	}
+	if err := s.Shutdown(t.Context()); err != nil {
+		t.Error(err)
+	}
+	for _, done := range served {
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
 	}
 }

@@ -157,7 +157,7 @@ func TestFrameTimeoutIsForAPieceOfTheFrame(t *testing.T) {
 			limits := piecesOf(n)
 			f := frameReader{
 				conn: nc, limits: withDefaults(limits), budget: &byteBudget{max: 1 << 30},
-				metrics: mustServer(t, Options{}).metrics, parked: func() bool { return false },
+				metrics: mustServer(t, options{}).metrics, parked: func() bool { return false },
 				closing: func() bool { return false }, max: 100 << 20, buf: make([]byte, max(n, prefixBytes)),
 				sinceFrame: -1,
 			}
@@ -212,7 +212,7 @@ func TestFrameBytesAreChargedBeforeTheyAreRead(t *testing.T) {
 			budget := &byteBudget{max: 1 << 30}
 			nc := &budgetConn{scriptedConn: scriptedConn{data: framed(make([]byte, n))}, budget: budget}
 			f := frameReader{
-				conn: nc, limits: limits, budget: budget, metrics: mustServer(t, Options{}).metrics,
+				conn: nc, limits: limits, budget: budget, metrics: mustServer(t, options{}).metrics,
 				parked: func() bool { return false }, closing: func() bool { return false }, max: 100 << 20,
 				buf: make([]byte, limits.ReadBufferBytes), sinceFrame: -1,
 			}
@@ -257,7 +257,7 @@ func TestWriteTimeoutIsForAPieceOfTheAnswer(t *testing.T) {
 		for _, takes := range []int{0, 1, n/2 + 1, n} {
 			nc := &slowConn{takes: takes}
 			limits := piecesOf(n)
-			o := output{conn: nc, limits: withDefaults(limits), metrics: mustServer(t, Options{}).metrics}
+			o := output{conn: nc, limits: withDefaults(limits), metrics: mustServer(t, options{}).metrics}
 			answer := make([]byte, min(10*n, 2*n+5000))
 			if takes == n {
 				answer = make([]byte, 10*n)
@@ -283,11 +283,11 @@ func TestOneConnectionPassesAnyBudget(t *testing.T) {
 	for _, budget := range []int64{1, 100, 5000} {
 		limits := piecesOf(7)
 		limits.MaxRequestBytesInFlight = budget
-		apis := append(echoAPIs()[1:], API{Key: 0, Min: 3, Max: 13, Pipelined: true,
+		apis := append(echoAPIs()[1:], row{Key: 0, Min: 3, Max: 13, Pipelined: true,
 			Handle: func(_ context.Context, r *Request) Reply {
 				return Reply{Then: func(context.Context) kmsg.Response { return r.Body.ResponseKind() }}
 			}})
-		s := start(t, Options{APIs: apis, Limits: limits}, 0)
+		s := start(t, options{APIs: apis, Limits: limits}, 0)
 		c := s.dial()
 		sent := make(chan error, 1)
 		request := func(n int) *kmsg.ProduceRequest {

@@ -63,14 +63,14 @@ func (r *fileResponse) WriteBody(w *BodyWriter) error {
 
 // streamServer answers SyncGroup with what next returns.
 func streamServer(t *testing.T, panics int, limits Limits, next func(r *Request) kmsg.Response) *testServer {
-	apis := append(echoAPIs(), API{Key: 14, Min: 0, Max: 5, Pipelined: true, Handle: func(_ context.Context, r *Request) Reply {
+	apis := append(echoAPIs(), row{Key: 14, Min: 0, Max: 5, Pipelined: true, Handle: func(_ context.Context, r *Request) Reply {
 		resp := next(r)
 		if r.Body.(*kmsg.SyncGroupRequest).Generation == 1 {
 			return Reply{Then: func(context.Context) kmsg.Response { return resp }}
 		}
 		return Respond(resp)
 	}})
-	return start(t, Options{APIs: apis, Limits: limits}, panics)
+	return start(t, options{APIs: apis, Limits: limits}, panics)
 }
 
 func testFile(t *testing.T, n int) (*os.File, []byte) {
