@@ -38,7 +38,7 @@ type Broker struct {
 	registry *prometheus.Registry
 
 	lock        io.Closer
-	store       *meta.Store
+	store       meta.Store
 	barrier     *log.Barrier
 	topics      *topics.Topics
 	configs     *configs.Configs

@@ -30,7 +30,7 @@ const (
 )
 
 // begin counts a start, and gives a new data directory its cluster ID.
-func begin(store *meta.Store) (id identity, err error) {
+func begin(store meta.Store) (id identity, err error) {
 	err = store.Update(func(tx meta.Tx) error {
 		clusterID, err := tx.Get(meta.Cluster, clusterIDKey)
 		if err != nil {
@@ -56,7 +56,7 @@ func begin(store *meta.Store) (id identity, err error) {
 }
 
 // checkMeta reads all that the start will rely on, before the first byte of the directory is changed.
-func checkMeta(store *meta.Store, s *settings.Broker) error {
+func checkMeta(store meta.Store, s *settings.Broker) error {
 	starts, err := counter(store, startsKey)
 	if err != nil {
 		return err
@@ -99,7 +99,7 @@ func checkOldCluster(tx meta.Tx) error {
 	})
 }
 
-// reader is a *meta.Store or a meta.Tx.
+// reader is a meta.Store or a meta.Tx.
 type reader interface {
 	Get(b meta.Bucket, key string) ([]byte, error)
 	Damaged(b meta.Bucket, key string, cause error) error
@@ -126,7 +126,7 @@ func putCounter(tx meta.Tx, key string, v int64) error {
 }
 
 // blockStore keeps where the next block of producer IDs begins.
-type blockStore struct{ store *meta.Store }
+type blockStore struct{ store meta.Store }
 
 // ReserveProducerIDs implements pidmanager.BlockStore.
 func (s blockStore) ReserveProducerIDs(count, atLeast int64) (first int64, err error) {

@@ -56,7 +56,7 @@ var ErrTooMany = errors.New("too many resources of this kind have settings")
 
 // Configs is what is set for all resources. Safe for concurrent use.
 type Configs struct {
-	store    *meta.Store // immutable, as is the next one
+	store    meta.Store // immutable, as is the next one
 	settings *settings.Broker
 	change   sync.Mutex // orders changes; held across the write
 	mu       struct {
@@ -74,7 +74,7 @@ type Stored struct {
 }
 
 // ReadStored returns all resources that have settings, by kind and name. An unreadable record is meta.ErrDamaged.
-func ReadStored(store *meta.Store) ([]Stored, error) {
+func ReadStored(store meta.Store) ([]Stored, error) {
 	var all []Stored
 	for k := range kindCount {
 		err := store.All(kinds[k].bucket, func(name string, value []byte) error {
@@ -94,7 +94,7 @@ func ReadStored(store *meta.Store) ([]Stored, error) {
 
 // Open reads what is set. Values are not checked against the broker's bounds, which may have changed since: that
 // must not keep a broker from starting.
-func Open(store *meta.Store, s *settings.Broker) (*Configs, error) {
+func Open(store meta.Store, s *settings.Broker) (*Configs, error) {
 	c := &Configs{store: store, settings: s}
 	for k := range c.mu.set {
 		c.mu.set[k] = map[string]settings.Values{}

@@ -12,7 +12,7 @@ import (
 	"once/settings"
 )
 
-func open(t *testing.T, path string) (*Configs, *meta.Store) {
+func open(t *testing.T, path string) (*Configs, meta.Store) {
 	t.Helper()
 	store, err := meta.Open(path, meta.Options{NoSync: true})
 	if err != nil {

@@ -38,7 +38,7 @@ type directory struct {
 	dir   string
 	names []string
 	lock  io.Closer   // nil when the caller holds it
-	store *meta.Store // nil when metaErr says why
+	store *meta.File // nil when metaErr says why
 	// metaErr wraps fs.ErrNotExist or meta.ErrDamaged.
 	metaErr  error
 	barriers [2]log.StoredBarrier
@@ -136,7 +136,7 @@ type cluster struct {
 	nextProducerID int64
 }
 
-func readCluster(store *meta.Store) (c cluster, err error) {
+func readCluster(store meta.Store) (c cluster, err error) {
 	err = store.All(meta.Cluster, func(key string, v []byte) error {
 		to := &c.starts
 		switch key {

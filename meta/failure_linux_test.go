@@ -13,7 +13,7 @@ import (
 )
 
 // replaceFile puts another file in the place of the one that a store writes to.
-func replaceFile(s *Store, device string) error {
+func replaceFile(s *File, device string) error {
 	other, err := os.OpenFile(device, os.O_RDWR, 0)
 	if err != nil {
 		return err
@@ -169,7 +169,7 @@ func TestFullDiskEndsNothing(t *testing.T) {
 // An upgrade that cannot be written leaves the old file.
 func TestUpgradeIsAtomic(t *testing.T) {
 	path, records := oldFile(t)
-	_, err := Open(path, Options{Upgrade: func(tx Tx) error { return replaceFile(tx.store, "/dev/null") }})
+	_, err := Open(path, Options{Upgrade: func(tx Tx) error { return replaceFile(tx.(fileTx).store, "/dev/null") }})
 	if !errors.Is(err, ErrFailed) || !strings.Contains(err.Error(), path) {
 		t.Errorf("got %v", err)
 	}

@@ -211,7 +211,7 @@ func writeSummary(tx *bolt.Tx, s summary) error {
 
 // openFile locks the file, checks it, and hands it to bbolt. The lock is held throughout, so that nobody changes the
 // file between the check and its use.
-func openFile(path string, readOnly, noSync bool) (*Store, error) {
+func openFile(path string, readOnly, noSync bool) (*File, error) {
 	info, err := os.Stat(path)
 	if err != nil {
 		return nil, err
@@ -237,7 +237,7 @@ func openFile(path string, readOnly, noSync bool) (*Store, error) {
 	if err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
-	s := &Store{path: path, file: f, version: found.version}
+	s := &File{path: path, file: f, version: found.version}
 	err = s.guard(func() (err error) {
 		o := boltOptions(noSync)
 		o.ReadOnly = readOnly

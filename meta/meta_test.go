@@ -10,7 +10,7 @@ import (
 	bolt "go.etcd.io/bbolt"
 )
 
-func open(t *testing.T, path string) *Store {
+func open(t *testing.T, path string) *File {
 	t.Helper()
 	s, err := Open(path, Options{})
 	if err != nil {
@@ -126,9 +126,9 @@ func TestAnUnknownFormatVersionIsRefused(t *testing.T) {
 			}
 			return tx.Bucket([]byte(Cluster)).Put([]byte(versionKey), value)
 		})
-		for how, open := range map[string]func() (*Store, error){
-			"to write": func() (*Store, error) { return Open(path, Options{}) },
-			"to read":  func() (*Store, error) { return OpenReadOnly(path) },
+		for how, open := range map[string]func() (*File, error){
+			"to write": func() (*File, error) { return Open(path, Options{}) },
+			"to read":  func() (*File, error) { return OpenReadOnly(path) },
 		} {
 			if _, err := open(); !errors.Is(err, ErrDamaged) || !strings.Contains(err.Error(), "format version") {
 				t.Errorf("%s, %s: %v", name, how, err)
@@ -176,7 +176,7 @@ func TestSummaryKnowsAllRecords(t *testing.T) {
 	}
 }
 
-func set(t *testing.T, s *Store, b Bucket, key, value string) {
+func set(t *testing.T, s *File, b Bucket, key, value string) {
 	t.Helper()
 	if err := s.Update(func(tx Tx) error { return tx.Put(b, key, []byte(value)) }); err != nil {
 		t.Fatal(err)

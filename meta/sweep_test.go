@@ -13,7 +13,7 @@ import (
 )
 
 // dump returns all records of a store.
-func dump(s *Store) (map[string]string, error) {
+func dump(s *File) (map[string]string, error) {
 	all := map[string]string{}
 	err := s.Keys(func(b Bucket, key string, value []byte) error {
 		all[string(b)+"/"+key] = string(value)

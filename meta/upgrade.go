@@ -8,7 +8,7 @@ import (
 
 // upgrade makes a file of this version of one of version 1, in one change: it is of one or the other at any time.
 // A value of version 1 has no checksum, so it is taken as it stands, and check judges by what it says.
-func (s *Store) upgrade(check func(Tx) error) error {
+func (s *File) upgrade(check func(Tx) error) error {
 	s.version = FormatVersion
 	return s.commit(func(tx *bolt.Tx) error {
 		var sum summary
@@ -16,7 +16,7 @@ func (s *Store) upgrade(check func(Tx) error) error {
 			return err
 		}
 		if check != nil {
-			if err := check(Tx{store: s, tx: tx, sum: &sum}); err != nil {
+			if err := check(fileTx{store: s, tx: tx, sum: &sum}); err != nil {
 				return err
 			}
 		}

@@ -38,7 +38,7 @@ func oldFile(t *testing.T) (path string, records map[string]string) {
 	return path, records
 }
 
-func mustHold(t *testing.T, s *Store, version int, records map[string]string) {
+func mustHold(t *testing.T, s *File, version int, records map[string]string) {
 	t.Helper()
 	got, err := dump(s)
 	if err != nil || s.Version() != version || !maps.Equal(got, records) {

@@ -100,7 +100,7 @@ type topicPhoto struct {
 
 // opened is a broker's storage over a disk.
 type opened struct {
-	store   *meta.Store
+	store   meta.Store
 	barrier *log.Barrier
 	topics  *Topics
 }

@@ -55,7 +55,7 @@ type Stored struct {
 }
 
 // ReadStored returns all topics ordered by name. A record that no broker has written is meta.ErrDamaged.
-func ReadStored(store *meta.Store) ([]Stored, error) {
+func ReadStored(store meta.Store) ([]Stored, error) {
 	records, err := readRecords(store)
 	if err != nil {
 		return nil, err
@@ -68,7 +68,7 @@ func ReadStored(store *meta.Store) ([]Stored, error) {
 	return all, nil
 }
 
-func readRecords(store *meta.Store) (map[string]record, error) {
+func readRecords(store meta.Store) (map[string]record, error) {
 	check := settings.CheckStoredTopic
 	if store.Version() < meta.FormatVersion {
 		check = func(overrides settings.Values) error {
@@ -79,7 +79,7 @@ func readRecords(store *meta.Store) (map[string]record, error) {
 	return decodeRecords(store, func(r record) error { return check(r.Overrides) })
 }
 
-// reader is a *meta.Store or a meta.Tx.
+// reader is a meta.Store or a meta.Tx.
 type reader interface {
 	All(b meta.Bucket, f func(key string, value []byte) error) error
 	Damaged(b meta.Bucket, key string, cause error) error

@@ -70,7 +70,7 @@ func (t *Topic) Overrides() settings.Values { return t.state.Load().overrides }
 
 // Options says what the topics of a broker need.
 type Options struct {
-	Store    *meta.Store
+	Store    meta.Store
 	FS       vfs.FS
 	Dir      string // data directory
 	Barrier  *log.Barrier

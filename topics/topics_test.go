@@ -25,7 +25,7 @@ type place struct {
 	t       *testing.T
 	fs      *vfs.Mem
 	path    string
-	store   *meta.Store
+	store   meta.Store
 	barrier *log.Barrier
 	ts      *Topics
 	starts  int32

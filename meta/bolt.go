@@ -1,14 +1,3 @@
-// Package meta keeps the few things that no log can give back: cluster ID, topics with their IDs and
-// configurations, those of groups and client metrics, producer ID blocks, the count of starts. It is a store of named bytes with atomic,
-// durable writes; whoever owns a record owns its encoding. No request of the produce, fetch, commit or
-// heartbeat kind writes here.
-//
-// The store is one bbolt file. Damage to it is named and never served: each record has a checksum, all
-// of them together have a summary that changes with each of them, and the structure of the file is checked
-// before bbolt gets it, because bbolt would crash on what is wrong with it.
-//
-// A write or sync that fails ends the store: nothing that it says about the disk could be believed any
-// more. Where the disk had no room and nothing was damaged by that, the store goes on.
 package meta
 
 import (
@@ -25,25 +14,11 @@ import (
 	bolt "go.etcd.io/bbolt"
 )
 
-// Bucket names a set of records.
-type Bucket string
-
-// The buckets, each with its owner.
-const (
-	Cluster              Bucket = "cluster"                // broker, and meta itself for the format version and the summary
-	Topics               Bucket = "topics"                 // topics
-	GroupConfigs         Bucket = "group configs"          // configs
-	ClientMetricsConfigs Bucket = "client metrics configs" // configs
-)
-
-// buckets are made when a file is opened that does not have them: a new one, or one of an older program.
-var buckets = []Bucket{Cluster, Topics, GroupConfigs, ClientMetricsConfigs}
-
-// Store is an open metadata file. Safe for concurrent use.
+// File is a Store in a file of bbolt's.
 //
 // Locking: mu is held during each call, so that nobody is inside of bbolt when a panic ends it there. A function that
 // is passed to a method does not call the store.
-type Store struct {
+type File struct {
 	path      string   // immutable, as are the next four
 	file      *os.File // bbolt's, which closes it
 	version   int      // of the format: 1 in an old file that is open for reading only
@@ -70,7 +45,7 @@ type Options struct {
 
 // Open opens the file, or creates it. Errors wrap ErrLocked, ErrDamaged, ErrFailed or ErrNoSpace where that is the
 // cause and name the file; a refused file is left as it is.
-func Open(path string, o Options) (*Store, error) {
+func Open(path string, o Options) (*File, error) {
 	if err := create(path, o.NoSync); err != nil {
 		return nil, err
 	}
@@ -95,7 +70,7 @@ func Open(path string, o Options) (*Store, error) {
 }
 
 // addBuckets makes the buckets that a program had no use for which knew this version of the format.
-func (s *Store) addBuckets() error {
+func (s *File) addBuckets() error {
 	missing := false
 	err := s.read(func(tx *bolt.Tx) error {
 		for _, b := range buckets {
@@ -117,7 +92,7 @@ func (s *Store) addBuckets() error {
 
 // OpenReadOnly opens an existing file for reading. It changes nothing and reads a file of version 1 as it is. Errors
 // wrap fs.ErrNotExist, ErrLocked or ErrDamaged where that is the cause.
-func OpenReadOnly(path string) (*Store, error) {
+func OpenReadOnly(path string) (*File, error) {
 	s, err := openFile(path, true, false)
 	if err == nil && s.version == emptyFile {
 		return nil, errors.Join(damaged(path, "it has no records"), s.Close())
@@ -125,11 +100,11 @@ func OpenReadOnly(path string) (*Store, error) {
 	return s, err
 }
 
-// Version is the format version of the file: FormatVersion, or an older one where it is open for reading only.
-func (s *Store) Version() int { return s.version }
+// Version implements Store.
+func (s *File) Version() int { return s.version }
 
-// Close closes the file.
-func (s *Store) Close() error {
+// Close implements Store.
+func (s *File) Close() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.mu.panicked {
@@ -139,7 +114,7 @@ func (s *Store) Close() error {
 }
 
 // failLocked ends the store.
-func (s *Store) failLocked(err error) error {
+func (s *File) failLocked(err error) error {
 	if !errors.Is(err, ErrDamaged) {
 		err = fmt.Errorf("%w: %s: %w", ErrFailed, s.path, err)
 	}
@@ -151,7 +126,7 @@ func (s *Store) failLocked(err error) error {
 }
 
 // failIfDamagedLocked ends the store when an error in using it says that it is damaged.
-func (s *Store) failIfDamagedLocked(err error) error {
+func (s *File) failIfDamagedLocked(err error) error {
 	if errors.Is(err, ErrDamaged) {
 		return s.failLocked(err)
 	}
@@ -160,7 +135,7 @@ func (s *Store) failIfDamagedLocked(err error) error {
 
 // guard calls into bbolt; the caller holds mu. The file was whole when it was opened; a page that the disk does not
 // give back later is a fault of memory, and one that is another than before may be a panic. Both become damage.
-func (s *Store) guard(call func() error) (err error) {
+func (s *File) guard(call func() error) (err error) {
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer func() {
 		if r := recover(); r != nil {
@@ -172,7 +147,7 @@ func (s *Store) guard(call func() error) (err error) {
 }
 
 // read calls f with the records as they are now.
-func (s *Store) read(f func(tx *bolt.Tx) error) error {
+func (s *File) read(f func(tx *bolt.Tx) error) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.mu.failed != nil {
@@ -181,13 +156,13 @@ func (s *Store) read(f func(tx *bolt.Tx) error) error {
 	return s.failIfDamagedLocked(s.guard(func() error { return s.db.View(f) }))
 }
 
-// Damaged returns what an owner says of a record that it cannot have written.
-func (s *Store) Damaged(b Bucket, key string, cause error) error {
+// Damaged implements Store.
+func (s *File) Damaged(b Bucket, key string, cause error) error {
 	return &DamagedError{File: s.path, Page: noPage, Position: noPosition, Bucket: b, Key: key, Cause: cause}
 }
 
 // content returns the content of a stored value, which points into it.
-func (s *Store) content(b Bucket, key string, value []byte) ([]byte, error) {
+func (s *File) content(b Bucket, key string, value []byte) ([]byte, error) {
 	if value == nil || s.version == formatVersion1 {
 		return value, nil
 	}
@@ -198,8 +173,8 @@ func (s *Store) content(b Bucket, key string, value []byte) ([]byte, error) {
 	return content, nil
 }
 
-// Get returns a copy of a record, or nil when there is none.
-func (s *Store) Get(b Bucket, key string) (value []byte, err error) {
+// Get implements Store.
+func (s *File) Get(b Bucket, key string) (value []byte, err error) {
 	err = s.read(func(tx *bolt.Tx) error {
 		content, err := s.content(b, key, tx.Bucket([]byte(b)).Get([]byte(key)))
 		value = bytes.Clone(content) // nil when that is, and only then
@@ -208,14 +183,13 @@ func (s *Store) Get(b Bucket, key string) (value []byte, err error) {
 	return value, err
 }
 
-// All calls f for every record of a bucket in the order of their keys. value is valid during the call. A file of an
-// older program that was opened for reading only may lack the bucket: then there are no records.
-func (s *Store) All(b Bucket, f func(key string, value []byte) error) error {
+// All implements Store.
+func (s *File) All(b Bucket, f func(key string, value []byte) error) error {
 	return s.read(func(tx *bolt.Tx) error { return s.each(b, tx.Bucket([]byte(b)), f) })
 }
 
-// Keys calls f for every record of every bucket, also of those that this program does not know.
-func (s *Store) Keys(f func(b Bucket, key string, value []byte) error) error {
+// Keys implements Store.
+func (s *File) Keys(f func(b Bucket, key string, value []byte) error) error {
 	return s.read(func(tx *bolt.Tx) error {
 		return tx.ForEach(func(name []byte, bucket *bolt.Bucket) error {
 			b := Bucket(name)
@@ -224,7 +198,7 @@ func (s *Store) Keys(f func(b Bucket, key string, value []byte) error) error {
 	})
 }
 
-func (s *Store) each(b Bucket, bucket *bolt.Bucket, f func(key string, value []byte) error) error {
+func (s *File) each(b Bucket, bucket *bolt.Bucket, f func(key string, value []byte) error) error {
 	if bucket == nil {
 		return nil
 	}
@@ -241,15 +215,14 @@ func (s *Store) each(b Bucket, bucket *bolt.Bucket, f func(key string, value []b
 	})
 }
 
-// Update makes one atomic change. It is durable when Update returns without an error; with one, nothing has changed,
-// unless the error is an ErrFailed: then it is not known.
-func (s *Store) Update(f func(Tx) error) error {
+// Update implements Store.
+func (s *File) Update(f func(Tx) error) error {
 	return s.commit(func(tx *bolt.Tx) error {
 		sum, err := s.summary(tx)
 		if err != nil {
 			return err
 		}
-		if err := f(Tx{store: s, tx: tx, sum: &sum}); err != nil {
+		if err := f(fileTx{store: s, tx: tx, sum: &sum}); err != nil {
 			return err
 		}
 		return s.guard(func() error { return writeSummary(tx, sum) })
@@ -257,7 +230,7 @@ func (s *Store) Update(f func(Tx) error) error {
 }
 
 // summary reads the summary of the records that a change begins with.
-func (s *Store) summary(tx *bolt.Tx) (sum summary, err error) {
+func (s *File) summary(tx *bolt.Tx) (sum summary, err error) {
 	err = s.guard(func() error {
 		content, err := unseal(Cluster, summaryKey, tx.Bucket([]byte(Cluster)).Get([]byte(summaryKey)))
 		if err == nil {
@@ -276,7 +249,7 @@ func (s *Store) summary(tx *bolt.Tx) (sum summary, err error) {
 
 // commit carries out one transaction of bbolt's. bbolt itself would go on after a write or a sync that failed, and
 // show the change or not, as it finds it in memory.
-func (s *Store) commit(f func(tx *bolt.Tx) error) error {
+func (s *File) commit(f func(tx *bolt.Tx) error) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.mu.failed != nil {
@@ -328,18 +301,20 @@ func isNoSpace(err error) bool {
 	return false
 }
 
-// Tx is one atomic change.
-type Tx struct {
-	store *Store
+// fileTx is one atomic change of a file.
+type fileTx struct {
+	store *File
 	tx    *bolt.Tx
 	sum   *summary
 }
 
-// Damaged returns what an owner says of a record that it cannot have written.
-func (t Tx) Damaged(b Bucket, key string, cause error) error { return t.store.Damaged(b, key, cause) }
+// Damaged implements Tx.
+func (t fileTx) Damaged(b Bucket, key string, cause error) error {
+	return t.store.Damaged(b, key, cause)
+}
 
-// Get returns a record as this change sees it, valid until the change ends; nil when there is none.
-func (t Tx) Get(b Bucket, key string) (value []byte, err error) {
+// Get implements Tx.
+func (t fileTx) Get(b Bucket, key string) (value []byte, err error) {
 	err = t.store.guard(func() error {
 		value, err = t.store.content(b, key, t.tx.Bucket([]byte(b)).Get([]byte(key)))
 		return err
@@ -347,16 +322,15 @@ func (t Tx) Get(b Bucket, key string) (value []byte, err error) {
 	return value, err
 }
 
-// All calls f for every record of a bucket in the order of their keys. f changes nothing, and value is valid during
-// the call.
-func (t Tx) All(b Bucket, f func(key string, value []byte) error) error {
+// All implements Tx.
+func (t fileTx) All(b Bucket, f func(key string, value []byte) error) error {
 	return t.store.guard(func() error { return t.store.each(b, t.tx.Bucket([]byte(b)), f) })
 }
 
-// Put writes a record.
-func (t Tx) Put(b Bucket, key string, value []byte) error {
+// Put implements Tx.
+func (t fileTx) Put(b Bucket, key string, value []byte) error {
 	if isOwn(b, key) || len(value) > maxValueBytes {
-		return fmt.Errorf("record %q of bucket %q with %d bytes cannot be written", key, string(b), len(value))
+		return errRecord(b, key, value)
 	}
 	return t.change(b, key, func(bucket *bolt.Bucket) error {
 		t.sum.add(b, key, value)
@@ -364,13 +338,13 @@ func (t Tx) Put(b Bucket, key string, value []byte) error {
 	})
 }
 
-// Delete removes a record; one that is not there is no error.
-func (t Tx) Delete(b Bucket, key string) error {
+// Delete implements Tx.
+func (t fileTx) Delete(b Bucket, key string) error {
 	return t.change(b, key, func(bucket *bolt.Bucket) error { return bucket.Delete([]byte(key)) })
 }
 
 // change takes the record of a key out of the summary, before it is replaced or removed.
-func (t Tx) change(b Bucket, key string, f func(*bolt.Bucket) error) error {
+func (t fileTx) change(b Bucket, key string, f func(*bolt.Bucket) error) error {
 	return t.store.guard(func() error {
 		bucket := t.tx.Bucket([]byte(b))
 		if stored := bucket.Get([]byte(key)); stored != nil {
@@ -382,4 +356,8 @@ func (t Tx) change(b Bucket, key string, f func(*bolt.Bucket) error) error {
 		}
 		return f(bucket)
 	})
+}
+
+func errRecord(b Bucket, key string, value []byte) error {
+	return fmt.Errorf("record %q of bucket %q with %d bytes cannot be written", key, string(b), len(value))
 }
