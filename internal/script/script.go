@@ -1,33 +1,10 @@
-// Package script runs tests that read as a conversation: a command, a line of dashes, what it answered.
-//
-//	# A comment, anywhere between two cases.
-//	init-producer-id id=pay timeout=1000
-//	----
-//	producer_id=1000 epoch=0
-//
-// A command line is a name, then arguments: `name=value`, or a bare word, which is a flag. A value with
-// spaces stands in double quotes; a value in brackets, such as [a-0 a-1], is a list and keeps its
-// spaces. Lines between the command line and the dashes are input. The expected output ends at the
-// first empty line; output that has empty lines itself is written between two lines of dashes each:
-//
-//	show
-//	----
-//	----
-//	first
-//
-//	second
-//	----
-//	----
-//
-// With -rewrite on the command line of the test the files are written anew with what was answered; the
-// diff is what gets reviewed. Only tests use this package.
 package script
 
 import (
 	"flag"
 	"fmt"
 	"os"
-	"slices"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
@@ -35,61 +12,28 @@ import (
 
 var rewrite = flag.Bool("rewrite", false, "write script files anew with the output of this run")
 
-// Arg is one argument of a command. A flag has no value.
-type Arg struct {
-	Name   string
-	Value  string
-	IsFlag bool
-}
-
-// Command is one case of a script.
-type Command struct {
-	Name  string
-	Args  []Arg    // in the order of the line
-	Input []string // the lines between the command line and the dashes
-	Pos   string   // file:line
-}
-
-// Has tells whether an argument or a flag of this name is given.
-func (c Command) Has(name string) bool { return c.index(name) >= 0 }
-
-// String returns an argument's value, or otherwise when it is not given.
-func (c Command) String(name, otherwise string) string {
-	if i := c.index(name); i >= 0 {
-		return c.Args[i].Value
-	}
-	return otherwise
-}
-
-// Int returns an argument's value as a number, or otherwise when it is not given. It fails the test
-// when the value is no number.
-func (c Command) Int(t testing.TB, name string, otherwise int64) int64 {
+// RunFiles runs each file that the pattern names as a test of its own: start makes what answers its commands. A title
+// that is none, and an argument that a command does not look at, fail the test.
+func RunFiles(t *testing.T, pattern string, start func(t *testing.T) func(t *testing.T, c Command) string) {
 	t.Helper()
-	i := c.index(name)
-	if i < 0 {
-		return otherwise
+	files, err := filepath.Glob(pattern)
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no scripts %s: %v", pattern, err)
 	}
-	n, err := strconv.ParseInt(c.Args[i].Value, 10, 64)
-	if err != nil {
-		t.Fatalf("%s: argument %s: %v", c.Pos, name, err)
+	for _, file := range files {
+		t.Run(strings.TrimSuffix(filepath.Base(file), ".txt"), func(t *testing.T) {
+			CheckTitles(t, file)
+			answer := start(t)
+			Run(t, file, func(t *testing.T, c Command) string {
+				c.looked = map[string]bool{}
+				out := answer(t, c)
+				for _, name := range c.unread() {
+					t.Errorf("%s: %s has no argument %s", c.Pos, c.Name, name)
+				}
+				return out
+			})
+		})
 	}
-	return n
-}
-
-// List returns the words of an argument in brackets; one without brackets is a list of one.
-func (c Command) List(name string) []string {
-	v, bracketed := strings.CutPrefix(c.String(name, ""), "[")
-	if !bracketed {
-		if !c.Has(name) {
-			return nil
-		}
-		return []string{v}
-	}
-	return strings.Fields(strings.TrimSuffix(v, "]"))
-}
-
-func (c Command) index(name string) int {
-	return slices.IndexFunc(c.Args, func(a Arg) bool { return a.Name == name })
 }
 
 // Run gives each command of a file to fn in order and compares what it returns with what is expected.
@@ -136,6 +80,7 @@ func run(path, text string, written *strings.Builder, fn func(Command) string) (
 		if err != nil {
 			return nil, err
 		}
+		c.Expected = expected
 		actual := strings.TrimRight(fn(c), " \t\n")
 		if actual != expected {
 			failed = append(failed, fmt.Sprintf("%s: %s\nexpected:\n%s\nanswered:\n%s", c.Pos, line, indent(expected), indent(actual)))
