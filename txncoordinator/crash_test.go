@@ -69,7 +69,7 @@ func (cl *client) history(w *world, c *Coordinator) (doing string) {
 	}
 	w.clock.Advance(time.Minute)
 	w.due(c)
-	if w.mu.dead {
+	if w.mu.crash.Dead() {
 		return "timeout"
 	}
 	return "done"
@@ -83,10 +83,10 @@ func crashAndRestart(t *testing.T, version int16, n int, before bool) (died bool
 	if err := c.Load(); err != nil {
 		t.Fatal(err)
 	}
-	w.mu.dieAt, w.mu.dieBefore = n, before
+	w.mu.crash.AtWrite(n, before)
 	cl := &client{version: version}
 	doing := cl.history(w, c)
-	died = w.mu.dead
+	died = w.mu.crash.Dead()
 	if died == (doing == "done") {
 		t.Fatalf("version %d, write %d: dead %v while %s", version, n, died, doing)
 	}

@@ -1,8 +1,8 @@
 package txncoordinator
 
 import (
+	"cmp"
 	"fmt"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -12,19 +12,11 @@ import (
 	"once/internal/script"
 )
 
-// TestScripts runs the conversations in testdata; each case is named after its scenario
-// (spec: transactions 20).
+// TestScripts runs the conversations in testdata, in the dialect of package script.
 func TestScripts(t *testing.T) {
-	files, err := filepath.Glob("testdata/*.txt")
-	if err != nil || len(files) == 0 {
-		t.Fatal(files, err)
-	}
-	for _, file := range files {
-		t.Run(strings.TrimSuffix(filepath.Base(file), ".txt"), func(t *testing.T) {
-			s := &session{}
-			script.Run(t, file, s.run)
-		})
-	}
+	script.RunFiles(t, "testdata/*.txt", func(*testing.T) func(*testing.T, script.Command) string {
+		return (&session{}).run
+	})
 }
 
 // session is a world and the coordinator that lives in it at the moment.
@@ -35,27 +27,20 @@ type session struct {
 }
 
 func (s *session) run(t *testing.T, c script.Command) string {
-	if c.Name == "new" {
+	if c.Name == "new" { // new [transaction-version=2]: of the cluster
 		s.world, s.background = newWorld(), map[string]chan string{}
-		s.world.mu.version = int16(c.Int(t, "tv", 2))
+		s.world.mu.version = int16(c.Int(t, "transaction-version", 2))
 		s.open(t, c)
-		return ""
+		return "ok"
 	}
 	if s.world == nil {
 		t.Fatalf("%s: no world yet", c.Pos)
 	}
-	if crash := c.String("crash", ""); crash != "" {
-		s.world.mu.crash, s.world.mu.counts = crash, map[string]int{}
+	if point := c.String("crash", ""); point != "" {
+		s.world.mu.crash.At(point)
 	}
 	answer := s.start(t, c)
-	out := strings.Join(s.world.takeTrace(), "\n")
-	if s.world.mu.dead {
-		if !strings.HasSuffix(out, "crashed") {
-			out += "\ncrashed"
-		}
-		return strings.TrimSpace(out)
-	}
-	return strings.TrimSpace(out + "\n" + answer)
+	return s.world.mu.crash.Reply(s.world.takeTrace(), answer)
 }
 
 // start runs a command; with hold=PARTITION in a goroutine until it comes to that partition's marker.
@@ -82,33 +67,32 @@ func (s *session) open(t *testing.T, c script.Command) {
 	}
 }
 
-func partitions(t *testing.T, c script.Command, name string) (parts []TopicPartition) {
-	for _, word := range c.List(name) {
-		at := strings.LastIndexByte(word, '-')
-		n, err := strconv.ParseInt(word[at+1:], 10, 32)
-		if err != nil {
-			t.Fatalf("%s: %v", c.Pos, err)
-		}
-		parts = append(parts, TopicPartition{word[:at], int32(n)})
+func partitions(t *testing.T, c script.Command, name string) (all []TopicPartition) {
+	for _, p := range c.Partitions(t, name) {
+		all = append(all, TopicPartition{p.Topic, p.Index})
 	}
-	return parts
+	return all
+}
+
+func timeoutMs(t *testing.T, c script.Command) int32 {
+	return int32(c.Duration(t, "timeout", time.Minute).Milliseconds())
 }
 
 func (s *session) do(t *testing.T, c script.Command) string {
-	pid, epoch := c.Int(t, "pid", NoProducerID), int16(c.Int(t, "epoch", int64(NoProducerEpoch)))
+	pid, epoch := c.Int(t, "producer", NoProducerID), int16(c.Int(t, "epoch", int64(NoProducerEpoch)))
 	switch c.Name {
 	case "init":
 		id, err := s.coordinator.InitProducerID(InitRequest{
-			TransactionalID: c.String("id", "t"), ProducerID: pid, ProducerEpoch: epoch, TimeoutMs: int32(c.Int(t, "timeout", 60_000)),
+			TransactionalID: c.String("id", "t"), ProducerID: pid, ProducerEpoch: epoch, TimeoutMs: timeoutMs(t, c),
 		})
 		return identityOr(id, err)
-	case "add", "verify":
+	case "add-partitions", "verify-partitions":
 		r := AddRequest{
 			TransactionalID: c.String("id", "t"), ProducerID: pid, ProducerEpoch: epoch,
-			Partitions: partitions(t, c, "parts"), ClientTransactionVersion: int16(c.Int(t, "version", 0)),
+			Partitions: partitions(t, c, "partitions"), ClientTransactionVersion: int16(c.Int(t, "transaction-version", 0)),
 		}
-		if c.Name == "add" {
-			return okOr(s.coordinator.AddPartitions(r))
+		if c.Name == "add-partitions" {
+			return codes.OK(s.coordinator.AddPartitions(r))
 		}
 		return s.verify(r)
 	case "end":
@@ -117,16 +101,17 @@ func (s *session) do(t *testing.T, c script.Command) string {
 		}
 		id, err := s.coordinator.EndTxn(EndRequest{
 			TransactionalID: c.String("id", "t"), ProducerID: pid, ProducerEpoch: epoch, Commit: c.Has("commit"),
-			ClientTransactionVersion: int16(c.Int(t, "version", 2)),
+			ClientTransactionVersion: int16(c.Int(t, "transaction-version", 2)),
 		})
 		return identityOr(id, err)
-	case "describe":
+	case "describe-txn":
 		return s.describe(c.String("id", "t"))
-	case "list":
+	case "list-txns":
 		return s.list(t, c)
 	case "show":
 		e := s.coordinator.shards[0].find(c.String("id", "t"))
-		return fmt.Sprintf("%s last=%d pending=%v", describeImage(&e.mu.txn), e.mu.txn.LastProducerEpoch, e.mu.txn.Pending)
+		txn := &e.mu.txn
+		return fmt.Sprintf("%s last_epoch=%d pending=%v", describeImage(txn), txn.LastProducerEpoch, txn.Pending)
 	}
 	return s.change(t, c)
 }
@@ -138,47 +123,46 @@ func (s *session) change(t *testing.T, c script.Command) string {
 	case "release":
 		held := c.String("hold-of", "")
 		close(w.mu.stopped[partitions(t, c, "hold-of")[0]].release)
-		return held + ": " + <-s.background[held]
+		return held + ": " + cmp.Or(<-s.background[held], "ok")
 	case "advance":
-		d, err := time.ParseDuration(c.Args[0].Name)
-		if err != nil {
-			t.Fatalf("%s: %v", c.Pos, err)
-		}
-		w.clock.Advance(d)
+		w.clock.Advance(c.Advance(t))
 		w.due(s.coordinator)
 		return ""
 	case "restart":
 		w.mu.leaderEpoch -= int32(c.Int(t, "lower-epoch-by", 0))
 		s.open(t, c)
 		return ""
-	case "reconcile": // parts have a transaction of this producer open
+	case "reconcile": // the partitions have a transaction of this producer open
 		var open []OpenTransaction
-		for _, p := range partitions(t, c, "parts") {
-			open = append(open, OpenTransaction{p, c.Int(t, "pid", 1000), int16(c.Int(t, "epoch", 0))})
+		for _, p := range partitions(t, c, "partitions") {
+			open = append(open, OpenTransaction{p, c.Int(t, "producer", 1000), int16(c.Int(t, "epoch", 0))})
 		}
-		return okOr(s.coordinator.Reconcile(open))
+		return codes.OK(s.coordinator.Reconcile(open))
 	case "load":
-		return okOr(s.coordinator.Load())
+		return codes.OK(s.coordinator.Load())
 	case "image": // what the log holds from an earlier life; restart reads it
-		e := newTransaction(c.String("id", "t"), c.Int(t, "pid", 0), int32(c.Int(t, "timeout", 60_000)), w.clock.Now().UnixMilli())
+		e := newTransaction(c.String("id", "t"), c.Int(t, "producer", 0), timeoutMs(t, c), w.clock.Now().UnixMilli())
 		e.State, _ = ParseState(c.String("state", "Empty"))
 		e.ProducerEpoch, e.PreviousProducerID = int16(c.Int(t, "epoch", 0)), e.ProducerID
-		e.ClientTransactionVersion = int16(c.Int(t, "version", 0))
-		if e.Partitions = partitions(t, c, "parts"); e.State != Empty {
+		e.ClientTransactionVersion = int16(c.Int(t, "transaction-version", 0))
+		if e.Partitions = partitions(t, c, "partitions"); e.State != Empty {
 			e.StartTimestampMs = w.clock.Now().UnixMilli()
 		}
 		w.mu.nextPID = max(w.mu.nextPID, e.ProducerID+1)
 		_, err := w.stateLog(0).AppendCoordinator(encodeTransaction(&e, 2, 0))
-		return okOr(err)
-	case "fail":
+		return codes.OK(err)
+	case "fail": // what is not named works again
+		if len(c.Args) == 0 || c.Has("nothing") && len(c.Args) > 1 {
+			t.Fatalf("%s: what fails?", c.Pos)
+		}
 		w.mu.failAppends, w.mu.noPIDs = c.Has("appends"), c.Has("producer-ids")
 		clear(w.mu.failing)
 		for _, p := range partitions(t, c, "markers") {
 			w.mu.failing[p] = errMarker
 		}
 		return ""
-	case "drop-topic":
-		w.mu.gone[c.Args[0].Name] = true
+	case "delete-topic":
+		w.mu.gone[c.String("topic", "")] = true
 		return ""
 	}
 	t.Fatalf("%s: unknown command", c.Pos)
@@ -188,11 +172,11 @@ func (s *session) change(t *testing.T, c script.Command) string {
 func (s *session) verify(r AddRequest) string {
 	each, err := s.coordinator.VerifyPartitions(r)
 	if err != nil || each == nil {
-		return okOr(err)
+		return codes.OK(err)
 	}
 	var words []string
 	for i, err := range each {
-		words = append(words, fmt.Sprintf("%v: %s", r.Partitions[i], okOr(err)))
+		words = append(words, fmt.Sprintf("%v: %s", r.Partitions[i], codes.OK(err)))
 	}
 	return strings.Join(words, "\n")
 }
@@ -200,14 +184,15 @@ func (s *session) verify(r AddRequest) string {
 func (s *session) describe(id string) string {
 	d, err := s.coordinator.Describe(id)
 	if err != nil {
-		return errorText(err)
+		return codes.Of(err)
 	}
-	return fmt.Sprintf("%v pid=%d epoch=%d %v start=%s timeout=%d", d.State, d.ProducerID, d.ProducerEpoch, d.Partitions, sinceStart(d.StartTimestampMs), d.TimeoutMs)
+	return fmt.Sprintf("%v producer=%d epoch=%d %v start=%s timeout=%d", d.State, d.ProducerID, d.ProducerEpoch,
+		d.Partitions, sinceStart(d.StartTimestampMs), d.TimeoutMs)
 }
 
 func (s *session) list(t *testing.T, c script.Command) string {
 	f := ListFilter{States: c.List("states"), DurationMs: c.Int(t, "duration", -1), Pattern: c.String("pattern", "")}
-	for _, word := range c.List("pids") {
+	for _, word := range c.List("producers") {
 		id, err := strconv.ParseInt(word, 10, 64)
 		if err != nil {
 			t.Fatalf("%s: %v", c.Pos, err)
@@ -216,11 +201,11 @@ func (s *session) list(t *testing.T, c script.Command) string {
 	}
 	found, unknown, err := s.coordinator.List(f)
 	if err != nil {
-		return errorText(err)
+		return codes.Of(err)
 	}
 	lines := []string{fmt.Sprintf("%d found", len(found))}
 	for _, l := range found {
-		lines = append(lines, fmt.Sprintf("%s %v pid=%d", l.TransactionalID, l.State, l.ProducerID))
+		lines = append(lines, fmt.Sprintf("%s %v producer=%d", l.TransactionalID, l.State, l.ProducerID))
 	}
 	if len(unknown) > 0 {
 		slices.Sort(unknown)
@@ -229,19 +214,12 @@ func (s *session) list(t *testing.T, c script.Command) string {
 	return strings.Join(lines, "\n")
 }
 
-func okOr(err error) string {
-	if err != nil {
-		return errorText(err)
-	}
-	return "ok"
-}
-
 func identityOr(id Identity, err error) string {
 	if err != nil {
-		return errorText(err)
+		return codes.Of(err)
 	}
 	if id == noIdentity {
 		return "ok"
 	}
-	return fmt.Sprintf("ok pid=%d epoch=%d", id.ProducerID, id.ProducerEpoch)
+	return fmt.Sprintf("ok producer=%d epoch=%d", id.ProducerID, id.ProducerEpoch)
 }

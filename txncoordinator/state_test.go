@@ -13,10 +13,13 @@ func image(state State, epoch int16) Transaction {
 	return t
 }
 
+// The answers of the tables.
+const concurrent, invalid, fenced = "CONCURRENT_TRANSACTIONS", "INVALID_TXN_STATE", "PRODUCER_FENCED"
+
 func prepareText(p plan, err error) string {
 	switch {
 	case err != nil:
-		return errorText(err)[:2]
+		return codes.Of(err)
 	case p.done:
 		return "done"
 	}
@@ -30,11 +33,11 @@ func TestEndTxnOfVersion1(t *testing.T) {
 		commit, abort string
 	}{
 		{Ongoing, "PrepareCommit 3", "PrepareAbort 3"},
-		{PrepareCommit, "51", "48"},
-		{PrepareAbort, "48", "51"},
-		{CompleteCommit, "done", "48"},
-		{CompleteAbort, "48", "done"},
-		{Empty, "48", "48"},
+		{PrepareCommit, concurrent, invalid},
+		{PrepareAbort, invalid, concurrent},
+		{CompleteCommit, "done", invalid},
+		{CompleteAbort, invalid, "done"},
+		{Empty, invalid, invalid},
 	} {
 		txn := image(row.state, 3)
 		for _, commit := range []bool{true, false} {
@@ -70,12 +73,12 @@ func TestEndTxnOfVersion2(t *testing.T) {
 		state                                                State
 		abortRetry, abortCurrent, commitRetry, commitCurrent string
 	}{
-		{Empty, "90", "PrepareAbort 4", "90", "48"},
-		{Ongoing, "90", "PrepareAbort 4", "90", "PrepareCommit 4"},
-		{PrepareAbort, "51", "90", "48", "90"},
-		{PrepareCommit, "48", "90", "51", "90"},
-		{CompleteAbort, "done", "PrepareAbort 4", "48", "48"},
-		{CompleteCommit, "48", "PrepareAbort 4", "done", "48"},
+		{Empty, fenced, "PrepareAbort 4", fenced, invalid},
+		{Ongoing, fenced, "PrepareAbort 4", fenced, "PrepareCommit 4"},
+		{PrepareAbort, concurrent, fenced, invalid, fenced},
+		{PrepareCommit, invalid, fenced, concurrent, fenced},
+		{CompleteAbort, "done", "PrepareAbort 4", invalid, invalid},
+		{CompleteCommit, invalid, "PrepareAbort 4", "done", invalid},
 	} {
 		txn := image(row.state, 3)
 		for _, c := range []struct {
@@ -84,7 +87,7 @@ func TestEndTxnOfVersion2(t *testing.T) {
 			want   string
 		}{
 			{false, 2, row.abortRetry}, {false, 3, row.abortCurrent}, {true, 2, row.commitRetry}, {true, 3, row.commitCurrent},
-			{false, 1, "90"}, {true, 4, "90"}, {false, 32766, "90"}, {true, 32767, "90"}, {true, -1, "90"},
+			{false, 1, fenced}, {true, 4, fenced}, {false, 32766, fenced}, {true, 32767, fenced}, {true, -1, fenced},
 		} {
 			r := EndRequest{TransactionalID: "t", ProducerID: 7, ProducerEpoch: c.epoch, Commit: c.commit, ClientTransactionVersion: 2}
 			if got := prepareText(prepareEnd(&txn, &r, NoProducerID, 1)); got != c.want {

@@ -12,23 +12,23 @@ import (
 	"time"
 
 	"once/internal/clock"
+	"once/internal/script"
 	"once/log/batch"
 )
 
 var (
-	errCrashed   = errors.New("crashed")
-	errStateLog  = errors.New("state log fails")
-	errMarker    = errors.New("participant fails")
-	errTooOld    = errors.New("participant knows a newer epoch")
-	errNoneLeft  = errors.New("no producer ID left")
-	startOfTime  = time.UnixMilli(1_000_000)
-	errorsByCode = map[error]string{
-		ErrInvalidRequest: "42 INVALID_REQUEST", ErrInvalidTransactionTimeout: "50 INVALID_TRANSACTION_TIMEOUT",
-		ErrCoordinatorLoading: "14 COORDINATOR_LOAD_IN_PROGRESS", ErrCoordinatorNotAvailable: "15 COORDINATOR_NOT_AVAILABLE",
-		ErrConcurrentTransactions: "51 CONCURRENT_TRANSACTIONS", ErrFenced: "90 PRODUCER_FENCED",
-		ErrInvalidProducerIDMapping: "49 INVALID_PRODUCER_ID_MAPPING", ErrInvalidTxnState: "48 INVALID_TXN_STATE",
-		ErrPartitionNotInTransaction: "120 TRANSACTION_ABORTABLE", ErrTransactionalIDNotFound: "105 TRANSACTIONAL_ID_NOT_FOUND",
-		ErrInvalidPattern: "128 INVALID_REGULAR_EXPRESSION", ErrTooManyTransactionalIDs: "44 POLICY_VIOLATION",
+	errStateLog = errors.New("state log fails")
+	errMarker   = errors.New("participant fails")
+	errTooOld   = errors.New("participant knows a newer epoch")
+	errNoneLeft = errors.New("no producer ID left")
+	startOfTime = time.UnixMilli(1_000_000)
+	codes       = script.Codes{
+		{ErrInvalidRequest, "INVALID_REQUEST"}, {ErrInvalidTransactionTimeout, "INVALID_TRANSACTION_TIMEOUT"},
+		{ErrCoordinatorLoading, "COORDINATOR_LOAD_IN_PROGRESS"}, {ErrCoordinatorNotAvailable, "COORDINATOR_NOT_AVAILABLE"},
+		{ErrConcurrentTransactions, "CONCURRENT_TRANSACTIONS"}, {ErrFenced, "PRODUCER_FENCED"},
+		{ErrInvalidProducerIDMapping, "INVALID_PRODUCER_ID_MAPPING"}, {ErrInvalidTxnState, "INVALID_TXN_STATE"},
+		{ErrPartitionNotInTransaction, "TRANSACTION_ABORTABLE"}, {ErrTransactionalIDNotFound, "TRANSACTIONAL_ID_NOT_FOUND"},
+		{ErrInvalidPattern, "INVALID_REGULAR_EXPRESSION"}, {ErrTooManyTransactionalIDs, "POLICY_VIOLATION"},
 	}
 )
 
@@ -51,14 +51,7 @@ type world struct {
 		gone        map[string]bool
 		failAppends bool
 
-		crash  string // such as after-prepare or before-marker-2; "" none
-		counts map[string]int
-		dead   bool
-		// dieAt counts all writes, state log and markers alike; the one with this number fails, and those
-		// after it, either before or after it was done. -1 never.
-		dieAt     int
-		dieBefore bool
-		writes    int
+		crash script.Crash // kinds of writes: prepare, complete, empty, ongoing, tombstone, marker
 	}
 }
 
@@ -69,8 +62,7 @@ func newWorld() *world {
 	w.mu.stateLogs = map[int32]*memStateLog{}
 	w.mu.markers, w.mu.failing = map[TopicPartition][]batch.Marker{}, map[TopicPartition]error{}
 	w.mu.held, w.mu.stopped, w.mu.gone = map[TopicPartition]*hold{}, map[TopicPartition]*hold{}, map[string]bool{}
-	w.mu.nextPID, w.mu.version, w.mu.dieAt = 1000, 2, -1
-	w.mu.counts = map[string]int{}
+	w.mu.nextPID, w.mu.version = 1000, 2
 	return w
 }
 
@@ -79,7 +71,7 @@ func (w *world) coordinator(t testing.TB, change func(*Config)) *Coordinator {
 	t.Helper()
 	w.mu.Lock()
 	w.mu.leaderEpoch++
-	w.mu.dead, w.mu.crash, w.mu.dieAt = false, "", -1
+	w.mu.crash.At("")
 	w.mu.Unlock()
 	cfg := Config{
 		Partitions: 1, StateLogs: w.stateLog, ProducerIDs: w, Participants: w.participant,
@@ -131,28 +123,6 @@ func (w *world) participant(topic string, partition int32) (Participant, bool) {
 	return &memPartition{w, TopicPartition{topic, partition}}, !w.mu.gone[topic]
 }
 
-// doLocked does one write of a kind, or dies before or after it.
-func (w *world) doLocked(kind string, do func()) error {
-	w.mu.counts[kind]++
-	die := func(when string) bool {
-		at := when + "-" + kind
-		return w.mu.crash == at || w.mu.crash == at+"-"+strconv.Itoa(w.mu.counts[kind]) ||
-			w.mu.writes == w.mu.dieAt && w.mu.dieBefore == (when == "before")
-	}
-	if w.mu.dead || die("before") {
-		w.mu.dead = true
-		return errCrashed
-	}
-	do()
-	if die("after") {
-		w.mu.dead = true
-		w.mu.trace = append(w.mu.trace, "crashed")
-		return errCrashed
-	}
-	w.mu.writes++
-	return nil
-}
-
 // wait stops at a place that a script holds; the state log is held as state-log-0. Only the first one that
 // comes by is held.
 func (w *world) wait(at TopicPartition) {
@@ -185,7 +155,7 @@ func (l *memStateLog) AppendCoordinator(raw []byte) (Appended, error) {
 	}
 	text, kind := describeBatch(raw)
 	offset := int64(len(l.batches))
-	err := w.doLocked(kind, func() {
+	err := w.mu.crash.Write(kind, func() {
 		batch.SetOffsetAndEpoch(raw, offset, w.mu.leaderEpoch)
 		l.batches = append(l.batches, raw)
 		w.mu.trace = append(w.mu.trace, "append "+text)
@@ -258,16 +228,16 @@ func describeBatch(raw []byte) (text, kind string) {
 }
 
 func describeImage(t *Transaction) string {
-	text := fmt.Sprintf("%s %v pid=%d epoch=%d %v", t.TransactionalID, t.State, t.ProducerID, t.ProducerEpoch, t.Partitions)
+	text := fmt.Sprintf("%s %v producer=%d epoch=%d %v", t.TransactionalID, t.State, t.ProducerID, t.ProducerEpoch, t.Partitions)
 	if t.PreviousProducerID != t.ProducerID {
-		text += fmt.Sprintf(" previous=%d", t.PreviousProducerID)
+		text += fmt.Sprintf(" previous_producer=%d", t.PreviousProducerID)
 	}
 	if t.NextProducerID != NoProducerID {
-		text += fmt.Sprintf(" next=%d", t.NextProducerID)
+		text += fmt.Sprintf(" next_producer=%d", t.NextProducerID)
 	}
 	text += fmt.Sprintf(" start=%s timeout=%d", sinceStart(t.StartTimestampMs), t.TimeoutMs)
 	if t.ClientTransactionVersion != 0 {
-		text += fmt.Sprintf(" tv=%d", t.ClientTransactionVersion)
+		text += fmt.Sprintf(" transaction_version=%d", t.ClientTransactionVersion)
 	}
 	return text
 }
@@ -297,9 +267,9 @@ func (p *memPartition) ApplyMarker(m batch.Marker, transactionVersion int16) err
 	if len(known) > 0 && known[len(known)-1].CoordinatorEpoch > m.CoordinatorEpoch {
 		return errTooOld
 	}
-	return w.doLocked("marker", func() {
+	return w.mu.crash.Write("marker", func() {
 		w.mu.markers[p.id] = append(w.mu.markers[p.id], m)
-		w.mu.trace = append(w.mu.trace, fmt.Sprintf("marker %v pid=%d epoch=%d tv=%d coordinator=%d → %v",
+		w.mu.trace = append(w.mu.trace, fmt.Sprintf("marker %v producer=%d epoch=%d transaction_version=%d coordinator=%d → %v",
 			m.Type, m.ProducerID, m.ProducerEpoch, transactionVersion, m.CoordinatorEpoch, p.id))
 	})
 }
@@ -311,14 +281,4 @@ func (w *world) takeTrace() []string {
 	trace := w.mu.trace
 	w.mu.trace = nil
 	return trace
-}
-
-// errorText is an error as scripts show it: the code that a current client gets.
-func errorText(err error) string {
-	for known, code := range errorsByCode {
-		if errors.Is(err, known) {
-			return code
-		}
-	}
-	return "unexpected: " + err.Error()
 }
