@@ -1,12 +1,10 @@
 package partition
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"math"
-	"path/filepath"
 	"sort"
 	"strings"
 	"testing"
@@ -80,40 +78,42 @@ func (w *world) close(clean bool) {
 	w.p = nil
 }
 
-// word names an error by the code that clients get.
-func word(err error) string {
-	for _, x := range []struct {
-		err  error
-		word string
-	}{
-		{ErrFencedEpoch, "INVALID_PRODUCER_EPOCH"}, {ErrOutOfOrderSequence, "OUT_OF_ORDER_SEQUENCE_NUMBER"}, {ErrInvalidTxnState, "INVALID_TXN_STATE"},
-		{ErrCoordinatorFenced, "TRANSACTION_COORDINATOR_FENCED"}, {ErrOffsetOutOfRange, "OFFSET_OUT_OF_RANGE"}, {ErrOffline, "KAFKA_STORAGE_ERROR"},
-		{batch.ErrInvalidTimestamp, "INVALID_TIMESTAMP"}, {batch.ErrInvalidRecord, "INVALID_RECORD"}, {batch.ErrTooLarge, "MESSAGE_TOO_LARGE"},
-	} {
-		if errors.Is(err, x.err) {
-			return x.word
-		}
-	}
-	return err.Error()
+var codes = script.Codes{
+	{ErrFencedEpoch, "INVALID_PRODUCER_EPOCH"},
+	{ErrOutOfOrderSequence, "OUT_OF_ORDER_SEQUENCE_NUMBER"},
+	{ErrInvalidTxnState, "INVALID_TXN_STATE"},
+	{ErrCoordinatorFenced, "TRANSACTION_COORDINATOR_FENCED"},
+	{ErrOffsetOutOfRange, "OFFSET_OUT_OF_RANGE"},
+	{ErrOffline, "KAFKA_STORAGE_ERROR"},
+	{batch.ErrInvalidTimestamp, "INVALID_TIMESTAMP"},
+	{batch.ErrInvalidRecord, "INVALID_RECORD"},
+	{batch.ErrTooLarge, "MESSAGE_TOO_LARGE"},
 }
 
 func (w *world) int(c script.Command, name string, otherwise int) int {
 	return int(c.Int(w.t, name, int64(otherwise)))
 }
 
+// producer is who appends: producer=P epoch=E sequence=S.
+func (w *world) producer(c script.Command) (producerID int64, epoch int16, sequence int32) {
+	return int64(w.int(c, "producer", -1)), int16(w.int(c, "epoch", -1)), int32(w.int(c, "sequence", -1))
+}
+
+// build makes a batch: [producer=P epoch=E sequence=S] [records=N] [transactional] [time=MS]
 func (w *world) build(c script.Command) []byte {
-	n := w.int(c, "n", 1)
-	records := make([]batch.Record, n)
+	records := make([]batch.Record, w.int(c, "records", 1))
 	for i := range records {
 		records[i] = batch.Record{OffsetDelta: int32(i), Key: []byte("k"), Value: []byte("v")}
 	}
+	producerID, epoch, sequence := w.producer(c)
 	return batch.Build(batch.BuildOptions{
-		ProducerID: int64(w.int(c, "pid", -1)), ProducerEpoch: int16(w.int(c, "epoch", -1)), BaseSequence: int32(w.int(c, "seq", -1)),
-		Transactional: c.Has("txn"), TimestampMs: int64(w.int(c, "time", int(w.clock.Now().UnixMilli()))), LeaderEpoch: -1,
+		ProducerID: producerID, ProducerEpoch: epoch, BaseSequence: sequence,
+		Transactional: c.Has("transactional"), LeaderEpoch: -1,
+		TimestampMs: c.Int(w.t, "time", w.clock.Now().UnixMilli()),
 	}, records...)
 }
 
-// guard returns the proof that an append carries: one taken before, a fresh one, or none.
+// guard returns the proof that an append carries: one taken before, with verified a fresh one, or none.
 func (w *world) guard(c script.Command) (Guard, error) {
 	if c.Has("guard") {
 		return w.guards[c.String("guard", "")], nil
@@ -121,64 +121,66 @@ func (w *world) guard(c script.Command) (Guard, error) {
 	if !c.Has("verified") {
 		return 0, nil
 	}
-	g, _, err := w.p.BeginVerification(int64(w.int(c, "pid", -1)), int16(w.int(c, "epoch", -1)), int32(w.int(c, "seq", -1)), c.Has("v2"))
+	g, _, err := w.beginVerification(c)
 	return g, err
+}
+
+// beginVerification: of the producer's sequence, [transaction-version=2] for one of transactions V2
+func (w *world) beginVerification(c script.Command) (g Guard, needed bool, err error) {
+	producerID, epoch, sequence := w.producer(c)
+	return w.p.BeginVerification(producerID, epoch, sequence, w.int(c, "transaction-version", 0) >= 2)
 }
 
 func (w *world) run(t *testing.T, c script.Command) string {
 	switch c.Name {
 	case "append":
+		raw := w.build(c)
 		g, err := w.guard(c)
 		if err != nil {
-			return word(err)
+			return codes.Of(err)
 		}
-		a, err := w.p.AppendClient(w.build(c), g, 12)
-		return describe(a, err)
-	case "offsets-batch": // as the group coordinator writes: no sequence
+		return describe(w.p.AppendClient(raw, g, 12))
+	case "append-offsets": // as the group coordinator writes: no sequence
+		raw := w.build(c)
 		g, err := w.guard(c)
 		if err != nil {
-			return word(err)
+			return codes.Of(err)
 		}
-		a, err := w.p.AppendTransactionalOffsets(w.build(c), g)
-		return describe(a, err)
-	case "verify":
-		g, needed, err := w.p.BeginVerification(int64(w.int(c, "pid", -1)), int16(w.int(c, "epoch", -1)), int32(w.int(c, "seq", -1)), c.Has("v2"))
+		return describe(w.p.AppendTransactionalOffsets(raw, g))
+	case "begin-verification":
+		g, needed, err := w.beginVerification(c)
 		if err != nil {
-			return word(err)
+			return codes.Of(err)
 		}
 		w.guards[c.String("guard", "")] = g
 		return fmt.Sprintf("needed=%v", needed)
-	case "commit", "abort":
-		kind := batch.Commit
-		if c.Name == "abort" {
-			kind = batch.Abort
-		}
-		a, err := w.p.AppendMarker(batch.Marker{ProducerID: int64(w.int(c, "pid", -1)), ProducerEpoch: int16(w.int(c, "epoch", -1)), Type: kind, CoordinatorEpoch: int32(w.int(c, "coordinator", 0))}, int16(w.int(c, "version", 0)))
-		return describe(a, err)
+	case "markers":
+		return describe(w.p.AppendMarker(w.marker(c), int16(w.int(c, "transaction-version", 0))))
 	case "offsets":
 		o, err := w.p.Offsets()
 		if err != nil {
-			return word(err)
+			return codes.Of(err)
 		}
 		return fmt.Sprintf("log_start=%d last_stable=%d high_watermark=%d log_end=%d", o.LogStartOffset, o.LastStableOffset, o.HighWatermark, o.LogEndOffset)
 	case "producers":
 		return w.producers(t)
 	case "read":
 		return w.read(t, c)
-	case "expire":
-		return fmt.Sprintf("expired=%d", w.p.ExpireProducers(w.clock.Now().UnixMilli(), int64(w.int(c, "limit", 0))))
+	case "expire-producers":
+		after := c.Duration(t, "after", 0)
+		return fmt.Sprintf("expired=%d", w.p.ExpireProducers(w.clock.Now().UnixMilli(), after.Milliseconds()))
 	case "advance":
-		w.clock.Advance(time.Duration(w.int(c, "ms", 0)) * time.Millisecond)
+		w.clock.Advance(c.Advance(t))
 		return "ok"
 	case "set":
 		w.verify = c.String("verify", "true") == "true"
 		w.config.Rules.LogAppendTime = c.String("timestamps", "CreateTime") == "LogAppendTime"
-		w.config.Rules.TimestampAfterMaxMs = int64(w.int(c, "ahead", 3_600_000))
+		w.config.Rules.TimestampAfterMaxMs = c.Duration(t, "ahead", time.Hour).Milliseconds()
 		w.p.SetConfig(w.config)
 		w.p.opts.Unverified = !w.verify // as after a restart
 		return "ok"
-	case "restart", "kill":
-		w.close(c.Name == "restart")
+	case "restart":
+		w.close(!c.Has("kill"))
 		if c.Has("snapshots") {
 			w.damageSnapshots(t, c.String("snapshots", ""))
 		}
@@ -194,9 +196,23 @@ func (w *world) run(t *testing.T, c script.Command) string {
 	return ""
 }
 
+// marker: commit|abort producer=P epoch=E [coordinator=C]
+func (w *world) marker(c script.Command) batch.Marker {
+	kind := batch.Commit
+	if c.Has("abort") {
+		kind = batch.Abort
+	} else if !c.Has("commit") {
+		w.t.Fatalf("%s: commit or abort", c.Pos)
+	}
+	producerID, epoch, _ := w.producer(c)
+	return batch.Marker{
+		ProducerID: producerID, ProducerEpoch: epoch, Type: kind, CoordinatorEpoch: int32(w.int(c, "coordinator", 0)),
+	}
+}
+
 func describe(a Appended, err error) string {
 	if err != nil {
-		return word(err)
+		return codes.Of(err)
 	}
 	if a.Duplicate {
 		return fmt.Sprintf("duplicate of offset %d, time %d", a.BaseOffset, a.LogAppendTimeMs)
@@ -215,7 +231,8 @@ func (w *world) producers(t *testing.T) string {
 	sort.Slice(all, func(i, j int) bool { return all[i].ProducerID < all[j].ProducerID })
 	var b strings.Builder
 	for _, e := range all {
-		fmt.Fprintf(&b, "pid=%d epoch=%d last_sequence=%d coordinator_epoch=%d txn_start=%d\n", e.ProducerID, e.ProducerEpoch, e.LastSequence, e.CoordinatorEpoch, e.TxnStartOffset)
+		fmt.Fprintf(&b, "producer=%d epoch=%d last_sequence=%d coordinator_epoch=%d txn_start=%d\n",
+			e.ProducerID, e.ProducerEpoch, e.LastSequence, e.CoordinatorEpoch, e.TxnStartOffset)
 	}
 	if b.Len() == 0 {
 		return "none"
@@ -228,7 +245,7 @@ func (w *world) producers(t *testing.T) string {
 func (w *world) read(t *testing.T, c script.Command) string {
 	r, err := w.p.Read(ReadRequest{Offset: int64(w.int(c, "from", 0)), Committed: c.Has("committed"), MaxBytes: w.int(c, "max", 1<<20), AtLeastOne: true, CurrentLeaderEpoch: -1, LastFetchedEpoch: -1})
 	if err != nil {
-		return word(err)
+		return codes.Of(err)
 	}
 	defer r.Slice.Release()
 	raw, err := r.Slice.ReadInto(nil)
@@ -243,18 +260,18 @@ func (w *world) read(t *testing.T, c script.Command) string {
 		}
 		switch m, marker, _ := batch.ParseMarker(raw[:h.SizeBytes()]); {
 		case marker && m.Type == batch.Abort:
-			out = append(out, fmt.Sprintf("%d: abort pid=%d", h.BaseOffset, m.ProducerID))
+			out = append(out, fmt.Sprintf("%d: abort producer=%d", h.BaseOffset, m.ProducerID))
 		case marker:
-			out = append(out, fmt.Sprintf("%d: commit pid=%d", h.BaseOffset, m.ProducerID))
+			out = append(out, fmt.Sprintf("%d: commit producer=%d", h.BaseOffset, m.ProducerID))
 		case h.IsTransactional():
-			out = append(out, fmt.Sprintf("%d-%d: pid=%d transactional", h.BaseOffset, h.LastOffset(), h.ProducerID))
+			out = append(out, fmt.Sprintf("%d-%d: producer=%d transactional", h.BaseOffset, h.LastOffset(), h.ProducerID))
 		default:
-			out = append(out, fmt.Sprintf("%d-%d: pid=%d", h.BaseOffset, h.LastOffset(), h.ProducerID))
+			out = append(out, fmt.Sprintf("%d-%d: producer=%d", h.BaseOffset, h.LastOffset(), h.ProducerID))
 		}
 		raw = raw[h.SizeBytes():]
 	}
 	for _, a := range r.Aborted {
-		out = append(out, fmt.Sprintf("aborted pid=%d from %d", a.ProducerID, a.FirstOffset))
+		out = append(out, fmt.Sprintf("aborted producer=%d from %d", a.ProducerID, a.FirstOffset))
 	}
 	if len(out) == 0 {
 		return "nothing"
@@ -302,14 +319,7 @@ func (w *world) damageSnapshots(t *testing.T, how string) {
 
 // TestScripts runs testdata/*.txt: producers, sequences, transactions and isolation of one partition.
 func TestScripts(t *testing.T) {
-	files, err := filepath.Glob("testdata/*.txt")
-	if err != nil || len(files) == 0 {
-		t.Fatalf("no scripts: %v", err)
-	}
-	for _, file := range files {
-		t.Run(strings.TrimSuffix(filepath.Base(file), ".txt"), func(t *testing.T) {
-			w := newWorld(t)
-			script.Run(t, file, w.run)
-		})
-	}
+	script.RunFiles(t, "testdata/*.txt", func(t *testing.T) func(*testing.T, script.Command) string {
+		return newWorld(t).run
+	})
 }
