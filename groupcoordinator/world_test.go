@@ -20,9 +20,10 @@ type memStateLog struct {
 	mu      sync.Mutex
 	batches [][]byte
 	next    int64
-	fail    error                            // the error of every append while set
-	durable Ticket                           // of every append
-	before  func(p int64, epoch int16) error // looks at transactional appends
+	fail    error                             // the error of every append while set
+	durable Ticket                            // of every append
+	write   func(raw []byte, do func()) error // does the append of a batch, or fails before or after it; nil does it
+	before  func(p int64, epoch int16) error  // looks at transactional appends
 }
 
 func (l *memStateLog) append(raw []byte) (Appended, error) {
@@ -37,9 +38,12 @@ func (l *memStateLog) append(raw []byte) (Appended, error) {
 	if err != nil {
 		return Appended{}, err
 	}
-	l.batches = append(l.batches, raw)
 	at := Appended{BaseOffset: l.next, LastOffset: h.LastOffset(), Durable: l.durable}
-	l.next = h.NextOffset()
+	do := func() { l.batches, l.next = append(l.batches, raw), h.NextOffset() }
+	if l.write != nil {
+		return at, l.write(raw, do)
+	}
+	do()
 	return at, nil
 }
 
