@@ -77,8 +77,7 @@ func (g *classicGroup) sync(e *effects, r *SyncRequest, f *Future[SyncResult]) {
 			g.assign(e, r.Assignments)
 		}
 	default: // Stable
-		g.synced(m.id)
-		m.deadline = e.now.Add(m.sessionTimeout)
+		g.synced(m.id) // the session is not restarted, as in Kafka
 		answer(g.assigned(m))
 	}
 }
