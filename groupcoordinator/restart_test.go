@@ -14,60 +14,6 @@ import (
 	"once/log/batch"
 )
 
-// Groups scenario 69.
-func TestStableGroupSurvivesARestart(t *testing.T) {
-	w := newWorld(t)
-	ids, gen := w.stable("g", i1(), nil)
-	w.commit("g", "t", 0, 1, as(ids[0], gen)) // without offsets the group would go with its members
-	before := dump(w.c)
-	w.restart()
-	if after := dump(w.c); after != before {
-		t.Errorf("before\n%s\nafter\n%s", before, after)
-	}
-	w.clock.Advance(session - 1)
-	isErr(t, "first", w.heartbeat("g", ids[0], gen), nil)
-	isErr(t, "second", w.heartbeat("g", ids[1], gen), nil)
-	if w.state("g") != Stable {
-		t.Error(w.state("g"))
-	}
-	w.clock.Advance(session)
-	if w.state("g") != Empty {
-		t.Error("sessions are not counted after a restart")
-	}
-}
-
-// Members that do not come back after a restart get one whole session.
-func TestSessionsBeginAnewAtARestart(t *testing.T) {
-	w := newWorld(t)
-	ids, gen := w.stable("g", nil)
-	w.commit("g", "t", 0, 1, as(ids[0], gen)) // without offsets the group would go with its member
-	w.clock.Advance(session / 2)
-	w.restart()
-	w.clock.Advance(session - 1)
-	if w.state("g") != Stable {
-		t.Fatal("too early", w.state("g"))
-	}
-	w.clock.Advance(1)
-	if w.state("g") != Empty {
-		t.Fatal(w.state("g"))
-	}
-}
-
-// Groups scenario 70: the record is there, the answers were lost.
-func TestAssignmentWrittenBeforeTheKillIsGivenAfterIt(t *testing.T) {
-	w := newWorld(t)
-	ids, _ := w.stable("g", nil, nil)
-	w.join("g", withID(ids[0]))
-	gen := now(t, w.join("g", withID(ids[1]))).Generation
-	w.sync("g", ids[0], gen, ids[0], "a", ids[1], "b")
-	w.restart()
-	for i, want := range []string{"a", "b"} {
-		if r := now(t, w.sync("g", ids[i], gen)); r.Err != nil || string(r.Assignment) != want {
-			t.Errorf("%+v, want %s", r, want)
-		}
-	}
-}
-
 // P25: a generation that was handed out but never written does not come again.
 func TestGenerationIsNotReusedAfterARestart(t *testing.T) {
 	w := newWorld(t)
@@ -85,32 +31,6 @@ func TestGenerationIsNotReusedAfterARestart(t *testing.T) {
 		w.restart()
 		isErr(t, "the written one", w.heartbeat("g", ids[0], gen), nil)
 	}
-}
-
-// Groups scenario 71.
-func TestRequestsWhileLoading(t *testing.T) {
-	w := newWorld(t)
-	c, err := New(w.cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer c.Close()
-	isErr(t, "heartbeat", c.Heartbeat(&HeartbeatRequest{GroupID: "g"}), nil)
-	isErr(t, "sync", now(t, c.Sync(&SyncRequest{GroupID: "g"})).Err, ErrLoading)
-	isErr(t, "leave", now(t, c.Leave(&LeaveRequest{GroupID: "g"})).Err, ErrLoading)
-	isErr(t, "commit", now(t, c.CommitOffsets(&CommitRequest{GroupID: "g"})).Err, ErrLoading)
-	isErr(t, "stage", now(t, c.TxnCommitOffsets(&TxnCommitRequest{GroupID: "g"}, 0)).Err, ErrLoading)
-	isErr(t, "fetch", now(t, c.FetchOffsets(&FetchRequest{GroupID: "g"})).Err, ErrLoading)
-	isErr(t, "delete", now(t, c.DeleteGroup("g")).Err, ErrLoading)
-	isErr(t, "marker", c.Participant(0).ApplyMarker(batch.Marker{}, 0), ErrLoading)
-	_, err = c.List()
-	isErr(t, "list", err, ErrLoading)
-	_, err = c.Describe("g")
-	isErr(t, "describe", err, ErrLoading)
-	loaded := w.c
-	w.c = c
-	isErr(t, "join", now(t, w.join("g")).Err, ErrLoading)
-	w.c = loaded
 }
 
 func TestCloseAnswersWhatIsParked(t *testing.T) {

@@ -167,11 +167,7 @@ type joinOption func(*JoinRequest)
 
 func withID(id string) joinOption       { return func(r *JoinRequest) { r.MemberID = id } }
 func withInstance(id string) joinOption { return func(r *JoinRequest) { r.InstanceID = &id } }
-func withType(s string) joinOption      { return func(r *JoinRequest) { r.ProtocolType = s } }
-func withRebalance(d time.Duration) joinOption {
-	return func(r *JoinRequest) { r.RebalanceTimeout = d }
-}
-func withSession(d time.Duration) joinOption { return func(r *JoinRequest) { r.SessionTimeout = d } }
+func i1() []joinOption                  { return []joinOption{withInstance("i1")} }
 func version(v int) joinOption {
 	return func(r *JoinRequest) { r.MemberIDRequired, r.SkipAssignment = v >= 4, v >= 9 }
 }
