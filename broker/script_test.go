@@ -49,7 +49,7 @@ type peer struct {
 	sent     map[string]sentRequest // by connection, what a receive answers
 }
 
-// TestScripts runs testdata/*.txt. A script whose first line says "once only" needs what only this
+// TestScripts runs testdata/*.txt. A script whose first line says "Once only" needs what only this
 // broker can do, such as being killed, or is about what it does as it is without strict.
 func TestScripts(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.txt")
@@ -59,13 +59,14 @@ func TestScripts(t *testing.T) {
 	other := os.Getenv("ONCE_SCRIPT_BROKER")
 	for _, file := range files {
 		t.Run(strings.TrimSuffix(filepath.Base(file), ".txt"), func(t *testing.T) {
+			script.CheckTitles(t, file)
 			text, err := os.ReadFile(file)
 			if err != nil {
 				t.Fatal(err)
 			}
 			p := &peer{t: t, addr: other, suffix: "-" + strconv.FormatInt(time.Now().UnixNano()%1e9, 36)}
 			p.forget()
-			p.onceOnly = strings.HasPrefix(string(text), "# once only")
+			p.onceOnly = strings.HasPrefix(string(text), "# Once only: ")
 			if other == "" {
 				p.dir = t.TempDir()
 				p.start()
