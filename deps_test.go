@@ -22,7 +22,8 @@ import (
 const importMap = `
 cmd/broker
 broker/brokertest inspect/inspecttest repair
-broker inspect
+broker
+cluster inspect
 admin handlers
 wire txncoordinator groupcoordinator
 topics configs

@@ -3,9 +3,11 @@ package broker
 import (
 	"fmt"
 	"net"
+	"os"
 	"strconv"
 	"strings"
 
+	"once/cluster"
 	"once/settings"
 	"once/wire"
 )
@@ -30,7 +32,7 @@ func newAdvertiser(s *settings.Broker, gateway net.IP) (*advertiser, error) {
 		host, port, err := net.SplitHostPort(address)
 		n, portErr := strconv.ParseUint(port, 10, 16)
 		if !ok || err != nil || portErr != nil {
-			return nil, fmt.Errorf("%w: advertised.listeners: %q is not NAME://HOST:PORT", ErrConfig, listener)
+			return nil, fmt.Errorf("%w: advertised.listeners: %q is not NAME://HOST:PORT", cluster.ErrConfig, listener)
 		}
 		a.host, a.port = host, int32(n)
 		return a, nil
@@ -79,4 +81,14 @@ func containerGateway(inContainer bool, routes string) net.IP {
 		return net.IPv4(byte(g), byte(g>>8), byte(g>>16), byte(g>>24))
 	}
 	return nil
+}
+
+// gatewayOfContainer returns the gateway of the container's bridge when this process runs in one.
+func gatewayOfContainer() net.IP {
+	_, err := os.Stat("/.dockerenv")
+	if err != nil {
+		_, err = os.Stat("/run/.containerenv")
+	}
+	routes, _ := os.ReadFile("/proc/net/route")
+	return containerGateway(err == nil, string(routes))
 }

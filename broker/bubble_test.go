@@ -14,12 +14,12 @@ import (
 	"once/log/batch"
 )
 
-// A whole broker runs in a bubble, where an hour passes as soon as everybody waits: a Fetch of nine minutes, a session
+// A whole broker runs in memory and in a bubble, where an hour passes as soon as everybody waits: a Fetch of nine minutes, a session
 // that ends, a transaction that times out, and a clean stop.
 func TestBrokerInABubble(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		listener := memnet.Listen()
-		b := brokertest.Start(t, func(cfg *broker.Config) { cfg.Listener = listener })
+		b := brokertest.Start(t, func(cfg *broker.Config) { cfg.Listener, cfg.InMemory = listener, true })
 		nc, err := listener.Dial(t.Context())
 		if err != nil {
 			t.Fatal(err)

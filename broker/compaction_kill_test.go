@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"maps"
 	"math/rand/v2"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -262,19 +261,12 @@ func (s *story) check(when string) {
 		s.seed, when, len(wrong), acknowledged, begun, strings.Join(wrong[:min(len(wrong), 10)], "\n"))
 }
 
-// open starts a broker. It returns its metadata, which does not change while it runs.
-func (s *story) open(fs vfs.FS, last *death) (meta []byte) {
+// open starts a broker.
+func (s *story) open(fs vfs.FS, last *death) {
 	s.t.Helper()
 	s.boot(fs, last.bootID)
 	s.client.arrive(last.begun == 0)
-	meta, err := os.ReadFile(s.metaFile())
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	return meta
 }
-
-func (s *story) metaFile() string { return filepath.Join(s.dir, "meta.db") }
 
 // stepsAhead is how many steps a life may do before its end comes: enough for several passes.
 const stepsAhead = 300
@@ -297,7 +289,7 @@ func (s *story) live(last *death, n int) *death {
 		_, end.begun = s.progress()
 		died <- end
 	})
-	meta := s.open(d, last)
+	s.open(d, last)
 	s.check(last.change)
 	var end *death
 	for steps := 0; end == nil && steps < stepsAhead; steps++ {
@@ -317,9 +309,6 @@ func (s *story) live(last *death, n int) *death {
 	s.stop()
 	s.longest = max(s.longest, d.mu.longest)
 	s.backTo(end.acknowledged, end.begun)
-	if err := os.WriteFile(s.metaFile(), meta, 0o644); err != nil {
-		s.t.Fatal(err)
-	}
 	s.requireClean(end)
 	if s.t.Failed() {
 		s.t.Fatalf("seed %d, %s", s.seed, end.change)

@@ -15,6 +15,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"once/broker"
+	"once/cluster"
 	"once/internal/kafkatest"
 	"once/settings"
 )
@@ -74,7 +75,7 @@ func TestCloseLeavesNoGoroutine(t *testing.T) {
 		func(b *broker.Broker, cancel func()) error { cancel(); <-b.Done(); return b.Err() },
 	} {
 		ctx, cancel := context.WithCancel(t.Context())
-		cfg := broker.Config{Admin: "127.0.0.1:0", DataDir: t.TempDir(), Durability: "fsync"}
+		cfg := broker.Config{Admin: "127.0.0.1:0", DataDir: t.TempDir(), Env: cluster.Env{Durability: "fsync"}}
 		b, err := broker.Start(ctx, cfg)
 		if err != nil {
 			t.Fatal(err)
@@ -139,7 +140,7 @@ func TestCloseDoesNotWaitForParkedRequests(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b, err := broker.Start(t.Context(), broker.Config{Admin: "127.0.0.1:0", DataDir: t.TempDir(), Settings: slow})
+	b, err := broker.Start(t.Context(), broker.Config{Admin: "127.0.0.1:0", DataDir: t.TempDir(), Env: cluster.Env{Settings: slow}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -18,6 +18,7 @@ import (
 
 	"once/broker"
 	"once/broker/brokertest"
+	"once/cluster"
 	"once/meta"
 )
 
@@ -257,7 +258,7 @@ func TestDirectoryThatCannotBeTrustedIsRefused(t *testing.T) {
 					_ = b.Close()
 					t.Fatal("it was taken")
 				}
-				if !errors.Is(err, broker.ErrStorage) || !strings.Contains(err.Error(), d.names) {
+				if !errors.Is(err, cluster.ErrStorage) || !strings.Contains(err.Error(), d.names) {
 					t.Errorf("the error is %q, which should be about storage and name %s", err, d.names)
 				}
 				if changed := changes(before, hashes(t, dir)); len(changed) > 0 {
@@ -344,7 +345,7 @@ func TestDirectoryWithDamagedStateIsRefused(t *testing.T) {
 				_ = b.Close()
 				t.Fatal("it was taken")
 			}
-			if !errors.Is(err, broker.ErrStorage) || !strings.Contains(err.Error(), topic) {
+			if !errors.Is(err, cluster.ErrStorage) || !strings.Contains(err.Error(), topic) {
 				t.Errorf("the error is %q", err)
 			}
 			if now, err := os.ReadFile(name); err != nil || !slices.Equal(now, damaged) {
@@ -371,7 +372,7 @@ func TestDirectoryInUseIsRefused(t *testing.T) {
 			_ = other.Close()
 			t.Fatal("two brokers share a directory")
 		}
-		if !errors.Is(err, broker.ErrStorage) || !strings.Contains(err.Error(), dir) {
+		if !errors.Is(err, cluster.ErrStorage) || !strings.Contains(err.Error(), dir) {
 			t.Errorf("the error is %q", err)
 		}
 	}

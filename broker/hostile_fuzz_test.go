@@ -20,6 +20,7 @@ import (
 
 	"once/broker"
 	"once/broker/brokertest"
+	"once/cluster"
 	"once/internal/kafkatest"
 )
 
@@ -159,7 +160,7 @@ func lineDiff(before, after string) string {
 }
 
 func (w *fuzzed) start(t *testing.T) {
-	cfg := broker.Config{DataDir: w.dir, Logger: slog.New(w), Admin: "127.0.0.1:0"}
+	cfg := broker.Config{DataDir: w.dir, Admin: "127.0.0.1:0", Env: cluster.Env{Logger: slog.New(w)}}
 	brokertest.WithSettings(t, map[string]string{
 		"offsets.topic.num.partitions": "2", "transaction.state.log.num.partitions": "2", "group.initial.rebalance.delay.ms": "0",
 		"add.partitions.to.txn.retry.backoff.max.ms": "1",

@@ -15,6 +15,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"once/broker"
+	"once/cluster"
 	"once/wire"
 )
 
@@ -191,7 +192,7 @@ func (s *identified) flipBits(t *testing.T, file string, from, to, step int, par
 		switch {
 		case err != nil:
 			count.refusedStart++
-			if !errors.Is(err, broker.ErrStorage) || !strings.Contains(err.Error(), filepath.Join(dir, file)) {
+			if !errors.Is(err, cluster.ErrStorage) || !strings.Contains(err.Error(), filepath.Join(dir, file)) {
 				t.Errorf("%s: the start is refused by %v", what, err)
 			}
 			if file == "meta.db" {

@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"once/broker"
+	"once/cluster"
 	"once/internal/invariant"
 	"once/internal/vfs"
 )
@@ -166,7 +167,7 @@ type powered struct {
 func (p *powered) boot(fs vfs.FS, bootID string) {
 	p.t.Helper()
 	cfg := p.config()
-	cfg.FS, cfg.BootID, cfg.Durability = fs, bootID, p.mode
+	cfg.FS, cfg.Metadata, cfg.BootID, cfg.Durability = fs, cluster.MetadataOn(fs), bootID, p.mode
 	b, err := broker.Start(p.t.Context(), cfg)
 	if err != nil {
 		p.t.Fatal(err)
@@ -213,30 +214,18 @@ func cutPower(t *testing.T, mode string, v2 bool, seed int64) {
 		producers = append(producers, p)
 		ears.identities[producerIdentity{p.pid, p.epoch}] = true
 	}
-	metaFile := filepath.Join(c.dir, "meta.db")
-	meta, err := os.ReadFile(metaFile) // it does not change any more
-	if err != nil {
-		t.Fatal(err)
-	}
 	d.watchedBy(ears.now)
 	for i := range poweredTransactions {
 		c.transact(i, producers[0], producers[1:], &ears)
 	}
 	d.watchedBy(nil)
 	c.stop()
-	bootAgain := func(fs vfs.FS, bootID string) {
-		t.Helper()
-		if err := os.WriteFile(metaFile, meta, 0o644); err != nil {
-			t.Fatal(err)
-		}
-		c.boot(fs, bootID)
-	}
 	cuts := d.photos
 	for n := int(seed) % cutStartsOneIn; n < len(d.photos); n += cutStartsOneIn {
 		first := d.photos[n]
 		starting := &disk{Mem: first.left.Clone(), seed: ^seed, stride: d.stride}
 		starting.watchedBy(func() heard { return first.heard })
-		bootAgain(starting, "between")
+		c.boot(starting, "between")
 		starting.watchedBy(nil)
 		c.stop()
 		for _, second := range starting.photos {
@@ -246,7 +235,7 @@ func cutPower(t *testing.T, mode string, v2 bool, seed int64) {
 	}
 	t.Logf("%d power cuts, and %d of the start that followed", len(d.photos), len(cuts)-len(d.photos))
 	for _, photo := range cuts {
-		bootAgain(photo.left, "after")
+		c.boot(photo.left, "after")
 		wrong := c.wrong(photo, v2)
 		c.stop()
 		if len(wrong) > 0 {

@@ -13,6 +13,7 @@ import (
 	bolt "go.etcd.io/bbolt"
 
 	"once/broker"
+	"once/cluster"
 	"once/inspect"
 	"once/inspect/inspecttest"
 	"once/internal/vfs"
@@ -103,7 +104,7 @@ func TestMetadataOfOlderVersionsIsUpgraded(t *testing.T) {
 // What can be known to be wrong in metadata without checksums is refused before it gets some, by check as well.
 func TestDamagedMetadataOfOlderVersionsIsNotUpgraded(t *testing.T) {
 	left := leftBehind(t)
-	cluster := func(from, to string) func(cluster, _ *bolt.Bucket) error {
+	clusterRecord := func(from, to string) func(cluster, _ *bolt.Bucket) error {
 		return func(cluster, _ *bolt.Bucket) error { return rename(cluster, from, to) }
 	}
 	for _, c := range []struct {
@@ -124,22 +125,22 @@ func TestDamagedMetadataOfOlderVersionsIsNotUpgraded(t *testing.T) {
 		}, "x-0", true},
 		{"a topic that is missing", func(_, topics *bolt.Bucket) error { return topics.Delete([]byte("x")) }, "x-0", true},
 		{"a topic of another name", func(_, topics *bolt.Bucket) error { return rename(topics, "x", "z1") }, "x-0", true},
-		{"no cluster ID", cluster("cluster id", "cluster ie"), "cluster ie", false},
-		{"no producer IDs", cluster("next producer id", "next producer ie"), "next producer ie", false},
-		{"no starts", cluster("starts", "startr"), "startr", false},
+		{"no cluster ID", clusterRecord("cluster id", "cluster ie"), "cluster ie", false},
+		{"no producer IDs", clusterRecord("next producer id", "next producer ie"), "next producer ie", false},
+		{"no starts", clusterRecord("starts", "startr"), "startr", false},
 	} {
 		for _, s := range left {
 			dir := copyOf(t, s.dir)
 			downgrade(t, dir, c.change)
 			before := hashes(t, dir)
-			b, err := broker.Start(context.Background(), broker.Config{DataDir: dir, BootID: s.bootID})
+			b, err := broker.Start(context.Background(), broker.Config{DataDir: dir, Env: cluster.Env{BootID: s.bootID}})
 			if err == nil {
 				_ = b.Close()
 				t.Errorf("%s, %s: it was taken", s.name, c.name)
 				continue
 			}
 			for _, part := range []string{filepath.Join(dir, "meta.db"), c.wants} {
-				if !errors.Is(err, broker.ErrStorage) || !strings.Contains(err.Error(), part) {
+				if !errors.Is(err, cluster.ErrStorage) || !strings.Contains(err.Error(), part) {
 					t.Errorf("%s, %s: the error is %q", s.name, c.name, err)
 				}
 			}

@@ -58,6 +58,9 @@ func (c *Coordinator) Join(r *JoinRequest) *Future[JoinResult] {
 	if err := s.usableLocked(); err != nil {
 		return refuse(err)
 	}
+	if s.mu.released {
+		return refuse(ErrUnknownMember)
+	}
 	g := s.mu.groups[r.GroupID]
 	if g == nil {
 		if r.MemberID != "" {

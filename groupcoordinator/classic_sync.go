@@ -41,6 +41,9 @@ func (c *Coordinator) Sync(r *SyncRequest) *Future[SyncResult] {
 	if err := s.usableLocked(); err != nil {
 		return refuse(err)
 	}
+	if s.mu.released {
+		return refuse(ErrUnknownMember)
+	}
 	g := s.mu.groups[r.GroupID]
 	if g == nil || g.state == Empty {
 		return refuse(ErrUnknownMember)

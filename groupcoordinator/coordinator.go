@@ -229,6 +229,17 @@ func cloneOptional(s *string) *string {
 	return &v
 }
 
+// Release answers everybody who waits for other members with ErrUnknownMember, so that clients begin anew, and lets
+// nobody wait from now on. Everything else goes on until Close.
+func (c *Coordinator) Release() {
+	for _, s := range c.shards {
+		s.mu.Lock()
+		s.mu.released = true
+		s.answerParkedLocked(ErrUnknownMember)
+		s.mu.Unlock()
+	}
+}
+
 // Close stops the timers and waits for those under way. Parked requests are answered with ErrClosed.
 func (c *Coordinator) Close() {
 	if c.closed.Swap(true) {

@@ -328,3 +328,16 @@ func FuzzDecodeRecord(f *testing.F) {
 		}
 	})
 }
+
+// Who waits for others when the coordinator lets everybody go begins anew, and nobody waits from then on; offsets can
+// be committed.
+func TestRelease(t *testing.T) {
+	w := newWorld(t)
+	ids, gen := w.stable("g", nil, nil)
+	waiting := w.join("g", withID(ids[0]))
+	w.c.Release()
+	isErr(t, "parked join", now(t, waiting).Err, ErrUnknownMember)
+	isErr(t, "later join", now(t, w.join("g", withID(ids[1]))).Err, ErrUnknownMember)
+	isErr(t, "later sync", now(t, w.sync("g", ids[1], gen)).Err, ErrUnknownMember)
+	isErr(t, "commit", w.commit("o", "t", 0, 1), nil)
+}

@@ -28,6 +28,7 @@ type shard struct {
 		sync.Mutex
 		loaded   bool
 		closed   bool
+		released bool // nobody is parked any more
 		stateLog StateLog
 		groups   map[string]*classicGroup // nil until the first one
 		offsets  offsetStore
@@ -303,14 +304,19 @@ func (s *shard) close() {
 			s.c.running.Done()
 		}
 	}
+	s.answerParkedLocked(ErrClosed)
+}
+
+// answerParkedLocked answers everybody who waits for other members.
+func (s *shard) answerParkedLocked(err error) {
 	for _, g := range s.mu.groups {
 		for _, m := range g.members {
 			if m.join != nil {
-				m.join.resolve(JoinResult{Err: ErrClosed, MemberID: m.id}, nil)
+				m.join.resolve(JoinResult{Err: err, MemberID: m.id}, nil)
 				m.join = nil
 			}
 			if m.sync != nil {
-				m.sync.resolve(SyncResult{Err: ErrClosed}, nil)
+				m.sync.resolve(SyncResult{Err: err}, nil)
 				m.sync = nil
 			}
 		}

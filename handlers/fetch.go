@@ -290,6 +290,8 @@ func (f *fetching) wait(ctx context.Context, limit time.Duration) {
 		case <-timer.C:
 			f.read()
 			return
+		case <-f.s.Ended:
+			return
 		case <-ctx.Done():
 			return
 		}

@@ -35,6 +35,8 @@ type Services struct {
 	// Settle returns when what has been done so far could not be taken back by a power cut and is visible;
 	// nil when the durability mode promises that without waiting.
 	Settle func(context.Context) error
+	// Ended is closed when those who wait are to go: the cluster is about to end.
+	Ended  <-chan struct{}
 	Clock  clock.Clock // the cluster's; what waits for network or disk goes by the machine's
 	Logger *slog.Logger
 

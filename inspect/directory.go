@@ -38,7 +38,7 @@ type directory struct {
 	dir   string
 	names []string
 	lock  io.Closer   // nil when the caller holds it
-	store *meta.File // nil when metaErr says why
+	store meta.Store // nil when metaErr says why
 	// metaErr wraps fs.ErrNotExist or meta.ErrDamaged.
 	metaErr  error
 	barriers [2]log.StoredBarrier
@@ -91,8 +91,7 @@ func read(under vfs.FS, dir string) (*directory, error) {
 	if d.names, err = d.fs.List(dir); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrUnreadable, err)
 	}
-	// The metadata lies on the machine's file system, whatever the logs are kept on.
-	d.store, d.metaErr = meta.OpenReadOnly(path.Join(dir, metaFile))
+	d.store, d.metaErr = meta.Read(d.fs, path.Join(dir, metaFile))
 	switch {
 	case errors.Is(d.metaErr, meta.ErrLocked):
 		err = fmt.Errorf("%w: %w", ErrInUse, d.metaErr)

@@ -26,6 +26,27 @@ type Memory struct {
 	}
 }
 
+// Read opens an existing store of either kind for reading. Errors are those of OpenReadOnly.
+func Read(under vfs.FS, name string) (Store, error) {
+	if f, err := under.OpenRead(name); err == nil {
+		first := make([]byte, 1)
+		_, err := f.ReadAt(first, 0)
+		f.Close()
+		if err == nil && first[0] == '{' {
+			m, err := OpenMemory(under, name, Options{})
+			if err != nil {
+				return nil, err
+			}
+			return m, nil
+		}
+	}
+	s, err := OpenReadOnly(name)
+	if err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
 // OpenMemory opens the store in a file, or creates it. Of the options it heeds OnFailure.
 func OpenMemory(under vfs.FS, name string, o Options) (*Memory, error) {
 	m := &Memory{fs: under, name: name, onFailure: o.OnFailure}

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"once/broker"
+	"once/cluster"
 	"once/groupcoordinator"
 	"once/inspect"
 	"once/inspect/inspecttest"
@@ -142,7 +143,7 @@ func startFails(t *testing.T, dir string) string {
 		t.Cleanup(func() { _ = b.Close() })
 		t.Fatal("the broker starts")
 	}
-	if !errors.Is(err, broker.ErrStorage) {
+	if !errors.Is(err, cluster.ErrStorage) {
 		t.Fatal(err)
 	}
 	return err.Error()

@@ -13,7 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"once/broker"
+	"once/cluster"
 	"once/inspect"
 )
 
@@ -56,9 +56,9 @@ func exitCode(err error) int {
 	switch {
 	case err == nil:
 		return exitClean
-	case errors.Is(err, broker.ErrStorage), errors.Is(err, inspect.ErrDamaged):
+	case errors.Is(err, cluster.ErrStorage), errors.Is(err, inspect.ErrDamaged):
 		return exitStorage
-	case errors.As(err, &usage), errors.Is(err, broker.ErrConfig), errors.Is(err, inspect.ErrInUse), errors.Is(err, inspect.ErrUnreadable):
+	case errors.As(err, &usage), errors.Is(err, cluster.ErrConfig), errors.Is(err, inspect.ErrInUse), errors.Is(err, inspect.ErrUnreadable):
 		return exitUsage
 	default:
 		return exitFailure

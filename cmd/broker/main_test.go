@@ -14,7 +14,7 @@ import (
 	"syscall"
 	"testing"
 
-	"once/broker"
+	"once/cluster"
 )
 
 // asProgram in the environment makes the test binary run main: the program under test, with the race
@@ -118,8 +118,8 @@ func TestExitCodes(t *testing.T) {
 	for want, errs := range map[int][]error{
 		exitClean:   {nil},
 		exitFailure: {errors.New("x")},
-		exitUsage:   {usageError{errors.New("x")}, fmt.Errorf("y: %w", usageError{errors.New("x")}), fmt.Errorf("y: %w", broker.ErrConfig)},
-		exitStorage: {fmt.Errorf("y: %w", broker.ErrStorage), errors.Join(errors.New("x"), fmt.Errorf("y: %w", broker.ErrStorage))},
+		exitUsage:   {usageError{errors.New("x")}, fmt.Errorf("y: %w", usageError{errors.New("x")}), fmt.Errorf("y: %w", cluster.ErrConfig)},
+		exitStorage: {fmt.Errorf("y: %w", cluster.ErrStorage), errors.Join(errors.New("x"), fmt.Errorf("y: %w", cluster.ErrStorage))},
 	} {
 		for _, err := range errs {
 			if got := exitCode(err); got != want {
@@ -186,7 +186,7 @@ func TestSecondSignalEndsAtOnce(t *testing.T) {
 }
 
 func TestFailureWhileRunningEndsTheProcess(t *testing.T) {
-	b := &stuck{done: make(chan struct{}), err: fmt.Errorf("sync: %w", broker.ErrStorage)}
+	b := &stuck{done: make(chan struct{}), err: fmt.Errorf("sync: %w", cluster.ErrStorage)}
 	close(b.done)
 	if err := wait(b, nil, nil); exitCode(err) != exitStorage {
 		t.Errorf("after a failed sync: %v", err)

@@ -17,6 +17,7 @@ import (
 
 	"once/admin"
 	"once/broker"
+	"once/cluster"
 	"once/settings"
 )
 
@@ -100,7 +101,7 @@ func configure(f startFlags, environ []string) (cfg broker.Config, unknown []str
 	}
 	return broker.Config{
 		Listen: s.Listeners()[0].Address(), DataDir: s.DataDir(), Ephemeral: f.ephemeral, Admin: f.admin,
-		Settings: s, Durability: s.String("durability"), BootID: pretendedBootID(),
+		Env: cluster.Env{Settings: s, Durability: s.String("durability"), BootID: pretendedBootID()},
 	}, unknown, nil
 }
 

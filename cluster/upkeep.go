@@ -1,4 +1,4 @@
-package broker
+package cluster
 
 import (
 	"log/slog"
@@ -12,7 +12,7 @@ import (
 // upkeep runs what has to be done from time to time: forgetting producers that have been silent for
 // producer.id.expiration.ms, and deleting segments that are too old or too many.
 type upkeep struct {
-	b      *Broker
+	e      *engine
 	checks []*clock.Check
 	ended  atomic.Bool
 }
@@ -20,8 +20,8 @@ type upkeep struct {
 // firstRetention is when Kafka looks at segments for the first time after its start.
 const firstRetention = 30 * time.Second
 
-func startUpkeep(b *Broker) *upkeep {
-	u := &upkeep{b: b}
+func startUpkeep(e *engine) *upkeep {
+	u := &upkeep{e: e}
 	u.start("producer.id.expiration.check.interval.ms", 0, u.expireProducers)
 	u.start("log.retention.check.interval.ms", firstRetention, u.applyRetention)
 	return u
@@ -30,17 +30,17 @@ func startUpkeep(b *Broker) *upkeep {
 // start begins a check whose interval is a setting in ms, and which runs for the first time after first at the
 // latest; 0 means the interval.
 func (u *upkeep) start(setting string, first time.Duration, run func(nowMs int64)) {
-	interval := func() time.Duration { return max(u.b.cfg.Settings.Milliseconds(setting), time.Millisecond) }
+	interval := func() time.Duration { return max(u.e.env.Settings.Milliseconds(setting), time.Millisecond) }
 	if first == 0 {
 		first = interval()
 	}
-	last := u.b.cfg.Clock.Now()
-	u.checks = append(u.checks, u.b.cfg.Clock.Every(min(first, interval()), interval, func() {
-		now := u.b.cfg.Clock.Now()
+	last := u.e.env.Clock.Now()
+	u.checks = append(u.checks, u.e.env.Clock.Every(min(first, interval()), interval, func() {
+		now := u.e.env.Clock.Now()
 		wall, steady := now.Round(0).Sub(last.Round(0)), now.Sub(last)
 		last = now
 		if jumped(wall, steady) {
-			u.b.cfg.Logger.Warn("the wall clock jumped; what goes by age stays for one more interval", "interval", setting, "jump", (wall - steady).String())
+			u.e.env.Logger.Warn("the wall clock jumped; what goes by age stays for one more interval", "interval", setting, "jump", (wall - steady).String())
 			return
 		}
 		run(now.UnixMilli())
@@ -52,12 +52,12 @@ func (u *upkeep) start(setting string, first time.Duration, run func(nowMs int64
 func jumped(wall, steady time.Duration) bool { return (wall - steady).Abs() > time.Minute }
 
 func (u *upkeep) expireProducers(nowMs int64) {
-	limit := u.b.cfg.Settings.Int64("producer.id.expiration.ms")
+	limit := u.e.env.Settings.Int64("producer.id.expiration.ms")
 	expired := 0
 	u.eachPartition(func(p *partition.Partition) { expired += p.ExpireProducers(nowMs, limit) })
 	if expired > 0 {
-		u.b.cfg.Logger.Info("silent producers are forgotten", "producers", expired)
-		u.b.cfg.Clock.Did("expired producer IDs", slog.Int("producerIds", expired))
+		u.e.env.Logger.Info("silent producers are forgotten", "producers", expired)
+		u.e.env.Clock.Did("expired producer IDs", slog.Int("producerIds", expired))
 	}
 }
 
@@ -65,12 +65,12 @@ func (u *upkeep) applyRetention(nowMs int64) {
 	u.eachPartition(func(p *partition.Partition) {
 		deleted, err := p.ApplyRetention(nowMs)
 		if err != nil {
-			u.b.cfg.Logger.Warn("segments are not deleted; tried again at the next check", "partition", p.ID().String(), "error", err)
+			u.e.env.Logger.Warn("segments are not deleted; tried again at the next check", "partition", p.ID().String(), "error", err)
 		}
 		if deleted.Segments > 0 {
-			u.b.cfg.Logger.Info("segments are deleted", "partition", p.ID().String(), "segments", deleted.Segments,
+			u.e.env.Logger.Info("segments are deleted", "partition", p.ID().String(), "segments", deleted.Segments,
 				"size_bytes", deleted.SizeBytes, "log_start_offset", p.LogStartOffset())
-			u.b.cfg.Clock.Did("deleted segments", slog.String("topic", p.ID().Topic), slog.Int("partition", int(p.ID().Index)),
+			u.e.env.Clock.Did("deleted segments", slog.String("topic", p.ID().Topic), slog.Int("partition", int(p.ID().Index)),
 				slog.Int("segments", deleted.Segments), slog.Int64("logStartOffset", p.LogStartOffset()))
 		}
 	})
@@ -78,7 +78,7 @@ func (u *upkeep) applyRetention(nowMs int64) {
 
 // eachPartition calls f for each partition until the broker stops.
 func (u *upkeep) eachPartition(f func(p *partition.Partition)) {
-	for _, t := range u.b.topics.All() {
+	for _, t := range u.e.topics.All() {
 		for _, p := range t.Partitions() {
 			if u.ended.Load() {
 				return

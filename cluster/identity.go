@@ -1,4 +1,4 @@
-package broker
+package cluster
 
 import (
 	"crypto/rand"
@@ -7,8 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"net"
-	"os"
 
 	"once/configs"
 	"once/meta"
@@ -141,14 +139,4 @@ func (s blockStore) ReserveProducerIDs(count, atLeast int64) (first int64, err e
 		return putCounter(tx, nextProducerIDKey, first+count)
 	})
 	return first, err
-}
-
-// gatewayOfContainer returns the gateway of the container's bridge when this process runs in one.
-func gatewayOfContainer() net.IP {
-	_, err := os.Stat("/.dockerenv")
-	if err != nil {
-		_, err = os.Stat("/run/.containerenv")
-	}
-	routes, _ := os.ReadFile("/proc/net/route")
-	return containerGateway(err == nil, string(routes))
 }

@@ -1,9 +1,10 @@
-package broker
+package cluster
 
 import (
 	"context"
 	"errors"
 	"log/slog"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -124,17 +125,17 @@ func markerRefused(err error) bool {
 	return errors.Is(err, partition.ErrFencedEpoch) || errors.Is(err, partition.ErrCoordinatorFenced)
 }
 
-func (b *Broker) openGroups(registerer prometheus.Registerer) (*groupcoordinator.Coordinator, error) {
-	s := b.cfg.Settings
+func (e *engine) openGroups(registerer prometheus.Registerer) (*groupcoordinator.Coordinator, error) {
+	s := e.env.Settings
 	return groupcoordinator.New(groupcoordinator.Config{
 		StateLogs: func(i int32) groupcoordinator.StateLog {
-			p, ok := b.topics.Partition(topics.ConsumerOffsets, i)
+			p, ok := e.topics.Partition(topics.ConsumerOffsets, i)
 			if !ok {
 				return nil
 			}
-			return groupStateLog{stateLog{Partition: p, barrier: b.barrier, logger: b.cfg.Logger}}
+			return groupStateLog{stateLog{Partition: p, barrier: e.barrier, logger: e.env.Logger}}
 		},
-		Partitions:             b.partitionsOf(topics.ConsumerOffsets),
+		Partitions:             e.partitionsOf(topics.ConsumerOffsets),
 		MinSessionTimeout:      s.Milliseconds("group.min.session.timeout.ms"),
 		MaxSessionTimeout:      s.Milliseconds("group.max.session.timeout.ms"),
 		InitialRebalanceDelay:  s.Milliseconds("group.initial.rebalance.delay.ms"),
@@ -142,44 +143,46 @@ func (b *Broker) openGroups(registerer prometheus.Registerer) (*groupcoordinator
 		OffsetMetadataMaxBytes: s.Int("offset.metadata.max.bytes"),
 		OffsetsRetention:       minutes(s.Int64("offsets.retention.minutes")),
 		RetentionCheckInterval: s.Milliseconds("offsets.retention.check.interval.ms"),
-		Clock:                  b.cfg.Clock, Logger: b.cfg.Logger, Registerer: registerer,
+		Clock:                  e.env.Clock, Logger: e.env.Logger, Registerer: registerer,
 	})
 }
 
-func (b *Broker) openTxns(registerer prometheus.Registerer) (*txncoordinator.Coordinator, error) {
-	s := b.cfg.Settings
+func (e *engine) openTxns(registerer prometheus.Registerer) (*txncoordinator.Coordinator, error) {
+	s := e.env.Settings
 	return txncoordinator.New(txncoordinator.Config{
-		Partitions: b.partitionsOf(topics.TransactionState),
+		Partitions: e.partitionsOf(topics.TransactionState),
 		StateLogs: func(i int32) txncoordinator.StateLog {
-			p, ok := b.topics.Partition(topics.TransactionState, i)
+			p, ok := e.topics.Partition(topics.TransactionState, i)
 			if !ok {
 				return nil
 			}
-			return txnStateLog{stateLog{Partition: p, barrier: b.barrier, logger: b.cfg.Logger}}
+			return txnStateLog{stateLog{Partition: p, barrier: e.barrier, logger: e.env.Logger}}
 		},
-		ProducerIDs:        b.producerIDs,
-		Participants:       participants(b.topics, b.groups),
+		ProducerIDs:        e.producerIDs,
+		Participants:       participants(e.topics, e.groups),
 		Refused:            markerRefused,
-		TransactionVersion: b.features.TransactionVersion,
-		Barrier:            b.barrier.Sync,
+		TransactionVersion: e.features.TransactionVersion,
+		Barrier:            e.barrier.Sync,
 		MaxTimeoutMs:       int32(s.Int("transaction.max.timeout.ms")),
 		IDExpiration:       s.Milliseconds("transactional.id.expiration.ms"),
 		AbortInterval:      s.Milliseconds("transaction.abort.timed.out.transaction.cleanup.interval.ms"),
 		RemoveInterval:     s.Milliseconds("transaction.remove.expired.transaction.cleanup.interval.ms"),
-		Clock:              b.cfg.Clock, Logger: b.cfg.Logger, Registerer: registerer,
+		Clock:              e.env.Clock, Logger: e.env.Logger, Registerer: registerer,
 	})
 }
 
 // settle returns what waits until nothing done so far can be taken back by a power cut, and all of it is shown;
 // nil in the modes that show it before.
-func (b *Broker) settle() func(context.Context) error {
-	if b.barrier.Mode() != log.Fsync {
+func (e *engine) settle() func(context.Context) error {
+	if e.barrier.Mode() != log.Fsync {
 		return nil
 	}
-	return b.barrier.Sync
+	return e.barrier.Sync
 }
 
-func (b *Broker) partitionsOf(topic string) int32 {
-	t, _ := b.topics.Lookup(topic)
+func minutes(n int64) time.Duration { return time.Duration(n) * time.Minute }
+
+func (e *engine) partitionsOf(topic string) int32 {
+	t, _ := e.topics.Lookup(topic)
 	return int32(len(t.Partitions()))
 }

@@ -1,4 +1,4 @@
-package broker
+package cluster
 
 import (
 	"os"
@@ -9,22 +9,22 @@ import (
 
 // reserveBytes is the free space that is left to the broker's own records: disk.reserve.bytes, but not
 // more than a hundredth of the disk.
-func (b *Broker) reserveBytes() int64 {
-	return b.ofDisk(b.cfg.Settings.Int64("disk.reserve.bytes"), 100)
+func (e *engine) reserveBytes() int64 {
+	return e.ofDisk(e.env.Settings.Int64("disk.reserve.bytes"), 100)
 }
 
 // journalBytes is how large the journal may grow: not beyond a fiftieth of the disk.
-func (b *Broker) journalBytes() int64 { return b.ofDisk(log.DefaultJournalBytes, 50) }
+func (e *engine) journalBytes() int64 { return e.ofDisk(log.DefaultJournalBytes, 50) }
 
 // ofDisk is a size, but not more than one of so many parts of the disk, where its size is known.
-func (b *Broker) ofDisk(sizeBytes, parts int64) int64 {
-	sized, ok := b.cfg.FS.(interface {
+func (e *engine) ofDisk(sizeBytes, parts int64) int64 {
+	sized, ok := e.env.FS.(interface {
 		TotalBytes(dir string) (int64, error)
 	})
 	if !ok {
 		return sizeBytes
 	}
-	total, err := sized.TotalBytes(b.dir)
+	total, err := sized.TotalBytes(e.dir)
 	if err != nil || total <= 0 {
 		return sizeBytes
 	}

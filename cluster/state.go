@@ -1,4 +1,4 @@
-package broker
+package cluster
 
 import (
 	"fmt"
@@ -9,11 +9,17 @@ import (
 	"once/txncoordinator"
 )
 
-// WriteState prints the broker's logical state as text, in a fixed order: identity, topics with their
+// WriteState prints the cluster's logical state as text, in a fixed order: identity, topics with their
 // partitions' offsets, producers and open transactions, transactional IDs. The admin endpoint serves it.
-func (b *Broker) WriteState(w io.Writer) {
-	fmt.Fprintf(w, "cluster_id %s\nstarts %d\ntransaction.version %d\n", b.identity.clusterID, b.identity.starts, b.features.TransactionVersion())
-	for _, t := range b.topics.All() {
+func (c *Cluster) WriteState(w io.Writer) {
+	if e := c.engine(); e != nil {
+		e.writeState(w)
+	}
+}
+
+func (e *engine) writeState(w io.Writer) {
+	fmt.Fprintf(w, "cluster_id %s\nstarts %d\ntransaction.version %d\n", e.identity.clusterID, e.identity.starts, e.features.TransactionVersion())
+	for _, t := range e.topics.All() {
 		fmt.Fprintf(w, "topic %s id=%x partitions=%d\n", t.Name, t.ID, len(t.Partitions()))
 		for i, p := range t.Partitions() {
 			o, err := p.Offsets()
@@ -26,13 +32,13 @@ func (b *Broker) WriteState(w io.Writer) {
 			}
 		}
 	}
-	found, _, err := b.txns.List(txncoordinator.ListFilter{DurationMs: -1})
+	found, _, err := e.txns.List(txncoordinator.ListFilter{DurationMs: -1})
 	if err != nil {
 		fmt.Fprintf(w, "transactions: %v\n", err)
 		return
 	}
 	for _, l := range found {
-		d, err := b.txns.Describe(l.TransactionalID)
+		d, err := e.txns.Describe(l.TransactionalID)
 		if err != nil {
 			continue
 		}
@@ -42,14 +48,14 @@ func (b *Broker) WriteState(w io.Writer) {
 
 // stateCollector computes, at scrape time, what the partitions know.
 type stateCollector struct {
-	b                                    *Broker
+	e                                    *engine
 	lag, openTxns, producers, partitions *prometheus.Desc
 	offline, diskBytes                   *prometheus.Desc
 }
 
-func newStateCollector(b *Broker) *stateCollector {
+func newStateCollector(e *engine) *stateCollector {
 	return &stateCollector{
-		b:          b,
+		e:          e,
 		lag:        prometheus.NewDesc("partition_last_stable_offset_lag", "High watermark minus last stable offset: what read_committed cannot see yet. Partitions without records are left out.", []string{"topic", "partition"}, nil),
 		openTxns:   prometheus.NewDesc("partition_open_transactions", "Transactions that are open, counted once for each partition they write to.", nil, nil),
 		producers:  prometheus.NewDesc("partition_producers", "Producers that partitions remember, counted once for each partition.", nil, nil),
@@ -69,7 +75,7 @@ func (c *stateCollector) Describe(ch chan<- *prometheus.Desc) {
 // Collect implements prometheus.Collector.
 func (c *stateCollector) Collect(ch chan<- prometheus.Metric) {
 	var open, producers, partitions, offline, bytes float64
-	for _, t := range c.b.topics.All() {
+	for _, t := range c.e.topics.All() {
 		for i, p := range t.Partitions() {
 			partitions++
 			o, err := p.Offsets()

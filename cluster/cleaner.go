@@ -1,11 +1,9 @@
-package broker
+package cluster
 
 import (
 	"context"
 	"log/slog"
 	"time"
-
-	"github.com/prometheus/client_golang/prometheus"
 
 	"once/internal/clock"
 	"once/log"
@@ -15,7 +13,7 @@ import (
 // cleaner compacts one partition after the other, dirtiest first, until none is worth a pass (spec: log 10), every
 // log.cleaner.backoff.ms. It reads and writes at the pace of the disk; a partition that failed has to wait.
 type cleaner struct {
-	b       *Broker
+	e       *engine
 	metrics *cleanerMetrics
 	ctx     context.Context
 	cancel  context.CancelFunc
@@ -30,14 +28,14 @@ const (
 	leastBackoff = 10 * time.Millisecond
 )
 
-func startCleaner(b *Broker) *cleaner {
-	c := &cleaner{b: b, failed: map[*partition.Partition]time.Time{}}
-	c.metrics = newCleanerMetrics(prometheus.WrapRegistererWithPrefix("once_", b.registry))
+func startCleaner(e *engine) *cleaner {
+	c := &cleaner{e: e, failed: map[*partition.Partition]time.Time{}}
+	c.metrics = newCleanerMetrics(e.registerer())
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	backoff := func() time.Duration {
-		return max(b.cfg.Settings.Milliseconds("log.cleaner.backoff.ms"), leastBackoff)
+		return max(e.env.Settings.Milliseconds("log.cleaner.backoff.ms"), leastBackoff)
 	}
-	c.check = b.cfg.Clock.Every(0, backoff, c.run)
+	c.check = e.env.Clock.Every(0, backoff, c.run)
 	return c
 }
 
@@ -54,11 +52,11 @@ func (c *cleaner) run() {
 // dirtiest returns the partition with the largest share of bytes not compacted yet among those that are
 // worth a pass; nil when none is.
 func (c *cleaner) dirtiest() *partition.Partition {
-	now, machine := c.b.cfg.Clock.Now(), time.Now()
+	now, machine := c.e.env.Clock.Now(), time.Now()
 	failed := make(map[*partition.Partition]time.Time, len(c.failed)) // without those that are no more
 	var worst *partition.Partition
 	most := -1.0
-	for _, t := range c.b.topics.All() {
+	for _, t := range c.e.topics.All() {
 		if !t.Config().CleanupCompact {
 			continue
 		}
@@ -89,7 +87,7 @@ func (c *cleaner) dirtiest() *partition.Partition {
 
 func (c *cleaner) clean(p *partition.Partition) {
 	begun := time.Now()
-	done, err := p.Compact(c.ctx, c.b.cfg.Clock.Now().UnixMilli(), c.b.cfg.Settings.Int64("log.cleaner.dedupe.buffer.size"))
+	done, err := p.Compact(c.ctx, c.e.env.Clock.Now().UnixMilli(), c.e.env.Settings.Int64("log.cleaner.dedupe.buffer.size"))
 	ended := time.Now()
 	outcome := passDone
 	switch {
@@ -101,10 +99,10 @@ func (c *cleaner) clean(p *partition.Partition) {
 		c.warn(p, err)
 	default:
 		delete(c.failed, p)
-		c.b.cfg.Logger.Info("partition is compacted", "partition", p.ID().String(), "first_dirty_offset", done.DirtyStart, "to_offset", done.End,
+		c.e.env.Logger.Info("partition is compacted", "partition", p.ID().String(), "first_dirty_offset", done.DirtyStart, "to_offset", done.End,
 			"read_bytes", done.ReadBytes, "written_bytes", done.WrittenBytes, "keys", done.Keys,
 			"segments_before", done.SegmentsBefore, "segments", done.Segments, "duration", ended.Sub(begun).String())
-		c.b.cfg.Clock.Did("compacted partition", slog.String("topic", p.ID().Topic), slog.Int("partition", int(p.ID().Index)))
+		c.e.env.Clock.Did("compacted partition", slog.String("topic", p.ID().Topic), slog.Int("partition", int(p.ID().Index)))
 	}
 	c.metrics.ended(outcome, done, begun, ended)
 	c.metrics.uncleanable.Set(float64(len(c.failed)))
@@ -112,11 +110,11 @@ func (c *cleaner) clean(p *partition.Partition) {
 
 func (c *cleaner) warn(p *partition.Partition, err error) {
 	if log.IsUncleanable(err) {
-		c.b.cfg.Logger.Error("what the cleaner wrote is not what it was to write; nothing is lost, and the partition is not compacted until the next start",
+		c.e.env.Logger.Error("what the cleaner wrote is not what it was to write; nothing is lost, and the partition is not compacted until the next start",
 			"partition", p.ID().String(), "error", err)
 		return
 	}
-	c.b.cfg.Logger.Warn("partition is not compacted; it is tried again later", "partition", p.ID().String(), "error", err)
+	c.e.env.Logger.Warn("partition is not compacted; it is tried again later", "partition", p.ID().String(), "error", err)
 }
 
 func (c *cleaner) stop() {

@@ -1,4 +1,4 @@
-package broker
+package cluster
 
 import (
 	"context"
@@ -20,12 +20,13 @@ func idleCleaner(t *testing.T) (*cleaner, *partition.Partition, *prometheus.Regi
 	if err != nil {
 		t.Fatal(err)
 	}
-	b, err := Start(t.Context(), Config{Settings: s})
+	opened, err := Open(InMemory(Env{Settings: s}), "data")
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = b.Close() })
-	topic, err := b.topics.Create(topics.Spec{Name: "compacted", Partitions: 1, Overrides: map[string]string{"cleanup.policy": "compact", "segment.bytes": "1048576"}})
+	t.Cleanup(func() { _ = opened.Close() })
+	e := opened.engine()
+	topic, err := e.topics.Create(topics.Spec{Name: "compacted", Partitions: 1, Overrides: map[string]string{"cleanup.policy": "compact", "segment.bytes": "1048576"}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -36,11 +37,11 @@ func idleCleaner(t *testing.T) (*cleaner, *partition.Partition, *prometheus.Regi
 			t.Fatal(err)
 		}
 	}
-	if err := b.barrier.Sync(t.Context()); err != nil {
+	if err := e.barrier.Sync(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	registry := prometheus.NewRegistry()
-	c := &cleaner{b: b, metrics: newCleanerMetrics(registry), failed: map[*partition.Partition]time.Time{}}
+	c := &cleaner{e: e, metrics: newCleanerMetrics(registry), failed: map[*partition.Partition]time.Time{}}
 	c.ctx, c.cancel = context.WithCancel(t.Context())
 	t.Cleanup(c.cancel)
 	return c, p, registry

@@ -1,0 +1,280 @@
+// Package cluster is one isolated Kafka of one broker: metadata, logs, topics, coordinators and upkeep, made from an
+// environment and a directory. It decides nothing about records, transactions or groups; it brings up those who do, in
+// order, and takes them down again: in order, or as the death of a process would.
+//
+// A cluster outlives what it is made of: Reset, and Kill with Open behind it, replace the whole of it while the
+// listeners stay, which hold a pointer to the cluster. Nothing in a cluster is a global.
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"path"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	dto "github.com/prometheus/client_model/go"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"once/internal/clock"
+	"once/log"
+	"once/wire"
+)
+
+// Cluster is an open cluster. Safe for concurrent use.
+//
+// Locking: changing is held by one change of the whole at a time, and taken before gate. gate is held for reading
+// while a request enters and for writing while engines change places; nothing is waited for while it is held.
+type Cluster struct {
+	env  Env // immutable, as are the next two
+	mode log.Mode
+	dir  string
+
+	changing sync.Mutex
+	lock     io.Closer // of the directory; under changing
+	gate     sync.RWMutex
+	current  *engine // under gate; nil while the cluster is down
+	failure  struct {
+		sync.Mutex
+		err     error
+		serving bool // OnFailure is to be told; before, whoever starts the engine is
+	}
+}
+
+// leaveTimeout bounds how long a change of the whole waits for requests that do not end.
+const leaveTimeout = time.Second
+
+// Open opens the cluster in a directory, which is made when it is missing, and recovers what it holds. It returns when
+// every coordinator is loaded. Errors wrap ErrConfig or ErrStorage where that is the cause.
+func Open(env Env, dir string) (*Cluster, error) {
+	env, err := env.WithDefaults()
+	if err != nil {
+		return nil, err
+	}
+	mode, err := env.mode()
+	if err != nil {
+		return nil, err
+	}
+	c := &Cluster{env: env, mode: mode, dir: dir}
+	if err := c.openDirectory(); err != nil {
+		return nil, err
+	}
+	if err := c.start(); err != nil {
+		return nil, errors.Join(err, c.lock.Close())
+	}
+	return c, nil
+}
+
+func (c *Cluster) openDirectory() error {
+	err := c.env.FS.MkdirAll(c.dir)
+	if err == nil && !c.env.NoSync { // what the barriers sync is of no use without the name above it
+		err = c.env.FS.SyncDir(path.Dir(c.dir))
+	}
+	if err != nil {
+		return fmt.Errorf("%w: making the data directory: %w", ErrStorage, err)
+	}
+	c.lock, err = c.env.FS.Lock(c.path(lockFile))
+	if err != nil {
+		return fmt.Errorf("%w: data directory %s is in use by another broker: %w", ErrStorage, c.dir, err)
+	}
+	return nil
+}
+
+func (c *Cluster) path(name string) string { return path.Join(c.dir, name) }
+
+// start makes a new engine from the files and lets requests in.
+func (c *Cluster) start() error {
+	c.failure.Lock()
+	c.failure.err, c.failure.serving = nil, false
+	c.failure.Unlock()
+	e, err := c.openEngine()
+	c.failure.Lock()
+	c.failure.serving = true
+	if c.failure.err != nil {
+		err = c.failure.err // the rest follows from it
+	}
+	c.failure.Unlock()
+	if err != nil {
+		return errors.Join(err, e.close(false))
+	}
+	c.gate.Lock()
+	c.current = e
+	c.gate.Unlock()
+	return nil
+}
+
+// stop keeps requests out and returns the engine that served them, when those that were in it have ended or
+// leaveTimeout is over; nil when there is none.
+func (c *Cluster) stop() *engine {
+	c.gate.Lock()
+	e := c.current
+	c.current = nil
+	c.gate.Unlock()
+	if e == nil {
+		return nil
+	}
+	e.end()
+	left := make(chan struct{})
+	go func() {
+		e.requests.Wait()
+		close(left)
+	}()
+	timer := time.NewTimer(leaveTimeout)
+	defer timer.Stop()
+	select {
+	case <-left:
+	case <-timer.C: // they find everything closed
+	}
+	return e
+}
+
+// Close lets the requests that are being answered finish, writes everything, and marks the directory as cleanly
+// stopped. Requests that come later have their connection closed. A second call does nothing.
+func (c *Cluster) Close() error {
+	c.changing.Lock()
+	defer c.changing.Unlock()
+	e := c.stop()
+	if c.lock == nil {
+		return nil
+	}
+	var err error
+	if e != nil {
+		err = e.close(c.Err() == nil)
+	}
+	err = errors.Join(err, c.lock.Close())
+	c.lock = nil
+	return err
+}
+
+// Kill ends the cluster as a SIGKILL would: nothing is flushed, and nothing that is still under way reaches the files
+// once it returns. No answer is given to requests that were in it. Reopen opens it again.
+func (c *Cluster) Kill() error {
+	c.changing.Lock()
+	defer c.changing.Unlock()
+	if c.lock == nil {
+		return ErrClosed
+	}
+	c.kill()
+	return nil
+}
+
+func (c *Cluster) kill() {
+	c.gate.Lock()
+	e := c.current
+	c.gate.Unlock()
+	if e == nil {
+		return
+	}
+	e.fence.Close()
+	e.killed.Store(true)
+	_ = c.stop()
+	_ = e.close(false) // complains about the fence
+}
+
+// Reopen opens the cluster again after Kill, from its files, or after a failure.
+func (c *Cluster) Reopen() error {
+	c.changing.Lock()
+	defer c.changing.Unlock()
+	if c.lock == nil {
+		return ErrClosed
+	}
+	if e := c.engine(); e != nil {
+		return errors.New("the cluster is open")
+	}
+	return c.start()
+}
+
+// Handle carries out a request. It is the wire.Handler of every listener of the cluster.
+func (c *Cluster) Handle(ctx context.Context, r *wire.Request) (reply wire.Reply) {
+	e := c.enter()
+	if e == nil {
+		return wire.Reply{Close: true}
+	}
+	entered := true
+	defer func() { // also after a panic, which wire deals with
+		if entered {
+			e.requests.Done()
+		}
+	}()
+	reply = e.services.Handle(ctx, r)
+	if e.killed.Load() {
+		return wire.Reply{Close: true}
+	}
+	if then := reply.Then; then != nil {
+		entered = false
+		reply.Then = func(ctx context.Context) kmsg.Response {
+			defer e.requests.Done()
+			resp := then(ctx)
+			if e.killed.Load() {
+				return nil
+			}
+			return resp
+		}
+	}
+	return reply
+}
+
+// enter counts a request in; nil when the cluster is down.
+func (c *Cluster) enter() *engine {
+	c.gate.RLock()
+	defer c.gate.RUnlock()
+	if c.current != nil {
+		c.current.requests.Add(1)
+	}
+	return c.current
+}
+
+func (c *Cluster) engine() *engine {
+	c.gate.RLock()
+	defer c.gate.RUnlock()
+	return c.current
+}
+
+// Clock is the cluster's clock.
+func (c *Cluster) Clock() *clock.Movable { return c.env.Clock }
+
+// Dir is the directory.
+func (c *Cluster) Dir() string { return c.dir }
+
+// Err returns why the cluster has failed; nil while it has not.
+func (c *Cluster) Err() error {
+	c.failure.Lock()
+	defer c.failure.Unlock()
+	return c.failure.err
+}
+
+// fail ends what the cluster promises for good: after a failed sync nothing that it says about the disk could be
+// believed any more. What an engine says that has been replaced counts for nothing.
+func (c *Cluster) fail(of *engine, err error) {
+	if of.ended() {
+		return
+	}
+	c.failure.Lock()
+	first, serving := c.failure.err == nil, c.failure.serving
+	failure := fmt.Errorf("%w: %w", ErrStorage, err)
+	if first {
+		c.failure.err = failure
+	}
+	c.failure.Unlock()
+	if !first {
+		return
+	}
+	c.env.Logger.Error("the broker stops", "error", err)
+	if serving && c.env.OnFailure != nil {
+		go c.env.OnFailure(failure)
+	}
+}
+
+// Gather implements prometheus.Gatherer. While the cluster is down there is nothing.
+func (c *Cluster) Gather() ([]*dto.MetricFamily, error) {
+	e := c.engine()
+	if e == nil {
+		return nil, nil
+	}
+	return e.registry.Gather()
+}
+
+var _ prometheus.Gatherer = (*Cluster)(nil)

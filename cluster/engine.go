@@ -1,0 +1,310 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path"
+	"sync"
+	"sync/atomic"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"once/configs"
+	"once/groupcoordinator"
+	"once/handlers"
+	"once/internal/vfs"
+	"once/log"
+	"once/meta"
+	"once/pidmanager"
+	"once/topics"
+	"once/txncoordinator"
+)
+
+// engine is a cluster from one opening of its files to the next. What is nil has not been brought up.
+type engine struct {
+	env      *Env // immutable, as are the next five
+	cluster  *Cluster
+	dir      string
+	mode     log.Mode
+	registry *prometheus.Registry
+	fence    *vfs.Fence // all files of the engine, but for those of the metadata
+
+	identity    identity // these are set while it is opened
+	store       meta.Store
+	barrier     *log.Barrier
+	topics      *topics.Topics
+	configs     *configs.Configs
+	producerIDs *pidmanager.Manager
+	groups      *groupcoordinator.Coordinator
+	txns        *txncoordinator.Coordinator
+	features    *handlers.Features
+	services    *handlers.Services
+	upkeep      *upkeep
+	cleaner     *cleaner // nil when log.cleaner.enable is off
+
+	requests sync.WaitGroup // that are in it
+	over     chan struct{}  // closed when it serves no more
+	endOnce  sync.Once
+	killed   atomic.Bool // no answer is to be given
+}
+
+// openEngine brings an engine up, bottom first. It returns what there is of it with an error, too.
+func (c *Cluster) openEngine() (*engine, error) {
+	e := &engine{
+		env: &c.env, cluster: c, dir: c.dir, mode: c.mode, registry: prometheus.NewRegistry(), fence: vfs.NewFence(c.env.FS),
+		over: make(chan struct{}),
+	}
+	for _, step := range []func() error{
+		e.openMeta,
+		e.openBarrier,
+		e.begin,
+		e.openTopics,
+		e.openCoordinators,
+		e.openServices,
+	} {
+		if err := step(); err != nil {
+			return e, err
+		}
+	}
+	return e, nil
+}
+
+// registerer takes the metrics of the engine's parts.
+func (e *engine) registerer() prometheus.Registerer {
+	return prometheus.WrapRegistererWithPrefix("once_", e.registry)
+}
+
+func (e *engine) fail(err error) { e.cluster.fail(e, err) }
+
+func (e *engine) ended() bool {
+	select {
+	case <-e.over:
+		return true
+	default:
+		return false
+	}
+}
+
+// end lets those go who wait in the engine: in a Fetch, and for other members of their group.
+func (e *engine) end() {
+	e.endOnce.Do(func() { close(e.over) })
+	if e.groups != nil {
+		e.groups.Release()
+	}
+}
+
+func (e *engine) openMeta() error {
+	name := path.Join(e.dir, metaFile)
+	if err := e.refuseOrphans(name); err != nil {
+		return err
+	}
+	store, err := e.env.Metadata(name, meta.Options{NoSync: e.env.NoSync, OnFailure: e.fail, Upgrade: e.upgradeMeta})
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrStorage, err)
+	}
+	e.store = store
+	if err := checkMeta(store, e.env.Settings); err != nil {
+		return fmt.Errorf("%w: %w", ErrStorage, err)
+	}
+	return nil
+}
+
+// upgradeMeta validates metadata that has no checksums, before it gets some.
+func (e *engine) upgradeMeta(tx meta.Tx) error {
+	if err := checkOldCluster(tx); err != nil {
+		return err
+	}
+	return topics.Upgrade(tx, topics.Options{FS: e.fence, Dir: e.dir})
+}
+
+// begin counts this start. Until here nothing has been written into a directory that is refused.
+func (e *engine) begin() (err error) {
+	e.identity, err = begin(e.store)
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrStorage, err)
+	}
+	return nil
+}
+
+// syncWorkers is how many files one barrier syncs side by side.
+const syncWorkers = 16
+
+// The files of a data directory that belong to no log.
+const (
+	metaFile = "meta.db"
+	lockFile = ".lock"
+)
+
+// refuseOrphans refuses to start empty over existing logs: when the metadata is gone but partitions are
+// there, somebody lost a file, and a new cluster on top would make it worse.
+func (e *engine) refuseOrphans(name string) error {
+	if info, err := e.fence.Stat(name); err == nil && info.SizeBytes > 0 {
+		return nil
+	}
+	entries, err := e.fence.List(e.dir)
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrStorage, err)
+	}
+	for _, entry := range entries {
+		if _, err := e.fence.Stat(path.Join(e.dir, entry, "partition.metadata")); err == nil {
+			return fmt.Errorf("%w: %s is missing, but %s holds logs (%s and others); restore the file or use another data directory",
+				ErrStorage, name, e.dir, entry)
+		}
+	}
+	return nil
+}
+
+func (e *engine) openBarrier() error {
+	barrier, err := log.OpenBarrier(log.BarrierOptions{
+		FS: e.fence, Dir: e.dir, BootID: e.env.BootID, Mode: e.mode, Interval: e.env.Settings.Milliseconds("flush.interval.ms"),
+		ReserveBytes: e.reserveBytes(), JournalBytes: e.journalBytes(), Logger: e.env.Logger, OnFailure: e.fail, SyncWorkers: syncWorkers,
+		InflatedBytes: max(log.DefaultInflatedBytes, e.env.Settings.Int("max.decompressed.message.bytes")),
+		Registerer:    e.registerer(),
+	})
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrStorage, err)
+	}
+	e.barrier = barrier
+	e.env.Logger.Info("data directory is open", "dir", e.dir, "durability", e.mode.String(), "stopped_cleanly", barrier.Clean(), "same_boot", barrier.SameBoot())
+	return nil
+}
+
+func (e *engine) openTopics() error {
+	ts, err := topics.Open(topics.Options{
+		Store: e.store, FS: e.fence, Dir: e.dir, Barrier: e.barrier, Settings: e.env.Settings, Starts: e.identity.starts,
+		Clock: e.env.Clock, Logger: e.env.Logger, MaxInflatedBytes: e.env.Settings.Int("max.decompressed.message.bytes"), OnDelete: e.topicDeleted,
+	})
+	if ts != nil {
+		e.topics = ts
+	}
+	if err == nil {
+		e.configs, err = configs.Open(e.store, e.env.Settings)
+	}
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrStorage, err)
+	}
+	for _, internal := range []struct{ name, partitions, segmentBytes, extra string }{
+		{topics.ConsumerOffsets, "offsets.topic.num.partitions", "offsets.topic.segment.bytes", "producer"},
+		{topics.TransactionState, "transaction.state.log.num.partitions", "transaction.state.log.segment.bytes", "uncompressed"},
+	} {
+		if _, ok := ts.Lookup(internal.name); ok {
+			continue
+		}
+		_, err := ts.Create(topics.Spec{
+			Name: internal.name, Partitions: int32(e.env.Settings.Int(internal.partitions)),
+			Overrides: map[string]string{"cleanup.policy": "compact", "compression.type": internal.extra, "segment.bytes": e.env.Settings.String(internal.segmentBytes)},
+		})
+		if err != nil {
+			return fmt.Errorf("%w: creating %s: %w", ErrStorage, internal.name, err)
+		}
+	}
+	highest := int64(-1)
+	for _, t := range ts.All() {
+		for _, p := range t.Partitions() {
+			highest = max(highest, p.HighestProducerID())
+			if _, err := p.Offsets(); err != nil && t.Internal {
+				return e.stateError(err)
+			}
+		}
+	}
+	e.producerIDs = pidmanager.NewManager(blockStore{e.store}, highest)
+	return nil
+}
+
+// stateError says why the broker's own state cannot be loaded; of damage in one sentence, with what to do about it.
+func (e *engine) stateError(err error) error {
+	var damaged *log.DamagedError
+	if !errors.As(err, &damaged) {
+		return fmt.Errorf("%w: %w", ErrStorage, err)
+	}
+	return fmt.Errorf("%w: the broker's own state is damaged in %s at byte %d (%w); to see what can be saved, run %q",
+		ErrStorage, damaged.File, damaged.Position, damaged.Cause, "broker repair "+e.dir)
+}
+
+func (e *engine) topicDeleted(t *topics.Topic) {
+	if e.groups != nil {
+		e.groups.OnTopicDeleted(t.Name, t.ID)
+	}
+}
+
+func (e *engine) openCoordinators() error {
+	transactionVersion, err := e.env.transactionVersion()
+	if err != nil {
+		return err
+	}
+	e.features = handlers.NewFeatures(transactionVersion, int64(e.identity.starts))
+	registerer := e.registerer()
+	if e.groups, err = e.openGroups(registerer); err != nil {
+		return err
+	}
+	if err := e.groups.Load(context.Background()); err != nil {
+		return e.stateError(err)
+	}
+	if e.txns, err = e.openTxns(registerer); err != nil {
+		return err
+	}
+	if err := e.txns.Load(); err != nil {
+		return e.stateError(err)
+	}
+	if err := e.txns.Reconcile(openTransactions(e.topics)); err != nil {
+		return fmt.Errorf("%w: %w", ErrStorage, err)
+	}
+	e.producerIDs.Raise(e.txns.HighestProducerID())
+	// What recovery kept or repaired is on the disk before anybody reads it.
+	if err := e.barrier.Recovered(context.Background()); err != nil {
+		return fmt.Errorf("%w: %w", ErrStorage, err)
+	}
+	e.txns.Start()
+	return nil
+}
+
+func (e *engine) openServices() error {
+	e.services = &handlers.Services{
+		Topics: e.topics, Configs: e.configs, Txns: e.txns, Groups: e.groups, ProducerIDs: e.producerIDs,
+		Settings: e.env.Settings, Features: e.features, NodeID: int32(e.env.Settings.Int("node.id")),
+		ClusterID: e.identity.clusterID, Advertised: e.env.Advertised, Sync: e.barrier.Sync, Settle: e.settle(),
+		Ended: e.over, Clock: e.env.Clock, Logger: e.env.Logger,
+	}
+	e.services.Open()
+	e.registerer().MustRegister(newStateCollector(e))
+	e.upkeep = startUpkeep(e)
+	if e.env.Settings.Bool("log.cleaner.enable") {
+		e.cleaner = startCleaner(e)
+	}
+	return nil
+}
+
+// close takes down what is up, top first.
+func (e *engine) close(clean bool) error {
+	e.end()
+	var errs []error
+	if e.services != nil {
+		e.services.Close()
+	}
+	if e.upkeep != nil {
+		e.upkeep.stop()
+	}
+	if e.cleaner != nil {
+		e.cleaner.stop()
+	}
+	if e.txns != nil {
+		e.txns.Close()
+	}
+	if e.groups != nil {
+		e.groups.Close()
+	}
+	if e.topics != nil {
+		err := e.topics.Close()
+		clean = clean && err == nil
+		errs = append(errs, err)
+	}
+	if e.barrier != nil {
+		errs = append(errs, e.barrier.Close(clean))
+	}
+	if e.store != nil {
+		errs = append(errs, e.store.Close())
+	}
+	e.fence.Close() // to those who come late
+	return errors.Join(errs...)
+}

@@ -1,0 +1,126 @@
+package cluster
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+
+	"once/handlers"
+	"once/internal/clock"
+	"once/internal/vfs"
+	"once/log"
+	"once/meta"
+	"once/settings"
+	"once/wire"
+)
+
+// Env is what a cluster is made of besides its directory. Everything that it does not hold is the cluster's own: two
+// clusters in one process share nothing.
+type Env struct {
+	Settings *settings.Broker // Kafka's broker settings; nil means the defaults
+	// Durability is page, txn or fsync; "" means page.
+	Durability string
+	// Clock is what Kafka's own timeouts, ages and timestamps go by; nil means one that follows the machine's. What waits
+	// for the network or the disk always goes by the machine's.
+	Clock *clock.Movable
+	// FS is what everything is kept on; nil means the machine's.
+	FS vfs.FS
+	// Metadata opens the store of the metadata in a file; nil means a file of bbolt's on the machine's file system.
+	Metadata func(name string, o meta.Options) (meta.Store, error)
+	// NoSync leaves syncing of the metadata to the operating system: for a directory that is thrown away.
+	NoSync bool
+	// BootID names the run of the operating system; "" means the machine's. What was written in another one has been
+	// through a power cut.
+	BootID string
+	// Advertised returns the address at which the client of a connection reaches the cluster; nil means that of the
+	// connection.
+	Advertised func(*wire.Conn) (host string, port int32)
+	Logger     *slog.Logger // nil discards
+	// OnFailure is called once when the cluster fails for good, in a goroutine of its own: from then on it acknowledges
+	// nothing. nil is fine.
+	OnFailure func(error)
+}
+
+var (
+	// ErrStorage: the data directory is in use, damaged or of an unknown version, or the disk failed
+	// in a way that leaves in doubt what is on it.
+	ErrStorage = errors.New("storage")
+	// ErrConfig: a setting cannot be used.
+	ErrConfig = errors.New("configuration")
+	// ErrClosed: the cluster has been closed or killed.
+	ErrClosed = errors.New("the cluster is closed")
+)
+
+// WithDefaults returns the environment with everything filled in.
+func (env Env) WithDefaults() (Env, error) {
+	if env.Settings == nil {
+		s, _, err := settings.Resolve()
+		if err != nil {
+			return env, err
+		}
+		env.Settings = s
+	}
+	if env.Logger == nil {
+		env.Logger = slog.New(slog.DiscardHandler)
+	}
+	if env.Clock == nil {
+		env.Clock = clock.NewMovable()
+	}
+	if env.FS == nil {
+		env.FS = vfs.OS
+	}
+	if env.Metadata == nil {
+		env.Metadata = openFile
+	}
+	if env.BootID == "" {
+		env.BootID = bootID()
+	}
+	return env, nil
+}
+
+func (env *Env) mode() (log.Mode, error) {
+	switch env.Durability {
+	case "", "page":
+		return log.Page, nil
+	case "txn":
+		return log.Txn, nil
+	case "fsync":
+		return log.Fsync, nil
+	}
+	return 0, fmt.Errorf("%w: durability %q, it can be page, txn or fsync", ErrConfig, env.Durability)
+}
+
+func openFile(name string, o meta.Options) (meta.Store, error) {
+	f, err := meta.Open(name, o)
+	if err != nil {
+		return nil, err
+	}
+	return f, nil
+}
+
+// InMemory returns an environment whose file system is in memory, and empty.
+func InMemory(env Env) Env {
+	env.FS = vfs.NewMem()
+	env.Metadata = MetadataOn(env.FS)
+	return env
+}
+
+// MetadataOn is for Env.Metadata: the store is kept on a file system in memory.
+func MetadataOn(under vfs.FS) func(name string, o meta.Options) (meta.Store, error) {
+	return func(name string, o meta.Options) (meta.Store, error) {
+		m, err := meta.OpenMemory(under, name, o)
+		if err != nil {
+			return nil, err
+		}
+		return m, nil
+	}
+}
+
+// transactionVersion returns the level that the feature transaction.version is finalized at.
+func (env *Env) transactionVersion() (int16, error) {
+	v := env.Settings.Int("transaction.version")
+	if v < 0 || v > handlers.TransactionVersionMax {
+		return 0, fmt.Errorf("%w: transaction.version is %d, it can be 0 to %d", ErrConfig, v, handlers.TransactionVersionMax)
+	}
+	return int16(v), nil
+}

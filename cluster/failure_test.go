@@ -1,0 +1,71 @@
+package cluster
+
+import (
+	"errors"
+	"log/slog"
+	"testing"
+
+	"once/internal/vfs"
+	"once/meta"
+)
+
+// What fails while a cluster opens is the error of Open, and nobody else is told.
+func TestFailureWhileOpening(t *testing.T) {
+	told := make(chan error, 2)
+	env := InMemory(Env{Logger: slog.New(slog.DiscardHandler), OnFailure: func(err error) { told <- err }})
+	cause := errors.New("sync of the metadata")
+	inner := env.Metadata
+	env.Metadata = func(name string, o meta.Options) (meta.Store, error) {
+		o.OnFailure(cause)
+		o.OnFailure(errors.New("what follows from it"))
+		return inner(name, o)
+	}
+	c, err := Open(env, "data")
+	if !errors.Is(err, cause) || !errors.Is(err, ErrStorage) {
+		t.Fatalf("Open returned %v, %v", c, err)
+	}
+	if len(told) != 0 {
+		t.Errorf("OnFailure was told of %v", <-told)
+	}
+	env.Metadata = inner
+	c, err = Open(env, "data") // the lock has been let go
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+// A failed sync of an open cluster is told once, and what is closed afterwards is not a clean stop.
+func TestFailureOfAnOpenCluster(t *testing.T) {
+	told := make(chan error, 2)
+	env := InMemory(Env{OnFailure: func(err error) { told <- err }, Durability: "fsync"})
+	failing := vfs.FailAt(1<<30, env.FS)
+	env.FS = failing
+	c, err := Open(env, "data")
+	if err != nil {
+		t.Fatal(err)
+	}
+	failing.Arm(0)
+	if err := c.engine().barrier.Checkpoint(t.Context()); err == nil {
+		t.Fatal("a barrier whose first operation fails has succeeded")
+	}
+	if err := <-told; !errors.Is(err, vfs.ErrInjected) {
+		t.Errorf("OnFailure was told of %v", err)
+	}
+	if !errors.Is(c.Err(), vfs.ErrInjected) || !errors.Is(c.Err(), ErrStorage) {
+		t.Errorf("the cluster failed with %v", c.Err())
+	}
+	_ = c.Close()
+	c, err = Open(env, "data")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.engine().barrier.Clean() {
+		t.Error("the stop counts as a clean one")
+	}
+	if err := c.Close(); err != nil {
+		t.Error(err)
+	}
+}
