@@ -2,20 +2,19 @@ package broker_test
 
 import (
 	"cmp"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"reflect"
 	"regexp"
-	"slices"
 	"strconv"
 	"strings"
 	"unicode"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"once/internal/kafkatest"
 	"once/internal/script"
 	"once/log/batch"
 )
@@ -52,16 +51,11 @@ func askAny(p *peer, c script.Command) string {
 		p.t.Fatalf("%s: no such API", c.Pos)
 	}
 	r.SetVersion(int16(p.int(c, "version", int64(r.MaxVersion()))))
-	d := json.NewDecoder(strings.NewReader(strings.Join(c.Input, "\n")))
-	d.UseNumber()
-	content := map[string]any{}
-	if len(c.Input) > 0 {
-		if err := d.Decode(&content); err != nil {
-			p.t.Fatalf("%s: %v", c.Pos, err)
-		}
+	content := cmp.Or(strings.Join(c.Input, "\n"), "{}")
+	setText := func(v reflect.Value, text string) error { return p.setText(c, v, text) }
+	if err := kafkatest.Fill(r, content, setText); err != nil {
+		p.t.Fatalf("%s: %v", c.Pos, err)
 	}
-	f := filler{p, c}
-	f.structure(reflect.ValueOf(r).Elem(), content)
 	if c.Has("send") {
 		id, err := p.connect().Send(r)
 		if err != nil {
@@ -106,220 +100,92 @@ func (p *peer) shown(c script.Command, resp kmsg.Response, err error) string {
 	if member := c.String("member", ""); member != "" {
 		p.members[member] = reflect.ValueOf(resp).Elem().FieldByName("MemberID").String()
 	}
-	a := answerText{peer: p, show: c.List("show"), hide: c.List("hide"), sorted: c.Has("sorted"),
-		having: c.String("having", ""), messages: c.Has("messages")}
-	out := a.structure("", reflect.ValueOf(resp).Elem())
-	return cmp.Or(strings.Join(out, "\n"), "nothing")
-}
-
-// filler sets the fields of a request to what a script gives.
-type filler struct {
-	p *peer
-	c script.Command
-}
-
-func (f filler) fail(format string, args ...any) {
-	f.p.t.Helper()
-	f.p.t.Fatalf("%s: %s", f.c.Pos, fmt.Sprintf(format, args...))
-}
-
-func (f filler) structure(v reflect.Value, content map[string]any) {
-	for name, value := range content {
-		field := v.FieldByName(name)
-		if !field.IsValid() {
-			f.fail("%s has no field %s", v.Type(), name)
-		}
-		f.set(field, value)
-	}
+	text := kafkatest.Text{Show: c.List("show"), Hide: c.List("hide"), Sorted: c.Has("sorted"),
+		Having: c.String("having", ""), Messages: c.Has("messages"), Value: p.shownValue}
+	return text.Of(resp)
 }
 
 // repeated is a long text in a script.
 var repeated = regexp.MustCompile(`\{[0-9]+\}`)
 
-func (f filler) set(v reflect.Value, value any) {
-	if value == nil {
-		v.SetZero()
-		return
-	}
-	text, isText := value.(string)
-	text = strings.ReplaceAll(text, "~", f.p.suffix)
+// setText sets a field to what a text in a script stands for.
+func (p *peer) setText(c script.Command, v reflect.Value, text string) error {
+	text = strings.ReplaceAll(text, "~", p.suffix)
 	text = repeated.ReplaceAllStringFunc(text, func(times string) string {
 		n, _ := strconv.Atoi(strings.Trim(times, "{}"))
 		return strings.Repeat("x", n)
 	})
-	list, _ := value.([]any)
 	switch {
-	case v.Kind() == reflect.Pointer:
-		v.Set(reflect.New(v.Type().Elem()))
-		f.set(v.Elem(), value)
-	case v.Kind() == reflect.Struct:
-		if d, ok := v.Addr().Interface().(interface{ Default() }); ok {
-			d.Default()
-		}
-		f.structure(v, value.(map[string]any))
 	case v.Kind() == reflect.String:
 		if member, ok := strings.CutPrefix(text, "member "); ok {
-			text = f.p.members[member]
+			text = p.members[member]
 		}
 		v.SetString(text)
-	case v.Kind() == reflect.Bool:
-		v.SetBool(value.(bool))
 	case v.Type() == reflect.TypeFor[[16]byte]():
-		v.Set(reflect.ValueOf(f.topicID(text)))
+		v.Set(reflect.ValueOf(p.topicID(text)))
 	case v.Type() == reflect.TypeFor[[]byte]():
-		v.SetBytes(f.bytes(text))
-	case v.Kind() == reflect.Slice:
-		v.Set(reflect.MakeSlice(v.Type(), len(list), len(list)))
-		for i := range list {
-			f.set(v.Index(i), list[i])
-		}
+		v.SetBytes(p.bytes(c, text))
 	case strings.HasPrefix(text, "session "):
-		v.SetInt(f.p.ids[text])
-	case isText: // a producer
-		v.SetInt(f.p.producer(script.Command{Pos: f.c.Pos, Args: []script.Arg{{Name: "producer", Value: text}}}))
+		v.SetInt(p.ids[text])
 	case v.CanInt():
-		n, err := value.(json.Number).Int64()
-		if err != nil {
-			f.fail("%v", err)
-		}
-		v.SetInt(n)
-	case v.CanFloat():
-		x, err := value.(json.Number).Float64()
-		if err != nil {
-			f.fail("%v", err)
-		}
-		v.SetFloat(x)
+		v.SetInt(p.producer(script.Command{Pos: c.Pos, Args: []script.Arg{{Name: "producer", Value: text}}}))
 	default:
-		f.fail("%s cannot be given", v.Type())
+		return fmt.Errorf("a %s cannot be %q", v.Type(), text)
 	}
+	return nil
 }
 
 // topicID is the ID of a topic of the script; another text gives an ID that no topic has.
-func (f filler) topicID(name string) [16]byte {
-	if id, ok := f.p.topicIDs[name]; ok {
+func (p *peer) topicID(name string) [16]byte {
+	if id, ok := p.topicIDs[name]; ok {
 		return id
 	}
 	return [16]byte{1, 2, 3}
 }
 
 // bytes are a batch where the text says so, else the text's.
-func (f filler) bytes(text string) []byte {
+func (p *peer) bytes(c script.Command, text string) []byte {
 	if !strings.HasPrefix(text, "plain") && !strings.Contains(text, "sequence=") {
 		return []byte(text)
 	}
-	of := lines(f.p, script.Command{Name: f.c.Name, Pos: f.c.Pos, Input: []string{text}})
-	return f.p.batchOf(of[0])
+	of := lines(p, script.Command{Name: c.Name, Pos: c.Pos, Input: []string{text}})
+	return p.batchOf(of[0])
 }
 
-// answerText writes an answer down.
-type answerText struct {
-	*peer
-	show, hide       []string
-	having           string
-	sorted, messages bool
-}
-
-// neverShown differs from one run to the next, or from one broker to the other.
-var neverShown = []string{"Version", "UnknownTags", "ThrottleMillis", "ErrorMessage"}
-
-func (a answerText) hides(name string) bool {
-	if a.messages && name == "ErrorMessage" {
-		return false
-	}
-	return slices.Contains(neverShown, name) || len(a.show) > 0 && !slices.Contains(a.show, name)
-}
-
-// structure returns a line with the plain fields, then those of the structs in it, further to the right.
-func (a answerText) structure(name string, v reflect.Value) []string {
-	var fields, inner []string
-	for i := range v.NumField() {
-		field, of := v.Type().Field(i), v.Field(i)
-		if of.Kind() == reflect.Pointer && !of.IsNil() {
-			of = of.Elem()
-		}
-		isList := of.Kind() == reflect.Slice && of.Type().Elem().Kind() == reflect.Struct
-		switch {
-		case slices.Contains(a.hide, field.Name):
-		case isList:
-			inner = append(inner, a.list(field.Name, of)...)
-		case a.hides(field.Name):
-		case of.Kind() == reflect.Struct:
-			inner = append(inner, a.structure(field.Name, of)...)
-		default:
-			fields = append(fields, field.Name+"="+a.value(field.Name, of))
-		}
-	}
-	if name != "" {
-		name += ": "
-		for i := range inner {
-			inner[i] = "  " + inner[i]
-		}
-	}
-	if line := strings.TrimSpace(name + strings.Join(fields, " ")); line != "" {
-		return append([]string{line}, inner...)
-	}
-	return inner
-}
-
-func (a answerText) list(name string, v reflect.Value) []string {
-	var all [][]string
-	for i := range v.Len() {
-		lines := a.structure(name, v.Index(i))
-		if strings.Contains(strings.Join(lines, "\n"), a.having) {
-			all = append(all, lines)
-		}
-	}
-	if a.sorted {
-		slices.SortFunc(all, slices.Compare)
-	}
-	return slices.Concat(all...)
-}
-
-func (a answerText) value(name string, v reflect.Value) string {
+// shownValue returns what is shown for a value that is not the same in every run, or that has a name in the script.
+func (p *peer) shownValue(name string, v reflect.Value) (text string, ok bool) {
 	switch {
-	case name == "ErrorCode" || strings.HasSuffix(name, "ErrorCode"):
-		return code(int16(v.Int()))
-	case v.Kind() == reflect.Pointer: // not nil ones were followed
-		return "null"
-	case name == "ErrorMessage" && v.String() != "":
-		return "text"
+	case strings.HasSuffix(name, "ErrorCode"):
+		return code(int16(v.Int())), true
 	case name == "ErrorMessage":
-		return `""`
+		return "", false
 	case v.Type() == reflect.TypeFor[[16]byte]():
 		id := v.Interface().([16]byte)
 		if id == [16]byte{} {
-			return "none"
+			return "none", true
 		}
-		return cmp.Or(a.nameOf("", id), "other")
+		return cmp.Or(p.nameOf("", id), "other"), true
 	case v.Type() == reflect.TypeFor[[]byte]():
-		return a.bytes(v.Bytes())
-	case v.Kind() == reflect.Slice:
-		var all []string
-		for i := range v.Len() {
-			all = append(all, a.value("", v.Index(i)))
-		}
-		return fmt.Sprintf("%v", all)
+		return shownBytes(v.Bytes()), true
 	case v.Kind() == reflect.String:
-		for name, id := range a.members {
+		for name, id := range p.members {
 			if v.String() == id {
-				return "member " + name
+				return "member " + name, true
 			}
 		}
-		return a.plainName(v.String())
+		return p.plainName(v.String()), true
 	case v.CanInt() && strings.Contains(name, "Time"):
-		return about(v.Int())
+		return about(v.Int()), true
 	case v.CanInt() && name == "ProducerID":
-		return a.letter(v.Int())
+		return p.letter(v.Int()), true
 	case name == "SessionID":
-		return a.session(v.Int())
-	case v.CanInt(): // the number, where kmsg has a word for it
-		return strconv.FormatInt(v.Int(), 10)
+		return p.session(v.Int()), true
 	}
-	return fmt.Sprint(v.Interface())
+	return "", false
 }
 
-// bytes are the offsets of batches, or a text.
-func (a answerText) bytes(b []byte) string {
+// shownBytes are the offsets of batches, or a text.
+func shownBytes(b []byte) string {
 	if h, err := batch.ParseHeader(b); err == nil && h.SizeBytes() <= len(b) {
 		var offsets []string
 		for len(b) > 0 {

@@ -1,6 +1,6 @@
 // Package kafkatest is a raw Kafka client for tests: it sends what it is told to, right or wrong, at the
 // version it is told, and does nothing by itself. It knows framing and headers only, so that it can serve
-// the tests of every package. Tests only.
+// the tests of every package. Fill makes a request of a text, and Text writes an answer down. Tests only.
 package kafkatest
 
 import (
