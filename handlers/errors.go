@@ -94,12 +94,17 @@ search:
 			}
 		}
 	}
-	return downgrade(code, key, version)
+	return downgrade(replaceCode(code, key, version, groupLogCodes), key, version)
 }
 
 // downgrade replaces a code that a version of an API does not know.
 func downgrade(code wire.Code, key, version int16) wire.Code {
-	for _, table := range [][]downgradeRow{txnDowngrades, groupDowngrades, fetchDowngrades} {
+	return replaceCode(code, key, version, txnDowngrades, groupDowngrades, fetchDowngrades)
+}
+
+// replaceCode returns what the first row that matches has instead of a code.
+func replaceCode(code wire.Code, key, version int16, tables ...[]downgradeRow) wire.Code {
+	for _, table := range tables {
 		for _, row := range table {
 			if row.Key == key && version < row.Below && row.From == code {
 				return row.To

@@ -8,7 +8,7 @@ import (
 )
 
 // groupErrors end with the errors of the group log. Those wrap what the partition said, whose own row
-// comes first; groupDowngrades then makes it one that group clients act on.
+// comes first; groupLogCodes then makes it one that group clients act on.
 var groupErrors = []errorRow{
 	{groupcoordinator.ErrLoading, wire.CoordinatorLoadInProgress},
 	{groupcoordinator.ErrClosed, wire.CoordinatorNotAvailable},
@@ -31,19 +31,22 @@ var groupErrors = []errorRow{
 	{groupcoordinator.ErrNotDurable, wire.CoordinatorNotAvailable},
 }
 
-var groupDowngrades = append(groupWriteCodes(
-	kmsg.JoinGroup, kmsg.SyncGroup, kmsg.LeaveGroup, kmsg.OffsetCommit, kmsg.OffsetFetch, kmsg.TxnOffsetCommit,
-	kmsg.DeleteGroups, kmsg.OffsetDelete),
-	downgradeRow{int16(kmsg.OffsetCommit), 9, wire.GroupIDNotFound, wire.IllegalGeneration},
-	downgradeRow{int16(kmsg.TxnOffsetCommit), 6, wire.GroupIDNotFound, wire.IllegalGeneration},
-	downgradeRow{int16(kmsg.TxnOffsetCommit), 2, wire.CoordinatorLoadInProgress, wire.CoordinatorNotAvailable},
+var groupDowngrades = []downgradeRow{
+	{int16(kmsg.OffsetCommit), 9, wire.GroupIDNotFound, wire.IllegalGeneration},
+	{int16(kmsg.TxnOffsetCommit), 6, wire.GroupIDNotFound, wire.IllegalGeneration},
+	{int16(kmsg.TxnOffsetCommit), 2, wire.CoordinatorLoadInProgress, wire.CoordinatorNotAvailable},
 	// Consumers before 3.9 do not retry a fetch of offsets that says 15.
-	downgradeRow{int16(kmsg.OffsetFetch), allVersions, wire.CoordinatorNotAvailable, wire.NotCoordinator},
-)
+	{int16(kmsg.OffsetFetch), allVersions, wire.CoordinatorNotAvailable, wire.NotCoordinator},
+}
 
-// groupWriteCodes says what a group log that does not take a record looks like to clients (spec:
-// groups 1): look for the coordinator again, rather than at a topic that they do not know of.
-func groupWriteCodes(keys ...kmsg.Key) []downgradeRow {
+// groupLogCodes says what a group log that does not take a record looks like to clients (spec: groups 1): look for the
+// coordinator again, rather than at a topic that they do not know of. Where a request names such a topic itself, the
+// same codes mean what they say.
+var groupLogCodes = groupLogCodesOf(
+	kmsg.JoinGroup, kmsg.SyncGroup, kmsg.LeaveGroup, kmsg.OffsetCommit, kmsg.OffsetFetch, kmsg.TxnOffsetCommit,
+	kmsg.DeleteGroups, kmsg.OffsetDelete)
+
+func groupLogCodesOf(keys ...kmsg.Key) []downgradeRow {
 	var rows []downgradeRow
 	for _, key := range keys {
 		for _, c := range []struct{ from, to wire.Code }{
