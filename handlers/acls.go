@@ -59,3 +59,27 @@ func (s *Services) deleteACLs(_ context.Context, r *wire.Request) wire.Reply {
 	}
 	return wire.Respond(resp)
 }
+
+var failDescribeACLs = failAtTop(func(r *kmsg.DescribeACLsResponse) (*int16, **string) {
+	return &r.ErrorCode, &r.ErrorMessage
+})
+
+func failCreateACLs(r *wire.Request, code wire.Code, message string) kmsg.Response {
+	req, resp := r.Body.(*kmsg.CreateACLsRequest), response[*kmsg.CreateACLsResponse](r)
+	for range req.Creations {
+		result := kmsg.NewCreateACLsResponseResult()
+		result.ErrorCode, result.ErrorMessage = int16(code), messageOrNull(message)
+		resp.Results = append(resp.Results, result)
+	}
+	return resp
+}
+
+func failDeleteACLs(r *wire.Request, code wire.Code, message string) kmsg.Response {
+	req, resp := r.Body.(*kmsg.DeleteACLsRequest), response[*kmsg.DeleteACLsResponse](r)
+	for range req.Filters {
+		result := kmsg.NewDeleteACLsResponseResult()
+		result.ErrorCode, result.ErrorMessage = int16(code), messageOrNull(message)
+		resp.Results = append(resp.Results, result)
+	}
+	return resp
+}

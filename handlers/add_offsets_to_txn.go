@@ -27,3 +27,7 @@ func (s *Services) addOffsetsToTxn(_ context.Context, r *wire.Request) wire.Repl
 	resp.ErrorCode = int16(codeFor(err, r.Key, r.Version))
 	return wire.Respond(resp)
 }
+
+var failAddOffsetsToTxn = failAtTop(func(r *kmsg.AddOffsetsToTxnResponse) (*int16, **string) {
+	return &r.ErrorCode, nil
+})

@@ -130,3 +130,23 @@ func (s *Services) checkAddable(partitions []txncoordinator.TopicPartition, vers
 	}
 	return refused
 }
+
+// failAddPartitionsToTxn has the code with each partition, and from v4 on at the top alone.
+func failAddPartitionsToTxn(r *wire.Request, code wire.Code, _ string) kmsg.Response {
+	req, resp := r.Body.(*kmsg.AddPartitionsToTxnRequest), response[*kmsg.AddPartitionsToTxnResponse](r)
+	if r.Version >= 4 {
+		resp.ErrorCode = int16(code)
+		return resp
+	}
+	for i := range req.Topics {
+		t := kmsg.NewAddPartitionsToTxnResponseTopic()
+		t.Topic = req.Topics[i].Topic
+		for _, index := range req.Topics[i].Partitions {
+			p := kmsg.NewAddPartitionsToTxnResponseTopicPartition()
+			p.Partition, p.ErrorCode = index, int16(code)
+			t.Partitions = append(t.Partitions, p)
+		}
+		resp.Topics = append(resp.Topics, t)
+	}
+	return resp
+}

@@ -212,3 +212,25 @@ func listDefault(kind kmsg.ConfigResourceType, name string) (string, error) {
 	value, _ := d.Default()
 	return value, nil
 }
+
+func failAlterConfigs(r *wire.Request, code wire.Code, message string) kmsg.Response {
+	req, resp := r.Body.(*kmsg.AlterConfigsRequest), response[*kmsg.AlterConfigsResponse](r)
+	for i := range req.Resources {
+		res := kmsg.NewAlterConfigsResponseResource()
+		res.ResourceType, res.ResourceName = req.Resources[i].ResourceType, req.Resources[i].ResourceName
+		res.ErrorCode, res.ErrorMessage = int16(code), messageOrNull(message)
+		resp.Resources = append(resp.Resources, res)
+	}
+	return resp
+}
+
+func failIncrementalAlterConfigs(r *wire.Request, code wire.Code, message string) kmsg.Response {
+	req, resp := r.Body.(*kmsg.IncrementalAlterConfigsRequest), response[*kmsg.IncrementalAlterConfigsResponse](r)
+	for i := range req.Resources {
+		res := kmsg.NewIncrementalAlterConfigsResponseResource()
+		res.ResourceType, res.ResourceName = req.Resources[i].ResourceType, req.Resources[i].ResourceName
+		res.ErrorCode, res.ErrorMessage = int16(code), messageOrNull(message)
+		resp.Resources = append(resp.Resources, res)
+	}
+	return resp
+}

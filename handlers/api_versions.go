@@ -48,3 +48,16 @@ func isClientSoftware(s string) bool {
 	}
 	return s != ""
 }
+
+// failApiVersions shows beside UNSUPPORTED_VERSION which versions of ApiVersions are served, so that the client can
+// ask again (KIP-511). The version of the request may be one that is not served, and its body unread.
+func failApiVersions(r *wire.Request, code wire.Code, _ string) kmsg.Response {
+	resp := kmsg.NewPtrApiVersionsResponse()
+	resp.ErrorCode = int16(code)
+	for _, k := range wire.Advertise(APIs()) {
+		if code == wire.UnsupportedVersion && k.ApiKey == r.Key {
+			resp.ApiKeys = append(resp.ApiKeys, k)
+		}
+	}
+	return resp
+}

@@ -70,3 +70,13 @@ func (s *Services) addPartitions(asked *kmsg.CreatePartitionsRequestTopic, valid
 	}
 	return wire.NoError, ""
 }
+
+func failCreatePartitions(r *wire.Request, code wire.Code, message string) kmsg.Response {
+	req, resp := r.Body.(*kmsg.CreatePartitionsRequest), response[*kmsg.CreatePartitionsResponse](r)
+	for i := range req.Topics {
+		t := kmsg.NewCreatePartitionsResponseTopic()
+		t.Topic, t.ErrorCode, t.ErrorMessage = req.Topics[i].Topic, int16(code), messageOrNull(message)
+		resp.Topics = append(resp.Topics, t)
+	}
+	return resp
+}

@@ -188,3 +188,15 @@ func (s *Services) isTooManyReplicas(factor int) bool {
 func (s *Services) isAssignable(replicas []int32) bool {
 	return slices.Equal(replicas, []int32{s.NodeID})
 }
+
+func failCreateTopics(r *wire.Request, code wire.Code, message string) kmsg.Response {
+	req, resp := r.Body.(*kmsg.CreateTopicsRequest), response[*kmsg.CreateTopicsResponse](r)
+	for i := range req.Topics {
+		t := kmsg.NewCreateTopicsResponseTopic()
+		t.Topic, t.NumPartitions, t.ReplicationFactor = req.Topics[i].Topic, -1, -1
+		t.ErrorCode, t.ErrorMessage = int16(code), messageOrNull(message)
+		t.Configs = []kmsg.CreateTopicsResponseTopicConfig{}
+		resp.Topics = append(resp.Topics, t)
+	}
+	return resp
+}

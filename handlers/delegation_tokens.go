@@ -51,3 +51,25 @@ func (s *Services) describeDelegationToken(_ context.Context, r *wire.Request) w
 	resp.ErrorCode = int16(wire.DelegationTokenRequestNotAllowed)
 	return wire.Respond(resp)
 }
+
+var failRenewDelegationToken = failAtTop(func(r *kmsg.RenewDelegationTokenResponse) (*int16, **string) {
+	return &r.ErrorCode, nil
+})
+
+var failExpireDelegationToken = failAtTop(func(r *kmsg.ExpireDelegationTokenResponse) (*int16, **string) {
+	return &r.ErrorCode, nil
+})
+
+var failDescribeDelegationToken = failAtTop(func(r *kmsg.DescribeDelegationTokenResponse) (*int16, **string) {
+	return &r.ErrorCode, nil
+})
+
+// failCreateDelegationToken names nobody who has authenticated as the one who asks, and as the owner.
+func failCreateDelegationToken(r *wire.Request, code wire.Code, _ string) kmsg.Response {
+	resp := response[*kmsg.CreateDelegationTokenResponse](r)
+	resp.ErrorCode = int16(code)
+	resp.TokenRequesterPrincipalType, resp.TokenRequesterPrincipalName = principalType, anonymousPrincipal
+	resp.PrincipalType, resp.PrincipalName = principalType, anonymousPrincipal
+	resp.IssueTimestamp, resp.ExpiryTimestamp, resp.MaxTimestamp = -1, -1, -1
+	return resp
+}

@@ -38,3 +38,13 @@ func (s *Services) deleteGroups(_ context.Context, r *wire.Request) wire.Reply {
 		return resp
 	}}
 }
+
+func failDeleteGroups(r *wire.Request, code wire.Code, _ string) kmsg.Response {
+	req, resp := r.Body.(*kmsg.DeleteGroupsRequest), response[*kmsg.DeleteGroupsResponse](r)
+	for _, id := range req.Groups {
+		g := kmsg.NewDeleteGroupsResponseGroup()
+		g.Group, g.ErrorCode = id, int16(code)
+		resp.Groups = append(resp.Groups, g)
+	}
+	return resp
+}

@@ -83,3 +83,19 @@ func (s *Services) deleteRecordsOf(topic string, index int32, offset int64, vers
 	}
 	return p, start, wire.NoError
 }
+
+func failDeleteRecords(r *wire.Request, code wire.Code, _ string) kmsg.Response {
+	req, resp := r.Body.(*kmsg.DeleteRecordsRequest), response[*kmsg.DeleteRecordsResponse](r)
+	for i := range req.Topics {
+		t := kmsg.NewDeleteRecordsResponseTopic()
+		t.Topic = req.Topics[i].Topic
+		for j := range req.Topics[i].Partitions {
+			p := kmsg.NewDeleteRecordsResponseTopicPartition()
+			p.Partition, p.ErrorCode = req.Topics[i].Partitions[j].Partition, int16(code)
+			p.LowWatermark = -1
+			t.Partitions = append(t.Partitions, p)
+		}
+		resp.Topics = append(resp.Topics, t)
+	}
+	return resp
+}

@@ -16,13 +16,7 @@ import (
 // The topics in which the coordinators keep their state cannot be deleted.
 func (s *Services) deleteTopics(_ context.Context, r *wire.Request) wire.Reply {
 	req, resp := r.Body.(*kmsg.DeleteTopicsRequest), response[*kmsg.DeleteTopicsResponse](r)
-	asked := make([]topicRef, 0, len(req.Topics)+len(req.TopicNames))
-	for i := range req.Topics {
-		asked = append(asked, topicRef{req.Topics[i].Topic, req.Topics[i].TopicID})
-	}
-	for i := range req.TopicNames {
-		asked = append(asked, topicRef{name: &req.TopicNames[i]})
-	}
+	asked := topicRefs(req)
 	d := deletion{s: s, version: r.Version, times: map[string]int{}, timesByID: map[[16]byte]int{}, resp: resp}
 	for _, ref := range asked {
 		d.count(ref)
@@ -43,6 +37,18 @@ func (s *Services) deleteTopics(_ context.Context, r *wire.Request) wire.Reply {
 type topicRef struct {
 	name *string
 	id   [16]byte
+}
+
+// topicRefs returns how a request names its topics.
+func topicRefs(req *kmsg.DeleteTopicsRequest) []topicRef {
+	asked := make([]topicRef, 0, len(req.Topics)+len(req.TopicNames))
+	for i := range req.Topics {
+		asked = append(asked, topicRef{req.Topics[i].Topic, req.Topics[i].TopicID})
+	}
+	for i := range req.TopicNames {
+		asked = append(asked, topicRef{name: &req.TopicNames[i]})
+	}
+	return asked
 }
 
 // makesSense reports whether exactly one of name and ID is given.
@@ -154,4 +160,15 @@ func (d *deletion) find(t topicRef) (*topics.Topic, wire.Code, string) {
 		return topic, wire.NoError, ""
 	}
 	return nil, wire.UnknownTopicOrPartition, fmt.Sprintf("there is no topic %q", *t.name)
+}
+
+// failDeleteTopics has no message, unlike the answers of v5 and v6 that deleteTopics gives.
+func failDeleteTopics(r *wire.Request, code wire.Code, _ string) kmsg.Response {
+	resp := response[*kmsg.DeleteTopicsResponse](r)
+	for _, ref := range topicRefs(r.Body.(*kmsg.DeleteTopicsRequest)) {
+		t := kmsg.NewDeleteTopicsResponseTopic()
+		t.Topic, t.TopicID, t.ErrorCode = ref.name, ref.id, int16(code)
+		resp.Topics = append(resp.Topics, t)
+	}
+	return resp
 }

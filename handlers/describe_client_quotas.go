@@ -62,3 +62,7 @@ func checkQuotaFilter(components []kmsg.DescribeClientQuotasRequestComponent) (w
 	}
 	return wire.NoError, ""
 }
+
+var failDescribeClientQuotas = failAtTop(func(r *kmsg.DescribeClientQuotasResponse) (*int16, **string) {
+	return &r.ErrorCode, &r.ErrorMessage
+})

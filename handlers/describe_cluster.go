@@ -44,3 +44,7 @@ func (s *Services) describeCluster(_ context.Context, r *wire.Request) wire.Repl
 	}
 	return wire.Respond(resp)
 }
+
+var failDescribeCluster = failAtTop(func(r *kmsg.DescribeClusterResponse) (*int16, **string) {
+	return &r.ErrorCode, &r.ErrorMessage
+})

@@ -131,3 +131,14 @@ func configEntry(e settings.Entry, synonyms, documentation bool) kmsg.DescribeCo
 	}
 	return c
 }
+
+func failDescribeConfigs(r *wire.Request, code wire.Code, message string) kmsg.Response {
+	req, resp := r.Body.(*kmsg.DescribeConfigsRequest), response[*kmsg.DescribeConfigsResponse](r)
+	for i := range req.Resources {
+		res := kmsg.NewDescribeConfigsResponseResource()
+		res.ResourceType, res.ResourceName = req.Resources[i].ResourceType, req.Resources[i].ResourceName
+		res.ErrorCode, res.ErrorMessage = int16(code), messageOrCode(message, code)
+		resp.Resources = append(resp.Resources, res)
+	}
+	return resp
+}

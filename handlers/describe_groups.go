@@ -54,3 +54,13 @@ func (s *Services) describeGroup(g *kmsg.DescribeGroupsResponseGroup, r *wire.Re
 		g.Members = append(g.Members, x)
 	}
 }
+
+func failDescribeGroups(r *wire.Request, code wire.Code, _ string) kmsg.Response {
+	req, resp := r.Body.(*kmsg.DescribeGroupsRequest), response[*kmsg.DescribeGroupsResponse](r)
+	for _, id := range req.Groups {
+		g := kmsg.NewDescribeGroupsResponseGroup()
+		g.Group, g.ErrorCode = id, int16(code)
+		resp.Groups = append(resp.Groups, g)
+	}
+	return resp
+}

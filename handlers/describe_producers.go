@@ -61,3 +61,18 @@ func (s *Services) describePartitionProducers(topic string, index int32, r *wire
 	}
 	return rp
 }
+
+func failDescribeProducers(r *wire.Request, code wire.Code, _ string) kmsg.Response {
+	req, resp := r.Body.(*kmsg.DescribeProducersRequest), response[*kmsg.DescribeProducersResponse](r)
+	for i := range req.Topics {
+		t := kmsg.NewDescribeProducersResponseTopic()
+		t.Topic = req.Topics[i].Topic
+		for _, index := range req.Topics[i].Partitions {
+			p := kmsg.NewDescribeProducersResponseTopicPartition()
+			p.Partition, p.ErrorCode = index, int16(code)
+			t.Partitions = append(t.Partitions, p)
+		}
+		resp.Topics = append(resp.Topics, t)
+	}
+	return resp
+}

@@ -63,3 +63,9 @@ func (s *Services) describeQuorumPartition(p *kmsg.DescribeQuorumResponseTopicPa
 	voter.LastFetchTimestamp, voter.LastCaughtUpTimestamp = nowMs, nowMs
 	p.CurrentVoters = append(p.CurrentVoters, voter)
 }
+
+func failDescribeQuorum(r *wire.Request, code wire.Code, message string) kmsg.Response {
+	resp := response[*kmsg.DescribeQuorumResponse](r)
+	resp.ErrorCode, resp.ErrorMessage = int16(code), messageOrCode(message, code)
+	return resp
+}

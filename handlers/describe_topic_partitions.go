@@ -99,3 +99,13 @@ func contains(sorted []string, name string) bool {
 	i := sort.SearchStrings(sorted, name)
 	return i < len(sorted) && sorted[i] == name
 }
+
+func failDescribeTopicPartitions(r *wire.Request, code wire.Code, _ string) kmsg.Response {
+	req, resp := r.Body.(*kmsg.DescribeTopicPartitionsRequest), response[*kmsg.DescribeTopicPartitionsResponse](r)
+	for i := range req.Topics {
+		t := kmsg.NewDescribeTopicPartitionsResponseTopic()
+		t.Topic, t.ErrorCode = &req.Topics[i].Topic, int16(code)
+		resp.Topics = append(resp.Topics, t)
+	}
+	return resp
+}

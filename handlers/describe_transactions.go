@@ -48,3 +48,13 @@ func (s *Services) describeTransaction(id string, version int16) kmsg.DescribeTr
 	}
 	return t
 }
+
+func failDescribeTransactions(r *wire.Request, code wire.Code, _ string) kmsg.Response {
+	req, resp := r.Body.(*kmsg.DescribeTransactionsRequest), response[*kmsg.DescribeTransactionsResponse](r)
+	for _, id := range req.TransactionalIDs {
+		t := kmsg.NewDescribeTransactionsResponseTransactionState()
+		t.TransactionalID, t.ErrorCode = id, int16(code)
+		resp.TransactionStates = append(resp.TransactionStates, t)
+	}
+	return resp
+}

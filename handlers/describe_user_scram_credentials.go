@@ -35,3 +35,15 @@ func (s *Services) describeUserSCRAMCredentials(_ context.Context, r *wire.Reque
 	}
 	return wire.Respond(resp)
 }
+
+// failDescribeUserSCRAMCredentials has the code at the top, and with each user; Kafka leaves out the names there.
+func failDescribeUserSCRAMCredentials(r *wire.Request, code wire.Code, message string) kmsg.Response {
+	req, resp := r.Body.(*kmsg.DescribeUserSCRAMCredentialsRequest), response[*kmsg.DescribeUserSCRAMCredentialsResponse](r)
+	resp.ErrorCode, resp.ErrorMessage = int16(code), messageOrNull(message)
+	for range req.Users {
+		result := kmsg.NewDescribeUserSCRAMCredentialsResponseResult()
+		result.ErrorCode, result.ErrorMessage = int16(code), messageOrNull(message)
+		resp.Results = append(resp.Results, result)
+	}
+	return resp
+}

@@ -42,3 +42,5 @@ func (s *Services) endTxn(_ context.Context, r *wire.Request) wire.Reply {
 		return resp
 	}}
 }
+
+var failEndTxn = failAtTop(func(r *kmsg.EndTxnResponse) (*int16, **string) { return &r.ErrorCode, nil })

@@ -127,3 +127,26 @@ func (r *fetchResponse) encodePartition(e *encoder, p *kmsg.FetchResponseTopicPa
 	e.int64(p.DivergingEpoch.EndOffset)
 	e.noTags()
 }
+
+// failFetch has the code at the top from v7 on, and with each partition below v13.
+func failFetch(r *wire.Request, code wire.Code, _ string) kmsg.Response {
+	req, resp := r.Body.(*kmsg.FetchRequest), response[*kmsg.FetchResponse](r)
+	resp.ErrorCode, resp.SessionID = int16(code), req.SessionID
+	if r.Version >= 13 {
+		return resp
+	}
+	for i := range req.Topics {
+		t := kmsg.NewFetchResponseTopic()
+		t.Topic = req.Topics[i].Topic
+		for j := range req.Topics[i].Partitions {
+			p := kmsg.NewFetchResponseTopicPartition()
+			p.Partition, p.ErrorCode = req.Topics[i].Partitions[j].Partition, int16(code)
+			p.HighWatermark, p.LastStableOffset, p.LogStartOffset = -1, -1, -1
+			p.AbortedTransactions = []kmsg.FetchResponseTopicPartitionAbortedTransaction{}
+			p.RecordBatches = []byte{}
+			t.Partitions = append(t.Partitions, p)
+		}
+		resp.Topics = append(resp.Topics, t)
+	}
+	return resp
+}

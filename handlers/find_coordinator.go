@@ -43,3 +43,20 @@ func (s *Services) findCoordinator(_ context.Context, r *wire.Request) wire.Repl
 	resp.NodeID, resp.Host, resp.Port, resp.ErrorCode, resp.ErrorMessage = c.NodeID, c.Host, c.Port, c.ErrorCode, c.ErrorMessage
 	return wire.Respond(resp)
 }
+
+// failFindCoordinator has the code at the top, and from v4 on with each key.
+func failFindCoordinator(r *wire.Request, code wire.Code, message string) kmsg.Response {
+	req, resp := r.Body.(*kmsg.FindCoordinatorRequest), response[*kmsg.FindCoordinatorResponse](r)
+	if r.Version < 4 {
+		resp.ErrorCode, resp.ErrorMessage = int16(code), messageOrCode(message, code)
+		resp.NodeID, resp.Port = -1, -1
+		return resp
+	}
+	for _, key := range req.CoordinatorKeys {
+		c := kmsg.NewFindCoordinatorResponseCoordinator()
+		c.Key, c.ErrorCode, c.ErrorMessage = key, int16(code), messageOrCode(message, code)
+		c.NodeID, c.Port = -1, -1
+		resp.Coordinators = append(resp.Coordinators, c)
+	}
+	return resp
+}

@@ -18,3 +18,5 @@ func (s *Services) heartbeat(_ context.Context, r *wire.Request) wire.Reply {
 	resp.ErrorCode = int16(codeFor(err, r.Key, r.Version))
 	return wire.Respond(resp)
 }
+
+var failHeartbeat = failAtTop(func(r *kmsg.HeartbeatResponse) (*int16, **string) { return &r.ErrorCode, nil })

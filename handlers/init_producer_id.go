@@ -42,3 +42,9 @@ func (s *Services) initIdentity(req *kmsg.InitProducerIDRequest, version int16) 
 	})
 	return id, codeFor(err, int16(kmsg.InitProducerID), version)
 }
+
+func failInitProducerID(r *wire.Request, code wire.Code, _ string) kmsg.Response {
+	resp := response[*kmsg.InitProducerIDResponse](r)
+	resp.ErrorCode, resp.ProducerID, resp.ProducerEpoch = int16(code), -1, -1
+	return resp
+}

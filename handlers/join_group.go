@@ -79,3 +79,9 @@ func fillJoinGroup(resp *kmsg.JoinGroupResponse, j *groupcoordinator.JoinResult,
 		resp.Members = append(resp.Members, x)
 	}
 }
+
+func failJoinGroup(r *wire.Request, code wire.Code, _ string) kmsg.Response {
+	resp := response[*kmsg.JoinGroupResponse](r)
+	resp.ErrorCode, resp.Generation = int16(code), -1
+	return resp
+}

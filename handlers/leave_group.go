@@ -39,3 +39,5 @@ func (s *Services) leaveGroup(_ context.Context, r *wire.Request) wire.Reply {
 		return resp
 	})
 }
+
+var failLeaveGroup = failAtTop(func(r *kmsg.LeaveGroupResponse) (*int16, **string) { return &r.ErrorCode, nil })

@@ -59,3 +59,7 @@ func (s *Services) resourceNames(kind kmsg.ConfigResourceType) []string {
 	}
 	return []string{strconv.Itoa(int(s.NodeID))} // the broker and its loggers
 }
+
+var failListConfigResources = failAtTop(func(r *kmsg.ListConfigResourcesResponse) (*int16, **string) {
+	return &r.ErrorCode, nil
+})

@@ -38,3 +38,5 @@ func passes(filter []string, word string) bool {
 		return strings.EqualFold(strings.TrimSpace(f), word)
 	})
 }
+
+var failListGroups = failAtTop(func(r *kmsg.ListGroupsResponse) (*int16, **string) { return &r.ErrorCode, nil })

@@ -121,3 +121,18 @@ func timestampSince(timestamp int64) int16 {
 		return math.MaxInt16 // none
 	}
 }
+
+func failListOffsets(r *wire.Request, code wire.Code, _ string) kmsg.Response {
+	req, resp := r.Body.(*kmsg.ListOffsetsRequest), response[*kmsg.ListOffsetsResponse](r)
+	for i := range req.Topics {
+		t := kmsg.NewListOffsetsResponseTopic()
+		t.Topic = req.Topics[i].Topic
+		for j := range req.Topics[i].Partitions {
+			p := kmsg.NewListOffsetsResponseTopicPartition()
+			p.Partition, p.ErrorCode = req.Topics[i].Partitions[j].Partition, int16(code)
+			t.Partitions = append(t.Partitions, p)
+		}
+		resp.Topics = append(resp.Topics, t)
+	}
+	return resp
+}

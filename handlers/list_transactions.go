@@ -31,3 +31,7 @@ func (s *Services) listTransactions(_ context.Context, r *wire.Request) wire.Rep
 	}
 	return wire.Respond(resp)
 }
+
+var failListTransactions = failAtTop(func(r *kmsg.ListTransactionsResponse) (*int16, **string) {
+	return &r.ErrorCode, nil
+})

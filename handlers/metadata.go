@@ -147,3 +147,13 @@ func (s *Services) describeTopic(t *topics.Topic) kmsg.MetadataResponseTopic {
 	}
 	return mt
 }
+
+// failMetadata has the code with each topic, and from v13 on at the top.
+func failMetadata(r *wire.Request, code wire.Code, _ string) kmsg.Response {
+	req, resp := r.Body.(*kmsg.MetadataRequest), response[*kmsg.MetadataResponse](r)
+	resp.ErrorCode = int16(code)
+	for i := range req.Topics {
+		resp.Topics = append(resp.Topics, errorTopic(req.Topics[i].Topic, req.Topics[i].TopicID, code))
+	}
+	return resp
+}

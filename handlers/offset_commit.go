@@ -116,3 +116,18 @@ func orEmpty(s *string) string {
 	}
 	return *s
 }
+
+func failOffsetCommit(r *wire.Request, code wire.Code, _ string) kmsg.Response {
+	req, resp := r.Body.(*kmsg.OffsetCommitRequest), response[*kmsg.OffsetCommitResponse](r)
+	for i := range req.Topics {
+		t := kmsg.NewOffsetCommitResponseTopic()
+		t.Topic, t.TopicID = req.Topics[i].Topic, req.Topics[i].TopicID
+		for j := range req.Topics[i].Partitions {
+			p := kmsg.NewOffsetCommitResponseTopicPartition()
+			p.Partition, p.ErrorCode = req.Topics[i].Partitions[j].Partition, int16(code)
+			t.Partitions = append(t.Partitions, p)
+		}
+		resp.Topics = append(resp.Topics, t)
+	}
+	return resp
+}

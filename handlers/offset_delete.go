@@ -54,3 +54,5 @@ func (s *Services) offsetDelete(_ context.Context, r *wire.Request) wire.Reply {
 		return resp
 	})
 }
+
+var failOffsetDelete = failAtTop(func(r *kmsg.OffsetDeleteResponse) (*int16, **string) { return &r.ErrorCode, nil })

@@ -232,3 +232,31 @@ func (f *offsetFetching) partition(o groupcoordinator.FetchedOffset) kmsg.Offset
 	x.ErrorCode = int16(codeFor(o.Err, f.r.Key, f.r.Version))
 	return x
 }
+
+// failOffsetFetch has the code with each partition in v1, at the top from v2 on, and with each group from v8 on.
+func failOffsetFetch(r *wire.Request, code wire.Code, _ string) kmsg.Response {
+	req, resp := r.Body.(*kmsg.OffsetFetchRequest), response[*kmsg.OffsetFetchResponse](r)
+	switch {
+	case r.Version >= 8:
+		for i := range req.Groups {
+			g := kmsg.NewOffsetFetchResponseGroup()
+			g.Group, g.ErrorCode = req.Groups[i].Group, int16(code)
+			resp.Groups = append(resp.Groups, g)
+		}
+	case r.Version >= 2:
+		resp.ErrorCode = int16(code)
+	default:
+		for i := range req.Topics {
+			t := kmsg.NewOffsetFetchResponseTopic()
+			t.Topic = req.Topics[i].Topic
+			for _, index := range req.Topics[i].Partitions {
+				p := kmsg.NewOffsetFetchResponseTopicPartition()
+				p.Partition, p.ErrorCode = index, int16(code)
+				p.Offset, p.Metadata = -1, kmsg.StringPtr("")
+				t.Partitions = append(t.Partitions, p)
+			}
+			resp.Topics = append(resp.Topics, t)
+		}
+	}
+	return resp
+}

@@ -35,3 +35,18 @@ func (s *Services) offsetForLeaderEpoch(_ context.Context, r *wire.Request) wire
 	}
 	return wire.Respond(resp)
 }
+
+func failOffsetForLeaderEpoch(r *wire.Request, code wire.Code, _ string) kmsg.Response {
+	req, resp := r.Body.(*kmsg.OffsetForLeaderEpochRequest), response[*kmsg.OffsetForLeaderEpochResponse](r)
+	for i := range req.Topics {
+		t := kmsg.NewOffsetForLeaderEpochResponseTopic()
+		t.Topic = req.Topics[i].Topic
+		for j := range req.Topics[i].Partitions {
+			p := kmsg.NewOffsetForLeaderEpochResponseTopicPartition()
+			p.Partition, p.ErrorCode = req.Topics[i].Partitions[j].Partition, int16(code)
+			t.Partitions = append(t.Partitions, p)
+		}
+		resp.Topics = append(resp.Topics, t)
+	}
+	return resp
+}

@@ -1,6 +1,10 @@
 package handlers
 
-import "github.com/twmb/franz-go/pkg/kmsg"
+import (
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"once/wire"
+)
 
 // produceResponse is a ProduceResponse that lays itself out: kmsg compares a tagged struct of each partition
 // by reflection, which costs more than the append does. Of the tagged fields there are none, because one
@@ -45,4 +49,26 @@ func (r produceResponse) appendPartition(e *encoder, p *kmsg.ProduceResponseTopi
 		e.nullableString(p.ErrorMessage)
 	}
 	e.noTags()
+}
+
+// failProduce answers each partition once. There is no answer to a request with acks=0.
+func failProduce(r *wire.Request, code wire.Code, message string) kmsg.Response {
+	req, resp := r.Body.(*kmsg.ProduceRequest), response[*kmsg.ProduceResponse](r)
+	if req.Acks == 0 {
+		return nil
+	}
+	asked := mergeProduced(req.Topics)
+	for i := range asked {
+		t := kmsg.NewProduceResponseTopic()
+		t.Topic, t.TopicID = asked[i].Topic, asked[i].TopicID
+		for j := range asked[i].Partitions {
+			p := kmsg.NewProduceResponseTopicPartition()
+			p.Partition = asked[i].Partitions[j].Partition
+			p.ErrorCode, p.ErrorMessage = int16(code), messageOrNull(message)
+			p.BaseOffset, p.LogAppendTime, p.LogStartOffset = -1, -1, -1
+			t.Partitions = append(t.Partitions, p)
+		}
+		resp.Topics = append(resp.Topics, t)
+	}
+	return produceResponse{resp}
 }

@@ -23,3 +23,9 @@ func (s *Services) saslAuthenticate(_ context.Context, r *wire.Request) wire.Rep
 	resp.ErrorMessage = kmsg.StringPtr("this listener does not authenticate: connect without SASL")
 	return wire.Respond(resp)
 }
+
+var failSASLHandshake = failAtTop(func(r *kmsg.SASLHandshakeResponse) (*int16, **string) { return &r.ErrorCode, nil })
+
+var failSASLAuthenticate = failAtTop(func(r *kmsg.SASLAuthenticateResponse) (*int16, **string) {
+	return &r.ErrorCode, &r.ErrorMessage
+})

@@ -34,3 +34,5 @@ func (s *Services) syncGroup(_ context.Context, r *wire.Request) wire.Reply {
 		return resp
 	})
 }
+
+var failSyncGroup = failAtTop(func(r *kmsg.SyncGroupResponse) (*int16, **string) { return &r.ErrorCode, nil })

@@ -100,3 +100,18 @@ func (s *Services) enlistGroup(req *kmsg.TxnOffsetCommitRequest, version int16) 
 	}
 	return groupcoordinator.Guard(guard), err
 }
+
+func failTxnOffsetCommit(r *wire.Request, code wire.Code, _ string) kmsg.Response {
+	req, resp := r.Body.(*kmsg.TxnOffsetCommitRequest), response[*kmsg.TxnOffsetCommitResponse](r)
+	for i := range req.Topics {
+		t := kmsg.NewTxnOffsetCommitResponseTopic()
+		t.Topic, t.TopicID = req.Topics[i].Topic, req.Topics[i].TopicID
+		for j := range req.Topics[i].Partitions {
+			p := kmsg.NewTxnOffsetCommitResponseTopicPartition()
+			p.Partition, p.ErrorCode = req.Topics[i].Partitions[j].Partition, int16(code)
+			t.Partitions = append(t.Partitions, p)
+		}
+		resp.Topics = append(resp.Topics, t)
+	}
+	return resp
+}

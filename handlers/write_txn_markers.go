@@ -95,3 +95,24 @@ func (s *Services) writeMarker(asked *kmsg.WriteTxnMarkersRequestMarker, version
 	}
 	return answer
 }
+
+func failWriteTxnMarkers(r *wire.Request, code wire.Code, _ string) kmsg.Response {
+	req, resp := r.Body.(*kmsg.WriteTxnMarkersRequest), response[*kmsg.WriteTxnMarkersResponse](r)
+	for i := range req.Markers {
+		m := kmsg.NewWriteTxnMarkersResponseMarker()
+		m.ProducerID = req.Markers[i].ProducerID
+		for j := range req.Markers[i].Topics {
+			t := kmsg.NewWriteTxnMarkersResponseMarkerTopic()
+			t.Topic = req.Markers[i].Topics[j].Topic
+			for _, index := range req.Markers[i].Topics[j].Partitions {
+				p := kmsg.NewWriteTxnMarkersResponseMarkerTopicPartition()
+				p.Partition, p.ErrorCode = index, int16(code)
+				t.Partitions = append(t.Partitions, p)
+			}
+			m.Topics = append(m.Topics, t)
+		}
+		mergeMarked(&m)
+		resp.Markers = append(resp.Markers, m)
+	}
+	return resp
+}

@@ -20,6 +20,8 @@ type Text struct {
 	Having   string   // of a list, only the entries that have this text are shown
 	Sorted   bool     // the entries of a list stand in their own order
 	Messages bool     // texts of errors are shown as null, "" or text
+	// WithoutDefaults leaves out the plain fields that have kmsg's default.
+	WithoutDefaults bool
 	// Value returns what is shown for a value, and false to have it shown as it is. The name of an element of a list
 	// is "".
 	Value func(name string, v reflect.Value) (string, bool)
@@ -42,6 +44,10 @@ func (t *Text) hides(name string) bool {
 
 func (t *Text) structure(name string, v reflect.Value) []string {
 	var fields, inner []string
+	defaults := reflect.New(v.Type())
+	if d, ok := defaults.Interface().(interface{ Default() }); ok {
+		d.Default()
+	}
 	for i := range v.NumField() {
 		field, of := v.Type().Field(i), v.Field(i)
 		if of.Kind() == reflect.Pointer && !of.IsNil() {
@@ -55,9 +61,13 @@ func (t *Text) structure(name string, v reflect.Value) []string {
 		case t.hides(field.Name):
 		case of.Kind() == reflect.Struct:
 			inner = append(inner, t.structure(field.Name, of)...)
+		case t.WithoutDefaults && reflect.DeepEqual(v.Field(i).Interface(), defaults.Elem().Field(i).Interface()):
 		default:
 			fields = append(fields, field.Name+"="+t.value(field.Name, of))
 		}
+	}
+	if t.WithoutDefaults && len(fields)+len(inner) == 0 {
+		return nil
 	}
 	if name != "" {
 		name += ": "
