@@ -22,42 +22,35 @@ func hasUnknown(
 // DescribeAcls v1 to v3 (v2 flexible): there is no authorizer, which MirrorMaker and user interfaces know by the
 // code (spec: admin 16).
 func (s *Services) describeACLs(_ context.Context, r *wire.Request) wire.Reply {
-	req, resp := r.Body.(*kmsg.DescribeACLsRequest), response[*kmsg.DescribeACLsResponse](r)
+	req := r.Body.(*kmsg.DescribeACLsRequest)
 	if hasUnknown(req.ResourceType, req.ResourcePatternType, req.Operation, req.PermissionType) {
 		return wire.Reply{Close: true}
 	}
-	resp.ErrorCode, resp.ErrorMessage = int16(wire.SecurityDisabled), kmsg.StringPtr(noAuthorizer)
-	return wire.Respond(resp)
+	return s.Fail(r, wire.SecurityDisabled, noAuthorizer)
 }
 
 // CreateAcls v1 to v3 (v2 flexible), likewise.
 func (s *Services) createACLs(_ context.Context, r *wire.Request) wire.Reply {
-	req, resp := r.Body.(*kmsg.CreateACLsRequest), response[*kmsg.CreateACLsResponse](r)
+	req := r.Body.(*kmsg.CreateACLsRequest)
 	for i := range req.Creations {
 		c := &req.Creations[i]
 		if hasUnknown(c.ResourceType, c.ResourcePatternType, c.Operation, c.PermissionType) {
 			return wire.Reply{Close: true}
 		}
-		result := kmsg.NewCreateACLsResponseResult()
-		result.ErrorCode, result.ErrorMessage = int16(wire.SecurityDisabled), kmsg.StringPtr(noAuthorizer)
-		resp.Results = append(resp.Results, result)
 	}
-	return wire.Respond(resp)
+	return s.Fail(r, wire.SecurityDisabled, noAuthorizer)
 }
 
 // DeleteAcls v1 to v3 (v2 flexible), likewise.
 func (s *Services) deleteACLs(_ context.Context, r *wire.Request) wire.Reply {
-	req, resp := r.Body.(*kmsg.DeleteACLsRequest), response[*kmsg.DeleteACLsResponse](r)
+	req := r.Body.(*kmsg.DeleteACLsRequest)
 	for i := range req.Filters {
 		f := &req.Filters[i]
 		if hasUnknown(f.ResourceType, f.ResourcePatternType, f.Operation, f.PermissionType) {
 			return wire.Reply{Close: true}
 		}
-		result := kmsg.NewDeleteACLsResponseResult()
-		result.ErrorCode, result.ErrorMessage = int16(wire.SecurityDisabled), kmsg.StringPtr(noAuthorizer)
-		resp.Results = append(resp.Results, result)
 	}
-	return wire.Respond(resp)
+	return s.Fail(r, wire.SecurityDisabled, noAuthorizer)
 }
 
 var failDescribeACLs = failAtTop(func(r *kmsg.DescribeACLsResponse) (*int16, **string) {

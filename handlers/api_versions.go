@@ -14,20 +14,12 @@ import (
 // client can ask again (KIP-511).
 func (s *Services) apiVersions(_ context.Context, r *wire.Request) wire.Reply {
 	if r.Body == nil {
-		resp := kmsg.NewPtrApiVersionsResponse()
-		resp.ErrorCode = int16(wire.UnsupportedVersion)
-		for _, api := range s.apis {
-			if api.Key == r.Key {
-				resp.ApiKeys = []kmsg.ApiVersionsResponseApiKey{{ApiKey: api.Key, MinVersion: api.Min, MaxVersion: api.Max}}
-			}
-		}
-		return wire.Respond(resp)
+		return s.Fail(r, wire.UnsupportedVersion, "")
 	}
 	req, resp := r.Body.(*kmsg.ApiVersionsRequest), response[*kmsg.ApiVersionsResponse](r)
 	if r.Version >= 3 {
 		if !isClientSoftware(req.ClientSoftwareName) || !isClientSoftware(req.ClientSoftwareVersion) {
-			resp.ErrorCode = int16(wire.InvalidRequest)
-			return wire.Respond(resp)
+			return s.Fail(r, wire.InvalidRequest, "")
 		}
 		r.Conn.SetClientSoftware(req.ClientSoftwareName, req.ClientSoftwareVersion)
 		s.Features.describe(r.Version, resp)

@@ -47,9 +47,7 @@ func (s *Services) expireDelegationToken(_ context.Context, r *wire.Request) wir
 
 // DescribeDelegationToken v1 to v3. v2 flexible, v3 names who asked for a token. Refused likewise.
 func (s *Services) describeDelegationToken(_ context.Context, r *wire.Request) wire.Reply {
-	resp := response[*kmsg.DescribeDelegationTokenResponse](r)
-	resp.ErrorCode = int16(wire.DelegationTokenRequestNotAllowed)
-	return wire.Respond(resp)
+	return s.Fail(r, wire.DelegationTokenRequestNotAllowed, "")
 }
 
 var failRenewDelegationToken = failAtTop(func(r *kmsg.RenewDelegationTokenResponse) (*int16, **string) {

@@ -21,8 +21,7 @@ const (
 func (s *Services) describeClientQuotas(_ context.Context, r *wire.Request) wire.Reply {
 	req, resp := r.Body.(*kmsg.DescribeClientQuotasRequest), response[*kmsg.DescribeClientQuotasResponse](r)
 	if code, message := checkQuotaFilter(req.Components); code != wire.NoError {
-		resp.ErrorCode, resp.ErrorMessage = int16(code), errorMessage(message)
-		return wire.Respond(resp)
+		return s.Fail(r, code, message)
 	}
 	resp.ErrorMessage = kmsg.StringPtr("")
 	resp.Entries = []kmsg.DescribeClientQuotasResponseEntry{} // null is for errors

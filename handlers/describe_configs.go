@@ -19,10 +19,9 @@ import (
 // fails the whole request.
 func (s *Services) describeConfigs(_ context.Context, r *wire.Request) wire.Reply {
 	req, resp := r.Body.(*kmsg.DescribeConfigsRequest), response[*kmsg.DescribeConfigsResponse](r)
-	var unknown error
 	for i := range req.Resources {
 		if kind := req.Resources[i].ResourceType; !slices.Contains(configResourceTypes, kind) {
-			unknown = fmt.Errorf("%w: resources of type %d are unknown", errInvalidRequest, kind)
+			return s.Fail(r, wire.InvalidRequest, fmt.Sprintf("resources of type %d are unknown", kind))
 		}
 	}
 	named := repeats[resource]{}
@@ -30,12 +29,9 @@ func (s *Services) describeConfigs(_ context.Context, r *wire.Request) wire.Repl
 		asked := &req.Resources[i]
 		res := kmsg.NewDescribeConfigsResponseResource()
 		res.ResourceType, res.ResourceName = asked.ResourceType, asked.ResourceName
-		entries, err := []settings.Entry(nil), unknown
-		switch {
-		case err != nil:
-		case named.tooMany(resource{asked.ResourceType, asked.ResourceName}):
-			err = errTooOften
-		default:
+		var entries []settings.Entry
+		err := errTooOften
+		if !named.tooMany(resource{asked.ResourceType, asked.ResourceName}) {
 			entries, err = s.configEntries(asked)
 		}
 		res.ErrorCode, res.ErrorMessage = failure(err, r)

@@ -15,13 +15,7 @@ func (s *Services) describeTopicPartitions(_ context.Context, r *wire.Request) w
 	req, resp := r.Body.(*kmsg.DescribeTopicPartitionsRequest), response[*kmsg.DescribeTopicPartitionsResponse](r)
 	names, ok := s.pageNames(req)
 	if !ok {
-		// There is no top-level error in this response: each topic that was asked for is refused.
-		for i := range req.Topics {
-			rt := kmsg.NewDescribeTopicPartitionsResponseTopic()
-			rt.Topic, rt.ErrorCode = &req.Topics[i].Topic, int16(wire.InvalidRequest)
-			resp.Topics = append(resp.Topics, rt)
-		}
-		return wire.Respond(resp)
+		return s.Fail(r, wire.InvalidRequest, "")
 	}
 	left := max(1, min(int(req.ResponsePartitionLimit), s.Settings.Int("max.request.partition.size.limit")))
 	resp.Topics = []kmsg.DescribeTopicPartitionsResponseTopic{}

@@ -18,16 +18,14 @@ const (
 // TRANSACTION_ABORTABLE, v6 share groups. This broker coordinates everything.
 func (s *Services) findCoordinator(_ context.Context, r *wire.Request) wire.Reply {
 	req, resp := r.Body.(*kmsg.FindCoordinatorRequest), response[*kmsg.FindCoordinatorResponse](r)
+	if req.CoordinatorType != coordinatorOfGroup && req.CoordinatorType != coordinatorOfTransaction {
+		return s.Fail(r, wire.InvalidRequest, "this type of coordinator is not served")
+	}
 	host, port := s.Advertised(r.Conn)
 	find := func(key string) kmsg.FindCoordinatorResponseCoordinator {
 		c := kmsg.NewFindCoordinatorResponseCoordinator()
 		c.Key, c.NodeID, c.Host, c.Port = key, s.NodeID, host, port
 		c.ErrorMessage = kmsg.StringPtr("")
-		if req.CoordinatorType != coordinatorOfGroup && req.CoordinatorType != coordinatorOfTransaction {
-			message := "this type of coordinator is not served"
-			c.NodeID, c.Host, c.Port = -1, "", -1
-			c.ErrorCode, c.ErrorMessage = int16(wire.InvalidRequest), errorMessage(message)
-		}
 		return c
 	}
 	if r.Version >= 4 {

@@ -25,8 +25,7 @@ func (s *Services) listConfigResources(_ context.Context, r *wire.Request) wire.
 		for _, t := range req.ResourceTypes {
 			kind := kmsg.ConfigResourceType(t)
 			if !slices.Contains(configResourceTypes, kind) {
-				resp.ErrorCode = int16(wire.UnsupportedVersion)
-				return wire.Respond(resp)
+				return s.Fail(r, wire.UnsupportedVersion, "")
 			}
 			if !slices.Contains(types, kind) {
 				types = append(types, kind)

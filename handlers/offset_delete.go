@@ -37,9 +37,7 @@ func (s *Services) offsetDelete(_ context.Context, r *wire.Request) wire.Reply {
 	failed := func(err error) groupcoordinator.DeleteResult { return groupcoordinator.DeleteResult{Err: err} }
 	return await(s.Groups.DeleteOffsets(&del), failed, func(result groupcoordinator.DeleteResult) kmsg.Response {
 		if result.Err != nil {
-			// The group as a whole is refused, and its answer carries no partitions.
-			resp.ErrorCode, resp.Topics = int16(codeFor(result.Err, r.Key, r.Version)), nil
-			return resp
+			return s.Fail(r, codeFor(result.Err, r.Key, r.Version), "").Response
 		}
 		for i, code := range where {
 			*code = int16(codeFor(result.Offsets[i], r.Key, r.Version))

@@ -91,7 +91,9 @@ func newServices(t *testing.T, ids pidmanager.BlockStore) *Services {
 	})
 	fatal(err)
 	t.Cleanup(txns.Close)
-	return &Services{Topics: ts, Txns: txns, ProducerIDs: manager, Settings: set, Clock: manual, Logger: quiet}
+	s := &Services{Topics: ts, Txns: txns, ProducerIDs: manager, Settings: set, Clock: manual, Logger: quiet}
+	s.Table()
+	return s
 }
 
 func (s *Services) initForTest(transactionalID *string) (producerID int64, code wire.Code) {

@@ -11,17 +11,12 @@ import (
 // SaslHandshake v0 and v1. Listeners are plain: there is nothing to shake hands about. The connection stays, so
 // that the client reports this answer and does not try again.
 func (s *Services) saslHandshake(_ context.Context, r *wire.Request) wire.Reply {
-	resp := response[*kmsg.SASLHandshakeResponse](r)
-	resp.ErrorCode = int16(wire.IllegalSASLState)
-	return wire.Respond(resp)
+	return s.Fail(r, wire.IllegalSASLState, "")
 }
 
 // SaslAuthenticate v0 to v2 (v2 flexible), refused likewise.
 func (s *Services) saslAuthenticate(_ context.Context, r *wire.Request) wire.Reply {
-	resp := response[*kmsg.SASLAuthenticateResponse](r)
-	resp.ErrorCode = int16(wire.IllegalSASLState)
-	resp.ErrorMessage = kmsg.StringPtr("this listener does not authenticate: connect without SASL")
-	return wire.Respond(resp)
+	return s.Fail(r, wire.IllegalSASLState, "this listener does not authenticate: connect without SASL")
 }
 
 var failSASLHandshake = failAtTop(func(r *kmsg.SASLHandshakeResponse) (*int16, **string) { return &r.ErrorCode, nil })

@@ -15,8 +15,7 @@ import (
 func (s *Services) syncGroup(_ context.Context, r *wire.Request) wire.Reply {
 	req, resp := r.Body.(*kmsg.SyncGroupRequest), response[*kmsg.SyncGroupResponse](r)
 	if r.Version >= 5 && (req.ProtocolType == nil || req.Protocol == nil) {
-		resp.ErrorCode = int16(wire.InconsistentGroupProtocol)
-		return wire.Respond(resp)
+		return s.Fail(r, wire.InconsistentGroupProtocol, "")
 	}
 	sync := groupcoordinator.SyncRequest{
 		GroupID: req.Group, MemberID: req.MemberID, InstanceID: req.InstanceID, Generation: req.Generation,
