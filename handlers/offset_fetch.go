@@ -20,7 +20,7 @@ func (s *Services) offsetFetch(_ context.Context, r *wire.Request) wire.Reply {
 		groups = []kmsg.OffsetFetchRequestGroup{oldOffsetFetch(req)}
 	}
 	if tooManyOffsets(groups) {
-		return refuseOffsetFetch(resp, groups, r.Version)
+		return s.Fail(r, wire.InvalidRequest, "")
 	}
 	fetches := make([]*offsetFetching, len(groups))
 	ready := s.Settle == nil
@@ -90,18 +90,6 @@ func tooManyOffsets(groups []kmsg.OffsetFetchRequestGroup) bool {
 		}
 	}
 	return false
-}
-
-func refuseOffsetFetch(resp *kmsg.OffsetFetchResponse, groups []kmsg.OffsetFetchRequestGroup, version int16) wire.Reply {
-	for i := range groups {
-		g := kmsg.NewOffsetFetchResponseGroup()
-		g.Group, g.ErrorCode = groups[i].Group, int16(wire.InvalidRequest)
-		resp.Groups = append(resp.Groups, g)
-	}
-	if version < 8 {
-		oldOffsetFetchAnswer(resp, &resp.Groups[0], version)
-	}
-	return wire.Respond(resp)
 }
 
 // oldOffsetFetch is the one group of a request before v8.
