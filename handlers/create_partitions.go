@@ -3,6 +3,7 @@ package handlers
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
@@ -16,6 +17,10 @@ func (s *Services) createPartitions(_ context.Context, r *wire.Request) wire.Rep
 	for i := range req.Topics {
 		times[req.Topics[i].Topic]++
 	}
+	if req.TimeoutMillis <= 0 && slices.ContainsFunc(req.Topics,
+		func(t kmsg.CreatePartitionsRequestTopic) bool { return times[t.Topic] == 1 }) {
+		return s.Fail(r, wire.RequestTimedOut, "") // nothing is looked at, and nothing is done
+	}
 	total := 0
 	for i := range req.Topics {
 		if t, ok := s.Topics.Lookup(req.Topics[i].Topic); ok && times[t.Name] == 1 { // the others are refused
@@ -25,7 +30,7 @@ func (s *Services) createPartitions(_ context.Context, r *wire.Request) wire.Rep
 	seen := map[string]bool{}
 	for i := range req.Topics {
 		asked := &req.Topics[i]
-		if seen[asked.Topic] && req.TimeoutMillis > 0 {
+		if seen[asked.Topic] {
 			continue
 		}
 		seen[asked.Topic] = true
@@ -34,8 +39,6 @@ func (s *Services) createPartitions(_ context.Context, r *wire.Request) wire.Rep
 		var code wire.Code
 		var message string
 		switch {
-		case req.TimeoutMillis <= 0:
-			code, message = wire.RequestTimedOut, noTimeLeft
 		case times[asked.Topic] > 1:
 			code, message = wire.InvalidRequest, "the topic stands in the request more than once"
 		case total > maxPartitionsPerRequest:

@@ -16,10 +16,6 @@ import (
 // maxPartitionsPerRequest bounds what one CreateTopics or CreatePartitions request may create, as in Kafka.
 const maxPartitionsPerRequest = 10_000
 
-// noTimeLeft is what changes of topics are answered with whose timeout is over before they begin: as in Kafka,
-// nothing is looked at and nothing is done then.
-const noTimeLeft = "the request's timeout leaves no time to carry it out"
-
 // clusterMetadataTopic is where Kafka's controllers keep their log. No broker has it as a topic.
 const clusterMetadataTopic = "__cluster_metadata"
 
@@ -35,10 +31,15 @@ func (s *Services) createTopics(_ context.Context, r *wire.Request) wire.Reply {
 	for i := range req.Topics {
 		times[req.Topics[i].Topic]++
 	}
+	isRefused := func(name string) bool { return times[name] > 1 || name == clusterMetadataTopic }
+	if req.TimeoutMillis <= 0 && slices.ContainsFunc(req.Topics,
+		func(t kmsg.CreateTopicsRequestTopic) bool { return !isRefused(t.Topic) }) {
+		return s.Fail(r, wire.RequestTimedOut, "") // nothing is looked at, and nothing is done
+	}
 	for i := range req.Topics {
 		name := req.Topics[i].Topic
 		s.createNow(name)
-		if times[name] == 1 && name != clusterMetadataTopic { // the others are refused
+		if !isRefused(name) {
 			total += max(0, int(s.partitionsAsked(&req.Topics[i])))
 		}
 		if _, exists := s.Topics.Lookup(name); !exists {
@@ -48,7 +49,7 @@ func (s *Services) createTopics(_ context.Context, r *wire.Request) wire.Reply {
 	seen := map[string]bool{}
 	for i := range req.Topics {
 		asked := &req.Topics[i]
-		if seen[asked.Topic] && req.TimeoutMillis > 0 {
+		if seen[asked.Topic] {
 			continue
 		}
 		seen[asked.Topic] = true
@@ -57,8 +58,6 @@ func (s *Services) createTopics(_ context.Context, r *wire.Request) wire.Reply {
 		var code wire.Code
 		var message string
 		switch {
-		case req.TimeoutMillis <= 0:
-			code, message = wire.RequestTimedOut, noTimeLeft
 		case times[asked.Topic] > 1:
 			code, message = wire.InvalidRequest, fmt.Sprintf("topic %q stands in the request more than once", asked.Topic)
 		case asked.Topic == clusterMetadataTopic:

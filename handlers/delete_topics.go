@@ -22,10 +22,7 @@ func (s *Services) deleteTopics(_ context.Context, r *wire.Request) wire.Reply {
 		d.count(ref)
 	}
 	if req.TimeoutMillis <= 0 && d.findsAny(asked) {
-		for _, ref := range asked {
-			d.answer(ref, wire.RequestTimedOut, noTimeLeft)
-		}
-		return wire.Respond(resp)
+		return s.Fail(r, wire.RequestTimedOut, "")
 	}
 	for _, ref := range asked {
 		d.delete(ref)
@@ -162,7 +159,6 @@ func (d *deletion) find(t topicRef) (*topics.Topic, wire.Code, string) {
 	return nil, wire.UnknownTopicOrPartition, fmt.Sprintf("there is no topic %q", *t.name)
 }
 
-// failDeleteTopics has no message, unlike the answers of v5 and v6 that deleteTopics gives.
 func failDeleteTopics(r *wire.Request, code wire.Code, _ string) kmsg.Response {
 	resp := response[*kmsg.DeleteTopicsResponse](r)
 	for _, ref := range topicRefs(r.Body.(*kmsg.DeleteTopicsRequest)) {

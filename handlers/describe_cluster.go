@@ -17,21 +17,12 @@ const (
 // DescribeCluster v0 to v2. v1 endpoint type, v2 fenced brokers.
 func (s *Services) describeCluster(_ context.Context, r *wire.Request) wire.Reply {
 	req, resp := r.Body.(*kmsg.DescribeClusterRequest), response[*kmsg.DescribeClusterResponse](r)
-	fail := func(code wire.Code, message string) wire.Reply {
-		resp.ErrorCode, resp.ErrorMessage = int16(code), errorMessage(message)
-		resp.ControllerID = -1
-		resp.Brokers = []kmsg.DescribeClusterResponseBroker{}
-		return wire.Respond(resp)
-	}
-	if r.Version >= 1 {
-		resp.EndpointType = req.EndpointType
-		switch req.EndpointType {
-		case endpointBrokers:
-		case endpointControllers:
-			return fail(wire.MismatchedEndpointType, "this listener is a broker's, not a controller's")
-		default:
-			return fail(wire.UnsupportedEndpointType, "unknown endpoint type")
-		}
+	switch req.EndpointType {
+	case endpointBrokers:
+	case endpointControllers:
+		return s.Fail(r, wire.MismatchedEndpointType, "this listener is a broker's, not a controller's")
+	default:
+		return s.Fail(r, wire.UnsupportedEndpointType, "unknown endpoint type")
 	}
 	host, port := s.Advertised(r.Conn)
 	b := kmsg.NewDescribeClusterResponseBroker()

@@ -35,14 +35,12 @@ func (s *Services) fetch(ctx context.Context, r *wire.Request) wire.Reply {
 	if r.Version >= 15 {
 		f.replica = req.ReplicaState.ID >= 0
 	}
-	code := wire.NoError
 	if req.IsolationLevel < 0 || req.IsolationLevel > 1 {
-		code = wire.InvalidRequest // to guess could show what was aborted
-	} else {
-		code = f.openSession(req)
+		return s.Fail(r, wire.InvalidRequest, "") // to guess could show what was aborted
 	}
-	if code != wire.NoError {
-		return f.refuse(req, code)
+	if code := f.openSession(req); code != wire.NoError { // of a session, which none has before v7
+		resp.ErrorCode = int16(code)
+		return wire.Respond(resp)
 	}
 	f.lookAround()
 	wait := time.Duration(req.MaxWaitMillis) * time.Millisecond
@@ -69,20 +67,6 @@ type fetching struct {
 	bytes              int
 	urgent             bool // an error or a diverging epoch: answer at once
 	response           *kmsg.FetchResponse
-}
-
-// refuse answers the request as a whole. Before v7 a response has no error but those of partitions.
-func (f *fetching) refuse(req *kmsg.FetchRequest, code wire.Code) wire.Reply {
-	if f.version >= 7 {
-		f.response.ErrorCode = int16(code)
-		return wire.Respond(&fetchResponse{FetchResponse: f.response})
-	}
-	f.parts = f.asked(req)
-	f.results = make([]fetched, len(f.parts))
-	for i := range f.results {
-		f.results[i].code = code
-	}
-	return wire.Respond(f.finish())
 }
 
 // fetched is what one partition gave.

@@ -94,7 +94,10 @@ func (s *Services) fetchForTest(session, epoch int32) *kmsg.FetchResponse {
 	topic.Partitions = []kmsg.FetchRequestTopicPartition{kmsg.NewFetchRequestTopicPartition()}
 	r.Topics = append(r.Topics, topic)
 	reply := s.fetch(context.Background(), &wire.Request{Key: r.Key(), Version: r.Version, Body: r})
-	return reply.Response.(*fetchResponse).FetchResponse
+	if f, ok := reply.Response.(*fetchResponse); ok {
+		return f.FetchResponse
+	}
+	return reply.Response.(*kmsg.FetchResponse)
 }
 
 // Behind max.incremental.fetch.session.cache.slots, with its default of 1,000, a client goes on without a session.
