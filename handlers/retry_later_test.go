@@ -92,7 +92,7 @@ func newServices(t *testing.T, ids pidmanager.BlockStore) *Services {
 	fatal(err)
 	t.Cleanup(txns.Close)
 	s := &Services{Topics: ts, Txns: txns, ProducerIDs: manager, Settings: set, Clock: manual, Logger: quiet}
-	s.Table()
+	s.Open()
 	return s
 }
 
