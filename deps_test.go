@@ -21,10 +21,11 @@ import (
 // what stands on lower lines: never up, and never beside it.
 const importMap = `
 cmd/broker
-broker/brokertest inspect/inspecttest repair
+broker/brokertest repair
 broker
-cluster inspect
-admin handlers
+cluster
+inspect/inspecttest
+admin handlers inspect
 wire txncoordinator groupcoordinator
 topics configs
 partition

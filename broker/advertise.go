@@ -48,14 +48,11 @@ func (a *advertiser) address(local, remote net.Addr) (string, int32) {
 	if a.host != "" {
 		return a.host, a.port
 	}
-	at, ok := local.(*net.TCPAddr)
-	if !ok {
-		return "localhost", 0
-	}
+	host, port := cluster.LocalAddress(local)
 	if from, ok := remote.(*net.TCPAddr); ok && a.gateway != nil && from.IP.Equal(a.gateway) {
-		return "localhost", int32(at.Port)
+		host = "localhost"
 	}
-	return at.IP.String(), int32(at.Port)
+	return host, port
 }
 
 func (a *advertiser) of(c *wire.Conn) (string, int32) {

@@ -10,7 +10,6 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
-	"once/broker"
 	"once/broker/brokertest"
 	"once/log/batch"
 )
@@ -225,7 +224,7 @@ func readNewest(t *testing.T, answer kmsg.FetchResponseTopicPartition, got map[s
 }
 
 // sizeOf reads how many bytes a partition has.
-func sizeOf(b *broker.Broker, topic string) (sizeBytes, logStart int64) {
+func sizeOf(b *brokertest.Broker, topic string) (sizeBytes, logStart int64) {
 	var text strings.Builder
 	b.WriteState(&text)
 	_, of, _ := strings.Cut(text.String(), "topic "+topic+" ")

@@ -115,7 +115,7 @@ func (w *fuzzed) restart(t *testing.T) {
 	}
 	w.dir, w.inputs = dir, 0
 	w.start(t)
-	h := &hostile{peer: &peer{t: t, addr: w.b.Addr(), own: w.b}}
+	h := &hostile{peer: &peer{t: t, addr: w.b.Addr(), own: &brokertest.Broker{Broker: w.b}}}
 	h.forget()
 	h.topic("orders", "partitions", "2")
 	h.topic("compact", "set", "cleanup.policy:compact")
@@ -125,7 +125,7 @@ func (w *fuzzed) restart(t *testing.T) {
 // awaitQuiet waits a while until only the bystander is connected. What is parked longer than that, such
 // as a JoinGroup, may have requests behind it that change something when the broker stops.
 func (w *fuzzed) awaitQuiet(t *testing.T) bool {
-	h := &hostile{peer: &peer{t: t, own: w.b}, admin: w.b.AdminAddr()}
+	h := &hostile{peer: &peer{t: t, own: &brokertest.Broker{Broker: w.b}}, admin: w.b.AdminAddr()}
 	limit := time.NewTimer(200 * time.Millisecond)
 	defer limit.Stop()
 	tick := time.NewTicker(5 * time.Millisecond)

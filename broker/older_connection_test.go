@@ -5,13 +5,12 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
-	"once/broker"
 	"once/broker/brokertest"
 )
 
 // connected is a client whose connection is open, so that it is older than those that are opened later, and on which
 // it has said what software it is.
-func connected(t *testing.T, b *broker.Broker, software string) *killClient {
+func connected(t *testing.T, b *brokertest.Broker, software string) *killClient {
 	t.Helper()
 	c := newKillClient(t, nil)
 	c.p = &process{addr: b.Addr(), exited: make(chan struct{})}
@@ -56,7 +55,7 @@ func TestLateRequestsDoNotActOnALaterTransaction(t *testing.T) {
 	}
 }
 
-func lateRequests(t *testing.T, b *broker.Broker, software string) {
+func lateRequests(t *testing.T, b *brokertest.Broker, software string) {
 	young := connected(t, b, software)
 	p := young.producer("mover-"+software, false)
 	for i := range requestsOf(p) {

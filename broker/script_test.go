@@ -15,7 +15,6 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
-	"once/broker"
 	"once/broker/brokertest"
 	"once/inspect/inspecttest"
 	"once/internal/kafkatest"
@@ -35,8 +34,8 @@ import (
 type peer struct {
 	t        *testing.T
 	addr     string
-	own      *broker.Broker // nil when the broker is another one
-	onceOnly bool           // the script is for this broker alone
+	own      *brokertest.Broker // nil when the broker is another one
+	onceOnly bool               // the script is for this broker alone
 	dir      string
 	settings map[string]string
 	conns    map[string]*kafkatest.Conn // by the name that commands give them with conn=NAME

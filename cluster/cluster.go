@@ -13,6 +13,7 @@ import (
 	"io"
 	"path"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -33,6 +34,8 @@ type Cluster struct {
 	mode log.Mode
 	dir  string
 
+	resets   atomic.Int64   // so far, to give names
+	removing sync.WaitGroup // what resets have moved aside
 	changing sync.Mutex
 	lock     io.Closer // of the directory; under changing
 	gate     sync.RWMutex
@@ -144,6 +147,7 @@ func (c *Cluster) Close() error {
 	if e != nil {
 		err = e.close(c.Err() == nil)
 	}
+	c.removing.Wait()
 	err = errors.Join(err, c.lock.Close())
 	c.lock = nil
 	return err

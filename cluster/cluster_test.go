@@ -4,6 +4,9 @@ import (
 	"context"
 	"errors"
 	"io"
+	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -11,6 +14,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"once/handlers"
+	"once/inspect"
+	"once/inspect/inspecttest"
 	"once/internal/kafkatest"
 	"once/internal/memnet"
 	"once/internal/vfs"
@@ -234,4 +239,199 @@ func fetchRequest(topic string, maxWait time.Duration) *kmsg.FetchRequest {
 	p := kmsg.FetchRequestTopicPartition{PartitionMaxBytes: 1 << 20, CurrentLeaderEpoch: -1, LastFetchedEpoch: -1}
 	r.Topics = []kmsg.FetchRequestTopic{{Topic: topic, Partitions: []kmsg.FetchRequestTopicPartition{p}}}
 	return r
+}
+
+// After a reset the cluster is as new on the same connections, and what is never to come back does not.
+func TestReset(t *testing.T) {
+	for name, env := range map[string]Env{"in memory": InMemory(Env{}), "on disk": {}} {
+		t.Run(name, func(t *testing.T) {
+			dir := "data"
+			if env.FS == nil {
+				dir = filepath.ToSlash(t.TempDir())
+			}
+			c, err := Open(env, dir)
+			if err != nil {
+				t.Fatal(err)
+			}
+			conn := connect(t, c)
+			type identity struct {
+				clusterID string
+				topicID   [16]byte
+			}
+			look := func() identity {
+				r := kmsg.NewPtrMetadataRequest()
+				r.Version, r.AllowAutoTopicCreation = 12, false
+				topic := kmsg.NewMetadataRequestTopic()
+				topic.Topic = kmsg.StringPtr("x")
+				r.Topics = append(r.Topics, topic)
+				resp := conn.ask(r).(*kmsg.MetadataResponse)
+				return identity{*resp.ClusterID, resp.Topics[0].TopicID}
+			}
+			newProducer := func() int64 {
+				r := kmsg.NewPtrInitProducerIDRequest()
+				r.Version, r.TransactionalID, r.TransactionTimeoutMillis = 4, kmsg.StringPtr("t"), 60_000
+				resp := conn.ask(r).(*kmsg.InitProducerIDResponse)
+				if resp.ErrorCode != 0 {
+					t.Fatal(wire.Code(resp.ErrorCode))
+				}
+				return resp.ProducerID
+			}
+			producers, topicIDs := map[int64]bool{}, map[[16]byte]bool{}
+			clusterID, epoch := look().clusterID, int32(-1)
+			for round := range 4 {
+				keep := round%2 == 1
+				conn.createTopic("x")
+				conn.produce("x")
+				conn.commit("g", "x", 1)
+				if id := newProducer(); producers[id] {
+					t.Errorf("producer ID %d is given again", id)
+				} else {
+					producers[id] = true
+				}
+				is := look()
+				if topicIDs[is.topicID] || is.clusterID != clusterID {
+					t.Errorf("identity %+v after topic IDs %v", is, topicIDs)
+				}
+				topicIDs[is.topicID] = true
+				if got := conn.offset("g", "x"); got != 1 {
+					t.Errorf("committed offset %d", got)
+				}
+				c.Clock().Advance(time.Hour)
+				if err := c.Reset(ResetOptions{KeepTopics: keep}); err != nil {
+					t.Fatal(err)
+				}
+				want := int64(-1)
+				if keep {
+					want = 0
+				}
+				if got := records(c, "x"); got != want {
+					t.Errorf("after a reset %d records are there, want %d", got, want)
+				}
+				if got := conn.offset("g", "x"); got != -1 {
+					t.Errorf("committed offset %d after a reset", got)
+				}
+				if offset := c.Clock().Offset(); offset != 0 {
+					t.Errorf("the clock is %v ahead", offset)
+				}
+				if keep {
+					if is := look(); topicIDs[is.topicID] {
+						t.Error("a kept topic has its old ID")
+					}
+					conn.produce("x")
+					r := kmsg.NewPtrDeleteTopicsRequest()
+					r.Version, r.TopicNames = 5, []string{"x"}
+					conn.ask(r)
+				}
+				if e := c.engine().identity.starts; e <= epoch {
+					t.Errorf("starts went from %d to %d", epoch, e)
+				} else {
+					epoch = e
+				}
+			}
+			if err := c.Close(); err != nil {
+				t.Fatal(err)
+			}
+			names, err := c.env.FS.List(dir)
+			if err != nil || slices.ContainsFunc(names, func(name string) bool { return strings.HasPrefix(name, resetPrefix) }) {
+				t.Errorf("what was moved aside is still there: %q, %v", names, err)
+			}
+			inspecttest.RequireCleanOn(t, c.env.FS, dir, inspect.Options{})
+		})
+	}
+}
+
+func (c *client) commit(group, topic string, offset int64) {
+	c.t.Helper()
+	r := kmsg.NewPtrOffsetCommitRequest()
+	r.Version, r.Group, r.Generation = 8, group, -1
+	p := kmsg.NewOffsetCommitRequestTopicPartition()
+	p.Offset = offset
+	r.Topics = []kmsg.OffsetCommitRequestTopic{{Topic: topic, Partitions: []kmsg.OffsetCommitRequestTopicPartition{p}}}
+	if code := c.ask(r).(*kmsg.OffsetCommitResponse).Topics[0].Partitions[0].ErrorCode; code != 0 {
+		c.t.Fatal(wire.Code(code))
+	}
+}
+
+func (c *client) offset(group, topic string) int64 {
+	c.t.Helper()
+	r := kmsg.NewPtrOffsetFetchRequest()
+	r.Version, r.Group = 7, group
+	r.Topics = []kmsg.OffsetFetchRequestTopic{{Topic: topic, Partitions: []int32{0}}}
+	return c.ask(r).(*kmsg.OffsetFetchResponse).Topics[0].Partitions[0].Offset
+}
+
+// Who waits is answered by a reset, at once: a Fetch that its topic is gone, a member that it is none.
+func TestResetAnswersWhoWaits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := opened(t, InMemory(Env{}))
+		waiting, joining := connect(t, c), connect(t, c)
+		waiting.Timeout, joining.Timeout = 100*time.Hour, 100*time.Hour
+		waiting.createTopic("x")
+		fetched, joined := make(chan kmsg.Response, 1), make(chan kmsg.Response, 1)
+		go func() { fetched <- waiting.ask(fetchRequest("x", time.Hour)) }()
+		join := kmsg.NewPtrJoinGroupRequest()
+		join.Version, join.Group, join.ProtocolType = 3, "g", "consumer"
+		join.SessionTimeoutMillis, join.RebalanceTimeoutMillis = 60_000, 1_000_000
+		join.Protocols = []kmsg.JoinGroupRequestProtocol{{Name: "range"}}
+		first := joining.ask(join).(*kmsg.JoinGroupResponse)
+		sync := kmsg.NewPtrSyncGroupRequest()
+		sync.Version, sync.Group, sync.Generation, sync.MemberID = 3, "g", first.Generation, first.MemberID
+		joining.ask(sync)
+		go func() { joined <- joining.ask(join) }() // the first member has to join again
+		synctest.Wait()
+		if len(fetched)+len(joined) > 0 {
+			t.Fatal("a request that is to wait does not")
+		}
+		began := time.Now()
+		if err := c.Reset(ResetOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		if code := (<-fetched).(*kmsg.FetchResponse).Topics[0].Partitions[0].ErrorCode; wire.Code(code) != wire.UnknownTopicOrPartition {
+			t.Errorf("the fetch is answered %v", wire.Code(code))
+		}
+		if code := (<-joined).(*kmsg.JoinGroupResponse).ErrorCode; wire.Code(code) != wire.UnknownMemberID {
+			t.Errorf("the join is answered %v", wire.Code(code))
+		}
+		if took := time.Since(began); took > 0 {
+			t.Errorf("the reset took %v", took)
+		}
+		waiting.createTopic("x") // on the same connection
+		waiting.produce("x")
+	})
+}
+
+// A reset that is cut off at any operation of its file system is a reset or none, and the next start finishes it.
+func TestResetSurvivesDeathAtEveryOperation(t *testing.T) {
+	for n, fired := 0, true; fired; n++ {
+		for _, powerCut := range []bool{false, true} {
+			disk := vfs.NewCrashable(int64(n))
+			dying := vfs.DieAt(1<<30, disk)
+			c := opened(t, Env{FS: dying, Metadata: MetadataOn(dying), BootID: "one"})
+			conn := connect(t, c)
+			conn.createTopic("x")
+			conn.produce("x")
+			if err := c.engine().barrier.Checkpoint(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			dying.Arm(n)
+			err := c.Reset(ResetOptions{})
+			fired = dying.Fired()
+			if fired == (err == nil) && err != nil {
+				t.Fatalf("operation %d, fired %v: %v", n, fired, err)
+			}
+			_ = c.Close()
+			left, boot := disk.Clone(), "one"
+			if powerCut {
+				left, boot = disk.CrashClone(), "two"
+			}
+			after := opened(t, Env{FS: left, Metadata: MetadataOn(left), BootID: boot})
+			if got := records(after, "x"); got != -1 && (got != 1 || err == nil) {
+				t.Errorf("operation %d, power cut %v: %d records of x", n, powerCut, got)
+			}
+			if err := after.Close(); err != nil {
+				t.Errorf("operation %d, power cut %v: %v", n, powerCut, err)
+			}
+			inspecttest.RequireCleanOn(t, left, "data", inspect.Options{BootID: boot})
+		}
+	}
 }

@@ -57,6 +57,7 @@ func (c *Cluster) openEngine() (*engine, error) {
 	}
 	for _, step := range []func() error{
 		e.openMeta,
+		e.finishReset,
 		e.openBarrier,
 		e.begin,
 		e.openTopics,

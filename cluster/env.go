@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 
 	"once/handlers"
 	"once/internal/clock"
@@ -72,6 +73,9 @@ func (env Env) WithDefaults() (Env, error) {
 	if env.Metadata == nil {
 		env.Metadata = openFile
 	}
+	if env.Advertised == nil {
+		env.Advertised = func(c *wire.Conn) (string, int32) { return LocalAddress(c.LocalAddr()) }
+	}
 	if env.BootID == "" {
 		env.BootID = bootID()
 	}
@@ -96,6 +100,14 @@ func openFile(name string, o meta.Options) (meta.Store, error) {
 		return nil, err
 	}
 	return f, nil
+}
+
+// LocalAddress is the address by which a client has reached its connection's end here.
+func LocalAddress(local net.Addr) (host string, port int32) {
+	if at, ok := local.(*net.TCPAddr); ok {
+		return at.IP.String(), int32(at.Port)
+	}
+	return "localhost", 0
 }
 
 // InMemory returns an environment whose file system is in memory, and empty.

@@ -25,6 +25,7 @@ const (
 	clusterIDKey      = "cluster id"
 	startsKey         = "starts"
 	nextProducerIDKey = "next producer id"
+	resetKey          = "reset" // there while the files of the time before a reset have not been moved aside
 )
 
 // begin counts a start, and gives a new data directory its cluster ID.
@@ -48,9 +49,28 @@ func begin(store meta.Store) (id identity, err error) {
 			return err
 		}
 		id.starts = int32(starts) + 1
+		if err := tx.Delete(meta.Cluster, resetKey); err != nil {
+			return err
+		}
 		return putCounter(tx, startsKey, int64(id.starts))
 	})
 	return id, err
+}
+
+// renew makes the metadata as that of a new cluster, but for cluster ID, the count of starts, and the producer IDs that
+// have been handed out. The logs are to be moved aside.
+func renew(tx meta.Tx, keepTopics bool) error {
+	starts, err := counter(tx, startsKey)
+	if err == nil {
+		err = topics.Renew(tx, keepTopics, int32(starts)+1)
+	}
+	if err == nil {
+		err = configs.Clear(tx)
+	}
+	if err != nil {
+		return err
+	}
+	return tx.Put(meta.Cluster, resetKey, nil)
 }
 
 // checkMeta reads all that the start will rely on, before the first byte of the directory is changed.

@@ -106,6 +106,26 @@ func Open(store meta.Store, s *settings.Broker) (*Configs, error) {
 	return c, err
 }
 
+// Clear removes everything that is set.
+func Clear(tx meta.Tx) error {
+	for k := range kindCount {
+		var names []string
+		err := tx.All(kinds[k].bucket, func(name string, _ []byte) error {
+			names = append(names, name)
+			return nil
+		})
+		for _, name := range names {
+			if err == nil {
+				err = tx.Delete(kinds[k].bucket, name)
+			}
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // Get returns what is set for a resource, nil for nothing. The map is not to be changed.
 func (c *Configs) Get(k Kind, name string) settings.Values {
 	c.mu.RLock()

@@ -275,10 +275,23 @@ func (f *fetching) wait(ctx context.Context, limit time.Duration) {
 			f.read()
 			return
 		case <-f.s.Ended:
+			f.topicsAreGone()
 			return
 		case <-ctx.Done():
 			return
 		}
+	}
+}
+
+// topicsAreGone answers every partition with the code of a topic that does not exist: the cluster has been reset.
+func (f *fetching) topicsAreGone() {
+	f.release()
+	code := wire.UnknownTopicOrPartition
+	if f.version >= 13 {
+		code = wire.UnknownTopicID
+	}
+	for i := range f.results {
+		f.results[i] = fetched{code: code}
 	}
 }
 

@@ -37,7 +37,7 @@ type directory struct {
 	fs    vfs.FS // read-only
 	dir   string
 	names []string
-	lock  io.Closer   // nil when the caller holds it
+	lock  io.Closer  // nil when the caller holds it
 	store meta.Store // nil when metaErr says why
 	// metaErr wraps fs.ErrNotExist or meta.ErrDamaged.
 	metaErr  error

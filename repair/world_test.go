@@ -15,7 +15,6 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
-	"once/broker"
 	"once/broker/brokertest"
 	"once/internal/kafkatest"
 	"once/internal/vfs"
@@ -30,7 +29,7 @@ type client struct {
 	at   int64 // timestamp of the next batch
 }
 
-func dial(t *testing.T, b *broker.Broker) *client {
+func dial(t *testing.T, b *brokertest.Broker) *client {
 	t.Helper()
 	conn, err := kafkatest.Dial(b.Addr())
 	if err != nil {
@@ -184,7 +183,7 @@ func (c *client) values(topic string) (found map[int64]string, code int16) {
 }
 
 // start runs a broker that compacts at once what it can.
-func start(t *testing.T, dir string, options ...brokertest.Option) *broker.Broker {
+func start(t *testing.T, dir string, options ...brokertest.Option) *brokertest.Broker {
 	t.Helper()
 	settings := brokertest.WithSettings(t, map[string]string{
 		"log.cleaner.backoff.ms": "20", "flush.interval.ms": "20", "log.cleaner.min.cleanable.ratio": "0.01",
@@ -194,7 +193,7 @@ func start(t *testing.T, dir string, options ...brokertest.Option) *broker.Broke
 	return brokertest.Start(t, append([]brokertest.Option{brokertest.WithDataDir(dir), settings}, options...)...)
 }
 
-func stop(t *testing.T, b *broker.Broker) {
+func stop(t *testing.T, b *brokertest.Broker) {
 	t.Helper()
 	if err := b.Close(); err != nil {
 		t.Fatal(err)

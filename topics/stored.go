@@ -105,6 +105,30 @@ func decodeRecords(from reader, check func(record) error) (map[string]record, er
 	return records, err
 }
 
+// Renew takes all topics out of the metadata; with keep, those that are not internal stay, with their settings and under
+// new topic IDs. Their logs are the caller's affair.
+func Renew(tx meta.Tx, keep bool, createdAtStart int32) error {
+	records, err := decodeRecords(tx, func(record) error { return nil })
+	if err != nil {
+		return err
+	}
+	for name, r := range records {
+		if !keep || IsInternal(name) {
+			err = tx.Delete(meta.Topics, name)
+		} else {
+			r.ID, r.CreatedAtStart = NewID(), createdAtStart
+			var value []byte
+			if value, err = r.encode(); err == nil {
+				err = tx.Put(meta.Topics, name, value)
+			}
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // Upgrade checks the topics of metadata that has no checksums, as far as they can be checked, before it gets some: by
 // themselves, and by the directories of partitions, which know their topic, too. With one flipped bit in a page number,
 // many topics at once are missing: so each directory must have its topic. Settings are brought into the form that they

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"once/broker"
+	"once/cluster"
 	"once/settings"
 )
 
@@ -30,18 +31,37 @@ func WithDataDir(dir string) Option {
 	return func(c *broker.Config) { c.DataDir, c.Ephemeral = dir, false }
 }
 
+// WithMemory keeps everything in memory, and nothing on the disk.
+func WithMemory(c *broker.Config) { c.InMemory = true }
+
+// Broker is a broker of a test.
+type Broker struct {
+	*broker.Broker
+	t testing.TB
+}
+
+// Reset makes the broker as new in a few milliseconds: topics, records, groups and transactions are gone, and clients
+// that are connected stay so. See cluster.Reset.
+func (b *Broker) Reset() {
+	b.t.Helper()
+	if err := b.Cluster().Reset(cluster.ResetOptions{}); err != nil {
+		b.t.Fatal(err)
+	}
+}
+
 // Start starts a broker of the test's own, ephemeral and on a free port of the loopback interface. It is
 // stopped at the end of the test, which fails when the broker did not stop cleanly.
-func Start(t testing.TB, options ...Option) *broker.Broker {
+func Start(t testing.TB, options ...Option) *Broker {
 	t.Helper()
 	cfg := broker.Config{}
 	for _, o := range options {
 		o(&cfg)
 	}
-	b, err := broker.Start(context.Background(), cfg)
+	started, err := broker.Start(context.Background(), cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
+	b := &Broker{started, t}
 	t.Cleanup(func() {
 		if err := b.Close(); err != nil {
 			t.Errorf("stopping the broker: %v", err)

@@ -11,7 +11,7 @@ import (
 )
 
 // Movable is the clock of a cluster. It follows the machine's until it is frozen or moved; then it stands still, or
-// runs on at its distance. It never goes back.
+// runs on at its distance. It goes back in Follow only.
 //
 // Locking: moving is held by one move at a time, and taken before mu. mu is a leaf: nothing is called while it is held.
 type Movable struct {
@@ -157,6 +157,16 @@ func (m *Movable) Resume() {
 	defer m.moving.Unlock()
 	if m.machine != nil {
 		m.set(reading{offset: m.Offset()})
+	}
+}
+
+// Follow makes the clock go as the machine's does, though it may go back for that: for who begins anew. A manual clock
+// stays where it is.
+func (m *Movable) Follow() {
+	m.moving.Lock()
+	defer m.moving.Unlock()
+	if m.machine != nil {
+		m.set(reading{})
 	}
 }
 
