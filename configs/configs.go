@@ -35,13 +35,8 @@ var kinds = [kindCount]struct {
 	bucket   meta.Bucket
 	validate func(*settings.Broker, settings.Values) error
 }{
-	Group:         {meta.GroupConfigs, checkGroup},
+	Group:         {meta.GroupConfigs, (*settings.Broker).CheckGroup},
 	ClientMetrics: {meta.ClientMetricsConfigs, checkClientMetrics},
-}
-
-func checkGroup(b *settings.Broker, v settings.Values) error {
-	_, err := b.Group(v)
-	return err
 }
 
 func checkClientMetrics(_ *settings.Broker, v settings.Values) error {

@@ -86,7 +86,7 @@ func (s *Services) partitionsAsked(t *kmsg.CreateTopicsRequestTopic) int32 {
 	case len(t.ReplicaAssignment) > 0:
 		return int32(len(t.ReplicaAssignment))
 	case t.NumPartitions == -1:
-		return int32(s.Settings.Int("num.partitions"))
+		return s.Settings.NumPartitions
 	}
 	return t.NumPartitions
 }
@@ -178,9 +178,9 @@ func (s *Services) checkReplicas(t *kmsg.CreateTopicsRequestTopic) (wire.Code, s
 // isTooManyReplicas reports whether a replication factor, -1 for the default, is refused on one broker.
 func (s *Services) isTooManyReplicas(factor int) bool {
 	if factor == -1 {
-		factor = s.Settings.Int("default.replication.factor")
+		factor = s.Settings.DefaultReplicationFactor
 	}
-	return factor > 1 && s.Settings.Bool("dev.strict.replication")
+	return factor > 1 && s.Settings.DevStrictReplication
 }
 
 // isAssignable reports whether these can be the replicas of a partition: there is one broker to be listed once.

@@ -12,9 +12,9 @@ import (
 // clientMetricsSettings are the settings of a subscription to client metrics (KIP-714), resource type
 // CLIENT_METRICS. Sorted by name.
 var clientMetricsSettings = []Definition{
-	{"interval.ms", Int, "300000", anything, Dynamic, Kept, "How often clients send these metrics, in ms."},
-	{"match", List, "", anything, Dynamic, Kept, "Which clients: pairs of attribute and expression; none is all."},
-	{"metrics", List, "", anything, Dynamic, Kept, "Prefixes of the names of the metrics; * is all."},
+	{"interval.ms", Int, "300000", anything, Dynamic, NotImplemented, "How often clients send these metrics, in ms."},
+	{"match", List, "", anything, Dynamic, NotImplemented, "Which clients: pairs of attribute and expression; none is all."},
+	{"metrics", List, "", anything, Dynamic, NotImplemented, "Prefixes of the names of the metrics; * is all."},
 }
 
 // ErrClientMetrics refuses what client metrics cannot have, in a way that Kafka calls a bad request and not a bad

@@ -32,12 +32,12 @@ func (k Kind) Sensitive() bool { return k == Password || k == KindUnknown }
 // Effect says what a setting does here.
 type Effect uint8
 
-// The effects. Kept and Ignored settings are validated, stored and shown alike; an Ignored one makes
-// sense only in a cluster, on a Java virtual machine or with tiered storage.
+// The effects. All settings are validated, stored and shown alike. NotApplicable ones make sense only in a cluster of
+// several brokers, on a Java virtual machine or with tiered storage.
 const (
-	Acts Effect = iota
-	Kept
-	Ignored
+	Implemented Effect = iota
+	NotImplemented
+	NotApplicable
 )
 
 // Traits are properties of a setting that are off for most.

@@ -84,7 +84,7 @@ func (b *Broker) DescribeBroker() []Entry {
 	var entries []Entry
 	for _, table := range brokerTables {
 		for i := range table {
-			if d := &table[i]; d.Traits&Hidden == 0 || b.Explicit(d.Name) {
+			if d := &table[i]; d.Traits&Hidden == 0 || b.isExplicit(d.Name) {
 				entries = append(entries, b.entry(d.Name))
 			}
 		}

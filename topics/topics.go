@@ -105,7 +105,7 @@ type index struct {
 // Open loads all topics and opens their partitions. A partition that cannot be opened is offline and
 // is reported to the log; an unreadable topic record is an error.
 func Open(o Options) (*Topics, error) {
-	ts := &Topics{opts: o, verifies: o.Settings.Bool("transaction.partition.verification.enable")}
+	ts := &Topics{opts: o, verifies: o.Settings.TransactionPartitionVerificationEnable}
 	ts.removed.all = o.Starts > 1 // what an earlier process removed may not be durable
 	next := &index{byName: map[string]*Topic{}, byID: map[[16]byte]*Topic{}}
 	records, err := readRecords(o.Store)
