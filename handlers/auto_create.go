@@ -2,11 +2,10 @@ package handlers
 
 import (
 	"errors"
-	"log/slog"
 	"strings"
 	"sync"
+	"time"
 
-	"once/internal/clock"
 	"once/topics"
 )
 
@@ -15,13 +14,14 @@ import (
 const maxPendingCreations = 1000
 
 // autoCreation holds the topics that Metadata has asked for and that are created after dev.auto.create.delay.ms. Until
-// then nobody knows them, as in Kafka, whose controller gathers for 25 ms what it writes. The zero value is ready to
-// use. Locking: mu is a leaf.
+// then nobody knows them, as in Kafka, whose controller gathers for 25 ms what it writes. That is the time that Kafka
+// needs, so it goes by the machine's clock: a topic appears although the cluster's clock stands still. The zero value
+// is ready to use. Locking: mu is a leaf.
 type autoCreation struct {
 	running sync.WaitGroup // timers that are set, or whose function runs
 	mu      struct {
 		sync.Mutex
-		pending map[string]clock.Timer
+		pending map[string]*time.Timer
 		closed  bool
 	}
 }
@@ -59,14 +59,12 @@ func (s *Services) createLater(spec topics.Spec) bool {
 		return false
 	}
 	if a.mu.pending == nil {
-		a.mu.pending = map[string]clock.Timer{}
+		a.mu.pending = map[string]*time.Timer{}
 	}
 	a.running.Add(1)
-	a.mu.pending[spec.Name] = s.Clock.AfterFunc(delay, func() {
+	a.mu.pending[spec.Name] = time.AfterFunc(delay, func() {
 		defer a.running.Done()
-		if s.createPending(spec) {
-			s.Clock.Did("created topic", slog.String("topic", spec.Name))
-		}
+		s.createPending(spec)
 		a.mu.Lock()
 		delete(a.mu.pending, spec.Name)
 		a.mu.Unlock()
@@ -74,13 +72,11 @@ func (s *Services) createLater(spec topics.Spec) bool {
 	return true
 }
 
-// createPending creates a topic that somebody else may have created meanwhile, and reports whether it has.
-func (s *Services) createPending(spec topics.Spec) bool {
-	_, err := s.Topics.Create(spec)
-	if err != nil && !errors.Is(err, topics.ErrExists) {
+// createPending creates a topic that somebody else may have created meanwhile.
+func (s *Services) createPending(spec topics.Spec) {
+	if _, err := s.Topics.Create(spec); err != nil && !errors.Is(err, topics.ErrExists) {
 		s.Logger.Error("topic that Metadata asked for not created", "topic", spec.Name, "error", err)
 	}
-	return err == nil
 }
 
 // createNow creates a topic that waits to be created. Kafka's controller carries out in order what it is asked for, so
