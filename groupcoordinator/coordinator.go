@@ -196,9 +196,6 @@ func (c *Coordinator) PartitionFor(groupID string) int32 {
 	return h % c.cfg.Partitions
 }
 
-// Partitions returns the number of partitions that groups are spread over.
-func (c *Coordinator) Partitions() int32 { return c.cfg.Partitions }
-
 func (c *Coordinator) shardOf(groupID string) *shard { return c.shards[c.PartitionFor(groupID)] }
 
 // requireGroupID refuses the empty group ID, which only offsets and admin requests may name.

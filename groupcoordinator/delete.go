@@ -172,9 +172,9 @@ func (s *shard) topicDeleted(name string, topicID [16]byte) error {
 
 // Retention (spec: groups 13).
 
-// ExpireOffsets removes the offsets whose retention is over, and empty groups that have none left. It
+// expireOffsets removes the offsets whose retention is over, and empty groups that have none left. It
 // runs every RetentionCheckInterval by itself.
-func (c *Coordinator) ExpireOffsets() {
+func (c *Coordinator) expireOffsets() {
 	for _, s := range c.shards {
 		if c.closed.Load() {
 			return
