@@ -18,12 +18,11 @@ type DeleteResult struct {
 // DeleteGroup removes an empty group with its offsets, staged ones too (spec: groups 14).
 func (c *Coordinator) DeleteGroup(groupID string) *Future[DeleteResult] {
 	refuse := func(err error) *Future[DeleteResult] { return ready(DeleteResult{Err: err}, nil) }
-	s := c.shardOf(groupID)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if err := s.usableLocked(); err != nil {
+	s, err := c.lockShard(groupID)
+	if err != nil {
 		return refuse(err)
 	}
+	defer s.mu.Unlock()
 	switch g := s.mu.groups[groupID]; {
 	case g == nil:
 		return refuse(ErrGroupNotFound)
@@ -94,12 +93,11 @@ func (c *Coordinator) DeleteOffsets(r *DeleteOffsetsRequest) *Future[DeleteResul
 	if err := requireGroupID(r.GroupID); err != nil {
 		return refuse(err)
 	}
-	s := c.shardOf(r.GroupID)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if err := s.usableLocked(); err != nil {
+	s, err := c.lockShard(r.GroupID)
+	if err != nil {
 		return refuse(err)
 	}
+	defer s.mu.Unlock()
 	g := s.mu.groups[r.GroupID]
 	switch {
 	case g == nil:
