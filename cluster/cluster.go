@@ -35,6 +35,7 @@ type Cluster struct {
 	dir  string
 
 	resets   atomic.Int64   // so far, to give names
+	images   atomic.Int64   // the same
 	removing sync.WaitGroup // what resets have moved aside
 	changing sync.Mutex
 	lock     io.Closer // of the directory; under changing
@@ -65,7 +66,12 @@ func Open(env Env, dir string) (*Cluster, error) {
 	if err := c.openDirectory(); err != nil {
 		return nil, err
 	}
-	if err := c.start(); err != nil {
+	err = c.removeImages()
+	if err == nil {
+		err = c.start()
+	}
+	if err != nil {
+		c.removing.Wait()
 		return nil, errors.Join(err, c.lock.Close())
 	}
 	return c, nil

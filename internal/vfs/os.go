@@ -48,6 +48,7 @@ func (osFS) OpenReadWrite(name string) (File, error) {
 }
 
 func (osFS) Rename(oldName, newName string) error { return noSpace(os.Rename(oldName, newName)) }
+func (osFS) Link(oldName, newName string) error   { return noSpace(os.Link(oldName, newName)) }
 func (osFS) Remove(name string) error             { return os.Remove(name) }
 func (osFS) RemoveAll(name string) error          { return os.RemoveAll(name) }
 func (osFS) MkdirAll(dir string) error            { return noSpace(os.MkdirAll(dir, 0o755)) }
