@@ -108,8 +108,11 @@ type Log struct {
 	end      atomic.Int64
 	flushed  atomic.Int64 // a barrier has covered everything below this offset
 	size     atomic.Int64
-	epochs   growing[epochEntry]
+	epochs   growing[epochEntry] // see checkedEpochs
 	aborted  atomic.Pointer[growing[AbortedTxn]]
+
+	epochCheck    sync.Mutex  // taken to change epochs
+	epochsChecked atomic.Bool // they are those of the batches
 
 	dirty             atomic.Bool             // the barrier has it on its list
 	journaled         bool                    // the barrier has it on its other list; under the barrier's mu
