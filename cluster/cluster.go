@@ -20,8 +20,8 @@ import (
 	dto "github.com/prometheus/client_model/go"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"once/durability"
 	"once/internal/clock"
-	"once/log"
 	"once/wire"
 )
 
@@ -31,7 +31,7 @@ import (
 // while a request enters and for writing while engines change places; nothing is waited for while it is held.
 type Cluster struct {
 	env  Env // immutable, as are the next two
-	mode log.Mode
+	mode durability.Mode
 	dir  string
 
 	resets   atomic.Int64   // so far, to give names
@@ -239,9 +239,6 @@ func (c *Cluster) engine() *engine {
 
 // Clock is the cluster's clock.
 func (c *Cluster) Clock() *clock.Movable { return c.env.Clock }
-
-// Dir is the directory.
-func (c *Cluster) Dir() string { return c.dir }
 
 // Err returns why the cluster has failed; nil while it has not.
 func (c *Cluster) Err() error {

@@ -4,7 +4,7 @@ import (
 	"os"
 	"strings"
 
-	"once/log"
+	"once/durability"
 )
 
 // reserveBytes is the free space that is left to the broker's own records: disk.reserve.bytes, but not
@@ -14,7 +14,7 @@ func (e *engine) reserveBytes() int64 {
 }
 
 // journalBytes is how large the journal may grow: not beyond a fiftieth of the disk.
-func (e *engine) journalBytes() int64 { return e.ofDisk(log.DefaultJournalBytes, 50) }
+func (e *engine) journalBytes() int64 { return e.ofDisk(durability.DefaultJournalBytes, 50) }
 
 // ofDisk is a size, but not more than one of so many parts of the disk, where its size is known.
 func (e *engine) ofDisk(sizeBytes, parts int64) int64 {

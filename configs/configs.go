@@ -43,10 +43,10 @@ func checkClientMetrics(_ *settings.Broker, v settings.Values) error {
 	return settings.CheckClientMetrics(v)
 }
 
-// MaxResources is how many resources of a kind may have settings: they are held in memory.
-const MaxResources = 10_000
+// maxResources is how many resources of a kind may have settings: they are held in memory.
+const maxResources = 10_000
 
-// ErrTooMany refuses one more resource above MaxResources.
+// ErrTooMany refuses one more resource above maxResources.
 var ErrTooMany = errors.New("too many resources of this kind have settings")
 
 // Configs is what is set for all resources. Safe for concurrent use.
@@ -150,8 +150,8 @@ func (c *Configs) Alter(
 	if err := kinds[k].validate(c.settings, next); err != nil {
 		return err
 	}
-	if len(old) == 0 && len(next) > 0 && c.count(k) >= MaxResources {
-		return fmt.Errorf("%w: %d", ErrTooMany, MaxResources)
+	if len(old) == 0 && len(next) > 0 && c.count(k) >= maxResources {
+		return fmt.Errorf("%w: %d", ErrTooMany, maxResources)
 	}
 	if validateOnly || maps.Equal(old, next) {
 		return nil

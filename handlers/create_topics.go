@@ -26,11 +26,9 @@ const clusterMetadataTopic = "__cluster_metadata"
 // the one replica is what the answer shows.
 func (s *Services) createTopics(_ context.Context, r *wire.Request) wire.Reply {
 	req, resp := r.Body.(*kmsg.CreateTopicsRequest), response[*kmsg.CreateTopicsResponse](r)
-	total, times := 0, map[string]int{}
+	total := 0
 	var together []string // names that only this request makes
-	for i := range req.Topics {
-		times[req.Topics[i].Topic]++
-	}
+	times := counts(req.Topics, func(t *kmsg.CreateTopicsRequestTopic) string { return t.Topic })
 	isRefused := func(name string) bool { return times[name] > 1 || name == clusterMetadataTopic }
 	if req.TimeoutMillis <= 0 && slices.ContainsFunc(req.Topics,
 		func(t kmsg.CreateTopicsRequestTopic) bool { return !isRefused(t.Topic) }) {

@@ -7,6 +7,7 @@ import (
 	"sort"
 	"strings"
 
+	"once/internal/files"
 	"once/log/batch"
 )
 
@@ -32,11 +33,11 @@ func (l *Log) noteEpoch(leaderEpoch int32, baseOffset int64) {
 }
 
 func (l *Log) writeEpochs() error {
-	return replaceFile(l.fs, l.path(epochCheckpointFile), encodeEpochs(l.epochs.view()))
+	return files.Replace(l.fs, l.path(epochCheckpointFile), encodeEpochs(l.epochs.view()))
 }
 
-// LastLeaderEpoch is the leader epoch of the newest batch, -1 without one.
-func (l *Log) LastLeaderEpoch() int32 {
+// lastLeaderEpoch is the leader epoch of the newest batch, -1 without one.
+func (l *Log) lastLeaderEpoch() int32 {
 	if e := l.epochs.view(); len(e) > 0 {
 		return e[len(e)-1].leaderEpoch
 	}
@@ -136,7 +137,7 @@ func (l *Log) epochsFit(entries []epochEntry) (bool, error) {
 func (l *Log) scanEpochs() ([]epochEntry, error) {
 	var all []epochEntry
 	batches := 0 // of the last entry
-	err := l.ScanHeaders(0, l.EndOffset(), func(h batch.Header, _ func() ([]byte, error)) error {
+	err := l.scanHeaders(0, l.EndOffset(), func(h batch.Header, _ func() ([]byte, error)) error {
 		n := len(all)
 		if n > 0 && h.LeaderEpoch < all[n-1].leaderEpoch && batches == 1 {
 			n--
@@ -195,7 +196,7 @@ func decodeEpochs(b []byte) ([]epochEntry, error) {
 // loadEpochs reads the checkpoint as far as it concerns offsets up to the end. A missing or damaged
 // one gives none; recovery then finds out by the last batch.
 func (l *Log) loadEpochs(end int64) ([]epochEntry, error) {
-	b, err := readSmall(l.fs, l.path(epochCheckpointFile))
+	b, err := files.ReadSmall(l.fs, l.path(epochCheckpointFile))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"testing"
 
+	"once/durability"
+	"once/internal/files"
 	"once/internal/vfs"
 )
 
@@ -22,7 +24,7 @@ func epochAnswers(l *Log) (text string) {
 // logOfEpochs stops a log with batches of three leader epochs.
 func logOfEpochs(t *testing.T) (w *world, right string) {
 	t.Helper()
-	w = newWorld(t, vfs.NewCrashable(1), Page)
+	w = newWorld(t, vfs.NewCrashable(1), durability.Page)
 	w.config.SegmentBytes = 1 << 20
 	l := w.mustOpen()
 	for i, epoch := range []int32{0, 0, 0, 1, 1, 1, 1, 3, 3, 3} {
@@ -41,13 +43,13 @@ func logOfEpochs(t *testing.T) (w *world, right string) {
 func TestFlippedEpochCheckpointDecidesNothing(t *testing.T) {
 	w, right := logOfEpochs(t)
 	name := testDir + "/" + epochCheckpointFile
-	content, err := readSmall(w.fs, name)
+	content, err := files.ReadSmall(w.fs, name)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for bit := range 8 * len(content) {
 		content[bit/8] ^= 1 << (bit % 8)
-		if err := replaceFile(w.fs, name, content); err != nil {
+		if err := files.Replace(w.fs, name, content); err != nil {
 			t.Fatal(err)
 		}
 		l := w.mustOpen()

@@ -39,7 +39,7 @@ func (rc *recoverer) recoverEpochs() error {
 	if err != nil {
 		return err
 	}
-	if newest == l.LastLeaderEpoch() {
+	if newest == l.lastLeaderEpoch() {
 		return nil
 	}
 	all, err := l.scanEpochs()

@@ -19,7 +19,7 @@ func putScanBuffer(buf *[]byte) {
 }
 
 // eachVerified calls fn with each batch between two positions, its CRC checked, until one is not what was
-// written (*DamagedError) or fn returns an error. raw is valid during the call. It reads as much at once as buf
+// written (*files.DamagedError) or fn returns an error. raw is valid during the call. It reads as much at once as buf
 // has room for. For a larger batch it grows buf, or, where raw is not wanted whole, it reads that in pieces and gives
 // none.
 func (s *segment) eachVerified(f vfs.File, from, to int64, buf *[]byte, whole bool, fn func(at int64, h batch.Header, raw []byte) error) error {
@@ -130,13 +130,13 @@ func (l *Log) Scan(from, to int64, fn func(h batch.Header, raw []byte) error) er
 	})
 }
 
-// ScanHeaders is Scan for who needs few of the bodies: raw reads the whole batch, into memory of its
+// scanHeaders is Scan for who needs few of the bodies: raw reads the whole batch, into memory of its
 // own that the next call reuses.
-func (l *Log) ScanHeaders(from, to int64, fn func(h batch.Header, raw func() ([]byte, error)) error) error {
+func (l *Log) scanHeaders(from, to int64, fn func(h batch.Header, raw func() ([]byte, error)) error) error {
 	return l.ReplayHeaders(max(from, l.start.Load()), to, fn)
 }
 
-// ReplayHeaders is ScanHeaders for who needs what is still stored below StartOffset, too: it starts at
+// ReplayHeaders is scanHeaders for who needs what is still stored below StartOffset, too: it starts at
 // ReplayOffset if from is below that.
 func (l *Log) ReplayHeaders(from, to int64, fn func(h batch.Header, raw func() ([]byte, error)) error) error {
 	var body []byte

@@ -61,7 +61,7 @@ var clientAttributes = []string{
 // checkClientMatch accepts attribute=expression pairs. Expressions are Java's: those that Go does not know by their
 // constructs alone, such as look-around, are accepted unseen.
 func checkClientMatch(value string) error {
-	for _, entry := range SplitList(value) {
+	for _, entry := range splitList(value) {
 		attribute, expression, ok := strings.Cut(strings.TrimRight(entry, "="), "=")
 		if !ok || strings.Contains(expression, "=") || !slices.Contains(clientAttributes, strings.TrimSpace(attribute)) {
 			return errors.New("must be attribute=expression pairs with an attribute of " + strings.Join(clientAttributes, ", "))

@@ -109,7 +109,7 @@ func (b *Broker) groupProblems() (problems []error) {
 			problems = append(problems, b.problem(session, "must be above %s, which is %d", heartbeat, b.int64(heartbeat)))
 		}
 	}
-	protocols := SplitList(b.text("group.coordinator.rebalance.protocols"))
+	protocols := splitList(b.text("group.coordinator.rebalance.protocols"))
 	if !slices.ContainsFunc(protocols, func(p string) bool { return strings.EqualFold(p, "classic") }) {
 		problems = append(problems, b.problem("group.coordinator.rebalance.protocols", "must include classic"))
 	}

@@ -113,7 +113,7 @@ func SubtractFromList(list, entries string) string {
 }
 
 func nonEmptyEntries(list string) []string {
-	return slices.DeleteFunc(SplitList(list), func(entry string) bool { return entry == "" })
+	return slices.DeleteFunc(splitList(list), func(entry string) bool { return entry == "" })
 }
 
 // entriesAsGiven splits as Java does: empty entries at the end are none, but the empty text is one.

@@ -22,7 +22,7 @@ func (l Listener) Address() string { return net.JoinHostPort(l.Host, strconv.Ito
 // listeners returns the listeners for clients among those that a setting has.
 func (b *Broker) listeners(setting string) []Listener {
 	all, _ := parseListeners(b.text(setting)) // valid since Resolve
-	controllers := SplitList(b.text("controller.listener.names"))
+	controllers := splitList(b.text("controller.listener.names"))
 	var clients []Listener
 	for _, l := range all {
 		if slices.ContainsFunc(controllers, func(s string) bool { return strings.EqualFold(s, l.Name) }) {
@@ -36,7 +36,7 @@ func (b *Broker) listeners(setting string) []Listener {
 
 // protocolOf returns the security protocol of a listener, "" where the map has none.
 func (b *Broker) protocolOf(listener string) string {
-	for _, entry := range SplitList(b.text("listener.security.protocol.map")) {
+	for _, entry := range splitList(b.text("listener.security.protocol.map")) {
 		if name, protocol, _ := strings.Cut(entry, ":"); strings.EqualFold(name, listener) {
 			return strings.ToUpper(protocol)
 		}
@@ -46,7 +46,7 @@ func (b *Broker) protocolOf(listener string) string {
 
 func parseListeners(value string) ([]Listener, error) {
 	var all []Listener
-	for _, entry := range SplitList(value) {
+	for _, entry := range splitList(value) {
 		name, address, ok := strings.Cut(entry, "://")
 		host, port, err := net.SplitHostPort(address)
 		number, portErr := strconv.ParseUint(port, 10, 16)

@@ -73,7 +73,7 @@ func canonical(values Values) (checked Values, unknown []string, problems []erro
 			}
 			continue
 		}
-		text, err := d.Canonical(value)
+		text, err := d.canonical(value)
 		if err != nil {
 			problems = append(problems, &InvalidError{name, value, err.Error()})
 		}
@@ -148,7 +148,7 @@ func (b *Broker) Changed() []string {
 		if usual, ok := b.defaultOf(d); ok && usual == value {
 			continue
 		}
-		if d.Kind.Sensitive() {
+		if d.Kind.isSensitive() {
 			value = "[hidden]"
 		}
 		changed = append(changed, name+"="+value)

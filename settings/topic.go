@@ -55,7 +55,7 @@ func (b *Broker) resolveTopic(overrides Values) (Topic, error) {
 	if v.bool("remote.storage.enable") {
 		return Topic{}, &InvalidError{"remote.storage.enable", "true", "must be false: tiered storage is off"}
 	}
-	policy := SplitList(v.text("cleanup.policy"))
+	policy := splitList(v.text("cleanup.policy"))
 	t := Topic{
 		CleanupDelete:          slices.Contains(policy, "delete"),
 		CleanupCompact:         slices.Contains(policy, "compact"),
@@ -102,7 +102,7 @@ func checkOverrides(table []Definition, overrides Values, of string) (Values, er
 		if len(value) > maxValueLength {
 			return nil, &InvalidError{name, value[:32] + "…", fmt.Sprintf("must not be longer than %d", maxValueLength)}
 		}
-		text, err := d.Canonical(value)
+		text, err := d.canonical(value)
 		if err != nil {
 			return nil, &InvalidError{name, value, err.Error()}
 		}
@@ -172,16 +172,4 @@ func synonymsOfTopic(name string) []synonym {
 		}
 	}
 	return nil
-}
-
-// TopicName returns the topic setting that a broker setting is the default of.
-func TopicName(brokerName string) (name string, ok bool) {
-	for i := range topicSynonyms {
-		for _, s := range topicSynonyms[i].broker {
-			if s.name == brokerName {
-				return topicSynonyms[i].topic, true
-			}
-		}
-	}
-	return "", false
 }

@@ -16,6 +16,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"once/durability"
 	"once/internal/clock"
 	"once/internal/fault"
 	"once/internal/vfs"
@@ -32,8 +33,8 @@ const (
 	TransactionState = "__transaction_state"
 )
 
-// MaxPartitions is how many partitions one broker holds at most.
-const MaxPartitions = 200_000
+// maxPartitions is how many partitions one broker holds at most.
+const maxPartitions = 200_000
 
 var (
 	ErrExists            = errors.New("topic already exists")
@@ -73,7 +74,7 @@ type Options struct {
 	Store    meta.Store
 	FS       vfs.FS
 	Dir      string // data directory
-	Barrier  *log.Barrier
+	Barrier  *durability.Barrier
 	Settings *settings.Broker
 	// Starts counts the starts of this data directory, this one included. A partition's leader epoch
 	// is the number of starts since its topic was created: it grows with every start (spec: wire 14).
@@ -147,7 +148,8 @@ func (ts *Topics) openPartitions(t *Topic, config settings.Topic, from, to int32
 	inParallel(len(ps), func(i int) {
 		p, err := partition.Open(partition.ID{Topic: t.Name, TopicID: t.ID, Index: from + int32(i)}, partition.Options{
 			FS: ts.opts.FS, Dir: ts.opts.Dir, Config: ts.partitionConfig(config), Barrier: ts.opts.Barrier,
-			LeaderEpoch: ts.opts.Starts - t.createdAtStart, Unverified: !ts.verifies, Clock: ts.opts.Clock, Logger: ts.opts.Logger,
+			LeaderEpoch: ts.opts.Starts - t.createdAtStart, Unverified: !ts.verifies,
+			InflatedBytes: max(log.DefaultInflatedBytes, ts.opts.MaxInflatedBytes), Clock: ts.opts.Clock, Logger: ts.opts.Logger,
 		})
 		if err != nil {
 			ts.opts.Logger.Error("partition is offline", "partition", p.ID().String(), "error", err)
@@ -306,8 +308,8 @@ func (ts *Topics) Validate(s Spec) error {
 	if s.Partitions < 1 {
 		return fmt.Errorf("%w: %d, at least 1", ErrInvalidPartitions, s.Partitions)
 	}
-	if ix.count+int(s.Partitions) > MaxPartitions {
-		return fmt.Errorf("%w: %d exist, %d more asked, %d allowed", ErrTooManyPartitions, ix.count, s.Partitions, MaxPartitions)
+	if ix.count+int(s.Partitions) > maxPartitions {
+		return fmt.Errorf("%w: %d exist, %d more asked, %d allowed", ErrTooManyPartitions, ix.count, s.Partitions, maxPartitions)
 	}
 	return nil
 }
@@ -400,8 +402,8 @@ func (ts *Topics) AddPartitions(name string, count int32, validateOnly bool) err
 	if count <= now {
 		return fmt.Errorf("%w: topic %q has %d partitions, %d is not more", ErrInvalidPartitions, name, now, count)
 	}
-	if ix.count+int(count-now) > MaxPartitions {
-		return fmt.Errorf("%w: %d exist, %d more asked, %d allowed", ErrTooManyPartitions, ix.count, count-now, MaxPartitions)
+	if ix.count+int(count-now) > maxPartitions {
+		return fmt.Errorf("%w: %d exist, %d more asked, %d allowed", ErrTooManyPartitions, ix.count, count-now, maxPartitions)
 	}
 	if validateOnly {
 		return nil
