@@ -18,6 +18,7 @@ import (
 	"once/broker/brokertest"
 	"once/inspect/inspecttest"
 	"once/internal/kafkatest"
+	"once/internal/memnet"
 	"once/internal/script"
 	"once/wire"
 )
@@ -34,6 +35,7 @@ import (
 type peer struct {
 	t        *testing.T
 	addr     string
+	memory   *memnet.Listener   // of a broker in this process; nil when it is reached over TCP
 	own      *brokertest.Broker // nil when the broker is another one
 	onceOnly bool               // the script is for this broker alone
 	dir      string
@@ -173,7 +175,7 @@ func (p *peer) connect() *kafkatest.Conn {
 	if c := p.conns[p.conn]; c != nil {
 		return c
 	}
-	c, err := kafkatest.Dial(p.addr)
+	c, err := p.dial()
 	if err != nil {
 		p.t.Fatal(err)
 	}
@@ -182,6 +184,17 @@ func (p *peer) connect() *kafkatest.Conn {
 	}
 	p.conns[p.conn] = c
 	return c
+}
+
+func (p *peer) dial() (*kafkatest.Conn, error) {
+	if p.memory == nil {
+		return kafkatest.Dial(p.addr)
+	}
+	nc, err := p.memory.Dial(p.t.Context())
+	if err != nil {
+		return nil, err
+	}
+	return kafkatest.New(nc), nil
 }
 
 // ask sends a request and returns the answer; nil when the broker closed the connection.

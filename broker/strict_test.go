@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -11,6 +12,7 @@ import (
 	"once/broker"
 	"once/broker/brokertest"
 	"once/internal/clock"
+	"once/internal/memnet"
 	"once/internal/script"
 )
 
@@ -27,6 +29,21 @@ func startKind(t *testing.T, settings map[string]string) *kindness {
 	manual := clock.NewManual(time.Unix(1_700_000_000, 0))
 	b := brokertest.Start(t, brokertest.WithSettings(t, settings), func(c *broker.Config) { c.Clock = manual })
 	k := &kindness{peer: &peer{t: t, addr: b.Addr(), own: b}, clock: manual}
+	k.forget()
+	t.Cleanup(k.hangUp)
+	return k
+}
+
+// startKindInMemory is startKind in a bubble of testing/synctest, where a test moves the machine's clock. The cluster's
+// clock stands still there too.
+func startKindInMemory(t *testing.T, settings map[string]string) *kindness {
+	t.Helper()
+	manual := clock.NewManual(time.Unix(1_700_000_000, 0))
+	listener := memnet.Listen()
+	b := brokertest.Start(t, brokertest.WithSettings(t, settings), func(c *broker.Config) {
+		c.Clock, c.Listener, c.InMemory = manual, listener, true
+	})
+	k := &kindness{peer: &peer{t: t, memory: listener, own: b}, clock: manual}
 	k.forget()
 	t.Cleanup(k.hangUp)
 	return k
@@ -64,54 +81,61 @@ func TestAutoCreatedTopicIsKnownAtOnceUnlessStrict(t *testing.T) {
 		{map[string]string{"dev.auto.create.delay.ms": "500"}, 500 * time.Millisecond},
 	} {
 		t.Run(fmt.Sprint(tc.settings), func(t *testing.T) {
-			k := startKind(t, tc.settings)
-			if tc.delay > 0 {
-				for _, conn := range []string{"a", "b", "a"} {
-					if got := k.metadata(conn, "x"); got != "UNKNOWN_TOPIC_OR_PARTITION" {
-						t.Errorf("at once: %s", got)
+			synctest.Test(t, func(t *testing.T) {
+				k := startKindInMemory(t, tc.settings)
+				if tc.delay > 0 {
+					for _, conn := range []string{"a", "b", "a"} {
+						if got := k.metadata(conn, "x"); got != "UNKNOWN_TOPIC_OR_PARTITION" {
+							t.Errorf("at once: %s", got)
+						}
 					}
+					time.Sleep(tc.delay - time.Millisecond)
+					synctest.Wait()
+					if got := k.metadata("b", "x"); got != "UNKNOWN_TOPIC_OR_PARTITION" {
+						t.Errorf("a millisecond before the end: %s", got)
+					}
+					all := k.command("ask Metadata version=12 hide=[Brokers,Partitions] show=[Topic]", `{"Topics": null}`)
+					if strings.Contains(all, "Topic=x") {
+						t.Errorf("the list of all topics has it already:\n%s", all)
+					}
+					time.Sleep(time.Millisecond)
+					synctest.Wait()
 				}
-				k.clock.Advance(tc.delay - time.Millisecond)
-				if got := k.metadata("b", "x"); got != "UNKNOWN_TOPIC_OR_PARTITION" {
-					t.Errorf("a millisecond before the end: %s", got)
+				if got := k.metadata("a", "x"); got != "NONE" {
+					t.Errorf("after %v: %s", tc.delay, got)
 				}
-				all := k.command("ask Metadata version=12 hide=[Brokers,Partitions] show=[Topic]", `{"Topics": null}`)
-				if strings.Contains(all, "Topic=x") {
-					t.Errorf("the list of all topics has it already:\n%s", all)
-				}
-				k.clock.Advance(time.Millisecond)
-			}
-			if got := k.metadata("a", "x"); got != "NONE" {
-				t.Errorf("after %v: %s", tc.delay, got)
-			}
-			k.metadata("a", "y") // with a delay the broker's end comes before this one
+				k.metadata("a", "y") // with a delay the broker's end comes before this one
+			})
 		})
 	}
 }
 
 // One request can name any number of topics. Only so many wait; the others are there at once.
 func TestPendingCreationsAreBounded(t *testing.T) {
-	k := startKind(t, map[string]string{"strict": "true"})
-	r := kmsg.NewPtrMetadataRequest()
-	r.Version, r.AllowAutoTopicCreation = 12, true
-	for i := range 1100 {
-		topic := kmsg.NewMetadataRequestTopic()
-		topic.Topic = kmsg.StringPtr(fmt.Sprint("x", i))
-		r.Topics = append(r.Topics, topic)
-	}
-	codes := map[string]int{}
-	for _, topic := range k.ask(r).(*kmsg.MetadataResponse).Topics {
-		codes[code(topic.ErrorCode)]++
-	}
-	if codes["UNKNOWN_TOPIC_OR_PARTITION"] != 1000 || codes["NONE"] != 100 {
-		t.Errorf("%v", codes)
-	}
-	k.clock.Advance(28 * time.Millisecond)
-	for _, topic := range k.ask(r).(*kmsg.MetadataResponse).Topics {
-		if topic.ErrorCode != 0 {
-			t.Fatalf("%s: %s", *topic.Topic, code(topic.ErrorCode))
+	synctest.Test(t, func(t *testing.T) {
+		k := startKindInMemory(t, map[string]string{"strict": "true"})
+		r := kmsg.NewPtrMetadataRequest()
+		r.Version, r.AllowAutoTopicCreation = 12, true
+		for i := range 1100 {
+			topic := kmsg.NewMetadataRequestTopic()
+			topic.Topic = kmsg.StringPtr(fmt.Sprint("x", i))
+			r.Topics = append(r.Topics, topic)
 		}
-	}
+		codes := map[string]int{}
+		for _, topic := range k.ask(r).(*kmsg.MetadataResponse).Topics {
+			codes[code(topic.ErrorCode)]++
+		}
+		if codes["UNKNOWN_TOPIC_OR_PARTITION"] != 1000 || codes["NONE"] != 100 {
+			t.Errorf("%v", codes)
+		}
+		time.Sleep(28 * time.Millisecond)
+		synctest.Wait()
+		for _, topic := range k.ask(r).(*kmsg.MetadataResponse).Topics {
+			if topic.ErrorCode != 0 {
+				t.Fatalf("%s: %s", *topic.Topic, code(topic.ErrorCode))
+			}
+		}
+	})
 }
 
 func TestReplicationFactorThreeIsTakenUnlessStrict(t *testing.T) {

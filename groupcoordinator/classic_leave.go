@@ -27,12 +27,11 @@ func (c *Coordinator) Leave(r *LeaveRequest) *Future[LeaveResult] {
 	if err := requireGroupID(r.GroupID); err != nil {
 		return refuse(err)
 	}
-	s := c.shardOf(r.GroupID)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if err := s.usableLocked(); err != nil {
+	s, err := c.lockShard(r.GroupID)
+	if err != nil {
 		return refuse(err)
 	}
+	defer s.mu.Unlock()
 	result := LeaveResult{Members: make([]error, len(r.Members))}
 	g := s.mu.groups[r.GroupID]
 	if g == nil {
@@ -99,12 +98,11 @@ type MemberDescription struct {
 
 // Describe shows a group, or returns ErrGroupNotFound.
 func (c *Coordinator) Describe(groupID string) (Description, error) {
-	s := c.shardOf(groupID)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if err := s.usableLocked(); err != nil {
+	s, err := c.lockShard(groupID)
+	if err != nil {
 		return Description{}, err
 	}
+	defer s.mu.Unlock()
 	g := s.mu.groups[groupID]
 	if g == nil {
 		return Description{}, ErrGroupNotFound

@@ -35,12 +35,11 @@ func (c *Coordinator) Sync(r *SyncRequest) *Future[SyncResult] {
 	if err := requireGroupID(r.GroupID); err != nil {
 		return refuse(err)
 	}
-	s := c.shardOf(r.GroupID)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if err := s.usableLocked(); err != nil {
+	s, err := c.lockShard(r.GroupID)
+	if err != nil {
 		return refuse(err)
 	}
+	defer s.mu.Unlock()
 	if s.mu.released {
 		return refuse(ErrUnknownMember)
 	}
@@ -155,11 +154,10 @@ func (c *Coordinator) Heartbeat(r *HeartbeatRequest) error {
 	if err := requireGroupID(r.GroupID); err != nil {
 		return err
 	}
-	s := c.shardOf(r.GroupID)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	switch err := s.usableLocked(); err {
+	s, err := c.lockShard(r.GroupID)
+	switch err {
 	case nil:
+		defer s.mu.Unlock()
 	case ErrLoading:
 		return nil // a member that is sent away while its group loads would only rebalance for nothing
 	default:

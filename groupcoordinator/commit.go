@@ -47,13 +47,12 @@ type CommitResult struct {
 // CommitOffsets stores offsets. In a group with members only they may commit, and it keeps their
 // session alive.
 func (c *Coordinator) CommitOffsets(r *CommitRequest) *Future[CommitResult] {
-	s := c.shardOf(r.GroupID)
-	s.mu.Lock()
-	defer s.mu.Unlock()
 	refuse := func(err error) *Future[CommitResult] { return ready(CommitResult{Err: err}, nil) }
-	if err := s.usableLocked(); err != nil {
+	s, err := c.lockShard(r.GroupID)
+	if err != nil {
 		return refuse(err)
 	}
+	defer s.mu.Unlock()
 	g := s.mu.groups[r.GroupID]
 	switch {
 	case g != nil:
@@ -108,12 +107,11 @@ func (c *Coordinator) TxnCommitOffsets(r *TxnCommitRequest, guard Guard) *Future
 	if err := requireGroupID(r.GroupID); err != nil {
 		return refuse(err)
 	}
-	s := c.shardOf(r.GroupID)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if err := s.usableLocked(); err != nil {
+	s, err := c.lockShard(r.GroupID)
+	if err != nil {
 		return refuse(err)
 	}
+	defer s.mu.Unlock()
 	g := s.mu.groups[r.GroupID]
 	switch {
 	case g != nil:

@@ -2,11 +2,10 @@ package handlers
 
 import (
 	"errors"
-	"log/slog"
 	"strings"
 	"sync"
+	"time"
 
-	"once/internal/clock"
 	"once/topics"
 )
 
@@ -15,13 +14,14 @@ import (
 const maxPendingCreations = 1000
 
 // autoCreation holds the topics that Metadata has asked for and that are created after dev.auto.create.delay.ms. Until
-// then nobody knows them, as in Kafka, whose controller gathers for 25 ms what it writes. The zero value is ready to
-// use. Locking: mu is a leaf.
+// then nobody knows them, as in Kafka, whose controller gathers for 25 ms what it writes. That is the time that Kafka
+// needs, so it goes by the machine's clock: a topic appears although the cluster's clock stands still. The zero value
+// is ready to use. Locking: mu is a leaf.
 type autoCreation struct {
 	running sync.WaitGroup // timers that are set, or whose function runs
 	mu      struct {
 		sync.Mutex
-		pending map[string]clock.Timer
+		pending map[string]*time.Timer
 		closed  bool
 	}
 }
@@ -30,7 +30,7 @@ type autoCreation struct {
 // does where the defaults allow no topic.
 func (s *Services) autoCreate(name string) (*topics.Topic, error) {
 	// The name points into the request's frame.
-	spec := topics.Spec{Name: strings.Clone(name), Partitions: int32(s.Settings.Int("num.partitions"))}
+	spec := topics.Spec{Name: strings.Clone(name), Partitions: s.Settings.NumPartitions}
 	if err := s.Topics.Validate(spec); err != nil && !errors.Is(err, topics.ErrExists) {
 		return nil, err
 	}
@@ -48,7 +48,7 @@ func (s *Services) autoCreate(name string) (*topics.Topic, error) {
 
 // createLater reports whether a topic is created later, and sees to it that it is.
 func (s *Services) createLater(spec topics.Spec) bool {
-	delay := s.Settings.Milliseconds("dev.auto.create.delay.ms")
+	delay := s.Settings.DevAutoCreateDelay
 	a := &s.autoCreation
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -59,14 +59,12 @@ func (s *Services) createLater(spec topics.Spec) bool {
 		return false
 	}
 	if a.mu.pending == nil {
-		a.mu.pending = map[string]clock.Timer{}
+		a.mu.pending = map[string]*time.Timer{}
 	}
 	a.running.Add(1)
-	a.mu.pending[spec.Name] = s.Clock.AfterFunc(delay, func() {
+	a.mu.pending[spec.Name] = time.AfterFunc(delay, func() {
 		defer a.running.Done()
-		if s.createPending(spec) {
-			s.Clock.Did("created topic", slog.String("topic", spec.Name))
-		}
+		s.createPending(spec)
 		a.mu.Lock()
 		delete(a.mu.pending, spec.Name)
 		a.mu.Unlock()
@@ -74,13 +72,11 @@ func (s *Services) createLater(spec topics.Spec) bool {
 	return true
 }
 
-// createPending creates a topic that somebody else may have created meanwhile, and reports whether it has.
-func (s *Services) createPending(spec topics.Spec) bool {
-	_, err := s.Topics.Create(spec)
-	if err != nil && !errors.Is(err, topics.ErrExists) {
+// createPending creates a topic that somebody else may have created meanwhile.
+func (s *Services) createPending(spec topics.Spec) {
+	if _, err := s.Topics.Create(spec); err != nil && !errors.Is(err, topics.ErrExists) {
 		s.Logger.Error("topic that Metadata asked for not created", "topic", spec.Name, "error", err)
 	}
-	return err == nil
 }
 
 // createNow creates a topic that waits to be created. Kafka's controller carries out in order what it is asked for, so
@@ -96,7 +92,7 @@ func (s *Services) createNow(name string) {
 	delete(a.mu.pending, name)
 	a.mu.Unlock()
 	defer a.running.Done()
-	s.createPending(topics.Spec{Name: strings.Clone(name), Partitions: int32(s.Settings.Int("num.partitions"))})
+	s.createPending(topics.Spec{Name: strings.Clone(name), Partitions: s.Settings.NumPartitions})
 }
 
 // Close gives up the topics that wait to be created, and returns when none is being created any more.

@@ -7,8 +7,6 @@ import (
 	"once/wire"
 )
 
-const allowOlderConnections = "transaction.allow.older.connections"
-
 // singleConnectionClients are the clients that keep a single connection to the coordinator of a transactional ID. They
 // open a new one only when they have closed or lost the last one, and send again over it what was not answered. They
 // are known by the name that they give themselves in ApiVersions (KIP-511). A name is listed when the stock client
@@ -29,7 +27,7 @@ var singleConnectionClients = map[string]bool{
 // network had held back is gone (spec: reliability P23).
 func (s *Services) isFromOlderConnection(r *wire.Request, transactionalID string, by txncoordinator.Identity) bool {
 	software, _ := r.Conn.ClientSoftware()
-	if !singleConnectionClients[software] || s.Settings.Bool(allowOlderConnections) {
+	if !singleConnectionClients[software] || s.Settings.TransactionAllowOlderConnections {
 		return false
 	}
 	over := txncoordinator.Connection{ID: r.Conn.ID(), Software: software, ClientID: r.ClientID}
@@ -37,7 +35,7 @@ func (s *Services) isFromOlderConnection(r *wire.Request, transactionalID string
 		return false
 	}
 	s.Logger.Warn("a request of an older connection of a transactional producer was not carried out, and the connection "+
-		"is closed; "+allowOlderConnections+"=true lets them through",
+		"is closed; transaction.allow.older.connections=true lets them through",
 		"api", kmsg.NameForKey(r.Key), "transactional_id", transactionalID, "producer_id", by.ProducerID,
 		"producer_epoch", by.ProducerEpoch, "client", r.Conn.RemoteAddr().String(), "software", software)
 	return true

@@ -9,13 +9,6 @@ import (
 	"once/wire"
 )
 
-// Kafka retries inside of the broker while the producer's last transaction is still being completed,
-// so that most clients never see CONCURRENT_TRANSACTIONS (spec: transactions 8).
-const (
-	addRetryInterval = "add.partitions.to.txn.retry.backoff.ms"
-	addRetryLimit    = "add.partitions.to.txn.retry.backoff.max.ms"
-)
-
 // askCoordinator verifies the partitions of a request (clients before transactions V2), or adds them.
 func (p *producing) askCoordinator(ctx context.Context, ask []int) {
 	h := &p.parts[ask[0]].header
@@ -55,13 +48,15 @@ func (p *producePartition) refusedByCoordinator(err error, version int16) {
 	p.fail(code, err)
 }
 
+// addPartitions retries inside of the broker while the producer's last transaction is still being completed, as Kafka
+// does, so that most clients never see CONCURRENT_TRANSACTIONS (spec: transactions 8).
 func (p *producing) addPartitions(ctx context.Context, r txncoordinator.AddRequest) error {
 	err := p.s.Txns.AddPartitions(r)
 	if !errors.Is(err, txncoordinator.ErrConcurrentTransactions) {
 		return err
 	}
-	interval := max(p.s.Settings.Milliseconds(addRetryInterval), time.Millisecond)
-	until := time.Now().Add(p.s.Settings.Milliseconds(addRetryLimit))
+	interval := max(p.s.Settings.AddPartitionsToTxnRetryBackoff, time.Millisecond)
+	until := time.Now().Add(p.s.Settings.AddPartitionsToTxnRetryBackoffMax)
 	for errors.Is(err, txncoordinator.ErrConcurrentTransactions) && time.Now().Before(until) {
 		select {
 		case <-time.After(interval):

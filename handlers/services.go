@@ -54,7 +54,7 @@ func (s *Services) Open() {
 		s.apis = append(s.apis, table[i].API)
 		s.byKey[table[i].Key] = &table[i]
 	}
-	s.sessions = newFetchSessions(s.Settings.Int("max.incremental.fetch.session.cache.slots"), clock.Real{})
+	s.sessions = newFetchSessions(s.Settings.MaxIncrementalFetchSessionCacheSlots, clock.Real{})
 }
 
 // Handle carries out a request of an API in the table.
