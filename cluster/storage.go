@@ -1,6 +1,6 @@
 package cluster
 
-import "once/log"
+import "once/durability"
 
 // reserveBytes is the free space that is left to the broker's own records: disk.reserve.bytes, but not
 // more than a hundredth of the disk.
@@ -9,7 +9,7 @@ func (e *engine) reserveBytes() int64 {
 }
 
 // journalBytes is how large the journal may grow: not beyond a fiftieth of the disk.
-func (e *engine) journalBytes() int64 { return e.ofDisk(log.DefaultJournalBytes, 50) }
+func (e *engine) journalBytes() int64 { return e.ofDisk(durability.DefaultJournalBytes, 50) }
 
 // ofDisk is a size, but not more than one of so many parts of the disk, where its size is known.
 func (e *engine) ofDisk(sizeBytes, parts int64) int64 {

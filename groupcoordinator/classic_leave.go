@@ -24,10 +24,7 @@ type LeaveResult struct {
 // Leave removes members and starts a rebalance when any was removed.
 func (c *Coordinator) Leave(r *LeaveRequest) *Future[LeaveResult] {
 	refuse := func(err error) *Future[LeaveResult] { return ready(LeaveResult{Err: err}, nil) }
-	if err := requireGroupID(r.GroupID); err != nil {
-		return refuse(err)
-	}
-	s, err := c.lockShard(r.GroupID)
+	s, err := c.lockShardOfNamedGroup(r.GroupID)
 	if err != nil {
 		return refuse(err)
 	}

@@ -32,10 +32,7 @@ type SyncResult struct {
 // Sync parks until the leader has assigned, or answers at once.
 func (c *Coordinator) Sync(r *SyncRequest) *Future[SyncResult] {
 	refuse := func(err error) *Future[SyncResult] { return ready(SyncResult{Err: err}, nil) }
-	if err := requireGroupID(r.GroupID); err != nil {
-		return refuse(err)
-	}
-	s, err := c.lockShard(r.GroupID)
+	s, err := c.lockShardOfNamedGroup(r.GroupID)
 	if err != nil {
 		return refuse(err)
 	}
@@ -151,10 +148,7 @@ type HeartbeatRequest struct {
 
 // Heartbeat restarts the member's session (spec: groups 6). It never writes.
 func (c *Coordinator) Heartbeat(r *HeartbeatRequest) error {
-	if err := requireGroupID(r.GroupID); err != nil {
-		return err
-	}
-	s, err := c.lockShard(r.GroupID)
+	s, err := c.lockShardOfNamedGroup(r.GroupID)
 	switch err {
 	case nil:
 		defer s.mu.Unlock()

@@ -104,10 +104,7 @@ func (g *classicGroup) validateGeneration(memberID string, instanceID *string, g
 // the state log (a fenced producer, a transaction that is over) come wrapped.
 func (c *Coordinator) TxnCommitOffsets(r *TxnCommitRequest, guard Guard) *Future[CommitResult] {
 	refuse := func(err error) *Future[CommitResult] { return ready(CommitResult{Err: err}, nil) }
-	if err := requireGroupID(r.GroupID); err != nil {
-		return refuse(err)
-	}
-	s, err := c.lockShard(r.GroupID)
+	s, err := c.lockShardOfNamedGroup(r.GroupID)
 	if err != nil {
 		return refuse(err)
 	}

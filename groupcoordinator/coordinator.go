@@ -211,6 +211,14 @@ func (c *Coordinator) lockShard(groupID string) (*shard, error) {
 	return s, nil
 }
 
+// lockShardOfNamedGroup is lockShard for operations that refuse an empty group ID with ErrInvalidGroupID.
+func (c *Coordinator) lockShardOfNamedGroup(groupID string) (*shard, error) {
+	if err := requireGroupID(groupID); err != nil {
+		return nil, err
+	}
+	return c.lockShard(groupID)
+}
+
 func requireGroupID(groupID string) error {
 	if groupID == "" {
 		return ErrInvalidGroupID

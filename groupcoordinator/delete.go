@@ -90,10 +90,7 @@ type TopicPartition struct {
 // groups 14). Where there is none it succeeds.
 func (c *Coordinator) DeleteOffsets(r *DeleteOffsetsRequest) *Future[DeleteResult] {
 	refuse := func(err error) *Future[DeleteResult] { return ready(DeleteResult{Err: err}, nil) }
-	if err := requireGroupID(r.GroupID); err != nil {
-		return refuse(err)
-	}
-	s, err := c.lockShard(r.GroupID)
+	s, err := c.lockShardOfNamedGroup(r.GroupID)
 	if err != nil {
 		return refuse(err)
 	}

@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 
+	"once/durability"
 	"once/internal/vfs"
 	"once/log"
 	"once/meta"
@@ -40,10 +41,10 @@ type directory struct {
 	store meta.Store // nil when metaErr says why
 	// metaErr wraps fs.ErrNotExist or meta.ErrDamaged.
 	metaErr  error
-	barriers [2]log.StoredBarrier
-	barrier  *log.StoredBarrier // the one that counts; nil for none
+	barriers [2]durability.StoredBarrier
+	barrier  *durability.StoredBarrier // the one that counts; nil for none
 	// journaled is what the next start appends to the logs, if it is not there; journalErr why that is not known.
-	journaled  []log.Journaled
+	journaled  []durability.Journaled
 	journalErr error
 }
 
@@ -100,15 +101,15 @@ func read(under vfs.FS, dir string) (*directory, error) {
 	if err != nil {
 		return nil, errors.Join(err, d.close())
 	}
-	d.barriers = log.ReadBarriers(d.fs, dir)
-	if d.barrier = log.NewestBarrier(&d.barriers); d.barrier != nil {
+	d.barriers = durability.ReadBarriers(d.fs, dir)
+	if d.barrier = durability.NewestBarrier(&d.barriers); d.barrier != nil {
 		d.journaled, d.journalErr = d.barrier.ReadJournal(d.fs, dir)
 	}
 	return d, nil
 }
 
 func ours(name string) bool {
-	return name == metaFile || name == log.BarrierFile(0) || name == log.BarrierFile(1) || log.IsLogDirectory(name)
+	return name == metaFile || name == durability.BarrierFile(0) || name == durability.BarrierFile(1) || log.IsLogDirectory(name)
 }
 
 func (d *directory) close() error {

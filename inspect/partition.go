@@ -10,6 +10,7 @@ import (
 	"path"
 	"strings"
 
+	"once/durability"
 	"once/log"
 	"once/log/batch"
 	"once/topics"
@@ -26,7 +27,7 @@ type partitionCheck struct {
 	topicID     [16]byte
 	compacted   bool
 	known       bool // the barrier record has it
-	recovery    log.Recovery
+	recovery    durability.Recovery
 	names       []string
 	segments    []segmentFile
 	logStart    int64
@@ -150,7 +151,7 @@ func (p *partitionCheck) run() (err error) {
 // journalAsSegment is what the next start appends to the log, as a file to name in findings.
 func (p *partitionCheck) journalAsSegment() segmentFile {
 	first := p.recovery.Journaled[0]
-	return segmentFile{name: path.Join("..", log.JournalFile), base: first.Header.BaseOffset, journal: true}
+	return segmentFile{name: path.Join("..", durability.JournalFile), base: first.Header.BaseOffset, journal: true}
 }
 
 // isJournaled says whether the batch at which r stands is there as the journal has it: then it stays, although

@@ -6,6 +6,8 @@ import (
 	"io/fs"
 	"sort"
 	"strings"
+
+	"once/internal/files"
 )
 
 // epochEntry says at which offset the first batch of a leader epoch stands.
@@ -28,7 +30,7 @@ func (l *Log) noteEpoch(leaderEpoch int32, baseOffset int64) {
 }
 
 func (l *Log) writeEpochs() error {
-	return replaceFile(l.fs, l.path(epochCheckpointFile), encodeEpochs(l.epochs.view()))
+	return files.Replace(l.fs, l.path(epochCheckpointFile), encodeEpochs(l.epochs.view()))
 }
 
 // lastLeaderEpoch is the leader epoch of the newest batch, -1 without one.
@@ -111,7 +113,7 @@ func decodeEpochs(b []byte) ([]epochEntry, error) {
 // loadEpochs reads the checkpoint as far as it concerns offsets up to the end. A missing or damaged
 // one gives none; recovery then finds out by the last batch.
 func (l *Log) loadEpochs(end int64) ([]epochEntry, error) {
-	b, err := readSmall(l.fs, l.path(epochCheckpointFile))
+	b, err := files.ReadSmall(l.fs, l.path(epochCheckpointFile))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
