@@ -78,7 +78,7 @@ func (env Env) WithDefaults() (Env, error) {
 		env.Advertised = func(c *wire.Conn) (string, int32) { return LocalAddress(c.LocalAddr()) }
 	}
 	if env.BootID == "" {
-		env.BootID = bootID()
+		env.BootID = vfs.BootID()
 	}
 	return env, nil
 }
