@@ -167,6 +167,9 @@ func (e *engine) openTxns(registerer prometheus.Registerer) (*txncoordinator.Coo
 		IDExpiration:       s.Milliseconds("transactional.id.expiration.ms"),
 		AbortInterval:      s.Milliseconds("transaction.abort.timed.out.transaction.cleanup.interval.ms"),
 		RemoveInterval:     s.Milliseconds("transaction.remove.expired.transaction.cleanup.interval.ms"),
+		AddRetryInterval:   s.Milliseconds("add.partitions.to.txn.retry.backoff.ms"),
+		AddRetryLimit:      s.Milliseconds("add.partitions.to.txn.retry.backoff.max.ms"),
+		Ended:              e.over,
 		Clock:              e.env.Clock, Logger: e.env.Logger, Registerer: registerer,
 	})
 }
