@@ -1,6 +1,7 @@
 package handlers
 
 import (
+	"cmp"
 	"context"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -81,24 +82,20 @@ func (s *Services) enlistGroup(req *kmsg.TxnOffsetCommitRequest, version int16) 
 	if !ok {
 		return 0, groupcoordinator.ErrClosed
 	}
-	adds := version >= 5
-	guard, needed, err := p.BeginVerification(req.ProducerID, req.ProducerEpoch, -1, adds)
-	if err != nil || !needed {
-		return groupcoordinator.Guard(guard), err
-	}
-	add := txncoordinator.AddRequest{
+	e := txncoordinator.Enlistment{
 		TransactionalID: req.TransactionalID, ProducerID: req.ProducerID, ProducerEpoch: req.ProducerEpoch,
-		Partitions: []txncoordinator.TopicPartition{{Topic: topics.ConsumerOffsets, Partition: index}},
+		ClientTransactionVersion: transactionV0,
+		Partitions: []txncoordinator.EnlistedPartition{{
+			TopicPartition: txncoordinator.TopicPartition{Topic: topics.ConsumerOffsets, Partition: index},
+			Verifier:       p, BaseSequence: -1,
+		}},
 	}
-	if adds {
-		add.ClientTransactionVersion = transactionV2
-		return groupcoordinator.Guard(guard), s.Txns.AddPartitions(add)
+	if version >= 5 {
+		e.ClientTransactionVersion = transactionV2
 	}
-	each, err := s.Txns.VerifyPartitions(add)
-	if err == nil && each != nil {
-		err = each[0]
-	}
-	return groupcoordinator.Guard(guard), err
+	s.Txns.Enlist(&e) // CONCURRENT_TRANSACTIONS is for the client, as in Kafka
+	enlisted := &e.Partitions[0]
+	return groupcoordinator.Guard(enlisted.Guard), cmp.Or(enlisted.PartitionErr, enlisted.CoordinatorErr)
 }
 
 func failTxnOffsetCommit(r *wire.Request, code wire.Code, _ string) kmsg.Response {
