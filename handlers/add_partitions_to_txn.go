@@ -124,8 +124,8 @@ func (s *Services) checkAddable(partitions []txncoordinator.TopicPartition, vers
 		codes[i] = wire.OperationNotAttempted
 		if version < 4 && topics.IsInternal(p.Topic) {
 			codes[i], refused = wire.TopicAuthorizationFailed, true
-		} else if _, ok := s.Topics.Partition(p.Topic, p.Partition); !ok {
-			codes[i], refused = wire.UnknownTopicOrPartition, true
+		} else if _, code := s.Catalogue.Partition(p.Topic, p.Partition); code != wire.NoError {
+			codes[i], refused = code, true
 		}
 	}
 	return refused

@@ -42,7 +42,7 @@ func (s *Services) createTopics(_ context.Context, r *wire.Request) wire.Reply {
 		if !isRefused(name) {
 			total += max(0, int(s.partitionsAsked(&req.Topics[i])))
 		}
-		if _, exists := s.Topics.Lookup(name); !exists {
+		if _, code := s.Catalogue.Topic(name); code != wire.NoError {
 			together = append(together, name)
 		}
 	}

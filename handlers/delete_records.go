@@ -63,13 +63,13 @@ func (s *Services) deleteRecords(_ context.Context, r *wire.Request) wire.Reply 
 }
 
 func (s *Services) deleteRecordsOf(topic string, index int32, offset int64, version int16) (*partition.Partition, int64, wire.Code) {
-	t, ok := s.Topics.Lookup(topic)
-	if !ok {
-		return nil, -1, wire.UnknownTopicOrPartition
+	t, code := s.Catalogue.Topic(topic)
+	if code != wire.NoError {
+		return nil, -1, code
 	}
-	p, ok := t.Partition(index)
-	if !ok {
-		return nil, -1, wire.UnknownTopicOrPartition
+	p, code := partitionOf(t, index)
+	if code != wire.NoError {
+		return nil, -1, code
 	}
 	if topics.IsInternal(topic) {
 		return nil, -1, wire.InvalidTopicException

@@ -66,8 +66,8 @@ func (s *Services) configEntries(asked *kmsg.DescribeConfigsRequestResource) ([]
 		if err := topics.CheckName(name); err != nil {
 			return nil, err
 		}
-		t, ok := s.Topics.Lookup(name)
-		if !ok {
+		t, code := s.Catalogue.Topic(name)
+		if code != wire.NoError {
 			return nil, fmt.Errorf("%w: %q", topics.ErrUnknownTopic, name)
 		}
 		return s.Settings.DescribeTopic(s.shownOverrides(t)), nil

@@ -72,9 +72,9 @@ func (s *Services) listOffset(topic string, asked *kmsg.ListOffsetsRequestTopicP
 	if lowest := timestampSince(asked.Timestamp); version < lowest {
 		return none, wire.UnsupportedVersion
 	}
-	p, ok := s.Topics.Partition(topic, asked.Partition)
-	if !ok {
-		return none, wire.UnknownTopicOrPartition
+	p, code := s.Catalogue.Partition(topic, asked.Partition)
+	if code != wire.NoError {
+		return none, code
 	}
 	if asked.CurrentLeaderEpoch < -1 { // which is older than any, here; Fetch takes it for none
 		return none, wire.FencedLeaderEpoch

@@ -33,7 +33,7 @@ func (s *Services) metadata(_ context.Context, r *wire.Request) wire.Reply {
 	all := req.Topics == nil || r.Version == 0 && len(req.Topics) == 0
 	switch {
 	case all:
-		for _, t := range s.Topics.All() {
+		for _, t := range s.Catalogue.All() {
 			resp.Topics = append(resp.Topics, s.describeTopic(t))
 		}
 	case s.asksByID(req, r.Version):
@@ -73,10 +73,10 @@ func (s *Services) metadataByIDs(version int16, asked []kmsg.MetadataRequestTopi
 			continue
 		}
 		seen[id] = true
-		if t, ok := s.Topics.LookupID(id); ok {
+		if t, code := s.Catalogue.TopicByID(id); code == wire.NoError {
 			all = append(all, s.describeTopic(t))
 		} else {
-			all = append(all, errorTopic(nil, id, wire.UnknownTopicID))
+			all = append(all, errorTopic(nil, id, code))
 		}
 	}
 	return all
@@ -112,7 +112,7 @@ func (s *Services) metadataByName(name *string, create bool) kmsg.MetadataRespon
 
 // lookupOrCreate returns a topic, and creates it with the broker's defaults when it may.
 func (s *Services) lookupOrCreate(name string, create bool) (*topics.Topic, error) {
-	if t, ok := s.Topics.Lookup(name); ok {
+	if t, code := s.Catalogue.Topic(name); code == wire.NoError {
 		return t, nil
 	}
 	if err := topics.CheckName(name); err != nil {

@@ -72,27 +72,18 @@ func (s *Services) offsetCommit(_ context.Context, r *wire.Request) wire.Reply {
 
 // offsetTopic finds the topic of an offset; refused is the code for all its partitions.
 func (s *Services) offsetTopic(name string, id [16]byte, byID bool) (topic *topics.Topic, refused wire.Code) {
-	var ok bool
 	if byID {
-		if topic, ok = s.Topics.LookupID(id); !ok {
-			return nil, wire.UnknownTopicID
-		}
-		return topic, wire.NoError
+		return s.Catalogue.TopicByID(id)
 	}
-	if topic, ok = s.Topics.Lookup(name); !ok {
-		return nil, wire.UnknownTopicOrPartition
-	}
-	return topic, wire.NoError
+	return s.Catalogue.Topic(name)
 }
 
 func offsetPartition(topic *topics.Topic, partition int32, refused wire.Code) wire.Code {
 	if refused != wire.NoError {
 		return refused
 	}
-	if _, ok := topic.Partition(partition); !ok {
-		return wire.UnknownTopicOrPartition
-	}
-	return wire.NoError
+	_, refused = partitionOf(topic, partition)
+	return refused
 }
 
 func commitFailed(err error) groupcoordinator.CommitResult {

@@ -200,8 +200,8 @@ func (f *offsetFetching) answerOneOfAll(out *kmsg.OffsetFetchResponseGroup, t *g
 	x := kmsg.NewOffsetFetchResponseGroupTopic()
 	x.Topic = t.Topic
 	if f.r.Version >= 10 {
-		topic, ok := f.s.Topics.Lookup(t.Topic)
-		if !ok {
+		topic, code := f.s.Catalogue.Topic(t.Topic)
+		if code != wire.NoError {
 			return
 		}
 		x.TopicID = topic.ID

@@ -18,8 +18,8 @@ func (s *Services) offsetForLeaderEpoch(_ context.Context, r *wire.Request) wire
 		for _, asked := range req.Topics[i].Partitions {
 			rp := kmsg.NewOffsetForLeaderEpochResponseTopicPartition()
 			rp.Partition = asked.Partition
-			if p, ok := s.Topics.Partition(t.Topic, asked.Partition); !ok {
-				rp.ErrorCode = int16(wire.UnknownTopicOrPartition)
+			if p, code := s.Catalogue.Partition(t.Topic, asked.Partition); code != wire.NoError {
+				rp.ErrorCode = int16(code)
 			} else if asked.CurrentLeaderEpoch < -1 { // which is older than any, here; Fetch takes it for none
 				rp.ErrorCode = int16(wire.FencedLeaderEpoch)
 			} else if err := p.CheckLeaderEpoch(asked.CurrentLeaderEpoch); err != nil {

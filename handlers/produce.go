@@ -117,23 +117,25 @@ func (p *producing) collect() {
 		asked, rt := &p.req.Topics[i], &resp.Topics[i]
 		rt.Topic, rt.TopicID = asked.Topic, asked.TopicID
 		rt.Partitions = make([]kmsg.ProduceResponseTopicPartition, len(asked.Partitions))
-		topic, known := p.s.Topics.Lookup(asked.Topic)
-		missing := wire.UnknownTopicOrPartition
+		var topic *topics.Topic
+		var missing wire.Code
 		if p.version >= 13 {
-			topic, known = p.s.Topics.LookupID(asked.TopicID)
-			missing = wire.UnknownTopicID
+			topic, missing = p.s.Catalogue.TopicByID(asked.TopicID)
+		} else {
+			topic, missing = p.s.Catalogue.Topic(asked.Topic)
 		}
 		for j := range asked.Partitions {
 			rp := &rt.Partitions[j]
 			rp.Default()
 			rp.Partition, rp.BaseOffset, rp.LogStartOffset = asked.Partitions[j].Partition, -1, -1
 			part := producePartition{raw: asked.Partitions[j].Records, resp: rp}
-			if !known {
-				part.fail(missing, nil)
-			} else if found, ok := topic.Partition(rp.Partition); ok {
-				part.partition, part.topic = found, topic.Name
-			} else {
-				part.fail(wire.UnknownTopicOrPartition, nil)
+			code := missing
+			if code == wire.NoError {
+				part.partition, code = partitionOf(topic, rp.Partition)
+				part.topic = topic.Name
+			}
+			if code != wire.NoError {
+				part.fail(code, nil)
 			}
 			p.parts = append(p.parts, part)
 		}

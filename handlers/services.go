@@ -12,14 +12,14 @@ import (
 	"once/internal/clock"
 	"once/pidmanager"
 	"once/settings"
-	"once/topics"
 	"once/txncoordinator"
 	"once/wire"
 )
 
 // Services is what handlers work with: the domain packages, assembled by broker.
 type Services struct {
-	Topics      *topics.Topics
+	Topics      TopicChanges
+	Catalogue   Catalogue
 	Configs     *configs.Configs
 	Txns        *txncoordinator.Coordinator
 	Groups      *groupcoordinator.Coordinator

@@ -78,7 +78,7 @@ func (s *Services) enlistGroup(req *kmsg.TxnOffsetCommitRequest, version int16) 
 		return 0, groupcoordinator.ErrInvalidGroupID
 	}
 	index := s.Groups.PartitionFor(req.Group)
-	p, ok := s.Topics.Partition(topics.ConsumerOffsets, index)
+	p, ok := s.Catalogue.offsetsPartition(index)
 	if !ok {
 		return 0, groupcoordinator.ErrClosed
 	}
