@@ -83,3 +83,10 @@ func failCreatePartitions(r *wire.Request, code wire.Code, message string) kmsg.
 	}
 	return resp
 }
+
+func aboutCreatePartitions(_ Catalogue, r *wire.Request) Subjects {
+	req := r.Body.(*kmsg.CreatePartitionsRequest)
+	return Subjects{Topics: eachOf(req.Topics, func(t *kmsg.CreatePartitionsRequestTopic) TopicSubject {
+		return TopicSubject{Name: t.Topic}
+	})}
+}

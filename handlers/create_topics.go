@@ -199,3 +199,10 @@ func failCreateTopics(r *wire.Request, code wire.Code, message string) kmsg.Resp
 	}
 	return resp
 }
+
+func aboutCreateTopics(_ Catalogue, r *wire.Request) Subjects {
+	req := r.Body.(*kmsg.CreateTopicsRequest)
+	return Subjects{Topics: eachOf(req.Topics, func(t *kmsg.CreateTopicsRequestTopic) TopicSubject {
+		return TopicSubject{Name: t.Topic}
+	})}
+}

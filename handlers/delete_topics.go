@@ -165,3 +165,9 @@ func failDeleteTopics(r *wire.Request, code wire.Code, _ string) kmsg.Response {
 	}
 	return resp
 }
+
+func aboutDeleteTopics(c Catalogue, r *wire.Request) Subjects {
+	return Subjects{Topics: eachOf(topicRefs(r.Body.(*kmsg.DeleteTopicsRequest)), func(t *topicRef) TopicSubject {
+		return c.subject(orEmpty(t.name), t.id, t.name == nil, nil)
+	})}
+}

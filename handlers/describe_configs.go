@@ -138,3 +138,10 @@ func failDescribeConfigs(r *wire.Request, code wire.Code, message string) kmsg.R
 	}
 	return resp
 }
+
+func aboutDescribeConfigs(_ Catalogue, r *wire.Request) Subjects {
+	return aboutResources(r.Body.(*kmsg.DescribeConfigsRequest).Resources,
+		func(a *kmsg.DescribeConfigsRequestResource) (kmsg.ConfigResourceType, string) {
+			return a.ResourceType, a.ResourceName
+		})
+}

@@ -75,3 +75,12 @@ func failDescribeProducers(r *wire.Request, code wire.Code, _ string) kmsg.Respo
 	}
 	return resp
 }
+
+func aboutDescribeProducers(_ Catalogue, r *wire.Request) Subjects {
+	req := r.Body.(*kmsg.DescribeProducersRequest)
+	return Subjects{
+		Topics: eachOf(req.Topics, func(t *kmsg.DescribeProducersRequestTopic) TopicSubject {
+			return TopicSubject{Name: t.Topic, Partitions: t.Partitions}
+		}),
+	}
+}

@@ -103,3 +103,13 @@ func failDescribeTopicPartitions(r *wire.Request, code wire.Code, _ string) kmsg
 	}
 	return resp
 }
+
+func aboutDescribeTopicPartitions(_ Catalogue, r *wire.Request) Subjects {
+	req := r.Body.(*kmsg.DescribeTopicPartitionsRequest)
+	return Subjects{
+		AllTopics: len(req.Topics) == 0,
+		Topics: eachOf(req.Topics, func(t *kmsg.DescribeTopicPartitionsRequestTopic) TopicSubject {
+			return TopicSubject{Name: t.Topic}
+		}),
+	}
+}

@@ -385,3 +385,13 @@ func abortedTransactions(aborted []log.AbortedTxn) []kmsg.FetchResponseTopicPart
 	}
 	return list
 }
+
+func aboutFetch(c Catalogue, r *wire.Request) Subjects {
+	req := r.Body.(*kmsg.FetchRequest)
+	return Subjects{
+		Topics: eachOf(req.Topics, func(t *kmsg.FetchRequestTopic) TopicSubject {
+			indexes := eachOf(t.Partitions, func(p *kmsg.FetchRequestTopicPartition) int32 { return p.Partition })
+			return c.subject(t.Topic, t.TopicID, r.Version >= 13, indexes)
+		}),
+	}
+}

@@ -136,3 +136,13 @@ func failListOffsets(r *wire.Request, code wire.Code, _ string) kmsg.Response {
 	}
 	return resp
 }
+
+func aboutListOffsets(_ Catalogue, r *wire.Request) Subjects {
+	req := r.Body.(*kmsg.ListOffsetsRequest)
+	return Subjects{
+		Topics: eachOf(req.Topics, func(t *kmsg.ListOffsetsRequestTopic) TopicSubject {
+			indexes := eachOf(t.Partitions, func(p *kmsg.ListOffsetsRequestTopicPartition) int32 { return p.Partition })
+			return TopicSubject{Name: t.Topic, Partitions: indexes}
+		}),
+	}
+}

@@ -30,9 +30,8 @@ func (s *Services) metadata(_ context.Context, r *wire.Request) wire.Reply {
 	if req.IncludeClusterAuthorizedOperations {
 		resp.AuthorizedOperations = clusterOperations
 	}
-	all := req.Topics == nil || r.Version == 0 && len(req.Topics) == 0
 	switch {
-	case all:
+	case asksForAll(req, r.Version):
 		for _, t := range s.Catalogue.All() {
 			resp.Topics = append(resp.Topics, s.describeTopic(t))
 		}
@@ -48,6 +47,11 @@ func (s *Services) metadata(_ context.Context, r *wire.Request) wire.Reply {
 		}
 	}
 	return wire.Respond(resp)
+}
+
+// asksForAll reports whether all topics are asked for.
+func asksForAll(req *kmsg.MetadataRequest, version int16) bool {
+	return req.Topics == nil || version == 0 && len(req.Topics) == 0
 }
 
 // asksByID reports whether any topic is asked by ID; those asked by name are ignored then.
@@ -156,4 +160,14 @@ func failMetadata(r *wire.Request, code wire.Code, _ string) kmsg.Response {
 		resp.Topics = append(resp.Topics, errorTopic(req.Topics[i].Topic, req.Topics[i].TopicID, code))
 	}
 	return resp
+}
+
+func aboutMetadata(c Catalogue, r *wire.Request) Subjects {
+	req := r.Body.(*kmsg.MetadataRequest)
+	return Subjects{
+		AllTopics: asksForAll(req, r.Version),
+		Topics: eachOf(req.Topics, func(t *kmsg.MetadataRequestTopic) TopicSubject {
+			return c.subject(orEmpty(t.Topic), t.TopicID, t.TopicID != [16]byte{}, nil)
+		}),
+	}
 }

@@ -122,3 +122,14 @@ func failOffsetCommit(r *wire.Request, code wire.Code, _ string) kmsg.Response {
 	}
 	return resp
 }
+
+func aboutOffsetCommit(c Catalogue, r *wire.Request) Subjects {
+	req := r.Body.(*kmsg.OffsetCommitRequest)
+	return Subjects{
+		Groups: []string{req.Group},
+		Topics: eachOf(req.Topics, func(t *kmsg.OffsetCommitRequestTopic) TopicSubject {
+			indexes := eachOf(t.Partitions, func(p *kmsg.OffsetCommitRequestTopicPartition) int32 { return p.Partition })
+			return c.subject(t.Topic, t.TopicID, r.Version >= 10, indexes)
+		}),
+	}
+}

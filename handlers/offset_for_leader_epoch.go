@@ -50,3 +50,13 @@ func failOffsetForLeaderEpoch(r *wire.Request, code wire.Code, _ string) kmsg.Re
 	}
 	return resp
 }
+
+func aboutOffsetForLeaderEpoch(_ Catalogue, r *wire.Request) Subjects {
+	req := r.Body.(*kmsg.OffsetForLeaderEpochRequest)
+	return Subjects{
+		Topics: eachOf(req.Topics, func(t *kmsg.OffsetForLeaderEpochRequestTopic) TopicSubject {
+			indexes := eachOf(t.Partitions, func(p *kmsg.OffsetForLeaderEpochRequestTopicPartition) int32 { return p.Partition })
+			return TopicSubject{Name: t.Topic, Partitions: indexes}
+		}),
+	}
+}

@@ -310,3 +310,14 @@ func (p *producing) wait(ctx context.Context, expired <-chan time.Time) {
 		part.resp.BaseOffset, part.resp.LogAppendTime = -1, -1
 	}
 }
+
+func aboutProduce(c Catalogue, r *wire.Request) Subjects {
+	req := r.Body.(*kmsg.ProduceRequest)
+	return Subjects{
+		Transactions: transactionSubjects(req.TransactionID, noProducer),
+		Topics: eachOf(req.Topics, func(t *kmsg.ProduceRequestTopic) TopicSubject {
+			indexes := eachOf(t.Partitions, func(p *kmsg.ProduceRequestTopicPartition) int32 { return p.Partition })
+			return c.subject(t.Topic, t.TopicID, r.Version >= 13, indexes)
+		}),
+	}
+}

@@ -112,3 +112,15 @@ func failTxnOffsetCommit(r *wire.Request, code wire.Code, _ string) kmsg.Respons
 	}
 	return resp
 }
+
+func aboutTxnOffsetCommit(_ Catalogue, r *wire.Request) Subjects {
+	req := r.Body.(*kmsg.TxnOffsetCommitRequest)
+	return Subjects{
+		Groups:       []string{req.Group},
+		Transactions: transactionSubjects(&req.TransactionalID, identityOf(req.ProducerID, req.ProducerEpoch)),
+		Topics: eachOf(req.Topics, func(t *kmsg.TxnOffsetCommitRequestTopic) TopicSubject {
+			indexes := eachOf(t.Partitions, func(p *kmsg.TxnOffsetCommitRequestTopicPartition) int32 { return p.Partition })
+			return TopicSubject{Name: t.Topic, Partitions: indexes}
+		}),
+	}
+}
