@@ -1,7 +1,6 @@
 package broker
 
 import (
-	"fmt"
 	"net"
 	"os"
 	"strconv"
@@ -19,25 +18,15 @@ type advertiser struct {
 	gateway net.IP // of the container's bridge; nil outside of a container
 }
 
-func newAdvertiser(s *settings.Broker, gateway net.IP) (*advertiser, error) {
+func newAdvertiser(s *settings.Broker, gateway net.IP) *advertiser {
 	a := &advertiser{gateway: gateway}
-	if !s.Explicit("advertised.listeners") {
-		return a, nil
-	}
-	for _, listener := range s.List("advertised.listeners") {
-		name, address, ok := strings.Cut(listener, "://")
-		if strings.EqualFold(name, "CONTROLLER") {
-			continue
+	for _, l := range s.AdvertisedListeners {
+		if l.Name != "CONTROLLER" { // where controller.listener.names does not say that it is one
+			a.host, a.port = l.Host, int32(l.Port)
+			break
 		}
-		host, port, err := net.SplitHostPort(address)
-		n, portErr := strconv.ParseUint(port, 10, 16)
-		if !ok || err != nil || portErr != nil {
-			return nil, fmt.Errorf("%w: advertised.listeners: %q is not NAME://HOST:PORT", cluster.ErrConfig, listener)
-		}
-		a.host, a.port = host, int32(n)
-		return a, nil
 	}
-	return a, nil
+	return a
 }
 
 // address returns host and port for a client. advertised.listeners wins; without it a client is told

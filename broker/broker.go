@@ -78,16 +78,13 @@ func (b *Broker) listen() error {
 }
 
 func (b *Broker) openCluster() error {
-	advertise, err := newAdvertiser(b.cfg.Settings, gatewayOfContainer())
-	if err != nil {
-		return err
-	}
+	var err error
 	if b.dir, err = b.makeDirectory(); err != nil {
 		return fmt.Errorf("%w: making the data directory: %w", cluster.ErrStorage, err)
 	}
 	env := b.cfg.Env
 	env.NoSync = env.NoSync || b.cfg.Ephemeral
-	env.Advertised, env.OnFailure = advertise.of, b.fail
+	env.Advertised, env.OnFailure = newAdvertiser(b.cfg.Settings, gatewayOfContainer()).of, b.fail
 	b.cluster, err = cluster.Open(env, b.dir)
 	return err
 }

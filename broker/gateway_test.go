@@ -33,10 +33,7 @@ func TestAClientBehindThePublishedPortIsToldLocalhost(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	a, err := newAdvertiser(s, net.IPv4(172, 17, 0, 1))
-	if err != nil {
-		t.Fatal(err)
-	}
+	a := newAdvertiser(s, net.IPv4(172, 17, 0, 1))
 	at := &net.TCPAddr{IP: net.IPv4(172, 17, 0, 2), Port: 9092}
 	for remote, want := range map[string]string{"172.17.0.1": "localhost", "172.17.0.3": "172.17.0.2", "172.17.0.2": "172.17.0.2"} {
 		if host, port := a.address(at, &net.TCPAddr{IP: net.ParseIP(remote), Port: 40000}); host != want || port != 9092 {

@@ -33,7 +33,7 @@ func startCleaner(e *engine) *cleaner {
 	c.metrics = newCleanerMetrics(e.registerer())
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	backoff := func() time.Duration {
-		return max(e.env.Settings.Milliseconds("log.cleaner.backoff.ms"), leastBackoff)
+		return max(e.env.Settings.LogCleanerBackoff, leastBackoff)
 	}
 	c.check = e.env.Clock.Every(0, backoff, c.run)
 	return c
@@ -87,7 +87,7 @@ func (c *cleaner) dirtiest() *partition.Partition {
 
 func (c *cleaner) clean(p *partition.Partition) {
 	begun := time.Now()
-	done, err := p.Compact(c.ctx, c.e.env.Clock.Now().UnixMilli(), c.e.env.Settings.Int64("log.cleaner.dedupe.buffer.size"))
+	done, err := p.Compact(c.ctx, c.e.env.Clock.Now().UnixMilli(), c.e.env.Settings.LogCleanerDedupeBufferBytes)
 	ended := time.Now()
 	outcome := passDone
 	switch {

@@ -251,9 +251,6 @@ func (c *Cluster) engine() *engine {
 // Clock is the cluster's clock.
 func (c *Cluster) Clock() *clock.Movable { return c.env.Clock }
 
-// Dir is the directory.
-func (c *Cluster) Dir() string { return c.dir }
-
 // Err returns why the cluster has failed; nil while it has not.
 func (c *Cluster) Err() error {
 	c.failure.Lock()

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path"
+	"strconv"
 	"sync"
 	"sync/atomic"
 
@@ -17,6 +18,7 @@ import (
 	"once/log"
 	"once/meta"
 	"once/pidmanager"
+	"once/settings"
 	"once/topics"
 	"once/txncoordinator"
 )
@@ -158,9 +160,9 @@ func (e *engine) refuseOrphans(name string) error {
 
 func (e *engine) openBarrier() error {
 	barrier, err := log.OpenBarrier(log.BarrierOptions{
-		FS: e.fence, Dir: e.dir, BootID: e.env.BootID, Mode: e.mode, Interval: e.env.Settings.Milliseconds("flush.interval.ms"),
+		FS: e.fence, Dir: e.dir, BootID: e.env.BootID, Mode: e.mode, Interval: e.env.Settings.FlushInterval,
 		ReserveBytes: e.reserveBytes(), JournalBytes: e.journalBytes(), Logger: e.env.Logger, OnFailure: e.fail, SyncWorkers: syncWorkers,
-		InflatedBytes: max(log.DefaultInflatedBytes, e.env.Settings.Int("max.decompressed.message.bytes")),
+		InflatedBytes: max(log.DefaultInflatedBytes, e.env.Settings.MaxDecompressedMessageBytes),
 		Registerer:    e.registerer(),
 	})
 	if err != nil {
@@ -174,7 +176,7 @@ func (e *engine) openBarrier() error {
 func (e *engine) openTopics() error {
 	ts, err := topics.Open(topics.Options{
 		Store: e.store, FS: e.fence, Dir: e.dir, Barrier: e.barrier, Settings: e.env.Settings, Starts: e.identity.starts,
-		Clock: e.env.Clock, Logger: e.env.Logger, MaxInflatedBytes: e.env.Settings.Int("max.decompressed.message.bytes"), OnDelete: e.topicDeleted,
+		Clock: e.env.Clock, Logger: e.env.Logger, MaxInflatedBytes: e.env.Settings.MaxDecompressedMessageBytes, OnDelete: e.topicDeleted,
 	})
 	if ts != nil {
 		e.topics = ts
@@ -185,20 +187,8 @@ func (e *engine) openTopics() error {
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrStorage, err)
 	}
-	for _, internal := range []struct{ name, partitions, segmentBytes, extra string }{
-		{topics.ConsumerOffsets, "offsets.topic.num.partitions", "offsets.topic.segment.bytes", "producer"},
-		{topics.TransactionState, "transaction.state.log.num.partitions", "transaction.state.log.segment.bytes", "uncompressed"},
-	} {
-		if _, ok := ts.Lookup(internal.name); ok {
-			continue
-		}
-		_, err := ts.Create(topics.Spec{
-			Name: internal.name, Partitions: int32(e.env.Settings.Int(internal.partitions)),
-			Overrides: map[string]string{"cleanup.policy": "compact", "compression.type": internal.extra, "segment.bytes": e.env.Settings.String(internal.segmentBytes)},
-		})
-		if err != nil {
-			return fmt.Errorf("%w: creating %s: %w", ErrStorage, internal.name, err)
-		}
+	if err := e.createInternalTopics(); err != nil {
+		return err
 	}
 	highest := int64(-1)
 	for _, t := range ts.All() {
@@ -210,6 +200,33 @@ func (e *engine) openTopics() error {
 		}
 	}
 	e.producerIDs = pidmanager.NewManager(blockStore{e.store}, highest)
+	return nil
+}
+
+// createInternalTopics creates the coordinators' topics where they do not exist.
+func (e *engine) createInternalTopics() error {
+	s := e.env.Settings
+	for _, internal := range []struct {
+		name         string
+		partitions   int32
+		segmentBytes int32
+		compression  string
+	}{
+		{topics.ConsumerOffsets, s.OffsetsTopicNumPartitions, s.OffsetsTopicSegmentBytes, "producer"},
+		{topics.TransactionState, s.TransactionStateLogNumPartitions, s.TransactionStateLogSegmentBytes, "uncompressed"},
+	} {
+		if _, ok := e.topics.Lookup(internal.name); ok {
+			continue
+		}
+		_, err := e.topics.Create(topics.Spec{Name: internal.name, Partitions: internal.partitions, Overrides: settings.Values{
+			"cleanup.policy":   "compact",
+			"compression.type": internal.compression,
+			"segment.bytes":    strconv.Itoa(int(internal.segmentBytes)),
+		}})
+		if err != nil {
+			return fmt.Errorf("%w: creating %s: %w", ErrStorage, internal.name, err)
+		}
+	}
 	return nil
 }
 
@@ -263,14 +280,14 @@ func (e *engine) openCoordinators() error {
 func (e *engine) openServices() error {
 	e.services = &handlers.Services{
 		Topics: e.topics, Catalogue: handlers.NewCatalogue(e.topics), Configs: e.configs, Txns: e.txns, Groups: e.groups,
-		ProducerIDs: e.producerIDs, Settings: e.env.Settings, Features: e.features, NodeID: int32(e.env.Settings.Int("node.id")),
+		ProducerIDs: e.producerIDs, Settings: e.env.Settings, Features: e.features, NodeID: e.env.Settings.NodeID,
 		ClusterID: e.identity.clusterID, Advertised: e.env.Advertised, Sync: e.barrier.Sync, Settle: e.settle(),
 		Ended: e.over, Clock: e.env.Clock, Logger: e.env.Logger,
 	}
 	e.services.Open()
 	e.registerer().MustRegister(newStateCollector(e))
 	e.upkeep = startUpkeep(e)
-	if e.env.Settings.Bool("log.cleaner.enable") {
+	if e.env.Settings.LogCleanerEnable {
 		e.cleaner = startCleaner(e)
 	}
 	return nil

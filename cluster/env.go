@@ -130,9 +130,9 @@ func MetadataOn(under vfs.FS) func(name string, o meta.Options) (meta.Store, err
 
 // transactionVersion returns the level that the feature transaction.version is finalized at.
 func (env *Env) transactionVersion() (int16, error) {
-	v := env.Settings.Int("transaction.version")
+	v := env.Settings.TransactionVersion
 	if v < 0 || v > handlers.TransactionVersionMax {
 		return 0, fmt.Errorf("%w: transaction.version is %d, it can be 0 to %d", ErrConfig, v, handlers.TransactionVersionMax)
 	}
-	return int16(v), nil
+	return v, nil
 }

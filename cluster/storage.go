@@ -10,7 +10,7 @@ import (
 // reserveBytes is the free space that is left to the broker's own records: disk.reserve.bytes, but not
 // more than a hundredth of the disk.
 func (e *engine) reserveBytes() int64 {
-	return e.ofDisk(e.env.Settings.Int64("disk.reserve.bytes"), 100)
+	return e.ofDisk(e.env.Settings.DiskReserveBytes, 100)
 }
 
 // journalBytes is how large the journal may grow: not beyond a fiftieth of the disk.

@@ -7,6 +7,7 @@ import (
 
 	"once/internal/clock"
 	"once/partition"
+	"once/settings"
 )
 
 // upkeep runs what has to be done from time to time: forgetting producers that have been silent for
@@ -22,15 +23,31 @@ const firstRetention = 30 * time.Second
 
 func startUpkeep(e *engine) *upkeep {
 	u := &upkeep{e: e}
-	u.start("producer.id.expiration.check.interval.ms", 0, u.expireProducers)
-	u.start("log.retention.check.interval.ms", firstRetention, u.applyRetention)
+	u.start(upkeepCheck{
+		setting:  "producer.id.expiration.check.interval.ms",
+		interval: func(s *settings.Broker) time.Duration { return s.ProducerIDExpirationCheckInterval },
+		run:      u.expireProducers,
+	})
+	u.start(upkeepCheck{
+		setting:  "log.retention.check.interval.ms",
+		interval: func(s *settings.Broker) time.Duration { return s.LogRetentionCheckInterval },
+		first:    firstRetention,
+		run:      u.applyRetention,
+	})
 	return u
 }
 
-// start begins a check whose interval is a setting in ms, and which runs for the first time after first at the
-// latest; 0 means the interval.
-func (u *upkeep) start(setting string, first time.Duration, run func(nowMs int64)) {
-	interval := func() time.Duration { return max(u.e.env.Settings.Milliseconds(setting), time.Millisecond) }
+// upkeepCheck is something that is run at an interval.
+type upkeepCheck struct {
+	setting  string // the interval's name
+	interval func(*settings.Broker) time.Duration
+	first    time.Duration // latest first run; 0 means the interval
+	run      func(nowMs int64)
+}
+
+func (u *upkeep) start(c upkeepCheck) {
+	interval := func() time.Duration { return max(c.interval(u.e.env.Settings), time.Millisecond) }
+	first := c.first
 	if first == 0 {
 		first = interval()
 	}
@@ -40,10 +57,10 @@ func (u *upkeep) start(setting string, first time.Duration, run func(nowMs int64
 		wall, steady := now.Round(0).Sub(last.Round(0)), now.Sub(last)
 		last = now
 		if jumped(wall, steady) {
-			u.e.env.Logger.Warn("the wall clock jumped; what goes by age stays for one more interval", "interval", setting, "jump", (wall - steady).String())
+			u.e.env.Logger.Warn("the wall clock jumped; what goes by age stays for one more interval", "interval", c.setting, "jump", (wall - steady).String())
 			return
 		}
-		run(now.UnixMilli())
+		c.run(now.UnixMilli())
 	}))
 }
 
@@ -52,7 +69,7 @@ func (u *upkeep) start(setting string, first time.Duration, run func(nowMs int64
 func jumped(wall, steady time.Duration) bool { return (wall - steady).Abs() > time.Minute }
 
 func (u *upkeep) expireProducers(nowMs int64) {
-	limit := u.e.env.Settings.Int64("producer.id.expiration.ms")
+	limit := u.e.env.Settings.ProducerIDExpiration.Milliseconds()
 	expired := 0
 	u.eachPartition(func(p *partition.Partition) { expired += p.ExpireProducers(nowMs, limit) })
 	if expired > 0 {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -136,13 +135,13 @@ func (e *engine) openGroups(registerer prometheus.Registerer) (*groupcoordinator
 			return groupStateLog{stateLog{Partition: p, barrier: e.barrier, logger: e.env.Logger}}
 		},
 		Partitions:             e.partitionsOf(topics.ConsumerOffsets),
-		MinSessionTimeout:      s.Milliseconds("group.min.session.timeout.ms"),
-		MaxSessionTimeout:      s.Milliseconds("group.max.session.timeout.ms"),
-		InitialRebalanceDelay:  s.Milliseconds("group.initial.rebalance.delay.ms"),
-		MaxSize:                s.Int("group.max.size"),
-		OffsetMetadataMaxBytes: s.Int("offset.metadata.max.bytes"),
-		OffsetsRetention:       minutes(s.Int64("offsets.retention.minutes")),
-		RetentionCheckInterval: s.Milliseconds("offsets.retention.check.interval.ms"),
+		MinSessionTimeout:      s.GroupMinSessionTimeout,
+		MaxSessionTimeout:      s.GroupMaxSessionTimeout,
+		InitialRebalanceDelay:  s.GroupInitialRebalanceDelay,
+		MaxSize:                s.GroupMaxSize,
+		OffsetMetadataMaxBytes: s.OffsetMetadataMaxBytes,
+		OffsetsRetention:       s.OffsetsRetention,
+		RetentionCheckInterval: s.OffsetsRetentionCheckInterval,
 		Clock:                  e.env.Clock, Logger: e.env.Logger, Registerer: registerer,
 	})
 }
@@ -163,12 +162,12 @@ func (e *engine) openTxns(registerer prometheus.Registerer) (*txncoordinator.Coo
 		Refused:            markerRefused,
 		TransactionVersion: e.features.TransactionVersion,
 		Barrier:            e.barrier.Sync,
-		MaxTimeoutMs:       int32(s.Int("transaction.max.timeout.ms")),
-		IDExpiration:       s.Milliseconds("transactional.id.expiration.ms"),
-		AbortInterval:      s.Milliseconds("transaction.abort.timed.out.transaction.cleanup.interval.ms"),
-		RemoveInterval:     s.Milliseconds("transaction.remove.expired.transaction.cleanup.interval.ms"),
-		AddRetryInterval:   s.Milliseconds("add.partitions.to.txn.retry.backoff.ms"),
-		AddRetryLimit:      s.Milliseconds("add.partitions.to.txn.retry.backoff.max.ms"),
+		MaxTimeoutMs:       int32(s.TransactionMaxTimeout.Milliseconds()),
+		IDExpiration:       s.TransactionalIDExpiration,
+		AbortInterval:      s.TransactionAbortTimedOutInterval,
+		RemoveInterval:     s.TransactionRemoveExpiredInterval,
+		AddRetryInterval:   s.AddPartitionsToTxnRetryBackoff,
+		AddRetryLimit:      s.AddPartitionsToTxnRetryBackoffMax,
 		Ended:              e.over,
 		Clock:              e.env.Clock, Logger: e.env.Logger, Registerer: registerer,
 	})
@@ -182,8 +181,6 @@ func (e *engine) settle() func(context.Context) error {
 	}
 	return e.barrier.Sync
 }
-
-func minutes(n int64) time.Duration { return time.Duration(n) * time.Minute }
 
 func (e *engine) partitionsOf(topic string) int32 {
 	t, _ := e.topics.Lookup(topic)

@@ -35,23 +35,18 @@ var kinds = [kindCount]struct {
 	bucket   meta.Bucket
 	validate func(*settings.Broker, settings.Values) error
 }{
-	Group:         {meta.GroupConfigs, checkGroup},
+	Group:         {meta.GroupConfigs, (*settings.Broker).CheckGroup},
 	ClientMetrics: {meta.ClientMetricsConfigs, checkClientMetrics},
-}
-
-func checkGroup(b *settings.Broker, v settings.Values) error {
-	_, err := b.Group(v)
-	return err
 }
 
 func checkClientMetrics(_ *settings.Broker, v settings.Values) error {
 	return settings.CheckClientMetrics(v)
 }
 
-// MaxResources is how many resources of a kind may have settings: they are held in memory.
-const MaxResources = 10_000
+// maxResources is how many resources of a kind may have settings: they are held in memory.
+const maxResources = 10_000
 
-// ErrTooMany refuses one more resource above MaxResources.
+// ErrTooMany refuses one more resource above maxResources.
 var ErrTooMany = errors.New("too many resources of this kind have settings")
 
 // Configs is what is set for all resources. Safe for concurrent use.
@@ -155,8 +150,8 @@ func (c *Configs) Alter(
 	if err := kinds[k].validate(c.settings, next); err != nil {
 		return err
 	}
-	if len(old) == 0 && len(next) > 0 && c.count(k) >= MaxResources {
-		return fmt.Errorf("%w: %d", ErrTooMany, MaxResources)
+	if len(old) == 0 && len(next) > 0 && c.count(k) >= maxResources {
+		return fmt.Errorf("%w: %d", ErrTooMany, maxResources)
 	}
 	if validateOnly || maps.Equal(old, next) {
 		return nil

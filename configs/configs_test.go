@@ -100,7 +100,7 @@ func TestResourcesAreLimited(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "meta.db")
 	_, store := open(t, path)
 	err := store.Update(func(tx meta.Tx) error {
-		for i := range MaxResources {
+		for i := range maxResources {
 			record := []byte(`{"share.isolation.level":"read_committed"}`)
 			if err := tx.Put(meta.GroupConfigs, fmt.Sprint(i), record); err != nil {
 				return err

@@ -52,12 +52,11 @@ func (c *Coordinator) Join(r *JoinRequest) *Future[JoinResult] {
 	if r.SessionTimeout < c.cfg.MinSessionTimeout || r.SessionTimeout > c.cfg.MaxSessionTimeout {
 		return refuse(ErrSessionTimeout)
 	}
-	s := c.shardOf(r.GroupID)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if err := s.usableLocked(); err != nil {
+	s, err := c.lockShard(r.GroupID)
+	if err != nil {
 		return refuse(err)
 	}
+	defer s.mu.Unlock()
 	if s.mu.released {
 		return refuse(ErrUnknownMember)
 	}

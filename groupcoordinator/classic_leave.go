@@ -24,15 +24,11 @@ type LeaveResult struct {
 // Leave removes members and starts a rebalance when any was removed.
 func (c *Coordinator) Leave(r *LeaveRequest) *Future[LeaveResult] {
 	refuse := func(err error) *Future[LeaveResult] { return ready(LeaveResult{Err: err}, nil) }
-	if err := requireGroupID(r.GroupID); err != nil {
+	s, err := c.lockShardOfNamedGroup(r.GroupID)
+	if err != nil {
 		return refuse(err)
 	}
-	s := c.shardOf(r.GroupID)
-	s.mu.Lock()
 	defer s.mu.Unlock()
-	if err := s.usableLocked(); err != nil {
-		return refuse(err)
-	}
 	result := LeaveResult{Members: make([]error, len(r.Members))}
 	g := s.mu.groups[r.GroupID]
 	if g == nil {
@@ -99,12 +95,11 @@ type MemberDescription struct {
 
 // Describe shows a group, or returns ErrGroupNotFound.
 func (c *Coordinator) Describe(groupID string) (Description, error) {
-	s := c.shardOf(groupID)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if err := s.usableLocked(); err != nil {
+	s, err := c.lockShard(groupID)
+	if err != nil {
 		return Description{}, err
 	}
+	defer s.mu.Unlock()
 	g := s.mu.groups[groupID]
 	if g == nil {
 		return Description{}, ErrGroupNotFound

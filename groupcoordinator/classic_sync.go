@@ -32,15 +32,11 @@ type SyncResult struct {
 // Sync parks until the leader has assigned, or answers at once.
 func (c *Coordinator) Sync(r *SyncRequest) *Future[SyncResult] {
 	refuse := func(err error) *Future[SyncResult] { return ready(SyncResult{Err: err}, nil) }
-	if err := requireGroupID(r.GroupID); err != nil {
+	s, err := c.lockShardOfNamedGroup(r.GroupID)
+	if err != nil {
 		return refuse(err)
 	}
-	s := c.shardOf(r.GroupID)
-	s.mu.Lock()
 	defer s.mu.Unlock()
-	if err := s.usableLocked(); err != nil {
-		return refuse(err)
-	}
 	if s.mu.released {
 		return refuse(ErrUnknownMember)
 	}
@@ -152,14 +148,10 @@ type HeartbeatRequest struct {
 
 // Heartbeat restarts the member's session (spec: groups 6). It never writes.
 func (c *Coordinator) Heartbeat(r *HeartbeatRequest) error {
-	if err := requireGroupID(r.GroupID); err != nil {
-		return err
-	}
-	s := c.shardOf(r.GroupID)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	switch err := s.usableLocked(); err {
+	s, err := c.lockShardOfNamedGroup(r.GroupID)
+	switch err {
 	case nil:
+		defer s.mu.Unlock()
 	case ErrLoading:
 		return nil // a member that is sent away while its group loads would only rebalance for nothing
 	default:

@@ -47,13 +47,12 @@ type CommitResult struct {
 // CommitOffsets stores offsets. In a group with members only they may commit, and it keeps their
 // session alive.
 func (c *Coordinator) CommitOffsets(r *CommitRequest) *Future[CommitResult] {
-	s := c.shardOf(r.GroupID)
-	s.mu.Lock()
-	defer s.mu.Unlock()
 	refuse := func(err error) *Future[CommitResult] { return ready(CommitResult{Err: err}, nil) }
-	if err := s.usableLocked(); err != nil {
+	s, err := c.lockShard(r.GroupID)
+	if err != nil {
 		return refuse(err)
 	}
+	defer s.mu.Unlock()
 	g := s.mu.groups[r.GroupID]
 	switch {
 	case g != nil:
@@ -105,15 +104,11 @@ func (g *classicGroup) validateGeneration(memberID string, instanceID *string, g
 // the state log (a fenced producer, a transaction that is over) come wrapped.
 func (c *Coordinator) TxnCommitOffsets(r *TxnCommitRequest, guard Guard) *Future[CommitResult] {
 	refuse := func(err error) *Future[CommitResult] { return ready(CommitResult{Err: err}, nil) }
-	if err := requireGroupID(r.GroupID); err != nil {
+	s, err := c.lockShardOfNamedGroup(r.GroupID)
+	if err != nil {
 		return refuse(err)
 	}
-	s := c.shardOf(r.GroupID)
-	s.mu.Lock()
 	defer s.mu.Unlock()
-	if err := s.usableLocked(); err != nil {
-		return refuse(err)
-	}
 	g := s.mu.groups[r.GroupID]
 	switch {
 	case g != nil:

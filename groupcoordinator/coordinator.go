@@ -196,12 +196,29 @@ func (c *Coordinator) PartitionFor(groupID string) int32 {
 	return h % c.cfg.Partitions
 }
 
-// Partitions returns the number of partitions that groups are spread over.
-func (c *Coordinator) Partitions() int32 { return c.cfg.Partitions }
-
 func (c *Coordinator) shardOf(groupID string) *shard { return c.shards[c.PartitionFor(groupID)] }
 
 // requireGroupID refuses the empty group ID, which only offsets and admin requests may name.
+// lockShard locks the shard of a group, and the caller unlocks it. With an error, ErrLoading or ErrClosed, nothing is
+// locked.
+func (c *Coordinator) lockShard(groupID string) (*shard, error) {
+	s := c.shardOf(groupID)
+	s.mu.Lock()
+	if err := s.usableLocked(); err != nil {
+		s.mu.Unlock()
+		return nil, err
+	}
+	return s, nil
+}
+
+// lockShardOfNamedGroup is lockShard for operations that refuse an empty group ID with ErrInvalidGroupID.
+func (c *Coordinator) lockShardOfNamedGroup(groupID string) (*shard, error) {
+	if err := requireGroupID(groupID); err != nil {
+		return nil, err
+	}
+	return c.lockShard(groupID)
+}
+
 func requireGroupID(groupID string) error {
 	if groupID == "" {
 		return ErrInvalidGroupID

@@ -18,12 +18,11 @@ type DeleteResult struct {
 // DeleteGroup removes an empty group with its offsets, staged ones too (spec: groups 14).
 func (c *Coordinator) DeleteGroup(groupID string) *Future[DeleteResult] {
 	refuse := func(err error) *Future[DeleteResult] { return ready(DeleteResult{Err: err}, nil) }
-	s := c.shardOf(groupID)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if err := s.usableLocked(); err != nil {
+	s, err := c.lockShard(groupID)
+	if err != nil {
 		return refuse(err)
 	}
+	defer s.mu.Unlock()
 	switch g := s.mu.groups[groupID]; {
 	case g == nil:
 		return refuse(ErrGroupNotFound)
@@ -91,15 +90,11 @@ type TopicPartition struct {
 // groups 14). Where there is none it succeeds.
 func (c *Coordinator) DeleteOffsets(r *DeleteOffsetsRequest) *Future[DeleteResult] {
 	refuse := func(err error) *Future[DeleteResult] { return ready(DeleteResult{Err: err}, nil) }
-	if err := requireGroupID(r.GroupID); err != nil {
+	s, err := c.lockShardOfNamedGroup(r.GroupID)
+	if err != nil {
 		return refuse(err)
 	}
-	s := c.shardOf(r.GroupID)
-	s.mu.Lock()
 	defer s.mu.Unlock()
-	if err := s.usableLocked(); err != nil {
-		return refuse(err)
-	}
 	g := s.mu.groups[r.GroupID]
 	switch {
 	case g == nil:
@@ -172,9 +167,9 @@ func (s *shard) topicDeleted(name string, topicID [16]byte) error {
 
 // Retention (spec: groups 13).
 
-// ExpireOffsets removes the offsets whose retention is over, and empty groups that have none left. It
+// expireOffsets removes the offsets whose retention is over, and empty groups that have none left. It
 // runs every RetentionCheckInterval by itself.
-func (c *Coordinator) ExpireOffsets() {
+func (c *Coordinator) expireOffsets() {
 	for _, s := range c.shards {
 		if c.closed.Load() {
 			return

@@ -46,12 +46,11 @@ type FetchedOffset struct {
 // FetchOffsets returns committed offsets; an unknown group simply has none. The answer waits until
 // what it shows is durable.
 func (c *Coordinator) FetchOffsets(r *FetchRequest) *Future[FetchResult] {
-	s := c.shardOf(r.GroupID)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if err := s.usableLocked(); err != nil {
+	s, err := c.lockShard(r.GroupID)
+	if err != nil {
 		return ready(FetchResult{Err: err}, nil)
 	}
+	defer s.mu.Unlock()
 	if r.All {
 		return ready(s.fetchAllLocked(r), s.mu.durable)
 	}

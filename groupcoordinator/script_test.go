@@ -234,7 +234,7 @@ func (s *conversation) change(c script.Command) string {
 	case "load":
 		s.load()
 	case "expire-offsets":
-		s.w.c.ExpireOffsets()
+		s.w.c.expireOffsets()
 	case "delete-topic":
 		return codes.OK(s.w.c.OnTopicDeleted(c.String("topic", ""), topicID(s.t, c)))
 	default:

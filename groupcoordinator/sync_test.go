@@ -44,7 +44,7 @@ func TestFailedAppendChangesNothing(t *testing.T) {
 	isErr(t, "delete", now(t, w.c.DeleteGroup("o")).Err, ErrNotWritten)
 	isErr(t, "new group", now(t, w.join("n")).Err, ErrNotWritten)
 	isErr(t, "topic", w.c.OnTopicDeleted("t", [16]byte{}), ErrNotWritten)
-	w.c.ExpireOffsets()
+	w.c.expireOffsets()
 	if after := dump(w.c); after != before {
 		t.Errorf("changed from\n%s\nto\n%s", before, after)
 	}

@@ -60,10 +60,9 @@ func (s *Services) alter(a alteration) error {
 // Deprecated in favour of IncrementalAlterConfigs, and alive.
 func (s *Services) alterConfigs(_ context.Context, r *wire.Request) wire.Reply {
 	req, resp := r.Body.(*kmsg.AlterConfigsRequest), response[*kmsg.AlterConfigsResponse](r)
-	times := map[resource]int{}
-	for i := range req.Resources {
-		times[resource{req.Resources[i].ResourceType, req.Resources[i].ResourceName}]++
-	}
+	times := counts(req.Resources, func(of *kmsg.AlterConfigsRequestResource) resource {
+		return resource{of.ResourceType, of.ResourceName}
+	})
 	for i := range req.Resources {
 		asked := &req.Resources[i]
 		of := resource{asked.ResourceType, asked.ResourceName}
@@ -115,10 +114,9 @@ func replacement(configs []kmsg.AlterConfigsRequestResourceConfig) (settings.Val
 // subtracted from (KIP-339).
 func (s *Services) incrementalAlterConfigs(_ context.Context, r *wire.Request) wire.Reply {
 	req, resp := r.Body.(*kmsg.IncrementalAlterConfigsRequest), response[*kmsg.IncrementalAlterConfigsResponse](r)
-	times := map[resource]int{}
-	for i := range req.Resources {
-		times[resource{req.Resources[i].ResourceType, req.Resources[i].ResourceName}]++
-	}
+	times := counts(req.Resources, func(of *kmsg.IncrementalAlterConfigsRequestResource) resource {
+		return resource{of.ResourceType, of.ResourceName}
+	})
 	for i := range req.Resources {
 		asked := &req.Resources[i]
 		of := resource{asked.ResourceType, asked.ResourceName}

@@ -31,7 +31,7 @@ type autoCreation struct {
 // does where the defaults allow no topic.
 func (s *Services) autoCreate(name string) (*topics.Topic, error) {
 	// The name points into the request's frame.
-	spec := topics.Spec{Name: strings.Clone(name), Partitions: int32(s.Settings.Int("num.partitions"))}
+	spec := topics.Spec{Name: strings.Clone(name), Partitions: s.Settings.NumPartitions}
 	if err := s.Topics.Validate(spec); err != nil && !errors.Is(err, topics.ErrExists) {
 		return nil, err
 	}
@@ -49,7 +49,7 @@ func (s *Services) autoCreate(name string) (*topics.Topic, error) {
 
 // createLater reports whether a topic is created later, and sees to it that it is.
 func (s *Services) createLater(spec topics.Spec) bool {
-	delay := s.Settings.Milliseconds("dev.auto.create.delay.ms")
+	delay := s.Settings.DevAutoCreateDelay
 	a := &s.autoCreation
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -93,7 +93,7 @@ func (s *Services) createNow(name string) {
 	delete(a.mu.pending, name)
 	a.mu.Unlock()
 	defer a.running.Done()
-	s.createPending(topics.Spec{Name: strings.Clone(name), Partitions: int32(s.Settings.Int("num.partitions"))})
+	s.createPending(topics.Spec{Name: strings.Clone(name), Partitions: s.Settings.NumPartitions})
 }
 
 // Close gives up the topics that wait to be created, and returns when none is being created any more.

@@ -13,10 +13,7 @@ import (
 // CreatePartitions v0 to v3. v2 flexible, v3 may be throttled.
 func (s *Services) createPartitions(_ context.Context, r *wire.Request) wire.Reply {
 	req, resp := r.Body.(*kmsg.CreatePartitionsRequest), response[*kmsg.CreatePartitionsResponse](r)
-	times := map[string]int{}
-	for i := range req.Topics {
-		times[req.Topics[i].Topic]++
-	}
+	times := counts(req.Topics, func(t *kmsg.CreatePartitionsRequestTopic) string { return t.Topic })
 	if req.TimeoutMillis <= 0 && slices.ContainsFunc(req.Topics,
 		func(t kmsg.CreatePartitionsRequestTopic) bool { return times[t.Topic] == 1 }) {
 		return s.Fail(r, wire.RequestTimedOut, "") // nothing is looked at, and nothing is done

@@ -26,11 +26,9 @@ const clusterMetadataTopic = "__cluster_metadata"
 // the one replica is what the answer shows.
 func (s *Services) createTopics(_ context.Context, r *wire.Request) wire.Reply {
 	req, resp := r.Body.(*kmsg.CreateTopicsRequest), response[*kmsg.CreateTopicsResponse](r)
-	total, times := 0, map[string]int{}
+	total := 0
 	var together []string // names that only this request makes
-	for i := range req.Topics {
-		times[req.Topics[i].Topic]++
-	}
+	times := counts(req.Topics, func(t *kmsg.CreateTopicsRequestTopic) string { return t.Topic })
 	isRefused := func(name string) bool { return times[name] > 1 || name == clusterMetadataTopic }
 	if req.TimeoutMillis <= 0 && slices.ContainsFunc(req.Topics,
 		func(t kmsg.CreateTopicsRequestTopic) bool { return !isRefused(t.Topic) }) {
@@ -86,7 +84,7 @@ func (s *Services) partitionsAsked(t *kmsg.CreateTopicsRequestTopic) int32 {
 	case len(t.ReplicaAssignment) > 0:
 		return int32(len(t.ReplicaAssignment))
 	case t.NumPartitions == -1:
-		return int32(s.Settings.Int("num.partitions"))
+		return s.Settings.NumPartitions
 	}
 	return t.NumPartitions
 }
@@ -178,9 +176,9 @@ func (s *Services) checkReplicas(t *kmsg.CreateTopicsRequestTopic) (wire.Code, s
 // isTooManyReplicas reports whether a replication factor, -1 for the default, is refused on one broker.
 func (s *Services) isTooManyReplicas(factor int) bool {
 	if factor == -1 {
-		factor = s.Settings.Int("default.replication.factor")
+		factor = s.Settings.DefaultReplicationFactor
 	}
-	return factor > 1 && s.Settings.Bool("dev.strict.replication")
+	return factor > 1 && s.Settings.DevStrictReplication
 }
 
 // isAssignable reports whether these can be the replicas of a partition: there is one broker to be listed once.

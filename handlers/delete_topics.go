@@ -99,7 +99,7 @@ func (d *deletion) answer(t topicRef, code wire.Code, message string) {
 
 // delete deletes one topic and answers for it.
 func (d *deletion) delete(t topicRef) {
-	if !d.s.Settings.Bool("delete.topic.enable") {
+	if !d.s.Settings.DeleteTopicEnable {
 		code := wire.TopicDeletionDisabled
 		if d.version < 3 {
 			code = wire.InvalidRequest

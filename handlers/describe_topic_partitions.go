@@ -17,7 +17,7 @@ func (s *Services) describeTopicPartitions(_ context.Context, r *wire.Request) w
 	if !ok {
 		return s.Fail(r, wire.InvalidRequest, "")
 	}
-	left := max(1, min(int(req.ResponsePartitionLimit), s.Settings.Int("max.request.partition.size.limit")))
+	left := max(1, min(int(req.ResponsePartitionLimit), s.Settings.MaxRequestPartitionSizeLimit))
 	resp.Topics = []kmsg.DescribeTopicPartitionsResponseTopic{}
 	for _, name := range names {
 		from := int32(0)

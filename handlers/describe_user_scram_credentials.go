@@ -14,10 +14,7 @@ import (
 func (s *Services) describeUserSCRAMCredentials(_ context.Context, r *wire.Request) wire.Reply {
 	req, resp := r.Body.(*kmsg.DescribeUserSCRAMCredentialsRequest), response[*kmsg.DescribeUserSCRAMCredentialsResponse](r)
 	resp.ErrorMessage = kmsg.StringPtr("")
-	times := map[string]int{}
-	for _, u := range req.Users {
-		times[u.Name]++
-	}
+	times := counts(req.Users, func(u *kmsg.DescribeUserSCRAMCredentialsRequestUser) string { return u.Name })
 	for _, u := range req.Users {
 		n := times[u.Name]
 		if n == 0 {

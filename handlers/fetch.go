@@ -29,7 +29,7 @@ var fetchDowngrades = []downgradeRow{
 func (s *Services) fetch(ctx context.Context, r *wire.Request) wire.Reply {
 	req, resp := r.Body.(*kmsg.FetchRequest), response[*kmsg.FetchResponse](r)
 	f := &fetching{s: s, version: r.Version, committed: req.IsolationLevel == 1, minBytes: int(req.MinBytes), response: resp}
-	f.maxBytes = max(0, min(int(req.MaxBytes), s.Settings.Int("fetch.max.bytes")))
+	f.maxBytes = max(0, min(int(req.MaxBytes), s.Settings.FetchMaxBytes))
 	f.minBytes = min(f.minBytes, f.maxBytes)
 	f.replica = req.ReplicaID >= 0
 	if r.Version >= 15 {
@@ -249,7 +249,7 @@ func (f *fetching) satisfied() bool { return f.urgent || f.bytes >= f.minBytes }
 func (f *fetching) wait(ctx context.Context, limit time.Duration) {
 	// Nobody reads from the connection meanwhile, and so nobody notices that the client has gone: a fetch
 	// that waits holds its connection no longer than an idle one may be open.
-	if idle := f.s.Settings.Milliseconds("connections.max.idle.ms"); idle > 0 {
+	if idle := f.s.Settings.ConnectionsMaxIdle; idle > 0 {
 		limit = min(limit, idle)
 	}
 	w := partition.NewWaiter(f.committed)

@@ -104,7 +104,7 @@ func (s *Services) fetchForTest(session, epoch int32) *kmsg.FetchResponse {
 func TestFetchSessionsBeyondTheDefault(t *testing.T) {
 	s := newServices(t, &blocks{})
 	s.Open()
-	slots := s.Settings.Int("max.incremental.fetch.session.cache.slots")
+	slots := s.Settings.MaxIncrementalFetchSessionCacheSlots
 	if slots != 1000 {
 		t.Fatalf("%d slots", slots)
 	}

@@ -48,10 +48,7 @@ func (s *Services) joinGroup(_ context.Context, r *wire.Request) wire.Reply {
 // namedOnce leaves out the protocols that a member names more than once, as Kafka does: it counts names, and takes a
 // group of one member for one of two then. Where nothing would be left, all are.
 func namedOnce(all []groupcoordinator.Protocol) []groupcoordinator.Protocol {
-	times := make(map[string]int, len(all))
-	for _, p := range all {
-		times[p.Name]++
-	}
+	times := counts(all, func(p *groupcoordinator.Protocol) string { return p.Name })
 	once := slices.DeleteFunc(slices.Clone(all), func(p groupcoordinator.Protocol) bool { return times[p.Name] > 1 })
 	if len(once) == 0 {
 		return all

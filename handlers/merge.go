@@ -52,6 +52,15 @@ func lastOfEach[T any](all []T, partition func(*T) int32) []T {
 	return mergeBy(all, partition, func(into, more *T) { *into = *more })
 }
 
+// counts returns how often each key stands in a request.
+func counts[T any, K comparable](items []T, key func(*T) K) map[K]int {
+	times := make(map[K]int, len(items))
+	for i := range items {
+		times[key(&items[i])]++
+	}
+	return times
+}
+
 // maxRepeats is how often a request may name one thing whose description is much longer than its name. Kafka answers
 // each time; a request of a megabyte would ask for gigabytes, which are built in memory.
 const maxRepeats = 10

@@ -38,7 +38,7 @@ func (s *Services) metadata(_ context.Context, r *wire.Request) wire.Reply {
 	case s.asksByID(req, r.Version):
 		resp.Topics = s.metadataByIDs(r.Version, req.Topics)
 	default:
-		create := (r.Version < 4 || req.AllowAutoTopicCreation) && s.Settings.Bool("auto.create.topics.enable")
+		create := (r.Version < 4 || req.AllowAutoTopicCreation) && s.Settings.AutoCreateTopicsEnable
 		resp.Topics = s.metadataByNames(req.Topics, create)
 	}
 	if req.IncludeTopicAuthorizedOperations {

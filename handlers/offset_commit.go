@@ -27,8 +27,7 @@ func (s *Services) offsetCommit(_ context.Context, r *wire.Request) wire.Reply {
 	if r.Version <= 4 && req.RetentionTimeMillis != -1 {
 		commit.Retention = time.Duration(min(max(req.RetentionTimeMillis, 0), longestRetentionMs)) * time.Millisecond
 	}
-	refused := false   // a partition, here and not by the group
-	var where []*int16 // the error codes of commit.Offsets
+	var asked askedOffsets
 	resp.Topics = make([]kmsg.OffsetCommitResponseTopic, len(req.Topics))
 	for i := range req.Topics {
 		t, out := &req.Topics[i], &resp.Topics[i]
@@ -40,19 +39,13 @@ func (s *Services) offsetCommit(_ context.Context, r *wire.Request) wire.Reply {
 			p, answer := &t.Partitions[j], &out.Partitions[j]
 			*answer = kmsg.NewOffsetCommitResponseTopicPartition()
 			answer.Partition = p.Partition
-			if answer.ErrorCode = int16(offsetPartition(topic, p.Partition, missing)); answer.ErrorCode != 0 {
-				refused = true
-				continue
-			}
-			commit.Offsets = append(commit.Offsets, groupcoordinator.OffsetCommit{
-				Topic: topic.Name, TopicID: topic.ID, Partition: p.Partition,
-				Offset: p.Offset, LeaderEpoch: p.LeaderEpoch, Metadata: orEmpty(p.Metadata),
-			})
-			where = append(where, &answer.ErrorCode)
+			asked.add(topic, missing, groupcoordinator.OffsetCommit{
+				Partition: p.Partition, Offset: p.Offset, LeaderEpoch: p.LeaderEpoch, Metadata: orEmpty(p.Metadata),
+			}, &answer.ErrorCode)
 		}
 	}
 	finish := func() kmsg.Response {
-		if refused {
+		if asked.refused {
 			resp.Topics = mergeBy(resp.Topics,
 				func(t *kmsg.OffsetCommitResponseTopic) topicKey { return topicKey{t.Topic, t.TopicID} },
 				func(into, more *kmsg.OffsetCommitResponseTopic) {
@@ -61,11 +54,11 @@ func (s *Services) offsetCommit(_ context.Context, r *wire.Request) wire.Reply {
 		}
 		return resp
 	}
-	if len(commit.Offsets) == 0 {
+	if commit.Offsets = asked.offsets; len(commit.Offsets) == 0 {
 		return wire.Respond(finish())
 	}
 	return await(s.Groups.CommitOffsets(&commit), commitFailed, func(result groupcoordinator.CommitResult) kmsg.Response {
-		fillCommit(where, &result, r)
+		asked.fill(&result, r)
 		return finish()
 	})
 }
@@ -86,13 +79,32 @@ func offsetPartition(topic *topics.Topic, partition int32, refused wire.Code) wi
 	return refused
 }
 
+// askedOffsets are the offsets of a commit that go to the group. What names a partition that does not exist is answered
+// here.
+type askedOffsets struct {
+	offsets []groupcoordinator.OffsetCommit
+	codes   []*int16 // where the error codes of offsets go
+	refused bool     // some were answered here
+}
+
+// add takes an offset of a topic; missing is the code for all partitions of a topic that does not exist.
+func (a *askedOffsets) add(topic *topics.Topic, missing wire.Code, o groupcoordinator.OffsetCommit, code *int16) {
+	if *code = int16(offsetPartition(topic, o.Partition, missing)); *code != 0 {
+		a.refused = true
+		return
+	}
+	o.Topic, o.TopicID = topic.Name, topic.ID
+	a.offsets = append(a.offsets, o)
+	a.codes = append(a.codes, code)
+}
+
 func commitFailed(err error) groupcoordinator.CommitResult {
 	return groupcoordinator.CommitResult{Err: err}
 }
 
-// fillCommit puts the codes of a commit where they belong.
-func fillCommit(where []*int16, result *groupcoordinator.CommitResult, r *wire.Request) {
-	for i, code := range where {
+// fill puts the codes of a commit where they belong.
+func (a *askedOffsets) fill(result *groupcoordinator.CommitResult, r *wire.Request) {
+	for i, code := range a.codes {
 		err := result.Err
 		if err == nil && result.Offsets != nil {
 			err = result.Offsets[i]

@@ -9,8 +9,6 @@ import (
 	"once/wire"
 )
 
-const allowOlderConnections = "transaction.allow.older.connections"
-
 // singleConnectionClients are the clients that keep a single connection to the coordinator of a transactional ID. They
 // open a new one only when they have closed or lost the last one, and send again over it what was not answered. They
 // are known by the name that they give themselves in ApiVersions (KIP-511). A name is listed when the stock client
@@ -41,7 +39,7 @@ func (s *Services) closeOlderConnection(next handler) handler {
 // isFromOlderConnection is no for clients that are not known to keep a single connection.
 func (s *Services) isFromOlderConnection(r *wire.Request, row *row) bool {
 	software, _ := r.Conn.ClientSoftware()
-	if !singleConnectionClients[software] || s.Settings.Bool(allowOlderConnections) {
+	if !singleConnectionClients[software] || s.Settings.TransactionAllowOlderConnections {
 		return false
 	}
 	about := row.subjects(s.Catalogue, r).Transactions[0]
@@ -51,7 +49,7 @@ func (s *Services) isFromOlderConnection(r *wire.Request, row *row) bool {
 		return false
 	}
 	s.Logger.Warn("a request of an older connection of a transactional producer was not carried out, and the connection "+
-		"is closed; "+allowOlderConnections+"=true lets them through",
+		"is closed; transaction.allow.older.connections=true lets them through",
 		"api", kmsg.NameForKey(r.Key), "transactional_id", transactionalID, "producer_id", by.ProducerID,
 		"producer_epoch", by.ProducerEpoch, "client", r.Conn.RemoteAddr().String(), "software", software)
 	return true

@@ -56,5 +56,5 @@ func (s *Services) Open() {
 		s.byKey[table[i].Key] = &table[i]
 	}
 	s.passChain = s.link(chain)
-	s.sessions = newFetchSessions(s.Settings.Int("max.incremental.fetch.session.cache.slots"), clock.Real{})
+	s.sessions = newFetchSessions(s.Settings.MaxIncrementalFetchSessionCacheSlots, clock.Real{})
 }

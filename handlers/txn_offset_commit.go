@@ -23,8 +23,7 @@ func (s *Services) txnOffsetCommit(ctx context.Context, r *wire.Request) wire.Re
 		GroupID: req.Group, MemberID: req.MemberID, InstanceID: req.InstanceID, Generation: req.Generation,
 		ProducerID: req.ProducerID, ProducerEpoch: req.ProducerEpoch,
 	}
-	refused := false // a partition, here and not by the group
-	var where []*int16
+	var asked askedOffsets
 	resp.Topics = make([]kmsg.TxnOffsetCommitResponseTopic, len(req.Topics))
 	for i := range req.Topics {
 		t, out := &req.Topics[i], &resp.Topics[i]
@@ -36,19 +35,13 @@ func (s *Services) txnOffsetCommit(ctx context.Context, r *wire.Request) wire.Re
 			p, answer := &t.Partitions[j], &out.Partitions[j]
 			*answer = kmsg.NewTxnOffsetCommitResponseTopicPartition()
 			answer.Partition = p.Partition
-			if answer.ErrorCode = int16(offsetPartition(topic, p.Partition, missing)); answer.ErrorCode != 0 {
-				refused = true
-				continue
-			}
-			commit.Offsets = append(commit.Offsets, groupcoordinator.OffsetCommit{
-				Topic: topic.Name, TopicID: topic.ID, Partition: p.Partition,
-				Offset: p.Offset, LeaderEpoch: p.LeaderEpoch, Metadata: orEmpty(p.Metadata),
-			})
-			where = append(where, &answer.ErrorCode)
+			asked.add(topic, missing, groupcoordinator.OffsetCommit{
+				Partition: p.Partition, Offset: p.Offset, LeaderEpoch: p.LeaderEpoch, Metadata: orEmpty(p.Metadata),
+			}, &answer.ErrorCode)
 		}
 	}
 	finish := func() kmsg.Response {
-		if refused {
+		if asked.refused {
 			resp.Topics = mergeBy(resp.Topics,
 				func(t *kmsg.TxnOffsetCommitResponseTopic) topicKey { return topicKey{t.Topic, t.TopicID} },
 				func(into, more *kmsg.TxnOffsetCommitResponseTopic) {
@@ -57,16 +50,16 @@ func (s *Services) txnOffsetCommit(ctx context.Context, r *wire.Request) wire.Re
 		}
 		return resp
 	}
-	if len(commit.Offsets) == 0 {
+	if commit.Offsets = asked.offsets; len(commit.Offsets) == 0 {
 		return wire.Respond(finish())
 	}
 	guard, err := s.enlistGroup(req, r.Version)
 	if err != nil {
-		fillCommit(where, &groupcoordinator.CommitResult{Err: err}, r)
+		asked.fill(&groupcoordinator.CommitResult{Err: err}, r)
 		return wire.Respond(finish())
 	}
 	return await(s.Groups.TxnCommitOffsets(&commit, guard), commitFailed, func(result groupcoordinator.CommitResult) kmsg.Response {
-		fillCommit(where, &result, r)
+		asked.fill(&result, r)
 		return finish()
 	})
 }

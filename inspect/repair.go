@@ -228,7 +228,7 @@ func (t *doubtTracker) batch(h batch.Header, m batch.Marker, isMarker bool) {
 // pass goes over offsets that are lost.
 func (t *doubtTracker) pass() {
 	t.lost = t.lost[1:]
-	for _, id := range sortedIDs(t.open) {
+	for _, id := range sortedKeys(t.open) {
 		if x := t.open[id]; !slices.Contains(t.doubt, x) {
 			t.doubt = append(t.doubt, x)
 		}

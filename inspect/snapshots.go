@@ -72,7 +72,7 @@ func (y *replay) differences(stored []pidmanager.StoredProducer, offset int64) s
 			return fmt.Sprintf("it has %+v, which never wrote", s)
 		}
 	}
-	for _, id := range sortedIDs(replayed) {
+	for _, id := range sortedKeys(replayed) {
 		r := replayed[id]
 		silentMs := max(newestMs, y.modTimeMs(offset)) - r.LastTimestampMs
 		switch {

@@ -209,7 +209,7 @@ func (c *cleaner) readKeys() error {
 	c.report.DirtyStart = l.dirtyStart()
 	c.report.End = c.Limit
 	var records, most int64
-	err := l.ScanHeaders(c.report.DirtyStart, c.Limit, func(h batch.Header, _ func() ([]byte, error)) error {
+	err := l.scanHeaders(c.report.DirtyStart, c.Limit, func(h batch.Header, _ func() ([]byte, error)) error {
 		records += int64(h.RecordCount)
 		most = max(most, int64(h.RecordCount))
 		if c.Stopped() {

@@ -31,8 +31,8 @@ func (l *Log) writeEpochs() error {
 	return replaceFile(l.fs, l.path(epochCheckpointFile), encodeEpochs(l.epochs.view()))
 }
 
-// LastLeaderEpoch is the leader epoch of the newest batch, -1 without one.
-func (l *Log) LastLeaderEpoch() int32 {
+// lastLeaderEpoch is the leader epoch of the newest batch, -1 without one.
+func (l *Log) lastLeaderEpoch() int32 {
 	if e := l.epochs.view(); len(e) > 0 {
 		return e[len(e)-1].leaderEpoch
 	}

@@ -41,11 +41,11 @@ func (rc *recoverer) recoverEpochs() error {
 	if err != nil {
 		return err
 	}
-	if newest == l.LastLeaderEpoch() {
+	if newest == l.lastLeaderEpoch() {
 		return nil
 	}
 	var all []epochEntry
-	err = l.ScanHeaders(0, l.end.Load(), func(h batch.Header, _ func() ([]byte, error)) error {
+	err = l.scanHeaders(0, l.end.Load(), func(h batch.Header, _ func() ([]byte, error)) error {
 		if n := len(all); h.LeaderEpoch >= 0 && (n == 0 || h.LeaderEpoch > all[n-1].leaderEpoch) {
 			all = append(all, epochEntry{h.LeaderEpoch, h.BaseOffset})
 		}

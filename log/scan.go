@@ -130,13 +130,13 @@ func (l *Log) Scan(from, to int64, fn func(h batch.Header, raw []byte) error) er
 	})
 }
 
-// ScanHeaders is Scan for who needs few of the bodies: raw reads the whole batch, into memory of its
+// scanHeaders is Scan for who needs few of the bodies: raw reads the whole batch, into memory of its
 // own that the next call reuses.
-func (l *Log) ScanHeaders(from, to int64, fn func(h batch.Header, raw func() ([]byte, error)) error) error {
+func (l *Log) scanHeaders(from, to int64, fn func(h batch.Header, raw func() ([]byte, error)) error) error {
 	return l.ReplayHeaders(max(from, l.start.Load()), to, fn)
 }
 
-// ReplayHeaders is ScanHeaders for who needs what is still stored below StartOffset, too: it starts at
+// ReplayHeaders is scanHeaders for who needs what is still stored below StartOffset, too: it starts at
 // ReplayOffset if from is below that.
 func (l *Log) ReplayHeaders(from, to int64, fn func(h batch.Header, raw func() ([]byte, error)) error) error {
 	var body []byte

@@ -47,8 +47,8 @@ type Batch struct {
 	TimestampMs  int64 // its maximum timestamp
 }
 
-// FirstSequence returns the base sequence of the batch.
-func (b Batch) FirstSequence() int32 { return batch.DecrementSequence(b.LastSequence, b.OffsetDelta) }
+// firstSequence returns the base sequence of the batch.
+func (b Batch) firstSequence() int32 { return batch.DecrementSequence(b.LastSequence, b.OffsetDelta) }
 
 // FirstOffset returns the offset of the first record.
 func (b Batch) FirstOffset() int64 { return b.LastOffset - int64(b.OffsetDelta) }
@@ -82,7 +82,7 @@ func (e *Producer) LastDataOffset() int64 {
 func (e *Producer) find(h *batch.Header) (Batch, bool) {
 	for i := e.cached - 1; i >= 0; i-- {
 		b := e.batches[i]
-		if b.LastSequence == h.LastSequence() && b.FirstSequence() == h.BaseSequence {
+		if b.LastSequence == h.LastSequence() && b.firstSequence() == h.BaseSequence {
 			return b, true
 		}
 	}

@@ -109,7 +109,7 @@ func TestSequencesGoAround(t *testing.T) {
 					b, ok := known.Duplicate(&s)
 					if want := i >= len(sent)-CachedBatches; ok != want || ok &&
 						(b.FirstOffset() != s.BaseOffset || b.LastOffset != s.LastOffset() ||
-							b.FirstSequence() != s.BaseSequence) {
+							b.firstSequence() != s.BaseSequence) {
 						t.Fatalf("seed %d, %s: batch %d of %d again: %v, %+v", seed, name, i, len(sent), ok, b)
 					}
 				}

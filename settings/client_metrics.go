@@ -12,9 +12,9 @@ import (
 // clientMetricsSettings are the settings of a subscription to client metrics (KIP-714), resource type
 // CLIENT_METRICS. Sorted by name.
 var clientMetricsSettings = []Definition{
-	{"interval.ms", Int, "300000", anything, Dynamic, Kept, "How often clients send these metrics, in ms."},
-	{"match", List, "", anything, Dynamic, Kept, "Which clients: pairs of attribute and expression; none is all."},
-	{"metrics", List, "", anything, Dynamic, Kept, "Prefixes of the names of the metrics; * is all."},
+	{"interval.ms", Int, "300000", anything, Dynamic, NotImplemented, "How often clients send these metrics, in ms."},
+	{"match", List, "", anything, Dynamic, NotImplemented, "Which clients: pairs of attribute and expression; none is all."},
+	{"metrics", List, "", anything, Dynamic, NotImplemented, "Prefixes of the names of the metrics; * is all."},
 }
 
 // ErrClientMetrics refuses what client metrics cannot have, in a way that Kafka calls a bad request and not a bad
@@ -61,7 +61,7 @@ var clientAttributes = []string{
 // checkClientMatch accepts attribute=expression pairs. Expressions are Java's: those that Go does not know by their
 // constructs alone, such as look-around, are accepted unseen.
 func checkClientMatch(value string) error {
-	for _, entry := range SplitList(value) {
+	for _, entry := range splitList(value) {
 		attribute, expression, ok := strings.Cut(strings.TrimRight(entry, "="), "=")
 		if !ok || strings.Contains(expression, "=") || !slices.Contains(clientAttributes, strings.TrimSpace(attribute)) {
 			return errors.New("must be attribute=expression pairs with an attribute of " + strings.Join(clientAttributes, ", "))

@@ -19,7 +19,7 @@ func (b *Broker) contradictions() []error {
 }
 
 func (b *Broker) problem(name, format string, args ...any) error {
-	return &InvalidError{name, b.String(name), fmt.Sprintf(format, args...)}
+	return &InvalidError{name, b.text(name), fmt.Sprintf(format, args...)}
 }
 
 func (b *Broker) logProblems() (problems []error) {
@@ -27,23 +27,23 @@ func (b *Broker) logProblems() (problems []error) {
 	if retention == 0 || retention < -1 { // a topic may say 0, a broker not
 		name := "log.retention.hours"
 		for _, s := range synonymsOfTopic("retention.ms") {
-			if b.Explicit(s.name) {
+			if b.isExplicit(s.name) {
 				name = s.name
 				break
 			}
 		}
 		problems = append(problems, b.problem(name, "must be -1 or at least 1"))
 	}
-	if n := b.Int64("queued.max.request.bytes"); n > 0 && n < b.Int64("socket.request.max.bytes") {
+	if n := b.int64("queued.max.request.bytes"); n > 0 && n < b.int64("socket.request.max.bytes") {
 		problems = append(problems, b.problem("queued.max.request.bytes", "must not be below socket.request.max.bytes, which is %d",
-			b.Int64("socket.request.max.bytes")))
+			b.int64("socket.request.max.bytes")))
 	}
 	return problems
 }
 
 func (b *Broker) listenerProblems() (problems []error) {
 	seen := map[string]bool{}
-	for _, l := range b.Listeners() {
+	for _, l := range b.Listeners {
 		switch l.Protocol {
 		case "PLAINTEXT":
 		case "":
@@ -59,11 +59,11 @@ func (b *Broker) listenerProblems() (problems []error) {
 	if len(seen) == 0 {
 		problems = append(problems, b.problem("listeners", "must have a listener for clients"))
 	}
-	for _, l := range b.AdvertisedListeners() {
+	for _, l := range b.AdvertisedListeners {
 		if ip := net.ParseIP(l.Host); ip != nil && ip.IsUnspecified() {
 			problems = append(problems, b.problem("advertised.listeners", "must name an address that clients can reach, not %s", l.Host))
 		}
-		if b.Explicit("listeners") && !seen[l.Name] {
+		if b.isExplicit("listeners") && !seen[l.Name] {
 			problems = append(problems, b.problem("advertised.listeners", "%s is not in listeners", l.Name))
 		}
 	}
@@ -92,24 +92,24 @@ func (b *Broker) groupProblems() (problems []error) {
 	for _, r := range groupBounds {
 		switch {
 		case r.name == "":
-			if b.Int64(r.low) > b.Int64(r.up) {
-				problems = append(problems, b.problem(r.up, "must not be below %s, which is %d", r.low, b.Int64(r.low)))
+			if b.int64(r.low) > b.int64(r.up) {
+				problems = append(problems, b.problem(r.up, "must not be below %s, which is %d", r.low, b.int64(r.low)))
 			}
 			continue
-		case r.low != "" && b.Int64(r.name) < b.Int64(r.low):
-			problems = append(problems, b.problem(r.name, "must not be below %s, which is %d", r.low, b.Int64(r.low)))
+		case r.low != "" && b.int64(r.name) < b.int64(r.low):
+			problems = append(problems, b.problem(r.name, "must not be below %s, which is %d", r.low, b.int64(r.low)))
 		}
-		if b.Int64(r.name) > b.Int64(r.up) {
-			problems = append(problems, b.problem(r.name, "must not be above %s, which is %d", r.up, b.Int64(r.up)))
+		if b.int64(r.name) > b.int64(r.up) {
+			problems = append(problems, b.problem(r.name, "must not be above %s, which is %d", r.up, b.int64(r.up)))
 		}
 	}
 	for _, kind := range []string{"consumer", "share", "streams"} {
 		session, heartbeat := "group."+kind+".session.timeout.ms", "group."+kind+".heartbeat.interval.ms"
-		if b.Int64(session) <= b.Int64(heartbeat) {
-			problems = append(problems, b.problem(session, "must be above %s, which is %d", heartbeat, b.Int64(heartbeat)))
+		if b.int64(session) <= b.int64(heartbeat) {
+			problems = append(problems, b.problem(session, "must be above %s, which is %d", heartbeat, b.int64(heartbeat)))
 		}
 	}
-	protocols := b.List("group.coordinator.rebalance.protocols")
+	protocols := splitList(b.text("group.coordinator.rebalance.protocols"))
 	if !slices.ContainsFunc(protocols, func(p string) bool { return strings.EqualFold(p, "classic") }) {
 		problems = append(problems, b.problem("group.coordinator.rebalance.protocols", "must include classic"))
 	}

@@ -26,18 +26,18 @@ const (
 	Password
 )
 
-// Sensitive says whether values are hidden from DescribeConfigs: passwords, and what nobody knows.
-func (k Kind) Sensitive() bool { return k == Password || k == KindUnknown }
+// isSensitive says whether values are hidden from DescribeConfigs: passwords, and what nobody knows.
+func (k Kind) isSensitive() bool { return k == Password || k == KindUnknown }
 
 // Effect says what a setting does here.
 type Effect uint8
 
-// The effects. Kept and Ignored settings are validated, stored and shown alike; an Ignored one makes
-// sense only in a cluster, on a Java virtual machine or with tiered storage.
+// The effects. All settings are validated, stored and shown alike. NotApplicable ones make sense only in a cluster of
+// several brokers, on a Java virtual machine or with tiered storage.
 const (
-	Acts Effect = iota
-	Kept
-	Ignored
+	Implemented Effect = iota
+	NotImplemented
+	NotApplicable
 )
 
 // Traits are properties of a setting that are off for most.
@@ -79,9 +79,9 @@ func (d *Definition) Default() (value string, ok bool) {
 // Dynamic says whether the setting may be changed while the broker runs.
 func (d *Definition) Dynamic() bool { return d.Traits&Dynamic != 0 }
 
-// Canonical checks value and returns it as Kafka shows it: trimmed, numbers and booleans in their plain
+// canonical checks value and returns it as Kafka shows it: trimmed, numbers and booleans in their plain
 // form, lists without spaces and doubles. The error says what is allowed and names neither setting nor value.
-func (d *Definition) Canonical(value string) (string, error) {
+func (d *Definition) canonical(value string) (string, error) {
 	value = strings.TrimSpace(value)
 	switch d.Kind {
 	case Boolean:
@@ -129,7 +129,7 @@ func (d *Definition) canonicalDouble(value string) (string, error) {
 }
 
 func (d *Definition) canonicalList(value string) (string, error) {
-	entries := SplitList(value)
+	entries := splitList(value)
 	if len(entries) == 0 && d.valid.nonEmpty {
 		return "", errors.New("must not be empty")
 	}
@@ -152,8 +152,8 @@ func (d *Definition) canonicalList(value string) (string, error) {
 	return value, nil
 }
 
-// SplitList splits the value of a List at its commas; nothing gives no entries.
-func SplitList(value string) []string {
+// splitList splits the value of a List at its commas; nothing gives no entries.
+func splitList(value string) []string {
 	value = strings.TrimSpace(value)
 	if value == "" {
 		return nil

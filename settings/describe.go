@@ -72,7 +72,7 @@ func (b *Broker) DescribeTopic(overrides Values) []Entry {
 }
 
 func mustCanonical(d *Definition, value string) string {
-	if text, err := d.Canonical(value); err == nil {
+	if text, err := d.canonical(value); err == nil {
 		return text
 	}
 	return value
@@ -84,7 +84,7 @@ func (b *Broker) DescribeBroker() []Entry {
 	var entries []Entry
 	for _, table := range brokerTables {
 		for i := range table {
-			if d := &table[i]; d.Traits&Hidden == 0 || b.Explicit(d.Name) {
+			if d := &table[i]; d.Traits&Hidden == 0 || b.isExplicit(d.Name) {
 				entries = append(entries, b.entry(d.Name))
 			}
 		}
@@ -130,7 +130,7 @@ func (b *Broker) entry(name string) Entry {
 			value, ok = b.defaultOf(d)
 		}
 	}
-	e.Sensitive = e.Kind.Sensitive()
+	e.Sensitive = e.Kind.isSensitive()
 	if e.Null = e.Sensitive || !ok; !e.Null {
 		e.Value = value
 	}
@@ -150,7 +150,7 @@ func (b *Broker) synonyms(name string) []Synonym {
 	add := func(name, value string, source int8) {
 		d, ok := Lookup(name)
 		s := Synonym{Name: name, Value: value, Source: source}
-		if !ok || d.Kind.Sensitive() {
+		if !ok || d.Kind.isSensitive() {
 			s.Value, s.Null = "", true
 		}
 		all = append(all, s)

@@ -39,6 +39,7 @@ func (b *Broker) WithDynamic(perBroker, clusterDefault Values) (*Broker, error) 
 		next.layers[layer] = checked
 		problems = append(problems, bad...)
 	}
+	next.resolve()
 	if bad := next.contradictions(); len(bad) > 0 {
 		problems = append(problems, bad...)
 		next.topic = b.topic
@@ -79,7 +80,7 @@ func (b *Broker) ValidateDynamic(values Values, clusterDefault bool) error {
 		return err
 	}
 	for _, name := range threadCounts {
-		was, is := b.Int(name), next.Int(name)
+		was, is := b.int(name), next.int(name)
 		if is > 2*was || 2*is < was {
 			return next.problem(name, "must be between half and double the present value of %d", was)
 		}
@@ -112,7 +113,7 @@ func SubtractFromList(list, entries string) string {
 }
 
 func nonEmptyEntries(list string) []string {
-	return slices.DeleteFunc(SplitList(list), func(entry string) bool { return entry == "" })
+	return slices.DeleteFunc(splitList(list), func(entry string) bool { return entry == "" })
 }
 
 // entriesAsGiven splits as Java does: empty entries at the end are none, but the empty text is one.

@@ -5,25 +5,17 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"once/internal/invariant"
 )
 
-// Group is the effective settings of one group of the consumer protocol (KIP-848). Those of share and
-// streams groups are checked and shown, and have no typed form yet.
-type Group struct {
-	ConsumerSessionTimeout    time.Duration
-	ConsumerHeartbeatInterval time.Duration
-}
-
-// Group returns the settings of a group for which overrides are set. The error is an *InvalidError: a value
-// must be allowed by itself, lie between the broker's minimum and maximum, and leave the session timeout
-// above the heartbeat interval (spec: groups 23).
-func (b *Broker) Group(overrides Values) (Group, error) {
+// CheckGroup says whether these may be all the settings of a group. The error is an *InvalidError: a value must be
+// allowed by itself, lie between the broker's minimum and maximum, and leave the session timeout above the heartbeat
+// interval (spec: groups 23).
+func (b *Broker) CheckGroup(overrides Values) error {
 	checked, err := checkOverrides(perGroupSettings, overrides, "group")
 	if err != nil {
-		return Group{}, err
+		return err
 	}
 	for _, r := range groupBounds {
 		name := strings.TrimPrefix(r.name, "group.")
@@ -32,29 +24,26 @@ func (b *Broker) Group(overrides Values) (Group, error) {
 			continue
 		}
 		n, _ := strconv.ParseInt(value, 10, 64)
-		if r.low != "" && n < b.Int64(r.low) {
-			return Group{}, &InvalidError{name, value, fmt.Sprintf("must not be below %s, which is %d", r.low, b.Int64(r.low))}
+		if r.low != "" && n < b.int64(r.low) {
+			return &InvalidError{name, value, fmt.Sprintf("must not be below %s, which is %d", r.low, b.int64(r.low))}
 		}
-		if n > b.Int64(r.up) {
-			return Group{}, &InvalidError{name, value, fmt.Sprintf("must not be above %s, which is %d", r.up, b.Int64(r.up))}
+		if n > b.int64(r.up) {
+			return &InvalidError{name, value, fmt.Sprintf("must not be above %s, which is %d", r.up, b.int64(r.up))}
 		}
 	}
 	for _, kind := range []string{"consumer", "share", "streams"} {
 		session, heartbeat := kind+".session.timeout.ms", kind+".heartbeat.interval.ms"
 		if s, h := b.groupInt64(checked, session), b.groupInt64(checked, heartbeat); s <= h {
-			return Group{}, &InvalidError{session, strconv.FormatInt(s, 10), fmt.Sprintf("must be above %s, which is %d", heartbeat, h)}
+			return &InvalidError{session, strconv.FormatInt(s, 10), fmt.Sprintf("must be above %s, which is %d", heartbeat, h)}
 		}
 	}
-	return Group{
-		ConsumerSessionTimeout:    time.Duration(b.groupInt64(checked, "consumer.session.timeout.ms")) * time.Millisecond,
-		ConsumerHeartbeatInterval: time.Duration(b.groupInt64(checked, "consumer.heartbeat.interval.ms")) * time.Millisecond,
-	}, nil
+	return nil
 }
 
 func (b *Broker) groupInt64(overrides Values, name string) int64 {
 	value, ok := overrides[name]
 	if !ok {
-		return b.Int64("group." + name)
+		return b.int64("group." + name)
 	}
 	n, err := strconv.ParseInt(value, 10, 64)
 	invariant.Check(err == nil, "settings: %s is no whole number", name)

@@ -19,23 +19,10 @@ type Listener struct {
 // Address returns HOST:PORT.
 func (l Listener) Address() string { return net.JoinHostPort(l.Host, strconv.Itoa(l.Port)) }
 
-// Listeners returns the listeners for clients. Those of the controller are left out: we have none.
-func (b *Broker) Listeners() []Listener { return b.listenersOf("listeners") }
-
-// AdvertisedListeners returns the addresses that clients are to be given; none where the setting is not set.
-func (b *Broker) AdvertisedListeners() []Listener { return b.listenersOf("advertised.listeners") }
-
-// DataDir returns the data directory: log.dirs, else log.dir.
-func (b *Broker) DataDir() string {
-	if dir := b.String("log.dirs"); dir != "" {
-		return dir
-	}
-	return b.String("log.dir")
-}
-
-func (b *Broker) listenersOf(setting string) []Listener {
-	all, _ := parseListeners(b.String(setting)) // valid since Resolve
-	controllers := b.List("controller.listener.names")
+// listeners returns the listeners for clients among those that a setting has.
+func (b *Broker) listeners(setting string) []Listener {
+	all, _ := parseListeners(b.text(setting)) // valid since Resolve
+	controllers := splitList(b.text("controller.listener.names"))
 	var clients []Listener
 	for _, l := range all {
 		if slices.ContainsFunc(controllers, func(s string) bool { return strings.EqualFold(s, l.Name) }) {
@@ -49,7 +36,7 @@ func (b *Broker) listenersOf(setting string) []Listener {
 
 // protocolOf returns the security protocol of a listener, "" where the map has none.
 func (b *Broker) protocolOf(listener string) string {
-	for _, entry := range b.List("listener.security.protocol.map") {
+	for _, entry := range splitList(b.text("listener.security.protocol.map")) {
 		if name, protocol, _ := strings.Cut(entry, ":"); strings.EqualFold(name, listener) {
 			return strings.ToUpper(protocol)
 		}
@@ -59,7 +46,7 @@ func (b *Broker) protocolOf(listener string) string {
 
 func parseListeners(value string) ([]Listener, error) {
 	var all []Listener
-	for _, entry := range SplitList(value) {
+	for _, entry := range splitList(value) {
 		name, address, ok := strings.Cut(entry, "://")
 		host, port, err := net.SplitHostPort(address)
 		number, portErr := strconv.ParseUint(port, 10, 16)

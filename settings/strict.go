@@ -26,19 +26,19 @@ const (
 
 // clusterDefaults are the settings that a new Kafka notes as defaults of the cluster, for its eligible leader replicas.
 func (b *Broker) clusterDefaults() Values {
-	if !b.Bool("dev.strict.sources") {
+	if !b.bool("dev.strict.sources") {
 		return nil
 	}
-	return Values{minInsyncReplicas: b.String(minInsyncReplicas)}
+	return Values{minInsyncReplicas: b.text(minInsyncReplicas)}
 }
 
 // ShownOnTransactionState returns what DescribeConfigs shows as set on the topic of the transaction coordinator,
 // besides what is set on it: Kafka sets it, and on one node it has no effect.
 func (b *Broker) ShownOnTransactionState() Values {
-	if !b.Bool("dev.strict.sources") {
+	if !b.bool("dev.strict.sources") {
 		return nil
 	}
-	return Values{minInsyncReplicas: b.String("transaction.state.log.min.isr"), uncleanLeaderElection: "false"}
+	return Values{minInsyncReplicas: b.text("transaction.state.log.min.isr"), uncleanLeaderElection: "false"}
 }
 
 // ClusterDefaults returns what is set dynamically for every broker.

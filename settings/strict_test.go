@@ -21,7 +21,7 @@ func TestStrictChangesDefaultsOnly(t *testing.T) {
 	var changed []string
 	for _, table := range brokerTables {
 		for i := range table {
-			if name := table[i].Name; kind.String(name) != strict.String(name) {
+			if name := table[i].Name; kind.text(name) != strict.text(name) {
 				changed = append(changed, name)
 			}
 		}
@@ -33,17 +33,17 @@ func TestStrictChangesDefaultsOnly(t *testing.T) {
 	}
 	d, _ := Lookup("strict")
 	for _, name := range want {
-		if got := strict.String(name); got != strictDefaults[name] || strict.Explicit(name) {
-			t.Errorf("%s=%s, set %v", name, got, strict.Explicit(name))
+		if got := strict.text(name); got != strictDefaults[name] || strict.isExplicit(name) {
+			t.Errorf("%s=%s, set %v", name, got, strict.isExplicit(name))
 		}
 		if !strings.Contains(d.Documentation, name) {
 			t.Errorf("the documentation of strict does not name %s", name)
 		}
-		other := kind.String(name)
-		if got := resolve(Values{"strict": "true", name: other}).String(name); got != other {
+		other := kind.text(name)
+		if got := resolve(Values{"strict": "true", name: other}).text(name); got != other {
 			t.Errorf("strict with %s=%s: it is %s", name, other, got)
 		}
-		if got := resolve(Values{name: strictDefaults[name]}).String(name); got != strictDefaults[name] {
+		if got := resolve(Values{name: strictDefaults[name]}).text(name); got != strictDefaults[name] {
 			t.Errorf("%s alone: it is %s", name, got)
 		}
 	}

@@ -18,7 +18,7 @@ func TestTablesAreWellFormed(t *testing.T) {
 				t.Errorf("%s: the documentation is no sentence: %q", d.Name, d.Documentation)
 			}
 			if value, ok := d.Default(); ok {
-				if text, err := d.Canonical(value); err != nil || text != value {
+				if text, err := d.canonical(value); err != nil || text != value {
 					t.Errorf("%s: default %q becomes %q, %v", d.Name, value, text, err)
 				}
 			}
@@ -50,9 +50,6 @@ func TestSynonymsNameSettings(t *testing.T) {
 			}
 			if s.factor == 1 && b.Kind != d.Kind {
 				t.Errorf("%s and %s differ in kind", d.Name, b.Name)
-			}
-			if name, ok := TopicName(s.name); !ok || name != row.topic {
-				t.Errorf("TopicName(%s) = %s", s.name, name)
 			}
 		}
 	}
@@ -116,7 +113,7 @@ func TestCanonicalValues(t *testing.T) {
 		if !ok {
 			t.Fatalf("no topic setting %s", c.name)
 		}
-		got, err := d.Canonical(c.value)
+		got, err := d.canonical(c.value)
 		if err != nil {
 			got = "error"
 		}
@@ -149,7 +146,7 @@ func TestCanonicalBrokerValues(t *testing.T) {
 		if !ok {
 			t.Fatalf("no setting %s", c.name)
 		}
-		got, err := d.Canonical(c.value)
+		got, err := d.canonical(c.value)
 		if err != nil {
 			got = "error"
 		}

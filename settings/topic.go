@@ -9,41 +9,31 @@ import (
 	"once/internal/invariant"
 )
 
-// Topic is the effective settings of one topic (spec: admin 6). Times are in ms, sizes in bytes; -1 as a
-// retention means for ever. Copies are independent but for the lists, which nobody changes.
+// Topic is the settings of one topic that are in force, as far as this broker implements them (spec: admin 6). Times are
+// in ms, sizes in bytes; -1 as a retention means for ever.
 type Topic struct {
-	CleanupDelete               bool // cleanup.policy; neither means that nothing ever goes
-	CleanupCompact              bool
-	CompressionType             string // producer, uncompressed, gzip, snappy, lz4 or zstd
-	CompressionGzipLevel        int32
-	CompressionLz4Level         int32
-	CompressionZstdLevel        int32
-	DeleteRetentionMs           int64
-	FlushMessages               int64
-	FlushMs                     int64
-	FollowerThrottledReplicas   []string
-	IndexIntervalBytes          int32
-	LeaderThrottledReplicas     []string
-	LocalRetentionBytes         int64
-	LocalRetentionMs            int64
-	LogAppendTime               bool // message.timestamp.type
-	MaxCompactionLagMs          int64
-	MaxMessageBytes             int32
-	MinCleanableDirtyRatio      float64
-	MinCompactionLagMs          int64
-	MinInsyncReplicas           int32
-	Preallocate                 bool
-	RemoteLogCopyDisable        bool
-	RemoteLogDeleteOnDisable    bool
-	RetentionBytes              int64
-	RetentionMs                 int64
-	SegmentBytes                int32
-	SegmentIndexBytes           int32
-	SegmentJitterMs             int64
-	SegmentMs                   int64
-	TimestampAfterMaxMs         int64
-	TimestampBeforeMaxMs        int64
-	UncleanLeaderElectionEnable bool
+	CleanupDelete          bool // cleanup.policy; neither means that nothing ever goes
+	CleanupCompact         bool
+	CompressionType        string // producer, uncompressed, gzip, snappy, lz4 or zstd
+	CompressionGzipLevel   int32
+	CompressionLz4Level    int32
+	CompressionZstdLevel   int32
+	DeleteRetentionMs      int64
+	FlushMessages          int64
+	FlushMs                int64
+	IndexIntervalBytes     int32
+	LogAppendTime          bool // message.timestamp.type
+	MaxCompactionLagMs     int64
+	MaxMessageBytes        int32
+	MinCleanableDirtyRatio float64
+	MinCompactionLagMs     int64
+	RetentionBytes         int64
+	RetentionMs            int64
+	SegmentBytes           int32
+	SegmentIndexBytes      int32
+	SegmentMs              int64
+	TimestampAfterMaxMs    int64
+	TimestampBeforeMaxMs   int64
 }
 
 // Topic returns the settings of a topic for which overrides are set. The error is an *InvalidError: for
@@ -65,40 +55,30 @@ func (b *Broker) resolveTopic(overrides Values) (Topic, error) {
 	if v.bool("remote.storage.enable") {
 		return Topic{}, &InvalidError{"remote.storage.enable", "true", "must be false: tiered storage is off"}
 	}
-	policy := SplitList(v.text("cleanup.policy"))
+	policy := splitList(v.text("cleanup.policy"))
 	t := Topic{
-		CleanupDelete:               slices.Contains(policy, "delete"),
-		CleanupCompact:              slices.Contains(policy, "compact"),
-		CompressionType:             v.text("compression.type"),
-		CompressionGzipLevel:        v.int32("compression.gzip.level"),
-		CompressionLz4Level:         v.int32("compression.lz4.level"),
-		CompressionZstdLevel:        v.int32("compression.zstd.level"),
-		DeleteRetentionMs:           v.int64("delete.retention.ms"),
-		FlushMessages:               v.int64("flush.messages"),
-		FlushMs:                     v.int64("flush.ms"),
-		FollowerThrottledReplicas:   SplitList(v.text("follower.replication.throttled.replicas")),
-		IndexIntervalBytes:          v.int32("index.interval.bytes"),
-		LeaderThrottledReplicas:     SplitList(v.text("leader.replication.throttled.replicas")),
-		LocalRetentionBytes:         v.int64("local.retention.bytes"),
-		LocalRetentionMs:            v.int64("local.retention.ms"),
-		LogAppendTime:               v.text("message.timestamp.type") == "LogAppendTime",
-		MaxCompactionLagMs:          v.int64("max.compaction.lag.ms"),
-		MaxMessageBytes:             v.int32("max.message.bytes"),
-		MinCleanableDirtyRatio:      v.float64("min.cleanable.dirty.ratio"),
-		MinCompactionLagMs:          v.int64("min.compaction.lag.ms"),
-		MinInsyncReplicas:           v.int32("min.insync.replicas"),
-		Preallocate:                 v.bool("preallocate"),
-		RemoteLogCopyDisable:        v.bool("remote.log.copy.disable"),
-		RemoteLogDeleteOnDisable:    v.bool("remote.log.delete.on.disable"),
-		RetentionBytes:              v.int64("retention.bytes"),
-		RetentionMs:                 v.int64("retention.ms"),
-		SegmentBytes:                v.int32("segment.bytes"),
-		SegmentIndexBytes:           v.int32("segment.index.bytes"),
-		SegmentJitterMs:             v.int64("segment.jitter.ms"),
-		SegmentMs:                   v.int64("segment.ms"),
-		TimestampAfterMaxMs:         v.int64("message.timestamp.after.max.ms"),
-		TimestampBeforeMaxMs:        v.int64("message.timestamp.before.max.ms"),
-		UncleanLeaderElectionEnable: v.bool("unclean.leader.election.enable"),
+		CleanupDelete:          slices.Contains(policy, "delete"),
+		CleanupCompact:         slices.Contains(policy, "compact"),
+		CompressionType:        v.text("compression.type"),
+		CompressionGzipLevel:   v.int32("compression.gzip.level"),
+		CompressionLz4Level:    v.int32("compression.lz4.level"),
+		CompressionZstdLevel:   v.int32("compression.zstd.level"),
+		DeleteRetentionMs:      v.int64("delete.retention.ms"),
+		FlushMessages:          v.int64("flush.messages"),
+		FlushMs:                v.int64("flush.ms"),
+		IndexIntervalBytes:     v.int32("index.interval.bytes"),
+		LogAppendTime:          v.text("message.timestamp.type") == "LogAppendTime",
+		MaxCompactionLagMs:     v.int64("max.compaction.lag.ms"),
+		MaxMessageBytes:        v.int32("max.message.bytes"),
+		MinCleanableDirtyRatio: v.float64("min.cleanable.dirty.ratio"),
+		MinCompactionLagMs:     v.int64("min.compaction.lag.ms"),
+		RetentionBytes:         v.int64("retention.bytes"),
+		RetentionMs:            v.int64("retention.ms"),
+		SegmentBytes:           v.int32("segment.bytes"),
+		SegmentIndexBytes:      v.int32("segment.index.bytes"),
+		SegmentMs:              v.int64("segment.ms"),
+		TimestampAfterMaxMs:    v.int64("message.timestamp.after.max.ms"),
+		TimestampBeforeMaxMs:   v.int64("message.timestamp.before.max.ms"),
 	}
 	if _, ok := checked["internal.segment.bytes"]; ok {
 		t.SegmentBytes = v.int32("internal.segment.bytes")
@@ -122,7 +102,7 @@ func checkOverrides(table []Definition, overrides Values, of string) (Values, er
 		if len(value) > maxValueLength {
 			return nil, &InvalidError{name, value[:32] + "…", fmt.Sprintf("must not be longer than %d", maxValueLength)}
 		}
-		text, err := d.Canonical(value)
+		text, err := d.canonical(value)
 		if err != nil {
 			return nil, &InvalidError{name, value, err.Error()}
 		}
@@ -165,7 +145,7 @@ func (v topicValues) float64(name string) float64 {
 func (b *Broker) topicDefault(name string) string {
 	behind := synonymsOfTopic(name)
 	for _, s := range behind {
-		value, ok := b.Value(s.name)
+		value, ok := b.value(s.name)
 		if !ok {
 			continue
 		}
@@ -192,16 +172,4 @@ func synonymsOfTopic(name string) []synonym {
 		}
 	}
 	return nil
-}
-
-// TopicName returns the topic setting that a broker setting is the default of.
-func TopicName(brokerName string) (name string, ok bool) {
-	for i := range topicSynonyms {
-		for _, s := range topicSynonyms[i].broker {
-			if s.name == brokerName {
-				return topicSynonyms[i].topic, true
-			}
-		}
-	}
-	return "", false
 }

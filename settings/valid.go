@@ -32,7 +32,7 @@ func checkThrottledReplicas(value string) error {
 	if value == "*" {
 		return nil
 	}
-	for _, entry := range SplitList(value) {
+	for _, entry := range splitList(value) {
 		if entry == "" {
 			continue
 		}
@@ -61,7 +61,7 @@ func checkListeners(value string) error {
 }
 
 func checkProtocolMap(value string) error {
-	for _, entry := range SplitList(value) {
+	for _, entry := range splitList(value) {
 		name, protocol, ok := strings.Cut(entry, ":")
 		if !ok || name == "" || protocols.entry(strings.ToUpper(protocol)) != nil {
 			return errors.New("must be LISTENER:PROTOCOL pairs with a protocol of " + strings.Join(protocols.oneOf, ", "))
@@ -72,7 +72,7 @@ func checkProtocolMap(value string) error {
 
 // checkIPOverrides accepts host:number pairs.
 func checkIPOverrides(value string) error {
-	for _, entry := range SplitList(value) {
+	for _, entry := range splitList(value) {
 		colon := strings.LastIndexByte(entry, ':')
 		if colon < 1 {
 			return errors.New("must be host:number pairs")

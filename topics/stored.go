@@ -38,7 +38,7 @@ func decodeRecord(name string, value []byte) (r record, err error) {
 		return r, CheckName(name)
 	case r.ID[6]>>4 != 4 || r.ID[8]>>6 != 2:
 		return r, fmt.Errorf("topic id %x is none that was ever given", r.ID)
-	case r.Partitions < 1 || r.Partitions > MaxPartitions || r.CreatedAtStart < 0:
+	case r.Partitions < 1 || r.Partitions > maxPartitions || r.CreatedAtStart < 0:
 		return r, fmt.Errorf("%d partitions, created at start %d", r.Partitions, r.CreatedAtStart)
 	}
 	return r, nil

@@ -32,8 +32,8 @@ const (
 	TransactionState = "__transaction_state"
 )
 
-// MaxPartitions is how many partitions one broker holds at most.
-const MaxPartitions = 200_000
+// maxPartitions is how many partitions one broker holds at most.
+const maxPartitions = 200_000
 
 var (
 	ErrExists            = errors.New("topic already exists")
@@ -105,7 +105,7 @@ type index struct {
 // Open loads all topics and opens their partitions. A partition that cannot be opened is offline and
 // is reported to the log; an unreadable topic record is an error.
 func Open(o Options) (*Topics, error) {
-	ts := &Topics{opts: o, verifies: o.Settings.Bool("transaction.partition.verification.enable")}
+	ts := &Topics{opts: o, verifies: o.Settings.TransactionPartitionVerificationEnable}
 	ts.removed.all = o.Starts > 1 // what an earlier process removed may not be durable
 	next := &index{byName: map[string]*Topic{}, byID: map[[16]byte]*Topic{}}
 	records, err := readRecords(o.Store)
@@ -306,8 +306,8 @@ func (ts *Topics) Validate(s Spec) error {
 	if s.Partitions < 1 {
 		return fmt.Errorf("%w: %d, at least 1", ErrInvalidPartitions, s.Partitions)
 	}
-	if ix.count+int(s.Partitions) > MaxPartitions {
-		return fmt.Errorf("%w: %d exist, %d more asked, %d allowed", ErrTooManyPartitions, ix.count, s.Partitions, MaxPartitions)
+	if ix.count+int(s.Partitions) > maxPartitions {
+		return fmt.Errorf("%w: %d exist, %d more asked, %d allowed", ErrTooManyPartitions, ix.count, s.Partitions, maxPartitions)
 	}
 	return nil
 }
@@ -400,8 +400,8 @@ func (ts *Topics) AddPartitions(name string, count int32, validateOnly bool) err
 	if count <= now {
 		return fmt.Errorf("%w: topic %q has %d partitions, %d is not more", ErrInvalidPartitions, name, now, count)
 	}
-	if ix.count+int(count-now) > MaxPartitions {
-		return fmt.Errorf("%w: %d exist, %d more asked, %d allowed", ErrTooManyPartitions, ix.count, count-now, MaxPartitions)
+	if ix.count+int(count-now) > maxPartitions {
+		return fmt.Errorf("%w: %d exist, %d more asked, %d allowed", ErrTooManyPartitions, ix.count, count-now, maxPartitions)
 	}
 	if validateOnly {
 		return nil

@@ -57,9 +57,9 @@ func New(cfg Config) (*Coordinator, error) {
 	return c, err
 }
 
-// PartitionFor returns the partition of __transaction_state that an ID lives in: Java's String.hashCode
+// partitionFor returns the partition of __transaction_state that an ID lives in: Java's String.hashCode
 // over the UTF-16 units, without its sign (spec: transactions 2).
-func (c *Coordinator) PartitionFor(transactionalID string) int32 {
+func (c *Coordinator) partitionFor(transactionalID string) int32 {
 	return partitionFor(transactionalID, int32(len(c.shards)))
 }
 
@@ -87,7 +87,7 @@ func (c *Coordinator) locate(transactionalID string) (*shard, error) {
 	if err := c.serving(); err != nil {
 		return nil, err
 	}
-	return &c.shards[c.PartitionFor(transactionalID)], nil
+	return &c.shards[c.partitionFor(transactionalID)], nil
 }
 
 func (c *Coordinator) serving() error {

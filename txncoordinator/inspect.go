@@ -9,7 +9,6 @@ import (
 
 // Description is one transactional ID as DescribeTransactions shows it (spec: transactions 15).
 type Description struct {
-	TransactionalID  string
 	State            State
 	TimeoutMs        int32
 	StartTimestampMs int64 // -1 when there was no transaction yet
@@ -34,10 +33,17 @@ func (c *Coordinator) Describe(transactionalID string) (Description, error) {
 	if t.Pending == Dead {
 		return Description{}, ErrTransactionalIDNotFound
 	}
-	d := Description{t.TransactionalID, t.State, t.TimeoutMs, t.StartTimestampMs, t.ProducerID, t.ProducerEpoch, t.Partitions}
+	d := Description{
+		State:            t.State,
+		TimeoutMs:        t.TimeoutMs,
+		StartTimestampMs: t.StartTimestampMs,
+		ProducerID:       t.ProducerID,
+		ProducerEpoch:    t.ProducerEpoch,
+		Partitions:       t.Partitions,
+	}
 	if t.State.prepared() {
 		d.Partitions = slices.Concat(e.mu.failed, e.mu.owed)
-		slices.SortFunc(d.Partitions, TopicPartition.Compare)
+		slices.SortFunc(d.Partitions, TopicPartition.compare)
 	}
 	return d, nil
 }
@@ -68,7 +74,7 @@ func (c *Coordinator) List(f ListFilter) (found []Listing, unknownStates []strin
 	}
 	var states uint16
 	for _, name := range f.States {
-		if s, ok := ParseState(name); ok {
+		if s, ok := parseState(name); ok {
 			states |= setOf(s)
 		} else {
 			unknownStates = append(unknownStates, name)

@@ -147,7 +147,7 @@ func (s *session) change(t *testing.T, c script.Command) string {
 		return codes.OK(s.coordinator.Load())
 	case "image": // what the log holds from an earlier life; restart reads it
 		e := newTransaction(c.String("id", "t"), c.Int(t, "producer", 0), timeoutMs(t, c), w.clock.Now().UnixMilli())
-		e.State, _ = ParseState(c.String("state", "Empty"))
+		e.State, _ = parseState(c.String("state", "Empty"))
 		e.ProducerEpoch, e.PreviousProducerID = int16(c.Int(t, "epoch", 0)), e.ProducerID
 		e.ClientTransactionVersion = int16(c.Int(t, "transaction-version", 0))
 		if e.Partitions = partitions(t, c, "partitions"); e.State != Empty {

@@ -34,8 +34,8 @@ func (s State) String() string {
 	return stateNames[s]
 }
 
-// ParseState returns the state that Kafka calls by this name; false for a name it does not know.
-func ParseState(name string) (State, bool) {
+// parseState returns the state that Kafka calls by this name; false for a name it does not know.
+func parseState(name string) (State, bool) {
 	i := slices.Index(stateNames[:], name)
 	return State(i), i >= 0
 }
@@ -95,8 +95,8 @@ type TopicPartition struct {
 // String returns the usual topic-partition form.
 func (p TopicPartition) String() string { return fmt.Sprintf("%s-%d", p.Topic, p.Partition) }
 
-// Compare orders by topic, then partition.
-func (p TopicPartition) Compare(q TopicPartition) int {
+// compare orders by topic, then partition.
+func (p TopicPartition) compare(q TopicPartition) int {
 	if c := strings.Compare(p.Topic, q.Topic); c != 0 {
 		return c
 	}
@@ -155,7 +155,7 @@ func (t *Transaction) contains(parts []TopicPartition) bool {
 }
 
 func (t *Transaction) has(p TopicPartition) bool {
-	_, found := slices.BinarySearchFunc(t.Partitions, p, TopicPartition.Compare)
+	_, found := slices.BinarySearchFunc(t.Partitions, p, TopicPartition.compare)
 	return found
 }
 
@@ -198,7 +198,7 @@ func union(have, more []TopicPartition) []TopicPartition {
 	all := make([]TopicPartition, len(have), len(have)+len(more))
 	copy(all, have)
 	for _, p := range more {
-		i, found := slices.BinarySearchFunc(all, p, TopicPartition.Compare)
+		i, found := slices.BinarySearchFunc(all, p, TopicPartition.compare)
 		if found {
 			continue
 		}

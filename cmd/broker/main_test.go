@@ -131,18 +131,22 @@ func TestExitCodes(t *testing.T) {
 
 func TestFlagsWinOverEnvironmentOverFile(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "server.properties")
-	text := "num.partitions=1\nnum.io.threads=1\nmessage.max.bytes=1\nnode.id=9\nlisteners=PLAINTEXT://:1111\nlog.dirs=/file\nnobody.knows=1\n"
+	text := "num.partitions=1\nmax.connections=1\nmessage.max.bytes=1\nnode.id=9\nlisteners=PLAINTEXT://:1111\nlog.dirs=/file\nnobody.knows=1\n"
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	environ := []string{"KAFKA_NUM_PARTITIONS=2", "KAFKA_NUM_IO_THREADS=2", "KAFKA_LISTENERS=PLAINTEXT://0.0.0.0:2222,CONTROLLER://:3", "KAFKA_DURABILITY=txn",
+	environ := []string{"KAFKA_NUM_PARTITIONS=2", "KAFKA_MAX_CONNECTIONS=2", "KAFKA_LISTENERS=PLAINTEXT://0.0.0.0:2222,CONTROLLER://:3", "KAFKA_DURABILITY=txn",
 		"KAFKA_CONTROLLER_LISTENER_NAMES=CONTROLLER", "KAFKA_LISTENER_SECURITY_PROTOCOL_MAP=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT"}
 	cfg, unknown, err := configure(startFlags{config: file, set: []string{"num.partitions=3"}, admin: "a:1"}, environ)
 	if err != nil {
 		t.Fatal(err)
 	}
 	s := cfg.Settings
-	got := fmt.Sprintln(s.Int("num.partitions"), s.Int("num.io.threads"), s.Int("message.max.bytes"), s.Int("node.id"), cfg.Listen, cfg.DataDir, cfg.Durability, cfg.Admin, unknown)
+	topic, err := s.Topic(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := fmt.Sprintln(s.NumPartitions, s.MaxConnections, topic.MaxMessageBytes, s.NodeID, cfg.Listen, cfg.DataDir, cfg.Durability, cfg.Admin, unknown)
 	if want := "3 2 1 9 0.0.0.0:2222 /file txn a:1 [nobody.knows]\n"; got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}

@@ -100,8 +100,8 @@ func configure(f startFlags, environ []string) (cfg broker.Config, unknown []str
 		return cfg, unknown, usageError{err}
 	}
 	return broker.Config{
-		Listen: s.Listeners()[0].Address(), DataDir: s.DataDir(), Ephemeral: f.ephemeral, Admin: f.admin,
-		Env: cluster.Env{Settings: s, Durability: s.String("durability"), BootID: pretendedBootID()},
+		Listen: s.Listeners[0].Address(), DataDir: s.DataDir, Ephemeral: f.ephemeral, Admin: f.admin,
+		Env: cluster.Env{Settings: s, Durability: s.Durability, BootID: pretendedBootID()},
 	}, unknown, nil
 }
 
@@ -137,7 +137,7 @@ func start(ctx context.Context, f startFlags, environ []string, stdout, stderr i
 	if len(unknown) > 0 {
 		cfg.Logger.Warn("unknown settings are ignored", "names", unknown)
 	}
-	if l := cfg.Settings.Listeners(); len(l) > 1 {
+	if l := cfg.Settings.Listeners; len(l) > 1 {
 		var others []string
 		for _, other := range l[1:] {
 			others = append(others, other.Name+"://"+other.Address())

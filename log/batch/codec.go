@@ -14,8 +14,8 @@ const (
 	Zstd   Codec = 4
 )
 
-// IsKnown says whether this broker can read the codec.
-func (c Codec) IsKnown() bool { return c >= None && c <= Zstd }
+// isKnown says whether this broker can read the codec.
+func (c Codec) isKnown() bool { return c >= None && c <= Zstd }
 
 // String is the codec's name as in compression.type.
 func (c Codec) String() string {

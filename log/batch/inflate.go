@@ -47,7 +47,7 @@ func (c *cursor) open(raw []byte, codec Codec, maxInflatedBytes int) error {
 		c.buf = payload
 		return nil
 	}
-	if !codec.IsKnown() {
+	if !codec.isKnown() {
 		return fmt.Errorf("%w: %v", ErrUnsupportedCompression, codec)
 	}
 	c.codec = codec

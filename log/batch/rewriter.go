@@ -42,7 +42,7 @@ var rewriters [Zstd + 1][maxEncoderLevel + 1]sync.Pool
 
 // newRewriter begins a batch of at most maxBytes, of about sizeHintBytes. It has to be released.
 func newRewriter(codec Codec, level, maxBytes, sizeHintBytes int) (*rewriter, error) {
-	if !codec.IsKnown() {
+	if !codec.isKnown() {
 		return nil, fmt.Errorf("%w: %v", ErrUnsupportedCompression, codec)
 	}
 	level = encoderLevel(codec, level)

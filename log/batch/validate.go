@@ -138,7 +138,7 @@ func checkHeader(raw []byte, r *Rules) (Header, error) {
 	var h Header
 	if len(raw) >= HeaderSizeBytes {
 		h = readHeader(raw)
-		if c := h.Codec(); !c.IsKnown() || c == Zstd && r.ProduceVersion < 7 {
+		if c := h.Codec(); !c.isKnown() || c == Zstd && r.ProduceVersion < 7 {
 			return Header{}, fmt.Errorf("%w: %v in Produce version %d", ErrUnsupportedCompression, c, r.ProduceVersion)
 		}
 	}

@@ -1,0 +1,211 @@
+package settings
+
+import (
+	"math"
+	"strconv"
+	"time"
+
+	"once/internal/invariant"
+)
+
+// The layers of a Broker, strongest first (spec: admin 5).
+const (
+	dynamicBroker = iota
+	dynamicDefault
+	staticLayer
+	layerCount
+)
+
+// Broker is the settings of the broker that are in force: what was set when it started and since then, over the
+// defaults. It is immutable: WithDynamic makes another one. The fields are the settings that this broker implements,
+// under Kafka's names; those that are only the defaults of topics are in Topic. Sizes are in bytes. A duration that is
+// longer than Go's longest is that one.
+type Broker struct {
+	// Identity and place.
+	NodeID              int32      // node.id and broker.id
+	DataDir             string     // log.dirs, else log.dir
+	Listeners           []Listener // for clients: those of the controller are left out, we have none
+	AdvertisedListeners []Listener // what clients are told, in the same way; none when it is not set
+
+	// Connections and requests.
+	ConnectionsMaxIdle                   time.Duration
+	FetchMaxBytes                        int
+	MaxConnections                       int
+	MaxConnectionsPerIP                  int
+	MaxDecompressedMessageBytes          int
+	MaxIncrementalFetchSessionCacheSlots int
+	MaxRequestPartitionSizeLimit         int
+	RequestTimeout                       time.Duration
+	SocketRequestMaxBytes                int
+	SocketSendBufferBytes                int // -1 for the system's
+
+	// Topics and logs.
+	AutoCreateTopicsEnable      bool
+	DefaultReplicationFactor    int
+	DeleteTopicEnable           bool
+	DevAutoCreateDelay          time.Duration
+	DevStrictReplication        bool
+	DiskReserveBytes            int64
+	Durability                  string // page, txn or fsync
+	FlushInterval               time.Duration
+	LogCleanerBackoff           time.Duration
+	LogCleanerDedupeBufferBytes int64
+	LogCleanerEnable            bool
+	LogRetentionCheckInterval   time.Duration
+	NumPartitions               int32
+
+	// Groups.
+	GroupInitialRebalanceDelay    time.Duration
+	GroupMaxSessionTimeout        time.Duration
+	GroupMaxSize                  int
+	GroupMinSessionTimeout        time.Duration
+	OffsetMetadataMaxBytes        int
+	OffsetsRetention              time.Duration
+	OffsetsRetentionCheckInterval time.Duration
+	OffsetsTopicNumPartitions     int32
+	OffsetsTopicSegmentBytes      int32
+
+	// Producers and transactions.
+	AddPartitionsToTxnRetryBackoff         time.Duration
+	AddPartitionsToTxnRetryBackoffMax      time.Duration
+	ProducerIDExpiration                   time.Duration
+	ProducerIDExpirationCheckInterval      time.Duration
+	TransactionAbortTimedOutInterval       time.Duration // transaction.abort.timed.out.transaction.cleanup.interval.ms
+	TransactionAllowOlderConnections       bool
+	TransactionMaxTimeout                  time.Duration
+	TransactionPartitionVerificationEnable bool
+	TransactionRemoveExpiredInterval       time.Duration // transaction.remove.expired.transaction.cleanup.interval.ms
+	TransactionStateLogNumPartitions       int32
+	TransactionStateLogSegmentBytes        int32
+	TransactionVersion                     int16
+	TransactionalIDExpiration              time.Duration
+
+	layers [layerCount]Values // canonical; unknown names as they came
+	topic  Topic              // of a topic without settings of its own
+}
+
+// resolve fills in the fields from the layers. It is called whenever the layers have changed.
+func (b *Broker) resolve() {
+	*b = Broker{
+		NodeID:              b.int32("node.id"),
+		DataDir:             b.text("log.dir"),
+		Listeners:           b.listeners("listeners"),
+		AdvertisedListeners: b.listeners("advertised.listeners"),
+
+		ConnectionsMaxIdle:                   b.milliseconds("connections.max.idle.ms"),
+		FetchMaxBytes:                        b.int("fetch.max.bytes"),
+		MaxConnections:                       b.int("max.connections"),
+		MaxConnectionsPerIP:                  b.int("max.connections.per.ip"),
+		MaxDecompressedMessageBytes:          b.int("max.decompressed.message.bytes"),
+		MaxIncrementalFetchSessionCacheSlots: b.int("max.incremental.fetch.session.cache.slots"),
+		MaxRequestPartitionSizeLimit:         b.int("max.request.partition.size.limit"),
+		RequestTimeout:                       b.milliseconds("request.timeout.ms"),
+		SocketRequestMaxBytes:                b.int("socket.request.max.bytes"),
+		SocketSendBufferBytes:                b.int("socket.send.buffer.bytes"),
+
+		AutoCreateTopicsEnable:      b.bool("auto.create.topics.enable"),
+		DefaultReplicationFactor:    b.int("default.replication.factor"),
+		DeleteTopicEnable:           b.bool("delete.topic.enable"),
+		DevAutoCreateDelay:          b.milliseconds("dev.auto.create.delay.ms"),
+		DevStrictReplication:        b.bool("dev.strict.replication"),
+		DiskReserveBytes:            b.int64("disk.reserve.bytes"),
+		Durability:                  b.text("durability"),
+		FlushInterval:               b.milliseconds("flush.interval.ms"),
+		LogCleanerBackoff:           b.milliseconds("log.cleaner.backoff.ms"),
+		LogCleanerDedupeBufferBytes: b.int64("log.cleaner.dedupe.buffer.size"),
+		LogCleanerEnable:            b.bool("log.cleaner.enable"),
+		LogRetentionCheckInterval:   b.milliseconds("log.retention.check.interval.ms"),
+		NumPartitions:               b.int32("num.partitions"),
+
+		GroupInitialRebalanceDelay:    b.milliseconds("group.initial.rebalance.delay.ms"),
+		GroupMaxSessionTimeout:        b.milliseconds("group.max.session.timeout.ms"),
+		GroupMaxSize:                  b.int("group.max.size"),
+		GroupMinSessionTimeout:        b.milliseconds("group.min.session.timeout.ms"),
+		OffsetMetadataMaxBytes:        b.int("offset.metadata.max.bytes"),
+		OffsetsRetention:              b.minutes("offsets.retention.minutes"),
+		OffsetsRetentionCheckInterval: b.milliseconds("offsets.retention.check.interval.ms"),
+		OffsetsTopicNumPartitions:     b.int32("offsets.topic.num.partitions"),
+		OffsetsTopicSegmentBytes:      b.int32("offsets.topic.segment.bytes"),
+
+		AddPartitionsToTxnRetryBackoff:         b.milliseconds("add.partitions.to.txn.retry.backoff.ms"),
+		AddPartitionsToTxnRetryBackoffMax:      b.milliseconds("add.partitions.to.txn.retry.backoff.max.ms"),
+		ProducerIDExpiration:                   b.milliseconds("producer.id.expiration.ms"),
+		ProducerIDExpirationCheckInterval:      b.milliseconds("producer.id.expiration.check.interval.ms"),
+		TransactionAbortTimedOutInterval:       b.milliseconds("transaction.abort.timed.out.transaction.cleanup.interval.ms"),
+		TransactionAllowOlderConnections:       b.bool("transaction.allow.older.connections"),
+		TransactionMaxTimeout:                  b.milliseconds("transaction.max.timeout.ms"),
+		TransactionPartitionVerificationEnable: b.bool("transaction.partition.verification.enable"),
+		TransactionRemoveExpiredInterval:       b.milliseconds("transaction.remove.expired.transaction.cleanup.interval.ms"),
+		TransactionStateLogNumPartitions:       b.int32("transaction.state.log.num.partitions"),
+		TransactionStateLogSegmentBytes:        b.int32("transaction.state.log.segment.bytes"),
+		TransactionVersion:                     int16(b.int64("transaction.version")),
+		TransactionalIDExpiration:              b.milliseconds("transactional.id.expiration.ms"),
+
+		layers: b.layers,
+		topic:  b.topic,
+	}
+	if dir := b.text("log.dirs"); dir != "" {
+		b.DataDir = dir
+	}
+}
+
+// isExplicit says whether the setting has a value other than by default.
+func (b *Broker) isExplicit(name string) bool {
+	_, ok := b.explicit(name)
+	return ok
+}
+
+func (b *Broker) explicit(name string) (string, bool) {
+	for _, layer := range b.layers {
+		if value, ok := layer[name]; ok {
+			return value, true
+		}
+	}
+	return "", false
+}
+
+// value returns the value in force; ok is false where the setting has none, as log.retention.ms by default. Here and
+// below, a name that the tables do not have is a bug.
+func (b *Broker) value(name string) (value string, ok bool) {
+	d, known := Lookup(name)
+	invariant.Check(known, "settings: no setting is called %q", name)
+	if value, ok := b.explicit(name); ok {
+		return value, true
+	}
+	return b.defaultOf(d)
+}
+
+// text returns the value in force, "" where there is none.
+func (b *Broker) text(name string) string {
+	value, _ := b.value(name)
+	return value
+}
+
+func (b *Broker) bool(name string) bool { return b.text(name) == "true" }
+
+// int64 returns the value of a Short, Int or Long, 0 where there is none.
+func (b *Broker) int64(name string) int64 {
+	value, ok := b.value(name)
+	if !ok {
+		return 0
+	}
+	n, err := strconv.ParseInt(value, 10, 64)
+	invariant.Check(err == nil, "settings: %s is no whole number", name)
+	return n
+}
+
+func (b *Broker) int32(name string) int32 { return int32(b.int64(name)) }
+
+func (b *Broker) int(name string) int { return int(b.int64(name)) }
+
+func (b *Broker) milliseconds(name string) time.Duration { return b.duration(name, time.Millisecond) }
+
+func (b *Broker) minutes(name string) time.Duration { return b.duration(name, time.Minute) }
+
+func (b *Broker) duration(name string, unit time.Duration) time.Duration {
+	n := b.int64(name)
+	if n > math.MaxInt64/int64(unit) {
+		return math.MaxInt64
+	}
+	return time.Duration(n) * unit
+}
