@@ -30,18 +30,21 @@ wire txncoordinator groupcoordinator
 topics configs
 partition
 log lso pidmanager
+durability
 log/batch
 meta settings
+internal/files
 internal/kafkatest internal/memnet internal/script internal/vfs
 internal/clock internal/fault internal/invariant internal/shrink
 `
 
 // forbidden imports, though they would point down: package, what it must not import, why.
 var forbidden = []struct{ from, to, reason string }{
-	{"wire", "topics partition log lso pidmanager log/batch meta settings", "wire owns the sockets: it knows bytes and no topics"},
+	{"wire", "topics partition log lso pidmanager durability log/batch meta settings", "wire owns the sockets: it knows bytes and no topics"},
 	{"txncoordinator", "topics partition log meta settings", "a coordinator declares the journal that it needs; the test's one is a fake"},
 	{"groupcoordinator", "topics partition log meta settings", "a coordinator declares the journal that it needs; the test's one is a fake"},
 	{"lso", "os sync time net", "lso is pure: no lock, no clock, no I/O"},
+	{"durability", "os io/ioutil syscall", "files are reached through internal/vfs, so that tests can fail and crash them"},
 	{"log", "os io/ioutil syscall", "files are reached through internal/vfs, so that tests can fail and crash them"},
 	{"log/batch", "os io/ioutil syscall", "a batch is bytes; nothing here reads files"},
 	{"partition", "os io/ioutil syscall", "files are reached through internal/vfs, so that tests can fail and crash them"},

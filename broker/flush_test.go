@@ -6,8 +6,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"once/broker/brokertest"
+	"once/durability"
 	"once/internal/vfs"
-	"once/log"
 )
 
 // flush.messages acts as soon as it is set: an answer then means that the record is on the disk, whatever the
@@ -20,8 +20,8 @@ func TestFlushMessagesActsWhileRunning(t *testing.T) {
 	t.Cleanup(h.hangUp)
 	h.topic("x")
 	recoveryPoint := func() int64 {
-		slots := log.ReadBarriers(vfs.OS, dir)
-		return log.NewestBarrier(&slots).Entries["x"+h.suffix+"-0"].RecoveryPoint
+		slots := durability.ReadBarriers(vfs.OS, dir)
+		return durability.NewestBarrier(&slots).Entries["x"+h.suffix+"-0"].RecoveryPoint
 	}
 	produce := func() {
 		t.Helper()

@@ -20,8 +20,8 @@ import (
 	dto "github.com/prometheus/client_model/go"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"once/durability"
 	"once/internal/clock"
-	"once/log"
 	"once/wire"
 )
 
@@ -31,7 +31,7 @@ import (
 // while a request enters and for writing while engines change places; nothing is waited for while it is held.
 type Cluster struct {
 	env  Env // immutable, as are the next two
-	mode log.Mode
+	mode durability.Mode
 	dir  string
 
 	resets   atomic.Int64   // so far, to give names

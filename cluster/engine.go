@@ -12,8 +12,10 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"once/configs"
+	"once/durability"
 	"once/groupcoordinator"
 	"once/handlers"
+	"once/internal/files"
 	"once/internal/vfs"
 	"once/log"
 	"once/meta"
@@ -28,13 +30,13 @@ type engine struct {
 	env      *Env // immutable, as are the next five
 	cluster  *Cluster
 	dir      string
-	mode     log.Mode
+	mode     durability.Mode
 	registry *prometheus.Registry
 	fence    *vfs.Fence // all files of the engine, but for those of the metadata
 
 	identity    identity // these are set while it is opened
 	store       meta.Store
-	barrier     *log.Barrier
+	barrier     *durability.Barrier
 	topics      *topics.Topics
 	configs     *configs.Configs
 	producerIDs *pidmanager.Manager
@@ -159,11 +161,10 @@ func (e *engine) refuseOrphans(name string) error {
 }
 
 func (e *engine) openBarrier() error {
-	barrier, err := log.OpenBarrier(log.BarrierOptions{
-		FS: e.fence, Dir: e.dir, BootID: e.env.BootID, Mode: e.mode, Interval: e.env.Settings.FlushInterval,
+	barrier, err := durability.Open(durability.Options{
+		FS: e.fence, Dir: e.dir, FindLogs: log.Directories, BootID: e.env.BootID, Mode: e.mode, Interval: e.env.Settings.FlushInterval,
 		ReserveBytes: e.reserveBytes(), JournalBytes: e.journalBytes(), Logger: e.env.Logger, OnFailure: e.fail, SyncWorkers: syncWorkers,
-		InflatedBytes: max(log.DefaultInflatedBytes, e.env.Settings.MaxDecompressedMessageBytes),
-		Registerer:    e.registerer(),
+		Registerer: e.registerer(),
 	})
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrStorage, err)
@@ -232,7 +233,7 @@ func (e *engine) createInternalTopics() error {
 
 // stateError says why the broker's own state cannot be loaded; of damage in one sentence, with what to do about it.
 func (e *engine) stateError(err error) error {
-	var damaged *log.DamagedError
+	var damaged *files.DamagedError
 	if !errors.As(err, &damaged) {
 		return fmt.Errorf("%w: %w", ErrStorage, err)
 	}

@@ -6,10 +6,10 @@ import (
 	"log/slog"
 	"net"
 
+	"once/durability"
 	"once/handlers"
 	"once/internal/clock"
 	"once/internal/vfs"
-	"once/log"
 	"once/meta"
 	"once/settings"
 	"once/wire"
@@ -77,19 +77,19 @@ func (env Env) WithDefaults() (Env, error) {
 		env.Advertised = func(c *wire.Conn) (string, int32) { return LocalAddress(c.LocalAddr()) }
 	}
 	if env.BootID == "" {
-		env.BootID = bootID()
+		env.BootID = vfs.BootID()
 	}
 	return env, nil
 }
 
-func (env *Env) mode() (log.Mode, error) {
+func (env *Env) mode() (durability.Mode, error) {
 	switch env.Durability {
 	case "", "page":
-		return log.Page, nil
+		return durability.Page, nil
 	case "txn":
-		return log.Txn, nil
+		return durability.Txn, nil
 	case "fsync":
-		return log.Fsync, nil
+		return durability.Fsync, nil
 	}
 	return 0, fmt.Errorf("%w: durability %q, it can be page, txn or fsync", ErrConfig, env.Durability)
 }

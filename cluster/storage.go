@@ -1,11 +1,6 @@
 package cluster
 
-import (
-	"os"
-	"strings"
-
-	"once/log"
-)
+import "once/durability"
 
 // reserveBytes is the free space that is left to the broker's own records: disk.reserve.bytes, but not
 // more than a hundredth of the disk.
@@ -14,7 +9,7 @@ func (e *engine) reserveBytes() int64 {
 }
 
 // journalBytes is how large the journal may grow: not beyond a fiftieth of the disk.
-func (e *engine) journalBytes() int64 { return e.ofDisk(log.DefaultJournalBytes, 50) }
+func (e *engine) journalBytes() int64 { return e.ofDisk(durability.DefaultJournalBytes, 50) }
 
 // ofDisk is a size, but not more than one of so many parts of the disk, where its size is known.
 func (e *engine) ofDisk(sizeBytes, parts int64) int64 {
@@ -29,14 +24,4 @@ func (e *engine) ofDisk(sizeBytes, parts int64) int64 {
 		return sizeBytes
 	}
 	return min(sizeBytes, total/parts)
-}
-
-// bootID names this run of the operating system, "" where it has no name. A data directory that was
-// last written under another one may have lost what was not synced.
-func bootID() string {
-	id, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
-	if err != nil {
-		return ""
-	}
-	return strings.TrimSpace(string(id))
 }

@@ -7,8 +7,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"once/durability"
 	"once/groupcoordinator"
-	"once/log"
 	"once/log/batch"
 	"once/partition"
 	"once/topics"
@@ -22,7 +22,7 @@ import (
 // plain append waits for: from the durability mode txn on, a barrier.
 type stateLog struct {
 	*partition.Partition
-	barrier *log.Barrier
+	barrier *durability.Barrier
 	logger  *slog.Logger
 }
 
@@ -39,7 +39,7 @@ func (l stateLog) ticket(a partition.Appended) interface{ Wait(context.Context) 
 	if a.Durable.Pending() {
 		return a.Durable
 	}
-	if t := l.barrier.TicketIn(log.Txn); !t.IsZero() {
+	if t := l.barrier.TicketIn(durability.Txn); !t.IsZero() {
 		return t
 	}
 	return nil
@@ -52,7 +52,7 @@ func (l txnStateLog) AppendCoordinator(raw []byte) (txncoordinator.Appended, err
 	if err != nil {
 		return txncoordinator.Appended{}, l.refused(err)
 	}
-	if l.barrier.Mode() == log.Fsync {
+	if l.barrier.Mode() == durability.Fsync {
 		// Markers that rely on the record are not shown before they are durable, and never outlive it; so only
 		// the answer waits, for all of it at once (docs/decisions/0004).
 		return txncoordinator.Appended{BaseOffset: a.BaseOffset}, nil
@@ -176,7 +176,7 @@ func (e *engine) openTxns(registerer prometheus.Registerer) (*txncoordinator.Coo
 // settle returns what waits until nothing done so far can be taken back by a power cut, and all of it is shown;
 // nil in the modes that show it before.
 func (e *engine) settle() func(context.Context) error {
-	if e.barrier.Mode() != log.Fsync {
+	if e.barrier.Mode() != durability.Fsync {
 		return nil
 	}
 	return e.barrier.Sync

@@ -4,6 +4,7 @@ import (
 	"errors"
 
 	"once/configs"
+	"once/durability"
 	"once/log"
 	"once/log/batch"
 	"once/meta"
@@ -48,7 +49,9 @@ var partitionErrors = []errorRow{
 	{partition.ErrOffline, wire.KafkaStorageError},
 	{log.ErrFailed, wire.KafkaStorageError},
 	{log.ErrNotWritten, wire.KafkaStorageError},
-	{log.ErrDiskFull, wire.KafkaStorageError},
+	{durability.ErrDiskFull, wire.KafkaStorageError},
+	{durability.ErrSpaceUnknown, wire.KafkaStorageError},
+	{durability.ErrFailed, wire.KafkaStorageError},
 	{batch.ErrInvalidTimestamp, wire.InvalidTimestamp},
 	{batch.ErrInvalidRecord, wire.InvalidRecord},
 	{batch.ErrTooLarge, wire.MessageTooLarge},

@@ -21,15 +21,14 @@ import (
 // reason.
 var unanswered = map[string]string{
 	"pidmanager.ErrSnapshot": "a snapshot that cannot be used is left out when a partition is opened",
-	"log.ErrDamaged":         "a damaged log takes its partition offline, which has a row",
 	"log.ErrOutOfRange":      "the partition has words of its own for it",
 	"log.ErrClosed":          "a closed partition is offline, which has a row",
-	"log.ErrFormat":          "a data directory of another version is not opened at all",
+	"durability.ErrClosed":   "the topics are closed before, and their partitions are offline",
 }
 
 // TestEveryDomainErrorHasACode walks the exported errors of the domain packages: each stands in a table.
 func TestEveryDomainErrorHasACode(t *testing.T) {
-	for _, pkg := range []string{"partition", "pidmanager", "log", "log/batch", "topics", "configs", "txncoordinator", "groupcoordinator"} {
+	for _, pkg := range []string{"partition", "pidmanager", "durability", "log", "log/batch", "topics", "configs", "txncoordinator", "groupcoordinator"} {
 		files, err := filepath.Glob(filepath.Join("..", pkg, "*.go"))
 		if err != nil || len(files) == 0 {
 			t.Fatalf("no files in %s: %v", pkg, err)

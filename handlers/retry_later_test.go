@@ -11,6 +11,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"once/durability"
 	"once/internal/clock"
 	"once/internal/vfs"
 	"once/log"
@@ -65,7 +66,7 @@ func newServices(t *testing.T, ids pidmanager.BlockStore) *Services {
 	fatal(err)
 	fs, manual := vfs.NewMem(), clock.NewManual(time.UnixMilli(1_000_000))
 	fatal(fs.MkdirAll("data"))
-	barrier, err := log.OpenBarrier(log.BarrierOptions{FS: fs, Dir: "data", BootID: "boot", Interval: time.Hour, RealTime: manual, Logger: quiet, OnFailure: func(err error) { t.Error(err) }})
+	barrier, err := durability.Open(durability.Options{FS: fs, Dir: "data", FindLogs: log.Directories, BootID: "boot", Interval: time.Hour, RealTime: manual, Logger: quiet, OnFailure: func(err error) { t.Error(err) }})
 	fatal(err)
 	ts, err := topics.Open(topics.Options{Store: store, FS: fs, Dir: "data", Barrier: barrier, Settings: set, Starts: 1, Clock: manual, Logger: quiet, MaxInflatedBytes: 1 << 20})
 	fatal(err)

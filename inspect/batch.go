@@ -108,9 +108,5 @@ func (p *partitionCheck) leaderEpochs() {
 	if p.gapAt >= 0 || slices.Equal(entries, want) {
 		return
 	}
-	severity := p.derived()
-	if n := len(entries); n > 0 && len(want) > 0 && entries[n-1].LeaderEpoch == want[len(want)-1].LeaderEpoch {
-		severity = Damage // the next start believes it
-	}
-	p.find(severity, log.EpochCheckpointFile, -1, "leader epochs %v, the batches have %v; the file can be deleted", entries, want)
+	p.find(p.derived(), log.EpochCheckpointFile, -1, "leader epochs %v, the batches have %v; the file can be deleted", entries, want)
 }

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"once/configs"
+	"once/durability"
+	"once/internal/files"
 	"once/internal/vfs"
 	"once/log"
 	"once/meta"
@@ -115,12 +117,12 @@ func (c *checker) metadata() {
 // barrierRecords looks at the two records (spec: reliability 2.1).
 func (c *checker) barrierRecords() {
 	logs := slices.ContainsFunc(c.names, log.IsLogDirectory)
-	var damaged *log.DamagedError
+	var damaged *files.DamagedError
 	for i := range c.barriers {
 		s := &c.barriers[i]
 		switch {
 		case s.Err == nil, errors.Is(s.Err, fs.ErrNotExist):
-		case errors.Is(s.Err, log.ErrFormat):
+		case errors.Is(s.Err, files.ErrFormat):
 			c.find(Damage, s.File, 4, "", "%v: the next start refuses the directory", s.Err)
 		case errors.As(s.Err, &damaged) && c.barrier != nil && !c.barrier.Clean:
 			c.find(Note, s.File, damaged.Position, "", "record is torn: %v; the other one counts", damaged.Cause)
@@ -150,25 +152,25 @@ func (c *checker) barrierRecords() {
 // journal looks at what goes on from the record (spec: reliability 2.1). While the machine has
 // been up all of it is in the logs, too.
 func (c *checker) journal() {
-	var damaged *log.DamagedError
+	var damaged *files.DamagedError
 	severity := Damage
 	if c.barrier.BootID == c.o.BootID && !c.barrier.Restore {
 		severity = Warning
 	}
 	switch {
 	case errors.As(c.journalErr, &damaged):
-		c.find(severity, log.JournalFile, damaged.Position, "", "journal is damaged: %v", damaged.Cause)
-	case errors.Is(c.journalErr, log.ErrFormat):
-		c.find(severity, log.JournalFile, -1, "", "journal cannot be read: %v", c.journalErr)
+		c.find(severity, durability.JournalFile, damaged.Position, "", "journal is damaged: %v", damaged.Cause)
+	case errors.Is(c.journalErr, files.ErrFormat):
+		c.find(severity, durability.JournalFile, -1, "", "journal cannot be read: %v", c.journalErr)
 	case c.journalErr != nil:
-		c.find(Damage, log.JournalFile, -1, "", "journal cannot be read: %v", c.journalErr)
+		c.find(Damage, durability.JournalFile, -1, "", "journal cannot be read: %v", c.journalErr)
 	case len(c.journaled) > 0:
-		c.find(Note, log.JournalFile, -1, "", "%d batches have been appended since the last barrier record; the next start appends those that are missing", len(c.journaled))
+		c.find(Note, durability.JournalFile, -1, "", "%d batches have been appended since the last barrier record; the next start appends those that are missing", len(c.journaled))
 	}
 }
 
 // barrierEntry compares an entry with the topics and with what is on disk.
-func (c *checker) barrierEntry(name string, e log.StoredBarrierEntry) {
+func (c *checker) barrierEntry(name string, e durability.StoredBarrierEntry) {
 	topic, index, err := splitPartition(name)
 	if err != nil {
 		c.find(Damage, c.barrier.File, -1, "", "entry of %q, which is no partition", name)
@@ -192,7 +194,7 @@ func (c *checker) barrierEntry(name string, e log.StoredBarrierEntry) {
 func (c *checker) directories() (logs []string) {
 	for _, name := range c.names {
 		switch {
-		case name == metaFile, name == lockFile, name == c.barriers[0].File, name == c.barriers[1].File, name == log.JournalFile:
+		case name == metaFile, name == lockFile, name == c.barriers[0].File, name == c.barriers[1].File, name == durability.JournalFile:
 		case log.IsLogDirectory(name):
 			if c.belongs(name) {
 				logs = append(logs, name)

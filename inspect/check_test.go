@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"once/broker/brokertest"
+	"once/durability"
 	"once/inspect"
 	"once/inspect/inspecttest"
 	"once/internal/clock"
@@ -402,7 +403,7 @@ func raiseStart(t *testing.T, dir, partition string, to int64) {
 // changeBarrier sets a number in the entry of a log, so many bytes behind its name.
 func changeBarrier(t *testing.T, dir, partition string, behind int, to int64) {
 	t.Helper()
-	for _, name := range []string{log.BarrierFile(0), log.BarrierFile(1)} {
+	for _, name := range []string{durability.BarrierFile(0), durability.BarrierFile(1)} {
 		b := read(t, dir, name)
 		size := binary.BigEndian.Uint32(b[8:])
 		at := bytes.Index(b[:size], append(binary.BigEndian.AppendUint16(nil, uint16(len(partition))), partition...))

@@ -11,7 +11,7 @@ import (
 	"slices"
 	"testing"
 
-	"once/log"
+	"once/durability"
 	"once/meta"
 )
 
@@ -104,7 +104,7 @@ func derivedSpoilings() []spoiling {
 			}},
 		{name: "time index altered", want: "warning file=x-0/", message: "has timestamp",
 			spoil: func(t *testing.T, dir string) { flip(t, 7, fileOf(t, dir, "x-0", "*.timeindex")) }},
-		{name: "leader epochs altered", want: "damage file=x-0/leader-epoch-checkpoint", message: "leader epochs",
+		{name: "leader epochs altered", want: "warning file=x-0/leader-epoch-checkpoint", message: "leader epochs",
 			spoil: func(t *testing.T, dir string) { write(t, []byte("0\n1\n0 5\n"), dir, "x-0", "leader-epoch-checkpoint") }},
 		{name: "leader epochs unreadable", want: "warning file=x-0/leader-epoch-checkpoint", message: "cannot be read",
 			spoil: func(t *testing.T, dir string) { write(t, []byte("7\n"), dir, "x-0", "leader-epoch-checkpoint") }},
@@ -129,8 +129,8 @@ func checkpointTxnIndex(t *testing.T, dir, partition string) {
 func directorySpoilings() []spoiling {
 	barrierByte := func(at int) func(*testing.T, string) {
 		return func(t *testing.T, dir string) {
-			flip(t, at, dir, log.BarrierFile(0))
-			flip(t, at, dir, log.BarrierFile(1))
+			flip(t, at, dir, durability.BarrierFile(0))
+			flip(t, at, dir, durability.BarrierFile(1))
 		}
 	}
 	return []spoiling{
@@ -202,8 +202,8 @@ func directorySpoilings() []spoiling {
 		{name: "barrier records of another version", want: "damage file=barrier.0 position=4", message: "the next start refuses", spoil: barrierByte(4)},
 		{name: "barrier records missing", want: "damage file=barrier.0", message: "no barrier record",
 			spoil: func(t *testing.T, dir string) {
-				remove(t, filepath.Join(dir, log.BarrierFile(0)))
-				remove(t, filepath.Join(dir, log.BarrierFile(1)))
+				remove(t, filepath.Join(dir, durability.BarrierFile(0)))
+				remove(t, filepath.Join(dir, durability.BarrierFile(1)))
 			}},
 		{name: "one barrier record torn", from: runningDir, want: "note file=barrier.", message: "the other one counts",
 			spoil: func(t *testing.T, dir string) { flip(t, 20, dir, olderBarrier(t, dir)) }},
@@ -231,8 +231,8 @@ func inMeta(t *testing.T, dir string, change func(tx meta.Tx) error) {
 // olderBarrier names the record that does not count.
 func olderBarrier(t *testing.T, dir string) string {
 	t.Helper()
-	if bytes.Compare(read(t, dir, log.BarrierFile(0))[16:24], read(t, dir, log.BarrierFile(1))[16:24]) < 0 {
-		return log.BarrierFile(0)
+	if bytes.Compare(read(t, dir, durability.BarrierFile(0))[16:24], read(t, dir, durability.BarrierFile(1))[16:24]) < 0 {
+		return durability.BarrierFile(0)
 	}
-	return log.BarrierFile(1)
+	return durability.BarrierFile(1)
 }

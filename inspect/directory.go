@@ -7,12 +7,12 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
 	"path"
 	"slices"
 	"strconv"
 	"strings"
 
+	"once/durability"
 	"once/internal/vfs"
 	"once/log"
 	"once/meta"
@@ -41,10 +41,10 @@ type directory struct {
 	store meta.Store // nil when metaErr says why
 	// metaErr wraps fs.ErrNotExist or meta.ErrDamaged.
 	metaErr  error
-	barriers [2]log.StoredBarrier
-	barrier  *log.StoredBarrier // the one that counts; nil for none
+	barriers [2]durability.StoredBarrier
+	barrier  *durability.StoredBarrier // the one that counts; nil for none
 	// journaled is what the next start appends to the logs, if it is not there; journalErr why that is not known.
-	journaled  []log.Journaled
+	journaled  []durability.Journaled
 	journalErr error
 }
 
@@ -101,15 +101,15 @@ func read(under vfs.FS, dir string) (*directory, error) {
 	if err != nil {
 		return nil, errors.Join(err, d.close())
 	}
-	d.barriers = log.ReadBarriers(d.fs, dir)
-	if d.barrier = log.NewestBarrier(&d.barriers); d.barrier != nil {
+	d.barriers = durability.ReadBarriers(d.fs, dir)
+	if d.barrier = durability.NewestBarrier(&d.barriers); d.barrier != nil {
 		d.journaled, d.journalErr = d.barrier.ReadJournal(d.fs, dir)
 	}
 	return d, nil
 }
 
 func ours(name string) bool {
-	return name == metaFile || name == log.BarrierFile(0) || name == log.BarrierFile(1) || log.IsLogDirectory(name)
+	return name == metaFile || name == durability.BarrierFile(0) || name == durability.BarrierFile(1) || log.IsLogDirectory(name)
 }
 
 func (d *directory) close() error {
@@ -201,13 +201,4 @@ func (d *directory) partitionsOf(topic string) []string {
 // isCompacted tells by what is set for a topic whether compaction may take records out of it.
 func isCompacted(t *topics.Stored) bool {
 	return strings.Contains(t.Overrides["cleanup.policy"], "compact")
-}
-
-// bootID names this run of the operating system, "" where it has no name; the broker does the same.
-func bootID() string {
-	id, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
-	if err != nil {
-		return ""
-	}
-	return strings.TrimSpace(string(id))
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"once/configs"
+	"once/durability"
 	"once/internal/vfs"
 	"once/log"
 	"once/meta"
@@ -105,7 +106,7 @@ func DumpBarrier(w io.Writer, under vfs.FS, dir string) error {
 			}
 		}
 		if d.journalErr != nil {
-			fmt.Fprintf(w, "journal file=%s unreadable: %v\n", log.JournalFile, d.journalErr)
+			fmt.Fprintf(w, "journal file=%s unreadable: %v\n", durability.JournalFile, d.journalErr)
 		}
 		for _, j := range d.journaled {
 			fmt.Fprintf(w, "journal position=%d partition=%s topic_id=%s base_offset=%d last_offset=%d size_bytes=%d\n",

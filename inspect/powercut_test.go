@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"once/durability"
 	"once/inspect"
 	"once/internal/clock"
 	"once/internal/vfs"
@@ -23,8 +24,8 @@ import (
 type machine struct {
 	t       *testing.T
 	dir     string
-	mode    log.Mode
-	barrier *log.Barrier
+	mode    durability.Mode
+	barrier *durability.Barrier
 	*partition.Partition
 	nowMs int64
 }
@@ -35,7 +36,7 @@ func (m *machine) boot(name string) {
 	m.t.Helper()
 	quiet := slog.New(slog.DiscardHandler)
 	var err error
-	m.barrier, err = log.OpenBarrier(log.BarrierOptions{FS: vfs.OS, Dir: m.dir, BootID: name, Mode: m.mode, Interval: time.Hour, Logger: quiet})
+	m.barrier, err = durability.Open(durability.Options{FS: vfs.OS, Dir: m.dir, FindLogs: log.Directories, BootID: name, Mode: m.mode, Interval: time.Hour, Logger: quiet})
 	if err != nil {
 		m.t.Fatal(err)
 	}
@@ -102,7 +103,7 @@ func TestATransactionThatWentWithThePowerLeavesTheIndex(t *testing.T) {
 // next start appends it. After that start nothing has changed.
 func TestCheckReadsOnInTheJournal(t *testing.T) {
 	whole := t.TempDir()
-	m := &machine{t: t, dir: whole, mode: log.Fsync, nowMs: time.Now().UnixMilli()}
+	m := &machine{t: t, dir: whole, mode: durability.Fsync, nowMs: time.Now().UnixMilli()}
 	m.boot("first")
 	if err := m.barrier.Recovered(t.Context()); err != nil {
 		t.Fatal(err)
@@ -134,7 +135,7 @@ func TestCheckReadsOnInTheJournal(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			after := &machine{t: t, dir: filepath.Join(t.TempDir(), "data"), mode: log.Page}
+			after := &machine{t: t, dir: filepath.Join(t.TempDir(), "data"), mode: durability.Page}
 			if err := errors.Join(os.CopyFS(after.dir, os.DirFS(whole)), lose(after.dir)); err != nil {
 				t.Fatal(err)
 			}
@@ -167,24 +168,24 @@ func TestCheckReadsOnInTheJournal(t *testing.T) {
 	if err := inspect.DumpBarrier(&dump, vfs.OS, whole); err != nil || strings.Count(dump.String(), "\njournal position=") != 10 || !strings.Contains(dump.String(), " partition=x-0 topic_id=AQAAAAAAAAAAAAAAAAAAAA base_offset=9 last_offset=9 size_bytes=78\n") {
 		t.Error(err, dump.String())
 	}
-	flip(t, 4096+100, whole, log.JournalFile) // in its first group, which no start needs while the machine is up
-	for boot, want := range map[string]string{"first": "warning file=" + log.JournalFile, "second": "damage file=" + log.JournalFile} {
+	flip(t, 4096+100, whole, durability.JournalFile) // in its first group, which no start needs while the machine is up
+	for boot, want := range map[string]string{"first": "warning file=" + durability.JournalFile, "second": "damage file=" + durability.JournalFile} {
 		if lines := strings.Join(check(t, whole, inspect.Warning, inspect.Options{BootID: boot}), "\n"); !strings.Contains(lines, want) {
 			t.Errorf("no %q in %s", want, lines)
 		}
 	}
-	if err := os.WriteFile(filepath.Join(whole, log.JournalFile), make([]byte, 100), 0o644); err != nil {
+	if err := os.WriteFile(filepath.Join(whole, durability.JournalFile), make([]byte, 100), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	lines := strings.Join(check(t, whole, inspect.Note, inspect.Options{BootID: "second"}), "\n")
-	if strings.Contains(lines, log.JournalFile) {
+	if strings.Contains(lines, durability.JournalFile) {
 		t.Error("an empty journal is not wrong:", lines)
 	}
-	if err := os.Remove(filepath.Join(whole, log.JournalFile)); err != nil {
+	if err := os.Remove(filepath.Join(whole, durability.JournalFile)); err != nil {
 		t.Fatal(err)
 	}
 	lines = strings.Join(check(t, whole, inspect.Damage, inspect.Options{BootID: "second"}), "\n")
-	if !strings.Contains(lines, "damage file="+log.JournalFile) {
+	if !strings.Contains(lines, "damage file="+durability.JournalFile) {
 		t.Error("a missing journal is not found:", lines)
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"sort"
 	"strings"
 
+	"once/internal/files"
 	"once/internal/vfs"
 )
 
@@ -179,7 +180,7 @@ func (l *Log) writeAborted(completeTo int64) error {
 		}
 		c.segments = append(c.segments, written)
 	}
-	return replaceFile(l.fs, l.path(txnCheckpointFile), c.encode())
+	return files.Replace(l.fs, l.path(txnCheckpointFile), c.encode())
 }
 
 // writeTxnIndex makes the segment's file hold exactly these entries. What a file holds that this
@@ -194,7 +195,7 @@ func (s *segment) writeTxnIndex(entries []AbortedTxn) (txnSegment, error) {
 		if err := s.fs.Remove(s.file(suffixTxnIndex)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return is, err
 		}
-	} else if err := replaceFile(s.fs, s.file(suffixTxnIndex), b); err != nil {
+	} else if err := files.Replace(s.fs, s.file(suffixTxnIndex), b); err != nil {
 		return is, err
 	}
 	s.txnFile = &is
@@ -222,7 +223,7 @@ func (l *Log) loadAborted(end int64) (completeTo int64, err error) {
 		return end, nil
 	}
 	completeTo = segments[0].base
-	b, err := readSmall(l.fs, l.path(txnCheckpointFile))
+	b, err := files.ReadSmall(l.fs, l.path(txnCheckpointFile))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return completeTo, err
 	}
@@ -240,7 +241,7 @@ func (l *Log) loadAborted(end int64) (completeTo int64, err error) {
 		if c.endOf(i) <= completeTo {
 			continue // deleted since, with its entries
 		}
-		b, err := readSmall(l.fs, l.fileOf(s.base, suffixTxnIndex))
+		b, err := files.ReadSmall(l.fs, l.fileOf(s.base, suffixTxnIndex))
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return completeTo, err
 		}
@@ -269,7 +270,7 @@ func (l *Log) loadAborted(end int64) (completeTo int64, err error) {
 	if !stale {
 		return completeTo, nil
 	}
-	l.namesNew.Store(true)
+	l.member.NewNames()
 	if err := l.writeAborted(completeTo); !errors.Is(err, vfs.ErrNoSpace) {
 		return completeTo, err
 	}

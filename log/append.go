@@ -6,6 +6,7 @@ import (
 	"io/fs"
 
 	"once/internal/fault"
+	"once/internal/files"
 	"once/internal/invariant"
 	"once/log/batch"
 )
@@ -38,18 +39,12 @@ func (l *Log) Append(raw []byte, h batch.Header) error {
 	if !l.appended.Load() {
 		l.appended.Store(true)
 	}
-	if l.barrier != nil {
-		l.barrier.cut.RLock()
-		defer l.barrier.cut.RUnlock()
-	}
+	l.member.BeginPublish()
+	defer l.member.EndPublish()
 	s.publish(h.NextOffset(), position+int64(len(raw)))
 	l.size.Add(int64(len(raw)))
 	l.end.Store(h.NextOffset())
-	if l.barrier != nil {
-		l.barrier.journal.add(l.base(), l.topicID, raw)
-		l.barrier.mark(l)
-		l.barrier.appended(len(raw))
-	}
+	l.member.Appended(raw)
 	return nil
 }
 
@@ -148,9 +143,9 @@ func (l *Log) createDirectory() error {
 	if err := l.fs.MkdirAll(l.dir); err != nil {
 		return err
 	}
-	l.dirNew.Store(true)
-	l.namesNew.Store(true)
-	return replaceFile(l.fs, l.path(metadataFile), encodeMetadata(l.topicID))
+	l.member.NewDirectory(true)
+	l.member.NewNames()
+	return files.Replace(l.fs, l.path(metadataFile), encodeMetadata(l.topicID))
 }
 
 // roll begins a new segment; old is nil for the first one.
@@ -174,7 +169,7 @@ func (l *Log) roll(old *segment, base int64) (*segment, error) {
 	s.mu.file, s.mu.offsetsReady, s.mu.timesReady = f, true, true
 	s.createdMs = l.nowMs()
 	s.recent.Store(newRecent())
-	l.namesNew.Store(true)
+	l.member.NewNames()
 	l.structure.Lock()
 	segments := l.list()
 	longer := append(segments[:len(segments):len(segments)], s)

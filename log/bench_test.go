@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"testing"
 
+	"once/durability"
 	"once/internal/vfs"
 	"once/log/batch"
 )
@@ -21,7 +22,7 @@ func benchBatch(records, valueBytes int) []byte {
 func benchLog(b *testing.B, valueBytes, records int) (*Log, []byte, batch.Header) {
 	b.Helper()
 	dir := b.TempDir()
-	l, _, err := Open(Options{FS: vfs.OS, Dir: dir + "/bench-0", TopicID: testTopic}, Recovery{})
+	l, _, err := Open(Options{FS: vfs.OS, Dir: dir + "/bench-0", TopicID: testTopic}, durability.Recovery{})
 	if err != nil {
 		b.Fatal(err)
 	}

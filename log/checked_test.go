@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"once/durability"
+	"once/internal/files"
 	"once/internal/vfs"
 	"once/log/batch"
 )
@@ -45,7 +47,7 @@ func readAll(l *Log, maxBytes int) (got []byte, err error) {
 func twoSegments(t *testing.T) (*vfs.Mem, []string, []byte) {
 	t.Helper()
 	mem := vfs.NewMem()
-	w := newWorld(t, mem, Page)
+	w := newWorld(t, mem, durability.Page)
 	w.config.SegmentBytes = 500
 	l := w.mustOpen()
 	for len(l.list()) < 2 || l.EndOffset()%9 != 0 {
@@ -68,7 +70,7 @@ func twoSegments(t *testing.T) (*vfs.Mem, []string, []byte) {
 func TestFlippedByteIsServedToNobody(t *testing.T) {
 	mem, names, whole := twoSegments(t)
 	for _, name := range names {
-		stored, err := readSmall(mem, name)
+		stored, err := files.ReadSmall(mem, name)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -87,12 +89,12 @@ func TestFlippedByteIsServedToNobody(t *testing.T) {
 			damaged := mem.Clone()
 			mutate(t, damaged, name, func(b []byte) []byte { b[i] ^= 0x04; return b })
 			for _, maxBytes := range []int{1, 200, 1 << 20} {
-				w := newWorld(t, damaged.Clone(), Page)
+				w := newWorld(t, damaged.Clone(), durability.Page)
 				got, err := []byte(nil), w.open()
 				if err == nil {
 					got, err = readAll(w.log, maxBytes)
 				}
-				var d *DamagedError
+				var d *files.DamagedError
 				if !errors.As(err, &d) || d.File != name || d.Position > int64(i) {
 					t.Fatalf("byte %d of %s, %d at a time: %v", i, name, maxBytes, err)
 				}
@@ -108,7 +110,7 @@ func TestFlippedByteIsServedToNobody(t *testing.T) {
 // A segment that somebody took out of a log that was never compacted is missed by whoever comes there.
 func TestMissingSegmentIsMissed(t *testing.T) {
 	mem := vfs.NewMem()
-	w := newWorld(t, mem, Page)
+	w := newWorld(t, mem, durability.Page)
 	w.config.SegmentBytes = 500
 	l := w.mustOpen()
 	for len(l.list()) < 4 {
@@ -198,7 +200,7 @@ func TestCheckedRangesAreBounded(t *testing.T) {
 // process writes beside its readers is no reason to check everything again.
 func TestChangeUnderTheRunningBrokerIsNoticed(t *testing.T) {
 	t.Chdir(t.TempDir())
-	w := newWorld(t, vfs.OS, Page)
+	w := newWorld(t, vfs.OS, durability.Page)
 	l := w.mustOpen()
 	defer w.leave()
 	mustAdd(t, l, 3, 3)
@@ -274,7 +276,7 @@ func (f readSizes) OpenReadWrite(name string) (vfs.File, error) {
 // A batch that is larger than what is read at once is verified in pieces, none of which may differ.
 func TestLargeBatchIsVerifiedInPieces(t *testing.T) {
 	mem := vfs.NewMem()
-	w := newWorld(t, mem, Page)
+	w := newWorld(t, mem, durability.Page)
 	w.sizes = Sizes{}
 	w.config.SegmentBytes = 1 << 21
 	l := w.mustOpen()
@@ -304,7 +306,7 @@ func TestLargeBatchIsVerifiedInPieces(t *testing.T) {
 	for _, at := range []int64{second + 21, second + scanBytes - 1, second + scanBytes, second + 2*scanBytes, third - 1} {
 		flip := func(b []byte) []byte { b[at] ^= 1; return b }
 		mutate(t, mem, name, flip)
-		var d *DamagedError
+		var d *files.DamagedError
 		if _, err := read(3); !errors.As(err, &d) || d.File != name || d.Position != second {
 			t.Errorf("byte %d was changed: %v, want damage at %d", at, err, second)
 		}
@@ -320,7 +322,7 @@ func TestLargeBatchIsVerifiedInPieces(t *testing.T) {
 func TestBatchBeyondItsSegmentIsServedToNobody(t *testing.T) {
 	mem, names, whole := twoSegments(t)
 	for which, name := range names {
-		stored, err := readSmall(mem, name)
+		stored, err := files.ReadSmall(mem, name)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -337,8 +339,8 @@ func TestBatchBeyondItsSegmentIsServedToNobody(t *testing.T) {
 			for bit := range 62 {
 				damaged := mem.Clone()
 				mutate(t, damaged, name, func(b []byte) []byte { b[at+7-bit/8] ^= 1 << (bit % 8); return b })
-				w := newWorld(t, damaged, Page)
-				b, err := OpenBarrier(BarrierOptions{FS: damaged, Dir: "data", BootID: "boot-1", Mode: Page})
+				w := newWorld(t, damaged, durability.Page)
+				b, err := durability.Open(durability.Options{FS: damaged, Dir: "data", FindLogs: Directories, BootID: "boot-1", Mode: durability.Page})
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -348,7 +350,7 @@ func TestBatchBeyondItsSegmentIsServedToNobody(t *testing.T) {
 				if w.log, _, err = Open(Options{FS: damaged, Dir: testDir, TopicID: testTopic, Config: w.config, Barrier: b}, r); err == nil {
 					got, err = readAll(w.log, 200)
 				}
-				b.stop()
+				b.Kill()
 				last := i == len(starts)-1
 				higher := stored[at+7-bit/8]&(1<<(bit%8)) == 0
 				if (last && higher || bit >= 8) && damagedFile(err) != name {

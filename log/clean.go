@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"math"
 
+	"once/internal/files"
 	"once/log/batch"
 )
 
@@ -96,7 +97,7 @@ func (l *Log) dirtyStart() int64 {
 }
 
 func (l *Log) readCleanCheckpoint() int64 {
-	b, err := readSmall(l.fs, l.path(cleanCheckpointFile))
+	b, err := files.ReadSmall(l.fs, l.path(cleanCheckpointFile))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		l.logger.Warn("how far the log is compacted is not known; it is compacted from the start", "dir", l.dir, "error", err)
 	}
@@ -117,7 +118,7 @@ func (l *Log) setCleaned(offset int64) {
 	l.cleanedTo.Lock()
 	l.cleanedTo.known, l.cleanedTo.offset = true, offset
 	l.cleanedTo.Unlock()
-	if err := replaceFile(l.fs, l.path(cleanCheckpointFile), encodeCleanCheckpoint(offset)); err != nil {
+	if err := files.Replace(l.fs, l.path(cleanCheckpointFile), encodeCleanCheckpoint(offset)); err != nil {
 		l.logger.Warn("how far the log is compacted is not written; the next start compacts more", "dir", l.dir, "error", err)
 	}
 }
@@ -156,13 +157,13 @@ func (l *Log) Clean(ctx context.Context, o CleanOptions) (Cleaned, error) {
 		return Cleaned{}, err
 	}
 	records := 1
-	if !l.gaps.Swap(true) && l.barrier != nil {
+	if !l.gaps.Swap(true) && l.member != nil {
 		// A start must not take for damage what this pass leaves out, also when the newest record cannot be read then.
 		records = 2
-		l.markDirty()
+		l.member.Changed()
 	}
 	for range records {
-		if err := l.barrier.Checkpoint(ctx); err != nil {
+		if err := l.member.Checkpoint(ctx); err != nil {
 			return Cleaned{}, err
 		}
 	}
@@ -185,7 +186,7 @@ func (l *Log) Clean(ctx context.Context, o CleanOptions) (Cleaned, error) {
 	if err := c.rewrite(ctx); err != nil {
 		if errors.Is(err, errNotAsWritten) {
 			l.uncleanable = err
-			l.barrier.noteNotAsWritten()
+			l.member.NotAsWritten()
 		}
 		return c.report, err
 	}
@@ -210,8 +211,10 @@ func (c *cleaner) readKeys() error {
 	c.report.End = c.Limit
 	var records, most int64
 	err := l.scanHeaders(c.report.DirtyStart, c.Limit, func(h batch.Header, _ func() ([]byte, error)) error {
-		records += int64(h.RecordCount)
-		most = max(most, int64(h.RecordCount))
+		// No checksum has been looked at yet, but the offsets are in order.
+		n := min(max(int64(h.RecordCount), 0), int64(h.LastOffsetDelta)+1)
+		records += n
+		most = max(most, n)
 		if c.Stopped() {
 			return errStopped
 		}
@@ -313,7 +316,7 @@ func (c *cleaner) finish(ctx context.Context) error {
 	if len(c.log.swaps) == 0 {
 		return nil
 	}
-	if err := c.log.barrier.Checkpoint(ctx); err != nil {
+	if err := c.log.member.Checkpoint(ctx); err != nil {
 		return err
 	}
 	return c.log.FinishCleaning(c.Exclusively)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"hash/crc32"
 
+	"once/internal/files"
 	"once/internal/vfs"
 	"once/log/batch"
 )
@@ -96,7 +97,7 @@ func (l *Log) newCleaned(source *segment, maxBytes int64) *cleanedSegment {
 // begin gives the segment a file, with what it has in common with its source.
 func (c *cleanedSegment) begin() error {
 	var err error
-	if c.file, err = createAnew(c.log.fs, c.segment.file(suffixCleaned)); err != nil {
+	if c.file, err = files.CreateAnew(c.log.fs, c.segment.file(suffixCleaned)); err != nil {
 		return err
 	}
 	c.same = false
@@ -195,7 +196,7 @@ func (c *cleanedSegment) readBack() error {
 		return o.next(at, h)
 	})
 	switch {
-	case errors.Is(err, ErrDamaged): // not of the log, whose own segments are as they were
+	case errors.Is(err, files.ErrDamaged): // not of the log, whose own segments are as they were
 		return fmt.Errorf("%w: %v", errNotAsWritten, err)
 	case err == nil && there != c.sum:
 		return fmt.Errorf("%w: %s: %+v was to be written, %+v is there", errNotAsWritten, name, c.sum, there)

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"once/internal/files"
 )
 
 // How a group of segments is replaced. Whatever comes in between, the next start finds either all the
@@ -132,8 +134,8 @@ func (l *Log) FinishCleaning(exclusively func(func())) error {
 		}
 		l.swaps = l.swaps[1:]
 	}
-	l.namesNew.Store(true)
-	l.markDirty()
+	l.member.NewNames()
+	l.member.Changed()
 	var err error
 	exclusively(func() {
 		l.structure.Lock()
@@ -171,8 +173,8 @@ func (l *Log) finishSwap(sw swap) error {
 // succeed although the names are not on the disk, and what was removed would come back beside what took its place.
 func (l *Log) syncNames() error {
 	err := l.fs.SyncDir(l.dir)
-	if err != nil && l.barrier != nil {
-		l.barrier.fail(fmt.Errorf("sync %s: %w", l.dir, err))
+	if err != nil {
+		l.member.Fail(fmt.Errorf("sync %s: %w", l.dir, err))
 	}
 	return err
 }
@@ -212,7 +214,7 @@ func (rc *recoverer) verifySwap(name string, sw swap) error {
 	s := newSegment(rc.log, sw.base)
 	s.publish(sw.end, size)
 	err = s.verify(f, 0, size)
-	var d *DamagedError
+	var d *files.DamagedError
 	if errors.As(err, &d) {
 		d.File = rc.log.path(name)
 	}
@@ -246,7 +248,7 @@ func (rc *recoverer) swaps() error {
 		return nil
 	}
 	rc.report.changed = true
-	l.namesNew.Store(true)
+	l.member.NewNames()
 	names, err := l.fs.List(l.dir)
 	rc.names = names
 	return err

@@ -6,6 +6,7 @@ import (
 	"sync"
 	"testing"
 
+	"once/durability"
 	"once/internal/vfs"
 	"once/log/batch"
 )
@@ -13,7 +14,7 @@ import (
 // Readers at the tail, far behind and by timestamp run beside appends, rolls, deletions and barriers;
 // each sees whole batches in order.
 func TestReadersBesideAppends(t *testing.T) {
-	w := newWorld(t, vfs.NewMem(), Page)
+	w := newWorld(t, vfs.NewMem(), durability.Page)
 	l := w.mustOpen()
 	defer w.leave()
 	const batches = 600
@@ -77,34 +78,6 @@ func TestReadersBesideAppends(t *testing.T) {
 	wg.Wait()
 }
 
-// An append becomes visible inside the barrier's lock, so that a cut over all logs is one instant.
-func TestAppendPublishesInsideTheCut(t *testing.T) {
-	fs := &noisyFS{FS: vfs.NewMem(), wrote: make(chan struct{}, 16)}
-	w := newWorld(t, fs, Page)
-	l := w.mustOpen()
-	defer w.leave()
-	mustAdd(t, l, 1, 1)
-	for len(fs.wrote) > 0 {
-		<-fs.wrote
-	}
-	w.barrier.cut.Lock()
-	var wg sync.WaitGroup
-	wg.Go(func() { mustAdd(t, l, 1, 1) })
-	<-fs.wrote
-	for range 1000 {
-		runtime.Gosched()
-		if l.EndOffset() != 1 {
-			t.Error("published while a barrier takes its cut")
-			break
-		}
-	}
-	w.barrier.cut.Unlock()
-	wg.Wait()
-	if l.EndOffset() != 2 {
-		t.Error("end", l.EndOffset())
-	}
-}
-
 type noisyFS struct {
 	vfs.FS
 	wrote chan struct{}
@@ -148,7 +121,7 @@ func (f *noisyFile) Truncate(size int64) error {
 // were written (spec: reliability P16).
 func TestFailedAppendLeavesNothing(t *testing.T) {
 	fs := &noisyFS{FS: vfs.NewMem()}
-	w := newWorld(t, fs, Page)
+	w := newWorld(t, fs, durability.Page)
 	l := w.mustOpen()
 	mustAdd(t, l, 2, 1)
 	fs.after = vfs.ErrInjected
@@ -179,30 +152,9 @@ func TestFailedAppendLeavesNothing(t *testing.T) {
 	w.leave()
 }
 
-// What the barrier records is the end it began with, not what came while it synced.
-func TestBarrierRecordsTheEndItBeganWith(t *testing.T) {
-	gate := &gatedFS{FS: vfs.NewMem(), entered: make(chan struct{}, 64), open: make(chan struct{})}
-	w := newWorld(t, gate, Page)
-	l := w.mustOpen()
-	defer w.leave()
-	mustAdd(t, l, 3, 1)
-	gate.arm()
-	done := make(chan struct{})
-	go func() { w.mustSync(); close(done) }()
-	<-gate.entered
-	mustAdd(t, l, 3, 1)
-	close(gate.open)
-	<-done
-	w.barrier.mu.Lock()
-	defer w.barrier.mu.Unlock()
-	if e := w.barrier.mu.record.entries["orders-0"]; e.recoveryPoint != 3 {
-		t.Fatal("recovery point", e.recoveryPoint)
-	}
-}
-
 // A large segment that lost its index gets one again instead of a walk from its start at each fetch.
 func TestLostIndexIsCompleted(t *testing.T) {
-	w := newWorld(t, vfs.NewMem(), Page)
+	w := newWorld(t, vfs.NewMem(), durability.Page)
 	w.config = Config{}
 	l := w.mustOpen()
 	mustAdd(t, l, 2000, 1)

@@ -1,6 +1,9 @@
 package log
 
-import "once/internal/vfs"
+import (
+	"once/internal/files"
+	"once/internal/vfs"
+)
 
 // flushIndexes appends the entries that the index files of the segment do not have yet. The files are
 // derived: they are not synced, and whoever reads them checks them.
@@ -26,7 +29,7 @@ func writeTail(f vfs.FS, name string, b []byte, position int) error {
 	if len(b) == 0 && position > 0 {
 		return nil
 	}
-	file, err := openOrCreate(f, name)
+	file, err := files.OpenOrCreate(f, name)
 	if err != nil {
 		return err
 	}

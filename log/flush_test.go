@@ -3,8 +3,8 @@ package log
 import (
 	"context"
 	"testing"
-	"time"
 
+	"once/durability"
 	"once/internal/vfs"
 )
 
@@ -12,7 +12,7 @@ import (
 // was acknowledged so is there after a power cut. It can be changed at any time.
 func TestFlushMessagesMakesAnAppendWait(t *testing.T) {
 	mem := vfs.NewCrashable(5)
-	w := newWorld(t, mem, Page)
+	w := newWorld(t, mem, durability.Page)
 	w.config.FlushMessages = 5
 	l := w.mustOpen()
 	defer w.leave()
@@ -38,35 +38,11 @@ func TestFlushMessagesMakesAnAppendWait(t *testing.T) {
 	if l.Ticket().IsZero() {
 		t.Error("the change has no effect")
 	}
-	after := newWorld(t, mem.CrashClone(), Page)
+	after := newWorld(t, mem.CrashClone(), durability.Page)
 	after.boot = "boot-2"
 	l = after.mustOpen()
 	defer after.leave()
 	if l.EndOffset() < end {
 		t.Errorf("after a power cut the log ends at %d, %d records were flushed", l.EndOffset(), end)
-	}
-}
-
-// flush.ms brings the barrier forward, whatever was going to bring it before.
-func TestFlushMsBringsTheBarrierForward(t *testing.T) {
-	w := newWorld(t, vfs.NewMem(), Page)
-	l := w.mustOpen()
-	defer w.leave()
-	for _, c := range []struct{ flushMs, want int64 }{{0, 1000}, {200, 200}, {5000, 1000}} {
-		l.SetConfig(Config{FlushMs: c.flushMs})
-		w.mustSync()
-		w.barrier.mu.Lock()
-		w.barrier.armLocked() // for another log
-		next := w.barrier.mu.next
-		w.barrier.mu.Unlock()
-		mustAdd(t, l, 1, 1)
-		w.clock.Advance(time.Duration(c.want-1) * time.Millisecond)
-		select {
-		case <-next:
-			t.Errorf("flush.ms %d: too early", c.flushMs)
-		default:
-		}
-		w.clock.Advance(time.Millisecond)
-		<-next
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"testing"
 
+	"once/durability"
 	"once/internal/vfs"
 	"once/log/batch"
 )
@@ -11,9 +12,9 @@ import (
 // fuzzed opens a log of one healthy sealed segment and one more, where one file has the given bytes,
 // and uses everything that reads. Whatever the bytes are, it must neither panic nor read what is not
 // there; errors are fine.
-func fuzzed(t *testing.T, suffix string, data []byte, r Recovery) {
+func fuzzed(t *testing.T, suffix string, data []byte, r durability.Recovery) {
 	mem := vfs.NewMem()
-	l, _, err := Open(Options{FS: mem, Dir: testDir, TopicID: testTopic, Config: Config{SegmentBytes: 600, IndexIntervalBytes: 100}}, Recovery{})
+	l, _, err := Open(Options{FS: mem, Dir: testDir, TopicID: testTopic, Config: Config{SegmentBytes: 600, IndexIntervalBytes: 100}}, durability.Recovery{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -69,7 +70,7 @@ func FuzzSegment(f *testing.F) {
 	f.Add(make([]byte, 300), int64(16), false)
 	f.Add(bytes.Repeat([]byte{0xff}, 100), int64(12), true)
 	f.Fuzz(func(t *testing.T, data []byte, point int64, clean bool) {
-		fuzzed(t, suffixLog, data, Recovery{RecoveryPoint: max(0, point), Clean: clean})
+		fuzzed(t, suffixLog, data, durability.Recovery{RecoveryPoint: max(0, point), Clean: clean})
 	})
 }
 
@@ -82,8 +83,8 @@ func FuzzIndex(f *testing.F) {
 		if times {
 			suffix = suffixTimeIndex
 		}
-		fuzzed(t, suffix, data, Recovery{})
-		fuzzed(t, suffix, data, Recovery{RecoveryPoint: 16, Clean: true})
+		fuzzed(t, suffix, data, durability.Recovery{})
+		fuzzed(t, suffix, data, durability.Recovery{RecoveryPoint: 16, Clean: true})
 	})
 }
 
@@ -96,7 +97,7 @@ func FuzzTxnIndex(f *testing.F) {
 		if checkpoint {
 			name = txnCheckpointFile
 		}
-		fuzzed(t, name, data, Recovery{RecoveryPoint: 16, Clean: true})
+		fuzzed(t, name, data, durability.Recovery{RecoveryPoint: 16, Clean: true})
 	})
 }
 
@@ -109,28 +110,6 @@ func FuzzEpochCheckpoint(f *testing.F) {
 				t.Fatal(again, err)
 			}
 		}
-		fuzzed(t, epochCheckpointFile, data, Recovery{RecoveryPoint: 16, Clean: true})
-	})
-}
-
-func FuzzBarrierRecord(f *testing.F) {
-	r := record{sequence: 7, mode: Txn, bootID: "boot", entries: map[string]recordEntry{"orders-0": {testTopic, 100, 20, true, true}}}
-	f.Add(r.encode())
-	f.Add((&record{}).encode())
-	f.Add(bytes.Repeat([]byte{0xff}, 64))
-	f.Fuzz(func(t *testing.T, data []byte) {
-		if len(data) >= recordHeaderBytes { // get past the checksum
-			data = bytes.Clone(data)
-			fixed := recordCRC(data)
-			data[12], data[13], data[14], data[15] = byte(fixed>>24), byte(fixed>>16), byte(fixed>>8), byte(fixed)
-		}
-		r, err := decodeRecord(data)
-		if err != nil {
-			return
-		}
-		again, err := decodeRecord(r.encode())
-		if err != nil || len(again.entries) != len(r.entries) || again.sequence != r.sequence {
-			t.Fatal(again, err)
-		}
+		fuzzed(t, epochCheckpointFile, data, durability.Recovery{RecoveryPoint: 16, Clean: true})
 	})
 }

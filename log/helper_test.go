@@ -9,7 +9,9 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"once/durability"
 	"once/internal/clock"
+	"once/internal/files"
 	"once/internal/shrink"
 	"once/internal/vfs"
 	"once/log/batch"
@@ -52,10 +54,10 @@ type world struct {
 	t            testing.TB
 	fs           vfs.FS
 	config       Config
-	mode         Mode
+	mode         durability.Mode
 	boot         string
 	clock        *clock.Movable
-	barrier      *Barrier
+	barrier      *durability.Barrier
 	log          *Log
 	report       Recovered
 	metrics      *prometheus.Registry // nil: none
@@ -69,10 +71,10 @@ type world struct {
 
 const testDir = "data/orders-0"
 
-func newWorld(t testing.TB, fs vfs.FS, mode Mode) *world {
+func newWorld(t testing.TB, fs vfs.FS, mode durability.Mode) *world {
 	t.Helper()
 	w := &world{t: t, fs: fs, mode: mode, boot: "boot-1", config: Config{SegmentBytes: 1000, IndexIntervalBytes: 100}, sizes: shrink.Sizes[Sizes](t)}
-	w.sizes.JournalGroupBytes, w.sizes.BlameBytes = 0, 0 // tests say what goes into the journal, and who is blamed
+	w.sizes.BlameBytes = 0 // tests say who is blamed
 	if err := fs.MkdirAll("data"); err != nil {
 		t.Fatal(err)
 	}
@@ -89,17 +91,17 @@ func (w *world) open() error {
 	if !w.whole {
 		under = vfs.FileByFile(under)
 	}
-	o := BarrierOptions{FS: under, Dir: "data", BootID: w.boot, Mode: w.mode, RealTime: w.clock, JournalBytes: w.journalBytes,
-		ReserveBytes: w.reserveBytes, Sizes: w.sizes}
+	o := durability.Options{FS: under, Dir: "data", FindLogs: Directories, BootID: w.boot, Mode: w.mode, RealTime: w.clock, JournalBytes: w.journalBytes,
+		ReserveBytes: w.reserveBytes}
 	if w.metrics != nil {
 		o.Registerer = w.metrics
 	}
-	b, err := OpenBarrier(o)
+	b, err := durability.Open(o)
 	if err != nil {
 		return err
 	}
 	w.barrier = b
-	w.log, w.report, err = Open(Options{FS: w.fs, Dir: testDir, TopicID: testTopic, Config: w.config, Barrier: b, Clock: w.clock,
+	w.log, w.report, err = Open(Options{FS: w.fs, Dir: testDir, TopicID: testTopic, Config: w.config, Barrier: b, Clock: w.clock, Sizes: &w.sizes,
 		OnRoll: func(base int64) []byte { return fmt.Appendf(nil, "snapshot %d", base) }},
 		b.Recovery("orders-0", testTopic))
 	return err
@@ -116,21 +118,9 @@ func (w *world) mustOpen() *Log {
 // leave ends the goroutine without a clean stop, as a test cannot kill it.
 func (w *world) leave() {
 	if w.barrier != nil {
-		w.barrier.stop()
+		w.barrier.Kill()
 		w.barrier = nil
 	}
-}
-
-// stop ends the service goroutine without a last barrier.
-func (b *Barrier) stop() {
-	b.mu.Lock()
-	b.mu.closing, b.mu.due, b.mu.wanted = true, false, 0
-	if b.mu.timer != nil {
-		b.mu.timer.Stop()
-	}
-	b.mu.Unlock()
-	b.wake()
-	<-b.ended
 }
 
 func (w *world) mustClose() {
@@ -196,7 +186,7 @@ func mustContents(t testing.TB, l *Log) []int64 {
 }
 
 func damagedFile(err error) string {
-	var d *DamagedError
+	var d *files.DamagedError
 	if errors.As(err, &d) {
 		return d.File
 	}
@@ -205,7 +195,7 @@ func damagedFile(err error) string {
 
 func mutate(t testing.TB, fs vfs.FS, name string, fn func(b []byte) []byte) {
 	t.Helper()
-	b, err := readSmall(fs, name)
+	b, err := files.ReadSmall(fs, name)
 	if err != nil {
 		t.Fatal(err)
 	}

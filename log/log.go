@@ -1,19 +1,17 @@
 // Package log is the append-only log of one partition: segments of record batches in Kafka's own
-// layout, their indexes, leader epochs, aborted transactions and producer snapshots, recovery after a
-// stop, and the barrier that makes logs durable together. It knows batches and offsets, not what is
-// in a transaction; what a snapshot holds is its caller's affair.
+// layout, their indexes, leader epochs, aborted transactions and producer snapshots, and recovery after a
+// stop. It knows batches and offsets, not what is in a transaction; what a snapshot holds is its caller's affair.
 //
 // One goroutine at a time appends (the partition's mutex sees to it); any number reads beside it
 // without a lock, and sees only bytes below a size that is published after the write. Always:
 // StartOffset <= EndOffset; a published byte never changes.
 //
-// Only the .log files, partition.metadata and the barrier's records are the truth. Everything else in
+// Only the .log files, partition.metadata and what durability stores are the truth. Everything else in
 // the directory is derived: deleting it changes the time of the next start and nothing more. A log
 // without records has no directory and no file.
 //
-// Sizes are bytes, timestamps Unix ms. Errors: ErrOutOfRange, ErrFailed, ErrClosed, *DamagedError.
-// Only partition calls a Log; the owner of the process opens the Barrier before the first log, calls
-// Barrier.Sync after the last one, and closes it after all logs. See docs/log-format.md.
+// Sizes are bytes, timestamps Unix ms. Errors: ErrOutOfRange, ErrFailed, ErrClosed, *files.DamagedError.
+// Only partition calls a Log. See docs/log-format.md.
 package log
 
 import (
@@ -22,11 +20,10 @@ import (
 	"io/fs"
 	"log/slog"
 	"math"
-	"path"
 	"sync"
 	"sync/atomic"
-	"time"
 
+	"once/durability"
 	"once/internal/clock"
 	"once/internal/vfs"
 	"once/log/batch"
@@ -38,6 +35,9 @@ const (
 	DefaultSegmentMs          = 7 * 24 * 3600 * 1000
 	defaultIndexIntervalBytes = 4096
 	defaultSegmentIndexBytes  = 10 << 20
+
+	// DefaultInflatedBytes is for Options.InflatedBytes.
+	DefaultInflatedBytes = 256 << 20
 )
 
 // Config is what a topic configures. Zero means Kafka's default.
@@ -78,15 +78,19 @@ type Options struct {
 	Dir     string   // of this partition, e.g. data/orders-0
 	TopicID [16]byte // written beside the data and compared when it is opened again
 	Config  Config
-	Barrier *Barrier     // nil: nothing is ever synced
-	Clock   clock.Clock  // the cluster's, for the age of segments; nil: the machine's
-	Logger  *slog.Logger // nil: silent
+	Barrier *durability.Barrier // nil: nothing is ever synced
+	Clock   clock.Clock         // the cluster's, for the age of segments; nil: the machine's
+	Logger  *slog.Logger        // nil: silent
 	// OnRoll, when set, returns the producer snapshot to write at a new segment's base offset. It runs
 	// inside Append, on the goroutine that appends.
 	OnRoll func(newBaseOffset int64) []byte
 	// OnDurable, when set, is told by each barrier that covered the log up to which offset it did, before
 	// those who wait for the barrier are. It runs on the barrier's goroutine and must not wait for one.
 	OnDurable func(endOffset int64)
+	// InflatedBytes is the largest content of a compressed batch that is looked into, for its timestamps and by the
+	// cleaner; 0 means DefaultInflatedBytes. What was let in has to obey it.
+	InflatedBytes int
+	Sizes         *Sizes // nil: the defaults
 }
 
 // Log is one partition's log. See the package comment for who may call what.
@@ -94,13 +98,13 @@ type Log struct {
 	fs            vfs.FS // these are immutable
 	dir           string
 	topicID       [16]byte
-	barrier       *Barrier
+	member        *durability.Member // nil without a barrier
 	clock         clock.Clock
 	logger        *slog.Logger
 	onRoll        func(int64) []byte
 	onDurable     func(int64)
 	sizes         *Sizes
-	inflatedBytes int // BarrierOptions.InflatedBytes
+	inflatedBytes int // Options.InflatedBytes
 
 	config   atomic.Pointer[Config]
 	segments atomic.Pointer[[]*segment] // ascending; the last one is written to; the slice is immutable
@@ -108,16 +112,15 @@ type Log struct {
 	end      atomic.Int64
 	flushed  atomic.Int64 // a barrier has covered everything below this offset
 	size     atomic.Int64
-	epochs   growing[epochEntry]
+	epochs   growing[epochEntry] // see checkedEpochs
 	aborted  atomic.Pointer[growing[AbortedTxn]]
 
-	dirty             atomic.Bool             // the barrier has it on its list
-	journaled         bool                    // the barrier has it on its other list; under the barrier's mu
+	epochCheck    sync.Mutex  // taken to change epochs
+	epochsChecked atomic.Bool // they are those of the batches
+
 	gaps              atomic.Bool             // it has been compacted once, so that offsets may be missing
 	appended          atomic.Bool             // since it was opened: only then is there anything to write at Close
 	found             atomic.Pointer[[]int64] // snapshots that lay there when it was opened, newest first; nil once they may have changed
-	namesNew          atomic.Bool             // directory entries not yet synced
-	dirNew            atomic.Bool             // the directory itself is new
 	unsyncedSnapshots struct {
 		sync.Mutex
 		offsets []int64
@@ -137,11 +140,14 @@ type Log struct {
 }
 
 func (l *Log) fill(o Options) {
-	l.fs, l.dir, l.topicID, l.barrier, l.clock, l.logger, l.onRoll, l.onDurable = o.FS, o.Dir, o.TopicID, o.Barrier, o.Clock, o.Logger, o.OnRoll, o.OnDurable
-	l.sizes, l.inflatedBytes = &defaultSizes, DefaultInflatedBytes
-	if l.barrier != nil {
-		l.sizes, l.inflatedBytes = &l.barrier.o.Sizes, l.barrier.o.InflatedBytes
+	l.fs, l.dir, l.topicID, l.clock, l.logger, l.onRoll, l.onDurable = o.FS, o.Dir, o.TopicID, o.Clock, o.Logger, o.OnRoll, o.OnDurable
+	l.member = o.Barrier.Join(durableLog{l}, o.Dir, l.base(), o.TopicID)
+	l.sizes, l.inflatedBytes = &defaultSizes, o.InflatedBytes
+	if o.Sizes != nil {
+		sizes := o.Sizes.withDefaults()
+		l.sizes = &sizes
 	}
+	orDefault(&l.inflatedBytes, DefaultInflatedBytes)
 	if l.clock == nil {
 		l.clock = clock.Real{}
 	}
@@ -172,22 +178,17 @@ func (l *Log) SetStartOffset(offset int64) {
 	offset = min(offset, l.end.Load())
 	if offset > l.start.Load() {
 		l.start.Store(offset)
-		l.markDirty()
+		l.member.Changed()
 	}
 }
 
 // Ticket is ready when everything appended so far is as durable as was promised for a plain append: at once
 // in Page and Txn, unless the topic's flush.messages is reached, and after a barrier in Fsync.
-func (l *Log) Ticket() Ticket {
+func (l *Log) Ticket() durability.Ticket {
 	if l.end.Load()-l.flushed.Load() >= l.config.Load().FlushMessages {
-		return l.barrier.TicketIn(Page)
+		return l.member.Ticket(durability.Page)
 	}
-	return l.barrier.TicketIn(Fsync)
-}
-
-// flushWithin is flush.ms, at most an hour: within what a Duration holds, and longer than anything waits.
-func (l *Log) flushWithin() time.Duration {
-	return time.Duration(min(l.config.Load().FlushMs, time.Hour.Milliseconds())) * time.Millisecond
+	return l.member.Ticket(durability.Fsync)
 }
 
 func (l *Log) list() []*segment {
@@ -195,16 +196,6 @@ func (l *Log) list() []*segment {
 		return *p
 	}
 	return nil
-}
-
-func (l *Log) markDirty() {
-	if l.barrier == nil {
-		return
-	}
-	l.barrier.cut.RLock()
-	defer l.barrier.cut.RUnlock()
-	l.barrier.mark(l)
-	l.barrier.needRecord() // the journal knows of batches only
 }
 
 func (l *Log) nowMs() int64 { return l.clock.Now().UnixMilli() }
@@ -217,7 +208,7 @@ func (l *Log) writable() error {
 	if err := l.failed.Load(); err != nil {
 		return *err
 	}
-	if err := l.barrier.failure(); err != nil {
+	if err := l.member.Failure(); err != nil {
 		return fmt.Errorf("%w: %w", ErrFailed, err)
 	}
 	return nil
@@ -275,9 +266,7 @@ func (l *Log) Remove() error {
 	if err := l.Close(); err != nil {
 		return err
 	}
-	if l.barrier != nil {
-		l.barrier.forget(path.Base(l.dir))
-	}
+	l.member.Remove()
 	gone := fmt.Sprintf("%s.%x%s", l.dir, l.topicID, suffixDelete)
 	if err := l.fs.RemoveAll(gone); err != nil {
 		return err

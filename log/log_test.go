@@ -6,13 +6,15 @@ import (
 	"io/fs"
 	"testing"
 
+	"once/durability"
+	"once/internal/files"
 	"once/internal/vfs"
 	"once/log/batch"
 )
 
 func TestLogWithoutRecordsHasNoFile(t *testing.T) {
 	mem := vfs.NewMem()
-	w := newWorld(t, mem, Page)
+	w := newWorld(t, mem, durability.Page)
 	l := w.mustOpen()
 	if l.StartOffset() != 0 || l.EndOffset() != 0 || l.SizeBytes() != 0 {
 		t.Fatal("empty log is not empty")
@@ -28,7 +30,7 @@ func TestLogWithoutRecordsHasNoFile(t *testing.T) {
 }
 
 func TestLocateReturnsWholeBatchesWithinLimits(t *testing.T) {
-	w := newWorld(t, vfs.NewMem(), Page)
+	w := newWorld(t, vfs.NewMem(), durability.Page)
 	l := w.mustOpen()
 	defer w.leave()
 	mustAdd(t, l, 100, 3) // offsets 0 to 299, several segments
@@ -124,7 +126,7 @@ func TestRollRules(t *testing.T) {
 		"batch larger than segment": {Config{SegmentBytes: 10}, []int64{0}, 1},
 	} {
 		t.Run(name, func(t *testing.T) {
-			w := newWorld(t, vfs.NewMem(), Page)
+			w := newWorld(t, vfs.NewMem(), durability.Page)
 			w.config = c.config
 			l := w.mustOpen()
 			defer w.leave()
@@ -142,7 +144,7 @@ func TestRollRules(t *testing.T) {
 }
 
 func TestOffsetForTimestamp(t *testing.T) {
-	w := newWorld(t, vfs.NewMem(), Page)
+	w := newWorld(t, vfs.NewMem(), durability.Page)
 	l := w.mustOpen()
 	defer func() { w.leave() }()
 	mustAdd(t, l, 50, 3) // record n of batch at o has timestamp 1000*o+n
@@ -178,7 +180,7 @@ func TestOffsetForTimestamp(t *testing.T) {
 
 // The largest timestamp may come early; the time index must not lose it.
 func TestTimestampsOutOfOrder(t *testing.T) {
-	w := newWorld(t, vfs.NewMem(), Page)
+	w := newWorld(t, vfs.NewMem(), durability.Page)
 	l := w.mustOpen()
 	for i, ts := range []int64{500, 100, 900, 300, 900, 200} {
 		raw, h := makeBatch(int64(i), 1, ts, 0)
@@ -202,7 +204,7 @@ func TestTimestampsOutOfOrder(t *testing.T) {
 }
 
 func TestEndOffsetForEpoch(t *testing.T) {
-	w := newWorld(t, vfs.NewMem(), Page)
+	w := newWorld(t, vfs.NewMem(), durability.Page)
 	l := w.mustOpen()
 	for _, epoch := range []int32{2, 2, 5, 5, 7} {
 		raw, h := makeBatch(l.EndOffset(), 10, 0, epoch)
@@ -229,7 +231,7 @@ func TestEndOffsetForEpoch(t *testing.T) {
 }
 
 func TestAbortedBetween(t *testing.T) {
-	w := newWorld(t, vfs.NewMem(), Page)
+	w := newWorld(t, vfs.NewMem(), durability.Page)
 	l := w.mustOpen()
 	mustAdd(t, l, 20, 2)
 	for _, a := range []AbortedTxn{{1, 0, 5, 2}, {2, 2, 9, 10}, {3, 12, 20, 21}} {
@@ -258,7 +260,7 @@ func TestAbortedBetween(t *testing.T) {
 // A deleted .txnindex must not look like "nothing was aborted": the partition has to replay from where
 // the list is complete.
 func TestMissingTxnIndexIsNoticed(t *testing.T) {
-	w := newWorld(t, vfs.NewMem(), Page)
+	w := newWorld(t, vfs.NewMem(), durability.Page)
 	l := w.mustOpen()
 	mustAdd(t, l, 60, 1)
 	if err := l.AppendAborted(AbortedTxn{1, 30, 59, 60}); err != nil {
@@ -294,7 +296,7 @@ func TestDerivedFilesAreOnlyShortcuts(t *testing.T) {
 		"deleted":  nil,
 	} {
 		t.Run(name, func(t *testing.T) {
-			w := newWorld(t, vfs.NewMem(), Page)
+			w := newWorld(t, vfs.NewMem(), durability.Page)
 			l := w.mustOpen()
 			mustAdd(t, l, 100, 2)
 			w.mustClose()
@@ -305,7 +307,7 @@ func TestDerivedFilesAreOnlyShortcuts(t *testing.T) {
 				}
 				if spoil == nil {
 					_ = w.fs.Remove(testDir + "/" + n)
-				} else if b, _ := readSmall(w.fs, testDir+"/"+n); len(b) > 0 {
+				} else if b, _ := files.ReadSmall(w.fs, testDir+"/"+n); len(b) > 0 {
 					mutate(t, w.fs, testDir+"/"+n, spoil)
 				}
 			}
@@ -331,17 +333,17 @@ func TestDerivedFilesAreOnlyShortcuts(t *testing.T) {
 }
 
 func TestOtherTopicIDIsDamage(t *testing.T) {
-	w := newWorld(t, vfs.NewMem(), Page)
+	w := newWorld(t, vfs.NewMem(), durability.Page)
 	mustAdd(t, w.mustOpen(), 1, 1)
 	w.mustClose()
-	_, _, err := Open(Options{FS: w.fs, Dir: testDir, TopicID: [16]byte{9}}, Recovery{})
+	_, _, err := Open(Options{FS: w.fs, Dir: testDir, TopicID: [16]byte{9}}, durability.Recovery{})
 	if damagedFile(err) != testDir+"/"+metadataFile {
 		t.Fatal(err)
 	}
 }
 
 func TestRemoveLeavesReadersAlone(t *testing.T) {
-	w := newWorld(t, vfs.NewMem(), Page)
+	w := newWorld(t, vfs.NewMem(), durability.Page)
 	l := w.mustOpen()
 	defer func() { w.leave() }()
 	mustAdd(t, l, 3, 1)
@@ -370,7 +372,7 @@ func TestRemoveLeavesReadersAlone(t *testing.T) {
 }
 
 func TestDeleteSegments(t *testing.T) {
-	w := newWorld(t, vfs.NewMem(), Page)
+	w := newWorld(t, vfs.NewMem(), durability.Page)
 	l := w.mustOpen()
 	mustAdd(t, l, 60, 1)
 	bases := []int64{}

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"sort"
 
+	"once/internal/files"
 	"once/internal/vfs"
 	"once/log/batch"
 )
@@ -60,7 +61,7 @@ type Budget struct {
 
 // Locate finds the batches to answer a fetch with: from the one that holds offset on, whole ones,
 // wholly below limit, inside one segment, together within the budget. At limit, and at EndOffset, the slice
-// is empty. ErrOutOfRange below StartOffset or above EndOffset; *DamagedError when the bytes are not what was
+// is empty. ErrOutOfRange below StartOffset or above EndOffset; *files.DamagedError when the bytes are not what was
 // written. The caller releases the slice.
 func (l *Log) Locate(offset, limit int64, b Budget) (Slice, error) {
 	end := l.end.Load()
@@ -121,7 +122,7 @@ func (l *Log) acquireAt(offset int64) *segment {
 }
 
 // errGap: the segment has no batch at or after the offset.
-var errGap = &DamagedError{}
+var errGap = &files.DamagedError{}
 
 func (s *segment) locate(offset, limit int64, maxBytes int, atLeastOne bool) (Slice, error) {
 	endOffset, size := s.bounds()

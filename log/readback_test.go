@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"once/durability"
 	"once/internal/vfs"
 )
 
@@ -34,7 +35,7 @@ func (f flippingFile) WriteAt(b []byte, at int64) (int, error) {
 // log stays closed, and the next start finds it as it was.
 func TestKeptBytesAreReadBackBeforeTheyReplace(t *testing.T) {
 	mem := vfs.NewMem()
-	w := newWorld(t, mem, Page)
+	w := newWorld(t, mem, durability.Page)
 	mustAdd(t, w.mustOpen(), 4, 3)
 	want := mustContents(t, w.log)
 	w.leave()

@@ -7,23 +7,10 @@ import (
 	"path"
 	"strings"
 
+	"once/durability"
+	"once/internal/files"
 	"once/internal/vfs"
 )
-
-// Recovery is what the barrier's record says about a log; see Barrier.Recovery.
-type Recovery struct {
-	Clean         bool  // the log was closed, and every byte was synced after
-	RecoveryPoint int64 // offset; everything below is on disk
-	StartOffset   int64 // log start offset as of the record
-	// Cut says that the machine went down in a mode that promises a consistent cut over all logs:
-	// what lies above the recovery point goes, valid or not.
-	Cut bool
-	// Gaps: the log has been compacted once. In one that has not, a missing offset is damage.
-	Gaps bool
-	// Journaled is what the journal has of this log, in order. What of it lies above the end of the log is
-	// appended, and in a log that is cut, what is there as it should be stays.
-	Journaled []Journaled
-}
 
 // Recovered says what Open did.
 type Recovered struct {
@@ -41,9 +28,9 @@ type Recovered struct {
 }
 
 // Open opens the log in o.Dir, which need not exist, and repairs what a stop left behind. After an
-// error nothing was changed that a second try would miss: *DamagedError when bytes below the recovery
+// error nothing was changed that a second try would miss: *files.DamagedError when bytes below the recovery
 // point are not what was written. Interrupted at any point, the next Open comes to the same end.
-func Open(o Options, r Recovery) (*Log, Recovered, error) {
+func Open(o Options, r durability.Recovery) (*Log, Recovered, error) {
 	l := &Log{}
 	l.fill(o)
 	l.gaps.Store(r.Gaps)
@@ -59,15 +46,15 @@ func Open(o Options, r Recovery) (*Log, Recovered, error) {
 			"zero_bytes", rc.report.ZeroBytes, "moved_to", rc.report.TornFiles, "log_end_offset", l.EndOffset())
 	}
 	l.flushed.Store(l.end.Load())
-	if l.barrier != nil {
-		l.barrier.opened(l, &rc.report)
-	}
+	l.member.Opened(durability.Restored{
+		TruncatedBytes: rc.report.TruncatedBytes, ZeroBytes: rc.report.ZeroBytes, RestoredBytes: rc.report.RestoredBytes, Changed: rc.report.changed,
+	})
 	return l, rc.report, nil
 }
 
 // recoverer is the state of one Open.
 type recoverer struct {
-	Recovery
+	durability.Recovery
 	log      *Log
 	report   Recovered
 	segments []*segment
@@ -82,7 +69,7 @@ func (rc *recoverer) run() error {
 	names, err := l.fs.List(l.dir)
 	if errors.Is(err, fs.ErrNotExist) {
 		if rc.RecoveryPoint > rc.StartOffset {
-			return &DamagedError{File: l.dir, Cause: fmt.Errorf("directory is missing, with offsets up to %d", rc.RecoveryPoint)}
+			return &files.DamagedError{File: l.dir, Cause: fmt.Errorf("directory is missing, with offsets up to %d", rc.RecoveryPoint)}
 		}
 		return rc.restore()
 	}
@@ -91,7 +78,7 @@ func (rc *recoverer) run() error {
 	}
 	rc.names = names
 	// Without a clean stop nobody knows whether the directory's own name has been synced.
-	l.dirNew.Store(!rc.Clean)
+	l.member.NewDirectory(!rc.Clean)
 	for _, step := range []func() error{rc.identity, rc.leftovers, rc.deletions, rc.repairs, rc.swaps, rc.load, rc.content, rc.derived, rc.restore} {
 		if err := step(); err != nil {
 			return err
@@ -105,7 +92,7 @@ func (rc *recoverer) run() error {
 func (rc *recoverer) identity() error {
 	l := rc.log
 	name := l.path(metadataFile)
-	b, err := readSmall(l.fs, name)
+	b, err := files.ReadSmall(l.fs, name)
 	missing := errors.Is(err, fs.ErrNotExist)
 	if err != nil && !missing {
 		return err
@@ -117,13 +104,13 @@ func (rc *recoverer) identity() error {
 		return nil
 	case cause == nil && id == l.topicID: // written anew, as everything that no barrier has covered
 	case cause == nil:
-		return &DamagedError{File: name, Cause: fmt.Errorf("belongs to topic id %x, not %x", id, l.topicID)}
+		return &files.DamagedError{File: name, Cause: fmt.Errorf("belongs to topic id %x, not %x", id, l.topicID)}
 	case rc.RecoveryPoint > rc.StartOffset && !missing:
-		return &DamagedError{File: name, Cause: cause}
+		return &files.DamagedError{File: name, Cause: cause}
 	}
 	rc.report.changed = true
-	l.namesNew.Store(true)
-	err = replaceFile(l.fs, name, encodeMetadata(l.topicID))
+	l.member.NewNames()
+	err = files.Replace(l.fs, name, encodeMetadata(l.topicID))
 	if cause == nil && errors.Is(err, vfs.ErrNoSpace) {
 		return nil // the old one says the same
 	}
@@ -133,7 +120,7 @@ func (rc *recoverer) identity() error {
 // leftovers removes what an interrupted write of ours left under a temporary name.
 func (rc *recoverer) leftovers() error {
 	for _, name := range rc.names {
-		if strings.HasSuffix(name, suffixTmp) || strings.HasSuffix(name, suffixKept) {
+		if strings.HasSuffix(name, files.TmpSuffix) || strings.HasSuffix(name, suffixKept) {
 			if err := rc.log.fs.Remove(rc.log.path(name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 				return err
 			}
@@ -156,7 +143,7 @@ func (rc *recoverer) load() error {
 			return err
 		}
 		if st.SizeBytes > maxSegmentBytes {
-			return &DamagedError{File: l.path(name), Position: maxSegmentBytes, Cause: errors.New("longer than any segment can be")}
+			return &files.DamagedError{File: l.path(name), Position: maxSegmentBytes, Cause: errors.New("longer than any segment can be")}
 		}
 		s := newSegment(l, base)
 		s.published.Store(uint64(st.SizeBytes)) // no offsets yet
@@ -169,7 +156,7 @@ func (rc *recoverer) load() error {
 		_, size := s.bounds()
 		next := rc.segments[i+1].base
 		if next-s.base > maxSegmentOffsets {
-			return &DamagedError{File: s.file(suffixLog), Cause: fmt.Errorf("next segment begins at offset %d, too far away", next)}
+			return &files.DamagedError{File: s.file(suffixLog), Cause: fmt.Errorf("next segment begins at offset %d, too far away", next)}
 		}
 		s.publish(next, size)
 	}

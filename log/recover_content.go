@@ -9,6 +9,8 @@ import (
 	"path"
 	"slices"
 
+	"once/durability"
+	"once/internal/files"
 	"once/internal/vfs"
 	"once/log/batch"
 )
@@ -18,13 +20,13 @@ import (
 func (rc *recoverer) content() error {
 	if len(rc.segments) == 0 {
 		if rc.RecoveryPoint > rc.StartOffset {
-			return &DamagedError{File: rc.log.dir, Cause: fmt.Errorf("no segment, with offsets up to %d", rc.RecoveryPoint)}
+			return &files.DamagedError{File: rc.log.dir, Cause: fmt.Errorf("no segment, with offsets up to %d", rc.RecoveryPoint)}
 		}
 		return nil
 	}
 	if rc.RecoveryPoint < rc.segments[0].base {
 		if rc.RecoveryPoint > rc.StartOffset {
-			return &DamagedError{File: rc.segments[0].file(suffixLog), Cause: fmt.Errorf("first segment, but offset %d was stored", rc.StartOffset)}
+			return &files.DamagedError{File: rc.segments[0].file(suffixLog), Cause: fmt.Errorf("first segment, but offset %d was stored", rc.StartOffset)}
 		}
 		if rc.Cut {
 			// A power cut took the first segment and left later ones: they continue nothing.
@@ -71,7 +73,7 @@ func (rc *recoverer) locatePoint(s *segment) (int64, error) {
 	if size <= s.sizes.IndexGapBytes {
 		return walkTo(s, f, 0, size, rc.RecoveryPoint)
 	}
-	b, err := readSmall(s.fs, s.file(suffixIndex))
+	b, err := files.ReadSmall(s.fs, s.file(suffixIndex))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return 0, err
 	}
@@ -201,7 +203,7 @@ func (rc *recoverer) verify(s *segment, from, offset int64) (good, end int64, er
 		rc.report.ScannedBytes += int64(h.SizeBytes())
 		return nil
 	})
-	if errors.Is(err, ErrDamaged) { // which is where the valid ones end
+	if errors.Is(err, files.ErrDamaged) { // which is where the valid ones end
 		err = nil
 	}
 	return good, end, err
@@ -260,7 +262,7 @@ func (rc *recoverer) restore() error {
 			continue
 		}
 		if j.Header.BaseOffset != end {
-			return &DamagedError{File: path.Join(path.Dir(l.dir), journalFile), Position: j.Position,
+			return &files.DamagedError{File: path.Join(path.Dir(l.dir), durability.JournalFile), Position: j.Position,
 				Cause: fmt.Errorf("batch of offsets %d to %d of %s, %d is due", j.Header.BaseOffset, j.Header.LastOffset(), j.DirBase, end)}
 		}
 		if err := l.Append(j.Raw, j.Header); err != nil {

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 
+	"once/durability"
+	"once/internal/files"
 	"once/internal/vfs"
 )
 
@@ -75,7 +77,7 @@ func checkOffsetsBy(l *Log, end, every int64) error {
 // Fail operation 0, 1, 2 … until nothing fails; the process dies there. Opened again, every
 // acknowledged batch is there once (spec: reliability P2); a batch that was being written may be.
 func TestProcessDeathAtEveryOperation(t *testing.T) {
-	for _, mode := range []Mode{Page, Fsync} {
+	for _, mode := range []durability.Mode{durability.Page, durability.Fsync} {
 		for n := 0; ; n++ {
 			mem := vfs.NewMem()
 			dying := vfs.DieAt(n, mem)
@@ -110,7 +112,7 @@ func TestProcessDeathAtEveryOperation(t *testing.T) {
 // The same with a power cut: everything up to the last completed barrier is there; page cuts to it,
 // fsync keeps a prefix that is at least as long (spec: reliability 2.1).
 func TestPowerCutAtEveryOperation(t *testing.T) {
-	for _, mode := range []Mode{Page, Txn, Fsync} {
+	for _, mode := range []durability.Mode{durability.Page, durability.Txn, durability.Fsync} {
 		for n := 0; ; n++ {
 			mem := vfs.NewCrashable(int64(n))
 			w := newWorld(t, mem, mode)
@@ -127,7 +129,7 @@ func TestPowerCutAtEveryOperation(t *testing.T) {
 			}
 			end := after.log.EndOffset()
 			// A barrier that completed without being able to say so may count.
-			if end < s.synced || end > s.acked+everyOffset || mode != Fsync && end != s.synced && end != s.acked {
+			if end < s.synced || end > s.acked+everyOffset || mode != durability.Fsync && end != s.synced && end != s.acked {
 				t.Fatalf("%v, operation %d: log ends at %d, synced %d, acknowledged %d", mode, n, end, s.synced, s.acked)
 			}
 			if err := checkOffsets(after.log, end); err != nil {
@@ -146,7 +148,7 @@ func TestPowerCutAtEveryOperation(t *testing.T) {
 func TestOneFailureAtEveryOperation(t *testing.T) {
 	for n := 0; ; n++ {
 		mem := vfs.NewCrashable(int64(n))
-		w := newWorld(t, mem, Page)
+		w := newWorld(t, mem, durability.Page)
 		failing := vfs.FailAt(n, mem)
 		w.fs = failing
 		if err := w.open(); err != nil {
@@ -173,7 +175,7 @@ func TestOneFailureAtEveryOperation(t *testing.T) {
 		}
 		left := mem.Clone()
 		died(w)
-		after := newWorld(t, left, Page)
+		after := newWorld(t, left, durability.Page)
 		if err := after.open(); err != nil {
 			t.Fatalf("operation %d: %v", n, err)
 		}
@@ -191,7 +193,7 @@ func TestOneFailureAtEveryOperation(t *testing.T) {
 // outcome is that of an undisturbed one (spec: reliability P9).
 func TestRecoveryKilledAtEveryOperation(t *testing.T) {
 	for _, boot := range []string{"boot-1", "boot-2"} {
-		for _, mode := range []Mode{Page, Fsync} {
+		for _, mode := range []durability.Mode{durability.Page, durability.Fsync} {
 			mem := vfs.NewMem()
 			w := newWorld(t, mem, mode)
 			var s story
@@ -230,7 +232,7 @@ func TestRecoveryKilledAtEveryOperation(t *testing.T) {
 }
 
 func TestTornTailIsMovedAside(t *testing.T) {
-	w := newWorld(t, vfs.NewMem(), Page)
+	w := newWorld(t, vfs.NewMem(), durability.Page)
 	l := w.mustOpen()
 	mustAdd(t, l, 3, 2)
 	w.mustSync()
@@ -247,7 +249,7 @@ func TestTornTailIsMovedAside(t *testing.T) {
 	if w.report.RewrittenBytes == 0 {
 		t.Error("kept bytes above the barrier were not rewritten")
 	}
-	if b, err := readSmall(w.fs, w.report.TornFiles[0]); err != nil || !bytes.Equal(b, torn) {
+	if b, err := files.ReadSmall(w.fs, w.report.TornFiles[0]); err != nil || !bytes.Equal(b, torn) {
 		t.Fatal("moved bytes", len(b), err)
 	}
 	if !strings.Contains(w.report.TornFiles[0], ".torn-") {
@@ -259,7 +261,7 @@ func TestTornTailIsMovedAside(t *testing.T) {
 // A batch that is larger than what recovery reads at once is kept whole, or goes whole.
 func TestLargeBatchAboveTheBarrierIsKeptOrTorn(t *testing.T) {
 	for _, damaged := range []bool{false, true} {
-		w := newWorld(t, vfs.NewMem(), Page)
+		w := newWorld(t, vfs.NewMem(), durability.Page)
 		w.config.SegmentBytes = 1 << 20
 		l := w.mustOpen()
 		mustAdd(t, l, 1, 2)
@@ -283,7 +285,7 @@ func TestLargeBatchAboveTheBarrierIsKeptOrTorn(t *testing.T) {
 }
 
 func TestZeroTailIsTorn(t *testing.T) {
-	w := newWorld(t, vfs.NewMem(), Page)
+	w := newWorld(t, vfs.NewMem(), durability.Page)
 	mustAdd(t, w.mustOpen(), 3, 2)
 	w.leave()
 	mutate(t, w.fs, testDir+"/"+stem(0)+suffixLog, func(b []byte) []byte { return append(b, make([]byte, 5000)...) })
@@ -296,7 +298,7 @@ func TestZeroTailIsTorn(t *testing.T) {
 
 // A copy of an earlier batch has a valid checksum and the wrong offset.
 func TestMisplacedBatchIsTorn(t *testing.T) {
-	w := newWorld(t, vfs.NewMem(), Page)
+	w := newWorld(t, vfs.NewMem(), durability.Page)
 	mustAdd(t, w.mustOpen(), 3, 2)
 	w.leave()
 	copied, _ := makeBatch(0, 2, 0, 0)
@@ -318,7 +320,7 @@ func TestDamageBelowTheBarrierIsLeftAlone(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			mem := vfs.NewMem()
-			w := newWorld(t, mem, Page)
+			w := newWorld(t, mem, durability.Page)
 			l := w.mustOpen()
 			mustAdd(t, l, 8, 2)
 			w.mustSync()
@@ -328,13 +330,13 @@ func TestDamageBelowTheBarrierIsLeftAlone(t *testing.T) {
 			}
 			w.leave()
 			mutate(t, mem, file, spoil)
-			before, _ := readSmall(mem, file)
+			before, _ := files.ReadSmall(mem, file)
 			err := w.open()
 			w.leave()
-			if !errors.Is(err, ErrDamaged) || damagedFile(err) != file {
+			if !errors.Is(err, files.ErrDamaged) || damagedFile(err) != file {
 				t.Fatalf("%s: %v", file, err)
 			}
-			if after, _ := readSmall(mem, file); !bytes.Equal(before, after) {
+			if after, _ := files.ReadSmall(mem, file); !bytes.Equal(before, after) {
 				t.Fatal("bytes were changed")
 			}
 		})
@@ -342,20 +344,20 @@ func TestDamageBelowTheBarrierIsLeftAlone(t *testing.T) {
 }
 
 func TestMissingDirectoryIsDamage(t *testing.T) {
-	w := newWorld(t, vfs.NewMem(), Page)
+	w := newWorld(t, vfs.NewMem(), durability.Page)
 	mustAdd(t, w.mustOpen(), 1, 1)
 	w.mustClose()
 	if err := w.fs.RemoveAll(testDir); err != nil {
 		t.Fatal(err)
 	}
-	if err := w.open(); !errors.Is(err, ErrDamaged) {
+	if err := w.open(); !errors.Is(err, files.ErrDamaged) {
 		t.Fatal(err)
 	}
 	w.leave()
 }
 
 func TestCleanStopIsNotScanned(t *testing.T) {
-	w := newWorld(t, vfs.NewMem(), Page)
+	w := newWorld(t, vfs.NewMem(), durability.Page)
 	mustAdd(t, w.mustOpen(), 40, 2)
 	w.mustClose()
 	l := w.mustOpen()
@@ -366,7 +368,7 @@ func TestCleanStopIsNotScanned(t *testing.T) {
 }
 
 func TestOnlyBytesAboveTheBarrierAreScanned(t *testing.T) {
-	w := newWorld(t, vfs.NewMem(), Page)
+	w := newWorld(t, vfs.NewMem(), durability.Page)
 	l := w.mustOpen()
 	mustAdd(t, l, 40, 2)
 	w.mustSync()
@@ -384,7 +386,7 @@ func TestOnlyBytesAboveTheBarrierAreScanned(t *testing.T) {
 // A log that wrote in page mode, died, and lost power before it was opened again must be cut, however
 // often the start is repeated.
 func TestCutSurvivesStartsThatDoNotOpenTheLog(t *testing.T) {
-	w := newWorld(t, vfs.NewMem(), Page)
+	w := newWorld(t, vfs.NewMem(), durability.Page)
 	l := w.mustOpen()
 	mustAdd(t, l, 4, 2)
 	w.mustSync()
@@ -392,11 +394,11 @@ func TestCutSurvivesStartsThatDoNotOpenTheLog(t *testing.T) {
 	w.leave()
 	w.boot = "boot-2"
 	for range 3 { // starts that end before any log is opened
-		b, err := OpenBarrier(BarrierOptions{FS: w.fs, Dir: "data", BootID: "boot-2", Mode: Page})
+		b, err := durability.Open(durability.Options{FS: w.fs, Dir: "data", FindLogs: Directories, BootID: "boot-2", Mode: durability.Page})
 		if err != nil {
 			t.Fatal(err)
 		}
-		b.stop()
+		b.Kill()
 	}
 	if l = w.mustOpen(); l.EndOffset() != 8 || w.report.TruncatedBytes == 0 {
 		t.Fatalf("end %d %+v", l.EndOffset(), w.report)
@@ -406,7 +408,7 @@ func TestCutSurvivesStartsThatDoNotOpenTheLog(t *testing.T) {
 
 func TestForeignFilesAreLeftAlone(t *testing.T) {
 	mem := vfs.NewMem()
-	w := newWorld(t, mem, Page)
+	w := newWorld(t, mem, durability.Page)
 	mustAdd(t, w.mustOpen(), 1, 1)
 	w.leave()
 	foreign := []string{"README", "5.log", "0000000000000000000x.log", stem(3) + ".unknown"}

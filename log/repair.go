@@ -7,6 +7,8 @@ import (
 	"path"
 	"slices"
 
+	"once/durability"
+	"once/internal/files"
 	"once/internal/vfs"
 	"once/log/batch"
 )
@@ -53,11 +55,11 @@ const (
 type SegmentRepair struct {
 	StoredSegment
 	Action    RepairAction
-	Damage    *DamagedError // the first; nil for Finish
-	ByCleaner bool          // it is what the log cleaner of an earlier version made of it, see docs/repair.md
-	Kept      []Run         // what Replace keeps, and what KeepFile finds
-	Lost      []OffsetRange // of Replace and KeepFile; in a log that was compacted, not all of these offsets were stored
-	Aside     string        // base name that the damaged file gets, of Replace and Withdraw
+	Damage    *files.DamagedError // the first; nil for Finish
+	ByCleaner bool                // it is what the log cleaner of an earlier version made of it, see docs/repair.md
+	Kept      []Run               // what Replace keeps, and what KeepFile finds
+	Lost      []OffsetRange       // of Replace and KeepFile; in a log that was compacted, not all of these offsets were stored
+	Aside     string              // base name that the damaged file gets, of Replace and Withdraw
 }
 
 // Batches is how many whole batches there are to keep.
@@ -77,7 +79,7 @@ type Repair struct {
 	BeginAt int64
 	Missing []OffsetRange // offsets for which there is no segment
 	// Beyond is damage that is left as it is.
-	Beyond []*DamagedError
+	Beyond []*files.DamagedError
 
 	above    content // what the segment at BeginAt is to hold
 	contents []content
@@ -103,7 +105,7 @@ func (r *Repair) Lost() (lost []OffsetRange) {
 
 // PlanRepair finds out what has to be done to the log in a directory so that it can be opened and read. segments are
 // those that the next start takes, ascending; recovery is how that start would open it. An error is the disk's.
-func PlanRepair(under vfs.FS, dir string, segments []StoredSegment, recovery Recovery) (*Repair, error) {
+func PlanRepair(under vfs.FS, dir string, segments []StoredSegment, recovery durability.Recovery) (*Repair, error) {
 	r := &Repair{DirBase: path.Base(dir), Compacted: recovery.Gaps, BeginAt: -1}
 	p := planner{Repair: r, fs: under, dir: dir, recovery: recovery}
 	point := recovery.RecoveryPoint
@@ -127,7 +129,7 @@ type planner struct {
 	*Repair
 	fs       vfs.FS
 	dir      string
-	recovery Recovery
+	recovery durability.Recovery
 }
 
 // place is what a segment can hold, by its neighbours.
@@ -204,7 +206,7 @@ func (p *planner) segment(s StoredSegment, at place) error {
 
 // withdraw plans for a damaged file that compaction was about to put in the place of other segments. The first of
 // these is the last one to go.
-func (p *planner) withdraw(s StoredSegment, damage *DamagedError) error {
+func (p *planner) withdraw(s StoredSegment, damage *files.DamagedError) error {
 	_, err := p.fs.Stat(path.Join(p.dir, stem(s.BaseOffset)+suffixLog))
 	if err == nil {
 		r := SegmentRepair{StoredSegment: s, Action: Withdraw, Damage: damage, Aside: p.asideName(s.BaseOffset)}
@@ -214,7 +216,7 @@ func (p *planner) withdraw(s StoredSegment, damage *DamagedError) error {
 	if !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	p.Beyond = append(p.Beyond, &DamagedError{File: path.Join(p.dir, s.Name), Position: damage.Position,
+	p.Beyond = append(p.Beyond, &files.DamagedError{File: path.Join(p.dir, s.Name), Position: damage.Position,
 		Cause: fmt.Errorf("%w; compaction was interrupted while it put this file in its place: "+
 			"the next start ends that, and then a repair can go on", damage.Cause)})
 	return nil
@@ -281,7 +283,7 @@ func (r *Repair) EachBatch(under vfs.FS, dir string, fn func(h batch.Header, raw
 			err = s.eachVerified(f, run.From, run.To, buf, true, func(_ int64, h batch.Header, raw []byte) error {
 				return fn(h, raw)
 			})
-			if errors.Is(err, ErrDamaged) { // above the recovery point, where the next start cuts
+			if errors.Is(err, files.ErrDamaged) { // above the recovery point, where the next start cuts
 				err = nil
 			}
 			if err != nil {

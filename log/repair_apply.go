@@ -6,6 +6,8 @@ import (
 	"io/fs"
 	"path"
 
+	"once/durability"
+	"once/internal/files"
 	"once/internal/vfs"
 	"once/log/batch"
 )
@@ -13,7 +15,11 @@ import (
 // ApplyRepairs carries out repairs of logs in a data directory, whose lock the caller holds. After an error, or a
 // death in the middle, nothing is lost that the plan did not say, and another plan goes on from there.
 func ApplyRepairs(under vfs.FS, dir string, repairs []*Repair) error {
-	if err := allowGaps(under, dir, repairs); err != nil {
+	names := make([]string, len(repairs))
+	for i, r := range repairs {
+		names[i] = r.DirBase
+	}
+	if err := durability.AllowGaps(under, dir, names); err != nil {
 		return fmt.Errorf("write the barrier record: %w", err)
 	}
 	for _, r := range repairs {
@@ -24,33 +30,6 @@ func ApplyRepairs(under vfs.FS, dir string, repairs []*Repair) error {
 		}
 	}
 	return nil
-}
-
-// allowGaps notes in the barrier record that offsets are missing in these logs.
-func allowGaps(under vfs.FS, dir string, repairs []*Repair) error {
-	record, err := readRecord(under, dir)
-	if err != nil {
-		return err
-	}
-	changed := false
-	for _, r := range repairs {
-		e, ok := record.entries[r.DirBase]
-		if !ok {
-			return fmt.Errorf("there is none of %s", r.DirBase)
-		}
-		changed = changed || !e.gaps
-		e.gaps = true
-		record.entries[r.DirBase] = e
-	}
-	if !changed {
-		return nil
-	}
-	if err := hardenRecord(under, dir, record); err != nil {
-		return err
-	}
-	record.sequence++
-	_, err = writeSlot(under, dir, record.sequence, record.encode())
-	return err
 }
 
 func (l *Log) repair(r *Repair) error {
@@ -117,8 +96,8 @@ func (l *Log) removeDerivedOf(base int64) error {
 // writeRuns gives a file stretches of another one. It is synced before it has its name, and, if all is whole in it,
 // read back.
 func (l *Log) writeRuns(name string, of content, whole bool) (err error) {
-	tmp := name + suffixTmp
-	out, err := createAnew(l.fs, tmp)
+	tmp := name + files.TmpSuffix
+	out, err := files.CreateAnew(l.fs, tmp)
 	if err != nil {
 		return err
 	}

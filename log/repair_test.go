@@ -6,6 +6,8 @@ import (
 	"slices"
 	"testing"
 
+	"once/durability"
+	"once/internal/files"
 	"once/internal/vfs"
 	"once/log/batch"
 )
@@ -27,7 +29,7 @@ type placedBatch struct {
 // newRepairWorld writes segments of eight batches or so, of one to three records each, and a snapshot.
 func newRepairWorld(t testing.TB) *repairWorld {
 	t.Helper()
-	w := &repairWorld{world: newWorld(t, vfs.NewMem(), Page)}
+	w := &repairWorld{world: newWorld(t, vfs.NewMem(), durability.Page)}
 	w.config.SegmentBytes = 500
 	l := w.mustOpen()
 	for i := range 20 {
@@ -39,7 +41,7 @@ func newRepairWorld(t testing.TB) *repairWorld {
 	}
 	w.mustClose()
 	for _, s := range w.stored() {
-		b, err := readSmall(w.fs, testDir+"/"+s.Name)
+		b, err := files.ReadSmall(w.fs, testDir+"/"+s.Name)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -58,7 +60,7 @@ func newRepairWorld(t testing.TB) *repairWorld {
 
 // clone returns a copy of a log that is closed.
 func (w *repairWorld) clone(t testing.TB) *repairWorld {
-	return &repairWorld{world: newWorld(t, w.fs.(*vfs.Mem).Clone(), Page), end: w.end, batches: w.batches}
+	return &repairWorld{world: newWorld(t, w.fs.(*vfs.Mem).Clone(), durability.Page), end: w.end, batches: w.batches}
 }
 
 func (w *world) stored() (all []StoredSegment) {
@@ -80,9 +82,9 @@ func (w *world) stored() (all []StoredSegment) {
 }
 
 // recovery is how the next start on the same machine opens the log.
-func (w *world) recovery() Recovery {
-	slots := ReadBarriers(w.fs, "data")
-	return NewestBarrier(&slots).Recovery("orders-0", testTopic, w.boot, nil)
+func (w *world) recovery() durability.Recovery {
+	slots := durability.ReadBarriers(w.fs, "data")
+	return durability.NewestBarrier(&slots).Recovery("orders-0", testTopic, w.boot, nil)
 }
 
 func (w *world) mustPlan() *Repair {
@@ -227,7 +229,7 @@ func TestRepairKeepsNoBatchAtAWrongOffset(t *testing.T) {
 	w.mustHave(r, func(p placedBatch) bool { return p.from <= third.from && p.file == third.file })
 
 	// Above the recovery point of a log that was closed there is nothing.
-	one := newWorld(t, vfs.NewMem(), Page)
+	one := newWorld(t, vfs.NewMem(), durability.Page)
 	mustAdd(t, one.mustOpen(), 1, 1)
 	one.mustClose()
 	mutate(t, one.fs, testDir+"/"+stem(0)+suffixLog, func(b []byte) []byte { b[7] = 1; return b })
@@ -256,7 +258,7 @@ func mustScan(t testing.TB, l *Log) (offsets []int64) {
 // A log is repaired that was not closed: above the recovery point it goes on as the next start finds it.
 func TestRepairLeavesWhatIsAboveTheRecoveryPoint(t *testing.T) {
 	for _, above := range []string{"whole", "torn", "none"} {
-		w := &repairWorld{world: newWorld(t, vfs.NewMem(), Page)}
+		w := &repairWorld{world: newWorld(t, vfs.NewMem(), durability.Page)}
 		w.config.SegmentBytes = 1 << 20
 		l := w.mustOpen()
 		mustAdd(t, l, 10, 2)
@@ -312,7 +314,7 @@ func TestRepairTakesNoBatchOutOfAValue(t *testing.T) {
 	o := batch.BuildOptions{ProducerID: -1, ProducerEpoch: -1, BaseSequence: -1}
 	raw := batch.Build(o, batch.Record{Key: []byte("k"), Value: inner})
 	mem := vfs.NewMem()
-	w := newWorld(t, mem, Page)
+	w := newWorld(t, mem, durability.Page)
 	l := w.mustOpen()
 	mustAdd(t, l, 4, 1)
 	batch.SetOffsetAndEpoch(raw, 4, 0)
@@ -345,11 +347,11 @@ func TestStartFinishesAnInterruptedRepair(t *testing.T) {
 		if aside {
 			damaged = testDir + "/" + asideName(w.fs, testDir, 0)
 		}
-		if err := replaceFile(w.fs, damaged, []byte("damaged")); err != nil {
+		if err := files.Replace(w.fs, damaged, []byte("damaged")); err != nil {
 			t.Fatal(err)
 		}
 		w.mustHave(&Repair{}, func(placedBatch) bool { return false })
-		if b, err := readSmall(w.fs, testDir+"/"+stem(0)+infixDamaged+"0"); err != nil || string(b) != "damaged" {
+		if b, err := files.ReadSmall(w.fs, testDir+"/"+stem(0)+infixDamaged+"0"); err != nil || string(b) != "damaged" {
 			t.Errorf("moved aside: %v, %q, %v", aside, b, err)
 		}
 		if r := w.mustPlan(); r.Needed() {

@@ -5,6 +5,8 @@ import (
 	"io/fs"
 	"slices"
 	"strings"
+
+	"once/internal/files"
 )
 
 // Retention says what of a log is too much (spec: log 9). Negative limits are none.
@@ -45,7 +47,7 @@ func (l *Log) Expired(r Retention) (newStartOffset int64, err error) {
 // between the barrier that moves the start and the removal of the file would leave a torn one.
 func (l *Log) covered(s *segment) bool {
 	_, size := s.bounds()
-	return l.barrier == nil || s.synced.Load() >= size
+	return l.member == nil || s.synced.Load() >= size
 }
 
 // olderThan judges a segment by its largest timestamp, or by its file's where no batch has one. A
@@ -110,18 +112,12 @@ func (l *Log) DeleteSegments() (segments int, sizeBytes int64) {
 	if len(gone) == 0 {
 		return 0, 0
 	}
-	remove := func() {
+	l.member.AfterNext(func() {
 		l.removeBelow(base, gone)
 		for _, s := range gone {
 			s.release()
 		}
-	}
-	if l.barrier == nil {
-		remove()
-	} else {
-		l.markDirty()
-		l.barrier.afterNext(remove)
-	}
+	})
 	return len(gone), sizeBytes
 }
 
@@ -197,7 +193,7 @@ func (l *Log) removeBelow(base int64, gone []*segment) {
 
 // announceBelow makes it durable that nothing below base counts any more.
 func (l *Log) announceBelow(base int64) error {
-	f, err := createAnew(l.fs, l.fileOf(base, suffixBelow))
+	f, err := files.CreateAnew(l.fs, l.fileOf(base, suffixBelow))
 	if err != nil {
 		return err
 	}

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"sort"
 
+	"once/internal/files"
 	"once/internal/vfs"
 	"once/log/batch"
 )
@@ -41,9 +42,9 @@ type salvager struct {
 	point int64 // recovery point; a run ends there, and no batch lies across it
 	buf   []byte
 
-	runs     []Run         // in the order of the file
-	damage   *DamagedError // the first, as intact finds it
-	overlaps bool          // the first is a batch that continues the log and reaches beyond the segment's place
+	runs     []Run               // in the order of the file
+	damage   *files.DamagedError // the first, as intact finds it
+	overlaps bool                // the first is a batch that continues the log and reaches beyond the segment's place
 }
 
 // intact says whether everything below the recovery point is as it should be.
@@ -68,7 +69,7 @@ func (v *salvager) intact() (bool, error) {
 		err = v.segment.missing(at, due, v.must)
 		walked = false
 	}
-	if walked || v.above && due == v.point && errors.Is(err, ErrDamaged) {
+	if walked || v.above && due == v.point && errors.Is(err, files.ErrDamaged) {
 		return true, nil
 	}
 	if errors.As(err, &v.damage) {
@@ -88,7 +89,7 @@ func (v *salvager) belongs(h batch.Header) bool {
 func (v *salvager) search() error {
 	for at := int64(0); at < v.size; {
 		err := v.segment.eachVerified(v.file, at, v.size, &v.buf, false, v.add)
-		var damage *DamagedError
+		var damage *files.DamagedError
 		if !errors.As(err, &damage) {
 			return err
 		}
@@ -128,7 +129,7 @@ func (v *salvager) resume(bad int64) (int64, error) {
 		if err == nil {
 			return at, nil
 		}
-		if !errors.Is(err, ErrDamaged) {
+		if !errors.Is(err, files.ErrDamaged) {
 			return 0, err
 		}
 	}
@@ -194,7 +195,7 @@ func (v *salvager) wholeAt(at int64) (bool, error) {
 		return false, nil
 	}
 	err = v.segment.eachVerified(v.file, at, at+int64(h.SizeBytes()), &v.buf, false, ignoreBatch)
-	if errors.Is(err, ErrDamaged) {
+	if errors.Is(err, files.ErrDamaged) {
 		return false, nil
 	}
 	return err == nil, err

@@ -19,7 +19,7 @@ func putScanBuffer(buf *[]byte) {
 }
 
 // eachVerified calls fn with each batch between two positions, its CRC checked, until one is not what was
-// written (*DamagedError) or fn returns an error. raw is valid during the call. It reads as much at once as buf
+// written (*files.DamagedError) or fn returns an error. raw is valid during the call. It reads as much at once as buf
 // has room for. For a larger batch it grows buf, or, where raw is not wanted whole, it reads that in pieces and gives
 // none.
 func (s *segment) eachVerified(f vfs.File, from, to int64, buf *[]byte, whole bool, fn func(at int64, h batch.Header, raw []byte) error) error {

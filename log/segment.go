@@ -9,6 +9,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"once/internal/files"
 	"once/internal/invariant"
 	"once/internal/vfs"
 	"once/log/batch"
@@ -25,7 +26,7 @@ type segment struct {
 	dir           string
 	base          int64 // offset
 	sizes         *Sizes
-	inflatedBytes int          // BarrierOptions.InflatedBytes
+	inflatedBytes int          // Options.InflatedBytes
 	gaps          *atomic.Bool // the log's
 
 	published atomic.Uint64 // end offset relative to base << 32 | size in bytes: one word, so they agree
@@ -159,7 +160,7 @@ func (s *segment) handleLocked() (vfs.File, error) {
 }
 
 func (s *segment) damaged(position int64, cause error) error {
-	return &DamagedError{File: s.file(suffixLog), Position: position, Cause: cause}
+	return &files.DamagedError{File: s.file(suffixLog), Position: position, Cause: cause}
 }
 
 // missing says that offsets which were stored are not there.
@@ -205,7 +206,7 @@ func (s *segment) loadOffsetsLocked() error {
 		s.offsets.reset(nil)
 		return nil
 	}
-	b, err := readSmall(s.fs, s.file(suffixIndex))
+	b, err := files.ReadSmall(s.fs, s.file(suffixIndex))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
@@ -275,7 +276,7 @@ func (s *segment) loadTimesLocked() error {
 	if size <= s.sizes.IndexGapBytes {
 		return s.completeTimesLocked(nil, 0, size)
 	}
-	b, err := readSmall(s.fs, s.file(suffixTimeIndex))
+	b, err := files.ReadSmall(s.fs, s.file(suffixTimeIndex))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}

@@ -16,8 +16,6 @@ type Sizes struct {
 	FlushIndexEntries  int   // index entries that a barrier writes on its way; fewer wait for the segment's end
 	CleanBufferBytes   int   // one read and one write of the cleaner
 	CleanReplacedBytes int64 // what the cleaner may store twice until it asks for a barrier and removes the old
-	JournalGroupBytes  int   // most that a barrier writes to the journal; with more it syncs the files
-	AdmitBytes         int64 // what clients may append between two looks at the free space
 }
 
 // The defaults of Sizes, and the limits of a segment.
@@ -32,8 +30,6 @@ const (
 	flushIndexEntries  = 64       // fewer are not worth a system call
 	cleanBufferBytes   = 1 << 20
 	cleanReplacedBytes = 1 << 28
-	journalGroupBytes  = 1 << 20 // more is not worth writing twice
-	admitBytes         = 1 << 20 // others write to the disk, too
 
 	maxSegmentBytes   = 1<<31 - 1 // positions are int32 in Kafka's index
 	maxSegmentOffsets = 1 << 31   // relative offsets are int32 in Kafka's index
@@ -52,8 +48,6 @@ func (s Sizes) withDefaults() Sizes {
 	orDefault(&s.FlushIndexEntries, flushIndexEntries)
 	orDefault(&s.CleanBufferBytes, cleanBufferBytes)
 	orDefault(&s.CleanReplacedBytes, cleanReplacedBytes)
-	orDefault(&s.JournalGroupBytes, journalGroupBytes)
-	orDefault(&s.AdmitBytes, admitBytes)
 	s.ScanBytes = min(s.ScanBytes, scanBytes) // buffers are shared with logs of other sizes
 	s.WalkBytes = min(max(s.WalkBytes, batch.HeaderSizeBytes), walkBytes)
 	s.PeekBytes = min(max(s.PeekBytes, batch.HeaderSizeBytes), walkBytes)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"testing"
 
+	"once/durability"
 	"once/internal/vfs"
 	"once/log/batch"
 )
@@ -35,7 +36,7 @@ func (w *world) compact(o CleanOptions) (Cleaned, error) {
 // A segment never has more offsets than the int32 of its index can tell apart, however few its bytes are; nor do
 // segments that the cleaner joins.
 func TestSegmentHoldsNoMoreOffsetsThanItsIndexCan(t *testing.T) {
-	w := newWorld(t, vfs.NewMem(), Page)
+	w := newWorld(t, vfs.NewMem(), durability.Page)
 	w.config.SegmentBytes = 1 << 20
 	l := w.mustOpen()
 	const each = 1 << 29
@@ -91,7 +92,7 @@ func TestSegmentHoldsNoMoreOffsetsThanItsIndexCan(t *testing.T) {
 
 // A segment larger than any can be is not written: the originals stay.
 func TestCleanerWritesNoSegmentLargerThanAnyCanBe(t *testing.T) {
-	w := newWorld(t, vfs.NewMem(), Page)
+	w := newWorld(t, vfs.NewMem(), durability.Page)
 	w.config.SegmentBytes = 1 << 20
 	l := w.mustOpen()
 	mustAdd(t, l, 9, 3) // all of one key
@@ -117,7 +118,7 @@ func TestCleanerWritesNoSegmentLargerThanAnyCanBe(t *testing.T) {
 
 // Readers at the tail find every batch of the segment being written, far more than are remembered.
 func TestTailIsReadBeyondTheRecentBatches(t *testing.T) {
-	w := newWorld(t, vfs.NewMem(), Page)
+	w := newWorld(t, vfs.NewMem(), durability.Page)
 	w.config.SegmentBytes = 1 << 20
 	l := w.mustOpen()
 	for n := range int64(5 * recentBatches) {
@@ -133,42 +134,4 @@ func TestTailIsReadBeyondTheRecentBatches(t *testing.T) {
 		}
 	}
 	w.mustClose()
-}
-
-// hugeFS says of every file that it is as large as no checkpoint can be.
-type hugeFS struct{ vfs.FS }
-
-func (f hugeFS) OpenRead(name string) (vfs.File, error) {
-	file, err := f.FS.OpenRead(name)
-	return hugeFile{file}, err
-}
-
-type hugeFile struct{ vfs.File }
-
-func (hugeFile) Size() (int64, error) { return maxSmallFileBytes + 1, nil }
-
-// Files that are read whole are not read when they are larger than any of them can be.
-func TestSmallFilesHaveALimit(t *testing.T) {
-	w := newWorld(t, vfs.NewMem(), Page)
-	mustAdd(t, w.mustOpen(), 1, 1)
-	w.mustClose()
-	if _, err := readSmall(hugeFS{w.fs}, "data/"+slotName(0)); err == nil {
-		t.Error("it was read")
-	}
-	if _, err := readSmall(w.fs, "data/"+slotName(0)); err != nil {
-		t.Error(err)
-	}
-}
-
-// No version has written a group of the journal above the limit: one that says so is none, whatever its checksum.
-func TestGroupOfTheJournalHasALimit(t *testing.T) {
-	j := journal{generation: 7, key: 77}
-	r := journalReader{generation: 7, key: 77}
-	for _, size := range []int{journalHeaderBytes + 100, maxGroupBytes, maxGroupBytes + 1, 2 * maxGroupBytes} {
-		b := make([]byte, size)
-		j.seal(b, journalGroup, 0)
-		if _, raw, err := r.header(b); err != nil || (raw != nil) != (size <= maxGroupBytes) {
-			t.Errorf("%d bytes: %d believed, %v", size, len(raw), err)
-		}
-	}
 }

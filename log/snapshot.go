@@ -4,6 +4,8 @@ import (
 	"errors"
 	"io/fs"
 	"slices"
+
+	"once/internal/files"
 )
 
 // WriteSnapshot stores the producer state as of offset: after all batches below it and before any
@@ -15,13 +17,13 @@ func (l *Log) WriteSnapshot(offset int64, data []byte) error {
 		return nil // without records there is no directory, and nothing to remember
 	}
 	l.found.Store(nil)
-	if err := replaceFile(l.fs, l.fileOf(offset, suffixSnapshot), data); err != nil {
+	if err := files.Replace(l.fs, l.fileOf(offset, suffixSnapshot), data); err != nil {
 		return err
 	}
 	l.unsyncedSnapshots.Lock()
 	l.unsyncedSnapshots.offsets = append(l.unsyncedSnapshots.offsets, offset)
 	l.unsyncedSnapshots.Unlock()
-	l.namesNew.Store(true)
+	l.member.NewNames()
 	return l.writeAborted(offset)
 }
 
@@ -61,13 +63,13 @@ func snapshotsOf(names []string) []int64 {
 
 // ReadSnapshot returns what WriteSnapshot stored, or what has become of it.
 func (l *Log) ReadSnapshot(offset int64) ([]byte, error) {
-	return readSmall(l.fs, l.fileOf(offset, suffixSnapshot))
+	return files.ReadSmall(l.fs, l.fileOf(offset, suffixSnapshot))
 }
 
 // RemoveSnapshot deletes a snapshot; a missing one is no error. It must not come back after a power cut,
 // when the log has other batches below its offset: its directory is synced with the next append.
 func (l *Log) RemoveSnapshot(offset int64) error {
-	l.namesNew.Store(true)
+	l.member.NewNames()
 	l.found.Store(nil)
 	if err := l.fs.Remove(l.fileOf(offset, suffixSnapshot)); !errors.Is(err, fs.ErrNotExist) {
 		return err

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"path"
 
+	"once/internal/files"
 	"once/internal/vfs"
 )
 
@@ -21,7 +22,7 @@ const (
 	TxnIndexSuffix  = suffixTxnIndex
 	SnapshotSuffix  = suffixSnapshot
 	KeptSuffix      = suffixKept
-	TmpSuffix       = suffixTmp
+	TmpSuffix       = files.TmpSuffix
 	TornInfix       = ".torn-"
 	DeleteSuffix    = suffixDelete
 	StraySuffix     = "-stray"
@@ -54,112 +55,11 @@ func ParseSwapName(name string) (base, end int64, ok bool) {
 // FileName is the name of a file that belongs to an offset.
 func FileName(offset int64, suffix string) string { return stem(offset) + suffix }
 
-// BarrierFile is the name of one of the two files of barrier records, 0 or 1.
-func BarrierFile(slot int) string { return slotName(uint64(slot)) }
-
 // IsLogDirectory says whether a name in the data directory is that of a partition.
 func IsLogDirectory(name string) bool { return isLogDirectory(name) }
 
 // ReadFile reads a whole file of the kinds that are small: everything but segments.
-func ReadFile(f vfs.FS, name string) ([]byte, error) { return readSmall(f, name) }
-
-// StoredBarrier is one of the two files of barrier records. Err says why it holds none: it wraps
-// fs.ErrNotExist or ErrFormat, or is a *DamagedError.
-type StoredBarrier struct {
-	File     string // base name
-	Err      error
-	Sequence uint64
-	// Generation is that of the journal that goes on from here, 0 for none.
-	Generation uint64
-	key        uint64
-	Clean      bool // the process ended in order
-	Restore    bool // the machine went down since, and not all logs have been opened again
-	Mode       Mode
-	BootID     string // of the kernel that it ran under
-	Entries    map[string]StoredBarrierEntry
-}
-
-// StoredBarrierEntry is what a barrier record says about a log.
-type StoredBarrierEntry struct {
-	TopicID                    [16]byte
-	RecoveryPoint, StartOffset int64
-	Cut, Gaps                  bool // see docs/log-format.md
-}
-
-// ReadBarriers reads both barrier records of a data directory.
-func ReadBarriers(f vfs.FS, dir string) (slots [2]StoredBarrier) {
-	for i := range slots {
-		s := &slots[i]
-		s.File = slotName(uint64(i))
-		name := path.Join(dir, s.File)
-		b, err := readSmall(f, name)
-		var r *record
-		if err == nil {
-			if r, err = decodeRecord(b); err != nil && !errors.Is(err, ErrFormat) {
-				err = &DamagedError{File: name, Cause: err}
-			}
-		}
-		if s.Err = err; err != nil {
-			continue
-		}
-		s.key = r.key
-		s.Sequence, s.Generation, s.Clean, s.Restore, s.Mode, s.BootID = r.sequence, r.generation, r.clean, r.restore, r.mode, r.bootID
-		s.Entries = make(map[string]StoredBarrierEntry, len(r.entries))
-		for name, e := range r.entries {
-			s.Entries[name] = StoredBarrierEntry{e.topicID, e.recoveryPoint, e.startOffset, e.cut, e.gaps}
-		}
-	}
-	return slots
-}
-
-// NewestBarrier returns the record that counts, nil when there is none. A record of an unknown version
-// makes the other one worthless, too.
-func NewestBarrier(slots *[2]StoredBarrier) *StoredBarrier {
-	var newest *StoredBarrier
-	for i := range slots {
-		s := &slots[i]
-		if errors.Is(s.Err, ErrFormat) {
-			return nil
-		}
-		if s.Err == nil && (newest == nil || s.Sequence > newest.Sequence) {
-			newest = s
-		}
-	}
-	return newest
-}
-
-// JournalFile is the name of the journal in the data directory.
-const JournalFile = journalFile
-
-// ReadJournal returns what the next start appends to the logs behind this record, if it is not there already: the
-// content of the journal after an unclean stop. An error is a *DamagedError, ErrFormat or the disk's.
-func (s *StoredBarrier) ReadJournal(f vfs.FS, dir string) ([]Journaled, error) {
-	if s.Clean || s.Generation == 0 {
-		return nil, nil
-	}
-	found, err := readJournal(f, dir, &record{generation: s.Generation, key: s.key})
-	if errors.Is(err, errNewerRecord) {
-		err = newerRecordLost(dir, s.Sequence)
-	}
-	return found, err
-}
-
-// Recovery says how the next start on a machine of this boot ID will open a log: what OpenBarrier and
-// Barrier.Recovery would find out. journaled is what ReadJournal returned.
-func (s *StoredBarrier) Recovery(dirBase string, topicID [16]byte, bootID string, journaled []Journaled) Recovery {
-	b := Barrier{o: BarrierOptions{BootID: bootID}, boot: s.BootID == bootID, was: s.Clean}
-	b.setJournaled(journaled)
-	b.mu.opening = map[string]bool{}
-	b.mu.record.entries = make(map[string]recordEntry, 1)
-	if e, ok := s.Entries[dirBase]; ok {
-		b.mu.record.entries[dirBase] = recordEntry{e.TopicID, e.RecoveryPoint, e.StartOffset, e.Cut, e.Gaps}
-	}
-	if !s.Clean {
-		b.judge([]string{dirBase})
-	}
-	b.mu.recovery = b.mu.record.entries
-	return b.Recovery(dirBase, topicID)
-}
+func ReadFile(f vfs.FS, name string) ([]byte, error) { return files.ReadSmall(f, name) }
 
 // DecodeMetadata reads partition.metadata.
 func DecodeMetadata(b []byte) (topicID [16]byte, err error) { return decodeMetadata(b) }
@@ -242,7 +142,7 @@ func (s TxnCheckpointSegment) Holds(b []byte) bool {
 // ReadTxnCheckpoint reads the txnindex-checkpoint of a partition's directory; found is false when there
 // is none.
 func ReadTxnCheckpoint(f vfs.FS, dir string) (c TxnCheckpoint, found bool, err error) {
-	b, err := readSmall(f, path.Join(dir, txnCheckpointFile))
+	b, err := files.ReadSmall(f, path.Join(dir, txnCheckpointFile))
 	if errors.Is(err, fs.ErrNotExist) {
 		return c, false, nil
 	}

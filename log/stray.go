@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 
+	"once/internal/files"
 	"once/internal/vfs"
 )
 
@@ -65,19 +66,19 @@ func lookInto(f vfs.FS, dir, name string) (Directory, error) {
 	i := strings.LastIndexByte(name, '-')
 	n, _ := strconv.ParseInt(name[i+1:], 10, 32)
 	d := Directory{Name: name, Topic: name[:i], Partition: int32(n)}
-	files, err := f.List(path.Join(dir, name))
+	entries, err := f.List(path.Join(dir, name))
 	if err != nil {
 		return d, err
 	}
-	for _, file := range files {
+	for _, file := range entries {
 		_, _, ours := parseName(file)
-		switch strings.TrimSuffix(file, suffixTmp) {
+		switch strings.TrimSuffix(file, files.TmpSuffix) {
 		case metadataFile, epochCheckpointFile, txnCheckpointFile, cleanCheckpointFile:
 			ours = true
 		}
 		d.IsLog = d.IsLog || ours
 	}
-	b, err := readSmall(f, path.Join(dir, name, metadataFile))
+	b, err := files.ReadSmall(f, path.Join(dir, name, metadataFile))
 	if errors.Is(err, fs.ErrNotExist) {
 		return d, nil
 	}
@@ -120,11 +121,10 @@ func SetAside(f vfs.FS, dir string, d Directory) (movedTo string, err error) {
 
 // Abandon sets aside the directory of a log that could not be opened, and whose topic has been deleted. There need not
 // be one.
-func (b *Barrier) Abandon(dirBase string) error {
-	b.forget(dirBase)
-	d, err := lookInto(b.o.FS, b.o.Dir, dirBase)
+func Abandon(f vfs.FS, dir, dirBase string) error {
+	d, err := lookInto(f, dir, dirBase)
 	if err == nil {
-		_, err = SetAside(b.o.FS, b.o.Dir, d)
+		_, err = SetAside(f, dir, d)
 	}
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -132,14 +132,27 @@ func (b *Barrier) Abandon(dirBase string) error {
 	return err
 }
 
-// SyncNames makes the names in the data directory durable. A failure is final, as that of a barrier is.
-func (b *Barrier) SyncNames() error {
-	if err := b.failure(); err != nil {
-		return fmt.Errorf("%w: %w", ErrFailed, err)
+// Directories returns the names of the directories that hold a log, for durability.Options.
+func Directories(f vfs.FS, dir string) ([]string, error) {
+	names, err := f.List(dir)
+	if err != nil {
+		return nil, err
 	}
-	if err := b.o.FS.SyncDir(b.o.Dir); err != nil {
-		b.fail(err)
-		return fmt.Errorf("%w: %w", ErrFailed, err)
+	var logs []string
+	for _, name := range names {
+		if !isLogDirectory(name) {
+			continue
+		}
+		entries, err := f.List(path.Join(dir, name))
+		if err != nil {
+			continue
+		}
+		for _, file := range entries {
+			if _, suffix, ok := parseName(file); ok && suffix == suffixLog {
+				logs = append(logs, name)
+				break
+			}
+		}
 	}
-	return nil
+	return logs, nil
 }

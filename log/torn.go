@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"once/internal/files"
 	"once/internal/vfs"
 	"once/log/batch"
 )
@@ -57,7 +58,7 @@ func (rc *recoverer) moveSegment(i int) error {
 	s.release()
 	rc.segments = slices.Delete(rc.segments, i, i+1)
 	rc.report.changed = true
-	rc.log.namesNew.Store(true)
+	rc.log.member.NewNames()
 	for _, suffix := range []string{suffixIndex, suffixTimeIndex, suffixTxnIndex, suffixLog} {
 		if err := s.fs.Remove(s.file(suffix)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
@@ -128,7 +129,7 @@ func (rc *recoverer) moveTail(s *segment, from int64) error {
 		return rc.truncate(s, from)
 	}
 	rc.report.TruncatedBytes += to - from
-	rc.log.namesNew.Store(true)
+	rc.log.member.NewNames()
 	name, err := copyTail(s, f, from, to)
 	if errors.Is(err, vfs.ErrNoSpace) {
 		return rc.cutWithoutCopy(s, f, from, to, err)
@@ -146,8 +147,8 @@ func copyTail(s *segment, f vfs.File, from, to int64) (name string, err error) {
 	if err != nil || copied { // by a start that was interrupted
 		return name, err
 	}
-	tmp := name + suffixTmp
-	out, err := createAnew(s.fs, tmp)
+	tmp := name + files.TmpSuffix
+	out, err := files.CreateAnew(s.fs, tmp)
 	if err != nil {
 		return "", err
 	}
@@ -196,7 +197,7 @@ func (rc *recoverer) rewrite(s *segment, from, to, end int64) (*segment, error) 
 		return nil, err
 	}
 	rc.report.changed = true
-	rc.log.namesNew.Store(true)
+	rc.log.member.NewNames()
 	rc.report.RewrittenBytes += to - from
 	base := s.base
 	if from > 0 {
@@ -240,7 +241,7 @@ func (rc *recoverer) rewriteInPlace(s *segment, f vfs.File, from, to, end int64)
 // copyRange writes bytes of f to a file that gets its name when it is complete and has been read back: it may take the
 // place of what it was copied from.
 func copyRange(under vfs.FS, name, tmp string, f vfs.File, from, to int64, step int) error {
-	out, err := createAnew(under, tmp)
+	out, err := files.CreateAnew(under, tmp)
 	if err != nil {
 		return err
 	}

@@ -12,6 +12,8 @@ import (
 	"strings"
 	"testing"
 
+	"once/durability"
+	"once/internal/files"
 	"once/internal/vfs"
 	"once/log/batch"
 )
@@ -42,7 +44,7 @@ func newSmallDisk(under *vfs.Mem, free int) *smallDisk {
 				walk(name)
 				continue
 			}
-			b, _ := readSmall(under, name)
+			b, _ := files.ReadSmall(under, name)
 			f := &smallFile{map[int64]bool{}}
 			for at := 0; at < len(b); at += blockBytes {
 				if len(bytes.Trim(b[at:min(at+blockBytes, len(b))], "\x00")) > 0 {
@@ -168,11 +170,11 @@ type tornCase struct {
 }
 
 // mode is one in which a power cut during recovery changes nothing about what is to come of it.
-func (c tornCase) mode() Mode {
+func (c tornCase) mode() durability.Mode {
 	if c.junk != "" {
-		return Fsync
+		return durability.Fsync
 	}
-	return Page
+	return durability.Page
 }
 
 var tornCases = []tornCase{
@@ -190,7 +192,7 @@ type tornLog struct {
 	mem  *vfs.Mem
 	end  int64             // of the log, after recovery
 	want map[string][]byte // `<base>.log@<position>` → the bytes from there on, which are to be moved
-	mode Mode
+	mode durability.Mode
 	boot string
 }
 
@@ -249,11 +251,11 @@ func makeTornLog(t *testing.T, c tornCase, seed int64) *tornLog {
 			if c.flip && base == below/12*12 {
 				mutate(t, mem, file, func(b []byte) []byte { b[at+200] ^= 1; return b })
 			}
-			b, _ := readSmall(mem, file)
+			b, _ := files.ReadSmall(mem, file)
 			if c.junk != "" && base == below/12*12 {
 				made.end, at = below/12*12+12, int64(len(b))
 				mutate(t, mem, file, func(b []byte) []byte { return append(b, c.junk...) })
-				b, _ = readSmall(mem, file)
+				b, _ = files.ReadSmall(mem, file)
 			}
 			if len(bytes.Trim(b[at:], "\x00")) > 0 {
 				made.want[fmt.Sprintf("%s@%d", stem(base), at)] = b[at:]
@@ -288,13 +290,13 @@ func (l *tornLog) check(t *testing.T, mem *vfs.Mem, copied bool) error {
 	names, _ := mem.List(testDir)
 	for _, name := range names {
 		if base, position, ok := strings.Cut(name, TornInfix); ok {
-			found[base+"@"+position], _ = readSmall(mem, path.Join(testDir, name))
+			found[base+"@"+position], _ = files.ReadSmall(mem, path.Join(testDir, name))
 		}
 	}
 	if !copied && len(found) == 0 {
 		return nil
 	}
-	if l.mode == Fsync { // a power cut during recovery also tears copies of what the journal has
+	if l.mode == durability.Fsync { // a power cut during recovery also tears copies of what the journal has
 		maps.DeleteFunc(found, func(name string, _ []byte) bool { return l.want[name] == nil })
 	}
 	// A power cut may undo a part of what was cut off, and the next start then keeps that once more, beside the whole.
@@ -336,7 +338,7 @@ func TestTornBytesAreKeptOnAFullDisk(t *testing.T) {
 			names, _ := made.mem.List(testDir)
 			for _, name := range names {
 				if strings.HasSuffix(name, suffixLog) {
-					before[name], _ = readSmall(made.mem, path.Join(testDir, name))
+					before[name], _ = files.ReadSmall(made.mem, path.Join(testDir, name))
 				}
 			}
 			_, err := made.open(t, disk)
@@ -348,7 +350,7 @@ func TestTornBytesAreKeptOnAFullDisk(t *testing.T) {
 					t.Fatal(text)
 				}
 				first := path.Base(text[:strings.Index(text, ".log")]) + ".log"
-				if now, _ := readSmall(made.mem, path.Join(testDir, first)); !bytes.Equal(now, before[first]) {
+				if now, _ := files.ReadSmall(made.mem, path.Join(testDir, first)); !bytes.Equal(now, before[first]) {
 					t.Errorf("%s, %d blocks: %s has %d bytes, before %d", c.name, free, first, len(now), len(before[first]))
 				}
 				disk.left = need/blockBytes + 1 // somebody frees so much
@@ -460,13 +462,13 @@ func TestEarlierTornFilesStay(t *testing.T) {
 			t.Fatal(err)
 		}
 		for name, b := range earlier {
-			if now, err := readSmall(made.mem, name); err != nil || !bytes.Equal(now, b) {
+			if now, err := files.ReadSmall(made.mem, name); err != nil || !bytes.Equal(now, b) {
 				t.Errorf("%s: %s was changed: %v", c.name, name, err)
 			}
 		}
 		for name, b := range made.want {
 			base, position, _ := strings.Cut(name, "@")
-			if now, err := readSmall(made.mem, path.Join(testDir, base+TornInfix+position+"-2")); err != nil || !bytes.Equal(now, b) {
+			if now, err := files.ReadSmall(made.mem, path.Join(testDir, base+TornInfix+position+"-2")); err != nil || !bytes.Equal(now, b) {
 				t.Errorf("%s: %s is not beside it: %v", c.name, name, err)
 			}
 		}
@@ -483,7 +485,7 @@ func TestTornFilesSurviveAPowerCut(t *testing.T) {
 		left := made.mem.CrashClone()
 		for name, b := range made.want {
 			base, position, _ := strings.Cut(name, "@")
-			if now, err := readSmall(left, path.Join(testDir, base+TornInfix+position)); err != nil || !bytes.Equal(now, b) {
+			if now, err := files.ReadSmall(left, path.Join(testDir, base+TornInfix+position)); err != nil || !bytes.Equal(now, b) {
 				t.Errorf("%s: %s is lost: %v", c.name, name, err)
 			}
 		}

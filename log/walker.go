@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"sync"
 
+	"once/internal/files"
 	"once/internal/vfs"
 	"once/log/batch"
 )
@@ -88,7 +89,7 @@ func (w *walker) follows(due *int64) error {
 // last offset is the lie.
 func (w *walker) blame(found error) error {
 	if before := w.header.SizeBytes(); w.header.LengthBytes > 0 && before < w.segment.sizes.BlameBytes {
-		if err := w.segment.readBatch(w.file, make([]byte, before), w.at); errors.Is(err, ErrDamaged) {
+		if err := w.segment.readBatch(w.file, make([]byte, before), w.at); errors.Is(err, files.ErrDamaged) {
 			return err
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"once/durability"
 	"once/internal/fault"
 	"once/log"
 	"once/log/batch"
@@ -22,7 +23,7 @@ type Appended struct {
 
 // Durable is the promise that an append survives what the durability mode says. The zero value is
 // kept already.
-type Durable struct{ ticket log.Ticket }
+type Durable struct{ ticket durability.Ticket }
 
 // Pending reports whether Wait may have to wait.
 func (d Durable) Pending() bool { return !d.ticket.IsZero() }
@@ -164,23 +165,23 @@ func (p *Partition) appendMarkerLocked(raw []byte, h *batch.Header, m batch.Mark
 }
 
 // writeLocked stamps offset and leader epoch into the batch and writes it.
-func (p *Partition) writeLocked(raw []byte, h *batch.Header) (log.Ticket, error) {
+func (p *Partition) writeLocked(raw []byte, h *batch.Header) (durability.Ticket, error) {
 	h.BaseOffset, h.LeaderEpoch = p.log.EndOffset(), p.opts.LeaderEpoch
 	batch.SetOffsetAndEpoch(raw, h.BaseOffset, h.LeaderEpoch)
 	if err := p.log.Append(raw, *h); err != nil {
-		return log.Ticket{}, p.failLocked(fmt.Errorf("appending to %s: %w", p.id, err))
+		return durability.Ticket{}, p.failLocked(fmt.Errorf("appending to %s: %w", p.id, err))
 	}
 	if err := fault.Hit("partition.append.after"); err != nil {
-		return log.Ticket{}, err
+		return durability.Ticket{}, err
 	}
 	return p.log.Ticket(), nil
 }
 
 // appendedLocked publishes an append, unless readers have to wait until it is durable.
-func (p *Partition) appendedLocked(h *batch.Header, ticket log.Ticket) (Appended, wakeUp, error) {
+func (p *Partition) appendedLocked(h *batch.Header, ticket durability.Ticket) (Appended, wakeUp, error) {
 	appended := Appended{BaseOffset: h.BaseOffset, LastOffset: h.LastOffset(), LogAppendTimeMs: -1, LogStartOffset: p.log.StartOffset()}
 	highWatermark := h.NextOffset()
-	if p.opts.Barrier.Mode() == log.Fsync { // the barrier will show it to readers, see Open
+	if p.opts.Barrier.Mode() == durability.Fsync { // the barrier will show it to readers, see Open
 		highWatermark = p.view.Load().highWatermark
 	}
 	if !ticket.IsZero() {
@@ -191,7 +192,7 @@ func (p *Partition) appendedLocked(h *batch.Header, ticket log.Ticket) (Appended
 
 // durableLocked sees to it that the barrier comes even when nobody waits for the answer: until then, in
 // fsync, readers see nothing of the append.
-func (p *Partition) durableLocked(ticket log.Ticket) Durable {
+func (p *Partition) durableLocked(ticket durability.Ticket) Durable {
 	ticket.Want()
 	return Durable{ticket: ticket}
 }

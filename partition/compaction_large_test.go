@@ -8,8 +8,8 @@ import (
 	"strings"
 	"testing"
 
+	"once/internal/files"
 	"once/internal/vfs"
-	"once/log"
 	"once/log/batch"
 )
 
@@ -90,7 +90,7 @@ func TestBatchAboveTheInflatedLimitIsNotDamage(t *testing.T) {
 	s.roll()
 	s.sync()
 	before := s.layout()
-	if _, err := s.p.OffsetForTimestamp(s.nowMs(), false); !errors.Is(err, batch.ErrTooLarge) || errors.Is(err, log.ErrDamaged) {
+	if _, err := s.p.OffsetForTimestamp(s.nowMs(), false); !errors.Is(err, batch.ErrTooLarge) || errors.Is(err, files.ErrDamaged) {
 		t.Fatal(err)
 	}
 	if _, err := s.p.Compact(context.Background(), s.nowMs(), 1<<20); !errors.Is(err, batch.ErrTooLarge) {

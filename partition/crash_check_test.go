@@ -6,7 +6,7 @@ import (
 	"slices"
 	"strings"
 
-	"once/log"
+	"once/durability"
 	"once/log/batch"
 )
 
@@ -215,7 +215,7 @@ func (s *storage) finish() error {
 			}
 		}
 	}
-	if err := s.sync(s.barrier.TicketIn(log.Page)); err != nil {
+	if err := s.sync(s.barrier.TicketIn(durability.Page)); err != nil {
 		return err
 	}
 	for i, p := range s.parts {

@@ -10,8 +10,9 @@ import (
 	"strings"
 	"testing"
 
+	"once/durability"
+	"once/internal/files"
 	"once/internal/vfs"
-	"once/log"
 )
 
 // Files that somebody changed while the broker was down (spec: reliability F12, F13, F15).
@@ -56,7 +57,7 @@ func filesOf(f vfs.FS, suffixes ...string) (names []string) {
 var derivedSuffixes = []string{".index", ".timeindex", ".txnindex", ".snapshot", "leader-epoch-checkpoint", "txnindex-checkpoint"}
 
 // twoHalves tells a story and also returns what was on disk at half of it.
-func twoHalves(mode log.Mode, seed int64) (*storage, *vfs.Mem, *vfs.Mem, error) {
+func twoHalves(mode durability.Mode, seed int64) (*storage, *vfs.Mem, *vfs.Mem, error) {
 	mem := vfs.NewCrashable(seed)
 	s := newStorage(mem, mode)
 	s.large, s.keepsAll = seed%2 == 0, true
@@ -92,7 +93,7 @@ func TestDerivedFilesDecideNothing(t *testing.T) {
 	edited := 0
 	for _, seed := range slices.Concat(seeds, []int64{101, 102, 103, 104}) {
 		for name, edit := range edits {
-			s, half, mem, err := twoHalves(log.Page, seed)
+			s, half, mem, err := twoHalves(durability.Page, seed)
 			left := mem.Clone()
 			s.leave()
 			if err != nil {
@@ -168,7 +169,7 @@ func TestTailsAreCutAtTheLastValidBatch(t *testing.T) {
 			"a bit":     {cuts: true, edit: func(_ *rand.Rand, b []byte) []byte { b[len(b)-1] ^= 4; return b }},
 			"half gone": {cuts: true, edit: func(_ *rand.Rand, b []byte) []byte { return b[:len(b)-7] }},
 		} {
-			s, _, mem, err := twoHalves(log.Page, seed)
+			s, _, mem, err := twoHalves(durability.Page, seed)
 			left := mem.Clone()
 			s.leave()
 			if err != nil {
@@ -203,9 +204,9 @@ func TestDamageBelowTheBarrierCutsNothing(t *testing.T) {
 	offline, online := 0, 0
 	for seed := range int64(20 + 5*len(seeds)) {
 		for _, power := range []bool{false, true} {
-			s, _, mem, err := twoHalves(log.Page, seed)
+			s, _, mem, err := twoHalves(durability.Page, seed)
 			if err == nil {
-				err = s.sync(s.barrier.TicketIn(log.Page))
+				err = s.sync(s.barrier.TicketIn(durability.Page))
 			}
 			left, boot := mem.Clone(), s.boot
 			if power {
@@ -216,8 +217,8 @@ func TestDamageBelowTheBarrierCutsNothing(t *testing.T) {
 				t.Fatalf("seed %d: %v", seed, err)
 			}
 			dice := storyDice(seed)
-			files := filesOf(left, ".log")
-			file := files[dice.Intn(len(files))]
+			segments := filesOf(left, ".log")
+			file := segments[dice.Intn(len(segments))]
 			if dice.Intn(2) == 0 {
 				file, _ = lastLog(left, dice.Intn(partitions))
 			}
@@ -232,7 +233,7 @@ func TestDamageBelowTheBarrierCutsNothing(t *testing.T) {
 			after := s.reopened(left, boot)
 			err = after.start()
 			switch {
-			case err != nil && !errors.Is(err, log.ErrDamaged) && !strings.Contains(err.Error(), "control batch"):
+			case err != nil && !errors.Is(err, files.ErrDamaged) && !strings.Contains(err.Error(), "control batch"):
 				t.Errorf("seed %d: %v", seed, err)
 			case err != nil:
 				offline++
@@ -260,7 +261,7 @@ func TestDamageBelowTheBarrierCutsNothing(t *testing.T) {
 func TestOneBarrierRecordIsEnough(t *testing.T) {
 	for seed := range int64(10) {
 		for slot := range 2 {
-			s, _, mem, err := twoHalves(log.Page, seed)
+			s, _, mem, err := twoHalves(durability.Page, seed)
 			left := mem.Clone()
 			s.leave()
 			if err != nil {
@@ -277,7 +278,7 @@ func TestOneBarrierRecordIsEnough(t *testing.T) {
 				t.Fatal(err)
 			}
 			none := s.reopened(left, s.boot)
-			if err := none.start(); !errors.Is(err, log.ErrDamaged) || !strings.Contains(fmt.Sprint(err), "barrier.") {
+			if err := none.start(); !errors.Is(err, files.ErrDamaged) || !strings.Contains(fmt.Sprint(err), "barrier.") {
 				t.Errorf("seed %d: without a record: %v", seed, err)
 			}
 			none.leave()

@@ -9,10 +9,10 @@ import (
 	"strconv"
 	"testing"
 
+	"once/durability"
 	"once/internal/invariant"
 	"once/internal/shrink"
 	"once/internal/vfs"
-	"once/log"
 	"once/partition"
 )
 
@@ -20,7 +20,7 @@ import (
 // docs/fault-tests.md. ONCE_CRASH_SEEDS=N runs N stories instead of the sample, and ONCE_CRASH_SEED=S
 // begins with another one.
 
-var modes = []log.Mode{log.Page, log.Txn, log.Fsync}
+var modes = []durability.Mode{durability.Page, durability.Txn, durability.Fsync}
 
 type tally struct{ stories, operations, deaths, cuts, failures, recoveries int }
 
@@ -59,7 +59,7 @@ func plan(t *testing.T, sampleStride int) (seeds []int64, stride int) {
 const storySteps = 70
 
 // sweep runs one story for each operation that can fail. try returns whether the operation was reached.
-func sweep(t *testing.T, sampleStride int, count *tally, try func(mode log.Mode, seed int64, n int) (fired bool, operations int, err error)) {
+func sweep(t *testing.T, sampleStride int, count *tally, try func(mode durability.Mode, seed int64, n int) (fired bool, operations int, err error)) {
 	seeds, stride := plan(t, sampleStride)
 	for _, seed := range seeds {
 		for _, mode := range modes {
@@ -84,13 +84,15 @@ func storyDice(seed int64) *rand.Rand { return rand.New(rand.NewSource(seed)) }
 // tell runs the story of a seed on a file system and returns what there is to know. What is wrong
 // without any crash is an error.
 // A stubborn one goes on after an error.
-func tell(under vfs.FS, mode log.Mode, seed int64, stubborn bool) (*storage, error) {
+func tell(under vfs.FS, mode durability.Mode, seed int64, stubborn bool) (*storage, error) {
 	s := newStorage(under, mode)
 	s.large, s.fills, s.whole = seed%3 == 0, stubborn, seed%4 > 1
 	if seed%2 == 0 { // full after a few barriers
 		s.journalBytes = 3 * 4096
 	} else {
-		shrink.Fields(&s.sizes, storyDice(seed))
+		dice := storyDice(seed)
+		shrink.Fields(&s.sizes, dice)
+		shrink.Fields(&s.barrierSizes, dice)
 	}
 	if err := s.start(); err != nil {
 		return s, nil
@@ -105,7 +107,7 @@ func tell(under vfs.FS, mode log.Mode, seed int64, stubborn bool) (*storage, err
 // reopened is the storage of another process on what the first one left.
 func (s *storage) reopened(under vfs.FS, boot string) *storage {
 	next := newStorage(under, s.mode)
-	next.large, next.journalBytes, next.sizes, next.whole, next.boot = s.large, s.journalBytes, s.sizes, s.whole, boot
+	next.large, next.journalBytes, next.sizes, next.barrierSizes, next.whole, next.boot = s.large, s.journalBytes, s.sizes, s.barrierSizes, s.whole, boot
 	next.clock, next.starts, next.bodies = s.clock, s.starts, s.bodies
 	next.order = s.order
 	next.shadows, next.synced, next.trying, next.acked, next.epochs = s.shadows, s.synced, s.trying, s.acked, s.epochs
@@ -140,7 +142,7 @@ func (s *storage) afterwards() error {
 // being written is there once or not at all (spec: reliability P2, P9, P14).
 func TestStorageSurvivesDeathAtEveryOperation(t *testing.T) {
 	var count tally
-	sweep(t, 13, &count, func(mode log.Mode, seed int64, n int) (bool, int, error) {
+	sweep(t, 13, &count, func(mode durability.Mode, seed int64, n int) (bool, int, error) {
 		return lives(mode, seed, n, &count, func(int) bool { return false })
 	})
 }
@@ -148,7 +150,7 @@ func TestStorageSurvivesDeathAtEveryOperation(t *testing.T) {
 // A power cut in the middle of every operation, as the table of reliability 2.1 says for each mode.
 func TestStorageSurvivesPowerCutAtEveryOperation(t *testing.T) {
 	var count tally
-	sweep(t, 13, &count, func(mode log.Mode, seed int64, n int) (bool, int, error) {
+	sweep(t, 13, &count, func(mode durability.Mode, seed int64, n int) (bool, int, error) {
 		return lives(mode, seed, n, &count, func(int) bool { return true })
 	})
 }
@@ -156,7 +158,7 @@ func TestStorageSurvivesPowerCutAtEveryOperation(t *testing.T) {
 // Deaths and power cuts in turn: what one start has repaired is what the next one finds.
 func TestStorageSurvivesDeathsAndPowerCutsInTurn(t *testing.T) {
 	var count tally
-	sweep(t, 13, &count, func(mode log.Mode, seed int64, n int) (bool, int, error) {
+	sweep(t, 13, &count, func(mode durability.Mode, seed int64, n int) (bool, int, error) {
 		return lives(mode, seed, n, &count, func(life int) bool { return (life+n)%2 == 0 })
 	})
 }
@@ -165,7 +167,7 @@ const livesEach = 3
 
 // lives runs a story that ends in the middle of operation n, and goes on with others on what is left,
 // which end somewhere, too.
-func lives(mode log.Mode, seed int64, n int, count *tally, power func(life int) bool) (fired bool, operations int, err error) {
+func lives(mode durability.Mode, seed int64, n int, count *tally, power func(life int) bool) (fired bool, operations int, err error) {
 	mem := vfs.NewCrashable(seed + int64(n)<<20)
 	dying := vfs.DieAt(n, mem)
 	s, err := tell(dying, mode, seed, false)
@@ -241,7 +243,7 @@ func (s *storage) again(dying *vfs.Failing, dice *rand.Rand) (*storage, error) {
 // P9): it comes to the same end.
 func TestRecoverySurvivesItsOwnDeath(t *testing.T) {
 	var count tally
-	sweep(t, 41, &count, func(mode log.Mode, seed int64, n int) (bool, int, error) {
+	sweep(t, 41, &count, func(mode durability.Mode, seed int64, n int) (bool, int, error) {
 		for _, power := range []bool{false, true} {
 			mem := vfs.NewCrashable(seed + int64(n)<<20)
 			dying := vfs.DieAt(n, mem)
@@ -319,7 +321,7 @@ var errDisk = map[string]error{"I/O error": errors.New("input/output error"), "n
 // would succeed, because the kernel has forgotten the bytes that it could not write.
 func TestStorageSurvivesOneFailedOperation(t *testing.T) {
 	var count tally
-	sweep(t, 13, &count, func(mode log.Mode, seed int64, n int) (fired bool, operations int, err error) {
+	sweep(t, 13, &count, func(mode durability.Mode, seed int64, n int) (fired bool, operations int, err error) {
 		for name, cause := range errDisk {
 			mem := vfs.NewCrashable(seed + int64(n)<<20)
 			failing := vfs.FailAt(n, mem).With(cause)
@@ -334,7 +336,7 @@ func TestStorageSurvivesOneFailedOperation(t *testing.T) {
 	})
 }
 
-func failOnce(mem *vfs.Mem, failing *vfs.Failing, mode log.Mode, seed int64, count *tally) error {
+func failOnce(mem *vfs.Mem, failing *vfs.Failing, mode durability.Mode, seed int64, count *tally) error {
 	s, err := tell(failing, mode, seed, true)
 	defer s.leave()
 	if err != nil || s.barrier == nil {

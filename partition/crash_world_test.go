@@ -8,6 +8,7 @@ import (
 	"math"
 	"time"
 
+	"once/durability"
 	"once/internal/clock"
 	"once/internal/vfs"
 	"once/log"
@@ -71,17 +72,18 @@ type instant struct{ ends, starts [partitions]int64 }
 // storage is the broker's lower half on a file system, with its history.
 type storage struct {
 	fs           vfs.FS
-	mode         log.Mode
+	mode         durability.Mode
 	large        bool
 	fills        bool  // the disk may be full for a moment
 	journalBytes int64 // 0 for the default
 	sizes        log.Sizes
+	barrierSizes durability.Sizes
 	whole        bool // the file system can be synced as a whole
 	// keepsAll: no records are deleted, so that snapshots are derived from what is there.
 	keepsAll bool
 	boot     string
 	clock    *clock.Movable
-	barrier  *log.Barrier
+	barrier  *durability.Barrier
 	parts    [partitions]*partition.Partition
 	starts   int32
 	failed   chan struct{} // closed when the barrier has told its owner that it failed
@@ -100,7 +102,7 @@ type storage struct {
 	order   int // of the last batch
 }
 
-func newStorage(fs vfs.FS, mode log.Mode) *storage {
+func newStorage(fs vfs.FS, mode durability.Mode) *storage {
 	return &storage{
 		fs: fs, mode: mode, boot: "boot-1", clock: clock.NewManual(time.UnixMilli(1_700_000_000_000)),
 		next: map[int64]map[int]int32{}, open: map[int64]map[int]bool{}, epochs: map[int64]int16{}, waiting: map[int]partition.Durable{},
@@ -138,7 +140,7 @@ func (s *storage) start() error {
 	if !s.whole {
 		under = vfs.FileByFile(under)
 	}
-	b, err := log.OpenBarrier(log.BarrierOptions{FS: under, Dir: dataDir, BootID: s.boot, Mode: s.mode, RealTime: s.clock, JournalBytes: s.journalBytes, Sizes: s.sizes,
+	b, err := durability.Open(durability.Options{FS: under, Dir: dataDir, FindLogs: log.Directories, BootID: s.boot, Mode: s.mode, RealTime: s.clock, JournalBytes: s.journalBytes, Sizes: s.barrierSizes,
 		OnFailure: func(error) { close(failed) }})
 	if err != nil {
 		return err
@@ -146,7 +148,7 @@ func (s *storage) start() error {
 	s.barrier = b
 	s.starts++
 	for i := range s.parts {
-		p, err := partition.Open(partitionID(i), partition.Options{FS: s.fs, Dir: dataDir, Config: crashConfig(s.large), Barrier: b, LeaderEpoch: s.starts, Clock: s.clock, Logger: quiet})
+		p, err := partition.Open(partitionID(i), partition.Options{FS: s.fs, Dir: dataDir, Config: crashConfig(s.large), Barrier: b, LeaderEpoch: s.starts, LogSizes: &s.sizes, Clock: s.clock, Logger: quiet})
 		if err != nil {
 			return err
 		}
@@ -168,7 +170,7 @@ func (s *storage) wait(on func(context.Context) error) error {
 		case err := <-answer:
 			return err
 		case <-time.After(time.Millisecond):
-			s.clock.Advance(log.DefaultInterval)
+			s.clock.Advance(durability.DefaultInterval)
 		}
 	}
 }
@@ -200,7 +202,7 @@ func (s *storage) now() (at instant) {
 }
 
 // sync runs a barrier, as a commit does in the mode txn.
-func (s *storage) sync(ticket log.Ticket) error {
+func (s *storage) sync(ticket durability.Ticket) error {
 	at := s.now()
 	s.trying = &at
 	if err := s.wait(ticket.Wait); err != nil {

@@ -4,8 +4,8 @@ import (
 	"context"
 	"testing"
 
+	"once/durability"
 	"once/internal/vfs"
-	"once/log"
 )
 
 // TestADuplicateWaitsForTheFirst: the retry of a batch whose first answer nobody waited for is answered
@@ -14,7 +14,7 @@ import (
 func TestADuplicateWaitsForTheFirst(t *testing.T) {
 	fs := vfs.NewCrashable(1)
 	s := newShelf(t, fs)
-	s.mode = log.Fsync
+	s.mode = durability.Fsync
 	s.mustOpen()
 	defer s.shut()
 	value := []rec{{"k", "v"}, {"k", "w"}}

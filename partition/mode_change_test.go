@@ -7,9 +7,9 @@ import (
 	"slices"
 	"testing"
 
+	"once/durability"
 	"once/internal/invariant"
 	"once/internal/vfs"
-	"once/log"
 )
 
 // The durability mode is another one at the next start (spec: reliability 2.1). What was acknowledged
@@ -19,7 +19,7 @@ import (
 var stops = []string{"clean stop", "process death", "power cut"}
 
 // eachChange tries every ordered pair of modes.
-func eachChange(t *testing.T, seeds int, try func(from, to log.Mode, seed int64) error) {
+func eachChange(t *testing.T, seeds int, try func(from, to durability.Mode, seed int64) error) {
 	all, stride := plan(t, 1)
 	if stride == 1 && len(all) > 2 { // ONCE_CRASH_SEEDS
 		seeds = len(all) * 20
@@ -44,10 +44,10 @@ func eachChange(t *testing.T, seeds int, try func(from, to log.Mode, seed int64)
 // it was lived are kept, and in the end everything goes on.
 func TestModeCanChangeBetweenStarts(t *testing.T) {
 	lives, ended := 0, map[string]int{}
-	eachChange(t, 8, func(from, to log.Mode, seed int64) error {
+	eachChange(t, 8, func(from, to durability.Mode, seed int64) error {
 		for _, stop := range stops {
 			dice := storyDice(seed*31 + int64(from)*7 + int64(to))
-			modesInTurn := []log.Mode{from, to, modes[dice.Intn(len(modes))]}
+			modesInTurn := []durability.Mode{from, to, modes[dice.Intn(len(modes))]}
 			if err := livesInModes(modesInTurn, stop, seed, dice, ended); err != nil {
 				return fmt.Errorf("%s, then %v: %w", stop, modesInTurn[2], err)
 			}
@@ -58,7 +58,7 @@ func TestModeCanChangeBetweenStarts(t *testing.T) {
 	t.Logf("%d lives that ended before a start in another mode: %v", lives, ended)
 }
 
-func livesInModes(in []log.Mode, stop string, seed int64, dice *rand.Rand, ended map[string]int) error {
+func livesInModes(in []durability.Mode, stop string, seed int64, dice *rand.Rand, ended map[string]int) error {
 	at := math.MaxInt
 	if stop != "clean stop" {
 		at = 30 + dice.Intn(270)
@@ -109,7 +109,7 @@ func (s *storage) stop() error {
 
 // startedIn begins the next life on what the last one left, in another mode, and holds what it finds
 // against the mode of the last one. After a clean stop everything is there, even if the power goes.
-func (s *storage) startedIn(mode log.Mode, mem *vfs.Mem, stop string, life int, dice *rand.Rand) (*vfs.Mem, *storage, error) {
+func (s *storage) startedIn(mode durability.Mode, mem *vfs.Mem, stop string, life int, dice *rand.Rand) (*vfs.Mem, *storage, error) {
 	if stop != "clean stop" {
 		s.look()
 	}
@@ -136,7 +136,7 @@ func (s *storage) startedIn(mode log.Mode, mem *vfs.Mem, stop string, life int, 
 }
 
 // adoptAs takes over what the start found, by the promises of the mode of the life before.
-func (s *storage) adoptAs(mode log.Mode, power bool) error {
+func (s *storage) adoptAs(mode durability.Mode, power bool) error {
 	now := s.mode
 	s.mode = mode
 	defer func() { s.mode = now }()
@@ -159,7 +159,7 @@ func (s *storage) found() (at instant) {
 // is what the first mode made of it.
 func TestModeCanChangeWhileRecoveryIsInterrupted(t *testing.T) {
 	interrupted, cuts := 0, 0
-	eachChange(t, 7, func(from, to log.Mode, seed int64) error {
+	eachChange(t, 7, func(from, to durability.Mode, seed int64) error {
 		dice := storyDice(seed*37 + int64(from)*7 + int64(to))
 		mem := vfs.NewCrashable(dice.Int63())
 		s, err := tell(vfs.DieAt(30+dice.Intn(270), mem), from, seed, false)
@@ -215,7 +215,7 @@ func (s *storage) undisturbed(left *vfs.Mem) (instant, error) {
 // keepsItsMode starts in the mode third. After a power cut the logs stand at the last barrier of the
 // first life or at that of the interrupted start, whose instant is whole, unless the first life was in
 // fsync.
-func (s *storage) keepsItsMode(left *vfs.Mem, boot string, first, third log.Mode, whole instant, power bool) error {
+func (s *storage) keepsItsMode(left *vfs.Mem, boot string, first, third durability.Mode, whole instant, power bool) error {
 	after := s.reopened(left, boot)
 	defer after.leave()
 	after.mode = third
@@ -225,7 +225,7 @@ func (s *storage) keepsItsMode(left *vfs.Mem, boot string, first, third log.Mode
 	if err := after.start(); err != nil {
 		return err
 	}
-	if power && first != log.Fsync {
+	if power && first != durability.Fsync {
 		if found := after.found(); found == whole {
 			after.synced, after.trying = whole, nil
 		}

@@ -15,7 +15,9 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"once/durability"
 	"once/internal/clock"
+	"once/internal/files"
 	"once/internal/invariant"
 	"once/internal/vfs"
 	"once/log"
@@ -68,14 +70,17 @@ type Options struct {
 	FS      vfs.FS
 	Dir     string // data directory; the partition's own lies in it
 	Config  Config
-	Barrier *log.Barrier
+	Barrier *durability.Barrier
 	// LeaderEpoch is stamped into every batch. It grows with every start of the broker.
 	LeaderEpoch int32
 	// Unverified: the first append of a transaction does not need the coordinator's word, because
 	// transaction.partition.verification.enable is off.
 	Unverified bool
-	Clock      clock.Clock
-	Logger     *slog.Logger
+	// InflatedBytes and LogSizes are for log.Options.
+	InflatedBytes int
+	LogSizes      *log.Sizes
+	Clock         clock.Clock
+	Logger        *slog.Logger
 }
 
 // Partition is one topic-partition: a log, the producers writing to it and the transactions open on
@@ -122,7 +127,7 @@ func Open(id ID, o Options) (*Partition, error) {
 	config := o.Config
 	p.config.Store(&config)
 	var onDurable func(int64)
-	if o.Barrier.Mode() == log.Fsync { // what is not durable is not shown (reliability P5)
+	if o.Barrier.Mode() == durability.Fsync { // what is not durable is not shown (reliability P5)
 		onDurable = p.becameDurable
 	}
 	var err error
@@ -130,6 +135,7 @@ func Open(id ID, o Options) (*Partition, error) {
 	p.log, found, err = log.Open(log.Options{
 		FS: o.FS, Dir: path.Join(o.Dir, id.String()), TopicID: id.TopicID, Config: config.Log,
 		Barrier: o.Barrier, Clock: o.Clock, Logger: o.Logger, OnRoll: p.snapshotAtRoll, OnDurable: onDurable,
+		InflatedBytes: o.InflatedBytes, Sizes: o.LogSizes,
 	}, o.Barrier.Recovery(id.String(), id.TopicID))
 	if err == nil {
 		err = p.rebuild(found.AbortedIndexTo)
@@ -233,7 +239,7 @@ func (p *Partition) endLocked(cause error) {
 // found is what comes of an error in reading. Damage takes the partition offline: what is wrong in one place
 // may be wrong in others, and nobody is to build on it (reliability P8). The bytes stay as they are.
 func (p *Partition) found(err error) error {
-	if !errors.Is(err, log.ErrDamaged) {
+	if !errors.Is(err, files.ErrDamaged) {
 		return err
 	}
 	p.mu.Lock()
@@ -305,7 +311,8 @@ func (p *Partition) Delete() error {
 	p.mu.Unlock()
 	p.waiters.wake(wakeUp{uncommitted: true, committed: true})
 	if p.log == nil {
-		return p.opts.Barrier.Abandon(p.id.String())
+		p.opts.Barrier.Forget(p.id.String())
+		return log.Abandon(p.opts.FS, p.opts.Dir, p.id.String())
 	}
 	p.ending.Store(true)
 	p.tidying.Lock()

@@ -10,6 +10,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"once/durability"
 	"once/internal/clock"
 	"once/internal/vfs"
 	"once/log"
@@ -22,14 +23,14 @@ type shelf struct {
 	t       testing.TB
 	fs      vfs.FS
 	clock   *clock.Movable
-	mode    log.Mode
+	mode    durability.Mode
 	boot    string
-	barrier *log.Barrier
+	barrier *durability.Barrier
 	p       *Partition
 	config  Config
 	starts  int32
 	sizes   log.Sizes
-	// inflatedBytes is log.BarrierOptions.InflatedBytes.
+	// inflatedBytes is partition.Options.InflatedBytes.
 	inflatedBytes int
 	// registerer is for the metrics of the barrier; nil: none.
 	registerer prometheus.Registerer
@@ -53,11 +54,11 @@ func newShelf(t testing.TB, fs vfs.FS) *shelf {
 
 func (s *shelf) open() error {
 	var err error
-	s.barrier, err = log.OpenBarrier(log.BarrierOptions{FS: vfs.FileByFile(s.fs), Dir: "data", BootID: s.boot, Mode: s.mode, Interval: time.Hour, RealTime: s.clock, Logger: quiet, Sizes: s.sizes, InflatedBytes: s.inflatedBytes, Registerer: s.registerer})
+	s.barrier, err = durability.Open(durability.Options{FS: vfs.FileByFile(s.fs), Dir: "data", FindLogs: log.Directories, BootID: s.boot, Mode: s.mode, Interval: time.Hour, RealTime: s.clock, Logger: quiet, Registerer: s.registerer})
 	if err != nil {
 		return err
 	}
-	s.p, err = Open(testID, Options{FS: s.fs, Dir: "data", Config: s.config, Barrier: s.barrier, LeaderEpoch: s.starts, Unverified: true, Clock: s.clock, Logger: quiet})
+	s.p, err = Open(testID, Options{FS: s.fs, Dir: "data", Config: s.config, Barrier: s.barrier, LeaderEpoch: s.starts, Unverified: true, InflatedBytes: s.inflatedBytes, LogSizes: &s.sizes, Clock: s.clock, Logger: quiet})
 	s.starts++
 	return err
 }
@@ -266,7 +267,7 @@ func TestRetentionObeysThePolicy(t *testing.T) {
 // What readers do not see yet is not deleted: in fsync the high watermark waits for the barrier.
 func TestRetentionStaysBelowTheHighWatermark(t *testing.T) {
 	s := newShelf(t, vfs.NewMem())
-	s.mode = log.Fsync
+	s.mode = durability.Fsync
 	s.config.Retention.RetentionMs = 0
 	s.mustOpen()
 	s.fill(4)

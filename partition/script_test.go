@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"once/durability"
 	"once/internal/clock"
 	"once/internal/script"
 	"once/internal/vfs"
@@ -22,7 +23,7 @@ type world struct {
 	t       *testing.T
 	fs      *vfs.Mem
 	clock   *clock.Movable
-	barrier *log.Barrier
+	barrier *durability.Barrier
 	p       *Partition
 	starts  int32
 	verify  bool
@@ -48,7 +49,7 @@ func (w *world) open() {
 		w.t.Fatal(err)
 	}
 	var err error
-	w.barrier, err = log.OpenBarrier(log.BarrierOptions{FS: w.fs, Dir: "data", BootID: "boot", Interval: time.Second, RealTime: w.clock, Logger: quiet, OnFailure: func(err error) { w.t.Error(err) }})
+	w.barrier, err = durability.Open(durability.Options{FS: w.fs, Dir: "data", FindLogs: log.Directories, BootID: "boot", Interval: time.Second, RealTime: w.clock, Logger: quiet, OnFailure: func(err error) { w.t.Error(err) }})
 	if err != nil {
 		w.t.Fatal(err)
 	}

@@ -10,9 +10,9 @@ import (
 
 	"once/broker"
 	"once/broker/brokertest"
+	"once/durability"
 	"once/inspect"
 	"once/internal/vfs"
-	"once/log"
 	"once/repair"
 )
 
@@ -109,9 +109,9 @@ func TestRepairCanBeInterruptedAnywhere(t *testing.T) {
 				if out, err := run(t, left, dir, repair.Options{Yes: true}); err != nil {
 					t.Fatalf("operation %d: %v\n%s", n, err, out)
 				}
-				slots := log.ReadBarriers(left, dir)
+				slots := durability.ReadBarriers(left, dir)
 				for partition, damaged := range spoiled {
-					if e := log.NewestBarrier(&slots).Entries[partition]; e.StartOffset != 0 {
+					if e := durability.NewestBarrier(&slots).Entries[partition]; e.StartOffset != 0 {
 						t.Fatalf("operation %d: %s begins at offset %d", n, partition, e.StartOffset)
 					}
 					want, _ := files(t, undisturbed, dir, partition)
@@ -213,9 +213,9 @@ func TestRepairLeavesWhatItCannotMend(t *testing.T) {
 		},
 		"barrier records": func(t *testing.T, dir string) string {
 			for slot := range 2 {
-				write(t, filepath.Join(dir, log.BarrierFile(slot)), []byte("no record"))
+				write(t, filepath.Join(dir, durability.BarrierFile(slot)), []byte("no record"))
 			}
-			return log.BarrierFile(0)
+			return durability.BarrierFile(0)
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"once/durability"
 	"once/internal/clock"
 	"once/internal/vfs"
 	"once/log"
@@ -101,7 +102,7 @@ type topicPhoto struct {
 // opened is a broker's storage over a disk.
 type opened struct {
 	store   meta.Store
-	barrier *log.Barrier
+	barrier *durability.Barrier
 	topics  *Topics
 }
 
@@ -112,7 +113,7 @@ func openOn(t *testing.T, fs vfs.FS, path, bootID string) *opened {
 	if o.store, err = meta.Open(path, meta.Options{NoSync: true}); err != nil {
 		t.Fatal(err)
 	}
-	o.barrier, err = log.OpenBarrier(log.BarrierOptions{FS: fs, Dir: "data", BootID: bootID, Interval: time.Hour})
+	o.barrier, err = durability.Open(durability.Options{FS: fs, Dir: "data", FindLogs: log.Directories, BootID: bootID, Interval: time.Hour})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"once/durability"
 	"once/internal/clock"
 	"once/internal/vfs"
 	"once/log"
@@ -149,8 +150,8 @@ func TestFailedSyncOfTheDataDirectoryEndsAll(t *testing.T) {
 	}
 	defer store.Close()
 	var told []error
-	barrier, err := log.OpenBarrier(log.BarrierOptions{
-		FS: failing, Dir: "data", BootID: "boot", Interval: time.Hour, OnFailure: func(err error) { told = append(told, err) },
+	barrier, err := durability.Open(durability.Options{
+		FS: failing, Dir: "data", FindLogs: log.Directories, BootID: "boot", Interval: time.Hour, OnFailure: func(err error) { told = append(told, err) },
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -181,7 +182,7 @@ func TestFailedSyncOfTheDataDirectoryEndsAll(t *testing.T) {
 		t.Errorf("its owner was told %v", told)
 	}
 	for range 2 {
-		if _, err := ts.Create(spec); !errors.Is(err, log.ErrFailed) || !errors.Is(err, vfs.ErrInjected) {
+		if _, err := ts.Create(spec); !errors.Is(err, durability.ErrFailed) || !errors.Is(err, vfs.ErrInjected) {
 			t.Errorf("got %v", err)
 		}
 		failing.broken = nil // a second try that succeeds proves nothing

@@ -16,6 +16,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"once/durability"
 	"once/internal/clock"
 	"once/internal/fault"
 	"once/internal/vfs"
@@ -73,7 +74,7 @@ type Options struct {
 	Store    meta.Store
 	FS       vfs.FS
 	Dir      string // data directory
-	Barrier  *log.Barrier
+	Barrier  *durability.Barrier
 	Settings *settings.Broker
 	// Starts counts the starts of this data directory, this one included. A partition's leader epoch
 	// is the number of starts since its topic was created: it grows with every start (spec: wire 14).
@@ -147,7 +148,8 @@ func (ts *Topics) openPartitions(t *Topic, config settings.Topic, from, to int32
 	inParallel(len(ps), func(i int) {
 		p, err := partition.Open(partition.ID{Topic: t.Name, TopicID: t.ID, Index: from + int32(i)}, partition.Options{
 			FS: ts.opts.FS, Dir: ts.opts.Dir, Config: ts.partitionConfig(config), Barrier: ts.opts.Barrier,
-			LeaderEpoch: ts.opts.Starts - t.createdAtStart, Unverified: !ts.verifies, Clock: ts.opts.Clock, Logger: ts.opts.Logger,
+			LeaderEpoch: ts.opts.Starts - t.createdAtStart, Unverified: !ts.verifies,
+			InflatedBytes: max(log.DefaultInflatedBytes, ts.opts.MaxInflatedBytes), Clock: ts.opts.Clock, Logger: ts.opts.Logger,
 		})
 		if err != nil {
 			ts.opts.Logger.Error("partition is offline", "partition", p.ID().String(), "error", err)

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"once/durability"
 	"once/internal/clock"
 	"once/internal/vfs"
 	"once/log"
@@ -26,7 +27,7 @@ type place struct {
 	fs      *vfs.Mem
 	path    string
 	store   meta.Store
-	barrier *log.Barrier
+	barrier *durability.Barrier
 	ts      *Topics
 	starts  int32
 }
@@ -47,7 +48,7 @@ func (p *place) open() {
 	if p.store, err = meta.Open(p.path, meta.Options{}); err != nil {
 		p.t.Fatal(err)
 	}
-	p.barrier, err = log.OpenBarrier(log.BarrierOptions{FS: p.fs, Dir: "data", BootID: "boot", Interval: time.Hour, Logger: quiet, OnFailure: func(err error) { p.t.Error(err) }})
+	p.barrier, err = durability.Open(durability.Options{FS: p.fs, Dir: "data", FindLogs: log.Directories, BootID: "boot", Interval: time.Hour, Logger: quiet, OnFailure: func(err error) { p.t.Error(err) }})
 	if err != nil {
 		p.t.Fatal(err)
 	}

@@ -1,4 +1,4 @@
-package log
+package durability
 
 import (
 	"encoding/binary"
@@ -9,6 +9,7 @@ import (
 	"path"
 	"sort"
 
+	"once/internal/files"
 	"once/internal/vfs"
 )
 
@@ -21,6 +22,7 @@ const (
 	flagRestore       = 2
 	entryFlagCut      = 1
 	entryFlagGaps     = 4
+	maxRecordOffset   = 1 << 62 // room to add to any offset; no log gets there
 	zeroBytes         = 1 << 16 // more than any field has, and than a page of the journal lacks
 	// recordVersion2 had no key of the journal, whose groups had another layout: they are not read.
 	recordVersion2 = 2
@@ -95,16 +97,18 @@ func recordCRC(b []byte) uint32 {
 	return crc32.Update(crc32.Checksum(b[:12], castagnoli), castagnoli, b[recordHeaderBytes:])
 }
 
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
 var errRecord = errors.New("not a complete barrier record")
 
-// decodeRecord returns ErrFormat for a version it does not know, errRecord for anything torn.
+// decodeRecord returns files.ErrFormat for a version it does not know, errRecord for anything torn.
 func decodeRecord(b []byte) (*record, error) {
 	if len(b) < recordHeaderBytes || binary.BigEndian.Uint32(b) != recordMagic {
 		return nil, errRecord
 	}
 	version := binary.BigEndian.Uint16(b[4:])
 	if version != recordVersion && version != recordVersion2 {
-		return nil, fmt.Errorf("%w %d of a barrier record", ErrFormat, version)
+		return nil, fmt.Errorf("%w %d of a barrier record", files.ErrFormat, version)
 	}
 	size := binary.BigEndian.Uint32(b[8:])
 	if size < recordHeaderBytes || int64(size) > int64(len(b)) || binary.BigEndian.Uint32(b[12:]) != recordCRC(b[:size]) {
@@ -128,7 +132,7 @@ func decodeRecord(b []byte) (*record, error) {
 		e.recoveryPoint, e.startOffset = int64(d.uint64()), int64(d.uint64())
 		flags := d.take(1)[0]
 		e.cut, e.gaps = flags&entryFlagCut != 0, flags&entryFlagGaps != 0
-		if e.startOffset < 0 || e.recoveryPoint < e.startOffset || e.recoveryPoint > maxOffset {
+		if e.startOffset < 0 || e.recoveryPoint < e.startOffset || e.recoveryPoint > maxRecordOffset {
 			return nil, errRecord
 		}
 		r.entries[name] = e
@@ -171,7 +175,7 @@ func readRecord(f vfs.FS, dir string) (*record, error) {
 	var bad error
 	for _, slot := range []uint64{0, 1} {
 		name := path.Join(dir, slotName(slot))
-		b, err := readSmall(f, name)
+		b, err := files.ReadSmall(f, name)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
 		}
@@ -179,11 +183,11 @@ func readRecord(f vfs.FS, dir string) (*record, error) {
 			return nil, err
 		}
 		r, err := decodeRecord(b)
-		if errors.Is(err, ErrFormat) {
+		if errors.Is(err, files.ErrFormat) {
 			return nil, fmt.Errorf("%s: %w", name, err)
 		}
 		if err != nil {
-			bad = &DamagedError{File: name, Cause: err}
+			bad = &files.DamagedError{File: name, Cause: err}
 			continue
 		}
 		if newest == nil || r.sequence > newest.sequence {

@@ -1,4 +1,4 @@
-package log
+package durability
 
 import (
 	"encoding/binary"
@@ -9,6 +9,7 @@ import (
 	"path"
 	"sync"
 
+	"once/internal/files"
 	"once/internal/vfs"
 	"once/log/batch"
 )
@@ -67,13 +68,13 @@ type journal struct {
 	heads              uint64 // written so far
 }
 
-func newJournal(o BarrierOptions, key uint64) *journal {
+func newJournal(o Options, key uint64) *journal {
 	j := &journal{fs: o.FS, name: path.Join(o.Dir, journalFile), maxBytes: o.JournalBytes, groupBytes: min(o.Sizes.JournalGroupBytes, maxGroupBytes), key: key}
 	orDefault(&j.maxBytes, DefaultJournalBytes)
 	return j
 }
 
-// add copies a batch that has been appended. The caller holds the barrier's cut for reading, and whatever else
+// add copies a batch that has been appended. The caller holds the barrier's instant for reading, and whatever else
 // orders the appends of its log.
 func (j *journal) add(dirBase string, topicID [16]byte, raw []byte) {
 	if j == nil {
@@ -100,7 +101,7 @@ func (j *journal) add(dirBase string, topicID [16]byte, raw []byte) {
 
 // take returns what the barrier whose instant this is can write instead of syncing files; false when it has to
 // sync them. On a full disk the file does not grow: what is left there is reserved for what has no other place. The
-// caller holds cut for writing.
+// caller holds instant for writing.
 func (j *journal) take(diskIsFull bool) (group []byte, ok bool) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -154,7 +155,7 @@ func (j *journal) create() error {
 	if j.file != nil {
 		return nil
 	}
-	file, err := openOrCreate(j.fs, j.name)
+	file, err := files.OpenOrCreate(j.fs, j.name)
 	if err != nil {
 		return err
 	}
@@ -241,10 +242,10 @@ type journalReader struct {
 func readJournal(f vfs.FS, dir string, of *record) ([]Journaled, error) {
 	r := journalReader{name: path.Join(dir, journalFile), generation: of.generation, key: of.key}
 	if r.key == 0 {
-		return nil, fmt.Errorf("%s: %w of a journal after a power cut: let the version of this broker that wrote it start and stop first", r.name, ErrFormat)
+		return nil, fmt.Errorf("%s: %w of a journal after a power cut: let the version of this broker that wrote it start and stop first", r.name, files.ErrFormat)
 	}
 	var err error
-	if r.b, err = readSmall(f, r.name); errors.Is(err, fs.ErrNotExist) {
+	if r.b, err = files.ReadSmall(f, r.name); errors.Is(err, fs.ErrNotExist) {
 		return nil, r.damaged(0, err)
 	} else if err != nil {
 		return nil, err
@@ -264,7 +265,7 @@ func readJournal(f vfs.FS, dir string, of *record) ([]Journaled, error) {
 }
 
 func (r *journalReader) damaged(position int64, cause error) error {
-	return &DamagedError{File: r.name, Position: position, Cause: fmt.Errorf(
+	return &files.DamagedError{File: r.name, Position: position, Cause: fmt.Errorf(
 		"%w; it holds what was acknowledged since the last barrier record: restore it, or put an empty file in its place to go back to that record", cause)}
 }
 
@@ -331,7 +332,7 @@ type groupHeader struct {
 }
 
 // header returns the header at the beginning of b, and all bytes that it speaks for; none when there is no whole head or
-// group with the right checksum. The error is ErrFormat.
+// group with the right checksum. The error is files.ErrFormat.
 func (r *journalReader) header(b []byte) (h groupHeader, raw []byte, err error) {
 	if len(b) < journalHeaderBytes || binary.BigEndian.Uint32(b) != journalMagic {
 		return h, nil, nil
@@ -341,7 +342,7 @@ func (r *journalReader) header(b []byte) (h groupHeader, raw []byte, err error) 
 		return h, nil, nil
 	}
 	if v := binary.BigEndian.Uint16(b[4:]); v != journalVersion {
-		return h, nil, fmt.Errorf("%w %d of a journal", ErrFormat, v)
+		return h, nil, fmt.Errorf("%w %d of a journal", files.ErrFormat, v)
 	}
 	return groupHeader{binary.BigEndian.Uint16(b[6:]), binary.BigEndian.Uint64(b[16:]), binary.BigEndian.Uint64(b[24:])}, b[:size], nil
 }

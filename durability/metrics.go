@@ -1,4 +1,4 @@
-package log
+package durability
 
 import (
 	"github.com/prometheus/client_golang/prometheus"
@@ -55,7 +55,7 @@ func newMetrics(b *Barrier, r prometheus.Registerer) (*metrics, error) {
 		m.syncSeconds, m.truncated, m.zeros, m.restored, m.notWritten, m.barriers, mode,
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "log_unsynced_bytes", Help: "Bytes appended since files were last synced. In the modes txn and fsync they are in the journal, too, as soon as somebody has waited for them.",
-		}, func() float64 { return float64(b.behind.Load()) }),
+		}, func() float64 { return float64(b.unsyncedBytes.Load()) }),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "log_disk_full", Help: "1 while records of clients are refused because they would go into the reserve.",
 		}, func() float64 {
@@ -72,15 +72,15 @@ func newMetrics(b *Barrier, r prometheus.Registerer) (*metrics, error) {
 	return m, nil
 }
 
-// noteNotAsWritten counts a cleaned segment that was not what was written.
-func (b *Barrier) noteNotAsWritten() {
-	if b != nil {
-		b.metrics.notWritten.Inc()
+// NotAsWritten counts a cleaned segment that was not what was written when it was read back.
+func (m *Member) NotAsWritten() {
+	if m != nil {
+		m.barrier.metrics.notWritten.Inc()
 	}
 }
 
 // recovered counts what a log has lost in its recovery.
-func (m *metrics) recovered(r *Recovered) {
+func (m *metrics) recovered(r Restored) {
 	m.truncated.Add(float64(r.TruncatedBytes))
 	m.zeros.Add(float64(r.ZeroBytes))
 	m.restored.Add(float64(r.RestoredBytes))

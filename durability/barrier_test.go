@@ -1,38 +1,39 @@
-package log
+package durability_test
 
 import (
-	"bytes"
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"runtime"
-	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"once/durability"
+	"once/internal/files"
 	"once/internal/vfs"
+	"once/log"
 	"once/log/batch"
 )
 
 func TestBarrierRefusesWhatItCannotTrust(t *testing.T) {
 	fresh := func() *world {
-		w := newWorld(t, vfs.NewMem(), Page)
+		w := newWorld(t, vfs.NewMem(), durability.Page)
 		mustAdd(t, w.mustOpen(), 2, 1)
 		w.mustClose()
 		return w
 	}
 	both := func(w *world, fn func(b []byte) []byte) {
 		for _, slot := range []uint64{0, 1} {
-			mutate(t, w.fs, "data/"+slotName(slot), fn)
+			mutate(t, w.fs, "data/"+durability.SlotName(slot), fn)
 		}
 	}
 	t.Run("both damaged", func(t *testing.T) {
 		w := fresh()
 		both(w, func(b []byte) []byte { b[20] ^= 1; return b })
-		if err := w.open(); !errors.Is(err, ErrDamaged) || !strings.HasPrefix(damagedFile(err), "data/barrier.") {
+		if err := w.open(); !errors.Is(err, files.ErrDamaged) || !strings.HasPrefix(damagedFile(err), "data/barrier.") {
 			t.Fatal(err)
 		}
 	})
@@ -40,27 +41,27 @@ func TestBarrierRefusesWhatItCannotTrust(t *testing.T) {
 		w := fresh()
 		_ = w.fs.Remove("data/barrier.0")
 		_ = w.fs.Remove("data/barrier.1")
-		if err := w.open(); !errors.Is(err, ErrDamaged) {
+		if err := w.open(); !errors.Is(err, files.ErrDamaged) {
 			t.Fatal(err)
 		}
 	})
 	t.Run("next version", func(t *testing.T) {
 		w := fresh()
 		both(w, func(b []byte) []byte { b[5]++; return b })
-		if err := w.open(); !errors.Is(err, ErrFormat) || !strings.Contains(err.Error(), "data/barrier.") {
+		if err := w.open(); !errors.Is(err, files.ErrFormat) || !strings.Contains(err.Error(), "data/barrier.") {
 			t.Fatal(err)
 		}
 	})
 	t.Run("newest torn", func(t *testing.T) {
-		w := newWorld(t, vfs.NewMem(), Page)
+		w := newWorld(t, vfs.NewMem(), durability.Page)
 		l := w.mustOpen()
 		mustAdd(t, l, 2, 1)
 		w.mustSync()
 		mustAdd(t, l, 2, 1)
 		w.mustSync()
-		sequence := w.barrier.mu.record.sequence
+		sequence := w.barrier.Sequence()
 		w.leave()
-		mutate(t, w.fs, "data/"+slotName(sequence), func(b []byte) []byte { return b[:len(b)-3] })
+		mutate(t, w.fs, "data/"+durability.SlotName(sequence), func(b []byte) []byte { return b[:len(b)-3] })
 		if w.mustOpen().EndOffset() != 4 {
 			t.Fatal("lost")
 		}
@@ -68,65 +69,38 @@ func TestBarrierRefusesWhatItCannotTrust(t *testing.T) {
 	})
 }
 
-func TestRecordSurvivesEncoding(t *testing.T) {
-	r := record{sequence: 7, generation: 1 << 63, clean: true, restore: true, mode: Txn, bootID: "some boot", entries: map[string]recordEntry{
-		"orders-0": {[16]byte{1}, 100, 20, true, false}, "orders-1": {[16]byte{2}, 0, 0, false, true}, "a": {}}}
-	got, err := decodeRecord(r.encode())
-	if err != nil || got.sequence != 7 || got.generation != 1<<63 || !got.restore || !got.clean || got.mode != Txn || got.bootID != "some boot" || len(got.entries) != 3 {
-		t.Fatal(got, err)
-	}
-	for name, e := range r.entries {
-		if got.entries[name] != e {
-			t.Error(name, got.entries[name])
-		}
-	}
-	raw := r.encode()
-	for i := range raw {
-		bad := bytes.Clone(raw)
-		bad[i] ^= 0x40
-		if _, err := decodeRecord(bad); err == nil {
-			t.Errorf("flip in byte %d unnoticed", i)
-		}
-	}
-}
-
-// Records of version 1 are read, unless they count on what is not known to version 2.
 // A record of version 2 is read, but not its journal, which had another layout.
 func TestRecordOfVersionTwo(t *testing.T) {
-	old := func(r record) []byte {
-		raw := r.encode()
-		raw = slices.Delete(raw, recordHeaderBytes+16, recordHeaderBytes+24)
-		raw[5] = recordVersion2
-		binary.BigEndian.PutUint32(raw[8:], uint32(len(raw)))
-		binary.BigEndian.PutUint32(raw[12:], recordCRC(raw))
-		return raw
-	}
-	w := newWorld(t, vfs.NewMem(), Fsync)
+	w := newWorld(t, vfs.NewMem(), durability.Fsync)
 	mustAdd(t, w.mustOpen(), 3, 1)
 	w.mustRecover()
 	mustAdd(t, w.log, 1, 1)
 	w.mustSync()
-	newest := w.barrier.mu.record
+	journaled := w.barrier // its journal goes on from its record
 	w.leave()
+	closed := newWorld(t, w.fs.(*vfs.Mem).Clone(), durability.Fsync)
+	closed.mustOpen()
+	clean := closed.barrier
+	closed.mustClose() // the record knows all of it
 	for _, c := range []struct {
+		from    *durability.Barrier
 		clean   bool
 		boot    string
 		refused bool
-	}{{true, "boot-1", false}, {true, "boot-2", false}, {false, "boot-1", false}, {false, "boot-2", true}} {
-		r := newest
-		r.clean = c.clean
-		again := newWorld(t, w.fs.(*vfs.Mem).Clone(), Fsync)
+	}{
+		{clean, true, "boot-1", false},
+		{clean, true, "boot-2", false},
+		{journaled, false, "boot-1", false},
+		{journaled, false, "boot-2", true},
+	} {
+		again := newWorld(t, w.fs.(*vfs.Mem).Clone(), durability.Fsync)
 		again.boot = c.boot
 		for _, slot := range []uint64{0, 1} {
-			r.sequence = 100 + slot
-			if c.clean {
-				r.entries = map[string]recordEntry{"orders-0": {topicID: testTopic, recoveryPoint: 4}}
-			}
-			mutate(t, again.fs, "data/"+slotName(slot), func([]byte) []byte { return old(r) })
+			mutate(t, again.fs, "data/"+durability.SlotName(slot), func([]byte) []byte { return c.from.EncodeVersion2(100+slot, c.clean) })
 		}
 		err := again.open()
-		if errors.Is(err, ErrFormat) != c.refused || !c.refused && (err != nil || again.log.EndOffset() != 4) {
-			t.Errorf("%+v: %v", c, err)
+		if errors.Is(err, files.ErrFormat) != c.refused || !c.refused && (err != nil || again.log.EndOffset() != 4) {
+			t.Errorf("clean %v, %s: %v", c.clean, c.boot, err)
 		}
 		again.leave()
 	}
@@ -134,7 +108,7 @@ func TestRecordOfVersionTwo(t *testing.T) {
 
 func TestIdleBarrierWritesNothing(t *testing.T) {
 	counted := vfs.FailAt(-1, vfs.NewMem())
-	w := newWorld(t, counted, Page)
+	w := newWorld(t, counted, durability.Page)
 	l := w.mustOpen()
 	defer w.leave()
 	mustAdd(t, l, 1, 1)
@@ -149,36 +123,31 @@ func TestIdleBarrierWritesNothing(t *testing.T) {
 
 func TestTimerSyncsDirtyLogs(t *testing.T) {
 	mem := vfs.NewCrashable(1)
-	w := newWorld(t, mem, Page)
+	w := newWorld(t, mem, durability.Page)
 	l := w.mustOpen()
 	defer w.leave()
 	mustAdd(t, l, 3, 1)
-	ticket := w.barrier.TicketIn(Page)
-	w.barrier.mu.Lock()
-	next := w.barrier.mu.next
-	w.barrier.mu.Unlock()
-	w.clock.Advance(DefaultInterval)
+	ticket := w.barrier.TicketIn(durability.Page)
+	next := w.barrier.Next()
+	w.clock.Advance(durability.DefaultInterval)
 	<-next
-	w.barrier.mu.Lock()
-	done := w.barrier.mu.done
-	w.barrier.mu.Unlock()
-	if done < ticket.generation {
+	if w.barrier.Done() < ticket.Generation() {
 		t.Fatal("the timer's barrier did not cover the append")
 	}
 }
 
 func TestTicketsFollowTheMode(t *testing.T) {
 	for _, c := range []struct {
-		mode           Mode
+		mode           durability.Mode
 		append, commit bool // wait
-	}{{Page, false, false}, {Txn, false, true}, {Fsync, true, true}} {
+	}{{durability.Page, false, false}, {durability.Txn, false, true}, {durability.Fsync, true, true}} {
 		w := newWorld(t, vfs.NewMem(), c.mode)
 		l := w.mustOpen()
 		mustAdd(t, l, 1, 1)
 		if got := !l.Ticket().IsZero(); got != c.append {
 			t.Errorf("%v: append waits %v", c.mode, got)
 		}
-		if got := !w.barrier.TicketIn(Txn).IsZero(); got != c.commit {
+		if got := !w.barrier.TicketIn(durability.Txn).IsZero(); got != c.commit {
 			t.Errorf("%v: commit waits %v", c.mode, got)
 		}
 		if err := l.Ticket().Wait(context.Background()); err != nil {
@@ -191,7 +160,7 @@ func TestTicketsFollowTheMode(t *testing.T) {
 // Waiters that come while one barrier syncs share the next.
 func TestWaitersShareABarrier(t *testing.T) {
 	gate := &gatedFS{FS: vfs.NewMem(), entered: make(chan struct{}, 64), open: make(chan struct{})}
-	w := newWorld(t, gate, Fsync)
+	w := newWorld(t, gate, durability.Fsync)
 	l := w.mustOpen()
 	defer w.leave()
 	mustAdd(t, l, 1, 1)
@@ -200,12 +169,7 @@ func TestWaitersShareABarrier(t *testing.T) {
 	ticket := l.Ticket()
 	go func() { first <- ticket.Wait(context.Background()) }()
 	<-gate.entered
-	completed := func() uint64 {
-		w.barrier.mu.Lock()
-		defer w.barrier.mu.Unlock()
-		return w.barrier.mu.done
-	}
-	before := completed()
+	before := w.barrier.Done()
 	var wg sync.WaitGroup
 	for range 20 {
 		mustAdd(t, l, 1, 1)
@@ -226,7 +190,7 @@ func TestWaitersShareABarrier(t *testing.T) {
 		t.Fatal(err)
 	}
 	wg.Wait()
-	if n := completed() - before; n != 2 {
+	if n := w.barrier.Done() - before; n != 2 {
 		t.Errorf("%d barriers for the first and twenty more, want 2", n)
 	}
 }
@@ -235,38 +199,31 @@ func TestWaitersShareABarrier(t *testing.T) {
 // leisure, and the record tells of all of them.
 func TestARecordMayFollowTheBarrier(t *testing.T) {
 	fs := vfs.NewMem()
-	w := newWorld(t, fs, Fsync)
+	w := newWorld(t, fs, durability.Fsync)
 	l := w.mustOpen()
 	defer w.leave()
 	w.mustRecover()
-	sequence := func() uint64 {
-		w.barrier.mu.Lock()
-		defer w.barrier.mu.Unlock()
-		return w.barrier.mu.record.sequence
-	}
-	before := sequence()
+	before := w.barrier.Sequence()
 	for range 10 {
 		mustAdd(t, l, 1, 1)
 		if err := l.Ticket().Wait(context.Background()); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if n := sequence() - before; n > 0 {
+	if n := w.barrier.Sequence() - before; n > 0 {
 		t.Errorf("%d records for ten barriers within one interval", n)
 	}
-	w.clock.Advance(w.barrier.o.Interval)
-	var r *record
-	for r == nil || r.sequence == before { // the file is written behind the number
+	w.clock.Advance(durability.DefaultInterval)
+	var points map[string]int64
+	for sequence := before; sequence == before; { // the file is written behind the number
 		runtime.Gosched()
-		r, _ = readRecord(fs, "data")
-	}
-	if len(r.entries) != 1 {
-		t.Fatalf("%+v", r)
-	}
-	for _, e := range r.entries {
-		if e.recoveryPoint != 10 {
-			t.Errorf("the record knows of offsets up to %d, 10 are synced", e.recoveryPoint)
+		sequence, points, _ = durability.ReadRecord(fs, "data")
+		if sequence == 0 {
+			sequence = before // it is being written
 		}
+	}
+	if len(points) != 1 || points["orders-0"] != 10 {
+		t.Fatalf("the record knows of %v, offsets up to 10 are synced", points)
 	}
 }
 
@@ -308,7 +265,7 @@ func (f *gatedFile) Sync() error {
 
 func TestWaitObeysItsContext(t *testing.T) {
 	gate := &gatedFS{FS: vfs.NewMem(), entered: make(chan struct{}, 8), open: make(chan struct{})}
-	w := newWorld(t, gate, Fsync)
+	w := newWorld(t, gate, durability.Fsync)
 	l := w.mustOpen()
 	mustAdd(t, l, 1, 1)
 	gate.arm()
@@ -325,17 +282,17 @@ func TestWaitObeysItsContext(t *testing.T) {
 func TestFailedSyncIsFinal(t *testing.T) {
 	mem := vfs.NewMem()
 	broken := &brokenSync{FS: mem}
-	w := newWorld(t, broken, Fsync)
+	w := newWorld(t, broken, durability.Fsync)
 	l := w.mustOpen()
 	calls := 0
-	w.barrier.o.OnFailure = func(error) { calls++ }
+	w.barrier.SetOnFailure(func(error) { calls++ })
 	mustAdd(t, l, 1, 1)
 	broken.fail = true
 	if err := l.Ticket().Wait(context.Background()); !errors.Is(err, vfs.ErrInjected) {
 		t.Fatal(err)
 	}
 	broken.fail = false
-	if err := add(l, 1); !errors.Is(err, ErrFailed) {
+	if err := add(l, 1); !errors.Is(err, log.ErrFailed) {
 		t.Fatal("append after a failed sync:", err)
 	}
 	if err := w.barrier.Sync(context.Background()); err != nil && !errors.Is(err, vfs.ErrInjected) {
@@ -348,7 +305,7 @@ func TestFailedSyncIsFinal(t *testing.T) {
 		t.Fatal(calls, "calls of OnFailure")
 	}
 	w.barrier = nil
-	after := newWorld(t, mem, Fsync)
+	after := newWorld(t, mem, durability.Fsync)
 	after.mustOpen()
 	if after.barrier.Clean() || after.report.RewrittenBytes == 0 {
 		t.Fatalf("%+v", after.report)
@@ -383,9 +340,9 @@ func (f *brokenFile) Sync() error {
 func TestCutIsConsistentOverLogs(t *testing.T) {
 	for seed := range int64(60) {
 		mem := vfs.NewCrashable(seed)
-		w := newWorld(t, mem, Mode(seed%3))
+		w := newWorld(t, mem, durability.Mode(seed%3))
 		cause := w.mustOpen()
-		effect, _, err := Open(Options{FS: mem, Dir: "data/effects-0", TopicID: testTopic, Barrier: w.barrier}, Recovery{})
+		effect, _, err := log.Open(log.Options{FS: mem, Dir: "data/effects-0", TopicID: testTopic, Barrier: w.barrier}, durability.Recovery{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -403,10 +360,10 @@ func TestCutIsConsistentOverLogs(t *testing.T) {
 		left := mem.CrashClone()
 		wg.Wait()
 		w.leave()
-		after := newWorld(t, left, Page)
+		after := newWorld(t, left, durability.Page)
 		after.boot = "boot-2"
 		l := after.mustOpen()
-		e, _, err := Open(Options{FS: left, Dir: "data/effects-0", TopicID: testTopic, Barrier: after.barrier}, after.barrier.Recovery("effects-0", testTopic))
+		e, _, err := log.Open(log.Options{FS: left, Dir: "data/effects-0", TopicID: testTopic, Barrier: after.barrier}, after.barrier.Recovery("effects-0", testTopic))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -420,7 +377,7 @@ func TestCutIsConsistentOverLogs(t *testing.T) {
 // A log that could not be opened after a death is judged by a later start, also when a clean stop lies between:
 // the power cut behind that takes it back to the last barrier, with all others of that time.
 func TestLogThatWasNotOpenedIsJudgedLater(t *testing.T) {
-	for _, mode := range []Mode{Page, Fsync} {
+	for _, mode := range []durability.Mode{durability.Page, durability.Fsync} {
 		mem := vfs.NewCrashable(1)
 		w := newWorld(t, mem, mode)
 		w.mustOpen()
@@ -429,7 +386,7 @@ func TestLogThatWasNotOpenedIsJudgedLater(t *testing.T) {
 		mustAdd(t, bills, 2, 1)
 		w.mustCheckpoint()
 		mustAdd(t, bills, 3, 1)
-		if mode == Fsync {
+		if mode == durability.Fsync {
 			w.mustSync()
 		}
 		w.leave()
@@ -437,12 +394,12 @@ func TestLogThatWasNotOpenedIsJudgedLater(t *testing.T) {
 		w = newWorld(t, left, mode)
 		w.mustOpen()
 		broken := vfs.FailAt(0, left)
-		if _, _, err := Open(Options{FS: broken, Dir: "data/bills-0", TopicID: testTopic, Barrier: w.barrier}, w.barrier.Recovery("bills-0", testTopic)); !errors.Is(err, vfs.ErrInjected) {
+		if _, _, err := log.Open(log.Options{FS: broken, Dir: "data/bills-0", TopicID: testTopic, Barrier: w.barrier}, w.barrier.Recovery("bills-0", testTopic)); !errors.Is(err, vfs.ErrInjected) {
 			t.Fatal(err)
 		}
 		w.mustRecover()
 		w.mustClose()
-		want := map[Mode]int64{Page: 2, Fsync: 5}[mode]
+		want := map[durability.Mode]int64{durability.Page: 2, durability.Fsync: 5}[mode]
 		after, _, bills := afterCut(t, left.CrashClone(), mode)
 		if bills.EndOffset() != want {
 			t.Errorf("%v: log ends at %d, want %d", mode, bills.EndOffset(), want)
@@ -454,13 +411,13 @@ func TestLogThatWasNotOpenedIsJudgedLater(t *testing.T) {
 func TestManyDirtyFilesShareOneSync(t *testing.T) {
 	mem := vfs.NewMem()
 	counted := vfs.FailAt(-1, mem)
-	w := newWorld(t, counted, Page)
+	w := newWorld(t, counted, durability.Page)
 	w.whole = true
 	w.mustOpen()
 	defer w.leave()
 	for i := range 40 {
 		name := "many-" + string(rune('0'+i/10)) + string(rune('0'+i%10))
-		l, _, err := Open(Options{FS: counted, Dir: "data/" + name, TopicID: testTopic, Barrier: w.barrier}, Recovery{})
+		l, _, err := log.Open(log.Options{FS: counted, Dir: "data/" + name, TopicID: testTopic, Barrier: w.barrier}, durability.Recovery{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -475,13 +432,13 @@ func TestManyDirtyFilesShareOneSync(t *testing.T) {
 
 // What recovery kept is durable after the Sync that follows all Opens, without any new append.
 func TestSyncAfterRecoveryCoversWhatWasKept(t *testing.T) {
-	w := newWorld(t, vfs.NewCrashable(3), Page)
+	w := newWorld(t, vfs.NewCrashable(3), durability.Page)
 	mustAdd(t, w.mustOpen(), 30, 1)
 	w.leave()
 	w.mustOpen()
 	w.mustSync()
 	w.leave()
-	after := newWorld(t, w.fs.(*vfs.Mem).CrashClone(), Page)
+	after := newWorld(t, w.fs.(*vfs.Mem).CrashClone(), durability.Page)
 	after.boot = "boot-2"
 	if l := after.mustOpen(); l.EndOffset() != 30 {
 		t.Fatal("end", l.EndOffset())
@@ -489,18 +446,16 @@ func TestSyncAfterRecoveryCoversWhatWasKept(t *testing.T) {
 	after.leave()
 }
 
-// However fast it is written, a start after a death finds no more than unsyncedBytes and what came while a
+// However fast it is written, a start after a death finds no more than durability.MaxUnsyncedBytes and what came while a
 // barrier ran.
 func TestBurstIsSyncedAheadOfTime(t *testing.T) {
-	w := newWorld(t, vfs.NewMem(), Page)
+	w := newWorld(t, vfs.NewMem(), durability.Page)
 	w.config.SegmentBytes = 1 << 30
 	l := w.mustOpen()
 	defer w.leave()
-	w.barrier.mu.Lock()
-	next := w.barrier.mu.next
-	w.barrier.mu.Unlock()
+	next := w.barrier.Next()
 	value := batch.Record{Value: make([]byte, 1<<20)}
-	for appended := 0; appended < unsyncedBytes; {
+	for appended := 0; appended < durability.MaxUnsyncedBytes; {
 		raw := batch.Build(batch.BuildOptions{BaseOffset: l.EndOffset(), ProducerID: -1, ProducerEpoch: -1, BaseSequence: -1}, value)
 		h, err := batch.Verify(raw)
 		if err != nil {
@@ -519,45 +474,159 @@ func TestBurstIsSyncedAheadOfTime(t *testing.T) {
 	<-next // no time has passed
 }
 
-// A start after a death makes the newest record durable before it writes over the other one: the process may have
-// died before it had synced it, and then the power goes during the start.
-func TestStartNeverLosesBothRecords(t *testing.T) {
-	mem := vfs.NewCrashable(1)
-	if err := mem.MkdirAll("data"); err != nil {
-		t.Fatal(err)
+// An append becomes visible inside the barrier's lock, so that a cut over all logs is one instant.
+func TestAppendPublishesInsideTheCut(t *testing.T) {
+	fs := &noisyFS{FS: vfs.NewMem(), wrote: make(chan struct{}, 16)}
+	w := newWorld(t, fs, durability.Page)
+	l := w.mustOpen()
+	defer w.leave()
+	mustAdd(t, l, 1, 1)
+	for len(fs.wrote) > 0 {
+		<-fs.wrote
 	}
-	newest := record{bootID: "boot-1", entries: map[string]recordEntry{}}
-	for i := range 40 { // more than a disk writes at once
-		newest.entries[fmt.Sprint("orders-", i)] = recordEntry{topicID: testTopic, recoveryPoint: 1}
+	w.barrier.LockInstant()
+	var wg sync.WaitGroup
+	wg.Go(func() { mustAdd(t, l, 1, 1) })
+	<-fs.wrote
+	for range 1000 {
+		runtime.Gosched()
+		if l.EndOffset() != 1 {
+			t.Error("published while a barrier takes its cut")
+			break
+		}
 	}
-	for newest.sequence < 3 {
-		mem.SyncAll() // not of the last one
-		newest.sequence++
-		for name, e := range newest.entries {
-			e.recoveryPoint++
-			newest.entries[name] = e
-		}
-		f, err := openOrCreate(mem, "data/"+slotName(newest.sequence))
-		if err == nil {
-			_, err = f.WriteAt(newest.encode(), 0)
-		}
-		if err != nil {
+	w.barrier.UnlockInstant()
+	wg.Wait()
+	if l.EndOffset() != 2 {
+		t.Error("end", l.EndOffset())
+	}
+}
+
+// What the barrier records is the end it began with, not what came while it synced.
+func TestBarrierRecordsTheEndItBeganWith(t *testing.T) {
+	gate := &gatedFS{FS: vfs.NewMem(), entered: make(chan struct{}, 64), open: make(chan struct{})}
+	w := newWorld(t, gate, durability.Page)
+	l := w.mustOpen()
+	defer w.leave()
+	mustAdd(t, l, 3, 1)
+	gate.arm()
+	done := make(chan struct{})
+	go func() { w.mustSync(); close(done) }()
+	<-gate.entered
+	mustAdd(t, l, 3, 1)
+	close(gate.open)
+	<-done
+	if point := w.barrier.RecoveryPoint("orders-0"); point != 3 {
+		t.Fatal("recovery point", point)
+	}
+}
+
+// A barrier notes all logs at one instant: of appends that one goroutine made one after the other, it
+// covers the first so many.
+func TestBarrierNotesOneInstant(t *testing.T) {
+	const logs, rounds = 16, 6000
+	w := newWorld(t, vfs.NewMem(), durability.Page)
+	w.mustOpen()
+	defer w.leave()
+	all := make([]*log.Log, logs)
+	turn := make([][]int, logs) // when each log gets its n-th append
+	for i := range all {
+		var err error
+		if all[i], _, err = log.Open(log.Options{FS: w.fs, Dir: fmt.Sprintf("data/turn-%d", i), TopicID: testTopic, Barrier: w.barrier}, durability.Recovery{}); err != nil {
 			t.Fatal(err)
 		}
 	}
-	for n, fired := 0, true; fired; n++ {
-		for seed := range int64(20) {
-			left := mem.Clone()
-			left.Reseed(seed)
-			dying := vfs.DieAt(n, left)
-			b, err := OpenBarrier(BarrierOptions{FS: dying, Dir: "data", BootID: "boot-1", Mode: Page})
-			if err == nil {
-				b.stop()
-			}
-			fired = dying.Fired()
-			if _, err := readRecord(left.CrashClone(), "data"); err != nil {
-				t.Fatalf("seed %d, died at operation %d: %v", seed, n, err)
-			}
+	order := make([][]int, rounds)
+	for r := range order {
+		order[r] = rand.Perm(logs)
+		for at, i := range order[r] {
+			turn[i] = append(turn[i], r*logs+at)
 		}
 	}
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		for _, round := range order {
+			for _, i := range round {
+				if err := add(all[i], 1); err != nil {
+					t.Error(err)
+					return
+				}
+			}
+		}
+	}()
+	for barriers, last := 0, int64(0); ; barriers++ {
+		for all[0].EndOffset() < min(last+3, rounds) && !t.Failed() { // so that all logs are dirty
+			runtime.Gosched()
+		}
+		last = all[0].EndOffset()
+		w.mustSync()
+		latest, missing := -1, logs*rounds
+		points := w.barrier.RecoveryPoints()
+		for i := range all {
+			point := points[fmt.Sprintf("turn-%d", i)]
+			if point > 0 {
+				latest = max(latest, turn[i][point-1])
+			}
+			if point < rounds {
+				missing = min(missing, turn[i][point])
+			}
+		}
+		if latest > missing {
+			t.Fatalf("barrier %d covers append %d and not append %d", barriers, latest, missing)
+		}
+		select {
+		case <-ended:
+			t.Logf("%d barriers over %d appends", barriers, logs*rounds)
+			return
+		default:
+		}
+	}
+}
+
+// flush.ms brings the barrier forward, whatever was going to bring it before.
+func TestFlushMsBringsTheBarrierForward(t *testing.T) {
+	w := newWorld(t, vfs.NewMem(), durability.Page)
+	l := w.mustOpen()
+	defer w.leave()
+	for _, c := range []struct{ flushMs, want int64 }{{0, 1000}, {200, 200}, {5000, 1000}} {
+		l.SetConfig(log.Config{FlushMs: c.flushMs})
+		w.mustSync()
+		w.barrier.Arm() // for another log
+		next := w.barrier.Next()
+		mustAdd(t, l, 1, 1)
+		w.clock.Advance(time.Duration(c.want-1) * time.Millisecond)
+		select {
+		case <-next:
+			t.Errorf("flush.ms %d: too early", c.flushMs)
+		default:
+		}
+		w.clock.Advance(time.Millisecond)
+		<-next
+	}
+}
+
+// noisyFS tells of writes.
+type noisyFS struct {
+	vfs.FS
+	wrote chan struct{}
+}
+
+func (n *noisyFS) Create(name string) (vfs.File, error) {
+	f, err := n.FS.Create(name)
+	return &noisyFile{f, n}, err
+}
+
+type noisyFile struct {
+	vfs.File
+	n *noisyFS
+}
+
+func (f *noisyFile) WriteAt(b []byte, off int64) (int, error) {
+	n, err := f.File.WriteAt(b, off)
+	select {
+	case f.n.wrote <- struct{}{}:
+	default:
+	}
+	return n, err
 }

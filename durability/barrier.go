@@ -1,4 +1,4 @@
-package log
+package durability
 
 import (
 	"cmp"
@@ -15,49 +15,24 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"once/internal/clock"
+	"once/internal/files"
 	"once/internal/vfs"
 )
-
-// Mode says what waits for a barrier (spec: reliability 2.1). A later mode waits for all that an
-// earlier one waits for.
-type Mode uint8
-
-// The modes of --durability.
-const (
-	Page  Mode = iota // nothing waits; a power cut takes everything back to the last barrier
-	Txn               // commits of transactions and offsets wait
-	Fsync             // every acknowledged append waits
-)
-
-func (m Mode) isKnown() bool { return m <= Fsync }
-
-// String is the mode as in --durability.
-func (m Mode) String() string {
-	switch m {
-	case Page:
-		return "page"
-	case Txn:
-		return "txn"
-	case Fsync:
-		return "fsync"
-	}
-	return fmt.Sprintf("mode %d", uint8(m))
-}
 
 const (
 	// DefaultInterval is flush.interval.ms.
 	DefaultInterval = time.Second
-	// DefaultInflatedBytes is for BarrierOptions.InflatedBytes.
-	DefaultInflatedBytes = 256 << 20
-	// unsyncedBytes is how much may be appended before a barrier runs ahead of its time: it is what a start has
+	// maxUnsyncedBytes is how much may be appended before a barrier runs ahead of its time: it is what a start has
 	// to read, and to write once more, after the process died.
-	unsyncedBytes = 32 << 20
+	maxUnsyncedBytes = 32 << 20
 )
 
-// BarrierOptions are what a barrier service is made of. FS, Dir and BootID must be set.
-type BarrierOptions struct {
-	FS       vfs.FS
-	Dir      string // the data directory
+// Options are what a barrier is made of. FS, Dir, BootID and FindLogs must be set.
+type Options struct {
+	FS  vfs.FS
+	Dir string // the data directory
+	// FindLogs returns the base names of the directories in the data directory that hold a log: log.Directories.
+	FindLogs func(f vfs.FS, dir string) ([]string, error)
 	BootID   string // of the kernel: another one means that the page cache is gone
 	Mode     Mode
 	Interval time.Duration // longest time that something stays unsynced; 0 means DefaultInterval
@@ -71,11 +46,8 @@ type BarrierOptions struct {
 	SyncWorkers int
 	// JournalBytes is how large the journal may grow; 0 means DefaultJournalBytes. In the mode page there is none.
 	JournalBytes int64
-	// InflatedBytes is the largest content of a compressed batch that is looked into, for its timestamps and by the
-	// cleaner; 0 means DefaultInflatedBytes. What was let in has to obey it.
-	InflatedBytes int
-	Sizes         Sizes                 // of this barrier and of all logs under it
-	Registerer    prometheus.Registerer // of metrics; nil: none
+	Sizes        Sizes                 // where the code takes another path
+	Registerer   prometheus.Registerer // of metrics; nil: none
 }
 
 // Barrier makes all logs durable up to one instant. It is the only place that syncs in normal
@@ -87,26 +59,26 @@ type BarrierOptions struct {
 // Locking: cut is held for reading while an append is published and for writing while ends are noted,
 // which makes the instant. mu is a leaf.
 type Barrier struct {
-	o    BarrierOptions // immutable, as are the next two
-	boot bool
-	was  bool           // closed in order
-	disk vfs.FileSystem // nil where the whole cannot be synced; used by serve alone
+	o             Options        // immutable, as are the next two
+	sameBoot      bool           // the machine has been up since the last record
+	cleanShutdown bool           // the last process closed the barrier in order
+	disk          vfs.FileSystem // nil where the whole cannot be synced; used by serve alone
 
 	journal *journal // immutable; nil in page
 	metrics *metrics // immutable
 
-	cut    sync.RWMutex
-	broken atomic.Pointer[error]
-	wakeup chan struct{}
-	behind atomic.Int64 // bytes appended since the last instant, more or less
-	ended  chan struct{}
-	space  space
+	instant       sync.RWMutex
+	broken        atomic.Pointer[error]
+	wakeup        chan struct{}
+	unsyncedBytes atomic.Int64 // appended since the last barrier over the files, more or less
+	ended         chan struct{}
+	space         space
 
 	mu struct {
 		sync.Mutex
-		dirty       []*Log
-		journaled   []*Log // covered by the journal only, until the next record
-		recordDirty bool   // the record must be written although no log is dirty
+		dirty       []*Member
+		journaled   []*Member // covered by the journal only, until the next record
+		recordDirty bool      // the record must be written although no log is dirty
 		collecting  uint64
 		done        uint64
 		wanted      uint64
@@ -129,10 +101,13 @@ type Barrier struct {
 	}
 }
 
-// OpenBarrier reads the newest record in the data directory and begins to serve. It refuses a record
-// of an unknown version (ErrFormat), and a directory that has logs but no valid record
-// (*DamagedError): it cannot be told which of their bytes to trust.
-func OpenBarrier(o BarrierOptions) (*Barrier, error) {
+// Open reads the newest record in the data directory and begins to serve. It refuses a record
+// of an unknown version (files.ErrFormat), and a directory that has logs but no valid record
+// (*files.DamagedError): it cannot be told which of their bytes to trust.
+func Open(o Options) (*Barrier, error) {
+	if o.FindLogs == nil {
+		return nil, errors.New("durability: FindLogs is missing")
+	}
 	if o.Interval <= 0 {
 		o.Interval = DefaultInterval
 	}
@@ -143,21 +118,20 @@ func OpenBarrier(o BarrierOptions) (*Barrier, error) {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
 	o.Sizes = o.Sizes.withDefaults()
-	orDefault(&o.InflatedBytes, DefaultInflatedBytes)
 	old, err := readRecord(o.FS, o.Dir)
 	var logs []string // needed, and worth looking for, only where the record does not say it all
 	if err != nil || old == nil || !old.clean {
 		var lerr error
-		if logs, lerr = logDirectories(o.FS, o.Dir); lerr != nil {
+		if logs, lerr = o.FindLogs(o.FS, o.Dir); lerr != nil {
 			return nil, lerr
 		}
 	}
-	var damaged *DamagedError
+	var damaged *files.DamagedError
 	switch {
 	case errors.As(err, &damaged) && len(logs) == 0: // torn at the very first start
 		old, err = nil, nil
 	case err == nil && old == nil && len(logs) > 0:
-		err = &DamagedError{File: path.Join(o.Dir, slotName(0)), Cause: fmt.Errorf("missing beside %d logs", len(logs))}
+		err = &files.DamagedError{File: path.Join(o.Dir, slotName(0)), Cause: fmt.Errorf("missing beside %d logs", len(logs))}
 	}
 	if err != nil {
 		return nil, err
@@ -166,7 +140,7 @@ func OpenBarrier(o BarrierOptions) (*Barrier, error) {
 	if err != nil && !errors.Is(err, errors.ErrUnsupported) {
 		return nil, err
 	}
-	b := &Barrier{o: o, disk: disk, boot: true, was: true, wakeup: make(chan struct{}, 1), ended: make(chan struct{})}
+	b := &Barrier{o: o, disk: disk, sameBoot: true, cleanShutdown: true, wakeup: make(chan struct{}, 1), ended: make(chan struct{})}
 	if b.metrics, err = newMetrics(b, o.Registerer); err != nil {
 		return nil, errors.Join(err, b.closeDisk())
 	}
@@ -174,11 +148,11 @@ func OpenBarrier(o BarrierOptions) (*Barrier, error) {
 	b.mu.collecting = 1
 	b.mu.record = record{mode: o.Mode, bootID: o.BootID, entries: map[string]recordEntry{}}
 	if old != nil {
-		b.boot, b.was = old.bootID == o.BootID, old.clean
+		b.sameBoot, b.cleanShutdown = old.bootID == o.BootID, old.clean
 		b.mu.record.sequence, b.mu.record.generation, b.mu.record.key = old.sequence, old.generation, old.key
 		b.mu.record.restore, b.mu.record.entries = old.restore, old.entries
-		if !b.was {
-			b.judge(logs)
+		if !b.cleanShutdown {
+			b.cutAfterPowerLoss(logs)
 		}
 		if err := b.loadJournal(); err != nil {
 			return nil, errors.Join(err, b.closeDisk())
@@ -207,11 +181,11 @@ func OpenBarrier(o BarrierOptions) (*Barrier, error) {
 	return b, nil
 }
 
-// judge decides after an unclean stop what is to become of the bytes above the recovery points, of logs too
-// that no record has seen: when the machine went down, they go. It goes into the record, so that it holds
-// until each log has been opened, however many starts that takes.
-func (b *Barrier) judge(logs []string) {
-	if b.boot {
+// cutAfterPowerLoss decides after an unclean stop whether bytes above the recovery points are cut: they are when the
+// machine went down, also in logs that no record knows. The record keeps the decision until each log has been opened,
+// however many starts that takes.
+func (b *Barrier) cutAfterPowerLoss(logs []string) {
+	if b.sameBoot {
 		return
 	}
 	b.mu.record.restore = true
@@ -222,17 +196,17 @@ func (b *Barrier) judge(logs []string) {
 	}
 }
 
-// loadJournal reads what goes on from the record. While the machine has been up all of it is in the logs, too,
-// so that damage to it does no harm.
+// loadJournal reads the journal groups written after the newest barrier record. Unless the machine went down, all of
+// them are in the logs, too, and damage to the journal does no harm.
 func (b *Barrier) loadJournal() error {
-	if b.was || b.mu.record.generation == 0 {
+	if b.cleanShutdown || b.mu.record.generation == 0 {
 		return nil
 	}
 	found, err := readJournal(b.o.FS, b.o.Dir, &b.mu.record)
 	if errors.Is(err, errNewerRecord) {
 		err = newerRecordLost(b.o.Dir, b.mu.record.sequence)
 	}
-	if (errors.Is(err, ErrDamaged) || errors.Is(err, ErrFormat)) && !b.mu.record.restore {
+	if (errors.Is(err, files.ErrDamaged) || errors.Is(err, files.ErrFormat)) && !b.mu.record.restore {
 		b.o.Logger.Warn("the journal is damaged; nothing of it is needed", "error", err)
 		err = nil
 	}
@@ -245,7 +219,7 @@ func (b *Barrier) loadJournal() error {
 
 // newerRecordLost is the error where the record behind this one was complete and is damaged.
 func newerRecordLost(dir string, sequence uint64) error {
-	return &DamagedError{File: path.Join(dir, slotName(sequence+1)), Cause: fmt.Errorf(
+	return &files.DamagedError{File: path.Join(dir, slotName(sequence+1)), Cause: fmt.Errorf(
 		"%w, which was complete: what it covered was acknowledged; restore it, or put an empty file in the place of %s to go back to the record before", errNewerRecord, journalFile)}
 }
 
@@ -254,30 +228,6 @@ func (b *Barrier) setJournaled(found []Journaled) {
 	for _, e := range found {
 		b.mu.restore[e.DirBase] = append(b.mu.restore[e.DirBase], e)
 	}
-}
-
-func logDirectories(f vfs.FS, dir string) ([]string, error) {
-	names, err := f.List(dir)
-	if err != nil {
-		return nil, err
-	}
-	var logs []string
-	for _, name := range names {
-		if !isLogDirectory(name) {
-			continue
-		}
-		files, err := f.List(path.Join(dir, name))
-		if err != nil {
-			continue
-		}
-		for _, file := range files {
-			if _, suffix, ok := parseName(file); ok && suffix == suffixLog {
-				logs = append(logs, name)
-				break
-			}
-		}
-	}
-	return logs, nil
 }
 
 // Recovery says how to open the log of this directory. An entry of another topic, deleted since, does
@@ -290,7 +240,7 @@ func (b *Barrier) Recovery(dirBase string, topicID [16]byte) Recovery {
 		e = recordEntry{}
 	}
 	r := Recovery{
-		Clean:         ok && b.was && !e.cut,
+		Clean:         ok && b.cleanShutdown && !e.cut,
 		RecoveryPoint: e.recoveryPoint,
 		StartOffset:   e.startOffset,
 		Cut:           e.cut,
@@ -311,7 +261,7 @@ func (b *Barrier) Recovery(dirBase string, topicID [16]byte) Recovery {
 func (b *Barrier) Recovered(ctx context.Context) error {
 	b.mu.Lock()
 	if b.mu.restored.logs > 0 {
-		b.o.Logger.Warn("the machine went down: records that were waited for came back from the journal", "size_bytes", b.mu.restored.sizeBytes, "logs", b.mu.restored.logs)
+		b.o.Logger.Warn("what logs had lost came back from the journal", "same_boot", b.SameBoot(), "size_bytes", b.mu.restored.sizeBytes, "logs", b.mu.restored.logs)
 	}
 	b.mu.restore, b.mu.recovered = nil, true
 	for dirBase, needed := range b.mu.opening {
@@ -325,10 +275,10 @@ func (b *Barrier) Recovered(ctx context.Context) error {
 }
 
 // SameBoot says whether the machine has been up since the last record; a first start counts as so.
-func (b *Barrier) SameBoot() bool { return b.boot }
+func (b *Barrier) SameBoot() bool { return b.sameBoot }
 
 // Clean says whether the last stop was a clean one; a first start counts as so.
-func (b *Barrier) Clean() bool { return b.was }
+func (b *Barrier) Clean() bool { return b.cleanShutdown }
 
 // Mode is the durability mode.
 func (b *Barrier) Mode() Mode { return b.o.Mode }
@@ -344,22 +294,22 @@ func (b *Barrier) failure() error {
 	return nil
 }
 
-// mark puts the log on the list for the next barrier. The caller holds cut for reading.
-func (b *Barrier) mark(l *Log) {
-	if l.dirty.Load() {
+// mark puts the log on the list for the next barrier. The caller holds instant for reading.
+func (b *Barrier) mark(m *Member) {
+	if m.dirty.Load() {
 		return
 	}
 	b.mu.Lock()
-	if !l.dirty.Swap(true) { // under mu: who sees the flag finds the log on the list, too
-		b.mu.dirty = append(b.mu.dirty, l)
-		b.armWithinLocked(min(b.o.Interval, l.flushWithin()))
+	if !m.dirty.Swap(true) { // under mu: who sees the flag finds the log on the list, too
+		b.mu.dirty = append(b.mu.dirty, m)
+		b.armWithinLocked(min(b.o.Interval, m.log.FlushWithin()))
 	}
 	b.mu.Unlock()
 }
 
 // appended counts bytes that no barrier has covered.
 func (b *Barrier) appended(sizeBytes int) {
-	if n := b.behind.Add(int64(sizeBytes)); n >= unsyncedBytes && n-int64(sizeBytes) < unsyncedBytes {
+	if n := b.unsyncedBytes.Add(int64(sizeBytes)); n >= maxUnsyncedBytes && n-int64(sizeBytes) < maxUnsyncedBytes {
 		b.onTimer()
 	}
 }
@@ -400,31 +350,8 @@ func (b *Barrier) wake() {
 	}
 }
 
-// opened registers a log whose recovery is complete.
-func (b *Barrier) opened(l *Log, found *Recovered) {
-	b.metrics.recovered(found)
-	b.mu.Lock()
-	name := l.base()
-	if found.RestoredBytes > 0 {
-		b.mu.restored.sizeBytes += found.RestoredBytes
-		b.mu.restored.logs++
-	}
-	e, ok := b.mu.record.entries[name]
-	ours := ok && (e.topicID == l.topicID || e.topicID == [16]byte{})
-	behind := ok != ours || ours && (e.recoveryPoint != l.EndOffset() || e.cut)
-	if !ours {
-		delete(b.mu.record.entries, name)
-	}
-	delete(b.mu.recovery, name)
-	delete(b.mu.opening, name)
-	b.mu.Unlock()
-	if found.changed || behind {
-		l.markDirty()
-	}
-}
-
-// forget drops a removed log from the record.
-func (b *Barrier) forget(dirBase string) {
+// Forget drops a log that is gone from the record.
+func (b *Barrier) Forget(dirBase string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	delete(b.mu.recovery, dirBase)
@@ -434,16 +361,6 @@ func (b *Barrier) forget(dirBase string) {
 		b.mu.recordDirty = true
 		b.armLocked()
 	}
-}
-
-// afterNext runs fn when a barrier that begins from now on has completed: for deleting files that the
-// last record still counts on.
-func (b *Barrier) afterNext(fn func()) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.mu.onDone = append(b.mu.onDone, fn)
-	b.mu.recordDirty = true
-	b.armLocked()
 }
 
 // serve is the goroutine that runs barriers; Close ends it.
@@ -498,7 +415,7 @@ func (b *Barrier) Close(clean bool) error {
 	b.mu.Unlock()
 	b.wake()
 	<-b.ended
-	if err == nil && clean && (b.was || len(b.mu.opening) == 0) {
+	if err == nil && clean && (b.cleanShutdown || len(b.mu.opening) == 0) {
 		b.mu.record.clean = true
 		_, err = b.writeRecord()
 	}
@@ -506,8 +423,27 @@ func (b *Barrier) Close(clean bool) error {
 	closed := error(ErrClosed)
 	if b.broken.CompareAndSwap(nil, &closed) {
 		b.mu.Lock()
-		b.tellAllLocked()
+		b.wakeAllLocked()
 		b.mu.Unlock()
 	}
 	return err
+}
+
+// Kill stops the service as the death of the process would: nothing more is written or synced, and those who wait get
+// ErrClosed. A barrier that runs may still be at work on the files, until Kill returns.
+func (b *Barrier) Kill() {
+	killed := error(ErrClosed)
+	b.broken.CompareAndSwap(nil, &killed) // no barrier begins, and no late error is a failure
+	b.mu.Lock()
+	b.wakeAllLocked()
+	b.mu.closing = true
+	if b.mu.timer != nil {
+		b.mu.timer.Stop()
+		b.mu.timer = nil
+	}
+	b.mu.Unlock()
+	b.wake()
+	<-b.ended
+	_ = b.journal.close()
+	_ = b.closeDisk()
 }

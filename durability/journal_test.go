@@ -1,23 +1,25 @@
-package log
+package durability_test
 
 import (
 	"bytes"
-	"encoding/binary"
 	"errors"
 	"path"
 	"slices"
 	"strings"
 	"testing"
 
+	"once/durability"
+	"once/internal/files"
 	"once/internal/vfs"
+	"once/log"
 )
 
-const testJournal = "data/" + journalFile
+const testJournal = "data/" + durability.JournalFile
 
 // openOther opens a second log in the world's directory.
-func (w *world) openOther(name string) *Log {
+func (w *world) openOther(name string) *log.Log {
 	w.t.Helper()
-	l, _, err := Open(Options{FS: w.fs, Dir: "data/" + name, TopicID: testTopic, Config: w.config, Barrier: w.barrier}, w.barrier.Recovery(name, testTopic))
+	l, _, err := log.Open(log.Options{FS: w.fs, Dir: "data/" + name, TopicID: testTopic, Config: w.config, Barrier: w.barrier}, w.barrier.Recovery(name, testTopic))
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -26,25 +28,25 @@ func (w *world) openOther(name string) *Log {
 
 // journaled is a world that has waited for one batch after the other, of two logs in turn, and has not synced
 // their files since the start.
-func journaled(t *testing.T, seed int64, mode Mode, batches int) (*world, *vfs.Mem) {
+func journaled(t *testing.T, seed int64, mode durability.Mode, batches int) (*world, *vfs.Mem) {
 	t.Helper()
 	mem := vfs.NewCrashable(seed)
 	w := newWorld(t, mem, mode)
-	logs := []*Log{w.mustOpen(), w.openOther("bills-0")}
+	logs := []*log.Log{w.mustOpen(), w.openOther("bills-0")}
 	w.mustRecover()
-	sequence := w.barrier.mu.record.sequence
+	sequence := w.barrier.Sequence()
 	for i := range batches {
 		mustAdd(t, logs[i%2], 1, 1)
 		w.mustSync()
 	}
-	if got := w.barrier.mu.record.sequence; got != sequence {
+	if got := w.barrier.Sequence(); got != sequence {
 		t.Fatalf("%d barriers have synced files", got-sequence)
 	}
 	return w, mem
 }
 
 // afterCut opens both logs on what a power cut left.
-func afterCut(t *testing.T, left *vfs.Mem, mode Mode) (w *world, orders, bills *Log) {
+func afterCut(t *testing.T, left *vfs.Mem, mode durability.Mode) (w *world, orders, bills *log.Log) {
 	t.Helper()
 	w = newWorld(t, left, mode)
 	w.boot = "boot-2"
@@ -56,13 +58,13 @@ func afterCut(t *testing.T, left *vfs.Mem, mode Mode) (w *world, orders, bills *
 // mode the next start is in, and however often the power goes during it.
 func TestJournalRestoresWhatWasWaitedFor(t *testing.T) {
 	for seed := range int64(20) {
-		for _, mode := range []Mode{Txn, Fsync} {
+		for _, mode := range []durability.Mode{durability.Txn, durability.Fsync} {
 			w, mem := journaled(t, seed, mode, 41)
 			add(w.log, 1) // nobody waits for this one
 			w.leave()
 			left := mem.CrashClone()
 			for range 3 {
-				again, orders, bills := afterCut(t, left, Page)
+				again, orders, bills := afterCut(t, left, durability.Page)
 				if orders.EndOffset() != 21 || bills.EndOffset() != 20 {
 					t.Fatalf("seed %d, %v: logs end at %d and %d", seed, mode, orders.EndOffset(), bills.EndOffset())
 				}
@@ -88,54 +90,56 @@ func TestJournalRestoresWhatWasWaitedFor(t *testing.T) {
 // Of a group that is not whole nothing counts, nor of what might stand behind it from earlier; and no byte that
 // the journal has is moved aside.
 func TestTornGroupEndsTheJournal(t *testing.T) {
-	w, mem := journaled(t, 1, Fsync, 10)
+	w, mem := journaled(t, 1, durability.Fsync, 10)
 	w.leave()
 	last := lastGroup(t, mem)
-	mutate(t, mem, testJournal, func(b []byte) []byte { return append(b[:last], bytes.Repeat([]byte{7}, journalPageBytes)...) })
+	mutate(t, mem, testJournal, func(b []byte) []byte {
+		return append(b[:last], bytes.Repeat([]byte{7}, durability.JournalPageBytes)...)
+	})
 	mem.SyncAll()
-	after, orders, bills := afterCut(t, mem, Fsync)
+	after, orders, bills := afterCut(t, mem, durability.Fsync)
 	defer after.leave()
 	if orders.EndOffset() != 5 || bills.EndOffset() != 4 {
 		t.Fatalf("logs end at %d and %d", orders.EndOffset(), bills.EndOffset())
 	}
 	names, _ := mem.List("data/orders-0")
-	if slices.ContainsFunc(names, func(name string) bool { return strings.Contains(name, TornInfix) }) {
+	if slices.ContainsFunc(names, func(name string) bool { return strings.Contains(name, log.TornInfix) }) {
 		t.Error("bytes that the journal has were moved aside:", names)
 	}
 }
 
 func lastGroup(t *testing.T, mem vfs.FS) int {
 	t.Helper()
-	b, err := readSmall(mem, testJournal)
+	b, err := files.ReadSmall(mem, testJournal)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return len(b) - journalPageBytes
+	return len(b) - durability.JournalPageBytes
 }
 
 // A group that is damaged before others that are not held what was acknowledged: the start says so instead of
 // going on without it, as long as the logs do not have it anyway.
 func TestDamagedJournalIsNotPassedOver(t *testing.T) {
 	for at := 0; at < 120; at += 5 {
-		w, mem := journaled(t, 1, Fsync, 6)
+		w, mem := journaled(t, 1, durability.Fsync, 6)
 		w.leave()
-		mutate(t, mem, testJournal, func(b []byte) []byte { b[2*journalPageBytes+at] ^= 1; return b })
+		mutate(t, mem, testJournal, func(b []byte) []byte { b[2*durability.JournalPageBytes+at] ^= 1; return b })
 		mem.SyncAll()
-		same := newWorld(t, mem.Clone(), Fsync)
+		same := newWorld(t, mem.Clone(), durability.Fsync)
 		if l := same.mustOpen(); l.EndOffset() != 3 {
 			t.Fatal("the process only died, and the log ends at", l.EndOffset())
 		}
 		same.leave()
 		for range 2 { // the second start is in the boot of the first one
-			after := newWorld(t, mem, Fsync)
+			after := newWorld(t, mem, durability.Fsync)
 			after.boot = "boot-2"
 			err := after.open()
-			if damagedFile(err) != testJournal && !(errors.Is(err, ErrFormat) && at < 7) || !strings.Contains(err.Error(), "journal") {
+			if damagedFile(err) != testJournal && !(errors.Is(err, files.ErrFormat) && at < 7) || !strings.Contains(err.Error(), "journal") {
 				t.Fatalf("flip in byte %d: %v", at, err)
 			}
 		}
 		mutate(t, mem, testJournal, func(b []byte) []byte { return nil })
-		after := newWorld(t, mem, Fsync)
+		after := newWorld(t, mem, durability.Fsync)
 		after.boot = "boot-2"
 		if l := after.mustOpen(); l.EndOffset() != 0 {
 			t.Fatal("without the journal the log ends at", l.EndOffset())
@@ -145,13 +149,13 @@ func TestDamagedJournalIsNotPassedOver(t *testing.T) {
 }
 
 func TestMissingJournalIsNotPassedOver(t *testing.T) {
-	w, mem := journaled(t, 1, Fsync, 6)
+	w, mem := journaled(t, 1, durability.Fsync, 6)
 	w.leave()
 	if err := mem.Remove(testJournal); err != nil {
 		t.Fatal(err)
 	}
 	mem.SyncAll()
-	after := newWorld(t, mem, Fsync)
+	after := newWorld(t, mem, durability.Fsync)
 	after.boot = "boot-2"
 	if err := after.open(); damagedFile(err) != testJournal {
 		t.Fatal(err)
@@ -161,8 +165,8 @@ func TestMissingJournalIsNotPassedOver(t *testing.T) {
 // The file is begun anew behind a record, and groups of the time before mean nothing, although they are whole
 // and numbered as they should be.
 func TestJournalKnowsItsGeneration(t *testing.T) {
-	w, mem := journaled(t, 1, Fsync, 8)
-	old, err := readSmall(mem, testJournal)
+	w, mem := journaled(t, 1, durability.Fsync, 8)
+	old, err := files.ReadSmall(mem, testJournal)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -170,15 +174,15 @@ func TestJournalKnowsItsGeneration(t *testing.T) {
 	mustAdd(t, w.log, 1, 1)
 	w.mustSync()
 	w.leave()
-	now, _ := readSmall(mem, testJournal)
-	const second = 2 * journalPageBytes // behind the heads and the first group
+	now, _ := files.ReadSmall(mem, testJournal)
+	const second = 2 * durability.JournalPageBytes // behind the heads and the first group
 	if len(now) != len(old) || !bytes.Equal(now[second:], old[second:]) || bytes.Equal(now[:second], old[:second]) {
 		t.Fatal("the journal was not begun anew")
 	}
 	left := mem.CrashClone()
 	// Nor is it damage that one of them is not whole.
 	mutate(t, left, testJournal, func(b []byte) []byte { b[second+50] ^= 1; return b })
-	after, orders, bills := afterCut(t, left, Fsync)
+	after, orders, bills := afterCut(t, left, durability.Fsync)
 	defer after.leave()
 	if orders.EndOffset() != 5 || bills.EndOffset() != 4 {
 		t.Fatalf("logs end at %d and %d", orders.EndOffset(), bills.EndOffset())
@@ -189,19 +193,19 @@ func TestJournalKnowsItsGeneration(t *testing.T) {
 func TestJournalOfALaterStartKeepsItsName(t *testing.T) {
 	for seed := range int64(20) {
 		mem := vfs.NewCrashable(seed)
-		w := newWorld(t, mem, Page)
+		w := newWorld(t, mem, durability.Page)
 		mustAdd(t, w.mustOpen(), 1, 1)
 		w.mustCheckpoint()
 		w.mustCheckpoint()
 		w.mustClose()
 		mem.SyncAll()
-		w = newWorld(t, mem, Fsync)
+		w = newWorld(t, mem, durability.Fsync)
 		l := w.mustOpen()
 		w.mustRecover()
 		mustAdd(t, l, 1, 1)
 		w.mustSync()
 		w.leave()
-		after := newWorld(t, mem.CrashClone(), Fsync)
+		after := newWorld(t, mem.CrashClone(), durability.Fsync)
 		after.boot = "boot-2"
 		if end := after.mustOpen().EndOffset(); end != 2 {
 			t.Fatal("log ends at", end)
@@ -212,7 +216,7 @@ func TestJournalOfALaterStartKeepsItsName(t *testing.T) {
 
 // More than the journal takes goes to the files at once, and so does what finds no room in it or on the disk.
 func TestBarrierDoesWithoutTheJournal(t *testing.T) {
-	large := func(l *Log, batches int) {
+	large := func(l *log.Log, batches int) {
 		for range batches {
 			raw, h := largeBatch(l.EndOffset())
 			if err := l.Append(raw, h); err != nil {
@@ -226,7 +230,7 @@ func TestBarrierDoesWithoutTheJournal(t *testing.T) {
 		full    bool
 		files   int // barriers over files, of ten
 	}{
-		"much at once":     {0, journalGroupBytes/5000 + 1, false, 10},
+		"much at once":     {0, durability.JournalGroupBytes/5000 + 1, false, 10},
 		"journal is full":  {9, 1, false, 2}, // every fifth begins it anew
 		"no room for one":  {2, 1, false, 10},
 		"disk is full":     {0, 1, true, 10},
@@ -235,23 +239,23 @@ func TestBarrierDoesWithoutTheJournal(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			mem := vfs.NewCrashable(1)
 			disk := &noJournalFS{FS: mem}
-			w := newWorld(t, mem, Fsync)
+			w := newWorld(t, mem, durability.Fsync)
 			w.fs = disk
 			w.config.SegmentBytes = 1 << 30
-			w.journalBytes = c.pages * journalPageBytes
+			w.journalBytes = c.pages * durability.JournalPageBytes
 			l := w.mustOpen()
 			disk.full = c.full
 			w.mustRecover()
-			before := w.barrier.mu.record.sequence
+			before := w.barrier.Sequence()
 			for range 10 {
 				large(l, c.batches)
 				w.mustSync()
 			}
-			if n := int(w.barrier.mu.record.sequence - before); n != c.files {
+			if n := int(w.barrier.Sequence() - before); n != c.files {
 				t.Errorf("%d barriers over files, want %d", n, c.files)
 			}
 			w.leave()
-			after := newWorld(t, mem.CrashClone(), Fsync)
+			after := newWorld(t, mem.CrashClone(), durability.Fsync)
 			after.boot = "boot-2"
 			if err := checkOffsetsBy(after.mustOpen(), 10*int64(c.batches), 1); err != nil {
 				t.Error(err)
@@ -268,7 +272,7 @@ type noJournalFS struct {
 }
 
 func (f *noJournalFS) Create(name string) (vfs.File, error) {
-	if f.full && path.Base(name) == journalFile {
+	if f.full && path.Base(name) == durability.JournalFile {
 		return nil, vfs.ErrNoSpace
 	}
 	return f.FS.Create(name)
@@ -279,11 +283,11 @@ func (f *noJournalFS) Create(name string) (vfs.File, error) {
 func TestJournalWithoutRoomGivesWayToFiles(t *testing.T) {
 	mem := vfs.NewCrashable(1)
 	disk := &fullFS{FS: mem}
-	w := newWorld(t, mem, Fsync)
+	w := newWorld(t, mem, durability.Fsync)
 	w.fs = disk
 	l := w.mustOpen()
 	w.mustRecover()
-	sequence := func() uint64 { return w.barrier.mu.record.sequence }
+	sequence := func() uint64 { return w.barrier.Sequence() }
 	mustAdd(t, l, 1, 1)
 	w.mustCheckpoint()
 	w.mustCheckpoint() // both records have their room
@@ -303,7 +307,7 @@ func TestJournalWithoutRoomGivesWayToFiles(t *testing.T) {
 		t.Error("the journal does not go on")
 	}
 	w.leave()
-	after := newWorld(t, mem.CrashClone(), Fsync)
+	after := newWorld(t, mem.CrashClone(), durability.Fsync)
 	after.boot = "boot-2"
 	if end := after.mustOpen().EndOffset(); end != 4 {
 		t.Error("log ends at", end)
@@ -313,19 +317,19 @@ func TestJournalWithoutRoomGivesWayToFiles(t *testing.T) {
 
 // On a full disk the journal does not grow into what is reserved, but is written over.
 func TestJournalDoesNotGrowOnAFullDisk(t *testing.T) {
-	w, _ := journaled(t, 1, Fsync, 3)
+	w, _ := journaled(t, 1, durability.Fsync, 3)
 	defer w.leave()
 	w.mustCheckpoint()
-	w.barrier.space.full.Store(true)
-	before := w.barrier.mu.record.sequence
+	w.barrier.SetDiskFull()
+	before := w.barrier.Sequence()
 	for i := range 4 {
-		if got := w.barrier.mu.record.sequence - before; got != 0 {
+		if got := w.barrier.Sequence() - before; got != 0 {
 			t.Fatalf("%d barriers over files before barrier %d", got, i)
 		}
 		mustAdd(t, w.log, 1, 1)
 		w.mustSync()
 	}
-	if got := w.barrier.mu.record.sequence - before; got != 1 {
+	if got := w.barrier.Sequence() - before; got != 1 {
 		t.Errorf("%d barriers over files in the end", got)
 	}
 }
@@ -333,14 +337,14 @@ func TestJournalDoesNotGrowOnAFullDisk(t *testing.T) {
 // A log that cannot be opened does not lose what the journal has of it: the journal stays as it is until a start
 // can open the log, and meanwhile barriers do without.
 func TestJournalWaitsForALogThatCannotBeOpened(t *testing.T) {
-	w, mem := journaled(t, 1, Fsync, 10)
+	w, mem := journaled(t, 1, durability.Fsync, 10)
 	w.leave()
 	left := mem.CrashClone()
-	after := newWorld(t, left, Fsync)
+	after := newWorld(t, left, durability.Fsync)
 	after.boot = "boot-2"
 	orders := after.mustOpen()
 	broken := vfs.FailAt(0, left)
-	_, _, err := Open(Options{FS: broken, Dir: "data/bills-0", TopicID: testTopic, Barrier: after.barrier}, after.barrier.Recovery("bills-0", testTopic))
+	_, _, err := log.Open(log.Options{FS: broken, Dir: "data/bills-0", TopicID: testTopic, Barrier: after.barrier}, after.barrier.Recovery("bills-0", testTopic))
 	if !errors.Is(err, vfs.ErrInjected) {
 		t.Fatal(err)
 	}
@@ -348,33 +352,33 @@ func TestJournalWaitsForALogThatCannotBeOpened(t *testing.T) {
 	mustAdd(t, orders, 1, 1)
 	after.mustSync()
 	after.leave()
-	last, orders, bills := afterCut(t, left.CrashClone(), Fsync)
+	last, orders, bills := afterCut(t, left.CrashClone(), durability.Fsync)
 	defer last.leave()
 	if orders.EndOffset() != 6 || bills.EndOffset() != 5 {
 		t.Fatalf("logs end at %d and %d", orders.EndOffset(), bills.EndOffset())
 	}
 	last.mustRecover()
 	mustAdd(t, orders, 1, 1)
-	before := last.barrier.mu.record.sequence
+	before := last.barrier.Sequence()
 	last.mustSync()
-	if last.barrier.mu.record.sequence != before {
+	if last.barrier.Sequence() != before {
 		t.Error("the journal does not serve again")
 	}
 }
 
 // The journal has nothing for another topic of the same name.
 func TestJournalKnowsTheTopic(t *testing.T) {
-	w, mem := journaled(t, 1, Fsync, 10)
+	w, mem := journaled(t, 1, durability.Fsync, 10)
 	w.leave()
 	left := mem.CrashClone()
 	if err := left.RemoveAll("data/bills-0"); err != nil {
 		t.Fatal(err)
 	}
 	left.SyncAll()
-	after := newWorld(t, left, Fsync)
+	after := newWorld(t, left, durability.Fsync)
 	after.boot = "boot-2"
 	after.mustOpen()
-	l, _, err := Open(Options{FS: left, Dir: "data/bills-0", TopicID: [16]byte{9}, Barrier: after.barrier}, after.barrier.Recovery("bills-0", [16]byte{9}))
+	l, _, err := log.Open(log.Options{FS: left, Dir: "data/bills-0", TopicID: [16]byte{9}, Barrier: after.barrier}, after.barrier.Recovery("bills-0", [16]byte{9}))
 	if err != nil || l.EndOffset() != 0 {
 		t.Fatal(l, err)
 	}
@@ -385,69 +389,15 @@ func TestJournalKnowsTheTopic(t *testing.T) {
 // Who waits in the journal's modes has no need of the files, and is told as soon as the group is there; that the
 // files follow is the timer's business.
 func TestFilesFollowTheJournal(t *testing.T) {
-	w, mem := journaled(t, 1, Fsync, 4)
+	w, mem := journaled(t, 1, durability.Fsync, 4)
 	defer w.leave()
-	w.barrier.mu.Lock()
-	next := w.barrier.mu.next
-	w.barrier.mu.Unlock()
-	w.clock.Advance(DefaultInterval)
+	next := w.barrier.Next()
+	w.clock.Advance(durability.DefaultInterval)
 	<-next
-	r, err := readRecord(mem, "data")
-	if err != nil || r.entries["orders-0"].recoveryPoint != 2 || r.entries["bills-0"].recoveryPoint != 2 {
-		t.Fatalf("%+v, %v", r, err)
+	_, points, err := durability.ReadRecord(mem, "data")
+	if err != nil || points["orders-0"] != 2 || points["bills-0"] != 2 {
+		t.Fatalf("%v, %v", points, err)
 	}
-}
-
-func FuzzJournal(f *testing.F) {
-	mem := vfs.NewMem()
-	j := newJournal(BarrierOptions{FS: mem, Dir: "data", Sizes: defaultSizes}, 77)
-	if err := errors.Join(mem.MkdirAll("data"), j.create(), j.begin(5)); err != nil {
-		f.Fatal(err)
-	}
-	for i := range int64(3) {
-		j.restart()
-		raw, _ := makeBatch(i, 2, 1000, 0)
-		j.add("orders-0", testTopic, raw)
-		group, _ := j.take(false)
-		if _, err := j.write(group); err != nil {
-			f.Fatal(err)
-		}
-	}
-	whole, err := readSmall(mem, testJournal)
-	if err != nil {
-		f.Fatal(err)
-	}
-	f.Add(whole, true)
-	f.Add(whole[:journalPageBytes+100], false)
-	f.Add(bytes.Repeat([]byte{0xff}, 64), true)
-	f.Fuzz(func(t *testing.T, data []byte, fix bool) {
-		for _, at := range []int{0, journalHeadSpacing, journalPageBytes} { // get past the checksums of the heads and the first group
-			if !fix || len(data) < at+journalHeaderBytes {
-				continue
-			}
-			data = bytes.Clone(data)
-			if size := binary.BigEndian.Uint32(data[at+8:]); size >= journalHeaderBytes && int64(size) <= int64(len(data)-at) {
-				binary.BigEndian.PutUint32(data[at+12:], groupCRC(data[at:at+int(size)], 77))
-			}
-		}
-		mem := vfs.NewMem()
-		file, err := mem.Create(journalFile)
-		if err == nil {
-			_, err = file.WriteAt(data, 0)
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		found, err := readJournal(mem, ".", &record{generation: 5, key: 77})
-		if err != nil && !errors.Is(err, ErrDamaged) && !errors.Is(err, ErrFormat) && !errors.Is(err, errNewerRecord) {
-			t.Fatal(err)
-		}
-		for _, e := range found {
-			if e.Header.SizeBytes() != len(e.Raw) || e.Header.NextOffset() <= e.Header.BaseOffset {
-				t.Fatalf("%+v", e.Header)
-			}
-		}
-	})
 }
 
 // One bit of the newer barrier record, and then a power cut: the record before it is not taken for the newest, because
@@ -455,7 +405,7 @@ func FuzzJournal(f *testing.F) {
 // nothing is missing, and the bit flipped back repairs all.
 func TestDamagedNewestRecordIsNotPassedOver(t *testing.T) {
 	for _, groups := range []int{0, 1, 5} {
-		w, mem := journaled(t, 1, Fsync, 6)
+		w, mem := journaled(t, 1, durability.Fsync, 6)
 		mustAdd(t, w.log, 20, 1)
 		w.mustCheckpoint()
 		for range groups {
@@ -463,21 +413,21 @@ func TestDamagedNewestRecordIsNotPassedOver(t *testing.T) {
 			w.mustSync()
 		}
 		end := w.log.EndOffset()
-		name, size := "data/"+slotName(w.barrier.mu.record.sequence), len(w.barrier.mu.record.encode())
+		name, size := "data/"+durability.SlotName(w.barrier.Sequence()), w.barrier.RecordBytes()
 		w.leave()
 		mem.SyncAll()
 		for at := 0; at < size; at += 7 {
 			flip := func(fs vfs.FS) { mutate(t, fs, name, func(b []byte) []byte { b[at] ^= 0x10; return b }) }
 			left := mem.Clone()
 			flip(left)
-			same := newWorld(t, left.Clone(), Fsync)
-			if err := same.open(); err == nil && same.log.EndOffset() != end || err != nil && !errors.Is(err, ErrFormat) {
+			same := newWorld(t, left.Clone(), durability.Fsync)
+			if err := same.open(); err == nil && same.log.EndOffset() != end || err != nil && !errors.Is(err, files.ErrFormat) {
 				t.Fatalf("byte %d, same boot: %v", at, err)
 			}
 			same.leave()
-			after := newWorld(t, left, Fsync)
+			after := newWorld(t, left, durability.Fsync)
 			after.boot = "boot-2"
-			if err := after.open(); damagedFile(err) != name && !errors.Is(err, ErrFormat) {
+			if err := after.open(); damagedFile(err) != name && !errors.Is(err, files.ErrFormat) {
 				t.Fatalf("byte %d, %d groups: %v", at, groups, err)
 			}
 			after.leave()
@@ -494,18 +444,21 @@ func TestDamagedNewestRecordIsNotPassedOver(t *testing.T) {
 // so. Only the last group can be one that was never whole.
 func TestShortenedJournalIsNotPassedOver(t *testing.T) {
 	const groups = 10
-	w, mem := journaled(t, 1, Fsync, groups)
+	w, mem := journaled(t, 1, durability.Fsync, groups)
 	w.leave()
 	mem.SyncAll()
 	for from := 1; from <= groups; from++ {
 		for name, shorten := range map[string]func(b []byte) []byte{
-			"cut off": func(b []byte) []byte { return b[:from*journalPageBytes] },
-			"zeroed":  func(b []byte) []byte { clear(b[from*journalPageBytes:]); return b },
-			"old":     func(b []byte) []byte { copy(b[from*journalPageBytes:], bytes.Repeat([]byte{7}, len(b))); return b },
+			"cut off": func(b []byte) []byte { return b[:from*durability.JournalPageBytes] },
+			"zeroed":  func(b []byte) []byte { clear(b[from*durability.JournalPageBytes:]); return b },
+			"old": func(b []byte) []byte {
+				copy(b[from*durability.JournalPageBytes:], bytes.Repeat([]byte{7}, len(b)))
+				return b
+			},
 		} {
 			left := mem.Clone()
 			mutate(t, left, testJournal, shorten)
-			after := newWorld(t, left, Fsync)
+			after := newWorld(t, left, durability.Fsync)
 			after.boot = "boot-2"
 			err := after.open()
 			if from < groups && damagedFile(err) != testJournal {

@@ -1,4 +1,4 @@
-package log
+package durability
 
 import (
 	"fmt"
@@ -21,7 +21,7 @@ func (b *Barrier) Admit(sizeBytes int) error {
 	}
 	free, err := b.o.FS.FreeBytes(b.o.Dir)
 	if err != nil {
-		return fmt.Errorf("%w: free space of %s is not known: %w", ErrNotWritten, b.o.Dir, err)
+		return fmt.Errorf("%w of %s: %w", ErrSpaceUnknown, b.o.Dir, err)
 	}
 	left := free - b.o.ReserveBytes - int64(sizeBytes)
 	full := left < 0

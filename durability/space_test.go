@@ -1,10 +1,12 @@
-package log
+package durability_test
 
 import (
 	"errors"
 	"testing"
 
+	"once/durability"
 	"once/internal/vfs"
+	"once/log"
 )
 
 // fullFS is a disk without a free byte: nothing can be made and no file can grow, as soon as full is set.
@@ -49,7 +51,7 @@ func (f *fullFile) WriteAt(b []byte, at int64) (int, error) {
 func TestRecoveryNeedsNoRoomOnTheDisk(t *testing.T) {
 	mem := vfs.NewCrashable(5)
 	failing := vfs.FailAt(1<<30, mem)
-	w := newWorld(t, mem, Fsync)
+	w := newWorld(t, mem, durability.Fsync)
 	w.fs = failing
 	l := w.mustOpen()
 	mustAdd(t, l, 3, 2)
@@ -63,16 +65,16 @@ func TestRecoveryNeedsNoRoomOnTheDisk(t *testing.T) {
 	}
 	w.leave()
 	disk := &fullFS{FS: mem, full: true}
-	after := newWorld(t, mem, Fsync)
+	after := newWorld(t, mem, durability.Fsync)
 	after.fs = disk
 	if l := after.mustOpen(); l.EndOffset() != 10 {
 		t.Fatal("end", l.EndOffset())
 	}
 	after.mustSync()
 	after.leave()
-	cut := newWorld(t, mem.CrashClone(), Fsync)
+	cut := newWorld(t, mem.CrashClone(), durability.Fsync)
 	cut.boot = "boot-2"
-	if err := checkOffsets(cut.mustOpen(), 10); err != nil {
+	if err := checkOffsetsBy(cut.mustOpen(), 10, 2); err != nil {
 		t.Fatal(err)
 	}
 	cut.leave()
@@ -81,24 +83,21 @@ func TestRecoveryNeedsNoRoomOnTheDisk(t *testing.T) {
 // A barrier whose record finds no room is tried again, and takes the same slot; the log goes on.
 func TestBarrierWaitsForRoom(t *testing.T) {
 	disk := &fullFS{FS: vfs.NewMem()}
-	w := newWorld(t, disk, Txn)
+	w := newWorld(t, disk, durability.Txn)
 	l := w.mustOpen()
 	defer w.leave()
 	mustAdd(t, l, 1, 1)
 	w.mustSync()
 	mustAdd(t, l, 1, 1)
-	w.barrier.o.BootID = string(make([]byte, 100)) // a record that has to grow
-	w.barrier.mu.record.bootID = w.barrier.o.BootID
-	sequence := w.barrier.mu.record.sequence
+	w.barrier.SetBootID(string(make([]byte, 100))) // a record that has to grow
+	sequence := w.barrier.Sequence()
 	disk.full = true
 	answer := make(chan error, 1)
-	ticket := w.barrier.TicketIn(Txn)
+	ticket := w.barrier.TicketIn(durability.Txn)
 	go func() { answer <- ticket.Wait(t.Context()) }()
 	for stalled := false; !stalled; {
-		w.barrier.mu.Lock()
-		stalled = w.barrier.mu.stalled
-		w.barrier.mu.Unlock()
-		if err := w.barrier.failure(); err != nil {
+		stalled = w.barrier.Stalled()
+		if err := w.barrier.Failure(); err != nil {
 			t.Fatal("a full disk ends the barrier:", err)
 		}
 	}
@@ -107,11 +106,11 @@ func TestBarrierWaitsForRoom(t *testing.T) {
 		t.Fatal("answered on a full disk:", err)
 	default:
 	}
-	if w.barrier.mu.record.sequence != sequence {
+	if w.barrier.Sequence() != sequence {
 		t.Error("the next try would overwrite the record that is whole")
 	}
 	disk.full = false
-	w.clock.Advance(DefaultInterval)
+	w.clock.Advance(durability.DefaultInterval)
 	if err := <-answer; err != nil {
 		t.Fatal(err)
 	}
@@ -122,14 +121,14 @@ func TestReserveIsLeftToTheBroker(t *testing.T) {
 	if err := disk.MkdirAll("data"); err != nil {
 		t.Fatal(err)
 	}
-	b, err := OpenBarrier(BarrierOptions{FS: disk, Dir: "data", ReserveBytes: 1_000_000})
+	b, err := durability.Open(durability.Options{FS: disk, Dir: "data", FindLogs: log.Directories, ReserveBytes: 1_000_000})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer b.Close(true)
 	const step = 50_000
 	for disk.free >= 0 {
-		if err := b.Admit(step); errors.Is(err, ErrDiskFull) {
+		if err := b.Admit(step); errors.Is(err, durability.ErrDiskFull) {
 			break
 		} else if err != nil {
 			t.Fatal(err)
@@ -143,7 +142,7 @@ func TestReserveIsLeftToTheBroker(t *testing.T) {
 	if err := b.Admit(step); err != nil {
 		t.Error("refused although there is room again:", err)
 	}
-	var none *Barrier
+	var none *durability.Barrier
 	if err := none.Admit(1 << 40); err != nil {
 		t.Error(err)
 	}

@@ -1,4 +1,4 @@
-package log
+package durability
 
 import (
 	"errors"
@@ -10,46 +10,46 @@ import (
 	"once/internal/vfs"
 )
 
-// fail ends the service's promises.
+// fail ends what the barrier promises for good.
 func (b *Barrier) fail(err error) {
-	err = fmt.Errorf("log: barrier failed: %w", err)
+	err = fmt.Errorf("durability: barrier failed: %w", err)
 	if !b.broken.CompareAndSwap(nil, &err) {
 		return
 	}
 	b.o.Logger.Error("barrier failed; nothing is acknowledged as durable any more", "error", err)
 	b.mu.Lock()
-	b.tellAllLocked()
+	b.wakeAllLocked()
 	b.mu.Unlock()
 	if b.o.OnFailure != nil {
 		b.o.OnFailure(err)
 	}
 }
 
-// tellLocked wakes those who wait for the barrier that ran, to look again.
-func (b *Barrier) tellLocked() {
+// wakeWaitersLocked wakes those who wait for the barrier that ran, to look again.
+func (b *Barrier) wakeWaitersLocked() {
 	if b.mu.running != nil {
 		close(b.mu.running)
 		b.mu.running = nil
 	}
 }
 
-// tellAllLocked wakes all who wait, to find that the service is broken.
-func (b *Barrier) tellAllLocked() {
-	b.tellLocked()
+// wakeAllLocked wakes all who wait, to find that the service is broken.
+func (b *Barrier) wakeAllLocked() {
+	b.wakeWaitersLocked()
 	close(b.mu.next)
 	b.mu.next = make(chan struct{})
 }
 
 // captured is a dirty log as of the barrier's instant.
 type captured struct {
-	log        *Log
-	end, start int64
-	dir, names bool
-	gaps       bool
+	member   *Member
+	state    State
+	newDir   bool
+	newNames bool
 }
 
-// instant is what one barrier covers.
-type instant struct {
+// coverage is what one barrier covers.
+type coverage struct {
 	logs       []captured
 	generation uint64 // of those who wait
 	group      []byte // for the journal
@@ -60,9 +60,9 @@ type instant struct {
 }
 
 // capture notes the instant, and decides whether the journal will do.
-func (b *Barrier) capture() (at instant) {
-	b.cut.Lock()
-	defer b.cut.Unlock()
+func (b *Barrier) capture() (at coverage) {
+	b.instant.Lock()
+	defer b.instant.Unlock()
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	dirty := b.mu.dirty
@@ -75,28 +75,30 @@ func (b *Barrier) capture() (at instant) {
 		b.mu.due = false
 		return at
 	}
-	for _, l := range dirty {
-		l.dirty.Store(false)
-		if !l.journaled {
-			l.journaled = true
-			b.mu.journaled = append(b.mu.journaled, l)
+	for _, m := range dirty {
+		m.dirty.Store(false)
+		if !m.inGroup {
+			m.inGroup = true
+			b.mu.journaled = append(b.mu.journaled, m)
 		}
 	}
 	if b.journal != nil && !b.mu.due && !b.mu.recordDirty && !b.mu.ending {
 		at.group, at.journaled = b.journal.take(b.space.full.Load())
 	}
 	if at.journaled {
-		for _, l := range dirty {
-			at.logs = append(at.logs, captured{log: l, end: l.end.Load()})
+		for _, m := range dirty {
+			at.logs = append(at.logs, captured{member: m, state: m.log.State()})
 		}
 		return at
 	}
-	for _, l := range b.mu.journaled {
-		l.journaled = false
-		at.logs = append(at.logs, captured{l, l.end.Load(), l.start.Load(), l.dirNew.Swap(false), l.namesNew.Swap(false), l.gaps.Load()})
+	for _, m := range b.mu.journaled {
+		m.inGroup = false
+		at.logs = append(at.logs, captured{
+			member: m, state: m.log.State(), newDir: m.newDir.Swap(false), newNames: m.newNames.Swap(false),
+		})
 	}
 	b.mu.journaled = nil
-	b.behind.Store(0)
+	b.unsyncedBytes.Store(0)
 	b.mu.recordDirty, b.mu.due = false, false
 	at.onDone, b.mu.onDone = b.mu.onDone, nil
 	if b.mu.timer != nil {
@@ -122,7 +124,7 @@ func (b *Barrier) run() {
 }
 
 // runJournaled writes one group to the journal. Without room for it all files are synced instead.
-func (b *Barrier) runJournaled(at instant) {
+func (b *Barrier) runJournaled(at coverage) {
 	began := b.o.RealTime.Now()
 	final, err := b.journal.write(at.group)
 	if err != nil && !final {
@@ -138,12 +140,12 @@ func (b *Barrier) runJournaled(at instant) {
 	}
 	b.metrics.syncSeconds.Observe(b.o.RealTime.Now().Sub(began).Seconds())
 	b.metrics.barriers.WithLabelValues(toJournal).Inc()
-	at.tell()
+	at.tellLogs()
 	b.finish(at.generation, nil)
 }
 
 // runFull syncs files and writes the record.
-func (b *Barrier) runFull(at instant) {
+func (b *Barrier) runFull(at coverage) {
 	err := b.syncAll(at.logs)
 	if err == nil {
 		err = fault.Hit("barrier.synced")
@@ -164,8 +166,10 @@ func (b *Barrier) runFull(at instant) {
 		b.mu.record.key = b.journal.key
 	}
 	for _, c := range at.logs {
-		if !c.log.removed.Load() {
-			b.mu.record.entries[c.log.base()] = recordEntry{topicID: c.log.topicID, recoveryPoint: c.end, startOffset: c.start, gaps: c.gaps}
+		if m := c.member; !m.removed.Load() {
+			b.mu.record.entries[m.dirBase] = recordEntry{
+				topicID: m.topicID, recoveryPoint: c.state.EndOffset, startOffset: c.state.StartOffset, gaps: c.state.Gaps,
+			}
 		}
 	}
 	b.mu.Unlock()
@@ -183,10 +187,10 @@ func (b *Barrier) runFull(at instant) {
 		}
 	}
 	b.metrics.barriers.WithLabelValues(toFiles).Inc()
-	at.tell()
+	at.tellLogs()
 	b.finish(at.generation, at.onDone)
 	for _, c := range at.logs {
-		c.log.flushTail()
+		c.member.log.WriteIndexes()
 	}
 }
 
@@ -213,13 +217,10 @@ func (b *Barrier) prepareJournal(recovered bool) (generation uint64, err error) 
 	return b.mu.record.sequence + 1, nil
 }
 
-// tell lets the logs know what has become durable, before those who wait are told.
-func (at *instant) tell() {
+// tellLogs lets the logs know what has become durable, before those who wait.
+func (at *coverage) tellLogs() {
 	for _, c := range at.logs {
-		if c.log.onDurable != nil {
-			c.log.onDurable(c.end)
-		}
-		c.log.flushed.Store(c.end)
+		c.member.log.Covered(c.state.EndOffset)
 	}
 }
 
@@ -230,14 +231,14 @@ func (b *Barrier) finish(generation uint64, onDone []func()) {
 	}
 	b.mu.Lock()
 	b.mu.done = generation
-	b.tellLocked()
+	b.wakeWaitersLocked()
 	b.mu.Unlock()
 }
 
 // postpone is for a barrier whose record found no room on the disk. Nothing is lost: the bytes are synced, the
 // last record is whole, nobody has been told anything. The journal of that record lacks what was captured, and is
 // not gone on with.
-func (b *Barrier) postpone(at instant, cause error) {
+func (b *Barrier) postpone(at coverage, cause error) {
 	b.mu.Lock()
 	ending := b.mu.ending
 	b.mu.Unlock()
@@ -251,21 +252,21 @@ func (b *Barrier) postpone(at instant, cause error) {
 
 // putBack makes the next barrier cover what this one was to cover, and sync files. stall lets it wait for the
 // timer.
-func (b *Barrier) putBack(at instant, stall bool) {
+func (b *Barrier) putBack(at coverage, stall bool) {
 	for _, c := range at.logs {
-		if c.dir {
-			c.log.dirNew.Store(true)
+		if c.newDir {
+			c.member.newDir.Store(true)
 		}
-		if c.names {
-			c.log.namesNew.Store(true)
+		if c.newNames {
+			c.member.newNames.Store(true)
 		}
-		c.log.markDirty()
+		c.member.Changed()
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.mu.recordDirty, b.mu.stalled = true, stall && !b.mu.ending
 	b.mu.onDone = append(at.onDone, b.mu.onDone...)
-	b.tellLocked()
+	b.wakeWaitersLocked()
 	b.armLocked()
 }
 
@@ -316,6 +317,18 @@ func hardenRecord(under vfs.FS, dir string, newest *record) error {
 	}
 	if err != nil {
 		return fmt.Errorf("make the newest barrier record durable: %w", err)
+	}
+	return nil
+}
+
+// SyncNames makes the names in the data directory durable. A failure is final, as that of a barrier is.
+func (b *Barrier) SyncNames() error {
+	if err := b.failure(); err != nil {
+		return fmt.Errorf("%w: %w", ErrFailed, err)
+	}
+	if err := b.o.FS.SyncDir(b.o.Dir); err != nil {
+		b.fail(err)
+		return fmt.Errorf("%w: %w", ErrFailed, err)
 	}
 	return nil
 }

@@ -1,10 +1,11 @@
-package log
+package durability_test
 
 import (
 	"testing"
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"once/durability"
 	"once/internal/vfs"
 )
 
@@ -31,7 +32,7 @@ func (w *world) scrape() map[string]float64 {
 // The mode is in a metric (spec: reliability P38), and what a start has taken out of a log is counted (P12).
 func TestMetricsTellModeSyncsAndLoss(t *testing.T) {
 	fs := vfs.NewCrashable(1)
-	w := newWorld(t, fs, Page)
+	w := newWorld(t, fs, durability.Page)
 	w.metrics = prometheus.NewRegistry()
 	w.mustOpen()
 	mustAdd(t, w.log, 3, 2)
@@ -49,7 +50,7 @@ func TestMetricsTellModeSyncsAndLoss(t *testing.T) {
 	left := fs.Clone() // the power is cut, and every byte happens to be there: page cuts all the same
 	w.leave()
 
-	after := newWorld(t, left, Page)
+	after := newWorld(t, left, durability.Page)
 	after.boot, after.metrics = "boot-2", prometheus.NewRegistry()
 	after.mustOpen()
 	defer after.leave()
@@ -61,7 +62,7 @@ func TestMetricsTellModeSyncsAndLoss(t *testing.T) {
 // What barriers were written to, and what came back from the journal.
 func TestMetricsTellOfTheJournal(t *testing.T) {
 	mem := vfs.NewCrashable(1)
-	w := newWorld(t, mem, Fsync)
+	w := newWorld(t, mem, durability.Fsync)
 	w.metrics = prometheus.NewRegistry()
 	l := w.mustOpen()
 	w.mustRecover()
@@ -76,7 +77,7 @@ func TestMetricsTellOfTheJournal(t *testing.T) {
 	if err := mem.RemoveAll(testDir); err != nil {
 		t.Fatal(err)
 	}
-	after := newWorld(t, mem, Fsync)
+	after := newWorld(t, mem, durability.Fsync)
 	after.boot, after.metrics = "boot-2", prometheus.NewRegistry()
 	after.mustOpen()
 	defer after.leave()

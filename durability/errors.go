@@ -1,0 +1,22 @@
+package durability
+
+import (
+	"errors"
+
+	"once/internal/files"
+)
+
+var (
+	// ErrFailed: a sync failed. What is on disk is not known, and nothing becomes durable any more.
+	ErrFailed = errors.New("durability: a sync failed earlier")
+	// ErrDiskFull: what is left of the disk is reserved for the broker's own records. Nothing was
+	// written.
+	ErrDiskFull = errors.New("durability: disk is full")
+	// ErrSpaceUnknown: the file system does not say how much space is free. Nothing was written.
+	ErrSpaceUnknown = errors.New("durability: free space is not known")
+	// ErrClosed: the barrier was closed or killed.
+	ErrClosed = errors.New("durability: closed")
+)
+
+// DamagedError is a barrier record or a journal that is not what was written.
+type DamagedError = files.DamagedError

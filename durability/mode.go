@@ -1,0 +1,29 @@
+package durability
+
+import "fmt"
+
+// Mode says what waits for a barrier (spec: reliability 2.1). A later mode waits for all that an
+// earlier one waits for.
+type Mode uint8
+
+// The modes of --durability.
+const (
+	Page  Mode = iota // nothing waits; a power cut takes everything back to the last barrier
+	Txn               // commits of transactions and offsets wait
+	Fsync             // every acknowledged append waits
+)
+
+func (m Mode) isKnown() bool { return m <= Fsync }
+
+// String is the mode as in --durability.
+func (m Mode) String() string {
+	switch m {
+	case Page:
+		return "page"
+	case Txn:
+		return "txn"
+	case Fsync:
+		return "fsync"
+	}
+	return fmt.Sprintf("mode %d", uint8(m))
+}
