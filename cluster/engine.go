@@ -287,8 +287,8 @@ func (e *engine) openCoordinators() error {
 
 func (e *engine) openServices() error {
 	e.services = &handlers.Services{
-		Topics: e.topics, Configs: e.configs, Txns: e.txns, Groups: e.groups, ProducerIDs: e.producerIDs,
-		Settings: e.env.Settings, Features: e.features, NodeID: e.env.Settings.NodeID,
+		Topics: e.topics, Catalogue: handlers.NewCatalogue(e.topics), Configs: e.configs, Txns: e.txns, Groups: e.groups,
+		ProducerIDs: e.producerIDs, Settings: e.env.Settings, Features: e.features, NodeID: e.env.Settings.NodeID,
 		ClusterID: e.identity.clusterID, Advertised: e.env.Advertised, Sync: e.barrier.Sync, Settle: e.settle(),
 		Ended: e.over, Clock: e.env.Clock, Logger: e.env.Logger,
 	}
