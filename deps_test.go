@@ -29,12 +29,12 @@ admin handlers inspect
 wire txncoordinator groupcoordinator
 topics configs
 partition
-log lso pidmanager
+internal/kafkatest log lso pidmanager
 durability
 log/batch
 meta settings
 internal/files
-internal/kafkatest internal/memnet internal/script internal/vfs
+internal/memnet internal/script internal/vfs
 internal/clock internal/fault internal/invariant internal/shrink
 `
 
