@@ -447,6 +447,16 @@ func TestShortenedJournalIsNotPassedOver(t *testing.T) {
 	w, mem := journaled(t, 1, durability.Fsync, groups)
 	w.leave()
 	mem.SyncAll()
+	for size := 1; size < durability.JournalPageBytes; size += 31 {
+		left := mem.Clone()
+		mutate(t, left, testJournal, func(b []byte) []byte { return b[:size] })
+		after := newWorld(t, left, durability.Fsync)
+		after.boot = "boot-2"
+		if err := after.open(); damagedFile(err) != testJournal {
+			t.Errorf("cut to %d bytes: %v", size, err)
+		}
+		after.leave()
+	}
 	for from := 1; from <= groups; from++ {
 		for name, shorten := range map[string]func(b []byte) []byte{
 			"cut off": func(b []byte) []byte { return b[:from*durability.JournalPageBytes] },
