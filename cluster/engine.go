@@ -282,7 +282,7 @@ func (e *engine) openServices() error {
 	e.services = &handlers.Services{
 		Topics: e.topics, Configs: e.configs, Txns: e.txns, Groups: e.groups, ProducerIDs: e.producerIDs,
 		Settings: e.env.Settings, Features: e.features, NodeID: e.env.Settings.NodeID,
-		ClusterID: e.identity.clusterID, Advertised: e.env.Advertised, Sync: e.barrier.Sync, Settle: e.settle(),
+		ClusterID: e.identity.clusterID, Advertised: e.env.Advertised, Barrier: e.barrier,
 		Ended: e.over, Clock: e.env.Clock, Logger: e.env.Logger,
 	}
 	e.services.Open()

@@ -179,13 +179,13 @@ func (l *Log) SetStartOffset(offset int64) {
 	}
 }
 
-// Ticket is ready when everything appended so far is as durable as was promised for a plain append: at once
-// in Page and Txn, unless the topic's flush.messages is reached, and after a barrier in Fsync.
-func (l *Log) Ticket() durability.Ticket {
+// TicketFor returns what an answer of this kind has to wait for, or what an append that reaches the topic's
+// flush.messages waits for.
+func (l *Log) TicketFor(a durability.Answer) durability.Ticket {
 	if l.end.Load()-l.flushed.Load() >= l.config.Load().FlushMessages {
-		return l.member.Ticket(durability.Page)
+		a = durability.Flushed
 	}
-	return l.member.Ticket(durability.Fsync)
+	return l.member.TicketFor(a)
 }
 
 func (l *Log) list() []*segment {

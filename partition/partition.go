@@ -127,7 +127,7 @@ func Open(id ID, o Options) (*Partition, error) {
 	config := o.Config
 	p.config.Store(&config)
 	var onDurable func(int64)
-	if o.Barrier.Mode() == durability.Fsync { // what is not durable is not shown (reliability P5)
+	if o.Barrier.Waits(durability.RecordsShown) { // what is not durable is not shown (reliability P5)
 		onDurable = p.becameDurable
 	}
 	var err error
