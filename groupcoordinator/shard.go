@@ -20,7 +20,7 @@ const retryAfterFailedAppend = time.Second
 // shard holds the groups of one partition of __consumer_offsets.
 //
 // Locking: mu orders everything that happens to these groups, appends to the state log included, and is
-// held across an append but never across a wait for its durability.
+// held across an append but never across a wait for its durability. docs/architecture.md has the order of all locks.
 type shard struct {
 	c         *Coordinator
 	partition int32

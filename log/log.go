@@ -122,10 +122,12 @@ type Log struct {
 		sync.Mutex
 		offsets []int64
 	}
-	failed    atomic.Pointer[error]
-	closed    atomic.Bool
-	removed   atomic.Bool
-	structure sync.Mutex // taken to replace segments, to write derived files, to close
+	failed  atomic.Pointer[error]
+	closed  atomic.Bool
+	removed atomic.Bool
+	// structure is taken to replace segments, to write derived files, to close; docs/architecture.md has the order of all
+	// locks.
+	structure sync.Mutex
 
 	swaps       []swap // of Clean and FinishCleaning
 	uncleanable error  // why no segment can be replaced until the next start; of Clean

@@ -92,7 +92,7 @@ type Topics struct {
 	opts     Options // immutable, as is the next one
 	verifies bool    // transaction.partition.verification.enable
 	index    atomic.Pointer[index]
-	mu       sync.Mutex // orders changes
+	mu       sync.Mutex // orders changes; docs/architecture.md has the order of all locks
 	removed  unsynced   // under mu
 }
 

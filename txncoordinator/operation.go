@@ -11,7 +11,8 @@ import (
 	"once/log/batch"
 )
 
-// entry is one transactional ID. mu is a leaf: nothing is called while it is held. Whoever set Pending
+// entry is one transactional ID. mu is a leaf: nothing is called while it is held (docs/architecture.md has the order of
+// all locks). Whoever set Pending
 // owns the ID until it is NoState again; only the owner calls finish.
 type entry struct {
 	shard *shard // immutable
