@@ -3,16 +3,22 @@
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 # Modules of their own, so that the broker's go.mod stays short: clients in Go, and the exactly-once checker.
 NESTED := compat/go compat/eos
+# The systems that the broker is built for.
+SYSTEMS := linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64
 # Where an invariant that breaks would cost data.
 CORE := ./log/... ./durability ./lso ./pidmanager ./partition ./topics ./txncoordinator ./groupcoordinator ./broker/... ./internal/...
 FUZZTIME ?= 30s
 IMAGE ?= once
 VERSION ?=
 
-.PHONY: build image test check check-format check-vet check-lint check-race check-invariants check-sizes check-nested compat mutants eos bench fuzz nightly
+.PHONY: build builds image test check check-format check-vet check-lint check-race check-invariants check-sizes check-nested compat mutants eos bench fuzz nightly
 
 build: ## the program, as the image has it
 	CGO_ENABLED=0 go build -trimpath -ldflags='-s -w -X main.version=$(VERSION)' -o bin/broker ./cmd/broker
+
+builds: ## everything, tests too, compiled and vetted for all systems; runs nothing
+	@set -e; for system in $(SYSTEMS); do echo "== $$system"; export CGO_ENABLED=0 GOOS=$${system%/*} GOARCH=$${system#*/}; \
+		go build -o /dev/null ./cmd/broker; go vet ./...; done
 
 image:
 	docker build --build-arg VERSION='$(VERSION)' -t $(IMAGE) .

@@ -28,7 +28,8 @@ type Env struct {
 	FS vfs.FS
 	// Metadata opens the store of the metadata in a file; nil means a file of bbolt's on the machine's file system.
 	Metadata func(name string, o meta.Options) (meta.Store, error)
-	// NoSync leaves syncing of the metadata to the operating system: for a directory that is thrown away.
+	// NoSync leaves syncing to the operating system where no answer waits for it, in the mode page and of the metadata:
+	// for a directory that is thrown away.
 	NoSync bool
 	// BootID names the run of the operating system; "" means the machine's. What was written in another one has been
 	// through a power cut.
@@ -77,7 +78,7 @@ func (env Env) WithDefaults() (Env, error) {
 		env.Advertised = func(c *wire.Conn) (string, int32) { return LocalAddress(c.LocalAddr()) }
 	}
 	if env.BootID == "" {
-		env.BootID = bootID()
+		env.BootID = vfs.BootID()
 	}
 	return env, nil
 }

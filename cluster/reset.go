@@ -82,7 +82,7 @@ func (e *engine) moveAside(names []string) error {
 		return err
 	}
 	for _, name := range names {
-		if strings.HasPrefix(name, metaFile) || name == lockFile || strings.HasPrefix(name, resetPrefix) {
+		if strings.HasPrefix(name, metaFile) || name == lockFile || strings.HasPrefix(name, resetPrefix) || strings.HasPrefix(name, imagePrefix) {
 			continue
 		}
 		if err := e.fence.Rename(path.Join(e.dir, name), path.Join(aside, name)); err != nil {

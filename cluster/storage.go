@@ -1,11 +1,6 @@
 package cluster
 
-import (
-	"os"
-	"strings"
-
-	"once/durability"
-)
+import "once/durability"
 
 // reserveBytes is the free space that is left to the broker's own records: disk.reserve.bytes, but not
 // more than a hundredth of the disk.
@@ -29,14 +24,4 @@ func (e *engine) ofDisk(sizeBytes, parts int64) int64 {
 		return sizeBytes
 	}
 	return min(sizeBytes, total/parts)
-}
-
-// bootID names this run of the operating system, "" where it has no name. A data directory that was
-// last written under another one may have lost what was not synced.
-func bootID() string {
-	id, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
-	if err != nil {
-		return ""
-	}
-	return strings.TrimSpace(string(id))
 }

@@ -145,6 +145,9 @@ func (e *engine) openTxns(registerer prometheus.Registerer) (*txncoordinator.Coo
 		IDExpiration:       s.TransactionalIDExpiration,
 		AbortInterval:      s.TransactionAbortTimedOutInterval,
 		RemoveInterval:     s.TransactionRemoveExpiredInterval,
+		AddRetryInterval:   s.AddPartitionsToTxnRetryBackoff,
+		AddRetryLimit:      s.AddPartitionsToTxnRetryBackoffMax,
+		Ended:              e.over,
 		Clock:              e.env.Clock, Logger: e.env.Logger, Registerer: registerer,
 	})
 }

@@ -261,7 +261,7 @@ func (b *Barrier) Recovery(dirBase string, topicID [16]byte) Recovery {
 func (b *Barrier) Recovered(ctx context.Context) error {
 	b.mu.Lock()
 	if b.mu.restored.logs > 0 {
-		b.o.Logger.Warn("the machine went down: records that were waited for came back from the journal", "size_bytes", b.mu.restored.sizeBytes, "logs", b.mu.restored.logs)
+		b.o.Logger.Warn("what logs had lost came back from the journal", "same_boot", b.SameBoot(), "size_bytes", b.mu.restored.sizeBytes, "logs", b.mu.restored.logs)
 	}
 	b.mu.restore, b.mu.recovered = nil, true
 	for dirBase, needed := range b.mu.opening {

@@ -20,8 +20,6 @@ func (s *Services) endTxn(_ context.Context, r *wire.Request) wire.Reply {
 	version := transactionV0
 	if r.Version >= 5 {
 		version = transactionV2
-	} else if s.isFromOlderConnection(r, req.TransactionalID, txncoordinator.Identity{ProducerID: req.ProducerID, ProducerEpoch: req.ProducerEpoch}) {
-		return wire.Reply{Close: true}
 	}
 	id, err := s.Txns.EndTxn(txncoordinator.EndRequest{
 		TransactionalID:          req.TransactionalID,
@@ -39,3 +37,8 @@ func (s *Services) endTxn(_ context.Context, r *wire.Request) wire.Reply {
 }
 
 var failEndTxn = failAtTop(func(r *kmsg.EndTxnResponse) (*int16, **string) { return &r.ErrorCode, nil })
+
+func aboutEndTxn(_ Catalogue, r *wire.Request) Subjects {
+	req := r.Body.(*kmsg.EndTxnRequest)
+	return Subjects{Transactions: transactionSubjects(&req.TransactionalID, identityOf(req.ProducerID, req.ProducerEpoch))}
+}

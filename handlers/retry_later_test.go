@@ -92,7 +92,7 @@ func newServices(t *testing.T, ids pidmanager.BlockStore) *Services {
 	})
 	fatal(err)
 	t.Cleanup(txns.Close)
-	s := &Services{Topics: ts, Txns: txns, ProducerIDs: manager, Settings: set, Clock: manual, Logger: quiet}
+	s := &Services{Topics: ts, Catalogue: NewCatalogue(ts), Txns: txns, ProducerIDs: manager, Settings: set, Clock: manual, Logger: quiet}
 	s.Open()
 	return s
 }

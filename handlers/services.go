@@ -15,14 +15,14 @@ import (
 	"once/internal/clock"
 	"once/pidmanager"
 	"once/settings"
-	"once/topics"
 	"once/txncoordinator"
 	"once/wire"
 )
 
 // Services is what handlers work with: the domain packages, assembled by broker.
 type Services struct {
-	Topics      *topics.Topics
+	Topics      TopicChanges
+	Catalogue   Catalogue
 	Configs     *configs.Configs
 	Txns        *txncoordinator.Coordinator
 	Groups      *groupcoordinator.Coordinator
@@ -41,6 +41,7 @@ type Services struct {
 
 	apis         []wire.API // for ApiVersions
 	byKey        map[int16]*row
+	passChain    handler
 	sessions     *fetchSessions
 	autoCreation autoCreation
 }
@@ -53,12 +54,8 @@ func (s *Services) Open() {
 		s.apis = append(s.apis, table[i].API)
 		s.byKey[table[i].Key] = &table[i]
 	}
+	s.passChain = s.link(chain)
 	s.sessions = newFetchSessions(s.Settings.MaxIncrementalFetchSessionCacheSlots, clock.Real{})
-}
-
-// Handle carries out a request of an API in the table.
-func (s *Services) Handle(ctx context.Context, r *wire.Request) wire.Reply {
-	return s.byKey[r.Key].handle(s, ctx, r)
 }
 
 // respondAs responds when the answer is as durable as answers of its kind have to be. Without a confirmation there is no

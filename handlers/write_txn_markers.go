@@ -109,3 +109,14 @@ func failWriteTxnMarkers(r *wire.Request, code wire.Code, _ string) kmsg.Respons
 	}
 	return resp
 }
+
+func aboutWriteTxnMarkers(_ Catalogue, r *wire.Request) (s Subjects) {
+	req := r.Body.(*kmsg.WriteTxnMarkersRequest)
+	for i := range req.Markers {
+		for j := range req.Markers[i].Topics {
+			t := &req.Markers[i].Topics[j]
+			s.Topics = append(s.Topics, TopicSubject{Name: t.Topic, Partitions: t.Partitions})
+		}
+	}
+	return s
+}

@@ -99,7 +99,11 @@ func (p *partitionCheck) leaderEpochs() {
 	}
 	entries = slices.DeleteFunc(entries, func(e log.LeaderEpochStart) bool { return e.StartOffset >= p.next })
 	want := p.epochs
-	if first := p.segments[0].base; first > 0 && len(want) > 0 { // the log began earlier
+	first := p.segments[0].base
+	if first > 0 && len(want) == 0 {
+		return // retention has deleted all batches
+	}
+	if first > 0 { // the log began earlier
 		entries = slices.DeleteFunc(entries, func(e log.LeaderEpochStart) bool { return e.LeaderEpoch < want[0].LeaderEpoch })
 		if len(entries) > 0 && entries[0].LeaderEpoch == want[0].LeaderEpoch && entries[0].StartOffset <= first {
 			entries, want = entries[1:], want[1:]
@@ -108,9 +112,5 @@ func (p *partitionCheck) leaderEpochs() {
 	if p.gapAt >= 0 || slices.Equal(entries, want) {
 		return
 	}
-	severity := p.derived()
-	if n := len(entries); n > 0 && len(want) > 0 && entries[n-1].LeaderEpoch == want[len(want)-1].LeaderEpoch {
-		severity = Damage // the next start believes it
-	}
-	p.find(severity, log.EpochCheckpointFile, -1, "leader epochs %v, the batches have %v; the file can be deleted", entries, want)
+	p.find(p.derived(), log.EpochCheckpointFile, -1, "leader epochs %v, the batches have %v; the file can be deleted", entries, want)
 }

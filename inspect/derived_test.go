@@ -104,7 +104,7 @@ func derivedSpoilings() []spoiling {
 			}},
 		{name: "time index altered", want: "warning file=x-0/", message: "has timestamp",
 			spoil: func(t *testing.T, dir string) { flip(t, 7, fileOf(t, dir, "x-0", "*.timeindex")) }},
-		{name: "leader epochs altered", want: "damage file=x-0/leader-epoch-checkpoint", message: "leader epochs",
+		{name: "leader epochs altered", want: "warning file=x-0/leader-epoch-checkpoint", message: "leader epochs",
 			spoil: func(t *testing.T, dir string) { write(t, []byte("0\n1\n0 5\n"), dir, "x-0", "leader-epoch-checkpoint") }},
 		{name: "leader epochs unreadable", want: "warning file=x-0/leader-epoch-checkpoint", message: "cannot be read",
 			spoil: func(t *testing.T, dir string) { write(t, []byte("7\n"), dir, "x-0", "leader-epoch-checkpoint") }},

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
 	"path"
 	"slices"
 	"strconv"
@@ -202,13 +201,4 @@ func (d *directory) partitionsOf(topic string) []string {
 // isCompacted tells by what is set for a topic whether compaction may take records out of it.
 func isCompacted(t *topics.Stored) bool {
 	return strings.Contains(t.Overrides["cleanup.policy"], "compact")
-}
-
-// bootID names this run of the operating system, "" where it has no name; the broker does the same.
-func bootID() string {
-	id, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
-	if err != nil {
-		return ""
-	}
-	return strings.TrimSpace(string(id))
 }

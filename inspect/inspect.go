@@ -25,6 +25,7 @@ import (
 	"time"
 
 	"once/internal/clock"
+	"once/internal/vfs"
 )
 
 var (
@@ -62,7 +63,7 @@ type Options struct {
 }
 
 func (o Options) withDefaults() Options {
-	o.BootID = cmp.Or(o.BootID, bootID())
+	o.BootID = cmp.Or(o.BootID, vfs.BootID())
 	o.MaxInflatedBytes = cmp.Or(o.MaxInflatedBytes, DefaultMaxInflatedBytes)
 	o.ProducerIDExpiration = cmp.Or(o.ProducerIDExpiration, DefaultProducerIDExpiration)
 	o.MaxFindings = cmp.Or(o.MaxFindings, DefaultMaxFindings)

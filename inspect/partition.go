@@ -168,6 +168,9 @@ func (p *partitionCheck) isJournaled(r *batchReader) bool {
 
 // journaled goes on with what the next start appends from the journal.
 func (p *partitionCheck) journaled() {
+	if p.next < p.recovery.RecoveryPoint {
+		return // end says so
+	}
 	for _, j := range p.recovery.Journaled {
 		if j.Header.NextOffset() <= p.next {
 			continue
@@ -226,6 +229,7 @@ func (p *partitionCheck) leftovers() {
 		case ok && strings.HasPrefix(suffix, log.TornInfix):
 			st, _ := p.c.fs.Stat(p.c.path(p.name, name))
 			p.find(Note, name, -1, "%d bytes that an earlier start took out of the log", st.SizeBytes)
+			p.c.txns.torn = p.c.txns.torn || p.topic == topics.TransactionState && st.SizeBytes > 0
 		case ok && (suffix == log.LogSuffix || suffix == log.IndexSuffix || suffix == log.TimeIndexSuffix || suffix == log.TxnIndexSuffix || suffix == log.SnapshotSuffix):
 		default:
 			p.find(Note, name, -1, "not a file of the log's")
@@ -387,6 +391,7 @@ func (p *partitionCheck) cut(i int, r *batchReader, why string, expected bool) {
 	case expected, p.c.barrier != nil && p.c.barrier.BootID != p.c.o.BootID:
 		p.find(Note, s.name, at, "the next start cuts %d bytes above the last barrier, from offset %d on: %s", bytes, p.next, why)
 	default:
+		p.c.txns.torn = p.c.txns.torn || p.topic == topics.TransactionState
 		p.find(Warning, s.name, at, "the next start cuts %d bytes above the last barrier, from offset %d on, although the machine has not been down: %s", bytes, p.next, why)
 	}
 }
@@ -414,6 +419,10 @@ func (p *partitionCheck) due(i int, r *batchReader) bool {
 	case !inRange, h.BaseOffset < p.next:
 		p.broken = true
 		p.find(Damage, s.name, r.position, "batch of offsets %d to %d, %d is due", h.BaseOffset, h.LastOffset(), p.next)
+		return false
+	case p.compacted && i < len(p.segments)-1 && h.NextOffset() > p.segments[i+1].base:
+		p.broken = true
+		p.find(Damage, s.name, r.position, "batch of offsets %d to %d in a segment that ends at offset %d", h.BaseOffset, h.LastOffset(), p.segments[i+1].base)
 		return false
 	case p.compacted && i < len(p.segments)-1: // the segment being written is never compacted
 		p.gapAt = p.next

@@ -88,6 +88,10 @@ func (y *replay) differences(stored []pidmanager.StoredProducer, offset int64) s
 
 // same compares two states of a producer, as far as both can know it.
 func (y *replay) same(s, r pidmanager.StoredProducer) bool {
+	if y.headless { // what stood below the first segment is not known
+		base := y.p.segments[0].base
+		s.Older = slices.DeleteFunc(slices.Clone(s.Older), func(b pidmanager.Batch) bool { return b.LastOffset < base })
+	}
 	// An older program, or one that began with its snapshot, remembers fewer batches. Their timestamps are
 	// not compared: the newest batch of a snapshot has that of the marker behind it, and grows old with it.
 	alike := func(a, b pidmanager.Batch) bool { a.TimestampMs = b.TimestampMs; return a == b }

@@ -41,6 +41,7 @@ type transactions struct {
 	byProducer map[int64]*storedImage
 	sets       map[string][]txncoordinator.TopicPartition // one copy of each set of partitions
 	partial    bool                                       // the log is damaged: what is missing in it says nothing
+	torn       bool                                       // a start has cut it, or will: a decision may be gone that partitions know of
 	compacted  bool                                       // old records may be gone
 	announced  map[string]bool                            // unfinished transactions already noted
 }
@@ -214,6 +215,14 @@ func (x *transactions) unknown(p *partitionCheck) {
 	x.partial = x.partial || p.topic == topics.TransactionState
 }
 
+// contradiction is the severity of a partition that knows more than the transaction log.
+func (x *transactions) contradiction() Severity {
+	if x.torn {
+		return Warning
+	}
+	return Damage
+}
+
 // ended judges a transaction with records in a partition that a marker has ended: the outcome is the one
 // that the coordinator decided, and the partition is one that it knew of (spec: reliability P18).
 func (x *transactions) ended(p *partitionCheck, s *segmentFile, position int64, m batch.Marker, first int64) {
@@ -229,7 +238,7 @@ func (x *transactions) ended(p *partitionCheck, s *segmentFile, position int64, 
 		switch {
 		case x.compacted:
 		case m.Type == batch.Commit:
-			p.find(Damage, s.name, position, "%s, which was never decided", who)
+			p.find(x.contradiction(), s.name, position, "%s, which was never decided", who)
 		default:
 			p.find(Note, s.name, position, "%s, which the coordinator did not decide: an administrator's", who)
 		}
@@ -242,13 +251,13 @@ func (x *transactions) ended(p *partitionCheck, s *segmentFile, position int64, 
 	switch {
 	case n <= decided:
 	case d.epochPerTxn || m.Type == batch.Commit && !x.compacted:
-		p.find(Damage, s.name, position, "%s, but transactional_id %q decided otherwise: %d times so, %d times the opposite", who, d.id, decided, other)
+		p.find(x.contradiction(), s.name, position, "%s, but transactional_id %q decided otherwise: %d times so, %d times the opposite", who, d.id, decided, other)
 		return
 	case !x.compacted:
 		p.find(Warning, s.name, position, "%s, but transactional_id %q decided so %d times only: an administrator's", who, d.id, decided)
 	}
 	if d.epochPerTxn && d.partitions != nil && !slices.Contains(d.partitions, p.topicPartition()) {
-		p.find(Damage, s.name, position, "%s, but transactional_id %q did not have this partition: %v", who, d.id, d.partitions)
+		p.find(x.contradiction(), s.name, position, "%s, but transactional_id %q did not have this partition: %v", who, d.id, d.partitions)
 	}
 }
 
@@ -276,7 +285,7 @@ func (x *transactions) open(p *partitionCheck, t lso.Transaction, epoch int16) {
 	if image != nil { // txncoordinator.Reconcile
 		why += "; the next start ends it"
 	}
-	p.find(Damage, p.segmentAt(t.FirstOffset), -1, "hanging transaction of producer %d epoch %d, open since offset %d: %s", t.ProducerID, epoch, t.FirstOffset, why)
+	p.find(x.contradiction(), p.segmentAt(t.FirstOffset), -1, "hanging transaction of producer %d epoch %d, open since offset %d: %s", t.ProducerID, epoch, t.FirstOffset, why)
 }
 
 func (p *partitionCheck) topicPartition() txncoordinator.TopicPartition {

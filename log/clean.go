@@ -211,8 +211,10 @@ func (c *cleaner) readKeys() error {
 	c.report.End = c.Limit
 	var records, most int64
 	err := l.scanHeaders(c.report.DirtyStart, c.Limit, func(h batch.Header, _ func() ([]byte, error)) error {
-		records += int64(h.RecordCount)
-		most = max(most, int64(h.RecordCount))
+		// No checksum has been looked at yet, but the offsets are in order.
+		n := min(max(int64(h.RecordCount), 0), int64(h.LastOffsetDelta)+1)
+		records += n
+		most = max(most, n)
 		if c.Stopped() {
 			return errStopped
 		}

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"once/internal/files"
+	"once/log/batch"
 )
 
 // epochEntry says at which offset the first batch of a leader epoch stands.
@@ -23,7 +24,9 @@ func (l *Log) noteEpoch(leaderEpoch int32, baseOffset int64) {
 	if leaderEpoch < 0 || len(entries) > 0 && leaderEpoch <= entries[len(entries)-1].leaderEpoch {
 		return
 	}
+	l.epochCheck.Lock()
 	l.epochs.add(epochEntry{leaderEpoch, baseOffset})
+	l.epochCheck.Unlock()
 	if err := l.writeEpochs(); err != nil {
 		l.logger.Warn("leader epochs not written; the next start reads them from the batches", "dir", l.dir, "error", err)
 	}
@@ -51,7 +54,7 @@ func (l *Log) EndOffsetForEpoch(leaderEpoch, current int32) (int32, int64) {
 	if leaderEpoch > current || leaderEpoch == -1 {
 		return -1, -1
 	}
-	entries := l.epochs.view()
+	entries := l.checkedEpochs()
 	i := sort.Search(len(entries), func(i int) bool { return entries[i].leaderEpoch > leaderEpoch })
 	if i < len(entries) {
 		end = max(entries[i].startOffset, l.StartOffset())
@@ -64,12 +67,92 @@ func (l *Log) EndOffsetForEpoch(leaderEpoch, current int32) (int32, int64) {
 
 // LeaderEpochAt returns the leader epoch that covers an offset, -1 without one.
 func (l *Log) LeaderEpochAt(offset int64) int32 {
-	entries := l.epochs.view()
+	entries := l.checkedEpochs()
 	i := sort.Search(len(entries), func(i int) bool { return entries[i].startOffset > offset })
 	if i == 0 {
 		return -1
 	}
 	return entries[i-1].leaderEpoch
+}
+
+// checkedEpochs returns the epochs. The checkpoint has no checksum, so whoever asks first after a start holds its
+// entries against the batches. What cannot be read is left to the readers of those batches.
+func (l *Log) checkedEpochs() []epochEntry {
+	if l.epochsChecked.Load() {
+		return l.epochs.view()
+	}
+	l.epochCheck.Lock()
+	defer l.epochCheck.Unlock()
+	if l.epochsChecked.Load() {
+		return l.epochs.view()
+	}
+	entries := l.epochs.view()
+	fit, err := l.epochsFit(entries)
+	if err == nil && !fit {
+		var all []epochEntry
+		all, err = l.scanEpochs()
+		for _, e := range entries { // the first batch of an epoch is noted before it can be read
+			if n := len(all); err == nil && e.startOffset >= l.EndOffset() && (n == 0 || e.leaderEpoch > all[n-1].leaderEpoch) {
+				all = append(all, e)
+			}
+		}
+		if err == nil {
+			l.logger.Warn("leader epochs are not those of the batches; they are read anew", "dir", l.dir)
+			l.epochs.reset(all)
+		}
+	}
+	l.epochsChecked.Store(err == nil)
+	return l.epochs.view()
+}
+
+// epochsFit says whether each entry stands between batches of an older epoch and of its own.
+func (l *Log) epochsFit(entries []epochEntry) (bool, error) {
+	first, end := l.ReplayOffset(), l.EndOffset()
+	for _, e := range entries {
+		if e.startOffset <= first && len(entries) == 1 || e.startOffset >= end {
+			continue // the last one is that of the last batch
+		}
+		before, at := int32(-1), e.leaderEpoch
+		err := l.ReplayHeaders(e.startOffset-1, end, func(h batch.Header, _ func() ([]byte, error)) error {
+			if h.BaseOffset < e.startOffset {
+				before = h.LeaderEpoch
+				return nil
+			}
+			at = h.LeaderEpoch
+			return errStop
+		})
+		if err != nil && !errors.Is(err, errStop) {
+			return false, err
+		}
+		if before >= e.leaderEpoch || at < e.leaderEpoch {
+			return false, nil
+		}
+	}
+	return true, nil
+}
+
+// scanEpochs takes the epochs from the batches. They never go down. No checksum covers a batch's leader epoch: one that
+// a single batch has, and that is higher than the next batch's, is not what was written, and neither is one that is
+// lower than what many batches had before.
+func (l *Log) scanEpochs() ([]epochEntry, error) {
+	var all []epochEntry
+	batches := 0 // of the last entry
+	err := l.scanHeaders(0, l.EndOffset(), func(h batch.Header, _ func() ([]byte, error)) error {
+		n := len(all)
+		if n > 0 && h.LeaderEpoch < all[n-1].leaderEpoch && batches == 1 {
+			n--
+		}
+		switch {
+		case n > 0 && h.LeaderEpoch == all[n-1].leaderEpoch:
+			all = all[:n]
+			batches++
+		case h.LeaderEpoch >= 0 && (n == 0 || h.LeaderEpoch > all[n-1].leaderEpoch):
+			all = append(all[:n], epochEntry{h.LeaderEpoch, h.BaseOffset})
+			batches = 1
+		}
+		return nil
+	})
+	return all, err
 }
 
 // encodeEpochs writes Kafka's leader-epoch-checkpoint: version, count, `epoch startOffset` lines.

@@ -112,8 +112,11 @@ type Log struct {
 	end      atomic.Int64
 	flushed  atomic.Int64 // a barrier has covered everything below this offset
 	size     atomic.Int64
-	epochs   growing[epochEntry]
+	epochs   growing[epochEntry] // see checkedEpochs
 	aborted  atomic.Pointer[growing[AbortedTxn]]
+
+	epochCheck    sync.Mutex  // taken to change epochs
+	epochsChecked atomic.Bool // they are those of the batches
 
 	gaps              atomic.Bool             // it has been compacted once, so that offsets may be missing
 	appended          atomic.Bool             // since it was opened: only then is there anything to write at Close

@@ -1,7 +1,5 @@
 package log
 
-import "once/log/batch"
-
 // derived brings epochs, aborted transactions and snapshots in line with the end of the log.
 func (rc *recoverer) derived() error {
 	l := rc.log
@@ -44,24 +42,19 @@ func (rc *recoverer) recoverEpochs() error {
 	if newest == l.lastLeaderEpoch() {
 		return nil
 	}
-	var all []epochEntry
-	err = l.scanHeaders(0, l.end.Load(), func(h batch.Header, _ func() ([]byte, error)) error {
-		if n := len(all); h.LeaderEpoch >= 0 && (n == 0 || h.LeaderEpoch > all[n-1].leaderEpoch) {
-			all = append(all, epochEntry{h.LeaderEpoch, h.BaseOffset})
-		}
-		return nil
-	})
+	all, err := l.scanEpochs()
 	if err != nil {
 		return err
 	}
 	l.epochs.reset(all)
+	l.epochsChecked.Store(true)
 	if err := l.writeEpochs(); err != nil {
 		l.logger.Warn("leader epochs not written; the next start reads them from the batches", "dir", l.dir, "error", err)
 	}
 	return nil
 }
 
-// newestEpoch is the largest leader epoch among the last batches; they never go down.
+// newestEpoch is the leader epoch of the last batch.
 func (rc *recoverer) newestEpoch() (int32, error) {
 	l := rc.log
 	segments := l.list()
@@ -82,7 +75,7 @@ func (rc *recoverer) newestEpoch() (int32, error) {
 		w := newWalker(s, f, floorPosition(entries, maxSegmentOffsets), size)
 		newest := int32(-1)
 		for w.next() {
-			newest = max(newest, w.header.LeaderEpoch)
+			newest = w.header.LeaderEpoch
 		}
 		w.close()
 		return newest, w.err

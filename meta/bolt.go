@@ -9,9 +9,10 @@ import (
 	"runtime/debug"
 	"strings"
 	"sync"
-	"syscall"
 
 	bolt "go.etcd.io/bbolt"
+
+	"once/internal/vfs"
 )
 
 // File is a Store in a file of bbolt's.
@@ -292,7 +293,7 @@ func (s *File) commit(f func(tx *bolt.Tx) error) error {
 // tells of a file that it cannot make longer in words only.
 func isNoSpace(err error) bool {
 	var failed *fs.PathError
-	for _, full := range []syscall.Errno{syscall.ENOSPC, syscall.EDQUOT} {
+	for _, full := range vfs.NoSpaceErrnos() {
 		if errors.As(err, &failed) && failed.Op == "write" && errors.Is(failed.Err, full) ||
 			strings.HasPrefix(err.Error(), "file resize error: ") && strings.HasSuffix(err.Error(), full.Error()) {
 			return true

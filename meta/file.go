@@ -11,6 +11,8 @@ import (
 
 	bolt "go.etcd.io/bbolt"
 	bolterrors "go.etcd.io/bbolt/errors"
+
+	"once/internal/vfs"
 )
 
 // contents is what the records of a file say about the file as a whole.
@@ -143,7 +145,7 @@ func create(path string, noSync bool) error {
 		return err
 	}
 	tmp := path + ".tmp"
-	if err := os.Remove(tmp); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := vfs.OS.Remove(tmp); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
 	db, err := bolt.Open(tmp, fileMode, boltOptions(noSync))
@@ -153,17 +155,13 @@ func create(path string, noSync bool) error {
 	if err := errors.Join(db.Update(initialize), db.Close()); err != nil {
 		return fmt.Errorf("making %s: %w", tmp, err)
 	}
-	if err := os.Rename(tmp, path); err != nil {
+	if err := vfs.OS.Rename(tmp, path); err != nil {
 		return err
 	}
 	if noSync {
 		return nil
 	}
-	dir, err := os.Open(filepath.Dir(path))
-	if err != nil {
-		return err
-	}
-	return errors.Join(dir.Sync(), dir.Close())
+	return vfs.OS.SyncDir(filepath.Dir(path))
 }
 
 const fileMode = 0o644
@@ -230,7 +228,10 @@ func openFile(path string, readOnly, noSync bool) (*File, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := lock(f, readOnly); err != nil {
+	if err := vfs.LockFile(f, readOnly); err != nil { // bbolt takes its own, which is another one on Windows
+		if errors.Is(err, vfs.ErrLocked) {
+			err = fmt.Errorf("%w: %s", ErrLocked, path)
+		}
 		return nil, errors.Join(err, f.Close())
 	}
 	found, err := readContents(f, path)
@@ -246,7 +247,7 @@ func openFile(path string, readOnly, noSync bool) (*File, error) {
 		return err
 	})
 	switch {
-	case errors.Is(err, bolterrors.ErrTimeout): // where lock does nothing
+	case errors.Is(err, bolterrors.ErrTimeout): // bbolt's own lock: another program of bbolt's has the file
 		return nil, fmt.Errorf("%w: %s", ErrLocked, path)
 	case err != nil:
 		_ = f.Close() // if bbolt has not

@@ -528,6 +528,8 @@ func TestCompactionLeavesDamageAlone(t *testing.T) {
 	}
 	for name, damage := range map[string]func(b []byte) []byte{
 		"a flipped bit in a record":             func(b []byte) []byte { b[65] ^= 0xff; return b },
+		"a record count of 2^30":                func(b []byte) []byte { b[57] ^= 0x40; return b },
+		"a record count below 0":                func(b []byte) []byte { b[57] ^= 0x80; return b },
 		"two batches swapped":                   swap,
 		"a base offset above the segment's end": func(b []byte) []byte { b[len(b)/2+6] ^= 0x10; return b },
 		"a base offset below the segment's":     func(b []byte) []byte { b[7] ^= 0x02; return b },

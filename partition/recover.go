@@ -60,11 +60,8 @@ func (p *Partition) replayLocked(limit int64) error {
 			p.applyLocked(&h)
 			return nil
 		}
-		if h.RecordCount == 0 {
-			return nil // the cleaner's remains of a control batch
-		}
 		b, err := raw()
-		if err != nil {
+		if err != nil || h.RecordCount == 0 { // the cleaner's remains of a control batch
 			return err
 		}
 		m, isMarker, err := batch.ParseMarker(b)

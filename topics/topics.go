@@ -485,6 +485,13 @@ func (ts *Topics) Delete(name string) error {
 	return nil
 }
 
+// Exclusively calls f while no topic is created, changed or deleted.
+func (ts *Topics) Exclusively(f func() error) error {
+	ts.mu.Lock()
+	defer ts.mu.Unlock()
+	return f()
+}
+
 // Close closes all partitions.
 func (ts *Topics) Close() error {
 	ts.mu.Lock()

@@ -56,9 +56,14 @@ type Config struct {
 	IDExpiration        time.Duration // transactional.id.expiration.ms [7 days]
 	AbortInterval       time.Duration // between two looks for timeouts [10 s]
 	RemoveInterval      time.Duration // between two looks for unused IDs [1 h]
+	AddRetryInterval    time.Duration // between two attempts of EnlistAgain; add.partitions.to.txn.retry.backoff.ms [20 ms]
+	AddRetryLimit       time.Duration // for all of them; add.partitions.to.txn.retry.backoff.max.ms [none are made]
 	MaxTransactionalIDs int64         // held in memory at most; more are refused [1,000,000, about 400 MB]
 	// largest record batch, inflated, that Load reads; its own are not compressed [64 MiB]
 	MaxInflatedBytes int
+
+	// Ended is closed when those who wait in EnlistAgain are to go. [never]
+	Ended <-chan struct{}
 
 	Clock      clock.Clock           // the cluster's: timeouts, expiry, timestamps [clock.Real]
 	RealTime   clock.Clock           // retries of markers, durations of metrics [clock.Real]
@@ -90,12 +95,14 @@ func (cfg Config) withDefaults() (Config, error) {
 	orDefault(&cfg.IDExpiration, 7*24*time.Hour)
 	orDefault(&cfg.AbortInterval, 10*time.Second)
 	orDefault(&cfg.RemoveInterval, time.Hour)
+	orDefault(&cfg.AddRetryInterval, 20*time.Millisecond)
 	orDefault(&cfg.MaxTransactionalIDs, defaultMaxTransactionalIDs)
 	orDefault(&cfg.MaxInflatedBytes, defaultMaxInflatedBytes)
 	require(cfg.Partitions > 0, "Partitions is not above zero")
 	require(cfg.MaxTimeoutMs > 0, "MaxTimeoutMs is not above zero")
 	require(cfg.MaxTransactionalIDs > 0 && cfg.MaxInflatedBytes > 0, "a limit is not above zero")
-	require(cfg.IDExpiration > 0 && cfg.AbortInterval > 0 && cfg.RemoveInterval > 0, "an interval is not above zero")
+	require(cfg.IDExpiration > 0 && cfg.AbortInterval > 0 && cfg.RemoveInterval > 0 && cfg.AddRetryInterval > 0,
+		"an interval is not above zero")
 	if cfg.Refused == nil {
 		cfg.Refused = func(error) bool { return false }
 	}

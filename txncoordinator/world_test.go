@@ -14,6 +14,7 @@ import (
 	"once/internal/clock"
 	"once/internal/script"
 	"once/log/batch"
+	"once/pidmanager"
 )
 
 var (
@@ -28,6 +29,7 @@ var (
 		{ErrConcurrentTransactions, "CONCURRENT_TRANSACTIONS"}, {ErrFenced, "PRODUCER_FENCED"},
 		{ErrInvalidProducerIDMapping, "INVALID_PRODUCER_ID_MAPPING"}, {ErrInvalidTxnState, "INVALID_TXN_STATE"},
 		{ErrPartitionNotInTransaction, "TRANSACTION_ABORTABLE"}, {ErrTransactionalIDNotFound, "TRANSACTIONAL_ID_NOT_FOUND"},
+		{pidmanager.ErrFencedEpoch, "INVALID_PRODUCER_EPOCH"}, {pidmanager.ErrInvalidTxnState, "INVALID_TXN_STATE"},
 		{ErrInvalidPattern, "INVALID_REGULAR_EXPRESSION"}, {ErrTooManyTransactionalIDs, "POLICY_VIOLATION"},
 	}
 )
@@ -45,6 +47,7 @@ type world struct {
 		noPIDs      bool
 		version     int16
 		markers     map[TopicPartition][]batch.Marker
+		producers   map[TopicPartition]*pidmanager.Producers
 		failing     map[TopicPartition]error
 		held        map[TopicPartition]*hold // to be stopped when they come by
 		stopped     map[TopicPartition]*hold
@@ -61,6 +64,7 @@ func newWorld() *world {
 	w := &world{clock: clock.NewManual(startOfTime)}
 	w.mu.stateLogs = map[int32]*memStateLog{}
 	w.mu.markers, w.mu.failing = map[TopicPartition][]batch.Marker{}, map[TopicPartition]error{}
+	w.mu.producers = map[TopicPartition]*pidmanager.Producers{}
 	w.mu.held, w.mu.stopped, w.mu.gone = map[TopicPartition]*hold{}, map[TopicPartition]*hold{}, map[string]bool{}
 	w.mu.nextPID, w.mu.version = 1000, 2
 	return w
@@ -245,11 +249,42 @@ func sinceStart(ms int64) string {
 	return "+" + time.UnixMilli(ms).Sub(startOfTime).String()
 }
 
-// memPartition takes markers.
+// memPartition knows its producers and takes markers.
 type memPartition struct {
 	world *world
 	id    TopicPartition
 }
+
+func (p *memPartition) producersLocked() *pidmanager.Producers {
+	all := p.world.mu.producers
+	if all[p.id] == nil {
+		all[p.id] = &pidmanager.Producers{}
+	}
+	return all[p.id]
+}
+
+func (p *memPartition) BeginVerification(producerID int64, producerEpoch int16, baseSequence int32, adds bool) (Guard, bool, error) {
+	p.world.mu.Lock()
+	defer p.world.mu.Unlock()
+	return p.producersLocked().BeginVerification(producerID, producerEpoch, baseSequence, adds, p.world.clock.Now().UnixMilli())
+}
+
+// append appends a record of a transaction.
+func (p *memPartition) append(producerID int64, producerEpoch int16, guard Guard) error {
+	p.world.mu.Lock()
+	defer p.world.mu.Unlock()
+	h := batch.Header{
+		Attributes: transactional, ProducerID: producerID, ProducerEpoch: producerEpoch, BaseSequence: -1, RecordCount: 1,
+	}
+	if err := p.producersLocked().Check(&h, pidmanager.Coordinator, guard, true); err != nil {
+		return err
+	}
+	p.producersLocked().Apply(&h)
+	return nil
+}
+
+// transactional is the attribute of a batch that is part of a transaction.
+const transactional = 0x10
 
 func (p *memPartition) ApplyMarker(m batch.Marker, transactionVersion int16) error {
 	w := p.world
@@ -265,6 +300,7 @@ func (p *memPartition) ApplyMarker(m batch.Marker, transactionVersion int16) err
 	}
 	return w.mu.crash.Write("marker", func() {
 		w.mu.markers[p.id] = append(w.mu.markers[p.id], m)
+		p.producersLocked().ApplyMarker(m)
 		w.mu.trace = append(w.mu.trace, fmt.Sprintf("marker %v producer=%d epoch=%d transaction_version=%d coordinator=%d → %v",
 			m.Type, m.ProducerID, m.ProducerEpoch, transactionVersion, m.CoordinatorEpoch, p.id))
 	})

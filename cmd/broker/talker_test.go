@@ -5,6 +5,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
@@ -241,4 +242,22 @@ func number(value string) int {
 	head, _, _ := strings.Cut(value, " ")
 	n, _ := strconv.Atoi(head)
 	return n
+}
+
+// transaction writes its number to two topics and as an offset.
+func (c *talker) transaction(n int, commit bool) error {
+	now := time.Now().UnixMilli()
+	for _, topic := range []string{"left", "right"} {
+		if _, err := c.produce(topic, 0, now, fmt.Sprint(n), fmt.Sprint(n)); err != nil {
+			return err
+		}
+	}
+	offset := int64(n)
+	if !commit {
+		offset = 1_000_000
+	}
+	if err := c.stage("movers", "left", offset); err != nil {
+		return err
+	}
+	return c.end(commit)
 }

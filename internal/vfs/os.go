@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"os"
+	"slices"
 	"sort"
 	"syscall"
 	"time"
@@ -24,11 +25,24 @@ func (e fullError) Is(target error) bool { return target == ErrNoSpace }
 
 // noSpace marks what the machine says when nothing more can be written.
 func noSpace(err error) error {
-	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
-		return fullError{err}
+	for _, errno := range fullErrnos {
+		if errors.Is(err, errno) {
+			return fullError{err}
+		}
 	}
 	return err
 }
+
+// NoSpaceErrnos returns the errors by which this system says that a file system is full, or a quota used up.
+func NoSpaceErrnos() []syscall.Errno { return slices.Clone(fullErrnos) }
+
+// BootID names this run of the operating system, "" where it has no name. What was last written under another one may
+// have lost what was not synced.
+func BootID() string { return bootID() }
+
+// LockFile takes a lock on an open file that ends with it: exclusive, or shared with others that share it. It never
+// waits: a lock held elsewhere is ErrLocked.
+func LockFile(f *os.File, shared bool) error { return lockFile(f, shared) }
 
 func opened(f *os.File, err error) (File, error) {
 	if err != nil {
@@ -38,22 +52,29 @@ func opened(f *os.File, err error) (File, error) {
 }
 
 func (osFS) Create(name string) (File, error) {
-	return opened(openFile(name, os.O_RDWR|os.O_CREATE|os.O_EXCL))
+	return opened(openFile(native(name), os.O_RDWR|os.O_CREATE|os.O_EXCL))
 }
 
-func (osFS) OpenRead(name string) (File, error) { return opened(openFile(name, os.O_RDONLY)) }
+func (osFS) OpenRead(name string) (File, error) { return opened(openFile(native(name), os.O_RDONLY)) }
 
 func (osFS) OpenReadWrite(name string) (File, error) {
-	return opened(openFile(name, os.O_RDWR))
+	return opened(openFile(native(name), os.O_RDWR))
 }
 
-func (osFS) Rename(oldName, newName string) error { return noSpace(os.Rename(oldName, newName)) }
-func (osFS) Remove(name string) error             { return os.Remove(name) }
-func (osFS) RemoveAll(name string) error          { return os.RemoveAll(name) }
-func (osFS) MkdirAll(dir string) error            { return noSpace(os.MkdirAll(dir, 0o755)) }
+func (osFS) Rename(oldName, newName string) error {
+	return noSpace(rename(native(oldName), native(newName)))
+}
+
+func (osFS) Link(oldName, newName string) error {
+	return noSpace(os.Link(native(oldName), native(newName)))
+}
+
+func (osFS) Remove(name string) error    { return remove(native(name)) }
+func (osFS) RemoveAll(name string) error { return removeAll(native(name)) }
+func (osFS) MkdirAll(dir string) error   { return noSpace(os.MkdirAll(native(dir), 0o755)) }
 
 func (osFS) List(dir string) ([]string, error) {
-	d, err := os.Open(dir)
+	d, err := os.Open(native(dir))
 	if err != nil {
 		return nil, err
 	}
@@ -67,35 +88,25 @@ func (osFS) List(dir string) ([]string, error) {
 }
 
 func (osFS) Stat(name string) (Info, error) {
-	i, err := os.Stat(name)
+	i, err := os.Stat(native(name))
 	if err != nil {
 		return Info{}, err
 	}
 	return Info{SizeBytes: i.Size(), IsDir: i.IsDir(), ModTime: i.ModTime()}, nil
 }
 
-func (osFS) SyncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	err = d.Sync()
-	if cerr := d.Close(); err == nil {
-		err = cerr
-	}
-	return err
-}
+func (osFS) SyncDir(dir string) error { return syncDir(native(dir)) }
 
-func (osFS) OpenFileSystem(dir string) (FileSystem, error) { return openFileSystem(dir) }
+func (osFS) OpenFileSystem(dir string) (FileSystem, error) { return openFileSystem(native(dir)) }
 
-func (osFS) FreeBytes(dir string) (int64, error) { return freeBytes(dir) }
+func (osFS) FreeBytes(dir string) (int64, error) { return freeBytes(native(dir)) }
 
 func (osFS) Lock(name string) (io.Closer, error) {
-	f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o644)
+	f, err := openFile(native(name), os.O_RDWR|os.O_CREATE)
 	if err != nil {
 		return nil, err
 	}
-	if err := lockFile(f); err != nil {
+	if err := lockFile(f, false); err != nil {
 		f.Close()
 		return nil, err
 	}
@@ -130,4 +141,4 @@ func (o *osFile) WriteAt(p []byte, off int64) (int, error) {
 }
 
 // TotalBytes is the size of the file system that holds dir, 0 where it is not known. Only OS has it.
-func (osFS) TotalBytes(dir string) (int64, error) { return totalBytes(dir) }
+func (osFS) TotalBytes(dir string) (int64, error) { return totalBytes(native(dir)) }

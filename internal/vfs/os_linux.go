@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 
 	"golang.org/x/sys/unix"
 )
@@ -63,33 +64,10 @@ func kernelIsAtLeast(major, minor int) bool {
 	return err == nil && (haveMajor > major || haveMajor == major && haveMinor >= minor)
 }
 
-func freeBytes(dir string) (int64, error) {
-	var s unix.Statfs_t
-	if err := unix.Statfs(dir, &s); err != nil {
-		return 0, pathError("statfs", dir, err)
+func bootID() string {
+	id, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	if err != nil {
+		return ""
 	}
-	return int64(s.Bavail) * s.Bsize, nil
-}
-
-func totalBytes(dir string) (int64, error) {
-	var s unix.Statfs_t
-	if err := unix.Statfs(dir, &s); err != nil {
-		return 0, pathError("statfs", dir, err)
-	}
-	return int64(s.Blocks) * s.Bsize, nil
-}
-
-func lockFile(f *os.File) error {
-	err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
-	if errors.Is(err, unix.EWOULDBLOCK) {
-		return ErrLocked
-	}
-	return pathError("flock", f.Name(), err)
-}
-
-func pathError(op, name string, err error) error {
-	if err == nil {
-		return nil
-	}
-	return &os.PathError{Op: op, Path: name, Err: noSpace(err)}
+	return strings.TrimSpace(string(id))
 }

@@ -30,6 +30,7 @@ func (r readOnlyFS) OpenRead(name string) (File, error) {
 func (r readOnlyFS) Create(name string) (File, error)        { return nil, refused("create", name) }
 func (r readOnlyFS) OpenReadWrite(name string) (File, error) { return nil, refused("open", name) }
 func (r readOnlyFS) Rename(oldName, _ string) error          { return refused("rename", oldName) }
+func (r readOnlyFS) Link(_, newName string) error            { return refused("link", newName) }
 func (r readOnlyFS) Remove(name string) error                { return refused("remove", name) }
 func (r readOnlyFS) RemoveAll(name string) error             { return refused("remove", name) }
 func (r readOnlyFS) MkdirAll(dir string) error               { return refused("mkdir", dir) }
@@ -49,11 +50,11 @@ func (r readOnlyFS) Lock(name string) (io.Closer, error) {
 	if _, onDisk := r.FS.(osFS); !onDisk {
 		return r.FS.Lock(name) // exists, so nothing is made
 	}
-	f, err := os.Open(name)
+	f, err := openFile(native(name), os.O_RDONLY)
 	if err != nil {
 		return nil, err
 	}
-	if err := lockFile(f); err != nil {
+	if err := lockFile(f, false); err != nil {
 		f.Close()
 		return nil, err
 	}

@@ -230,24 +230,6 @@ func (a *acknowledged) load(t *testing.T, addr string) (stop func()) {
 	}
 }
 
-// transaction writes its number to two topics and as an offset.
-func (c *talker) transaction(n int, commit bool) error {
-	now := time.Now().UnixMilli()
-	for _, topic := range []string{"left", "right"} {
-		if _, err := c.produce(topic, 0, now, fmt.Sprint(n), fmt.Sprint(n)); err != nil {
-			return err
-		}
-	}
-	offset := int64(n)
-	if !commit {
-		offset = 1_000_000
-	}
-	if err := c.stage("movers", "left", offset); err != nil {
-		return err
-	}
-	return c.end(commit)
-}
-
 // verify is the table of reliability 2.1.
 func (a *acknowledged) verify(t *testing.T, mode, addr string, cutAt time.Time) {
 	c := dial(t, addr)
