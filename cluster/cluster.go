@@ -29,12 +29,14 @@ import (
 //
 // Locking: changing is held by one change of the whole at a time, and taken before gate. gate is held for reading
 // while a request enters and for writing while engines change places; nothing is waited for while it is held.
+// docs/architecture.md has the order of all locks.
 type Cluster struct {
 	env  Env // immutable, as are the next two
 	mode durability.Mode
 	dir  string
 
 	resets   atomic.Int64   // so far, to give names
+	images   atomic.Int64   // the same
 	removing sync.WaitGroup // what resets have moved aside
 	changing sync.Mutex
 	lock     io.Closer // of the directory; under changing
@@ -65,7 +67,12 @@ func Open(env Env, dir string) (*Cluster, error) {
 	if err := c.openDirectory(); err != nil {
 		return nil, err
 	}
-	if err := c.start(); err != nil {
+	err = c.removeImages()
+	if err == nil {
+		err = c.start()
+	}
+	if err != nil {
+		c.removing.Wait()
 		return nil, errors.Join(err, c.lock.Close())
 	}
 	return c, nil
@@ -172,8 +179,8 @@ func (c *Cluster) kill() {
 	if e == nil {
 		return
 	}
-	e.fence.Close()
 	e.killed.Store(true)
+	e.drop()
 	_ = c.stop()
 	_ = e.close(false) // complains about the fence
 }

@@ -92,7 +92,7 @@ type Topics struct {
 	opts     Options // immutable, as is the next one
 	verifies bool    // transaction.partition.verification.enable
 	index    atomic.Pointer[index]
-	mu       sync.Mutex // orders changes
+	mu       sync.Mutex // orders changes; docs/architecture.md has the order of all locks
 	removed  unsynced   // under mu
 }
 
@@ -483,6 +483,13 @@ func (ts *Topics) Delete(name string) error {
 		}
 	}
 	return nil
+}
+
+// Exclusively calls f while no topic is created, changed or deleted.
+func (ts *Topics) Exclusively(f func() error) error {
+	ts.mu.Lock()
+	defer ts.mu.Unlock()
+	return f()
 }
 
 // Close closes all partitions.

@@ -164,6 +164,27 @@ func (m *Mem) Rename(oldName, newName string) error {
 	return nil
 }
 
+// Link implements FS.
+func (m *Mem) Link(oldName, newName string) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	n := m.findLocked(oldName)
+	if n == nil {
+		return pathErr("link", oldName, fs.ErrNotExist)
+	}
+	to, base, err := m.parentLocked("link", newName)
+	switch {
+	case err != nil:
+		return err
+	case n.entries != nil:
+		return pathErr("link", oldName, fs.ErrInvalid)
+	case to.entries[base] != nil:
+		return pathErr("link", newName, fs.ErrExist)
+	}
+	m.applyLocked(nameOp{node: n, to: to, newName: base})
+	return nil
+}
+
 // Remove implements FS.
 func (m *Mem) Remove(name string) error {
 	m.mu.Lock()

@@ -43,6 +43,9 @@ type FS interface {
 	OpenReadWrite(name string) (File, error)
 	// Rename moves a file or directory, replacing a file of the new name.
 	Rename(oldName, newName string) error
+	// Link gives a file a second name; one that exists is fs.ErrExist. It fails where the platform has no such links, or
+	// where the names are on two file systems.
+	Link(oldName, newName string) error
 	// Remove deletes a file or an empty directory.
 	Remove(name string) error
 	// RemoveAll deletes a file or a directory with everything in it; a missing name is no error.

@@ -117,6 +117,17 @@ func behave(t *testing.T, f FS, root string) {
 	is(t, "read closed", err, fs.ErrClosed)
 	is(t, "rename missing", f.Rename(in("no"), in("yes")), fs.ErrNotExist)
 
+	is(t, "link", f.Link(in("a/b/x"), in("a/linked")), nil)
+	is(t, "link over", f.Link(in("a/b/x"), in("a/linked")), fs.ErrExist)
+	is(t, "link missing", f.Link(in("a/none"), in("a/other")), fs.ErrNotExist)
+	is(t, "rename over a linked file", f.Rename(in("a/linked"), in("a/b/w")), nil)
+	write(t, f, in("a/b/y"), "new").Close()
+	is(t, "rename over a linked file", f.Rename(in("a/b/y"), in("a/b/x")), nil)
+	if one, two := read(t, f, in("a/b/x")), read(t, f, in("a/b/w")); one != "new" || two != "other" {
+		t.Errorf("linked: %q and %q", one, two)
+	}
+	is(t, "remove", f.Remove(in("a/b/w")), nil)
+
 	write(t, f, in("a/b/z"), "").Close()
 	names, err := f.List(in("a/b"))
 	if err != nil || !slices.Equal(names, []string{"x", "z"}) {
