@@ -29,6 +29,7 @@ import (
 //
 // Locking: changing is held by one change of the whole at a time, and taken before gate. gate is held for reading
 // while a request enters and for writing while engines change places; nothing is waited for while it is held.
+// docs/architecture.md has the order of all locks.
 type Cluster struct {
 	env  Env // immutable, as are the next two
 	mode durability.Mode
@@ -178,8 +179,8 @@ func (c *Cluster) kill() {
 	if e == nil {
 		return
 	}
-	e.fence.Close()
 	e.killed.Store(true)
+	e.drop()
 	_ = c.stop()
 	_ = e.close(false) // complains about the fence
 }

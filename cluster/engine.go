@@ -246,8 +246,11 @@ func (e *engine) stateError(err error) error {
 }
 
 func (e *engine) topicDeleted(t *topics.Topic) {
-	if e.groups != nil {
-		e.groups.OnTopicDeleted(t.Name, t.ID)
+	if e.groups == nil {
+		return
+	}
+	if err := e.groups.OnTopicDeleted(t.Name, t.ID); err != nil { // as in Kafka
+		e.env.Logger.Error("committed offsets of a deleted topic stay", "topic", t.Name, "error", err)
 	}
 }
 
@@ -289,7 +292,7 @@ func (e *engine) openServices() error {
 	e.services = &handlers.Services{
 		Topics: e.topics, Catalogue: handlers.NewCatalogue(e.topics), Configs: e.configs, Txns: e.txns, Groups: e.groups,
 		ProducerIDs: e.producerIDs, Settings: e.env.Settings, Features: e.features, NodeID: e.env.Settings.NodeID,
-		ClusterID: e.identity.clusterID, Advertised: e.env.Advertised, Sync: e.barrier.Sync, Settle: e.settle(),
+		ClusterID: e.identity.clusterID, Advertised: e.env.Advertised, Barrier: e.barrier,
 		Ended: e.over, Clock: e.env.Clock, Logger: e.env.Logger,
 	}
 	e.services.Open()
@@ -299,6 +302,15 @@ func (e *engine) openServices() error {
 		e.cleaner = startCleaner(e)
 	}
 	return nil
+}
+
+// drop ends all that is written, whatever is under way: what comes later fails, and who waits for a barrier is told that
+// none comes.
+func (e *engine) drop() {
+	e.fence.Close()
+	if e.barrier != nil {
+		e.barrier.Kill()
+	}
 }
 
 // close takes down what is up, top first.

@@ -84,15 +84,11 @@ func (env Env) WithDefaults() (Env, error) {
 }
 
 func (env *Env) mode() (durability.Mode, error) {
-	switch env.Durability {
-	case "", "page":
-		return durability.Page, nil
-	case "txn":
-		return durability.Txn, nil
-	case "fsync":
-		return durability.Fsync, nil
+	mode, err := durability.ParseMode(env.Durability)
+	if err != nil {
+		return 0, fmt.Errorf("%w: %w", ErrConfig, err)
 	}
-	return 0, fmt.Errorf("%w: durability %q, it can be page, txn or fsync", ErrConfig, env.Durability)
+	return mode, nil
 }
 
 func openFile(name string, o meta.Options) (meta.Store, error) {

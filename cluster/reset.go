@@ -25,7 +25,7 @@ func (c *Cluster) Reset(o ResetOptions) error {
 		return ErrClosed
 	}
 	if e := c.stop(); e != nil {
-		e.fence.Close()
+		e.drop()
 		_ = e.close(false) // complains about the fence
 	}
 	store, err := c.env.Metadata(c.path(metaFile), meta.Options{NoSync: c.env.NoSync})

@@ -89,11 +89,11 @@ type Options struct {
 
 // Topics is the set of all topics. Safe for concurrent use.
 type Topics struct {
-	opts      Options // immutable, as is the next one
+	opts      Options // immutable, as are the next two
 	verifies  bool    // transaction.partition.verification.enable
 	foldsCase bool    // the file system takes names that differ in case only for the same
 	index     atomic.Pointer[index]
-	mu        sync.Mutex // orders changes
+	mu        sync.Mutex // orders changes; docs/architecture.md has the order of all locks
 	removed   unsynced   // under mu
 }
 

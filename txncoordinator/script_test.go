@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"once/durability"
 	"once/internal/script"
 )
 
@@ -154,7 +155,7 @@ func (s *session) change(t *testing.T, c script.Command) string {
 			e.StartTimestampMs = w.clock.Now().UnixMilli()
 		}
 		w.mu.nextPID = max(w.mu.nextPID, e.ProducerID+1)
-		_, err := w.stateLog(0).AppendCoordinator(encodeTransaction(&e, 2, 0))
+		_, err := w.stateLog(0).AppendCoordinator(encodeTransaction(&e, 2, 0), durability.TransactionChanged)
 		return codes.OK(err)
 	case "fail": // what is not named works again
 		if len(c.Args) == 0 || c.Has("nothing") && len(c.Args) > 1 {

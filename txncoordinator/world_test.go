@@ -1,7 +1,6 @@
 package txncoordinator
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -11,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"once/durability"
 	"once/internal/clock"
 	"once/internal/script"
 	"once/log/batch"
@@ -149,7 +149,7 @@ type memStateLog struct {
 	batches [][]byte
 }
 
-func (l *memStateLog) AppendCoordinator(raw []byte) (Appended, error) {
+func (l *memStateLog) AppendCoordinator(raw []byte, _ durability.Answer) (Appended, error) {
 	w := l.world
 	w.wait(TopicPartition{"state-log", 0})
 	w.mu.Lock()
@@ -164,7 +164,7 @@ func (l *memStateLog) AppendCoordinator(raw []byte) (Appended, error) {
 		l.batches = append(l.batches, raw)
 		w.mu.trace = append(w.mu.trace, "append "+text)
 	})
-	return Appended{BaseOffset: offset, Durable: ready{}}, err
+	return Appended{BaseOffset: offset}, err
 }
 
 func (l *memStateLog) Scan(from, to int64, fn func(h batch.Header, raw []byte) error) error {
@@ -196,10 +196,6 @@ func (l *memStateLog) LeaderEpoch() int32 {
 	defer l.world.mu.Unlock()
 	return l.world.mu.leaderEpoch
 }
-
-type ready struct{}
-
-func (ready) Wait(context.Context) error { return nil }
 
 // describeBatch returns the record of a batch as scripts show it, and its kind for crashes.
 func describeBatch(raw []byte) (text, kind string) {
