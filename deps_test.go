@@ -29,7 +29,7 @@ admin handlers inspect
 wire txncoordinator groupcoordinator
 topics configs
 partition
-log lso pidmanager
+log lso pidmanager durability/durabilitytest
 durability
 log/batch
 meta settings

@@ -4,6 +4,7 @@ package broker
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -85,15 +86,19 @@ func (b *Broker) openCluster() error {
 	env := b.cfg.Env
 	env.NoSync = env.NoSync || b.cfg.Ephemeral
 	env.Advertised, env.OnFailure = newAdvertiser(b.cfg.Settings, gatewayOfContainer()).of, b.fail
-	b.cluster, err = cluster.Open(env, b.dir)
+	if b.cfg.Image != nil {
+		b.cluster, err = cluster.OpenImage(env, b.dir, b.cfg.Image)
+	} else {
+		b.cluster, err = cluster.Open(env, b.dir)
+	}
 	return err
 }
 
 // makeDirectory returns the data directory; it is new when the broker is ephemeral.
 func (b *Broker) makeDirectory() (string, error) {
 	switch {
-	case b.cfg.InMemory:
-		return "data", nil
+	case b.cfg.InMemory: // forks share a file system
+		return "data-" + rand.Text(), nil
 	case b.cfg.Ephemeral:
 		return os.MkdirTemp("", "once-")
 	}
@@ -138,6 +143,9 @@ func (b *Broker) AdminAddr() string {
 
 // Cluster is what the listener serves.
 func (b *Broker) Cluster() *cluster.Cluster { return b.cluster }
+
+// Disconnect closes the connections of all clients; what is in flight is not answered. They may connect again.
+func (b *Broker) Disconnect() { b.server.Disconnect() }
 
 // WriteState prints the logical state of the cluster as text.
 func (b *Broker) WriteState(w io.Writer) { b.cluster.WriteState(w) }
@@ -196,6 +204,9 @@ func (b *Broker) close() error {
 	}
 	if b.cfg.Ephemeral && b.dir != "" {
 		errs = append(errs, os.RemoveAll(b.dir))
+	}
+	if b.cfg.Image != nil && b.cfg.InMemory {
+		errs = append(errs, b.cfg.Image.FS().RemoveAll(b.dir))
 	}
 	return errors.Join(errs...)
 }

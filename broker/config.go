@@ -15,7 +15,9 @@ type Config struct {
 	DataDir   string // created when missing; "" means Ephemeral
 	Ephemeral bool   // a temporary data directory that Close removes
 	InMemory  bool   // no data directory: everything is in memory, and gone after Close
-	Admin     string // HTTP endpoint, HOST:PORT; "" switches it off
+	// Image is what the cluster goes on from, as a fork; the data directory has to be empty. See cluster.OpenImage.
+	Image *cluster.Image
+	Admin string // HTTP endpoint, HOST:PORT; "" switches it off
 	// Env is what the cluster is made of. Advertised and OnFailure are the broker's own.
 	cluster.Env
 }

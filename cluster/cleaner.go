@@ -3,6 +3,8 @@ package cluster
 import (
 	"context"
 	"log/slog"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"once/internal/clock"
@@ -18,7 +20,12 @@ type cleaner struct {
 	ctx     context.Context
 	cancel  context.CancelFunc
 	check   *clock.Check
-	failed  map[*partition.Partition]time.Time // when their last pass failed, in real time; of the check
+	paused  atomic.Int32 // how many ask for no pass
+	pass    struct {
+		sync.Mutex
+		cancel context.CancelFunc // ends the pass that is under way
+	}
+	failed map[*partition.Partition]time.Time // when their last pass failed, in real time; of the check
 }
 
 const (
@@ -32,6 +39,7 @@ func startCleaner(e *engine) *cleaner {
 	c := &cleaner{e: e, failed: map[*partition.Partition]time.Time{}}
 	c.metrics = newCleanerMetrics(e.registerer())
 	c.ctx, c.cancel = context.WithCancel(context.Background())
+	c.pass.cancel = func() {}
 	backoff := func() time.Duration {
 		return max(e.env.Settings.LogCleanerBackoff, leastBackoff)
 	}
@@ -40,7 +48,7 @@ func startCleaner(e *engine) *cleaner {
 }
 
 func (c *cleaner) run() {
-	for c.ctx.Err() == nil {
+	for c.ctx.Err() == nil && c.paused.Load() == 0 {
 		p := c.dirtiest()
 		if p == nil {
 			return
@@ -86,8 +94,16 @@ func (c *cleaner) dirtiest() *partition.Partition {
 }
 
 func (c *cleaner) clean(p *partition.Partition) {
+	ctx, cancel := context.WithCancel(c.ctx)
+	defer cancel()
+	c.pass.Lock()
+	c.pass.cancel = cancel
+	c.pass.Unlock()
+	if c.paused.Load() > 0 {
+		return
+	}
 	begun := time.Now()
-	done, err := p.Compact(c.ctx, c.e.env.Clock.Now().UnixMilli(), c.e.env.Settings.LogCleanerDedupeBufferBytes)
+	done, err := p.Compact(ctx, c.e.env.Clock.Now().UnixMilli(), c.e.env.Settings.LogCleanerDedupeBufferBytes)
 	ended := time.Now()
 	outcome := passDone
 	switch {
@@ -115,6 +131,15 @@ func (c *cleaner) warn(p *partition.Partition, err error) {
 		return
 	}
 	c.e.env.Logger.Warn("partition is not compacted; it is tried again later", "partition", p.ID().String(), "error", err)
+}
+
+// pause ends the pass that is under way, and keeps the next ones from beginning until goOn is called.
+func (c *cleaner) pause() (goOn func()) {
+	c.paused.Add(1)
+	c.pass.Lock()
+	c.pass.cancel()
+	c.pass.Unlock()
+	return func() { c.paused.Add(-1) }
 }
 
 func (c *cleaner) stop() {

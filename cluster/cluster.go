@@ -29,12 +29,14 @@ import (
 //
 // Locking: changing is held by one change of the whole at a time, and taken before gate. gate is held for reading
 // while a request enters and for writing while engines change places; nothing is waited for while it is held.
+// docs/architecture.md has the order of all locks.
 type Cluster struct {
 	env  Env // immutable, as are the next two
 	mode durability.Mode
 	dir  string
 
 	resets   atomic.Int64   // so far, to give names
+	images   atomic.Int64   // the same
 	removing sync.WaitGroup // what resets have moved aside
 	changing sync.Mutex
 	lock     io.Closer // of the directory; under changing
@@ -65,7 +67,12 @@ func Open(env Env, dir string) (*Cluster, error) {
 	if err := c.openDirectory(); err != nil {
 		return nil, err
 	}
-	if err := c.start(); err != nil {
+	err = c.removeImages()
+	if err == nil {
+		err = c.start()
+	}
+	if err != nil {
+		c.removing.Wait()
 		return nil, errors.Join(err, c.lock.Close())
 	}
 	return c, nil
@@ -172,8 +179,8 @@ func (c *Cluster) kill() {
 	if e == nil {
 		return
 	}
-	e.fence.Close()
 	e.killed.Store(true)
+	e.drop()
 	_ = c.stop()
 	_ = e.close(false) // complains about the fence
 }
@@ -192,23 +199,34 @@ func (c *Cluster) Reopen() error {
 }
 
 // Handle carries out a request. It is the wire.Handler of every listener of the cluster.
-func (c *Cluster) Handle(ctx context.Context, r *wire.Request) (reply wire.Reply) {
+func (c *Cluster) Handle(ctx context.Context, r *wire.Request) wire.Reply {
 	e := c.enter()
 	if e == nil {
 		return wire.Reply{Close: true}
 	}
-	entered := true
+	return e.carryOut(func() wire.Reply { return e.services.Handle(ctx, r) })
+}
+
+// carryOut does the next part of a request that has been counted in, and counts it out when it was the last one.
+func (e *engine) carryOut(part func() wire.Reply) (reply wire.Reply) {
+	last := true
 	defer func() { // also after a panic, which wire deals with
-		if entered {
+		if last {
 			e.requests.Done()
 		}
 	}()
-	reply = e.services.Handle(ctx, r)
+	reply = part()
 	if e.killed.Load() {
 		return wire.Reply{Close: true}
 	}
-	if then := reply.Then; then != nil {
-		entered = false
+	switch then, resume := reply.Then, reply.Resume; {
+	case resume != nil:
+		last = false
+		reply.Resume = func(ctx context.Context) wire.Reply {
+			return e.carryOut(func() wire.Reply { return resume(ctx) })
+		}
+	case then != nil:
+		last = false
 		reply.Then = func(ctx context.Context) kmsg.Response {
 			defer e.requests.Done()
 			resp := then(ctx)

@@ -55,8 +55,12 @@ type engine struct {
 
 // openEngine brings an engine up, bottom first. It returns what there is of it with an error, too.
 func (c *Cluster) openEngine() (*engine, error) {
+	files := c.env.FS
+	if c.env.NoSync && c.mode == durability.Page {
+		files = vfs.Unsynced(files)
+	}
 	e := &engine{
-		env: &c.env, cluster: c, dir: c.dir, mode: c.mode, registry: prometheus.NewRegistry(), fence: vfs.NewFence(c.env.FS),
+		env: &c.env, cluster: c, dir: c.dir, mode: c.mode, registry: prometheus.NewRegistry(), fence: vfs.NewFence(files),
 		over: make(chan struct{}),
 	}
 	for _, step := range []func() error{
@@ -200,7 +204,7 @@ func (e *engine) openTopics() error {
 			}
 		}
 	}
-	e.producerIDs = pidmanager.NewManager(blockStore{e.store}, highest)
+	e.producerIDs = pidmanager.NewManager(blockStore{e.store}, highest+e.identity.forkDistance)
 	return nil
 }
 
@@ -242,8 +246,11 @@ func (e *engine) stateError(err error) error {
 }
 
 func (e *engine) topicDeleted(t *topics.Topic) {
-	if e.groups != nil {
-		e.groups.OnTopicDeleted(t.Name, t.ID)
+	if e.groups == nil {
+		return
+	}
+	if err := e.groups.OnTopicDeleted(t.Name, t.ID); err != nil { // as in Kafka
+		e.env.Logger.Error("committed offsets of a deleted topic stay", "topic", t.Name, "error", err)
 	}
 }
 
@@ -269,10 +276,13 @@ func (e *engine) openCoordinators() error {
 	if err := e.txns.Reconcile(openTransactions(e.topics)); err != nil {
 		return fmt.Errorf("%w: %w", ErrStorage, err)
 	}
-	e.producerIDs.Raise(e.txns.HighestProducerID())
+	e.producerIDs.Raise(e.txns.HighestProducerID() + e.identity.forkDistance)
 	// What recovery kept or repaired is on the disk before anybody reads it.
 	if err := e.barrier.Recovered(context.Background()); err != nil {
 		return fmt.Errorf("%w: %w", ErrStorage, err)
+	}
+	if err := e.finishFork(); err != nil {
+		return err
 	}
 	e.txns.Start()
 	return nil
@@ -280,9 +290,9 @@ func (e *engine) openCoordinators() error {
 
 func (e *engine) openServices() error {
 	e.services = &handlers.Services{
-		Topics: e.topics, Configs: e.configs, Txns: e.txns, Groups: e.groups, ProducerIDs: e.producerIDs,
-		Settings: e.env.Settings, Features: e.features, NodeID: e.env.Settings.NodeID,
-		ClusterID: e.identity.clusterID, Advertised: e.env.Advertised, Sync: e.barrier.Sync, Settle: e.settle(),
+		Topics: e.topics, Catalogue: handlers.NewCatalogue(e.topics), Configs: e.configs, Txns: e.txns, Groups: e.groups,
+		ProducerIDs: e.producerIDs, Settings: e.env.Settings, Features: e.features, NodeID: e.env.Settings.NodeID,
+		ClusterID: e.identity.clusterID, Advertised: e.env.Advertised, Barrier: e.barrier,
 		Ended: e.over, Clock: e.env.Clock, Logger: e.env.Logger,
 	}
 	e.services.Open()
@@ -292,6 +302,15 @@ func (e *engine) openServices() error {
 		e.cleaner = startCleaner(e)
 	}
 	return nil
+}
+
+// drop ends all that is written, whatever is under way: what comes later fails, and who waits for a barrier is told that
+// none comes.
+func (e *engine) drop() {
+	e.fence.Close()
+	if e.barrier != nil {
+		e.barrier.Kill()
+	}
 }
 
 // close takes down what is up, top first.

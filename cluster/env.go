@@ -28,7 +28,8 @@ type Env struct {
 	FS vfs.FS
 	// Metadata opens the store of the metadata in a file; nil means a file of bbolt's on the machine's file system.
 	Metadata func(name string, o meta.Options) (meta.Store, error)
-	// NoSync leaves syncing of the metadata to the operating system: for a directory that is thrown away.
+	// NoSync leaves syncing to the operating system where no answer waits for it, in the mode page and of the metadata:
+	// for a directory that is thrown away.
 	NoSync bool
 	// BootID names the run of the operating system; "" means the machine's. What was written in another one has been
 	// through a power cut.
@@ -83,15 +84,11 @@ func (env Env) WithDefaults() (Env, error) {
 }
 
 func (env *Env) mode() (durability.Mode, error) {
-	switch env.Durability {
-	case "", "page":
-		return durability.Page, nil
-	case "txn":
-		return durability.Txn, nil
-	case "fsync":
-		return durability.Fsync, nil
+	mode, err := durability.ParseMode(env.Durability)
+	if err != nil {
+		return 0, fmt.Errorf("%w: %w", ErrConfig, err)
 	}
-	return 0, fmt.Errorf("%w: durability %q, it can be page, txn or fsync", ErrConfig, env.Durability)
+	return mode, nil
 }
 
 func openFile(name string, o meta.Options) (meta.Store, error) {

@@ -1,7 +1,6 @@
 package cluster
 
 import (
-	"crypto/rand"
 	"encoding/base64"
 	"encoding/binary"
 	"errors"
@@ -18,6 +17,9 @@ import (
 type identity struct {
 	clusterID string // 22 characters, as Kafka's
 	starts    int32  // how often a broker has started on it, this time included
+	// forkDistance is how far above all others its producer IDs begin, while going on from an image is not finished;
+	// 0 otherwise.
+	forkDistance int64
 }
 
 // The records of the cluster bucket.
@@ -25,7 +27,8 @@ const (
 	clusterIDKey      = "cluster id"
 	startsKey         = "starts"
 	nextProducerIDKey = "next producer id"
-	resetKey          = "reset" // there while the files of the time before a reset have not been moved aside
+	forkKey           = "fork distance" // see identity
+	resetKey          = "reset"         // there while the files of the time before a reset have not been moved aside
 )
 
 // begin counts a start, and gives a new data directory its cluster ID.
@@ -37,9 +40,7 @@ func begin(store meta.Store) (id identity, err error) {
 		}
 		id.clusterID = string(clusterID)
 		if id.clusterID == "" {
-			var uuid [16]byte
-			_, _ = rand.Read(uuid[:]) // never fails
-			id.clusterID = base64.RawURLEncoding.EncodeToString(uuid[:])
+			id.clusterID = newClusterID()
 			if err := tx.Put(meta.Cluster, clusterIDKey, []byte(id.clusterID)); err != nil {
 				return err
 			}
@@ -49,6 +50,9 @@ func begin(store meta.Store) (id identity, err error) {
 			return err
 		}
 		id.starts = int32(starts) + 1
+		if id.forkDistance, err = counter(tx, forkKey); err != nil {
+			return err
+		}
 		if err := tx.Delete(meta.Cluster, resetKey); err != nil {
 			return err
 		}
@@ -79,8 +83,10 @@ func checkMeta(store meta.Store, s *settings.Broker) error {
 	if err != nil {
 		return err
 	}
-	if _, err := counter(store, nextProducerIDKey); err != nil {
-		return err
+	for _, key := range []string{nextProducerIDKey, forkKey} {
+		if _, err := counter(store, key); err != nil {
+			return err
+		}
 	}
 	id, err := store.Get(meta.Cluster, clusterIDKey)
 	if err != nil {

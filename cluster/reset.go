@@ -25,7 +25,7 @@ func (c *Cluster) Reset(o ResetOptions) error {
 		return ErrClosed
 	}
 	if e := c.stop(); e != nil {
-		e.fence.Close()
+		e.drop()
 		_ = e.close(false) // complains about the fence
 	}
 	store, err := c.env.Metadata(c.path(metaFile), meta.Options{NoSync: c.env.NoSync})
@@ -82,7 +82,7 @@ func (e *engine) moveAside(names []string) error {
 		return err
 	}
 	for _, name := range names {
-		if strings.HasPrefix(name, metaFile) || name == lockFile || strings.HasPrefix(name, resetPrefix) {
+		if strings.HasPrefix(name, metaFile) || name == lockFile || strings.HasPrefix(name, resetPrefix) || strings.HasPrefix(name, imagePrefix) {
 			continue
 		}
 		if err := e.fence.Rename(path.Join(e.dir, name), path.Join(aside, name)); err != nil {

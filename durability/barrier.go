@@ -56,8 +56,8 @@ type Options struct {
 // since the last one to the journal, and leaves the files to a later one. All who wait while one runs share the
 // next. A failed one is final: its waiters and all later ones get the error, and no log is written any more.
 //
-// Locking: cut is held for reading while an append is published and for writing while ends are noted,
-// which makes the instant. mu is a leaf.
+// Locking: instant is held for reading while an append becomes visible and for writing while the ends are noted; mu is
+// taken after it. docs/architecture.md has the order of all locks.
 type Barrier struct {
 	o             Options        // immutable, as are the next two
 	sameBoot      bool           // the machine has been up since the last record

@@ -127,7 +127,7 @@ func TestTimerSyncsDirtyLogs(t *testing.T) {
 	l := w.mustOpen()
 	defer w.leave()
 	mustAdd(t, l, 3, 1)
-	ticket := w.barrier.TicketIn(durability.Page)
+	ticket := w.barrier.TicketFor(durability.RecordsDeleted)
 	next := w.barrier.Next()
 	w.clock.Advance(durability.DefaultInterval)
 	<-next
@@ -144,13 +144,13 @@ func TestTicketsFollowTheMode(t *testing.T) {
 		w := newWorld(t, vfs.NewMem(), c.mode)
 		l := w.mustOpen()
 		mustAdd(t, l, 1, 1)
-		if got := !l.Ticket().IsZero(); got != c.append {
+		if got := l.TicketFor(durability.Produced).Pending(); got != c.append {
 			t.Errorf("%v: append waits %v", c.mode, got)
 		}
-		if got := !w.barrier.TicketIn(durability.Txn).IsZero(); got != c.commit {
+		if got := w.barrier.TicketFor(durability.GroupChanged).Pending(); got != c.commit {
 			t.Errorf("%v: commit waits %v", c.mode, got)
 		}
-		if err := l.Ticket().Wait(context.Background()); err != nil {
+		if err := l.TicketFor(durability.Produced).Wait(context.Background()); err != nil {
 			t.Error(err)
 		}
 		w.leave()
@@ -166,14 +166,14 @@ func TestWaitersShareABarrier(t *testing.T) {
 	mustAdd(t, l, 1, 1)
 	gate.arm()
 	first := make(chan error, 1)
-	ticket := l.Ticket()
+	ticket := l.TicketFor(durability.Produced)
 	go func() { first <- ticket.Wait(context.Background()) }()
 	<-gate.entered
 	before := w.barrier.Done()
 	var wg sync.WaitGroup
 	for range 20 {
 		mustAdd(t, l, 1, 1)
-		ticket := l.Ticket()
+		ticket := l.TicketFor(durability.Produced)
 		wg.Go(func() {
 			if err := ticket.Wait(context.Background()); err != nil {
 				t.Error(err)
@@ -206,7 +206,7 @@ func TestARecordMayFollowTheBarrier(t *testing.T) {
 	before := w.barrier.Sequence()
 	for range 10 {
 		mustAdd(t, l, 1, 1)
-		if err := l.Ticket().Wait(context.Background()); err != nil {
+		if err := l.TicketFor(durability.Produced).Wait(context.Background()); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -271,7 +271,7 @@ func TestWaitObeysItsContext(t *testing.T) {
 	gate.arm()
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
-	if err := l.Ticket().Wait(ctx); !errors.Is(err, context.Canceled) {
+	if err := l.TicketFor(durability.Produced).Wait(ctx); !errors.Is(err, context.Canceled) {
 		t.Fatal(err)
 	}
 	close(gate.open)
@@ -288,7 +288,7 @@ func TestFailedSyncIsFinal(t *testing.T) {
 	w.barrier.SetOnFailure(func(error) { calls++ })
 	mustAdd(t, l, 1, 1)
 	broken.fail = true
-	if err := l.Ticket().Wait(context.Background()); !errors.Is(err, vfs.ErrInjected) {
+	if err := l.TicketFor(durability.Produced).Wait(context.Background()); !errors.Is(err, vfs.ErrInjected) {
 		t.Fatal(err)
 	}
 	broken.fail = false

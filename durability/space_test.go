@@ -93,7 +93,7 @@ func TestBarrierWaitsForRoom(t *testing.T) {
 	sequence := w.barrier.Sequence()
 	disk.full = true
 	answer := make(chan error, 1)
-	ticket := w.barrier.TicketIn(durability.Txn)
+	ticket := w.barrier.TicketFor(durability.GroupChanged)
 	go func() { answer <- ticket.Wait(t.Context()) }()
 	for stalled := false; !stalled; {
 		stalled = w.barrier.Stalled()

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"once/durability"
 	"once/internal/clock"
 	"once/internal/fault"
 	"once/internal/invariant"
@@ -19,7 +20,7 @@ const retryAfterFailedAppend = time.Second
 // shard holds the groups of one partition of __consumer_offsets.
 //
 // Locking: mu orders everything that happens to these groups, appends to the state log included, and is
-// held across an append but never across a wait for its durability.
+// held across an append but never across a wait for its durability. docs/architecture.md has the order of all locks.
 type shard struct {
 	c         *Coordinator
 	partition int32
@@ -32,7 +33,7 @@ type shard struct {
 		stateLog StateLog
 		groups   map[string]*classicGroup // nil until the first one
 		offsets  offsetStore
-		durable  Ticket // of the last append that may have changed what an answer shows; nil when kept
+		durable  durability.Ticket // of the last append that may have changed what an answer shows
 
 		timers  timerHeap
 		timer   clock.Timer // nil when none is set
@@ -134,7 +135,7 @@ func (s *shard) appendLocked(p producer, records []record, before func()) error 
 	if p.id >= 0 {
 		at, err = s.mu.stateLog.AppendTransactionalOffsets(raw, p.guard)
 	} else {
-		at, err = s.mu.stateLog.AppendCoordinator(raw)
+		at, err = s.mu.stateLog.AppendCoordinator(raw, durability.GroupChanged)
 	}
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrNotWritten, err)
@@ -312,11 +313,11 @@ func (s *shard) answerParkedLocked(err error) {
 	for _, g := range s.mu.groups {
 		for _, m := range g.members {
 			if m.join != nil {
-				m.join.resolve(JoinResult{Err: err, MemberID: m.id}, nil)
+				m.join.resolve(JoinResult{Err: err, MemberID: m.id}, durability.Ticket{})
 				m.join = nil
 			}
 			if m.sync != nil {
-				m.sync.resolve(SyncResult{Err: err}, nil)
+				m.sync.resolve(SyncResult{Err: err}, durability.Ticket{})
 				m.sync = nil
 			}
 		}

@@ -14,9 +14,6 @@ import (
 // TRANSACTION_ABORTABLE. It adds the partition that holds the group's offsets (spec: transactions 7).
 func (s *Services) addOffsetsToTxn(_ context.Context, r *wire.Request) wire.Reply {
 	req, resp := r.Body.(*kmsg.AddOffsetsToTxnRequest), response[*kmsg.AddOffsetsToTxnResponse](r)
-	if s.isFromOlderConnection(r, req.TransactionalID, txncoordinator.Identity{ProducerID: req.ProducerID, ProducerEpoch: req.ProducerEpoch}) {
-		return wire.Reply{Close: true}
-	}
 	err := s.Txns.AddPartitions(txncoordinator.AddRequest{
 		TransactionalID:          req.TransactionalID,
 		ProducerID:               req.ProducerID,
@@ -31,3 +28,11 @@ func (s *Services) addOffsetsToTxn(_ context.Context, r *wire.Request) wire.Repl
 var failAddOffsetsToTxn = failAtTop(func(r *kmsg.AddOffsetsToTxnResponse) (*int16, **string) {
 	return &r.ErrorCode, nil
 })
+
+func aboutAddOffsetsToTxn(_ Catalogue, r *wire.Request) Subjects {
+	req := r.Body.(*kmsg.AddOffsetsToTxnRequest)
+	return Subjects{
+		Groups:       []string{req.Group},
+		Transactions: transactionSubjects(&req.TransactionalID, identityOf(req.ProducerID, req.ProducerEpoch)),
+	}
+}

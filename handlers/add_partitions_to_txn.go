@@ -17,9 +17,6 @@ import (
 func (s *Services) addPartitionsToTxn(_ context.Context, r *wire.Request) wire.Reply {
 	req, resp := r.Body.(*kmsg.AddPartitionsToTxnRequest), response[*kmsg.AddPartitionsToTxnResponse](r)
 	if r.Version < 4 {
-		if s.isFromOlderConnection(r, req.TransactionalID, txncoordinator.Identity{ProducerID: req.ProducerID, ProducerEpoch: req.ProducerEpoch}) {
-			return wire.Reply{Close: true}
-		}
 		add := txncoordinator.AddRequest{
 			TransactionalID: req.TransactionalID, ProducerID: req.ProducerID, ProducerEpoch: req.ProducerEpoch,
 			ClientTransactionVersion: transactionV0,
@@ -124,8 +121,8 @@ func (s *Services) checkAddable(partitions []txncoordinator.TopicPartition, vers
 		codes[i] = wire.OperationNotAttempted
 		if version < 4 && topics.IsInternal(p.Topic) {
 			codes[i], refused = wire.TopicAuthorizationFailed, true
-		} else if _, ok := s.Topics.Partition(p.Topic, p.Partition); !ok {
-			codes[i], refused = wire.UnknownTopicOrPartition, true
+		} else if _, code := s.Catalogue.Partition(p.Topic, p.Partition); code != wire.NoError {
+			codes[i], refused = code, true
 		}
 	}
 	return refused
@@ -149,4 +146,25 @@ func failAddPartitionsToTxn(r *wire.Request, code wire.Code, _ string) kmsg.Resp
 		resp.Topics = append(resp.Topics, t)
 	}
 	return resp
+}
+
+func aboutAddPartitionsToTxn(_ Catalogue, r *wire.Request) (s Subjects) {
+	req := r.Body.(*kmsg.AddPartitionsToTxnRequest)
+	if r.Version < 4 {
+		return Subjects{
+			Transactions: transactionSubjects(&req.TransactionalID, identityOf(req.ProducerID, req.ProducerEpoch)),
+			Topics: eachOf(req.Topics, func(t *kmsg.AddPartitionsToTxnRequestTopic) TopicSubject {
+				return TopicSubject{Name: t.Topic, Partitions: t.Partitions}
+			}),
+		}
+	}
+	for i := range req.Transactions {
+		x := &req.Transactions[i]
+		s.Transactions = append(s.Transactions,
+			TransactionSubject{x.TransactionalID, identityOf(x.ProducerID, x.ProducerEpoch)})
+		for j := range x.Topics {
+			s.Topics = append(s.Topics, TopicSubject{Name: x.Topics[j].Topic, Partitions: x.Topics[j].Partitions})
+		}
+	}
+	return s
 }

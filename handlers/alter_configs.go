@@ -232,3 +232,17 @@ func failIncrementalAlterConfigs(r *wire.Request, code wire.Code, message string
 	}
 	return resp
 }
+
+func aboutAlterConfigs(_ Catalogue, r *wire.Request) Subjects {
+	return aboutResources(r.Body.(*kmsg.AlterConfigsRequest).Resources,
+		func(a *kmsg.AlterConfigsRequestResource) (kmsg.ConfigResourceType, string) {
+			return a.ResourceType, a.ResourceName
+		})
+}
+
+func aboutIncrementalAlterConfigs(_ Catalogue, r *wire.Request) Subjects {
+	return aboutResources(r.Body.(*kmsg.IncrementalAlterConfigsRequest).Resources,
+		func(a *kmsg.IncrementalAlterConfigsRequestResource) (kmsg.ConfigResourceType, string) {
+			return a.ResourceType, a.ResourceName
+		})
+}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"once/topics"
+	"once/wire"
 )
 
 // maxPendingCreations is how many topics may wait to be created. One more is created at once: a request can name as
@@ -39,7 +40,7 @@ func (s *Services) autoCreate(name string) (*topics.Topic, error) {
 	}
 	t, err := s.Topics.Create(spec)
 	if errors.Is(err, topics.ErrExists) {
-		if t, ok := s.Topics.Lookup(name); ok {
+		if t, code := s.Catalogue.Topic(name); code == wire.NoError {
 			return t, nil
 		}
 	}

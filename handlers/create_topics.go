@@ -40,7 +40,7 @@ func (s *Services) createTopics(_ context.Context, r *wire.Request) wire.Reply {
 		if !isRefused(name) {
 			total += max(0, int(s.partitionsAsked(&req.Topics[i])))
 		}
-		if _, exists := s.Topics.Lookup(name); !exists {
+		if _, code := s.Catalogue.Topic(name); code != wire.NoError {
 			together = append(together, name)
 		}
 	}
@@ -196,4 +196,11 @@ func failCreateTopics(r *wire.Request, code wire.Code, message string) kmsg.Resp
 		resp.Topics = append(resp.Topics, t)
 	}
 	return resp
+}
+
+func aboutCreateTopics(_ Catalogue, r *wire.Request) Subjects {
+	req := r.Body.(*kmsg.CreateTopicsRequest)
+	return Subjects{Topics: eachOf(req.Topics, func(t *kmsg.CreateTopicsRequestTopic) TopicSubject {
+		return TopicSubject{Name: t.Topic}
+	})}
 }

@@ -48,3 +48,7 @@ func failDeleteGroups(r *wire.Request, code wire.Code, _ string) kmsg.Response {
 	}
 	return resp
 }
+
+func aboutDeleteGroups(_ Catalogue, r *wire.Request) Subjects {
+	return Subjects{Groups: r.Body.(*kmsg.DeleteGroupsRequest).Groups}
+}

@@ -145,18 +145,15 @@ func (d *deletion) delete(t topicRef) {
 	d.answer(full, code, message)
 }
 
+// find returns the topic, or the code and the message for the answer.
 func (d *deletion) find(t topicRef) (*topics.Topic, wire.Code, string) {
 	if t.name == nil {
-		if topic, ok := d.s.Topics.LookupID(t.id); ok {
-			return topic, wire.NoError, ""
-		}
-		return nil, wire.UnknownTopicID, "no topic has this ID"
+		topic, code := d.s.Catalogue.TopicByID(t.id)
+		return topic, code, "no topic has this ID"
 	}
 	d.s.createNow(*t.name)
-	if topic, ok := d.s.Topics.Lookup(*t.name); ok {
-		return topic, wire.NoError, ""
-	}
-	return nil, wire.UnknownTopicOrPartition, fmt.Sprintf("there is no topic %q", *t.name)
+	topic, code := d.s.Catalogue.Topic(*t.name)
+	return topic, code, fmt.Sprintf("there is no topic %q", *t.name)
 }
 
 func failDeleteTopics(r *wire.Request, code wire.Code, _ string) kmsg.Response {
@@ -167,4 +164,10 @@ func failDeleteTopics(r *wire.Request, code wire.Code, _ string) kmsg.Response {
 		resp.Topics = append(resp.Topics, t)
 	}
 	return resp
+}
+
+func aboutDeleteTopics(c Catalogue, r *wire.Request) Subjects {
+	return Subjects{Topics: eachOf(topicRefs(r.Body.(*kmsg.DeleteTopicsRequest)), func(t *topicRef) TopicSubject {
+		return c.subject(orEmpty(t.name), t.id, t.name == nil, nil)
+	})}
 }

@@ -66,8 +66,8 @@ func (s *Services) configEntries(asked *kmsg.DescribeConfigsRequestResource) ([]
 		if err := topics.CheckName(name); err != nil {
 			return nil, err
 		}
-		t, ok := s.Topics.Lookup(name)
-		if !ok {
+		t, code := s.Catalogue.Topic(name)
+		if code != wire.NoError {
 			return nil, fmt.Errorf("%w: %q", topics.ErrUnknownTopic, name)
 		}
 		return s.Settings.DescribeTopic(s.shownOverrides(t)), nil
@@ -137,4 +137,11 @@ func failDescribeConfigs(r *wire.Request, code wire.Code, message string) kmsg.R
 		resp.Resources = append(resp.Resources, res)
 	}
 	return resp
+}
+
+func aboutDescribeConfigs(_ Catalogue, r *wire.Request) Subjects {
+	return aboutResources(r.Body.(*kmsg.DescribeConfigsRequest).Resources,
+		func(a *kmsg.DescribeConfigsRequestResource) (kmsg.ConfigResourceType, string) {
+			return a.ResourceType, a.ResourceName
+		})
 }

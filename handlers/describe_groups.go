@@ -64,3 +64,7 @@ func failDescribeGroups(r *wire.Request, code wire.Code, _ string) kmsg.Response
 	}
 	return resp
 }
+
+func aboutDescribeGroups(_ Catalogue, r *wire.Request) Subjects {
+	return Subjects{Groups: r.Body.(*kmsg.DescribeGroupsRequest).Groups}
+}

@@ -34,18 +34,17 @@ func (s *Services) describePartitionProducers(topic string, index int32, r *wire
 	rp := kmsg.NewDescribeProducersResponseTopicPartition()
 	rp.Partition = index
 	rp.ActiveProducers = []kmsg.DescribeProducersResponseTopicPartitionActiveProducer{}
-	_, known := s.Topics.Lookup(topic)
-	p, ok := s.Topics.Partition(topic, index)
-	switch {
-	case ok:
-	case topics.CheckName(topic) != nil:
-		rp.ErrorCode = int16(wire.InvalidTopicException)
-		return rp
-	default:
-		rp.ErrorCode = int16(wire.UnknownTopicOrPartition)
-		if !known {
-			rp.ErrorMessage = kmsg.StringPtr("no such topic")
+	t, code := s.Catalogue.Topic(topic)
+	if code != wire.NoError {
+		rp.ErrorCode, rp.ErrorMessage = int16(code), kmsg.StringPtr("no such topic")
+		if topics.CheckName(topic) != nil {
+			rp.ErrorCode, rp.ErrorMessage = int16(wire.InvalidTopicException), nil
 		}
+		return rp
+	}
+	p, code := partitionOf(t, index)
+	if code != wire.NoError {
+		rp.ErrorCode = int16(code)
 		return rp
 	}
 	producers, err := p.ActiveProducers()
@@ -75,4 +74,13 @@ func failDescribeProducers(r *wire.Request, code wire.Code, _ string) kmsg.Respo
 		resp.Topics = append(resp.Topics, t)
 	}
 	return resp
+}
+
+func aboutDescribeProducers(_ Catalogue, r *wire.Request) Subjects {
+	req := r.Body.(*kmsg.DescribeProducersRequest)
+	return Subjects{
+		Topics: eachOf(req.Topics, func(t *kmsg.DescribeProducersRequestTopic) TopicSubject {
+			return TopicSubject{Name: t.Topic, Partitions: t.Partitions}
+		}),
+	}
 }

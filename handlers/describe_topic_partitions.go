@@ -24,7 +24,7 @@ func (s *Services) describeTopicPartitions(_ context.Context, r *wire.Request) w
 		if req.Cursor != nil && req.Cursor.Topic == name {
 			from = req.Cursor.Partition
 		}
-		topic, exists := s.Topics.Lookup(name)
+		topic, code := s.Catalogue.Topic(name)
 		if left == 0 {
 			resp.NextCursor = &kmsg.DescribeTopicPartitionsResponseNextCursor{Topic: name, Partition: from}
 			break
@@ -32,8 +32,8 @@ func (s *Services) describeTopicPartitions(_ context.Context, r *wire.Request) w
 		rt := kmsg.NewDescribeTopicPartitionsResponseTopic()
 		rt.Topic, rt.AuthorizedOperations = kmsg.StringPtr(name), topicOperations
 		rt.Partitions = []kmsg.DescribeTopicPartitionsResponseTopicPartition{}
-		if !exists {
-			rt.ErrorCode = int16(wire.UnknownTopicOrPartition)
+		if code != wire.NoError {
+			rt.ErrorCode = int16(code)
 			if topics.CheckName(name) != nil {
 				rt.ErrorCode = int16(wire.InvalidTopicException)
 			}
@@ -67,7 +67,7 @@ func (s *Services) describePartition(i, leaderEpoch int32) kmsg.DescribeTopicPar
 func (s *Services) pageNames(req *kmsg.DescribeTopicPartitionsRequest) ([]string, bool) {
 	var names []string
 	if len(req.Topics) == 0 {
-		for _, t := range s.Topics.All() {
+		for _, t := range s.Catalogue.All() {
 			names = append(names, t.Name)
 		}
 	} else {
@@ -102,4 +102,14 @@ func failDescribeTopicPartitions(r *wire.Request, code wire.Code, _ string) kmsg
 		resp.Topics = append(resp.Topics, t)
 	}
 	return resp
+}
+
+func aboutDescribeTopicPartitions(_ Catalogue, r *wire.Request) Subjects {
+	req := r.Body.(*kmsg.DescribeTopicPartitionsRequest)
+	return Subjects{
+		AllTopics: len(req.Topics) == 0,
+		Topics: eachOf(req.Topics, func(t *kmsg.DescribeTopicPartitionsRequestTopic) TopicSubject {
+			return TopicSubject{Name: t.Topic}
+		}),
+	}
 }

@@ -58,3 +58,10 @@ func failDescribeTransactions(r *wire.Request, code wire.Code, _ string) kmsg.Re
 	}
 	return resp
 }
+
+func aboutDescribeTransactions(_ Catalogue, r *wire.Request) Subjects {
+	req := r.Body.(*kmsg.DescribeTransactionsRequest)
+	return Subjects{Transactions: eachOf(req.TransactionalIDs, func(id *string) TransactionSubject {
+		return TransactionSubject{*id, noProducer}
+	})}
+}

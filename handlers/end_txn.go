@@ -5,6 +5,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"once/durability"
 	"once/txncoordinator"
 	"once/wire"
 )
@@ -19,8 +20,6 @@ func (s *Services) endTxn(_ context.Context, r *wire.Request) wire.Reply {
 	version := transactionV0
 	if r.Version >= 5 {
 		version = transactionV2
-	} else if s.isFromOlderConnection(r, req.TransactionalID, txncoordinator.Identity{ProducerID: req.ProducerID, ProducerEpoch: req.ProducerEpoch}) {
-		return wire.Reply{Close: true}
 	}
 	id, err := s.Txns.EndTxn(txncoordinator.EndRequest{
 		TransactionalID:          req.TransactionalID,
@@ -31,16 +30,16 @@ func (s *Services) endTxn(_ context.Context, r *wire.Request) wire.Reply {
 	})
 	resp.ErrorCode = int16(codeFor(err, r.Key, r.Version))
 	resp.ProducerID, resp.ProducerEpoch = id.ProducerID, id.ProducerEpoch
-	if err != nil || s.Settle == nil {
+	if err != nil {
 		return wire.Respond(resp)
 	}
-	return wire.Reply{Then: func(ctx context.Context) kmsg.Response {
-		// The outcome is decided either way; without an answer the client asks again.
-		if s.Settle(ctx) != nil {
-			return nil
-		}
-		return resp
-	}}
+	return s.respondAs(durability.TransactionEnded, resp)
 }
 
 var failEndTxn = failAtTop(func(r *kmsg.EndTxnResponse) (*int16, **string) { return &r.ErrorCode, nil })
+
+func aboutEndTxn(_ Catalogue, r *wire.Request) Subjects {
+	req := r.Body.(*kmsg.EndTxnRequest)
+	by := identityOf(req.ProducerID, req.ProducerEpoch)
+	return Subjects{Transactions: transactionSubjects(&req.TransactionalID, by)}
+}

@@ -102,22 +102,27 @@ type failures struct {
 // refused gives the versions in which a Kafka that refuses the request answers the same with this code, but for
 // messages and the fields that it says beside the error.
 func (f *failures) run(t *testing.T, c script.Command) string {
-	row := f.row(c.Args[0].Name)
+	row := f.s.row(c.Args[0].Name)
 	if row == nil {
 		t.Fatalf("%s: there is no such API", c.Pos)
 	}
 	key := kmsg.Key(row.Key)
 	delete(f.left, key)
+	return byVersions(row, func(version int16) string { return f.answer(t, c, key, version) })
+}
+
+// byVersions shows what of an API is the same in several versions once for all of them.
+func byVersions(row *row, of func(version int16) string) string {
 	var out []string
 	var last string
 	from := row.Min
 	for version := row.Min; version <= row.Max; version++ {
-		answer := f.answer(t, c, key, version)
-		if version > row.Min && answer != last {
+		text := of(version)
+		if version > row.Min && text != last {
 			out = append(out, versions(from, version-1), last)
 			from = version
 		}
-		last = answer
+		last = text
 	}
 	return strings.Join(append(out, versions(from, row.Max), last), "\n")
 }
@@ -129,8 +134,8 @@ func versions(from, to int16) string {
 	return fmt.Sprintf("v%d to v%d:", from, to)
 }
 
-func (f *failures) row(name string) *row {
-	for key, row := range f.s.byKey {
+func (s *Services) row(name string) *row {
+	for key, row := range s.byKey {
 		if kmsg.NameForKey(key) == name {
 			return row
 		}
@@ -142,7 +147,7 @@ func (f *failures) row(name string) *row {
 func (f *failures) answer(t *testing.T, c script.Command, key kmsg.Key, version int16) string {
 	t.Helper()
 	code := codeNamed(c.String("code", ""))
-	request := requestOf(t, c, key, version)
+	request := requestOf(t, c, key, version, nil)
 	const message = "why"
 	text := textOf(t, c, request, f.fail(request, code, message), message)
 	want := text
@@ -164,8 +169,9 @@ func (f *failures) answer(t *testing.T, c script.Command, key kmsg.Key, version 
 // withoutMessages leaves the messages out of an answer.
 func withoutMessages(text string) string { return strings.ReplaceAll(text, " ErrorMessage=text", "") }
 
-// requestOf reads a case's request, and has it encoded and decoded in a version.
-func requestOf(t *testing.T, c script.Command, key kmsg.Key, version int16) kmsg.Request {
+// requestOf reads a case's request, and has it encoded and decoded in a version. Topics that are not in topicIDs have an
+// ID that is their letter.
+func requestOf(t *testing.T, c script.Command, key kmsg.Key, version int16, topicIDs map[string][16]byte) kmsg.Request {
 	t.Helper()
 	filled, received := key.Request(), key.Request()
 	filled.SetVersion(version)
@@ -175,7 +181,11 @@ func requestOf(t *testing.T, c script.Command, key kmsg.Key, version int16) kmsg
 		case v.Kind() == reflect.String:
 			v.SetString(text)
 		case v.Type() == reflect.TypeFor[[16]byte]():
-			v.Set(reflect.ValueOf([16]byte{text[0]}))
+			id, known := topicIDs[text]
+			if !known {
+				id = [16]byte{text[0]}
+			}
+			v.Set(reflect.ValueOf(id))
 		case v.Type() == reflect.TypeFor[[]byte]():
 			v.SetBytes([]byte(text))
 		default:

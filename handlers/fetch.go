@@ -158,7 +158,7 @@ func (f *fetching) nameID(p *fetchPartition) {
 	if f.version < 13 || p.nameOfID != "" {
 		return
 	}
-	if t, ok := f.s.Topics.LookupID(p.topicID); ok {
+	if t, code := f.s.Catalogue.TopicByID(p.topicID); code == wire.NoError {
 		p.nameOfID = t.Name
 	}
 }
@@ -167,26 +167,23 @@ func (f *fetching) nameID(p *fetchPartition) {
 // in Kafka: the name may be gone, or belong to another topic by now.
 func (f *fetching) partition(p *fetchPartition) (*partition.Partition, wire.Code) {
 	if f.version < 13 {
-		found, ok := f.s.Topics.Partition(p.topic, p.key.partition)
-		switch {
-		case !ok:
-			return nil, wire.UnknownTopicOrPartition
-		case f.replica:
+		found, code := f.s.Catalogue.Partition(p.topic, p.key.partition)
+		if code == wire.NoError && f.replica {
 			return nil, wire.NotLeaderOrFollower
 		}
-		return found, wire.NoError
+		return found, code
 	}
 	if p.nameOfID == "" {
 		return nil, wire.UnknownTopicID
 	}
-	t, ok := f.s.Topics.Lookup(p.nameOfID)
-	if !ok {
-		return nil, wire.UnknownTopicOrPartition
+	t, code := f.s.Catalogue.Topic(p.nameOfID)
+	if code != wire.NoError {
+		return nil, code
 	}
-	found, ok := t.Partition(p.key.partition)
+	found, code := partitionOf(t, p.key.partition)
 	switch {
-	case !ok:
-		return nil, wire.UnknownTopicOrPartition
+	case code != wire.NoError:
+		return nil, code
 	case t.ID != p.topicID:
 		return nil, wire.InconsistentTopicID
 	case f.replica:
@@ -387,4 +384,14 @@ func abortedTransactions(aborted []log.AbortedTxn) []kmsg.FetchResponseTopicPart
 		list[i].ProducerID, list[i].FirstOffset = a.ProducerID, a.FirstOffset
 	}
 	return list
+}
+
+func aboutFetch(c Catalogue, r *wire.Request) Subjects {
+	req := r.Body.(*kmsg.FetchRequest)
+	return Subjects{
+		Topics: eachOf(req.Topics, func(t *kmsg.FetchRequestTopic) TopicSubject {
+			indexes := eachOf(t.Partitions, func(p *kmsg.FetchRequestTopicPartition) int32 { return p.Partition })
+			return c.subject(t.Topic, t.TopicID, r.Version >= 13, indexes)
+		}),
+	}
 }

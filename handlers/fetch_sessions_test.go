@@ -191,7 +191,7 @@ func TestSessionsOfManyPartitions(t *testing.T) {
 func TestWaitingFetchKeepsTheNameOfItsTopic(t *testing.T) {
 	s := newServices(t, &blocks{next: 7})
 	s.Open()
-	topic, _ := s.Topics.Lookup("x")
+	topic, _ := s.Catalogue.Topic("x")
 	r := kmsg.NewPtrFetchRequest()
 	r.Version, r.SessionEpoch, r.MaxWaitMillis, r.MinBytes, r.MaxBytes = 13, -1, 3_600_000, 1, 1000
 	p := kmsg.NewFetchRequestTopicPartition()

@@ -58,3 +58,20 @@ func failFindCoordinator(r *wire.Request, code wire.Code, message string) kmsg.R
 	}
 	return resp
 }
+
+func aboutFindCoordinator(_ Catalogue, r *wire.Request) (s Subjects) {
+	req := r.Body.(*kmsg.FindCoordinatorRequest)
+	keys := req.CoordinatorKeys
+	if r.Version < 4 {
+		keys = []string{req.CoordinatorKey}
+	}
+	switch req.CoordinatorType {
+	case coordinatorOfGroup:
+		s.Groups = keys
+	case coordinatorOfTransaction:
+		s.Transactions = eachOf(keys, func(id *string) TransactionSubject {
+			return TransactionSubject{*id, noProducer}
+		})
+	}
+	return s
+}

@@ -20,3 +20,5 @@ func (s *Services) heartbeat(_ context.Context, r *wire.Request) wire.Reply {
 }
 
 var failHeartbeat = failAtTop(func(r *kmsg.HeartbeatResponse) (*int16, **string) { return &r.ErrorCode, nil })
+
+var aboutHeartbeat = aboutGroup(func(r *kmsg.HeartbeatRequest) string { return r.Group })

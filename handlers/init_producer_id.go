@@ -48,3 +48,9 @@ func failInitProducerID(r *wire.Request, code wire.Code, _ string) kmsg.Response
 	resp.ErrorCode, resp.ProducerID, resp.ProducerEpoch = int16(code), -1, -1
 	return resp
 }
+
+func aboutInitProducerID(_ Catalogue, r *wire.Request) Subjects {
+	req := r.Body.(*kmsg.InitProducerIDRequest)
+	by := identityOf(req.ProducerID, req.ProducerEpoch)
+	return Subjects{Transactions: transactionSubjects(req.TransactionalID, by)}
+}

@@ -82,3 +82,5 @@ func failJoinGroup(r *wire.Request, code wire.Code, _ string) kmsg.Response {
 	resp.ErrorCode, resp.Generation = int16(code), -1
 	return resp
 }
+
+var aboutJoinGroup = aboutGroup(func(r *kmsg.JoinGroupRequest) string { return r.Group })

@@ -41,3 +41,5 @@ func (s *Services) leaveGroup(_ context.Context, r *wire.Request) wire.Reply {
 }
 
 var failLeaveGroup = failAtTop(func(r *kmsg.LeaveGroupResponse) (*int16, **string) { return &r.ErrorCode, nil })
+
+var aboutLeaveGroup = aboutGroup(func(r *kmsg.LeaveGroupRequest) string { return r.Group })

@@ -47,7 +47,7 @@ func (s *Services) resourceNames(kind kmsg.ConfigResourceType) []string {
 	switch kind {
 	case kmsg.ConfigResourceTypeTopic:
 		var names []string
-		for _, t := range s.Topics.All() {
+		for _, t := range s.Catalogue.All() {
 			names = append(names, t.Name)
 		}
 		return names

@@ -72,9 +72,9 @@ func (s *Services) listOffset(topic string, asked *kmsg.ListOffsetsRequestTopicP
 	if lowest := timestampSince(asked.Timestamp); version < lowest {
 		return none, wire.UnsupportedVersion
 	}
-	p, ok := s.Topics.Partition(topic, asked.Partition)
-	if !ok {
-		return none, wire.UnknownTopicOrPartition
+	p, code := s.Catalogue.Partition(topic, asked.Partition)
+	if code != wire.NoError {
+		return none, code
 	}
 	if asked.CurrentLeaderEpoch < -1 { // which is older than any, here; Fetch takes it for none
 		return none, wire.FencedLeaderEpoch
@@ -135,4 +135,14 @@ func failListOffsets(r *wire.Request, code wire.Code, _ string) kmsg.Response {
 		resp.Topics = append(resp.Topics, t)
 	}
 	return resp
+}
+
+func aboutListOffsets(_ Catalogue, r *wire.Request) Subjects {
+	req := r.Body.(*kmsg.ListOffsetsRequest)
+	return Subjects{
+		Topics: eachOf(req.Topics, func(t *kmsg.ListOffsetsRequestTopic) TopicSubject {
+			indexes := eachOf(t.Partitions, func(p *kmsg.ListOffsetsRequestTopicPartition) int32 { return p.Partition })
+			return TopicSubject{Name: t.Topic, Partitions: indexes}
+		}),
+	}
 }

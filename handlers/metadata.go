@@ -30,10 +30,9 @@ func (s *Services) metadata(_ context.Context, r *wire.Request) wire.Reply {
 	if req.IncludeClusterAuthorizedOperations {
 		resp.AuthorizedOperations = clusterOperations
 	}
-	all := req.Topics == nil || r.Version == 0 && len(req.Topics) == 0
 	switch {
-	case all:
-		for _, t := range s.Topics.All() {
+	case asksForAll(req, r.Version):
+		for _, t := range s.Catalogue.All() {
 			resp.Topics = append(resp.Topics, s.describeTopic(t))
 		}
 	case s.asksByID(req, r.Version):
@@ -48,6 +47,11 @@ func (s *Services) metadata(_ context.Context, r *wire.Request) wire.Reply {
 		}
 	}
 	return wire.Respond(resp)
+}
+
+// asksForAll reports whether all topics are asked for.
+func asksForAll(req *kmsg.MetadataRequest, version int16) bool {
+	return req.Topics == nil || version == 0 && len(req.Topics) == 0
 }
 
 // asksByID reports whether any topic is asked by ID; those asked by name are ignored then.
@@ -73,10 +77,10 @@ func (s *Services) metadataByIDs(version int16, asked []kmsg.MetadataRequestTopi
 			continue
 		}
 		seen[id] = true
-		if t, ok := s.Topics.LookupID(id); ok {
+		if t, code := s.Catalogue.TopicByID(id); code == wire.NoError {
 			all = append(all, s.describeTopic(t))
 		} else {
-			all = append(all, errorTopic(nil, id, wire.UnknownTopicID))
+			all = append(all, errorTopic(nil, id, code))
 		}
 	}
 	return all
@@ -112,7 +116,7 @@ func (s *Services) metadataByName(name *string, create bool) kmsg.MetadataRespon
 
 // lookupOrCreate returns a topic, and creates it with the broker's defaults when it may.
 func (s *Services) lookupOrCreate(name string, create bool) (*topics.Topic, error) {
-	if t, ok := s.Topics.Lookup(name); ok {
+	if t, code := s.Catalogue.Topic(name); code == wire.NoError {
 		return t, nil
 	}
 	if err := topics.CheckName(name); err != nil {
@@ -156,4 +160,14 @@ func failMetadata(r *wire.Request, code wire.Code, _ string) kmsg.Response {
 		resp.Topics = append(resp.Topics, errorTopic(req.Topics[i].Topic, req.Topics[i].TopicID, code))
 	}
 	return resp
+}
+
+func aboutMetadata(c Catalogue, r *wire.Request) Subjects {
+	req := r.Body.(*kmsg.MetadataRequest)
+	return Subjects{
+		AllTopics: asksForAll(req, r.Version),
+		Topics: eachOf(req.Topics, func(t *kmsg.MetadataRequestTopic) TopicSubject {
+			return c.subject(orEmpty(t.Topic), t.TopicID, t.TopicID != [16]byte{}, nil)
+		}),
+	}
 }

@@ -65,27 +65,18 @@ func (s *Services) offsetCommit(_ context.Context, r *wire.Request) wire.Reply {
 
 // offsetTopic finds the topic of an offset; refused is the code for all its partitions.
 func (s *Services) offsetTopic(name string, id [16]byte, byID bool) (topic *topics.Topic, refused wire.Code) {
-	var ok bool
 	if byID {
-		if topic, ok = s.Topics.LookupID(id); !ok {
-			return nil, wire.UnknownTopicID
-		}
-		return topic, wire.NoError
+		return s.Catalogue.TopicByID(id)
 	}
-	if topic, ok = s.Topics.Lookup(name); !ok {
-		return nil, wire.UnknownTopicOrPartition
-	}
-	return topic, wire.NoError
+	return s.Catalogue.Topic(name)
 }
 
 func offsetPartition(topic *topics.Topic, partition int32, refused wire.Code) wire.Code {
 	if refused != wire.NoError {
 		return refused
 	}
-	if _, ok := topic.Partition(partition); !ok {
-		return wire.UnknownTopicOrPartition
-	}
-	return wire.NoError
+	_, refused = partitionOf(topic, partition)
+	return refused
 }
 
 // askedOffsets are the offsets of a commit that go to the group. What names a partition that does not exist is answered
@@ -142,4 +133,16 @@ func failOffsetCommit(r *wire.Request, code wire.Code, _ string) kmsg.Response {
 		resp.Topics = append(resp.Topics, t)
 	}
 	return resp
+}
+
+func aboutOffsetCommit(c Catalogue, r *wire.Request) Subjects {
+	req := r.Body.(*kmsg.OffsetCommitRequest)
+	return Subjects{
+		Groups: []string{req.Group},
+		Topics: eachOf(req.Topics, func(t *kmsg.OffsetCommitRequestTopic) TopicSubject {
+			indexes := eachOf(t.Partitions,
+				func(p *kmsg.OffsetCommitRequestTopicPartition) int32 { return p.Partition })
+			return c.subject(t.Topic, t.TopicID, r.Version >= 10, indexes)
+		}),
+	}
 }

@@ -54,3 +54,15 @@ func (s *Services) offsetDelete(_ context.Context, r *wire.Request) wire.Reply {
 }
 
 var failOffsetDelete = failAtTop(func(r *kmsg.OffsetDeleteResponse) (*int16, **string) { return &r.ErrorCode, nil })
+
+func aboutOffsetDelete(_ Catalogue, r *wire.Request) Subjects {
+	req := r.Body.(*kmsg.OffsetDeleteRequest)
+	return Subjects{
+		Groups: []string{req.Group},
+		Topics: eachOf(req.Topics, func(t *kmsg.OffsetDeleteRequestTopic) TopicSubject {
+			indexes := eachOf(t.Partitions,
+				func(p *kmsg.OffsetDeleteRequestTopicPartition) int32 { return p.Partition })
+			return TopicSubject{Name: t.Topic, Partitions: indexes}
+		}),
+	}
+}

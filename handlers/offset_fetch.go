@@ -5,6 +5,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"once/durability"
 	"once/groupcoordinator"
 	"once/wire"
 )
@@ -23,11 +24,13 @@ func (s *Services) offsetFetch(_ context.Context, r *wire.Request) wire.Reply {
 		return s.Fail(r, wire.InvalidRequest, "")
 	}
 	fetches := make([]*offsetFetching, len(groups))
-	ready := s.Settle == nil
+	ready := true
 	for i := range groups {
 		fetches[i] = s.beginOffsetFetch(&groups[i], req.RequireStable, r)
 		ready = ready && fetches[i].future.Ready()
 	}
+	shown := s.Barrier.TicketFor(durability.OffsetsShown)
+	ready = ready && !shown.Pending()
 	finish := func(ctx context.Context) kmsg.Response {
 		for _, f := range fetches {
 			result, err := f.future.Wait(ctx)
@@ -39,7 +42,7 @@ func (s *Services) offsetFetch(_ context.Context, r *wire.Request) wire.Reply {
 			}
 			resp.Groups = append(resp.Groups, f.answer(&result))
 		}
-		if s.Settle != nil && s.Settle(ctx) != nil {
+		if shown.Wait(ctx) != nil {
 			return nil
 		}
 		if r.Version < 8 {
@@ -200,8 +203,8 @@ func (f *offsetFetching) answerOneOfAll(out *kmsg.OffsetFetchResponseGroup, t *g
 	x := kmsg.NewOffsetFetchResponseGroupTopic()
 	x.Topic = t.Topic
 	if f.r.Version >= 10 {
-		topic, ok := f.s.Topics.Lookup(t.Topic)
-		if !ok {
+		topic, code := f.s.Catalogue.Topic(t.Topic)
+		if code != wire.NoError {
 			return
 		}
 		x.TopicID = topic.ID
@@ -247,4 +250,26 @@ func failOffsetFetch(r *wire.Request, code wire.Code, _ string) kmsg.Response {
 		}
 	}
 	return resp
+}
+
+// aboutOffsetFetch names a topic once for each group whose offsets there are asked for.
+func aboutOffsetFetch(c Catalogue, r *wire.Request) (s Subjects) {
+	req := r.Body.(*kmsg.OffsetFetchRequest)
+	if r.Version < 8 {
+		return Subjects{
+			Groups: []string{req.Group},
+			Topics: eachOf(req.Topics, func(t *kmsg.OffsetFetchRequestTopic) TopicSubject {
+				return TopicSubject{Name: t.Topic, Partitions: t.Partitions}
+			}),
+		}
+	}
+	for i := range req.Groups {
+		g := &req.Groups[i]
+		s.Groups = append(s.Groups, g.Group)
+		for j := range g.Topics {
+			t := &g.Topics[j]
+			s.Topics = append(s.Topics, c.subject(t.Topic, t.TopicID, r.Version >= 10, t.Partitions))
+		}
+	}
+	return s
 }

@@ -18,8 +18,8 @@ func (s *Services) offsetForLeaderEpoch(_ context.Context, r *wire.Request) wire
 		for _, asked := range req.Topics[i].Partitions {
 			rp := kmsg.NewOffsetForLeaderEpochResponseTopicPartition()
 			rp.Partition = asked.Partition
-			if p, ok := s.Topics.Partition(t.Topic, asked.Partition); !ok {
-				rp.ErrorCode = int16(wire.UnknownTopicOrPartition)
+			if p, code := s.Catalogue.Partition(t.Topic, asked.Partition); code != wire.NoError {
+				rp.ErrorCode = int16(code)
 			} else if asked.CurrentLeaderEpoch < -1 { // which is older than any, here; Fetch takes it for none
 				rp.ErrorCode = int16(wire.FencedLeaderEpoch)
 			} else if err := p.CheckLeaderEpoch(asked.CurrentLeaderEpoch); err != nil {
@@ -49,4 +49,15 @@ func failOffsetForLeaderEpoch(r *wire.Request, code wire.Code, _ string) kmsg.Re
 		resp.Topics = append(resp.Topics, t)
 	}
 	return resp
+}
+
+func aboutOffsetForLeaderEpoch(_ Catalogue, r *wire.Request) Subjects {
+	req := r.Body.(*kmsg.OffsetForLeaderEpochRequest)
+	return Subjects{
+		Topics: eachOf(req.Topics, func(t *kmsg.OffsetForLeaderEpochRequestTopic) TopicSubject {
+			indexes := eachOf(t.Partitions,
+				func(p *kmsg.OffsetForLeaderEpochRequestTopicPartition) int32 { return p.Partition })
+			return TopicSubject{Name: t.Topic, Partitions: indexes}
+		}),
+	}
 }

@@ -1,6 +1,8 @@
 package handlers
 
 import (
+	"context"
+
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"once/txncoordinator"
@@ -21,15 +23,27 @@ var singleConnectionClients = map[string]bool{
 	"librdkafka":             true, // librdkafka
 }
 
-// isFromOlderConnection reports whether a request of a client before transactions V2 must not be carried out, because
-// it was overtaken on a newer connection. It is no for clients that are not known to keep a single connection. The
-// older connection is closed: a client that still uses it sends the request again over a new one, and a request that a
-// network had held back is gone (spec: reliability P23).
-func (s *Services) isFromOlderConnection(r *wire.Request, transactionalID string, by txncoordinator.Identity) bool {
+// closeOlderConnection is a step of the chain. It does not carry out a request of a client before transactions V2 that
+// was overtaken on a newer connection, and closes the older one: a client that still uses it sends the request again
+// over a new one, and a request that a network had held back is gone (spec: reliability P23). The row says in which
+// versions an API is looked at.
+func (s *Services) closeOlderConnection(next handler) handler {
+	return func(ctx context.Context, r *wire.Request, row *row) wire.Reply {
+		if r.Version < row.singleConnectionBelow && s.isFromOlderConnection(r, row) {
+			return wire.Reply{Close: true}
+		}
+		return next(ctx, r, row)
+	}
+}
+
+// isFromOlderConnection is no for clients that are not known to keep a single connection.
+func (s *Services) isFromOlderConnection(r *wire.Request, row *row) bool {
 	software, _ := r.Conn.ClientSoftware()
 	if !singleConnectionClients[software] || s.Settings.TransactionAllowOlderConnections {
 		return false
 	}
+	about := row.subjects(s.Catalogue, r).Transactions[0]
+	transactionalID, by := about.TransactionalID, about.Producer
 	over := txncoordinator.Connection{ID: r.Conn.ID(), Software: software, ClientID: r.ClientID}
 	if !s.Txns.IsFromOlderConnection(transactionalID, by, over) {
 		return false

@@ -17,28 +17,45 @@ import (
 // v10 current leader (KIP-951), v11 TRANSACTION_ABORTABLE, v12 a transactional batch adds its
 // partition to the transaction (KIP-890), v13 topic IDs (KIP-516).
 //
-// The appends happen in order; waiting for the disk happens beside the connection's next Produce.
-func (s *Services) produce(ctx context.Context, r *wire.Request) wire.Reply {
+// The appends happen in order; waiting for the disk happens beside the connection's next Produce. Waiting for the
+// producer's last transaction happens before the next Produce, but does not keep the connection from being read.
+func (s *Services) produce(_ context.Context, r *wire.Request) wire.Reply {
 	req, resp := r.Body.(*kmsg.ProduceRequest), response[*kmsg.ProduceResponse](r)
-	p := &producing{s: s, req: req, version: r.Version, clientID: r.ClientID}
-	p.collect(resp)
+	p := &producing{s: s, req: req, resp: resp, version: r.Version, clientID: r.ClientID}
+	p.collect()
 	p.check()
-	p.verify(ctx)
+	enlistment := p.enlistment()
+	if enlistment == nil {
+		return p.carryOut()
+	}
+	if !s.Txns.Enlist(enlistment) {
+		p.takeGuards(enlistment)
+		return p.carryOut()
+	}
+	return wire.Reply{Resume: func(ctx context.Context) wire.Reply {
+		s.Txns.EnlistAgain(ctx, enlistment)
+		p.takeGuards(enlistment)
+		return p.carryOut()
+	}}
+}
+
+// carryOut appends what passed so far, and answers.
+func (p *producing) carryOut() wire.Reply {
 	p.append()
 	p.fill()
-	if req.Acks == 0 {
+	if p.req.Acks == 0 {
 		// Nothing is answered; an error is shown by closing, so that the client looks up its metadata.
 		return wire.Reply{Close: p.failed()}
 	}
 	if !p.waits() {
-		return wire.Respond(produceResponse{resp})
+		return wire.Respond(produceResponse{p.resp})
 	}
-	timeout := time.Duration(max(0, req.TimeoutMillis)) * time.Millisecond
+	timeout := time.Duration(max(0, p.req.TimeoutMillis)) * time.Millisecond
 	return wire.Reply{Then: func(ctx context.Context) kmsg.Response {
 		timer := time.NewTimer(timeout)
 		defer timer.Stop()
 		p.wait(ctx, timer.C)
-		return produceResponse{resp}
+		return produceResponse{p.resp}
 	}}
 }
 
@@ -46,6 +63,7 @@ func (s *Services) produce(ctx context.Context, r *wire.Request) wire.Reply {
 type producing struct {
 	s        *Services
 	req      *kmsg.ProduceRequest
+	resp     *kmsg.ProduceResponse
 	version  int16
 	clientID string
 	parts    []producePartition
@@ -58,7 +76,6 @@ type producePartition struct {
 	header    batch.Header
 	partition *partition.Partition // nil when there is none
 	guard     partition.Guard
-	verify    bool // the coordinator has to be asked
 	tried     bool // to append
 	code      wire.Code
 	err       error // what the answer says beside code, where Kafka says something
@@ -87,7 +104,8 @@ func mergeProduced(asked []kmsg.ProduceRequestTopic) []kmsg.ProduceRequestTopic 
 }
 
 // collect lays out the response and finds the partitions (spec: log 4.2 rows 2 to 4).
-func (p *producing) collect(resp *kmsg.ProduceResponse) {
+func (p *producing) collect() {
+	resp := p.resp
 	p.req.Topics = mergeProduced(p.req.Topics)
 	resp.Topics = make([]kmsg.ProduceResponseTopic, len(p.req.Topics))
 	count := 0
@@ -99,23 +117,25 @@ func (p *producing) collect(resp *kmsg.ProduceResponse) {
 		asked, rt := &p.req.Topics[i], &resp.Topics[i]
 		rt.Topic, rt.TopicID = asked.Topic, asked.TopicID
 		rt.Partitions = make([]kmsg.ProduceResponseTopicPartition, len(asked.Partitions))
-		topic, known := p.s.Topics.Lookup(asked.Topic)
-		missing := wire.UnknownTopicOrPartition
+		var topic *topics.Topic
+		var missing wire.Code
 		if p.version >= 13 {
-			topic, known = p.s.Topics.LookupID(asked.TopicID)
-			missing = wire.UnknownTopicID
+			topic, missing = p.s.Catalogue.TopicByID(asked.TopicID)
+		} else {
+			topic, missing = p.s.Catalogue.Topic(asked.Topic)
 		}
 		for j := range asked.Partitions {
 			rp := &rt.Partitions[j]
 			rp.Default()
 			rp.Partition, rp.BaseOffset, rp.LogStartOffset = asked.Partitions[j].Partition, -1, -1
 			part := producePartition{raw: asked.Partitions[j].Records, resp: rp}
-			if !known {
-				part.fail(missing, nil)
-			} else if found, ok := topic.Partition(rp.Partition); ok {
-				part.partition, part.topic = found, topic.Name
-			} else {
-				part.fail(wire.UnknownTopicOrPartition, nil)
+			code := missing
+			if code == wire.NoError {
+				part.partition, code = partitionOf(topic, rp.Partition)
+				part.topic = topic.Name
+			}
+			if code != wire.NoError {
+				part.fail(code, nil)
 			}
 			p.parts = append(p.parts, part)
 		}
@@ -170,31 +190,6 @@ func (p *producing) check() {
 		} else if mixed { // whatever else is wrong
 			part.code, part.err = wire.InvalidProducerIDMapping, errors.New("the request mixes several transactional producers")
 		}
-	}
-}
-
-// verify asks the transaction coordinator about the partitions that begin a transaction here: until
-// Produce v11 whether they were added, from v12 on to add them (spec: log 4.2 row 8, transactions 8).
-func (p *producing) verify(ctx context.Context) {
-	var ask []int
-	for i := range p.parts {
-		part := &p.parts[i]
-		if part.code != wire.NoError || !part.header.IsTransactional() {
-			continue
-		}
-		h := &part.header
-		guard, needed, err := part.partition.BeginVerification(h.ProducerID, h.ProducerEpoch, h.BaseSequence, p.version >= 12)
-		if err != nil {
-			part.fail(codeFor(err, int16(kmsg.Produce), p.version), nil)
-			continue
-		}
-		part.guard, part.verify = guard, needed
-		if needed {
-			ask = append(ask, i)
-		}
-	}
-	if len(ask) > 0 {
-		p.askCoordinator(ctx, ask)
 	}
 }
 
@@ -313,5 +308,16 @@ func (p *producing) wait(ctx context.Context, expired <-chan time.Time) {
 			part.resp.ErrorCode = int16(wire.NotEnoughReplicasAfterAppend)
 		}
 		part.resp.BaseOffset, part.resp.LogAppendTime = -1, -1
+	}
+}
+
+func aboutProduce(c Catalogue, r *wire.Request) Subjects {
+	req := r.Body.(*kmsg.ProduceRequest)
+	return Subjects{
+		Transactions: transactionSubjects(req.TransactionID, noProducer),
+		Topics: eachOf(req.Topics, func(t *kmsg.ProduceRequestTopic) TopicSubject {
+			indexes := eachOf(t.Partitions, func(p *kmsg.ProduceRequestTopicPartition) int32 { return p.Partition })
+			return c.subject(t.Topic, t.TopicID, r.Version >= 13, indexes)
+		}),
 	}
 }

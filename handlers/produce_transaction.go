@@ -1,40 +1,58 @@
 package handlers
 
 import (
-	"context"
 	"errors"
-	"time"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"once/txncoordinator"
 	"once/wire"
 )
 
-// askCoordinator verifies the partitions of a request (clients before transactions V2), or adds them.
-func (p *producing) askCoordinator(ctx context.Context, ask []int) {
-	h := &p.parts[ask[0]].header
-	r := txncoordinator.AddRequest{
-		TransactionalID: *p.req.TransactionID, ProducerID: h.ProducerID, ProducerEpoch: h.ProducerEpoch,
-		Partitions: make([]txncoordinator.TopicPartition, len(ask)),
-	}
-	for i, at := range ask {
-		r.Partitions[i] = txncoordinator.TopicPartition{Topic: p.parts[at].topic, Partition: p.parts[at].resp.Partition}
-	}
-	if p.version >= 12 {
-		r.ClientTransactionVersion = 2
-		if err := p.addPartitions(ctx, r); err != nil {
-			for _, at := range ask {
-				p.parts[at].refusedByCoordinator(err, p.version)
+// enlistment is what the transaction coordinator has to look at before the batches are appended; nil without
+// transactional ones (spec: log 4.2 row 8, transactions 8). They are all of one producer by now.
+func (p *producing) enlistment() *txncoordinator.Enlistment {
+	var e *txncoordinator.Enlistment
+	for i := range p.parts {
+		part := &p.parts[i]
+		h := &part.header
+		if part.code != wire.NoError || !h.IsTransactional() {
+			continue
+		}
+		if e == nil {
+			e = &txncoordinator.Enlistment{
+				TransactionalID: *p.req.TransactionID, ProducerID: h.ProducerID, ProducerEpoch: h.ProducerEpoch,
+				ClientTransactionVersion: transactionV0,
+				Partitions:               make([]txncoordinator.EnlistedPartition, 0, len(p.parts)-i),
+			}
+			if p.version >= 12 {
+				e.ClientTransactionVersion = transactionV2
 			}
 		}
-		return
+		e.Partitions = append(e.Partitions, txncoordinator.EnlistedPartition{
+			TopicPartition: txncoordinator.TopicPartition{Topic: part.topic, Partition: part.resp.Partition},
+			Verifier:       part.partition, BaseSequence: h.BaseSequence,
+		})
 	}
-	each, err := p.s.Txns.VerifyPartitions(r)
-	for i, at := range ask {
+	return e
+}
+
+// takeGuards takes over what was found out about the partitions of an enlistment.
+func (p *producing) takeGuards(e *txncoordinator.Enlistment) {
+	next := e.Partitions
+	for i := range p.parts {
+		part := &p.parts[i]
+		if part.code != wire.NoError || !part.header.IsTransactional() {
+			continue
+		}
+		enlisted := &next[0]
+		next = next[1:]
+		part.guard = enlisted.Guard
 		switch {
-		case err != nil:
-			p.parts[at].refusedByCoordinator(err, p.version)
-		case each != nil && each[i] != nil:
-			p.parts[at].refusedByCoordinator(each[i], p.version)
+		case enlisted.PartitionErr != nil:
+			part.fail(codeFor(enlisted.PartitionErr, int16(kmsg.Produce), p.version), nil)
+		case enlisted.CoordinatorErr != nil:
+			part.refusedByCoordinator(enlisted.CoordinatorErr, p.version)
 		}
 	}
 }
@@ -46,26 +64,6 @@ func (p *producePartition) refusedByCoordinator(err error, version int16) {
 		err = nil
 	}
 	p.fail(code, err)
-}
-
-// addPartitions retries inside of the broker while the producer's last transaction is still being completed, as Kafka
-// does, so that most clients never see CONCURRENT_TRANSACTIONS (spec: transactions 8).
-func (p *producing) addPartitions(ctx context.Context, r txncoordinator.AddRequest) error {
-	err := p.s.Txns.AddPartitions(r)
-	if !errors.Is(err, txncoordinator.ErrConcurrentTransactions) {
-		return err
-	}
-	interval := max(p.s.Settings.AddPartitionsToTxnRetryBackoff, time.Millisecond)
-	until := time.Now().Add(p.s.Settings.AddPartitionsToTxnRetryBackoffMax)
-	for errors.Is(err, txncoordinator.ErrConcurrentTransactions) && time.Now().Before(until) {
-		select {
-		case <-time.After(interval):
-		case <-ctx.Done():
-			return err
-		}
-		err = p.s.Txns.AddPartitions(r)
-	}
-	return err
 }
 
 // produceTxnCode is what a producer gets for an answer of the coordinator. Codes that a Produce

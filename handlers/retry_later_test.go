@@ -43,8 +43,8 @@ func (b *blocks) ReserveProducerIDs(count, atLeast int64) (int64, error) {
 // plainStateLog is a partition of the transaction log without a wait for the disk.
 type plainStateLog struct{ *partition.Partition }
 
-func (l plainStateLog) AppendCoordinator(raw []byte) (txncoordinator.Appended, error) {
-	a, err := l.Partition.AppendCoordinator(raw)
+func (l plainStateLog) AppendCoordinator(raw []byte, answer durability.Answer) (txncoordinator.Appended, error) {
+	a, err := l.Partition.AppendCoordinator(raw, answer)
 	return txncoordinator.Appended{BaseOffset: a.BaseOffset}, err
 }
 
@@ -92,7 +92,7 @@ func newServices(t *testing.T, ids pidmanager.BlockStore) *Services {
 	})
 	fatal(err)
 	t.Cleanup(txns.Close)
-	s := &Services{Topics: ts, Txns: txns, ProducerIDs: manager, Settings: set, Clock: manual, Logger: quiet}
+	s := &Services{Topics: ts, Catalogue: NewCatalogue(ts), Txns: txns, ProducerIDs: manager, Settings: set, Clock: manual, Logger: quiet}
 	s.Open()
 	return s
 }

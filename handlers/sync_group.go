@@ -35,3 +35,5 @@ func (s *Services) syncGroup(_ context.Context, r *wire.Request) wire.Reply {
 }
 
 var failSyncGroup = failAtTop(func(r *kmsg.SyncGroupResponse) (*int16, **string) { return &r.ErrorCode, nil })
+
+var aboutSyncGroup = aboutGroup(func(r *kmsg.SyncGroupRequest) string { return r.Group })

@@ -1,6 +1,7 @@
 package handlers
 
 import (
+	"cmp"
 	"context"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -70,28 +71,24 @@ func (s *Services) enlistGroup(req *kmsg.TxnOffsetCommitRequest, version int16) 
 		return 0, groupcoordinator.ErrInvalidGroupID
 	}
 	index := s.Groups.PartitionFor(req.Group)
-	p, ok := s.Topics.Partition(topics.ConsumerOffsets, index)
+	p, ok := s.Catalogue.offsetsPartition(index)
 	if !ok {
 		return 0, groupcoordinator.ErrClosed
 	}
-	adds := version >= 5
-	guard, needed, err := p.BeginVerification(req.ProducerID, req.ProducerEpoch, -1, adds)
-	if err != nil || !needed {
-		return groupcoordinator.Guard(guard), err
-	}
-	add := txncoordinator.AddRequest{
+	e := txncoordinator.Enlistment{
 		TransactionalID: req.TransactionalID, ProducerID: req.ProducerID, ProducerEpoch: req.ProducerEpoch,
-		Partitions: []txncoordinator.TopicPartition{{Topic: topics.ConsumerOffsets, Partition: index}},
+		ClientTransactionVersion: transactionV0,
+		Partitions: []txncoordinator.EnlistedPartition{{
+			TopicPartition: txncoordinator.TopicPartition{Topic: topics.ConsumerOffsets, Partition: index},
+			Verifier:       p, BaseSequence: -1,
+		}},
 	}
-	if adds {
-		add.ClientTransactionVersion = transactionV2
-		return groupcoordinator.Guard(guard), s.Txns.AddPartitions(add)
+	if version >= 5 {
+		e.ClientTransactionVersion = transactionV2
 	}
-	each, err := s.Txns.VerifyPartitions(add)
-	if err == nil && each != nil {
-		err = each[0]
-	}
-	return groupcoordinator.Guard(guard), err
+	s.Txns.Enlist(&e) // CONCURRENT_TRANSACTIONS is for the client, as in Kafka
+	enlisted := &e.Partitions[0]
+	return groupcoordinator.Guard(enlisted.Guard), cmp.Or(enlisted.PartitionErr, enlisted.CoordinatorErr)
 }
 
 func failTxnOffsetCommit(r *wire.Request, code wire.Code, _ string) kmsg.Response {
@@ -107,4 +104,17 @@ func failTxnOffsetCommit(r *wire.Request, code wire.Code, _ string) kmsg.Respons
 		resp.Topics = append(resp.Topics, t)
 	}
 	return resp
+}
+
+func aboutTxnOffsetCommit(_ Catalogue, r *wire.Request) Subjects {
+	req := r.Body.(*kmsg.TxnOffsetCommitRequest)
+	return Subjects{
+		Groups:       []string{req.Group},
+		Transactions: transactionSubjects(&req.TransactionalID, identityOf(req.ProducerID, req.ProducerEpoch)),
+		Topics: eachOf(req.Topics, func(t *kmsg.TxnOffsetCommitRequestTopic) TopicSubject {
+			indexes := eachOf(t.Partitions,
+				func(p *kmsg.TxnOffsetCommitRequestTopicPartition) int32 { return p.Partition })
+			return TopicSubject{Name: t.Topic, Partitions: indexes}
+		}),
+	}
 }

@@ -5,6 +5,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"once/durability"
 	"once/log/batch"
 	"once/txncoordinator"
 	"once/wire"
@@ -31,15 +32,7 @@ func (s *Services) writeTxnMarkers(_ context.Context, r *wire.Request) wire.Repl
 	for i := range resp.Markers {
 		mergeMarked(&resp.Markers[i])
 	}
-	if s.Settle == nil {
-		return wire.Respond(resp)
-	}
-	return wire.Reply{Then: func(ctx context.Context) kmsg.Response {
-		if s.Settle(ctx) != nil {
-			return nil // not known to be durable: whoever asked asks again
-		}
-		return resp
-	}}
+	return s.respondAs(durability.MarkersWritten, resp)
 }
 
 // mergeMarked names each partition of a producer once.
@@ -115,4 +108,15 @@ func failWriteTxnMarkers(r *wire.Request, code wire.Code, _ string) kmsg.Respons
 		resp.Markers = append(resp.Markers, m)
 	}
 	return resp
+}
+
+func aboutWriteTxnMarkers(_ Catalogue, r *wire.Request) (s Subjects) {
+	req := r.Body.(*kmsg.WriteTxnMarkersRequest)
+	for i := range req.Markers {
+		for j := range req.Markers[i].Topics {
+			t := &req.Markers[i].Topics[j]
+			s.Topics = append(s.Topics, TopicSubject{Name: t.Topic, Partitions: t.Partitions})
+		}
+	}
+	return s
 }

@@ -99,7 +99,11 @@ func (p *partitionCheck) leaderEpochs() {
 	}
 	entries = slices.DeleteFunc(entries, func(e log.LeaderEpochStart) bool { return e.StartOffset >= p.next })
 	want := p.epochs
-	if first := p.segments[0].base; first > 0 && len(want) > 0 { // the log began earlier
+	first := p.segments[0].base
+	if first > 0 && len(want) == 0 {
+		return // retention has deleted all batches
+	}
+	if first > 0 { // the log began earlier
 		entries = slices.DeleteFunc(entries, func(e log.LeaderEpochStart) bool { return e.LeaderEpoch < want[0].LeaderEpoch })
 		if len(entries) > 0 && entries[0].LeaderEpoch == want[0].LeaderEpoch && entries[0].StartOffset <= first {
 			entries, want = entries[1:], want[1:]

@@ -125,10 +125,12 @@ type Log struct {
 		sync.Mutex
 		offsets []int64
 	}
-	failed    atomic.Pointer[error]
-	closed    atomic.Bool
-	removed   atomic.Bool
-	structure sync.Mutex // taken to replace segments, to write derived files, to close
+	failed  atomic.Pointer[error]
+	closed  atomic.Bool
+	removed atomic.Bool
+	// structure is taken to replace segments, to write derived files, to close; docs/architecture.md has the order of all
+	// locks.
+	structure sync.Mutex
 
 	swaps       []swap // of Clean and FinishCleaning
 	uncleanable error  // why no segment can be replaced until the next start; of Clean
@@ -182,13 +184,13 @@ func (l *Log) SetStartOffset(offset int64) {
 	}
 }
 
-// Ticket is ready when everything appended so far is as durable as was promised for a plain append: at once
-// in Page and Txn, unless the topic's flush.messages is reached, and after a barrier in Fsync.
-func (l *Log) Ticket() durability.Ticket {
+// TicketFor returns what an answer of this kind has to wait for, or what an append that reaches the topic's
+// flush.messages waits for.
+func (l *Log) TicketFor(a durability.Answer) durability.Ticket {
 	if l.end.Load()-l.flushed.Load() >= l.config.Load().FlushMessages {
-		return l.member.Ticket(durability.Page)
+		a = durability.Flushed
 	}
-	return l.member.Ticket(durability.Fsync)
+	return l.member.TicketFor(a)
 }
 
 func (l *Log) list() []*segment {
@@ -271,13 +273,16 @@ func (l *Log) Remove() error {
 	if err := l.fs.RemoveAll(gone); err != nil {
 		return err
 	}
-	if err := l.fs.Rename(l.dir, gone); err != nil {
-		if errors.Is(err, fs.ErrNotExist) {
-			return nil
-		}
+	switch err := l.fs.Rename(l.dir, gone); {
+	case err == nil:
+		return l.fs.RemoveAll(gone)
+	case errors.Is(err, fs.ErrNotExist):
+		return nil
+	case errors.Is(err, vfs.ErrInUse): // a reader has a file open, and this is Windows: the files can be deleted
+		return l.fs.RemoveAll(l.dir)
+	default:
 		return err
 	}
-	return l.fs.RemoveAll(gone)
 }
 
 // noBatches is the timestamp of a segment or log without any.

@@ -16,6 +16,7 @@ type Sizes struct {
 	FlushIndexEntries  int   // index entries that a barrier writes on its way; fewer wait for the segment's end
 	CleanBufferBytes   int   // one read and one write of the cleaner
 	CleanReplacedBytes int64 // what the cleaner may store twice until it asks for a barrier and removes the old
+	ImageRollBytes     int64 // a segment that is written to and has so much is sealed before an image is taken, and shared
 }
 
 // The defaults of Sizes, and the limits of a segment.
@@ -30,6 +31,7 @@ const (
 	flushIndexEntries  = 64       // fewer are not worth a system call
 	cleanBufferBytes   = 1 << 20
 	cleanReplacedBytes = 1 << 28
+	imageRollBytes     = 1 << 20 // less is copied sooner than a segment is begun
 
 	maxSegmentBytes   = 1<<31 - 1 // positions are int32 in Kafka's index
 	maxSegmentOffsets = 1 << 31   // relative offsets are int32 in Kafka's index
@@ -48,6 +50,7 @@ func (s Sizes) withDefaults() Sizes {
 	orDefault(&s.FlushIndexEntries, flushIndexEntries)
 	orDefault(&s.CleanBufferBytes, cleanBufferBytes)
 	orDefault(&s.CleanReplacedBytes, cleanReplacedBytes)
+	orDefault(&s.ImageRollBytes, imageRollBytes)
 	s.ScanBytes = min(s.ScanBytes, scanBytes) // buffers are shared with logs of other sizes
 	s.WalkBytes = min(max(s.WalkBytes, batch.HeaderSizeBytes), walkBytes)
 	s.PeekBytes = min(max(s.PeekBytes, batch.HeaderSizeBytes), walkBytes)

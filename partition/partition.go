@@ -87,8 +87,8 @@ type Options struct {
 // it. Offsets count records; sizes are bytes; times are Unix ms.
 // Always: LogStartOffset <= LastStableOffset <= HighWatermark <= LogEndOffset.
 //
-// Locking: mu orders appends. It is a leaf: no call leaves partition, log, lso or pidmanager while it
-// is held, and it is not held across a sync. Readers take no lock; they load view.
+// Locking: mu orders appends. No call leaves partition, log, durability, lso or pidmanager while it is held, and it is
+// not held across a sync. Readers take no lock; they load view. docs/architecture.md has the order of all locks.
 // Errors: see above. After a write or sync that failed the partition answers ErrOffline until it is
 // opened again: bytes we are unsure of are never acknowledged.
 type Partition struct {
@@ -127,7 +127,7 @@ func Open(id ID, o Options) (*Partition, error) {
 	config := o.Config
 	p.config.Store(&config)
 	var onDurable func(int64)
-	if o.Barrier.Mode() == durability.Fsync { // what is not durable is not shown (reliability P5)
+	if o.Barrier.Waits(durability.RecordsShown) { // what is not durable is not shown (reliability P5)
 		onDurable = p.becameDurable
 	}
 	var err error

@@ -1,13 +1,13 @@
 package txncoordinator
 
 import (
-	"context"
 	"errors"
 	"log/slog"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"once/durability"
 	"once/internal/clock"
 	"once/log/batch"
 )
@@ -15,8 +15,9 @@ import (
 // StateLog is one partition of __transaction_state as the coordinator uses it.
 type StateLog interface {
 	// AppendCoordinator appends a batch. An error means that nothing of it may be taken for written; it
-	// may still be found at the next start, if the state log refuses further appends until then.
-	AppendCoordinator(raw []byte) (Appended, error)
+	// may still be found at the next start, if the state log refuses further appends until then. The answer is the
+	// kind that rests on the batch.
+	AppendCoordinator(raw []byte, answer durability.Answer) (Appended, error)
 	// Scan calls fn with each whole batch from one offset up to another, in order. raw is valid during the call.
 	Scan(from, to int64, fn func(h batch.Header, raw []byte) error) error
 	LogStartOffset() int64
@@ -28,12 +29,7 @@ type StateLog interface {
 // Appended says where a batch went.
 type Appended struct {
 	BaseOffset int64
-	Durable    Ticket // nil: as durable as it has to be already
-}
-
-// Ticket waits until a batch is as durable as the broker promises.
-type Ticket interface {
-	Wait(ctx context.Context) error
+	Durable    durability.Ticket // what the answer waits for
 }
 
 // Participant is where markers go: a data partition, or a group's offsets.
@@ -55,17 +51,19 @@ type Config struct {
 	Refused func(error) bool
 	// TransactionVersion is the finalized level of the feature transaction.version, 0 to 2. [2]
 	TransactionVersion func() int16
-	// Barrier waits until everything appended so far is on the disk, in every durability mode. It is
-	// waited for before an epoch is handed out (reliability P4). [none]
-	Barrier func(ctx context.Context) error
 
 	MaxTimeoutMs        int32         // transaction.max.timeout.ms [900,000]
 	IDExpiration        time.Duration // transactional.id.expiration.ms [7 days]
 	AbortInterval       time.Duration // between two looks for timeouts [10 s]
 	RemoveInterval      time.Duration // between two looks for unused IDs [1 h]
+	AddRetryInterval    time.Duration // between two attempts of EnlistAgain; add.partitions.to.txn.retry.backoff.ms [20 ms]
+	AddRetryLimit       time.Duration // for all of them; add.partitions.to.txn.retry.backoff.max.ms [none are made]
 	MaxTransactionalIDs int64         // held in memory at most; more are refused [1,000,000, about 400 MB]
 	// largest record batch, inflated, that Load reads; its own are not compressed [64 MiB]
 	MaxInflatedBytes int
+
+	// Ended is closed when those who wait in EnlistAgain are to go. [never]
+	Ended <-chan struct{}
 
 	Clock      clock.Clock           // the cluster's: timeouts, expiry, timestamps [clock.Real]
 	RealTime   clock.Clock           // retries of markers, durations of metrics [clock.Real]
@@ -97,12 +95,14 @@ func (cfg Config) withDefaults() (Config, error) {
 	orDefault(&cfg.IDExpiration, 7*24*time.Hour)
 	orDefault(&cfg.AbortInterval, 10*time.Second)
 	orDefault(&cfg.RemoveInterval, time.Hour)
+	orDefault(&cfg.AddRetryInterval, 20*time.Millisecond)
 	orDefault(&cfg.MaxTransactionalIDs, defaultMaxTransactionalIDs)
 	orDefault(&cfg.MaxInflatedBytes, defaultMaxInflatedBytes)
 	require(cfg.Partitions > 0, "Partitions is not above zero")
 	require(cfg.MaxTimeoutMs > 0, "MaxTimeoutMs is not above zero")
 	require(cfg.MaxTransactionalIDs > 0 && cfg.MaxInflatedBytes > 0, "a limit is not above zero")
-	require(cfg.IDExpiration > 0 && cfg.AbortInterval > 0 && cfg.RemoveInterval > 0, "an interval is not above zero")
+	require(cfg.IDExpiration > 0 && cfg.AbortInterval > 0 && cfg.RemoveInterval > 0 && cfg.AddRetryInterval > 0,
+		"an interval is not above zero")
 	if cfg.Refused == nil {
 		cfg.Refused = func(error) bool { return false }
 	}

@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"unicode/utf16"
 
+	"once/durability"
 	"once/internal/fault"
 )
 
@@ -145,7 +146,7 @@ func (c *Coordinator) initProducerID(r *InitRequest) (Identity, error) {
 		}
 		return noIdentity, ErrConcurrentTransactions
 	}
-	if err := c.write(e, &p.next, waitForDisk); err != nil {
+	if err := c.write(e, &p.next, durability.EpochGiven); err != nil {
 		return noIdentity, err
 	}
 	if err := fault.Hit("txn.init.after"); err != nil {
@@ -222,7 +223,7 @@ func (c *Coordinator) addPartitions(r *AddRequest) error {
 		return err
 	}
 	// No wait: what depends on this record comes after it in every barrier.
-	if err := c.write(e, &p.next, noWait); err != nil {
+	if err := c.write(e, &p.next, durability.TransactionChanged); err != nil {
 		return err
 	}
 	if err := fault.Hit("txn.add.after"); err != nil {

@@ -14,7 +14,7 @@
 //   - EndTxn succeeds only once the markers are in the logs and the Complete record is appended.
 //   - No lock is held across an append, a marker, a wait for the disk or the allocation of a producer ID.
 //
-// The handlers of the transaction APIs call it, Produce and TxnOffsetCommit for verification and
-// implicit adding, and the broker's assembly, which loads and closes it. It reaches partitions only
-// through the interfaces StateLog and Participant.
+// The handlers of the transaction APIs call it, Produce and TxnOffsetCommit to Enlist what they append,
+// and the cluster's assembly, which loads and closes it. It reaches partitions only through the interfaces
+// StateLog, Participant and Verifier.
 package txncoordinator

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"once/durability"
 	"once/internal/fault"
 	"once/log/batch"
 )
@@ -29,7 +30,7 @@ func (c *Coordinator) end(e *entry, p *plan, as outcome) error {
 		e.giveBack()
 		return fmt.Errorf("%w: %v", ErrCoordinatorNotAvailable, err)
 	}
-	if err := c.write(e, &p.next, waitForTicket); err != nil {
+	if err := c.write(e, &p.next, durability.TransactionDecided); err != nil {
 		return err
 	}
 	c.metrics.ended(as)
@@ -111,7 +112,7 @@ func (c *Coordinator) complete(e *entry, t *Transaction) error {
 	}
 	now := c.cfg.Clock.Now().UnixMilli()
 	next := prepareComplete(t, now)
-	if _, err := e.shard.stateLog.AppendCoordinator(encodeTransaction(&next, c.cfg.TransactionVersion(), now)); err != nil {
+	if _, err := e.shard.stateLog.AppendCoordinator(encodeTransaction(&next, c.cfg.TransactionVersion(), now), durability.TransactionChanged); err != nil {
 		return fmt.Errorf("%v of a transactional ID: %w", next.State, err)
 	}
 	e.mu.Lock()

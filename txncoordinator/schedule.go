@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"once/durability"
 	"once/internal/clock"
 )
 
@@ -203,7 +204,7 @@ func (c *Coordinator) expire(e *entry, now time.Time) {
 	if !due {
 		return
 	}
-	if _, err := e.shard.stateLog.AppendCoordinator(encodeTombstone(id, nowMs)); err != nil {
+	if _, err := e.shard.stateLog.AppendCoordinator(encodeTombstone(id, nowMs), durability.TransactionChanged); err != nil {
 		e.giveBack()
 		c.cfg.Logger.Warn("unused transactional ID could not be removed", "transactional_id", id, "error", err)
 		return

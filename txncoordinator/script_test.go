@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"once/durability"
 	"once/internal/script"
 )
 
@@ -59,7 +60,7 @@ func (s *session) start(t *testing.T, c script.Command) string {
 }
 
 func (s *session) open(t *testing.T, c script.Command) {
-	s.coordinator = s.world.coordinator(t, nil)
+	s.coordinator = s.world.coordinator(t, func(cfg *Config) { cfg.AddRetryLimit = time.Second })
 	if !c.Has("loading") {
 		if err := s.coordinator.Load(); err != nil {
 			t.Fatal(err)
@@ -95,6 +96,11 @@ func (s *session) do(t *testing.T, c script.Command) string {
 			return codes.OK(s.coordinator.AddPartitions(r))
 		}
 		return s.verify(r)
+	case "enlist":
+		return s.enlist(t, c, pid, epoch)
+	case "append": // a record of a transaction, to a partition
+		p := memPartition{s.world, partitions(t, c, "partition")[0]}
+		return codes.OK(p.append(pid, epoch, Guard(c.Int(t, "guard", 0))))
 	case "end":
 		if c.Has("commit") == c.Has("abort") {
 			t.Fatalf("%s: commit or abort", c.Pos)
@@ -149,7 +155,7 @@ func (s *session) change(t *testing.T, c script.Command) string {
 			e.StartTimestampMs = w.clock.Now().UnixMilli()
 		}
 		w.mu.nextPID = max(w.mu.nextPID, e.ProducerID+1)
-		_, err := w.stateLog(0).AppendCoordinator(encodeTransaction(&e, 2, 0))
+		_, err := w.stateLog(0).AppendCoordinator(encodeTransaction(&e, 2, 0), durability.TransactionChanged)
 		return codes.OK(err)
 	case "fail": // what is not named works again
 		if len(c.Args) == 0 || c.Has("nothing") && len(c.Args) > 1 {
@@ -179,6 +185,36 @@ func (s *session) verify(r AddRequest) string {
 		words = append(words, fmt.Sprintf("%v: %s", r.Partitions[i], codes.OK(err)))
 	}
 	return strings.Join(words, "\n")
+}
+
+// enlist shows what it found out about each partition.
+func (s *session) enlist(t *testing.T, c script.Command, producerID int64, producerEpoch int16) string {
+	e := Enlistment{
+		TransactionalID: c.String("id", "t"), ProducerID: producerID, ProducerEpoch: producerEpoch,
+		ClientTransactionVersion: int16(c.Int(t, "transaction-version", 0)),
+	}
+	for _, id := range partitions(t, c, "partitions") {
+		e.Partitions = append(e.Partitions, EnlistedPartition{
+			TopicPartition: id, Verifier: &memPartition{s.world, id}, BaseSequence: -1,
+		})
+	}
+	again := s.coordinator.Enlist(&e)
+	var lines []string
+	for i := range e.Partitions {
+		p := &e.Partitions[i]
+		switch {
+		case p.PartitionErr != nil:
+			lines = append(lines, fmt.Sprintf("%v: refuses %s", p.TopicPartition, codes.Of(p.PartitionErr)))
+		case p.CoordinatorErr != nil:
+			lines = append(lines, fmt.Sprintf("%v: %s", p.TopicPartition, codes.Of(p.CoordinatorErr)))
+		default:
+			lines = append(lines, fmt.Sprintf("%v: ok guard=%d", p.TopicPartition, p.Guard))
+		}
+	}
+	if again {
+		lines = append(lines, "again")
+	}
+	return strings.Join(lines, "\n")
 }
 
 func (s *session) describe(id string) string {

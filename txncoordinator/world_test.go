@@ -1,7 +1,6 @@
 package txncoordinator
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -11,9 +10,11 @@ import (
 	"testing"
 	"time"
 
+	"once/durability"
 	"once/internal/clock"
 	"once/internal/script"
 	"once/log/batch"
+	"once/pidmanager"
 )
 
 var (
@@ -28,6 +29,7 @@ var (
 		{ErrConcurrentTransactions, "CONCURRENT_TRANSACTIONS"}, {ErrFenced, "PRODUCER_FENCED"},
 		{ErrInvalidProducerIDMapping, "INVALID_PRODUCER_ID_MAPPING"}, {ErrInvalidTxnState, "INVALID_TXN_STATE"},
 		{ErrPartitionNotInTransaction, "TRANSACTION_ABORTABLE"}, {ErrTransactionalIDNotFound, "TRANSACTIONAL_ID_NOT_FOUND"},
+		{pidmanager.ErrFencedEpoch, "INVALID_PRODUCER_EPOCH"}, {pidmanager.ErrInvalidTxnState, "INVALID_TXN_STATE"},
 		{ErrInvalidPattern, "INVALID_REGULAR_EXPRESSION"}, {ErrTooManyTransactionalIDs, "POLICY_VIOLATION"},
 	}
 )
@@ -45,6 +47,7 @@ type world struct {
 		noPIDs      bool
 		version     int16
 		markers     map[TopicPartition][]batch.Marker
+		producers   map[TopicPartition]*pidmanager.Producers
 		failing     map[TopicPartition]error
 		held        map[TopicPartition]*hold // to be stopped when they come by
 		stopped     map[TopicPartition]*hold
@@ -61,6 +64,7 @@ func newWorld() *world {
 	w := &world{clock: clock.NewManual(startOfTime)}
 	w.mu.stateLogs = map[int32]*memStateLog{}
 	w.mu.markers, w.mu.failing = map[TopicPartition][]batch.Marker{}, map[TopicPartition]error{}
+	w.mu.producers = map[TopicPartition]*pidmanager.Producers{}
 	w.mu.held, w.mu.stopped, w.mu.gone = map[TopicPartition]*hold{}, map[TopicPartition]*hold{}, map[string]bool{}
 	w.mu.nextPID, w.mu.version = 1000, 2
 	return w
@@ -145,7 +149,7 @@ type memStateLog struct {
 	batches [][]byte
 }
 
-func (l *memStateLog) AppendCoordinator(raw []byte) (Appended, error) {
+func (l *memStateLog) AppendCoordinator(raw []byte, _ durability.Answer) (Appended, error) {
 	w := l.world
 	w.wait(TopicPartition{"state-log", 0})
 	w.mu.Lock()
@@ -160,7 +164,7 @@ func (l *memStateLog) AppendCoordinator(raw []byte) (Appended, error) {
 		l.batches = append(l.batches, raw)
 		w.mu.trace = append(w.mu.trace, "append "+text)
 	})
-	return Appended{BaseOffset: offset, Durable: ready{}}, err
+	return Appended{BaseOffset: offset}, err
 }
 
 func (l *memStateLog) Scan(from, to int64, fn func(h batch.Header, raw []byte) error) error {
@@ -192,10 +196,6 @@ func (l *memStateLog) LeaderEpoch() int32 {
 	defer l.world.mu.Unlock()
 	return l.world.mu.leaderEpoch
 }
-
-type ready struct{}
-
-func (ready) Wait(context.Context) error { return nil }
 
 // describeBatch returns the record of a batch as scripts show it, and its kind for crashes.
 func describeBatch(raw []byte) (text, kind string) {
@@ -249,11 +249,42 @@ func sinceStart(ms int64) string {
 	return "+" + time.UnixMilli(ms).Sub(startOfTime).String()
 }
 
-// memPartition takes markers.
+// memPartition knows its producers and takes markers.
 type memPartition struct {
 	world *world
 	id    TopicPartition
 }
+
+func (p *memPartition) producersLocked() *pidmanager.Producers {
+	all := p.world.mu.producers
+	if all[p.id] == nil {
+		all[p.id] = &pidmanager.Producers{}
+	}
+	return all[p.id]
+}
+
+func (p *memPartition) BeginVerification(producerID int64, producerEpoch int16, baseSequence int32, adds bool) (Guard, bool, error) {
+	p.world.mu.Lock()
+	defer p.world.mu.Unlock()
+	return p.producersLocked().BeginVerification(producerID, producerEpoch, baseSequence, adds, p.world.clock.Now().UnixMilli())
+}
+
+// append appends a record of a transaction.
+func (p *memPartition) append(producerID int64, producerEpoch int16, guard Guard) error {
+	p.world.mu.Lock()
+	defer p.world.mu.Unlock()
+	h := batch.Header{
+		Attributes: transactional, ProducerID: producerID, ProducerEpoch: producerEpoch, BaseSequence: -1, RecordCount: 1,
+	}
+	if err := p.producersLocked().Check(&h, pidmanager.Coordinator, guard, true); err != nil {
+		return err
+	}
+	p.producersLocked().Apply(&h)
+	return nil
+}
+
+// transactional is the attribute of a batch that is part of a transaction.
+const transactional = 0x10
 
 func (p *memPartition) ApplyMarker(m batch.Marker, transactionVersion int16) error {
 	w := p.world
@@ -269,6 +300,7 @@ func (p *memPartition) ApplyMarker(m batch.Marker, transactionVersion int16) err
 	}
 	return w.mu.crash.Write("marker", func() {
 		w.mu.markers[p.id] = append(w.mu.markers[p.id], m)
+		p.producersLocked().ApplyMarker(m)
 		w.mu.trace = append(w.mu.trace, fmt.Sprintf("marker %v producer=%d epoch=%d transaction_version=%d coordinator=%d → %v",
 			m.Type, m.ProducerID, m.ProducerEpoch, transactionVersion, m.CoordinatorEpoch, p.id))
 	})

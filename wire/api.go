@@ -21,15 +21,20 @@ type Request struct {
 }
 
 // Reply is what a handler gives back. Exactly one of these holds: Response is set (send it), Then is
-// set (wait, then send what it returns), Close is set (close this connection, send nothing), or all
-// are zero (send nothing and go on, as for Produce with acks=0).
+// set (wait, then send what it returns), Resume is set (wait, then do what its Reply says), Close is set (close this
+// connection, send nothing), or all are zero (send nothing and go on, as for Produce with acks=0).
 type Reply struct {
 	Response kmsg.Response
 	// Then waits for what the answer still needs, such as the disk or other group members. For an API
 	// that is Pipelined the connection's next requests are handled meanwhile; answers leave in order
 	// all the same. Then must return when ctx ends, with whatever answer it has; nil closes the connection.
-	Then  func(ctx context.Context) kmsg.Response
-	Close bool
+	Then func(ctx context.Context) kmsg.Response
+	// Resume waits for what the request itself still needs before it can be carried out, carries it out, and returns
+	// what the handler would have returned; that is not Resume again. The connection's next request is read
+	// meanwhile, so that a client that goes is noticed, and handled when Resume has returned. Resume must return
+	// when ctx ends.
+	Resume func(ctx context.Context) Reply
+	Close  bool
 }
 
 // Handler decides and does what a request asks for. It is called for one request of a connection at a time, in order.

@@ -16,7 +16,7 @@ import (
 // Conn is one client's connection. Its exported methods may be called from any goroutine.
 //
 // One goroutine, the reader, runs serve: it reads requests, handles them strictly in order and writes the
-// answers itself, without a hand-over. Only while a pipelined answer waits does a second goroutine write
+// answers itself, without a hand-over. Only while a pipelined or resumed answer waits does a second goroutine write
 // (see pipeline). The order of answers is the order of requests in every case (spec: wire 5).
 type Conn struct {
 	id      int64 // immutable, as are all fields up to in
@@ -124,14 +124,24 @@ func (c *Conn) handle(fr *frame) closeReason {
 		c.in.release(fr)
 		return reason
 	}
-	if !k.api.Pipelined {
-		c.pipe.waitIdle() // the request must see the effects of every earlier one
+	if k.api.Pipelined {
+		reason = c.pipe.waitResumed()
+	} else {
+		reason = c.pipe.waitIdle() // the request must see the effects of every earlier one
+	}
+	if reason != open {
+		c.in.release(&k.frame)
+		return reason
 	}
 	reply, reason := c.execute(&k)
 	switch {
 	case reason != open:
 	case reply.Close:
 		reason = handlerClosed
+	case reply.Resume != nil:
+		k.resume, k.alone = reply.Resume, true
+		c.enqueue(&k)
+		return open
 	case reply.Then != nil:
 		k.then = reply.Then
 		if k.api.Pipelined {
@@ -160,6 +170,20 @@ func (c *Conn) handle(fr *frame) closeReason {
 func (c *Conn) execute(k *call) (reply Reply, reason closeReason) {
 	defer c.recovered(k, &reason)
 	return c.handler(c.ctx, k.req), open
+}
+
+// resume calls Resume, likewise. Then the next request may be handled, unless the API is not pipelined.
+func (c *Conn) resume(k *call) (reason closeReason) {
+	defer c.recovered(k, &reason)
+	reply := k.resume(c.ctx)
+	if reply.Close {
+		return handlerClosed
+	}
+	k.then, k.resp = reply.Then, reply.Response
+	if k.api.Pipelined {
+		c.pipe.resumed()
+	}
+	return open
 }
 
 // await calls Then, likewise.

@@ -14,12 +14,14 @@ type call struct {
 	api    *servedAPI
 	frame  frame
 	start  time.Time
-	tagged bool // the answer's header has a tag buffer
+	tagged bool                            // the answer's header has a tag buffer
+	resume func(ctx context.Context) Reply // waits and carries the request out; sets then, resp, or neither
 	then   func(ctx context.Context) kmsg.Response
-	resp   kmsg.Response // when then is nil
+	resp   kmsg.Response // when then and resume are nil; nil for none
+	alone  bool          // no later request may be handled yet
 }
 
-// pipeline holds the answers of a connection that wait for something while later requests are handled.
+// pipeline holds the answers of a connection that wait for something while later requests are handled, or only read.
 // Its goroutine, begun with the first of them, owns the connection's output while there are any; so the
 // reader may use the output whenever the pipeline is idle.
 type pipeline struct {
@@ -27,8 +29,9 @@ type pipeline struct {
 		sync.Mutex
 		queue     []call // the first is being answered
 		sizeBytes int
-		running   bool // the goroutine exists
-		ended     bool // it shall end when the queue is empty
+		failed    closeReason // open, or why the connection ends: no request is handled any more
+		running   bool        // the goroutine exists
+		ended     bool        // it shall end when the queue is empty
 	}
 	changed sync.Cond // for the reader
 	more    sync.Cond // for the goroutine
@@ -41,13 +44,33 @@ func (p *pipeline) idle() bool {
 	return len(p.mu.queue) == 0
 }
 
-// waitIdle returns when every answer has been written.
-func (p *pipeline) waitIdle() {
+// waitIdle returns when every answer has been written, or why it cannot be.
+func (p *pipeline) waitIdle() closeReason {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for len(p.mu.queue) > 0 {
 		p.changed.Wait()
 	}
+	return p.mu.failed
+}
+
+// waitResumed returns when no earlier request waits in Resume, so that one of a pipelined API may be handled, or why none
+// is handled any more.
+func (p *pipeline) waitResumed() closeReason {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for n := len(p.mu.queue); n > 0 && p.mu.queue[n-1].alone; n = len(p.mu.queue) {
+		p.changed.Wait()
+	}
+	return p.mu.failed
+}
+
+// resumed says that the first call, which was alone, has been carried out.
+func (p *pipeline) resumed() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.mu.queue[0].alone = false
+	p.changed.Broadcast()
 }
 
 // waitRoom returns when a further request may be read (B31).
@@ -96,13 +119,14 @@ func (p *pipeline) first() (call, bool) {
 func (p *pipeline) nextReady() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return len(p.mu.queue) > 1 && p.mu.queue[1].then == nil
+	return len(p.mu.queue) > 1 && p.mu.queue[1].then == nil && p.mu.queue[1].resume == nil
 }
 
-// remove drops the first call.
-func (p *pipeline) remove() {
+// remove drops the first call. failed is open, or why the connection ends.
+func (p *pipeline) remove(failed closeReason) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.mu.failed = failed
 	p.mu.sizeBytes -= p.mu.queue[0].req.SizeBytes
 	n := copy(p.mu.queue, p.mu.queue[1:])
 	p.mu.queue[n] = call{}
@@ -124,7 +148,7 @@ func (c *Conn) enqueue(k *call) {
 }
 
 // answerPipeline answers the queued calls in order until the connection ends. After a failure it still runs
-// every Then, with an ended ctx, so that handlers can let go of what they hold.
+// every Resume and Then, with an ended ctx, so that handlers can let go of what they hold.
 func (c *Conn) answerPipeline() {
 	defer c.srv.wg.Done()
 	for {
@@ -133,10 +157,13 @@ func (c *Conn) answerPipeline() {
 			return
 		}
 		reason := open
-		if k.then != nil {
+		if k.resume != nil {
+			reason = c.resume(&k)
+		}
+		if reason == open && k.then != nil {
 			k.resp, reason = c.await(&k)
 		}
-		if reason == open {
+		if reason == open && k.resp != nil {
 			reason = c.answer(&k)
 		} else {
 			c.in.release(&k.frame)
@@ -151,6 +178,6 @@ func (c *Conn) answerPipeline() {
 		if c.out.failed != open {
 			c.breakOff()
 		}
-		c.pipe.remove()
+		c.pipe.remove(c.out.failed)
 	}
 }

@@ -261,21 +261,30 @@ func answersMixtures(t *testing.T, limits Limits, requests int32, maxRecordBytes
 	var mu sync.Mutex
 	produce := func(_ context.Context, r *Request) Reply {
 		mu.Lock()
-		kind, yields := rnd.IntN(3), rnd.IntN(50)
+		kind, yields, resumes := rnd.IntN(3), rnd.IntN(50), rnd.IntN(3) == 0
 		mu.Unlock()
+		wait := func() {
+			for range yields {
+				runtime.Gosched()
+			}
+		}
+		reply := Respond(r.Body.ResponseKind())
 		switch req := r.Body.(*kmsg.ProduceRequest); {
 		case req.Acks == 0:
-			return Reply{}
-		case kind == 0:
-			return Respond(r.Body.ResponseKind())
-		default:
-			return Reply{Then: func(context.Context) kmsg.Response {
-				for range yields {
-					runtime.Gosched()
-				}
+			reply = Reply{}
+		case kind > 0:
+			reply = Reply{Then: func(context.Context) kmsg.Response {
+				wait()
 				return r.Body.ResponseKind()
 			}}
 		}
+		if resumes {
+			return Reply{Resume: func(context.Context) Reply {
+				wait()
+				return reply
+			}}
+		}
+		return reply
 	}
 	apis := append(echoAPIs()[1:], row{Key: 0, Min: 3, Max: 13, Handle: produce, Pipelined: true})
 	s := start(t, options{APIs: apis, Limits: limits}, 0)
@@ -325,6 +334,113 @@ func mixture(t *testing.T, c *kafkatest.Conn, rnd *rand.Rand, requests int32, ma
 			c.Close()
 			return
 		}
+	}
+}
+
+// resumptions has each Produce wait in Resume until the test lets it go, and notes what is handled and carried out.
+type resumptions struct {
+	gates
+	resumed func(r *Request) Reply // what Resume returns
+}
+
+func (g *resumptions) produce(_ context.Context, r *Request) Reply {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	id := r.CorrelationID
+	ch := make(chan struct{})
+	g.gate = append(g.gate, ch)
+	g.handled = append(g.handled, fmt.Sprintf("produce %d", id))
+	return Reply{Resume: func(ctx context.Context) Reply {
+		select {
+		case <-ch:
+		case <-ctx.Done():
+		}
+		g.mu.Lock()
+		g.handled = append(g.handled, fmt.Sprintf("resumed %d", id))
+		g.mu.Unlock()
+		return g.resumed(r)
+	}}
+}
+
+func (g *resumptions) apis() []row {
+	return []row{{Key: 0, Min: 3, Max: 13, Handle: g.produce, Pipelined: true}, {Key: 3, Min: 0, Max: 13, Handle: g.metadata}}
+}
+
+// The next request of a connection is handled when the one before it has been carried out, although not when it has
+// been answered; and when each is answered, in order.
+func TestRequestsAreHandledAfterTheResumedOne(t *testing.T) {
+	answer := make(chan struct{})
+	g := &resumptions{resumed: func(r *Request) Reply {
+		return Reply{Then: func(context.Context) kmsg.Response { <-answer; return r.Body.ResponseKind() }}
+	}}
+	s := start(t, options{APIs: g.apis()}, 0)
+	c := s.dial()
+	p, m := produceRequest(9), metadataRequest(12, "orders")
+	b := kafkatest.AppendRequest(nil, p, 0, c.ClientID)
+	b = kafkatest.AppendRequest(b, p, 1, c.ClientID)
+	if _, err := c.Write(kafkatest.AppendRequest(b, m, 2, c.ClientID)); err != nil {
+		t.Fatal(err)
+	}
+	handled := func(want string) {
+		t.Helper()
+		eventually(t, func() error {
+			g.mu.Lock()
+			defer g.mu.Unlock()
+			if got := strings.Join(g.handled, ","); got != want {
+				return fmt.Errorf("handled %s, want %s", got, want)
+			}
+			return nil
+		})
+	}
+	handled("produce 0")
+	g.open(0)
+	handled("produce 0,resumed 0,produce 1")
+	g.open(1)
+	close(answer)
+	for i, r := range []kmsg.Request{p, p, m} {
+		if _, err := c.Receive(r, int32(i)); err != nil {
+			t.Fatalf("answer %d: %v", i, err)
+		}
+	}
+	handled("produce 0,resumed 0,produce 1,resumed 1,metadata 2")
+}
+
+// A client that goes away ends the wait of a Resume. What it had sent behind is not handled when Resume closes the
+// connection.
+func TestDisconnectEndsTheContextOfResume(t *testing.T) {
+	for _, follower := range []bool{false, true} {
+		t.Run(fmt.Sprint("another request: ", follower), func(t *testing.T) {
+			g := &resumptions{resumed: func(*Request) Reply { return Reply{Close: true} }}
+			s := start(t, options{APIs: g.apis()}, 0)
+			c := s.dial()
+			b := kafkatest.AppendRequest(nil, produceRequest(9), 0, c.ClientID)
+			if follower {
+				b = kafkatest.AppendRequest(b, produceRequest(9), 1, c.ClientID)
+			}
+			if _, err := c.Write(b); err != nil {
+				t.Fatal(err)
+			}
+			eventually(t, func() error {
+				if g.count() == 0 {
+					return errors.New("not handled")
+				}
+				return nil
+			})
+			if follower { // the reader waits with it in its hands, and hears nothing of the client
+				g.open(0)
+			} else {
+				c.Close()
+			}
+			eventually(t, func() error {
+				if metricValue(s.metrics.connections) != 0 {
+					return errors.New("not closed")
+				}
+				return nil
+			})
+			if got := strings.Join(g.handled, ","); got != "produce 0,resumed 0" {
+				t.Errorf("handled %s", got)
+			}
+		})
 	}
 }
 

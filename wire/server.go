@@ -248,6 +248,15 @@ func remoteIP(nc net.Conn) netip.Addr {
 	return netip.Addr{}
 }
 
+// Disconnect closes all connections; what is in flight is not answered. New ones are served.
+func (s *Server) Disconnect() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for c := range s.mu.conns {
+		c.nc.Close()
+	}
+}
+
 // forcedCloseGrace is how long Shutdown waits for handlers after it has closed their sockets.
 const forcedCloseGrace = time.Second
 

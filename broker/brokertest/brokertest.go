@@ -37,7 +37,8 @@ func WithMemory(c *broker.Config) { c.InMemory = true }
 // Broker is a broker of a test.
 type Broker struct {
 	*broker.Broker
-	t testing.TB
+	t      testing.TB
+	config broker.Config
 }
 
 // Reset makes the broker as new in a few milliseconds: topics, records, groups and transactions are gone, and clients
@@ -47,6 +48,27 @@ func (b *Broker) Reset() {
 	if err := b.Cluster().Reset(cluster.ResetOptions{}); err != nil {
 		b.t.Fatal(err)
 	}
+}
+
+// Fork starts another broker, which goes on from where this one stands: with its topics, records, groups without
+// members, and transactional IDs, whose open transactions are aborted there. What happens in one is not seen in the
+// other. The fork is stopped at the end of the test t. Options add to those of the original. See cluster.OpenImage.
+func (b *Broker) Fork(t testing.TB, options ...Option) *Broker {
+	t.Helper()
+	image, err := b.Cluster().Snapshot()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := image.Remove(); err != nil {
+			t.Errorf("removing the image of a fork: %v", err)
+		}
+	}()
+	original := func(c *broker.Config) {
+		c.Image, c.InMemory = image, b.config.InMemory
+		c.Settings, c.Durability, c.Logger = b.config.Settings, b.config.Durability, b.config.Logger
+	}
+	return Start(t, append([]Option{original}, options...)...)
 }
 
 // Start starts a broker of the test's own, ephemeral and on a free port of the loopback interface. It is
@@ -61,7 +83,7 @@ func Start(t testing.TB, options ...Option) *Broker {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := &Broker{started, t}
+	b := &Broker{started, t, cfg}
 	t.Cleanup(func() {
 		if err := b.Close(); err != nil {
 			t.Errorf("stopping the broker: %v", err)

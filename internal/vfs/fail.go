@@ -84,6 +84,14 @@ func (f *Failing) Rename(oldName, newName string) error {
 	return f.FS.Rename(oldName, newName)
 }
 
+// Link implements FS.
+func (f *Failing) Link(oldName, newName string) error {
+	if err := f.hit("link", newName); err != nil {
+		return err
+	}
+	return f.FS.Link(oldName, newName)
+}
+
 // Remove implements FS.
 func (f *Failing) Remove(name string) error {
 	if err := f.hit("remove", name); err != nil {

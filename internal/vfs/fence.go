@@ -74,6 +74,11 @@ func (f *Fence) Rename(oldName, newName string) error {
 	return f.change("rename", oldName, func() error { return f.FS.Rename(oldName, newName) })
 }
 
+// Link implements FS.
+func (f *Fence) Link(oldName, newName string) error {
+	return f.change("link", newName, func() error { return f.FS.Link(oldName, newName) })
+}
+
 // Remove implements FS.
 func (f *Fence) Remove(name string) error {
 	return f.change("remove", name, func() error { return f.FS.Remove(name) })

@@ -38,6 +38,7 @@ func TestFence(t *testing.T) {
 		"open":        func() error { return open(fence.OpenRead("d/a")) },
 		"open write":  func() error { return open(fence.OpenReadWrite("d/a")) },
 		"rename":      func() error { return fence.Rename("d/a", "d/c") },
+		"link":        func() error { return fence.Link("d/a", "d/c") },
 		"remove":      func() error { return fence.Remove("d/a") },
 		"remove all":  func() error { return fence.RemoveAll("d") },
 		"mkdir":       func() error { return fence.MkdirAll("e") },

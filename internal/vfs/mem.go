@@ -164,6 +164,27 @@ func (m *Mem) Rename(oldName, newName string) error {
 	return nil
 }
 
+// Link implements FS.
+func (m *Mem) Link(oldName, newName string) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	n := m.findLocked(oldName)
+	if n == nil {
+		return pathErr("link", oldName, fs.ErrNotExist)
+	}
+	to, base, err := m.parentLocked("link", newName)
+	switch {
+	case err != nil:
+		return err
+	case n.entries != nil:
+		return pathErr("link", oldName, fs.ErrInvalid)
+	case to.entries[base] != nil:
+		return pathErr("link", newName, fs.ErrExist)
+	}
+	m.applyLocked(nameOp{node: n, to: to, newName: base})
+	return nil
+}
+
 // Remove implements FS.
 func (m *Mem) Remove(name string) error {
 	m.mu.Lock()
@@ -345,7 +366,7 @@ func (f *memFile) Truncate(sizeBytes int64) error {
 func (f *memFile) Sync() error {
 	f.m.mu.Lock()
 	defer f.m.mu.Unlock()
-	if err := f.check("sync", false); err != nil {
+	if err := f.check("sync", true); err != nil {
 		return err
 	}
 	f.m.syncNodeLocked(f.n)

@@ -65,6 +65,10 @@ func (osFS) Rename(oldName, newName string) error {
 	return noSpace(rename(native(oldName), native(newName)))
 }
 
+func (osFS) Link(oldName, newName string) error {
+	return noSpace(os.Link(native(oldName), native(newName)))
+}
+
 func (osFS) Remove(name string) error    { return remove(native(name)) }
 func (osFS) RemoveAll(name string) error { return removeAll(native(name)) }
 func (osFS) MkdirAll(dir string) error   { return noSpace(os.MkdirAll(native(dir), 0o755)) }

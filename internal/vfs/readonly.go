@@ -30,6 +30,7 @@ func (r readOnlyFS) OpenRead(name string) (File, error) {
 func (r readOnlyFS) Create(name string) (File, error)        { return nil, refused("create", name) }
 func (r readOnlyFS) OpenReadWrite(name string) (File, error) { return nil, refused("open", name) }
 func (r readOnlyFS) Rename(oldName, _ string) error          { return refused("rename", oldName) }
+func (r readOnlyFS) Link(_, newName string) error            { return refused("link", newName) }
 func (r readOnlyFS) Remove(name string) error                { return refused("remove", name) }
 func (r readOnlyFS) RemoveAll(name string) error             { return refused("remove", name) }
 func (r readOnlyFS) MkdirAll(dir string) error               { return refused("mkdir", dir) }

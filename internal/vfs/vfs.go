@@ -26,6 +26,10 @@ var ErrNoSpace = errors.New("vfs: no space left")
 // ErrLocked says that another holder, in this process or another one, has the lock.
 var ErrLocked = errors.New("vfs: locked by another process")
 
+// ErrInUse says that a name cannot be changed as long as something is open. Windows does not rename a directory as long
+// as a file in it is open, and file systems other than NTFS do not replace an open file.
+var ErrInUse = errors.New("vfs: something is open")
+
 // Info describes a file or directory.
 type Info struct {
 	SizeBytes int64
@@ -43,6 +47,9 @@ type FS interface {
 	OpenReadWrite(name string) (File, error)
 	// Rename moves a file or directory, replacing a file of the new name.
 	Rename(oldName, newName string) error
+	// Link gives a file a second name; one that exists is fs.ErrExist. It fails where the platform has no such links, or
+	// where the names are on two file systems.
+	Link(oldName, newName string) error
 	// Remove deletes a file or an empty directory.
 	Remove(name string) error
 	// RemoveAll deletes a file or a directory with everything in it; a missing name is no error.
@@ -85,7 +92,7 @@ type File interface {
 	io.WriterAt
 	io.Closer
 	Truncate(sizeBytes int64) error
-	// Sync makes the bytes and the size durable. After an error nothing is known about what is on
+	// Sync makes the bytes and the size durable; the file must have been opened for writing. After an error nothing is known about what is on
 	// disk, and a second Sync that succeeds proves nothing.
 	Sync() error
 	Size() (int64, error)

@@ -6,9 +6,11 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"path"
 	"path/filepath"
 	"runtime"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 )
@@ -116,6 +118,17 @@ func behave(t *testing.T, f FS, root string) {
 	_, err = file.ReadAt(b[:], 0)
 	is(t, "read closed", err, fs.ErrClosed)
 	is(t, "rename missing", f.Rename(in("no"), in("yes")), fs.ErrNotExist)
+
+	is(t, "link", f.Link(in("a/b/x"), in("a/linked")), nil)
+	is(t, "link over", f.Link(in("a/b/x"), in("a/linked")), fs.ErrExist)
+	is(t, "link missing", f.Link(in("a/none"), in("a/other")), fs.ErrNotExist)
+	is(t, "rename over a linked file", f.Rename(in("a/linked"), in("a/b/w")), nil)
+	write(t, f, in("a/b/y"), "new").Close()
+	is(t, "rename over a linked file", f.Rename(in("a/b/y"), in("a/b/x")), nil)
+	if one, two := read(t, f, in("a/b/x")), read(t, f, in("a/b/w")); one != "new" || two != "other" {
+		t.Errorf("linked: %q and %q", one, two)
+	}
+	is(t, "remove", f.Remove(in("a/b/w")), nil)
 
 	write(t, f, in("a/b/z"), "").Close()
 	names, err := f.List(in("a/b"))
@@ -291,4 +304,53 @@ func TestFailAtFailsOneOperation(t *testing.T) {
 	if n, err := f.WriteAt([]byte("12345678"), 0); n != 4 || !errors.Is(err, ErrInjected) || read(t, m, "x") != "1234" {
 		t.Error("a failed write is a half write", n, err)
 	}
+}
+
+// folded is a file system that takes names for the same that differ in case only.
+type folded struct{ FS }
+
+func (f folded) Stat(name string) (Info, error) {
+	names, _ := f.List(path.Dir(name))
+	for _, n := range names {
+		if strings.EqualFold(n, path.Base(name)) {
+			name = path.Join(path.Dir(name), n)
+		}
+	}
+	return f.FS.Stat(name)
+}
+
+func TestFoldsCase(t *testing.T) {
+	f := NewMem()
+	for name, want := range map[string]bool{"": false, "1": false, "a": true, "B": true} {
+		dir := "d" + strings.ToLower(name)
+		_ = f.MkdirAll(dir)
+		if name != "" {
+			write(t, f, dir+"/"+name, "").Close()
+		}
+		if got := FoldsCase(f, dir); got {
+			t.Errorf("%q: names that differ are one", name)
+		}
+		if got := FoldsCase(folded{f}, dir); got != want {
+			t.Errorf("%q: got %v", name, got)
+		}
+	}
+	if FoldsCase(f, "none") {
+		t.Error("a missing directory")
+	}
+	both := NewMem()
+	write(t, both, "a", "").Close()
+	write(t, both, "A", "").Close()
+	if FoldsCase(both, "/") {
+		t.Error("both names exist")
+	}
+}
+
+func TestOnlyAFileOpenForWritingIsSynced(t *testing.T) {
+	f := NewMem()
+	write(t, f, "a", "x").Close()
+	file, err := f.OpenRead("a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	is(t, "sync", file.Sync(), fs.ErrPermission)
 }

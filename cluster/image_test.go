@@ -1,0 +1,433 @@
+package cluster
+
+import (
+	"context"
+	"encoding/binary"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"once/inspect"
+	"once/inspect/inspecttest"
+	"once/internal/vfs"
+	"once/log/batch"
+	"once/topics"
+	"once/wire"
+)
+
+// producer is a producer of transactions V2.
+type producer struct {
+	*client
+	transactionalID string
+	id              int64
+	epoch           int16
+	sequences       map[string]int32
+}
+
+func (c *client) newProducer(transactionalID string) *producer {
+	c.t.Helper()
+	for {
+		r := kmsg.NewPtrInitProducerIDRequest()
+		r.Version, r.TransactionalID, r.TransactionTimeoutMillis = 4, kmsg.StringPtr(transactionalID), 60_000
+		resp := c.ask(r).(*kmsg.InitProducerIDResponse)
+		switch code := wire.Code(resp.ErrorCode); code {
+		case wire.NoError:
+			return &producer{c, transactionalID, resp.ProducerID, resp.ProducerEpoch, map[string]int32{}}
+		case wire.ConcurrentTransactions:
+		default:
+			c.t.Fatal(code)
+		}
+	}
+}
+
+// send produces a record into partition 0 of a topic, within the producer's transaction.
+func (p *producer) send(topic string, value []byte) wire.Code {
+	p.t.Helper()
+	r := produceRequest(topic)
+	r.TransactionID = &p.transactionalID
+	o := batch.BuildOptions{ProducerID: p.id, ProducerEpoch: p.epoch, BaseSequence: p.sequences[topic], Transactional: true, LeaderEpoch: -1,
+		TimestampMs: time.Now().UnixMilli()}
+	r.Topics[0].Partitions[0].Records = batch.Build(o, batch.Record{Value: value})
+	code := wire.Code(p.ask(r).(*kmsg.ProduceResponse).Topics[0].Partitions[0].ErrorCode)
+	if code == wire.NoError {
+		p.sequences[topic]++
+	}
+	return code
+}
+
+func (p *producer) end(commit bool) {
+	p.t.Helper()
+	r := kmsg.NewPtrEndTxnRequest()
+	r.Version, r.TransactionalID, r.ProducerID, r.ProducerEpoch, r.Commit = 5, p.transactionalID, p.id, p.epoch, commit
+	resp := p.ask(r).(*kmsg.EndTxnResponse)
+	if resp.ErrorCode != 0 {
+		p.t.Fatal(wire.Code(resp.ErrorCode))
+	}
+	if p.id != resp.ProducerID || p.epoch != resp.ProducerEpoch {
+		p.id, p.epoch, p.sequences = resp.ProducerID, resp.ProducerEpoch, map[string]int32{}
+	}
+}
+
+// committed returns the values that a read_committed consumer gets of a topic.
+func (c *client) committed(topic string) (values []string) {
+	c.t.Helper()
+	for at := int64(0); ; {
+		r := fetchRequest(topic, 0)
+		r.IsolationLevel = 1
+		r.Topics[0].Partitions[0].FetchOffset, r.Topics[0].Partitions[0].PartitionMaxBytes = at, 64<<20
+		p := c.ask(r).(*kmsg.FetchResponse).Topics[0].Partitions[0]
+		if p.ErrorCode != 0 {
+			c.t.Fatalf("fetching %s from offset %d on: %v, high watermark %d, last stable offset %d", topic, at, wire.Code(p.ErrorCode),
+				p.HighWatermark, p.LastStableOffset)
+		}
+		if len(p.RecordBatches) == 0 {
+			return values
+		}
+		aborted := map[int64]bool{} // producers within an aborted transaction
+		for raw := p.RecordBatches; len(raw) > 0; {
+			h, err := batch.ParseHeader(raw)
+			if err != nil {
+				c.t.Fatal(err)
+			}
+			if h.IsControl() {
+				delete(aborted, h.ProducerID)
+			}
+			for _, a := range p.AbortedTransactions {
+				if !h.IsControl() && a.ProducerID == h.ProducerID && a.FirstOffset == h.BaseOffset {
+					aborted[h.ProducerID] = true
+				}
+			}
+			for r, err := range batch.Records(raw[:h.SizeBytes()], 1<<20) {
+				if err != nil {
+					c.t.Fatal(err)
+				}
+				if !h.IsControl() && !(h.IsTransactional() && aborted[h.ProducerID]) {
+					values = append(values, string(r.Value))
+				}
+			}
+			raw, at = raw[h.SizeBytes():], h.NextOffset()
+		}
+	}
+}
+
+// forkOf opens a fork of a cluster, from a new snapshot, until the end of the test.
+func forkOf(t *testing.T, c *Cluster, dir string) *Cluster {
+	t.Helper()
+	image, err := c.Snapshot()
+	if err != nil {
+		t.Fatal(err)
+	}
+	fork, err := OpenImage(Env{NoSync: c.env.NoSync}, dir, image)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = fork.Close() })
+	if err := image.Remove(); err != nil {
+		t.Error(err)
+	}
+	return fork
+}
+
+// A fork has what was there at the instant of the snapshot, and goes on by itself.
+func TestForkGoesOnByItself(t *testing.T) {
+	for name, env := range map[string]Env{"in memory": InMemory(Env{}), "ephemeral": {NoSync: true}, "on disk": {}} {
+		t.Run(name, func(t *testing.T) {
+			dir := "data"
+			if env.FS == nil {
+				dir = filepath.ToSlash(t.TempDir())
+			}
+			c, err := Open(env, dir+"/original")
+			if err != nil {
+				t.Fatal(err)
+			}
+			conn := connect(t, c)
+			conn.createTopic("x")
+			conn.createTopic("y")
+			open, ended, idle := conn.newProducer("open"), conn.newProducer("ended"), conn.newProducer("idle")
+			for _, commit := range []bool{true, false, true} {
+				ended.send("x", fmt.Append(nil, "ended ", commit))
+				ended.end(commit)
+			}
+			open.send("x", []byte("open"))
+			large := make([]byte, 3<<20) // more than is copied
+			for range 3 {
+				conn.produceValue("y", large[:1<<19])
+			}
+			conn.commit("g", "x", 3)
+			member := conn.join("g2")
+
+			fork := forkOf(t, c, dir+"/fork")
+			forked := connect(t, fork)
+			other := forkOf(t, fork, dir+"/fork of fork")
+
+			open.send("x", []byte("still open"))
+			open.end(true)
+			conn.produceValue("y", []byte("of the original"))
+			want := []string{"ended true", "ended true"}
+			if got := forked.committed("x"); !slices.Equal(got, want) {
+				t.Errorf("the fork has %q, not %q", got, want)
+			}
+			if got, want := conn.committed("x"), append(want, "open", "still open"); !slices.Equal(got, want) {
+				t.Errorf("the original has %q, not %q", got, want)
+			}
+			if n := len(forked.committed("y")); n != 3 {
+				t.Errorf("the fork has %d large records", n)
+			}
+			if got := forked.offset("g", "x"); got != 3 {
+				t.Errorf("the fork has the committed offset %d", got)
+			}
+			if code := forked.heartbeat("g2", member); code != wire.UnknownMemberID {
+				t.Errorf("a member of the original is answered %v", code)
+			}
+			again := forked.join("g2")
+			if again.LeaderID != again.MemberID {
+				t.Error("a member waits for those of the original")
+			}
+
+			// Whoever was a producer of the original is none of the fork.
+			for _, p := range []*producer{open, ended, idle} {
+				stranger := &producer{forked, p.transactionalID, p.id, p.epoch, map[string]int32{}}
+				if code := stranger.send("x", []byte("stranger")); code == wire.NoError {
+					t.Errorf("%q of the original writes to the fork", p.transactionalID)
+				}
+			}
+			seen := map[int64]string{}
+			for name, conn := range map[string]*client{"original": conn, "fork": forked, "fork of fork": connect(t, other)} {
+				for _, id := range []string{"open", "ended", "idle", "new"} {
+					p := conn.newProducer(id)
+					if by := seen[p.id]; by != "" {
+						t.Errorf("producer ID %d of %q is given by %s and by %s", p.id, id, by, name)
+					}
+					seen[p.id] = name
+					p.send("x", []byte(name))
+					p.end(true)
+				}
+			}
+			ids := map[string]bool{}
+			for _, c := range []*Cluster{c, fork, other} {
+				ids[c.engine().identity.clusterID] = true
+				if err := c.Close(); err != nil {
+					t.Fatal(err)
+				}
+				inspecttest.RequireCleanOn(t, c.env.FS, c.dir, inspect.Options{})
+			}
+			if len(ids) != 3 {
+				t.Errorf("cluster IDs %v", ids)
+			}
+		})
+	}
+}
+
+func (c *client) produceValue(topic string, value []byte) {
+	c.t.Helper()
+	r := produceRequest(topic)
+	o := batch.BuildOptions{ProducerID: -1, ProducerEpoch: -1, BaseSequence: -1, LeaderEpoch: -1, TimestampMs: time.Now().UnixMilli()}
+	r.Topics[0].Partitions[0].Records = batch.Build(o, batch.Record{Value: value})
+	if code := c.ask(r).(*kmsg.ProduceResponse).Topics[0].Partitions[0].ErrorCode; code != 0 {
+		c.t.Fatal(wire.Code(code))
+	}
+}
+
+// join makes a group of one member stable.
+func (c *client) join(group string) *kmsg.JoinGroupResponse {
+	c.t.Helper()
+	r := kmsg.NewPtrJoinGroupRequest()
+	r.Version, r.Group, r.ProtocolType = 3, group, "consumer"
+	r.SessionTimeoutMillis, r.RebalanceTimeoutMillis = 60_000, 60_000
+	r.Protocols = []kmsg.JoinGroupRequestProtocol{{Name: "range"}}
+	joined := c.ask(r).(*kmsg.JoinGroupResponse)
+	s := kmsg.NewPtrSyncGroupRequest()
+	s.Version, s.Group, s.Generation, s.MemberID = 3, group, joined.Generation, joined.MemberID
+	s.GroupAssignment = []kmsg.SyncGroupRequestGroupAssignment{{MemberID: joined.MemberID}}
+	if code := c.ask(s).(*kmsg.SyncGroupResponse).ErrorCode; code != 0 {
+		c.t.Fatal(wire.Code(code))
+	}
+	return joined
+}
+
+func (c *client) heartbeat(group string, m *kmsg.JoinGroupResponse) wire.Code {
+	r := kmsg.NewPtrHeartbeatRequest()
+	r.Version, r.Group, r.Generation, r.MemberID = 3, group, m.Generation, m.MemberID
+	return wire.Code(c.ask(r).(*kmsg.HeartbeatResponse).ErrorCode)
+}
+
+// A snapshot is one instant over all partitions: of a writer that goes from one topic to the next, none has a record
+// that the one before lacks, and of a transaction over two there is all or nothing.
+func TestSnapshotIsOneInstant(t *testing.T) {
+	c := opened(t, InMemory(Env{}))
+	first := connect(t, c)
+	for _, topic := range []string{"a", "z", "ta", "tz"} {
+		first.createTopic(topic)
+	}
+	between, err := c.engine().topics.Create(topics.Spec{Name: "between", Partitions: 500}) // so that noting all ends takes time
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range between.Partitions() {
+		raw := batch.Build(batch.BuildOptions{ProducerID: -1, ProducerEpoch: -1, BaseSequence: -1, LeaderEpoch: -1, TimestampMs: time.Now().UnixMilli()},
+			batch.Record{Value: []byte("v")})
+		if _, err := p.AppendClient(raw, 0, 12); err != nil {
+			t.Fatal(err)
+		}
+	}
+	done := make(chan struct{})
+	var writers sync.WaitGroup
+	defer writers.Wait()
+	defer close(done)
+	number := func(n int) []byte { return binary.BigEndian.AppendUint64(nil, uint64(n)) }
+	plain, transactional := connect(t, c), connect(t, c).newProducer("t")
+	writers.Go(func() {
+		for n := 0; !isClosed(done); n++ {
+			plain.produceValue("a", number(n))
+			plain.produceValue("z", number(n))
+		}
+	})
+	writers.Go(func() {
+		for n := 0; !isClosed(done); n++ {
+			transactional.send("ta", number(n))
+			transactional.send("tz", number(n))
+			transactional.end(n%3 > 0)
+		}
+	})
+	cut := 0 // in the middle of something
+	for n := 0; n < 5 || cut == 0 && n < 100; n++ {
+		fork := connect(t, forkOf(t, c, fmt.Sprint("fork", n)))
+		a, b := fork.committed("a"), fork.committed("z")
+		if len(b) > len(a) || len(a) > len(b)+1 || !slices.Equal(a[:len(b)], b) {
+			t.Fatalf("of a writer, %d records are in the first topic and %d in the second", len(a), len(b))
+		}
+		ta, tb := fork.committed("ta"), fork.committed("tz")
+		if !slices.Equal(ta, tb) {
+			t.Fatalf("of transactions, %d records are in the first topic and %d in the second", len(ta), len(tb))
+		}
+		cut += len(a) - len(b)
+	}
+	if cut == 0 {
+		t.Error("no snapshot came between two writes")
+	}
+}
+
+func isClosed(done chan struct{}) bool {
+	select {
+	case <-done:
+		return true
+	default:
+		return false
+	}
+}
+
+// What is shared with an image is changed by nobody: the original compacts, deletes and goes on, a fork does so, and the
+// next fork of the same image is as the first was.
+func TestImageStaysAsItIs(t *testing.T) {
+	c := opened(t, InMemory(Env{}))
+	conn := connect(t, c)
+	_, err := c.engine().topics.Create(topics.Spec{Name: "x", Partitions: 1, Overrides: map[string]string{
+		"segment.bytes": "1048576", "retention.bytes": "1", "cleanup.policy": "delete"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	value := make([]byte, 100<<10)
+	for n := range 40 {
+		value[0] = byte(n)
+		conn.produceValue("x", value)
+	}
+	image, err := c.Snapshot()
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := conn.committed("x")
+	if image.SizeBytes() < int64(len(want)*len(value)) {
+		t.Errorf("the image of %d records has %d bytes", len(want), image.SizeBytes())
+	}
+	for n := range 3 {
+		c.engine().upkeep.applyRetention(time.Now().UnixMilli()) // deletes segments of the original
+		fork, err := OpenImage(Env{}, fmt.Sprint("fork", n), image)
+		if err != nil {
+			t.Fatal(err)
+		}
+		forked := connect(t, fork)
+		if got := forked.committed("x"); !slices.Equal(got, want) {
+			t.Fatalf("fork %d has %d records, not %d", n, len(got), len(want))
+		}
+		for range 15 {
+			forked.produceValue("x", value)
+		}
+		if err := fork.engine().barrier.Sync(context.Background()); err != nil {
+			t.Fatal(err)
+		}
+		fork.engine().upkeep.applyRetention(time.Now().UnixMilli())
+		if p, _ := fork.engine().topics.Partition("x", 0); p.LogStartOffset() == 0 {
+			t.Error("the fork has deleted nothing")
+		}
+		if err := fork.Close(); err != nil {
+			t.Fatal(err)
+		}
+		inspecttest.RequireCleanOn(t, fork.env.FS, fork.dir, inspect.Options{})
+		inspecttest.RequireCleanOn(t, c.env.FS, image.Dir(), inspect.Options{})
+	}
+	if p, _ := c.engine().topics.Partition("x", 0); p.LogStartOffset() == 0 {
+		t.Error("the original has deleted nothing")
+	}
+}
+
+// Opening an image that is cut off at any operation leaves a directory that is refused, or that the next start makes a
+// whole fork of.
+func TestOpeningAnImageSurvivesDeathAtEveryOperation(t *testing.T) {
+	finished := 0
+	for n, fired := 0, true; fired; n++ {
+		disk := vfs.NewCrashable(int64(n))
+		dying := vfs.DieAt(1<<30, disk)
+		c := opened(t, Env{FS: dying, Metadata: MetadataOn(dying), BootID: "one"})
+		conn := connect(t, c)
+		conn.createTopic("x")
+		p := conn.newProducer("t")
+		p.send("x", []byte("open"))
+		conn.join("g")
+		image, err := c.Snapshot()
+		if err != nil {
+			t.Fatal(err)
+		}
+		dying.Arm(n)
+		fork, err := OpenImage(Env{}, "fork", image)
+		if fired = dying.Fired(); fired == (err == nil) && err != nil {
+			t.Fatalf("operation %d, fired %v: %v", n, fired, err)
+		}
+		if err == nil {
+			_ = fork.Kill()
+		}
+		after := disk.Clone()
+		fork, err = Open(Env{FS: after, Metadata: MetadataOn(after), BootID: "one"}, "fork")
+		if err != nil {
+			continue
+		}
+		if _, ok := fork.engine().topics.Lookup("x"); ok {
+			finished++
+			forked := connect(t, fork)
+			if got := forked.committed("x"); len(got) > 0 {
+				t.Errorf("operation %d: the fork has %q", n, got)
+			}
+			p, _ := fork.engine().topics.Partition("x", 0)
+			if p.LastStableOffset() != p.HighWatermark() {
+				t.Errorf("operation %d: a transaction is open", n)
+			}
+			next := forked.newProducer("t")
+			if next.id < 1<<forkRangeBits {
+				t.Errorf("operation %d: producer ID %d is one of the original's", n, next.id)
+			}
+			if again := forked.join("g"); again.LeaderID != again.MemberID {
+				t.Errorf("operation %d: a member waits for that of the original", n)
+			}
+		}
+		if err := fork.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+	if finished < 5 {
+		t.Errorf("%d deaths left a fork to finish", finished)
+	}
+}

@@ -1,0 +1,68 @@
+package handlers
+
+import (
+	"once/partition"
+	"once/settings"
+	"once/topics"
+	"once/wire"
+)
+
+// Catalogue is where handlers find the topics that clients ask for, by name, by ID or all of them. It is the one place
+// that decides which answer a client gets for a topic that it cannot have.
+type Catalogue struct {
+	topics *topics.Topics
+}
+
+// NewCatalogue returns the catalogue of all topics.
+func NewCatalogue(ts *topics.Topics) Catalogue { return Catalogue{ts} }
+
+// Topic returns the topic of a name, or the code for the answer.
+func (c Catalogue) Topic(name string) (*topics.Topic, wire.Code) {
+	if t, ok := c.topics.Lookup(name); ok {
+		return t, wire.NoError
+	}
+	return nil, wire.UnknownTopicOrPartition
+}
+
+// TopicByID returns the topic of an ID, or the code for the answer.
+func (c Catalogue) TopicByID(id [16]byte) (*topics.Topic, wire.Code) {
+	if t, ok := c.topics.LookupID(id); ok {
+		return t, wire.NoError
+	}
+	return nil, wire.UnknownTopicID
+}
+
+// Partition returns a partition by the name of its topic and its index, or the code for the answer.
+func (c Catalogue) Partition(topic string, index int32) (*partition.Partition, wire.Code) {
+	t, code := c.Topic(topic)
+	if code != wire.NoError {
+		return nil, code
+	}
+	return partitionOf(t, index)
+}
+
+// partitionOf returns a partition of a topic that was found, or the code for the answer.
+func partitionOf(t *topics.Topic, index int32) (*partition.Partition, wire.Code) {
+	if p, ok := t.Partition(index); ok {
+		return p, wire.NoError
+	}
+	return nil, wire.UnknownTopicOrPartition
+}
+
+// All returns the topics, ordered by name.
+func (c Catalogue) All() []*topics.Topic { return c.topics.All() }
+
+// offsetsPartition returns a partition of __consumer_offsets. It is for what the broker itself writes there: the client
+// has asked for a group.
+func (c Catalogue) offsetsPartition(index int32) (*partition.Partition, bool) {
+	return c.topics.Partition(topics.ConsumerOffsets, index)
+}
+
+// TopicChanges is what handlers do to topics. Whoever looks for one asks the Catalogue.
+type TopicChanges interface {
+	Validate(topics.Spec) error
+	Create(topics.Spec) (*topics.Topic, error)
+	AddPartitions(name string, count int32, validateOnly bool) error
+	Alter(name string, change func(overrides settings.Values) (settings.Values, error), validateOnly bool) error
+	Delete(name string) error
+}

@@ -1,0 +1,78 @@
+package vfs
+
+import (
+	"errors"
+	"io"
+	"path"
+)
+
+// copyPieceBytes is how much CopyFile reads at once.
+const copyPieceBytes = 1 << 20
+
+// CopyFile makes a new file of the first so many bytes of another one; a file that is shorter is an error.
+func CopyFile(under FS, oldName, newName string, sizeBytes int64) (err error) {
+	from, err := under.OpenRead(oldName)
+	if err != nil {
+		return err
+	}
+	defer from.Close()
+	to, err := under.Create(newName)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, to.Close()) }()
+	piece := make([]byte, min(sizeBytes, copyPieceBytes))
+	for at := int64(0); at < sizeBytes; at += int64(len(piece)) {
+		piece = piece[:min(sizeBytes-at, int64(len(piece)))]
+		if n, err := from.ReadAt(piece, at); n < len(piece) {
+			return errors.Join(err, io.ErrUnexpectedEOF)
+		}
+		if _, err := to.WriteAt(piece, at); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// LinkOrCopy gives a file that nobody changes any more a second name, or copies it where that cannot be.
+func LinkOrCopy(under FS, oldName, newName string, sizeBytes int64) error {
+	if under.Link(oldName, newName) == nil {
+		return nil
+	}
+	return CopyFile(under, oldName, newName, sizeBytes)
+}
+
+// SyncTree makes everything below a directory durable, and the names in it.
+func SyncTree(under FS, dir string) error {
+	if whole, err := under.OpenFileSystem(dir); err == nil {
+		return errors.Join(whole.Sync(), whole.Close())
+	}
+	names, err := under.List(dir)
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		name = path.Join(dir, name)
+		info, err := under.Stat(name)
+		switch {
+		case err != nil:
+			return err
+		case info.IsDir:
+			err = SyncTree(under, name)
+		default:
+			err = syncFile(under, name)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return under.SyncDir(dir)
+}
+
+func syncFile(under FS, name string) error {
+	f, err := under.OpenReadWrite(name)
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Sync(), f.Close())
+}
