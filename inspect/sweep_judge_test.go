@@ -279,7 +279,7 @@ func (y *trial) judgeCheck(report inspect.Report) {
 	}
 	isSegment := path.Ext(y.file) == log.LogSuffix
 	switch {
-	case y.came == same && damaged, y.came >= cut && !named, y.came >= offline && !damaged,
+	case y.came == same && damaged, y.came == cut && !named && !y.betweenBatches, y.came >= offline && (!named || !damaged),
 		isSegment && y.state.clean && !ofFile:
 		y.complain("%s, and the check says %v", outcomeNames[y.came], report.Findings)
 	}
