@@ -106,7 +106,8 @@ func aboutDeleteRecords(_ Catalogue, r *wire.Request) Subjects {
 	req := r.Body.(*kmsg.DeleteRecordsRequest)
 	return Subjects{
 		Topics: eachOf(req.Topics, func(t *kmsg.DeleteRecordsRequestTopic) TopicSubject {
-			indexes := eachOf(t.Partitions, func(p *kmsg.DeleteRecordsRequestTopicPartition) int32 { return p.Partition })
+			indexes := eachOf(t.Partitions,
+				func(p *kmsg.DeleteRecordsRequestTopicPartition) int32 { return p.Partition })
 			return TopicSubject{Name: t.Topic, Partitions: indexes}
 		}),
 	}

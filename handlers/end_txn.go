@@ -40,5 +40,6 @@ var failEndTxn = failAtTop(func(r *kmsg.EndTxnResponse) (*int16, **string) { ret
 
 func aboutEndTxn(_ Catalogue, r *wire.Request) Subjects {
 	req := r.Body.(*kmsg.EndTxnRequest)
-	return Subjects{Transactions: transactionSubjects(&req.TransactionalID, identityOf(req.ProducerID, req.ProducerEpoch))}
+	by := identityOf(req.ProducerID, req.ProducerEpoch)
+	return Subjects{Transactions: transactionSubjects(&req.TransactionalID, by)}
 }
