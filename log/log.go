@@ -273,13 +273,16 @@ func (l *Log) Remove() error {
 	if err := l.fs.RemoveAll(gone); err != nil {
 		return err
 	}
-	if err := l.fs.Rename(l.dir, gone); err != nil {
-		if errors.Is(err, fs.ErrNotExist) {
-			return nil
-		}
+	switch err := l.fs.Rename(l.dir, gone); {
+	case err == nil:
+		return l.fs.RemoveAll(gone)
+	case errors.Is(err, fs.ErrNotExist):
+		return nil
+	case errors.Is(err, vfs.ErrInUse): // a reader has a file open, and this is Windows: the files can be deleted
+		return l.fs.RemoveAll(l.dir)
+	default:
 		return err
 	}
-	return l.fs.RemoveAll(gone)
 }
 
 // noBatches is the timestamp of a segment or log without any.
