@@ -11,6 +11,7 @@ import (
 
 	"once/durability"
 	"once/internal/clock"
+	"once/internal/fault"
 	"once/internal/vfs"
 	"once/log/batch"
 )
@@ -67,6 +68,7 @@ type Options struct {
 	Barrier *durability.Barrier // nil: nothing is ever synced
 	Clock   clock.Clock         // the cluster's, for the age of segments; nil: the machine's
 	Logger  *slog.Logger        // nil: silent
+	Faults  *fault.Points       // nil: none
 	// OnRoll, when set, returns the producer snapshot to write at a new segment's base offset. It runs
 	// inside Append, on the goroutine that appends.
 	OnRoll func(newBaseOffset int64) []byte
@@ -87,6 +89,7 @@ type Log struct {
 	member        *durability.Member // nil without a barrier
 	clock         clock.Clock
 	logger        *slog.Logger
+	faults        *fault.Points
 	onRoll        func(int64) []byte
 	onDurable     func(int64)
 	sizes         *Sizes
@@ -129,6 +132,7 @@ type Log struct {
 
 func (l *Log) fill(o Options) {
 	l.fs, l.dir, l.topicID, l.clock, l.logger, l.onRoll, l.onDurable = o.FS, o.Dir, o.TopicID, o.Clock, o.Logger, o.OnRoll, o.OnDurable
+	l.faults = o.Faults
 	l.member = o.Barrier.Join(durableLog{l}, o.Dir, l.base(), o.TopicID)
 	l.sizes, l.inflatedBytes = &defaultSizes, o.InflatedBytes
 	if o.Sizes != nil {
@@ -259,13 +263,16 @@ func (l *Log) Remove() error {
 	if err := l.fs.RemoveAll(gone); err != nil {
 		return err
 	}
-	if err := l.fs.Rename(l.dir, gone); err != nil {
-		if errors.Is(err, fs.ErrNotExist) {
-			return nil
-		}
+	switch err := l.fs.Rename(l.dir, gone); {
+	case err == nil:
+		return l.fs.RemoveAll(gone)
+	case errors.Is(err, fs.ErrNotExist):
+		return nil
+	case errors.Is(err, vfs.ErrInUse): // a reader has a file open, and this is Windows: the files can be deleted
+		return l.fs.RemoveAll(l.dir)
+	default:
 		return err
 	}
-	return l.fs.RemoveAll(gone)
 }
 
 // noBatches is the timestamp of a segment or log without any.

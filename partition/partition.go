@@ -17,6 +17,7 @@ import (
 
 	"once/durability"
 	"once/internal/clock"
+	"once/internal/fault"
 	"once/internal/files"
 	"once/internal/invariant"
 	"once/internal/vfs"
@@ -82,6 +83,7 @@ type Options struct {
 	LogSizes      *log.Sizes
 	Clock         clock.Clock
 	Logger        *slog.Logger
+	Faults        *fault.Points // nil: none
 }
 
 // Partition is one topic-partition: a log, the producers writing to it and the transactions open on
@@ -136,7 +138,7 @@ func Open(id ID, o Options) (*Partition, error) {
 	p.log, found, err = log.Open(log.Options{
 		FS: o.FS, Dir: path.Join(o.Dir, id.String()), TopicID: id.TopicID, Config: config.Log,
 		Barrier: o.Barrier, Clock: o.Clock, Logger: o.Logger, OnRoll: p.snapshotAtRoll, OnDurable: onDurable,
-		InflatedBytes: o.InflatedBytes, Sizes: o.LogSizes,
+		InflatedBytes: o.InflatedBytes, Sizes: o.LogSizes, Faults: o.Faults,
 	}, o.Barrier.Recovery(id.String(), id.TopicID))
 	if err == nil {
 		err = p.rebuild(found.AbortedIndexTo)

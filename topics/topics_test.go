@@ -265,6 +265,21 @@ func TestAnAlteredSettingActsAtOnceAndIsKept(t *testing.T) {
 	}
 }
 
+// Where the file system takes Orders-0 for orders-0, there is one of these topics, even if both come in one request.
+func TestTopicsDifferInMoreThanCaseWhereFilesDo(t *testing.T) {
+	p := newPlace(t)
+	p.create("orders", 1, nil)
+	p.create("Orders", 1, nil)
+	p.ts.foldsCase = true
+	for _, name := range []string{"ORDERS", "oRDERS"} {
+		_, err := p.ts.Create(Spec{Name: name, Partitions: 1, Together: []string{"orders", "Orders"}})
+		if !errors.Is(err, ErrInvalidName) || !strings.Contains(err.Error(), "upper and lower case") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	p.create("orders2", 1, nil)
+}
+
 // TestNoTopicCollidesWithTheBrokersOwnFiles makes topics whose directories could be taken for files that
 // stand in the data directory.
 func TestNoTopicCollidesWithTheBrokersOwnFiles(t *testing.T) {
