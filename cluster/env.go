@@ -9,6 +9,7 @@ import (
 	"once/durability"
 	"once/handlers"
 	"once/internal/clock"
+	"once/internal/fault"
 	"once/internal/vfs"
 	"once/meta"
 	"once/settings"
@@ -38,6 +39,8 @@ type Env struct {
 	// connection.
 	Advertised func(*wire.Conn) (host string, port int32)
 	Logger     *slog.Logger // nil discards
+	// Faults are the points at which a test can intervene; nil means new ones, with nothing armed.
+	Faults *fault.Points
 	// OnFailure is called once when the cluster fails for good, in a goroutine of its own: from then on it acknowledges
 	// nothing. nil is fine.
 	OnFailure func(error)
@@ -64,6 +67,9 @@ func (env Env) WithDefaults() (Env, error) {
 	}
 	if env.Logger == nil {
 		env.Logger = slog.New(slog.DiscardHandler)
+	}
+	if env.Faults == nil {
+		env.Faults = fault.NewPoints()
 	}
 	if env.Clock == nil {
 		env.Clock = clock.NewMovable()

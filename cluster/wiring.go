@@ -123,6 +123,7 @@ func (e *engine) openGroups(registerer prometheus.Registerer) (*groupcoordinator
 		OffsetsRetention:       s.OffsetsRetention,
 		RetentionCheckInterval: s.OffsetsRetentionCheckInterval,
 		Clock:                  e.env.Clock, Logger: e.env.Logger, Registerer: registerer,
+		Faults: e.env.Faults,
 	})
 }
 
@@ -149,6 +150,7 @@ func (e *engine) openTxns(registerer prometheus.Registerer) (*txncoordinator.Coo
 		AddRetryLimit:      s.AddPartitionsToTxnRetryBackoffMax,
 		Ended:              e.over,
 		Clock:              e.env.Clock, Logger: e.env.Logger, Registerer: registerer,
+		Faults: e.env.Faults,
 	})
 }
 

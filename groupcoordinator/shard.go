@@ -127,7 +127,7 @@ func (s *shard) appendLocked(p producer, records []record, before func()) error 
 			s.c.cfg.MaxBatchBytes)
 	}
 	raw := encodeBatch(p, s.c.cfg.Clock.Now().UnixMilli(), records, size)
-	if err := fault.Hit("group.append.before"); err != nil {
+	if err := s.c.cfg.Faults.Hit(fault.GroupAppend, s.attributes(records)); err != nil {
 		return fmt.Errorf("%w: %w", ErrNotWritten, err)
 	}
 	var at Appended
@@ -143,7 +143,7 @@ func (s *shard) appendLocked(p producer, records []record, before func()) error 
 	if invariant.Enabled {
 		checkEncoding(raw, records)
 	}
-	_ = fault.Hit("group.append.after") // what is stored is stored; a test kills or holds here
+	_ = s.c.cfg.Faults.Hit(fault.GroupAppended, s.attributes(records)) // what is stored is stored
 	if before != nil {
 		before()
 	}
@@ -152,6 +152,17 @@ func (s *shard) appendLocked(p producer, records []record, before func()) error 
 	}
 	s.mu.durable = at.Durable
 	return nil
+}
+
+// offsetsTopic is the topic that the state logs are partitions of.
+const offsetsTopic = "__consumer_offsets"
+
+func (s *shard) attributes(records []record) fault.Attributes {
+	at := fault.Attributes{Topic: offsetsTopic, Partition: s.partition}
+	if len(records) > 0 {
+		at.Group = records[0].group
+	}
+	return at
 }
 
 // applyMarkerLocked writes a transaction's end and makes its staged offsets visible, or drops them.

@@ -1,17 +1,3 @@
-// Package log is the append-only log of one partition: segments of record batches in Kafka's own
-// layout, their indexes, leader epochs, aborted transactions and producer snapshots, and recovery after a
-// stop. It knows batches and offsets, not what is in a transaction; what a snapshot holds is its caller's affair.
-//
-// One goroutine at a time appends (the partition's mutex sees to it); any number reads beside it
-// without a lock, and sees only bytes below a size that is published after the write. Always:
-// StartOffset <= EndOffset; a published byte never changes.
-//
-// Only the .log files, partition.metadata and what durability stores are the truth. Everything else in
-// the directory is derived: deleting it changes the time of the next start and nothing more. A log
-// without records has no directory and no file.
-//
-// Sizes are bytes, timestamps Unix ms. Errors: ErrOutOfRange, ErrFailed, ErrClosed, *files.DamagedError.
-// Only partition calls a Log. See docs/log-format.md.
 package log
 
 import (
@@ -25,6 +11,7 @@ import (
 
 	"once/durability"
 	"once/internal/clock"
+	"once/internal/fault"
 	"once/internal/vfs"
 	"once/log/batch"
 )
@@ -81,6 +68,7 @@ type Options struct {
 	Barrier *durability.Barrier // nil: nothing is ever synced
 	Clock   clock.Clock         // the cluster's, for the age of segments; nil: the machine's
 	Logger  *slog.Logger        // nil: silent
+	Faults  *fault.Points       // nil: none
 	// OnRoll, when set, returns the producer snapshot to write at a new segment's base offset. It runs
 	// inside Append, on the goroutine that appends.
 	OnRoll func(newBaseOffset int64) []byte
@@ -101,6 +89,7 @@ type Log struct {
 	member        *durability.Member // nil without a barrier
 	clock         clock.Clock
 	logger        *slog.Logger
+	faults        *fault.Points
 	onRoll        func(int64) []byte
 	onDurable     func(int64)
 	sizes         *Sizes
@@ -143,6 +132,7 @@ type Log struct {
 
 func (l *Log) fill(o Options) {
 	l.fs, l.dir, l.topicID, l.clock, l.logger, l.onRoll, l.onDurable = o.FS, o.Dir, o.TopicID, o.Clock, o.Logger, o.OnRoll, o.OnDurable
+	l.faults = o.Faults
 	l.member = o.Barrier.Join(durableLog{l}, o.Dir, l.base(), o.TopicID)
 	l.sizes, l.inflatedBytes = &defaultSizes, o.InflatedBytes
 	if o.Sizes != nil {

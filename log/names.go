@@ -18,6 +18,8 @@ const (
 	suffixKept = ".log.kept"
 	// suffixBelow is an empty file: segments below its offset are being deleted.
 	suffixBelow = ".below"
+	// suffixDelete ends the name of a directory that is being removed.
+	suffixDelete = "-delete"
 
 	metadataFile        = "partition.metadata"
 	epochCheckpointFile = "leader-epoch-checkpoint"

@@ -128,7 +128,7 @@ func (p *Partition) AppendMarker(m batch.Marker, transactionVersion int16) (Appe
 	p.mu.Unlock()
 	p.waiters.wake(wake)
 	if err == nil {
-		err = fault.Hit("partition.marker.after")
+		err = p.opts.Faults.Hit(fault.PartitionMarked, p.attributes())
 	}
 	return appended, err
 }
@@ -153,10 +153,17 @@ func (p *Partition) appendMarkerLocked(raw []byte, h *batch.Header, m batch.Mark
 func (p *Partition) writeLocked(raw []byte, h *batch.Header) error {
 	h.BaseOffset, h.LeaderEpoch = p.log.EndOffset(), p.opts.LeaderEpoch
 	batch.SetOffsetAndEpoch(raw, h.BaseOffset, h.LeaderEpoch)
+	if err := p.opts.Faults.Hit(fault.PartitionAppend, p.attributes()); err != nil {
+		return fmt.Errorf("appending to %s: %w: %w", p.id, log.ErrNotWritten, err)
+	}
 	if err := p.log.Append(raw, *h); err != nil {
 		return p.failLocked(fmt.Errorf("appending to %s: %w", p.id, err))
 	}
-	return fault.Hit("partition.append.after")
+	return p.opts.Faults.Hit(fault.PartitionAppended, p.attributes())
+}
+
+func (p *Partition) attributes() fault.Attributes {
+	return fault.Attributes{Topic: p.id.Topic, Partition: p.id.Index}
 }
 
 // appendedLocked publishes an append, unless readers have to wait until it is durable.

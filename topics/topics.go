@@ -81,6 +81,7 @@ type Options struct {
 	Starts int32
 	Clock  clock.Clock
 	Logger *slog.Logger
+	Faults *fault.Points // nil: none
 	// MaxInflatedBytes bounds what the validation of one compressed batch may inflate.
 	MaxInflatedBytes int
 	// OnDelete is called for a topic that has just gone, before its files go; nil is fine.
@@ -120,7 +121,7 @@ func Open(o Options) (*Topics, error) {
 		return nil, err
 	}
 	for name, r := range records {
-		if err := fault.Hit("broker.recover.partition"); err != nil {
+		if err := o.Faults.Hit(fault.TopicOpen, fault.Attributes{Topic: name}); err != nil {
 			return nil, err
 		}
 		config, err := o.Settings.Topic(r.Overrides)
@@ -153,6 +154,7 @@ func (ts *Topics) openPartitions(t *Topic, config settings.Topic, from, to int32
 			FS: ts.opts.FS, Dir: ts.opts.Dir, Config: ts.partitionConfig(config), Barrier: ts.opts.Barrier,
 			LeaderEpoch: ts.opts.Starts - t.createdAtStart, Unverified: !ts.verifies,
 			InflatedBytes: max(log.DefaultInflatedBytes, ts.opts.MaxInflatedBytes), Clock: ts.opts.Clock, Logger: ts.opts.Logger,
+			Faults: ts.opts.Faults,
 		})
 		if err != nil {
 			ts.opts.Logger.Error("partition is offline", "partition", p.ID().String(), "error", err)

@@ -9,6 +9,7 @@ import (
 
 	"once/durability"
 	"once/internal/clock"
+	"once/internal/fault"
 	"once/log/batch"
 )
 
@@ -68,6 +69,7 @@ type Config struct {
 	Clock      clock.Clock           // the cluster's: timeouts, expiry, timestamps [clock.Real]
 	RealTime   clock.Clock           // retries of markers, durations of metrics [clock.Real]
 	Logger     *slog.Logger          // [discards]
+	Faults     *fault.Points         // [none]
 	Registerer prometheus.Registerer // [no metrics]
 }
 

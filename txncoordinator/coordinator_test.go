@@ -416,3 +416,37 @@ func BenchmarkReplay(b *testing.B) {
 		loaded(b, w, nil)
 	}
 }
+
+// Markers that failed are tried again in real time, whatever the cluster's clock does.
+func TestMarkersAreTriedAgainInRealTime(t *testing.T) {
+	w, machine := newWorld(), clock.NewManual(startOfTime.Add(-time.Hour))
+	c := w.coordinator(t, func(cfg *Config) { cfg.RealTime = machine })
+	if err := c.Load(); err != nil {
+		t.Fatal(err)
+	}
+	x := TopicPartition{"x", 0}
+	cl := &client{version: 2}
+	var err error
+	if cl.id, err = c.InitProducerID(InitRequest{TransactionalID: "t", ProducerID: -1, ProducerEpoch: -1, TimeoutMs: 1000}); err != nil {
+		t.Fatal(err)
+	}
+	if err := cl.add(c, x); err != nil {
+		t.Fatal(err)
+	}
+	w.mu.failing[x] = errMarker
+	if err := cl.end(c, true); !errors.Is(err, ErrConcurrentTransactions) {
+		t.Errorf("the end answers %v", err)
+	}
+	w.mu.failing[x] = nil
+	for _, step := range []struct {
+		cluster, machine time.Duration
+		markers          int
+	}{{time.Hour, 0, 0}, {0, firstRetry - 1, 0}, {0, 1, 1}} {
+		w.clock.Advance(step.cluster)
+		machine.Advance(step.machine)
+		c.retryDue(machine.Now())
+		if got := len(w.mu.markers[x]); got != step.markers {
+			t.Errorf("%v later, %v on the cluster's clock, there are %d markers, want %d", step.machine, step.cluster, got, step.markers)
+		}
+	}
+}

@@ -22,6 +22,7 @@ type entry struct {
 		deadline       time.Time        // of an Ongoing transaction, with a monotonic reading
 		owed           []TopicPartition // of a prepared one: no marker tried yet in this round
 		failed         []TopicPartition // tried in this round without success
+		holds          *holds           // what faults hold of the transaction; nil for nothing
 		lastConnection lastConnection
 	}
 }
@@ -76,8 +77,13 @@ func (c *Coordinator) write(e *entry, next *Transaction, answer durability.Answe
 			"transactional_id", next.TransactionalID, "state", next.State.String(), "error", err)
 		return fmt.Errorf("%w: %v of a transactional ID: %v", ErrCoordinatorNotAvailable, next.State, err)
 	}
+	e.written(next, now)
+	return nil
+}
+
+// written applies an image that is in the log.
+func (e *entry) written(next *Transaction, now time.Time) {
 	e.mu.Lock()
-	defer e.mu.Unlock()
 	if next.State == Ongoing && e.mu.txn.State != Ongoing {
 		e.mu.deadline = now.Add(time.Duration(next.TimeoutMs) * time.Millisecond)
 	}
@@ -85,7 +91,9 @@ func (c *Coordinator) write(e *entry, next *Transaction, answer durability.Answe
 		e.mu.owed, e.mu.failed = next.Partitions, nil
 	}
 	e.mu.txn.apply(*next)
-	return nil
+	expiry := e.endHoldsLocked()
+	e.mu.Unlock()
+	expiry.Forget()
 }
 
 // giveBack ends an operation that changed nothing.
