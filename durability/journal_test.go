@@ -440,13 +440,13 @@ func TestShortenedJournalIsNotPassedOver(t *testing.T) {
 	mem.SyncAll()
 	for size := 1; size < durability.JournalPageBytes; size += 31 {
 		left := mem.Clone()
-		mutate(t, left, testJournal, func(b []byte) []byte { return b[:size] })
-		after := newWorld(t, left, durability.Fsync)
-		after.boot = "boot-2"
-		if err := after.open(); damagedFile(err) != testJournal {
+		logtest.Mutate(t, left, testJournal, func(b []byte) []byte { return b[:size] })
+		after := logtest.NewWorld(t, left, durability.Fsync)
+		after.Boot = "boot-2"
+		if err := after.Open(); logtest.DamagedFile(err) != testJournal {
 			t.Errorf("cut to %d bytes: %v", size, err)
 		}
-		after.leave()
+		after.Leave()
 	}
 	for from := 1; from <= groups; from++ {
 		for name, shorten := range map[string]func(b []byte) []byte{

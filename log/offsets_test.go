@@ -44,7 +44,7 @@ func TestBatchThatSaysALaterOffsetEndsNothing(t *testing.T) {
 					batch.SetOffsetAndEpoch(b[i*h.SizeBytes():], int64(says), 0)
 					return b
 				})
-				b, err := durability.Open(durability.Options{FS: damaged, Dir: "data", FindLogs: Directories, BootID: "boot-1", Mode: durability.Page})
+				b, err := durability.Open(durability.Options{FS: damaged, Dir: "data", FindLogs: findLogs, BootID: "boot-1", Mode: durability.Page})
 				if err != nil {
 					t.Fatal(err)
 				}
