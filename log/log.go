@@ -20,6 +20,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"math"
+	"path"
 	"sync"
 	"sync/atomic"
 
@@ -273,7 +274,7 @@ func (l *Log) Remove() error {
 		return err
 	}
 	l.member.Remove()
-	gone := fmt.Sprintf("%s.%x%s", l.dir, l.topicID, suffixDelete)
+	gone := path.Join(path.Dir(l.dir), renamed(l.base(), l.topicID, suffixDelete))
 	if err := l.fs.RemoveAll(gone); err != nil {
 		return err
 	}

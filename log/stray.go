@@ -27,6 +27,20 @@ import (
 // A directory that exists beside the record of a topic and has another topic ID is in no row: it is damage, in one of
 // the two. The record has a checksum, so it is the directory's; its partition is offline and its bytes stay.
 
+// maxNameBytes is the longest name that file systems take.
+const maxNameBytes = 255
+
+// renamed is the name that the directory of a log gets when its own is to be free: with the topic ID and a suffix behind
+// it, and like Kafka's without the end of a topic's name that is too long for that.
+func renamed(dirBase string, topicID [16]byte, suffix string) string {
+	behind := fmt.Sprintf(".%x%s", topicID, suffix)
+	topic, index := dirBase, ""
+	if i := strings.LastIndexByte(dirBase, '-'); i >= 0 {
+		topic, index = dirBase[:i], dirBase[i:]
+	}
+	return topic[:min(len(topic), maxNameBytes-len(index)-len(behind))] + index + behind
+}
+
 // suffixDelete ends the name of a directory that is being removed.
 const suffixDelete = "-delete"
 
@@ -107,14 +121,14 @@ func RemoveDiscarded(f vfs.FS, dir string) (removed []string, err error) {
 // SetAside gives the directory of a log that belongs to no topic another name, and returns that. Nothing is deleted:
 // it may as well be that the metadata is older than the logs.
 func SetAside(f vfs.FS, dir string, d Directory) (movedTo string, err error) {
-	aside := fmt.Sprintf("%s.%x%s", d.Name, d.TopicID, StraySuffix)
+	aside := renamed(d.Name, d.TopicID, StraySuffix)
 	for n := 1; ; n++ { // one of that name may have been set aside before
 		if _, err := f.Stat(path.Join(dir, aside)); errors.Is(err, fs.ErrNotExist) {
 			break
 		} else if err != nil {
 			return "", err
 		}
-		aside = fmt.Sprintf("%s.%x.%d%s", d.Name, d.TopicID, n, StraySuffix)
+		aside = renamed(d.Name, d.TopicID, fmt.Sprintf(".%d%s", n, StraySuffix))
 	}
 	return aside, f.Rename(path.Join(dir, d.Name), path.Join(dir, aside))
 }
