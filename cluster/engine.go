@@ -17,7 +17,7 @@ import (
 	"once/handlers"
 	"once/internal/files"
 	"once/internal/vfs"
-	"once/log"
+	"once/log/directory"
 	"once/meta"
 	"once/pidmanager"
 	"once/settings"
@@ -179,7 +179,7 @@ func (e *engine) refuseOrphans(name string) error {
 
 func (e *engine) openBarrier() error {
 	barrier, err := durability.Open(durability.Options{
-		FS: e.fence, Dir: e.dir, FindLogs: log.Directories, BootID: e.env.BootID, Mode: e.mode, Interval: e.env.Settings.FlushInterval,
+		FS: e.fence, Dir: e.dir, FindLogs: directory.Logs, BootID: e.env.BootID, Mode: e.mode, Interval: e.env.Settings.FlushInterval,
 		ReserveBytes: e.reserveBytes(), JournalBytes: e.journalBytes(), Logger: e.env.Logger, OnFailure: e.fail, SyncWorkers: syncWorkers,
 		Registerer: e.registerer(), Faults: e.env.Faults,
 	})

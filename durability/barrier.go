@@ -32,7 +32,7 @@ const (
 type Options struct {
 	FS  vfs.FS
 	Dir string // the data directory
-	// FindLogs returns the base names of the directories in the data directory that hold a log: log.Directories.
+	// FindLogs returns the base names of the directories in the data directory that hold a log: directory.Logs.
 	FindLogs func(f vfs.FS, dir string) ([]string, error)
 	BootID   string // of the kernel: another one means that the page cache is gone
 	Mode     Mode

@@ -14,8 +14,8 @@ import (
 	"once/durability"
 	"once/internal/clock"
 	"once/internal/vfs"
-	"once/log"
 	"once/log/batch"
+	"once/log/directory"
 	"once/meta"
 	"once/partition"
 	"once/pidmanager"
@@ -66,7 +66,7 @@ func newServices(t *testing.T, ids pidmanager.BlockStore) *Services {
 	fatal(err)
 	fs, manual := vfs.NewMem(), clock.NewManual(time.UnixMilli(1_000_000))
 	fatal(fs.MkdirAll("data"))
-	barrier, err := durability.Open(durability.Options{FS: fs, Dir: "data", FindLogs: log.Directories, BootID: "boot", Interval: time.Hour, RealTime: manual, Logger: quiet, OnFailure: func(err error) { t.Error(err) }})
+	barrier, err := durability.Open(durability.Options{FS: fs, Dir: "data", FindLogs: directory.Logs, BootID: "boot", Interval: time.Hour, RealTime: manual, Logger: quiet, OnFailure: func(err error) { t.Error(err) }})
 	fatal(err)
 	ts, err := topics.Open(topics.Options{Store: store, FS: fs, Dir: "data", Barrier: barrier, Settings: set, Starts: 1, Clock: manual, Logger: quiet, MaxInflatedBytes: 1 << 20})
 	fatal(err)

@@ -1,17 +1,3 @@
-// Package log is the append-only log of one partition: segments of record batches in Kafka's own
-// layout, their indexes, leader epochs, aborted transactions and producer snapshots, and recovery after a
-// stop. It knows batches and offsets, not what is in a transaction; what a snapshot holds is its caller's affair.
-//
-// One goroutine at a time appends (the partition's mutex sees to it); any number reads beside it
-// without a lock, and sees only bytes below a size that is published after the write. Always:
-// StartOffset <= EndOffset; a published byte never changes.
-//
-// Only the .log files, partition.metadata and what durability stores are the truth. Everything else in
-// the directory is derived: deleting it changes the time of the next start and nothing more. A log
-// without records has no directory and no file.
-//
-// Sizes are bytes, timestamps Unix ms. Errors: ErrOutOfRange, ErrFailed, ErrClosed, *files.DamagedError.
-// Only partition calls a Log. See docs/log-format.md.
 package log
 
 import (
@@ -274,7 +260,7 @@ func (l *Log) Remove() error {
 		return err
 	}
 	l.member.Remove()
-	gone := path.Join(path.Dir(l.dir), renamed(l.base(), l.topicID, suffixDelete))
+	gone := path.Join(path.Dir(l.dir), RenamedDirectory(l.base(), l.topicID, suffixDelete))
 	if err := l.fs.RemoveAll(gone); err != nil {
 		return err
 	}

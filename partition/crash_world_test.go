@@ -13,6 +13,7 @@ import (
 	"once/internal/vfs"
 	"once/log"
 	"once/log/batch"
+	"once/log/directory"
 	"once/partition"
 )
 
@@ -140,7 +141,7 @@ func (s *storage) start() error {
 	if !s.whole {
 		under = vfs.FileByFile(under)
 	}
-	b, err := durability.Open(durability.Options{FS: under, Dir: dataDir, FindLogs: log.Directories, BootID: s.boot, Mode: s.mode, RealTime: s.clock, JournalBytes: s.journalBytes, Sizes: s.barrierSizes,
+	b, err := durability.Open(durability.Options{FS: under, Dir: dataDir, FindLogs: directory.Logs, BootID: s.boot, Mode: s.mode, RealTime: s.clock, JournalBytes: s.journalBytes, Sizes: s.barrierSizes,
 		OnFailure: func(error) { close(failed) }})
 	if err != nil {
 		return err

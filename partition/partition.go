@@ -23,6 +23,7 @@ import (
 	"once/internal/vfs"
 	"once/log"
 	"once/log/batch"
+	"once/log/directory"
 	"once/lso"
 	"once/pidmanager"
 )
@@ -314,7 +315,7 @@ func (p *Partition) Delete() error {
 	p.waiters.wake(wakeUp{uncommitted: true, committed: true})
 	if p.log == nil {
 		p.opts.Barrier.Forget(p.id.String())
-		return log.Abandon(p.opts.FS, p.opts.Dir, p.id.String())
+		return directory.Abandon(p.opts.FS, p.opts.Dir, p.id.String())
 	}
 	p.ending.Store(true)
 	p.tidying.Lock()

@@ -13,8 +13,8 @@ import (
 	"once/durability"
 	"once/internal/clock"
 	"once/internal/vfs"
-	"once/log"
 	"once/log/batch"
+	"once/log/directory"
 	"once/meta"
 	"once/settings"
 )
@@ -48,7 +48,7 @@ func (p *place) open() {
 	if p.store, err = meta.Open(p.path, meta.Options{}); err != nil {
 		p.t.Fatal(err)
 	}
-	p.barrier, err = durability.Open(durability.Options{FS: p.fs, Dir: "data", FindLogs: log.Directories, BootID: "boot", Interval: time.Hour, Logger: quiet, OnFailure: func(err error) { p.t.Error(err) }})
+	p.barrier, err = durability.Open(durability.Options{FS: p.fs, Dir: "data", FindLogs: directory.Logs, BootID: "boot", Interval: time.Hour, Logger: quiet, OnFailure: func(err error) { p.t.Error(err) }})
 	if err != nil {
 		p.t.Fatal(err)
 	}
