@@ -27,9 +27,10 @@ cluster
 inspect/inspecttest
 admin handlers inspect
 wire txncoordinator groupcoordinator
-topics configs
-partition
-internal/kafkatest log lso pidmanager
+topics configs log/salvage
+partition log/logtest
+log/directory
+internal/kafkatest log lso pidmanager durability/durabilitytest
 durability
 log/batch
 meta settings
@@ -44,6 +45,7 @@ var forbidden = []struct{ from, to, reason string }{
 	{"txncoordinator", "topics partition log meta settings", "a coordinator declares the journal that it needs; the test's one is a fake"},
 	{"groupcoordinator", "topics partition log meta settings", "a coordinator declares the journal that it needs; the test's one is a fake"},
 	{"lso", "os sync time net", "lso is pure: no lock, no clock, no I/O"},
+	{"log/salvage", "os io/ioutil syscall", "files are reached through internal/vfs, so that tests can fail and crash them"},
 	{"durability", "os io/ioutil syscall", "files are reached through internal/vfs, so that tests can fail and crash them"},
 	{"log", "os io/ioutil syscall", "files are reached through internal/vfs, so that tests can fail and crash them"},
 	{"log/batch", "os io/ioutil syscall", "a batch is bytes; nothing here reads files"},

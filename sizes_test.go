@@ -17,12 +17,13 @@ import (
 
 // sizedPackages are those in which code takes another path at a size. docs/fault-tests.md has a table for each that
 // names, for each size, the test that goes beyond it.
-var sizedPackages = []string{"log", "durability", "internal/files", "log/batch", "partition", "wire", "pidmanager", "groupcoordinator", "txncoordinator", "handlers"}
+var sizedPackages = []string{"log", "log/salvage", "durability", "internal/files", "log/batch", "partition", "wire", "pidmanager", "groupcoordinator", "txncoordinator", "handlers"}
 
 // notSizes are the constants of a package at which no code takes another path: positions, lengths, flags, versions and
 // magic numbers of formats, sentinels, levels and times. A name may end in *.
 var notSizes = map[string]string{
-	"log": `abortedEntryBytes crcLine keySlotBytes offsetEntryBytes stemDigits timeEntryBytes maxOffset DefaultSegmentMs writing`,
+	"log":         `abortedEntryBytes crcLine keySlotBytes offsetEntryBytes stemDigits timeEntryBytes maxOffset DefaultSegmentMs writing`,
+	"log/salvage": `maxOffset`,
 	"durability": `entryFlag* flagClean flagRestore journalHead journalGroup journalHeadSpacing journalHeaderBytes journalMagic journalVersion
 		recordHeaderBytes recordMagic recordVersion recordVersion2 maxRecordOffset zeroBytes`,
 	"log/batch": `HeaderSizeBytes Magic MarkerSizeBytes NoSequence NoTimestampMs attr* pos* gzipMaxLevel gzipMinLevel lengthPrefixBytes

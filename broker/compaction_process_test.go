@@ -101,7 +101,7 @@ func lieInWait(p *process, dir string, m moment) {
 func (h *hunt) run() {
 	h.dice = rand.New(rand.NewPCG(h.seed, 2))
 	// A slow disk, so that there is time between what a pass does before a barrier and what it does after it.
-	h.plan = slices.Repeat([]string{"barrier.synced=sleep:20ms"}, 10*h.times*len(moments))
+	h.plan = slices.Repeat([]string{"disk.sync=delay:20ms"}, 10*h.times*len(moments))
 	h.killClient.launch = h.launch
 	h.start()
 	h.client.arrive(true)

@@ -229,3 +229,24 @@ func TestNothingHangsOnAProduceThatWaits(t *testing.T) {
 		})
 	}
 }
+
+// Offsets are not waited with: the client is told at once that its last transaction is still being completed, as by
+// Kafka. (spec: transactions 9.1)
+func TestTxnOffsetCommitDoesNotWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := startWaitingProduce(t, -1)
+		r := kmsg.NewPtrTxnOffsetCommitRequest()
+		r.Version, r.TransactionalID, r.Group, r.Generation = 5, "compaction", "g", -1
+		r.ProducerID, r.ProducerEpoch = w.producerID, w.producerEpoch
+		partition := kmsg.NewTxnOffsetCommitRequestTopicPartition()
+		r.Topics = []kmsg.TxnOffsetCommitRequestTopic{{Topic: "x", Partitions: []kmsg.TxnOffsetCommitRequestTopicPartition{partition}}}
+		begun := time.Now()
+		resp := w.ask(r).(*kmsg.TxnOffsetCommitResponse)
+		if got := code(resp.Topics[0].Partitions[0].ErrorCode); got != "CONCURRENT_TRANSACTIONS" {
+			t.Error(got)
+		}
+		if took := time.Since(begun); took > 0 {
+			t.Errorf("it took %v", took)
+		}
+	})
+}

@@ -12,7 +12,7 @@ import (
 	"testing"
 )
 
-// built is the program with its failpoints, built once for all tests.
+// built is the program, built once for all tests.
 var built struct {
 	sync.Once
 	dir string
@@ -35,7 +35,7 @@ func program(t *testing.T) string {
 		if built.dir, built.err = os.MkdirTemp("", "once-kill-"); built.err != nil {
 			return
 		}
-		out, err := exec.Command("go", "build", "-tags", "fault", "-o", filepath.Join(built.dir, "broker"), "once/cmd/broker").CombinedOutput()
+		out, err := exec.Command("go", "build", "-o", filepath.Join(built.dir, "broker"), "once/cmd/broker").CombinedOutput()
 		if err != nil {
 			built.err = fmt.Errorf("building the program: %w\n%s", err, out)
 		}
@@ -74,13 +74,16 @@ func (l *lockedBuffer) String() string {
 	return l.b.String()
 }
 
-// launch starts the program on a data directory. faults is the value of ONCE_FAULTS. The process is
-// returned also when it ended before it was ready.
+// launch starts the program on a data directory. faults is a rule of package
+// fault, or empty. The process is returned also when it ended before it was ready.
 func launch(t *testing.T, dir, faults string, args ...string) *process {
 	t.Helper()
 	p := &process{faults: faults, exited: make(chan struct{}), stderr: &lockedBuffer{}}
 	p.cmd = exec.Command(program(t), append([]string{"--data-dir", dir, "--listen", "127.0.0.1:0", "--admin", ""}, args...)...)
-	p.cmd.Env, p.cmd.Stderr = []string{"ONCE_FAULTS=" + faults}, p.stderr
+	if faults != "" {
+		p.cmd.Args = append(p.cmd.Args, "--inject-fault", faults)
+	}
+	p.cmd.Env, p.cmd.Stderr = []string{}, p.stderr
 	stdout, err := p.cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)

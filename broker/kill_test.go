@@ -22,28 +22,36 @@ import (
 var killArgs = []string{"--set", "offsets.topic.num.partitions=1", "--set", "transaction.state.log.num.partitions=1",
 	"--set", "group.initial.rebalance.delay.ms=0"}
 
-// journaledSite is met only in the modes in which somebody waits.
-const journaledSite = "barrier.journaled"
+// journaledPoint is met only in the modes in which somebody waits.
+var journaledPoint = fault.DiskJournaled.String()
 
 func inFsync() []string { return append([]string{"--durability", "fsync"}, killArgs...) }
 
-// TestKillAtEverySite sweeps the hits of each site until the work ends without a kill.
-func TestKillAtEverySite(t *testing.T) {
+// killPoints are the names of all points at which a broker can be killed.
+func killPoints() (names []string) {
+	for _, p := range fault.All(fault.CanKill) {
+		names = append(names, p.String())
+	}
+	return names
+}
+
+// TestKillAtEveryPoint sweeps the hits of each point until the work ends without a kill.
+func TestKillAtEveryPoint(t *testing.T) {
 	program(t)
-	for _, site := range fault.Sites {
-		t.Run(site, func(t *testing.T) {
+	for _, point := range killPoints() {
+		t.Run(point, func(t *testing.T) {
 			t.Parallel()
 			n, kills, args := 1, 0, killArgs
-			if site == journaledSite {
+			if point == journaledPoint {
 				args = inFsync()
 			}
 			for ; ; n++ {
-				if n > 20 && n%3 != len(site)%3 {
-					continue // the sites of an append: between them each append is met
+				if n > 20 && n%3 != len(point)%3 {
+					continue // the points of an append: between them each append is met
 				}
-				plan := []string{fmt.Sprintf("%s=kill@%d", site, n)}
-				if site == "broker.recover.partition" { // there must be something to recover
-					plan = slices.Insert(plan, 0, "txn.marker.after=kill@3")
+				plan := []string{fmt.Sprintf("%s=kill@%d", point, n)}
+				if point == fault.TopicOpen.String() { // there must be something to recover
+					plan = slices.Insert(plan, 0, "txn.marked=kill@3")
 				}
 				if died := killed(t, args, n%3 == 1, plan...); died < len(plan) {
 					break
@@ -51,7 +59,7 @@ func TestKillAtEverySite(t *testing.T) {
 				kills++
 			}
 			if kills == 0 {
-				t.Error("the site was never hit")
+				t.Error("the point was never hit")
 			}
 			t.Logf("%d kills", kills)
 		})
@@ -63,10 +71,10 @@ func TestKillInOtherModes(t *testing.T) {
 	program(t)
 	for _, mode := range []string{"txn", "fsync"} {
 		args := append([]string{"--durability", mode}, killArgs...)
-		for _, site := range []string{"barrier.synced", journaledSite, "log.append.after", "txn.prepare.after", "group.append.after"} {
-			t.Run(mode+" "+site, func(t *testing.T) {
+		for _, point := range []string{"disk.synced", journaledPoint, "log.written", "txn.prepared", "group.appended"} {
+			t.Run(mode+" "+point, func(t *testing.T) {
 				t.Parallel()
-				for n := 1; killed(t, args, false, fmt.Sprintf("%s=kill@%d", site, n)) > 0; n += 9 {
+				for n := 1; killed(t, args, false, fmt.Sprintf("%s=kill@%d", point, n)) > 0; n += 9 {
 				}
 			})
 		}
@@ -82,12 +90,16 @@ func TestKillAgainAndAgain(t *testing.T) {
 			t.Parallel()
 			rnd := rand.New(rand.NewPCG(seed, 7))
 			var plan []string
-			sites, args := fault.Sites, inFsync()
+			points, args := killPoints(), inFsync()
 			if seed%2 == 0 {
-				sites, args = slices.DeleteFunc(slices.Clone(sites), func(s string) bool { return s == journaledSite }), killArgs
+				points, args = slices.DeleteFunc(points, func(p string) bool { return p == journaledPoint }), killArgs
 			}
-			for range 10 {
-				plan = append(plan, fmt.Sprintf("%s=kill@%d", sites[rnd.IntN(len(sites))], 1+rnd.IntN(3)))
+			for len(plan) < 10 {
+				point := points[rnd.IntN(len(points))]
+				if len(plan) == 0 && point == fault.TopicOpen.String() { // the first start has nothing to open
+					continue
+				}
+				plan = append(plan, fmt.Sprintf("%s=kill@%d", point, 1+rnd.IntN(3)))
 			}
 			if died := killed(t, args, true, plan...); died < 2 {
 				t.Errorf("died %d times; the plan was %v", died, plan)

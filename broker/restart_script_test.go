@@ -3,32 +3,29 @@ package broker_test
 import (
 	"fmt"
 	"maps"
-	"os"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
-	"syscall"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"once/internal/fault"
 	"once/internal/kafkatest"
 	"once/internal/script"
 	"once/log/batch"
 	"once/wire"
 )
 
-// What scripts can do to this broker besides talking to it. A script that is to see a broker die, or wait,
-// at a failpoint goes on with a process that has them; see internal/fault for the sites.
+// What scripts can do to this broker besides talking to it. A script that is to see a broker die at a point goes on with
+// a process of its own; see internal/fault for the points.
 func init() {
 	for name, do := range map[string]func(*peer, script.Command) string{
 		"crash-at":  crashAt,
-		"hold-at":   holdAt,
+		"hold":      hold,
 		"release":   release,
 		"send-end":  sendEnd,
 		"answer":    pendingAnswer,
 		"died":      died,
-		"stop":      stopProcess,
 		"exhaust":   exhaust,
 		"init-many": initMany,
 		"read":      readAll,
@@ -37,10 +34,10 @@ func init() {
 	}
 }
 
-// faulty is what a peer has besides its connection while its broker is a process.
+// faulty is what a peer has besides its connection while something is armed.
 type faulty struct {
-	process *process
-	held    string // the file that the process waits for to go
+	process *process     // of crash-at
+	fault   *fault.Fault // of hold
 	pending *kafkatest.Conn
 	asked   *kmsg.EndTxnRequest
 	id      int32
@@ -51,47 +48,60 @@ var faultyPeers = map[*peer]*faulty{}
 func faultyOf(p *peer) *faulty {
 	f, ok := faultyPeers[p]
 	if !ok {
-		p.t.Fatal("no crash-at or hold-at came before")
+		p.t.Fatal("no crash-at or hold came before")
 	}
 	return f
 }
 
-// withFaults goes on with a process on the same data.
-func withFaults(p *peer, faults, held string) string {
+func (p *peer) becomes(f *faulty) {
+	faultyPeers[p] = f
+	p.t.Cleanup(func() { delete(faultyPeers, p) })
+}
+
+// crashAt: crash-at point=P [hit=N]: from here on the broker is a process, which dies at the N-th hit of the point
+func crashAt(p *peer, c script.Command) string {
 	p.hangUp()
 	if err := p.own.Close(); err != nil {
 		p.t.Fatal(err)
 	}
-	f := &faulty{process: launch(p.t, p.dir, faults), held: held}
+	f := &faulty{process: launch(p.t, p.dir, c.String("point", "")+"=kill@"+c.String("hit", "1"))}
 	if f.process.addr == "" {
 		p.t.Fatalf("the broker did not start:\n%s", f.process.stderr)
 	}
-	faultyPeers[p] = f
-	p.t.Cleanup(func() { delete(faultyPeers, p) })
+	p.becomes(f)
 	p.addr = f.process.addr
 	return "ok"
 }
 
-// crashAt: crash-at site=S [hit=N]: from here on the broker dies at the N-th hit of the site
-func crashAt(p *peer, c script.Command) string {
-	return withFaults(p, c.String("site", "")+"=kill@"+c.String("hit", "1"), "")
-}
-
-// holdAt: hold-at site=S [hit=N]: from here on the broker waits at that place, until release
-func holdAt(p *peer, c script.Command) string {
-	file := filepath.Join(p.t.TempDir(), "hold")
-	if err := os.WriteFile(file, nil, 0o600); err != nil {
+// hold: hold point=P [of=x-0] [id=t]: from here on the broker holds what comes to the point, of one partition or one
+// transactional ID where that is said, until release
+func hold(p *peer, c script.Command) string {
+	point, err := fault.PointOf(c.String("point", ""))
+	if err != nil {
 		p.t.Fatal(err)
 	}
-	return withFaults(p, c.String("site", "")+"=hold:"+file+"@"+c.String("hit", "1"), file)
-}
-
-// release: lets the broker go on
-func release(p *peer, _ script.Command) string {
-	if err := os.Remove(faultyOf(p).held); err != nil {
+	r := fault.Rule{Point: point, Do: fault.Action{Hold: true}, Fires: func(at fault.Attributes) bool { return true }}
+	if of := c.String("of", ""); of != "" {
+		topic, index := p.place(of)
+		r.Fires = func(at fault.Attributes) bool { return at.Topic == topic && at.Partition == index }
+	} else if c.Has("id") {
+		id := p.id(c)
+		r.Fires = func(at fault.Attributes) bool { return at.TransactionalID == id }
+	}
+	f, err := p.own.Cluster().Faults().Arm(r)
+	if err != nil {
 		p.t.Fatal(err)
 	}
+	p.becomes(&faulty{fault: f})
 	return "ok"
+}
+
+// release: disarms what hold has armed, and says how much that held
+func release(p *peer, _ script.Command) string {
+	f := faultyOf(p).fault
+	held := f.Counts().Held
+	f.Disarm()
+	return fmt.Sprintf("%d released", held)
 }
 
 // sendEnd: send-end, with the arguments of end: sends the request on a connection of its own
@@ -131,17 +141,6 @@ func died(p *peer, _ script.Command) string {
 	p.hangUp()
 	if !faultyOf(p).process.killed() {
 		return "ended otherwise"
-	}
-	return "ok"
-}
-
-// stop: stop [kill]: ends the process, so that restart can go on
-func stopProcess(p *peer, c script.Command) string {
-	p.hangUp()
-	if c.Has("kill") {
-		faultyOf(p).process.kill()
-	} else if code := faultyOf(p).process.stop(syscall.SIGTERM); code != 0 {
-		p.t.Fatalf("exit %d\n%s", code, faultyOf(p).process.stderr)
 	}
 	return "ok"
 }

@@ -2,10 +2,11 @@ package cluster
 
 import (
 	"fmt"
-	"once/log/batch"
 	"path/filepath"
 	"testing"
 	"time"
+
+	"once/log/batch"
 
 	"once/topics"
 )

@@ -22,6 +22,7 @@ import (
 
 	"once/durability"
 	"once/internal/clock"
+	"once/internal/fault"
 	"once/wire"
 )
 
@@ -29,6 +30,7 @@ import (
 //
 // Locking: changing is held by one change of the whole at a time, and taken before gate. gate is held for reading
 // while a request enters and for writing while engines change places; nothing is waited for while it is held.
+// docs/architecture.md has the order of all locks.
 type Cluster struct {
 	env  Env // immutable, as are the next two
 	mode durability.Mode
@@ -37,6 +39,7 @@ type Cluster struct {
 	resets   atomic.Int64   // so far, to give names
 	images   atomic.Int64   // the same
 	removing sync.WaitGroup // what resets have moved aside
+	dying    sync.WaitGroup // of engines that were killed at a fault
 	changing sync.Mutex
 	lock     io.Closer // of the directory; under changing
 	gate     sync.RWMutex
@@ -100,6 +103,9 @@ func (c *Cluster) start() error {
 	c.failure.err, c.failure.serving = nil, false
 	c.failure.Unlock()
 	e, err := c.openEngine()
+	if err == nil && e.killed.Load() {
+		err = fault.ErrKilled
+	}
 	c.failure.Lock()
 	c.failure.serving = true
 	if c.failure.err != nil {
@@ -112,6 +118,7 @@ func (c *Cluster) start() error {
 	c.gate.Lock()
 	c.current = e
 	c.gate.Unlock()
+	c.env.Faults.Resume()
 	return nil
 }
 
@@ -143,6 +150,11 @@ func (c *Cluster) stop() *engine {
 // Close lets the requests that are being answered finish, writes everything, and marks the directory as cleanly
 // stopped. Requests that come later have their connection closed. A second call does nothing.
 func (c *Cluster) Close() error {
+	defer c.dying.Wait()
+	return c.close()
+}
+
+func (c *Cluster) close() error {
 	c.changing.Lock()
 	defer c.changing.Unlock()
 	e := c.stop()
@@ -172,16 +184,23 @@ func (c *Cluster) Kill() error {
 }
 
 func (c *Cluster) kill() {
-	c.gate.Lock()
-	e := c.current
-	c.gate.Unlock()
+	e := c.engine()
 	if e == nil {
 		return
 	}
-	e.fence.Close()
 	e.killed.Store(true)
+	e.drop()
 	_ = c.stop()
 	_ = e.close(false) // complains about the fence
+}
+
+// bury takes down an engine that was killed at a fault, if it serves.
+func (c *Cluster) bury(e *engine) {
+	c.changing.Lock()
+	defer c.changing.Unlock()
+	if c.lock != nil && c.engine() == e {
+		c.kill()
+	}
 }
 
 // Reopen opens the cluster again after Kill, from its files, or after a failure.
@@ -254,6 +273,13 @@ func (c *Cluster) engine() *engine {
 	return c.current
 }
 
+// Faults are the points of the cluster at which a test can intervene. A kill at one of them leaves the cluster as Kill
+// does; Killed waits for that.
+func (c *Cluster) Faults() *fault.Points { return c.env.Faults }
+
+// Killed waits until kills at faults have been carried out.
+func (c *Cluster) Killed() { c.dying.Wait() }
+
 // Clock is the cluster's clock.
 func (c *Cluster) Clock() *clock.Movable { return c.env.Clock }
 
@@ -267,7 +293,7 @@ func (c *Cluster) Err() error {
 // fail ends what the cluster promises for good: after a failed sync nothing that it says about the disk could be
 // believed any more. What an engine says that has been replaced counts for nothing.
 func (c *Cluster) fail(of *engine, err error) {
-	if of.ended() {
+	if of.ended() || of.killed.Load() {
 		return
 	}
 	c.failure.Lock()

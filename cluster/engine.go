@@ -17,7 +17,7 @@ import (
 	"once/handlers"
 	"once/internal/files"
 	"once/internal/vfs"
-	"once/log"
+	"once/log/directory"
 	"once/meta"
 	"once/pidmanager"
 	"once/settings"
@@ -63,6 +63,8 @@ func (c *Cluster) openEngine() (*engine, error) {
 		env: &c.env, cluster: c, dir: c.dir, mode: c.mode, registry: prometheus.NewRegistry(), fence: vfs.NewFence(files),
 		over: make(chan struct{}),
 	}
+	e.env.Faults.Suspend()
+	e.env.Faults.OnKill(e.die)
 	for _, step := range []func() error{
 		e.openMeta,
 		e.finishReset,
@@ -95,12 +97,23 @@ func (e *engine) ended() bool {
 	}
 }
 
-// end lets those go who wait in the engine: in a Fetch, and for other members of their group.
+// end lets those go who wait in the engine: in a Fetch, for other members of their group, and at a fault.
 func (e *engine) end() {
-	e.endOnce.Do(func() { close(e.over) })
+	e.endOnce.Do(func() {
+		close(e.over)
+		e.env.Faults.Suspend()
+	})
 	if e.groups != nil {
 		e.groups.Release()
 	}
+}
+
+// die is what a kill at a fault does: nothing reaches the files any more, and nobody is answered. What is left of the
+// engine is taken down apart from whoever met the fault, who may hold any lock.
+func (e *engine) die() {
+	e.killed.Store(true)
+	e.cluster.dying.Go(func() { e.cluster.bury(e) })
+	e.fence.Close()
 }
 
 func (e *engine) openMeta() error {
@@ -166,9 +179,9 @@ func (e *engine) refuseOrphans(name string) error {
 
 func (e *engine) openBarrier() error {
 	barrier, err := durability.Open(durability.Options{
-		FS: e.fence, Dir: e.dir, FindLogs: log.Directories, BootID: e.env.BootID, Mode: e.mode, Interval: e.env.Settings.FlushInterval,
+		FS: e.fence, Dir: e.dir, FindLogs: directory.Logs, BootID: e.env.BootID, Mode: e.mode, Interval: e.env.Settings.FlushInterval,
 		ReserveBytes: e.reserveBytes(), JournalBytes: e.journalBytes(), Logger: e.env.Logger, OnFailure: e.fail, SyncWorkers: syncWorkers,
-		Registerer: e.registerer(),
+		Registerer: e.registerer(), Faults: e.env.Faults,
 	})
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrStorage, err)
@@ -182,6 +195,7 @@ func (e *engine) openTopics() error {
 	ts, err := topics.Open(topics.Options{
 		Store: e.store, FS: e.fence, Dir: e.dir, Barrier: e.barrier, Settings: e.env.Settings, Starts: e.identity.starts,
 		Clock: e.env.Clock, Logger: e.env.Logger, MaxInflatedBytes: e.env.Settings.MaxDecompressedMessageBytes, OnDelete: e.topicDeleted,
+		Faults: e.env.Faults,
 	})
 	if ts != nil {
 		e.topics = ts
@@ -246,8 +260,14 @@ func (e *engine) stateError(err error) error {
 }
 
 func (e *engine) topicDeleted(t *topics.Topic) {
-	if e.groups != nil {
-		e.groups.OnTopicDeleted(t.Name, t.ID)
+	if e.groups == nil {
+		return
+	}
+	if err := e.groups.OnTopicDeleted(t.Name, t.ID); err != nil { // as in Kafka
+		e.env.Logger.Error("committed offsets of a deleted topic stay", "topic", t.Name, "error", err)
+	}
+	if e.txns != nil {
+		e.txns.TopicDeleted(t.Name)
 	}
 }
 
@@ -289,7 +309,7 @@ func (e *engine) openServices() error {
 	e.services = &handlers.Services{
 		Topics: e.topics, Catalogue: handlers.NewCatalogue(e.topics), Configs: e.configs, Txns: e.txns, Groups: e.groups,
 		ProducerIDs: e.producerIDs, Settings: e.env.Settings, Features: e.features, NodeID: e.env.Settings.NodeID,
-		ClusterID: e.identity.clusterID, Advertised: e.env.Advertised, Sync: e.barrier.Sync, Settle: e.settle(),
+		ClusterID: e.identity.clusterID, Advertised: e.env.Advertised, Barrier: e.barrier,
 		Ended: e.over, Clock: e.env.Clock, Logger: e.env.Logger,
 	}
 	e.services.Open()
@@ -299,6 +319,15 @@ func (e *engine) openServices() error {
 		e.cleaner = startCleaner(e)
 	}
 	return nil
+}
+
+// drop ends all that is written, whatever is under way: what comes later fails, and who waits for a barrier is told that
+// none comes.
+func (e *engine) drop() {
+	e.fence.Close()
+	if e.barrier != nil {
+		e.barrier.Kill()
+	}
 }
 
 // close takes down what is up, top first.
@@ -317,6 +346,7 @@ func (e *engine) close(clean bool) error {
 	if e.txns != nil {
 		e.txns.Close()
 	}
+	e.env.Faults.Wait()
 	if e.groups != nil {
 		e.groups.Close()
 	}

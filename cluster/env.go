@@ -9,6 +9,7 @@ import (
 	"once/durability"
 	"once/handlers"
 	"once/internal/clock"
+	"once/internal/fault"
 	"once/internal/vfs"
 	"once/meta"
 	"once/settings"
@@ -38,6 +39,8 @@ type Env struct {
 	// connection.
 	Advertised func(*wire.Conn) (host string, port int32)
 	Logger     *slog.Logger // nil discards
+	// Faults are the points at which a test can intervene; nil means new ones, with nothing armed.
+	Faults *fault.Points
 	// OnFailure is called once when the cluster fails for good, in a goroutine of its own: from then on it acknowledges
 	// nothing. nil is fine.
 	OnFailure func(error)
@@ -65,6 +68,9 @@ func (env Env) WithDefaults() (Env, error) {
 	if env.Logger == nil {
 		env.Logger = slog.New(slog.DiscardHandler)
 	}
+	if env.Faults == nil {
+		env.Faults = fault.NewPoints()
+	}
 	if env.Clock == nil {
 		env.Clock = clock.NewMovable()
 	}
@@ -84,15 +90,11 @@ func (env Env) WithDefaults() (Env, error) {
 }
 
 func (env *Env) mode() (durability.Mode, error) {
-	switch env.Durability {
-	case "", "page":
-		return durability.Page, nil
-	case "txn":
-		return durability.Txn, nil
-	case "fsync":
-		return durability.Fsync, nil
+	mode, err := durability.ParseMode(env.Durability)
+	if err != nil {
+		return 0, fmt.Errorf("%w: %w", ErrConfig, err)
 	}
-	return 0, fmt.Errorf("%w: durability %q, it can be page, txn or fsync", ErrConfig, env.Durability)
+	return mode, nil
 }
 
 func openFile(name string, o meta.Options) (meta.Store, error) {

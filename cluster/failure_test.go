@@ -1,12 +1,15 @@
 package cluster
 
 import (
+	"bytes"
 	"errors"
 	"log/slog"
+	"strings"
 	"testing"
 
 	"once/internal/vfs"
 	"once/meta"
+	"once/topics"
 )
 
 // What fails while a cluster opens is the error of Open, and nobody else is told.
@@ -67,5 +70,23 @@ func TestFailureOfAnOpenCluster(t *testing.T) {
 	}
 	if err := c.Close(); err != nil {
 		t.Error(err)
+	}
+}
+
+// Committed offsets of a deleted topic that cannot be erased are logged: the topic is gone all the same.
+func TestOffsetsOfADeletedTopicThatStayAreLogged(t *testing.T) {
+	var logged bytes.Buffer
+	c := opened(t, InMemory(Env{Logger: slog.New(slog.NewTextHandler(&logged, nil))}))
+	e := c.engine()
+	if _, err := e.topics.Create(topics.Spec{Name: "orders", Partitions: 1}); err != nil {
+		t.Fatal(err)
+	}
+	e.groups.Close()
+	if err := e.topics.Delete("orders"); err != nil {
+		t.Fatal(err)
+	}
+	_ = c.Close() // nothing logs any more
+	if text := logged.String(); !strings.Contains(text, `"committed offsets of a deleted topic stay" topic=orders`) {
+		t.Error(text)
 	}
 }

@@ -14,10 +14,10 @@ type ResetOptions struct {
 	KeepTopics bool
 }
 
-// Reset makes the cluster as new: topics, records, groups, transactions and what is set are gone, and its clock follows
-// the machine's. Cluster ID, node ID and address stay, topic IDs do not come back, and producer IDs are never given a
-// second time. Who waits in a Fetch is told that the topic is unknown, who waits for members of a group that it is
-// none. Connections live on. The files of before are moved aside and removed behind the answer.
+// Reset makes the cluster as new: topics, records, groups, transactions, faults and what is set are gone, and its clock
+// follows the machine's. Cluster ID, node ID and address stay, topic IDs do not come back, and producer IDs are never
+// given a second time. Who waits in a Fetch is told that the topic is unknown, who waits for members of a group that it
+// is none. Connections live on. The files of before are moved aside and removed behind the answer.
 func (c *Cluster) Reset(o ResetOptions) error {
 	c.changing.Lock()
 	defer c.changing.Unlock()
@@ -25,7 +25,7 @@ func (c *Cluster) Reset(o ResetOptions) error {
 		return ErrClosed
 	}
 	if e := c.stop(); e != nil {
-		e.fence.Close()
+		e.drop()
 		_ = e.close(false) // complains about the fence
 	}
 	store, err := c.env.Metadata(c.path(metaFile), meta.Options{NoSync: c.env.NoSync})
@@ -38,6 +38,7 @@ func (c *Cluster) Reset(o ResetOptions) error {
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrStorage, err)
 	}
+	c.env.Faults.Clear()
 	c.env.Clock.Follow()
 	return c.start()
 }

@@ -1,7 +1,6 @@
 package cluster
 
 import (
-	"context"
 	"errors"
 	"log/slog"
 
@@ -18,12 +17,10 @@ import (
 // The coordinators declare what they need of a partition in words of their own; here a partition is
 // fitted to them.
 
-// stateLog is a partition of an internal topic. What a coordinator waits for is stricter than what a
-// plain append waits for: from the durability mode txn on, a barrier.
+// stateLog is a partition of an internal topic.
 type stateLog struct {
 	*partition.Partition
-	barrier *durability.Barrier
-	logger  *slog.Logger
+	logger *slog.Logger
 }
 
 // refused logs that a batch is larger than its topic allows, of which a client hears nothing but UNKNOWN_SERVER_ERROR.
@@ -34,30 +31,14 @@ func (l stateLog) refused(err error) error {
 	return err
 }
 
-// ticket returns what the coordinator's answer has to wait for; nil for nothing.
-func (l stateLog) ticket(a partition.Appended) interface{ Wait(context.Context) error } {
-	if a.Durable.Pending() {
-		return a.Durable
-	}
-	if t := l.barrier.TicketIn(durability.Txn); !t.IsZero() {
-		return t
-	}
-	return nil
-}
-
 type txnStateLog struct{ stateLog }
 
-func (l txnStateLog) AppendCoordinator(raw []byte) (txncoordinator.Appended, error) {
-	a, err := l.Partition.AppendCoordinator(raw)
+func (l txnStateLog) AppendCoordinator(raw []byte, answer durability.Answer) (txncoordinator.Appended, error) {
+	a, err := l.Partition.AppendCoordinator(raw, answer)
 	if err != nil {
 		return txncoordinator.Appended{}, l.refused(err)
 	}
-	if l.barrier.Mode() == durability.Fsync {
-		// Markers that rely on the record are not shown before they are durable, and never outlive it; so only
-		// the answer waits, for all of it at once (docs/decisions/0004).
-		return txncoordinator.Appended{BaseOffset: a.BaseOffset}, nil
-	}
-	return txncoordinator.Appended{BaseOffset: a.BaseOffset, Durable: l.ticket(a)}, nil
+	return txncoordinator.Appended{BaseOffset: a.BaseOffset, Durable: a.Durable}, nil
 }
 
 type groupStateLog struct{ stateLog }
@@ -66,11 +47,11 @@ func (l groupStateLog) appended(a partition.Appended, err error) (groupcoordinat
 	if err != nil {
 		return groupcoordinator.Appended{}, l.refused(err)
 	}
-	return groupcoordinator.Appended{BaseOffset: a.BaseOffset, LastOffset: a.LastOffset, Durable: l.ticket(a)}, nil
+	return groupcoordinator.Appended{BaseOffset: a.BaseOffset, LastOffset: a.LastOffset, Durable: a.Durable}, nil
 }
 
-func (l groupStateLog) AppendCoordinator(raw []byte) (groupcoordinator.Appended, error) {
-	return l.appended(l.Partition.AppendCoordinator(raw))
+func (l groupStateLog) AppendCoordinator(raw []byte, answer durability.Answer) (groupcoordinator.Appended, error) {
+	return l.appended(l.Partition.AppendCoordinator(raw, answer))
 }
 
 func (l groupStateLog) AppendTransactionalOffsets(raw []byte, guard groupcoordinator.Guard) (groupcoordinator.Appended, error) {
@@ -81,8 +62,7 @@ func (l groupStateLog) AppendMarker(m batch.Marker, transactionVersion int16) (g
 	return l.appended(l.Partition.AppendMarker(m, transactionVersion))
 }
 
-// dataParticipant is a partition of user data at the end of a transaction. The marker's durability is
-// waited for only where readers wait for it: what decides is the record before it.
+// dataParticipant is a partition of user data at the end of a transaction.
 type dataParticipant struct{ *partition.Partition }
 
 func (p dataParticipant) ApplyMarker(m batch.Marker, transactionVersion int16) error {
@@ -132,7 +112,7 @@ func (e *engine) openGroups(registerer prometheus.Registerer) (*groupcoordinator
 			if !ok {
 				return nil
 			}
-			return groupStateLog{stateLog{Partition: p, barrier: e.barrier, logger: e.env.Logger}}
+			return groupStateLog{stateLog{Partition: p, logger: e.env.Logger}}
 		},
 		Partitions:             e.partitionsOf(topics.ConsumerOffsets),
 		MinSessionTimeout:      s.GroupMinSessionTimeout,
@@ -143,6 +123,7 @@ func (e *engine) openGroups(registerer prometheus.Registerer) (*groupcoordinator
 		OffsetsRetention:       s.OffsetsRetention,
 		RetentionCheckInterval: s.OffsetsRetentionCheckInterval,
 		Clock:                  e.env.Clock, Logger: e.env.Logger, Registerer: registerer,
+		Faults: e.env.Faults,
 	})
 }
 
@@ -155,13 +136,12 @@ func (e *engine) openTxns(registerer prometheus.Registerer) (*txncoordinator.Coo
 			if !ok {
 				return nil
 			}
-			return txnStateLog{stateLog{Partition: p, barrier: e.barrier, logger: e.env.Logger}}
+			return txnStateLog{stateLog{Partition: p, logger: e.env.Logger}}
 		},
 		ProducerIDs:        e.producerIDs,
 		Participants:       participants(e.topics, e.groups),
 		Refused:            markerRefused,
 		TransactionVersion: e.features.TransactionVersion,
-		Barrier:            e.barrier.Sync,
 		MaxTimeoutMs:       int32(s.TransactionMaxTimeout.Milliseconds()),
 		IDExpiration:       s.TransactionalIDExpiration,
 		AbortInterval:      s.TransactionAbortTimedOutInterval,
@@ -170,16 +150,8 @@ func (e *engine) openTxns(registerer prometheus.Registerer) (*txncoordinator.Coo
 		AddRetryLimit:      s.AddPartitionsToTxnRetryBackoffMax,
 		Ended:              e.over,
 		Clock:              e.env.Clock, Logger: e.env.Logger, Registerer: registerer,
+		Faults: e.env.Faults,
 	})
-}
-
-// settle returns what waits until nothing done so far can be taken back by a power cut, and all of it is shown;
-// nil in the modes that show it before.
-func (e *engine) settle() func(context.Context) error {
-	if e.barrier.Mode() != durability.Fsync {
-		return nil
-	}
-	return e.barrier.Sync
 }
 
 func (e *engine) partitionsOf(topic string) int32 {

@@ -15,6 +15,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"once/internal/clock"
+	"once/internal/fault"
 	"once/internal/files"
 	"once/internal/vfs"
 )
@@ -31,16 +32,17 @@ const (
 type Options struct {
 	FS  vfs.FS
 	Dir string // the data directory
-	// FindLogs returns the base names of the directories in the data directory that hold a log: log.Directories.
+	// FindLogs returns the base names of the directories in the data directory that hold a log: directory.Logs.
 	FindLogs func(f vfs.FS, dir string) ([]string, error)
 	BootID   string // of the kernel: another one means that the page cache is gone
 	Mode     Mode
 	Interval time.Duration // longest time that something stays unsynced; 0 means DefaultInterval
 	// ReserveBytes of free space are left to the broker's own records; see Admit. 0 reserves nothing.
 	ReserveBytes int64
-	RealTime     clock.Clock  // paces barriers; nil: the machine's
-	Logger       *slog.Logger // nil: silent
-	OnFailure    func(error)  // called once, when a barrier failed; nothing becomes durable after that
+	RealTime     clock.Clock   // paces barriers; nil: the machine's
+	Logger       *slog.Logger  // nil: silent
+	Faults       *fault.Points // nil: none
+	OnFailure    func(error)   // called once, when a barrier failed; nothing becomes durable after that
 	// SyncWorkers is how many files are synced side by side where the file system cannot be synced as a whole. 0
 	// means one after the other, in an order that a test can repeat.
 	SyncWorkers int
@@ -56,8 +58,8 @@ type Options struct {
 // since the last one to the journal, and leaves the files to a later one. All who wait while one runs share the
 // next. A failed one is final: its waiters and all later ones get the error, and no log is written any more.
 //
-// Locking: cut is held for reading while an append is published and for writing while ends are noted,
-// which makes the instant. mu is a leaf.
+// Locking: instant is held for reading while an append becomes visible and for writing while the ends are noted; mu is
+// taken after it. docs/architecture.md has the order of all locks.
 type Barrier struct {
 	o             Options        // immutable, as are the next two
 	sameBoot      bool           // the machine has been up since the last record

@@ -16,72 +16,73 @@ import (
 	"once/internal/vfs"
 	"once/log"
 	"once/log/batch"
+	"once/log/logtest"
 )
 
 func TestBarrierRefusesWhatItCannotTrust(t *testing.T) {
-	fresh := func() *world {
-		w := newWorld(t, vfs.NewMem(), durability.Page)
-		mustAdd(t, w.mustOpen(), 2, 1)
-		w.mustClose()
+	fresh := func() *logtest.World {
+		w := logtest.NewWorld(t, vfs.NewMem(), durability.Page)
+		logtest.MustAdd(t, w.MustOpen(), 2, 1)
+		w.MustClose()
 		return w
 	}
-	both := func(w *world, fn func(b []byte) []byte) {
+	both := func(w *logtest.World, fn func(b []byte) []byte) {
 		for _, slot := range []uint64{0, 1} {
-			mutate(t, w.fs, "data/"+durability.SlotName(slot), fn)
+			logtest.Mutate(t, w.FS, "data/"+durability.SlotName(slot), fn)
 		}
 	}
 	t.Run("both damaged", func(t *testing.T) {
 		w := fresh()
 		both(w, func(b []byte) []byte { b[20] ^= 1; return b })
-		if err := w.open(); !errors.Is(err, files.ErrDamaged) || !strings.HasPrefix(damagedFile(err), "data/barrier.") {
+		if err := w.Open(); !errors.Is(err, files.ErrDamaged) || !strings.HasPrefix(logtest.DamagedFile(err), "data/barrier.") {
 			t.Fatal(err)
 		}
 	})
 	t.Run("both missing", func(t *testing.T) {
 		w := fresh()
-		_ = w.fs.Remove("data/barrier.0")
-		_ = w.fs.Remove("data/barrier.1")
-		if err := w.open(); !errors.Is(err, files.ErrDamaged) {
+		_ = w.FS.Remove("data/barrier.0")
+		_ = w.FS.Remove("data/barrier.1")
+		if err := w.Open(); !errors.Is(err, files.ErrDamaged) {
 			t.Fatal(err)
 		}
 	})
 	t.Run("next version", func(t *testing.T) {
 		w := fresh()
 		both(w, func(b []byte) []byte { b[5]++; return b })
-		if err := w.open(); !errors.Is(err, files.ErrFormat) || !strings.Contains(err.Error(), "data/barrier.") {
+		if err := w.Open(); !errors.Is(err, files.ErrFormat) || !strings.Contains(err.Error(), "data/barrier.") {
 			t.Fatal(err)
 		}
 	})
 	t.Run("newest torn", func(t *testing.T) {
-		w := newWorld(t, vfs.NewMem(), durability.Page)
-		l := w.mustOpen()
-		mustAdd(t, l, 2, 1)
-		w.mustSync()
-		mustAdd(t, l, 2, 1)
-		w.mustSync()
-		sequence := w.barrier.Sequence()
-		w.leave()
-		mutate(t, w.fs, "data/"+durability.SlotName(sequence), func(b []byte) []byte { return b[:len(b)-3] })
-		if w.mustOpen().EndOffset() != 4 {
+		w := logtest.NewWorld(t, vfs.NewMem(), durability.Page)
+		l := w.MustOpen()
+		logtest.MustAdd(t, l, 2, 1)
+		w.MustSync()
+		logtest.MustAdd(t, l, 2, 1)
+		w.MustSync()
+		sequence := w.Barrier.Sequence()
+		w.Leave()
+		logtest.Mutate(t, w.FS, "data/"+durability.SlotName(sequence), func(b []byte) []byte { return b[:len(b)-3] })
+		if w.MustOpen().EndOffset() != 4 {
 			t.Fatal("lost")
 		}
-		w.leave()
+		w.Leave()
 	})
 }
 
 // A record of version 2 is read, but not its journal, which had another layout.
 func TestRecordOfVersionTwo(t *testing.T) {
-	w := newWorld(t, vfs.NewMem(), durability.Fsync)
-	mustAdd(t, w.mustOpen(), 3, 1)
-	w.mustRecover()
-	mustAdd(t, w.log, 1, 1)
-	w.mustSync()
-	journaled := w.barrier // its journal goes on from its record
-	w.leave()
-	closed := newWorld(t, w.fs.(*vfs.Mem).Clone(), durability.Fsync)
-	closed.mustOpen()
-	clean := closed.barrier
-	closed.mustClose() // the record knows all of it
+	w := logtest.NewWorld(t, vfs.NewMem(), durability.Fsync)
+	logtest.MustAdd(t, w.MustOpen(), 3, 1)
+	w.MustRecover()
+	logtest.MustAdd(t, w.Log, 1, 1)
+	w.MustSync()
+	journaled := w.Barrier // its journal goes on from its record
+	w.Leave()
+	closed := logtest.NewWorld(t, w.FS.(*vfs.Mem).Clone(), durability.Fsync)
+	closed.MustOpen()
+	clean := closed.Barrier
+	closed.MustClose() // the record knows all of it
 	for _, c := range []struct {
 		from    *durability.Barrier
 		clean   bool
@@ -93,29 +94,29 @@ func TestRecordOfVersionTwo(t *testing.T) {
 		{journaled, false, "boot-1", false},
 		{journaled, false, "boot-2", true},
 	} {
-		again := newWorld(t, w.fs.(*vfs.Mem).Clone(), durability.Fsync)
-		again.boot = c.boot
+		again := logtest.NewWorld(t, w.FS.(*vfs.Mem).Clone(), durability.Fsync)
+		again.Boot = c.boot
 		for _, slot := range []uint64{0, 1} {
-			mutate(t, again.fs, "data/"+durability.SlotName(slot), func([]byte) []byte { return c.from.EncodeVersion2(100+slot, c.clean) })
+			logtest.Mutate(t, again.FS, "data/"+durability.SlotName(slot), func([]byte) []byte { return c.from.EncodeVersion2(100+slot, c.clean) })
 		}
-		err := again.open()
-		if errors.Is(err, files.ErrFormat) != c.refused || !c.refused && (err != nil || again.log.EndOffset() != 4) {
+		err := again.Open()
+		if errors.Is(err, files.ErrFormat) != c.refused || !c.refused && (err != nil || again.Log.EndOffset() != 4) {
 			t.Errorf("clean %v, %s: %v", c.clean, c.boot, err)
 		}
-		again.leave()
+		again.Leave()
 	}
 }
 
 func TestIdleBarrierWritesNothing(t *testing.T) {
 	counted := vfs.FailAt(-1, vfs.NewMem())
-	w := newWorld(t, counted, durability.Page)
-	l := w.mustOpen()
-	defer w.leave()
-	mustAdd(t, l, 1, 1)
-	w.mustSync()
+	w := logtest.NewWorld(t, counted, durability.Page)
+	l := w.MustOpen()
+	defer w.Leave()
+	logtest.MustAdd(t, l, 1, 1)
+	w.MustSync()
 	before := counted.Operations()
-	w.clock.Advance(time.Hour)
-	w.mustSync()
+	w.Clock.Advance(time.Hour)
+	w.MustSync()
 	if n := counted.Operations() - before; n != 0 {
 		t.Fatal(n, "operations while idle")
 	}
@@ -123,15 +124,15 @@ func TestIdleBarrierWritesNothing(t *testing.T) {
 
 func TestTimerSyncsDirtyLogs(t *testing.T) {
 	mem := vfs.NewCrashable(1)
-	w := newWorld(t, mem, durability.Page)
-	l := w.mustOpen()
-	defer w.leave()
-	mustAdd(t, l, 3, 1)
-	ticket := w.barrier.TicketIn(durability.Page)
-	next := w.barrier.Next()
-	w.clock.Advance(durability.DefaultInterval)
+	w := logtest.NewWorld(t, mem, durability.Page)
+	l := w.MustOpen()
+	defer w.Leave()
+	logtest.MustAdd(t, l, 3, 1)
+	ticket := w.Barrier.TicketFor(durability.RecordsDeleted)
+	next := w.Barrier.Next()
+	w.Clock.Advance(durability.DefaultInterval)
 	<-next
-	if w.barrier.Done() < ticket.Generation() {
+	if w.Barrier.Done() < ticket.Generation() {
 		t.Fatal("the timer's barrier did not cover the append")
 	}
 }
@@ -141,39 +142,39 @@ func TestTicketsFollowTheMode(t *testing.T) {
 		mode           durability.Mode
 		append, commit bool // wait
 	}{{durability.Page, false, false}, {durability.Txn, false, true}, {durability.Fsync, true, true}} {
-		w := newWorld(t, vfs.NewMem(), c.mode)
-		l := w.mustOpen()
-		mustAdd(t, l, 1, 1)
-		if got := !l.Ticket().IsZero(); got != c.append {
+		w := logtest.NewWorld(t, vfs.NewMem(), c.mode)
+		l := w.MustOpen()
+		logtest.MustAdd(t, l, 1, 1)
+		if got := l.TicketFor(durability.Produced).Pending(); got != c.append {
 			t.Errorf("%v: append waits %v", c.mode, got)
 		}
-		if got := !w.barrier.TicketIn(durability.Txn).IsZero(); got != c.commit {
+		if got := w.Barrier.TicketFor(durability.GroupChanged).Pending(); got != c.commit {
 			t.Errorf("%v: commit waits %v", c.mode, got)
 		}
-		if err := l.Ticket().Wait(context.Background()); err != nil {
+		if err := l.TicketFor(durability.Produced).Wait(context.Background()); err != nil {
 			t.Error(err)
 		}
-		w.leave()
+		w.Leave()
 	}
 }
 
 // Waiters that come while one barrier syncs share the next.
 func TestWaitersShareABarrier(t *testing.T) {
 	gate := &gatedFS{FS: vfs.NewMem(), entered: make(chan struct{}, 64), open: make(chan struct{})}
-	w := newWorld(t, gate, durability.Fsync)
-	l := w.mustOpen()
-	defer w.leave()
-	mustAdd(t, l, 1, 1)
+	w := logtest.NewWorld(t, gate, durability.Fsync)
+	l := w.MustOpen()
+	defer w.Leave()
+	logtest.MustAdd(t, l, 1, 1)
 	gate.arm()
 	first := make(chan error, 1)
-	ticket := l.Ticket()
+	ticket := l.TicketFor(durability.Produced)
 	go func() { first <- ticket.Wait(context.Background()) }()
 	<-gate.entered
-	before := w.barrier.Done()
+	before := w.Barrier.Done()
 	var wg sync.WaitGroup
 	for range 20 {
-		mustAdd(t, l, 1, 1)
-		ticket := l.Ticket()
+		logtest.MustAdd(t, l, 1, 1)
+		ticket := l.TicketFor(durability.Produced)
 		wg.Go(func() {
 			if err := ticket.Wait(context.Background()); err != nil {
 				t.Error(err)
@@ -190,7 +191,7 @@ func TestWaitersShareABarrier(t *testing.T) {
 		t.Fatal(err)
 	}
 	wg.Wait()
-	if n := w.barrier.Done() - before; n != 2 {
+	if n := w.Barrier.Done() - before; n != 2 {
 		t.Errorf("%d barriers for the first and twenty more, want 2", n)
 	}
 }
@@ -199,21 +200,21 @@ func TestWaitersShareABarrier(t *testing.T) {
 // leisure, and the record tells of all of them.
 func TestARecordMayFollowTheBarrier(t *testing.T) {
 	fs := vfs.NewMem()
-	w := newWorld(t, fs, durability.Fsync)
-	l := w.mustOpen()
-	defer w.leave()
-	w.mustRecover()
-	before := w.barrier.Sequence()
+	w := logtest.NewWorld(t, fs, durability.Fsync)
+	l := w.MustOpen()
+	defer w.Leave()
+	w.MustRecover()
+	before := w.Barrier.Sequence()
 	for range 10 {
-		mustAdd(t, l, 1, 1)
-		if err := l.Ticket().Wait(context.Background()); err != nil {
+		logtest.MustAdd(t, l, 1, 1)
+		if err := l.TicketFor(durability.Produced).Wait(context.Background()); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if n := w.barrier.Sequence() - before; n > 0 {
+	if n := w.Barrier.Sequence() - before; n > 0 {
 		t.Errorf("%d records for ten barriers within one interval", n)
 	}
-	w.clock.Advance(durability.DefaultInterval)
+	w.Clock.Advance(durability.DefaultInterval)
 	var points map[string]int64
 	for sequence := before; sequence == before; { // the file is written behind the number
 		runtime.Gosched()
@@ -265,52 +266,52 @@ func (f *gatedFile) Sync() error {
 
 func TestWaitObeysItsContext(t *testing.T) {
 	gate := &gatedFS{FS: vfs.NewMem(), entered: make(chan struct{}, 8), open: make(chan struct{})}
-	w := newWorld(t, gate, durability.Fsync)
-	l := w.mustOpen()
-	mustAdd(t, l, 1, 1)
+	w := logtest.NewWorld(t, gate, durability.Fsync)
+	l := w.MustOpen()
+	logtest.MustAdd(t, l, 1, 1)
 	gate.arm()
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
-	if err := l.Ticket().Wait(ctx); !errors.Is(err, context.Canceled) {
+	if err := l.TicketFor(durability.Produced).Wait(ctx); !errors.Is(err, context.Canceled) {
 		t.Fatal(err)
 	}
 	close(gate.open)
-	w.leave()
+	w.Leave()
 }
 
 // A failed sync is final (spec: reliability P7).
 func TestFailedSyncIsFinal(t *testing.T) {
 	mem := vfs.NewMem()
 	broken := &brokenSync{FS: mem}
-	w := newWorld(t, broken, durability.Fsync)
-	l := w.mustOpen()
+	w := logtest.NewWorld(t, broken, durability.Fsync)
+	l := w.MustOpen()
 	calls := 0
-	w.barrier.SetOnFailure(func(error) { calls++ })
-	mustAdd(t, l, 1, 1)
+	w.Barrier.SetOnFailure(func(error) { calls++ })
+	logtest.MustAdd(t, l, 1, 1)
 	broken.fail = true
-	if err := l.Ticket().Wait(context.Background()); !errors.Is(err, vfs.ErrInjected) {
+	if err := l.TicketFor(durability.Produced).Wait(context.Background()); !errors.Is(err, vfs.ErrInjected) {
 		t.Fatal(err)
 	}
 	broken.fail = false
-	if err := add(l, 1); !errors.Is(err, log.ErrFailed) {
+	if err := logtest.Add(l, 1); !errors.Is(err, log.ErrFailed) {
 		t.Fatal("append after a failed sync:", err)
 	}
-	if err := w.barrier.Sync(context.Background()); err != nil && !errors.Is(err, vfs.ErrInjected) {
+	if err := w.Barrier.Sync(context.Background()); err != nil && !errors.Is(err, vfs.ErrInjected) {
 		t.Fatal(err)
 	}
-	if err := w.barrier.Close(true); err == nil {
+	if err := w.Barrier.Close(true); err == nil {
 		t.Fatal("clean after a failure")
 	}
 	if calls != 1 {
 		t.Fatal(calls, "calls of OnFailure")
 	}
-	w.barrier = nil
-	after := newWorld(t, mem, durability.Fsync)
-	after.mustOpen()
-	if after.barrier.Clean() || after.report.RewrittenBytes == 0 {
-		t.Fatalf("%+v", after.report)
+	w.Barrier = nil
+	after := logtest.NewWorld(t, mem, durability.Fsync)
+	after.MustOpen()
+	if after.Barrier.Clean() || after.Report.RewrittenBytes == 0 {
+		t.Fatalf("%+v", after.Report)
 	}
-	after.leave()
+	after.Leave()
 }
 
 type brokenSync struct {
@@ -340,37 +341,37 @@ func (f *brokenFile) Sync() error {
 func TestCutIsConsistentOverLogs(t *testing.T) {
 	for seed := range int64(60) {
 		mem := vfs.NewCrashable(seed)
-		w := newWorld(t, mem, durability.Mode(seed%3))
-		cause := w.mustOpen()
-		effect, _, err := log.Open(log.Options{FS: mem, Dir: "data/effects-0", TopicID: testTopic, Barrier: w.barrier}, durability.Recovery{})
+		w := logtest.NewWorld(t, mem, durability.Mode(seed%3))
+		cause := w.MustOpen()
+		effect, _, err := log.Open(log.Options{FS: mem, Dir: "data/effects-0", TopicID: logtest.Topic, Barrier: w.Barrier}, durability.Recovery{})
 		if err != nil {
 			t.Fatal(err)
 		}
-		w.mustRecover()
+		w.MustRecover()
 		var wg sync.WaitGroup
 		wg.Go(func() {
 			for range 100 {
-				mustAdd(t, cause, 1, 1)
-				mustAdd(t, effect, 1, 1)
+				logtest.MustAdd(t, cause, 1, 1)
+				logtest.MustAdd(t, effect, 1, 1)
 			}
 		})
 		for range 5 {
-			w.mustSync()
+			w.MustSync()
 		}
 		left := mem.CrashClone()
 		wg.Wait()
-		w.leave()
-		after := newWorld(t, left, durability.Page)
-		after.boot = "boot-2"
-		l := after.mustOpen()
-		e, _, err := log.Open(log.Options{FS: left, Dir: "data/effects-0", TopicID: testTopic, Barrier: after.barrier}, after.barrier.Recovery("effects-0", testTopic))
+		w.Leave()
+		after := logtest.NewWorld(t, left, durability.Page)
+		after.Boot = "boot-2"
+		l := after.MustOpen()
+		e, _, err := log.Open(log.Options{FS: left, Dir: "data/effects-0", TopicID: logtest.Topic, Barrier: after.Barrier}, after.Barrier.Recovery("effects-0", logtest.Topic))
 		if err != nil {
 			t.Fatal(err)
 		}
 		if e.EndOffset() > l.EndOffset() {
 			t.Fatalf("seed %d: %d effects of %d causes", seed, e.EndOffset(), l.EndOffset())
 		}
-		after.leave()
+		after.Leave()
 	}
 }
 
@@ -379,52 +380,52 @@ func TestCutIsConsistentOverLogs(t *testing.T) {
 func TestLogThatWasNotOpenedIsJudgedLater(t *testing.T) {
 	for _, mode := range []durability.Mode{durability.Page, durability.Fsync} {
 		mem := vfs.NewCrashable(1)
-		w := newWorld(t, mem, mode)
-		w.mustOpen()
-		bills := w.openOther("bills-0")
-		w.mustRecover()
-		mustAdd(t, bills, 2, 1)
-		w.mustCheckpoint()
-		mustAdd(t, bills, 3, 1)
+		w := logtest.NewWorld(t, mem, mode)
+		w.MustOpen()
+		bills := w.OpenOther("bills-0")
+		w.MustRecover()
+		logtest.MustAdd(t, bills, 2, 1)
+		w.MustCheckpoint()
+		logtest.MustAdd(t, bills, 3, 1)
 		if mode == durability.Fsync {
-			w.mustSync()
+			w.MustSync()
 		}
-		w.leave()
+		w.Leave()
 		left := mem.Clone()
-		w = newWorld(t, left, mode)
-		w.mustOpen()
+		w = logtest.NewWorld(t, left, mode)
+		w.MustOpen()
 		broken := vfs.FailAt(0, left)
-		if _, _, err := log.Open(log.Options{FS: broken, Dir: "data/bills-0", TopicID: testTopic, Barrier: w.barrier}, w.barrier.Recovery("bills-0", testTopic)); !errors.Is(err, vfs.ErrInjected) {
+		if _, _, err := log.Open(log.Options{FS: broken, Dir: "data/bills-0", TopicID: logtest.Topic, Barrier: w.Barrier}, w.Barrier.Recovery("bills-0", logtest.Topic)); !errors.Is(err, vfs.ErrInjected) {
 			t.Fatal(err)
 		}
-		w.mustRecover()
-		w.mustClose()
+		w.MustRecover()
+		w.MustClose()
 		want := map[durability.Mode]int64{durability.Page: 2, durability.Fsync: 5}[mode]
 		after, _, bills := afterCut(t, left.CrashClone(), mode)
 		if bills.EndOffset() != want {
 			t.Errorf("%v: log ends at %d, want %d", mode, bills.EndOffset(), want)
 		}
-		after.leave()
+		after.Leave()
 	}
 }
 
 func TestManyDirtyFilesShareOneSync(t *testing.T) {
 	mem := vfs.NewMem()
 	counted := vfs.FailAt(-1, mem)
-	w := newWorld(t, counted, durability.Page)
-	w.whole = true
-	w.mustOpen()
-	defer w.leave()
+	w := logtest.NewWorld(t, counted, durability.Page)
+	w.Whole = true
+	w.MustOpen()
+	defer w.Leave()
 	for i := range 40 {
 		name := "many-" + string(rune('0'+i/10)) + string(rune('0'+i%10))
-		l, _, err := log.Open(log.Options{FS: counted, Dir: "data/" + name, TopicID: testTopic, Barrier: w.barrier}, durability.Recovery{})
+		l, _, err := log.Open(log.Options{FS: counted, Dir: "data/" + name, TopicID: logtest.Topic, Barrier: w.Barrier}, durability.Recovery{})
 		if err != nil {
 			t.Fatal(err)
 		}
-		mustAdd(t, l, 1, 1)
+		logtest.MustAdd(t, l, 1, 1)
 	}
 	before := counted.Operations()
-	w.mustSync()
+	w.MustSync()
 	if n := counted.Operations() - before; n > 6 {
 		t.Errorf("%d operations for one barrier", n)
 	}
@@ -432,28 +433,28 @@ func TestManyDirtyFilesShareOneSync(t *testing.T) {
 
 // What recovery kept is durable after the Sync that follows all Opens, without any new append.
 func TestSyncAfterRecoveryCoversWhatWasKept(t *testing.T) {
-	w := newWorld(t, vfs.NewCrashable(3), durability.Page)
-	mustAdd(t, w.mustOpen(), 30, 1)
-	w.leave()
-	w.mustOpen()
-	w.mustSync()
-	w.leave()
-	after := newWorld(t, w.fs.(*vfs.Mem).CrashClone(), durability.Page)
-	after.boot = "boot-2"
-	if l := after.mustOpen(); l.EndOffset() != 30 {
+	w := logtest.NewWorld(t, vfs.NewCrashable(3), durability.Page)
+	logtest.MustAdd(t, w.MustOpen(), 30, 1)
+	w.Leave()
+	w.MustOpen()
+	w.MustSync()
+	w.Leave()
+	after := logtest.NewWorld(t, w.FS.(*vfs.Mem).CrashClone(), durability.Page)
+	after.Boot = "boot-2"
+	if l := after.MustOpen(); l.EndOffset() != 30 {
 		t.Fatal("end", l.EndOffset())
 	}
-	after.leave()
+	after.Leave()
 }
 
 // However fast it is written, a start after a death finds no more than durability.MaxUnsyncedBytes and what came while a
 // barrier ran.
 func TestBurstIsSyncedAheadOfTime(t *testing.T) {
-	w := newWorld(t, vfs.NewMem(), durability.Page)
-	w.config.SegmentBytes = 1 << 30
-	l := w.mustOpen()
-	defer w.leave()
-	next := w.barrier.Next()
+	w := logtest.NewWorld(t, vfs.NewMem(), durability.Page)
+	w.Config.SegmentBytes = 1 << 30
+	l := w.MustOpen()
+	defer w.Leave()
+	next := w.Barrier.Next()
 	value := batch.Record{Value: make([]byte, 1<<20)}
 	for appended := 0; appended < durability.MaxUnsyncedBytes; {
 		raw := batch.Build(batch.BuildOptions{BaseOffset: l.EndOffset(), ProducerID: -1, ProducerEpoch: -1, BaseSequence: -1}, value)
@@ -477,16 +478,16 @@ func TestBurstIsSyncedAheadOfTime(t *testing.T) {
 // An append becomes visible inside the barrier's lock, so that a cut over all logs is one instant.
 func TestAppendPublishesInsideTheCut(t *testing.T) {
 	fs := &noisyFS{FS: vfs.NewMem(), wrote: make(chan struct{}, 16)}
-	w := newWorld(t, fs, durability.Page)
-	l := w.mustOpen()
-	defer w.leave()
-	mustAdd(t, l, 1, 1)
+	w := logtest.NewWorld(t, fs, durability.Page)
+	l := w.MustOpen()
+	defer w.Leave()
+	logtest.MustAdd(t, l, 1, 1)
 	for len(fs.wrote) > 0 {
 		<-fs.wrote
 	}
-	w.barrier.LockInstant()
+	w.Barrier.LockInstant()
 	var wg sync.WaitGroup
-	wg.Go(func() { mustAdd(t, l, 1, 1) })
+	wg.Go(func() { logtest.MustAdd(t, l, 1, 1) })
 	<-fs.wrote
 	for range 1000 {
 		runtime.Gosched()
@@ -495,7 +496,7 @@ func TestAppendPublishesInsideTheCut(t *testing.T) {
 			break
 		}
 	}
-	w.barrier.UnlockInstant()
+	w.Barrier.UnlockInstant()
 	wg.Wait()
 	if l.EndOffset() != 2 {
 		t.Error("end", l.EndOffset())
@@ -505,18 +506,18 @@ func TestAppendPublishesInsideTheCut(t *testing.T) {
 // What the barrier records is the end it began with, not what came while it synced.
 func TestBarrierRecordsTheEndItBeganWith(t *testing.T) {
 	gate := &gatedFS{FS: vfs.NewMem(), entered: make(chan struct{}, 64), open: make(chan struct{})}
-	w := newWorld(t, gate, durability.Page)
-	l := w.mustOpen()
-	defer w.leave()
-	mustAdd(t, l, 3, 1)
+	w := logtest.NewWorld(t, gate, durability.Page)
+	l := w.MustOpen()
+	defer w.Leave()
+	logtest.MustAdd(t, l, 3, 1)
 	gate.arm()
 	done := make(chan struct{})
-	go func() { w.mustSync(); close(done) }()
+	go func() { w.MustSync(); close(done) }()
 	<-gate.entered
-	mustAdd(t, l, 3, 1)
+	logtest.MustAdd(t, l, 3, 1)
 	close(gate.open)
 	<-done
-	if point := w.barrier.RecoveryPoint("orders-0"); point != 3 {
+	if point := w.Barrier.RecoveryPoint("orders-0"); point != 3 {
 		t.Fatal("recovery point", point)
 	}
 }
@@ -525,14 +526,14 @@ func TestBarrierRecordsTheEndItBeganWith(t *testing.T) {
 // covers the first so many.
 func TestBarrierNotesOneInstant(t *testing.T) {
 	const logs, rounds = 16, 6000
-	w := newWorld(t, vfs.NewMem(), durability.Page)
-	w.mustOpen()
-	defer w.leave()
+	w := logtest.NewWorld(t, vfs.NewMem(), durability.Page)
+	w.MustOpen()
+	defer w.Leave()
 	all := make([]*log.Log, logs)
 	turn := make([][]int, logs) // when each log gets its n-th append
 	for i := range all {
 		var err error
-		if all[i], _, err = log.Open(log.Options{FS: w.fs, Dir: fmt.Sprintf("data/turn-%d", i), TopicID: testTopic, Barrier: w.barrier}, durability.Recovery{}); err != nil {
+		if all[i], _, err = log.Open(log.Options{FS: w.FS, Dir: fmt.Sprintf("data/turn-%d", i), TopicID: logtest.Topic, Barrier: w.Barrier}, durability.Recovery{}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -548,7 +549,7 @@ func TestBarrierNotesOneInstant(t *testing.T) {
 		defer close(ended)
 		for _, round := range order {
 			for _, i := range round {
-				if err := add(all[i], 1); err != nil {
+				if err := logtest.Add(all[i], 1); err != nil {
 					t.Error(err)
 					return
 				}
@@ -560,9 +561,9 @@ func TestBarrierNotesOneInstant(t *testing.T) {
 			runtime.Gosched()
 		}
 		last = all[0].EndOffset()
-		w.mustSync()
+		w.MustSync()
 		latest, missing := -1, logs*rounds
-		points := w.barrier.RecoveryPoints()
+		points := w.Barrier.RecoveryPoints()
 		for i := range all {
 			point := points[fmt.Sprintf("turn-%d", i)]
 			if point > 0 {
@@ -586,22 +587,22 @@ func TestBarrierNotesOneInstant(t *testing.T) {
 
 // flush.ms brings the barrier forward, whatever was going to bring it before.
 func TestFlushMsBringsTheBarrierForward(t *testing.T) {
-	w := newWorld(t, vfs.NewMem(), durability.Page)
-	l := w.mustOpen()
-	defer w.leave()
+	w := logtest.NewWorld(t, vfs.NewMem(), durability.Page)
+	l := w.MustOpen()
+	defer w.Leave()
 	for _, c := range []struct{ flushMs, want int64 }{{0, 1000}, {200, 200}, {5000, 1000}} {
 		l.SetConfig(log.Config{FlushMs: c.flushMs})
-		w.mustSync()
-		w.barrier.Arm() // for another log
-		next := w.barrier.Next()
-		mustAdd(t, l, 1, 1)
-		w.clock.Advance(time.Duration(c.want-1) * time.Millisecond)
+		w.MustSync()
+		w.Barrier.Arm() // for another log
+		next := w.Barrier.Next()
+		logtest.MustAdd(t, l, 1, 1)
+		w.Clock.Advance(time.Duration(c.want-1) * time.Millisecond)
 		select {
 		case <-next:
 			t.Errorf("flush.ms %d: too early", c.flushMs)
 		default:
 		}
-		w.clock.Advance(time.Millisecond)
+		w.Clock.Advance(time.Millisecond)
 		<-next
 	}
 }

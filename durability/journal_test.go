@@ -12,46 +12,37 @@ import (
 	"once/internal/files"
 	"once/internal/vfs"
 	"once/log"
+	"once/log/logtest"
 )
 
 const testJournal = "data/" + durability.JournalFile
 
-// openOther opens a second log in the world's directory.
-func (w *world) openOther(name string) *log.Log {
-	w.t.Helper()
-	l, _, err := log.Open(log.Options{FS: w.fs, Dir: "data/" + name, TopicID: testTopic, Config: w.config, Barrier: w.barrier}, w.barrier.Recovery(name, testTopic))
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	return l
-}
-
 // journaled is a world that has waited for one batch after the other, of two logs in turn, and has not synced
 // their files since the start.
-func journaled(t *testing.T, seed int64, mode durability.Mode, batches int) (*world, *vfs.Mem) {
+func journaled(t *testing.T, seed int64, mode durability.Mode, batches int) (*logtest.World, *vfs.Mem) {
 	t.Helper()
 	mem := vfs.NewCrashable(seed)
-	w := newWorld(t, mem, mode)
-	logs := []*log.Log{w.mustOpen(), w.openOther("bills-0")}
-	w.mustRecover()
-	sequence := w.barrier.Sequence()
+	w := logtest.NewWorld(t, mem, mode)
+	logs := []*log.Log{w.MustOpen(), w.OpenOther("bills-0")}
+	w.MustRecover()
+	sequence := w.Barrier.Sequence()
 	for i := range batches {
-		mustAdd(t, logs[i%2], 1, 1)
-		w.mustSync()
+		logtest.MustAdd(t, logs[i%2], 1, 1)
+		w.MustSync()
 	}
-	if got := w.barrier.Sequence(); got != sequence {
+	if got := w.Barrier.Sequence(); got != sequence {
 		t.Fatalf("%d barriers have synced files", got-sequence)
 	}
 	return w, mem
 }
 
 // afterCut opens both logs on what a power cut left.
-func afterCut(t *testing.T, left *vfs.Mem, mode durability.Mode) (w *world, orders, bills *log.Log) {
+func afterCut(t *testing.T, left *vfs.Mem, mode durability.Mode) (w *logtest.World, orders, bills *log.Log) {
 	t.Helper()
-	w = newWorld(t, left, mode)
-	w.boot = "boot-2"
-	orders = w.mustOpen()
-	return w, orders, w.openOther("bills-0")
+	w = logtest.NewWorld(t, left, mode)
+	w.Boot = "boot-2"
+	orders = w.MustOpen()
+	return w, orders, w.OpenOther("bills-0")
 }
 
 // What was waited for is there after a power cut, of every log, although only the journal was synced; whatever
@@ -60,29 +51,29 @@ func TestJournalRestoresWhatWasWaitedFor(t *testing.T) {
 	for seed := range int64(20) {
 		for _, mode := range []durability.Mode{durability.Txn, durability.Fsync} {
 			w, mem := journaled(t, seed, mode, 41)
-			add(w.log, 1) // nobody waits for this one
-			w.leave()
+			logtest.Add(w.Log, 1) // nobody waits for this one
+			w.Leave()
 			left := mem.CrashClone()
 			for range 3 {
 				again, orders, bills := afterCut(t, left, durability.Page)
 				if orders.EndOffset() != 21 || bills.EndOffset() != 20 {
 					t.Fatalf("seed %d, %v: logs end at %d and %d", seed, mode, orders.EndOffset(), bills.EndOffset())
 				}
-				mustContents(t, orders)
-				mustContents(t, bills)
-				again.leave()
+				logtest.MustContents(t, orders)
+				logtest.MustContents(t, bills)
+				again.Leave()
 				left = left.CrashClone()
 			}
 			last, orders, _ := afterCut(t, left, mode)
-			last.mustRecover()
-			mustAdd(t, orders, 1, 1)
-			last.mustSync()
-			last.leave()
+			last.MustRecover()
+			logtest.MustAdd(t, orders, 1, 1)
+			last.MustSync()
+			last.Leave()
 			final, orders, bills := afterCut(t, left.CrashClone(), mode)
 			if orders.EndOffset() != 22 || bills.EndOffset() != 20 {
 				t.Fatalf("seed %d, %v: in the end at %d and %d", seed, mode, orders.EndOffset(), bills.EndOffset())
 			}
-			final.leave()
+			final.Leave()
 		}
 	}
 }
@@ -91,14 +82,14 @@ func TestJournalRestoresWhatWasWaitedFor(t *testing.T) {
 // the journal has is moved aside.
 func TestTornGroupEndsTheJournal(t *testing.T) {
 	w, mem := journaled(t, 1, durability.Fsync, 10)
-	w.leave()
+	w.Leave()
 	last := lastGroup(t, mem)
-	mutate(t, mem, testJournal, func(b []byte) []byte {
+	logtest.Mutate(t, mem, testJournal, func(b []byte) []byte {
 		return append(b[:last], bytes.Repeat([]byte{7}, durability.JournalPageBytes)...)
 	})
 	mem.SyncAll()
 	after, orders, bills := afterCut(t, mem, durability.Fsync)
-	defer after.leave()
+	defer after.Leave()
 	if orders.EndOffset() != 5 || bills.EndOffset() != 4 {
 		t.Fatalf("logs end at %d and %d", orders.EndOffset(), bills.EndOffset())
 	}
@@ -122,42 +113,42 @@ func lastGroup(t *testing.T, mem vfs.FS) int {
 func TestDamagedJournalIsNotPassedOver(t *testing.T) {
 	for at := 0; at < 120; at += 5 {
 		w, mem := journaled(t, 1, durability.Fsync, 6)
-		w.leave()
-		mutate(t, mem, testJournal, func(b []byte) []byte { b[2*durability.JournalPageBytes+at] ^= 1; return b })
+		w.Leave()
+		logtest.Mutate(t, mem, testJournal, func(b []byte) []byte { b[2*durability.JournalPageBytes+at] ^= 1; return b })
 		mem.SyncAll()
-		same := newWorld(t, mem.Clone(), durability.Fsync)
-		if l := same.mustOpen(); l.EndOffset() != 3 {
+		same := logtest.NewWorld(t, mem.Clone(), durability.Fsync)
+		if l := same.MustOpen(); l.EndOffset() != 3 {
 			t.Fatal("the process only died, and the log ends at", l.EndOffset())
 		}
-		same.leave()
+		same.Leave()
 		for range 2 { // the second start is in the boot of the first one
-			after := newWorld(t, mem, durability.Fsync)
-			after.boot = "boot-2"
-			err := after.open()
-			if damagedFile(err) != testJournal && !(errors.Is(err, files.ErrFormat) && at < 7) || !strings.Contains(err.Error(), "journal") {
+			after := logtest.NewWorld(t, mem, durability.Fsync)
+			after.Boot = "boot-2"
+			err := after.Open()
+			if logtest.DamagedFile(err) != testJournal && !(errors.Is(err, files.ErrFormat) && at < 7) || !strings.Contains(err.Error(), "journal") {
 				t.Fatalf("flip in byte %d: %v", at, err)
 			}
 		}
-		mutate(t, mem, testJournal, func(b []byte) []byte { return nil })
-		after := newWorld(t, mem, durability.Fsync)
-		after.boot = "boot-2"
-		if l := after.mustOpen(); l.EndOffset() != 0 {
+		logtest.Mutate(t, mem, testJournal, func(b []byte) []byte { return nil })
+		after := logtest.NewWorld(t, mem, durability.Fsync)
+		after.Boot = "boot-2"
+		if l := after.MustOpen(); l.EndOffset() != 0 {
 			t.Fatal("without the journal the log ends at", l.EndOffset())
 		}
-		after.leave()
+		after.Leave()
 	}
 }
 
 func TestMissingJournalIsNotPassedOver(t *testing.T) {
 	w, mem := journaled(t, 1, durability.Fsync, 6)
-	w.leave()
+	w.Leave()
 	if err := mem.Remove(testJournal); err != nil {
 		t.Fatal(err)
 	}
 	mem.SyncAll()
-	after := newWorld(t, mem, durability.Fsync)
-	after.boot = "boot-2"
-	if err := after.open(); damagedFile(err) != testJournal {
+	after := logtest.NewWorld(t, mem, durability.Fsync)
+	after.Boot = "boot-2"
+	if err := after.Open(); logtest.DamagedFile(err) != testJournal {
 		t.Fatal(err)
 	}
 }
@@ -170,10 +161,10 @@ func TestJournalKnowsItsGeneration(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.mustCheckpoint()
-	mustAdd(t, w.log, 1, 1)
-	w.mustSync()
-	w.leave()
+	w.MustCheckpoint()
+	logtest.MustAdd(t, w.Log, 1, 1)
+	w.MustSync()
+	w.Leave()
 	now, _ := files.ReadSmall(mem, testJournal)
 	const second = 2 * durability.JournalPageBytes // behind the heads and the first group
 	if len(now) != len(old) || !bytes.Equal(now[second:], old[second:]) || bytes.Equal(now[:second], old[:second]) {
@@ -181,9 +172,9 @@ func TestJournalKnowsItsGeneration(t *testing.T) {
 	}
 	left := mem.CrashClone()
 	// Nor is it damage that one of them is not whole.
-	mutate(t, left, testJournal, func(b []byte) []byte { b[second+50] ^= 1; return b })
+	logtest.Mutate(t, left, testJournal, func(b []byte) []byte { b[second+50] ^= 1; return b })
 	after, orders, bills := afterCut(t, left, durability.Fsync)
-	defer after.leave()
+	defer after.Leave()
 	if orders.EndOffset() != 5 || bills.EndOffset() != 4 {
 		t.Fatalf("logs end at %d and %d", orders.EndOffset(), bills.EndOffset())
 	}
@@ -193,24 +184,24 @@ func TestJournalKnowsItsGeneration(t *testing.T) {
 func TestJournalOfALaterStartKeepsItsName(t *testing.T) {
 	for seed := range int64(20) {
 		mem := vfs.NewCrashable(seed)
-		w := newWorld(t, mem, durability.Page)
-		mustAdd(t, w.mustOpen(), 1, 1)
-		w.mustCheckpoint()
-		w.mustCheckpoint()
-		w.mustClose()
+		w := logtest.NewWorld(t, mem, durability.Page)
+		logtest.MustAdd(t, w.MustOpen(), 1, 1)
+		w.MustCheckpoint()
+		w.MustCheckpoint()
+		w.MustClose()
 		mem.SyncAll()
-		w = newWorld(t, mem, durability.Fsync)
-		l := w.mustOpen()
-		w.mustRecover()
-		mustAdd(t, l, 1, 1)
-		w.mustSync()
-		w.leave()
-		after := newWorld(t, mem.CrashClone(), durability.Fsync)
-		after.boot = "boot-2"
-		if end := after.mustOpen().EndOffset(); end != 2 {
+		w = logtest.NewWorld(t, mem, durability.Fsync)
+		l := w.MustOpen()
+		w.MustRecover()
+		logtest.MustAdd(t, l, 1, 1)
+		w.MustSync()
+		w.Leave()
+		after := logtest.NewWorld(t, mem.CrashClone(), durability.Fsync)
+		after.Boot = "boot-2"
+		if end := after.MustOpen().EndOffset(); end != 2 {
 			t.Fatal("log ends at", end)
 		}
-		after.leave()
+		after.Leave()
 	}
 }
 
@@ -218,7 +209,7 @@ func TestJournalOfALaterStartKeepsItsName(t *testing.T) {
 func TestBarrierDoesWithoutTheJournal(t *testing.T) {
 	large := func(l *log.Log, batches int) {
 		for range batches {
-			raw, h := largeBatch(l.EndOffset())
+			raw, h := logtest.LargeBatch(l.EndOffset())
 			if err := l.Append(raw, h); err != nil {
 				t.Fatal(err)
 			}
@@ -239,28 +230,28 @@ func TestBarrierDoesWithoutTheJournal(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			mem := vfs.NewCrashable(1)
 			disk := &noJournalFS{FS: mem}
-			w := newWorld(t, mem, durability.Fsync)
-			w.fs = disk
-			w.config.SegmentBytes = 1 << 30
-			w.journalBytes = c.pages * durability.JournalPageBytes
-			l := w.mustOpen()
+			w := logtest.NewWorld(t, mem, durability.Fsync)
+			w.FS = disk
+			w.Config.SegmentBytes = 1 << 30
+			w.JournalBytes = c.pages * durability.JournalPageBytes
+			l := w.MustOpen()
 			disk.full = c.full
-			w.mustRecover()
-			before := w.barrier.Sequence()
+			w.MustRecover()
+			before := w.Barrier.Sequence()
 			for range 10 {
 				large(l, c.batches)
-				w.mustSync()
+				w.MustSync()
 			}
-			if n := int(w.barrier.Sequence() - before); n != c.files {
+			if n := int(w.Barrier.Sequence() - before); n != c.files {
 				t.Errorf("%d barriers over files, want %d", n, c.files)
 			}
-			w.leave()
-			after := newWorld(t, mem.CrashClone(), durability.Fsync)
-			after.boot = "boot-2"
-			if err := checkOffsetsBy(after.mustOpen(), 10*int64(c.batches), 1); err != nil {
+			w.Leave()
+			after := logtest.NewWorld(t, mem.CrashClone(), durability.Fsync)
+			after.Boot = "boot-2"
+			if err := logtest.CheckOffsets(after.MustOpen(), 10*int64(c.batches), 1); err != nil {
 				t.Error(err)
 			}
-			after.leave()
+			after.Leave()
 		})
 	}
 }
@@ -283,53 +274,53 @@ func (f *noJournalFS) Create(name string) (vfs.File, error) {
 func TestJournalWithoutRoomGivesWayToFiles(t *testing.T) {
 	mem := vfs.NewCrashable(1)
 	disk := &fullFS{FS: mem}
-	w := newWorld(t, mem, durability.Fsync)
-	w.fs = disk
-	l := w.mustOpen()
-	w.mustRecover()
-	sequence := func() uint64 { return w.barrier.Sequence() }
-	mustAdd(t, l, 1, 1)
-	w.mustCheckpoint()
-	w.mustCheckpoint() // both records have their room
-	mustAdd(t, l, 1, 1)
+	w := logtest.NewWorld(t, mem, durability.Fsync)
+	w.FS = disk
+	l := w.MustOpen()
+	w.MustRecover()
+	sequence := func() uint64 { return w.Barrier.Sequence() }
+	logtest.MustAdd(t, l, 1, 1)
+	w.MustCheckpoint()
+	w.MustCheckpoint() // both records have their room
+	logtest.MustAdd(t, l, 1, 1)
 	before := sequence()
 	disk.full = true
-	w.mustSync()
+	w.MustSync()
 	if sequence() != before+1 {
 		t.Error("no barrier over files")
 	}
 	disk.full = false
-	mustAdd(t, l, 1, 1)
-	w.mustSync()
-	mustAdd(t, l, 1, 1)
-	w.mustSync()
+	logtest.MustAdd(t, l, 1, 1)
+	w.MustSync()
+	logtest.MustAdd(t, l, 1, 1)
+	w.MustSync()
 	if sequence() != before+1 {
 		t.Error("the journal does not go on")
 	}
-	w.leave()
-	after := newWorld(t, mem.CrashClone(), durability.Fsync)
-	after.boot = "boot-2"
-	if end := after.mustOpen().EndOffset(); end != 4 {
+	w.Leave()
+	after := logtest.NewWorld(t, mem.CrashClone(), durability.Fsync)
+	after.Boot = "boot-2"
+	if end := after.MustOpen().EndOffset(); end != 4 {
 		t.Error("log ends at", end)
 	}
-	after.leave()
+	after.Leave()
 }
 
 // On a full disk the journal does not grow into what is reserved, but is written over.
 func TestJournalDoesNotGrowOnAFullDisk(t *testing.T) {
 	w, _ := journaled(t, 1, durability.Fsync, 3)
-	defer w.leave()
-	w.mustCheckpoint()
-	w.barrier.SetDiskFull()
-	before := w.barrier.Sequence()
+	defer w.Leave()
+	w.MustCheckpoint()
+	w.Barrier.SetDiskFull()
+	before := w.Barrier.Sequence()
 	for i := range 4 {
-		if got := w.barrier.Sequence() - before; got != 0 {
+		if got := w.Barrier.Sequence() - before; got != 0 {
 			t.Fatalf("%d barriers over files before barrier %d", got, i)
 		}
-		mustAdd(t, w.log, 1, 1)
-		w.mustSync()
+		logtest.MustAdd(t, w.Log, 1, 1)
+		w.MustSync()
 	}
-	if got := w.barrier.Sequence() - before; got != 1 {
+	if got := w.Barrier.Sequence() - before; got != 1 {
 		t.Errorf("%d barriers over files in the end", got)
 	}
 }
@@ -338,30 +329,30 @@ func TestJournalDoesNotGrowOnAFullDisk(t *testing.T) {
 // can open the log, and meanwhile barriers do without.
 func TestJournalWaitsForALogThatCannotBeOpened(t *testing.T) {
 	w, mem := journaled(t, 1, durability.Fsync, 10)
-	w.leave()
+	w.Leave()
 	left := mem.CrashClone()
-	after := newWorld(t, left, durability.Fsync)
-	after.boot = "boot-2"
-	orders := after.mustOpen()
+	after := logtest.NewWorld(t, left, durability.Fsync)
+	after.Boot = "boot-2"
+	orders := after.MustOpen()
 	broken := vfs.FailAt(0, left)
-	_, _, err := log.Open(log.Options{FS: broken, Dir: "data/bills-0", TopicID: testTopic, Barrier: after.barrier}, after.barrier.Recovery("bills-0", testTopic))
+	_, _, err := log.Open(log.Options{FS: broken, Dir: "data/bills-0", TopicID: logtest.Topic, Barrier: after.Barrier}, after.Barrier.Recovery("bills-0", logtest.Topic))
 	if !errors.Is(err, vfs.ErrInjected) {
 		t.Fatal(err)
 	}
-	after.mustRecover()
-	mustAdd(t, orders, 1, 1)
-	after.mustSync()
-	after.leave()
+	after.MustRecover()
+	logtest.MustAdd(t, orders, 1, 1)
+	after.MustSync()
+	after.Leave()
 	last, orders, bills := afterCut(t, left.CrashClone(), durability.Fsync)
-	defer last.leave()
+	defer last.Leave()
 	if orders.EndOffset() != 6 || bills.EndOffset() != 5 {
 		t.Fatalf("logs end at %d and %d", orders.EndOffset(), bills.EndOffset())
 	}
-	last.mustRecover()
-	mustAdd(t, orders, 1, 1)
-	before := last.barrier.Sequence()
-	last.mustSync()
-	if last.barrier.Sequence() != before {
+	last.MustRecover()
+	logtest.MustAdd(t, orders, 1, 1)
+	before := last.Barrier.Sequence()
+	last.MustSync()
+	if last.Barrier.Sequence() != before {
 		t.Error("the journal does not serve again")
 	}
 }
@@ -369,30 +360,30 @@ func TestJournalWaitsForALogThatCannotBeOpened(t *testing.T) {
 // The journal has nothing for another topic of the same name.
 func TestJournalKnowsTheTopic(t *testing.T) {
 	w, mem := journaled(t, 1, durability.Fsync, 10)
-	w.leave()
+	w.Leave()
 	left := mem.CrashClone()
 	if err := left.RemoveAll("data/bills-0"); err != nil {
 		t.Fatal(err)
 	}
 	left.SyncAll()
-	after := newWorld(t, left, durability.Fsync)
-	after.boot = "boot-2"
-	after.mustOpen()
-	l, _, err := log.Open(log.Options{FS: left, Dir: "data/bills-0", TopicID: [16]byte{9}, Barrier: after.barrier}, after.barrier.Recovery("bills-0", [16]byte{9}))
+	after := logtest.NewWorld(t, left, durability.Fsync)
+	after.Boot = "boot-2"
+	after.MustOpen()
+	l, _, err := log.Open(log.Options{FS: left, Dir: "data/bills-0", TopicID: [16]byte{9}, Barrier: after.Barrier}, after.Barrier.Recovery("bills-0", [16]byte{9}))
 	if err != nil || l.EndOffset() != 0 {
 		t.Fatal(l, err)
 	}
-	after.mustRecover()
-	after.leave()
+	after.MustRecover()
+	after.Leave()
 }
 
 // Who waits in the journal's modes has no need of the files, and is told as soon as the group is there; that the
 // files follow is the timer's business.
 func TestFilesFollowTheJournal(t *testing.T) {
 	w, mem := journaled(t, 1, durability.Fsync, 4)
-	defer w.leave()
-	next := w.barrier.Next()
-	w.clock.Advance(durability.DefaultInterval)
+	defer w.Leave()
+	next := w.Barrier.Next()
+	w.Clock.Advance(durability.DefaultInterval)
 	<-next
 	_, points, err := durability.ReadRecord(mem, "data")
 	if err != nil || points["orders-0"] != 2 || points["bills-0"] != 2 {
@@ -406,36 +397,36 @@ func TestFilesFollowTheJournal(t *testing.T) {
 func TestDamagedNewestRecordIsNotPassedOver(t *testing.T) {
 	for _, groups := range []int{0, 1, 5} {
 		w, mem := journaled(t, 1, durability.Fsync, 6)
-		mustAdd(t, w.log, 20, 1)
-		w.mustCheckpoint()
+		logtest.MustAdd(t, w.Log, 20, 1)
+		w.MustCheckpoint()
 		for range groups {
-			mustAdd(t, w.log, 1, 1)
-			w.mustSync()
+			logtest.MustAdd(t, w.Log, 1, 1)
+			w.MustSync()
 		}
-		end := w.log.EndOffset()
-		name, size := "data/"+durability.SlotName(w.barrier.Sequence()), w.barrier.RecordBytes()
-		w.leave()
+		end := w.Log.EndOffset()
+		name, size := "data/"+durability.SlotName(w.Barrier.Sequence()), w.Barrier.RecordBytes()
+		w.Leave()
 		mem.SyncAll()
 		for at := 0; at < size; at += 7 {
-			flip := func(fs vfs.FS) { mutate(t, fs, name, func(b []byte) []byte { b[at] ^= 0x10; return b }) }
+			flip := func(fs vfs.FS) { logtest.Mutate(t, fs, name, func(b []byte) []byte { b[at] ^= 0x10; return b }) }
 			left := mem.Clone()
 			flip(left)
-			same := newWorld(t, left.Clone(), durability.Fsync)
-			if err := same.open(); err == nil && same.log.EndOffset() != end || err != nil && !errors.Is(err, files.ErrFormat) {
+			same := logtest.NewWorld(t, left.Clone(), durability.Fsync)
+			if err := same.Open(); err == nil && same.Log.EndOffset() != end || err != nil && !errors.Is(err, files.ErrFormat) {
 				t.Fatalf("byte %d, same boot: %v", at, err)
 			}
-			same.leave()
-			after := newWorld(t, left, durability.Fsync)
-			after.boot = "boot-2"
-			if err := after.open(); damagedFile(err) != name && !errors.Is(err, files.ErrFormat) {
+			same.Leave()
+			after := logtest.NewWorld(t, left, durability.Fsync)
+			after.Boot = "boot-2"
+			if err := after.Open(); logtest.DamagedFile(err) != name && !errors.Is(err, files.ErrFormat) {
 				t.Fatalf("byte %d, %d groups: %v", at, groups, err)
 			}
-			after.leave()
+			after.Leave()
 			flip(left)
-			if l := after.mustOpen(); l.EndOffset() != end {
+			if l := after.MustOpen(); l.EndOffset() != end {
 				t.Fatalf("byte %d, repaired: log ends at %d instead of %d", at, l.EndOffset(), end)
 			}
-			after.leave()
+			after.Leave()
 		}
 	}
 }
@@ -445,8 +436,18 @@ func TestDamagedNewestRecordIsNotPassedOver(t *testing.T) {
 func TestShortenedJournalIsNotPassedOver(t *testing.T) {
 	const groups = 10
 	w, mem := journaled(t, 1, durability.Fsync, groups)
-	w.leave()
+	w.Leave()
 	mem.SyncAll()
+	for size := 1; size < durability.JournalPageBytes; size += 31 {
+		left := mem.Clone()
+		logtest.Mutate(t, left, testJournal, func(b []byte) []byte { return b[:size] })
+		after := logtest.NewWorld(t, left, durability.Fsync)
+		after.Boot = "boot-2"
+		if err := after.Open(); logtest.DamagedFile(err) != testJournal {
+			t.Errorf("cut to %d bytes: %v", size, err)
+		}
+		after.Leave()
+	}
 	for from := 1; from <= groups; from++ {
 		for name, shorten := range map[string]func(b []byte) []byte{
 			"cut off": func(b []byte) []byte { return b[:from*durability.JournalPageBytes] },
@@ -457,17 +458,17 @@ func TestShortenedJournalIsNotPassedOver(t *testing.T) {
 			},
 		} {
 			left := mem.Clone()
-			mutate(t, left, testJournal, shorten)
-			after := newWorld(t, left, durability.Fsync)
-			after.boot = "boot-2"
-			err := after.open()
-			if from < groups && damagedFile(err) != testJournal {
+			logtest.Mutate(t, left, testJournal, shorten)
+			after := logtest.NewWorld(t, left, durability.Fsync)
+			after.Boot = "boot-2"
+			err := after.Open()
+			if from < groups && logtest.DamagedFile(err) != testJournal {
 				t.Errorf("%s from group %d on: %v", name, from-1, err)
 			}
-			if from == groups && (err != nil || after.log.EndOffset() != groups/2) {
+			if from == groups && (err != nil || after.Log.EndOffset() != groups/2) {
 				t.Errorf("%s from group %d on: %v", name, from-1, err)
 			}
-			after.leave()
+			after.Leave()
 		}
 	}
 }

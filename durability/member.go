@@ -176,12 +176,12 @@ func (m *Member) AfterNext(fn func()) {
 // Checkpoint makes everything appended so far durable in the files of the logs.
 func (m *Member) Checkpoint(ctx context.Context) error { return m.barrier.Checkpoint(ctx) }
 
-// Ticket covers everything appended so far if the mode is the given or a stricter one.
-func (m *Member) Ticket(mode Mode) Ticket {
+// TicketFor is Barrier.TicketFor.
+func (m *Member) TicketFor(a Answer) Ticket {
 	if m == nil {
 		return Ticket{}
 	}
-	return m.barrier.TicketIn(mode)
+	return m.barrier.TicketFor(a)
 }
 
 // Remove drops the log from the barrier record.

@@ -27,3 +27,16 @@ func (m Mode) String() string {
 	}
 	return fmt.Sprintf("mode %d", uint8(m))
 }
+
+// ParseMode reads a mode as in --durability; an empty one is Page.
+func ParseMode(s string) (Mode, error) {
+	for m := Page; m.isKnown(); m++ {
+		if s == m.String() {
+			return m, nil
+		}
+	}
+	if s == "" {
+		return Page, nil
+	}
+	return 0, fmt.Errorf("durability %q, it can be page, txn or fsync", s)
+}

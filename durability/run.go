@@ -126,13 +126,16 @@ func (b *Barrier) run() {
 // runJournaled writes one group to the journal. Without room for it all files are synced instead.
 func (b *Barrier) runJournaled(at coverage) {
 	began := b.o.RealTime.Now()
-	final, err := b.journal.write(at.group)
+	final, err := true, b.o.Faults.Hit(fault.DiskSync, fault.Attributes{})
+	if err == nil {
+		final, err = b.journal.write(at.group)
+	}
 	if err != nil && !final {
 		b.putBack(at, false)
 		return
 	}
 	if err == nil {
-		err = fault.Hit("barrier.journaled")
+		err = b.o.Faults.Hit(fault.DiskJournaled, fault.Attributes{})
 	}
 	if err != nil {
 		b.fail(err)
@@ -146,9 +149,12 @@ func (b *Barrier) runJournaled(at coverage) {
 
 // runFull syncs files and writes the record.
 func (b *Barrier) runFull(at coverage) {
-	err := b.syncAll(at.logs)
+	err := b.o.Faults.Hit(fault.DiskSync, fault.Attributes{})
 	if err == nil {
-		err = fault.Hit("barrier.synced")
+		err = b.syncAll(at.logs)
+	}
+	if err == nil {
+		err = b.o.Faults.Hit(fault.DiskSynced, fault.Attributes{})
 	}
 	if err != nil {
 		b.fail(err)

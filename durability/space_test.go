@@ -6,7 +6,8 @@ import (
 
 	"once/durability"
 	"once/internal/vfs"
-	"once/log"
+	"once/log/directory"
+	"once/log/logtest"
 )
 
 // fullFS is a disk without a free byte: nothing can be made and no file can grow, as soon as full is set.
@@ -51,53 +52,53 @@ func (f *fullFile) WriteAt(b []byte, at int64) (int, error) {
 func TestRecoveryNeedsNoRoomOnTheDisk(t *testing.T) {
 	mem := vfs.NewCrashable(5)
 	failing := vfs.FailAt(1<<30, mem)
-	w := newWorld(t, mem, durability.Fsync)
-	w.fs = failing
-	l := w.mustOpen()
-	mustAdd(t, l, 3, 2)
-	w.mustSync()
-	mustAdd(t, l, 1, 2)
-	w.mustSync() // now both records have their room
-	mustAdd(t, l, 1, 2)
+	w := logtest.NewWorld(t, mem, durability.Fsync)
+	w.FS = failing
+	l := w.MustOpen()
+	logtest.MustAdd(t, l, 3, 2)
+	w.MustSync()
+	logtest.MustAdd(t, l, 1, 2)
+	w.MustSync() // now both records have their room
+	logtest.MustAdd(t, l, 1, 2)
 	failing.Arm(0)
-	if err := w.barrier.Sync(t.Context()); err == nil {
+	if err := w.Barrier.Sync(t.Context()); err == nil {
 		t.Fatal("the sync did not fail")
 	}
-	w.leave()
+	w.Leave()
 	disk := &fullFS{FS: mem, full: true}
-	after := newWorld(t, mem, durability.Fsync)
-	after.fs = disk
-	if l := after.mustOpen(); l.EndOffset() != 10 {
+	after := logtest.NewWorld(t, mem, durability.Fsync)
+	after.FS = disk
+	if l := after.MustOpen(); l.EndOffset() != 10 {
 		t.Fatal("end", l.EndOffset())
 	}
-	after.mustSync()
-	after.leave()
-	cut := newWorld(t, mem.CrashClone(), durability.Fsync)
-	cut.boot = "boot-2"
-	if err := checkOffsetsBy(cut.mustOpen(), 10, 2); err != nil {
+	after.MustSync()
+	after.Leave()
+	cut := logtest.NewWorld(t, mem.CrashClone(), durability.Fsync)
+	cut.Boot = "boot-2"
+	if err := logtest.CheckOffsets(cut.MustOpen(), 10, 2); err != nil {
 		t.Fatal(err)
 	}
-	cut.leave()
+	cut.Leave()
 }
 
 // A barrier whose record finds no room is tried again, and takes the same slot; the log goes on.
 func TestBarrierWaitsForRoom(t *testing.T) {
 	disk := &fullFS{FS: vfs.NewMem()}
-	w := newWorld(t, disk, durability.Txn)
-	l := w.mustOpen()
-	defer w.leave()
-	mustAdd(t, l, 1, 1)
-	w.mustSync()
-	mustAdd(t, l, 1, 1)
-	w.barrier.SetBootID(string(make([]byte, 100))) // a record that has to grow
-	sequence := w.barrier.Sequence()
+	w := logtest.NewWorld(t, disk, durability.Txn)
+	l := w.MustOpen()
+	defer w.Leave()
+	logtest.MustAdd(t, l, 1, 1)
+	w.MustSync()
+	logtest.MustAdd(t, l, 1, 1)
+	w.Barrier.SetBootID(string(make([]byte, 100))) // a record that has to grow
+	sequence := w.Barrier.Sequence()
 	disk.full = true
 	answer := make(chan error, 1)
-	ticket := w.barrier.TicketIn(durability.Txn)
+	ticket := w.Barrier.TicketFor(durability.GroupChanged)
 	go func() { answer <- ticket.Wait(t.Context()) }()
 	for stalled := false; !stalled; {
-		stalled = w.barrier.Stalled()
-		if err := w.barrier.Failure(); err != nil {
+		stalled = w.Barrier.Stalled()
+		if err := w.Barrier.Failure(); err != nil {
 			t.Fatal("a full disk ends the barrier:", err)
 		}
 	}
@@ -106,11 +107,11 @@ func TestBarrierWaitsForRoom(t *testing.T) {
 		t.Fatal("answered on a full disk:", err)
 	default:
 	}
-	if w.barrier.Sequence() != sequence {
+	if w.Barrier.Sequence() != sequence {
 		t.Error("the next try would overwrite the record that is whole")
 	}
 	disk.full = false
-	w.clock.Advance(durability.DefaultInterval)
+	w.Clock.Advance(durability.DefaultInterval)
 	if err := <-answer; err != nil {
 		t.Fatal(err)
 	}
@@ -121,7 +122,7 @@ func TestReserveIsLeftToTheBroker(t *testing.T) {
 	if err := disk.MkdirAll("data"); err != nil {
 		t.Fatal(err)
 	}
-	b, err := durability.Open(durability.Options{FS: disk, Dir: "data", FindLogs: log.Directories, ReserveBytes: 1_000_000})
+	b, err := durability.Open(durability.Options{FS: disk, Dir: "data", FindLogs: directory.Logs, ReserveBytes: 1_000_000})
 	if err != nil {
 		t.Fatal(err)
 	}

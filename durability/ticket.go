@@ -5,18 +5,27 @@ import (
 	"time"
 )
 
-// Ticket is the right to know when what has been appended is durable. The zero Ticket is ready.
+// Ticket tells when what had been appended when it was given is durable. With the zero Ticket there is nothing to wait
+// for.
 type Ticket struct {
 	barrier    *Barrier
 	generation uint64
 }
 
-// TicketIn returns a ticket that covers everything appended so far if the mode is m or a stricter
-// one, and else the zero Ticket: Fsync for plain appends, Txn for commits, Page for always.
-func (b *Barrier) TicketIn(m Mode) Ticket {
-	if b == nil || b.o.Mode < m {
+// TicketFor returns what an answer that is being made has to wait for: everything appended so far, or the zero Ticket
+// where the policy asks for nothing.
+func (b *Barrier) TicketFor(a Answer) Ticket {
+	if !b.Waits(a) {
 		return Ticket{}
 	}
+	return b.ticket()
+}
+
+// Waits says whether the policy makes an answer of this kind wait at all.
+func (b *Barrier) Waits(a Answer) bool { return b != nil && b.o.Mode.waits(a) }
+
+// ticket covers everything appended so far.
+func (b *Barrier) ticket() Ticket {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if len(b.mu.dirty) == 0 && !b.mu.recordDirty {
@@ -25,8 +34,8 @@ func (b *Barrier) TicketIn(m Mode) Ticket {
 	return Ticket{b, b.mu.collecting}
 }
 
-// IsZero says that there is nothing to wait for.
-func (t Ticket) IsZero() bool { return t.barrier == nil }
+// Pending says that Wait may have to wait.
+func (t Ticket) Pending() bool { return t.barrier != nil }
 
 // Want makes the barrier run now, for somebody who does not wait for it himself.
 func (t Ticket) Want() {
@@ -58,14 +67,14 @@ func (t Ticket) WaitUntil(ctx context.Context, expired <-chan time.Time) error {
 			return err
 		}
 		b.mu.wanted = max(b.mu.wanted, t.generation)
-		told := b.mu.next
+		ended := b.mu.next
 		if t.generation < b.mu.collecting && b.mu.running != nil {
-			told = b.mu.running
+			ended = b.mu.running
 		}
 		b.mu.Unlock()
 		b.wake()
 		select {
-		case <-told:
+		case <-ended:
 		case <-expired:
 			return context.DeadlineExceeded
 		case <-ctx.Done():
@@ -78,7 +87,7 @@ func (t Ticket) WaitUntil(ctx context.Context, expired <-chan time.Time) error {
 }
 
 // Sync makes everything appended so far durable, in any mode.
-func (b *Barrier) Sync(ctx context.Context) error { return b.TicketIn(Page).Wait(ctx) }
+func (b *Barrier) Sync(ctx context.Context) error { return b.ticket().Wait(ctx) }
 
 // Checkpoint is Sync by a barrier that syncs the files and writes its record: a start needs nothing else then.
 func (b *Barrier) Checkpoint(ctx context.Context) error {

@@ -44,7 +44,7 @@ type JoinMember struct {
 // Join parks until the join phase ends, or answers at once.
 func (c *Coordinator) Join(r *JoinRequest) *Future[JoinResult] {
 	refuse := func(err error) *Future[JoinResult] {
-		return ready(JoinResult{Err: err, MemberID: strings.Clone(r.MemberID)}, nil)
+		return immediate(JoinResult{Err: err, MemberID: strings.Clone(r.MemberID)})
 	}
 	if err := requireGroupID(r.GroupID); err != nil {
 		return refuse(err)
@@ -79,7 +79,7 @@ func (c *Coordinator) Join(r *JoinRequest) *Future[JoinResult] {
 	e := s.effectsLocked()
 	work.join(e, r, f)
 	if err := s.finishLocked(g, work, e); err != nil { // the member that was to be replaced stays
-		return ready(JoinResult{Err: err, Generation: g.generation, ProtocolName: g.protocolName, LeaderID: g.leaderID}, nil)
+		return immediate(JoinResult{Err: err, Generation: g.generation, ProtocolName: g.protocolName, LeaderID: g.leaderID})
 	}
 	return f
 }

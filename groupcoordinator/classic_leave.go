@@ -23,7 +23,7 @@ type LeaveResult struct {
 
 // Leave removes members and starts a rebalance when any was removed.
 func (c *Coordinator) Leave(r *LeaveRequest) *Future[LeaveResult] {
-	refuse := func(err error) *Future[LeaveResult] { return ready(LeaveResult{Err: err}, nil) }
+	refuse := func(err error) *Future[LeaveResult] { return immediate(LeaveResult{Err: err}) }
 	s, err := c.lockShardOfNamedGroup(r.GroupID)
 	if err != nil {
 		return refuse(err)
@@ -35,7 +35,7 @@ func (c *Coordinator) Leave(r *LeaveRequest) *Future[LeaveResult] {
 		for i := range result.Members {
 			result.Members[i] = ErrUnknownMember
 		}
-		return ready(result, nil)
+		return immediate(result)
 	}
 	work, e := g.clone(), s.effectsLocked()
 	work.leave(e, r.Members, result.Members)

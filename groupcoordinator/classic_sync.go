@@ -31,7 +31,7 @@ type SyncResult struct {
 
 // Sync parks until the leader has assigned, or answers at once.
 func (c *Coordinator) Sync(r *SyncRequest) *Future[SyncResult] {
-	refuse := func(err error) *Future[SyncResult] { return ready(SyncResult{Err: err}, nil) }
+	refuse := func(err error) *Future[SyncResult] { return immediate(SyncResult{Err: err}) }
 	s, err := c.lockShardOfNamedGroup(r.GroupID)
 	if err != nil {
 		return refuse(err)

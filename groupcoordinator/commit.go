@@ -47,7 +47,7 @@ type CommitResult struct {
 // CommitOffsets stores offsets. In a group with members only they may commit, and it keeps their
 // session alive.
 func (c *Coordinator) CommitOffsets(r *CommitRequest) *Future[CommitResult] {
-	refuse := func(err error) *Future[CommitResult] { return ready(CommitResult{Err: err}, nil) }
+	refuse := func(err error) *Future[CommitResult] { return immediate(CommitResult{Err: err}) }
 	s, err := c.lockShard(r.GroupID)
 	if err != nil {
 		return refuse(err)
@@ -103,7 +103,7 @@ func (g *classicGroup) validateGeneration(memberID string, instanceID *string, g
 // that the transaction contains PartitionFor(GroupID), and passes what that gave as guard. Errors of
 // the state log (a fenced producer, a transaction that is over) come wrapped.
 func (c *Coordinator) TxnCommitOffsets(r *TxnCommitRequest, guard Guard) *Future[CommitResult] {
-	refuse := func(err error) *Future[CommitResult] { return ready(CommitResult{Err: err}, nil) }
+	refuse := func(err error) *Future[CommitResult] { return immediate(CommitResult{Err: err}) }
 	s, err := c.lockShardOfNamedGroup(r.GroupID)
 	if err != nil {
 		return refuse(err)
@@ -155,10 +155,10 @@ func (s *shard) storeOffsetsLocked(p producer, group string, offsets []OffsetCom
 		records = append(records, record{kind: kindOffset, group: group, topic: o.Topic, partition: o.Partition, offset: c})
 	}
 	if len(records) == 0 {
-		return ready(result, nil)
+		return immediate(result)
 	}
 	if err := s.appendLocked(p, records, nil); err != nil {
-		return ready(CommitResult{Err: err}, nil)
+		return immediate(CommitResult{Err: err})
 	}
 	s.c.metrics.offsetCommits.Add(float64(len(records)))
 	return ready(result, s.mu.durable)

@@ -32,6 +32,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"once/internal/clock"
+	"once/internal/fault"
 )
 
 // Config is what a Coordinator needs. Zero durations and sizes mean the default that stands behind
@@ -56,6 +57,7 @@ type Config struct {
 	Clock      clock.Clock           // the cluster's: sessions, rebalances, retention; nil means the machine's
 	RealTime   clock.Clock           // nil means the machine's
 	Logger     *slog.Logger          // nil discards
+	Faults     *fault.Points         // nil: none
 	Registerer prometheus.Registerer // nil keeps the metrics to itself
 	// NewMemberID makes a member ID from the client ID, or from the group instance ID of a static
 	// member. It must never return the same twice. Nil means the prefix, "-" and a random UUID.

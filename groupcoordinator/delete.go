@@ -17,7 +17,7 @@ type DeleteResult struct {
 
 // DeleteGroup removes an empty group with its offsets, staged ones too (spec: groups 14).
 func (c *Coordinator) DeleteGroup(groupID string) *Future[DeleteResult] {
-	refuse := func(err error) *Future[DeleteResult] { return ready(DeleteResult{Err: err}, nil) }
+	refuse := func(err error) *Future[DeleteResult] { return immediate(DeleteResult{Err: err}) }
 	s, err := c.lockShard(groupID)
 	if err != nil {
 		return refuse(err)
@@ -89,7 +89,7 @@ type TopicPartition struct {
 // DeleteOffsets removes offsets, staged ones too, of topics that the group is not subscribed to (spec:
 // groups 14). Where there is none it succeeds.
 func (c *Coordinator) DeleteOffsets(r *DeleteOffsetsRequest) *Future[DeleteResult] {
-	refuse := func(err error) *Future[DeleteResult] { return ready(DeleteResult{Err: err}, nil) }
+	refuse := func(err error) *Future[DeleteResult] { return immediate(DeleteResult{Err: err}) }
 	s, err := c.lockShardOfNamedGroup(r.GroupID)
 	if err != nil {
 		return refuse(err)

@@ -48,7 +48,7 @@ type FetchedOffset struct {
 func (c *Coordinator) FetchOffsets(r *FetchRequest) *Future[FetchResult] {
 	s, err := c.lockShard(r.GroupID)
 	if err != nil {
-		return ready(FetchResult{Err: err}, nil)
+		return immediate(FetchResult{Err: err})
 	}
 	defer s.mu.Unlock()
 	if r.All {

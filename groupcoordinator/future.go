@@ -6,14 +6,16 @@ import (
 	"encoding/hex"
 	"fmt"
 	"unicode/utf8"
+
+	"once/durability"
 )
 
 // Future is an answer that may still depend on other members, or on the disk. It owns no goroutine: one
 // that nobody waits for any more is simply forgotten.
 type Future[T any] struct {
-	done    chan struct{} // nil when the value was there from the start
-	value   T             // set before done is closed
-	durable Ticket        // set with value; nil when there is nothing to wait for
+	done    chan struct{}     // nil when the value was there from the start
+	value   T                 // set before done is closed
+	durable durability.Ticket // set with value
 }
 
 // Wait returns the answer. Its error is that of ctx, or ErrNotDurable when the records behind the
@@ -27,13 +29,11 @@ func (f *Future[T]) Wait(ctx context.Context) (T, error) {
 			return zero, ctx.Err()
 		}
 	}
-	if f.durable != nil {
-		if err := f.durable.Wait(ctx); err != nil {
-			if ctx.Err() != nil {
-				return zero, ctx.Err()
-			}
-			return zero, fmt.Errorf("%w: %w", ErrNotDurable, err)
+	if err := f.durable.Wait(ctx); err != nil {
+		if ctx.Err() != nil {
+			return zero, ctx.Err()
 		}
+		return zero, fmt.Errorf("%w: %w", ErrNotDurable, err)
 	}
 	return f.value, nil
 }
@@ -47,17 +47,20 @@ func (f *Future[T]) Ready() bool {
 			return false
 		}
 	}
-	return f.durable == nil
+	return !f.durable.Pending()
 }
 
 func parked[T any]() *Future[T] { return &Future[T]{done: make(chan struct{})} }
 
-func ready[T any](value T, durable Ticket) *Future[T] {
+func ready[T any](value T, durable durability.Ticket) *Future[T] {
 	return &Future[T]{value: value, durable: durable}
 }
 
+// immediate is an answer that rests on no record.
+func immediate[T any](value T) *Future[T] { return &Future[T]{value: value} }
+
 // resolve answers a parked future. Each is resolved at most once: whoever takes it out of its member does it.
-func (f *Future[T]) resolve(value T, durable Ticket) {
+func (f *Future[T]) resolve(value T, durable durability.Ticket) {
 	f.value, f.durable = value, durable
 	close(f.done)
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"once/durability/durabilitytest"
 	"once/log/batch"
 )
 
@@ -43,33 +44,18 @@ func TestCloseAnswersWhatIsParked(t *testing.T) {
 	isErr(t, "heartbeat", w.heartbeat("g", "x", 1), ErrClosed)
 }
 
-type gate struct {
-	open chan struct{}
-	err  error
-}
-
-func (g *gate) Wait(ctx context.Context) error {
-	select {
-	case <-g.open:
-		return g.err
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}
-
 // P5: nothing that is not durable is told, neither to who wrote it nor to who reads it.
 func TestAnswersWaitForTheDisk(t *testing.T) {
 	w := newWorld(t)
-	g := &gate{open: make(chan struct{})}
-	w.stateLog("g").durable = g
+	gate := durabilitytest.NewGate(t)
+	w.stateLog("g").durable = gate.Ticket()
 	commit := w.c.CommitOffsets(&CommitRequest{GroupID: "g", Generation: -1, Retention: -1, Offsets: []OffsetCommit{{Topic: "t", Offset: 5}}})
 	fetch := w.c.FetchOffsets(&FetchRequest{GroupID: "g", All: true})
 	join := w.join("g")
 	if commit.Ready() || fetch.Ready() || join.Ready() {
 		t.Fatal("answered before it was durable")
 	}
-	g.err = errors.New("disk")
-	close(g.open)
+	gate.Open(errors.New("disk"))
 	for name, wait := range map[string]func() error{
 		"commit": func() error { _, err := commit.Wait(context.Background()); return err },
 		"fetch":  func() error { _, err := fetch.Wait(context.Background()); return err },

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"once/durability"
 	"once/internal/clock"
 	"once/internal/fault"
 	"once/internal/invariant"
@@ -19,7 +20,7 @@ const retryAfterFailedAppend = time.Second
 // shard holds the groups of one partition of __consumer_offsets.
 //
 // Locking: mu orders everything that happens to these groups, appends to the state log included, and is
-// held across an append but never across a wait for its durability.
+// held across an append but never across a wait for its durability. docs/architecture.md has the order of all locks.
 type shard struct {
 	c         *Coordinator
 	partition int32
@@ -32,7 +33,7 @@ type shard struct {
 		stateLog StateLog
 		groups   map[string]*classicGroup // nil until the first one
 		offsets  offsetStore
-		durable  Ticket // of the last append that may have changed what an answer shows; nil when kept
+		durable  durability.Ticket // of the last append that may have changed what an answer shows
 
 		timers  timerHeap
 		timer   clock.Timer // nil when none is set
@@ -126,7 +127,7 @@ func (s *shard) appendLocked(p producer, records []record, before func()) error 
 			s.c.cfg.MaxBatchBytes)
 	}
 	raw := encodeBatch(p, s.c.cfg.Clock.Now().UnixMilli(), records, size)
-	if err := fault.Hit("group.append.before"); err != nil {
+	if err := s.c.cfg.Faults.Hit(fault.GroupAppend, s.attributes(records)); err != nil {
 		return fmt.Errorf("%w: %w", ErrNotWritten, err)
 	}
 	var at Appended
@@ -134,7 +135,7 @@ func (s *shard) appendLocked(p producer, records []record, before func()) error 
 	if p.id >= 0 {
 		at, err = s.mu.stateLog.AppendTransactionalOffsets(raw, p.guard)
 	} else {
-		at, err = s.mu.stateLog.AppendCoordinator(raw)
+		at, err = s.mu.stateLog.AppendCoordinator(raw, durability.GroupChanged)
 	}
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrNotWritten, err)
@@ -142,7 +143,7 @@ func (s *shard) appendLocked(p producer, records []record, before func()) error 
 	if invariant.Enabled {
 		checkEncoding(raw, records)
 	}
-	_ = fault.Hit("group.append.after") // what is stored is stored; a test kills or holds here
+	_ = s.c.cfg.Faults.Hit(fault.GroupAppended, s.attributes(records)) // what is stored is stored
 	if before != nil {
 		before()
 	}
@@ -151,6 +152,17 @@ func (s *shard) appendLocked(p producer, records []record, before func()) error 
 	}
 	s.mu.durable = at.Durable
 	return nil
+}
+
+// offsetsTopic is the topic that the state logs are partitions of.
+const offsetsTopic = "__consumer_offsets"
+
+func (s *shard) attributes(records []record) fault.Attributes {
+	at := fault.Attributes{Topic: offsetsTopic, Partition: s.partition}
+	if len(records) > 0 {
+		at.Group = records[0].group
+	}
+	return at
 }
 
 // applyMarkerLocked writes a transaction's end and makes its staged offsets visible, or drops them.
@@ -312,11 +324,11 @@ func (s *shard) answerParkedLocked(err error) {
 	for _, g := range s.mu.groups {
 		for _, m := range g.members {
 			if m.join != nil {
-				m.join.resolve(JoinResult{Err: err, MemberID: m.id}, nil)
+				m.join.resolve(JoinResult{Err: err, MemberID: m.id}, durability.Ticket{})
 				m.join = nil
 			}
 			if m.sync != nil {
-				m.sync.resolve(SyncResult{Err: err}, nil)
+				m.sync.resolve(SyncResult{Err: err}, durability.Ticket{})
 				m.sync = nil
 			}
 		}

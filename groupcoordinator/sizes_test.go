@@ -13,6 +13,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"once/durability"
 	"once/internal/clock"
 	"once/log/batch"
 )
@@ -120,11 +121,11 @@ type cutLog struct {
 	left int
 }
 
-func (l *cutLog) AppendCoordinator(raw []byte) (Appended, error) {
+func (l *cutLog) AppendCoordinator(raw []byte, answer durability.Answer) (Appended, error) {
 	if l.left--; l.left < 0 {
 		return Appended{}, errors.New("disk")
 	}
-	return l.memStateLog.AppendCoordinator(raw)
+	return l.memStateLog.AppendCoordinator(raw, answer)
 }
 
 // A deletion in several batches, as that of a topic's offsets, that is cut short behind any of them has deleted what is

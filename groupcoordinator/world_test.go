@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"once/durability"
 	"once/internal/clock"
 	"once/log/batch"
 )
@@ -21,7 +22,7 @@ type memStateLog struct {
 	batches [][]byte
 	next    int64
 	fail    error                             // the error of every append while set
-	durable Ticket                            // of every append
+	durable durability.Ticket                 // of every append
 	write   func(raw []byte, do func()) error // does the append of a batch, or fails before or after it; nil does it
 	before  func(p int64, epoch int16) error  // looks at transactional appends
 }
@@ -47,7 +48,9 @@ func (l *memStateLog) append(raw []byte) (Appended, error) {
 	return at, nil
 }
 
-func (l *memStateLog) AppendCoordinator(raw []byte) (Appended, error) { return l.append(raw) }
+func (l *memStateLog) AppendCoordinator(raw []byte, _ durability.Answer) (Appended, error) {
+	return l.append(raw)
+}
 
 func (l *memStateLog) AppendTransactionalOffsets(raw []byte, _ Guard) (Appended, error) {
 	h, err := batch.ParseHeader(raw)

@@ -20,7 +20,8 @@ func (s *Services) createPartitions(_ context.Context, r *wire.Request) wire.Rep
 	}
 	total := 0
 	for i := range req.Topics {
-		if t, code := s.Catalogue.Topic(req.Topics[i].Topic); code == wire.NoError && times[t.Name] == 1 { // the others are refused
+		t, code := s.Catalogue.Topic(req.Topics[i].Topic)
+		if code == wire.NoError && times[t.Name] == 1 { // the others are refused
 			total += max(0, int(req.Topics[i].Count)-len(t.Partitions()))
 		}
 	}
@@ -55,13 +56,19 @@ func (s *Services) createPartitions(_ context.Context, r *wire.Request) wire.Rep
 }
 
 func (s *Services) addPartitions(asked *kmsg.CreatePartitionsRequestTopic, validateOnly bool, version int16) (wire.Code, string) {
-	if t, code := s.Catalogue.Topic(asked.Topic); code == wire.NoError && asked.Assignment != nil && int(asked.Count) > len(t.Partitions()) {
-		if added := int(asked.Count) - len(t.Partitions()); len(asked.Assignment) != added {
-			return wire.InvalidReplicaAssignment, fmt.Sprintf("%d partitions are added, %d are assigned", added, len(asked.Assignment))
+	t, code := s.Catalogue.Topic(asked.Topic)
+	if code != wire.NoError {
+		return code, ""
+	}
+	if added := int(asked.Count) - len(t.Partitions()); asked.Assignment != nil && added > 0 {
+		if len(asked.Assignment) != added {
+			return wire.InvalidReplicaAssignment,
+				fmt.Sprintf("%d partitions are added, %d are assigned", added, len(asked.Assignment))
 		}
 		for _, a := range asked.Assignment {
 			if !s.isAssignable(a.Replicas) {
-				return wire.InvalidReplicaAssignment, fmt.Sprintf("each partition must be assigned to broker %d and no other", s.NodeID)
+				return wire.InvalidReplicaAssignment,
+					fmt.Sprintf("each partition must be assigned to broker %d and no other", s.NodeID)
 			}
 		}
 	}

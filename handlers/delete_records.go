@@ -6,6 +6,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"once/durability"
 	"once/partition"
 	"once/topics"
 	"once/wire"
@@ -41,8 +42,9 @@ func (s *Services) deleteRecords(_ context.Context, r *wire.Request) wire.Reply 
 	if len(moved) == 0 {
 		return wire.Respond(resp)
 	}
+	ticket := s.Barrier.TicketFor(durability.RecordsDeleted)
 	return wire.Reply{Then: func(ctx context.Context) kmsg.Response {
-		if err := s.Sync(ctx); err != nil {
+		if err := ticket.Wait(ctx); err != nil {
 			for i := range resp.Topics {
 				for j := range resp.Topics[i].Partitions {
 					if rp := &resp.Topics[i].Partitions[j]; rp.ErrorCode == 0 {
@@ -104,7 +106,8 @@ func aboutDeleteRecords(_ Catalogue, r *wire.Request) Subjects {
 	req := r.Body.(*kmsg.DeleteRecordsRequest)
 	return Subjects{
 		Topics: eachOf(req.Topics, func(t *kmsg.DeleteRecordsRequestTopic) TopicSubject {
-			indexes := eachOf(t.Partitions, func(p *kmsg.DeleteRecordsRequestTopicPartition) int32 { return p.Partition })
+			indexes := eachOf(t.Partitions,
+				func(p *kmsg.DeleteRecordsRequestTopicPartition) int32 { return p.Partition })
 			return TopicSubject{Name: t.Topic, Partitions: indexes}
 		}),
 	}

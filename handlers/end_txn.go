@@ -5,6 +5,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"once/durability"
 	"once/txncoordinator"
 	"once/wire"
 )
@@ -29,21 +30,16 @@ func (s *Services) endTxn(_ context.Context, r *wire.Request) wire.Reply {
 	})
 	resp.ErrorCode = int16(codeFor(err, r.Key, r.Version))
 	resp.ProducerID, resp.ProducerEpoch = id.ProducerID, id.ProducerEpoch
-	if err != nil || s.Settle == nil {
+	if err != nil {
 		return wire.Respond(resp)
 	}
-	return wire.Reply{Then: func(ctx context.Context) kmsg.Response {
-		// The outcome is decided either way; without an answer the client asks again.
-		if s.Settle(ctx) != nil {
-			return nil
-		}
-		return resp
-	}}
+	return s.respondAs(durability.TransactionEnded, resp)
 }
 
 var failEndTxn = failAtTop(func(r *kmsg.EndTxnResponse) (*int16, **string) { return &r.ErrorCode, nil })
 
 func aboutEndTxn(_ Catalogue, r *wire.Request) Subjects {
 	req := r.Body.(*kmsg.EndTxnRequest)
-	return Subjects{Transactions: transactionSubjects(&req.TransactionalID, identityOf(req.ProducerID, req.ProducerEpoch))}
+	by := identityOf(req.ProducerID, req.ProducerEpoch)
+	return Subjects{Transactions: transactionSubjects(&req.TransactionalID, by)}
 }

@@ -69,7 +69,9 @@ func aboutFindCoordinator(_ Catalogue, r *wire.Request) (s Subjects) {
 	case coordinatorOfGroup:
 		s.Groups = keys
 	case coordinatorOfTransaction:
-		s.Transactions = eachOf(keys, func(id *string) TransactionSubject { return TransactionSubject{*id, noProducer} })
+		s.Transactions = eachOf(keys, func(id *string) TransactionSubject {
+			return TransactionSubject{*id, noProducer}
+		})
 	}
 	return s
 }

@@ -51,5 +51,6 @@ func failInitProducerID(r *wire.Request, code wire.Code, _ string) kmsg.Response
 
 func aboutInitProducerID(_ Catalogue, r *wire.Request) Subjects {
 	req := r.Body.(*kmsg.InitProducerIDRequest)
-	return Subjects{Transactions: transactionSubjects(req.TransactionalID, identityOf(req.ProducerID, req.ProducerEpoch))}
+	by := identityOf(req.ProducerID, req.ProducerEpoch)
+	return Subjects{Transactions: transactionSubjects(req.TransactionalID, by)}
 }

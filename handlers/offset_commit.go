@@ -140,7 +140,8 @@ func aboutOffsetCommit(c Catalogue, r *wire.Request) Subjects {
 	return Subjects{
 		Groups: []string{req.Group},
 		Topics: eachOf(req.Topics, func(t *kmsg.OffsetCommitRequestTopic) TopicSubject {
-			indexes := eachOf(t.Partitions, func(p *kmsg.OffsetCommitRequestTopicPartition) int32 { return p.Partition })
+			indexes := eachOf(t.Partitions,
+				func(p *kmsg.OffsetCommitRequestTopicPartition) int32 { return p.Partition })
 			return c.subject(t.Topic, t.TopicID, r.Version >= 10, indexes)
 		}),
 	}

@@ -60,7 +60,8 @@ func aboutOffsetDelete(_ Catalogue, r *wire.Request) Subjects {
 	return Subjects{
 		Groups: []string{req.Group},
 		Topics: eachOf(req.Topics, func(t *kmsg.OffsetDeleteRequestTopic) TopicSubject {
-			indexes := eachOf(t.Partitions, func(p *kmsg.OffsetDeleteRequestTopicPartition) int32 { return p.Partition })
+			indexes := eachOf(t.Partitions,
+				func(p *kmsg.OffsetDeleteRequestTopicPartition) int32 { return p.Partition })
 			return TopicSubject{Name: t.Topic, Partitions: indexes}
 		}),
 	}

@@ -5,6 +5,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"once/durability"
 	"once/groupcoordinator"
 	"once/wire"
 )
@@ -23,11 +24,13 @@ func (s *Services) offsetFetch(_ context.Context, r *wire.Request) wire.Reply {
 		return s.Fail(r, wire.InvalidRequest, "")
 	}
 	fetches := make([]*offsetFetching, len(groups))
-	ready := s.Settle == nil
+	ready := true
 	for i := range groups {
 		fetches[i] = s.beginOffsetFetch(&groups[i], req.RequireStable, r)
 		ready = ready && fetches[i].future.Ready()
 	}
+	shown := s.Barrier.TicketFor(durability.OffsetsShown)
+	ready = ready && !shown.Pending()
 	finish := func(ctx context.Context) kmsg.Response {
 		for _, f := range fetches {
 			result, err := f.future.Wait(ctx)
@@ -39,7 +42,7 @@ func (s *Services) offsetFetch(_ context.Context, r *wire.Request) wire.Reply {
 			}
 			resp.Groups = append(resp.Groups, f.answer(&result))
 		}
-		if s.Settle != nil && s.Settle(ctx) != nil {
+		if shown.Wait(ctx) != nil {
 			return nil
 		}
 		if r.Version < 8 {

@@ -55,7 +55,8 @@ func aboutOffsetForLeaderEpoch(_ Catalogue, r *wire.Request) Subjects {
 	req := r.Body.(*kmsg.OffsetForLeaderEpochRequest)
 	return Subjects{
 		Topics: eachOf(req.Topics, func(t *kmsg.OffsetForLeaderEpochRequestTopic) TopicSubject {
-			indexes := eachOf(t.Partitions, func(p *kmsg.OffsetForLeaderEpochRequestTopicPartition) int32 { return p.Partition })
+			indexes := eachOf(t.Partitions,
+				func(p *kmsg.OffsetForLeaderEpochRequestTopicPartition) int32 { return p.Partition })
 			return TopicSubject{Name: t.Topic, Partitions: indexes}
 		}),
 	}

@@ -14,8 +14,8 @@ import (
 	"once/durability"
 	"once/internal/clock"
 	"once/internal/vfs"
-	"once/log"
 	"once/log/batch"
+	"once/log/directory"
 	"once/meta"
 	"once/partition"
 	"once/pidmanager"
@@ -43,8 +43,8 @@ func (b *blocks) ReserveProducerIDs(count, atLeast int64) (int64, error) {
 // plainStateLog is a partition of the transaction log without a wait for the disk.
 type plainStateLog struct{ *partition.Partition }
 
-func (l plainStateLog) AppendCoordinator(raw []byte) (txncoordinator.Appended, error) {
-	a, err := l.Partition.AppendCoordinator(raw)
+func (l plainStateLog) AppendCoordinator(raw []byte, answer durability.Answer) (txncoordinator.Appended, error) {
+	a, err := l.Partition.AppendCoordinator(raw, answer)
 	return txncoordinator.Appended{BaseOffset: a.BaseOffset}, err
 }
 
@@ -66,7 +66,7 @@ func newServices(t *testing.T, ids pidmanager.BlockStore) *Services {
 	fatal(err)
 	fs, manual := vfs.NewMem(), clock.NewManual(time.UnixMilli(1_000_000))
 	fatal(fs.MkdirAll("data"))
-	barrier, err := durability.Open(durability.Options{FS: fs, Dir: "data", FindLogs: log.Directories, BootID: "boot", Interval: time.Hour, RealTime: manual, Logger: quiet, OnFailure: func(err error) { t.Error(err) }})
+	barrier, err := durability.Open(durability.Options{FS: fs, Dir: "data", FindLogs: directory.Logs, BootID: "boot", Interval: time.Hour, RealTime: manual, Logger: quiet, OnFailure: func(err error) { t.Error(err) }})
 	fatal(err)
 	ts, err := topics.Open(topics.Options{Store: store, FS: fs, Dir: "data", Barrier: barrier, Settings: set, Starts: 1, Clock: manual, Logger: quiet, MaxInflatedBytes: 1 << 20})
 	fatal(err)

@@ -7,7 +7,10 @@ import (
 	"context"
 	"log/slog"
 
+	"github.com/twmb/franz-go/pkg/kmsg"
+
 	"once/configs"
+	"once/durability"
 	"once/groupcoordinator"
 	"once/internal/clock"
 	"once/pidmanager"
@@ -30,11 +33,7 @@ type Services struct {
 	ClusterID   string
 	// Advertised returns the address at which the client of a connection reaches this broker.
 	Advertised func(*wire.Conn) (host string, port int32)
-	// Sync returns when everything written so far is on the disk, in every durability mode.
-	Sync func(context.Context) error
-	// Settle returns when what has been done so far could not be taken back by a power cut and is visible;
-	// nil when the durability mode promises that without waiting.
-	Settle func(context.Context) error
+	Barrier    *durability.Barrier // what answers wait for; nil: for nothing
 	// Ended is closed when those who wait are to go: the cluster is about to end.
 	Ended  <-chan struct{}
 	Clock  clock.Clock // the cluster's; what waits for network or disk goes by the machine's
@@ -57,4 +56,19 @@ func (s *Services) Open() {
 	}
 	s.passChain = s.link(chain)
 	s.sessions = newFetchSessions(s.Settings.MaxIncrementalFetchSessionCacheSlots, clock.Real{})
+}
+
+// respondAs responds when the answer is as durable as answers of its kind have to be. Without a confirmation there is no
+// answer: the client asks again.
+func (s *Services) respondAs(kind durability.Answer, resp kmsg.Response) wire.Reply {
+	ticket := s.Barrier.TicketFor(kind)
+	if !ticket.Pending() {
+		return wire.Respond(resp)
+	}
+	return wire.Reply{Then: func(ctx context.Context) kmsg.Response {
+		if ticket.Wait(ctx) != nil {
+			return nil
+		}
+		return resp
+	}}
 }

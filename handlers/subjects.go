@@ -46,11 +46,11 @@ func (c Catalogue) subject(name string, id [16]byte, byID bool, partitions []int
 	return t
 }
 
-// eachOf turns a list into another one.
-func eachOf[T, U any](list []T, turn func(*T) U) []U {
+// eachOf converts each entry of a list.
+func eachOf[T, U any](list []T, convert func(*T) U) []U {
 	all := make([]U, len(list))
 	for i := range list {
-		all[i] = turn(&list[i])
+		all[i] = convert(&list[i])
 	}
 	return all
 }

@@ -19,8 +19,8 @@ type row struct {
 	handle   func(s *Services, ctx context.Context, r *wire.Request) wire.Reply
 	fail     failFunc
 	subjects subjectsFunc // nil: it is about the cluster as a whole, or the connection
-	// singleConnectionBelow: versions below it come from clients before transactions V2 and speak for a transactional ID;
-	// see closeOlderConnection.
+	// singleConnectionBelow: in versions below it clients before transactions V2 speak for a transactional ID, which
+	// concerns closeOlderConnection.
 	singleConnectionBelow int16
 }
 
@@ -66,7 +66,8 @@ func rows() []row {
 		{API: wire.API{Key: int16(kmsg.InitProducerID), Min: 0, Max: 5},
 			handle: (*Services).initProducerID, fail: failInitProducerID, subjects: aboutInitProducerID},
 		{API: wire.API{Key: int16(kmsg.OffsetForLeaderEpoch), Min: 2, Max: 4},
-			handle: (*Services).offsetForLeaderEpoch, fail: failOffsetForLeaderEpoch, subjects: aboutOffsetForLeaderEpoch},
+			handle: (*Services).offsetForLeaderEpoch, fail: failOffsetForLeaderEpoch,
+			subjects: aboutOffsetForLeaderEpoch},
 		{API: wire.API{Key: int16(kmsg.AddPartitionsToTxn), Min: 0, Max: 5},
 			handle: (*Services).addPartitionsToTxn, fail: failAddPartitionsToTxn, subjects: aboutAddPartitionsToTxn,
 			singleConnectionBelow: 4},
@@ -104,7 +105,8 @@ func rows() []row {
 		{API: wire.API{Key: int16(kmsg.DeleteGroups), Min: 0, Max: 2},
 			handle: (*Services).deleteGroups, fail: failDeleteGroups, subjects: aboutDeleteGroups},
 		{API: wire.API{Key: int16(kmsg.IncrementalAlterConfigs), Min: 0, Max: 1},
-			handle: (*Services).incrementalAlterConfigs, fail: failIncrementalAlterConfigs, subjects: aboutIncrementalAlterConfigs},
+			handle: (*Services).incrementalAlterConfigs, fail: failIncrementalAlterConfigs,
+			subjects: aboutIncrementalAlterConfigs},
 		{API: wire.API{Key: int16(kmsg.OffsetDelete), Min: 0, Max: 0},
 			handle: (*Services).offsetDelete, fail: failOffsetDelete, subjects: aboutOffsetDelete},
 		{API: wire.API{Key: int16(kmsg.DescribeClientQuotas), Min: 0, Max: 1},
@@ -118,13 +120,15 @@ func rows() []row {
 		{API: wire.API{Key: int16(kmsg.DescribeProducers), Min: 0, Max: 0},
 			handle: (*Services).describeProducers, fail: failDescribeProducers, subjects: aboutDescribeProducers},
 		{API: wire.API{Key: int16(kmsg.DescribeTransactions), Min: 0, Max: 0},
-			handle: (*Services).describeTransactions, fail: failDescribeTransactions, subjects: aboutDescribeTransactions},
+			handle: (*Services).describeTransactions, fail: failDescribeTransactions,
+			subjects: aboutDescribeTransactions},
 		{API: wire.API{Key: int16(kmsg.ListTransactions), Min: 0, Max: 2},
 			handle: (*Services).listTransactions, fail: failListTransactions},
 		{API: wire.API{Key: int16(kmsg.ListConfigResources), Min: 0, Max: 1},
 			handle: (*Services).listConfigResources, fail: failListConfigResources},
 		{API: wire.API{Key: int16(kmsg.DescribeTopicPartitions), Min: 0, Max: 0},
-			handle: (*Services).describeTopicPartitions, fail: failDescribeTopicPartitions, subjects: aboutDescribeTopicPartitions},
+			handle: (*Services).describeTopicPartitions, fail: failDescribeTopicPartitions,
+			subjects: aboutDescribeTopicPartitions},
 	}
 }
 

@@ -112,7 +112,8 @@ func aboutTxnOffsetCommit(_ Catalogue, r *wire.Request) Subjects {
 		Groups:       []string{req.Group},
 		Transactions: transactionSubjects(&req.TransactionalID, identityOf(req.ProducerID, req.ProducerEpoch)),
 		Topics: eachOf(req.Topics, func(t *kmsg.TxnOffsetCommitRequestTopic) TopicSubject {
-			indexes := eachOf(t.Partitions, func(p *kmsg.TxnOffsetCommitRequestTopicPartition) int32 { return p.Partition })
+			indexes := eachOf(t.Partitions,
+				func(p *kmsg.TxnOffsetCommitRequestTopicPartition) int32 { return p.Partition })
 			return TopicSubject{Name: t.Topic, Partitions: indexes}
 		}),
 	}

@@ -5,6 +5,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"once/durability"
 	"once/log/batch"
 	"once/txncoordinator"
 	"once/wire"
@@ -31,15 +32,7 @@ func (s *Services) writeTxnMarkers(_ context.Context, r *wire.Request) wire.Repl
 	for i := range resp.Markers {
 		mergeMarked(&resp.Markers[i])
 	}
-	if s.Settle == nil {
-		return wire.Respond(resp)
-	}
-	return wire.Reply{Then: func(ctx context.Context) kmsg.Response {
-		if s.Settle(ctx) != nil {
-			return nil // not known to be durable: whoever asked asks again
-		}
-		return resp
-	}}
+	return s.respondAs(durability.MarkersWritten, resp)
 }
 
 // mergeMarked names each partition of a producer once.

@@ -13,6 +13,7 @@ import (
 	"once/durability"
 	"once/log"
 	"once/log/batch"
+	"once/log/salvage"
 	"once/topics"
 )
 
@@ -40,7 +41,7 @@ type partitionCheck struct {
 	leaderEpoch int32
 	epochs      []log.LeaderEpochStart
 	replay      *replay
-	repair      *log.Repair                                                             // once something was found to be damaged
+	repair      *salvage.Repair                                                         // once something was found to be damaged
 	visit       func(p *partitionCheck, h batch.Header, r batch.Record, position int64) // records of internal topics
 }
 

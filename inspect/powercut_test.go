@@ -17,6 +17,7 @@ import (
 	"once/internal/vfs"
 	"once/log"
 	"once/log/batch"
+	"once/log/directory"
 	"once/partition"
 )
 
@@ -36,7 +37,7 @@ func (m *machine) boot(name string) {
 	m.t.Helper()
 	quiet := slog.New(slog.DiscardHandler)
 	var err error
-	m.barrier, err = durability.Open(durability.Options{FS: vfs.OS, Dir: m.dir, FindLogs: log.Directories, BootID: name, Mode: m.mode, Interval: time.Hour, Logger: quiet})
+	m.barrier, err = durability.Open(durability.Options{FS: vfs.OS, Dir: m.dir, FindLogs: directory.Logs, BootID: name, Mode: m.mode, Interval: time.Hour, Logger: quiet})
 	if err != nil {
 		m.t.Fatal(err)
 	}
@@ -174,7 +175,7 @@ func TestCheckReadsOnInTheJournal(t *testing.T) {
 			t.Errorf("no %q in %s", want, lines)
 		}
 	}
-	if err := os.WriteFile(filepath.Join(whole, durability.JournalFile), make([]byte, 100), 0o644); err != nil {
+	if err := os.WriteFile(filepath.Join(whole, durability.JournalFile), nil, 0o644); err != nil {
 		t.Fatal(err)
 	}
 	lines := strings.Join(check(t, whole, inspect.Note, inspect.Options{BootID: "second"}), "\n")

@@ -8,8 +8,8 @@ import (
 	"slices"
 
 	"once/internal/vfs"
-	"once/log"
 	"once/log/batch"
+	"once/log/salvage"
 	"once/topics"
 	"once/txncoordinator"
 )
@@ -24,7 +24,7 @@ type RepairPlan struct {
 
 // PartitionRepair is what is to be done to the log of one partition, and what its topic loses by that.
 type PartitionRepair struct {
-	*log.Repair
+	*salvage.Repair
 	// Groups are those of which records are left in a partition of __consumer_offsets: offsets that they have
 	// committed, by group.
 	Groups map[string]int
@@ -115,17 +115,17 @@ func (p *partitionCheck) plan() (*PartitionRepair, error) {
 }
 
 // logRepair asks the log what is to be done about it.
-func (p *partitionCheck) logRepair() (*log.Repair, error) {
+func (p *partitionCheck) logRepair() (*salvage.Repair, error) {
 	if p.repair != nil {
 		return p.repair, nil
 	}
-	var stored []log.StoredSegment
+	var stored []salvage.StoredSegment
 	for _, s := range p.segments {
 		if !s.journal {
-			stored = append(stored, log.StoredSegment{Name: s.name, BaseOffset: s.base, SizeBytes: s.sizeBytes})
+			stored = append(stored, salvage.StoredSegment{Name: s.name, BaseOffset: s.base, SizeBytes: s.sizeBytes})
 		}
 	}
-	r, err := log.PlanRepair(p.c.fs, p.c.path(p.name), stored, p.recovery)
+	r, err := salvage.Plan(p.c.fs, p.c.path(p.name), stored, p.recovery)
 	if err == nil {
 		p.repair = r
 	}
@@ -133,7 +133,7 @@ func (p *partitionCheck) logRepair() (*log.Repair, error) {
 }
 
 // repairOf returns what is to be done about a segment, nil for nothing.
-func (p *partitionCheck) repairOf(name string) *log.SegmentRepair {
+func (p *partitionCheck) repairOf(name string) *salvage.SegmentRepair {
 	r, err := p.logRepair()
 	if err != nil {
 		return nil // who walks the segment comes to the same error
@@ -207,7 +207,7 @@ func (p *partitionCheck) readLeft(left *PartitionRepair) error {
 
 // doubtTracker follows the open transactions past the offsets that are lost.
 type doubtTracker struct {
-	lost  []log.OffsetRange // not passed yet
+	lost  []salvage.OffsetRange // not passed yet
 	open  map[int64]*TransactionInDoubt
 	doubt []*TransactionInDoubt // in the order in which they came into doubt
 }

@@ -24,9 +24,6 @@ func (l *Log) Append(raw []byte, h batch.Header) error {
 	if err := l.writable(); err != nil {
 		return err
 	}
-	if err := fault.Hit("log.append.before"); err != nil {
-		return err
-	}
 	s, err := l.segmentFor(h, int64(len(raw)))
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrNotWritten, err)
@@ -59,7 +56,7 @@ func (l *Log) write(s *segment, raw []byte, position int64) error {
 	defer s.checked.wrote()
 	_, err = f.WriteAt(raw, position)
 	if err == nil {
-		err = fault.Hit("log.append.after")
+		err = l.faults.Hit(fault.LogWritten, fault.Attributes{})
 	}
 	if err == nil {
 		return nil
@@ -158,7 +155,7 @@ func (l *Log) roll(old *segment, base int64) (*segment, error) {
 		}
 	}
 	if err == nil {
-		err = fault.Hit("log.roll.created")
+		err = l.faults.Hit(fault.LogRollCreated, fault.Attributes{})
 	}
 	if err != nil {
 		if f != nil {
@@ -183,7 +180,7 @@ func (l *Log) roll(old *segment, base int64) (*segment, error) {
 			l.logger.Warn("producer snapshot not written; the next start replays more", "dir", l.dir, "offset", base, "error", err)
 		}
 	}
-	return s, fault.Hit("log.roll.published")
+	return s, l.faults.Hit(fault.LogRollPublished, fault.Attributes{})
 }
 
 // seal finishes a segment that gets no more batches. Failing to write its indexes costs time at the

@@ -340,7 +340,7 @@ func TestBatchBeyondItsSegmentIsServedToNobody(t *testing.T) {
 				damaged := mem.Clone()
 				mutate(t, damaged, name, func(b []byte) []byte { b[at+7-bit/8] ^= 1 << (bit % 8); return b })
 				w := newWorld(t, damaged, durability.Page)
-				b, err := durability.Open(durability.Options{FS: damaged, Dir: "data", FindLogs: Directories, BootID: "boot-1", Mode: durability.Page})
+				b, err := durability.Open(durability.Options{FS: damaged, Dir: "data", FindLogs: findLogs, BootID: "boot-1", Mode: durability.Page})
 				if err != nil {
 					t.Fatal(err)
 				}

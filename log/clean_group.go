@@ -105,7 +105,7 @@ func (c *cleanedSegment) begin() error {
 	if err != nil {
 		return err
 	}
-	err = eachChunk(f, 0, c.size, c.log.sizes.CopyBytes, func(b []byte, at int64) error {
+	err = files.EachChunk(f, 0, c.size, c.log.sizes.CopyBytes, func(b []byte, at int64) error {
 		_, err := c.file.WriteAt(b, at)
 		return err
 	})

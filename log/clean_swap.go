@@ -3,7 +3,6 @@ package log
 import (
 	"errors"
 	"fmt"
-	"io/fs"
 	"slices"
 	"strconv"
 	"strings"
@@ -61,7 +60,7 @@ func (l *Log) replaceGroup(group []*segment, c *cleanedSegment, end int64, gone 
 	}
 	if err != nil {
 		// As long as nothing else is replaced, it does not matter whether the next start finds it.
-		if rerr := l.removeIfThere(name); rerr != nil {
+		if rerr := files.RemoveIfThere(l.fs, name); rerr != nil {
 			l.uncleanable = fmt.Errorf("%s cannot be removed: %w", name, rerr)
 		}
 		return err
@@ -152,13 +151,13 @@ func (l *Log) FinishCleaning(exclusively func(func())) error {
 func (l *Log) finishSwap(sw swap) error {
 	for _, base := range sw.merged {
 		for _, suffix := range []string{suffixIndex, suffixTimeIndex, suffixTxnIndex, suffixSnapshot, suffixLog} {
-			if err := l.removeIfThere(l.fileOf(base, suffix)); err != nil {
+			if err := files.RemoveIfThere(l.fs, l.fileOf(base, suffix)); err != nil {
 				return err
 			}
 		}
 	}
 	for _, suffix := range []string{suffixIndex, suffixTimeIndex, suffixTxnIndex} {
-		if err := l.removeIfThere(l.fileOf(sw.base, suffix)); err != nil {
+		if err := files.RemoveIfThere(l.fs, l.fileOf(sw.base, suffix)); err != nil {
 			return err
 		}
 	}
@@ -177,13 +176,6 @@ func (l *Log) syncNames() error {
 		l.member.Fail(fmt.Errorf("sync %s: %w", l.dir, err))
 	}
 	return err
-}
-
-func (l *Log) removeIfThere(name string) error {
-	if err := l.fs.Remove(name); !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	return nil
 }
 
 // basesBetween returns the base offsets of the segments in a range of which there is any file. A power cut may have
@@ -227,7 +219,7 @@ func (rc *recoverer) swaps() error {
 	again := false
 	for _, name := range rc.names {
 		if strings.HasSuffix(name, suffixCleaned) {
-			if err := l.removeIfThere(l.path(name)); err != nil {
+			if err := files.RemoveIfThere(l.fs, l.path(name)); err != nil {
 				return err
 			}
 		}

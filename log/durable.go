@@ -130,7 +130,7 @@ func (s snapshotFile) Sync() error {
 }
 
 func (l *Log) syncFile(name string) error {
-	f, err := l.fs.OpenRead(l.path(name))
+	f, err := l.fs.OpenReadWrite(l.path(name)) // Windows syncs nothing else
 	if err != nil {
 		return l.ignoreIfRemoved(err)
 	}

@@ -18,14 +18,14 @@ func TestFlushMessagesMakesAnAppendWait(t *testing.T) {
 	defer w.leave()
 	for round := range 3 {
 		mustAdd(t, l, 2, 2)
-		if !l.Ticket().IsZero() {
+		if l.TicketFor(durability.Produced).Pending() {
 			t.Fatalf("round %d: waits with 4 records", round)
 		}
 		mustAdd(t, l, 1, 1)
-		if l.Ticket().IsZero() {
+		if !l.TicketFor(durability.Produced).Pending() {
 			t.Fatalf("round %d: does not wait with 5 records", round)
 		}
-		if err := l.Ticket().Wait(context.Background()); err != nil {
+		if err := l.TicketFor(durability.Produced).Wait(context.Background()); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -35,7 +35,7 @@ func TestFlushMessagesMakesAnAppendWait(t *testing.T) {
 	changed.FlushMessages = 1
 	l.SetConfig(changed)
 	mustAdd(t, l, 1, 1)
-	if l.Ticket().IsZero() {
+	if !l.TicketFor(durability.Produced).Pending() {
 		t.Error("the change has no effect")
 	}
 	after := newWorld(t, mem.CrashClone(), durability.Page)

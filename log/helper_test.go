@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -84,6 +85,20 @@ func newWorld(t testing.TB, fs vfs.FS, mode durability.Mode) *world {
 	return w
 }
 
+// findLogs is directory.Logs, which stands above log.
+func findLogs(f vfs.FS, dir string) (logs []string, err error) {
+	names, err := f.List(dir)
+	for _, name := range names {
+		if segments, _ := f.List(dir + "/" + name); isLogDirectory(name) && slices.ContainsFunc(segments, func(file string) bool {
+			_, suffix, _ := parseName(file)
+			return suffix == suffixLog
+		}) {
+			logs = append(logs, name)
+		}
+	}
+	return logs, err
+}
+
 // open starts barrier and log. The barrier runs only when somebody waits: its clock stands still.
 func (w *world) open() error {
 	w.clock = clock.NewManual(time.Unix(1_700_000_000, 0))
@@ -91,7 +106,7 @@ func (w *world) open() error {
 	if !w.whole {
 		under = vfs.FileByFile(under)
 	}
-	o := durability.Options{FS: under, Dir: "data", FindLogs: Directories, BootID: w.boot, Mode: w.mode, RealTime: w.clock, JournalBytes: w.journalBytes,
+	o := durability.Options{FS: under, Dir: "data", FindLogs: findLogs, BootID: w.boot, Mode: w.mode, RealTime: w.clock, JournalBytes: w.journalBytes,
 		ReserveBytes: w.reserveBytes}
 	if w.metrics != nil {
 		o.Registerer = w.metrics

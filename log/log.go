@@ -1,17 +1,3 @@
-// Package log is the append-only log of one partition: segments of record batches in Kafka's own
-// layout, their indexes, leader epochs, aborted transactions and producer snapshots, and recovery after a
-// stop. It knows batches and offsets, not what is in a transaction; what a snapshot holds is its caller's affair.
-//
-// One goroutine at a time appends (the partition's mutex sees to it); any number reads beside it
-// without a lock, and sees only bytes below a size that is published after the write. Always:
-// StartOffset <= EndOffset; a published byte never changes.
-//
-// Only the .log files, partition.metadata and what durability stores are the truth. Everything else in
-// the directory is derived: deleting it changes the time of the next start and nothing more. A log
-// without records has no directory and no file.
-//
-// Sizes are bytes, timestamps Unix ms. Errors: ErrOutOfRange, ErrFailed, ErrClosed, *files.DamagedError.
-// Only partition calls a Log. See docs/log-format.md.
 package log
 
 import (
@@ -20,11 +6,13 @@ import (
 	"io/fs"
 	"log/slog"
 	"math"
+	"path"
 	"sync"
 	"sync/atomic"
 
 	"once/durability"
 	"once/internal/clock"
+	"once/internal/fault"
 	"once/internal/vfs"
 	"once/log/batch"
 )
@@ -81,6 +69,7 @@ type Options struct {
 	Barrier *durability.Barrier // nil: nothing is ever synced
 	Clock   clock.Clock         // the cluster's, for the age of segments; nil: the machine's
 	Logger  *slog.Logger        // nil: silent
+	Faults  *fault.Points       // nil: none
 	// OnRoll, when set, returns the producer snapshot to write at a new segment's base offset. It runs
 	// inside Append, on the goroutine that appends.
 	OnRoll func(newBaseOffset int64) []byte
@@ -101,6 +90,7 @@ type Log struct {
 	member        *durability.Member // nil without a barrier
 	clock         clock.Clock
 	logger        *slog.Logger
+	faults        *fault.Points
 	onRoll        func(int64) []byte
 	onDurable     func(int64)
 	sizes         *Sizes
@@ -125,10 +115,12 @@ type Log struct {
 		sync.Mutex
 		offsets []int64
 	}
-	failed    atomic.Pointer[error]
-	closed    atomic.Bool
-	removed   atomic.Bool
-	structure sync.Mutex // taken to replace segments, to write derived files, to close
+	failed  atomic.Pointer[error]
+	closed  atomic.Bool
+	removed atomic.Bool
+	// structure is taken to replace segments, to write derived files, to close; docs/architecture.md has the order of all
+	// locks.
+	structure sync.Mutex
 
 	swaps       []swap // of Clean and FinishCleaning
 	uncleanable error  // why no segment can be replaced until the next start; of Clean
@@ -141,6 +133,7 @@ type Log struct {
 
 func (l *Log) fill(o Options) {
 	l.fs, l.dir, l.topicID, l.clock, l.logger, l.onRoll, l.onDurable = o.FS, o.Dir, o.TopicID, o.Clock, o.Logger, o.OnRoll, o.OnDurable
+	l.faults = o.Faults
 	l.member = o.Barrier.Join(durableLog{l}, o.Dir, l.base(), o.TopicID)
 	l.sizes, l.inflatedBytes = &defaultSizes, o.InflatedBytes
 	if o.Sizes != nil {
@@ -182,13 +175,13 @@ func (l *Log) SetStartOffset(offset int64) {
 	}
 }
 
-// Ticket is ready when everything appended so far is as durable as was promised for a plain append: at once
-// in Page and Txn, unless the topic's flush.messages is reached, and after a barrier in Fsync.
-func (l *Log) Ticket() durability.Ticket {
+// TicketFor returns what an answer of this kind has to wait for, or what an append that reaches the topic's
+// flush.messages waits for.
+func (l *Log) TicketFor(a durability.Answer) durability.Ticket {
 	if l.end.Load()-l.flushed.Load() >= l.config.Load().FlushMessages {
-		return l.member.Ticket(durability.Page)
+		a = durability.Flushed
 	}
-	return l.member.Ticket(durability.Fsync)
+	return l.member.TicketFor(a)
 }
 
 func (l *Log) list() []*segment {
@@ -267,17 +260,20 @@ func (l *Log) Remove() error {
 		return err
 	}
 	l.member.Remove()
-	gone := fmt.Sprintf("%s.%x%s", l.dir, l.topicID, suffixDelete)
+	gone := path.Join(path.Dir(l.dir), RenamedDirectory(l.base(), l.topicID, suffixDelete))
 	if err := l.fs.RemoveAll(gone); err != nil {
 		return err
 	}
-	if err := l.fs.Rename(l.dir, gone); err != nil {
-		if errors.Is(err, fs.ErrNotExist) {
-			return nil
-		}
+	switch err := l.fs.Rename(l.dir, gone); {
+	case err == nil:
+		return l.fs.RemoveAll(gone)
+	case errors.Is(err, fs.ErrNotExist):
+		return nil
+	case errors.Is(err, vfs.ErrInUse): // a reader has a file open, and this is Windows: the files can be deleted
+		return l.fs.RemoveAll(l.dir)
+	default:
 		return err
 	}
-	return l.fs.RemoveAll(gone)
 }
 
 // noBatches is the timestamp of a segment or log without any.

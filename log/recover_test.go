@@ -394,7 +394,7 @@ func TestCutSurvivesStartsThatDoNotOpenTheLog(t *testing.T) {
 	w.leave()
 	w.boot = "boot-2"
 	for range 3 { // starts that end before any log is opened
-		b, err := durability.Open(durability.Options{FS: w.fs, Dir: "data", FindLogs: Directories, BootID: "boot-2", Mode: durability.Page})
+		b, err := durability.Open(durability.Options{FS: w.fs, Dir: "data", FindLogs: findLogs, BootID: "boot-2", Mode: durability.Page})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -184,7 +184,7 @@ func (l *Log) removeBelow(base int64, gone []*segment) {
 	}
 	err := l.fs.SyncDir(l.dir)
 	if err == nil {
-		err = l.removeIfThere(l.fileOf(base, suffixBelow))
+		err = files.RemoveIfThere(l.fs, l.fileOf(base, suffixBelow))
 	}
 	if err != nil {
 		l.logger.Warn("deleting segments is finished by the next start", "dir", l.dir, "error", err)
@@ -221,7 +221,7 @@ func (rc *recoverer) deletions() error {
 		case ok && suffix == suffixBelow:
 			announced = append(announced, name)
 		case ok && offset < base && isOfSegment(suffix):
-			if err := l.removeIfThere(l.path(name)); err != nil {
+			if err := files.RemoveIfThere(l.fs, l.path(name)); err != nil {
 				return err
 			}
 		default:
@@ -232,7 +232,7 @@ func (rc *recoverer) deletions() error {
 		return err
 	}
 	for _, name := range announced {
-		if err := l.removeIfThere(l.path(name)); err != nil {
+		if err := files.RemoveIfThere(l.fs, l.path(name)); err != nil {
 			return err
 		}
 	}

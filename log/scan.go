@@ -65,6 +65,15 @@ func (s *segment) eachVerified(f vfs.File, from, to int64, buf *[]byte, whole bo
 	return nil
 }
 
+// EachVerified is for the file of a segment that no log has open: it calls fn with each batch between two positions,
+// until one is not what was written (*files.DamagedError) or fn returns an error. raw is valid during the call, and nil
+// for a large batch that is not wanted whole.
+func EachVerified(f vfs.File, dir string, base, from, to int64, whole bool, fn func(at int64, h batch.Header, raw []byte) error) error {
+	buf := scanBuffers.Get().(*[]byte)
+	defer putScanBuffer(buf)
+	return (&segment{dir: dir, base: base}).eachVerified(f, from, to, buf, whole, fn)
+}
+
 // verifyInPieces checks the CRC of one batch that begins at a position with what has been read already. That may lie in
 // buf, which holds each piece.
 func (s *segment) verifyInPieces(f vfs.File, at int64, h batch.Header, read, buf []byte) error {

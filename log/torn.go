@@ -73,7 +73,7 @@ func (rc *recoverer) renameAside(s *segment) error {
 	if err != nil {
 		return err
 	}
-	if zero, err := allZero(f, 0, size); err != nil || zero {
+	if zero, err := files.AllZero(f, 0, size); err != nil || zero {
 		rc.report.ZeroBytes += size
 		return err
 	}
@@ -120,7 +120,7 @@ func (rc *recoverer) moveTail(s *segment, from int64) error {
 	if err != nil {
 		return err
 	}
-	zero, err := allZero(f, from, to)
+	zero, err := files.AllZero(f, from, to)
 	if err != nil {
 		return err
 	}
@@ -152,7 +152,7 @@ func copyTail(s *segment, f vfs.File, from, to int64) (name string, err error) {
 	if err != nil {
 		return "", err
 	}
-	err = eachChunk(f, from, to, s.sizes.CopyBytes, func(b []byte, at int64) error {
+	err = files.EachChunk(f, from, to, s.sizes.CopyBytes, func(b []byte, at int64) error {
 		_, err := out.WriteAt(b, at-from)
 		return err
 	})
@@ -229,7 +229,7 @@ func (rc *recoverer) rewrite(s *segment, from, to, end int64) (*segment, error) 
 // themselves, which makes them dirty again.
 func (rc *recoverer) rewriteInPlace(s *segment, f vfs.File, from, to, end int64) error {
 	rc.log.logger.Warn("no room to copy what is kept; it is written in place", "file", s.file(suffixLog), "size_bytes", to-from)
-	err := eachChunk(f, from, to, s.sizes.CopyBytes, func(b []byte, at int64) error {
+	err := files.EachChunk(f, from, to, s.sizes.CopyBytes, func(b []byte, at int64) error {
 		_, err := f.WriteAt(b, at)
 		return err
 	})
@@ -245,7 +245,7 @@ func copyRange(under vfs.FS, name, tmp string, f vfs.File, from, to int64, step 
 	if err != nil {
 		return err
 	}
-	err = eachChunk(f, from, to, step, func(b []byte, at int64) error {
+	err = files.EachChunk(f, from, to, step, func(b []byte, at int64) error {
 		_, err := out.WriteAt(b, at-from)
 		return err
 	})
@@ -276,7 +276,7 @@ func readBackRange(under vfs.FS, name string, f vfs.File, from, to int64, step i
 		return err
 	}
 	there := make([]byte, step)
-	return eachChunk(f, from, to, step, func(b []byte, at int64) error {
+	return files.EachChunk(f, from, to, step, func(b []byte, at int64) error {
 		if n, err := out.ReadAt(there[:len(b)], at-from); n < len(b) {
 			return err
 		}
@@ -287,33 +287,4 @@ func readBackRange(under vfs.FS, name string, f vfs.File, from, to int64, step i
 	})
 }
 
-// eachChunk calls fn with the bytes of a range, so many at a time, in order.
-func eachChunk(f vfs.File, from, to int64, step int, fn func(b []byte, at int64) error) error {
-	buf := make([]byte, min(to-from, int64(step)))
-	for from < to {
-		b := buf[:min(int64(len(buf)), to-from)]
-		if n, err := f.ReadAt(b, from); n < len(b) {
-			return fmt.Errorf("read at byte %d: %w", from, err)
-		}
-		if err := fn(b, from); err != nil {
-			return err
-		}
-		from += int64(len(b))
-	}
-	return nil
-}
-
 var errStop = errors.New("stop")
-
-func allZero(f vfs.File, from, to int64) (bool, error) {
-	err := eachChunk(f, from, to, copyBytes, func(b []byte, _ int64) error {
-		if len(bytes.TrimLeft(b, "\x00")) > 0 {
-			return errStop
-		}
-		return nil
-	})
-	if errors.Is(err, errStop) {
-		return false, nil
-	}
-	return err == nil, err
-}

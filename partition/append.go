@@ -1,9 +1,7 @@
 package partition
 
 import (
-	"context"
 	"fmt"
-	"time"
 
 	"once/durability"
 	"once/internal/fault"
@@ -18,23 +16,8 @@ type Appended struct {
 	LogAppendTimeMs        int64 // -1 unless the topic stamps its own time, or for a duplicate
 	LogStartOffset         int64
 	Duplicate              bool // the batch was stored before; the offsets are those of then
-	Durable                Durable
-}
-
-// Durable is the promise that an append survives what the durability mode says. The zero value is
-// kept already.
-type Durable struct{ ticket durability.Ticket }
-
-// Pending reports whether Wait may have to wait.
-func (d Durable) Pending() bool { return !d.ticket.IsZero() }
-
-// Wait returns when the append is as durable as the mode asks and readers can see it, or with the
-// error of the disk or of ctx.
-func (d Durable) Wait(ctx context.Context) error { return d.ticket.Wait(ctx) }
-
-// WaitUntil is Wait that gives up with context.DeadlineExceeded when it receives from expired.
-func (d Durable) WaitUntil(ctx context.Context, expired <-chan time.Time) error {
-	return d.ticket.WaitUntil(ctx, expired)
+	// Durable is what the answer has to wait for. Behind it, readers can see the batch.
+	Durable durability.Ticket
 }
 
 // AppendClient appends the batch of a Produce request, which it patches in place (offsets, leader
@@ -52,7 +35,7 @@ func (p *Partition) AppendClient(raw []byte, guard Guard, produceVersion int16) 
 		return refused, err
 	}
 	p.mu.Lock()
-	appended, wake, err := p.appendLocked(raw, &h, pidmanager.Client, guard)
+	appended, wake, err := p.appendLocked(raw, &h, pidmanager.Client, guard, durability.Produced)
 	p.mu.Unlock()
 	if err != nil {
 		return refused, err
@@ -65,14 +48,18 @@ func (p *Partition) AppendClient(raw []byte, guard Guard, produceVersion int16) 
 }
 
 // AppendCoordinator appends a plain batch that a coordinator built. One that is larger than the topic allows is
-// refused, as everybody's is.
-func (p *Partition) AppendCoordinator(raw []byte) (Appended, error) {
-	return p.AppendTransactionalOffsets(raw, 0)
+// refused, as everybody's is. The answer is the kind that rests on the batch.
+func (p *Partition) AppendCoordinator(raw []byte, answer durability.Answer) (Appended, error) {
+	return p.appendCoordinator(raw, 0, answer)
 }
 
 // AppendTransactionalOffsets appends a batch of offsets that the group coordinator built, as part of
 // the transaction that guard was given for. Epochs are checked; there are no sequences.
 func (p *Partition) AppendTransactionalOffsets(raw []byte, guard Guard) (Appended, error) {
+	return p.appendCoordinator(raw, guard, durability.GroupChanged)
+}
+
+func (p *Partition) appendCoordinator(raw []byte, guard Guard, answer durability.Answer) (Appended, error) {
 	if err := p.config.Load().Rules.CheckSize(len(raw)); err != nil {
 		return Appended{}, fmt.Errorf("%s: %w", p.id, err)
 	}
@@ -81,14 +68,14 @@ func (p *Partition) AppendTransactionalOffsets(raw []byte, guard Guard) (Appende
 		return Appended{}, err
 	}
 	p.mu.Lock()
-	appended, wake, err := p.appendLocked(raw, &h, pidmanager.Coordinator, guard)
+	appended, wake, err := p.appendLocked(raw, &h, pidmanager.Coordinator, guard, answer)
 	p.mu.Unlock()
 	p.waiters.wake(wake)
 	return appended, err
 }
 
 // appendLocked gives a checked batch its offset and writes it. h is updated to what is written.
-func (p *Partition) appendLocked(raw []byte, h *batch.Header, origin pidmanager.Origin, guard Guard) (Appended, wakeUp, error) {
+func (p *Partition) appendLocked(raw []byte, h *batch.Header, origin pidmanager.Origin, guard Guard, answer durability.Answer) (Appended, wakeUp, error) {
 	if p.mu.offline != nil {
 		return Appended{}, wakeUp{}, p.offlineErrorLocked()
 	}
@@ -107,12 +94,11 @@ func (p *Partition) appendLocked(raw []byte, h *batch.Header, origin pidmanager.
 			return Appended{}, wakeUp{}, fmt.Errorf("%s: %w", p.id, err)
 		}
 	}
-	ticket, err := p.writeLocked(raw, h)
-	if err != nil {
+	if err := p.writeLocked(raw, h); err != nil {
 		return Appended{}, wakeUp{}, err
 	}
 	p.applyLocked(h)
-	return p.appendedLocked(h, ticket)
+	return p.appendedLocked(h, answer)
 }
 
 // duplicateLocked answers a retry with the offsets of the first time. It is as durable as everything
@@ -121,7 +107,7 @@ func (p *Partition) duplicateLocked(b pidmanager.Batch) Appended {
 	return Appended{
 		BaseOffset: b.FirstOffset(), LastOffset: b.LastOffset, LogAppendTimeMs: b.TimestampMs,
 		LogStartOffset: p.log.StartOffset(), Duplicate: true,
-		Durable: p.durableLocked(p.log.Ticket()),
+		Durable: p.durableLocked(durability.Produced),
 	}
 }
 
@@ -142,7 +128,7 @@ func (p *Partition) AppendMarker(m batch.Marker, transactionVersion int16) (Appe
 	p.mu.Unlock()
 	p.waiters.wake(wake)
 	if err == nil {
-		err = fault.Hit("partition.marker.after")
+		err = p.opts.Faults.Hit(fault.PartitionMarked, p.attributes())
 	}
 	return appended, err
 }
@@ -154,47 +140,52 @@ func (p *Partition) appendMarkerLocked(raw []byte, h *batch.Header, m batch.Mark
 	if err := p.mu.producers.CheckMarker(m, transactionVersion); err != nil {
 		return Appended{}, wakeUp{}, fmt.Errorf("%s: %w", p.id, err)
 	}
-	ticket, err := p.writeLocked(raw, h)
-	if err != nil {
+	if err := p.writeLocked(raw, h); err != nil {
 		return Appended{}, wakeUp{}, err
 	}
 	if err := p.applyMarkerLocked(m, h.BaseOffset); err != nil {
 		return Appended{}, wakeUp{}, p.failLocked(err)
 	}
-	return p.appendedLocked(h, ticket)
+	return p.appendedLocked(h, durability.MarkersWritten)
 }
 
 // writeLocked stamps offset and leader epoch into the batch and writes it.
-func (p *Partition) writeLocked(raw []byte, h *batch.Header) (durability.Ticket, error) {
+func (p *Partition) writeLocked(raw []byte, h *batch.Header) error {
 	h.BaseOffset, h.LeaderEpoch = p.log.EndOffset(), p.opts.LeaderEpoch
 	batch.SetOffsetAndEpoch(raw, h.BaseOffset, h.LeaderEpoch)
+	if err := p.opts.Faults.Hit(fault.PartitionAppend, p.attributes()); err != nil {
+		return fmt.Errorf("appending to %s: %w: %w", p.id, log.ErrNotWritten, err)
+	}
 	if err := p.log.Append(raw, *h); err != nil {
-		return durability.Ticket{}, p.failLocked(fmt.Errorf("appending to %s: %w", p.id, err))
+		return p.failLocked(fmt.Errorf("appending to %s: %w", p.id, err))
 	}
-	if err := fault.Hit("partition.append.after"); err != nil {
-		return durability.Ticket{}, err
-	}
-	return p.log.Ticket(), nil
+	return p.opts.Faults.Hit(fault.PartitionAppended, p.attributes())
+}
+
+func (p *Partition) attributes() fault.Attributes {
+	return fault.Attributes{Topic: p.id.Topic, Partition: p.id.Index}
 }
 
 // appendedLocked publishes an append, unless readers have to wait until it is durable.
-func (p *Partition) appendedLocked(h *batch.Header, ticket durability.Ticket) (Appended, wakeUp, error) {
-	appended := Appended{BaseOffset: h.BaseOffset, LastOffset: h.LastOffset(), LogAppendTimeMs: -1, LogStartOffset: p.log.StartOffset()}
+func (p *Partition) appendedLocked(h *batch.Header, answer durability.Answer) (Appended, wakeUp, error) {
+	appended := Appended{BaseOffset: h.BaseOffset, LastOffset: h.LastOffset(), LogAppendTimeMs: -1, LogStartOffset: p.log.StartOffset(), Durable: p.durableLocked(answer)}
 	highWatermark := h.NextOffset()
-	if p.opts.Barrier.Mode() == durability.Fsync { // the barrier will show it to readers, see Open
+	if p.opts.Barrier.Waits(durability.RecordsShown) { // the barrier will show it to readers, see Open
 		highWatermark = p.view.Load().highWatermark
-	}
-	if !ticket.IsZero() {
-		appended.Durable = p.durableLocked(ticket)
 	}
 	return appended, p.publishLocked(highWatermark), nil
 }
 
-// durableLocked sees to it that the barrier comes even when nobody waits for the answer: until then, in
-// fsync, readers see nothing of the append.
-func (p *Partition) durableLocked(ticket durability.Ticket) Durable {
-	ticket.Want()
-	return Durable{ticket: ticket}
+// durableLocked returns what an answer has to wait for. It asks for the barrier now, also where nobody waits for the
+// answer, but readers for the records.
+func (p *Partition) durableLocked(answer durability.Answer) durability.Ticket {
+	ticket := p.log.TicketFor(answer)
+	if ticket.Pending() {
+		ticket.Want()
+	} else {
+		p.log.TicketFor(durability.RecordsShown).Want()
+	}
+	return ticket
 }
 
 // applyLocked brings the state up to a data batch that is in the log. Replay calls it too.

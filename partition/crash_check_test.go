@@ -215,7 +215,7 @@ func (s *storage) finish() error {
 			}
 		}
 	}
-	if err := s.sync(s.barrier.TicketIn(durability.Page)); err != nil {
+	if err := s.sync(s.barrier.TicketFor(durability.RecordsDeleted)); err != nil {
 		return err
 	}
 	for i, p := range s.parts {

@@ -206,7 +206,7 @@ func TestDamageBelowTheBarrierCutsNothing(t *testing.T) {
 		for _, power := range []bool{false, true} {
 			s, _, mem, err := twoHalves(durability.Page, seed)
 			if err == nil {
-				err = s.sync(s.barrier.TicketIn(durability.Page))
+				err = s.sync(s.barrier.TicketFor(durability.RecordsDeleted))
 			}
 			left, boot := mem.Clone(), s.boot
 			if power {

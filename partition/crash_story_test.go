@@ -52,7 +52,7 @@ func (s *storage) step(dice *rand.Rand) error {
 	case n < 85:
 		return s.deleteRecords(i, dice)
 	case n < 90:
-		return s.sync(s.barrier.TicketIn(durability.Page))
+		return s.sync(s.barrier.TicketFor(durability.RecordsDeleted))
 	case n < 92:
 		return s.restart()
 	default:
@@ -95,7 +95,7 @@ func (s *storage) endTransaction(id int64, dice *rand.Rand) error {
 	if err := s.append(stateLog, written{producerID: -1, epoch: -1, sequence: -1, records: 1}); err != nil {
 		return err
 	}
-	if t := s.barrier.TicketIn(durability.Txn); !t.IsZero() {
+	if t := s.barrier.TicketFor(durability.GroupChanged); t.Pending() {
 		if err := s.sync(t); err != nil {
 			return err
 		}

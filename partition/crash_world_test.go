@@ -13,6 +13,7 @@ import (
 	"once/internal/vfs"
 	"once/log"
 	"once/log/batch"
+	"once/log/directory"
 	"once/partition"
 )
 
@@ -97,7 +98,7 @@ type storage struct {
 	next    map[int64]map[int]int32   // producer → partition → next sequence
 	open    map[int64]map[int]bool    // producer → partitions with its open transaction
 	epochs  map[int64]int16           // producer → epoch
-	waiting map[int]partition.Durable // partition → newest promise not waited for
+	waiting map[int]durability.Ticket // partition → newest promise not waited for
 	bodies  int
 	order   int // of the last batch
 }
@@ -105,7 +106,7 @@ type storage struct {
 func newStorage(fs vfs.FS, mode durability.Mode) *storage {
 	return &storage{
 		fs: fs, mode: mode, boot: "boot-1", clock: clock.NewManual(time.UnixMilli(1_700_000_000_000)),
-		next: map[int64]map[int]int32{}, open: map[int64]map[int]bool{}, epochs: map[int64]int16{}, waiting: map[int]partition.Durable{},
+		next: map[int64]map[int]int32{}, open: map[int64]map[int]bool{}, epochs: map[int64]int16{}, waiting: map[int]durability.Ticket{},
 	}
 }
 
@@ -140,7 +141,7 @@ func (s *storage) start() error {
 	if !s.whole {
 		under = vfs.FileByFile(under)
 	}
-	b, err := durability.Open(durability.Options{FS: under, Dir: dataDir, FindLogs: log.Directories, BootID: s.boot, Mode: s.mode, RealTime: s.clock, JournalBytes: s.journalBytes, Sizes: s.barrierSizes,
+	b, err := durability.Open(durability.Options{FS: under, Dir: dataDir, FindLogs: directory.Logs, BootID: s.boot, Mode: s.mode, RealTime: s.clock, JournalBytes: s.journalBytes, Sizes: s.barrierSizes,
 		OnFailure: func(error) { close(failed) }})
 	if err != nil {
 		return err

@@ -17,11 +17,13 @@ import (
 
 	"once/durability"
 	"once/internal/clock"
+	"once/internal/fault"
 	"once/internal/files"
 	"once/internal/invariant"
 	"once/internal/vfs"
 	"once/log"
 	"once/log/batch"
+	"once/log/directory"
 	"once/lso"
 	"once/pidmanager"
 )
@@ -81,14 +83,15 @@ type Options struct {
 	LogSizes      *log.Sizes
 	Clock         clock.Clock
 	Logger        *slog.Logger
+	Faults        *fault.Points // nil: none
 }
 
 // Partition is one topic-partition: a log, the producers writing to it and the transactions open on
 // it. Offsets count records; sizes are bytes; times are Unix ms.
 // Always: LogStartOffset <= LastStableOffset <= HighWatermark <= LogEndOffset.
 //
-// Locking: mu orders appends. It is a leaf: no call leaves partition, log, lso or pidmanager while it
-// is held, and it is not held across a sync. Readers take no lock; they load view.
+// Locking: mu orders appends. No call leaves partition, log, durability, lso or pidmanager while it is held, and it is
+// not held across a sync. Readers take no lock; they load view. docs/architecture.md has the order of all locks.
 // Errors: see above. After a write or sync that failed the partition answers ErrOffline until it is
 // opened again: bytes we are unsure of are never acknowledged.
 type Partition struct {
@@ -127,7 +130,7 @@ func Open(id ID, o Options) (*Partition, error) {
 	config := o.Config
 	p.config.Store(&config)
 	var onDurable func(int64)
-	if o.Barrier.Mode() == durability.Fsync { // what is not durable is not shown (reliability P5)
+	if o.Barrier.Waits(durability.RecordsShown) { // what is not durable is not shown (reliability P5)
 		onDurable = p.becameDurable
 	}
 	var err error
@@ -135,7 +138,7 @@ func Open(id ID, o Options) (*Partition, error) {
 	p.log, found, err = log.Open(log.Options{
 		FS: o.FS, Dir: path.Join(o.Dir, id.String()), TopicID: id.TopicID, Config: config.Log,
 		Barrier: o.Barrier, Clock: o.Clock, Logger: o.Logger, OnRoll: p.snapshotAtRoll, OnDurable: onDurable,
-		InflatedBytes: o.InflatedBytes, Sizes: o.LogSizes,
+		InflatedBytes: o.InflatedBytes, Sizes: o.LogSizes, Faults: o.Faults,
 	}, o.Barrier.Recovery(id.String(), id.TopicID))
 	if err == nil {
 		err = p.rebuild(found.AbortedIndexTo)
@@ -312,7 +315,7 @@ func (p *Partition) Delete() error {
 	p.waiters.wake(wakeUp{uncommitted: true, committed: true})
 	if p.log == nil {
 		p.opts.Barrier.Forget(p.id.String())
-		return log.Abandon(p.opts.FS, p.opts.Dir, p.id.String())
+		return directory.Abandon(p.opts.FS, p.opts.Dir, p.id.String())
 	}
 	p.ending.Store(true)
 	p.tidying.Lock()

@@ -15,6 +15,7 @@ import (
 	"once/internal/vfs"
 	"once/log"
 	"once/log/batch"
+	"once/log/directory"
 )
 
 // shelf is a partition on any file system, for retention and compaction: small segments, a clock that
@@ -54,7 +55,7 @@ func newShelf(t testing.TB, fs vfs.FS) *shelf {
 
 func (s *shelf) open() error {
 	var err error
-	s.barrier, err = durability.Open(durability.Options{FS: vfs.FileByFile(s.fs), Dir: "data", FindLogs: log.Directories, BootID: s.boot, Mode: s.mode, Interval: time.Hour, RealTime: s.clock, Logger: quiet, Registerer: s.registerer})
+	s.barrier, err = durability.Open(durability.Options{FS: vfs.FileByFile(s.fs), Dir: "data", FindLogs: directory.Logs, BootID: s.boot, Mode: s.mode, Interval: time.Hour, RealTime: s.clock, Logger: quiet, Registerer: s.registerer})
 	if err != nil {
 		return err
 	}

@@ -14,8 +14,8 @@ import (
 	"once/internal/clock"
 	"once/internal/script"
 	"once/internal/vfs"
-	"once/log"
 	"once/log/batch"
+	"once/log/directory"
 )
 
 // world is one partition on a file system in memory, which scripts talk to.
@@ -49,7 +49,7 @@ func (w *world) open() {
 		w.t.Fatal(err)
 	}
 	var err error
-	w.barrier, err = durability.Open(durability.Options{FS: w.fs, Dir: "data", FindLogs: log.Directories, BootID: "boot", Interval: time.Second, RealTime: w.clock, Logger: quiet, OnFailure: func(err error) { w.t.Error(err) }})
+	w.barrier, err = durability.Open(durability.Options{FS: w.fs, Dir: "data", FindLogs: directory.Logs, BootID: "boot", Interval: time.Second, RealTime: w.clock, Logger: quiet, OnFailure: func(err error) { w.t.Error(err) }})
 	if err != nil {
 		w.t.Fatal(err)
 	}

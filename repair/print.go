@@ -9,7 +9,7 @@ import (
 	"strings"
 
 	"once/inspect"
-	"once/log"
+	"once/log/salvage"
 )
 
 // maxRanges bounds how many ranges of offsets a line names.
@@ -50,10 +50,10 @@ func printPartition(b *strings.Builder, r *inspect.PartitionRepair) {
 	}
 }
 
-func printSegment(b *strings.Builder, r *inspect.PartitionRepair, s *log.SegmentRepair) {
+func printSegment(b *strings.Builder, r *inspect.PartitionRepair, s *salvage.SegmentRepair) {
 	file := func(name string) string { return path.Join(r.DirBase, name) }
 	switch {
-	case s.Action == log.Finish:
+	case s.Action == salvage.Finish:
 		fmt.Fprintf(b, "unfinished file=%s: an earlier repair was interrupted, and is ended\n", file(s.Name))
 		return
 	case s.ByCleaner:
@@ -63,9 +63,9 @@ func printSegment(b *strings.Builder, r *inspect.PartitionRepair, s *log.Segment
 		fmt.Fprintf(b, "damage file=%s position=%d: %v\n", file(s.Name), s.Damage.Position, s.Damage.Cause)
 	}
 	switch s.Action {
-	case log.Withdraw:
+	case salvage.Withdraw:
 		b.WriteString("  compaction was interrupted: the segments that this file was to replace are still there, and stay\n")
-	case log.KeepFile:
+	case salvage.KeepFile:
 		fmt.Fprintf(b, "  all its %d batches are whole and stay\n", s.Batches())
 	default:
 		fmt.Fprintf(b, "  %d batches are whole: they stay, at their offsets, in a segment that takes its place\n",
@@ -75,7 +75,7 @@ func printSegment(b *strings.Builder, r *inspect.PartitionRepair, s *log.Segment
 		fmt.Fprintf(b, "  the damaged file is kept as %s\n", file(s.Aside))
 	}
 	switch {
-	case s.Action == log.Withdraw, len(s.Lost) == 0:
+	case s.Action == salvage.Withdraw, len(s.Lost) == 0:
 		fmt.Fprintf(b, "  lost: nothing\n")
 	case r.Compacted:
 		fmt.Fprintf(b, "  lost: what compaction had left of offsets %s\n", ranges(s.Lost))
@@ -109,7 +109,7 @@ func printLeft(b *strings.Builder, r *inspect.PartitionRepair) {
 	fmt.Fprintf(b, "  partition=%s: %s: %d\n%s  %s.\n", r.DirBase, what, len(left), strings.Join(left, ""), others)
 }
 
-func ranges(all []log.OffsetRange) string {
+func ranges(all []salvage.OffsetRange) string {
 	var words []string
 	for i, r := range all {
 		if i == maxRanges {

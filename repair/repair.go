@@ -11,7 +11,7 @@ import (
 
 	"once/inspect"
 	"once/internal/vfs"
-	"once/log"
+	"once/log/salvage"
 )
 
 // Options change how Run works. The zero value is fine.
@@ -48,11 +48,11 @@ func Run(w io.Writer, under vfs.FS, dir string, o Options) (err error) {
 	if len(plan.Partitions) == 0 || !o.Yes {
 		return printOutcome(w, &plan, &plan, false)
 	}
-	var repairs []*log.Repair
+	var repairs []*salvage.Repair
 	for _, r := range plan.Partitions {
 		repairs = append(repairs, r.Repair)
 	}
-	if err := log.ApplyRepairs(under, dir, repairs); err != nil {
+	if err := salvage.Apply(under, dir, repairs); err != nil {
 		return fmt.Errorf("the repair was interrupted; it can be run again: %w", err)
 	}
 	left, err := inspect.PlanRepair(under, dir, o.Partitions, o.Inspect)

@@ -6,19 +6,19 @@ import (
 	"io/fs"
 	"path"
 
-	"once/log"
+	"once/log/directory"
 	"once/meta"
 )
 
 // ErrRemains: a directory that a new partition needs is there already, and holds something.
 var ErrRemains = errors.New("directory of a new partition is not empty")
 
-func findDirectories(o Options) ([]log.Directory, error) { return log.FindDirectories(o.FS, o.Dir) }
+func findDirectories(o Options) ([]directory.Directory, error) { return directory.Find(o.FS, o.Dir) }
 
 // sweep clears away what an interrupted deletion left behind: the record of a topic goes before its files do. What
 // log/stray.go has no row for stays where it is.
 func sweep(o Options, records map[string]record) error {
-	removed, err := log.RemoveDiscarded(o.FS, o.Dir)
+	removed, err := directory.RemoveDiscarded(o.FS, o.Dir)
 	for _, name := range removed {
 		o.Logger.Info("remains of a deleted partition are removed", "dir", name)
 	}
@@ -40,7 +40,7 @@ func sweep(o Options, records map[string]record) error {
 			o.Logger.Error("a directory is of no partition that its topic has, and stays as it is", "dir", d.Name,
 				"topic_id", fmt.Sprintf("%x", d.TopicID), "partitions", r.Partitions)
 		case d.IsLog:
-			aside, err := log.SetAside(o.FS, o.Dir, d)
+			aside, err := directory.SetAside(o.FS, o.Dir, d)
 			if err != nil {
 				return err
 			}
@@ -53,7 +53,7 @@ func sweep(o Options, records map[string]record) error {
 // contradiction finds a directory with the topic ID of a topic that it does not belong to, unless it is a copy of one
 // that does. Nobody ever gave a topic ID twice: so the metadata is not what it was, or the directory has been given
 // another name.
-func contradiction(from reader, records map[string]record, directories []log.Directory) error {
+func contradiction(from reader, records map[string]record, directories []directory.Directory) error {
 	names := make(map[[16]byte]string, len(records))
 	for name, r := range records {
 		names[r.ID] = name

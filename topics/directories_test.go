@@ -15,6 +15,7 @@ import (
 	"once/internal/clock"
 	"once/internal/vfs"
 	"once/log"
+	"once/log/directory"
 	"once/meta"
 	"once/partition"
 	"once/settings"
@@ -151,7 +152,7 @@ func TestFailedSyncOfTheDataDirectoryEndsAll(t *testing.T) {
 	defer store.Close()
 	var told []error
 	barrier, err := durability.Open(durability.Options{
-		FS: failing, Dir: "data", FindLogs: log.Directories, BootID: "boot", Interval: time.Hour, OnFailure: func(err error) { told = append(told, err) },
+		FS: failing, Dir: "data", FindLogs: directory.Logs, BootID: "boot", Interval: time.Hour, OnFailure: func(err error) { told = append(told, err) },
 	})
 	if err != nil {
 		t.Fatal(err)

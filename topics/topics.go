@@ -81,6 +81,7 @@ type Options struct {
 	Starts int32
 	Clock  clock.Clock
 	Logger *slog.Logger
+	Faults *fault.Points // nil: none
 	// MaxInflatedBytes bounds what the validation of one compressed batch may inflate.
 	MaxInflatedBytes int
 	// OnDelete is called for a topic that has just gone, before its files go; nil is fine.
@@ -89,11 +90,12 @@ type Options struct {
 
 // Topics is the set of all topics. Safe for concurrent use.
 type Topics struct {
-	opts     Options // immutable, as is the next one
-	verifies bool    // transaction.partition.verification.enable
-	index    atomic.Pointer[index]
-	mu       sync.Mutex // orders changes
-	removed  unsynced   // under mu
+	opts      Options // immutable, as are the next two
+	verifies  bool    // transaction.partition.verification.enable
+	foldsCase bool    // the file system takes names that differ in case only for the same
+	index     atomic.Pointer[index]
+	mu        sync.Mutex // orders changes; docs/architecture.md has the order of all locks
+	removed   unsynced   // under mu
 }
 
 // index is an immutable snapshot of all topics, replaced under mu.
@@ -106,7 +108,9 @@ type index struct {
 // Open loads all topics and opens their partitions. A partition that cannot be opened is offline and
 // is reported to the log; an unreadable topic record is an error.
 func Open(o Options) (*Topics, error) {
-	ts := &Topics{opts: o, verifies: o.Settings.TransactionPartitionVerificationEnable}
+	ts := &Topics{
+		opts: o, verifies: o.Settings.TransactionPartitionVerificationEnable, foldsCase: vfs.FoldsCase(o.FS, o.Dir),
+	}
 	ts.removed.all = o.Starts > 1 // what an earlier process removed may not be durable
 	next := &index{byName: map[string]*Topic{}, byID: map[[16]byte]*Topic{}}
 	records, err := readRecords(o.Store)
@@ -117,7 +121,7 @@ func Open(o Options) (*Topics, error) {
 		return nil, err
 	}
 	for name, r := range records {
-		if err := fault.Hit("broker.recover.partition"); err != nil {
+		if err := o.Faults.Hit(fault.TopicOpen, fault.Attributes{Topic: name}); err != nil {
 			return nil, err
 		}
 		config, err := o.Settings.Topic(r.Overrides)
@@ -150,6 +154,7 @@ func (ts *Topics) openPartitions(t *Topic, config settings.Topic, from, to int32
 			FS: ts.opts.FS, Dir: ts.opts.Dir, Config: ts.partitionConfig(config), Barrier: ts.opts.Barrier,
 			LeaderEpoch: ts.opts.Starts - t.createdAtStart, Unverified: !ts.verifies,
 			InflatedBytes: max(log.DefaultInflatedBytes, ts.opts.MaxInflatedBytes), Clock: ts.opts.Clock, Logger: ts.opts.Logger,
+			Faults: ts.opts.Faults,
 		})
 		if err != nil {
 			ts.opts.Logger.Error("partition is offline", "partition", p.ID().String(), "error", err)
@@ -299,6 +304,13 @@ func (ts *Topics) Validate(s Spec) error {
 		for name := range ix.byName {
 			if strings.ReplaceAll(name, ".", "_") == strings.ReplaceAll(s.Name, ".", "_") && !slices.Contains(s.Together, name) {
 				return fmt.Errorf("%w: %q collides with topic %q, because '.' and '_' are alike in metric names", ErrInvalidName, s.Name, name)
+			}
+		}
+	}
+	if ts.foldsCase {
+		for name := range ix.byName {
+			if strings.EqualFold(name, s.Name) {
+				return fmt.Errorf("%w: %q collides with topic %q, because the file system does not distinguish upper and lower case", ErrInvalidName, s.Name, name)
 			}
 		}
 	}

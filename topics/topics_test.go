@@ -13,8 +13,8 @@ import (
 	"once/durability"
 	"once/internal/clock"
 	"once/internal/vfs"
-	"once/log"
 	"once/log/batch"
+	"once/log/directory"
 	"once/meta"
 	"once/settings"
 )
@@ -48,7 +48,7 @@ func (p *place) open() {
 	if p.store, err = meta.Open(p.path, meta.Options{}); err != nil {
 		p.t.Fatal(err)
 	}
-	p.barrier, err = durability.Open(durability.Options{FS: p.fs, Dir: "data", FindLogs: log.Directories, BootID: "boot", Interval: time.Hour, Logger: quiet, OnFailure: func(err error) { p.t.Error(err) }})
+	p.barrier, err = durability.Open(durability.Options{FS: p.fs, Dir: "data", FindLogs: directory.Logs, BootID: "boot", Interval: time.Hour, Logger: quiet, OnFailure: func(err error) { p.t.Error(err) }})
 	if err != nil {
 		p.t.Fatal(err)
 	}
@@ -263,6 +263,21 @@ func TestAnAlteredSettingActsAtOnceAndIsKept(t *testing.T) {
 	if _, err := must(p.ts.Partition("orders", 0)).AppendClient(raw, 0, 13); !errors.Is(err, batch.ErrTooLarge) {
 		t.Errorf("got %v", err)
 	}
+}
+
+// Where the file system takes Orders-0 for orders-0, there is one of these topics, even if both come in one request.
+func TestTopicsDifferInMoreThanCaseWhereFilesDo(t *testing.T) {
+	p := newPlace(t)
+	p.create("orders", 1, nil)
+	p.create("Orders", 1, nil)
+	p.ts.foldsCase = true
+	for _, name := range []string{"ORDERS", "oRDERS"} {
+		_, err := p.ts.Create(Spec{Name: name, Partitions: 1, Together: []string{"orders", "Orders"}})
+		if !errors.Is(err, ErrInvalidName) || !strings.Contains(err.Error(), "upper and lower case") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	p.create("orders2", 1, nil)
 }
 
 // TestNoTopicCollidesWithTheBrokersOwnFiles makes topics whose directories could be taken for files that

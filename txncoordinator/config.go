@@ -1,22 +1,24 @@
 package txncoordinator
 
 import (
-	"context"
 	"errors"
 	"log/slog"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"once/durability"
 	"once/internal/clock"
+	"once/internal/fault"
 	"once/log/batch"
 )
 
 // StateLog is one partition of __transaction_state as the coordinator uses it.
 type StateLog interface {
 	// AppendCoordinator appends a batch. An error means that nothing of it may be taken for written; it
-	// may still be found at the next start, if the state log refuses further appends until then.
-	AppendCoordinator(raw []byte) (Appended, error)
+	// may still be found at the next start, if the state log refuses further appends until then. The answer is the
+	// kind that rests on the batch.
+	AppendCoordinator(raw []byte, answer durability.Answer) (Appended, error)
 	// Scan calls fn with each whole batch from one offset up to another, in order. raw is valid during the call.
 	Scan(from, to int64, fn func(h batch.Header, raw []byte) error) error
 	LogStartOffset() int64
@@ -28,12 +30,7 @@ type StateLog interface {
 // Appended says where a batch went.
 type Appended struct {
 	BaseOffset int64
-	Durable    Ticket // nil: as durable as it has to be already
-}
-
-// Ticket waits until a batch is as durable as the broker promises.
-type Ticket interface {
-	Wait(ctx context.Context) error
+	Durable    durability.Ticket // what the answer waits for
 }
 
 // Participant is where markers go: a data partition, or a group's offsets.
@@ -55,9 +52,6 @@ type Config struct {
 	Refused func(error) bool
 	// TransactionVersion is the finalized level of the feature transaction.version, 0 to 2. [2]
 	TransactionVersion func() int16
-	// Barrier waits until everything appended so far is on the disk, in every durability mode. It is
-	// waited for before an epoch is handed out (reliability P4). [none]
-	Barrier func(ctx context.Context) error
 
 	MaxTimeoutMs        int32         // transaction.max.timeout.ms [900,000]
 	IDExpiration        time.Duration // transactional.id.expiration.ms [7 days]
@@ -75,6 +69,7 @@ type Config struct {
 	Clock      clock.Clock           // the cluster's: timeouts, expiry, timestamps [clock.Real]
 	RealTime   clock.Clock           // retries of markers, durations of metrics [clock.Real]
 	Logger     *slog.Logger          // [discards]
+	Faults     *fault.Points         // [none]
 	Registerer prometheus.Registerer // [no metrics]
 }
 

@@ -2,12 +2,14 @@ package txncoordinator
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"unicode/utf16"
 
+	"once/durability"
 	"once/internal/fault"
 )
 
@@ -26,8 +28,9 @@ type Coordinator struct {
 	kick   chan struct{} // wakes the retry loop
 	loop   sync.WaitGroup
 
-	highestID int64 // set by Load
-	schedule  schedule
+	highestID   int64        // set by Load
+	heldMarkers atomic.Int64 // how many markers faults hold
+	schedule    schedule
 }
 
 const (
@@ -140,15 +143,15 @@ func (c *Coordinator) initProducerID(r *InitRequest) (Identity, error) {
 		return noIdentity, err
 	}
 	if p.next.State == PrepareAbort {
-		if err := c.end(e, &p, outcomeFenced); err != nil {
+		if err := c.end(e, &p, outcomeFenced); err != nil && !errors.Is(err, errHeld) {
 			return noIdentity, err
 		}
 		return noIdentity, ErrConcurrentTransactions
 	}
-	if err := c.write(e, &p.next, waitForDisk); err != nil {
+	if err := c.write(e, &p.next, durability.EpochGiven); err != nil {
 		return noIdentity, err
 	}
-	if err := fault.Hit("txn.init.after"); err != nil {
+	if err := c.cfg.Faults.Hit(fault.TxnInitialized, fault.Attributes{TransactionalID: r.TransactionalID}); err != nil {
 		return noIdentity, fmt.Errorf("%w: %v", ErrCoordinatorNotAvailable, err)
 	}
 	return p.answer, nil
@@ -222,10 +225,10 @@ func (c *Coordinator) addPartitions(r *AddRequest) error {
 		return err
 	}
 	// No wait: what depends on this record comes after it in every barrier.
-	if err := c.write(e, &p.next, noWait); err != nil {
+	if err := c.write(e, &p.next, durability.TransactionChanged); err != nil {
 		return err
 	}
-	if err := fault.Hit("txn.add.after"); err != nil {
+	if err := c.cfg.Faults.Hit(fault.TxnAdded, fault.Attributes{TransactionalID: r.TransactionalID}); err != nil {
 		return fmt.Errorf("%w: %v", ErrCoordinatorNotAvailable, err)
 	}
 	return nil
@@ -259,8 +262,8 @@ func (c *Coordinator) VerifyPartitions(r AddRequest) ([]error, error) {
 	return missing, nil
 }
 
-// EndTxn commits or aborts (spec: transactions 10). On success the markers are in the logs. When one
-// could not be written yet, the outcome is decided all the same and ErrConcurrentTransactions asks the
+// EndTxn commits or aborts (spec: transactions 10). On success the markers are in the logs, but for those that a fault
+// holds. When one could not be written yet, the outcome is decided all the same and ErrConcurrentTransactions asks the
 // client to come back for the answer. The identity is the next one for clients of version 2, else -1, -1.
 func (c *Coordinator) EndTxn(r EndRequest) (Identity, error) {
 	begun := c.cfg.RealTime.Now()
@@ -288,5 +291,8 @@ func (c *Coordinator) endTxn(r *EndRequest) (Identity, error) {
 	if r.Commit {
 		as = outcomeCommit
 	}
-	return p.answer, c.end(e, &p, as)
+	if err := c.end(e, &p, as); err != nil && !errors.Is(err, errHeld) {
+		return noIdentity, err
+	}
+	return p.answer, nil
 }

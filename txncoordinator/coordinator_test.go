@@ -1,10 +1,10 @@
 package txncoordinator
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -13,6 +13,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"once/durability"
+	"once/durability/durabilitytest"
 	"once/internal/clock"
 	"once/log/batch"
 )
@@ -114,20 +116,17 @@ func loopTransactions(t *testing.T, c *Coordinator, id Identity, random *rand.Ra
 	return commits
 }
 
-type failingTicket struct{ err error }
-
-func (f failingTicket) Wait(context.Context) error { return f.err }
-
+// failingStateLog has a disk that fails as soon as failed is set, and remembers what was asked of it.
 type failingStateLog struct {
 	StateLog
-	ticket error
+	failed  durability.Ticket
+	answers []durability.Answer
 }
 
-func (l *failingStateLog) AppendCoordinator(raw []byte) (Appended, error) {
-	a, err := l.StateLog.AppendCoordinator(raw)
-	if l.ticket != nil {
-		a.Durable = failingTicket{l.ticket}
-	}
+func (l *failingStateLog) AppendCoordinator(raw []byte, answer durability.Answer) (Appended, error) {
+	a, err := l.StateLog.AppendCoordinator(raw, answer)
+	l.answers = append(l.answers, answer)
+	a.Durable = l.failed
 	return a, err
 }
 
@@ -142,7 +141,7 @@ func TestUnsureDecisionBlocksTheID(t *testing.T) {
 	if err := c.AddPartitions(add); err != nil {
 		t.Fatal(err)
 	}
-	l.ticket = errors.New("sync failed")
+	l.failed = durabilitytest.Failed(t, errors.New("sync failed"))
 	end := EndRequest{TransactionalID: "t", ProducerID: id.ProducerID, ProducerEpoch: 0, Commit: true, ClientTransactionVersion: 2}
 	if _, err := c.EndTxn(end); !errors.Is(err, ErrCoordinatorNotAvailable) {
 		t.Fatal(err)
@@ -162,24 +161,24 @@ func TestUnsureDecisionBlocksTheID(t *testing.T) {
 	}
 }
 
-// TestInitWaitsForTheDisk: an epoch is handed out only after the barrier, a failed one hands out none.
-func TestInitWaitsForTheDisk(t *testing.T) {
+// TestAnswersSayWhatTheyWaitFor: an epoch waits in every mode, a decision where the mode says so, and what comes
+// before and after it never. An epoch that is not known to be durable is not handed out.
+func TestAnswersSayWhatTheyWaitFor(t *testing.T) {
 	w := newWorld()
-	barriers, broken := 0, error(nil)
-	c := loaded(t, w, func(cfg *Config) {
-		cfg.Barrier = func(context.Context) error { barriers++; return broken }
-	})
+	l := &failingStateLog{StateLog: w.stateLog(0)}
+	c := loaded(t, w, func(cfg *Config) { cfg.StateLogs = func(int32) StateLog { return l } })
 	id := mustInit(t, c, "t")
-	if barriers != 1 {
-		t.Errorf("%d barriers", barriers)
+	if err := c.AddPartitions(AddRequest{TransactionalID: "t", ProducerID: id.ProducerID, Partitions: []TopicPartition{{"x", 0}}}); err != nil {
+		t.Error(err)
 	}
-	if err := c.AddPartitions(AddRequest{TransactionalID: "t", ProducerID: id.ProducerID, Partitions: []TopicPartition{{"x", 0}}}); err != nil || barriers != 1 {
-		t.Error(err, barriers)
+	if _, err := c.EndTxn(EndRequest{TransactionalID: "t", ProducerID: id.ProducerID, Commit: true}); err != nil {
+		t.Error(err)
 	}
-	if _, err := c.EndTxn(EndRequest{TransactionalID: "t", ProducerID: id.ProducerID, Commit: true}); err != nil || barriers != 1 {
-		t.Error(err, barriers) // what an end waits for is the durability mode's affair, through the ticket
+	want := []durability.Answer{durability.EpochGiven, durability.TransactionChanged, durability.TransactionDecided, durability.TransactionChanged}
+	if !slices.Equal(l.answers, want) {
+		t.Errorf("answers %v, want %v", l.answers, want)
 	}
-	broken = errors.New("disk")
+	l.failed = durabilitytest.Failed(t, errors.New("disk"))
 	if _, err := c.InitProducerID(InitRequest{TransactionalID: "u", ProducerID: -1, ProducerEpoch: -1, TimeoutMs: 1}); !errors.Is(err, ErrCoordinatorNotAvailable) {
 		t.Error(err)
 	}
@@ -358,7 +357,7 @@ func TestHighestProducerID(t *testing.T) {
 // nowhere is a state log and a partition that keep nothing, for benchmarks.
 type nowhere struct{}
 
-func (nowhere) AppendCoordinator([]byte) (Appended, error)                      { return Appended{}, nil }
+func (nowhere) AppendCoordinator([]byte, durability.Answer) (Appended, error)   { return Appended{}, nil }
 func (nowhere) Scan(_, _ int64, _ func(h batch.Header, raw []byte) error) error { return nil }
 func (nowhere) LogStartOffset() int64                                           { return 0 }
 func (nowhere) LogEndOffset() int64                                             { return 0 }
@@ -415,5 +414,39 @@ func BenchmarkReplay(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		loaded(b, w, nil)
+	}
+}
+
+// Markers that failed are tried again in real time, whatever the cluster's clock does.
+func TestMarkersAreTriedAgainInRealTime(t *testing.T) {
+	w, machine := newWorld(), clock.NewManual(startOfTime.Add(-time.Hour))
+	c := w.coordinator(t, func(cfg *Config) { cfg.RealTime = machine })
+	if err := c.Load(); err != nil {
+		t.Fatal(err)
+	}
+	x := TopicPartition{"x", 0}
+	cl := &client{version: 2}
+	var err error
+	if cl.id, err = c.InitProducerID(InitRequest{TransactionalID: "t", ProducerID: -1, ProducerEpoch: -1, TimeoutMs: 1000}); err != nil {
+		t.Fatal(err)
+	}
+	if err := cl.add(c, x); err != nil {
+		t.Fatal(err)
+	}
+	w.mu.failing[x] = errMarker
+	if err := cl.end(c, true); !errors.Is(err, ErrConcurrentTransactions) {
+		t.Errorf("the end answers %v", err)
+	}
+	w.mu.failing[x] = nil
+	for _, step := range []struct {
+		cluster, machine time.Duration
+		markers          int
+	}{{time.Hour, 0, 0}, {0, firstRetry - 1, 0}, {0, 1, 1}} {
+		w.clock.Advance(step.cluster)
+		machine.Advance(step.machine)
+		c.retryDue(machine.Now())
+		if got := len(w.mu.markers[x]); got != step.markers {
+			t.Errorf("%v later, %v on the cluster's clock, there are %d markers, want %d", step.machine, step.cluster, got, step.markers)
+		}
 	}
 }

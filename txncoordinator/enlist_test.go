@@ -2,6 +2,7 @@ package txncoordinator
 
 import (
 	"context"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -54,8 +55,7 @@ func TestEnlistAgainWaitsForTheLastOperation(t *testing.T) {
 
 				ctx, cancel := context.WithCancel(t.Context())
 				defer cancel()
-				released := false
-				release := func() { close(h.release); released = true }
+				release := sync.OnceFunc(func() { close(h.release) })
 				time.AfterFunc(30*time.Millisecond, func() { tc.interrupt(release, cancel, func() { close(over) }) })
 				e.ProducerEpoch++
 				if !c.Enlist(&e) {
@@ -69,9 +69,7 @@ func TestEnlistAgainWaitsForTheLastOperation(t *testing.T) {
 				if err := e.Partitions[0].CoordinatorErr; err != tc.refused {
 					t.Errorf("%v, want %v", err, tc.refused)
 				}
-				if !released {
-					release()
-				}
+				release()
 				if err := <-ended; err != nil {
 					t.Error(err)
 				}

@@ -42,7 +42,7 @@ func (c *Coordinator) Describe(transactionalID string) (Description, error) {
 		Partitions:       t.Partitions,
 	}
 	if t.State.prepared() {
-		d.Partitions = slices.Concat(e.mu.failed, e.mu.owed)
+		d.Partitions = slices.Concat(e.mu.failed, e.mu.owed, e.mu.holds.partitions())
 		slices.SortFunc(d.Partitions, TopicPartition.compare)
 	}
 	return d, nil

@@ -1,11 +1,13 @@
 package txncoordinator
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
 	"time"
 
+	"once/durability"
 	"once/internal/fault"
 	"once/log/batch"
 )
@@ -24,28 +26,38 @@ const (
 // end writes the Prepare record, which decides, then the markers and the Complete record. An error
 // before the decision is returned as it is; after it, what is missing is left to the retry loop and the
 // answer is ErrConcurrentTransactions, because the client must not take the end for visible yet.
+// errHeld says that nothing is missing but what faults hold.
 func (c *Coordinator) end(e *entry, p *plan, as outcome) error {
-	if err := fault.Hit("txn.prepare.before"); err != nil {
+	hold, err := c.cfg.Faults.Meet(fault.TxnPrepare, fault.Attributes{TransactionalID: p.next.TransactionalID})
+	switch {
+	case err != nil:
 		e.giveBack()
 		return fmt.Errorf("%w: %v", ErrCoordinatorNotAvailable, err)
+	case hold != nil:
+		return c.endWhenReleased(hold, e, *p, as)
 	}
-	if err := c.write(e, &p.next, waitForTicket); err != nil {
+	return c.decide(e, p, as)
+}
+
+// decide is end behind the point before it.
+func (c *Coordinator) decide(e *entry, p *plan, as outcome) error {
+	if err := c.write(e, &p.next, durability.TransactionDecided); err != nil {
 		return err
 	}
 	c.metrics.ended(as)
-	if err := fault.Hit("txn.prepare.after"); err != nil {
+	if err := c.cfg.Faults.Hit(fault.TxnPrepared, fault.Attributes{TransactionalID: p.next.TransactionalID}); err != nil {
 		c.retryLater(e, 0)
 		return ErrConcurrentTransactions
 	}
 	return c.finishOrRetry(e, 0)
 }
 
-// finishOrRetry finishes a prepared transaction or sees to it that the retry loop does.
+// finishOrRetry finishes a prepared transaction or sees to it that the retry loop does, or the release of what is held.
 func (c *Coordinator) finishOrRetry(e *entry, attempts int) error {
 	err := c.finish(e)
 	switch {
-	case err == nil:
-		return nil
+	case err == nil || errors.Is(err, errHeld):
+		return err
 	case errors.Is(err, errGaveUp):
 		c.cfg.Logger.Error("transactional ID is blocked until the next start", "transactional_id", e.transactionalID(), "error", err)
 	default:
@@ -60,7 +72,7 @@ func (c *Coordinator) finishOrRetry(e *entry, attempts int) error {
 // finish writes the markers still owed and then the Complete record. The caller owns e, which is
 // prepared. Called again after an error, it goes on with what is missing.
 func (c *Coordinator) finish(e *entry) error {
-	t, left := e.beginRound()
+	t := e.beginRound()
 	m := batch.Marker{
 		ProducerID: t.ProducerID, ProducerEpoch: t.ProducerEpoch, Type: batch.Abort,
 		CoordinatorEpoch: e.shard.stateLog.LeaderEpoch(), TimestampMs: c.cfg.Clock.Now().UnixMilli(),
@@ -69,8 +81,22 @@ func (c *Coordinator) finish(e *entry) error {
 		m.Type = batch.Commit
 	}
 	var failed error
-	for _, p := range left {
-		err := c.mark(p, m, t.ClientTransactionVersion)
+	for {
+		p, more, left := e.nextOwed()
+		if left {
+			return errHeld
+		}
+		if !more {
+			break
+		}
+		hold, err := c.beforeMarker(e, t.TransactionalID, p)
+		if hold != nil {
+			c.holdMarker(e, p, hold)
+			continue
+		}
+		if err == nil {
+			err = c.mark(t.TransactionalID, p, m, t.ClientTransactionVersion)
+		}
 		e.marked(err == nil)
 		if err != nil {
 			failed = errors.Join(failed, fmt.Errorf("marker for %v: %w", p, err))
@@ -86,10 +112,7 @@ func (c *Coordinator) finish(e *entry) error {
 }
 
 // mark writes one marker. A partition whose topic is gone needs none.
-func (c *Coordinator) mark(p TopicPartition, m batch.Marker, transactionVersion int16) error {
-	if err := fault.Hit("txn.marker.before"); err != nil {
-		return err
-	}
+func (c *Coordinator) mark(transactionalID string, p TopicPartition, m batch.Marker, transactionVersion int16) error {
 	participant, ok := c.cfg.Participants(p.Topic, p.Partition)
 	if !ok {
 		return nil
@@ -100,27 +123,25 @@ func (c *Coordinator) mark(p TopicPartition, m batch.Marker, transactionVersion 
 		}
 		return err
 	}
-	return fault.Hit("txn.marker.after")
+	return c.cfg.Faults.Hit(fault.TxnMarked, fault.Attributes{TransactionalID: transactionalID, Topic: p.Topic, Partition: p.Partition})
 }
 
 // complete appends the Complete record. It is not waited for: a start that does not find it writes the
 // markers and the record again.
 func (c *Coordinator) complete(e *entry, t *Transaction) error {
-	if err := fault.Hit("txn.complete.before"); err != nil {
-		return err
+	if held, err := c.beforeComplete(e, t.TransactionalID); held || err != nil {
+		return cmp.Or(err, errHeld)
 	}
 	now := c.cfg.Clock.Now().UnixMilli()
 	next := prepareComplete(t, now)
-	if _, err := e.shard.stateLog.AppendCoordinator(encodeTransaction(&next, c.cfg.TransactionVersion(), now)); err != nil {
+	if _, err := e.shard.stateLog.AppendCoordinator(encodeTransaction(&next, c.cfg.TransactionVersion(), now), durability.TransactionChanged); err != nil {
 		return fmt.Errorf("%v of a transactional ID: %w", next.State, err)
 	}
 	e.mu.Lock()
-	e.mu.owed, e.mu.failed = nil, nil
+	e.mu.owed, e.mu.failed, e.mu.holds = nil, nil, nil
 	e.mu.txn.apply(next)
 	e.mu.Unlock()
-	if err := fault.Hit("txn.complete.after"); err != nil {
-		c.cfg.Logger.Warn("fault after the end of a transaction", "error", err)
-	}
+	_ = c.cfg.Faults.Hit(fault.TxnCompleted, fault.Attributes{TransactionalID: next.TransactionalID}) // it has ended
 	return nil
 }
 
@@ -130,14 +151,30 @@ func (e *entry) transactionalID() string {
 	return e.mu.txn.TransactionalID
 }
 
-// beginRound returns the prepared image and all partitions that still lack their marker.
-func (e *entry) beginRound() (Transaction, []TopicPartition) {
+// beginRound returns the prepared image. All partitions that lack their marker are owed it again.
+func (e *entry) beginRound() Transaction {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if len(e.mu.failed) > 0 {
 		e.mu.owed, e.mu.failed = slices.Concat(e.mu.failed, e.mu.owed), nil
 	}
-	return e.mu.txn, e.mu.owed
+	return e.mu.txn
+}
+
+// nextOwed returns the first partition that is owed its marker; it stays so until marked. left says that only held
+// markers are missing: then the caller does not own the transaction any more.
+func (e *entry) nextOwed() (p TopicPartition, more, left bool) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if len(e.mu.owed) > 0 {
+		return e.mu.owed[0], true, false
+	}
+	h := e.mu.holds
+	left = h != nil && len(h.markers) > 0 && len(e.mu.failed) == 0
+	if left {
+		h.ownerless = true
+	}
+	return p, false, left
 }
 
 // marked takes the first owed partition off the list, to be tried again when its marker failed.

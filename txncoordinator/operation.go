@@ -6,11 +6,13 @@ import (
 	"sync"
 	"time"
 
+	"once/durability"
 	"once/internal/invariant"
 	"once/log/batch"
 )
 
-// entry is one transactional ID. mu is a leaf: nothing is called while it is held. Whoever set Pending
+// entry is one transactional ID. mu is a leaf: nothing is called while it is held (docs/architecture.md has the order of
+// all locks). Whoever set Pending
 // owns the ID until it is NoState again; only the owner calls finish.
 type entry struct {
 	shard *shard // immutable
@@ -20,6 +22,7 @@ type entry struct {
 		deadline       time.Time        // of an Ongoing transaction, with a monotonic reading
 		owed           []TopicPartition // of a prepared one: no marker tried yet in this round
 		failed         []TopicPartition // tried in this round without success
+		holds          *holds           // what faults hold of the transaction; nil for nothing
 		lastConnection lastConnection
 	}
 }
@@ -56,22 +59,12 @@ func (e *entry) tryBegin(decide func(t *Transaction, freshID, nowMs int64) (plan
 	return p, nil
 }
 
-// Whether write waits for the disk before it applies. The epoch handed out by InitProducerID has to be
-// there in every durability mode, a decision only where the mode asks for it.
-type waitMode int
-
-const (
-	noWait waitMode = iota
-	waitForTicket
-	waitForDisk
-)
-
-// write persists an image and applies it. An append that failed gives the ID free again, unchanged. A
-// failed wait leaves it owned until the next start: the record may or may not survive, and nobody may
-// decide differently meanwhile.
-func (c *Coordinator) write(e *entry, next *Transaction, wait waitMode) error {
+// write persists an image, waits as long as the answer that rests on it has to, and applies it. An append that failed
+// gives the ID free again, unchanged. A failed wait leaves it owned until the next start: the record may or may not
+// survive, and nobody may decide differently meanwhile.
+func (c *Coordinator) write(e *entry, next *Transaction, answer durability.Answer) error {
 	now := c.cfg.Clock.Now()
-	appended, err := e.shard.stateLog.AppendCoordinator(encodeTransaction(next, c.cfg.TransactionVersion(), now.UnixMilli()))
+	appended, err := e.shard.stateLog.AppendCoordinator(encodeTransaction(next, c.cfg.TransactionVersion(), now.UnixMilli()), answer)
 	if err != nil {
 		e.giveBack()
 		if errors.Is(err, batch.ErrTooLarge) || errors.Is(err, batch.ErrRecordListTooLarge) {
@@ -79,13 +72,18 @@ func (c *Coordinator) write(e *entry, next *Transaction, wait waitMode) error {
 		}
 		return fmt.Errorf("%w: %v of a transactional ID: %v", ErrCoordinatorNotAvailable, next.State, err)
 	}
-	if err := c.await(appended.Durable, wait); err != nil {
+	if err := appended.Durable.Wait(c.ctx); err != nil {
 		c.cfg.Logger.Error("transactional ID is blocked: its record may not be durable",
 			"transactional_id", next.TransactionalID, "state", next.State.String(), "error", err)
 		return fmt.Errorf("%w: %v of a transactional ID: %v", ErrCoordinatorNotAvailable, next.State, err)
 	}
+	e.written(next, now)
+	return nil
+}
+
+// written applies an image that is in the log.
+func (e *entry) written(next *Transaction, now time.Time) {
 	e.mu.Lock()
-	defer e.mu.Unlock()
 	if next.State == Ongoing && e.mu.txn.State != Ongoing {
 		e.mu.deadline = now.Add(time.Duration(next.TimeoutMs) * time.Millisecond)
 	}
@@ -93,19 +91,9 @@ func (c *Coordinator) write(e *entry, next *Transaction, wait waitMode) error {
 		e.mu.owed, e.mu.failed = next.Partitions, nil
 	}
 	e.mu.txn.apply(*next)
-	return nil
-}
-
-func (c *Coordinator) await(t Ticket, wait waitMode) error {
-	if wait >= waitForTicket && t != nil {
-		if err := t.Wait(c.ctx); err != nil {
-			return err
-		}
-	}
-	if wait == waitForDisk && c.cfg.Barrier != nil {
-		return c.cfg.Barrier(c.ctx)
-	}
-	return nil
+	expiry := e.endHoldsLocked()
+	e.mu.Unlock()
+	expiry.Forget()
 }
 
 // giveBack ends an operation that changed nothing.

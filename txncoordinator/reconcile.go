@@ -175,5 +175,8 @@ func (c *Coordinator) carryOut(v *verdict) error {
 		}
 	}
 	log.Warn("a transaction is open that has ended; it gets its marker again", "outcome", m.Type.String(), "outcome_known", v.rank != unrelated)
-	return c.mark(v.open.TopicPartition, m, version)
+	if _, err := c.beforeMarker(nil, v.found.TransactionalID, v.open.TopicPartition); err != nil { // nothing is held at a start
+		return err
+	}
+	return c.mark(v.found.TransactionalID, v.open.TopicPartition, m, version)
 }

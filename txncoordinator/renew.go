@@ -3,6 +3,8 @@ package txncoordinator
 import (
 	"errors"
 	"fmt"
+
+	"once/durability"
 )
 
 // RenewIdentities aborts all transactions that are open, finishes those that are decided, and gives each transactional ID
@@ -41,7 +43,7 @@ func (c *Coordinator) renewIdentity(e *entry) error {
 	if err != nil {
 		return err
 	}
-	if err := c.write(e, &p.next, noWait); err != nil || !p.next.State.prepared() {
+	if err := c.write(e, &p.next, durability.TransactionChanged); err != nil || !p.next.State.prepared() {
 		return err
 	}
 	c.metrics.ended(outcomeFenced)

@@ -1,11 +1,13 @@
 package txncoordinator
 
 import (
+	"errors"
 	"log/slog"
 	"slices"
 	"sync"
 	"time"
 
+	"once/durability"
 	"once/internal/clock"
 )
 
@@ -25,6 +27,18 @@ type retry struct {
 	entry    *entry
 	at       time.Time
 	attempts int
+}
+
+// hurry makes the retry loop try a transaction again at once, if it is waiting there.
+func (c *Coordinator) hurry(e *entry) {
+	c.schedule.mu.Lock()
+	for i := range c.schedule.mu.retries {
+		if r := &c.schedule.mu.retries[i]; r.entry == e {
+			r.at = c.cfg.RealTime.Now()
+		}
+	}
+	c.schedule.mu.Unlock()
+	c.wakeUp()
 }
 
 // retryLater hands a prepared transaction to the retry loop.
@@ -117,7 +131,7 @@ func (s *schedule) take(now time.Time) (due []retry) {
 func (c *Coordinator) abortTimedOut() {
 	now := c.cfg.Clock.Now()
 	for _, e := range c.which(func(e *entry) bool { return e.timedOut(now) }) {
-		c.abortOne(e, now)
+		c.expireTransaction(e, now)
 	}
 }
 
@@ -135,7 +149,7 @@ func (c *Coordinator) removeUnused() {
 func (e *entry) timedOut(now time.Time) bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	return e.timedOutLocked(now)
+	return e.timedOutLocked(now) && (e.mu.holds == nil || e.mu.holds.expiry == nil)
 }
 
 func (e *entry) timedOutLocked(now time.Time) bool {
@@ -167,7 +181,7 @@ func (c *Coordinator) abortOne(e *entry, now time.Time) {
 			c.cfg.Clock.Did("aborted transaction", slog.String("transactionalId", p.next.TransactionalID))
 		}
 	}
-	if err != nil { // the next look tries again, or the schedule does
+	if err != nil && !errors.Is(err, errHeld) { // the next look tries again, or the schedule does
 		c.cfg.Logger.Warn("abort of a timed out transaction is not finished", "transactional_id", e.transactionalID(), "error", err)
 	}
 }
@@ -203,7 +217,7 @@ func (c *Coordinator) expire(e *entry, now time.Time) {
 	if !due {
 		return
 	}
-	if _, err := e.shard.stateLog.AppendCoordinator(encodeTombstone(id, nowMs)); err != nil {
+	if _, err := e.shard.stateLog.AppendCoordinator(encodeTombstone(id, nowMs), durability.TransactionChanged); err != nil {
 		e.giveBack()
 		c.cfg.Logger.Warn("unused transactional ID could not be removed", "transactional_id", id, "error", err)
 		return

@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"once/durability"
+	"once/internal/fault"
 	"once/internal/script"
 )
 
@@ -24,6 +26,8 @@ type session struct {
 	world       *world
 	coordinator *Coordinator
 	background  map[string]chan string
+	fault       *fault.Fault // of the last hold
+	waiting     chan string  // the answer to a command that waits at a point; nil for none
 }
 
 func (s *session) run(t *testing.T, c script.Command) string {
@@ -46,7 +50,15 @@ func (s *session) run(t *testing.T, c script.Command) string {
 // start runs a command; with hold=PARTITION in a goroutine until it comes to that partition's marker.
 func (s *session) start(t *testing.T, c script.Command) string {
 	held := c.String("hold", "")
-	if held == "" {
+	switch {
+	case c.Has("waits"): // in a goroutine, until it is held at a point
+		s.waiting = make(chan string, 1)
+		go func() { s.waiting <- s.do(t, c) }()
+		if !s.fault.Await(t.Context().Done(), func(c fault.Counts) bool { return c.Held > 0 }) {
+			t.Fatalf("%s: nothing is held", c.Pos)
+		}
+		return "waits"
+	case held == "":
 		return s.do(t, c)
 	}
 	h := &hold{make(chan struct{}), make(chan struct{})}
@@ -61,9 +73,11 @@ func (s *session) start(t *testing.T, c script.Command) string {
 func (s *session) open(t *testing.T, c script.Command) {
 	s.coordinator = s.world.coordinator(t, func(cfg *Config) { cfg.AddRetryLimit = time.Second })
 	if !c.Has("loading") {
+		s.world.points.Suspend() // as while a cluster opens
 		if err := s.coordinator.Load(); err != nil {
 			t.Fatal(err)
 		}
+		s.world.points.Resume()
 	}
 }
 
@@ -125,6 +139,27 @@ func (s *session) do(t *testing.T, c script.Command) string {
 func (s *session) change(t *testing.T, c script.Command) string {
 	w := s.world
 	switch c.Name {
+	case "hold-at": // hold-at point=P [of=x-1] [id=t]: from here on all that comes there, until released
+		s.holdAt(t, c)
+		return "ok"
+	case "let-go": // of what is held at the point
+		return s.answered(fmt.Sprintf("%d released", s.fault.Release()))
+	case "close":
+		w.points.Suspend()
+		s.coordinator.Close()
+		return s.answered("ok")
+	case "waiting": // what is left to do later, and what an operator was told
+		s.coordinator.schedule.mu.Lock()
+		retries := len(s.coordinator.schedule.mu.retries)
+		s.coordinator.schedule.mu.Unlock()
+		out := fmt.Sprintf("held=%d retries=%d", s.fault.Counts().Held, retries)
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		for _, message := range w.mu.logged {
+			out += "\nlogged: " + message
+		}
+		w.mu.logged = nil
+		return out
 	case "release":
 		held := c.String("hold-of", "")
 		close(w.mu.stopped[partitions(t, c, "hold-of")[0]].release)
@@ -154,7 +189,7 @@ func (s *session) change(t *testing.T, c script.Command) string {
 			e.StartTimestampMs = w.clock.Now().UnixMilli()
 		}
 		w.mu.nextPID = max(w.mu.nextPID, e.ProducerID+1)
-		_, err := w.stateLog(0).AppendCoordinator(encodeTransaction(&e, 2, 0))
+		_, err := w.stateLog(0).AppendCoordinator(encodeTransaction(&e, 2, 0), durability.TransactionChanged)
 		return codes.OK(err)
 	case "fail": // what is not named works again
 		if len(c.Args) == 0 || c.Has("nothing") && len(c.Args) > 1 {
@@ -168,10 +203,36 @@ func (s *session) change(t *testing.T, c script.Command) string {
 		return ""
 	case "delete-topic":
 		w.mu.gone[c.String("topic", "")] = true
+		s.coordinator.TopicDeleted(c.String("topic", ""))
 		return ""
 	}
 	t.Fatalf("%s: unknown command", c.Pos)
 	return ""
+}
+
+func (s *session) holdAt(t *testing.T, c script.Command) {
+	point, err := fault.PointOf(c.String("point", ""))
+	if err != nil {
+		t.Fatalf("%s: %v", c.Pos, err)
+	}
+	of, id := partitions(t, c, "of"), c.String("id", "")
+	s.world.points.Clear()
+	s.fault, err = s.world.points.Arm(fault.Rule{Point: point, Do: fault.Action{Hold: true}, Fires: func(at fault.Attributes) bool {
+		return (len(of) == 0 || slices.Contains(of, TopicPartition{at.Topic, at.Partition})) && (id == "" || id == at.TransactionalID)
+	}})
+	if err != nil {
+		t.Fatalf("%s: %v", c.Pos, err)
+	}
+}
+
+// answered adds what the command that waited is answered.
+func (s *session) answered(text string) string {
+	if s.waiting == nil {
+		return text
+	}
+	answer := <-s.waiting
+	s.waiting = nil
+	return text + "\nwaited: " + answer
 }
 
 func (s *session) verify(r AddRequest) string {

@@ -11,7 +11,9 @@ import (
 	"testing"
 	"time"
 
+	"once/durability"
 	"once/internal/clock"
+	"once/internal/fault"
 	"once/internal/script"
 	"once/log/batch"
 	"once/pidmanager"
@@ -37,8 +39,9 @@ var (
 // world is everything around a coordinator, in memory, and survives its crashes: state logs, partitions
 // that take markers, producer IDs, the clock. It traces what is written.
 type world struct {
-	clock *clock.Movable
-	mu    struct {
+	clock  *clock.Movable
+	points *fault.Points
+	mu     struct {
 		sync.Mutex
 		trace       []string
 		stateLogs   map[int32]*memStateLog
@@ -53,6 +56,7 @@ type world struct {
 		stopped     map[TopicPartition]*hold
 		gone        map[string]bool
 		failAppends bool
+		logged      []string // warnings and errors
 
 		crash script.Crash // kinds of writes: prepare, complete, empty, ongoing, tombstone, marker
 	}
@@ -61,7 +65,7 @@ type world struct {
 type hold struct{ reached, release chan struct{} }
 
 func newWorld() *world {
-	w := &world{clock: clock.NewManual(startOfTime)}
+	w := &world{clock: clock.NewManual(startOfTime), points: fault.NewPoints()}
 	w.mu.stateLogs = map[int32]*memStateLog{}
 	w.mu.markers, w.mu.failing = map[TopicPartition][]batch.Marker{}, map[TopicPartition]error{}
 	w.mu.producers = map[TopicPartition]*pidmanager.Producers{}
@@ -81,7 +85,7 @@ func (w *world) coordinator(t testing.TB, change func(*Config)) *Coordinator {
 		Partitions: 1, StateLogs: w.stateLog, ProducerIDs: w, Participants: w.participant,
 		Refused:            func(err error) bool { return errors.Is(err, errTooOld) },
 		TransactionVersion: func() int16 { w.mu.Lock(); defer w.mu.Unlock(); return w.mu.version },
-		Clock:              w.clock, RealTime: w.clock, Logger: slog.New(slog.DiscardHandler),
+		Clock:              w.clock, RealTime: w.clock, Logger: slog.New(warnings{slog.DiscardHandler, w}), Faults: w.points,
 	}
 	if change != nil {
 		change(&cfg)
@@ -149,7 +153,7 @@ type memStateLog struct {
 	batches [][]byte
 }
 
-func (l *memStateLog) AppendCoordinator(raw []byte) (Appended, error) {
+func (l *memStateLog) AppendCoordinator(raw []byte, _ durability.Answer) (Appended, error) {
 	w := l.world
 	w.wait(TopicPartition{"state-log", 0})
 	w.mu.Lock()
@@ -164,7 +168,7 @@ func (l *memStateLog) AppendCoordinator(raw []byte) (Appended, error) {
 		l.batches = append(l.batches, raw)
 		w.mu.trace = append(w.mu.trace, "append "+text)
 	})
-	return Appended{BaseOffset: offset, Durable: ready{}}, err
+	return Appended{BaseOffset: offset}, err
 }
 
 func (l *memStateLog) Scan(from, to int64, fn func(h batch.Header, raw []byte) error) error {
@@ -196,10 +200,6 @@ func (l *memStateLog) LeaderEpoch() int32 {
 	defer l.world.mu.Unlock()
 	return l.world.mu.leaderEpoch
 }
-
-type ready struct{}
-
-func (ready) Wait(context.Context) error { return nil }
 
 // describeBatch returns the record of a batch as scripts show it, and its kind for crashes.
 func describeBatch(raw []byte) (text, kind string) {
@@ -309,6 +309,23 @@ func (p *memPartition) ApplyMarker(m batch.Marker, transactionVersion int16) err
 			m.Type, m.ProducerID, m.ProducerEpoch, transactionVersion, m.CoordinatorEpoch, p.id))
 	})
 }
+
+// warnings keeps the messages of warnings and errors.
+type warnings struct {
+	slog.Handler
+	world *world
+}
+
+func (h warnings) Enabled(_ context.Context, level slog.Level) bool { return level >= slog.LevelWarn }
+
+func (h warnings) Handle(_ context.Context, r slog.Record) error {
+	h.world.mu.Lock()
+	defer h.world.mu.Unlock()
+	h.world.mu.logged = append(h.world.mu.logged, r.Message)
+	return nil
+}
+
+func (h warnings) WithAttrs([]slog.Attr) slog.Handler { return h }
 
 // takeTrace returns what was written since the last time.
 func (w *world) takeTrace() []string {

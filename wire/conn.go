@@ -125,7 +125,7 @@ func (c *Conn) handle(fr *frame) closeReason {
 		return reason
 	}
 	if k.api.Pipelined {
-		reason = c.pipe.waitTurn()
+		reason = c.pipe.waitResumed()
 	} else {
 		reason = c.pipe.waitIdle() // the request must see the effects of every earlier one
 	}

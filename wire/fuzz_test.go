@@ -112,6 +112,9 @@ func FuzzConnection(f *testing.F) {
 			if apis[i].Pipelined && r.CorrelationID%2 == 0 {
 				return Reply{Then: func(context.Context) kmsg.Response { return reply.Response }}
 			}
+			if r.CorrelationID%4 == 3 {
+				return Reply{Resume: func(context.Context) Reply { return reply }}
+			}
 			return reply
 		}
 	}

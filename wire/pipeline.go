@@ -15,7 +15,7 @@ type call struct {
 	frame  frame
 	start  time.Time
 	tagged bool                            // the answer's header has a tag buffer
-	resume func(ctx context.Context) Reply // waits for its turn, then sets one of the next two, or neither
+	resume func(ctx context.Context) Reply // waits and carries the request out; sets then, resp, or neither
 	then   func(ctx context.Context) kmsg.Response
 	resp   kmsg.Response // when then and resume are nil; nil for none
 	alone  bool          // no later request may be handled yet
@@ -54,8 +54,9 @@ func (p *pipeline) waitIdle() closeReason {
 	return p.mu.failed
 }
 
-// waitTurn returns when a further request of a pipelined API may be handled, or why none is.
-func (p *pipeline) waitTurn() closeReason {
+// waitResumed returns when no earlier request waits in Resume, so that one of a pipelined API may be handled, or why none
+// is handled any more.
+func (p *pipeline) waitResumed() closeReason {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for n := len(p.mu.queue); n > 0 && p.mu.queue[n-1].alone; n = len(p.mu.queue) {

@@ -87,16 +87,6 @@ func mount(t *testing.T, arguments ...string) string {
 	return dir
 }
 
-// faultBuild builds the program that can be told a boot ID.
-func faultBuild(t *testing.T) string {
-	t.Helper()
-	name := filepath.Join(t.TempDir(), "broker")
-	if out, err := exec.Command("go", "build", "-tags", "fault", "-o", name, ".").CombinedOutput(); err != nil {
-		t.Fatalf("go build: %v: %s", err, out)
-	}
-	return name
-}
-
 // acknowledged is what the clients have been told and shown.
 type acknowledged struct {
 	sync.Mutex
@@ -107,31 +97,24 @@ type acknowledged struct {
 const imageInterval = 200 * time.Millisecond
 
 func TestPowerCutOfARealFileSystem(t *testing.T) {
-	binary := ""
 	for _, d := range diskFormats {
 		if why := d.tools(t); why != "" {
 			t.Logf("%s is not shown here: %s", d.name, why)
 			continue
 		}
-		if binary == "" {
-			binary = faultBuild(t)
-		}
 		for _, mode := range []string{"page", "txn", "fsync"} {
-			t.Run(d.name+" "+mode, func(t *testing.T) { d.cutPower(t, binary, mode) })
+			t.Run(d.name+" "+mode, func(t *testing.T) { d.cutPower(t, mode) })
 		}
 	}
 }
 
-func (d diskFormat) cutPower(t *testing.T, binary, mode string) {
+func (d diskFormat) cutPower(t *testing.T, mode string) {
 	image := filepath.Join(t.TempDir(), "disk.img")
 	if err := d.makeImage(image); err != nil {
 		t.Fatal(err)
 	}
 	run := func(dir, boot string) *process {
-		return launch(t, t.TempDir(), func(c *exec.Cmd) {
-			c.Path = binary
-			c.Env = append(c.Env, "ONCE_BOOT_ID="+boot)
-		}, "--data-dir", filepath.Join(dir, "data"), "--durability", mode, "--listen", "127.0.0.1:0", "--admin", "",
+		return launch(t, t.TempDir(), nil, "--boot-id", boot, "--data-dir", filepath.Join(dir, "data"), "--durability", mode, "--listen", "127.0.0.1:0", "--admin", "",
 			"--set", fmt.Sprintf("flush.interval.ms=%d", imageInterval.Milliseconds()), "--set", "log.segment.bytes=1048576",
 			"--set", "offsets.topic.num.partitions=3", "--set", "transaction.state.log.num.partitions=3")
 	}

@@ -29,6 +29,7 @@ type startFlags struct {
 	ephemeral                   bool
 	strict                      string // "true" or "false"; "" was not given
 	set                         []string
+	test                        testFlags
 }
 
 func startCommand(environ []string, began time.Time) *cobra.Command {
@@ -63,6 +64,7 @@ func startCommand(environ []string, began time.Time) *cobra.Command {
 	flags.StringVar(&f.config, "config", "", "a server.properties `file`")
 	flags.StringArrayVar(&f.set, "set", nil, "one broker setting by Kafka's name, `NAME=VALUE`; repeatable")
 	flags.BoolVar(&strict, "strict", false, "do as Kafka does where the broker is kinder: see the setting strict")
+	f.test.add(c)
 	flags.StringVar(&durability, "durability", "page", "what an acknowledgement waits for: `page, txn or fsync`")
 	return c
 }
@@ -99,9 +101,13 @@ func configure(f startFlags, environ []string) (cfg broker.Config, unknown []str
 	if err != nil {
 		return cfg, unknown, usageError{err}
 	}
+	faults, err := f.test.points()
+	if err != nil {
+		return cfg, unknown, err
+	}
 	return broker.Config{
 		Listen: s.Listeners[0].Address(), DataDir: s.DataDir, Ephemeral: f.ephemeral, Admin: f.admin,
-		Env: cluster.Env{Settings: s, Durability: s.Durability, BootID: pretendedBootID()},
+		Env: cluster.Env{Settings: s, Durability: s.Durability, BootID: f.test.bootID, Faults: faults},
 	}, unknown, nil
 }
 
@@ -128,6 +134,9 @@ func start(ctx context.Context, f startFlags, environ []string, stdout, stderr i
 		return err
 	}
 	cfg.Logger = slog.New(slog.NewTextHandler(stderr, nil))
+	if len(f.test.faults) > 0 {
+		cfg.Logger.Warn("faults are armed: this broker is for a test", "faults", f.test.faults)
+	}
 	if changed := cfg.Settings.Changed(); len(changed) > 0 {
 		cfg.Logger.Info("settings that differ from their defaults", "settings", changed)
 	}

@@ -79,7 +79,7 @@ func parse(args []string) (*driver.Options, error) {
 	f.StringVar(&o.Dir, "dir", "", "for histories, logs and the broker's data; must not exist. Default: a new temporary one")
 	binary := f.String("broker-binary", "", "this project's broker")
 	brokerArgs := f.String("broker-args", "", "more arguments for it, separated by spaces")
-	faults := f.String("faults", "", "with -broker-binary, built with -tags fault: failpoints as in ONCE_FAULTS; a death by one counts as a kill")
+	faults := f.String("faults", "", "with -broker-binary: faults as in its --inject-fault, separated by commas; a death by one counts as a kill")
 	start := f.String("start", "", "shell command that starts a broker in the background; its output ends in HOST:PORT:PID")
 	restart := f.String("restart", "", "the same for a restart on the same data (default: -start)")
 	kill := f.String("kill", "", "shell command that kills it (default: SIGKILL to PID)")

@@ -1,25 +1,133 @@
-// Package fault names the places where a test may kill the process, make a call fail or hold it.
+// Package fault has the points of a cluster at which a test may intervene: make a call fail, delay it, hold it, or kill
+// the cluster. Points belong to a cluster; a nil *Points has nothing armed. They are in every build: a point at which
+// nothing is armed costs one atomic load, no lock and no allocation.
 //
-// Without the build tag `fault` a Hit is an empty function that the compiler removes. With it, the
-// environment variable ONCE_FAULTS arms sites: a comma separated list of `site=action` or
-// `site=action@n`, n counting the hits of that site from 1. Actions: `kill` (the process dies at
-// once, as by kill -9), `error` (Hit returns ErrInjected), `sleep:DURATION`, and `hold:FILE` (Hit
-// returns when FILE no longer exists).
+// What is held is a state and no goroutine that sleeps. Whoever asks a point that can hold gets a Hold, remembers what
+// is still to be done, and goes on with something else; Hold.Then says what happens at the release.
 //
-// The names stand in Sites; a Hit with another name fails the package's test.
+// The names of the points stand in Point's table. A test fails on a point that the program never asks.
 package fault
 
-import "errors"
+import (
+	"errors"
+	"fmt"
+	"time"
+)
 
-// ErrInjected is what an armed site with the action `error` returns.
-var ErrInjected = errors.New("fault: injected")
+var (
+	// ErrInjected is what a call fails with where the fault names no error of its own.
+	ErrInjected = errors.New("fault: injected")
+	// ErrKilled is what a call fails with after the cluster has been killed in it.
+	ErrKilled = errors.New("fault: killed")
+)
 
-// Sites lists every site in the program, so that a refactoring cannot drop one unseen.
-var Sites = []string{
-	"log.append.before", "log.append.after", "log.roll.created", "log.roll.published",
-	"partition.append.after", "partition.marker.after",
-	"txn.prepare.before", "txn.prepare.after", "txn.marker.before", "txn.marker.after", "txn.complete.before", "txn.complete.after",
-	"txn.init.after", "txn.add.after",
-	"group.append.before", "group.append.after",
-	"broker.recover.partition", "barrier.synced", "barrier.journaled",
+// Point is a place in the program. A name without an ending stands before what it names, a name in the past tense
+// behind it.
+type Point uint8
+
+// The points. Attributes that a point has are in brackets.
+const (
+	TxnPrepare        Point = iota // the end of a transaction is decided, the Prepare record is not written [transactional ID]
+	TxnPrepared                    // it is written, no marker is [transactional ID]
+	TxnMarker                      // this partition's marker is not written [transactional ID, topic, partition]
+	TxnMarked                      // it is written [transactional ID, topic, partition]
+	TxnComplete                    // all markers are written, the Complete record is not [transactional ID]
+	TxnCompleted                   // it is written [transactional ID]
+	TxnExpire                      // a transaction's timeout has passed, it is not aborted [transactional ID]
+	TxnInitialized                 // the epoch of an InitProducerId is written, not answered [transactional ID]
+	TxnAdded                       // partitions are added to a transaction, not answered [transactional ID]
+	PartitionAppend                // a batch, which may be a marker, is not written [topic, partition]
+	PartitionAppended              // it is written, not answered [topic, partition]
+	PartitionMarked                // a marker is written and readers see it [topic, partition]
+	GroupAppend                    // offsets or members of a group are not written [group, topic, partition]
+	GroupAppended                  // they are written, not answered [group, topic, partition]
+	LogWritten                     // the bytes of a batch are in the file, its log does not know
+	LogRollCreated                 // the file of a new segment is made, its log does not know
+	LogRollPublished               // the log knows, the batch is not written
+	TopicOpen                      // a topic is about to be opened at a start [topic]
+	DiskSync                       // a barrier is about to sync
+	DiskSynced                     // it has synced the files, its record is not written
+	DiskJournaled                  // it has written the journal, nobody is told
+	numPoints
+)
+
+// Actions is a set of kinds of actions.
+type Actions uint8
+
+// The kinds of actions. A kill can be armed at all points but TxnExpire, at which nothing is under way.
+const (
+	CanFail Actions = 1 << iota
+	CanDelay
+	CanHold
+	CanKill
+)
+
+var table = [numPoints]struct {
+	name string
+	can  Actions
+}{
+	TxnPrepare:        {"txn.prepare", CanFail | CanDelay | CanHold | CanKill},
+	TxnPrepared:       {"txn.prepared", CanKill},
+	TxnMarker:         {"txn.marker", CanFail | CanDelay | CanHold | CanKill},
+	TxnMarked:         {"txn.marked", CanKill},
+	TxnComplete:       {"txn.complete", CanFail | CanDelay | CanHold | CanKill},
+	TxnCompleted:      {"txn.completed", CanKill},
+	TxnExpire:         {"txn.expire", CanDelay | CanHold},
+	TxnInitialized:    {"txn.initialized", CanKill},
+	TxnAdded:          {"txn.added", CanKill},
+	PartitionAppend:   {"partition.append", CanFail | CanKill},
+	PartitionAppended: {"partition.appended", CanKill},
+	PartitionMarked:   {"partition.marked", CanKill},
+	GroupAppend:       {"group.append", CanFail | CanKill},
+	GroupAppended:     {"group.appended", CanKill},
+	LogWritten:        {"log.written", CanFail | CanKill},
+	LogRollCreated:    {"log.roll.created", CanFail | CanKill},
+	LogRollPublished:  {"log.roll.published", CanFail | CanKill},
+	TopicOpen:         {"topic.open", CanFail | CanKill},
+	DiskSync:          {"disk.sync", CanFail | CanDelay | CanKill},
+	DiskSynced:        {"disk.synced", CanFail | CanKill},
+	DiskJournaled:     {"disk.journaled", CanFail | CanKill},
+}
+
+// String returns the name.
+func (p Point) String() string { return table[p].name }
+
+// Can reports whether a kind of action can be armed at the point.
+func (p Point) Can(a Actions) bool { return table[p].can&a == a }
+
+// All returns the points, those only at which all of some kinds of actions can be armed.
+func All(that Actions) (all []Point) {
+	for p := range numPoints {
+		if p.Can(that) {
+			all = append(all, p)
+		}
+	}
+	return all
+}
+
+// PointOf returns the point of a name.
+func PointOf(name string) (Point, error) {
+	for p := range numPoints {
+		if table[p].name == name {
+			return p, nil
+		}
+	}
+	return 0, fmt.Errorf("%q is no point", name)
+}
+
+// Attributes say what a point is asked about. A point leaves those empty that it does not have.
+type Attributes struct {
+	TransactionalID string
+	Topic           string
+	Partition       int32
+	Group           string
+}
+
+// Action is what a fault does. Exactly one field is set.
+type Action struct {
+	Error error // the call fails with it
+	// Delay is how long the call waits, in real time. Where a point can hold, it is held so long.
+	Delay time.Duration
+	Hold  bool // until the fault is released or disarmed
+	Kill  bool // the cluster is killed, or the process where its Points say so
 }

@@ -77,3 +77,11 @@ func OpenOrCreate(f vfs.FS, name string) (vfs.File, error) {
 	}
 	return file, err
 }
+
+// RemoveIfThere removes a file; a missing one is no error.
+func RemoveIfThere(f vfs.FS, name string) error {
+	if err := f.Remove(name); !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
+}

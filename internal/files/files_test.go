@@ -1,6 +1,7 @@
 package files
 
 import (
+	"bytes"
 	"testing"
 
 	"once/internal/vfs"
@@ -29,5 +30,28 @@ func TestSmallFilesHaveALimit(t *testing.T) {
 	}
 	if b, err := ReadSmall(mem, "small"); err != nil || string(b) != "content" {
 		t.Error(string(b), err)
+	}
+}
+
+// A byte that is not zero is found behind the first step, too.
+func TestZerosAreLookedForInSteps(t *testing.T) {
+	mem := vfs.NewMem()
+	b := make([]byte, 2*zeroStepBytes+10)
+	for _, at := range []int{-1, 0, zeroStepBytes, len(b) - 1} {
+		content := bytes.Clone(b)
+		if at >= 0 {
+			content[at] = 1
+		}
+		if err := Replace(mem, "zeros", content); err != nil {
+			t.Fatal(err)
+		}
+		f, err := mem.OpenRead("zeros")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if zero, err := AllZero(f, 0, int64(len(b))); err != nil || zero != (at < 0) {
+			t.Errorf("byte %d: %v, %v", at, zero, err)
+		}
+		f.Close()
 	}
 }

@@ -366,7 +366,7 @@ func (f *memFile) Truncate(sizeBytes int64) error {
 func (f *memFile) Sync() error {
 	f.m.mu.Lock()
 	defer f.m.mu.Unlock()
-	if err := f.check("sync", false); err != nil {
+	if err := f.check("sync", true); err != nil {
 		return err
 	}
 	f.m.syncNodeLocked(f.n)

@@ -2,6 +2,7 @@ package vfs
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -120,13 +121,18 @@ func retry(do func() error) error {
 	wait, waited := time.Millisecond, time.Duration(0)
 	for {
 		err := do()
-		if waited >= retryLimit || !isOneOf(err, windows.ERROR_SHARING_VIOLATION, windows.ERROR_ACCESS_DENIED) {
+		if waited >= retryLimit || !isInUse(err) {
 			return err
 		}
 		time.Sleep(wait)
 		waited += wait
 		wait *= 2
 	}
+}
+
+// isInUse says whether an error is one that Windows gives for what somebody has open.
+func isInUse(err error) bool {
+	return isOneOf(err, windows.ERROR_SHARING_VIOLATION, windows.ERROR_ACCESS_DENIED)
 }
 
 // setInformation opens a file or directory for renaming or deletion and sets a class of its information.
@@ -159,13 +165,17 @@ func rename(oldName, newName string) error {
 		windows.FILE_RENAME_IGNORE_READONLY_ATTRIBUTE
 	r.nameLengthBytes = uint32(2 * (len(target) - 1)) // without the zero
 	copy(unsafe.Slice((*uint16)(unsafe.Pointer(&b[at])), len(target)), target)
-	return retry(func() error {
+	err = retry(func() error {
 		err := setInformation("rename", oldName, windows.FileRenameInfoEx, b)
 		if isUnsupported(err) {
 			err = os.Rename(oldName, newName)
 		}
 		return err
 	})
+	if isInUse(err) {
+		err = fmt.Errorf("%w: %w", ErrInUse, err)
+	}
+	return err
 }
 
 // remove frees the name at once, even if others have the file open, where the file system can; elsewhere, when they close it.

@@ -26,6 +26,10 @@ var ErrNoSpace = errors.New("vfs: no space left")
 // ErrLocked says that another holder, in this process or another one, has the lock.
 var ErrLocked = errors.New("vfs: locked by another process")
 
+// ErrInUse says that a name cannot be changed as long as something is open. Windows does not rename a directory as long
+// as a file in it is open, and file systems other than NTFS do not replace an open file.
+var ErrInUse = errors.New("vfs: something is open")
+
 // Info describes a file or directory.
 type Info struct {
 	SizeBytes int64
@@ -88,7 +92,7 @@ type File interface {
 	io.WriterAt
 	io.Closer
 	Truncate(sizeBytes int64) error
-	// Sync makes the bytes and the size durable. After an error nothing is known about what is on
+	// Sync makes the bytes and the size durable; the file must have been opened for writing. After an error nothing is known about what is on
 	// disk, and a second Sync that succeeds proves nothing.
 	Sync() error
 	Size() (int64, error)

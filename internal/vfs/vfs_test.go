@@ -6,9 +6,11 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"path"
 	"path/filepath"
 	"runtime"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 )
@@ -302,4 +304,53 @@ func TestFailAtFailsOneOperation(t *testing.T) {
 	if n, err := f.WriteAt([]byte("12345678"), 0); n != 4 || !errors.Is(err, ErrInjected) || read(t, m, "x") != "1234" {
 		t.Error("a failed write is a half write", n, err)
 	}
+}
+
+// folded is a file system that takes names for the same that differ in case only.
+type folded struct{ FS }
+
+func (f folded) Stat(name string) (Info, error) {
+	names, _ := f.List(path.Dir(name))
+	for _, n := range names {
+		if strings.EqualFold(n, path.Base(name)) {
+			name = path.Join(path.Dir(name), n)
+		}
+	}
+	return f.FS.Stat(name)
+}
+
+func TestFoldsCase(t *testing.T) {
+	f := NewMem()
+	for name, want := range map[string]bool{"": false, "1": false, "a": true, "B": true} {
+		dir := "d" + strings.ToLower(name)
+		_ = f.MkdirAll(dir)
+		if name != "" {
+			write(t, f, dir+"/"+name, "").Close()
+		}
+		if got := FoldsCase(f, dir); got {
+			t.Errorf("%q: names that differ are one", name)
+		}
+		if got := FoldsCase(folded{f}, dir); got != want {
+			t.Errorf("%q: got %v", name, got)
+		}
+	}
+	if FoldsCase(f, "none") {
+		t.Error("a missing directory")
+	}
+	both := NewMem()
+	write(t, both, "a", "").Close()
+	write(t, both, "A", "").Close()
+	if FoldsCase(both, "/") {
+		t.Error("both names exist")
+	}
+}
+
+func TestOnlyAFileOpenForWritingIsSynced(t *testing.T) {
+	f := NewMem()
+	write(t, f, "a", "x").Close()
+	file, err := f.OpenRead("a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	is(t, "sync", file.Sync(), fs.ErrPermission)
 }

@@ -41,7 +41,7 @@ type System interface {
 type binarySystem struct {
 	path, dir string
 	args      []string
-	faults    string // value of ONCE_FAULTS; then it is expected to die by itself
+	faults    string // separated by commas; with any, it is expected to die by itself
 	address   string
 	admin     string
 	cmd       *exec.Cmd
@@ -78,9 +78,13 @@ func (b *binarySystem) run(ctx context.Context, faults string) error {
 	}
 	defer log.Close() // the child has its own
 	args := append([]string{"--listen", b.address, "--data-dir", string(b.data()), "--admin", "127.0.0.1:0"}, b.args...)
+	for fault := range strings.SplitSeq(faults, ",") {
+		if fault != "" {
+			args = append(args, "--inject-fault", fault)
+		}
+	}
 	b.cmd = exec.Command(b.path, args...)
 	b.cmd.Stderr = log
-	b.cmd.Env = append(os.Environ(), "ONCE_FAULTS="+faults)
 	out, err := b.cmd.StdoutPipe()
 	if err != nil {
 		return err

@@ -3,8 +3,8 @@ package driver
 import "slices"
 
 // Binary is this project's broker, built, with a cleaner that has much to do; args are added to its command line.
-// Faults arm its failpoints (the build tag fault); a death by one counts as a kill, and after the last kill they are
-// disarmed.
+// Faults are armed at each start, separated by commas; a death by one counts as a kill, and after the last kill none is
+// armed.
 func Binary(path, dir, faults string, args ...string) System {
 	return &binarySystem{path: path, dir: dir, faults: faults, args: append(slices.Clone(cleanerArgs), args...)}
 }

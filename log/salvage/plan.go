@@ -1,4 +1,4 @@
-package log
+package salvage
 
 import (
 	"errors"
@@ -10,28 +10,13 @@ import (
 	"once/durability"
 	"once/internal/files"
 	"once/internal/vfs"
+	"once/log"
 	"once/log/batch"
-)
-
-// How a log whose segments are damaged below the recovery point is made whole again, while no broker has it open.
-// What of it cannot be read is lost; the rest keeps its offsets, and the log ends where it ended. PlanRepair only
-// reads, ApplyRepairs writes. It can be interrupted at any point: then either a start or the next repair goes on.
-//
-//  1. The barrier record learns that offsets are missing in the log (its flag "gaps").
-//  2. Derived files that say something about what was lost are removed.
-//  3. If the damaged segment is the one with the recovery point, a segment is made that begins there. It holds what
-//     the old one has above, most often nothing. The next start finds the end of the log in it.
-//  4. The whole batches of the damaged segment are written to a file, which is synced, read back, and renamed to
-//     `<base>.log.repaired`. From here on it counts in the place of the damaged one.
-//  5. The damaged segment is renamed to `<base>.damaged-<n>`, then the new one to `<base>.log`.
-const (
-	suffixRepaired = ".log.repaired"
-	infixDamaged   = ".damaged-"
 )
 
 // StoredSegment is the file of a segment in a partition's directory.
 type StoredSegment struct {
-	Name       string // base name; not always that of a .log file, see ParseSwapName and RepairedSuffix
+	Name       string // base name; not always that of a .log file, see log.ParseSwapName and log.RepairedSuffix
 	BaseOffset int64
 	SizeBytes  int64
 }
@@ -103,9 +88,9 @@ func (r *Repair) Lost() (lost []OffsetRange) {
 	return lost
 }
 
-// PlanRepair finds out what has to be done to the log in a directory so that it can be opened and read. segments are
+// Plan finds out what has to be done to the log in a directory so that it can be opened and read. segments are
 // those that the next start takes, ascending; recovery is how that start would open it. An error is the disk's.
-func PlanRepair(under vfs.FS, dir string, segments []StoredSegment, recovery durability.Recovery) (*Repair, error) {
+func Plan(under vfs.FS, dir string, segments []StoredSegment, recovery durability.Recovery) (*Repair, error) {
 	r := &Repair{DirBase: path.Base(dir), Compacted: recovery.Gaps, BeginAt: -1}
 	p := planner{Repair: r, fs: under, dir: dir, recovery: recovery}
 	point := recovery.RecoveryPoint
@@ -142,7 +127,7 @@ type place struct {
 }
 
 func (p *planner) placeOf(segments []StoredSegment, i int) place {
-	at := place{end: segments[i].BaseOffset + maxSegmentOffsets, must: -1, last: i+1 == len(segments)}
+	at := place{end: segments[i].BaseOffset + log.MaxSegmentOffsets, must: -1, last: i+1 == len(segments)}
 	point := p.recovery.RecoveryPoint
 	if at.last {
 		at.above, at.hasPoint = true, true
@@ -169,13 +154,9 @@ func (p *planner) segment(s StoredSegment, at place) error {
 		return err
 	}
 	defer f.Close()
-	l := &Log{fs: p.fs, dir: p.dir, sizes: &defaultSizes}
-	l.gaps.Store(p.recovery.Gaps)
-	buf := scanBuffers.Get().(*[]byte)
-	defer putScanBuffer(buf)
 	v := salvager{
-		segment: newSegment(l, s.BaseOffset), file: f, size: s.SizeBytes,
-		place: at, point: p.recovery.RecoveryPoint, buf: *buf,
+		dir: p.dir, base: s.BaseOffset, gaps: p.recovery.Gaps, file: f, size: s.SizeBytes,
+		place: at, point: p.recovery.RecoveryPoint,
 	}
 	whole := content{s.Name, []Run{{From: 0, To: s.SizeBytes}}}
 	if s.BaseOffset >= v.point {
@@ -186,10 +167,10 @@ func (p *planner) segment(s StoredSegment, at place) error {
 	if err != nil {
 		return err
 	}
-	_, suffix, _ := parseName(s.Name)
-	_, isSwap := parseSwap(s.Name)
+	_, suffix, _ := log.ParseFileName(s.Name)
+	_, _, isSwap := log.ParseSwapName(s.Name)
 	switch {
-	case suffix == suffixRepaired:
+	case suffix == log.RepairedSuffix:
 		p.Segments = append(p.Segments, SegmentRepair{StoredSegment: s, Action: Finish})
 	case intact:
 	case v.overlaps:
@@ -207,7 +188,7 @@ func (p *planner) segment(s StoredSegment, at place) error {
 // withdraw plans for a damaged file that compaction was about to put in the place of other segments. The first of
 // these is the last one to go.
 func (p *planner) withdraw(s StoredSegment, damage *files.DamagedError) error {
-	_, err := p.fs.Stat(path.Join(p.dir, stem(s.BaseOffset)+suffixLog))
+	_, err := p.fs.Stat(path.Join(p.dir, log.FileName(s.BaseOffset, log.LogSuffix)))
 	if err == nil {
 		r := SegmentRepair{StoredSegment: s, Action: Withdraw, Damage: damage, Aside: p.asideName(s.BaseOffset)}
 		p.Segments = append(p.Segments, r)
@@ -257,30 +238,18 @@ func (p *planner) damaged(v *salvager, s StoredSegment) error {
 }
 
 // asideName is the first name that is free for a damaged segment.
-func (p *planner) asideName(base int64) string { return asideName(p.fs, p.dir, base) }
-
-func asideName(under vfs.FS, dir string, base int64) string {
-	for n := 0; ; n++ {
-		name := fmt.Sprintf("%s%s%d", stem(base), infixDamaged, n)
-		if _, err := under.Stat(path.Join(dir, name)); err != nil { // whoever uses it finds out about other errors
-			return name
-		}
-	}
-}
+func (p *planner) asideName(base int64) string { return log.AsideName(p.fs, p.dir, base) }
 
 // EachBatch calls fn with each batch that the log has after the repair, in order. What a replacement holds that is to
 // be withdrawn is left out. raw is valid during the call.
 func (r *Repair) EachBatch(under vfs.FS, dir string, fn func(h batch.Header, raw []byte) error) error {
-	buf := scanBuffers.Get().(*[]byte)
-	defer putScanBuffer(buf)
 	for _, c := range r.contents {
 		f, err := under.OpenRead(path.Join(dir, c.name))
 		if err != nil {
 			return err
 		}
 		for _, run := range c.runs {
-			s := &segment{}
-			err = s.eachVerified(f, run.From, run.To, buf, true, func(_ int64, h batch.Header, raw []byte) error {
+			err = log.EachVerified(f, dir, 0, run.From, run.To, true, func(_ int64, h batch.Header, raw []byte) error {
 				return fn(h, raw)
 			})
 			if errors.Is(err, files.ErrDamaged) { // above the recovery point, where the next start cuts

@@ -1,13 +1,16 @@
-package log
+package salvage
 
 import (
 	"errors"
 	"fmt"
+	"io"
+	"path"
 	"slices"
 	"sort"
 
 	"once/internal/files"
 	"once/internal/vfs"
+	"once/log"
 	"once/log/batch"
 )
 
@@ -30,43 +33,78 @@ func (r *Run) extend(next Run) {
 // OffsetRange is the offsets From up to, not including, To.
 type OffsetRange struct{ From, To int64 }
 
+const (
+	// searchBytes is how much is looked through at once for the header of a batch.
+	searchBytes = 256 << 10
+	// maxOffset leaves room to add to any offset.
+	maxOffset = 1 << 62
+)
+
+var errStop = errors.New("stop")
+
 // salvager finds the batches of a segment file that are whole, wherever they stand in it.
 //
 // Behind damage each byte is tried as the beginning of a batch. But the length of a damaged batch is believed when it
 // leads to a whole one: otherwise a batch that a client stored as a value would count as one of the log.
 type salvager struct {
-	segment *segment
-	file    vfs.File
-	size    int64
+	dir  string
+	base int64 // offset at which the segment begins
+	gaps bool  // offsets may be missing in the log
+	file vfs.File
+	size int64
 	place
 	point int64 // recovery point; a run ends there, and no batch lies across it
-	buf   []byte
 
 	runs     []Run               // in the order of the file
 	damage   *files.DamagedError // the first, as intact finds it
 	overlaps bool                // the first is a batch that continues the log and reaches beyond the segment's place
 }
 
+// each walks over batches, see log.EachVerified.
+func (v *salvager) each(from, to int64, fn func(at int64, h batch.Header, raw []byte) error) error {
+	return log.EachVerified(v.file, v.dir, v.base, from, to, false, fn)
+}
+
+func (v *salvager) damaged(position int64, cause error) error {
+	return &files.DamagedError{File: path.Join(v.dir, log.FileName(v.base, log.LogSuffix)), Position: position, Cause: cause}
+}
+
+func (v *salvager) missing(position, from, to int64) error {
+	return v.damaged(position, fmt.Errorf("offsets %d to %d are missing", from, to-1))
+}
+
+// read fills b from a position.
+func (v *salvager) read(b []byte, position int64) error {
+	n, err := v.file.ReadAt(b, position)
+	if n == len(b) {
+		return nil
+	}
+	if err == nil || errors.Is(err, io.EOF) {
+		return v.damaged(position+int64(n), fmt.Errorf("file ends before byte %d", position+int64(len(b))))
+	}
+	return err
+}
+
 // intact says whether everything below the recovery point is as it should be.
 func (v *salvager) intact() (bool, error) {
-	due, at := v.segment.base, int64(0)
-	err := v.segment.eachVerified(v.file, 0, v.size, &v.buf, false, func(position int64, h batch.Header, _ []byte) error {
+	due, at := v.base, int64(0)
+	err := v.each(0, v.size, func(position int64, h batch.Header, _ []byte) error {
 		switch {
 		case !v.belongs(h) || h.BaseOffset < due:
 			v.overlaps = h.BaseOffset == due
-			return v.segment.damaged(position,
+			return v.damaged(position,
 				fmt.Errorf("batch of offsets %d to %d where %d was due", h.BaseOffset, h.LastOffset(), due))
 		case h.BaseOffset >= v.point:
 			return errStop
-		case h.BaseOffset > due && !v.segment.gaps.Load():
-			return v.segment.missing(position, due, h.BaseOffset)
+		case h.BaseOffset > due && !v.gaps:
+			return v.missing(position, due, h.BaseOffset)
 		}
 		due, at = h.NextOffset(), position+int64(h.SizeBytes())
 		return nil
 	})
 	walked := err == nil || errors.Is(err, errStop)
 	if walked && v.must >= 0 && due != v.must {
-		err = v.segment.missing(at, due, v.must)
+		err = v.missing(at, due, v.must)
 		walked = false
 	}
 	if walked || v.above && due == v.point && errors.Is(err, files.ErrDamaged) {
@@ -81,14 +119,14 @@ func (v *salvager) intact() (bool, error) {
 // belongs says whether a batch can be one of this segment by its offsets, which no checksum covers.
 func (v *salvager) belongs(h batch.Header) bool {
 	across := h.BaseOffset < v.point && v.point < h.NextOffset()
-	return h.BaseOffset >= v.segment.base && h.BaseOffset <= maxOffset && h.LastOffsetDelta >= 0 &&
+	return h.BaseOffset >= v.base && h.BaseOffset <= maxOffset && h.LastOffsetDelta >= 0 &&
 		h.NextOffset() <= v.end && !across
 }
 
 // search fills runs.
 func (v *salvager) search() error {
 	for at := int64(0); at < v.size; {
-		err := v.segment.eachVerified(v.file, at, v.size, &v.buf, false, v.add)
+		err := v.each(at, v.size, v.add)
 		var damage *files.DamagedError
 		if !errors.As(err, &damage) {
 			return err
@@ -125,7 +163,7 @@ func (v *salvager) resume(bad int64) (int64, error) {
 			return max(at, end), err
 		}
 		// Within a believed batch only what was written over its end counts: that goes on up to there.
-		err = v.segment.eachVerified(v.file, at, end, &v.buf, false, ignoreBatch)
+		err = v.each(at, end, ignoreBatch)
 		if err == nil {
 			return at, nil
 		}
@@ -144,7 +182,7 @@ func (v *salvager) believedEnd(bad int64) (int64, error) {
 		return 0, nil
 	}
 	var head [batch.HeaderSizeBytes]byte
-	if err := v.segment.readFull(v.file, head[:], bad); err != nil {
+	if err := v.read(head[:], bad); err != nil {
 		return 0, err
 	}
 	h, err := batch.ParseHeader(head[:])
@@ -160,10 +198,10 @@ func (v *salvager) believedEnd(bad int64) (int64, error) {
 
 // find returns the first position from one on at which a whole batch of this segment begins; the size if none does.
 func (v *salvager) find(at int64) (int64, error) {
-	chunk := make([]byte, scanBytes)
+	chunk := make([]byte, searchBytes)
 	for at+batch.HeaderSizeBytes <= v.size {
-		b := chunk[:min(scanBytes, v.size-at)]
-		if err := v.segment.readFull(v.file, b, at); err != nil {
+		b := chunk[:min(searchBytes, v.size-at)]
+		if err := v.read(b, at); err != nil {
 			return 0, err
 		}
 		for i := 0; ; i++ {
@@ -187,14 +225,14 @@ func (v *salvager) wholeAt(at int64) (bool, error) {
 		return false, nil
 	}
 	var head [batch.HeaderSizeBytes]byte
-	if err := v.segment.readFull(v.file, head[:], at); err != nil {
+	if err := v.read(head[:], at); err != nil {
 		return false, err
 	}
 	h, err := batch.ParseHeader(head[:])
 	if err != nil || !v.belongs(h) || at+int64(h.SizeBytes()) > v.size {
 		return false, nil
 	}
-	err = v.segment.eachVerified(v.file, at, at+int64(h.SizeBytes()), &v.buf, false, ignoreBatch)
+	err = v.each(at, at+int64(h.SizeBytes()), ignoreBatch)
 	if errors.Is(err, files.ErrDamaged) {
 		return false, nil
 	}
@@ -209,13 +247,13 @@ func (v *salvager) kept() []Run {
 			below = append(below, r)
 		}
 	}
-	return joined(longest(below), v.segment.gaps.Load())
+	return joined(longest(below), v.gaps)
 }
 
 // isMisplaced says whether a run is a single batch that does not continue several beside it, or is not continued by
 // them: in a log without gaps its offset is damaged then.
 func (v *salvager) isMisplaced(i int) bool {
-	if v.segment.gaps.Load() || v.runs[i].Batches > 1 {
+	if v.gaps || v.runs[i].Batches > 1 {
 		return false
 	}
 	broken := func(a, b Run) bool { return a.To == b.From && !a.continuedBy(b) }
@@ -226,15 +264,14 @@ func (v *salvager) isMisplaced(i int) bool {
 // lost returns the offsets for which kept holds nothing. In a log that was compacted only those beside damaged bytes
 // count, and those that are missing before the recovery point: the segment that was written to is never compacted.
 func (v *salvager) lost(kept []Run) (lost []OffsetRange) {
-	gaps := v.segment.gaps.Load()
-	due, at := v.segment.base, int64(0)
+	due, at := v.base, int64(0)
 	for _, r := range kept {
-		if due < r.BaseOffset && (at < r.From || !gaps) {
+		if due < r.BaseOffset && (at < r.From || !v.gaps) {
 			lost = append(lost, OffsetRange{From: due, To: r.BaseOffset})
 		}
 		due, at = r.NextOffset, r.To
 	}
-	if end := min(v.end, v.point); due < end && (at < v.size || !gaps || v.hasPoint) {
+	if end := min(v.end, v.point); due < end && (at < v.size || !v.gaps || v.hasPoint) {
 		lost = append(lost, OffsetRange{From: due, To: end})
 	}
 	return lost
@@ -334,7 +371,7 @@ func destroyedByCleaner(f vfs.File, kept []Run) (int, error) {
 	if i+1 >= len(kept) || kept[i].From == zerosFrom || kept[i].From-zerosFrom != kept[i+1].firstBytes {
 		return -1, nil
 	}
-	if zero, err := allZero(f, zerosFrom, kept[i].From); err != nil || !zero {
+	if zero, err := files.AllZero(f, zerosFrom, kept[i].From); err != nil || !zero {
 		return -1, err
 	}
 	return i, nil

@@ -1,4 +1,6 @@
-package log
+// Package directory says what the directories of a data directory are: logs of partitions, and what is left of deleted
+// ones. It opens no log. topics calls it at a start, before any log is open.
+package directory
 
 import (
 	"errors"
@@ -10,6 +12,7 @@ import (
 
 	"once/internal/files"
 	"once/internal/vfs"
+	"once/log"
 )
 
 // What a deletion leaves behind, and which crash leaves what. A deletion removes the topic's record, which is durable,
@@ -27,9 +30,6 @@ import (
 // A directory that exists beside the record of a topic and has another topic ID is in no row: it is damage, in one of
 // the two. The record has a checksum, so it is the directory's; its partition is offline and its bytes stay.
 
-// suffixDelete ends the name of a directory that is being removed.
-const suffixDelete = "-delete"
-
 // Directory is a directory of the data directory that has the name of a partition's.
 type Directory struct {
 	Name      string // base name
@@ -39,15 +39,15 @@ type Directory struct {
 	IsLog     bool     // something in it has a name that only a log gives
 }
 
-// FindDirectories looks through a data directory for those of partitions, in the order of their names.
-func FindDirectories(f vfs.FS, dir string) ([]Directory, error) {
+// Find looks through a data directory for those of partitions, in the order of their names.
+func Find(f vfs.FS, dir string) ([]Directory, error) {
 	names, err := f.List(dir)
 	if err != nil {
 		return nil, err
 	}
 	var found []Directory
 	for _, name := range names {
-		if !isLogDirectory(name) {
+		if !log.IsLogDirectory(name) {
 			continue
 		}
 		if info, err := f.Stat(path.Join(dir, name)); err != nil || !info.IsDir {
@@ -71,18 +71,18 @@ func lookInto(f vfs.FS, dir, name string) (Directory, error) {
 		return d, err
 	}
 	for _, file := range entries {
-		_, _, ours := parseName(file)
+		_, _, ours := log.ParseFileName(file)
 		switch strings.TrimSuffix(file, files.TmpSuffix) {
-		case metadataFile, epochCheckpointFile, txnCheckpointFile, cleanCheckpointFile:
+		case log.MetadataFile, log.EpochCheckpointFile, log.TxnCheckpointFile, log.CleanCheckpointFile:
 			ours = true
 		}
 		d.IsLog = d.IsLog || ours
 	}
-	b, err := files.ReadSmall(f, path.Join(dir, name, metadataFile))
+	b, err := files.ReadSmall(f, path.Join(dir, name, log.MetadataFile))
 	if errors.Is(err, fs.ErrNotExist) {
 		return d, nil
 	}
-	d.TopicID, _ = decodeMetadata(b) // zero after an error
+	d.TopicID, _ = log.DecodeMetadata(b) // zero after an error
 	return d, err
 }
 
@@ -93,7 +93,7 @@ func RemoveDiscarded(f vfs.FS, dir string) (removed []string, err error) {
 		return nil, err
 	}
 	for _, name := range names {
-		if !strings.HasSuffix(name, suffixDelete) {
+		if !strings.HasSuffix(name, log.DeleteSuffix) {
 			continue
 		}
 		if err := f.RemoveAll(path.Join(dir, name)); err != nil {
@@ -107,14 +107,14 @@ func RemoveDiscarded(f vfs.FS, dir string) (removed []string, err error) {
 // SetAside gives the directory of a log that belongs to no topic another name, and returns that. Nothing is deleted:
 // it may as well be that the metadata is older than the logs.
 func SetAside(f vfs.FS, dir string, d Directory) (movedTo string, err error) {
-	aside := fmt.Sprintf("%s.%x%s", d.Name, d.TopicID, StraySuffix)
+	aside := log.RenamedDirectory(d.Name, d.TopicID, log.StraySuffix)
 	for n := 1; ; n++ { // one of that name may have been set aside before
 		if _, err := f.Stat(path.Join(dir, aside)); errors.Is(err, fs.ErrNotExist) {
 			break
 		} else if err != nil {
 			return "", err
 		}
-		aside = fmt.Sprintf("%s.%x.%d%s", d.Name, d.TopicID, n, StraySuffix)
+		aside = log.RenamedDirectory(d.Name, d.TopicID, fmt.Sprintf(".%d%s", n, log.StraySuffix))
 	}
 	return aside, f.Rename(path.Join(dir, d.Name), path.Join(dir, aside))
 }
@@ -132,15 +132,15 @@ func Abandon(f vfs.FS, dir, dirBase string) error {
 	return err
 }
 
-// Directories returns the names of the directories that hold a log, for durability.Options.
-func Directories(f vfs.FS, dir string) ([]string, error) {
+// Logs returns the names of the directories that hold a log, for durability.Options.
+func Logs(f vfs.FS, dir string) ([]string, error) {
 	names, err := f.List(dir)
 	if err != nil {
 		return nil, err
 	}
 	var logs []string
 	for _, name := range names {
-		if !isLogDirectory(name) {
+		if !log.IsLogDirectory(name) {
 			continue
 		}
 		entries, err := f.List(path.Join(dir, name))
@@ -148,7 +148,7 @@ func Directories(f vfs.FS, dir string) ([]string, error) {
 			continue
 		}
 		for _, file := range entries {
-			if _, suffix, ok := parseName(file); ok && suffix == suffixLog {
+			if _, suffix, ok := log.ParseFileName(file); ok && suffix == log.LogSuffix {
 				logs = append(logs, name)
 				break
 			}

@@ -1,6 +1,7 @@
-package log
+package salvage
 
 import (
+	"bytes"
 	"fmt"
 	"math/rand"
 	"slices"
@@ -9,8 +10,15 @@ import (
 	"once/durability"
 	"once/internal/files"
 	"once/internal/vfs"
+	"once/log"
 	"once/log/batch"
+	"once/log/logtest"
 )
+
+// world is a log that is repaired.
+type world struct{ *logtest.World }
+
+func newWorld(t testing.TB, f vfs.FS) *world { return &world{logtest.NewWorld(t, f, durability.Page)} }
 
 // repairWorld is a log that was closed, and the batches that were in it.
 type repairWorld struct {
@@ -29,19 +37,19 @@ type placedBatch struct {
 // newRepairWorld writes segments of eight batches or so, of one to three records each, and a snapshot.
 func newRepairWorld(t testing.TB) *repairWorld {
 	t.Helper()
-	w := &repairWorld{world: newWorld(t, vfs.NewMem(), durability.Page)}
-	w.config.SegmentBytes = 500
-	l := w.mustOpen()
+	w := &repairWorld{world: newWorld(t, vfs.NewMem())}
+	w.Config.SegmentBytes = 500
+	l := w.MustOpen()
 	for i := range 20 {
-		mustAdd(t, l, 1, 1+i%3)
+		logtest.MustAdd(t, l, 1, 1+i%3)
 	}
 	w.end = l.EndOffset()
 	if err := l.WriteSnapshot(w.end, []byte("snapshot")); err != nil {
 		t.Fatal(err)
 	}
-	w.mustClose()
+	w.MustClose()
 	for _, s := range w.stored() {
-		b, err := files.ReadSmall(w.fs, testDir+"/"+s.Name)
+		b, err := files.ReadSmall(w.FS, logtest.Dir+"/"+s.Name)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -60,20 +68,20 @@ func newRepairWorld(t testing.TB) *repairWorld {
 
 // clone returns a copy of a log that is closed.
 func (w *repairWorld) clone(t testing.TB) *repairWorld {
-	return &repairWorld{world: newWorld(t, w.fs.(*vfs.Mem).Clone(), durability.Page), end: w.end, batches: w.batches}
+	return &repairWorld{world: newWorld(t, w.FS.(*vfs.Mem).Clone()), end: w.end, batches: w.batches}
 }
 
 func (w *world) stored() (all []StoredSegment) {
-	w.t.Helper()
-	names, err := w.fs.List(testDir)
+	w.T.Helper()
+	names, err := w.FS.List(logtest.Dir)
 	if err != nil {
-		w.t.Fatal(err)
+		w.T.Fatal(err)
 	}
 	for _, name := range names {
-		if base, suffix, ok := parseName(name); ok && suffix == suffixLog {
-			st, err := w.fs.Stat(testDir + "/" + name)
+		if base, suffix, ok := log.ParseFileName(name); ok && suffix == log.LogSuffix {
+			st, err := w.FS.Stat(logtest.Dir + "/" + name)
 			if err != nil {
-				w.t.Fatal(err)
+				w.T.Fatal(err)
 			}
 			all = append(all, StoredSegment{Name: name, BaseOffset: base, SizeBytes: st.SizeBytes})
 		}
@@ -83,41 +91,41 @@ func (w *world) stored() (all []StoredSegment) {
 
 // recovery is how the next start on the same machine opens the log.
 func (w *world) recovery() durability.Recovery {
-	slots := durability.ReadBarriers(w.fs, "data")
-	return durability.NewestBarrier(&slots).Recovery("orders-0", testTopic, w.boot, nil)
+	slots := durability.ReadBarriers(w.FS, "data")
+	return durability.NewestBarrier(&slots).Recovery("orders-0", logtest.Topic, w.Boot, nil)
 }
 
 func (w *world) mustPlan() *Repair {
-	w.t.Helper()
-	r, err := PlanRepair(w.fs, testDir, w.stored(), w.recovery())
+	w.T.Helper()
+	r, err := Plan(w.FS, logtest.Dir, w.stored(), w.recovery())
 	if err != nil {
-		w.t.Fatal(err)
+		w.T.Fatal(err)
 	}
 	return r
 }
 
 // mustRepair repairs the log once, after which nothing is left to do.
 func (w *world) mustRepair() *Repair {
-	w.t.Helper()
+	w.T.Helper()
 	r := w.mustPlan()
 	if r.Needed() {
-		if err := ApplyRepairs(w.fs, "data", []*Repair{r}); err != nil {
-			w.t.Fatal(err)
+		if err := Apply(w.FS, "data", []*Repair{r}); err != nil {
+			w.T.Fatal(err)
 		}
 	}
 	if again := w.mustPlan(); again.Needed() || len(again.Beyond) > 0 {
-		w.t.Fatalf("after the repair there is more to do: %+v", again)
+		w.T.Fatalf("after the repair there is more to do: %+v", again)
 	}
 	return r
 }
 
 // reopened opens the repaired log, appends to it, and returns the base offsets of the batches from before.
 func (w *repairWorld) reopened() []int64 {
-	w.t.Helper()
-	l := w.mustOpen()
-	defer w.leave()
+	w.T.Helper()
+	l := w.MustOpen()
+	defer w.Leave()
 	if l.StartOffset() != 0 || l.EndOffset() != w.end {
-		w.t.Fatalf("log has offsets %d to %d, had 0 to %d", l.StartOffset(), l.EndOffset(), w.end)
+		w.T.Fatalf("log has offsets %d to %d, had 0 to %d", l.StartOffset(), l.EndOffset(), w.end)
 	}
 	var offsets []int64
 	err := l.Scan(0, w.end, func(h batch.Header, _ []byte) error {
@@ -129,18 +137,18 @@ func (w *repairWorld) reopened() []int64 {
 		return nil
 	})
 	if err != nil {
-		w.t.Fatal(err)
+		w.T.Fatal(err)
 	}
-	mustAdd(w.t, l, 1, 1)
-	if slice, err := l.Locate(w.end, l.EndOffset(), Budget{MaxBytes: 1000}); err != nil || slice.NextOffset() != w.end+1 {
-		w.t.Fatalf("the next record: %+v, %v", slice, err)
+	logtest.MustAdd(w.T, l, 1, 1)
+	if slice, err := l.Locate(w.end, l.EndOffset(), log.Budget{MaxBytes: 1000}); err != nil || slice.NextOffset() != w.end+1 {
+		w.T.Fatalf("the next record: %+v, %v", slice, err)
 	}
 	return offsets
 }
 
 // mustHave fails unless the log has all batches but those that were touched, and says in its plan what is lost.
 func (w *repairWorld) mustHave(r *Repair, touched func(p placedBatch) bool) {
-	w.t.Helper()
+	w.T.Helper()
 	got := w.reopened()
 	for _, p := range w.batches {
 		there := slices.Contains(got, p.baseOffset)
@@ -148,10 +156,10 @@ func (w *repairWorld) mustHave(r *Repair, touched func(p placedBatch) bool) {
 			return o.From <= p.baseOffset && p.nextOffset <= o.To
 		})
 		if !there && !touched(p) {
-			w.t.Fatalf("batch of offset %d, which was not touched, is lost; plan %+v", p.baseOffset, r)
+			w.T.Fatalf("batch of offset %d, which was not touched, is lost; plan %+v", p.baseOffset, r)
 		}
 		if there == lost {
-			w.t.Fatalf("batch of offset %d is there: %v; lost are %v", p.baseOffset, there, r.Lost())
+			w.T.Fatalf("batch of offset %d is there: %v; lost are %v", p.baseOffset, there, r.Lost())
 		}
 	}
 }
@@ -169,7 +177,7 @@ func TestRepairOfAFlippedBitCostsOneBatch(t *testing.T) {
 		for at := int64(0); at < s.SizeBytes; at++ {
 			noticeable++
 			w := whole.clone(t)
-			mutate(t, w.fs, testDir+"/"+s.Name, func(b []byte) []byte { b[at] ^= 1 << (at % 8); return b })
+			logtest.Mutate(t, w.FS, logtest.Dir+"/"+s.Name, func(b []byte) []byte { b[at] ^= 1 << (at % 8); return b })
 			r := w.mustRepair()
 			if r.Needed() {
 				repaired++
@@ -197,7 +205,7 @@ func TestRepairKeepsWhatWasNotTouched(t *testing.T) {
 		s := segments[dice.Intn(len(segments))]
 		from := dice.Int63n(s.SizeBytes)
 		to := from + 1 + dice.Int63n(s.SizeBytes-from)
-		mutate(t, w.fs, testDir+"/"+s.Name, func(b []byte) []byte {
+		logtest.Mutate(t, w.FS, logtest.Dir+"/"+s.Name, func(b []byte) []byte {
 			switch dice.Intn(3) {
 			case 0:
 				clear(b[from:to])
@@ -210,7 +218,7 @@ func TestRepairKeepsWhatWasNotTouched(t *testing.T) {
 			return b
 		})
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
-			w.t = t
+			w.T = t
 			w.mustHave(w.mustRepair(), func(p placedBatch) bool { return p.file == s.Name && p.from < to && from < p.to })
 		})
 	}
@@ -221,7 +229,7 @@ func TestRepairKeepsWhatWasNotTouched(t *testing.T) {
 func TestRepairKeepsNoBatchAtAWrongOffset(t *testing.T) {
 	w := newRepairWorld(t)
 	third := w.batches[2]
-	mutate(t, w.fs, testDir+"/"+third.file, func(b []byte) []byte { clear(b[8 : third.from+8]); return b })
+	logtest.Mutate(t, w.FS, logtest.Dir+"/"+third.file, func(b []byte) []byte { clear(b[8 : third.from+8]); return b })
 	r := w.mustRepair()
 	if fmt.Sprint(r.Lost()) != fmt.Sprintf("[{0 %d}]", third.nextOffset) {
 		t.Errorf("%v", r.Lost())
@@ -229,21 +237,21 @@ func TestRepairKeepsNoBatchAtAWrongOffset(t *testing.T) {
 	w.mustHave(r, func(p placedBatch) bool { return p.from <= third.from && p.file == third.file })
 
 	// Above the recovery point of a log that was closed there is nothing.
-	one := newWorld(t, vfs.NewMem(), durability.Page)
-	mustAdd(t, one.mustOpen(), 1, 1)
-	one.mustClose()
-	mutate(t, one.fs, testDir+"/"+stem(0)+suffixLog, func(b []byte) []byte { b[7] = 1; return b })
+	one := newWorld(t, vfs.NewMem())
+	logtest.MustAdd(t, one.MustOpen(), 1, 1)
+	one.MustClose()
+	logtest.Mutate(t, one.FS, logtest.Dir+"/"+log.FileName(0, log.LogSuffix), func(b []byte) []byte { b[7] = 1; return b })
 	if r := one.mustRepair(); fmt.Sprint(r.Lost()) != "[{0 1}]" {
 		t.Errorf("%v", r.Lost())
 	}
-	if l := one.mustOpen(); l.EndOffset() != 1 || len(mustScan(t, l)) != 0 {
+	if l := one.MustOpen(); l.EndOffset() != 1 || len(mustScan(t, l)) != 0 {
 		t.Errorf("log ends at %d with %v", l.EndOffset(), mustScan(t, l))
 	}
-	one.leave()
+	one.Leave()
 }
 
 // mustScan returns the base offsets of all batches, whatever is missing between them.
-func mustScan(t testing.TB, l *Log) (offsets []int64) {
+func mustScan(t testing.TB, l *log.Log) (offsets []int64) {
 	t.Helper()
 	err := l.Scan(0, l.EndOffset(), func(h batch.Header, _ []byte) error {
 		offsets = append(offsets, h.BaseOffset)
@@ -258,32 +266,32 @@ func mustScan(t testing.TB, l *Log) (offsets []int64) {
 // A log is repaired that was not closed: above the recovery point it goes on as the next start finds it.
 func TestRepairLeavesWhatIsAboveTheRecoveryPoint(t *testing.T) {
 	for _, above := range []string{"whole", "torn", "none"} {
-		w := &repairWorld{world: newWorld(t, vfs.NewMem(), durability.Page)}
-		w.config.SegmentBytes = 1 << 20
-		l := w.mustOpen()
-		mustAdd(t, l, 10, 2)
-		w.mustCheckpoint()
+		w := &repairWorld{world: newWorld(t, vfs.NewMem())}
+		w.Config.SegmentBytes = 1 << 20
+		l := w.MustOpen()
+		logtest.MustAdd(t, l, 10, 2)
+		w.MustCheckpoint()
 		if above != "none" {
-			mustAdd(t, l, 5, 2)
+			logtest.MustAdd(t, l, 5, 2)
 		}
 		w.end = l.EndOffset()
 		size := l.SizeBytes()
-		w.leave()
-		mutate(t, w.fs, testDir+"/"+stem(0)+suffixLog, func(b []byte) []byte {
+		w.Leave()
+		logtest.Mutate(t, w.FS, logtest.Dir+"/"+log.FileName(0, log.LogSuffix), func(b []byte) []byte {
 			clear(b[70:200])
 			if above == "torn" {
 				b, w.end = b[:size-3], w.end-2
 			}
 			return b
 		})
-		if err := w.open(); damagedFile(err) == "" {
+		if err := w.Open(); logtest.DamagedFile(err) == "" {
 			t.Fatalf("%s: a damaged log opens: %v", above, err)
 		}
-		w.leave()
+		w.Leave()
 		if r := w.mustRepair(); r.BeginAt != 20 || len(r.Segments) != 1 {
 			t.Fatalf("%s: %+v", above, r)
 		}
-		l = w.mustOpen()
+		l = w.MustOpen()
 		if l.EndOffset() != w.end {
 			t.Errorf("%s: log ends at %d, want %d", above, l.EndOffset(), w.end)
 		}
@@ -291,7 +299,7 @@ func TestRepairLeavesWhatIsAboveTheRecoveryPoint(t *testing.T) {
 		if n := int(w.end) / 2; len(offsets) > n-1 || len(offsets) < n-3 || offsets[len(offsets)-1] != w.end-2 {
 			t.Errorf("%s: %v are left", above, offsets)
 		}
-		w.leave()
+		w.Leave()
 	}
 }
 
@@ -299,8 +307,8 @@ func TestRepairLeavesWhatIsAboveTheRecoveryPoint(t *testing.T) {
 func TestRepairLeavesSegmentsThatOverlap(t *testing.T) {
 	w := newRepairWorld(t)
 	segments := w.stored()
-	wrong := testDir + "/" + stem(segments[1].BaseOffset-1) + suffixLog
-	if err := w.fs.Rename(testDir+"/"+segments[1].Name, wrong); err != nil {
+	wrong := logtest.Dir + "/" + log.FileName(segments[1].BaseOffset-1, log.LogSuffix)
+	if err := w.FS.Rename(logtest.Dir+"/"+segments[1].Name, wrong); err != nil {
 		t.Fatal(err)
 	}
 	if r := w.mustPlan(); r.Needed() || len(r.Beyond) != 1 {
@@ -310,13 +318,13 @@ func TestRepairLeavesSegmentsThatOverlap(t *testing.T) {
 
 // A batch that is a client's value is none of the log, whatever is damaged beside it.
 func TestRepairTakesNoBatchOutOfAValue(t *testing.T) {
-	inner, _ := makeBatch(4, 1, 0, 0)
+	inner, _ := logtest.MakeBatch(4, 1, 0, 0)
 	o := batch.BuildOptions{ProducerID: -1, ProducerEpoch: -1, BaseSequence: -1}
 	raw := batch.Build(o, batch.Record{Key: []byte("k"), Value: inner})
 	mem := vfs.NewMem()
-	w := newWorld(t, mem, durability.Page)
-	l := w.mustOpen()
-	mustAdd(t, l, 4, 1)
+	w := newWorld(t, mem)
+	l := w.MustOpen()
+	logtest.MustAdd(t, l, 4, 1)
 	batch.SetOffsetAndEpoch(raw, 4, 0)
 	h, err := batch.Verify(raw)
 	if err != nil {
@@ -326,9 +334,9 @@ func TestRepairTakesNoBatchOutOfAValue(t *testing.T) {
 	if err := l.Append(raw, h); err != nil {
 		t.Fatal(err)
 	}
-	mustAdd(t, l, 4, 1)
-	w.mustClose()
-	mutate(t, mem, testDir+"/"+stem(0)+suffixLog, func(b []byte) []byte { b[at+batch.HeaderSizeBytes] ^= 1; return b })
+	logtest.MustAdd(t, l, 4, 1)
+	w.MustClose()
+	logtest.Mutate(t, mem, logtest.Dir+"/"+log.FileName(0, log.LogSuffix), func(b []byte) []byte { b[at+batch.HeaderSizeBytes] ^= 1; return b })
 	if r := w.mustRepair(); r.Segments[0].Batches() != 8 || fmt.Sprint(r.Lost()) != "[{4 5}]" {
 		t.Errorf("%+v", r)
 	}
@@ -339,19 +347,19 @@ func TestRepairTakesNoBatchOutOfAValue(t *testing.T) {
 func TestStartFinishesAnInterruptedRepair(t *testing.T) {
 	for _, aside := range []bool{false, true} {
 		w := newRepairWorld(t)
-		name := testDir + "/" + w.stored()[0].Name
-		if err := w.fs.Rename(name, testDir+"/"+stem(0)+suffixRepaired); err != nil {
+		name := logtest.Dir + "/" + w.stored()[0].Name
+		if err := w.FS.Rename(name, logtest.Dir+"/"+log.FileName(0, log.RepairedSuffix)); err != nil {
 			t.Fatal(err)
 		}
 		damaged := name
 		if aside {
-			damaged = testDir + "/" + asideName(w.fs, testDir, 0)
+			damaged = logtest.Dir + "/" + log.AsideName(w.FS, logtest.Dir, 0)
 		}
-		if err := files.Replace(w.fs, damaged, []byte("damaged")); err != nil {
+		if err := files.Replace(w.FS, damaged, []byte("damaged")); err != nil {
 			t.Fatal(err)
 		}
 		w.mustHave(&Repair{}, func(placedBatch) bool { return false })
-		if b, err := files.ReadSmall(w.fs, testDir+"/"+stem(0)+infixDamaged+"0"); err != nil || string(b) != "damaged" {
+		if b, err := files.ReadSmall(w.FS, logtest.Dir+"/"+log.FileName(0, log.DamagedInfix)+"0"); err != nil || string(b) != "damaged" {
 			t.Errorf("moved aside: %v, %q, %v", aside, b, err)
 		}
 		if r := w.mustPlan(); r.Needed() {
@@ -393,5 +401,48 @@ func TestLongestChoiceOfRuns(t *testing.T) {
 		if total != best {
 			t.Fatalf("seed %d: %d batches, %d can be kept", seed, total, best)
 		}
+	}
+}
+
+// A segment that is larger than what is read and copied at once, with damage that is: what was not touched stays.
+func TestRepairOfALargeSegment(t *testing.T) {
+	w := newWorld(t, vfs.NewMem())
+	w.Config.SegmentBytes = 1 << 30
+	l := w.MustOpen()
+	const batches = 800
+	var sizeBytes int64
+	for range batches {
+		raw, h := logtest.LargeBatch(l.EndOffset())
+		sizeBytes = int64(len(raw))
+		if err := l.Append(raw, h); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.MustClose()
+	from, to := 10*sizeBytes+1, 10*sizeBytes+3*searchBytes
+	if batches*sizeBytes-to < 2*copyBytes {
+		t.Fatal("too small")
+	}
+	logtest.Mutate(t, w.FS, logtest.Dir+"/"+log.FileName(0, log.LogSuffix), func(b []byte) []byte { clear(b[from:to]); return b })
+	r := w.mustRepair()
+	next := (to + sizeBytes - 1) / sizeBytes
+	if want := fmt.Sprintf("[{10 %d}]", next); fmt.Sprint(r.Lost()) != want {
+		t.Errorf("lost are %v, want %s", r.Lost(), want)
+	}
+	l = w.MustOpen()
+	defer w.Leave()
+	want := int64(0)
+	err := l.Scan(0, l.EndOffset(), func(h batch.Header, raw []byte) error {
+		if want == 10 {
+			want = next
+		}
+		if same, _ := logtest.LargeBatch(want); !bytes.Equal(raw, same) {
+			return fmt.Errorf("batch of offset %d is not that of offset %d", h.BaseOffset, want)
+		}
+		want++
+		return nil
+	})
+	if err != nil || want != batches {
+		t.Errorf("read up to offset %d: %v", want, err)
 	}
 }

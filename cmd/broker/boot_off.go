@@ -1,5 +1,0 @@
-//go:build !fault
-
-package main
-
-func pretendedBootID() string { return "" }

@@ -1,0 +1,88 @@
+package fault
+
+import (
+	"slices"
+	"time"
+)
+
+// Hold is one thing that a fault holds.
+type Hold struct {
+	At    Attributes // immutable, as are the next two
+	fault *Fault
+	timer *time.Timer // releases it; nil unless the fault delays
+
+	state        holdState // under Points.mu, as is the next one
+	resume, drop func()    // nil until Then
+}
+
+type holdState int8
+
+const (
+	held holdState = iota
+	released
+	dropped
+)
+
+// Then says what follows: resume at the release, or drop, which may be nil, when the cluster lets go of it without
+// that. One of the two is called once, and by Then itself where that has happened already. The caller holds no lock.
+func (h *Hold) Then(resume, drop func()) {
+	p := h.fault.points
+	p.mu.Lock()
+	state := h.state
+	h.resume, h.drop = resume, drop
+	p.mu.Unlock()
+	switch {
+	case state == released:
+		resume()
+	case state == dropped && drop != nil:
+		drop()
+	}
+}
+
+// Forget ends a hold on what does not exist any more. Neither function of Then is called. Of nil it does nothing.
+func (h *Hold) Forget() {
+	if h == nil {
+		return
+	}
+	p := h.fault.points
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if h.state == held {
+		h.resume, h.drop = nil, nil
+		h.leaveLocked(dropped)
+		p.changedLocked()
+	}
+}
+
+// leaveLocked ends a hold.
+func (h *Hold) leaveLocked(to holdState) {
+	h.state = to
+	h.fault.held = slices.DeleteFunc(h.fault.held, func(other *Hold) bool { return other == h })
+	if h.timer != nil {
+		h.timer.Stop()
+	}
+}
+
+// release lets go of those that are still held, does what follows, and returns how many there were.
+func (p *Points) release(holds []*Hold) (n int) {
+	var follow []func()
+	p.mu.Lock()
+	for _, h := range holds {
+		if h.state != held {
+			continue
+		}
+		n++
+		h.leaveLocked(released)
+		if h.resume != nil {
+			follow = append(follow, h.resume)
+		}
+	}
+	p.changedLocked()
+	p.resuming.Add(1)
+	p.mu.Unlock()
+	defer p.resuming.Done()
+	for _, resume := range follow {
+		resume()
+	}
+	return n
+}

@@ -1,0 +1,239 @@
+package txncoordinator
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"once/internal/fault"
+)
+
+// What a fault holds is a state of the transactional ID: nothing sleeps, nothing is tried again or logged. A client is
+// answered as if the markers that are held were written, as Kafka answers before it writes any; its next request gets
+// CONCURRENT_TRANSACTIONS. What is held at the end of the process is done by the next Load.
+
+// errHeld: all that is missing of the end of a transaction is held by faults.
+var errHeld = errors.New("txncoordinator: the rest is held by a fault")
+
+// holds are what faults hold of one transactional ID.
+type holds struct {
+	markers          []heldMarker
+	released         []TopicPartition // their markers are written without asking the point again
+	completeReleased bool             // so is the Complete record
+	expiry           *fault.Hold      // of a timeout that has passed
+	ownerless        bool             // only what is held is missing: whoever releases it owns the transaction
+}
+
+type heldMarker struct {
+	TopicPartition
+	hold *fault.Hold
+}
+
+// partitions returns those whose markers are held.
+func (h *holds) partitions() (all []TopicPartition) {
+	if h != nil {
+		for _, m := range h.markers {
+			all = append(all, m.TopicPartition)
+		}
+	}
+	return all
+}
+
+func (e *entry) holdsLocked() *holds {
+	if e.mu.holds == nil {
+		e.mu.holds = &holds{}
+	}
+	return e.mu.holds
+}
+
+// endHoldsLocked ends what was held of the state before. It returns the hold of the timeout, to be forgotten, when the
+// transaction is not open any more; else nil.
+func (e *entry) endHoldsLocked() (expiry *fault.Hold) {
+	if e.mu.holds == nil || e.mu.txn.State == Ongoing {
+		return nil
+	}
+	expiry = e.mu.holds.expiry
+	e.mu.holds = nil
+	return expiry
+}
+
+// endWhenReleased carries out the end of a transaction when it is released. A request waits for that; a timeout does not.
+func (c *Coordinator) endWhenReleased(hold *fault.Hold, e *entry, p plan, as outcome) error {
+	answer := make(chan error, 1)
+	giveUp := func() {
+		e.giveBack()
+		answer <- fmt.Errorf("%w: the cluster ends", ErrCoordinatorNotAvailable)
+	}
+	hold.Then(func() {
+		if c.ctx.Err() != nil {
+			giveUp()
+			return
+		}
+		answer <- c.decide(e, &p, as)
+	}, giveUp)
+	if as == outcomeTimeout {
+		return errHeld
+	}
+	select {
+	case err := <-answer:
+		return err
+	case <-c.ctx.Done():
+		return fmt.Errorf("%w: the cluster ends", ErrCoordinatorNotAvailable)
+	}
+}
+
+// beforeMarker asks the point before a marker. e is nil where nothing can be held.
+func (c *Coordinator) beforeMarker(e *entry, transactionalID string, p TopicPartition) (*fault.Hold, error) {
+	if e != nil && e.wasReleased(p) {
+		return nil, nil
+	}
+	return c.cfg.Faults.Meet(fault.TxnMarker, fault.Attributes{TransactionalID: transactionalID, Topic: p.Topic, Partition: p.Partition})
+}
+
+func (e *entry) wasReleased(p TopicPartition) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.mu.holds != nil && slices.Contains(e.mu.holds.released, p)
+}
+
+// holdMarker leaves the marker of the first owed partition to its release.
+func (c *Coordinator) holdMarker(e *entry, p TopicPartition, hold *fault.Hold) {
+	e.mu.Lock()
+	e.mu.owed = e.mu.owed[1:]
+	h := e.holdsLocked()
+	h.markers = append(h.markers, heldMarker{p, hold})
+	e.mu.Unlock()
+	c.heldMarkers.Add(1)
+	hold.Then(func() { c.releaseMarker(e, p) }, nil)
+}
+
+// releaseMarker has a held marker written, at once where nobody else is at the transaction.
+func (c *Coordinator) releaseMarker(e *entry, p TopicPartition) {
+	e.mu.Lock()
+	if e.takeHeldLocked(p) {
+		c.heldMarkers.Add(-1)
+		e.mu.holds.released = append(e.mu.holds.released, p)
+		e.mu.owed = slices.Concat(e.mu.owed, []TopicPartition{p})
+	}
+	owned := e.ownLocked()
+	e.mu.Unlock()
+	c.goOn(e, owned)
+}
+
+// takeHeldLocked takes a partition off those whose marker is held.
+func (e *entry) takeHeldLocked(p TopicPartition) bool {
+	h := e.mu.holds
+	if h == nil {
+		return false
+	}
+	i := slices.IndexFunc(h.markers, func(m heldMarker) bool { return m.TopicPartition == p })
+	if i < 0 {
+		return false
+	}
+	h.markers = slices.Delete(h.markers, i, i+1)
+	return true
+}
+
+// ownLocked makes the caller the owner of a transaction that has none.
+func (e *entry) ownLocked() bool {
+	h := e.mu.holds
+	owned := h != nil && h.ownerless
+	if owned {
+		h.ownerless = false
+	}
+	return owned
+}
+
+// goOn finishes a transaction that the caller owns, and has its owner finish any other.
+func (c *Coordinator) goOn(e *entry, owned bool) {
+	switch {
+	case c.ctx.Err() != nil: // the next Load does it
+	case owned:
+		_ = c.finishOrRetry(e, 0) // puts itself back
+	default:
+		c.hurry(e)
+	}
+}
+
+// beforeComplete asks the point before the Complete record. When it is held, the caller does not own the transaction
+// any more.
+func (c *Coordinator) beforeComplete(e *entry, transactionalID string) (held bool, err error) {
+	e.mu.Lock()
+	released := e.mu.holds != nil && e.mu.holds.completeReleased
+	e.mu.Unlock()
+	if released {
+		return false, nil
+	}
+	hold, err := c.cfg.Faults.Meet(fault.TxnComplete, fault.Attributes{TransactionalID: transactionalID})
+	if hold == nil {
+		return false, err
+	}
+	e.mu.Lock()
+	e.holdsLocked().ownerless = true
+	e.mu.Unlock()
+	hold.Then(func() {
+		e.mu.Lock()
+		e.holdsLocked().completeReleased = true
+		owned := e.ownLocked()
+		e.mu.Unlock()
+		c.goOn(e, owned)
+	}, nil)
+	return true, nil
+}
+
+// expireTransaction aborts a transaction whose timeout has passed, unless that is held.
+func (c *Coordinator) expireTransaction(e *entry, now time.Time) {
+	hold, _ := c.cfg.Faults.Meet(fault.TxnExpire, fault.Attributes{TransactionalID: e.transactionalID()}) // cannot fail
+	if hold == nil {
+		c.abortOne(e, now)
+		return
+	}
+	e.mu.Lock()
+	due := e.timedOutLocked(now)
+	if due {
+		e.holdsLocked().expiry = hold
+	}
+	e.mu.Unlock()
+	if !due { // it has been ended meanwhile
+		hold.Forget()
+		return
+	}
+	hold.Then(func() {
+		e.mu.Lock()
+		if e.mu.holds != nil && e.mu.holds.expiry == hold {
+			e.mu.holds = nil
+		}
+		e.mu.Unlock()
+		if c.ctx.Err() == nil {
+			c.abortOne(e, c.cfg.Clock.Now())
+		}
+	}, nil)
+}
+
+// TopicDeleted lets go of the markers that are held for partitions of a topic: they are not needed any more.
+func (c *Coordinator) TopicDeleted(topic string) {
+	if c.heldMarkers.Load() == 0 {
+		return
+	}
+	c.each(func(e *entry) {
+		e.mu.Lock()
+		var forgotten []heldMarker
+		if h := e.mu.holds; h != nil {
+			forgotten = slices.Clone(h.markers)
+			forgotten = slices.DeleteFunc(forgotten, func(m heldMarker) bool { return m.Topic != topic })
+		}
+		for _, m := range forgotten {
+			e.takeHeldLocked(m.TopicPartition)
+		}
+		owned := len(forgotten) > 0 && e.ownLocked()
+		e.mu.Unlock()
+		for _, m := range forgotten {
+			m.hold.Forget()
+		}
+		c.heldMarkers.Add(-int64(len(forgotten)))
+		if owned {
+			c.goOn(e, true)
+		}
+	})
+}
