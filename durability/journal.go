@@ -158,7 +158,7 @@ func (j *journal) seal(b []byte, kind uint16, number uint64) {
 	binary.BigEndian.PutUint32(b[12:], groupCRC(b, j.key))
 }
 
-// create makes the file, so that a record can speak of it, with room for the heads.
+// create makes the file, so that a record can speak of it, with room for the heads: a shorter one has been cut off since.
 func (j *journal) create() error {
 	if j.file != nil {
 		return nil
@@ -168,7 +168,9 @@ func (j *journal) create() error {
 		return err
 	}
 	if j.sizeBytes, err = file.Size(); err == nil && j.sizeBytes < journalPageBytes {
-		_, err = file.WriteAt(zeros[:journalPageBytes], 0)
+		if _, err = file.WriteAt(zeros[:journalPageBytes], 0); err == nil {
+			err = file.Sync()
+		}
 		j.sizeBytes = journalPageBytes
 	}
 	if err == nil {
@@ -258,6 +260,9 @@ func readJournal(f vfs.FS, dir string, of *record) ([]Journaled, error) {
 		return nil, r.damaged(0, err)
 	} else if err != nil {
 		return nil, err
+	}
+	if n := len(r.b); n > 0 && n < journalPageBytes { // an empty one has been put there
+		return nil, r.damaged(int64(n), errors.New("it is cut off in its first page"))
 	}
 	complete, err := r.heads()
 	if err != nil {

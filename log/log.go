@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"math"
+	"path"
 	"sync"
 	"sync/atomic"
 
@@ -265,7 +266,7 @@ func (l *Log) Remove() error {
 		return err
 	}
 	l.member.Remove()
-	gone := fmt.Sprintf("%s.%x%s", l.dir, l.topicID, suffixDelete)
+	gone := path.Join(path.Dir(l.dir), RenamedDirectory(l.base(), l.topicID, suffixDelete))
 	if err := l.fs.RemoveAll(gone); err != nil {
 		return err
 	}

@@ -60,3 +60,17 @@ func isLogDirectory(name string) bool {
 	n, err := strconv.ParseInt(name[i+1:], 10, 32)
 	return err == nil && n >= 0
 }
+
+// maxNameBytes is the longest name that file systems take.
+const maxNameBytes = 255
+
+// RenamedDirectory is the name that the directory of a log gets when its own is to be free: with the topic ID and a
+// suffix behind it, and like Kafka's without the end of a topic's name that is too long for that.
+func RenamedDirectory(dirBase string, topicID [16]byte, suffix string) string {
+	behind := fmt.Sprintf(".%x%s", topicID, suffix)
+	topic, index := dirBase, ""
+	if i := strings.LastIndexByte(dirBase, '-'); i >= 0 {
+		topic, index = dirBase[:i], dirBase[i:]
+	}
+	return topic[:min(len(topic), maxNameBytes-len(index)-len(behind))] + index + behind
+}

@@ -107,14 +107,14 @@ func RemoveDiscarded(f vfs.FS, dir string) (removed []string, err error) {
 // SetAside gives the directory of a log that belongs to no topic another name, and returns that. Nothing is deleted:
 // it may as well be that the metadata is older than the logs.
 func SetAside(f vfs.FS, dir string, d Directory) (movedTo string, err error) {
-	aside := fmt.Sprintf("%s.%x%s", d.Name, d.TopicID, log.StraySuffix)
+	aside := log.RenamedDirectory(d.Name, d.TopicID, log.StraySuffix)
 	for n := 1; ; n++ { // one of that name may have been set aside before
 		if _, err := f.Stat(path.Join(dir, aside)); errors.Is(err, fs.ErrNotExist) {
 			break
 		} else if err != nil {
 			return "", err
 		}
-		aside = fmt.Sprintf("%s.%x.%d%s", d.Name, d.TopicID, n, log.StraySuffix)
+		aside = log.RenamedDirectory(d.Name, d.TopicID, fmt.Sprintf(".%d%s", n, log.StraySuffix))
 	}
 	return aside, f.Rename(path.Join(dir, d.Name), path.Join(dir, aside))
 }
