@@ -30,12 +30,12 @@ wire txncoordinator groupcoordinator
 topics configs log/salvage
 partition log/logtest
 log/directory
-log lso pidmanager durability/durabilitytest
+internal/kafkatest log lso pidmanager durability/durabilitytest
 durability
 log/batch
 meta settings
 internal/files
-internal/kafkatest internal/memnet internal/script internal/vfs
+internal/memnet internal/script internal/vfs
 internal/clock internal/fault internal/invariant internal/shrink
 `
 
