@@ -108,6 +108,20 @@ func TestImportsGoDown(t *testing.T) {
 	}
 }
 
+// The picture in the tour is the map.
+func TestArchitectureShowsTheMap(t *testing.T) {
+	page, err := os.ReadFile("docs/architecture.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, section, _ := strings.Cut(string(page), "## Who imports whom\n")
+	_, shown, _ := strings.Cut(section, "```\n")
+	shown, _, _ = strings.Cut(shown, "```")
+	if want := strings.ReplaceAll(strings.TrimSpace(importMap), " ", " · "); strings.TrimSpace(shown) != want {
+		t.Errorf("docs/architecture.md shows\n%s\nthe map is\n%s", shown, want)
+	}
+}
+
 func TestSleepRuleCanFail(t *testing.T) {
 	for _, body := range []string{`time.Sleep(1)`, `go func() { time.Sleep(1) }()`, `synctest.Wait(); time.Sleep(1)`} {
 		expect(t, "time.Sleep", sleepProblems(fake(t, map[string]string{"log/a_test.go": `package log; func TestX(t *testing.T) { ` + body + ` }`})))
