@@ -24,8 +24,10 @@ type Broker struct {
 	// Identity and place.
 	NodeID              int32      // node.id and broker.id
 	DataDir             string     // log.dirs, else log.dir
-	Listeners           []Listener // for clients: those of the controller are left out, we have none
-	AdvertisedListeners []Listener // what clients are told, in the same way; none when it is not set
+	Listeners           []Listener // for clients; without listeners, those of advertised.listeners on every address
+	ControllerListeners []Listener // those of listeners that are the controller's: they are not opened
+	AdvertisedListeners []Listener // what clients are told; a listener that is not in it has no fixed address
+	PublishedPort       int        // published.port, 0 for none
 
 	// Connections and requests.
 	ConnectionsMaxIdle                   time.Duration
@@ -86,11 +88,18 @@ type Broker struct {
 
 // resolve fills in the fields from the layers. It is called whenever the layers have changed.
 func (b *Broker) resolve() {
+	listeners, controllers := b.splitListeners("listeners")
+	var advertised []Listener
+	if b.isExplicit("advertised.listeners") {
+		advertised, _ = b.splitListeners("advertised.listeners")
+	}
 	*b = Broker{
 		NodeID:              b.int32("node.id"),
 		DataDir:             b.text("log.dir"),
-		Listeners:           b.listeners("listeners"),
-		AdvertisedListeners: b.listeners("advertised.listeners"),
+		Listeners:           listeners,
+		ControllerListeners: controllers,
+		AdvertisedListeners: advertised,
+		PublishedPort:       b.int("published.port"),
 
 		ConnectionsMaxIdle:                   b.milliseconds("connections.max.idle.ms"),
 		FetchMaxBytes:                        b.int("fetch.max.bytes"),
