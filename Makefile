@@ -84,6 +84,7 @@ nightly:
 	ONCE_CRASH_SEEDS=$(SEEDS) go test ./partition -run 'TestStorage|TestRecovery|TestDerived|TestTails|TestDamage|Compaction|Retention' -v -timeout 4h
 	ONCE_CRASH_SEEDS=$(SEEDS) go test ./broker -run 'TestPowerCut|TestCompacted' -v -timeout 4h
 	ONCE_CRASH_SEEDS=$(SEEDS) go test ./topics -run TestTopicOfADeletedOnesName -v
+	ONCE_FLIP_SWEEP=1 go test ./inspect -run TestDamageIsServedToNobody -v -timeout 6h
 	ONCE_META_SWEEP=1 go test ./meta ./broker -run 'Flipped|Spoiled|Whatever' -v -timeout 4h
 	for n in $$(seq $(SEEDS)); do ONCE_SMALL_SIZES=$$n go test ./log ./durability || exit 1; done
 	$(MAKE) eos FLAGS="-records 1000000 -kills 50"

@@ -30,12 +30,12 @@ wire txncoordinator groupcoordinator
 topics configs log/salvage
 partition log/logtest
 log/directory
-log lso pidmanager durability/durabilitytest
+internal/kafkatest log lso pidmanager durability/durabilitytest
 durability
 log/batch
 meta settings
 internal/files
-internal/kafkatest internal/memnet internal/script internal/vfs
+internal/memnet internal/script internal/vfs
 internal/clock internal/fault internal/invariant internal/shrink
 `
 
@@ -105,6 +105,20 @@ func TestImportsGoDown(t *testing.T) {
 		if !slices.ContainsFunc(tree, func(f file) bool { return f.dir == name }) {
 			t.Errorf("%s is in the map and does not exist", name)
 		}
+	}
+}
+
+// The picture in the tour is the map.
+func TestArchitectureShowsTheMap(t *testing.T) {
+	page, err := os.ReadFile("docs/architecture.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, section, _ := strings.Cut(string(page), "## Who imports whom\n")
+	_, shown, _ := strings.Cut(section, "```\n")
+	shown, _, _ = strings.Cut(shown, "```")
+	if want := strings.ReplaceAll(strings.TrimSpace(importMap), " ", " · "); strings.TrimSpace(shown) != want {
+		t.Errorf("docs/architecture.md shows\n%s\nthe map is\n%s", shown, want)
 	}
 }
 

@@ -48,16 +48,20 @@ func (c *client) newProducer(transactionalID string) *producer {
 // send produces a record into partition 0 of a topic, within the producer's transaction.
 func (p *producer) send(topic string, value []byte) wire.Code {
 	p.t.Helper()
+	code := wire.Code(p.ask(p.request(topic, value)).(*kmsg.ProduceResponse).Topics[0].Partitions[0].ErrorCode)
+	if code == wire.NoError {
+		p.sequences[topic]++
+	}
+	return code
+}
+
+func (p *producer) request(topic string, value []byte) *kmsg.ProduceRequest {
 	r := produceRequest(topic)
 	r.TransactionID = &p.transactionalID
 	o := batch.BuildOptions{ProducerID: p.id, ProducerEpoch: p.epoch, BaseSequence: p.sequences[topic], Transactional: true, LeaderEpoch: -1,
 		TimestampMs: time.Now().UnixMilli()}
 	r.Topics[0].Partitions[0].Records = batch.Build(o, batch.Record{Value: value})
-	code := wire.Code(p.ask(r).(*kmsg.ProduceResponse).Topics[0].Partitions[0].ErrorCode)
-	if code == wire.NoError {
-		p.sequences[topic]++
-	}
-	return code
+	return r
 }
 
 func (p *producer) end(commit bool) {

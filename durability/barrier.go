@@ -1,13 +1,9 @@
 package durability
 
 import (
-	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
-	"math/rand/v2"
-	"path"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -16,7 +12,6 @@ import (
 
 	"once/internal/clock"
 	"once/internal/fault"
-	"once/internal/files"
 	"once/internal/vfs"
 )
 
@@ -52,11 +47,13 @@ type Options struct {
 	Registerer   prometheus.Registerer // of metrics; nil: none
 }
 
-// Barrier makes all logs durable up to one instant. It is the only place that syncs in normal
-// operation. A barrier notes the end offsets of the dirty logs at one instant, syncs their files and
-// new names, and records the ends; or, in the modes in which somebody waits, it writes what has been appended
-// since the last one to the journal, and leaves the files to a later one. All who wait while one runs share the
-// next. A failed one is final: its waiters and all later ones get the error, and no log is written any more.
+// Barrier makes all logs durable up to one instant. It is the only place that syncs in normal operation.
+//
+// One barrier notes the end offsets of the dirty logs at one instant, syncs their files and new names, and writes
+// the ends to the barrier record. In the modes txn and fsync, most barriers write the batches appended since the
+// last one to the journal instead; a later one syncs the files. All tickets given while one barrier runs are
+// covered by the next. A failed barrier is final: its waiters and all later ones get the error, and no log is
+// written any more.
 //
 // Locking: instant is held for reading while an append becomes visible and for writing while the ends are noted; mu is
 // taken after it. docs/architecture.md has the order of all locks.
@@ -71,209 +68,36 @@ type Barrier struct {
 
 	instant       sync.RWMutex
 	broken        atomic.Pointer[error]
-	wakeup        chan struct{}
-	unsyncedBytes atomic.Int64 // appended since the last barrier over the files, more or less
-	ended         chan struct{}
+	wakeup        chan struct{} // receives when serve has to look for work
+	unsyncedBytes atomic.Int64  // appended since the last barrier over the files, more or less
+	ended         chan struct{} // closed when serve has returned
 	space         space
 
 	mu struct {
 		sync.Mutex
 		dirty       []*Member
-		journaled   []*Member // covered by the journal only, until the next record
-		recordDirty bool      // the record must be written although no log is dirty
-		collecting  uint64
-		done        uint64
-		wanted      uint64
+		journaled   []*Member     // covered by the journal only, until the next record
+		recordDirty bool          // the record must be written although no log is dirty
+		collecting  uint64        // generation: the number of the barrier that will begin next
+		done        uint64        // the newest generation that is durable
+		wanted      uint64        // the newest generation that somebody waits for
 		running     chan struct{} // closed when the barrier that runs has ended; nil while none does
 		next        chan struct{} // becomes running
 		timer       clock.Timer
 		timerAt     time.Time
-		due         bool
+		due         bool // the timer has fired: the next barrier syncs files
 		stalled     bool // the disk is full: the next try waits for the timer
 		ending      bool // Close has begun: a barrier that finds no room is not tried again
 		closing     bool
-		record      record
+		record      record                 // the newest one, and what the next one will say
 		recovery    map[string]recordEntry // as read at the start, until the log is opened
-		onDone      []func()
+		onDone      []func()               // of AfterNext
 
 		recovered bool                            // Recovered has been called, and the journal is not needed any more
 		restore   map[string][]Journaled          // of the journal, by directory; nil once all logs have been opened
 		restored  struct{ sizeBytes, logs int64 } // from it, so far
-		opening   map[string]bool                 // directories whose log is not open yet; true: the journal has something of it
+		opening   map[string]bool                 // directories whose log is not open yet; true: it is in the journal
 	}
-}
-
-// Open reads the newest record in the data directory and begins to serve. It refuses a record
-// of an unknown version (files.ErrFormat), and a directory that has logs but no valid record
-// (*files.DamagedError): it cannot be told which of their bytes to trust.
-func Open(o Options) (*Barrier, error) {
-	if o.FindLogs == nil {
-		return nil, errors.New("durability: FindLogs is missing")
-	}
-	if o.Interval <= 0 {
-		o.Interval = DefaultInterval
-	}
-	if o.RealTime == nil {
-		o.RealTime = clock.Real{}
-	}
-	if o.Logger == nil {
-		o.Logger = slog.New(slog.DiscardHandler)
-	}
-	o.Sizes = o.Sizes.withDefaults()
-	old, err := readRecord(o.FS, o.Dir)
-	var logs []string // needed, and worth looking for, only where the record does not say it all
-	if err != nil || old == nil || !old.clean {
-		var lerr error
-		if logs, lerr = o.FindLogs(o.FS, o.Dir); lerr != nil {
-			return nil, lerr
-		}
-	}
-	var damaged *files.DamagedError
-	switch {
-	case errors.As(err, &damaged) && len(logs) == 0: // torn at the very first start
-		old, err = nil, nil
-	case err == nil && old == nil && len(logs) > 0:
-		err = &files.DamagedError{File: path.Join(o.Dir, slotName(0)), Cause: fmt.Errorf("missing beside %d logs", len(logs))}
-	}
-	if err != nil {
-		return nil, err
-	}
-	disk, err := o.FS.OpenFileSystem(o.Dir)
-	if err != nil && !errors.Is(err, errors.ErrUnsupported) {
-		return nil, err
-	}
-	b := &Barrier{o: o, disk: disk, sameBoot: true, cleanShutdown: true, wakeup: make(chan struct{}, 1), ended: make(chan struct{})}
-	if b.metrics, err = newMetrics(b, o.Registerer); err != nil {
-		return nil, errors.Join(err, b.closeDisk())
-	}
-	b.mu.next = make(chan struct{})
-	b.mu.collecting = 1
-	b.mu.record = record{mode: o.Mode, bootID: o.BootID, entries: map[string]recordEntry{}}
-	if old != nil {
-		b.sameBoot, b.cleanShutdown = old.bootID == o.BootID, old.clean
-		b.mu.record.sequence, b.mu.record.generation, b.mu.record.key = old.sequence, old.generation, old.key
-		b.mu.record.restore, b.mu.record.entries = old.restore, old.entries
-		if !b.cleanShutdown {
-			b.cutAfterPowerLoss(logs)
-		}
-		if err := b.loadJournal(); err != nil {
-			return nil, errors.Join(err, b.closeDisk())
-		}
-	}
-	if o.Mode > Page {
-		b.journal = newJournal(o, cmp.Or(b.mu.record.key, rand.Uint64()|1))
-	}
-	b.mu.recovery, b.mu.opening = map[string]recordEntry{}, map[string]bool{}
-	for name, e := range b.mu.record.entries {
-		b.mu.recovery[name] = e
-	}
-	if old != nil {
-		if err := hardenRecord(o.FS, o.Dir, old); err != nil {
-			return nil, errors.Join(err, b.closeDisk())
-		}
-	}
-	// From here on a death is an unclean one.
-	if final, err := b.writeRecord(); err != nil && (final || old == nil || old.clean) {
-		return nil, errors.Join(err, b.closeDisk())
-	} else if err != nil {
-		// The old record says the same, and the next start would come to the same judgement.
-		o.Logger.Warn("the disk is full: the first barrier record waits for room", "error", err)
-	}
-	go b.serve()
-	return b, nil
-}
-
-// cutAfterPowerLoss decides after an unclean stop whether bytes above the recovery points are cut: they are when the
-// machine went down, also in logs that no record knows. The record keeps the decision until each log has been opened,
-// however many starts that takes.
-func (b *Barrier) cutAfterPowerLoss(logs []string) {
-	if b.sameBoot {
-		return
-	}
-	b.mu.record.restore = true
-	for _, name := range logs {
-		e := b.mu.record.entries[name]
-		e.cut = true
-		b.mu.record.entries[name] = e
-	}
-}
-
-// loadJournal reads the journal groups written after the newest barrier record. Unless the machine went down, all of
-// them are in the logs, too, and damage to the journal does no harm.
-func (b *Barrier) loadJournal() error {
-	if b.cleanShutdown || b.mu.record.generation == 0 {
-		return nil
-	}
-	found, err := readJournal(b.o.FS, b.o.Dir, &b.mu.record)
-	if errors.Is(err, errNewerRecord) {
-		err = newerRecordLost(b.o.Dir, b.mu.record.sequence)
-	}
-	if (errors.Is(err, files.ErrDamaged) || errors.Is(err, files.ErrFormat)) && !b.mu.record.restore {
-		b.o.Logger.Warn("the journal is damaged; nothing of it is needed", "error", err)
-		err = nil
-	}
-	if err != nil {
-		return err
-	}
-	b.setJournaled(found)
-	return nil
-}
-
-// newerRecordLost is the error where the record behind this one was complete and is damaged.
-func newerRecordLost(dir string, sequence uint64) error {
-	return &files.DamagedError{File: path.Join(dir, slotName(sequence+1)), Cause: fmt.Errorf(
-		"%w, which was complete: what it covered was acknowledged; restore it, or put an empty file in the place of %s to go back to the record before", errNewerRecord, journalFile)}
-}
-
-func (b *Barrier) setJournaled(found []Journaled) {
-	b.mu.restore = map[string][]Journaled{}
-	for _, e := range found {
-		b.mu.restore[e.DirBase] = append(b.mu.restore[e.DirBase], e)
-	}
-}
-
-// Recovery says how to open the log of this directory. An entry of another topic, deleted since, does
-// not count.
-func (b *Barrier) Recovery(dirBase string, topicID [16]byte) Recovery {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	e, ok := b.mu.recovery[dirBase]
-	if ok && e.topicID != topicID && e.topicID != [16]byte{} {
-		e = recordEntry{}
-	}
-	r := Recovery{
-		Clean:         ok && b.cleanShutdown && !e.cut,
-		RecoveryPoint: e.recoveryPoint,
-		StartOffset:   e.startOffset,
-		Cut:           e.cut,
-		Gaps:          e.gaps,
-	}
-	for _, j := range b.mu.restore[dirBase] {
-		if j.TopicID == topicID {
-			r.Journaled = append(r.Journaled, j)
-		}
-	}
-	b.mu.opening[dirBase] = len(r.Journaled) > 0
-	return r
-}
-
-// Recovered ends a start: every log has been opened. What it holds is made durable, and from then on the
-// journal serves those who wait, unless it holds something yet of a log that could not be opened: then it stays
-// for a later start, and all barriers sync files.
-func (b *Barrier) Recovered(ctx context.Context) error {
-	b.mu.Lock()
-	if b.mu.restored.logs > 0 {
-		b.o.Logger.Warn("what logs had lost came back from the journal", "same_boot", b.SameBoot(), "size_bytes", b.mu.restored.sizeBytes, "logs", b.mu.restored.logs)
-	}
-	b.mu.restore, b.mu.recovered = nil, true
-	for dirBase, needed := range b.mu.opening {
-		if needed {
-			b.mu.recovered = false
-			b.o.Logger.Error("a log could not be opened, and the journal holds records of it: it is kept for a later start, and until then what waits for the disk waits longer", "dir", dirBase)
-		}
-	}
-	b.mu.Unlock()
-	return b.Checkpoint(ctx)
 }
 
 // SameBoot says whether the machine has been up since the last record; a first start counts as so.
@@ -394,9 +218,9 @@ func (b *Barrier) closeDisk() error {
 	return b.disk.Close()
 }
 
-// Close runs a last barrier and stops the service. With clean set the record says that the process
-// ended in order: all logs must have been closed, and nothing may have failed. It does not say so where an unclean
-// stop came before and a log could not be opened since: what that has above the last barrier is not judged yet.
+// Close runs a last barrier and stops the service. With clean set the record says that the process ended in order:
+// all logs must have been closed, and nothing may have failed. It does not say so if the start before was after an
+// unclean stop and a log could not be opened since: a later start has to recover that log.
 func (b *Barrier) Close(clean bool) error {
 	b.mu.Lock()
 	b.mu.ending, b.mu.stalled = true, false

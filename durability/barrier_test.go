@@ -447,8 +447,8 @@ func TestSyncAfterRecoveryCoversWhatWasKept(t *testing.T) {
 	after.Leave()
 }
 
-// However fast it is written, a start after a death finds no more than durability.MaxUnsyncedBytes and what came while a
-// barrier ran.
+// However fast it is written, a start after a death finds no more than durability.MaxUnsyncedBytes and what came
+// while a barrier ran.
 func TestBurstIsSyncedAheadOfTime(t *testing.T) {
 	w := logtest.NewWorld(t, vfs.NewMem(), durability.Page)
 	w.Config.SegmentBytes = 1 << 30

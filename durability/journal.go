@@ -35,18 +35,19 @@ const (
 	DefaultJournalBytes = 16 << 20
 )
 
-// journal makes a barrier that covers little cheap, and lets it cover many logs at the price of one. What has
-// been appended to all of them since the last barrier is also written to one file, in the order in which it was
-// appended, and that file is synced instead of theirs. It is written over and over, so that the sync touches
-// nothing but its blocks: no size changes, and the file system has nothing to commit.
+// journal makes barriers cheap that cover few bytes of many logs. The batches appended to all logs since the last
+// barrier are written to one file, in the order of their appends, and that file is synced instead of the logs'
+// files. It is written over again and again, so that a sync changes no size and the file system has no metadata to
+// commit.
 //
-// The journal goes on from a barrier record, which names its generation: groups of an earlier one are of the past, and
-// one of a later one says that the record is not the newest. With each group a head is written that says how many
-// groups were complete before, so that no start takes a journal that lost several of them for a shorter one. The record
-// also holds a key, a random number that all checksums of the journal begin with: the file is full of bytes that
-// clients chose, and none of them can be a group.
-// A start takes all logs back to the record and appends what the groups hold, up to the first one that is not
-// whole, which nobody was told of. So the logs agree with each other as of one instant, as everywhere.
+// The journal continues a barrier record, which names its generation. Groups of an earlier generation are old. One
+// of a later generation says that the record is not the newest. Each group is written with a head that says how
+// many groups were complete before it: so a start notices when several groups are lost. The record also holds a
+// key, a random number that all checksums of the journal begin with: the file is full of bytes that clients chose,
+// and none of them can be taken for a group.
+//
+// A start after a power cut takes all logs back to the record and appends the batches of the groups, up to the
+// first group that is not whole: nobody was answered because of that one. So all logs end at one instant.
 type journal struct {
 	fs         vfs.FS // immutable, as are the next four
 	name       string
@@ -69,7 +70,13 @@ type journal struct {
 }
 
 func newJournal(o Options, key uint64) *journal {
-	j := &journal{fs: o.FS, name: path.Join(o.Dir, journalFile), maxBytes: o.JournalBytes, groupBytes: min(o.Sizes.JournalGroupBytes, maxGroupBytes), key: key}
+	j := &journal{
+		fs:         o.FS,
+		name:       path.Join(o.Dir, journalFile),
+		maxBytes:   o.JournalBytes,
+		groupBytes: min(o.Sizes.JournalGroupBytes, maxGroupBytes),
+		key:        key,
+	}
 	orDefault(&j.maxBytes, DefaultJournalBytes)
 	return j
 }
@@ -124,7 +131,8 @@ func (j *journal) restart() {
 	j.mu.group, j.mu.collecting = j.mu.group[:0], true
 }
 
-// begin starts over behind a record that names this generation. Its first head is synced with the first group.
+// begin starts writing from the beginning of the file, after a record that names this generation. Its first head
+// is synced with the first group.
 func (j *journal) begin(generation uint64) error {
 	j.at, j.number, j.generation = journalPageBytes, 0, generation
 	return j.writeHead()
@@ -150,7 +158,7 @@ func (j *journal) seal(b []byte, kind uint16, number uint64) {
 	binary.BigEndian.PutUint32(b[12:], groupCRC(b, j.key))
 }
 
-// create makes the file, so that a record can speak of it, with room for the heads.
+// create makes the file, so that a record can speak of it, with room for the heads: a shorter one has been cut off since.
 func (j *journal) create() error {
 	if j.file != nil {
 		return nil
@@ -160,7 +168,9 @@ func (j *journal) create() error {
 		return err
 	}
 	if j.sizeBytes, err = file.Size(); err == nil && j.sizeBytes < journalPageBytes {
-		_, err = file.WriteAt(zeros[:journalPageBytes], 0)
+		if _, err = file.WriteAt(zeros[:journalPageBytes], 0); err == nil {
+			err = file.Sync()
+		}
 		j.sizeBytes = journalPageBytes
 	}
 	if err == nil {
@@ -235,20 +245,24 @@ type journalReader struct {
 	generation, key uint64
 }
 
-// readJournal returns what the journal holds that goes on from a record, in the order in which it was appended. A group
+// readJournal returns the batches of the journal that continues a record, in the order of their appends. A group
 // that is not whole ends it, unless a later one of the same generation follows, or a head says that more of them were
 // complete: then something that was acknowledged is damaged. errNewerRecord says that a later generation has begun. An
 // empty file holds nothing.
 func readJournal(f vfs.FS, dir string, of *record) ([]Journaled, error) {
 	r := journalReader{name: path.Join(dir, journalFile), generation: of.generation, key: of.key}
 	if r.key == 0 {
-		return nil, fmt.Errorf("%s: %w of a journal after a power cut: let the version of this broker that wrote it start and stop first", r.name, files.ErrFormat)
+		return nil, fmt.Errorf("%s: %w of a journal after a power cut: let the version of this broker that wrote it "+
+			"start and stop first", r.name, files.ErrFormat)
 	}
 	var err error
 	if r.b, err = files.ReadSmall(f, r.name); errors.Is(err, fs.ErrNotExist) {
 		return nil, r.damaged(0, err)
 	} else if err != nil {
 		return nil, err
+	}
+	if n := len(r.b); n > 0 && n < journalPageBytes { // an empty one has been put there
+		return nil, r.damaged(int64(n), errors.New("it is cut off in its first page"))
 	}
 	complete, err := r.heads()
 	if err != nil {
@@ -266,7 +280,8 @@ func readJournal(f vfs.FS, dir string, of *record) ([]Journaled, error) {
 
 func (r *journalReader) damaged(position int64, cause error) error {
 	return &files.DamagedError{File: r.name, Position: position, Cause: fmt.Errorf(
-		"%w; it holds what was acknowledged since the last barrier record: restore it, or put an empty file in its place to go back to that record", cause)}
+		"%w; it holds what was acknowledged since the last barrier record: restore it, or put an empty file in its place "+
+			"to go back to that record", cause)}
 }
 
 // heads returns how many groups are known to have been complete.
@@ -308,7 +323,8 @@ func (r *journalReader) groups() (found []Journaled, at int, number uint64, err 
 	return found, at, number, nil
 }
 
-// nothingLater looks for groups behind the one that ended the journal that must not be there.
+// nothingLater looks for whole groups behind the end of the journal. One of the same generation means that a group
+// before it is damaged.
 func (r *journalReader) nothingLater(at int, number uint64) error {
 	for ; at < len(r.b); at += journalPageBytes {
 		h, raw, err := r.header(r.b[at:])
@@ -331,20 +347,26 @@ type groupHeader struct {
 	generation, number uint64
 }
 
-// header returns the header at the beginning of b, and all bytes that it speaks for; none when there is no whole head or
-// group with the right checksum. The error is files.ErrFormat.
+// header returns the header at the beginning of b, and all bytes that it speaks for; none when there is no whole
+// head or group with the right checksum. The error is files.ErrFormat.
 func (r *journalReader) header(b []byte) (h groupHeader, raw []byte, err error) {
 	if len(b) < journalHeaderBytes || binary.BigEndian.Uint32(b) != journalMagic {
 		return h, nil, nil
 	}
 	size := int64(binary.BigEndian.Uint32(b[8:]))
-	if size < journalHeaderBytes || size > maxGroupBytes || size > int64(len(b)) || groupCRC(b[:size], r.key) != binary.BigEndian.Uint32(b[12:]) {
+	if size < journalHeaderBytes || size > maxGroupBytes || size > int64(len(b)) ||
+		groupCRC(b[:size], r.key) != binary.BigEndian.Uint32(b[12:]) {
 		return h, nil, nil
 	}
 	if v := binary.BigEndian.Uint16(b[4:]); v != journalVersion {
 		return h, nil, fmt.Errorf("%w %d of a journal", files.ErrFormat, v)
 	}
-	return groupHeader{binary.BigEndian.Uint16(b[6:]), binary.BigEndian.Uint64(b[16:]), binary.BigEndian.Uint64(b[24:])}, b[:size], nil
+	h = groupHeader{
+		kind:       binary.BigEndian.Uint16(b[6:]),
+		generation: binary.BigEndian.Uint64(b[16:]),
+		number:     binary.BigEndian.Uint64(b[24:]),
+	}
+	return h, b[:size], nil
 }
 
 var errGroup = errors.New("group whose content is no batches")

@@ -438,6 +438,16 @@ func TestShortenedJournalIsNotPassedOver(t *testing.T) {
 	w, mem := journaled(t, 1, durability.Fsync, groups)
 	w.Leave()
 	mem.SyncAll()
+	for size := 1; size < durability.JournalPageBytes; size += 31 {
+		left := mem.Clone()
+		logtest.Mutate(t, left, testJournal, func(b []byte) []byte { return b[:size] })
+		after := logtest.NewWorld(t, left, durability.Fsync)
+		after.Boot = "boot-2"
+		if err := after.Open(); logtest.DamagedFile(err) != testJournal {
+			t.Errorf("cut to %d bytes: %v", size, err)
+		}
+		after.Leave()
+	}
 	for from := 1; from <= groups; from++ {
 		for name, shorten := range map[string]func(b []byte) []byte{
 			"cut off": func(b []byte) []byte { return b[:from*durability.JournalPageBytes] },

@@ -37,7 +37,8 @@ type File interface {
 	Synced()
 }
 
-// Member is a log's place in its barrier. A nil Member is that of a log without a barrier: nothing of it is ever synced.
+// Member is a log's place in its barrier. A nil Member is that of a log without a barrier: nothing of it is ever
+// synced.
 type Member struct {
 	barrier *Barrier // immutable, as are the next four
 	log     Log

@@ -4,7 +4,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// metrics tell about the barrier and the logs under it.
+// metrics are those of the barrier and of the recovery of its logs.
 type metrics struct {
 	syncSeconds prometheus.Histogram
 	truncated   prometheus.Counter

@@ -38,7 +38,7 @@ var policy = [answers]struct{ page, txn, fsync bool }{
 	Produced:     {fsync: true},
 	Flushed:      {page: true, txn: true, fsync: true},
 	RecordsShown: {fsync: true}, // P5
-	// The start must not go back behind what a client was told.
+	// The log start offset must not go back after a client was told.
 	RecordsDeleted: {page: true, txn: true, fsync: true},
 	GroupChanged:   {txn: true, fsync: true},
 	OffsetsShown:   {fsync: true},                        // P5

@@ -31,7 +31,7 @@ const (
 // record is what one barrier made true.
 type record struct {
 	sequence   uint64
-	generation uint64 // of the journal that goes on from here; 0 for none
+	generation uint64 // of the journal that continues this record; 0 for none
 	key        uint64 // of the journal, see groupCRC; 0 in a record of version 2
 	clean      bool
 	restore    bool // the machine went down, and not all logs have been opened since: the journal is needed
@@ -115,7 +115,12 @@ func decodeRecord(b []byte) (*record, error) {
 		return nil, errRecord
 	}
 	flags := binary.BigEndian.Uint16(b[6:])
-	r := &record{clean: flags&flagClean != 0, restore: flags&flagRestore != 0, entries: map[string]recordEntry{}, raw: b[:size]}
+	r := &record{
+		clean:   flags&flagClean != 0,
+		restore: flags&flagRestore != 0,
+		entries: map[string]recordEntry{},
+		raw:     b[:size],
+	}
 	d := fields{b: b[recordHeaderBytes:size]}
 	r.sequence, r.generation = d.uint64(), d.uint64()
 	if version > recordVersion2 {

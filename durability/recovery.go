@@ -1,5 +1,7 @@
 package durability
 
+import "context"
+
 // Recovery is what the barrier's record says about a log; see Barrier.Recovery.
 type Recovery struct {
 	Clean         bool  // the log was closed, and every byte was synced after
@@ -13,4 +15,49 @@ type Recovery struct {
 	// Journaled is what the journal has of this log, in order. What of it lies above the end of the log is
 	// appended, and in a log that is cut, what is there as it should be stays.
 	Journaled []Journaled
+}
+
+// Recovery says how to open the log of a directory. An entry of another topic, which has been deleted, does not count.
+func (b *Barrier) Recovery(dirBase string, topicID [16]byte) Recovery {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	e, ok := b.mu.recovery[dirBase]
+	if ok && e.topicID != topicID && e.topicID != [16]byte{} {
+		e = recordEntry{}
+	}
+	r := Recovery{
+		Clean:         ok && b.cleanShutdown && !e.cut,
+		RecoveryPoint: e.recoveryPoint,
+		StartOffset:   e.startOffset,
+		Cut:           e.cut,
+		Gaps:          e.gaps,
+	}
+	for _, j := range b.mu.restore[dirBase] {
+		if j.TopicID == topicID {
+			r.Journaled = append(r.Journaled, j)
+		}
+	}
+	b.mu.opening[dirBase] = len(r.Journaled) > 0
+	return r
+}
+
+// Recovered ends a start: every log has been opened. It makes all that was recovered durable. From then on barriers may
+// write to the journal, unless it holds batches of a log that could not be opened: then it stays as it is for a later
+// start, and all barriers sync files.
+func (b *Barrier) Recovered(ctx context.Context) error {
+	b.mu.Lock()
+	if b.mu.restored.logs > 0 {
+		b.o.Logger.Warn("what logs had lost came back from the journal", "same_boot", b.SameBoot(),
+			"size_bytes", b.mu.restored.sizeBytes, "logs", b.mu.restored.logs)
+	}
+	b.mu.restore, b.mu.recovered = nil, true
+	for dirBase, needed := range b.mu.opening {
+		if needed {
+			b.mu.recovered = false
+			b.o.Logger.Error("a log could not be opened, and the journal holds records of it: it is kept for a later start, "+
+				"and until then what waits for the disk waits longer", "dir", dirBase)
+		}
+	}
+	b.mu.Unlock()
+	return b.Checkpoint(ctx)
 }

@@ -165,10 +165,10 @@ func (b *Barrier) runFull(at coverage) {
 		b.fail(err)
 		return
 	}
-	goesOn := generation != 0 && at.recovered // the journal goes on from the record
+	continues := generation != 0 && at.recovered // the journal continues the record
 	b.mu.Lock()
 	b.mu.record.generation, b.mu.record.restore = generation, b.mu.record.restore && !at.recovered
-	if goesOn {
+	if continues {
 		b.mu.record.key = b.journal.key
 	}
 	for _, c := range at.logs {
@@ -186,7 +186,7 @@ func (b *Barrier) runFull(at coverage) {
 		b.postpone(at, err)
 		return
 	}
-	if goesOn {
+	if continues {
 		if err := b.journal.begin(generation); err != nil {
 			b.fail(err)
 			return
@@ -223,14 +223,14 @@ func (b *Barrier) prepareJournal(recovered bool) (generation uint64, err error) 
 	return b.mu.record.sequence + 1, nil
 }
 
-// tellLogs lets the logs know what has become durable, before those who wait.
+// tellLogs tells the logs up to where they are durable, before those who wait are answered.
 func (at *coverage) tellLogs() {
 	for _, c := range at.logs {
 		c.member.log.Covered(c.state.EndOffset)
 	}
 }
 
-// finish answers those who wait, when what was put off until this barrier has been done.
+// finish runs what waited for the barrier by AfterNext, and then wakes those who wait for a ticket.
 func (b *Barrier) finish(generation uint64, onDone []func()) {
 	for _, fn := range onDone {
 		fn()
@@ -242,8 +242,8 @@ func (b *Barrier) finish(generation uint64, onDone []func()) {
 }
 
 // postpone is for a barrier whose record found no room on the disk. Nothing is lost: the bytes are synced, the
-// last record is whole, nobody has been told anything. The journal of that record lacks what was captured, and is
-// not gone on with.
+// last record is whole, nobody has been answered. The journal of the last record lacks the batches of this
+// barrier, so the next barrier syncs files.
 func (b *Barrier) postpone(at coverage, cause error) {
 	b.mu.Lock()
 	ending := b.mu.ending

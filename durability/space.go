@@ -26,11 +26,13 @@ func (b *Barrier) Admit(sizeBytes int) error {
 	left := free - b.o.ReserveBytes - int64(sizeBytes)
 	full := left < 0
 	if b.space.full.Swap(full) != full {
-		b.o.Logger.Warn("free space of the data directory", "full", full, "free_bytes", free, "reserve_bytes", b.o.ReserveBytes)
+		b.o.Logger.Warn("free space of the data directory", "full", full,
+			"free_bytes", free, "reserve_bytes", b.o.ReserveBytes)
 	}
 	if full {
 		b.space.credit.Store(0)
-		return fmt.Errorf("%w: %d bytes are free in %s, of which %d are reserved", ErrDiskFull, free, b.o.Dir, b.o.ReserveBytes)
+		return fmt.Errorf("%w: %d bytes are free in %s, of which %d are reserved",
+			ErrDiskFull, free, b.o.Dir, b.o.ReserveBytes)
 	}
 	// A part of what is left, because others who ask at this moment get theirs on top.
 	b.space.credit.Store(min(b.o.Sizes.AdmitBytes, left/8))

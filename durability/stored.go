@@ -20,7 +20,7 @@ type StoredBarrier struct {
 	File     string // base name
 	Err      error
 	Sequence uint64
-	// Generation is that of the journal that goes on from here, 0 for none.
+	// Generation is that of the journal that continues this record, 0 for none.
 	Generation uint64
 	key        uint64
 	Clean      bool // the process ended in order
@@ -54,7 +54,12 @@ func ReadBarriers(f vfs.FS, dir string) (slots [2]StoredBarrier) {
 			continue
 		}
 		s.key = r.key
-		s.Sequence, s.Generation, s.Clean, s.Restore, s.Mode, s.BootID = r.sequence, r.generation, r.clean, r.restore, r.mode, r.bootID
+		s.Sequence = r.sequence
+		s.Generation = r.generation
+		s.Clean = r.clean
+		s.Restore = r.restore
+		s.Mode = r.mode
+		s.BootID = r.bootID
 		s.Entries = make(map[string]StoredBarrierEntry, len(r.entries))
 		for name, e := range r.entries {
 			s.Entries[name] = StoredBarrierEntry{e.topicID, e.recoveryPoint, e.startOffset, e.cut, e.gaps}

@@ -38,7 +38,7 @@ var errorTables = [][]errorRow{
 }
 
 var partitionErrors = []errorRow{
-	{log.ErrUnknown, wire.NotEnoughReplicasAfterAppend}, // before the code that says "not stored"
+	{log.ErrAppendInDoubt, wire.NotEnoughReplicasAfterAppend}, // before the code that says "not stored"
 	{partition.ErrFencedEpoch, wire.InvalidProducerEpoch},
 	{partition.ErrOutOfOrderSequence, wire.OutOfOrderSequenceNumber},
 	{partition.ErrInvalidTxnState, wire.InvalidTxnState},

@@ -175,7 +175,7 @@ func TestCheckReadsOnInTheJournal(t *testing.T) {
 			t.Errorf("no %q in %s", want, lines)
 		}
 	}
-	if err := os.WriteFile(filepath.Join(whole, durability.JournalFile), make([]byte, 100), 0o644); err != nil {
+	if err := os.WriteFile(filepath.Join(whole, durability.JournalFile), nil, 0o644); err != nil {
 		t.Fatal(err)
 	}
 	lines := strings.Join(check(t, whole, inspect.Note, inspect.Options{BootID: "second"}), "\n")

@@ -19,7 +19,8 @@ type runKey struct {
 }
 
 // decision is what the transaction log says about the transactions of a producer ID in one epoch, which
-// is that of the markers. With transactions V2 an epoch has one.
+// is that of the markers. With transactions V2 an epoch has one; but that of a fence may have another one, of a client
+// from before.
 type decision struct {
 	commits, aborts int32
 	epochPerTxn     bool                            // transactions V2
@@ -164,6 +165,9 @@ func (x *transactions) decide(prev *storedImage, t *txncoordinator.Transaction) 
 	if d == nil {
 		d = &decision{id: t.TransactionalID, epochPerTxn: t.ClientTransactionVersion >= 2}
 		x.decisions[key] = d
+	}
+	if t.ClientTransactionVersion < 2 {
+		d.epochPerTxn = false
 	}
 	if fresh {
 		d.partitions = x.intern(t.Partitions)

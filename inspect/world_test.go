@@ -84,6 +84,16 @@ func (c *client) producer(id string, v1 bool) *producer {
 // produce sends one batch; p may be nil for a batch without a producer.
 func (c *client) produce(p *producer, topic string, partition int32, values ...string) {
 	c.t.Helper()
+	var records []batch.Record
+	for i, v := range values {
+		records = append(records, batch.Record{OffsetDelta: int32(i), Key: []byte("key-" + v), Value: []byte(v)})
+	}
+	c.send(p, topic, partition, records...)
+}
+
+// send is produce for records with any key.
+func (c *client) send(p *producer, topic string, partition int32, records ...batch.Record) *kmsg.ProduceRequest {
+	c.t.Helper()
 	o := batch.BuildOptions{ProducerID: -1, ProducerEpoch: -1, BaseSequence: -1, TimestampMs: c.at, LeaderEpoch: -1}
 	c.at += 10
 	r := kmsg.NewPtrProduceRequest()
@@ -91,7 +101,7 @@ func (c *client) produce(p *producer, topic string, partition int32, values ...s
 	place := fmt.Sprintf("%s-%d", topic, partition)
 	if p != nil {
 		o.ProducerID, o.ProducerEpoch, o.BaseSequence = p.pid, p.epoch, p.sequence[place]
-		p.sequence[place] += int32(len(values))
+		p.sequence[place] += int32(len(records))
 		if p.id != "" {
 			r.TransactionID, o.Transactional = &p.id, true
 		}
@@ -100,15 +110,12 @@ func (c *client) produce(p *producer, topic string, partition int32, values ...s
 			c.addPartition(p, topic, partition)
 		}
 	}
-	var records []batch.Record
-	for i, v := range values {
-		records = append(records, batch.Record{OffsetDelta: int32(i), Key: []byte("key-" + v), Value: []byte(v)})
-	}
 	t := kmsg.NewProduceRequestTopic()
 	t.Topic = topic
 	t.Partitions = []kmsg.ProduceRequestTopicPartition{{Partition: partition, Records: batch.Build(o, records...)}}
 	r.Topics = append(r.Topics, t)
 	c.ok(c.ask(r).(*kmsg.ProduceResponse).Topics[0].Partitions[0].ErrorCode, "produce")
+	return r
 }
 
 func (c *client) addPartition(p *producer, topic string, partition int32) {

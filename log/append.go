@@ -13,7 +13,7 @@ import (
 
 // Append writes one batch at the end. raw is the whole batch with offset and leader epoch set, h its
 // header; the base offset must be EndOffset. When an error comes back, the batch is not in the log and
-// readers never saw it, or the error is ErrUnknown: then it stays invisible until the log is opened
+// readers never saw it, or the error is ErrAppendInDoubt: then it stays invisible until the log is opened
 // again.
 func (l *Log) Append(raw []byte, h batch.Header) error {
 	end := l.end.Load()
@@ -62,7 +62,7 @@ func (l *Log) write(s *segment, raw []byte, position int64) error {
 		return nil
 	}
 	if terr := f.Truncate(position); terr != nil {
-		return fmt.Errorf("%w: %w", ErrUnknown, l.fail(errors.Join(err, terr)))
+		return fmt.Errorf("%w: %w", ErrAppendInDoubt, l.fail(errors.Join(err, terr)))
 	}
 	return fmt.Errorf("%w: %w", ErrNotWritten, err)
 }

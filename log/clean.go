@@ -269,7 +269,7 @@ func (c *cleaner) readKeysOf(h batch.Header, raw []byte, txns *txnWalk) error {
 	return nil
 }
 
-// rewrite puts every segment from the log's first to the end of the map through the sieve.
+// rewrite puts every segment from the log's first to the end of the map through the recordFilter.
 func (c *cleaner) rewrite(ctx context.Context) error {
 	l := c.log
 	n := 0
@@ -281,7 +281,7 @@ func (c *cleaner) rewrite(ctx context.Context) error {
 		end = c.segments[n].base
 	}
 	segments := c.segments[:n]
-	s := &sieve{
+	s := &recordFilter{
 		keys: c.keys, mapEnd: c.report.End, roundEnd: end, nowMs: c.NowMs, deleteHorizonMs: c.NowMs + c.DeleteRetentionMs,
 		producers: c.Producers, gone: map[int64]struct{}{}, inflatedBytes: l.inflatedBytes,
 	}
@@ -322,7 +322,7 @@ func (c *cleaner) finish(ctx context.Context) error {
 	return c.log.FinishCleaning(c.Exclusively)
 }
 
-func (c *cleaner) rewriteGroup(group []*segment, end int64, s *sieve) (written int64, err error) {
+func (c *cleaner) rewriteGroup(group []*segment, end int64, s *recordFilter) (written int64, err error) {
 	l := c.log
 	out := l.newCleaned(group[0], c.SegmentBytes)
 	defer func() {

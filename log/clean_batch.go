@@ -11,8 +11,8 @@ type LastOfProducer struct {
 	ProducerEpoch int16
 }
 
-// sieve decides what becomes of each batch in a pass (spec: log 10).
-type sieve struct {
+// recordFilter decides what becomes of each batch in a pass (spec: log 10).
+type recordFilter struct {
 	keys            *keyMap
 	mapEnd          int64 // the keys of records below are known
 	roundEnd        int64 // where the pass ends; the batch before stays, so that the offset can be read
@@ -26,7 +26,7 @@ type sieve struct {
 }
 
 // pass returns what is left of a batch: raw itself, another one, or nil. raw must have been verified.
-func (s *sieve) pass(h batch.Header, raw []byte) ([]byte, error) {
+func (s *recordFilter) pass(h batch.Header, raw []byte) ([]byte, error) {
 	if h.IsControl() {
 		return s.control(h, raw)
 	}
@@ -38,7 +38,7 @@ func (s *sieve) pass(h batch.Header, raw []byte) ([]byte, error) {
 
 // control keeps a marker until nothing is left of its transaction, and then for delete.retention.ms: a
 // reader that has read the data must come to the marker, and one that has not must not miss it.
-func (s *sieve) control(h batch.Header, raw []byte) ([]byte, error) {
+func (s *recordFilter) control(h batch.Header, raw []byte) ([]byte, error) {
 	_, isMarker, err := batch.ParseMarker(raw)
 	if err != nil {
 		return nil, err
@@ -57,7 +57,7 @@ func (s *sieve) control(h batch.Header, raw []byte) ([]byte, error) {
 	return s.remains(h), nil
 }
 
-func (s *sieve) data(h batch.Header, raw []byte) ([]byte, error) {
+func (s *recordFilter) data(h batch.Header, raw []byte) ([]byte, error) {
 	s.keep = s.keep[:0]
 	kept, tombstones := 0, 0
 	expired := h.HasDeleteHorizon() && h.BaseTimestampMs <= s.nowMs
@@ -89,7 +89,7 @@ func (s *sieve) data(h batch.Header, raw []byte) ([]byte, error) {
 }
 
 // wanted says whether a record of a committed transaction, or of none, stays.
-func (s *sieve) wanted(offset int64, r batch.Record, expired bool) bool {
+func (s *recordFilter) wanted(offset int64, r batch.Record, expired bool) bool {
 	if offset >= s.mapEnd {
 		return true
 	}
@@ -101,14 +101,14 @@ func (s *sieve) wanted(offset int64, r batch.Record, expired bool) bool {
 
 // holdsEpoch says whether a marker is the only thing that tells a producer's epoch. Kafka keeps its
 // header, from which the next start learns nothing; here it stays whole.
-func (s *sieve) holdsEpoch(h batch.Header) bool {
+func (s *recordFilter) holdsEpoch(h batch.Header) bool {
 	last, active := s.producers[h.ProducerID]
 	return active && last.DataOffset < 0 && last.ProducerEpoch == h.ProducerEpoch
 }
 
 // remains is what stays of a batch without records: a header if it stands for a producer or for the end
 // of the pass, else nothing.
-func (s *sieve) remains(h batch.Header) []byte {
+func (s *recordFilter) remains(h batch.Header) []byte {
 	last, active := s.producers[h.ProducerID]
 	if h.NextOffset() == s.roundEnd || active && h.HasProducer() && last.DataOffset == h.LastOffset() {
 		return batch.Empty(h)

@@ -106,8 +106,8 @@ func (l *Log) exchange(group []*segment, s *segment, gone map[int64]struct{}) er
 	}
 	_, size := s.bounds()
 	for _, old := range group {
-		_, was := old.bounds()
-		size -= was
+		_, oldSize := old.bounds()
+		size -= oldSize
 	}
 	next := make([]*segment, 0, len(all)-len(group)+1)
 	next = append(append(append(next, all[:at]...), s), all[at+len(group):]...)
@@ -161,7 +161,7 @@ func (l *Log) finishSwap(sw swap) error {
 			return err
 		}
 	}
-	l.found.Store(nil) // snapshots of merged segments are gone
+	l.snapshotsAtOpen.Store(nil) // snapshots of merged segments are gone
 	if err := l.syncNames(); err != nil {
 		return err
 	}

@@ -59,8 +59,8 @@ func TestReadersBesideAppends(t *testing.T) {
 	})
 	wg.Go(func() {
 		for l.EndOffset() < 2*batches {
-			_, _, _, _, err := l.OffsetForTimestamp(1000*(l.EndOffset()-4), l.EndOffset())
-			_, _, _, _, merr := l.MaxTimestamp()
+			_, _, err := l.OffsetForTimestamp(1000*(l.EndOffset()-4), l.EndOffset())
+			_, _, merr := l.MaxTimestamp()
 			if err != nil || merr != nil {
 				t.Error(err, merr)
 				return

@@ -12,20 +12,20 @@
 // # Life of an append
 //
 // Append (append.go) rolls a segment where Kafka would (rollDue), writes the batch with one write(2) behind the
-// published bytes, notes it in the indexes in memory (note), and publishes segment size and log end offset. Publishing
-// stands between Member.BeginPublish and EndPublish, so that a barrier sees all of an append or none. A write that
-// failed is taken back by truncation (ErrNotWritten); if even that fails, the log has failed for good (ErrFailed,
-// ErrUnknown). TicketFor gives what an answer has to wait for. The barrier asks the log what to sync through durableLog
-// (durable.go), which is also where index entries reach their files.
+// published bytes, notes it in the indexes in memory (note), and publishes segment size and log end offset.
+// Publishing stands between Member.BeginPublish and EndPublish, so that a barrier sees all of an append or none. A
+// write that failed is taken back by truncation (ErrNotWritten); if even that fails, the log has failed for good
+// (ErrFailed, ErrAppendInDoubt). TicketFor gives what an answer has to wait for. The barrier asks the log what to
+// sync through durableLog (durable.go), which is also where index entries reach their files.
 //
 // # Reading
 //
-// One goroutine at a time appends (the partition's mutex sees to it). Any number reads beside it without a lock, and sees
-// only bytes below a size that is published after the write. Always: StartOffset <= EndOffset; a published byte never
-// changes. Locate (read.go) finds the segment, asks its offset index (index.go) and walks over batch headers (walker.go);
-// it returns a Slice of the file, which holds a reference to the segment, so that it can be sent although the segment
-// has been deleted or replaced. Bytes that this process did not write are verified when they are first read (checked.go,
-// order.go). Scan and ReplayHeaders (scan.go) give batches instead.
+// One goroutine at a time appends (the partition's mutex sees to it). Any number reads beside it without a lock,
+// and sees only bytes below a size that is published after the write. Always: StartOffset <= EndOffset; a
+// published byte never changes. Locate (read.go) finds the segment, asks its offset index (index.go) and walks
+// over batch headers (walker.go); it returns a Slice of the file, which holds a reference to the segment, so that
+// it can be sent although the segment has been deleted or replaced. Bytes that this process did not write are
+// verified when they are first read (checked.go, order.go). Scan and ReplayHeaders (scan.go) give batches instead.
 //
 // # Recovery
 //

@@ -13,9 +13,9 @@ var (
 	// ErrNotWritten: the disk refused a write, what was written of it has been taken out again, and the
 	// log goes on.
 	ErrNotWritten = errors.New("log: not written")
-	// ErrUnknown: a write failed and could not be taken back. The batch may be in the log when it is
+	// ErrAppendInDoubt: a write failed and could not be taken back. The batch may be in the log when it is
 	// opened again. It comes with ErrFailed.
-	ErrUnknown = errors.New("log: write failed, and it is not known how much of it is stored")
+	ErrAppendInDoubt = errors.New("log: write failed, and it is not known how much of it is stored")
 	// ErrClosed: the log was closed or removed.
 	ErrClosed = errors.New("log: closed")
 )

@@ -54,8 +54,8 @@ func fuzzed(t *testing.T, suffix string, data []byte, r durability.Recovery) {
 		}
 		return nil
 	})
-	_, _, _, _, _ = l.OffsetForTimestamp(5000, l.EndOffset())
-	_, _, _, _, _ = l.MaxTimestamp()
+	_, _, _ = l.OffsetForTimestamp(5000, l.EndOffset())
+	_, _, _ = l.MaxTimestamp()
 	_ = l.AbortedBetween(0, 1<<62)
 	if err := l.Close(); err != nil {
 		t.Fatal(err)

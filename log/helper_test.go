@@ -75,7 +75,7 @@ const testDir = "data/orders-0"
 func newWorld(t testing.TB, fs vfs.FS, mode durability.Mode) *world {
 	t.Helper()
 	w := &world{t: t, fs: fs, mode: mode, boot: "boot-1", config: Config{SegmentBytes: 1000, IndexIntervalBytes: 100}, sizes: shrink.Sizes[Sizes](t)}
-	w.sizes.BlameBytes = 0 // tests say who is blamed
+	w.sizes.PredecessorBytes = 0 // tests say which batch is damaged
 	if err := fs.MkdirAll("data"); err != nil {
 		t.Fatal(err)
 	}

@@ -110,7 +110,7 @@ type Log struct {
 
 	gaps              atomic.Bool             // it has been compacted once, so that offsets may be missing
 	appended          atomic.Bool             // since it was opened: only then is there anything to write at Close
-	found             atomic.Pointer[[]int64] // snapshots that lay there when it was opened, newest first; nil once they may have changed
+	snapshotsAtOpen   atomic.Pointer[[]int64] // snapshots that lay there when it was opened, newest first; nil once they may have changed
 	unsyncedSnapshots struct {
 		sync.Mutex
 		offsets []int64
@@ -132,7 +132,13 @@ type Log struct {
 }
 
 func (l *Log) fill(o Options) {
-	l.fs, l.dir, l.topicID, l.clock, l.logger, l.onRoll, l.onDurable = o.FS, o.Dir, o.TopicID, o.Clock, o.Logger, o.OnRoll, o.OnDurable
+	l.fs = o.FS
+	l.dir = o.Dir
+	l.topicID = o.TopicID
+	l.clock = o.Clock
+	l.logger = o.Logger
+	l.onRoll = o.OnRoll
+	l.onDurable = o.OnDurable
 	l.faults = o.Faults
 	l.member = o.Barrier.Join(durableLog{l}, o.Dir, l.base(), o.TopicID)
 	l.sizes, l.inflatedBytes = &defaultSizes, o.InflatedBytes

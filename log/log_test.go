@@ -158,14 +158,14 @@ func TestOffsetForTimestamp(t *testing.T) {
 			{60003, 150, 63, 63000, true}, {147002, 150, 149, 147002, true}, {147003, 150, 0, 0, false},
 			{60001, 61, 0, 0, false}, {60001, 62, 61, 60001, true},
 		} {
-			offset, ts, epoch, found, err := l.OffsetForTimestamp(c.target, c.limit)
-			if err != nil || found != c.found || found && (offset != c.offset || ts != c.ts || epoch != 0) {
-				t.Errorf("target %d limit %d: %d %d %v %v", c.target, c.limit, offset, ts, found, err)
+			at, found, err := l.OffsetForTimestamp(c.target, c.limit)
+			if err != nil || found != c.found || found && at != (TimestampOffset{TimestampMs: c.ts, Offset: c.offset}) {
+				t.Errorf("target %d limit %d: %+v %v %v", c.target, c.limit, at, found, err)
 			}
 		}
-		ts, offset, _, found, err := l.MaxTimestamp()
-		if err != nil || !found || ts != 147002 || offset != 149 {
-			t.Errorf("max timestamp %d at %d %v %v", ts, offset, found, err)
+		at, found, err := l.MaxTimestamp()
+		if err != nil || !found || at.TimestampMs != 147002 || at.Offset != 149 {
+			t.Errorf("max timestamp %+v %v %v", at, found, err)
 		}
 	}
 	check()
@@ -173,8 +173,8 @@ func TestOffsetForTimestamp(t *testing.T) {
 	l = w.mustOpen()
 	check()
 	l.SetStartOffset(10)
-	if offset, _, _, found, err := l.OffsetForTimestamp(0, 150); err != nil || !found || offset != 10 {
-		t.Error("from the start offset", offset, found, err)
+	if at, found, err := l.OffsetForTimestamp(0, 150); err != nil || !found || at.Offset != 10 {
+		t.Error("from the start offset", at, found, err)
 	}
 }
 
@@ -190,12 +190,12 @@ func TestTimestampsOutOfOrder(t *testing.T) {
 	}
 	for range 2 {
 		for target, want := range map[int64]int64{0: 0, 500: 0, 501: 2, 900: 2} {
-			if offset, _, _, found, err := l.OffsetForTimestamp(target, 6); err != nil || !found || offset != want {
-				t.Errorf("target %d: %d %v %v", target, offset, found, err)
+			if at, found, err := l.OffsetForTimestamp(target, 6); err != nil || !found || at.Offset != want {
+				t.Errorf("target %d: %+v %v %v", target, at, found, err)
 			}
 		}
-		if ts, offset, _, _, err := l.MaxTimestamp(); err != nil || ts != 900 || offset != 2 {
-			t.Error("max", ts, offset, err)
+		if at, _, err := l.MaxTimestamp(); err != nil || at.TimestampMs != 900 || at.Offset != 2 {
+			t.Error("max", at, err)
 		}
 		w.mustClose()
 		l = w.mustOpen()
@@ -318,12 +318,12 @@ func TestDerivedFilesAreOnlyShortcuts(t *testing.T) {
 			}
 			for offset := int64(0); offset < 200; offset++ {
 				checkLocate(t, l, offset, 200, 500, true)
-				if got, _, _, found, err := l.OffsetForTimestamp(offset/2*2000+offset%2, 200); err != nil || !found || got != offset {
-					t.Fatal("timestamp of", offset, got, found, err)
+				if at, found, err := l.OffsetForTimestamp(offset/2*2000+offset%2, 200); err != nil || !found || at.Offset != offset {
+					t.Fatal("timestamp of", offset, at, found, err)
 				}
 			}
-			if ts, offset, _, _, err := l.MaxTimestamp(); err != nil || offset != 199 || ts != 198001 {
-				t.Fatal(ts, offset, err)
+			if at, _, err := l.MaxTimestamp(); err != nil || at.Offset != 199 || at.TimestampMs != 198001 {
+				t.Fatal(at, err)
 			}
 			if epoch, end := l.EndOffsetForEpoch(0, 1); epoch != 0 || end != 200 {
 				t.Fatal("epoch", epoch, end)

@@ -90,17 +90,34 @@ func (rc *recoverer) locatePoint(s *segment) (int64, error) {
 func walkTo(s *segment, f vfs.File, from, size, offset int64) (int64, error) {
 	w := newWalker(s, f, from, size)
 	defer w.close()
+	due := int64(-1) // any
+	if from == 0 {
+		due = s.base
+	}
 	for w.next() {
 		if next := w.header.NextOffset(); next == offset {
-			return w.nextAt, nil
+			return w.nextAt, s.endsGap(f, w.nextAt, size, due, w.header)
 		} else if next > offset {
 			return 0, s.damaged(w.at, fmt.Errorf("batch of offsets %d to %d lies across the recovery point %d", w.header.BaseOffset, next-1, offset))
 		}
+		due = w.header.NextOffset()
 	}
 	if w.err != nil {
 		return 0, w.err
 	}
 	return 0, s.damaged(size, fmt.Errorf("file ends below the recovery point %d", offset))
+}
+
+// endsGap says whether a batch that ends at the recovery point, and that offsets are missing before, is what was written.
+// No checksum covers its offset: it is not if what follows belongs into that gap.
+func (s *segment) endsGap(f vfs.File, at, size, due int64, h batch.Header) error {
+	if due < 0 || h.BaseOffset == due || at >= size {
+		return nil
+	}
+	if behind, err := s.headerAt(f, at); err == nil && behind.BaseOffset >= due && behind.BaseOffset < h.NextOffset() {
+		return s.damaged(at, fmt.Errorf("batch of offsets %d to %d behind one of %d to %d", behind.BaseOffset, behind.LastOffset(), h.BaseOffset, h.LastOffset()))
+	}
+	return nil
 }
 
 // finishSplit removes from a sealed segment the bytes that an interrupted recovery has already copied

@@ -16,7 +16,7 @@ func (rc *recoverer) derived() error {
 	}
 	rc.report.AbortedIndexTo = to
 	found := snapshotsOf(rc.names)
-	l.found.Store(&found)
+	l.snapshotsAtOpen.Store(&found)
 	for _, offset := range found {
 		if offset > end {
 			if err := l.RemoveSnapshot(offset); err != nil {

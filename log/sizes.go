@@ -9,7 +9,7 @@ type Sizes struct {
 	ScanBytes          int   // one read of whole batches: of a scan, of recovery, of the check before a fetch
 	WalkBytes          int   // one read of a walk over the headers of small batches; at least a header
 	PeekBytes          int   // one read of a walk over batches larger than WalkBytes; at least a header
-	BlameBytes         int   // largest batch that is read to find out which of two is the damaged one
+	PredecessorBytes   int   // largest batch that is read to find out which of two is the damaged one
 	CopyBytes          int   // one step of a copy from file to file
 	IndexGapBytes      int64 // how far before its segment's end an index may end without being completed
 	SealedIndexEntries int   // most entries of a sealed segment's index that stay in memory
@@ -24,7 +24,7 @@ const (
 	scanBytes          = 256 << 10
 	walkBytes          = 8 << 10
 	peekBytes          = 256
-	blameBytes         = 256 << 20
+	predecessorBytes   = 256 << 20
 	copyBytes          = 1 << 20
 	indexGapBytes      = 64 << 10 // recovery reads that much of a segment in no time
 	sealedIndexEntries = 32768    // of a segment of 1 GiB one for each 32 KiB, which one read covers
@@ -43,7 +43,7 @@ func (s Sizes) withDefaults() Sizes {
 	orDefault(&s.ScanBytes, scanBytes)
 	orDefault(&s.WalkBytes, walkBytes)
 	orDefault(&s.PeekBytes, peekBytes)
-	orDefault(&s.BlameBytes, blameBytes)
+	orDefault(&s.PredecessorBytes, predecessorBytes)
 	orDefault(&s.CopyBytes, copyBytes)
 	orDefault(&s.IndexGapBytes, indexGapBytes)
 	orDefault(&s.SealedIndexEntries, sealedIndexEntries)

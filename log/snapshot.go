@@ -16,7 +16,7 @@ func (l *Log) WriteSnapshot(offset int64, data []byte) error {
 	if len(l.list()) == 0 {
 		return nil // without records there is no directory, and nothing to remember
 	}
-	l.found.Store(nil)
+	l.snapshotsAtOpen.Store(nil)
 	if err := files.Replace(l.fs, l.fileOf(offset, suffixSnapshot), data); err != nil {
 		return err
 	}
@@ -39,7 +39,7 @@ func (l *Log) takeNewSnapshots() []int64 {
 // Snapshots returns the offsets of the snapshots, newest first. Replaying from one above
 // Recovered.AbortedIndexTo misses aborted transactions.
 func (l *Log) Snapshots() []int64 {
-	if found := l.found.Load(); found != nil {
+	if found := l.snapshotsAtOpen.Load(); found != nil {
 		return *found
 	}
 	names, err := l.fs.List(l.dir)
@@ -70,7 +70,7 @@ func (l *Log) ReadSnapshot(offset int64) ([]byte, error) {
 // when the log has other batches below its offset: its directory is synced with the next append.
 func (l *Log) RemoveSnapshot(offset int64) error {
 	l.member.NewNames()
-	l.found.Store(nil)
+	l.snapshotsAtOpen.Store(nil)
 	if err := l.fs.Remove(l.fileOf(offset, suffixSnapshot)); !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}

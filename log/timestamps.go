@@ -9,10 +9,16 @@ import (
 	"once/log/batch"
 )
 
+// TimestampOffset is a record, by its timestamp and its offset.
+type TimestampOffset struct {
+	TimestampMs, Offset int64
+	LeaderEpoch         int32
+}
+
 // OffsetForTimestamp finds the first record at or after StartOffset and below limit whose timestamp is
 // at least targetMs (spec: log 5.5). Markers count. found is false when there is none; a hit at or
 // above limit is none, too.
-func (l *Log) OffsetForTimestamp(targetMs, limit int64) (offset, timestampMs int64, leaderEpoch int32, found bool, err error) {
+func (l *Log) OffsetForTimestamp(targetMs, limit int64) (at TimestampOffset, found bool, err error) {
 	start := l.start.Load()
 	for from := start; from < min(limit, l.end.Load()); {
 		s := l.acquireAt(from)
@@ -20,27 +26,27 @@ func (l *Log) OffsetForTimestamp(targetMs, limit int64) (offset, timestampMs int
 			break
 		}
 		end, _ := s.bounds()
-		offset, timestampMs, leaderEpoch, found, err = s.firstSince(targetMs, max(from, start))
+		at, found, err = s.firstSince(targetMs, max(from, start))
 		s.release()
 		if err != nil || found {
-			return offset, timestampMs, leaderEpoch, found && offset < limit, err
+			return at, found && at.Offset < limit, err
 		}
 		from = max(end, from+1)
 	}
-	return 0, 0, 0, false, nil
+	return TimestampOffset{}, false, nil
 }
 
 // firstSince finds the first record of the segment at or after an offset with at least this timestamp.
-func (s *segment) firstSince(targetMs, from int64) (offset, timestampMs int64, leaderEpoch int32, found bool, err error) {
+func (s *segment) firstSince(targetMs, from int64) (at TimestampOffset, found bool, err error) {
 	times, err := s.timeIndex()
 	if err != nil {
-		return 0, 0, 0, false, err
+		return TimestampOffset{}, false, err
 	}
 	s.largest.Lock()
 	largest := s.largest.timestampMs
 	s.largest.Unlock()
 	if largest < targetMs {
-		return 0, 0, 0, false, nil
+		return TimestampOffset{}, false, nil
 	}
 	// Nothing before the batch of the last entry at or below the target can have a larger timestamp.
 	i := sort.Search(len(times), func(i int) bool { return times[i].timestampMs > targetMs })
@@ -56,44 +62,43 @@ func (s *segment) firstSince(targetMs, from int64) (offset, timestampMs int64, l
 			if w.header.MaxTimestampMs < targetMs || w.header.LastOffset() < from {
 				continue
 			}
-			offset, timestampMs, found, err = s.recordSince(f, w.at, w.header, targetMs, from)
+			at, found, err = s.recordSince(f, w.at, w.header, targetMs, from)
 			if found || err != nil {
-				leaderEpoch = w.header.LeaderEpoch
 				return err
 			}
 		}
 		return w.err
 	})
-	return offset, timestampMs, leaderEpoch, found, err
+	return at, found, err
 }
 
 // recordSince looks into one batch.
-func (s *segment) recordSince(f vfs.File, at int64, h batch.Header, targetMs, from int64) (offset, timestampMs int64, found bool, err error) {
+func (s *segment) recordSince(f vfs.File, at int64, h batch.Header, targetMs, from int64) (TimestampOffset, bool, error) {
 	raw := make([]byte, h.SizeBytes())
 	if err := s.readBatch(f, raw, at); err != nil {
-		return 0, 0, false, err
+		return TimestampOffset{}, false, err
 	}
 	for r, err := range batch.Records(raw, s.inflatedBytes) {
 		if errors.Is(err, batch.ErrTooLarge) { // a limit of ours, not damage
-			return 0, 0, false, fmt.Errorf("look into the batch at byte %d of %s: %w", at, s.file(suffixLog), err)
+			return TimestampOffset{}, false, fmt.Errorf("look into the batch at byte %d of %s: %w", at, s.file(suffixLog), err)
 		}
 		if err != nil {
-			return 0, 0, false, s.damaged(at, err)
+			return TimestampOffset{}, false, s.damaged(at, err)
 		}
-		offset, timestampMs = h.BaseOffset+int64(r.OffsetDelta), h.TimestampMs(r)
+		offset, timestampMs := h.BaseOffset+int64(r.OffsetDelta), h.TimestampMs(r)
 		if timestampMs >= targetMs && offset >= from {
-			return offset, timestampMs, true, nil
+			return TimestampOffset{TimestampMs: timestampMs, Offset: offset, LeaderEpoch: h.LeaderEpoch}, true, nil
 		}
 	}
-	return 0, 0, false, nil
+	return TimestampOffset{}, false, nil
 }
 
 // MaxTimestamp returns the largest timestamp in the log and the first record that has it, in the
 // earliest batch that has it (ListOffsets -3, spec: log 5.5).
-func (l *Log) MaxTimestamp() (timestampMs, offset int64, leaderEpoch int32, found bool, err error) {
+func (l *Log) MaxTimestamp() (at TimestampOffset, found bool, err error) {
 	var best *segment
 	var bestOffset int64
-	timestampMs = noBatches
+	timestampMs := int64(noBatches)
 	for _, s := range l.list() {
 		if !s.acquire() {
 			continue
@@ -101,7 +106,7 @@ func (l *Log) MaxTimestamp() (timestampMs, offset int64, leaderEpoch int32, foun
 		_, err := s.timeIndex()
 		s.release()
 		if err != nil {
-			return 0, 0, 0, false, err
+			return TimestampOffset{}, false, err
 		}
 		s.largest.Lock()
 		if s.largest.timestampMs > timestampMs {
@@ -110,7 +115,7 @@ func (l *Log) MaxTimestamp() (timestampMs, offset int64, leaderEpoch int32, foun
 		s.largest.Unlock()
 	}
 	if best == nil || !best.acquire() {
-		return 0, 0, 0, false, nil
+		return TimestampOffset{}, false, nil
 	}
 	defer best.release()
 	_, size := best.bounds()
@@ -119,9 +124,8 @@ func (l *Log) MaxTimestamp() (timestampMs, offset int64, leaderEpoch int32, foun
 		if err != nil {
 			return err
 		}
-		leaderEpoch = h.LeaderEpoch
-		offset, timestampMs, found, err = s.recordSince(f, start, h, timestampMs, 0)
+		at, found, err = s.recordSince(f, start, h, timestampMs, 0)
 		return err
 	})
-	return timestampMs, offset, leaderEpoch, found, err
+	return at, found, err
 }

@@ -67,7 +67,7 @@ func (w *walker) next() bool {
 		err = w.order.next(at, h)
 	}
 	if err != nil {
-		w.err = w.blame(err)
+		w.err = w.damageOf(err)
 		return false
 	}
 	w.at, w.header, w.nextAt = at, h, at+int64(h.SizeBytes())
@@ -77,21 +77,21 @@ func (w *walker) next() bool {
 // follows checks that the batch is the one due where the walk over the segment before ended, and notes which
 // one is due next; -1 is any.
 func (w *walker) follows(due *int64) error {
-	was := *due
+	expected := *due
 	*due = w.header.NextOffset()
-	if was >= 0 && w.header.BaseOffset > was && !w.segment.gaps.Load() {
-		return w.segment.missing(w.at, was, w.header.BaseOffset)
+	if expected >= 0 && w.header.BaseOffset > expected && !w.segment.gaps.Load() {
+		return w.segment.missing(w.at, expected, w.header.BaseOffset)
 	}
 	return nil
 }
 
-// blame says what is wrong where a batch does not continue the one before: that one, when its length or its
-// last offset is the lie.
-func (w *walker) blame(found error) error {
-	if before := w.header.SizeBytes(); w.header.LengthBytes > 0 && before < w.segment.sizes.BlameBytes {
+// damageOf returns the error for a batch that does not continue the one before: that one is damaged when its CRC says
+// so, because then its length or its last offset may be wrong.
+func (w *walker) damageOf(err error) error {
+	if before := w.header.SizeBytes(); w.header.LengthBytes > 0 && before < w.segment.sizes.PredecessorBytes {
 		if err := w.segment.readBatch(w.file, make([]byte, before), w.at); errors.Is(err, files.ErrDamaged) {
 			return err
 		}
 	}
-	return found
+	return err
 }

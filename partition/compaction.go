@@ -32,7 +32,7 @@ func (p *Partition) Dirtiness(nowMs int64) (Dirtiness, error) {
 	}
 	d, err := p.log.Dirtiness(v.lastStable, nowMs, c.MinLagMs)
 	if err != nil {
-		return Dirtiness{}, fmt.Errorf("looking for what to compact in %s: %w", p.id, p.found(err))
+		return Dirtiness{}, fmt.Errorf("looking for what to compact in %s: %w", p.id, p.offlineIfDamaged(err))
 	}
 	overdue := c.MaxLagMs > 0 && c.MaxLagMs < math.MaxInt64 && d.OldestTimestampMs >= 0 && d.OldestTimestampMs < nowMs-c.MaxLagMs
 	return Dirtiness{Dirtiness: d, Due: d.CleanableBytes > 0 && (d.Ratio() > c.MinDirtyRatio || overdue)}, nil
@@ -59,7 +59,7 @@ func (p *Partition) Compact(ctx context.Context, nowMs, mapBytes int64) (log.Cle
 		Stopped: func() bool { return p.ending.Load() || ctx.Err() != nil },
 	})
 	if err != nil {
-		err = fmt.Errorf("compacting %s: %w", p.id, p.found(err))
+		err = fmt.Errorf("compacting %s: %w", p.id, p.offlineIfDamaged(err))
 	}
 	return done, err
 }

@@ -239,9 +239,9 @@ func (p *Partition) endLocked(cause error) {
 	p.view.Store(&v)
 }
 
-// found is what comes of an error in reading. Damage takes the partition offline: what is wrong in one place
-// may be wrong in others, and nobody is to build on it (reliability P8). The bytes stay as they are.
-func (p *Partition) found(err error) error {
+// offlineIfDamaged takes the partition offline if err reports damaged bytes, and returns the error for the client:
+// what is wrong in one place may be wrong in others (reliability P8). The bytes stay as they are.
+func (p *Partition) offlineIfDamaged(err error) error {
 	if !errors.Is(err, files.ErrDamaged) {
 		return err
 	}

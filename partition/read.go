@@ -79,7 +79,7 @@ func (p *Partition) Read(r ReadRequest) (ReadResult, error) {
 	case errors.Is(err, log.ErrOutOfRange):
 		return result, fmt.Errorf("%w: %d", ErrOffsetOutOfRange, r.Offset)
 	case err != nil:
-		return result, fmt.Errorf("reading %s: %w", p.id, p.found(err))
+		return result, fmt.Errorf("reading %s: %w", p.id, p.offlineIfDamaged(err))
 	}
 	if r.Committed && result.Slice.SizeBytes() > 0 {
 		result.Aborted = p.log.AbortedBetween(r.Offset, result.Slice.NextOffset())
@@ -120,11 +120,8 @@ func (p *Partition) EpochAt(offset int64) int32 {
 // CheckLeaderEpoch refuses a client whose leader epoch is not the partition's; -1 is never refused.
 func (p *Partition) CheckLeaderEpoch(current int32) error { return p.checkLeaderEpoch(current) }
 
-// TimestampOffset is the answer to a search by time.
-type TimestampOffset struct {
-	TimestampMs, Offset int64
-	LeaderEpoch         int32
-}
+// TimestampOffset is a record, by its timestamp and its offset.
+type TimestampOffset = log.TimestampOffset
 
 var notFound = TimestampOffset{TimestampMs: -1, Offset: -1, LeaderEpoch: -1}
 
@@ -146,11 +143,11 @@ func (p *Partition) OffsetForTimestamp(timestampMs int64, committed bool) (Times
 	if err != nil {
 		return notFound, err
 	}
-	offset, at, epoch, found, err := p.log.OffsetForTimestamp(timestampMs, limit)
+	at, found, err := p.log.OffsetForTimestamp(timestampMs, limit)
 	if err != nil || !found {
-		return notFound, p.found(err)
+		return notFound, p.offlineIfDamaged(err)
 	}
-	return TimestampOffset{TimestampMs: at, Offset: offset, LeaderEpoch: epoch}, nil
+	return at, nil
 }
 
 // MaxTimestamp returns the first record with the highest timestamp; all fields are -1 when there is
@@ -160,14 +157,14 @@ func (p *Partition) MaxTimestamp(committed bool) (TimestampOffset, error) {
 	if err != nil {
 		return notFound, err
 	}
-	at, offset, epoch, found, err := p.log.MaxTimestamp()
+	at, found, err := p.log.MaxTimestamp()
 	if start := p.LogStartOffset(); err == nil && !found && start < limit {
 		return TimestampOffset{TimestampMs: -1, Offset: start, LeaderEpoch: p.EpochAt(start)}, nil
 	}
-	if err != nil || !found || offset >= limit {
-		return notFound, p.found(err)
+	if err != nil || !found || at.Offset >= limit {
+		return notFound, p.offlineIfDamaged(err)
 	}
-	return TimestampOffset{TimestampMs: at, Offset: offset, LeaderEpoch: epoch}, nil
+	return at, nil
 }
 
 // Scan calls fn with every whole batch from one offset up to another, in order. raw is valid during
@@ -176,5 +173,5 @@ func (p *Partition) Scan(from, to int64, fn func(h batch.Header, raw []byte) err
 	if p.view.Load().offline {
 		return p.offlineError()
 	}
-	return p.found(p.log.Scan(from, to, fn))
+	return p.offlineIfDamaged(p.log.Scan(from, to, fn))
 }

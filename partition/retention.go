@@ -76,7 +76,7 @@ func (p *Partition) DeleteSegments() (Deleted, error) {
 func (p *Partition) expire(rules log.Retention) error {
 	// The first look may read indexes and takes no lock; only if it finds something is there a second.
 	if due, err := p.log.Expired(rules); err != nil || due <= p.LogStartOffset() {
-		return p.found(err)
+		return p.offlineIfDamaged(err)
 	}
 	p.mu.Lock()
 	wake, err := p.expireLocked(rules)

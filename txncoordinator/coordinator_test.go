@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -16,6 +17,7 @@ import (
 	"once/durability"
 	"once/durability/durabilitytest"
 	"once/internal/clock"
+	"once/internal/fault"
 	"once/log/batch"
 )
 
@@ -448,5 +450,72 @@ func TestMarkersAreTriedAgainInRealTime(t *testing.T) {
 		if got := len(w.mu.markers[x]); got != step.markers {
 			t.Errorf("%v later, %v on the cluster's clock, there are %d markers, want %d", step.machine, step.cluster, got, step.markers)
 		}
+	}
+}
+
+// Markers are released while their transactions end, all the time: each transaction ends all the same, with one marker in
+// each partition.
+func TestReleasesRaceWithEnds(t *testing.T) {
+	const clients, transactions = 4, 15
+	w := newWorld()
+	c := w.coordinator(t, nil)
+	if err := c.Load(); err != nil {
+		t.Fatal(err)
+	}
+	c.Start()
+	var faults []*fault.Fault
+	for _, point := range []fault.Point{fault.TxnMarker, fault.TxnComplete, fault.TxnPrepare} {
+		f, err := w.points.Arm(fault.Rule{Point: point, Do: fault.Action{Hold: true}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		faults = append(faults, f)
+	}
+	done := make(chan struct{})
+	var releasing, working sync.WaitGroup
+	for _, f := range faults {
+		releasing.Go(func() {
+			for f.Await(done, func(c fault.Counts) bool { return c.Held > 0 }) {
+				f.Release()
+			}
+		})
+	}
+	for n := range clients {
+		working.Go(func() {
+			id := fmt.Sprint("t", n)
+			producer, err := c.InitProducerID(InitRequest{TransactionalID: id, ProducerID: -1, ProducerEpoch: -1, TimeoutMs: 60_000})
+			for i := 0; i < transactions && err == nil; i++ {
+				add := AddRequest{TransactionalID: id, ProducerID: producer.ProducerID, ProducerEpoch: producer.ProducerEpoch,
+					Partitions: []TopicPartition{{id, 0}, {id, 1}, {id, 2}}, ClientTransactionVersion: 2}
+				for err = c.AddPartitions(add); errors.Is(err, ErrConcurrentTransactions); err = c.AddPartitions(add) {
+					runtime.Gosched()
+				}
+				if err == nil {
+					producer, err = c.EndTxn(EndRequest{TransactionalID: id, ProducerID: producer.ProducerID, ProducerEpoch: producer.ProducerEpoch, Commit: true, ClientTransactionVersion: 2})
+				}
+			}
+			if err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	working.Wait()
+	for n := range clients {
+		id := fmt.Sprint("t", n)
+		for d, err := c.Describe(id); err == nil && d.State != CompleteCommit; d, err = c.Describe(id) {
+			runtime.Gosched()
+		}
+		for p := range int32(3) {
+			w.mu.Lock()
+			if got := len(w.mu.markers[TopicPartition{id, p}]); got != transactions {
+				t.Errorf("%s-%d has %d markers, want %d", id, p, got, transactions)
+			}
+			w.mu.Unlock()
+		}
+	}
+	close(done)
+	releasing.Wait()
+	if held := c.heldMarkers.Load(); held != 0 {
+		t.Errorf("%d markers count as held", held)
 	}
 }

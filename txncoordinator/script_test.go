@@ -52,11 +52,15 @@ func (s *session) start(t *testing.T, c script.Command) string {
 	held := c.String("hold", "")
 	switch {
 	case c.Has("waits"): // in a goroutine, until it is held at a point
-		s.waiting = make(chan string, 1)
-		go func() { s.waiting <- s.do(t, c) }()
-		if !s.fault.Await(t.Context().Done(), func(c fault.Counts) bool { return c.Held > 0 }) {
-			t.Fatalf("%s: nothing is held", c.Pos)
+		answer, answered := make(chan string, 1), make(chan struct{})
+		go func() {
+			defer close(answered)
+			answer <- s.do(t, c)
+		}()
+		if !s.fault.Await(answered, func(c fault.Counts) bool { return c.Held > 0 }) {
+			return <-answer
 		}
+		s.waiting = answer
 		return "waits"
 	case held == "":
 		return s.do(t, c)

@@ -1,163 +1,297 @@
-// Package kafkatest is a raw Kafka client for tests: it sends what it is told to, right or wrong, at the
-// version it is told, and does nothing by itself. It knows framing and headers only, so that it can serve
-// the tests of every package. Fill makes a request of a text, and Text writes an answer down. Tests only.
 package kafkatest
 
 import (
-	"encoding/binary"
-	"errors"
 	"fmt"
-	"io"
-	"net"
+	"testing"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"once/log/batch"
 )
 
-// ClientID is the client ID that a Conn sends unless told otherwise.
-const ClientID = "kafkatest"
-
-// DefaultTimeout bounds each wait for an answer.
-const DefaultTimeout = 10 * time.Second
-
-// Conn is a connection to a broker. Requests may be pipelined with Send and Receive. One goroutine may
-// send while another receives.
-type Conn struct {
-	net.Conn
-	ClientID *string       // sent in headers; nil sends null
-	Timeout  time.Duration // for each answer; DefaultTimeout at first
-	lastID   int32
+// Client does what tests ask of a broker by hand, one request after the other, each about one partition. What it does
+// not know is asked with requests.
+type Client struct {
+	// Ask sends a request and waits for the answer.
+	Ask func(kmsg.Request) (kmsg.Response, error)
+	// Fail is called with every error before it is returned, errors in answers too; nil is fine.
+	Fail func(error)
+	// TimestampMs is that of the next batch, whose StepMs is added for the one after it.
+	TimestampMs, StepMs int64
 }
 
-// Dial connects to a broker at host:port.
-func Dial(addr string) (*Conn, error) {
-	nc, err := net.DialTimeout("tcp", addr, DefaultTimeout)
+// CodeError is an answer that is an error.
+type CodeError struct {
+	What string
+	Code int16
+}
+
+func (e *CodeError) Error() string { return fmt.Sprintf("%s: code %d", e.What, e.Code) }
+
+// NewClient returns a client over a connection. What goes wrong is returned.
+func NewClient(c *Conn) *Client {
+	return &Client{Ask: c.Request, TimestampMs: time.Now().UnixMilli(), StepMs: 10}
+}
+
+// Connect returns a client of a broker at host:port over a connection of its own, which is closed at the end of the
+// test. What goes wrong ends the test.
+func Connect(t testing.TB, addr string) *Client {
+	t.Helper()
+	conn, err := Dial(addr)
 	if err != nil {
-		return nil, err
+		t.Fatal(err)
 	}
-	return New(nc), nil
+	t.Cleanup(func() { conn.Close() })
+	c := NewClient(conn)
+	c.Fail = func(err error) { t.Helper(); t.Fatal(err) }
+	return c
 }
 
-// New uses a connection that exists, such as an end of a net.Pipe.
-func New(nc net.Conn) *Conn {
-	return &Conn{Conn: nc, ClientID: kmsg.StringPtr(ClientID), Timeout: DefaultTimeout}
-}
-
-// Request sends a request at the version set in it and waits for the answer.
-func (c *Conn) Request(r kmsg.Request) (kmsg.Response, error) {
-	id, err := c.Send(r)
-	if err != nil {
-		return nil, err
+// failed returns err, after Fail.
+func (c *Client) failed(err error) error {
+	if err != nil && c.Fail != nil {
+		c.Fail(err)
 	}
-	return c.Receive(r, id)
-}
-
-// Send sends a request and returns its correlation ID.
-func (c *Conn) Send(r kmsg.Request) (correlationID int32, err error) {
-	c.lastID++
-	_, err = c.Write(AppendRequest(nil, r, c.lastID, c.ClientID))
-	return c.lastID, err
-}
-
-// Receive reads the next answer and decodes it as that of r. It fails unless the answer has the given
-// correlation ID and is exactly as long as its content.
-func (c *Conn) Receive(r kmsg.Request, correlationID int32) (kmsg.Response, error) {
-	frame, err := c.ReceiveFrame()
-	if err != nil {
-		return nil, err
-	}
-	return DecodeResponse(r, correlationID, frame)
-}
-
-// SendFrame sends a payload behind its length.
-func (c *Conn) SendFrame(payload []byte) error {
-	_, err := c.Write(append(binary.BigEndian.AppendUint32(nil, uint32(len(payload))), payload...))
 	return err
 }
 
-// ReceiveFrame reads an answer without its length. io.EOF means that the broker closed the connection
-// between two answers.
-func (c *Conn) ReceiveFrame() ([]byte, error) {
-	if err := c.SetReadDeadline(time.Now().Add(c.Timeout)); err != nil {
-		return nil, err
+// ask sends a request and returns an answer of the type that belongs to it; code finds the error in it.
+func ask[A kmsg.Response](c *Client, r kmsg.Request, what string, code func(A) int16) (A, error) {
+	resp, err := c.Ask(r)
+	if err != nil {
+		var none A
+		return none, c.failed(fmt.Errorf("%s: %w", what, err))
 	}
-	var head [4]byte
-	if _, err := io.ReadFull(c.Conn, head[:]); err != nil {
-		return nil, err
+	a := resp.(A)
+	if code := code(a); code != 0 {
+		return a, c.failed(&CodeError{what, code})
 	}
-	n := int32(binary.BigEndian.Uint32(head[:]))
-	if n < 0 {
-		return nil, fmt.Errorf("answer of %d bytes", n)
-	}
-	frame := make([]byte, n)
-	_, err := io.ReadFull(c.Conn, frame)
-	return frame, err
+	return a, nil
 }
 
-// WaitClosed returns nil when the broker closes the connection without sending anything more.
-func (c *Conn) WaitClosed() error {
-	if err := c.SetReadDeadline(time.Now().Add(c.Timeout)); err != nil {
-		return err
-	}
-	var b [1]byte
-	n, err := c.Conn.Read(b[:])
-	var timeout net.Error
-	switch {
-	case n > 0:
-		return errors.New("the broker sent something instead of closing")
-	case errors.As(err, &timeout) && timeout.Timeout():
-		return errors.New("the broker did not close the connection")
-	}
-	return nil // end of file, or reset
+// CreateTopic creates a topic.
+func (c *Client) CreateTopic(name string, partitions int32, configs map[string]string) error {
+	_, err := ask(c, CreateTopicsRequest(name, partitions, configs), "creating "+name, func(r *kmsg.CreateTopicsResponse) int16 {
+		return r.Topics[0].ErrorCode
+	})
+	return err
 }
 
-// AppendHeader appends a request header v1, or v2 when flexible.
-func AppendHeader(dst []byte, key, version int16, correlationID int32, clientID *string, flexible bool) []byte {
-	dst = binary.BigEndian.AppendUint16(dst, uint16(key))
-	dst = binary.BigEndian.AppendUint16(dst, uint16(version))
-	dst = binary.BigEndian.AppendUint32(dst, uint32(correlationID))
-	if clientID == nil {
-		dst = append(dst, 0xff, 0xff)
-	} else {
-		dst = binary.BigEndian.AppendUint16(dst, uint16(len(*clientID)))
-		dst = append(dst, *clientID...)
-	}
-	if flexible {
-		dst = append(dst, 0)
-	}
-	return dst
+// Place is a partition.
+type Place struct {
+	Topic     string
+	Partition int32
 }
 
-// AppendRequest appends a whole frame, with its length.
-func AppendRequest(dst []byte, r kmsg.Request, correlationID int32, clientID *string) []byte {
-	start := len(dst)
-	dst = AppendHeader(append(dst, 0, 0, 0, 0), r.Key(), r.GetVersion(), correlationID, clientID, r.IsFlexible())
-	dst = r.AppendTo(dst)
-	binary.BigEndian.PutUint32(dst[start:], uint32(len(dst)-start-4))
-	return dst
+// Producer is an identity to write with, as InitProducer has got it.
+type Producer struct {
+	TransactionalID string // "" for none
+	V1              bool   // speaks as before transactions V2
+	ProducerID      int64
+	ProducerEpoch   int16
+	Sequences       map[Place]int32 // the next ones
 }
 
-// DecodeResponse decodes an answer to r from a frame without its length.
-func DecodeResponse(r kmsg.Request, correlationID int32, frame []byte) (kmsg.Response, error) {
-	if len(frame) < 4 {
-		return nil, fmt.Errorf("answer of %d bytes", len(frame))
-	}
-	if got := int32(binary.BigEndian.Uint32(frame)); got != correlationID {
-		return nil, fmt.Errorf("answer has correlation ID %d, want %d", got, correlationID)
-	}
-	body := frame[4:]
-	if r.IsFlexible() && r.Key() != int16(kmsg.ApiVersions) {
-		if len(body) == 0 || body[0] != 0 {
-			return nil, errors.New("answer has no empty tag buffer in its header")
+// concurrentTransactions is the code that a client answers by asking again.
+const concurrentTransactions = 51
+
+// InitProducer returns a new producer, of transactions V2. "" is an idempotent one. While the last transaction of its
+// ID is being ended, it asks again.
+func (c *Client) InitProducer(transactionalID string) (*Producer, error) {
+	for {
+		resp, err := c.Ask(InitProducerIDRequest(transactionalID))
+		if err == nil {
+			r := resp.(*kmsg.InitProducerIDResponse)
+			switch r.ErrorCode {
+			case 0:
+				return &Producer{TransactionalID: transactionalID, ProducerID: r.ProducerID, ProducerEpoch: r.ProducerEpoch,
+					Sequences: map[Place]int32{}}, nil
+			case concurrentTransactions:
+				continue
+			}
+			err = &CodeError{"init producer ID", r.ErrorCode}
 		}
-		body = body[1:]
+		return nil, c.failed(err)
 	}
-	resp := r.ResponseKind()
-	if err := resp.ReadFrom(body); err != nil {
-		return nil, fmt.Errorf("decoding answer: %w", err)
+}
+
+// Values are records without keys.
+func Values(values ...string) []batch.Record {
+	records := make([]batch.Record, len(values))
+	for i, v := range values {
+		records[i].Value = []byte(v)
 	}
-	if again := resp.AppendTo(nil); len(again) != len(body) {
-		return nil, fmt.Errorf("answer has %d bytes, its content takes %d", len(body), len(again))
+	return records
+}
+
+// Produce appends a batch as the producer, or of nobody when p is nil, and returns its offset. A producer of
+// transactions V1 adds the partition first.
+func (c *Client) Produce(p *Producer, topic string, partition int32, records ...batch.Record) (offset int64, err error) {
+	timestampMs := c.TimestampMs
+	c.TimestampMs += c.StepMs
+	if p == nil {
+		return c.Append(ProduceRequest("", topic, partition, p.Batch(-1, timestampMs, records...)))
 	}
-	return resp, nil
+	if p.V1 {
+		if err := c.AddPartition(p, topic, partition); err != nil {
+			return -1, err
+		}
+	}
+	at := Place{topic, partition}
+	offset, err = c.Append(p.ProduceRequest(topic, partition, p.Batch(p.Sequences[at], timestampMs, records...)))
+	if err == nil {
+		p.Sequences[at] += int32(len(records))
+	}
+	return offset, err
+}
+
+// Append sends a request with one batch and returns its offset.
+func (c *Client) Append(r *kmsg.ProduceRequest) (offset int64, err error) {
+	resp, err := ask(c, r, "produce to "+r.Topics[0].Topic, func(r *kmsg.ProduceResponse) int16 {
+		return r.Topics[0].Partitions[0].ErrorCode
+	})
+	if err != nil {
+		return -1, err
+	}
+	return resp.Topics[0].Partitions[0].BaseOffset, nil
+}
+
+// AddPartition adds a partition to the producer's transaction.
+func (c *Client) AddPartition(p *Producer, topic string, partition int32) error {
+	_, err := ask(c, p.AddPartitionsToTxnRequest(topic, partition), "adding a partition", func(r *kmsg.AddPartitionsToTxnResponse) int16 {
+		return r.Topics[0].Partitions[0].ErrorCode
+	})
+	return err
+}
+
+// Stage puts an offset of a group into the producer's transaction.
+func (c *Client) Stage(p *Producer, group, topic string, partition int32, offset int64) error {
+	if p.V1 {
+		_, err := ask(c, p.AddOffsetsToTxnRequest(group), "adding offsets", func(r *kmsg.AddOffsetsToTxnResponse) int16 { return r.ErrorCode })
+		if err != nil {
+			return err
+		}
+	}
+	_, err := ask(c, p.TxnOffsetCommitRequest(group, topic, partition, offset), "txn offset commit", func(r *kmsg.TxnOffsetCommitResponse) int16 {
+		return r.Topics[0].Partitions[0].ErrorCode
+	})
+	return err
+}
+
+// End ends the producer's transaction. With V2 the producer goes on under the identity of the answer.
+func (c *Client) End(p *Producer, commit bool) error {
+	resp, err := ask(c, p.EndTxnRequest(commit), "end of the transaction", func(r *kmsg.EndTxnResponse) int16 { return r.ErrorCode })
+	if err == nil && !p.V1 {
+		p.ProducerID, p.ProducerEpoch, p.Sequences = resp.ProducerID, resp.ProducerEpoch, map[Place]int32{}
+	}
+	return err
+}
+
+// Commit commits an offset of a group.
+func (c *Client) Commit(group, topic string, partition int32, offset int64) error {
+	_, err := ask(c, OffsetCommitRequest(group, topic, partition, offset), "offset commit", func(r *kmsg.OffsetCommitResponse) int16 {
+		return r.Topics[0].Partitions[0].ErrorCode
+	})
+	return err
+}
+
+// Committed returns a group's offset, -1 for none.
+func (c *Client) Committed(group, topic string, partition int32) (int64, error) {
+	resp, err := ask(c, OffsetFetchRequest(group, topic, partition, false), "offset fetch", func(r *kmsg.OffsetFetchResponse) int16 {
+		if r.Groups[0].ErrorCode != 0 {
+			return r.Groups[0].ErrorCode
+		}
+		return r.Groups[0].Topics[0].Partitions[0].ErrorCode
+	})
+	if err != nil {
+		return -1, err
+	}
+	return resp.Groups[0].Topics[0].Partitions[0].Offset, nil
+}
+
+// Join makes a classic group of one member, and returns its ID and generation.
+func (c *Client) Join(group string) (memberID string, generation int32, err error) {
+	r := kmsg.NewPtrJoinGroupRequest()
+	r.Version, r.Group, r.ProtocolType, r.SessionTimeoutMillis, r.RebalanceTimeoutMillis = 3, group, "consumer", 30_000, 30_000
+	r.Protocols = []kmsg.JoinGroupRequestProtocol{{Name: "range", Metadata: make([]byte, 10)}}
+	joined, err := ask(c, r, "join", func(r *kmsg.JoinGroupResponse) int16 { return r.ErrorCode })
+	if err != nil {
+		return "", -1, err
+	}
+	s := kmsg.NewPtrSyncGroupRequest()
+	s.Version, s.Group, s.MemberID, s.Generation = 2, group, joined.MemberID, joined.Generation
+	s.GroupAssignment = []kmsg.SyncGroupRequestGroupAssignment{{MemberID: joined.MemberID, MemberAssignment: []byte("all")}}
+	_, err = ask(c, s, "sync", func(r *kmsg.SyncGroupResponse) int16 { return r.ErrorCode })
+	return joined.MemberID, joined.Generation, err
+}
+
+// Record is a record that was read.
+type Record struct {
+	Offset     int64
+	Key, Value string
+	// Aborted says that the record belongs to a transaction that a reader of committed records has been told is aborted.
+	Aborted bool
+}
+
+// Read reads a partition from an offset on until nothing comes, and returns what has come before an error, too. next is
+// where it has come to. Records of aborted transactions are marked where committed is set. Each batch is verified, and
+// has to stand behind the one before it.
+func (c *Client) Read(topic string, partition int32, from int64, committed bool) (records []Record, next int64, err error) {
+	for next = from; ; {
+		resp, err := ask(c, FetchRequest(topic, partition, next, committed), "fetch of "+topic, func(r *kmsg.FetchResponse) int16 {
+			return r.Topics[0].Partitions[0].ErrorCode
+		})
+		if err != nil {
+			return records, next, err
+		}
+		p := &resp.Topics[0].Partitions[0]
+		before := next
+		if records, next, err = appendRecords(records, p, next); err != nil {
+			return records, next, c.failed(fmt.Errorf("%s-%d at %d: %w", topic, partition, next, err))
+		}
+		if next == before {
+			return records, next, nil
+		}
+	}
+}
+
+// appendRecords appends the records of an answer from an offset on, and returns the offset behind them.
+func appendRecords(records []Record, p *kmsg.FetchResponseTopicPartition, from int64) ([]Record, int64, error) {
+	next := from
+	aborted := map[int64]bool{}
+	for raw := p.RecordBatches; len(raw) > 0; {
+		h, err := batch.ParseHeader(raw)
+		if err != nil || h.SizeBytes() > len(raw) {
+			return records, next, nil // the last batch may be cut off
+		}
+		one := raw[:h.SizeBytes()]
+		raw = raw[h.SizeBytes():]
+		if h.NextOffset() <= next {
+			return records, next, fmt.Errorf("a batch at %d", h.BaseOffset)
+		}
+		if _, err := batch.Verify(one); err != nil {
+			return records, next, err
+		}
+		next = h.NextOffset()
+		for _, a := range p.AbortedTransactions {
+			if a.FirstOffset == h.BaseOffset {
+				aborted[a.ProducerID] = true
+			}
+		}
+		if h.IsControl() {
+			delete(aborted, h.ProducerID)
+			continue
+		}
+		for r, err := range batch.Records(one, 1<<20) {
+			if err != nil {
+				return records, next, err
+			}
+			if offset := h.BaseOffset + int64(r.OffsetDelta); offset >= from {
+				records = append(records, Record{Offset: offset, Key: string(r.Key), Value: string(r.Value),
+					Aborted: h.IsTransactional() && aborted[h.ProducerID]})
+			}
+		}
+	}
+	return records, next, nil
 }

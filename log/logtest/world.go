@@ -83,7 +83,7 @@ const Dir = "data/orders-0"
 func NewWorld(t testing.TB, fs vfs.FS, mode durability.Mode) *World {
 	t.Helper()
 	w := &World{T: t, FS: fs, Mode: mode, Boot: "boot-1", Config: log.Config{SegmentBytes: 1000, IndexIntervalBytes: 100}, Sizes: shrink.Sizes[durability.Sizes](t), LogSizes: shrink.Sizes[log.Sizes](t)}
-	w.Sizes.JournalGroupBytes, w.LogSizes.BlameBytes = 0, 0 // tests say what goes into the journal, and who is blamed
+	w.Sizes.JournalGroupBytes, w.LogSizes.PredecessorBytes = 0, 0 // tests say what goes into the journal, and which batch is damaged
 	if err := fs.MkdirAll("data"); err != nil {
 		t.Fatal(err)
 	}

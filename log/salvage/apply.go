@@ -69,7 +69,8 @@ func (a *applier) repair(r *Repair) error {
 func (a *applier) repairSegment(s *SegmentRepair) error {
 	switch s.Action {
 	case Replace:
-		if err := a.writeRuns(a.path(log.FileName(s.BaseOffset, log.RepairedSuffix)), content{s.Name, s.Kept}, true); err != nil {
+		name := a.path(log.FileName(s.BaseOffset, log.RepairedSuffix))
+		if err := a.writeRuns(name, content{s.Name, s.Kept}, true); err != nil {
 			return err
 		}
 		return log.FinishRepair(a.fs, a.dir, s.BaseOffset)

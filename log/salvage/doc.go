@@ -1,7 +1,7 @@
-// Package salvage makes a log whose segments are damaged below the recovery point whole again, while no broker has it
-// open. What of it cannot be read is lost; the rest keeps its offsets, and the log ends where it ended. Plan only reads,
-// Apply writes. It can be interrupted at any point: then either a start or the next repair goes on. inspect and repair
-// call it.
+// Package salvage makes a log whose segments are damaged below the recovery point whole again, while no broker has
+// it open. What of it cannot be read is lost; the rest keeps its offsets, and the log ends where it ended. Plan
+// only reads, Apply writes. It can be interrupted at any point: then either a start or the next repair goes on.
+// inspect and repair call it.
 //
 //  1. The barrier record learns that offsets are missing in the log (its flag "gaps").
 //  2. Derived files that say something about what was lost are removed.

@@ -66,7 +66,8 @@ func (v *salvager) each(from, to int64, fn func(at int64, h batch.Header, raw []
 }
 
 func (v *salvager) damaged(position int64, cause error) error {
-	return &files.DamagedError{File: path.Join(v.dir, log.FileName(v.base, log.LogSuffix)), Position: position, Cause: cause}
+	file := path.Join(v.dir, log.FileName(v.base, log.LogSuffix))
+	return &files.DamagedError{File: file, Position: position, Cause: cause}
 }
 
 func (v *salvager) missing(position, from, to int64) error {

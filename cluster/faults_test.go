@@ -1,0 +1,246 @@
+package cluster
+
+import (
+	"errors"
+	"fmt"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"once/inspect"
+	"once/inspect/inspecttest"
+	"once/internal/fault"
+	"once/wire"
+)
+
+// holding is a cluster in which the commit of a transaction over the topics a and b has been answered, while the marker
+// in b is held.
+type holding struct {
+	*Cluster
+	conn     *client
+	producer *producer
+	fault    *fault.Fault
+}
+
+func newHolding(t *testing.T, env Env) *holding {
+	t.Helper()
+	h := &holding{Cluster: opened(t, env)}
+	h.conn = connect(t, h.Cluster)
+	for _, topic := range []string{"a", "b"} {
+		h.conn.createTopic(topic)
+	}
+	h.arm(h.Faults())
+	h.producer = connect(t, h.Cluster).newProducer("t")
+	h.producer.send("a", []byte("1"))
+	h.producer.send("b", []byte("1"))
+	h.producer.end(true)
+	h.expect(1, 0, wire.ConcurrentTransactions)
+	return h
+}
+
+func (h *holding) arm(points *fault.Points) {
+	h.conn.t.Helper()
+	var err error
+	h.fault, err = points.Arm(fault.Rule{
+		Point: fault.TxnMarker, Fires: func(at fault.Attributes) bool { return at.Topic == "b" }, Do: fault.Action{Hold: true},
+	})
+	if err != nil {
+		h.conn.t.Fatal(err)
+	}
+}
+
+// expect checks how much of a and b readers of committed data see, and what the producer's next transaction is answered.
+func (h *holding) expect(a, b int, next wire.Code) {
+	h.conn.t.Helper()
+	if gotA, gotB := len(h.conn.committed("a")), len(h.conn.committed("b")); gotA != a || gotB != b {
+		h.conn.t.Errorf("readers see %d and %d records, want %d and %d", gotA, gotB, a, b)
+	}
+	if got := h.producer.send("a", []byte("2")); got != next {
+		h.conn.t.Errorf("the next transaction is answered %v, want %v", got, next)
+	}
+	if held, want := h.fault.Counts().Held, 1; (held == want) != (next == wire.ConcurrentTransactions) {
+		h.conn.t.Errorf("%d are held", held)
+	}
+}
+
+func TestHeldMarkerIsWrittenByItsRelease(t *testing.T) {
+	h := newHolding(t, InMemory(Env{}))
+	if n := h.fault.Release(); n != 1 {
+		t.Errorf("%d released", n)
+	}
+	h.expect(1, 1, wire.NoError)
+}
+
+// A restart writes what was held, and does not hold it again; the fault stays armed for what comes later.
+func TestHeldMarkerIsWrittenByARestart(t *testing.T) {
+	h := newHolding(t, InMemory(Env{}))
+	if err := errors.Join(h.Kill(), h.Reopen()); err != nil {
+		t.Fatal(err)
+	}
+	h.conn, h.producer.client = connect(t, h.Cluster), connect(t, h.Cluster)
+	h.expect(1, 1, wire.NoError)
+	h.producer.send("b", []byte("2"))
+	h.producer.end(true)
+	h.expect(2, 1, wire.ConcurrentTransactions)
+	env, began := h.env, time.Now()
+	if err := h.Close(); err != nil {
+		t.Error(err)
+	}
+	if took := time.Since(began); took > leaveTimeout {
+		t.Errorf("the close took %v", took)
+	}
+	inspecttest.RequireCleanOn(t, env.FS, h.dir, inspect.Options{})
+	env.Faults = fault.NewPoints() // armed before anything is opened
+	h.arm(env.Faults)
+	h.Cluster = opened(t, env)
+	h.conn, h.producer.client = connect(t, h.Cluster), connect(t, h.Cluster)
+	h.expect(2, 2, wire.NoError)
+}
+
+func TestHeldMarkerGoesWithItsTopic(t *testing.T) {
+	h := newHolding(t, InMemory(Env{}))
+	r := kmsg.NewPtrDeleteTopicsRequest()
+	r.Version, r.TopicNames = 5, []string{"b"}
+	if code := h.conn.ask(r).(*kmsg.DeleteTopicsResponse).Topics[0].ErrorCode; code != 0 {
+		t.Fatal(wire.Code(code))
+	}
+	h.conn.createTopic("b")
+	h.expect(1, 0, wire.NoError)
+}
+
+func TestHeldMarkerGoesWithAReset(t *testing.T) {
+	h := newHolding(t, InMemory(Env{}))
+	if err := h.Reset(ResetOptions{KeepTopics: true}); err != nil {
+		t.Fatal(err)
+	}
+	h.producer = h.producer.newProducer("t")
+	h.expect(0, 0, wire.NoError)
+	h.producer.send("b", []byte("2")) // nothing is armed any more
+	h.producer.end(true)
+	h.expect(1, 1, wire.NoError)
+}
+
+// The end of a transaction whose decision is held waits, on its connection alone, and does not hold up the end of the
+// cluster.
+func TestHeldDecisionHoldsUpOneConnection(t *testing.T) {
+	for name, end := range map[string]func(*Cluster) error{"close": (*Cluster).Close, "kill": (*Cluster).Kill} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				c := opened(t, InMemory(Env{}))
+				conn, other := connect(t, c), connect(t, c)
+				conn.createTopic("x")
+				p := conn.newProducer("t")
+				p.send("x", []byte("1"))
+				if _, err := c.Faults().Arm(fault.Rule{Point: fault.TxnPrepare, Do: fault.Action{Hold: true}}); err != nil {
+					t.Fatal(err)
+				}
+				r := kmsg.NewPtrEndTxnRequest()
+				r.Version, r.TransactionalID, r.ProducerID, r.ProducerEpoch, r.Commit = 5, p.transactionalID, p.id, p.epoch, true
+				answered := make(chan kmsg.Response, 1)
+				go func() { answered <- conn.ask(r) }()
+				synctest.Wait()
+				other.produce("x")
+				began := time.Now()
+				if err := end(c); err != nil {
+					t.Error(err)
+				}
+				if took := time.Since(began); took > 0 {
+					t.Errorf("the end took %v", took)
+				}
+				if resp, ok := (<-answered).(*kmsg.EndTxnResponse); ok && wire.Code(resp.ErrorCode) != wire.CoordinatorNotAvailable {
+					t.Errorf("answered %v", wire.Code(resp.ErrorCode))
+				}
+			})
+		})
+	}
+}
+
+// work asks for one thing after the other, as clients do, until it is not answered. It returns how many plain records
+// were acknowledged, whether the transaction's commit was, and whether all was answered.
+func (c *client) work(round int) (plain int, committed, whole bool) {
+	c.t.Helper()
+	topic := fmt.Sprint("x", round)
+	create := kmsg.NewPtrCreateTopicsRequest()
+	create.Version = 7
+	create.Topics = []kmsg.CreateTopicsRequestTopic{{Topic: topic, NumPartitions: 1, ReplicationFactor: 1}}
+	if c.ask(create) == nil {
+		return
+	}
+	for range 2 {
+		if c.ask(produceRequest(topic)) == nil {
+			return
+		}
+		plain++
+	}
+	init := kmsg.NewPtrInitProducerIDRequest()
+	init.Version, init.TransactionalID, init.TransactionTimeoutMillis = 4, kmsg.StringPtr(topic), 60_000
+	identity, ok := c.ask(init).(*kmsg.InitProducerIDResponse)
+	if !ok {
+		return
+	}
+	p := &producer{c, topic, identity.ProducerID, identity.ProducerEpoch, map[string]int32{}}
+	if c.ask(p.request(topic, []byte("t"))) == nil {
+		return
+	}
+	stage := kmsg.NewPtrTxnOffsetCommitRequest()
+	stage.Version, stage.TransactionalID, stage.ProducerID, stage.ProducerEpoch, stage.Group, stage.Generation = 5, topic, p.id, p.epoch, "g", -1
+	stage.Topics = []kmsg.TxnOffsetCommitRequestTopic{{Topic: topic, Partitions: []kmsg.TxnOffsetCommitRequestTopicPartition{{Offset: 1}}}}
+	if c.ask(stage) == nil {
+		return
+	}
+	end := kmsg.NewPtrEndTxnRequest()
+	end.Version, end.TransactionalID, end.ProducerID, end.ProducerEpoch, end.Commit = 5, topic, p.id, p.epoch, true
+	if c.ask(end) == nil {
+		return
+	}
+	return plain, true, true
+}
+
+// A kill at a fault leaves a cluster as Kill does: what was under way is not answered, what was answered is there when it
+// opens again, and the process goes on.
+func TestClusterIsKilledAtEveryPoint(t *testing.T) {
+	for _, point := range fault.All(fault.CanKill) {
+		t.Run(point.String(), func(t *testing.T) {
+			failed, durability := false, "fsync"
+			if point == fault.DiskSynced { // with a journal, files are synced at leisure
+				durability = "page"
+			}
+			c := opened(t, InMemory(Env{Durability: durability, OnFailure: func(error) { failed = true }}))
+			f, err := c.Faults().Arm(fault.Rule{Point: point, Fires: fault.Nth(1), Do: fault.Action{Kill: true}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			plain, committed, whole := connect(t, c).work(1)
+			if point == fault.TopicOpen {
+				if err := errors.Join(c.Kill(), c.Reopen()); !errors.Is(err, fault.ErrKilled) {
+					t.Errorf("killed while it opens: %v", err)
+				}
+			} else if whole {
+				t.Error("everything was answered")
+			}
+			if n := f.Counts().Triggered; n != 1 {
+				t.Errorf("killed %d times", n)
+			}
+			c.Killed()
+			if err := c.Reopen(); err != nil {
+				t.Fatal(err)
+			}
+			conn := connect(t, c)
+			if got := records(c, "x1"); got < int64(plain) {
+				t.Errorf("%d records are there, %d acknowledged", got, plain)
+			}
+			if committed && len(conn.committed("x1")) != plain+1 {
+				t.Errorf("a commit was answered, and readers see %d records", len(conn.committed("x1")))
+			}
+			if _, _, whole := conn.work(2); !whole {
+				t.Error("the cluster that comes after does not answer")
+			}
+			if err := c.Close(); err != nil || failed {
+				t.Errorf("%v; failed: %v", err, failed)
+			}
+			inspecttest.RequireCleanOn(t, c.env.FS, c.dir, inspect.Options{})
+		})
+	}
+}
