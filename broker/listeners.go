@@ -42,16 +42,18 @@ func (b *Broker) listen() error {
 	return nil
 }
 
-// network is tcp6 where another listener has the same port on an IPv4 address: with tcp, [::] would claim both.
+// network is tcp, but for two listeners that share a port, one on an IPv4 and one on an IPv6 address: with tcp 0.0.0.0
+// and [::] claim the addresses of both kinds.
 func network(l settings.Listener, all []settings.Listener) string {
 	address, err := netip.ParseAddr(l.Host)
-	if err != nil || !address.Is6() {
-		return "tcp"
-	}
 	for _, other := range all {
-		if other.Port == l.Port && other.Name != l.Name && l.Port != 0 {
-			return "tcp6"
+		if err != nil || l.Port == 0 || other.Port != l.Port || other.Name == l.Name {
+			continue
 		}
+		if address.Is4() {
+			return "tcp4"
+		}
+		return "tcp6"
 	}
 	return "tcp"
 }

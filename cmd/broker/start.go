@@ -153,13 +153,13 @@ func start(ctx context.Context, f startFlags, environ []string, stdout, stderr i
 	if err != nil {
 		return err
 	}
-	fmt.Fprintln(stdout, readyLine(b, time.Since(began)))
+	fmt.Fprintln(stdout, readyText(b, time.Since(began)))
 	return wait(b, signals, cfg.Logger)
 }
 
-// readyLine is what a program that starts the broker waits for: the address of the first listener, and behind all else
+// readyText is what a program that starts the broker waits for: the address of the first listener, and behind all else
 // every listener by name where there are several.
-func readyLine(b *broker.Broker, took time.Duration) string {
+func readyText(b *broker.Broker, took time.Duration) string {
 	adminAddr := b.AdminAddr()
 	if adminAddr == "" {
 		adminAddr = "off"
