@@ -26,7 +26,6 @@ type Broker struct {
 	DataDir             string     // log.dirs, else log.dir
 	Listeners           []Listener // for clients; without listeners, those of advertised.listeners on every address
 	ControllerListeners []Listener // those of listeners that are the controller's: they are not opened
-	AdvertisedListeners []Listener // what clients are told; a listener that is not in it has no fixed address
 	PublishedPort       int        // published.port, 0 for none
 
 	// Connections and requests.
@@ -82,8 +81,9 @@ type Broker struct {
 	TransactionVersion                     int16
 	TransactionalIDExpiration              time.Duration
 
-	layers [layerCount]Values // canonical; unknown names as they came
-	topic  Topic              // of a topic without settings of its own
+	advertisedListeners []Listener         // see AdvertisedListener
+	layers              [layerCount]Values // canonical; unknown names as they came
+	topic               Topic              // of a topic without settings of its own
 }
 
 // resolve fills in the fields from the layers. It is called whenever the layers have changed.
@@ -98,7 +98,6 @@ func (b *Broker) resolve() {
 		DataDir:             b.text("log.dir"),
 		Listeners:           listeners,
 		ControllerListeners: controllers,
-		AdvertisedListeners: advertised,
 		PublishedPort:       b.int("published.port"),
 
 		ConnectionsMaxIdle:                   b.milliseconds("connections.max.idle.ms"),
@@ -150,8 +149,9 @@ func (b *Broker) resolve() {
 		TransactionVersion:                     int16(b.int64("transaction.version")),
 		TransactionalIDExpiration:              b.milliseconds("transactional.id.expiration.ms"),
 
-		layers: b.layers,
-		topic:  b.topic,
+		advertisedListeners: advertised,
+		layers:              b.layers,
+		topic:               b.topic,
 	}
 	if dir := b.text("log.dirs"); dir != "" {
 		b.DataDir = dir

@@ -102,7 +102,7 @@ func arePair(l []Listener) bool {
 func (b *Broker) advertisedProblems(listeners map[string]bool) (problems []error) {
 	const setting = "advertised.listeners"
 	seen := map[string]bool{}
-	for _, l := range b.AdvertisedListeners {
+	for _, l := range b.advertisedListeners {
 		if ip := net.ParseIP(l.Host); ip != nil && ip.IsUnspecified() {
 			problems = append(problems, b.problem(setting, "must name an address that clients can reach, not %s", l.Host))
 		}

@@ -40,11 +40,11 @@ func (l Listener) isIPv6() bool {
 
 // AdvertisedListener returns the address that clients of a listener are told; ok is false where none is set.
 func (b *Broker) AdvertisedListener(name string) (advertised Listener, ok bool) {
-	i := slices.IndexFunc(b.AdvertisedListeners, func(l Listener) bool { return l.Name == name })
+	i := slices.IndexFunc(b.advertisedListeners, func(l Listener) bool { return l.Name == name })
 	if i < 0 {
 		return Listener{}, false
 	}
-	return b.AdvertisedListeners[i], true
+	return b.advertisedListeners[i], true
 }
 
 // ListenersAreSet says whether Listeners are other than by default.

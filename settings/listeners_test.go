@@ -74,7 +74,7 @@ func TestListenersAsTheyAreWritten(t *testing.T) {
 		if got := fmt.Sprint(b.ControllerListeners); got != tc.controllers {
 			t.Errorf("%s: listeners of the controller %s, want %s", tc.name, got, tc.controllers)
 		}
-		if got := fmt.Sprint(b.AdvertisedListeners); got != tc.advertised {
+		if got := fmt.Sprint(b.advertisedListeners); got != tc.advertised {
 			t.Errorf("%s: advertised listeners %s, want %s", tc.name, got, tc.advertised)
 		}
 		if got := b.ListenersAreSet(); got != (tc.values != nil) {
