@@ -276,6 +276,8 @@ func (y *trial) judgeCheck(report inspect.Report) {
 		if f.File == y.file || y.partition() != "" && strings.HasPrefix(f.File+"/", y.partition()+"/") {
 			named, blamed = true, blamed || f.Severity == inspect.Damage
 		}
+		// A barrier record and the journal that goes on from it are judged together.
+		blamed = blamed || y.partition() == "" && f.Severity == inspect.Damage
 		damaged = damaged || f.Severity == inspect.Damage && !(y.came == same && y.isUnread(f))
 	}
 	isSegment := path.Ext(y.file) == log.LogSuffix
