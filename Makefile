@@ -11,7 +11,10 @@ FUZZTIME ?= 30s
 IMAGE ?= once
 VERSION ?=
 
-.PHONY: build builds image test check check-format check-vet check-lint check-race check-invariants check-sizes check-nested compat mutants eos bench fuzz nightly
+.PHONY: help build builds image test check check-format check-vet check-lint check-race check-invariants check-sizes check-nested compat mutants eos bench fuzz nightly
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
 
 build: ## the program, as the image has it
 	CGO_ENABLED=0 go build -trimpath -ldflags='-s -w -X main.version=$(VERSION)' -o bin/broker ./cmd/broker
@@ -20,7 +23,7 @@ builds: ## everything, tests too, compiled and vetted for all systems; runs noth
 	@set -e; for system in $(SYSTEMS); do echo "== $$system"; export CGO_ENABLED=0 GOOS=$${system%/*} GOARCH=$${system#*/}; \
 		go build -o /dev/null ./cmd/broker; go vet ./...; done
 
-image:
+image: ## the container image
 	docker build --build-arg VERSION='$(VERSION)' -t $(IMAGE) .
 
 test: ## everything in Go, with stock clients in Go against a started broker
@@ -29,7 +32,7 @@ test: ## everything in Go, with stock clients in Go against a started broker
 
 # What every change has to pass. At its end the tree is as it was: nothing generated, nothing left behind.
 tree = { git status --porcelain --untracked-files=all; git diff; } 2>/dev/null | cksum
-check:
+check: ## what every change has to pass
 	@before=$$($(tree)); \
 	$(MAKE) --keep-going --no-print-directory check-format check-vet check-lint check-race check-invariants check-sizes check-nested && \
 	if [ "$$before" != "$$($(tree))" ]; then echo 'the checks changed the tree:'; git status --short; exit 1; fi
@@ -67,7 +70,7 @@ mutants: ## the broker broken on purpose: each mutant has to be caught by a stoc
 eos: ## the exactly-once checker with kills; FLAGS="-records 50000 -kills 3 -seed 7" changes it
 	$(MAKE) -C compat/eos eos FLAGS="$(FLAGS)"
 
-bench:
+bench: ## benchmarks
 	go test -run '^$$' -bench . -benchmem ./...
 
 fuzz: ## each fuzz test for FUZZTIME
@@ -80,7 +83,7 @@ fuzz: ## each fuzz test for FUZZTIME
 # What is too long for every change: whole sweeps over every write, sync, rename and truncate, long runs with
 # kills, fuzzing, the mutants.
 SEEDS ?= 20
-nightly:
+nightly: ## whole sweeps, long runs with kills, fuzzing, mutants
 	ONCE_CRASH_SEEDS=$(SEEDS) go test ./partition -run 'TestStorage|TestRecovery|TestDerived|TestTails|TestDamage|Compaction|Retention' -v -timeout 4h
 	ONCE_CRASH_SEEDS=$(SEEDS) go test ./broker -run 'TestPowerCut|TestCompacted' -v -timeout 4h
 	ONCE_CRASH_SEEDS=$(SEEDS) go test ./topics -run TestTopicOfADeletedOnesName -v

@@ -325,6 +325,7 @@ func (e *engine) openServices() error {
 // none comes.
 func (e *engine) drop() {
 	e.fence.Close()
+	e.env.Faults.Suspend() // a barrier may be held up by one
 	if e.barrier != nil {
 		e.barrier.Kill()
 	}

@@ -244,3 +244,102 @@ func TestClusterIsKilledAtEveryPoint(t *testing.T) {
 		})
 	}
 }
+
+// A slow disk holds up who waits for it, and not the end of the cluster.
+func TestDelayedSyncEndsWithTheCluster(t *testing.T) {
+	for name, end := range map[string]func(*Cluster) error{"close": (*Cluster).Close, "kill": (*Cluster).Kill} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				c := opened(t, InMemory(Env{Durability: "fsync"}))
+				conn := connect(t, c)
+				conn.Timeout = 100 * time.Hour
+				conn.createTopic("x")
+				if _, err := c.Faults().Arm(fault.Rule{Point: fault.DiskSync, Do: fault.Action{Delay: 5 * time.Second}}); err != nil {
+					t.Fatal(err)
+				}
+				began := time.Now()
+				conn.produce("x")
+				if took := time.Since(began); took < 5*time.Second {
+					t.Errorf("the append took %v", took)
+				}
+				answered := make(chan kmsg.Response, 1)
+				go func() { answered <- conn.ask(produceRequest("x")) }()
+				synctest.Wait()
+				began = time.Now()
+				if err := end(c); err != nil {
+					t.Error(err)
+				}
+				if took := time.Since(began); took > 0 {
+					t.Errorf("the end took %v", took)
+				}
+				if got := <-answered; name == "kill" && got != nil {
+					t.Errorf("a killed cluster answers %v", got)
+				}
+			})
+		})
+	}
+}
+
+// A sync that fails stops the cluster, and nothing else: it opens again from its files.
+func TestFailedSyncStopsItsCluster(t *testing.T) {
+	failure := make(chan error, 1)
+	c := opened(t, InMemory(Env{Durability: "fsync", OnFailure: func(err error) { failure <- err }}))
+	conn := connect(t, c)
+	conn.createTopic("x")
+	conn.produce("x")
+	broken := errors.New("no such disk")
+	f, err := c.Faults().Arm(fault.Rule{Point: fault.DiskSync, Do: fault.Action{Error: broken}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp := conn.ask(produceRequest("x")).(*kmsg.ProduceResponse)
+	if code := wire.Code(resp.Topics[0].Partitions[0].ErrorCode); code == wire.NoError {
+		t.Error("an append is acknowledged that was not synced")
+	}
+	if err := <-failure; !errors.Is(err, broken) || !errors.Is(err, ErrStorage) {
+		t.Errorf("the cluster failed with %v", err)
+	}
+	f.Disarm()
+	if err := errors.Join(c.Kill(), c.Reopen()); err != nil {
+		t.Fatal(err)
+	}
+	if got := records(c, "x"); got < 1 {
+		t.Errorf("%d records are there", got)
+	}
+	conn.produce("x")
+}
+
+// A batch that is refused at a fault is not in the log, and the partition goes on; one that takes the partition offline
+// takes no other one.
+func TestFaultsOfAnAppend(t *testing.T) {
+	c := opened(t, InMemory(Env{}))
+	conn := connect(t, c)
+	conn.createTopic("x")
+	conn.createTopic("y")
+	conn.produce("x")
+	for _, do := range []fault.Action{{Error: fault.ErrInjected}, {Offline: true}} {
+		f, err := c.Faults().Arm(fault.Rule{Point: fault.PartitionAppend, Fires: func(at fault.Attributes) bool { return at.Topic == "x" }, Do: do})
+		if err != nil {
+			t.Fatal(err)
+		}
+		produced := func() wire.Code {
+			return wire.Code(conn.ask(produceRequest("x")).(*kmsg.ProduceResponse).Topics[0].Partitions[0].ErrorCode)
+		}
+		if got := produced(); got != wire.KafkaStorageError {
+			t.Errorf("%+v: answered %v", do, got)
+		}
+		conn.produce("y")
+		f.Disarm()
+		after := map[bool]wire.Code{false: wire.NoError, true: wire.KafkaStorageError}[do.Offline]
+		if got := produced(); got != after {
+			t.Errorf("after %+v: answered %v, want %v", do, got, after)
+		}
+	}
+	if err := errors.Join(c.Kill(), c.Reopen()); err != nil {
+		t.Fatal(err)
+	}
+	if got := records(c, "x"); got != 2 {
+		t.Errorf("%d records are there, 2 were acknowledged", got)
+	}
+	connect(t, c).produce("x")
+}

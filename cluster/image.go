@@ -12,7 +12,7 @@ import (
 
 	"once/durability"
 	"once/internal/vfs"
-	"once/log"
+	"once/log/directory"
 	"once/meta"
 	"once/partition"
 )
@@ -158,7 +158,7 @@ func unpack(env *Env, dir string, i *Image) error {
 			return err
 		}
 		if info.IsDir {
-			err = log.CopyDirectory(env.FS, i.dir, name, dir)
+			err = directory.Copy(env.FS, i.dir, name, dir)
 		} else {
 			err = vfs.CopyFile(env.FS, path.Join(i.dir, name), path.Join(dir, name), info.SizeBytes)
 		}

@@ -6,6 +6,7 @@ import (
 
 	"io/fs"
 
+	"once/internal/files"
 	"once/log"
 	"once/log/batch"
 )
@@ -88,7 +89,7 @@ func (p *partitionCheck) producerID(s *segmentFile, r *batchReader) {
 // leaderEpochs compares the checkpoint with the batches. It is derived, and the next start reads it anew
 // when it does not agree with the newest batch.
 func (p *partitionCheck) leaderEpochs() {
-	b, err := log.ReadFile(p.c.fs, p.c.path(p.name, log.EpochCheckpointFile))
+	b, err := files.ReadSmall(p.c.fs, p.c.path(p.name, log.EpochCheckpointFile))
 	if errors.Is(err, fs.ErrNotExist) || p.broken {
 		return
 	}

@@ -225,7 +225,7 @@ func (c *checker) belongs(name string) bool {
 	if c.topics == nil {
 		return true
 	}
-	b, err := log.ReadFile(c.fs, c.path(name, log.MetadataFile))
+	b, err := files.ReadSmall(c.fs, c.path(name, log.MetadataFile))
 	id, derr := log.DecodeMetadata(b)
 	t := c.topics[topic]
 	owner := c.byID[id]

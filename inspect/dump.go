@@ -11,6 +11,7 @@ import (
 
 	"once/configs"
 	"once/durability"
+	"once/internal/files"
 	"once/internal/vfs"
 	"once/log"
 	"once/meta"
@@ -135,7 +136,7 @@ func eachFile(d *directory, partition string, names []string, suffix string, f f
 		if !ok || s != suffix {
 			continue
 		}
-		b, err := log.ReadFile(d.fs, d.path(partition, name))
+		b, err := files.ReadSmall(d.fs, d.path(partition, name))
 		if err != nil {
 			return fmt.Errorf("%w: %w", ErrUnreadable, err)
 		}

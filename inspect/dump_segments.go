@@ -7,6 +7,7 @@ import (
 	"io"
 	"math"
 
+	"once/internal/files"
 	"once/internal/vfs"
 	"once/log"
 	"once/log/batch"
@@ -236,7 +237,7 @@ func printTxnIndexes(w io.Writer, d *directory, partition string, names []string
 }
 
 func printEpochs(w io.Writer, d *directory, partition string) error {
-	b, err := log.ReadFile(d.fs, d.path(partition, log.EpochCheckpointFile))
+	b, err := files.ReadSmall(d.fs, d.path(partition, log.EpochCheckpointFile))
 	if err != nil {
 		return nil // derived: it may be missing
 	}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io/fs"
 
+	"once/internal/files"
 	"once/log"
 	"once/log/batch"
 )
@@ -42,7 +43,7 @@ func newIndexes(p *partitionCheck, s *segmentFile) *indexes {
 
 func (x *indexes) read(suffix string) []byte {
 	name := log.FileName(x.s.base, suffix)
-	b, err := log.ReadFile(x.p.c.fs, x.p.c.path(x.p.name, name))
+	b, err := files.ReadSmall(x.p.c.fs, x.p.c.path(x.p.name, name))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		x.p.find(Warning, name, -1, "cannot be read: %v; the file can be deleted", err)
 	}

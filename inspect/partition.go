@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"once/durability"
+	"once/internal/files"
 	"once/log"
 	"once/log/batch"
 	"once/log/salvage"
@@ -194,7 +195,7 @@ func (p *partitionCheck) journaled() {
 
 // identity compares the topic ID in the directory with the metadata's; another one has been reported.
 func (p *partitionCheck) identity() {
-	b, err := log.ReadFile(p.c.fs, p.c.path(p.name, log.MetadataFile))
+	b, err := files.ReadSmall(p.c.fs, p.c.path(p.name, log.MetadataFile))
 	if err == nil {
 		_, err = log.DecodeMetadata(b)
 	}

@@ -3,6 +3,7 @@ package inspect
 import (
 	"errors"
 
+	"once/internal/files"
 	"once/log"
 	"once/log/batch"
 	"once/lso"
@@ -45,7 +46,7 @@ func (y *replay) begin() {
 		return
 	}
 	y.headless = true
-	b, err := log.ReadFile(p.c.fs, p.c.path(p.name, log.FileName(first, log.SnapshotSuffix)))
+	b, err := files.ReadSmall(p.c.fs, p.c.path(p.name, log.FileName(first, log.SnapshotSuffix)))
 	if err != nil {
 		return
 	}

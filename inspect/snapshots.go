@@ -5,6 +5,7 @@ import (
 	"reflect"
 	"slices"
 
+	"once/internal/files"
 	"once/log"
 	"once/pidmanager"
 )
@@ -22,7 +23,7 @@ func (y *replay) snapshotAside(offset int64, format string, args ...any) {
 func (y *replay) snapshot(offset int64) {
 	p := y.p
 	name := log.FileName(offset, log.SnapshotSuffix)
-	b, err := log.ReadFile(p.c.fs, p.c.path(p.name, name))
+	b, err := files.ReadSmall(p.c.fs, p.c.path(p.name, name))
 	var stored []pidmanager.StoredProducer
 	if err == nil {
 		stored, err = pidmanager.DecodeSnapshot(b)

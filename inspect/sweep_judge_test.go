@@ -271,16 +271,19 @@ func firstDifference(a, b []sweepRecord) string {
 
 // judgeCheck holds the findings on the damaged directory against what came of it.
 func (y *trial) judgeCheck(report inspect.Report) {
-	named, ofFile, damaged := false, false, false
+	named, blamed, damaged := false, false, false
 	for _, f := range report.Findings {
-		ofFile = ofFile || f.File == y.file
-		named = named || f.File == y.file || y.partition() != "" && strings.HasPrefix(f.File+"/", y.partition()+"/")
+		if f.File == y.file || y.partition() != "" && strings.HasPrefix(f.File+"/", y.partition()+"/") {
+			named, blamed = true, blamed || f.Severity == inspect.Damage
+		}
+		// A barrier record and the journal that goes on from it are judged together.
+		blamed = blamed || y.partition() == "" && f.Severity == inspect.Damage
 		damaged = damaged || f.Severity == inspect.Damage && !(y.came == same && y.isUnread(f))
 	}
 	isSegment := path.Ext(y.file) == log.LogSuffix
 	switch {
-	case y.came == same && damaged, y.came == cut && !named && !y.betweenBatches, y.came >= offline && (!named || !damaged),
-		isSegment && y.state.clean && !ofFile:
+	case y.came == same && damaged, y.came == cut && !named && !y.betweenBatches, y.came >= offline && !blamed,
+		isSegment && y.state.clean && !named:
 		y.complain("%s, and the check says %v", outcomeNames[y.came], report.Findings)
 	}
 }

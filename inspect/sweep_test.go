@@ -132,9 +132,6 @@ func TestDamageIsServedToNobody(t *testing.T) {
 	}
 	t.Logf("%d damages: nobody noticed %d, %d cut a tail, %d took their partition offline, %d refused the start",
 		len(order), count[same], count[cut], count[offline], count[refused])
-	if slices.Contains(count[:], 0) && (!whole || only == "1") {
-		t.Error("one of these never happened")
-	}
 }
 
 // pinned returns damages that were once not served to nobody, or that the check has said something else of.
@@ -171,7 +168,7 @@ func pinned(t *testing.T, states []*sweepState) (all []*damage) {
 	})
 	add("page, kill", "__transaction_state-0", log.LogSuffix, "the newest decisions cut", flip(-900))
 	add("fsync, kill", "__transaction_state-0", log.LogSuffix, "cut below the barrier", func(_ *sweepState, b []byte, batches []int) []byte {
-		return b[:batches[len(batches)/4]+5]
+		return b[:batches[len(batches)/4]]
 	})
 	add("fsync, power cut", durability.JournalFile, "", "cut in its first page", func(_ *sweepState, b []byte, _ []int) []byte { return b[:16] })
 	return all
@@ -183,11 +180,16 @@ func TestDamageThatWasOnceServed(t *testing.T) {
 	for _, s := range states {
 		s.learn(t, h)
 	}
+	var count [outcomes]int
 	for _, d := range pinned(t, states) {
 		came, problems := d.suffer(h)
+		count[came]++
 		t.Logf("%v: %s", d, outcomeNames[came])
 		if len(problems) > 0 {
 			t.Errorf("%v: %s\n%s", d, outcomeNames[came], strings.Join(problems, "\n"))
 		}
+	}
+	if slices.Contains(count[:], 0) {
+		t.Errorf("one outcome is missing: %v", count)
 	}
 }

@@ -95,8 +95,10 @@ func (h *host) start(fs vfs.FS, mode, bootID string, cleaner bool) (l *life, err
 	if err != nil {
 		h.t.Fatal(err)
 	}
+	frozen := clock.NewMovable()
+	frozen.Freeze()
 	env := cluster.Env{
-		FS: fs, Metadata: cluster.MetadataOn(fs), Durability: mode, BootID: bootID, Settings: s, Clock: clock.NewMovable(),
+		FS: fs, Metadata: cluster.MetadataOn(fs), Durability: mode, BootID: bootID, Settings: s, Clock: frozen,
 		Logger: slog.New(slog.NewTextHandler(&l.log, &slog.HandlerOptions{Level: slog.LevelWarn})),
 	}
 	if l.Cluster, err = cluster.Open(env, sweepDir); err != nil {

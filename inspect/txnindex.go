@@ -7,6 +7,7 @@ import (
 	"slices"
 	"sort"
 
+	"once/internal/files"
 	"once/log"
 )
 
@@ -77,7 +78,7 @@ func (y *replay) txnIndexFile(base int64) []byte {
 		return nil // that of the segment which compaction has replaced
 	}
 	name := log.FileName(base, log.TxnIndexSuffix)
-	b, err := log.ReadFile(p.c.fs, p.c.path(p.name, name))
+	b, err := files.ReadSmall(p.c.fs, p.c.path(p.name, name))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		p.find(Warning, name, -1, "cannot be read: %v; derived, the file can be deleted", err)
 	}

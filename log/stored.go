@@ -58,9 +58,6 @@ func FileName(offset int64, suffix string) string { return stem(offset) + suffix
 // IsLogDirectory says whether a name in the data directory is that of a partition.
 func IsLogDirectory(name string) bool { return isLogDirectory(name) }
 
-// ReadFile reads a whole file of the kinds that are small: everything but segments.
-func ReadFile(f vfs.FS, name string) ([]byte, error) { return files.ReadSmall(f, name) }
-
 // DecodeMetadata reads partition.metadata.
 func DecodeMetadata(b []byte) (topicID [16]byte, err error) { return decodeMetadata(b) }
 

@@ -9,8 +9,8 @@ import (
 
 	"once/broker"
 	"once/inspect"
+	"once/internal/files"
 	"once/internal/vfs"
-	"once/log"
 	"once/log/batch"
 	"once/repair"
 )
@@ -64,7 +64,7 @@ func TestAnyDamageWithinSegmentsIsMended(t *testing.T) {
 // the leader epoch of a batch that is whole otherwise: no checksum covers them, and a log cannot always tell.
 func damageAtRandom(t *testing.T, under vfs.FS, name string, dice *rand.Rand) string {
 	t.Helper()
-	b, err := log.ReadFile(under, name)
+	b, err := files.ReadSmall(under, name)
 	if err != nil {
 		t.Fatal(err)
 	}

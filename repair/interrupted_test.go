@@ -114,8 +114,8 @@ func TestRepairCanBeInterruptedAnywhere(t *testing.T) {
 					if e := durability.NewestBarrier(&slots).Entries[partition]; e.StartOffset != 0 {
 						t.Fatalf("operation %d: %s begins at offset %d", n, partition, e.StartOffset)
 					}
-					want, _ := files(t, undisturbed, dir, partition)
-					got, aside := files(t, left, dir, partition)
+					want, _ := filesIn(t, undisturbed, dir, partition)
+					got, aside := filesIn(t, left, dir, partition)
 					mustEqualFiles(t, got, want)
 					for _, b := range damaged {
 						mustContainBytes(t, aside, b)
@@ -196,10 +196,10 @@ func TestRepairAsksFirst(t *testing.T) {
 	if out, err := run(t, vfs.OS, dir, repair.Options{Yes: true, Partitions: []string{"y-0"}}); err != nil {
 		t.Error(err, out)
 	}
-	if _, aside := files(t, vfs.OS, dir, "x-0"); len(aside) > 0 {
+	if _, aside := filesIn(t, vfs.OS, dir, "x-0"); len(aside) > 0 {
 		t.Error("another partition was repaired")
 	}
-	if _, aside := files(t, vfs.OS, dir, "y-0"); len(aside) != 1 {
+	if _, aside := filesIn(t, vfs.OS, dir, "y-0"); len(aside) != 1 {
 		t.Error("the partition was not repaired")
 	}
 }

@@ -216,7 +216,7 @@ func TestRepairOfConsumerOffsetsThatTheCleanerDestroyed(t *testing.T) {
 					t.Fatalf("the plan does not name group %s, which is left:\n%.3000s", group, plan)
 				}
 			}
-			_, aside := files(t, vfs.OS, dir, "__consumer_offsets-0")
+			_, aside := filesIn(t, vfs.OS, dir, "__consumer_offsets-0")
 			mustContainBytes(t, aside, bad)
 			inspecttest.RequireClean(t, dir)
 

@@ -16,6 +16,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"once/broker/brokertest"
+	"once/internal/files"
 	"once/internal/kafkatest"
 	"once/internal/vfs"
 	"once/log"
@@ -272,8 +273,8 @@ func inMemory(t *testing.T, to *vfs.Mem, dir string) {
 	to.SyncAll()
 }
 
-// files returns the content of all files of a partition that make up its log, and of those that were moved aside.
-func files(t *testing.T, under vfs.FS, dir, partition string) (logs map[string][]byte, aside [][]byte) {
+// filesIn returns the content of all files of a partition that make up its log, and of those that were moved aside.
+func filesIn(t *testing.T, under vfs.FS, dir, partition string) (logs map[string][]byte, aside [][]byte) {
 	t.Helper()
 	names, err := under.List(filepath.Join(dir, partition))
 	if err != nil {
@@ -281,7 +282,7 @@ func files(t *testing.T, under vfs.FS, dir, partition string) (logs map[string][
 	}
 	logs = map[string][]byte{}
 	for _, name := range names {
-		b, err := log.ReadFile(under, filepath.Join(dir, partition, name))
+		b, err := files.ReadSmall(under, filepath.Join(dir, partition, name))
 		if err != nil {
 			t.Fatal(err)
 		}

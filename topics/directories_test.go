@@ -13,6 +13,7 @@ import (
 
 	"once/durability"
 	"once/internal/clock"
+	"once/internal/files"
 	"once/internal/vfs"
 	"once/log"
 	"once/log/directory"
@@ -257,7 +258,7 @@ func TestDirectoryOfAnotherTopicIsDamage(t *testing.T) {
 
 func (p *place) read(name string) []byte {
 	p.t.Helper()
-	b, err := log.ReadFile(p.fs, name)
+	b, err := files.ReadSmall(p.fs, name)
 	if err != nil {
 		p.t.Fatal(err)
 	}

@@ -156,3 +156,36 @@ func Logs(f vfs.FS, dir string) ([]string, error) {
 	}
 	return logs, nil
 }
+
+// Copy copies the directory of a log that nobody has open to another data directory. All segments but the last
+// one are shared where the file system can do that.
+func Copy(under vfs.FS, dataDir, dirBase, toDataDir string) error {
+	from, to := path.Join(dataDir, dirBase), path.Join(toDataDir, dirBase)
+	names, err := under.List(from)
+	if err != nil {
+		return err
+	}
+	if err := under.MkdirAll(to); err != nil {
+		return err
+	}
+	last := ""
+	for _, name := range names {
+		if _, suffix, ok := log.ParseFileName(name); ok && suffix == log.LogSuffix {
+			last = name
+		}
+	}
+	for _, name := range names {
+		info, err := under.Stat(path.Join(from, name))
+		if err != nil {
+			return err
+		}
+		copyFile := vfs.CopyFile
+		if _, suffix, ok := log.ParseFileName(name); ok && suffix == log.LogSuffix && name != last {
+			copyFile = vfs.LinkOrCopy
+		}
+		if err := copyFile(under, path.Join(from, name), path.Join(to, name), info.SizeBytes); err != nil {
+			return err
+		}
+	}
+	return nil
+}
