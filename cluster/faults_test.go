@@ -308,3 +308,38 @@ func TestFailedSyncStopsItsCluster(t *testing.T) {
 	}
 	conn.produce("x")
 }
+
+// A batch that is refused at a fault is not in the log, and the partition goes on; one that takes the partition offline
+// takes no other one.
+func TestFaultsOfAnAppend(t *testing.T) {
+	c := opened(t, InMemory(Env{}))
+	conn := connect(t, c)
+	conn.createTopic("x")
+	conn.createTopic("y")
+	conn.produce("x")
+	for _, do := range []fault.Action{{Error: fault.ErrInjected}, {Offline: true}} {
+		f, err := c.Faults().Arm(fault.Rule{Point: fault.PartitionAppend, Fires: func(at fault.Attributes) bool { return at.Topic == "x" }, Do: do})
+		if err != nil {
+			t.Fatal(err)
+		}
+		produced := func() wire.Code {
+			return wire.Code(conn.ask(produceRequest("x")).(*kmsg.ProduceResponse).Topics[0].Partitions[0].ErrorCode)
+		}
+		if got := produced(); got != wire.KafkaStorageError {
+			t.Errorf("%+v: answered %v", do, got)
+		}
+		conn.produce("y")
+		f.Disarm()
+		after := map[bool]wire.Code{false: wire.NoError, true: wire.KafkaStorageError}[do.Offline]
+		if got := produced(); got != after {
+			t.Errorf("after %+v: answered %v, want %v", do, got, after)
+		}
+	}
+	if err := errors.Join(c.Kill(), c.Reopen()); err != nil {
+		t.Fatal(err)
+	}
+	if got := records(c, "x"); got != 2 {
+		t.Errorf("%d records are there, 2 were acknowledged", got)
+	}
+	connect(t, c).produce("x")
+}
