@@ -5,7 +5,6 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -16,7 +15,6 @@ import (
 
 	"once/cluster"
 	"once/inspect"
-	"once/tools"
 )
 
 // Exit codes.
@@ -33,11 +31,7 @@ type usageError struct{ error }
 func (e usageError) Unwrap() error { return e.error }
 
 func main() {
-	began := time.Now()
-	if name, ok := tools.Find(os.Args[0]); ok {
-		os.Exit(exitCode(tools.Run(context.Background(), name, os.Args[1:], os.Stdin, os.Stdout, os.Stderr)))
-	}
-	os.Exit(run(os.Args[1:], os.Environ(), os.Stdout, os.Stderr, began))
+	os.Exit(run(os.Args[1:], os.Environ(), os.Stdout, os.Stderr, time.Now()))
 }
 
 // run executes one command line and returns the exit code.
@@ -48,8 +42,7 @@ func run(args, environ []string, stdout, stderr io.Writer, began time.Time) int 
 	root.SetErr(stderr)
 	err := root.Execute()
 	code := exitCode(err)
-	var failed *tools.Failure // it has said why
-	if err != nil && !errors.As(err, &failed) {
+	if err != nil {
 		fmt.Fprintln(stderr, "broker:", err)
 	}
 	if code == exitUsage {
@@ -79,11 +72,6 @@ func commands(environ []string, began time.Time) *cobra.Command {
 	start := startCommand(environ, began)
 	start.Use, start.Short = "start", "Start the broker; the same as broker alone"
 	root.AddCommand(start, checkCommand(), repairCommand(), dumpCommand(), healthCommand(), versionCommand())
-	for _, t := range tools.Commands(os.Stdin) {
-		t.GroupID = "kafka"
-		root.AddCommand(t)
-	}
-	root.AddGroup(&cobra.Group{ID: "kafka", Title: "Kafka's command-line tools:"})
 	root.CompletionOptions.DisableDefaultCmd = true
 	root.SilenceErrors, root.SilenceUsage = true, true
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
