@@ -138,14 +138,14 @@ func killed(t *testing.T, args []string, twice bool, plan ...string) (died int) 
 	if died > 0 && twice {
 		c.hangUp()
 		c.plan = nil
-		if code := c.p.stop(syscall.SIGTERM); code != 0 {
-			t.Errorf("the clean stop: exit %d\n%s", code, c.p.stderr)
+		if code := c.p.Stop(syscall.SIGTERM); code != 0 {
+			t.Errorf("the clean stop: exit %d\n%s", code, c.p.Log.String())
 		}
 		c.start()
 		c.check(w)
 	}
 	c.hangUp()
-	c.p.kill()
+	c.p.Kill()
 	if t.Failed() {
 		t.Fatalf("the plan was %v", plan)
 	}
