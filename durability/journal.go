@@ -105,10 +105,10 @@ func (j *journal) add(dirBase string, topicID [16]byte, raw []byte) {
 	j.mu.group = append(g, raw...)
 }
 
-// take returns the group that the barrier can write instead of syncing files; false when it must sync them. On a full
+// takeGroup returns the group that the barrier can write instead of syncing files; false when it must sync them. On a full
 // disk the file does not grow: the rest of the disk is reserved for records that have no other place. The caller holds
 // instant for writing.
-func (j *journal) take(diskIsFull bool) (group []byte, ok bool) {
+func (j *journal) takeGroup(diskIsFull bool) (group []byte, ok bool) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	end := j.at + pages(len(j.mu.group))
@@ -263,7 +263,7 @@ func readJournal(f vfs.FS, dir string, of *record) ([]Journaled, error) {
 	if n := len(r.b); n > 0 && n < journalPageBytes { // an empty one has been put there
 		return nil, r.damaged(int64(n), errors.New("it is cut off in its first page"))
 	}
-	complete, err := r.heads()
+	complete, err := r.completeGroups()
 	if err != nil {
 		return nil, err
 	}
@@ -274,7 +274,7 @@ func readJournal(f vfs.FS, dir string, of *record) ([]Journaled, error) {
 	if number < complete {
 		return nil, r.damaged(int64(at), fmt.Errorf("%d groups were complete, and %d are left", complete, number))
 	}
-	return found, r.nothingLater(at, number)
+	return found, r.checkNothingLater(at, number)
 }
 
 func (r *journalReader) damaged(position int64, cause error) error {
@@ -283,8 +283,8 @@ func (r *journalReader) damaged(position int64, cause error) error {
 			"to go back to that record", cause)}
 }
 
-// heads returns the number of groups that were complete according to the heads.
-func (r *journalReader) heads() (complete uint64, err error) {
+// completeGroups returns the number of groups that were complete according to the completeGroups.
+func (r *journalReader) completeGroups() (complete uint64, err error) {
 	for _, at := range []int{0, journalHeadSpacing} {
 		b := r.b[min(at, len(r.b)):]
 		h, raw, err := r.header(b[:min(journalHeaderBytes, len(b))])
@@ -322,9 +322,9 @@ func (r *journalReader) groups() (found []Journaled, at int, number uint64, err 
 	return found, at, number, nil
 }
 
-// nothingLater looks for complete groups behind the end of the journal. One of the same generation means that a group
+// checkNothingLater looks for complete groups behind the end of the journal. One of the same generation means that a group
 // before it is damaged.
-func (r *journalReader) nothingLater(at int, number uint64) error {
+func (r *journalReader) checkNothingLater(at int, number uint64) error {
 	for ; at < len(r.b); at += journalPageBytes {
 		h, raw, err := r.header(r.b[at:])
 		switch {

@@ -132,7 +132,7 @@ func (b *Barrier) loadJournal() error {
 	}
 	found, err := readJournal(b.o.FS, b.o.Dir, &b.mu.record)
 	if errors.Is(err, errNewerRecord) {
-		err = newerRecordLost(b.o.Dir, b.mu.record.sequence)
+		err = newerRecordError(b.o.Dir, b.mu.record.sequence)
 	}
 	if (errors.Is(err, files.ErrDamaged) || errors.Is(err, files.ErrFormat)) && !b.mu.record.restore {
 		b.o.Logger.Warn("the journal is damaged; nothing of it is needed", "error", err)
@@ -145,8 +145,8 @@ func (b *Barrier) loadJournal() error {
 	return nil
 }
 
-// newerRecordLost is the error when the journal belongs to the next record, which was complete and is damaged.
-func newerRecordLost(dir string, sequence uint64) error {
+// newerRecordError is the error when the journal belongs to the next record, which was complete and is damaged.
+func newerRecordError(dir string, sequence uint64) error {
 	return &files.DamagedError{File: path.Join(dir, slotName(sequence+1)), Cause: fmt.Errorf(
 		"%w, which was complete: what it covered was acknowledged; restore it, or put an empty file in the place of %s "+
 			"to go back to the record before", errNewerRecord, journalFile)}

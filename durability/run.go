@@ -83,7 +83,7 @@ func (b *Barrier) capture() (at coverage) {
 		}
 	}
 	if b.journal != nil && !b.mu.due && !b.mu.recordDirty && !b.mu.ending {
-		at.group, at.journaled = b.journal.take(b.space.full.Load())
+		at.group, at.journaled = b.journal.takeGroup(b.space.full.Load())
 	}
 	if at.journaled {
 		for _, m := range dirty {
@@ -143,7 +143,7 @@ func (b *Barrier) runJournaled(at coverage) {
 	}
 	b.metrics.syncSeconds.Observe(b.o.RealTime.Now().Sub(began).Seconds())
 	b.metrics.barriers.WithLabelValues(toJournal).Inc()
-	at.tellLogs()
+	at.callCovered()
 	b.finish(at.generation, nil)
 }
 
@@ -193,7 +193,7 @@ func (b *Barrier) runFull(at coverage) {
 		}
 	}
 	b.metrics.barriers.WithLabelValues(toFiles).Inc()
-	at.tellLogs()
+	at.callCovered()
 	b.finish(at.generation, at.onDone)
 	for _, c := range at.logs {
 		c.member.log.WriteIndexes()
@@ -223,8 +223,8 @@ func (b *Barrier) prepareJournal(recovered bool) (generation uint64, err error) 
 	return b.mu.record.sequence + 1, nil
 }
 
-// tellLogs calls Covered of the logs, before waiters are woken.
-func (at *coverage) tellLogs() {
+// callCovered calls Covered of the logs, before waiters are woken.
+func (at *coverage) callCovered() {
 	for _, c := range at.logs {
 		c.member.log.Covered(c.state.EndOffset)
 	}

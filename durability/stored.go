@@ -95,7 +95,7 @@ func (s *StoredBarrier) ReadJournal(f vfs.FS, dir string) ([]Journaled, error) {
 	}
 	found, err := readJournal(f, dir, &record{generation: s.Generation, key: s.key})
 	if errors.Is(err, errNewerRecord) {
-		err = newerRecordLost(dir, s.Sequence)
+		err = newerRecordError(dir, s.Sequence)
 	}
 	return found, err
 }

@@ -33,7 +33,7 @@ func (l *Log) Append(raw []byte, h batch.Header) error {
 	if err := l.write(s, raw, position); err != nil {
 		return err
 	}
-	l.note(s, h, position)
+	l.noteInIndexes(s, h, position)
 	if !l.appended.Load() {
 		l.appended.Store(true)
 	}
@@ -54,7 +54,7 @@ func (l *Log) write(s *segment, raw []byte, position int64) error {
 		return fmt.Errorf("%w: %w", ErrNotWritten, err)
 	}
 	s.checked.changedNs.Store(writing)
-	defer s.checked.wrote()
+	defer s.checked.noteWrite()
 	_, err = f.WriteAt(raw, position)
 	if err == nil {
 		err = l.faults.Hit(fault.LogWritten, fault.Attributes{})
@@ -68,8 +68,8 @@ func (l *Log) write(s *segment, raw []byte, position int64) error {
 	return fmt.Errorf("%w: %w", ErrNotWritten, err)
 }
 
-// note adds the batch to the segment's indexes where Kafka does (spec: log 5.2, 5.3).
-func (l *Log) note(s *segment, h batch.Header, position int64) {
+// noteInIndexes adds the batch to the segment's indexes where Kafka does (spec: log 5.2, 5.3).
+func (l *Log) noteInIndexes(s *segment, h batch.Header, position int64) {
 	if position == 0 {
 		s.firstTimestampMs = h.MaxTimestampMs
 	}

@@ -26,15 +26,15 @@ type checked struct {
 
 const writing = math.MaxInt64
 
-// wrote notes a change of the file by this process, just now.
-func (c *checked) wrote() { c.changedNs.Store(time.Now().UnixNano()) }
+// noteWrite notes a change of the file by this process, just now.
+func (c *checked) noteWrite() { c.changedNs.Store(time.Now().UnixNano()) }
 
-// owns says that this process, and no other, wrote the bytes from a position on.
-func (c *checked) owns(from int64) {
+// setOwnFrom says that this process, and no other, wrote the bytes from a position on.
+func (c *checked) setOwnFrom(from int64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.mu.ownFrom, c.mu.known = from, nil
-	c.wrote()
+	c.noteWrite()
 }
 
 // forgetIfChanged makes all bytes unverified if another process has changed the file.
@@ -43,13 +43,13 @@ func (c *checked) forgetIfChanged(f vfs.File, sizeBytes int64) error {
 	if err != nil || at.UnixNano() <= c.changedNs.Load() {
 		return err
 	}
-	c.owns(sizeBytes)
+	c.setOwnFrom(sizeBytes)
 	c.changedNs.Store(at.UnixNano()) // it may lie ahead of the clock, and is then noticed once
 	return nil
 }
 
-// unknown returns the unverified parts of a range.
-func (c *checked) unknown(from, to int64) []byteRange {
+// unverified returns the unverified parts of a range.
+func (c *checked) unverified(from, to int64) []byteRange {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.mu.known.without(from, min(to, c.mu.ownFrom))
@@ -71,7 +71,7 @@ func (s *segment) check(f vfs.File, from, to int64) error {
 	if err := s.checked.forgetIfChanged(f, size); err != nil {
 		return err
 	}
-	for _, r := range s.checked.unknown(from, to) {
+	for _, r := range s.checked.unverified(from, to) {
 		if err := s.verify(f, r.from, r.to); err != nil {
 			return err
 		}

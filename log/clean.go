@@ -248,10 +248,10 @@ func (c *cleaner) readKeys() error {
 
 func (c *cleaner) readKeysOf(h batch.Header, raw []byte, txns *txnWalk) error {
 	if h.IsControl() {
-		txns.marker(h)
+		txns.addMarker(h)
 		return nil
 	}
-	if txns.data(h) {
+	if txns.addData(h) {
 		return nil
 	}
 	if !c.keys.hasRoom(h.RecordCount) {
@@ -339,7 +339,7 @@ func (c *cleaner) rewriteGroup(group []*segment, end int64, s *recordFilter) (wr
 		}
 		err := source.eachBatch(&c.buf, c.Stopped, func(h batch.Header, raw []byte) error {
 			c.report.ReadBytes += int64(len(raw))
-			left, err := s.pass(h, raw)
+			left, err := s.filterBatch(h, raw)
 			if err != nil {
 				return err
 			}

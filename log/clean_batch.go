@@ -25,28 +25,28 @@ type recordFilter struct {
 	inflatedBytes   int
 }
 
-// pass returns the rest of a batch: raw itself, a smaller batch, or nil. raw must have been verified.
-func (s *recordFilter) pass(h batch.Header, raw []byte) ([]byte, error) {
+// filterBatch returns the rest of a batch: raw itself, a smaller batch, or nil. raw must have been verified.
+func (s *recordFilter) filterBatch(h batch.Header, raw []byte) ([]byte, error) {
 	if h.IsControl() {
-		return s.control(h, raw)
+		return s.filterMarker(h, raw)
 	}
-	if s.txns.data(h) {
-		return s.remains(h), nil
+	if s.txns.addData(h) {
+		return s.emptiedBatch(h), nil
 	}
 	return s.data(h, raw)
 }
 
-// control keeps a marker until no data of its transaction is left, and then for delete.retention.ms: a reader that
+// filterMarker keeps a marker until no data of its transaction is left, and then for delete.retention.ms: a reader that
 // has read the data must get the marker, too.
-func (s *recordFilter) control(h batch.Header, raw []byte) ([]byte, error) {
+func (s *recordFilter) filterMarker(h batch.Header, raw []byte) ([]byte, error) {
 	_, isMarker, err := batch.ParseMarker(raw)
 	if err != nil {
 		return nil, err
 	}
 	switch {
 	case h.RecordCount == 0:
-		return s.remains(h), nil
-	case !isMarker || !s.txns.marker(h) || s.holdsEpoch(h):
+		return s.emptiedBatch(h), nil
+	case !isMarker || !s.txns.addMarker(h) || s.holdsEpoch(h):
 		return raw, nil
 	case !h.HasDeleteHorizon():
 		return batch.Filter(raw, s.inflatedBytes, s.deleteHorizonMs, func(batch.Record) bool { return true })
@@ -54,7 +54,7 @@ func (s *recordFilter) control(h batch.Header, raw []byte) ([]byte, error) {
 		return raw, nil
 	}
 	s.gone[h.BaseOffset] = struct{}{}
-	return s.remains(h), nil
+	return s.emptiedBatch(h), nil
 }
 
 func (s *recordFilter) data(h batch.Header, raw []byte) ([]byte, error) {
@@ -65,7 +65,7 @@ func (s *recordFilter) data(h batch.Header, raw []byte) ([]byte, error) {
 		if err != nil {
 			return nil, err
 		}
-		keep := s.wanted(h.BaseOffset+int64(r.OffsetDelta), r, expired)
+		keep := s.keepsRecord(h.BaseOffset+int64(r.OffsetDelta), r, expired)
 		s.keep = append(s.keep, keep)
 		if keep {
 			kept++
@@ -80,7 +80,7 @@ func (s *recordFilter) data(h batch.Header, raw []byte) ([]byte, error) {
 	}
 	switch {
 	case kept == 0:
-		return s.remains(h), nil
+		return s.emptiedBatch(h), nil
 	case kept == len(s.keep) && stamp < 0:
 		return raw, nil
 	}
@@ -88,8 +88,8 @@ func (s *recordFilter) data(h batch.Header, raw []byte) ([]byte, error) {
 	return batch.Filter(raw, s.inflatedBytes, stamp, func(batch.Record) bool { i++; return s.keep[i] })
 }
 
-// wanted says whether a record that is not in an aborted transaction stays.
-func (s *recordFilter) wanted(offset int64, r batch.Record, expired bool) bool {
+// keepsRecord says whether a record that is not in an aborted transaction stays.
+func (s *recordFilter) keepsRecord(offset int64, r batch.Record, expired bool) bool {
 	if offset >= s.mapEnd {
 		return true
 	}
@@ -106,9 +106,9 @@ func (s *recordFilter) holdsEpoch(h batch.Header) bool {
 	return active && last.DataOffset < 0 && last.ProducerEpoch == h.ProducerEpoch
 }
 
-// remains returns the rest of a batch without records: its header if the producer state or the end of the pass
+// emptiedBatch returns the rest of a batch without records: its header if the producer state or the end of the pass
 // needs it, else nothing.
-func (s *recordFilter) remains(h batch.Header) []byte {
+func (s *recordFilter) emptiedBatch(h batch.Header) []byte {
 	last, active := s.producers[h.ProducerID]
 	if h.NextOffset() == s.roundEnd || active && h.HasProducer() && last.DataOffset == h.LastOffset() {
 		return batch.Empty(h)

@@ -135,7 +135,7 @@ func (c *cleanedSegment) add(raw, left []byte) error {
 			return err
 		}
 	}
-	c.log.note(c.segment, h, c.size)
+	c.log.noteInIndexes(c.segment, h, c.size)
 	c.sum.add(h, left)
 	c.size += int64(len(left))
 	if !c.same {
@@ -168,7 +168,7 @@ func (c *cleanedSegment) finish(end int64) error {
 	s.closeTimes()
 	s.thinIndexes()
 	s.createdMs = c.source.createdMs
-	s.checked.wrote()
+	s.checked.noteWrite()
 	if err := c.readBack(); err != nil {
 		return err
 	}

@@ -211,8 +211,8 @@ func (rc *recoverer) verifySwap(name string, sw swap) error {
 	return err
 }
 
-// swaps finishes, at a start, the replacements that have reached step 2, and removes the files of earlier steps.
-func (rc *recoverer) swaps() error {
+// finishSwaps finishes, at a start, the replacements that have reached step 2, and removes the files of earlier steps.
+func (rc *recoverer) finishSwaps() error {
 	l := rc.log
 	again := false
 	for _, name := range rc.names {

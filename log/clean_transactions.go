@@ -21,8 +21,8 @@ func newTxnWalk(all []AbortedTxn) *txnWalk {
 	return &txnWalk{ahead: ahead, aborted: map[int64]AbortedTxn{}, withData: map[int64]struct{}{}}
 }
 
-// data handles a data batch and says whether its transaction was aborted.
-func (t *txnWalk) data(h batch.Header) (aborted bool) {
+// addData handles a addData batch and says whether its transaction was aborted.
+func (t *txnWalk) addData(h batch.Header) (aborted bool) {
 	if !h.IsTransactional() {
 		return false
 	}
@@ -36,8 +36,8 @@ func (t *txnWalk) data(h batch.Header) (aborted bool) {
 	return ok && h.LastOffset() < a.LastOffset
 }
 
-// marker handles a marker and says whether no data of its transaction is left.
-func (t *txnWalk) marker(h batch.Header) (empty bool) {
+// addMarker handles a addMarker and says whether no data of its transaction is left.
+func (t *txnWalk) addMarker(h batch.Header) (empty bool) {
 	_, data := t.withData[h.ProducerID]
 	delete(t.withData, h.ProducerID)
 	return !data

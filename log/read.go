@@ -132,7 +132,7 @@ func (s *segment) locate(offset, limit int64, maxBytes int, atLeastOne bool) (Sl
 	if err != nil {
 		return Slice{}, err
 	}
-	start, first, err := s.find(f, entries, offset, size)
+	start, first, err := s.findBatch(f, entries, offset, size)
 	if err != nil {
 		return Slice{}, err
 	}
@@ -161,9 +161,9 @@ func (s *segment) locate(offset, limit int64, maxBytes int, atLeastOne bool) (Sl
 	return slice, err
 }
 
-// find returns the position of the batch that holds offset or, if compaction removed it, of the next one. The header is
+// findBatch returns the position of the batch that holds offset or, if compaction removed it, of the next one. The header is
 // zero when it was not read.
-func (s *segment) find(f vfs.File, entries []offsetEntry, offset, size int64) (int64, batch.Header, error) {
+func (s *segment) findBatch(f vfs.File, entries []offsetEntry, offset, size int64) (int64, batch.Header, error) {
 	if at, ok := s.recall(offset); ok && at < size {
 		return at, batch.Header{}, nil
 	}
@@ -181,7 +181,7 @@ func (s *segment) find(f vfs.File, entries []offsetEntry, offset, size int64) (i
 		if s.recent.Load() != nil { // the active segment's index cannot be made anew
 			return s.scanFor(f, 0, offset, size)
 		}
-		if err := s.distrust(); err != nil {
+		if err := s.dropIndexes(); err != nil {
 			return 0, h, err
 		}
 		entries = s.offsets.view()

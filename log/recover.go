@@ -78,7 +78,7 @@ func (rc *recoverer) run() error {
 	rc.names = names
 	// Without a clean stop the directory's own name may not have been synced.
 	l.member.NewDirectory(!rc.Clean)
-	for _, step := range []func() error{rc.identity, rc.leftovers, rc.deletions, rc.repairs, rc.swaps, rc.load, rc.content, rc.derived, rc.restore} {
+	for _, step := range []func() error{rc.checkTopicID, rc.removeTemporaryFiles, rc.finishDeletions, rc.finishRepairs, rc.finishSwaps, rc.loadSegments, rc.recoverContent, rc.recoverDerived, rc.restore} {
 		if err := step(); err != nil {
 			return err
 		}
@@ -86,9 +86,9 @@ func (rc *recoverer) run() error {
 	return nil
 }
 
-// identity compares the topic ID. An unreadable metadata file is damage only if a barrier has covered data of the log:
+// checkTopicID compares the topic ID. An unreadable metadata file is damage only if a barrier has covered data of the log:
 // before that, a power cut may have taken it.
-func (rc *recoverer) identity() error {
+func (rc *recoverer) checkTopicID() error {
 	l := rc.log
 	name := l.path(metadataFile)
 	b, err := files.ReadSmall(l.fs, name)
@@ -116,8 +116,8 @@ func (rc *recoverer) identity() error {
 	return err
 }
 
-// leftovers removes temporary files of interrupted writes.
-func (rc *recoverer) leftovers() error {
+// removeTemporaryFiles removes temporary files of interrupted writes.
+func (rc *recoverer) removeTemporaryFiles() error {
 	for _, name := range rc.names {
 		if strings.HasSuffix(name, files.TmpSuffix) || strings.HasSuffix(name, suffixKept) {
 			if err := rc.log.fs.Remove(rc.log.path(name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -128,8 +128,8 @@ func (rc *recoverer) leftovers() error {
 	return nil
 }
 
-// load lists the segments. A sealed one ends where the next begins; content checks that where needed.
-func (rc *recoverer) load() error {
+// loadSegments lists the segments. A sealed one ends where the next begins; content checks that where needed.
+func (rc *recoverer) loadSegments() error {
 	l := rc.log
 	for _, name := range rc.names {
 		base, suffix, ok := parseName(name)
@@ -146,7 +146,7 @@ func (rc *recoverer) load() error {
 		s := newSegment(l, base)
 		s.published.Store(uint64(st.SizeBytes)) // no offsets yet
 		s.synced.Store(st.SizeBytes)
-		s.checked.owns(st.SizeBytes)
+		s.checked.setOwnFrom(st.SizeBytes)
 		s.createdMs = st.ModTime.UnixMilli()
 		rc.segments = append(rc.segments, s)
 	}

@@ -15,9 +15,9 @@ import (
 	"once/log/batch"
 )
 
-// content finds the end of the log. Above the recovery point it truncates invalid batches and copies the valid ones to
+// recoverContent finds the end of the log. Above the recovery point it truncates invalid batches and copies the valid ones to
 // a new file.
-func (rc *recoverer) content() error {
+func (rc *recoverer) recoverContent() error {
 	if len(rc.segments) == 0 {
 		if rc.RecoveryPoint > rc.StartOffset {
 			return &files.DamagedError{File: rc.log.dir, Cause: fmt.Errorf("no segment, with offsets up to %d", rc.RecoveryPoint)}
@@ -156,7 +156,7 @@ func (rc *recoverer) truncate(s *segment, position int64) error {
 	end, _ := s.bounds()
 	s.publish(end, position)
 	s.synced.Store(0)
-	s.checked.owns(position)
+	s.checked.setOwnFrom(position)
 	rc.report.changed = true
 	return nil
 }

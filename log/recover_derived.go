@@ -1,7 +1,7 @@
 package log
 
-// derived adapts epochs, aborted transactions and snapshots to the end of the log.
-func (rc *recoverer) derived() error {
+// recoverDerived adapts epochs, aborted transactions and snapshots to the end of the log.
+func (rc *recoverer) recoverDerived() error {
 	l := rc.log
 	if len(l.list()) == 0 {
 		return nil

@@ -68,8 +68,8 @@ func FinishRepair(under vfs.FS, dir string, base int64) error {
 	return under.SyncDir(dir)
 }
 
-// repairs finishes, at a start, the repairs that were interrupted.
-func (rc *recoverer) repairs() error {
+// finishRepairs finishes, at a start, the finishRepairs that were interrupted.
+func (rc *recoverer) finishRepairs() error {
 	l := rc.log
 	again := false
 	for _, name := range rc.names {

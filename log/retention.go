@@ -202,8 +202,8 @@ func (l *Log) announceBelow(base int64) error {
 	return l.fs.SyncDir(l.dir)
 }
 
-// deletions finishes, at a start, what removeBelow began.
-func (rc *recoverer) deletions() error {
+// finishDeletions finishes, at a start, what removeBelow began.
+func (rc *recoverer) finishDeletions() error {
 	l := rc.log
 	base := int64(-1)
 	for _, name := range rc.names {

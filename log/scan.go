@@ -209,7 +209,7 @@ func (s *segment) within(from, size int64, fn func(s *segment, f vfs.File, start
 	if err != nil {
 		return err
 	}
-	start, _, err := s.find(f, entries, from, size)
+	start, _, err := s.findBatch(f, entries, from, size)
 	if err == errGap {
 		return nil
 	}

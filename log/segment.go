@@ -68,7 +68,7 @@ func newSegment(l *Log, base int64) *segment {
 	s := &segment{fs: l.fs, dir: l.dir, base: base, sizes: l.sizes, inflatedBytes: l.inflatedBytes, gaps: &l.gaps, firstTimestampMs: batch.NoTimestampMs}
 	s.largest.timestampMs = batch.NoTimestampMs
 	s.refs.Store(1)
-	s.checked.wrote()
+	s.checked.noteWrite()
 	return s
 }
 
@@ -208,7 +208,7 @@ func (s *segment) loadOffsetsLocked() error {
 		return err
 	}
 	entries := decodeOffsets(b, size, end-s.base)
-	entries = entries[:s.believableLocked(entries)]
+	entries = entries[:s.usableEntriesLocked(entries)]
 	from := int64(0)
 	if n := len(entries); n > 0 {
 		from = int64(entries[n-1].position)
@@ -222,8 +222,8 @@ func (s *segment) loadOffsetsLocked() error {
 	return nil
 }
 
-// believableLocked returns how many of the entries to keep: all if the last one matches a batch of the file, else none.
-func (s *segment) believableLocked(entries []offsetEntry) int {
+// usableEntriesLocked returns how many of the entries to keep: all if the last one matches a batch of the file, else none.
+func (s *segment) usableEntriesLocked(entries []offsetEntry) int {
 	n := len(entries)
 	if n == 0 || s.matchesLocked(entries[n-1]) {
 		return n
@@ -336,8 +336,8 @@ func (s *segment) completeTimesLocked(entries []timeEntry, from, size int64) err
 	return nil
 }
 
-// distrust drops a loaded index with a wrong entry; the next use makes it anew from the batches.
-func (s *segment) distrust() error {
+// dropIndexes drops a loaded index with a wrong entry; the next use makes it anew from the batches.
+func (s *segment) dropIndexes() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	_, size := s.bounds()

@@ -53,7 +53,7 @@ func Find(f vfs.FS, dir string) ([]Directory, error) {
 		if info, err := f.Stat(path.Join(dir, name)); err != nil || !info.IsDir {
 			continue
 		}
-		d, err := lookInto(f, dir, name)
+		d, err := inspectDirectory(f, dir, name)
 		if err != nil {
 			return nil, err
 		}
@@ -62,7 +62,7 @@ func Find(f vfs.FS, dir string) ([]Directory, error) {
 	return found, nil
 }
 
-func lookInto(f vfs.FS, dir, name string) (Directory, error) {
+func inspectDirectory(f vfs.FS, dir, name string) (Directory, error) {
 	i := strings.LastIndexByte(name, '-')
 	n, _ := strconv.ParseInt(name[i+1:], 10, 32)
 	d := Directory{Name: name, Topic: name[:i], Partition: int32(n)}
@@ -122,7 +122,7 @@ func SetAside(f vfs.FS, dir string, d Directory) (movedTo string, err error) {
 // Abandon sets aside the directory, if there is one, of a log that could not be opened and whose topic has been
 // deleted.
 func Abandon(f vfs.FS, dir, dirBase string) error {
-	d, err := lookInto(f, dir, dirBase)
+	d, err := inspectDirectory(f, dir, dirBase)
 	if err == nil {
 		_, err = SetAside(f, dir, d)
 	}

@@ -163,7 +163,7 @@ func (p *planner) segment(s StoredSegment, at place) error {
 		p.contents = append(p.contents, whole)
 		return nil
 	}
-	intact, err := v.intact()
+	intact, err := v.isIntact()
 	if err != nil {
 		return err
 	}
@@ -214,7 +214,7 @@ func (p *planner) damaged(v *salvager, s StoredSegment) error {
 	if v.hasPoint {
 		p.BeginAt, p.above = v.point, content{name: s.Name}
 		if !p.recovery.Clean { // after a clean stop there is nothing above
-			p.above.runs = v.goesOn(r.Kept)
+			p.above.runs = v.keptAbove(r.Kept)
 		}
 		stays.runs = append(append([]Run{}, r.Kept...), p.above.runs...)
 	}

@@ -60,8 +60,8 @@ type salvager struct {
 	overlaps bool                // the damage is a batch that continues the log and reaches into the next segment
 }
 
-// each walks over batches, see log.EachVerified.
-func (v *salvager) each(from, to int64, fn func(at int64, h batch.Header, raw []byte) error) error {
+// eachBatch walks over batches, see log.EachVerified.
+func (v *salvager) eachBatch(from, to int64, fn func(at int64, h batch.Header, raw []byte) error) error {
 	return log.EachVerified(v.file, v.dir, v.base, from, to, false, fn)
 }
 
@@ -86,10 +86,10 @@ func (v *salvager) read(b []byte, position int64) error {
 	return err
 }
 
-// intact says whether all batches below the recovery point are valid.
-func (v *salvager) intact() (bool, error) {
+// isIntact says whether all batches below the recovery point are valid.
+func (v *salvager) isIntact() (bool, error) {
 	due, at := v.base, int64(0)
-	err := v.each(0, v.size, func(position int64, h batch.Header, _ []byte) error {
+	err := v.eachBatch(0, v.size, func(position int64, h batch.Header, _ []byte) error {
 		switch {
 		case !v.belongs(h) || h.BaseOffset < due:
 			v.overlaps = h.BaseOffset == due
@@ -127,12 +127,12 @@ func (v *salvager) belongs(h batch.Header) bool {
 // search fills runs.
 func (v *salvager) search() error {
 	for at := int64(0); at < v.size; {
-		err := v.each(at, v.size, v.add)
+		err := v.eachBatch(at, v.size, v.add)
 		var damage *files.DamagedError
 		if !errors.As(err, &damage) {
 			return err
 		}
-		if at, err = v.resume(damage.Position); err != nil {
+		if at, err = v.wholeBehind(damage.Position); err != nil {
 			return err
 		}
 	}
@@ -153,18 +153,18 @@ func (v *salvager) add(at int64, h batch.Header, _ []byte) error {
 	return nil
 }
 
-// resume returns the position of the next whole batch behind a damaged one; the file's size if there is none.
-func (v *salvager) resume(bad int64) (int64, error) {
+// wholeBehind returns the position of the next whole batch behind a damaged one; the file's size if there is none.
+func (v *salvager) wholeBehind(bad int64) (int64, error) {
 	end, err := v.believedEnd(bad)
 	if err != nil {
 		return 0, err
 	}
 	for at := bad + 1; ; at++ {
-		if at, err = v.find(at); err != nil || at >= end {
+		if at, err = v.findWhole(at); err != nil || at >= end {
 			return max(at, end), err
 		}
 		// Within a believed batch only what was written over its end counts: that goes on up to there.
-		err = v.each(at, end, ignoreBatch)
+		err = v.eachBatch(at, end, ignoreBatch)
 		if err == nil {
 			return at, nil
 		}
@@ -197,8 +197,8 @@ func (v *salvager) believedEnd(bad int64) (int64, error) {
 	return end, nil
 }
 
-// find returns the first position from one on at which a whole batch of this segment begins; the size if none does.
-func (v *salvager) find(at int64) (int64, error) {
+// findWhole returns the first position from one on at which a whole batch of this segment begins; the size if none does.
+func (v *salvager) findWhole(at int64) (int64, error) {
 	chunk := make([]byte, searchBytes)
 	for at+batch.HeaderSizeBytes <= v.size {
 		b := chunk[:min(searchBytes, v.size-at)]
@@ -233,7 +233,7 @@ func (v *salvager) wholeAt(at int64) (bool, error) {
 	if err != nil || !v.belongs(h) || at+int64(h.SizeBytes()) > v.size {
 		return false, nil
 	}
-	err = v.each(at, at+int64(h.SizeBytes()), ignoreBatch)
+	err = v.eachBatch(at, at+int64(h.SizeBytes()), ignoreBatch)
 	if errors.Is(err, files.ErrDamaged) {
 		return false, nil
 	}
@@ -278,9 +278,9 @@ func (v *salvager) lost(kept []Run) (lost []OffsetRange) {
 	return lost
 }
 
-// goesOn returns the batches above the recovery point that follow what is kept below it. Every start truncates what
+// keptAbove returns the batches above the recovery point that follow what is kept below it. Every start truncates what
 // does not begin with a whole batch there.
-func (v *salvager) goesOn(kept []Run) []Run {
+func (v *salvager) keptAbove(kept []Run) []Run {
 	from := int64(0)
 	if n := len(kept); n > 0 {
 		from = kept[n-1].To
