@@ -2,7 +2,9 @@ package broker
 
 import (
 	"net"
+	"net/netip"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -11,50 +13,94 @@ import (
 	"once/wire"
 )
 
-// advertiser answers which address a client is told to reach this broker by.
+// advertiser answers which address a client is told to reach this broker by. It is immutable.
 type advertiser struct {
-	host    string // of advertised.listeners; "" when it is not set
-	port    int32
-	gateway net.IP // of the container's bridge; nil outside of a container
+	set         map[net.Listener]advertised
+	inContainer bool
+	gateway     net.IP // of the container's bridge; nil where there is none
+	networks    func() []netip.Prefix
 }
 
-func newAdvertiser(s *settings.Broker, gateway net.IP) *advertiser {
-	a := &advertiser{gateway: gateway}
-	for _, l := range s.AdvertisedListeners {
-		if l.Name != "CONTROLLER" { // where controller.listener.names does not say that it is one
-			a.host, a.port = l.Host, int32(l.Port)
-			break
+// advertised is what is set for the clients of one listener; zero is nothing.
+type advertised struct {
+	host string
+	port int32
+	// publishedPort is the one by which clients reach this listener from outside of the container.
+	publishedPort int32
+}
+
+func newAdvertiser(s *settings.Broker, listeners []listener) *advertiser {
+	a := &advertiser{set: map[net.Listener]advertised{}, networks: networksOfThisHost}
+	for i, l := range listeners {
+		var is advertised
+		if fixed, ok := s.AdvertisedListener(l.settings.Name); ok {
+			is.host, is.port = fixed.Host, int32(fixed.Port)
 		}
+		if i == 0 {
+			is.publishedPort = int32(s.PublishedPort)
+		}
+		a.set[l.socket] = is
+	}
+	if a.inContainer = isContainer() || s.PublishedPort != 0; a.inContainer {
+		routes, _ := os.ReadFile("/proc/net/route")
+		a.gateway = defaultGateway(string(routes))
 	}
 	return a
 }
 
-// address returns host and port for a client. advertised.listeners wins; without it a client is told
-// the address that it reached the broker by, which is the local address of its connection. A
-// connection that comes from the container's gateway came through a port published on the host: its
-// client is on the host and gets localhost.
-func (a *advertiser) address(local, remote net.Addr) (string, int32) {
-	if a.host != "" {
-		return a.host, a.port
-	}
-	host, port := cluster.LocalAddress(local)
-	if from, ok := remote.(*net.TCPAddr); ok && a.gateway != nil && from.IP.Equal(a.gateway) {
+func (a *advertiser) of(c *wire.Conn) (string, int32) {
+	return a.address(a.set[c.Listener()], c.LocalAddr(), c.RemoteAddr())
+}
+
+// address returns host and port for a client. What advertised.listeners has for its listener wins. Without it a client
+// is told the address that it reached the broker by, which is the local address of its connection; a client that
+// reached a container from outside came through a port that is published on the host, and gets localhost.
+func (a *advertiser) address(set advertised, local, remote net.Addr) (host string, port int32) {
+	host, port = cluster.LocalAddress(local)
+	switch {
+	case set.host != "":
+		host = set.host
+	case a.isFromOutside(remote):
 		host = "localhost"
+		if set.publishedPort != 0 {
+			port = set.publishedPort
+		}
+	}
+	if set.port != 0 {
+		port = set.port
 	}
 	return host, port
 }
 
-func (a *advertiser) of(c *wire.Conn) (string, int32) {
-	return a.address(c.LocalAddr(), c.RemoteAddr())
+// isFromOutside says whether a client has reached this container through a port that is published on the host: it comes
+// from the gateway of the bridge, or from none of the container's networks.
+func (a *advertiser) isFromOutside(remote net.Addr) bool {
+	from, ok := remote.(*net.TCPAddr)
+	if !a.inContainer || !ok {
+		return false
+	}
+	if a.gateway != nil && from.IP.Equal(a.gateway) {
+		return true
+	}
+	networks := a.networks() // each time: a container can join a network while it runs
+	address := from.AddrPort().Addr().Unmap().WithZone("")
+	return len(networks) > 0 && !slices.ContainsFunc(networks, func(n netip.Prefix) bool { return n.Contains(address) })
 }
 
-// containerGateway reads the default gateway from the kernel's routing table when this process runs in
-// a container; nil means none. routes is the content of /proc/net/route: lines of interface,
-// destination, gateway and flags, addresses as little-endian hexadecimal.
-func containerGateway(inContainer bool, routes string) net.IP {
-	if !inContainer {
-		return nil
+// networksOfThisHost returns the subnets of the interfaces, the loopback interface's too.
+func networksOfThisHost() (networks []netip.Prefix) {
+	addresses, _ := net.InterfaceAddrs()
+	for _, a := range addresses {
+		if n, err := netip.ParsePrefix(a.String()); err == nil {
+			networks = append(networks, n.Masked())
+		}
 	}
+	return networks
+}
+
+// defaultGateway reads the default gateway from the kernel's routing table; nil means none. routes is the content of
+// /proc/net/route: lines of interface, destination, gateway and flags, addresses as little-endian hexadecimal.
+func defaultGateway(routes string) net.IP {
 	for _, line := range strings.Split(routes, "\n") {
 		f := strings.Fields(line)
 		if len(f) < 4 || f[1] != "00000000" {
@@ -69,12 +115,12 @@ func containerGateway(inContainer bool, routes string) net.IP {
 	return nil
 }
 
-// gatewayOfContainer returns the gateway of the container's bridge when this process runs in one.
-func gatewayOfContainer() net.IP {
-	_, err := os.Stat("/.dockerenv")
-	if err != nil {
-		_, err = os.Stat("/run/.containerenv")
+// isContainer says whether this process runs in a container of Docker's or Podman's.
+func isContainer() bool {
+	for _, mark := range []string{"/.dockerenv", "/run/.containerenv"} {
+		if _, err := os.Stat(mark); err == nil {
+			return true
+		}
 	}
-	routes, _ := os.ReadFile("/proc/net/route")
-	return containerGateway(err == nil, string(routes))
+	return false
 }

@@ -1,6 +1,7 @@
 package broker_test
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -13,11 +14,16 @@ import (
 
 	"once/broker"
 	"once/broker/brokertest"
+	"once/cluster"
 	"once/internal/kafkatest"
+	"once/log/batch"
+	"once/settings"
 )
 
 // everywhere makes the broker listen on all addresses.
-func everywhere(c *broker.Config) { c.Listen = "0.0.0.0:0" }
+func everywhere(c *broker.Config) {
+	c.Listeners = []settings.Listener{{Name: "PLAINTEXT", Host: "0.0.0.0"}}
+}
 
 // told asks a broker, by one of its addresses, where it is: in every answer that carries an address.
 func told(t *testing.T, addr string) []string {
@@ -71,8 +77,101 @@ func TestEachClientIsToldTheAddressThatItCameBy(t *testing.T) {
 }
 
 func TestAdvertisedListenersWin(t *testing.T) {
-	b := brokertest.Start(t, brokertest.WithSettings(t, map[string]string{"advertised.listeners": "PLAINTEXT://kafka.example:19092"}))
+	b := brokertest.Start(t, brokertest.WithSettings(t, map[string]string{
+		"listeners": "PLAINTEXT://127.0.0.1:0", "advertised.listeners": "PLAINTEXT://kafka.example:19092"}))
 	expectTold(t, b.Addr(), "kafka.example:19092")
+}
+
+// Of several listeners each has its own address: one that is set, one of which the port or the host is set, one that is
+// left to the connection. What is written through one is read through another.
+func TestEachListenerHasItsOwnAddress(t *testing.T) {
+	b := brokertest.Start(t, brokertest.WithSettings(t, map[string]string{
+		"listeners":                      "HOST://127.0.0.1:0,NAMED://localhost:0,TC-0://:0,PORT://127.0.0.1:0,CONTROLLER://127.0.0.1:1",
+		"listener.security.protocol.map": "HOST:PLAINTEXT,NAMED:PLAINTEXT,TC-0:PLAINTEXT,PORT:PLAINTEXT",
+		"controller.listener.names":      "CONTROLLER",
+		"inter.broker.listener.name":     "TC-0",
+		"advertised.listeners":           "NAMED://kafka.example:0,HOST://localhost:32768,PORT://:32768",
+	}))
+	open := b.Listeners()
+	if len(open) != 4 || open[0].Address() != b.Addr() {
+		t.Fatalf("listeners %v, the first one is on %s", open, b.Addr())
+	}
+	port := func(i int) string { return strconv.Itoa(open[i].Port) }
+	expectTold(t, open[0].Address(), "localhost:32768")
+	expectTold(t, open[1].Address(), "kafka.example:"+port(1))
+	for _, host := range []string{"127.0.0.1", "127.0.0.2"} {
+		addr := net.JoinHostPort(host, port(2))
+		expectTold(t, addr, addr)
+	}
+	expectTold(t, open[3].Address(), "127.0.0.1:32768")
+
+	writer := &compactedTopic{peer: &peer{t: t, addr: open[0].Address(), own: b}}
+	writer.create("x", nil)
+	writer.must(writer.send("x", false, batch.Record{Value: []byte("v")}))
+	reader := &compactedTopic{peer: &peer{t: t, addr: net.JoinHostPort("127.0.0.1", port(2)), own: b}}
+	fetch := kmsg.NewPtrFetchRequest()
+	fetch.Version, fetch.MinBytes, fetch.MaxWaitMillis = 12, 1, 10_000
+	fetch.Topics = []kmsg.FetchRequestTopic{{Topic: "x", Partitions: []kmsg.FetchRequestTopicPartition{{PartitionMaxBytes: 1 << 20, CurrentLeaderEpoch: -1, LastFetchedEpoch: -1}}}}
+	if p := reader.ask(fetch).(*kmsg.FetchResponse).Topics[0].Partitions[0]; p.HighWatermark != 1 {
+		t.Errorf("through the third listener the high watermark is %d", p.HighWatermark)
+	}
+}
+
+// One port on an IPv4 and on an IPv6 address is two listeners, even where both are for every address.
+func TestTwoListenersOnOnePortOfTwoAddresses(t *testing.T) {
+	free, err := net.Listen("tcp", "[::]:0")
+	if err != nil {
+		t.Logf("there is no IPv6 here: %v", err)
+		return
+	}
+	port := free.Addr().(*net.TCPAddr).Port
+	free.Close()
+	b := brokertest.Start(t, brokertest.WithSettings(t, map[string]string{
+		"listeners":                      fmt.Sprintf("SIX://[::]:%d,FOUR://0.0.0.0:%d", port, port),
+		"listener.security.protocol.map": "SIX:PLAINTEXT,FOUR:PLAINTEXT", "advertised.listeners": "SIX://six:1,FOUR://four:1",
+	}))
+	if len(b.Listeners()) != 2 {
+		t.Errorf("listeners %v", b.Listeners())
+	}
+	expectTold(t, fmt.Sprintf("127.0.0.1:%d", port), "four:1")
+	expectTold(t, fmt.Sprintf("[::1]:%d", port), "six:1")
+}
+
+// A port that is taken is named and is no mistake in the configuration; the listeners before it are closed again.
+func TestAPortThatIsTaken(t *testing.T) {
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	addr, port := taken.Addr().String(), strconv.Itoa(taken.Addr().(*net.TCPAddr).Port)
+	first, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	first.Close()
+	set, _, err := settings.Resolve(settings.Values{"listeners": "A://" + first.Addr().String() + ",B://" + addr, "listener.security.protocol.map": "A:PLAINTEXT,B:PLAINTEXT"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for what, cfg := range map[string]broker.Config{
+		"the listener B://" + addr:      {Env: cluster.Env{Settings: set}},
+		"the admin endpoint on " + addr: {Admin: addr},
+	} {
+		b, err := broker.Start(t.Context(), cfg)
+		if err == nil {
+			_ = b.Close()
+			t.Fatalf("%s is opened twice", what)
+		}
+		if errors.Is(err, cluster.ErrConfig) || !strings.Contains(err.Error(), "port "+port+" is taken: opening "+what) {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	again, err := net.Listen("tcp", first.Addr().String())
+	if err != nil {
+		t.Fatalf("the first listener is left open: %v", err)
+	}
+	again.Close()
 }
 
 // TestAClientOfAnotherNetworkIsToldAnAddressOfIts puts a client into a network namespace of its own, where

@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"os"
 	"sync"
 	"time"
@@ -28,10 +27,10 @@ type Broker struct {
 	dir      string // data directory
 	registry *prometheus.Registry
 
-	cluster  *cluster.Cluster
-	server   *wire.Server
-	listener net.Listener
-	admin    *admin.Server
+	cluster   *cluster.Cluster
+	server    *wire.Server
+	listeners []listener // not empty
+	admin     *admin.Server
 
 	serving   sync.WaitGroup
 	closeOnce sync.Once
@@ -64,20 +63,6 @@ func Start(ctx context.Context, cfg Config) (*Broker, error) {
 	return b, nil
 }
 
-// listen claims the address first: it is the likeliest thing to be wrong, and clients that come early
-// wait in the backlog.
-func (b *Broker) listen() error {
-	if b.listener = b.cfg.Listener; b.listener != nil {
-		return nil
-	}
-	l, err := net.Listen("tcp", b.cfg.Listen)
-	if err != nil {
-		return fmt.Errorf("%w: listening on %s: %w", cluster.ErrConfig, b.cfg.Listen, err)
-	}
-	b.listener = l
-	return nil
-}
-
 func (b *Broker) openCluster() error {
 	var err error
 	if b.dir, err = b.makeDirectory(); err != nil {
@@ -85,7 +70,7 @@ func (b *Broker) openCluster() error {
 	}
 	env := b.cfg.Env
 	env.NoSync = env.NoSync || b.cfg.Ephemeral
-	env.Advertised, env.OnFailure = newAdvertiser(b.cfg.Settings, gatewayOfContainer()).of, b.fail
+	env.Advertised, env.OnFailure = newAdvertiser(b.cfg.Settings, b.listeners).of, b.fail
 	if b.cfg.Image != nil {
 		b.cluster, err = cluster.OpenImage(env, b.dir, b.cfg.Image)
 	} else {
@@ -116,22 +101,24 @@ func (b *Broker) serve() (err error) {
 		all := prometheus.Gatherers{b.registry, b.cluster}
 		b.admin, err = admin.Start(b.cfg.Admin, admin.Options{Gatherer: all, State: b.WriteState, Logger: b.cfg.Logger})
 		if err != nil {
-			return fmt.Errorf("%w: admin endpoint: %w", cluster.ErrConfig, err)
+			return addressError("the admin endpoint on "+b.cfg.Admin, b.cfg.Admin, err)
 		}
 	}
-	b.serving.Go(func() {
-		if err := b.server.Serve(b.listener, b.cluster.Handle); err != nil {
-			b.fail(err)
-		}
-	})
+	for _, l := range b.listeners {
+		b.serving.Go(func() {
+			if err := b.server.Serve(l.socket, b.cluster.Handle); err != nil {
+				b.fail(err)
+			}
+		})
+	}
 	if b.admin != nil {
 		b.admin.SetReady(true)
 	}
 	return nil
 }
 
-// Addr returns the address of the Kafka listener, HOST:PORT where it is one of TCP.
-func (b *Broker) Addr() string { return b.listener.Addr().String() }
+// Addr returns the address of the first Kafka listener, HOST:PORT where it is one of TCP.
+func (b *Broker) Addr() string { return b.listeners[0].socket.Addr().String() }
 
 // AdminAddr returns the address of the HTTP endpoint, or "" when it is off.
 func (b *Broker) AdminAddr() string {
@@ -141,7 +128,7 @@ func (b *Broker) AdminAddr() string {
 	return b.admin.Addr()
 }
 
-// Cluster is what the listener serves.
+// Cluster is what the listeners serve.
 func (b *Broker) Cluster() *cluster.Cluster { return b.cluster }
 
 // Disconnect closes the connections of all clients; what is in flight is not answered. They may connect again.
@@ -192,8 +179,8 @@ func (b *Broker) close() error {
 		_ = b.server.Shutdown(ctx)
 		cancel()
 	}
-	if b.listener != nil {
-		_ = b.listener.Close() // again, where it has been served
+	for _, l := range b.listeners {
+		_ = l.socket.Close() // again, where it has been served
 	}
 	b.serving.Wait()
 	if b.cluster != nil {

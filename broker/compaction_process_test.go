@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"once/inspect/inspecttest"
+	"once/internal/crashtest"
 	"once/internal/invariant"
 	"once/log/batch"
 )
@@ -131,9 +132,10 @@ func (h *hunt) run() {
 // A broker is killed with SIGKILL in the middle of compacting what is several times the cleaner's buffer, again and
 // again, and so is the one that comes after. What clients were told is there each time.
 func TestCompactedSurvivesSIGKILL(t *testing.T) {
+	crashtest.Apart(t, "kills a process until it is hit in the middle of a pass")
 	program(t)
 	seeds, times := uint64(1), 2
-	if n := seedsOf(t); n > 0 {
+	if n := crashtest.Seeds(t); n > 0 {
 		seeds, times = uint64(n), 20
 	} else if invariant.Enabled {
 		times = 1

@@ -4,13 +4,16 @@ import (
 	"net"
 
 	"once/cluster"
+	"once/settings"
 )
 
 // Config says how to start a broker. The zero value is an ephemeral broker on a free port of the loopback interface
 // without the admin endpoint.
 type Config struct {
-	Listen string // Kafka listener, HOST:PORT; "" means 127.0.0.1:0
-	// Listener is the Kafka listener in place of one on Listen. The broker closes it.
+	// Listeners are where Kafka clients come in. None means those that Settings sets, and where it sets none, one on a free
+	// port of the loopback interface.
+	Listeners []settings.Listener
+	// Listener is the one Kafka listener, in place of Listeners. The broker closes it.
 	Listener  net.Listener
 	DataDir   string // created when missing; "" means Ephemeral
 	Ephemeral bool   // a temporary data directory that Close removes
@@ -23,15 +26,21 @@ type Config struct {
 }
 
 func (c Config) withDefaults() (Config, error) {
-	if c.Listen == "" {
-		c.Listen = "127.0.0.1:0"
-	}
 	if c.InMemory {
 		c.Env = cluster.InMemory(c.Env)
 	} else if c.DataDir == "" {
 		c.Ephemeral = true
 	}
 	var err error
-	c.Env, err = c.Env.WithDefaults()
-	return c, err
+	if c.Env, err = c.Env.WithDefaults(); err != nil {
+		return c, err
+	}
+	switch {
+	case len(c.Listeners) > 0:
+	case c.Settings.ListenersAreSet() && c.Listener == nil:
+		c.Listeners = c.Settings.Listeners
+	default:
+		c.Listeners = []settings.Listener{{Name: "PLAINTEXT", Protocol: "PLAINTEXT", Host: "127.0.0.1"}}
+	}
+	return c, nil
 }

@@ -1,7 +1,9 @@
 package broker
 
 import (
+	"fmt"
 	"net"
+	"net/netip"
 	"testing"
 
 	"once/settings"
@@ -13,31 +15,88 @@ eth0	00000000	010011AC	0003	0	0	0	00000000	0	0	0
 eth0	000011AC	00000000	0001	0	0	0	0000FFFF	0	0	0
 `
 
-func TestContainerGateway(t *testing.T) {
-	if g := containerGateway(true, routes); !g.Equal(net.IPv4(172, 17, 0, 1)) {
+func TestDefaultGateway(t *testing.T) {
+	if g := defaultGateway(routes); !g.Equal(net.IPv4(172, 17, 0, 1)) {
 		t.Errorf("got %v", g)
 	}
-	for name, g := range map[string]net.IP{
-		"outside of a container": containerGateway(false, routes),
-		"no default route":       containerGateway(true, "Iface\neth0 000011AC 00000000 0001\n"),
-		"nonsense":               containerGateway(true, "eth0 00000000 zz 0003\n\n x"),
+	for name, routes := range map[string]string{
+		"no default route": "Iface\neth0 000011AC 00000000 0001\n",
+		"nonsense":         "eth0 00000000 zz 0003\n\n x",
+		"nothing":          "",
 	} {
-		if g != nil {
+		if g := defaultGateway(routes); g != nil {
 			t.Errorf("%s: got %v", name, g)
 		}
 	}
 }
 
-func TestAClientBehindThePublishedPortIsToldLocalhost(t *testing.T) {
-	s, _, err := settings.Resolve()
+// What a client is told, by where it comes from and by what is set for its listener. The container has an address in
+// each of two networks.
+func TestWhatAClientOfAContainerIsTold(t *testing.T) {
+	inside := &advertiser{inContainer: true, gateway: net.IPv4(172, 17, 0, 1), networks: func() []netip.Prefix {
+		return []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("172.17.0.0/16"), netip.MustParsePrefix("fd00:1::/64")}
+	}}
+	outside := &advertiser{gateway: inside.gateway, networks: inside.networks}
+	local := &net.TCPAddr{IP: net.IPv4(172, 17, 0, 2), Port: 9092}
+	for _, tc := range []struct {
+		a      *advertiser
+		set    advertised
+		remote string
+		want   string
+	}{
+		{inside, advertised{}, "172.17.0.1", "localhost:9092"},  // the gateway: a port that is published
+		{inside, advertised{}, "192.168.1.7", "localhost:9092"}, // likewise, where the engine keeps the address
+		{inside, advertised{}, "fd00:2::7", "localhost:9092"},
+		{inside, advertised{}, "172.17.0.3", "172.17.0.2:9092"}, // another container
+		{inside, advertised{}, "172.17.0.2", "172.17.0.2:9092"}, // this one
+		{inside, advertised{}, "127.0.0.1", "172.17.0.2:9092"},
+		{inside, advertised{}, "fd00:1::3", "172.17.0.2:9092"},
+		{inside, advertised{publishedPort: 19092}, "172.17.0.1", "localhost:19092"},
+		{inside, advertised{publishedPort: 19092}, "172.17.0.3", "172.17.0.2:9092"},
+		{inside, advertised{port: 29092}, "172.17.0.1", "localhost:29092"},
+		{inside, advertised{port: 29092, publishedPort: 19092}, "172.17.0.3", "172.17.0.2:29092"},
+		{inside, advertised{host: "kafka", port: 29092, publishedPort: 19092}, "172.17.0.1", "kafka:29092"},
+		{inside, advertised{host: "kafka"}, "172.17.0.3", "kafka:9092"},
+		{outside, advertised{}, "172.17.0.1", "172.17.0.2:9092"},
+		{outside, advertised{publishedPort: 19092}, "192.168.1.7", "172.17.0.2:9092"},
+	} {
+		host, port := tc.a.address(tc.set, local, &net.TCPAddr{IP: net.ParseIP(tc.remote), Port: 40000})
+		if got := fmt.Sprint(host, ":", port); got != tc.want {
+			t.Errorf("in a container %v, %+v, a client from %s is told %s, want %s", tc.a.inContainer, tc.set, tc.remote, got, tc.want)
+		}
+	}
+}
+
+// published.port is of the first listener, and says that there is a host that publishes it.
+func TestThePublishedPortIsOfTheFirstListener(t *testing.T) {
+	s, _, err := settings.Resolve(settings.Values{"published.port": "19092", "listener.security.protocol.map": "A:PLAINTEXT,B:PLAINTEXT",
+		"listeners": "A://127.0.0.1:0,B://127.0.0.1:0", "advertised.listeners": "B://b:7"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	a := newAdvertiser(s, net.IPv4(172, 17, 0, 1))
-	at := &net.TCPAddr{IP: net.IPv4(172, 17, 0, 2), Port: 9092}
-	for remote, want := range map[string]string{"172.17.0.1": "localhost", "172.17.0.3": "172.17.0.2", "172.17.0.2": "172.17.0.2"} {
-		if host, port := a.address(at, &net.TCPAddr{IP: net.ParseIP(remote), Port: 40000}); host != want || port != 9092 {
-			t.Errorf("a client from %s is told %s:%d, want %s:9092", remote, host, port, want)
+	var open []listener
+	for _, l := range s.Listeners {
+		socket, err := net.Listen("tcp", l.Address())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer socket.Close()
+		open = append(open, listener{l, socket})
+	}
+	a := newAdvertiser(s, open)
+	if got := a.set[open[0].socket]; !a.inContainer || got != (advertised{publishedPort: 19092}) {
+		t.Errorf("the first listener: %+v, in a container %v", got, a.inContainer)
+	}
+	if got := a.set[open[1].socket]; got != (advertised{host: "b", port: 7}) {
+		t.Errorf("the second listener: %+v", got)
+	}
+}
+
+func TestNetworksOfThisHost(t *testing.T) {
+	for _, n := range networksOfThisHost() {
+		if n.Contains(netip.MustParseAddr("127.0.0.1")) {
+			return
 		}
 	}
+	t.Errorf("the loopback interface is not among %v", networksOfThisHost())
 }

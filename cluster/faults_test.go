@@ -29,7 +29,7 @@ func newHolding(t *testing.T, env Env) *holding {
 	h := &holding{Cluster: opened(t, env)}
 	h.conn = connect(t, h.Cluster)
 	for _, topic := range []string{"a", "b"} {
-		h.conn.createTopic(topic)
+		h.conn.CreateTopic(topic, 1, nil)
 	}
 	h.arm(h.Faults())
 	h.producer = connect(t, h.Cluster).newProducer("t")
@@ -106,7 +106,7 @@ func TestHeldMarkerGoesWithItsTopic(t *testing.T) {
 	if code := h.conn.ask(r).(*kmsg.DeleteTopicsResponse).Topics[0].ErrorCode; code != 0 {
 		t.Fatal(wire.Code(code))
 	}
-	h.conn.createTopic("b")
+	h.conn.CreateTopic("b", 1, nil)
 	h.expect(1, 0, wire.NoError)
 }
 
@@ -130,7 +130,7 @@ func TestHeldDecisionHoldsUpOneConnection(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				c := opened(t, InMemory(Env{}))
 				conn, other := connect(t, c), connect(t, c)
-				conn.createTopic("x")
+				conn.CreateTopic("x", 1, nil)
 				p := conn.newProducer("t")
 				p.send("x", []byte("1"))
 				if _, err := c.Faults().Arm(fault.Rule{Point: fault.TxnPrepare, Do: fault.Action{Hold: true}}); err != nil {
@@ -253,7 +253,7 @@ func TestDelayedSyncEndsWithTheCluster(t *testing.T) {
 				c := opened(t, InMemory(Env{Durability: "fsync"}))
 				conn := connect(t, c)
 				conn.Timeout = 100 * time.Hour
-				conn.createTopic("x")
+				conn.CreateTopic("x", 1, nil)
 				if _, err := c.Faults().Arm(fault.Rule{Point: fault.DiskSync, Do: fault.Action{Delay: 5 * time.Second}}); err != nil {
 					t.Fatal(err)
 				}
@@ -285,7 +285,7 @@ func TestFailedSyncStopsItsCluster(t *testing.T) {
 	failure := make(chan error, 1)
 	c := opened(t, InMemory(Env{Durability: "fsync", OnFailure: func(err error) { failure <- err }}))
 	conn := connect(t, c)
-	conn.createTopic("x")
+	conn.CreateTopic("x", 1, nil)
 	conn.produce("x")
 	broken := errors.New("no such disk")
 	f, err := c.Faults().Arm(fault.Rule{Point: fault.DiskSync, Do: fault.Action{Error: broken}})
@@ -307,4 +307,39 @@ func TestFailedSyncStopsItsCluster(t *testing.T) {
 		t.Errorf("%d records are there", got)
 	}
 	conn.produce("x")
+}
+
+// A batch that is refused at a fault is not in the log, and the partition goes on; one that takes the partition offline
+// takes no other one.
+func TestFaultsOfAnAppend(t *testing.T) {
+	c := opened(t, InMemory(Env{}))
+	conn := connect(t, c)
+	conn.CreateTopic("x", 1, nil)
+	conn.CreateTopic("y", 1, nil)
+	conn.produce("x")
+	for _, do := range []fault.Action{{Error: fault.ErrInjected}, {Offline: true}} {
+		f, err := c.Faults().Arm(fault.Rule{Point: fault.PartitionAppend, Fires: func(at fault.Attributes) bool { return at.Topic == "x" }, Do: do})
+		if err != nil {
+			t.Fatal(err)
+		}
+		produced := func() wire.Code {
+			return wire.Code(conn.ask(produceRequest("x")).(*kmsg.ProduceResponse).Topics[0].Partitions[0].ErrorCode)
+		}
+		if got := produced(); got != wire.KafkaStorageError {
+			t.Errorf("%+v: answered %v", do, got)
+		}
+		conn.produce("y")
+		f.Disarm()
+		after := map[bool]wire.Code{false: wire.NoError, true: wire.KafkaStorageError}[do.Offline]
+		if got := produced(); got != after {
+			t.Errorf("after %+v: answered %v, want %v", do, got, after)
+		}
+	}
+	if err := errors.Join(c.Kill(), c.Reopen()); err != nil {
+		t.Fatal(err)
+	}
+	if got := records(c, "x"); got != 2 {
+		t.Errorf("%d records are there, 2 were acknowledged", got)
+	}
+	connect(t, c).produce("x")
 }

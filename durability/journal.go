@@ -7,6 +7,7 @@ import (
 	"hash/crc32"
 	"io/fs"
 	"path"
+	"strings"
 	"sync"
 
 	"once/internal/files"
@@ -32,6 +33,8 @@ const (
 	maxGroupBytes = 1 << 20
 	// DefaultJournalBytes is the size at which a barrier syncs the files of the logs, and the journal begins anew.
 	DefaultJournalBytes = 16 << 20
+	// journalDiscarded is what a person writes into the file to go back to the barrier record. No damage makes it.
+	journalDiscarded = "discard"
 )
 
 // journal makes barriers cheap that cover few bytes of many logs. The batches appended to all logs since the last
@@ -246,8 +249,8 @@ type journalReader struct {
 
 // readJournal returns the batches of the journal that continues a record, in the order of their appends. It ends at the
 // first incomplete group. If a later group of the same generation follows, or a head says that more groups were
-// complete, acknowledged data is damaged and that is the error. errNewerRecord: a later generation has begun. An empty
-// file holds nothing.
+// complete, acknowledged data is damaged and that is the error. errNewerRecord: a later generation has begun. A
+// file with journalDiscarded holds nothing.
 func readJournal(f vfs.FS, dir string, of *record) ([]Journaled, error) {
 	r := journalReader{name: path.Join(dir, journalFile), generation: of.generation, key: of.key}
 	if r.key == 0 {
@@ -260,7 +263,10 @@ func readJournal(f vfs.FS, dir string, of *record) ([]Journaled, error) {
 	} else if err != nil {
 		return nil, err
 	}
-	if n := len(r.b); n > 0 && n < journalPageBytes { // an empty one has been put there
+	if strings.TrimSpace(string(r.b[:min(len(r.b), journalPageBytes)])) == journalDiscarded {
+		return nil, nil
+	}
+	if n := len(r.b); n < journalPageBytes {
 		return nil, r.damaged(int64(n), errors.New("it is cut off in its first page"))
 	}
 	complete, err := r.completeGroups()
@@ -279,8 +285,8 @@ func readJournal(f vfs.FS, dir string, of *record) ([]Journaled, error) {
 
 func (r *journalReader) damaged(position int64, cause error) error {
 	return &files.DamagedError{File: r.name, Position: position, Cause: fmt.Errorf(
-		"%w; it holds what was acknowledged since the last barrier record: restore it, or put an empty file in its place "+
-			"to go back to that record", cause)}
+		"%w; it holds what was acknowledged since the last barrier record: restore it, or put a file with the word %s in its place "+
+			"to go back to that record", cause, journalDiscarded)}
 }
 
 // completeGroups returns the number of groups that were complete according to the completeGroups.

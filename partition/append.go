@@ -1,6 +1,7 @@
 package partition
 
 import (
+	"errors"
 	"fmt"
 
 	"once/durability"
@@ -152,7 +153,10 @@ func (p *Partition) appendMarkerLocked(raw []byte, h *batch.Header, m batch.Mark
 func (p *Partition) writeLocked(raw []byte, h *batch.Header) error {
 	h.BaseOffset, h.LeaderEpoch = p.log.EndOffset(), p.opts.LeaderEpoch
 	batch.SetOffsetAndEpoch(raw, h.BaseOffset, h.LeaderEpoch)
-	if err := p.opts.Faults.Hit(fault.PartitionAppend, p.attributes()); err != nil {
+	if err := p.opts.Faults.Hit(fault.PartitionAppend, p.attributes()); errors.Is(err, fault.ErrOffline) {
+		p.goOfflineLocked(err)
+		return p.offlineErrorLocked()
+	} else if err != nil {
 		return fmt.Errorf("appending to %s: %w: %w", p.id, log.ErrNotWritten, err)
 	}
 	if err := p.log.Append(raw, *h); err != nil {

@@ -24,8 +24,9 @@ type Broker struct {
 	// Identity and place.
 	NodeID              int32      // node.id and broker.id
 	DataDir             string     // log.dirs, else log.dir
-	Listeners           []Listener // for clients: those of the controller are left out, we have none
-	AdvertisedListeners []Listener // what clients are told, in the same way; none when it is not set
+	Listeners           []Listener // for clients; without listeners, those of advertised.listeners on every address
+	ControllerListeners []Listener // those of listeners that are the controller's: they are not opened
+	PublishedPort       int        // published.port, 0 for none
 
 	// Connections and requests.
 	ConnectionsMaxIdle                   time.Duration
@@ -80,17 +81,24 @@ type Broker struct {
 	TransactionVersion                     int16
 	TransactionalIDExpiration              time.Duration
 
-	layers [layerCount]Values // canonical; unknown names as they came
-	topic  Topic              // of a topic without settings of its own
+	advertisedListeners []Listener         // see AdvertisedListener
+	layers              [layerCount]Values // canonical; unknown names as they came
+	topic               Topic              // of a topic without settings of its own
 }
 
 // resolve fills in the fields from the layers. It is called whenever the layers have changed.
 func (b *Broker) resolve() {
+	listeners, controllers := b.splitListeners("listeners")
+	var advertised []Listener
+	if b.isExplicit("advertised.listeners") {
+		advertised, _ = b.splitListeners("advertised.listeners")
+	}
 	*b = Broker{
 		NodeID:              b.int32("node.id"),
 		DataDir:             b.text("log.dir"),
-		Listeners:           b.listeners("listeners"),
-		AdvertisedListeners: b.listeners("advertised.listeners"),
+		Listeners:           listeners,
+		ControllerListeners: controllers,
+		PublishedPort:       b.int("published.port"),
 
 		ConnectionsMaxIdle:                   b.milliseconds("connections.max.idle.ms"),
 		FetchMaxBytes:                        b.int("fetch.max.bytes"),
@@ -141,8 +149,9 @@ func (b *Broker) resolve() {
 		TransactionVersion:                     int16(b.int64("transaction.version")),
 		TransactionalIDExpiration:              b.milliseconds("transactional.id.expiration.ms"),
 
-		layers: b.layers,
-		topic:  b.topic,
+		advertisedListeners: advertised,
+		layers:              b.layers,
+		topic:               b.topic,
 	}
 	if dir := b.text("log.dirs"); dir != "" {
 		b.DataDir = dir

@@ -47,7 +47,7 @@ func CheckClientMetrics(values Values) error {
 		}
 	}
 	if err := checkClientMatch(checked["match"]); err != nil {
-		return &InvalidError{"match", values["match"], err.Error()}
+		return &InvalidError{Name: "match", Value: values["match"], Reason: err.Error()}
 	}
 	return nil
 }

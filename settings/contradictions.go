@@ -19,7 +19,7 @@ func (b *Broker) contradictions() []error {
 }
 
 func (b *Broker) problem(name, format string, args ...any) error {
-	return &InvalidError{name, b.text(name), fmt.Sprintf(format, args...)}
+	return &InvalidError{Name: name, Value: b.text(name), Reason: fmt.Sprintf(format, args...)}
 }
 
 func (b *Broker) logProblems() (problems []error) {
@@ -41,31 +41,96 @@ func (b *Broker) logProblems() (problems []error) {
 	return problems
 }
 
+// listenerProblems refuses what Kafka refuses, but for what a cluster of several nodes needs: a listener between brokers,
+// or an open one of the controller.
 func (b *Broker) listenerProblems() (problems []error) {
-	seen := map[string]bool{}
+	setting := "listeners"
+	if b.listenersAreDerived() {
+		setting = "advertised.listeners"
+	}
+	names := map[string]bool{}
 	for _, l := range b.Listeners {
-		switch l.Protocol {
-		case "PLAINTEXT":
-		case "":
-			problems = append(problems, b.problem("listeners", "%s is not in listener.security.protocol.map", l.Name))
-		default: // better no listener than one that is open where it was meant to be closed
-			problems = append(problems, b.problem("listeners", "%s has the security protocol %s, and only PLAINTEXT is served", l.Name, l.Protocol))
+		if names[l.Name] {
+			problems = append(problems, b.problem(setting, "%s stands twice", l.Name))
+		} else if err := b.protocolProblem(setting, l); err != nil {
+			problems = append(problems, err)
 		}
-		if seen[l.Name] {
-			problems = append(problems, b.problem("listeners", "%s stands twice", l.Name))
+		names[l.Name] = true
+	}
+	if len(names) == 0 {
+		problems = append(problems, b.problem(setting, "must have a listener for clients"))
+	}
+	problems = append(problems, b.portProblems(setting)...)
+	problems = append(problems, b.advertisedProblems(names)...)
+	return append(problems, b.roleProblems(names)...)
+}
+
+// protocolProblem refuses a listener that is not PLAINTEXT: better no listener than one that is open where it was meant
+// to be closed.
+func (b *Broker) protocolProblem(setting string, l Listener) error {
+	switch l.Protocol {
+	case plaintext:
+		return nil
+	case "":
+		return b.problem(setting, "%s is not in listener.security.protocol.map, which is %s", l.Name, b.text("listener.security.protocol.map"))
+	default:
+		return b.problem(setting, "%s has the security protocol %s, and only PLAINTEXT is served", l.Name, l.Protocol)
+	}
+}
+
+// portProblems finds two listeners on one port. One on an IPv4 address and one on an IPv6 address may share it.
+func (b *Broker) portProblems(setting string) (problems []error) {
+	onPort := map[int][]Listener{}
+	for _, l := range slices.Concat(b.Listeners, b.ControllerListeners) {
+		if l.Port == 0 {
+			continue
+		}
+		onPort[l.Port] = append(onPort[l.Port], l)
+		same := onPort[l.Port]
+		if len(same) > 1 && !arePair(same) {
+			problems = append(problems, b.problem(setting, "%s and %s have one port, %d", same[0].Name, l.Name, l.Port))
+		}
+	}
+	return problems
+}
+
+// arePair says whether these are one listener on an IPv4 address and one on an IPv6 address.
+func arePair(l []Listener) bool {
+	return len(l) == 2 && (l[0].isIPv4() && l[1].isIPv6() || l[0].isIPv6() && l[1].isIPv4())
+}
+
+func (b *Broker) advertisedProblems(listeners map[string]bool) (problems []error) {
+	const setting = "advertised.listeners"
+	seen := map[string]bool{}
+	for _, l := range b.advertisedListeners {
+		if ip := net.ParseIP(l.Host); ip != nil && ip.IsUnspecified() {
+			problems = append(problems, b.problem(setting, "must name an address that clients can reach, not %s", l.Host))
+		}
+		switch {
+		case !listeners[l.Name]:
+			problems = append(problems, b.problem(setting, "%s is not in listeners, which is %s", l.Name, b.text("listeners")))
+		case seen[l.Name] && !b.listenersAreDerived(): // then it has been reported
+			problems = append(problems, b.problem(setting, "%s stands twice", l.Name))
 		}
 		seen[l.Name] = true
 	}
-	if len(seen) == 0 {
-		problems = append(problems, b.problem("listeners", "must have a listener for clients"))
+	return problems
+}
+
+func (b *Broker) roleProblems(listeners map[string]bool) (problems []error) {
+	if roles := b.text("process.roles"); !slices.Contains(splitList(roles), "broker") {
+		problems = append(problems, b.problem("process.roles", "must have the role broker: there is no controller to be run alone"))
 	}
-	for _, l := range b.AdvertisedListeners {
-		if ip := net.ParseIP(l.Host); ip != nil && ip.IsUnspecified() {
-			problems = append(problems, b.problem("advertised.listeners", "must name an address that clients can reach, not %s", l.Host))
-		}
-		if b.isExplicit("listeners") && !seen[l.Name] {
-			problems = append(problems, b.problem("advertised.listeners", "%s is not in listeners", l.Name))
-		}
+	if p := b.text("security.inter.broker.protocol"); p != plaintext {
+		problems = append(problems, b.problem("security.inter.broker.protocol", "must be PLAINTEXT: no other protocol is served"))
+	}
+	name, set := b.explicit("inter.broker.listener.name")
+	switch {
+	case !set || listeners[strings.ToUpper(name)]:
+	case b.isControllerListener(name):
+		problems = append(problems, b.problem("inter.broker.listener.name", "must not be a listener of the controller"))
+	default:
+		problems = append(problems, b.problem("inter.broker.listener.name", "is not in listeners, which is %s", b.text("listeners")))
 	}
 	return problems
 }

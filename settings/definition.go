@@ -130,11 +130,11 @@ func (d *Definition) canonicalDouble(value string) (string, error) {
 
 func (d *Definition) canonicalList(value string) (string, error) {
 	entries := splitList(value)
-	if len(entries) == 0 && d.valid.nonEmpty {
-		return "", errors.New("must not be empty")
-	}
 	var unique []string
 	for _, entry := range entries {
+		if entry == "" && d.valid.skipEmpty {
+			continue
+		}
 		if entry == "" && !d.valid.emptyEntries {
 			return "", errors.New("must not have an empty entry")
 		}
@@ -144,6 +144,9 @@ func (d *Definition) canonicalList(value string) (string, error) {
 		if d.valid.duplicates || !slices.Contains(unique, entry) {
 			unique = append(unique, entry)
 		}
+	}
+	if len(unique) == 0 && d.valid.nonEmpty {
+		return "", errors.New("must not be empty")
 	}
 	value = strings.Join(unique, ",")
 	if d.valid.check != nil {
@@ -191,6 +194,7 @@ type valid struct {
 	nonEmpty     bool
 	duplicates   bool               // entries of a list may stand twice
 	emptyEntries bool               // a list may have entries without text
+	skipEmpty    bool               // they are left out, as behind a comma at the end
 	check        func(string) error // for what the others cannot say
 }
 

@@ -1,7 +1,6 @@
 package settings
 
 import (
-	"maps"
 	"slices"
 	"strings"
 )
@@ -16,28 +15,38 @@ var notSettings = [...]string{
 // ownSettings are the settings that Kafka does not have.
 var ownSettings = [...]string{
 	"dev.auto.create.delay.ms", "dev.strict.replication", "dev.strict.sources", "disk.reserve.bytes", "durability",
-	"flush.interval.ms", "max.decompressed.message.bytes", "strict", "transaction.allow.older.connections",
+	"flush.interval.ms", "max.decompressed.message.bytes", "published.port", "strict", "transaction.allow.older.connections",
 }
+
+// publishedPortVariable sets published.port. In Kubernetes a service that is called once sets it, too, to an address.
+const (
+	publishedPortVariable = "ONCE_PORT"
+	serviceAddressPrefix  = "tcp://"
+)
 
 // FromEnvironment picks settings out of NAME=VALUE pairs by the rule of Kafka's image: KAFKA_ is cut off, the
 // rest becomes lower case, ___ becomes -, __ becomes _ and _ becomes a dot. Settings that Kafka does not have may begin
-// with ONCE_ as well, which wins.
-func FromEnvironment(environ []string) Values {
-	values, own := Values{}, Values{}
-	for _, pair := range environ {
-		variable, value, _ := strings.Cut(pair, "=")
-		if rest, ok := strings.CutPrefix(variable, "ONCE_"); ok {
-			if name := nameOfVariable(rest); slices.Contains(ownSettings[:], name) { // others are for tests
-				own[name] = value
+// with ONCE_ as well, which wins. ONCE_PORT is short for ONCE_PUBLISHED_PORT.
+func FromEnvironment(environ []string) Source {
+	source := Source{Values: Values{}, From: map[string]string{}}
+	for _, prefix := range []string{"KAFKA_", "ONCE_"} {
+		for _, pair := range environ {
+			variable, value, _ := strings.Cut(pair, "=")
+			rest, ok := strings.CutPrefix(variable, prefix)
+			if !ok || rest == "" || slices.Contains(notSettings[:], variable) {
+				continue
 			}
-		}
-		rest, ok := strings.CutPrefix(variable, "KAFKA_")
-		if ok && rest != "" && !slices.Contains(notSettings[:], variable) {
-			values[nameOfVariable(rest)] = value
+			name := nameOfVariable(rest)
+			if variable == publishedPortVariable && !strings.HasPrefix(value, serviceAddressPrefix) {
+				name = "published.port"
+			}
+			if prefix == "ONCE_" && !slices.Contains(ownSettings[:], name) {
+				continue // others are for tests
+			}
+			source.Values[name], source.From[name] = value, variable
 		}
 	}
-	maps.Copy(values, own)
-	return values
+	return source
 }
 
 // nameOfVariable does as the image does: all to dots, then back, the longest run first.

@@ -90,11 +90,11 @@ func fromFile(t *testing.T) *Broker {
 		t.Fatal(err)
 	}
 	defer f.Close()
-	values, err := ParseProperties(f)
+	source, err := ParseProperties("server.properties", f)
 	if err != nil {
 		t.Fatal(err)
 	}
-	b, unknown, err := Resolve(values)
+	b, unknown, err := ResolveSources(source)
 	if err != nil {
 		t.Fatal(err)
 	}

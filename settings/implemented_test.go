@@ -11,12 +11,11 @@ import (
 
 // A setting that is called implemented changes what a Broker or a Topic says when it is set, and no other does.
 func TestImplementedSettingsHaveAnEffect(t *testing.T) {
-	// Without this one a listener's protocol is unknown, and with it there is only PLAINTEXT: see
-	// TestContradictionsAreRefused.
-	const decidesWhatIsRefused = "listener.security.protocol.map"
+	// These decide what is refused, or left out, together with others: see TestListenersThatAreRefused.
+	withOthers := []string{"controller.listener.names", "listener.security.protocol.map", "security.inter.broker.protocol"}
 	for _, table := range brokerTables {
 		for i := range table {
-			if d := &table[i]; d.Name != decidesWhatIsRefused {
+			if d := &table[i]; !slices.Contains(withOthers, d.Name) {
 				checkEffect(t, "broker setting", d, brokerWithout)
 			}
 		}
@@ -83,7 +82,7 @@ func otherValues(d *Definition) []string {
 	case Double:
 		values = []string{"0.1", "0.3"}
 	default:
-		values = append(slices.Clone(d.valid.oneOf), "x", "classic", "*", "PLAINTEXT://h:1", "host:1")
+		values = append(slices.Clone(d.valid.oneOf), "x", "classic", "*", "PLAINTEXT://h:1", "PLAINTEXT", "host:1")
 	}
 	return slices.DeleteFunc(values, func(s string) bool { return strings.EqualFold(s, usual) })
 }

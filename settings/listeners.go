@@ -1,12 +1,18 @@
 package settings
 
 import (
+	"errors"
 	"fmt"
 	"net"
+	"net/netip"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 )
+
+// plaintext is the security protocol without TLS and SASL.
+const plaintext = "PLAINTEXT"
 
 // Listener is one entry of listeners or advertised.listeners.
 type Listener struct {
@@ -19,41 +25,104 @@ type Listener struct {
 // Address returns HOST:PORT.
 func (l Listener) Address() string { return net.JoinHostPort(l.Host, strconv.Itoa(l.Port)) }
 
-// listeners returns the listeners for clients among those that a setting has.
-func (b *Broker) listeners(setting string) []Listener {
+// String returns NAME://HOST:PORT.
+func (l Listener) String() string { return l.Name + "://" + l.Address() }
+
+func (l Listener) isIPv4() bool {
+	ip, err := netip.ParseAddr(l.Host)
+	return err == nil && ip.Is4()
+}
+
+func (l Listener) isIPv6() bool {
+	ip, err := netip.ParseAddr(l.Host)
+	return err == nil && ip.Is6()
+}
+
+// AdvertisedListener returns the address that clients of a listener are told; ok is false where none is set.
+func (b *Broker) AdvertisedListener(name string) (advertised Listener, ok bool) {
+	i := slices.IndexFunc(b.advertisedListeners, func(l Listener) bool { return l.Name == name })
+	if i < 0 {
+		return Listener{}, false
+	}
+	return b.advertisedListeners[i], true
+}
+
+// ListenersAreSet says whether Listeners are other than by default.
+func (b *Broker) ListenersAreSet() bool { return b.isExplicit("listeners") || b.listenersAreDerived() }
+
+// listenersAreDerived says whether listeners follows from advertised.listeners, as in Kafka's image.
+func (b *Broker) listenersAreDerived() bool {
+	return !b.isExplicit("listeners") && b.isExplicit("advertised.listeners")
+}
+
+// derivedListeners returns the value that listeners has where only advertised.listeners is set: the same names and
+// ports, on every address.
+func (b *Broker) derivedListeners() string {
+	advertised, _ := parseListeners(b.text("advertised.listeners"))
+	derived := make([]string, len(advertised))
+	for i, l := range advertised {
+		derived[i] = l.Name + "://:" + strconv.Itoa(l.Port)
+	}
+	return strings.Join(derived, ",")
+}
+
+// splitListeners returns the listeners of a setting: those for clients, and those of the controller.
+func (b *Broker) splitListeners(setting string) (clients, controllers []Listener) {
 	all, _ := parseListeners(b.text(setting)) // valid since Resolve
-	controllers := splitList(b.text("controller.listener.names"))
-	var clients []Listener
 	for _, l := range all {
-		if slices.ContainsFunc(controllers, func(s string) bool { return strings.EqualFold(s, l.Name) }) {
-			continue
-		}
 		l.Protocol = b.protocolOf(l.Name)
-		clients = append(clients, l)
-	}
-	return clients
-}
-
-// protocolOf returns the security protocol of a listener, "" where the map has none.
-func (b *Broker) protocolOf(listener string) string {
-	for _, entry := range splitList(b.text("listener.security.protocol.map")) {
-		if name, protocol, _ := strings.Cut(entry, ":"); strings.EqualFold(name, listener) {
-			return strings.ToUpper(protocol)
+		if b.isControllerListener(l.Name) {
+			controllers = append(controllers, l)
+		} else {
+			clients = append(clients, l)
 		}
 	}
-	return ""
+	return clients, controllers
 }
 
+// isControllerListener goes by controller.listener.names. Where it is not set the usual name is taken.
+func (b *Broker) isControllerListener(name string) bool {
+	names := "CONTROLLER"
+	if b.isExplicit("controller.listener.names") {
+		names = b.text("controller.listener.names")
+	}
+	return slices.ContainsFunc(splitList(names), func(s string) bool { return strings.EqualFold(s, name) })
+}
+
+// protocolOf returns the security protocol of a listener, "" where the map has none. Of two entries the last counts.
+func (b *Broker) protocolOf(listener string) (protocol string) {
+	for _, entry := range splitList(b.text("listener.security.protocol.map")) {
+		if name, p, _ := strings.Cut(entry, ":"); strings.EqualFold(strings.TrimSpace(name), listener) {
+			protocol = strings.ToUpper(strings.TrimSpace(p))
+		}
+	}
+	return protocol
+}
+
+// endpoint is NAME://HOST:PORT as Kafka reads it: the host may be left out, and an IPv6 address may lack its brackets.
+// Beyond Kafka, several hosts may stand there with blanks between them, which is what `hostname -i` prints in a
+// container with several addresses. The first one counts.
+var endpoint = regexp.MustCompile(`^(.+)://(?:\[?([0-9a-zA-Z\-%._:]*)\]?(?:\s[0-9a-zA-Z\-%._:\s]*)?):(-?[0-9]+)$`)
+
+// parseListeners reads a list of endpoints. An empty entry, as behind a comma at the end, is left out.
 func parseListeners(value string) ([]Listener, error) {
 	var all []Listener
 	for _, entry := range splitList(value) {
-		name, address, ok := strings.Cut(entry, "://")
-		host, port, err := net.SplitHostPort(address)
-		number, portErr := strconv.ParseUint(port, 10, 16)
-		if !ok || name == "" || err != nil || portErr != nil {
+		if entry == "" {
+			continue
+		}
+		part := endpoint.FindStringSubmatch(entry)
+		if part == nil {
 			return nil, fmt.Errorf("must be NAME://HOST:PORT, which %q is not", entry)
 		}
-		all = append(all, Listener{Name: strings.ToUpper(name), Host: host, Port: int(number)})
+		port, err := strconv.ParseUint(part[3], 10, 16)
+		if err != nil {
+			return nil, fmt.Errorf("has a port that is not between 0 and 65535: %s", part[3])
+		}
+		all = append(all, Listener{Name: strings.ToUpper(part[1]), Host: part[2], Port: int(port)})
+	}
+	if all == nil {
+		return nil, errors.New("must not be empty")
 	}
 	return all, nil
 }

@@ -17,49 +17,61 @@ var ErrPropertiesTooLarge = errors.New("settings: property file is larger than 1
 
 // ParseProperties reads Java's .properties format as far as property files of brokers use it: comments
 // after # and !, key=value, key:value and key value, lines continued by a backslash, and the escapes
-// \t \n \r \f \uXXXX and \ before anything else. Of a key that stands twice the last counts. Text is UTF-8.
-func ParseProperties(r io.Reader) (Values, error) {
-	values := Values{}
+// \t \n \r \f \uXXXX and \ before anything else. Of a key that stands twice the last counts. Text is UTF-8. The name of
+// the file is for saying where a value comes from.
+func ParseProperties(name string, r io.Reader) (Source, error) {
+	source := Source{Values: Values{}, From: map[string]string{}}
+	add := func(logical string, line int) error {
+		key, value, err := splitProperty(logical)
+		if err != nil {
+			return fmt.Errorf("%s: line %d: %w", name, line, err)
+		}
+		source.Values[key], source.From[key] = value, fmt.Sprintf("%s line %d", name, line)
+		return nil
+	}
 	lines := bufio.NewScanner(io.LimitReader(r, maxPropertiesBytes+1))
 	lines.Buffer(nil, maxPropertiesBytes+2)
-	size, number := 0, 0
+	size, number, first := 0, 0, 0 // first is the line on which the logical one begins
 	logical := ""
 	continued := false
 	for lines.Scan() {
 		number++
 		if size += len(lines.Bytes()) + 1; size > maxPropertiesBytes {
-			return nil, ErrPropertiesTooLarge
+			return Source{}, fmt.Errorf("%s: %w", name, ErrPropertiesTooLarge)
 		}
 		line := strings.TrimLeft(strings.TrimSuffix(lines.Text(), "\r"), " \t\f")
 		if !continued && (line == "" || line[0] == '#' || line[0] == '!') {
 			continue
 		}
+		if !continued {
+			first = number
+		}
 		if continued = endsInOddBackslashes(line); continued {
 			logical += line[:len(line)-1]
 			continue
 		}
-		if err := values.addLine(logical + line); err != nil {
-			return nil, fmt.Errorf("line %d: %w", number, err)
+		if err := add(logical+line, first); err != nil {
+			return Source{}, err
 		}
 		logical = ""
 	}
 	if err := lines.Err(); err != nil {
-		return nil, err
+		return Source{}, fmt.Errorf("%s: %w", name, err)
 	}
 	if logical != "" {
-		if err := values.addLine(logical); err != nil {
-			return nil, fmt.Errorf("line %d: %w", number, err)
+		if err := add(logical, first); err != nil {
+			return Source{}, err
 		}
 	}
-	return values, nil
+	return source, nil
 }
 
 func endsInOddBackslashes(line string) bool {
 	return (len(line)-len(strings.TrimRight(line, `\`)))%2 == 1
 }
 
-// addLine splits one logical line at its first separator that is not escaped.
-func (v Values) addLine(line string) error {
+// splitProperty splits one logical line at its first separator that is not escaped.
+func splitProperty(line string) (key, value string, err error) {
 	end := 0
 	for end < len(line) && !strings.ContainsRune("=: \t\f", rune(line[end])) {
 		if line[end] == '\\' {
@@ -72,16 +84,11 @@ func (v Values) addLine(line string) error {
 	if rest != "" && (rest[0] == '=' || rest[0] == ':') {
 		rest = strings.TrimLeft(rest[1:], " \t\f")
 	}
-	key, err := unescape(line[:end])
-	if err != nil {
-		return err
+	if key, err = unescape(line[:end]); err != nil {
+		return "", "", err
 	}
-	value, err := unescape(rest)
-	if err != nil {
-		return err
-	}
-	v[key] = value
-	return nil
+	value, err = unescape(rest)
+	return key, value, err
 }
 
 func unescape(text string) (string, error) {

@@ -3,7 +3,7 @@
 //
 // The tables (table_*.go) are the only place where a setting is named. They are Kafka 4.3's with the
 // differences that each table states; flush.interval.ms, durability, disk.reserve.bytes, max.decompressed.message.bytes,
-// transaction.allow.older.connections, strict and what begins with dev. are ours. Every value is checked where it
+// published.port, transaction.allow.older.connections, strict and what begins with dev. are ours. Every value is checked where it
 // enters: a Broker and a Topic hold only valid values, in canonical form. Values are immutable and may be used from any
 // goroutine.
 //
@@ -13,7 +13,6 @@ package settings
 
 import (
 	"errors"
-	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -22,28 +21,50 @@ import (
 // Values are settings as text, by name.
 type Values map[string]string
 
+// Source is the settings of one place: flags, the environment, a file.
+type Source struct {
+	Values Values
+	From   map[string]string // by name, what the value was set by: a flag, a variable, a line of a file
+}
+
 // InvalidError says that one setting cannot have this value (spec: admin 8).
 type InvalidError struct {
 	Name   string
 	Value  string
 	Reason string // what is allowed
+	From   string // what the value was set by, "" where that is not known
 }
 
-// Error names the setting, the value and what is allowed. A password's value is left out.
+// Error names the setting, the value, where it comes from and what is allowed. A password's value is left out.
 func (e *InvalidError) Error() string {
-	if d, _ := Lookup(e.Name); d != nil && d.Kind == Password {
-		return fmt.Sprintf("%s: %s", e.Name, e.Reason)
+	text := e.Name
+	if d, _ := Lookup(e.Name); d == nil || d.Kind != Password {
+		text += "=" + e.Value
 	}
-	return fmt.Sprintf("%s=%s: %s", e.Name, e.Value, e.Reason)
+	if e.From != "" {
+		text += " (" + e.From + ")"
+	}
+	return text + ": " + e.Reason
 }
 
 // Resolve makes a Broker of layers of static settings, the strongest first: flags, environment, file. It
 // returns the names that no table has, sorted; they have no effect. The error joins one *InvalidError
 // for every problem there is.
 func Resolve(layers ...Values) (b *Broker, unknown []string, err error) {
-	merged := Values{}
-	for _, layer := range slices.Backward(layers) {
-		maps.Copy(merged, layer)
+	sources := make([]Source, len(layers))
+	for i, layer := range layers {
+		sources[i].Values = layer
+	}
+	return ResolveSources(sources...)
+}
+
+// ResolveSources is Resolve of layers of which each knows where its values come from: the errors say it.
+func ResolveSources(sources ...Source) (b *Broker, unknown []string, err error) {
+	merged, from := Values{}, map[string]string{}
+	for _, source := range slices.Backward(sources) {
+		for name, value := range source.Values {
+			merged[name], from[name] = value, source.From[name]
+		}
 	}
 	b = &Broker{}
 	var problems []error
@@ -53,6 +74,12 @@ func Resolve(layers ...Values) (b *Broker, unknown []string, err error) {
 		b.layers[dynamicDefault] = b.clusterDefaults()
 		b.resolve()
 		problems = append(problems, b.contradictions()...)
+	}
+	for _, problem := range problems {
+		var invalid *InvalidError
+		if errors.As(problem, &invalid) {
+			invalid.From = from[invalid.Name]
+		}
 	}
 	if len(problems) > 0 {
 		return nil, unknown, errors.Join(problems...)
@@ -75,7 +102,7 @@ func canonical(values Values) (checked Values, unknown []string, problems []erro
 		}
 		text, err := d.canonical(value)
 		if err != nil {
-			problems = append(problems, &InvalidError{name, value, err.Error()})
+			problems = append(problems, &InvalidError{Name: name, Value: value, Reason: err.Error()})
 		}
 		checked[name] = text
 	}
@@ -93,13 +120,13 @@ func (b *Broker) completeNodeID() []error {
 	brokerSet = brokerSet && broker != "-1" // Kafka's own default: choose one
 	switch {
 	case nodeSet && brokerSet && node != broker:
-		return []error{&InvalidError{"broker.id", broker, "must be the same as node.id, which is " + node}}
+		return []error{&InvalidError{Name: "broker.id", Value: broker, Reason: "must be the same as node.id, which is " + node}}
 	case nodeSet:
 		values["broker.id"] = node
 	case brokerSet:
 		values["node.id"] = broker
 		if strings.HasPrefix(broker, "-") {
-			return []error{&InvalidError{"broker.id", broker, "must be at least 0"}}
+			return []error{&InvalidError{Name: "broker.id", Value: broker, Reason: "must be at least 0"}}
 		}
 	default:
 		delete(values, "broker.id")

@@ -77,12 +77,6 @@ func TestContradictionsAreRefused(t *testing.T) {
 		"must be above group.consumer.heartbeat.interval.ms":      {"group.consumer.session.timeout.ms": "15000", "group.consumer.min.session.timeout.ms": "1", "group.consumer.heartbeat.interval.ms": "15000"},
 		"group.max.session.timeout.ms=5: must not be below":       {"group.max.session.timeout.ms": "5"},
 		"must include classic":                                    {"group.coordinator.rebalance.protocols": "consumer"},
-		"EXTERNAL is not in listener.security.protocol.map":       {"listeners": "EXTERNAL://:1"},
-		"PLAINTEXT stands twice":                                  {"listeners": "PLAINTEXT://:1,PLAINTEXT://:2"},
-		"must have a listener for clients":                        {"listeners": "C://:1", "controller.listener.names": "C"},
-		"must name an address that clients can reach":             {"advertised.listeners": "PLAINTEXT://0.0.0.0:9092"},
-		"A has the security protocol SASL_SSL":                    {"listeners": "A://:1", "listener.security.protocol.map": "A:SASL_SSL"},
-		"SSL is not in listeners":                                 {"listeners": "PLAINTEXT://:1", "advertised.listeners": "SSL://h:1"},
 		"min.compaction.lag.ms=6: must not be above":              {"log.cleaner.min.compaction.lag.ms": "6", "log.cleaner.max.compaction.lag.ms": "5"},
 		"queued.max.request.bytes=5: must not be below":           {"queued.max.request.bytes": "5"},
 		"group.streams.num.standby.replicas=9: must not be above": {"group.streams.num.standby.replicas": "9"},
@@ -172,23 +166,7 @@ func TestInvalidTopicSettingsAreNamed(t *testing.T) {
 	}
 }
 
-func TestListenersForClients(t *testing.T) {
-	b := resolve(t, Values{
-		"listeners":                      "internal://0.0.0.0:29092,HOST://:9092,CONTROLLER://:9093",
-		"advertised.listeners":           "INTERNAL://broker:29092,HOST://localhost:9092",
-		"controller.listener.names":      "CONTROLLER",
-		"listener.security.protocol.map": "CONTROLLER:PLAINTEXT,INTERNAL:PLAINTEXT,HOST:plaintext",
-	})
-	want := []Listener{{"INTERNAL", "PLAINTEXT", "0.0.0.0", 29092}, {"HOST", "PLAINTEXT", "", 9092}}
-	if got := b.Listeners; !slices.Equal(got, want) {
-		t.Errorf("listeners %v, want %v", got, want)
-	}
-	if got := b.AdvertisedListeners; len(got) != 2 || got[0].Address() != "broker:29092" {
-		t.Errorf("advertised listeners %v", got)
-	}
-	if got := resolve(t).AdvertisedListeners; got != nil {
-		t.Errorf("advertised listeners by default %v", got)
-	}
+func TestDataDirectory(t *testing.T) {
 	if dir := resolve(t, Values{"log.dir": "/a"}).DataDir; dir != "/a" {
 		t.Errorf("data directory %s", dir)
 	}
@@ -207,7 +185,7 @@ func TestChangedSettingsHideSecrets(t *testing.T) {
 			t.Errorf("secret shown: %s", line(e))
 		}
 	}
-	if err := error(&InvalidError{"ssl.key.password", "geheim", "no"}); strings.Contains(err.Error(), "geheim") {
+	if err := error(&InvalidError{Name: "ssl.key.password", Value: "geheim", Reason: "no"}); strings.Contains(err.Error(), "geheim") {
 		t.Errorf("secret shown: %v", err)
 	}
 }

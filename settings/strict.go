@@ -15,6 +15,9 @@ func (b *Broker) defaultOf(d *Definition) (value string, ok bool) {
 	if value, ok := strictDefaults[d.Name]; ok && b.layers[staticLayer]["strict"] == "true" {
 		return value, true
 	}
+	if d.Name == "listeners" && b.listenersAreDerived() {
+		return b.derivedListeners(), true
+	}
 	return d.Default()
 }
 

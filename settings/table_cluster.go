@@ -11,7 +11,7 @@ var clusterSettings = []Definition{
 	{"broker.rack", String, null, anything, static, NotApplicable, "Rack of this broker."},
 	{"broker.session.timeout.ms", Int, "9000", anything, static, NotApplicable, "How long a controller waits for a broker's report."},
 	{"controlled.shutdown.enable", Boolean, "true", anything, static, NotApplicable, "Whether leadership is handed over at a stop."},
-	{"controller.listener.names", List, null, nonEmpty, static, NotApplicable, "Listeners of the controller."},
+	{"controller.listener.names", List, null, valid{nonEmpty: true, skipEmpty: true}, static, Implemented, "Listeners of the controller: they are not opened."},
 	{"controller.performance.always.log.threshold.ms", Long, "2000", atLeast(0), Hidden, NotApplicable, "Controller events slower than this are logged."},
 	{"controller.performance.sample.period.ms", Long, "60000", atLeast(100), Hidden, NotApplicable, "How often the slowest controller event is logged."},
 	{"controller.quorum.append.linger.ms", Int, "25", atLeast(0), static, NotApplicable, "How long the leader of the quorum gathers records."},

@@ -4,7 +4,7 @@ package settings
 // broker.id are 1 where Kafka has no default, and the listener is on the loopback address.
 // Sorted by name.
 var networkSettings = []Definition{
-	{"advertised.listeners", List, null, addresses, static, Implemented, "Addresses given to clients; unset gives each client the address that it came by."},
+	{"advertised.listeners", List, null, addresses, static, Implemented, "Addresses given to clients, by listener; clients of a listener that is not named are given the address that they came by."},
 	{"background.threads", Int, "10", atLeast(1), Dynamic, NotImplemented, "Threads for background tasks."},
 	{"broker.id", Int, "1", anything, static, Implemented, "Number of this broker; the same as node.id."},
 	{"client.quota.callback.class", Class, null, anything, static, NotApplicable, "Class that decides client quotas."},
@@ -22,7 +22,7 @@ var networkSettings = []Definition{
 	{"kafka.metrics.polling.interval.secs", Int, "10", atLeast(1), static, NotApplicable, "How often reporters are called."},
 	{"kafka.metrics.reporters", List, "", anything, static, NotApplicable, "Classes that report the server's own metrics."},
 	{"listener.security.protocol.map", String, "SASL_SSL:SASL_SSL,PLAINTEXT:PLAINTEXT,SSL:SSL,SASL_PLAINTEXT:SASL_PLAINTEXT", valid{check: checkProtocolMap}, Dynamic | PerBroker, Implemented, "Security protocol of each listener name."},
-	{"listeners", List, "PLAINTEXT://127.0.0.1:9092", addresses, Dynamic | PerBroker, Implemented, "Addresses that the broker listens on."},
+	{"listeners", List, "PLAINTEXT://127.0.0.1:9092", addresses, Dynamic | PerBroker, Implemented, "Addresses that the broker listens on; unset, they are those of advertised.listeners on every address."},
 	{"max.connection.creation.rate", Int, "2147483647", atLeast(0), Dynamic, NotImplemented, "New connections in a second."},
 	{"max.connections", Int, "2147483647", atLeast(0), Dynamic, Implemented, "Most open connections."},
 	{"max.connections.per.ip", Int, "2147483647", atLeast(0), Dynamic, Implemented, "Most open connections of one address."},
@@ -38,6 +38,7 @@ var networkSettings = []Definition{
 	{"num.io.threads", Int, "8", atLeast(1), Dynamic, NotImplemented, "Threads that handle requests."},
 	{"num.network.threads", Int, "3", atLeast(1), Dynamic, NotImplemented, "Threads that read and write sockets."},
 	{"producer.purgatory.purge.interval.requests", Int, "1000", anything, static, NotImplemented, "Waiting produces after which answered ones are cleared away."},
+	{"published.port", Int, null, between(1, 65535), static, Implemented, "Port of the host that is published for the first listener of a container: clients from outside of its networks are told localhost with this port."},
 	{"queued.max.request.bytes", Long, "-1", anything, static, NotImplemented, "Bytes of waiting requests; -1 for no limit."},
 	{"queued.max.requests", Int, "500", atLeast(1), static, NotImplemented, "Waiting requests before sockets are read no further."},
 	{"quota.window.num", Int, "11", atLeast(1), static, NotImplemented, "Samples over which client quotas are measured."},

@@ -53,7 +53,7 @@ func (b *Broker) resolveTopic(overrides Values) (Topic, error) {
 	}
 	v := topicValues{b, checked}
 	if v.bool("remote.storage.enable") {
-		return Topic{}, &InvalidError{"remote.storage.enable", "true", "must be false: tiered storage is off"}
+		return Topic{}, &InvalidError{Name: "remote.storage.enable", Value: "true", Reason: "must be false: tiered storage is off"}
 	}
 	policy := splitList(v.text("cleanup.policy"))
 	t := Topic{
@@ -84,8 +84,8 @@ func (b *Broker) resolveTopic(overrides Values) (Topic, error) {
 		t.SegmentBytes = v.int32("internal.segment.bytes")
 	}
 	if t.MinCompactionLagMs > t.MaxCompactionLagMs {
-		return Topic{}, &InvalidError{"min.compaction.lag.ms", strconv.FormatInt(t.MinCompactionLagMs, 10),
-			fmt.Sprintf("must not be above max.compaction.lag.ms, which is %d", t.MaxCompactionLagMs)}
+		return Topic{}, &InvalidError{Name: "min.compaction.lag.ms", Value: strconv.FormatInt(t.MinCompactionLagMs, 10),
+			Reason: fmt.Sprintf("must not be above max.compaction.lag.ms, which is %d", t.MaxCompactionLagMs)}
 	}
 	return t, nil
 }
@@ -97,14 +97,14 @@ func checkOverrides(table []Definition, overrides Values, of string) (Values, er
 		value := overrides[name]
 		d, ok := find(table, name)
 		if !ok {
-			return nil, &InvalidError{name, value, "no setting of a " + of + " has this name"}
+			return nil, &InvalidError{Name: name, Value: value, Reason: "no setting of a " + of + " has this name"}
 		}
 		if len(value) > maxValueLength {
-			return nil, &InvalidError{name, value[:32] + "…", fmt.Sprintf("must not be longer than %d", maxValueLength)}
+			return nil, &InvalidError{Name: name, Value: value[:32] + "…", Reason: fmt.Sprintf("must not be longer than %d", maxValueLength)}
 		}
 		text, err := d.canonical(value)
 		if err != nil {
-			return nil, &InvalidError{name, value, err.Error()}
+			return nil, &InvalidError{Name: name, Value: value, Reason: err.Error()}
 		}
 		checked[name] = text
 	}

@@ -2,6 +2,7 @@ package settings
 
 import (
 	"errors"
+	"fmt"
 	"regexp"
 	"strconv"
 	"strings"
@@ -16,7 +17,7 @@ var (
 	protocols = valid{oneOf: []string{"PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"}}
 	gzipLevel = valid{check: checkGzipLevel}
 	throttled = valid{check: checkThrottledReplicas, duplicates: true, emptyEntries: true}
-	addresses = valid{nonEmpty: true, check: checkListeners}
+	addresses = valid{nonEmpty: true, skipEmpty: true, check: checkListeners}
 	oneDir    = valid{nonEmpty: true, check: checkOneDirectory}
 )
 
@@ -62,9 +63,13 @@ func checkListeners(value string) error {
 
 func checkProtocolMap(value string) error {
 	for _, entry := range splitList(value) {
+		if entry == "" { // behind a comma at the end
+			continue
+		}
 		name, protocol, ok := strings.Cut(entry, ":")
-		if !ok || name == "" || protocols.entry(strings.ToUpper(protocol)) != nil {
-			return errors.New("must be LISTENER:PROTOCOL pairs with a protocol of " + strings.Join(protocols.oneOf, ", "))
+		if !ok || strings.TrimSpace(name) == "" || protocols.entry(strings.ToUpper(strings.TrimSpace(protocol))) != nil {
+			return fmt.Errorf("must be LISTENER:PROTOCOL pairs with a protocol of %s, which %q is not",
+				strings.Join(protocols.oneOf, ", "), entry)
 		}
 	}
 	return nil

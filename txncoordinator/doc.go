@@ -11,7 +11,8 @@
 //     ErrConcurrentTransactions at the place where Kafka checks for it.
 //   - A marker is written only after its Prepare record, the Complete record only after the last marker.
 //     A prepared transaction reaches its outcome, now, later, or after a restart; it is never forgotten.
-//   - EndTxn succeeds only once the markers are in the logs and the Complete record is appended.
+//   - EndTxn succeeds only once the markers are in the logs and the Complete record is appended, but for what a fault
+//     holds (holds.go).
 //   - No lock is held across an append, a marker, a wait for the disk or the allocation of a producer ID.
 //
 // The handlers of the transaction APIs call it, Produce and TxnOffsetCommit to Enlist what they append,

@@ -22,6 +22,7 @@ type Conn struct {
 	id      int64 // immutable, as are all fields up to in
 	srv     *Server
 	nc      net.Conn
+	via     net.Listener // nil in tests of one connection
 	handler Handler
 	ctx     context.Context // ends when the connection or the server does
 	cancel  context.CancelFunc
@@ -45,6 +46,9 @@ func (c *Conn) RemoteAddr() net.Addr { return c.nc.RemoteAddr() }
 
 // LocalAddr is the address that the client reached.
 func (c *Conn) LocalAddr() net.Addr { return c.nc.LocalAddr() }
+
+// Listener is the one that the client came through, as it was given to Serve.
+func (c *Conn) Listener() net.Listener { return c.via }
 
 // SetClientSoftware keeps what the client calls itself in ApiVersions. It copies its arguments, which may
 // point into a request.

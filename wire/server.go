@@ -149,7 +149,7 @@ func (s *Server) Serve(l net.Listener, handle Handler) error {
 			}
 		default:
 			backoff = 0
-			s.admit(nc, handle)
+			s.admit(nc, l, handle)
 		}
 	}
 	return nil
@@ -178,7 +178,7 @@ func (s *Server) waitSlot() bool {
 }
 
 // admit registers a connection and starts its reader.
-func (s *Server) admit(nc net.Conn, handle Handler) {
+func (s *Server) admit(nc net.Conn, via net.Listener, handle Handler) {
 	if t, ok := nc.(*net.TCPConn); ok {
 		t.SetNoDelay(true)
 		if n := s.limits.SendBufferBytes; n > 0 {
@@ -188,6 +188,7 @@ func (s *Server) admit(nc net.Conn, handle Handler) {
 	}
 	ip := remoteIP(nc)
 	c := newConn(s, nc, handle, s.lastID.Add(1))
+	c.via = via
 	s.mu.Lock()
 	tooMany := s.limits.MaxConnectionsPerIP > 0 && s.mu.perIP[ip] >= s.limits.MaxConnectionsPerIP
 	if tooMany || s.draining.Load() {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -38,10 +39,15 @@ func TestMain(m *testing.M) {
 // execute runs a command line that ends by itself.
 func execute(t *testing.T, args ...string) (code int, stdout, stderr string) {
 	t.Helper()
+	return executeWith(t, nil, args...)
+}
+
+func executeWith(t *testing.T, environ []string, args ...string) (code int, stdout, stderr string) {
+	t.Helper()
 	var out, errs strings.Builder
 	c := exec.CommandContext(t.Context(), program, args...)
 	c.Stdout, c.Stderr = &out, &errs
-	c.Dir, c.Env = t.TempDir(), []string{asProgram}
+	c.Dir, c.Env = t.TempDir(), append([]string{asProgram}, environ...)
 	if err := c.Run(); err != nil {
 		var exit *exec.ExitError
 		if !errors.As(err, &exit) {
@@ -73,20 +79,71 @@ func TestMistakesAreNamedAndExitWith2(t *testing.T) {
 		{[]string{"--inject-fault", "txn.marker"}, `"txn.marker" is not of the form POINT=ACTION`},
 		{[]string{"--inject-fault", "txn.mark=kill"}, `"txn.mark" is no point`},
 		{[]string{"--inject-fault", "txn.expire=kill"}, "txn.expire has no such action"},
-		{[]string{"--set", "num.partitions=0"}, "num.partitions=0: must be at least 1"},
-		{[]string{"--durability", "disk"}, "durability=disk: must be one of page, txn, fsync"},
-		{[]string{"--listen", "9092"}, "listeners=PLAINTEXT://9092: must be NAME://HOST:PORT"},
+		{[]string{"--set", "num.partitions=0"}, "num.partitions=0 (--set): must be at least 1"},
+		{[]string{"--durability", "disk"}, "durability=disk (--durability): must be one of page, txn, fsync"},
+		{[]string{"--listen", "9092"}, "listeners=PLAINTEXT://9092 (--listen): must be NAME://HOST:PORT"},
+		{[]string{"--listen", "h:65536"}, "listeners=PLAINTEXT://h:65536 (--listen): has a port that is not between 0 and 65535"},
+		{[]string{"--config", dir}, "--config " + dir + ": must be a file of settings, and is a directory"},
 		{[]string{"--listen", ""}, "--listen must not be empty"},
 		{[]string{"--config", filepath.Join(dir, "missing")}, "missing"},
 		{[]string{"--config", broken}, "broken.properties: line 1"},
-		{[]string{"--config", wrong}, "log.segment.bytes=12: must be at least 1048576"},
-		{[]string{"start", "--config", wrong}, "num.partitions=x: must be a whole number"},
+		{[]string{"--config", wrong}, "log.segment.bytes=12 (" + wrong + " line 1): must be at least 1048576"},
+		{[]string{"start", "--config", wrong}, "num.partitions=x (" + wrong + " line 2): must be a whole number"},
 		{[]string{"--ephemeral", "--data-dir", "x"}, "ephemeral"},
-		{[]string{"--ephemeral", "--listen", "192.0.2.1:9092", "--admin", ""}, "192.0.2.1:9092"},
+		{[]string{"--ephemeral", "--listen", "192.0.2.1:9092", "--admin", ""}, "opening the listener PLAINTEXT://192.0.2.1:9092"},
 	} {
 		code, stdout, stderr := execute(t, c.args...)
 		if code != exitUsage || !strings.Contains(stderr, c.want) || stdout != "" {
 			t.Errorf("broker %q: exit %d, stdout %q, stderr\n%s\nwant exit 2 and %q", c.args, code, stdout, stderr, c.want)
+		}
+	}
+}
+
+// Of a listener that cannot be, one sentence names the setting, its value and what set it.
+func TestListenersThatCannotBeExitWith2(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "server.properties")
+	if err := os.WriteFile(file, []byte("# one\nadvertised.listeners=PLAINTEXT://0.0.0.0:9092\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	const names = "KAFKA_LISTENER_SECURITY_PROTOCOL_MAP=A:PLAINTEXT,B:PLAINTEXT,C:SASL_SSL"
+	for _, c := range []struct {
+		environ []string
+		args    []string
+		want    string
+	}{
+		{[]string{"KAFKA_LISTENERS=PLAINTEXT:9092"}, nil, `listeners=PLAINTEXT:9092 (KAFKA_LISTENERS): must be NAME://HOST:PORT, which "PLAINTEXT:9092" is not`},
+		{[]string{names, "KAFKA_LISTENERS=A://:9092,B://:9092"}, nil, "listeners=A://:9092,B://:9092 (KAFKA_LISTENERS): A and B have one port, 9092"},
+		{[]string{names, "KAFKA_LISTENERS=A://:9092,C://:9093"}, nil, "listeners=A://:9092,C://:9093 (KAFKA_LISTENERS): C has the security protocol SASL_SSL, and only PLAINTEXT is served"},
+		{[]string{"KAFKA_LISTENERS=A://:99999"}, nil, "listeners=A://:99999 (KAFKA_LISTENERS): has a port that is not between 0 and 65535: 99999"},
+		{[]string{"KAFKA_LISTENER_SECURITY_PROTOCOL_MAP=A:TLS"}, nil, "listener.security.protocol.map=A:TLS (KAFKA_LISTENER_SECURITY_PROTOCOL_MAP): must be LISTENER:PROTOCOL pairs"},
+		{nil, []string{"--config", file}, "advertised.listeners=PLAINTEXT://0.0.0.0:9092 (" + file + " line 2): must name an address that clients can reach, not 0.0.0.0"},
+		{nil, []string{"--set", "advertised.listeners=PLAINTEXT://[::]:9092"}, "advertised.listeners=PLAINTEXT://[::]:9092 (--set): must name an address"},
+		{[]string{"ONCE_PORT=70000"}, nil, "published.port=70000 (ONCE_PORT): must be between 1 and 65535"},
+	} {
+		code, stdout, stderr := executeWith(t, c.environ, append(c.args, "--ephemeral", "--admin", "")...)
+		sentence, rest, _ := strings.Cut(stderr, "\n")
+		if code != exitUsage || !strings.HasPrefix(sentence, "broker: "+c.want) || rest != "See broker --help.\n" || stdout != "" {
+			t.Errorf("%q, broker %q: exit %d, stdout %q, stderr\n%s\nwant exit 2 and %q", c.environ, c.args, code, stdout, stderr, c.want)
+		}
+	}
+}
+
+func TestAPortThatIsTakenExitsWith1(t *testing.T) {
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	addr, port := taken.Addr().String(), fmt.Sprint(taken.Addr().(*net.TCPAddr).Port)
+	for _, args := range [][]string{
+		{"--listen", addr, "--admin", ""},
+		{"--set", "listeners=PLAINTEXT://127.0.0.1:0,SSL://" + addr, "--set", "listener.security.protocol.map=PLAINTEXT:PLAINTEXT,SSL:PLAINTEXT", "--admin", ""},
+		{"--listen", "127.0.0.1:0", "--admin", addr},
+	} {
+		code, stdout, stderr := execute(t, append(args, "--ephemeral")...)
+		if code != exitFailure || stdout != "" || !strings.Contains(stderr, "broker: port "+port+" is taken") {
+			t.Errorf("broker %q: exit %d, stdout %q, stderr\n%s", args, code, stdout, stderr)
 		}
 	}
 }
@@ -149,8 +206,8 @@ func TestFlagsWinOverEnvironmentOverFile(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	got := fmt.Sprintln(s.NumPartitions, s.MaxConnections, topic.MaxMessageBytes, s.NodeID, cfg.Listen, cfg.DataDir, cfg.Durability, cfg.Admin, unknown)
-	if want := "3 2 1 9 0.0.0.0:2222 /file txn a:1 [nobody.knows]\n"; got != want {
+	got := fmt.Sprintln(s.NumPartitions, s.MaxConnections, topic.MaxMessageBytes, s.NodeID, cfg.Listeners, cfg.DataDir, cfg.Durability, cfg.Admin, unknown)
+	if want := "3 2 1 9 [PLAINTEXT://0.0.0.0:2222] /file txn a:1 [nobody.knows]\n"; got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}
 	cfg, _, err = configure(startFlags{config: file, listen: "h:7", dataDir: "/flag", durability: "fsync",
@@ -158,11 +215,11 @@ func TestFlagsWinOverEnvironmentOverFile(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := fmt.Sprintln(cfg.Listen, cfg.DataDir, cfg.Durability); got != "h:7 /flag fsync\n" {
+	if got := fmt.Sprintln(cfg.Listeners, cfg.DataDir, cfg.Durability); got != "[PLAINTEXT://h:7] /flag fsync\n" {
 		t.Errorf("flags with a name of their own: %s", got)
 	}
 	cfg, _, err = configure(startFlags{}, nil)
-	if err != nil || cfg.Listen != "127.0.0.1:9092" || cfg.DataDir != "./data" || cfg.Durability != "page" {
+	if err != nil || fmt.Sprint(cfg.Listeners) != "[PLAINTEXT://127.0.0.1:9092]" || cfg.DataDir != "./data" || cfg.Durability != "page" {
 		t.Errorf("by default %+v, %v", cfg, err)
 	}
 }

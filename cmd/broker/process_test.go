@@ -19,10 +19,11 @@ import (
 type process struct {
 	*exec.Cmd
 	listen, admin string
+	listeners     string           // all of several, by name
 	stderr        *strings.Builder // read it after Wait
 }
 
-var readyLine = regexp.MustCompile(`^ready listen=(\S+) admin=(\S+) took=(\S+)$`)
+var readyLine = regexp.MustCompile(`^ready listen=(\S+) admin=(\S+) took=(\S+)(?: listeners=(\S+))?$`)
 
 // launch starts the program in dir and waits for its ready line.
 func launch(t *testing.T, dir string, adjust func(*exec.Cmd), args ...string) *process {
@@ -53,7 +54,7 @@ func launch(t *testing.T, dir string, adjust func(*exec.Cmd), args ...string) *p
 	if took, err := time.ParseDuration(m[3]); err != nil || took <= 0 {
 		t.Errorf("took=%s: %v", m[3], err)
 	}
-	p.listen, p.admin = m[1], m[2]
+	p.listen, p.admin, p.listeners = m[1], m[2], m[4]
 	return p
 }
 
@@ -84,8 +85,8 @@ func TestStartHealthStop(t *testing.T) {
 		if code != exitClean || took > time.Second {
 			t.Errorf("%v: exit %d after %v; stderr\n%s", signal, code, took, p.stderr)
 		}
-		if strings.Contains(p.stderr.String(), "only the first listener") {
-			t.Errorf("one listener is served, and the log says:\n%s", p.stderr)
+		if p.listeners != "" {
+			t.Errorf("of one listener the ready line says listeners=%s", p.listeners)
 		}
 		for _, want := range []string{"num.partitions=3", "unknown settings are ignored", "a.b", "no effect", "num.io.threads"} {
 			if !strings.Contains(p.stderr.String(), want) {
@@ -153,22 +154,29 @@ func TestDataDirectoryInUseExitsWith3(t *testing.T) {
 	}
 }
 
-// Of two listeners for clients the second one is not served, and the log says so. A controller's is none for clients.
-func TestSecondListenerIsReported(t *testing.T) {
-	for listeners, want := range map[string]string{
-		"PLAINTEXT://127.0.0.1:0,EXTERNAL://127.0.0.1:19094":   "EXTERNAL://127.0.0.1:19094",
-		"PLAINTEXT://127.0.0.1:0,CONTROLLER://127.0.0.1:19094": "",
-	} {
-		p := launch(t, t.TempDir(), nil, "--admin", "", "--set", "listeners="+listeners,
-			"--set", "listener.security.protocol.map=PLAINTEXT:PLAINTEXT,EXTERNAL:PLAINTEXT,CONTROLLER:PLAINTEXT",
-			"--set", "controller.listener.names=CONTROLLER")
-		if code, _ := p.stop(t, syscall.SIGTERM); code != exitClean {
-			t.Errorf("%s: exit %d", listeners, code)
-		}
-		log := p.stderr.String()
-		if said := strings.Contains(log, "level=WARN msg=\"only the first listener is served\""); said != (want != "") ||
-			!strings.Contains(log, want) {
-			t.Errorf("%s: the log says\n%s", listeners, log)
+// Every listener for clients is opened, and named at the end of the ready line where there are several. The controller's
+// is not opened, which the log says once.
+func TestReadyLineNamesSeveralListeners(t *testing.T) {
+	environ := []string{"KAFKA_LISTENERS=CONTROLLER://127.0.0.1:1,PLAINTEXT://127.0.0.1:0,TC-0://localhost:0,", "KAFKA_CONTROLLER_LISTENER_NAMES=CONTROLLER",
+		"KAFKA_LISTENER_SECURITY_PROTOCOL_MAP=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,TC-0:PLAINTEXT", "KAFKA_PROCESS_ROLES=broker,controller",
+		"KAFKA_ADVERTISED_LISTENERS=PLAINTEXT://localhost:32768,TC-0://10.0.0.1 10.1.0.1:9093,", "KAFKA_INTER_BROKER_LISTENER_NAME=TC-0"}
+	p := launch(t, t.TempDir(), func(c *exec.Cmd) { c.Env = append(c.Env, environ...) }, "--admin", "")
+	named := strings.Split(p.listeners, ",")
+	if len(named) != 2 || named[0] != "PLAINTEXT://"+p.listen || !strings.HasPrefix(named[1], "TC-0://127.0.0.1:") {
+		t.Fatalf("listen=%s listeners=%s", p.listen, p.listeners)
+	}
+	for _, name := range named {
+		_, address, _ := strings.Cut(name, "://")
+		dial(t, address)
+	}
+	if code, _ := p.stop(t, syscall.SIGTERM); code != exitClean {
+		t.Errorf("exit %d", code)
+	}
+	log := p.stderr.String()
+	for _, want := range []string{"listener=PLAINTEXT://127.0.0.1:0 address=" + p.listen + " advertised=PLAINTEXT://localhost:32768", "advertised=TC-0://10.0.0.1:9093",
+		"listener=CONTROLLER://127.0.0.1:1"} {
+		if strings.Count(log, want) != 1 {
+			t.Errorf("the log does not say %q once:\n%s", want, log)
 		}
 	}
 }

@@ -73,31 +73,32 @@ func startCommand(environ []string, began time.Time) *cobra.Command {
 // over the file, that over the defaults. --listen, --data-dir and --durability win over --set of the
 // settings that mean the same. It returns the names that no setting has.
 func configure(f startFlags, environ []string) (cfg broker.Config, unknown []string, err error) {
-	given := settings.Values{}
+	given := settings.Source{Values: settings.Values{}, From: map[string]string{}}
+	set := func(name, value, flag string) { given.Values[name], given.From[name] = value, flag }
 	for _, pair := range f.set {
 		name, value, ok := strings.Cut(pair, "=")
 		if !ok || name == "" {
 			return cfg, nil, usageError{fmt.Errorf("--set %s: must be NAME=VALUE", pair)}
 		}
-		given[name] = value
+		set(name, value, "--set")
 	}
 	if f.listen != "" {
-		given["listeners"] = "PLAINTEXT://" + f.listen
+		set("listeners", "PLAINTEXT://"+f.listen, "--listen")
 	}
 	if f.dataDir != "" {
-		given["log.dirs"] = f.dataDir
+		set("log.dirs", f.dataDir, "--data-dir")
 	}
 	if f.durability != "" {
-		given["durability"] = f.durability
+		set("durability", f.durability, "--durability")
 	}
 	if f.strict != "" {
-		given["strict"] = f.strict
+		set("strict", f.strict, "--strict")
 	}
 	file, err := readProperties(f.config)
 	if err != nil {
 		return cfg, nil, usageError{err}
 	}
-	s, unknown, err := settings.Resolve(given, settings.FromEnvironment(environ), file)
+	s, unknown, err := settings.ResolveSources(given, settings.FromEnvironment(environ), file)
 	if err != nil {
 		return cfg, unknown, usageError{err}
 	}
@@ -106,25 +107,24 @@ func configure(f startFlags, environ []string) (cfg broker.Config, unknown []str
 		return cfg, unknown, err
 	}
 	return broker.Config{
-		Listen: s.Listeners[0].Address(), DataDir: s.DataDir, Ephemeral: f.ephemeral, Admin: f.admin,
+		Listeners: s.Listeners, DataDir: s.DataDir, Ephemeral: f.ephemeral, Admin: f.admin,
 		Env: cluster.Env{Settings: s, Durability: s.Durability, BootID: f.test.bootID, Faults: faults},
 	}, unknown, nil
 }
 
-func readProperties(name string) (settings.Values, error) {
+func readProperties(name string) (settings.Source, error) {
 	if name == "" {
-		return nil, nil
+		return settings.Source{}, nil
 	}
 	file, err := os.Open(name)
 	if err != nil {
-		return nil, err
+		return settings.Source{}, fmt.Errorf("--config: %w", err)
 	}
 	defer file.Close()
-	values, err := settings.ParseProperties(file)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", name, err)
+	if info, err := file.Stat(); err == nil && info.IsDir() {
+		return settings.Source{}, fmt.Errorf("--config %s: must be a file of settings, and is a directory", name)
 	}
-	return values, nil
+	return settings.ParseProperties(name, file)
 }
 
 // start runs a broker until a signal or a failure.
@@ -146,13 +146,6 @@ func start(ctx context.Context, f startFlags, environ []string, stdout, stderr i
 	if len(unknown) > 0 {
 		cfg.Logger.Warn("unknown settings are ignored", "names", unknown)
 	}
-	if l := cfg.Settings.Listeners; len(l) > 1 {
-		var others []string
-		for _, other := range l[1:] {
-			others = append(others, other.Name+"://"+other.Address())
-		}
-		cfg.Logger.Warn("only the first listener is served", "served", l[0].Name+"://"+l[0].Address(), "not_served", others)
-	}
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, syscall.SIGTERM, os.Interrupt)
 	defer signal.Stop(signals)
@@ -160,12 +153,26 @@ func start(ctx context.Context, f startFlags, environ []string, stdout, stderr i
 	if err != nil {
 		return err
 	}
+	fmt.Fprintln(stdout, readyText(b, time.Since(began)))
+	return wait(b, signals, cfg.Logger)
+}
+
+// readyText is what a program that starts the broker waits for: the address of the first listener, and behind all else
+// every listener by name where there are several.
+func readyText(b *broker.Broker, took time.Duration) string {
 	adminAddr := b.AdminAddr()
 	if adminAddr == "" {
 		adminAddr = "off"
 	}
-	fmt.Fprintf(stdout, "ready listen=%s admin=%s took=%s\n", b.Addr(), adminAddr, time.Since(began).Round(100*time.Microsecond))
-	return wait(b, signals, cfg.Logger)
+	line := fmt.Sprintf("ready listen=%s admin=%s took=%s", b.Addr(), adminAddr, took.Round(100*time.Microsecond))
+	if all := b.Listeners(); len(all) > 1 {
+		names := make([]string, len(all))
+		for i, l := range all {
+			names[i] = l.String()
+		}
+		line += " listeners=" + strings.Join(names, ",")
+	}
+	return line
 }
 
 // running is what wait needs of a broker.

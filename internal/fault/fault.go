@@ -17,6 +17,8 @@ import (
 var (
 	// ErrInjected is what a call fails with where the fault names no error of its own.
 	ErrInjected = errors.New("fault: injected")
+	// ErrOffline is what a call fails with that takes its partition offline.
+	ErrOffline = errors.New("fault: offline")
 	// ErrKilled is what a call fails with after the cluster has been killed in it.
 	ErrKilled = errors.New("fault: killed")
 )
@@ -29,7 +31,7 @@ type Point uint8
 const (
 	TxnPrepare        Point = iota // the end of a transaction is decided, the Prepare record is not written [transactional ID]
 	TxnPrepared                    // it is written, no marker is [transactional ID]
-	TxnMarker                      // this partition's marker is not written [transactional ID, topic, partition]
+	TxnMarker                      // this partition's marker is not written; offsets have theirs in __consumer_offsets [transactional ID, topic, partition]
 	TxnMarked                      // it is written [transactional ID, topic, partition]
 	TxnComplete                    // all markers are written, the Complete record is not [transactional ID]
 	TxnCompleted                   // it is written [transactional ID]
@@ -60,6 +62,7 @@ const (
 	CanDelay
 	CanHold
 	CanKill
+	CanGoOffline
 )
 
 var table = [numPoints]struct {
@@ -75,7 +78,7 @@ var table = [numPoints]struct {
 	TxnExpire:         {"txn.expire", CanDelay | CanHold},
 	TxnInitialized:    {"txn.initialized", CanKill},
 	TxnAdded:          {"txn.added", CanKill},
-	PartitionAppend:   {"partition.append", CanFail | CanKill},
+	PartitionAppend:   {"partition.append", CanFail | CanKill | CanGoOffline},
 	PartitionAppended: {"partition.appended", CanKill},
 	PartitionMarked:   {"partition.marked", CanKill},
 	GroupAppend:       {"group.append", CanFail | CanKill},
@@ -127,7 +130,8 @@ type Attributes struct {
 type Action struct {
 	Error error // the call fails with it
 	// Delay is how long the call waits, in real time. Where a point can hold, it is held so long.
-	Delay time.Duration
-	Hold  bool // until the fault is released or disarmed
-	Kill  bool // the cluster is killed, or the process where its Points say so
+	Delay   time.Duration
+	Hold    bool // until the fault is released or disarmed
+	Kill    bool // the cluster is killed, or the process where its Points say so
+	Offline bool // the partition goes offline, as after a failed write
 }

@@ -8,7 +8,7 @@ import (
 )
 
 // Parse reads a rule from its short form, POINT=ACTION or POINT=ACTION@N for the N-th time alone. The actions are kill,
-// hold, error, and delay:DURATION.
+// hold, error, offline, and delay:DURATION.
 func Parse(text string) (Rule, error) {
 	name, action, ok := strings.Cut(text, "=")
 	if !ok {
@@ -33,6 +33,8 @@ func Parse(text string) (Rule, error) {
 		r.Do.Kill = true
 	case "hold":
 		r.Do.Hold = true
+	case "offline":
+		r.Do.Offline = true
 	case "error":
 		r.Do.Error = ErrInjected
 	case "delay":

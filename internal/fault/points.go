@@ -72,7 +72,7 @@ func (r *Rule) Check() error {
 	var needs Actions
 	actions := 0
 	for kind, given := range map[Actions]bool{
-		CanFail: r.Do.Error != nil, CanDelay: r.Do.Delay > 0, CanHold: r.Do.Hold, CanKill: r.Do.Kill,
+		CanFail: r.Do.Error != nil, CanDelay: r.Do.Delay > 0, CanHold: r.Do.Hold, CanKill: r.Do.Kill, CanGoOffline: r.Do.Offline,
 	} {
 		if given {
 			needs |= kind
@@ -180,7 +180,10 @@ func (f *Fault) holdLocked(at Attributes) *Hold {
 }
 
 func (p *Points) carryOut(do Action) error {
-	if !do.Kill {
+	switch {
+	case do.Offline:
+		return ErrOffline
+	case !do.Kill:
 		return do.Error
 	}
 	p.mu.Lock()

@@ -36,19 +36,21 @@ func TestRuleThatCannotActIsRefused(t *testing.T) {
 
 func TestShortForm(t *testing.T) {
 	for text, want := range map[string]string{
-		"txn.marker=kill":       "txn.marker {kill} true true",
-		"txn.marker=kill@2":     "txn.marker {kill} false true",
-		"txn.expire=hold":       "txn.expire {hold} true true",
-		"group.append=error@1":  "group.append {error} true false",
-		"disk.sync=delay:1m":    "disk.sync {1m0s} true true",
-		"disk.sync=hold":        "fault: disk.sync has no such action",
-		"disk.sync=delay":       `fault: "disk.sync=delay": time: invalid duration ""`,
-		"disk.sync=kill:now":    `fault: "disk.sync=kill:now": kill takes no argument`,
-		"disk.sync=stop":        `fault: "disk.sync=stop": "stop" is no action`,
-		"disk.sync=kill@0":      `fault: "disk.sync=kill@0": the count must be above 0`,
-		"disk.sink=kill":        `fault: "disk.sink=kill": "disk.sink" is no point`,
-		"disk.sync":             `fault: "disk.sync" is not of the form POINT=ACTION`,
-		"disk.sync=delay:-5s@1": "fault: the delay is negative",
+		"txn.marker=kill":          "txn.marker {kill} true true",
+		"txn.marker=kill@2":        "txn.marker {kill} false true",
+		"txn.expire=hold":          "txn.expire {hold} true true",
+		"group.append=error@1":     "group.append {error} true false",
+		"disk.sync=delay:1m":       "disk.sync {1m0s} true true",
+		"partition.append=offline": "partition.append {offline} true true",
+		"disk.sync=offline":        "fault: disk.sync has no such action",
+		"disk.sync=hold":           "fault: disk.sync has no such action",
+		"disk.sync=delay":          `fault: "disk.sync=delay": time: invalid duration ""`,
+		"disk.sync=kill:now":       `fault: "disk.sync=kill:now": kill takes no argument`,
+		"disk.sync=stop":           `fault: "disk.sync=stop": "stop" is no action`,
+		"disk.sync=kill@0":         `fault: "disk.sync=kill@0": the count must be above 0`,
+		"disk.sink=kill":           `fault: "disk.sink=kill": "disk.sink" is no point`,
+		"disk.sync":                `fault: "disk.sync" is not of the form POINT=ACTION`,
+		"disk.sync=delay:-5s@1":    "fault: the delay is negative",
 	} {
 		r, err := Parse(text)
 		got := fmt.Sprint(err)
@@ -68,6 +70,8 @@ func describe(a Action) string {
 		return "kill"
 	case a.Hold:
 		return "hold"
+	case a.Offline:
+		return "offline"
 	case a.Error != nil:
 		return "error"
 	}
