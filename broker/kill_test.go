@@ -99,7 +99,8 @@ func TestKillAgainAndAgain(t *testing.T) {
 	program(t)
 	seeds := []uint64{0, 1, 2, 3, 4, 5, 6, 7}
 	if !crashtest.Sampled() {
-		seeds = []uint64{rand.Uint64N(1_000_000), rand.Uint64N(1_000_000)}
+		first := rand.IntN(len(seeds) - 1)
+		seeds = seeds[first : first+2] // one in each mode; every one of the eight meets two points at least
 	}
 	for _, seed := range seeds {
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
