@@ -257,20 +257,20 @@ func (c *Client) Committed(group, topic string, partition int32) (int64, error) 
 	return resp.Groups[0].Topics[0].Partitions[0].Offset, nil
 }
 
-// Join makes a classic group of one member, and returns its ID and generation.
-func (c *Client) Join(group string) (memberID string, generation int32, err error) {
+// Join makes a classic group of one member, and returns the answer to its join.
+func (c *Client) Join(group string) (*kmsg.JoinGroupResponse, error) {
 	r := kmsg.NewPtrJoinGroupRequest()
 	r.Version, r.Group, r.ProtocolType, r.SessionTimeoutMillis, r.RebalanceTimeoutMillis = 3, group, "consumer", 30_000, 30_000
 	r.Protocols = []kmsg.JoinGroupRequestProtocol{{Name: "range", Metadata: make([]byte, 10)}}
 	joined, err := ask(c, r, "join", func(r *kmsg.JoinGroupResponse) int16 { return r.ErrorCode })
 	if err != nil {
-		return "", -1, err
+		return joined, err
 	}
 	s := kmsg.NewPtrSyncGroupRequest()
 	s.Version, s.Group, s.MemberID, s.Generation = 2, group, joined.MemberID, joined.Generation
 	s.GroupAssignment = []kmsg.SyncGroupRequestGroupAssignment{{MemberID: joined.MemberID, MemberAssignment: []byte("all")}}
 	_, err = ask(c, s, "sync", func(r *kmsg.SyncGroupResponse) int16 { return r.ErrorCode })
-	return joined.MemberID, joined.Generation, err
+	return joined, err
 }
 
 // Record is a record that was read.
