@@ -22,7 +22,7 @@ type JoinRequest struct {
 	SkipAssignment bool
 }
 
-// JoinResult answers a Join. If Err is set, the other fields are empty except MemberID and those that Kafka fills.
+// JoinResult answers a Join. If Err is set, only MemberID, or the present state of the group, may be set, too.
 type JoinResult struct {
 	Err            error
 	Generation     int32

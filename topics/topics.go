@@ -164,7 +164,7 @@ func (ts *Topics) openPartitions(t *Topic, config settings.Topic, from, to int32
 	return ps, errors.Join(errs...)
 }
 
-// makePartitionsLocked opens new partitions. On an error all of them are removed.
+// makePartitionsLocked opens new partitions. On an error none stays open.
 func (ts *Topics) makePartitionsLocked(t *Topic, config settings.Topic, from, to int32) ([]*partition.Partition, error) {
 	if err := ts.checkDirectoriesLocked(t.Name, from, to); err != nil {
 		return nil, err

@@ -24,11 +24,11 @@ type OpenTransaction struct {
 // transaction was prepared or complete. If the log has the producer but no such record any more, the transaction is
 // aborted. If it does not have the producer, the transaction stays open.
 func (c *Coordinator) Reconcile(open []OpenTransaction) error {
-	left := c.unaccounted(open)
+	left := c.openButEnded(open)
 	if len(left) == 0 {
 		return nil
 	}
-	if err := c.judge(left); err != nil {
+	if err := c.findOutcomes(left); err != nil {
 		return fmt.Errorf("txncoordinator: reconcile: %w", err)
 	}
 	for _, v := range left {
@@ -40,8 +40,8 @@ func (c *Coordinator) Reconcile(open []OpenTransaction) error {
 	return nil
 }
 
-// unaccounted returns the open transactions that the table does not have as open or prepared.
-func (c *Coordinator) unaccounted(open []OpenTransaction) (left []*verdict) {
+// openButEnded returns the open transactions that the table does not have as open or prepared.
+func (c *Coordinator) openButEnded(open []OpenTransaction) (left []*verdict) {
 	underWay := map[Identity][]TopicPartition{}
 	c.each(func(e *entry) {
 		e.mu.Lock()
@@ -79,8 +79,8 @@ const (
 	stillOpen          // under way in this epoch, with this partition
 )
 
-// judge looks for the deciding records in the transaction log, which may have older ones than the table.
-func (c *Coordinator) judge(left []*verdict) error {
+// findOutcomes looks for the deciding records in the transaction log, which may have older ones than the table.
+func (c *Coordinator) findOutcomes(left []*verdict) error {
 	byProducer := map[int64][]*verdict{}
 	for _, v := range left {
 		byProducer[v.open.ProducerID] = append(byProducer[v.open.ProducerID], v)
@@ -96,7 +96,7 @@ func (c *Coordinator) judge(left []*verdict) error {
 				return nil // replay has told of it
 			}
 			for _, v := range byProducer[t.ProducerID] {
-				v.take(s, t)
+				v.considerRecord(s, t)
 			}
 			return nil
 		})
@@ -107,10 +107,10 @@ func (c *Coordinator) judge(left []*verdict) error {
 	return nil
 }
 
-// take handles a record of the open transaction's producer; records come in the order of the log. Of the deciding ones,
+// considerRecord handles a record of the open transaction's producer; records come in the order of the log. Of the deciding ones,
 // the newest with the best match counts. Before transactions V2 many transactions have one epoch: one without this
 // partition is used only if no other is left.
-func (v *verdict) take(s *shard, t Transaction) {
+func (v *verdict) considerRecord(s *shard, t Transaction) {
 	v.shard = s
 	isOpen := v.rank == stillOpen || v.rank == addedAtMost
 	switch rank := v.fit(&t); {
