@@ -62,7 +62,7 @@ func (e *entry) endHoldsLocked() (expiry *fault.Hold) {
 func (c *Coordinator) endWhenReleased(hold *fault.Hold, e *entry, p plan, as outcome) error {
 	answer := make(chan error, 1)
 	giveUp := func() {
-		e.giveBack()
+		e.endUnchanged()
 		answer <- fmt.Errorf("%w: the cluster ends", ErrCoordinatorNotAvailable)
 	}
 	hold.Then(func() {
@@ -118,7 +118,7 @@ func (c *Coordinator) releaseMarker(e *entry, p TopicPartition) {
 	}
 	owned := e.ownLocked()
 	e.mu.Unlock()
-	c.goOn(e, owned)
+	c.finishOrWakeOwner(e, owned)
 }
 
 // takeHeldLocked removes a partition from those whose marker is held.
@@ -145,8 +145,8 @@ func (e *entry) ownLocked() bool {
 	return owned
 }
 
-// goOn finishes a transaction that the caller owns, or wakes the owner of any other.
-func (c *Coordinator) goOn(e *entry, owned bool) {
+// finishOrWakeOwner finishes a transaction that the caller owns, or wakes the owner of any other.
+func (c *Coordinator) finishOrWakeOwner(e *entry, owned bool) {
 	switch {
 	case c.ctx.Err() != nil: // the next Load does it
 	case owned:
@@ -177,7 +177,7 @@ func (c *Coordinator) beforeComplete(e *entry, transactionalID string) (held boo
 		e.holdsLocked().completeReleased = true
 		owned := e.ownLocked()
 		e.mu.Unlock()
-		c.goOn(e, owned)
+		c.finishOrWakeOwner(e, owned)
 	}, nil)
 	return true, nil
 }
@@ -233,7 +233,7 @@ func (c *Coordinator) TopicDeleted(topic string) {
 		}
 		c.heldMarkers.Add(-int64(len(forgotten)))
 		if owned {
-			c.goOn(e, true)
+			c.finishOrWakeOwner(e, true)
 		}
 	})
 }

@@ -25,7 +25,7 @@ func (c *Coordinator) Load() error {
 		}
 	}
 	now := c.cfg.Clock.Now()
-	unfinished := c.which(func(e *entry) bool { return e.resume(now) })
+	unfinished := c.entriesWhere(func(e *entry) bool { return e.resume(now) })
 	for _, e := range unfinished {
 		_ = c.finishOrRetry(e, 0) // it has logged why, and whoever asks gets ErrConcurrentTransactions
 	}
@@ -148,8 +148,8 @@ func (c *Coordinator) each(fn func(e *entry)) {
 	}
 }
 
-// which returns the entries for which pick is true, ordered by ID, so that every run handles them in the same order.
-func (c *Coordinator) which(pick func(e *entry) bool) []*entry {
+// entriesWhere returns the entries for entriesWhere pick is true, ordered by ID, so that every run handles them in the same order.
+func (c *Coordinator) entriesWhere(pick func(e *entry) bool) []*entry {
 	var picked []*entry
 	c.each(func(e *entry) {
 		if pick(e) {

@@ -30,7 +30,7 @@ func (c *Coordinator) end(e *entry, p *plan, as outcome) error {
 	hold, err := c.cfg.Faults.Meet(fault.TxnPrepare, fault.Attributes{TransactionalID: p.next.TransactionalID})
 	switch {
 	case err != nil:
-		e.giveBack()
+		e.endUnchanged()
 		return fmt.Errorf("%w: %v", ErrCoordinatorNotAvailable, err)
 	case hold != nil:
 		return c.endWhenReleased(hold, e, *p, as)
@@ -96,7 +96,7 @@ func (c *Coordinator) finish(e *entry) error {
 		if err == nil {
 			err = c.mark(t.TransactionalID, p, m, t.ClientTransactionVersion)
 		}
-		e.marked(err == nil)
+		e.removeFirstOwed(err == nil)
 		if err != nil {
 			failed = errors.Join(failed, fmt.Errorf("marker for %v: %w", p, err))
 		}
@@ -176,8 +176,8 @@ func (e *entry) nextOwed() (p TopicPartition, more, left bool) {
 	return p, false, left
 }
 
-// marked takes the first owed partition off the list; a failed one is retried.
-func (e *entry) marked(ok bool) {
+// removeFirstOwed takes the first owed partition off the list; a failed one is retried.
+func (e *entry) removeFirstOwed(ok bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if !ok {

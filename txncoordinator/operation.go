@@ -66,7 +66,7 @@ func (c *Coordinator) write(e *entry, next *Transaction, answer durability.Answe
 	now := c.cfg.Clock.Now()
 	appended, err := e.shard.stateLog.AppendCoordinator(encodeTransaction(next, c.cfg.TransactionVersion(), now.UnixMilli()), answer)
 	if err != nil {
-		e.giveBack()
+		e.endUnchanged()
 		if errors.Is(err, batch.ErrTooLarge) || errors.Is(err, batch.ErrRecordListTooLarge) {
 			return fmt.Errorf("%w: %v of a transactional ID: %v", ErrRecordTooLarge, next.State, err)
 		}
@@ -96,8 +96,8 @@ func (e *entry) written(next *Transaction, now time.Time) {
 	expiry.Forget()
 }
 
-// giveBack ends an operation without a change.
-func (e *entry) giveBack() {
+// endUnchanged ends an operation without a change.
+func (e *entry) endUnchanged() {
 	e.mu.Lock()
 	e.mu.txn.Pending = NoState
 	e.mu.Unlock()

@@ -15,7 +15,7 @@ func (c *Coordinator) RenewIdentities() error {
 	c.schedule.mu.Lock()
 	c.schedule.mu.retries = nil // all are tried here
 	c.schedule.mu.Unlock()
-	for _, e := range c.which(func(*entry) bool { return true }) {
+	for _, e := range c.entriesWhere(func(*entry) bool { return true }) {
 		if err := c.renewIdentity(e); err != nil {
 			return fmt.Errorf("txncoordinator: renew the producer ID of %q: %w", e.transactionalID(), err)
 		}

@@ -100,7 +100,7 @@ func (c *Coordinator) Close() {
 
 // retryDue retries the markers that are due at now, and returns when the next ones are; false when there are none.
 func (c *Coordinator) retryDue(now time.Time) (next time.Time, waiting bool) {
-	for _, r := range c.schedule.take(now) {
+	for _, r := range c.schedule.takeDue(now) {
 		_ = c.finishOrRetry(r.entry, r.attempts) // puts itself back
 	}
 	c.schedule.mu.Lock()
@@ -113,8 +113,8 @@ func (c *Coordinator) retryDue(now time.Time) (next time.Time, waiting bool) {
 	return next, len(c.schedule.mu.retries) > 0
 }
 
-// take removes the due retries from the schedule and returns them.
-func (s *schedule) take(now time.Time) (due []retry) {
+// takeDue removes the due retries from the schedule and returns them.
+func (s *schedule) takeDue(now time.Time) (due []retry) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.mu.retries = slices.DeleteFunc(s.mu.retries, func(r retry) bool {
@@ -130,7 +130,7 @@ func (s *schedule) take(now time.Time) (due []retry) {
 // abortTimedOut aborts every transaction that has been open for longer than its timeout.
 func (c *Coordinator) abortTimedOut() {
 	now := c.cfg.Clock.Now()
-	for _, e := range c.which(func(e *entry) bool { return e.timedOut(now) }) {
+	for _, e := range c.entriesWhere(func(e *entry) bool { return e.timedOut(now) }) {
 		c.expireTransaction(e, now)
 	}
 }
@@ -141,7 +141,7 @@ func (c *Coordinator) removeUnused() {
 	if !c.clocksAgree(now) {
 		return
 	}
-	for _, e := range c.which(func(e *entry) bool { return e.unused(c.cfg.IDExpiration, now) }) {
+	for _, e := range c.entriesWhere(func(e *entry) bool { return e.unused(c.cfg.IDExpiration, now) }) {
 		c.expire(e, now)
 	}
 }
@@ -217,7 +217,7 @@ func (c *Coordinator) expire(e *entry, now time.Time) {
 		return
 	}
 	if _, err := e.shard.stateLog.AppendCoordinator(encodeTombstone(id, nowMs), durability.TransactionChanged); err != nil {
-		e.giveBack()
+		e.endUnchanged()
 		c.cfg.Logger.Warn("unused transactional ID could not be removed", "transactional_id", id, "error", err)
 		return
 	}
