@@ -13,7 +13,7 @@ import (
 	"once/wire"
 )
 
-// advertiser answers which address a client is told to reach this broker by. It is immutable.
+// advertiser computes the address that a client is given. It is immutable.
 type advertiser struct {
 	set         map[net.Listener]advertised
 	inContainer bool
@@ -21,11 +21,11 @@ type advertiser struct {
 	networks    func() []netip.Prefix
 }
 
-// advertised is what is set for the clients of one listener; zero is nothing.
+// advertised is the setting for the clients of one listener; zero is none.
 type advertised struct {
 	host string
 	port int32
-	// publishedPort is the one by which clients reach this listener from outside of the container.
+	// publishedPort is the port at which clients outside of the container reach this listener.
 	publishedPort int32
 }
 
@@ -52,9 +52,9 @@ func (a *advertiser) of(c *wire.Conn) (string, int32) {
 	return a.address(a.set[c.Listener()], c.LocalAddr(), c.RemoteAddr())
 }
 
-// address returns host and port for a client. What advertised.listeners has for its listener wins. Without it a client
-// is told the address that it reached the broker by, which is the local address of its connection; a client that
-// reached a container from outside came through a port that is published on the host, and gets localhost.
+// address returns host and port for a client. The setting of advertised.listeners for its listener wins. Without it the
+// client gets the address that it connected to, which is the local address of its connection. A client from outside of
+// a container has connected to a port that is published on the host, and gets localhost.
 func (a *advertiser) address(set advertised, local, remote net.Addr) (host string, port int32) {
 	host, port = cluster.LocalAddress(local)
 	switch {
@@ -72,8 +72,8 @@ func (a *advertiser) address(set advertised, local, remote net.Addr) (host strin
 	return host, port
 }
 
-// isFromOutside says whether a client has reached this container through a port that is published on the host: it comes
-// from the gateway of the bridge, or from none of the container's networks.
+// isFromOutside says whether a client has connected to a published port of this container: it comes from the gateway of
+// the bridge, or from none of the container's networks.
 func (a *advertiser) isFromOutside(remote net.Addr) bool {
 	from, ok := remote.(*net.TCPAddr)
 	if !a.inContainer || !ok {
