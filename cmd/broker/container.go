@@ -25,6 +25,12 @@ const (
 	adminVariable = "ONCE_ADMIN"
 )
 
+// Exit codes of a shell for a program that cannot be run.
+const (
+	exitNotExecutable = 126
+	exitNotFound      = 127
+)
+
 // readyLines are the lines of Kafka's log that test modules wait for; some wait for exactly one match, so no two lines
 // have the same words.
 func readyLines(nodeID int32) []string {

@@ -9,12 +9,6 @@ import (
 	"syscall"
 )
 
-// Exit codes of a shell for a program that cannot be run.
-const (
-	exitNotExecutable = 126
-	exitNotFound      = 127
-)
-
 // replaceBy replaces this process by another program, so that signals reach that one. It returns when it cannot.
 func replaceBy(args, environ []string, stderr io.Writer) int {
 	path, err := exec.LookPath(args[0])

@@ -4,6 +4,7 @@
 #
 #   run.sh [-k EXPRESSION]    only checks whose name matches the expression
 #
+# ONCE_BUILD_INSIDE=1 also builds it with nothing but `docker build`, which compiles the program inside and takes minutes.
 # Needs root or a Docker engine; see engine.sh. Where none can be had it says so, and exits with 0; with CI=true that is a
 # failure. Ends with "N passed, N failed".
 set -u # without pipefail: grep -q ends before what it reads from
