@@ -143,11 +143,14 @@ other_programs() {
 	docker run --rm $image nosuch
 	[ $? = 127 ] || fail 'a program that is not there'
 }
-published_port() {
-	docker run -d --name "$c" -p 127.0.0.1:0:9092 $image >/dev/null && wait_for "$c" 'Kafka Server started' || return 1
-	local port
-	port=$(docker port "$c" 9092/tcp | sed -n '1s/.*://p')
-	[ -n "$port" ] && timeout 5 bash -c "exec 3<>/dev/tcp/127.0.0.1/$port"
+from_the_host() { # the address that the client is told has to be the published one
+	local port=$((20000 + $$ % 10000)) host="$root/bin/image/broker"
+	docker run -d --name "$c" -p "127.0.0.1:$port:9092" -e ONCE_PORT=$port $image >/dev/null && wait_for "$c" 'Kafka Server started' || return 1
+	timeout 20 "$host" topics --bootstrap-server "127.0.0.1:$port" --create --topic orders &&
+		printf 'one\ntwo\n' | timeout 20 "$host" console-producer --bootstrap-server "127.0.0.1:$port" --topic orders || return 1
+	local got
+	got=$(timeout 20 "$host" console-consumer --bootstrap-server "127.0.0.1:$port" --topic orders --from-beginning --max-messages 2 2>/dev/null | xargs)
+	[ "$got" = 'one two' ] || fail "read '$got'"
 }
 from_another_container() {
 	docker network create "$prefix" >/dev/null && docker run -d --name "$c" --network "$prefix" --network-alias kafka $image >/dev/null &&
@@ -252,7 +255,7 @@ check 'user, entrypoint, port, no health check' shape
 check 'plainly: ready, produces, consumes, stops' plainly
 check 'an option after the image is the broker'"'"'s' own_options
 check 'what is no command is another program' other_programs
-check 'a published port is open on the host' published_port
+check 'from the host through a published port' from_the_host
 check 'another container reaches it by its alias' from_another_container
 check '/etc/kafka/docker/run with NAME=value' apache_run
 check '/etc/confluent/docker/run' confluent_run
