@@ -13,8 +13,9 @@ import (
 	"once/wire"
 )
 
-// advertiser answers which address a client is told to reach this broker by. It is immutable.
+// advertiser answers which address a client is told to reach this broker by. It is immutable, but for watch.
 type advertiser struct {
+	watch       *returnWatch
 	set         map[net.Listener]advertised
 	inContainer bool
 	gateway     net.IP // of the container's bridge; nil where there is none
@@ -29,8 +30,8 @@ type advertised struct {
 	publishedPort int32
 }
 
-func newAdvertiser(s *settings.Broker, listeners []listener) *advertiser {
-	a := &advertiser{set: map[net.Listener]advertised{}, networks: networksOfThisHost}
+func newAdvertiser(s *settings.Broker, listeners []listener, watch *returnWatch) *advertiser {
+	a := &advertiser{watch: watch, set: map[net.Listener]advertised{}, networks: networksOfThisHost}
 	for i, l := range listeners {
 		var is advertised
 		if fixed, ok := s.AdvertisedListener(l.settings.Name); ok {
@@ -49,19 +50,24 @@ func newAdvertiser(s *settings.Broker, listeners []listener) *advertiser {
 }
 
 func (a *advertiser) of(c *wire.Conn) (string, int32) {
-	return a.address(a.set[c.Listener()], c.LocalAddr(), c.RemoteAddr())
+	host, port, guessed := a.address(a.set[c.Listener()], c.LocalAddr(), c.RemoteAddr())
+	if _, reached := cluster.LocalAddress(c.LocalAddr()); guessed || port != reached {
+		a.watch.told(c, host, port)
+	}
+	return host, port
 }
 
 // address returns host and port for a client. What advertised.listeners has for its listener wins. Without it a client
 // is told the address that it reached the broker by, which is the local address of its connection; a client that
-// reached a container from outside came through a port that is published on the host, and gets localhost.
-func (a *advertiser) address(set advertised, local, remote net.Addr) (host string, port int32) {
+// reached a container from outside came through a port that is published on the host, and gets localhost. That is guessed:
+// its host may be another machine, and the port another one.
+func (a *advertiser) address(set advertised, local, remote net.Addr) (host string, port int32, guessed bool) {
 	host, port = cluster.LocalAddress(local)
 	switch {
 	case set.host != "":
 		host = set.host
 	case a.isFromOutside(remote):
-		host = "localhost"
+		host, guessed = "localhost", true
 		if set.publishedPort != 0 {
 			port = set.publishedPort
 		}
@@ -69,7 +75,7 @@ func (a *advertiser) address(set advertised, local, remote net.Addr) (host strin
 	if set.port != 0 {
 		port = set.port
 	}
-	return host, port
+	return host, port, guessed
 }
 
 // isFromOutside says whether a client has reached this container through a port that is published on the host: it comes

@@ -30,6 +30,7 @@ type Broker struct {
 	cluster   *cluster.Cluster
 	server    *wire.Server
 	listeners []listener // not empty
+	watch     *returnWatch
 	admin     *admin.Server
 
 	serving   sync.WaitGroup
@@ -53,7 +54,7 @@ func Start(ctx context.Context, cfg Config) (*Broker, error) {
 	if err != nil {
 		return nil, err
 	}
-	b := &Broker{cfg: cfg, done: make(chan struct{}), registry: prometheus.NewRegistry()}
+	b := &Broker{cfg: cfg, done: make(chan struct{}), registry: prometheus.NewRegistry(), watch: newReturnWatch(cfg.Logger)}
 	for _, step := range []func() error{b.listen, b.openCluster, b.serve} {
 		if err := step(); err != nil {
 			return nil, errors.Join(err, b.close())
@@ -70,7 +71,7 @@ func (b *Broker) openCluster() error {
 	}
 	env := b.cfg.Env
 	env.NoSync = env.NoSync || b.cfg.Ephemeral
-	env.Advertised, env.OnFailure = newAdvertiser(b.cfg.Settings, b.listeners).of, b.fail
+	env.Advertised, env.OnFailure = newAdvertiser(b.cfg.Settings, b.listeners, b.watch).of, b.fail
 	if b.cfg.Image != nil {
 		b.cluster, err = cluster.OpenImage(env, b.dir, b.cfg.Image)
 	} else {
@@ -92,7 +93,9 @@ func (b *Broker) makeDirectory() (string, error) {
 
 func (b *Broker) serve() (err error) {
 	registerer := prometheus.WrapRegistererWithPrefix("once_", b.registry)
-	b.server, err = wire.NewServer(wire.Options{APIs: handlers.APIs(), Limits: b.cfg.limits(), Logger: b.cfg.Logger, Registerer: registerer})
+	b.server, err = wire.NewServer(wire.Options{
+		APIs: handlers.APIs(), Limits: b.cfg.limits(), Logger: b.cfg.Logger, Registerer: registerer, OnClose: b.watch.closed,
+	})
 	if err != nil {
 		return err
 	}
@@ -106,7 +109,7 @@ func (b *Broker) serve() (err error) {
 	}
 	for _, l := range b.listeners {
 		b.serving.Go(func() {
-			if err := b.server.Serve(l.socket, b.cluster.Handle); err != nil {
+			if err := b.server.Serve(l.socket, b.watch.handler(b.cluster.Handle)); err != nil {
 				b.fail(err)
 			}
 		})
@@ -183,6 +186,7 @@ func (b *Broker) close() error {
 		_ = l.socket.Close() // again, where it has been served
 	}
 	b.serving.Wait()
+	b.watch.stop()
 	if b.cluster != nil {
 		errs = append(errs, b.cluster.Close())
 	}
