@@ -13,9 +13,8 @@ import (
 	"once/wire"
 )
 
-// advertiser answers which address a client is told to reach this broker by. It is immutable, but for watch.
+// advertiser answers which address a client is told to reach this broker by. It is immutable.
 type advertiser struct {
-	watch       *returnWatch
 	set         map[net.Listener]advertised
 	inContainer bool
 	gateway     net.IP // of the container's bridge; nil where there is none
@@ -30,8 +29,8 @@ type advertised struct {
 	publishedPort int32
 }
 
-func newAdvertiser(s *settings.Broker, listeners []listener, watch *returnWatch) *advertiser {
-	a := &advertiser{watch: watch, set: map[net.Listener]advertised{}, networks: networksOfThisHost}
+func newAdvertiser(s *settings.Broker, listeners []listener) *advertiser {
+	a := &advertiser{set: map[net.Listener]advertised{}, networks: networksOfThisHost}
 	for i, l := range listeners {
 		var is advertised
 		if fixed, ok := s.AdvertisedListener(l.settings.Name); ok {
@@ -50,11 +49,16 @@ func newAdvertiser(s *settings.Broker, listeners []listener, watch *returnWatch)
 }
 
 func (a *advertiser) of(c *wire.Conn) (string, int32) {
-	host, port, guessed := a.address(a.set[c.Listener()], c.LocalAddr(), c.RemoteAddr())
-	if _, reached := cluster.LocalAddress(c.LocalAddr()); guessed || port != reached {
-		a.watch.told(c, host, port)
-	}
+	host, port, _ := a.address(a.set[c.Listener()], c.LocalAddr(), c.RemoteAddr())
 	return host, port
+}
+
+// inDoubt says whether a client is told an address that it may not be able to reach: with a port that is not the one
+// that it came by, or guessed.
+func (a *advertiser) inDoubt(c *wire.Conn) (address string, doubt bool) {
+	host, port, guessed := a.address(a.set[c.Listener()], c.LocalAddr(), c.RemoteAddr())
+	_, reached := cluster.LocalAddress(c.LocalAddr())
+	return net.JoinHostPort(host, strconv.Itoa(int(port))), guessed || port != reached
 }
 
 // address returns host and port for a client. What advertised.listeners has for its listener wins. Without it a client

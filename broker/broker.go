@@ -27,11 +27,12 @@ type Broker struct {
 	dir      string // data directory
 	registry *prometheus.Registry
 
-	cluster   *cluster.Cluster
-	server    *wire.Server
-	listeners []listener // not empty
-	watch     *returnWatch
-	admin     *admin.Server
+	cluster    *cluster.Cluster
+	server     *wire.Server
+	listeners  []listener // not empty
+	advertiser *advertiser
+	watch      *returnWatch
+	admin      *admin.Server
 
 	serving   sync.WaitGroup
 	closeOnce sync.Once
@@ -54,7 +55,7 @@ func Start(ctx context.Context, cfg Config) (*Broker, error) {
 	if err != nil {
 		return nil, err
 	}
-	b := &Broker{cfg: cfg, done: make(chan struct{}), registry: prometheus.NewRegistry(), watch: newReturnWatch(cfg.Logger)}
+	b := &Broker{cfg: cfg, done: make(chan struct{}), registry: prometheus.NewRegistry()}
 	for _, step := range []func() error{b.listen, b.openCluster, b.serve} {
 		if err := step(); err != nil {
 			return nil, errors.Join(err, b.close())
@@ -69,9 +70,10 @@ func (b *Broker) openCluster() error {
 	if b.dir, err = b.makeDirectory(); err != nil {
 		return fmt.Errorf("%w: making the data directory: %w", cluster.ErrStorage, err)
 	}
+	b.advertiser = newAdvertiser(b.cfg.Settings, b.listeners)
 	env := b.cfg.Env
 	env.NoSync = env.NoSync || b.cfg.Ephemeral
-	env.Advertised, env.OnFailure = newAdvertiser(b.cfg.Settings, b.listeners, b.watch).of, b.fail
+	env.Advertised, env.OnFailure = b.advertiser.of, b.fail
 	if b.cfg.Image != nil {
 		b.cluster, err = cluster.OpenImage(env, b.dir, b.cfg.Image)
 	} else {
@@ -92,6 +94,7 @@ func (b *Broker) makeDirectory() (string, error) {
 }
 
 func (b *Broker) serve() (err error) {
+	b.watch = newReturnWatch(b.cfg.Logger, b.advertiser.inDoubt)
 	registerer := prometheus.WrapRegistererWithPrefix("once_", b.registry)
 	b.server, err = wire.NewServer(wire.Options{
 		APIs: handlers.APIs(), Limits: b.cfg.limits(), Logger: b.cfg.Logger, Registerer: registerer, OnClose: b.watch.closed,
@@ -186,7 +189,9 @@ func (b *Broker) close() error {
 		_ = l.socket.Close() // again, where it has been served
 	}
 	b.serving.Wait()
-	b.watch.stop()
+	if b.watch != nil {
+		b.watch.stop()
+	}
 	if b.cluster != nil {
 		errs = append(errs, b.cluster.Close())
 	}

@@ -88,7 +88,7 @@ func TestThePublishedPortIsOfTheFirstListener(t *testing.T) {
 		defer socket.Close()
 		open = append(open, listener{l, socket})
 	}
-	a := newAdvertiser(s, open, nil)
+	a := newAdvertiser(s, open)
 	if got := a.set[open[0].socket]; !a.inContainer || got != (advertised{publishedPort: 19092}) {
 		t.Errorf("the first listener: %+v, in a container %v", got, a.inContainer)
 	}

@@ -25,12 +25,15 @@ type bubbleClients struct {
 
 const notCome = "a client has not come to the address that it was told"
 
-// A client that is told another port than its own, and is not seen there within two seconds, is in the log once, with
-// the settings that would help. One that comes, goes, or does its work where it is, is not.
+// A client that is told another port than its own, and is not seen at work within two seconds, is in the log once, with
+// the settings that would help. One that comes, only looks around, or goes, is not.
 func TestAClientThatDoesNotComeBackIsInTheLog(t *testing.T) {
-	metadata := func() kmsg.Request {
+	metadata := func(topics ...string) kmsg.Request {
 		r := kmsg.NewPtrMetadataRequest()
 		r.Version, r.Topics = 12, []kmsg.MetadataRequestTopic{}
+		for _, name := range topics {
+			r.Topics = append(r.Topics, kmsg.MetadataRequestTopic{Topic: &name})
+		}
 		return r
 	}
 	fetch := func() kmsg.Request {
@@ -38,39 +41,58 @@ func TestAClientThatDoesNotComeBackIsInTheLog(t *testing.T) {
 		r.Version = 12
 		return r
 	}
+	coordinator := func() kmsg.Request {
+		r := kmsg.NewPtrFindCoordinatorRequest()
+		r.Version, r.CoordinatorKeys = 4, []string{"g"}
+		return r
+	}
+	const other, same = "PLAINTEXT://localhost:19092", "PLAINTEXT://localhost:0"
 	for name, tc := range map[string]struct {
 		advertised string
 		clients    func(w bubbleClients)
 		lines      int
 	}{
-		"two that do not come": {"PLAINTEXT://localhost:19092", func(w bubbleClients) {
+		"two that do not come": {other, func(w bubbleClients) {
 			for range 2 {
 				c := w.dial()
-				w.ask(c, metadata())
+				w.ask(c, metadata("x"))
 				w.pass(time.Second)
-				w.ask(c, metadata()) // again, as clients do
+				w.ask(c, metadata()) // as clients go on to do
+				w.ask(w.dial(), metadata())
 				w.pass(time.Second + time.Millisecond)
 			}
 		}, 1},
-		"one that comes in time": {"PLAINTEXT://localhost:19092", func(w bubbleClients) {
-			w.ask(w.dial(), metadata())
+		"one that does not come to its coordinator": {other, func(w bubbleClients) { w.ask(w.dial(), coordinator()) }, 1},
+		"one that closes its connection, and asks again": {other, func(w bubbleClients) {
+			for range 2 {
+				c := w.dial()
+				w.ask(c, metadata("x"))
+				c.Close()
+				w.pass(900 * time.Millisecond)
+			}
+		}, 1},
+		"one that comes in time": {other, func(w bubbleClients) {
+			w.ask(w.dial(), metadata("x"))
 			w.pass(1900 * time.Millisecond)
-			w.ask(w.dial(), metadata())
-		}, 0},
-		"one that works where it is": {"PLAINTEXT://localhost:19092", func(w bubbleClients) {
 			c := w.dial()
-			w.ask(c, metadata())
+			w.ask(c, metadata("x"))
 			w.ask(c, fetch())
-			w.ask(c, metadata())
 		}, 0},
-		"one that wanted no more": {"PLAINTEXT://localhost:19092", func(w bubbleClients) {
+		"one that works where it is": {other, func(w bubbleClients) {
 			c := w.dial()
-			w.ask(c, metadata())
+			w.ask(c, metadata("x"))
+			w.ask(c, fetch())
+			w.pass(time.Second)
+			w.ask(c, metadata("x"))
+		}, 0},
+		"one that only looks around": {other, func(w bubbleClients) { w.ask(w.dial(), metadata()) }, 0},
+		"one that wanted no more": {other, func(w bubbleClients) {
+			c := w.dial()
+			w.ask(c, metadata("x"))
+			w.ask(c, metadata("x"))
 			c.Close()
 		}, 0},
-		"one that was told its own port": {"PLAINTEXT://localhost:0", func(w bubbleClients) {
-			w.ask(w.dial(), metadata())
-		}, 0},
+		"one that was told its own port": {same, func(w bubbleClients) { w.ask(w.dial(), metadata("x")) }, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
