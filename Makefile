@@ -11,7 +11,7 @@ FUZZTIME ?= 30s
 IMAGE ?= once
 VERSION ?=
 
-.PHONY: help build builds image test check check-format check-vet check-lint check-race check-invariants check-sizes check-nested compat mutants eos bench fuzz nightly
+.PHONY: help build builds image test check check-format check-vet check-lint check-race check-invariants check-sizes check-nested compat mutants eos bench fuzz crash crash-sample nightly
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -80,13 +80,21 @@ fuzz: ## each fuzz test for FUZZTIME
 		done; \
 	done
 
+# What crash tests do beyond go test: tests that mount, trace, stop a process or need root, and more of each sweep.
+CRASH := TestStorage|TestRecovery|TestDerived|TestTails|TestDamage|TestModeCan|Compact|Retention|TestPowerCut|TestKill|TestFailed|TestFull|TestSlow|TestImage|TestTopicOfADeletedOnesName|TestFlippedBitOf
+CRASHING := ./partition ./broker ./topics ./meta ./cmd/broker
+
+SEEDS ?= 20
+crash: ## all of the crash tests, every operation of SEEDS stories; see docs/fault-tests.md
+	ONCE_CRASH=$(SEEDS) go test -count=1 $(CRASHING) -run '$(CRASH)' -v -timeout 8h
+
+crash-sample: ## all of the crash tests, a sample of the operations
+	ONCE_CRASH=sample go test -count=1 $(CRASHING) -run '$(CRASH)' -timeout 15m
+
 # What is too long for every change: whole sweeps over every write, sync, rename and truncate, long runs with
 # kills, fuzzing, the mutants.
-SEEDS ?= 20
-nightly: ## whole sweeps, long runs with kills, fuzzing, mutants
-	ONCE_CRASH_SEEDS=$(SEEDS) go test ./partition -run 'TestStorage|TestRecovery|TestDerived|TestTails|TestDamage|Compaction|Retention' -v -timeout 4h
-	ONCE_CRASH_SEEDS=$(SEEDS) go test ./broker -run 'TestPowerCut|TestCompacted' -v -timeout 4h
-	ONCE_CRASH_SEEDS=$(SEEDS) go test ./topics -run TestTopicOfADeletedOnesName -v
+nightly: crash ## whole sweeps, long runs with kills, fuzzing, mutants
+	ONCE_METAMORPHIC=200 go test -count=1 ./cluster -run TestSameHistorySameAnswers -timeout 1h
 	ONCE_FLIP_SWEEP=1 go test ./inspect -run TestDamageIsServedToNobody -v -timeout 6h
 	ONCE_META_SWEEP=1 go test ./meta ./broker -run 'Flipped|Spoiled|Whatever' -v -timeout 4h
 	for n in $$(seq $(SEEDS)); do ONCE_SMALL_SIZES=$$n go test ./log ./durability || exit 1; done

@@ -21,6 +21,7 @@ import (
 // what stands on lower lines: never up, and never beside it.
 const importMap = `
 cmd/broker
+tools
 broker/brokertest repair
 broker
 cluster
@@ -36,11 +37,12 @@ log/batch
 meta settings
 internal/files
 internal/memnet internal/script internal/vfs
-internal/clock internal/fault internal/invariant internal/shrink
+internal/clock internal/crashtest internal/fault internal/invariant internal/shrink
 `
 
 // forbidden imports, though they would point down: package, what it must not import, why.
 var forbidden = []struct{ from, to, reason string }{
+	{"tools", "broker broker/brokertest repair cluster inspect admin handlers wire txncoordinator groupcoordinator topics configs partition log lso pidmanager durability log/batch meta settings", "the tools are a client: they know a broker by its port"},
 	{"wire", "topics partition log lso pidmanager durability log/batch meta settings", "wire owns the sockets: it knows bytes and no topics"},
 	{"txncoordinator", "topics partition log meta settings", "a coordinator declares the journal that it needs; the test's one is a fake"},
 	{"groupcoordinator", "topics partition log meta settings", "a coordinator declares the journal that it needs; the test's one is a fake"},
@@ -55,7 +57,9 @@ var forbidden = []struct{ from, to, reason string }{
 // reserved imports: only these packages may use them, and why.
 var reserved = []struct{ module, users, reason string }{
 	{"go.etcd.io/bbolt", "meta", "what no log can give back has one home"},
-	{"github.com/spf13/cobra", "cmd/broker", "a library has no command line"},
+	{"github.com/spf13/cobra", "cmd/broker tools", "a library has no command line"},
+	{"github.com/twmb/franz-go/pkg/kgo", "tools", "a broker has no client in it"},
+	{"github.com/twmb/franz-go/pkg/kadm", "tools", "a broker has no client in it"},
 	{"net/http", "admin cmd/broker", "HTTP is for operators; it must not creep into the broker"},
 }
 
@@ -75,6 +79,8 @@ func TestImportRulesCanFail(t *testing.T) {
 		"topics imports go.etcd.io/bbolt: what no log can give back":      {"topics/a.go": `package topics; import _ "go.etcd.io/bbolt"`},
 		"handlers imports net/http/pprof: HTTP is for operators":          {"handlers/a.go": `package handlers; import _ "net/http/pprof"`},
 		"broker imports broker/brokertest, which stands above it":         {"broker/a.go": `package broker; import _ "once/broker/brokertest"`},
+		"tools imports settings: the tools are a client":                  {"tools/a.go": `package tools; import _ "once/settings"`},
+		"wire imports github.com/twmb/franz-go/pkg/kgo: a broker has no":  {"wire/a.go": `package wire; import _ "github.com/twmb/franz-go/pkg/kgo"`},
 		"internal/clock imports internal/fault, which stands beside it":   {"internal/clock/a.go": `package clock; import _ "once/internal/fault"`},
 		"admin imports github.com/spf13/cobra: a library has no command":  {"admin/a.go": `package admin; import _ "github.com/spf13/cobra"`},
 	} {

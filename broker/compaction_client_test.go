@@ -9,6 +9,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"once/internal/crashtest"
 	"once/internal/invariant"
 	"once/log/batch"
 	"once/wire"
@@ -264,13 +265,14 @@ func storyOf(t *testing.T, seed uint64, set ...string) *story {
 	return &story{powered: &powered{killClient: newKillClient(t, args), mode: "page"}, seed: seed}
 }
 
-// crashSeeds are the dice to throw, and how many changes lie between two deaths: the sample of go test, or all that
-// ONCE_CRASH_SEEDS asks for.
+// crashSeeds are the dice to throw, and how many changes lie between two deaths: of a sample, a third of them in go test,
+// or all.
 func crashSeeds(t *testing.T, sample int) (seeds uint64, stride int) {
 	t.Helper()
-	if n := seedsOf(t); n > 0 {
+	if n := crashtest.Seeds(t); n > 0 {
 		return uint64(n), 1
 	}
+	sample = crashtest.Stride(t, 3*sample, sample)
 	if invariant.Enabled { // also with the race detector, which makes all of this ten times slower
 		return 1, 3 * sample
 	}

@@ -19,7 +19,7 @@ import (
 // The broker dies, or the power is cut, while the cleaner works on a log whose compacted form is many times the
 // cleaner's buffer (spec: reliability 3, row F19): right before one change of the disk while there are files that
 // only a pass makes. The next broker dies in the same way a little later in its pass, and so on. After each start
-// the client reads everything, and must find what it was told. With ONCE_CRASH_SEEDS=N this is done before every
+// the client reads everything, and must find what it was told. With ONCE_CRASH=N this is done before every
 // change of a pass, N times with other dice.
 
 // cleanerDisk is a disk in memory that knows which files of the cleaner a partition has.

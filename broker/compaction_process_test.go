@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"once/inspect/inspecttest"
+	"once/internal/crashtest"
 	"once/internal/invariant"
 	"once/log/batch"
 )
@@ -86,12 +87,12 @@ func lieInWait(p *process, dir string, m moment) {
 	defer tick.Stop()
 	for {
 		if files, err := os.ReadDir(dir); err == nil && m.hasCome(files) {
-			p.kill()
+			p.Kill()
 			return
 		}
 		select {
 		case <-tick.C:
-		case <-p.exited:
+		case <-p.Exited:
 			return
 		}
 	}
@@ -117,23 +118,24 @@ func (h *hunt) run() {
 	h.t.Logf("killed while there were files of the cleaner: %v; missed %d times", h.hits, h.missed)
 	h.check("in the end")
 	h.hangUp()
-	if code := h.p.stop(syscall.SIGTERM); code != 0 {
-		h.t.Errorf("the clean stop: exit %d\n%s", code, h.p.stderr)
+	if code := h.p.Stop(syscall.SIGTERM); code != 0 {
+		h.t.Errorf("the clean stop: exit %d\n%s", code, h.p.Log.String())
 	}
 	inspecttest.RequireClean(h.t, h.dir)
 	h.start()
 	h.check("in the end, restarted")
 	h.hangUp()
-	h.p.kill()
+	h.p.Kill()
 	h.busy.Wait()
 }
 
 // A broker is killed with SIGKILL in the middle of compacting what is several times the cleaner's buffer, again and
 // again, and so is the one that comes after. What clients were told is there each time.
 func TestCompactedSurvivesSIGKILL(t *testing.T) {
+	crashtest.Apart(t, "kills a process until it is hit in the middle of a pass")
 	program(t)
 	seeds, times := uint64(1), 2
-	if n := seedsOf(t); n > 0 {
+	if n := crashtest.Seeds(t); n > 0 {
 		seeds, times = uint64(n), 20
 	} else if invariant.Enabled {
 		times = 1

@@ -4,17 +4,17 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"testing"
 
 	"once/broker"
 	"once/cluster"
+	"once/internal/crashtest"
 	"once/internal/invariant"
+	"once/internal/kafkatest"
 	"once/internal/vfs"
 )
 
@@ -23,7 +23,7 @@ import (
 // is, every transaction is there or not with all its records and offsets, what was acknowledged is there, and
 // nothing is left open that nobody will end.
 //
-// It runs beside the barriers, so that the cuts of a seed are not the same each time. ONCE_CRASH_SEEDS=N throws
+// It runs beside the barriers, so that the cuts of a seed are not the same each time. ONCE_CRASH=N throws
 // N times as many dice.
 
 // disk is a disk that photographs what a power cut would leave, before each of its changes.
@@ -131,7 +131,7 @@ func (f diskFile) Sync() error {
 }
 
 func TestPowerCutAtEveryChange(t *testing.T) {
-	seeds := max(1, seedsOf(t))
+	seeds := max(1, crashtest.Seeds(t))
 	for _, mode := range []string{"page", "txn", "fsync"} {
 		for _, v2 := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%s v2=%v", mode, v2), func(t *testing.T) {
@@ -141,20 +141,6 @@ func TestPowerCutAtEveryChange(t *testing.T) {
 			})
 		}
 	}
-}
-
-// seedsOf is what ONCE_CRASH_SEEDS says; 0 where it says nothing.
-func seedsOf(t *testing.T) int64 {
-	t.Helper()
-	text := os.Getenv("ONCE_CRASH_SEEDS")
-	if text == "" {
-		return 0
-	}
-	seeds, err := strconv.ParseInt(text, 10, 64)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return seeds
 }
 
 // powered is a client of a broker whose logs are on a disk.
@@ -172,7 +158,7 @@ func (p *powered) boot(fs vfs.FS, bootID string) {
 	if err != nil {
 		p.t.Fatal(err)
 	}
-	p.broker, p.p = b, &process{addr: b.Addr(), exited: make(chan struct{})}
+	p.broker, p.p = b, &process{addr: b.Addr(), Launched: &kafkatest.Launched{Exited: make(chan struct{})}}
 }
 
 func (p *powered) stop() {
@@ -195,9 +181,9 @@ var barriersOften = append([]string{"--set", "flush.interval.ms=2"}, killArgs...
 
 func cutPower(t *testing.T, mode string, v2 bool, seed int64) {
 	c := &powered{killClient: newKillClient(t, barriersOften), mode: mode}
-	d := &disk{Mem: vfs.NewCrashable(seed), seed: seed, stride: 1}
+	d := &disk{Mem: vfs.NewCrashable(seed), seed: seed, stride: crashtest.Stride(t, 20, 1)}
 	if invariant.Enabled { // also with the race detector, which makes all of this ten times slower
-		d.stride = 5
+		d.stride *= 5
 	}
 	if err := d.MkdirAll(c.dir); err != nil {
 		t.Fatal(err)

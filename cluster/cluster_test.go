@@ -19,7 +19,6 @@ import (
 	"once/internal/kafkatest"
 	"once/internal/memnet"
 	"once/internal/vfs"
-	"once/log/batch"
 	"once/wire"
 )
 
@@ -34,10 +33,11 @@ func opened(t *testing.T, env Env) *Cluster {
 	return c
 }
 
-// client is a connection to a cluster, over a listener in memory.
+// client is a connection to a cluster, over a listener in memory, and what is asked over it.
 type client struct {
 	t *testing.T
 	*kafkatest.Conn
+	*kafkatest.Client
 }
 
 // connect serves a cluster until the end of the test and returns a connection to it.
@@ -60,7 +60,8 @@ func connect(t *testing.T, c *Cluster) *client {
 			t.Error(err)
 		}
 	})
-	return &client{t, kafkatest.New(nc)}
+	conn := kafkatest.New(nc)
+	return &client{t, conn, kafkatest.Must(t, conn)}
 }
 
 // ask sends a request and returns the answer; nil when the connection is closed instead.
@@ -76,31 +77,14 @@ func (c *client) ask(r kmsg.Request) kmsg.Response {
 	return resp
 }
 
-func (c *client) createTopic(name string) {
-	c.t.Helper()
-	r := kmsg.NewPtrCreateTopicsRequest()
-	r.Version = 7
-	topic := kmsg.NewCreateTopicsRequestTopic()
-	topic.Topic, topic.NumPartitions, topic.ReplicationFactor = name, 1, 1
-	r.Topics = append(r.Topics, topic)
-	if code := c.ask(r).(*kmsg.CreateTopicsResponse).Topics[0].ErrorCode; code != 0 {
-		c.t.Fatal(wire.Code(code))
-	}
-}
-
 func produceRequest(topic string) *kmsg.ProduceRequest {
-	r := kmsg.NewPtrProduceRequest()
-	r.Version, r.Acks, r.TimeoutMillis = 12, -1, 10_000
-	raw := batch.Build(batch.BuildOptions{ProducerID: -1, ProducerEpoch: -1, BaseSequence: -1, LeaderEpoch: -1}, batch.Record{Value: []byte("v")})
-	r.Topics = []kmsg.ProduceRequestTopic{{Topic: topic, Partitions: []kmsg.ProduceRequestTopicPartition{{Records: raw}}}}
-	return r
+	var nobody *kafkatest.Producer
+	return kafkatest.ProduceRequest("", topic, 0, nobody.Batch(-1, 0, kafkatest.Values("v")...))
 }
 
 func (c *client) produce(topic string) {
 	c.t.Helper()
-	if code := c.ask(produceRequest(topic)).(*kmsg.ProduceResponse).Topics[0].Partitions[0].ErrorCode; code != 0 {
-		c.t.Fatal(wire.Code(code))
-	}
+	c.Append(produceRequest(topic))
 }
 
 // records is how many records a topic has, -1 without the topic.
@@ -120,7 +104,7 @@ func TestKilledClusterOpensAgain(t *testing.T) {
 			env := InMemory(Env{Durability: durability})
 			c := opened(t, env)
 			before := connect(t, c)
-			before.createTopic("x")
+			before.CreateTopic("x", 1, nil)
 			for range 5 {
 				before.produce("x")
 			}
@@ -176,7 +160,7 @@ func TestPowerCut(t *testing.T) {
 	env := Env{Durability: "fsync", FS: disk, Metadata: MetadataOn(disk), BootID: "one"}
 	c := opened(t, env)
 	before := connect(t, c)
-	before.createTopic("x")
+	before.CreateTopic("x", 1, nil)
 	before.produce("x")
 	if err := c.Kill(); err != nil {
 		t.Fatal(err)
@@ -216,7 +200,7 @@ func TestWaitingRequestsAreNotAnsweredAfterAKill(t *testing.T) {
 		c := opened(t, InMemory(Env{}))
 		conn := connect(t, c)
 		conn.Timeout = 100 * time.Hour
-		conn.createTopic("x")
+		conn.CreateTopic("x", 1, nil)
 		answered := make(chan kmsg.Response, 1)
 		go func() { answered <- conn.ask(fetchRequest("x", time.Hour)) }()
 		synctest.Wait()
@@ -267,26 +251,17 @@ func TestReset(t *testing.T) {
 				resp := conn.ask(r).(*kmsg.MetadataResponse)
 				return identity{*resp.ClusterID, resp.Topics[0].TopicID}
 			}
-			newProducer := func() int64 {
-				r := kmsg.NewPtrInitProducerIDRequest()
-				r.Version, r.TransactionalID, r.TransactionTimeoutMillis = 4, kmsg.StringPtr("t"), 60_000
-				resp := conn.ask(r).(*kmsg.InitProducerIDResponse)
-				if resp.ErrorCode != 0 {
-					t.Fatal(wire.Code(resp.ErrorCode))
-				}
-				return resp.ProducerID
-			}
 			producers, topicIDs := map[int64]bool{}, map[[16]byte]bool{}
 			clusterID, epoch := look().clusterID, int32(-1)
 			for round := range 4 {
 				keep := round%2 == 1
-				conn.createTopic("x")
+				conn.CreateTopic("x", 1, nil)
 				conn.produce("x")
-				conn.commit("g", "x", 1)
-				if id := newProducer(); producers[id] {
-					t.Errorf("producer ID %d is given again", id)
+				conn.Commit("g", "x", 0, 1, "")
+				if p, _ := conn.InitProducer("t"); producers[p.ProducerID] {
+					t.Errorf("producer ID %d is given again", p.ProducerID)
 				} else {
-					producers[id] = true
+					producers[p.ProducerID] = true
 				}
 				is := look()
 				if topicIDs[is.topicID] || is.clusterID != clusterID {
@@ -340,24 +315,10 @@ func TestReset(t *testing.T) {
 	}
 }
 
-func (c *client) commit(group, topic string, offset int64) {
-	c.t.Helper()
-	r := kmsg.NewPtrOffsetCommitRequest()
-	r.Version, r.Group, r.Generation = 8, group, -1
-	p := kmsg.NewOffsetCommitRequestTopicPartition()
-	p.Offset = offset
-	r.Topics = []kmsg.OffsetCommitRequestTopic{{Topic: topic, Partitions: []kmsg.OffsetCommitRequestTopicPartition{p}}}
-	if code := c.ask(r).(*kmsg.OffsetCommitResponse).Topics[0].Partitions[0].ErrorCode; code != 0 {
-		c.t.Fatal(wire.Code(code))
-	}
-}
-
 func (c *client) offset(group, topic string) int64 {
 	c.t.Helper()
-	r := kmsg.NewPtrOffsetFetchRequest()
-	r.Version, r.Group = 7, group
-	r.Topics = []kmsg.OffsetFetchRequestTopic{{Topic: topic, Partitions: []int32{0}}}
-	return c.ask(r).(*kmsg.OffsetFetchResponse).Topics[0].Partitions[0].Offset
+	offset, _ := c.Committed(group, topic, 0)
+	return offset
 }
 
 // Who waits is answered by a reset, at once: a Fetch that its topic is gone, a member that it is none.
@@ -366,7 +327,7 @@ func TestResetAnswersWhoWaits(t *testing.T) {
 		c := opened(t, InMemory(Env{}))
 		waiting, joining := connect(t, c), connect(t, c)
 		waiting.Timeout, joining.Timeout = 100*time.Hour, 100*time.Hour
-		waiting.createTopic("x")
+		waiting.CreateTopic("x", 1, nil)
 		fetched, joined := make(chan kmsg.Response, 1), make(chan kmsg.Response, 1)
 		go func() { fetched <- waiting.ask(fetchRequest("x", time.Hour)) }()
 		join := kmsg.NewPtrJoinGroupRequest()
@@ -395,7 +356,7 @@ func TestResetAnswersWhoWaits(t *testing.T) {
 		if took := time.Since(began); took > 0 {
 			t.Errorf("the reset took %v", took)
 		}
-		waiting.createTopic("x") // on the same connection
+		waiting.CreateTopic("x", 1, nil) // on the same connection
 		waiting.produce("x")
 	})
 }
@@ -408,7 +369,7 @@ func TestResetSurvivesDeathAtEveryOperation(t *testing.T) {
 			dying := vfs.DieAt(1<<30, disk)
 			c := opened(t, Env{FS: dying, Metadata: MetadataOn(dying), BootID: "one"})
 			conn := connect(t, c)
-			conn.createTopic("x")
+			conn.CreateTopic("x", 1, nil)
 			conn.produce("x")
 			if err := c.engine().barrier.Checkpoint(t.Context()); err != nil {
 				t.Fatal(err)

@@ -29,7 +29,7 @@ func newHolding(t *testing.T, env Env) *holding {
 	h := &holding{Cluster: opened(t, env)}
 	h.conn = connect(t, h.Cluster)
 	for _, topic := range []string{"a", "b"} {
-		h.conn.createTopic(topic)
+		h.conn.CreateTopic(topic, 1, nil)
 	}
 	h.arm(h.Faults())
 	h.producer = connect(t, h.Cluster).newProducer("t")
@@ -106,7 +106,7 @@ func TestHeldMarkerGoesWithItsTopic(t *testing.T) {
 	if code := h.conn.ask(r).(*kmsg.DeleteTopicsResponse).Topics[0].ErrorCode; code != 0 {
 		t.Fatal(wire.Code(code))
 	}
-	h.conn.createTopic("b")
+	h.conn.CreateTopic("b", 1, nil)
 	h.expect(1, 0, wire.NoError)
 }
 
@@ -130,7 +130,7 @@ func TestHeldDecisionHoldsUpOneConnection(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				c := opened(t, InMemory(Env{}))
 				conn, other := connect(t, c), connect(t, c)
-				conn.createTopic("x")
+				conn.CreateTopic("x", 1, nil)
 				p := conn.newProducer("t")
 				p.send("x", []byte("1"))
 				if _, err := c.Faults().Arm(fault.Rule{Point: fault.TxnPrepare, Do: fault.Action{Hold: true}}); err != nil {
@@ -253,7 +253,7 @@ func TestDelayedSyncEndsWithTheCluster(t *testing.T) {
 				c := opened(t, InMemory(Env{Durability: "fsync"}))
 				conn := connect(t, c)
 				conn.Timeout = 100 * time.Hour
-				conn.createTopic("x")
+				conn.CreateTopic("x", 1, nil)
 				if _, err := c.Faults().Arm(fault.Rule{Point: fault.DiskSync, Do: fault.Action{Delay: 5 * time.Second}}); err != nil {
 					t.Fatal(err)
 				}
@@ -285,7 +285,7 @@ func TestFailedSyncStopsItsCluster(t *testing.T) {
 	failure := make(chan error, 1)
 	c := opened(t, InMemory(Env{Durability: "fsync", OnFailure: func(err error) { failure <- err }}))
 	conn := connect(t, c)
-	conn.createTopic("x")
+	conn.CreateTopic("x", 1, nil)
 	conn.produce("x")
 	broken := errors.New("no such disk")
 	f, err := c.Faults().Arm(fault.Rule{Point: fault.DiskSync, Do: fault.Action{Error: broken}})
@@ -314,8 +314,8 @@ func TestFailedSyncStopsItsCluster(t *testing.T) {
 func TestFaultsOfAnAppend(t *testing.T) {
 	c := opened(t, InMemory(Env{}))
 	conn := connect(t, c)
-	conn.createTopic("x")
-	conn.createTopic("y")
+	conn.CreateTopic("x", 1, nil)
+	conn.CreateTopic("y", 1, nil)
 	conn.produce("x")
 	for _, do := range []fault.Action{{Error: fault.ErrInjected}, {Offline: true}} {
 		f, err := c.Faults().Arm(fault.Rule{Point: fault.PartitionAppend, Fires: func(at fault.Attributes) bool { return at.Topic == "x" }, Do: do})

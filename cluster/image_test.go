@@ -150,8 +150,8 @@ func TestForkGoesOnByItself(t *testing.T) {
 				t.Fatal(err)
 			}
 			conn := connect(t, c)
-			conn.createTopic("x")
-			conn.createTopic("y")
+			conn.CreateTopic("x", 1, nil)
+			conn.CreateTopic("y", 1, nil)
 			open, ended, idle := conn.newProducer("open"), conn.newProducer("ended"), conn.newProducer("idle")
 			for _, commit := range []bool{true, false, true} {
 				ended.send("x", fmt.Append(nil, "ended ", commit))
@@ -162,7 +162,7 @@ func TestForkGoesOnByItself(t *testing.T) {
 			for range 3 {
 				conn.produceValue("y", large[:1<<19])
 			}
-			conn.commit("g", "x", 3)
+			conn.Commit("g", "x", 0, 3, "")
 			member := conn.join("g2")
 
 			fork := forkOf(t, c, dir+"/fork")
@@ -266,7 +266,7 @@ func TestSnapshotIsOneInstant(t *testing.T) {
 	c := opened(t, InMemory(Env{}))
 	first := connect(t, c)
 	for _, topic := range []string{"a", "z", "ta", "tz"} {
-		first.createTopic(topic)
+		first.CreateTopic(topic, 1, nil)
 	}
 	between, err := c.engine().topics.Create(topics.Spec{Name: "between", Partitions: 500}) // so that noting all ends takes time
 	if err != nil {
@@ -388,7 +388,7 @@ func TestOpeningAnImageSurvivesDeathAtEveryOperation(t *testing.T) {
 		dying := vfs.DieAt(1<<30, disk)
 		c := opened(t, Env{FS: dying, Metadata: MetadataOn(dying), BootID: "one"})
 		conn := connect(t, c)
-		conn.createTopic("x")
+		conn.CreateTopic("x", 1, nil)
 		p := conn.newProducer("t")
 		p.send("x", []byte("open"))
 		conn.join("g")

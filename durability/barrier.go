@@ -18,12 +18,12 @@ import (
 const (
 	// DefaultInterval is flush.interval.ms.
 	DefaultInterval = time.Second
-	// maxUnsyncedBytes is how much may be appended before a barrier runs ahead of its time: it is what a start has
-	// to read, and to write once more, after the process died.
+	// maxUnsyncedBytes may be appended before a barrier runs ahead of its time: after a crash a start reads and
+	// rewrites about that much.
 	maxUnsyncedBytes = 32 << 20
 )
 
-// Options are what a barrier is made of. FS, Dir, BootID and FindLogs must be set.
+// Options are the options of Open. FS, Dir, BootID and FindLogs must be set.
 type Options struct {
 	FS  vfs.FS
 	Dir string // the data directory
@@ -41,7 +41,7 @@ type Options struct {
 	// SyncWorkers is how many files are synced side by side where the file system cannot be synced as a whole. 0
 	// means one after the other, in an order that a test can repeat.
 	SyncWorkers int
-	// JournalBytes is how large the journal may grow; 0 means DefaultJournalBytes. In the mode page there is none.
+	// JournalBytes is the largest size of the journal; 0 means DefaultJournalBytes. In the mode page there is none.
 	JournalBytes int64
 	Sizes        Sizes                 // where the code takes another path
 	Registerer   prometheus.Registerer // of metrics; nil: none
@@ -109,7 +109,7 @@ func (b *Barrier) Clean() bool { return b.cleanShutdown }
 // Mode is the durability mode.
 func (b *Barrier) Mode() Mode { return b.o.Mode }
 
-// failure says why nothing becomes durable any more, nil if it does.
+// failure returns the error of all later barriers, nil if there is none.
 func (b *Barrier) failure() error {
 	if b == nil {
 		return nil
@@ -120,7 +120,7 @@ func (b *Barrier) failure() error {
 	return nil
 }
 
-// mark puts the log on the list for the next barrier. The caller holds instant for reading.
+// mark adds the log to those that the next barrier covers. The caller holds instant for reading.
 func (b *Barrier) mark(m *Member) {
 	if m.dirty.Load() {
 		return
@@ -133,7 +133,7 @@ func (b *Barrier) mark(m *Member) {
 	b.mu.Unlock()
 }
 
-// appended counts bytes that no barrier has covered.
+// appended counts appended bytes, and runs a barrier ahead of its time when there are too many.
 func (b *Barrier) appended(sizeBytes int) {
 	if n := b.unsyncedBytes.Add(int64(sizeBytes)); n >= maxUnsyncedBytes && n-int64(sizeBytes) < maxUnsyncedBytes {
 		b.onTimer()
@@ -142,7 +142,7 @@ func (b *Barrier) appended(sizeBytes int) {
 
 func (b *Barrier) armLocked() { b.armWithinLocked(b.o.Interval) }
 
-// armWithinLocked makes a barrier run after a time at most.
+// armWithinLocked makes a barrier run within a time.
 func (b *Barrier) armWithinLocked(d time.Duration) {
 	at := b.o.RealTime.Now().Add(d)
 	if b.mu.closing || b.mu.timer != nil && !at.Before(b.mu.timerAt) {
@@ -176,7 +176,7 @@ func (b *Barrier) wake() {
 	}
 }
 
-// Forget drops a log that is gone from the record.
+// Forget drops a removed log from the record.
 func (b *Barrier) Forget(dirBase string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -219,8 +219,8 @@ func (b *Barrier) closeDisk() error {
 }
 
 // Close runs a last barrier and stops the service. With clean set the record says that the process ended in order:
-// all logs must have been closed, and nothing may have failed. It does not say so if the start before was after an
-// unclean stop and a log could not be opened since: a later start has to recover that log.
+// all logs must have been closed, and nothing may have failed. It does not say so if the start was unclean and a log
+// has not been opened since: a later start has to recover that log.
 func (b *Barrier) Close(clean bool) error {
 	b.mu.Lock()
 	b.mu.ending, b.mu.stalled = true, false
@@ -255,8 +255,8 @@ func (b *Barrier) Close(clean bool) error {
 	return err
 }
 
-// Kill stops the service as the death of the process would: nothing more is written or synced, and those who wait get
-// ErrClosed. A barrier that runs may still be at work on the files, until Kill returns.
+// Kill stops the service like the death of the process: nothing more is written or synced, and waiters get ErrClosed. A
+// barrier that runs may still write until Kill returns.
 func (b *Barrier) Kill() {
 	killed := error(ErrClosed)
 	b.broken.CompareAndSwap(nil, &killed) // no barrier begins, and no late error is a failure

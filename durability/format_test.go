@@ -115,7 +115,7 @@ func FuzzJournal(f *testing.F) {
 		raw := batch.Build(batch.BuildOptions{BaseOffset: i, ProducerID: -1, ProducerEpoch: -1, BaseSequence: -1, TimestampMs: 1000},
 			batch.Record{Value: []byte("one")}, batch.Record{Value: []byte("two")})
 		j.add("orders-0", testTopic, raw)
-		group, _ := j.take(false)
+		group, _ := j.takeGroup(false)
 		if _, err := j.write(group); err != nil {
 			f.Fatal(err)
 		}

@@ -2,22 +2,22 @@ package durability
 
 import "once/internal/vfs"
 
-// StateOf is what the record of a copy of a data directory says of one log.
+// StateOf is the state of one log in the record of a copy of a data directory.
 type StateOf struct {
 	DirBase string
 	TopicID [16]byte
 	State
 }
 
-// AtOneInstant calls f while no append is published, in any log: what f sees of the ends of logs belongs together. f
-// does not append and waits for nothing.
+// AtOneInstant calls f while no append is published in any log, so that the ends of all logs belong together. f must
+// not append or wait.
 func (b *Barrier) AtOneInstant(f func()) {
 	b.instant.Lock()
 	defer b.instant.Unlock()
 	f()
 }
 
-// WriteImageRecord writes the record of a copy of a data directory: that of a clean stop.
+// WriteImageRecord writes the record of a copy of a data directory, as after a clean stop.
 func WriteImageRecord(under vfs.FS, dir string, mode Mode, bootID string, logs []StateOf) error {
 	r := record{sequence: 1, clean: true, mode: mode, bootID: bootID, entries: map[string]recordEntry{}}
 	for _, l := range logs {

@@ -7,6 +7,7 @@ import (
 	"hash/crc32"
 	"io/fs"
 	"path"
+	"strings"
 	"sync"
 
 	"once/internal/files"
@@ -25,29 +26,30 @@ const (
 	// journalHeadSpacing lies between the two heads in the first page: a disk writes 512 bytes whole or not at all, so
 	// that one head stays while the other one is written.
 	journalHeadSpacing = 2048
-	// journalPageBytes is what a group begins at a multiple of, and is filled up to: so no group is written into
-	// a block that holds another one, which a power cut could take along.
+	// A group begins at a multiple of journalPageBytes and is filled up to one: so no group shares a block with
+	// another one, which a power cut during the write could destroy.
 	journalPageBytes = 4096
-	// maxGroupBytes is the largest group that a start believes: no version has written a larger one.
+	// maxGroupBytes is the largest group that a start accepts: no version has written a larger one.
 	maxGroupBytes = 1 << 20
-	// DefaultJournalBytes is how large the file may grow before a barrier over the files themselves lets it
-	// begin anew.
+	// DefaultJournalBytes is the size at which a barrier syncs the files of the logs, and the journal begins anew.
 	DefaultJournalBytes = 16 << 20
+	// journalDiscarded is what a person writes into the file to go back to the barrier record. No damage makes it.
+	journalDiscarded = "discard"
 )
 
 // journal makes barriers cheap that cover few bytes of many logs. The batches appended to all logs since the last
 // barrier are written to one file, in the order of their appends, and that file is synced instead of the logs'
-// files. It is written over again and again, so that a sync changes no size and the file system has no metadata to
+// files. The file is overwritten in place, so that a sync changes no size and the file system has no metadata to
 // commit.
 //
-// The journal continues a barrier record, which names its generation. Groups of an earlier generation are old. One
-// of a later generation says that the record is not the newest. Each group is written with a head that says how
-// many groups were complete before it: so a start notices when several groups are lost. The record also holds a
-// key, a random number that all checksums of the journal begin with: the file is full of bytes that clients chose,
-// and none of them can be taken for a group.
+// The journal continues a barrier record, which holds its generation. Groups of an earlier generation are old. A group
+// of a later generation means that the record is not the newest. Each group is written with a head that holds the
+// number of complete groups before it, so a start notices lost groups. The record also holds a key, a random number
+// with which all checksums of the journal begin: clients chose most bytes of the file, and must not be able to forge
+// a group.
 //
 // A start after a power cut takes all logs back to the record and appends the batches of the groups, up to the
-// first group that is not whole: nobody was answered because of that one. So all logs end at one instant.
+// first incomplete group, which was never acknowledged. So all logs end at one instant.
 type journal struct {
 	fs         vfs.FS // immutable, as are the next four
 	name       string
@@ -61,7 +63,7 @@ type journal struct {
 		group      []byte // room for the header, then what has been appended since the last barrier's instant
 	}
 
-	// Of the goroutine that runs barriers.
+	// Used by the goroutine that runs barriers.
 	file               vfs.File // nil until a record is to speak of it
 	spare              []byte   // becomes the next group
 	at, sizeBytes      int64    // where the next group goes; of the file
@@ -81,7 +83,7 @@ func newJournal(o Options, key uint64) *journal {
 	return j
 }
 
-// add copies a batch that has been appended. The caller holds the barrier's instant for reading, and whatever else
+// add copies a batch that has been appended. The caller holds the barrier's instant for reading, and the lock that
 // orders the appends of its log.
 func (j *journal) add(dirBase string, topicID [16]byte, raw []byte) {
 	if j == nil {
@@ -106,10 +108,10 @@ func (j *journal) add(dirBase string, topicID [16]byte, raw []byte) {
 	j.mu.group = append(g, raw...)
 }
 
-// take returns what the barrier whose instant this is can write instead of syncing files; false when it has to
-// sync them. On a full disk the file does not grow: what is left there is reserved for what has no other place. The
-// caller holds instant for writing.
-func (j *journal) take(diskIsFull bool) (group []byte, ok bool) {
+// takeGroup returns the group that the barrier can write instead of syncing files; false when it must sync them. On a full
+// disk the file does not grow: the rest of the disk is reserved for records that have no other place. The caller holds
+// instant for writing.
+func (j *journal) takeGroup(diskIsFull bool) (group []byte, ok bool) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	end := j.at + pages(len(j.mu.group))
@@ -120,8 +122,8 @@ func (j *journal) take(diskIsFull bool) (group []byte, ok bool) {
 	return group, true
 }
 
-// restart forgets what was collected, because a barrier over all files begins, and collects for the generation
-// that its record will name.
+// restart drops the collected batches, because a barrier over all files begins, and collects for the generation of the
+// record that this barrier writes.
 func (j *journal) restart() {
 	if j == nil {
 		return
@@ -131,14 +133,14 @@ func (j *journal) restart() {
 	j.mu.group, j.mu.collecting = j.mu.group[:0], true
 }
 
-// begin starts writing from the beginning of the file, after a record that names this generation. Its first head
-// is synced with the first group.
+// begin starts at the beginning of the file, after a record with this generation. The first head is synced with the
+// first group.
 func (j *journal) begin(generation uint64) error {
 	j.at, j.number, j.generation = journalPageBytes, 0, generation
 	return j.writeHead()
 }
 
-// writeHead says how many groups are complete, in the place of the older of the two heads.
+// writeHead writes the number of complete groups over the older of the two heads.
 func (j *journal) writeHead() error {
 	b := make([]byte, journalHeaderBytes)
 	j.seal(b, journalHead, j.number)
@@ -158,7 +160,7 @@ func (j *journal) seal(b []byte, kind uint16, number uint64) {
 	binary.BigEndian.PutUint32(b[12:], groupCRC(b, j.key))
 }
 
-// create makes the file, so that a record can speak of it, with room for the heads: a shorter one has been cut off since.
+// create makes the file with room for the heads, before a record refers to it. A shorter one was truncated later.
 func (j *journal) create() error {
 	if j.file != nil {
 		return nil
@@ -183,8 +185,8 @@ func (j *journal) create() error {
 	return nil
 }
 
-// write makes a group durable. An error that is not final says that the disk has no room: nothing was synced, and
-// what counts in the file is as it was.
+// write makes a group durable. An error that is not final means that the disk is full: nothing was synced, and the
+// valid groups in the file are unchanged.
 func (j *journal) write(group []byte) (final bool, err error) {
 	defer func() { j.spare = group }()
 	if len(group) == 0 {
@@ -215,12 +217,12 @@ func (j *journal) close() error {
 	return j.file.Close()
 }
 
-// pages is a size filled up to whole pages.
+// pages rounds a size up to whole pages.
 func pages(sizeBytes int) int64 {
 	return (int64(sizeBytes) + journalPageBytes - 1) / journalPageBytes * journalPageBytes
 }
 
-// groupCRC covers the key of the journal and everything but itself.
+// groupCRC covers the key of the journal and everything but the CRC itself.
 func groupCRC(b []byte, key uint64) uint32 {
 	sum := crc32.Checksum(binary.BigEndian.AppendUint64(nil, key), castagnoli)
 	return crc32.Update(crc32.Update(sum, castagnoli, b[:12]), castagnoli, b[16:])
@@ -235,7 +237,7 @@ type Journaled struct {
 	Header   batch.Header
 }
 
-// errNewerRecord: the journal belongs to a record that is newer than the one that counts, and was complete.
+// errNewerRecord: the journal continues a record that is newer than the newest valid one, and was complete.
 var errNewerRecord = errors.New("the journal goes on from a newer record")
 
 // journalReader reads the journal of a record.
@@ -245,10 +247,10 @@ type journalReader struct {
 	generation, key uint64
 }
 
-// readJournal returns the batches of the journal that continues a record, in the order of their appends. A group
-// that is not whole ends it, unless a later one of the same generation follows, or a head says that more of them were
-// complete: then something that was acknowledged is damaged. errNewerRecord says that a later generation has begun. An
-// empty file holds nothing.
+// readJournal returns the batches of the journal that continues a record, in the order of their appends. It ends at the
+// first incomplete group. If a later group of the same generation follows, or a head says that more groups were
+// complete, acknowledged data is damaged and that is the error. errNewerRecord: a later generation has begun. A
+// file with journalDiscarded holds nothing.
 func readJournal(f vfs.FS, dir string, of *record) ([]Journaled, error) {
 	r := journalReader{name: path.Join(dir, journalFile), generation: of.generation, key: of.key}
 	if r.key == 0 {
@@ -261,10 +263,13 @@ func readJournal(f vfs.FS, dir string, of *record) ([]Journaled, error) {
 	} else if err != nil {
 		return nil, err
 	}
-	if n := len(r.b); n > 0 && n < journalPageBytes { // an empty one has been put there
+	if strings.TrimSpace(string(r.b[:min(len(r.b), journalPageBytes)])) == journalDiscarded {
+		return nil, nil
+	}
+	if n := len(r.b); n < journalPageBytes {
 		return nil, r.damaged(int64(n), errors.New("it is cut off in its first page"))
 	}
-	complete, err := r.heads()
+	complete, err := r.completeGroups()
 	if err != nil {
 		return nil, err
 	}
@@ -275,17 +280,17 @@ func readJournal(f vfs.FS, dir string, of *record) ([]Journaled, error) {
 	if number < complete {
 		return nil, r.damaged(int64(at), fmt.Errorf("%d groups were complete, and %d are left", complete, number))
 	}
-	return found, r.nothingLater(at, number)
+	return found, r.checkNothingLater(at, number)
 }
 
 func (r *journalReader) damaged(position int64, cause error) error {
 	return &files.DamagedError{File: r.name, Position: position, Cause: fmt.Errorf(
-		"%w; it holds what was acknowledged since the last barrier record: restore it, or put an empty file in its place "+
-			"to go back to that record", cause)}
+		"%w; it holds what was acknowledged since the last barrier record: restore it, or put a file with the word %s in its place "+
+			"to go back to that record", cause, journalDiscarded)}
 }
 
-// heads returns how many groups are known to have been complete.
-func (r *journalReader) heads() (complete uint64, err error) {
+// completeGroups returns the number of groups that were complete according to the completeGroups.
+func (r *journalReader) completeGroups() (complete uint64, err error) {
 	for _, at := range []int{0, journalHeadSpacing} {
 		b := r.b[min(at, len(r.b)):]
 		h, raw, err := r.header(b[:min(journalHeaderBytes, len(b))])
@@ -302,8 +307,8 @@ func (r *journalReader) heads() (complete uint64, err error) {
 	return complete, nil
 }
 
-// groups returns the entries of all groups up to the first that is not whole or not the next one, where that would
-// stand, and how many there are.
+// groups returns the entries of all groups before the first one that is incomplete or out of order, its position, and
+// the number of groups before it.
 func (r *journalReader) groups() (found []Journaled, at int, number uint64, err error) {
 	for at = journalPageBytes; at < len(r.b); number++ {
 		h, raw, err := r.header(r.b[at:])
@@ -323,9 +328,9 @@ func (r *journalReader) groups() (found []Journaled, at int, number uint64, err 
 	return found, at, number, nil
 }
 
-// nothingLater looks for whole groups behind the end of the journal. One of the same generation means that a group
+// checkNothingLater looks for complete groups behind the end of the journal. One of the same generation means that a group
 // before it is damaged.
-func (r *journalReader) nothingLater(at int, number uint64) error {
+func (r *journalReader) checkNothingLater(at int, number uint64) error {
 	for ; at < len(r.b); at += journalPageBytes {
 		h, raw, err := r.header(r.b[at:])
 		switch {
@@ -341,14 +346,14 @@ func (r *journalReader) nothingLater(at int, number uint64) error {
 	return nil
 }
 
-// groupHeader is what a header of the journal says.
+// groupHeader is the decoded header of a head or a group.
 type groupHeader struct {
 	kind               uint16
 	generation, number uint64
 }
 
-// header returns the header at the beginning of b, and all bytes that it speaks for; none when there is no whole
-// head or group with the right checksum. The error is files.ErrFormat.
+// header decodes the header at the beginning of b and returns it with the bytes that it covers; none when there is no
+// complete head or group with the right checksum. The error is files.ErrFormat.
 func (r *journalReader) header(b []byte) (h groupHeader, raw []byte, err error) {
 	if len(b) < journalHeaderBytes || binary.BigEndian.Uint32(b) != journalMagic {
 		return h, nil, nil

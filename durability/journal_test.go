@@ -129,7 +129,7 @@ func TestDamagedJournalIsNotPassedOver(t *testing.T) {
 				t.Fatalf("flip in byte %d: %v", at, err)
 			}
 		}
-		logtest.Mutate(t, mem, testJournal, func(b []byte) []byte { return nil })
+		logtest.Mutate(t, mem, testJournal, func(b []byte) []byte { return []byte("discard\n") })
 		after := logtest.NewWorld(t, mem, durability.Fsync)
 		after.Boot = "boot-2"
 		if l := after.MustOpen(); l.EndOffset() != 0 {
@@ -438,7 +438,7 @@ func TestShortenedJournalIsNotPassedOver(t *testing.T) {
 	w, mem := journaled(t, 1, durability.Fsync, groups)
 	w.Leave()
 	mem.SyncAll()
-	for size := 1; size < durability.JournalPageBytes; size += 31 {
+	for size := 0; size < durability.JournalPageBytes; size += 31 {
 		left := mem.Clone()
 		logtest.Mutate(t, left, testJournal, func(b []byte) []byte { return b[:size] })
 		after := logtest.NewWorld(t, left, durability.Fsync)

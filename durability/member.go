@@ -6,39 +6,38 @@ import (
 	"time"
 )
 
-// Log is what a barrier needs of a log that has joined it. But for State and FlushWithin it is called by the goroutine
-// that runs barriers, one call at a time.
+// Log is the barrier's view of a log that has joined it. All methods but State and FlushWithin are called by the
+// goroutine that runs barriers, one call at a time.
 type Log interface {
-	// State is what the barrier record says of the log. Nothing is published meanwhile.
+	// State returns the log's part of the barrier record. No append is published meanwhile.
 	State() State
 	// FlushWithin is the longest time that an append may stay unsynced (flush.ms).
 	FlushWithin() time.Duration
 	// UnsyncedSegments returns the segments with bytes that no barrier has covered.
 	UnsyncedSegments() []File
-	// TakeNewFiles returns the other files that have to be durable and were made since the last call.
+	// TakeNewFiles returns the other files made since the last call that must be durable.
 	TakeNewFiles() []File
-	// Covered tells the log that everything below an offset is durable, before those who wait for it are told. It must
-	// not wait for a barrier.
+	// Covered is called when everything below an offset is durable, before waiters are woken. It must not wait for a
+	// barrier.
 	Covered(endOffset int64)
-	// WriteIndexes is called after a barrier over the files: a good moment to write what is derived.
+	// WriteIndexes is called after a barrier over the files, so that the log can write derived files.
 	WriteIndexes()
 }
 
-// State is what a barrier record says of a log.
+// State is the state of a log in a barrier record.
 type State struct {
 	EndOffset, StartOffset int64
 	Gaps                   bool // it has been compacted: offsets may be missing in it
 }
 
-// File is a file of a log, as long as it was when it was asked for.
+// File is a file of a log, with the size that it had when the barrier asked for it.
 type File interface {
 	Sync() error
 	// Synced is called when a barrier has synced the file, by Sync or with the whole file system.
 	Synced()
 }
 
-// Member is a log's place in its barrier. A nil Member is that of a log without a barrier: nothing of it is ever
-// synced.
+// Member is a log's place in its barrier. A nil Member belongs to a log without a barrier, which is never synced.
 type Member struct {
 	barrier *Barrier // immutable, as are the next four
 	log     Log
@@ -61,7 +60,7 @@ func (b *Barrier) Join(l Log, dir, dirBase string, topicID [16]byte) *Member {
 	return &Member{barrier: b, log: l, dir: dir, dirBase: dirBase, topicID: topicID}
 }
 
-// Restored is what the recovery of a log did.
+// Restored is the result of a log's recovery.
 type Restored struct {
 	TruncatedBytes, ZeroBytes, RestoredBytes int64
 	Changed                                  bool // the next barrier has something to sync
@@ -93,14 +92,14 @@ func (m *Member) Opened(r Restored) {
 	}
 }
 
-// BeginPublish and EndPublish stand around the moment in which an append becomes visible: no barrier begins there.
+// BeginPublish begins the publishing of an append: no barrier notes its instant before EndPublish.
 func (m *Member) BeginPublish() {
 	if m != nil {
 		m.barrier.instant.RLock()
 	}
 }
 
-// EndPublish ends what BeginPublish began.
+// EndPublish ends the publishing of an append.
 func (m *Member) EndPublish() {
 	if m != nil {
 		m.barrier.instant.RUnlock()
@@ -117,8 +116,8 @@ func (m *Member) Appended(raw []byte) {
 	m.barrier.appended(len(raw))
 }
 
-// Changed notes that the log has changed other than by an append: the next barrier syncs files and writes the record,
-// because the journal knows of batches only.
+// Changed notes a change of the log other than an append: the next barrier syncs files and writes the record, because
+// the journal holds batches only.
 func (m *Member) Changed() {
 	if m == nil {
 		return
@@ -143,7 +142,7 @@ func (m *Member) NewDirectory(isNew bool) {
 	}
 }
 
-// Failure says why nothing becomes durable any more, nil if it does.
+// Failure returns the error of all later barriers, nil if there is none.
 func (m *Member) Failure() error {
 	if m == nil {
 		return nil
@@ -151,15 +150,15 @@ func (m *Member) Failure() error {
 	return m.barrier.failure()
 }
 
-// Fail ends the promises of the barrier, because a sync of the log's own failed.
+// Fail makes the barrier fail for good, because a sync by the log itself failed.
 func (m *Member) Fail(err error) {
 	if m != nil {
 		m.barrier.fail(err)
 	}
 }
 
-// AfterNext runs fn when a barrier that begins from now on has completed: for deleting files that the last record still
-// counts on. Without a barrier it runs at once.
+// AfterNext runs fn when a barrier that begins from now on has completed. It is for deleting files to which the last
+// record still refers. Without a barrier fn runs at once.
 func (m *Member) AfterNext(fn func()) {
 	if m == nil {
 		fn()

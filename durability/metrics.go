@@ -4,7 +4,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// metrics are those of the barrier and of the recovery of its logs.
+// metrics are the metrics of the barrier and of the recovery of its logs.
 type metrics struct {
 	syncSeconds prometheus.Histogram
 	truncated   prometheus.Counter
@@ -14,7 +14,7 @@ type metrics struct {
 	barriers    *prometheus.CounterVec
 }
 
-// Where a barrier has written what it covers: the values of the label to.
+// Values of the label to: where a barrier has written the bytes that it covers.
 const (
 	toJournal = "journal"
 	toFiles   = "files"
@@ -72,7 +72,7 @@ func newMetrics(b *Barrier, r prometheus.Registerer) (*metrics, error) {
 	return m, nil
 }
 
-// NotAsWritten counts a cleaned segment that was not what was written when it was read back.
+// NotAsWritten counts a cleaned segment that differed from what was written when it was read back.
 func (m *Member) NotAsWritten() {
 	if m != nil {
 		m.barrier.metrics.notWritten.Inc()

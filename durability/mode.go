@@ -2,8 +2,8 @@ package durability
 
 import "fmt"
 
-// Mode says what waits for a barrier (spec: reliability 2.1). A later mode waits for all that an
-// earlier one waits for.
+// Mode says which answers wait for a barrier (spec: reliability 2.1). A later mode waits for all answers of an earlier
+// one.
 type Mode uint8
 
 // The modes of --durability.

@@ -27,8 +27,8 @@ func (o Options) withDefaults() Options {
 }
 
 // newestRecord reads the newest record, nil at the very first start, and finds the logs in the data directory
-// where the record is not that of a clean stop. A directory with logs and without a valid record is refused:
-// nobody knows which of their bytes to trust.
+// unless the record is that of a clean stop. A directory with logs and without a valid record is refused, because
+// nothing says which of their bytes are valid.
 func (o *Options) newestRecord() (newest *record, logs []string, err error) {
 	newest, err = readRecord(o.FS, o.Dir)
 	if err == nil && newest != nil && newest.clean {
@@ -110,8 +110,8 @@ func Open(o Options) (*Barrier, error) {
 }
 
 // cutAfterPowerLoss decides after an unclean stop whether bytes above the recovery points are cut: they are when the
-// machine went down, also in logs that no record knows. The record keeps the decision until each log has been opened,
-// however many starts that takes.
+// machine went down, also in logs without an entry in the record. The record keeps the decision until each log has been
+// opened, even if that takes several starts.
 func (b *Barrier) cutAfterPowerLoss(logs []string) {
 	if b.sameBoot {
 		return
@@ -132,7 +132,7 @@ func (b *Barrier) loadJournal() error {
 	}
 	found, err := readJournal(b.o.FS, b.o.Dir, &b.mu.record)
 	if errors.Is(err, errNewerRecord) {
-		err = newerRecordLost(b.o.Dir, b.mu.record.sequence)
+		err = newerRecordError(b.o.Dir, b.mu.record.sequence)
 	}
 	if (errors.Is(err, files.ErrDamaged) || errors.Is(err, files.ErrFormat)) && !b.mu.record.restore {
 		b.o.Logger.Warn("the journal is damaged; nothing of it is needed", "error", err)
@@ -145,11 +145,11 @@ func (b *Barrier) loadJournal() error {
 	return nil
 }
 
-// newerRecordLost is the error when the journal belongs to the next record, which was complete and is damaged.
-func newerRecordLost(dir string, sequence uint64) error {
+// newerRecordError is the error when the journal belongs to the next record, which was complete and is damaged.
+func newerRecordError(dir string, sequence uint64) error {
 	return &files.DamagedError{File: path.Join(dir, slotName(sequence+1)), Cause: fmt.Errorf(
-		"%w, which was complete: what it covered was acknowledged; restore it, or put an empty file in the place of %s "+
-			"to go back to the record before", errNewerRecord, journalFile)}
+		"%w, which was complete: what it covered was acknowledged; restore it, or put a file with the word %s in the place of %s "+
+			"to go back to the record before", errNewerRecord, journalDiscarded, journalFile)}
 }
 
 func (b *Barrier) setJournaled(found []Journaled) {

@@ -28,7 +28,7 @@ const (
 	recordVersion2 = 2
 )
 
-// record is what one barrier made true.
+// record is the content of a barrier record.
 type record struct {
 	sequence   uint64
 	generation uint64 // of the journal that continues this record; 0 for none
@@ -92,7 +92,7 @@ func (r *record) encode() []byte {
 	return b
 }
 
-// recordCRC covers everything but itself.
+// recordCRC covers everything but the CRC itself.
 func recordCRC(b []byte) uint32 {
 	return crc32.Update(crc32.Checksum(b[:12], castagnoli), castagnoli, b[recordHeaderBytes:])
 }
@@ -101,7 +101,7 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 var errRecord = errors.New("not a complete barrier record")
 
-// decodeRecord returns files.ErrFormat for a version it does not know, errRecord for anything torn.
+// decodeRecord returns files.ErrFormat for an unknown version, errRecord for anything torn.
 func decodeRecord(b []byte) (*record, error) {
 	if len(b) < recordHeaderBytes || binary.BigEndian.Uint32(b) != recordMagic {
 		return nil, errRecord
@@ -148,7 +148,7 @@ func decodeRecord(b []byte) (*record, error) {
 	return r, nil
 }
 
-// fields takes fixed pieces off a buffer; beyond its end it gives zeros and remembers it.
+// fields reads fixed-size fields from a buffer; beyond its end it returns zeros and remembers that.
 type fields struct {
 	b     []byte
 	short bool
@@ -169,12 +169,12 @@ func (d *fields) take(n int) []byte {
 func (d *fields) uint64() uint64 { return binary.BigEndian.Uint64(d.take(8)) }
 func (d *fields) uint32() uint32 { return binary.BigEndian.Uint32(d.take(4)) }
 
-// slotName is the file of a record: the two alternate, so that one is whole at any time. The dot keeps
-// it apart from every directory of a log, whose name ends in a dash and a number.
+// slotName is the file of a record: the two alternate, so that one is valid at any time. The dot distinguishes it from
+// every directory of a log, whose name ends in a dash and a number.
 func slotName(sequence uint64) string { return fmt.Sprintf("barrier.%d", sequence%2) }
 
-// readRecord returns the newest valid record, nil when there is neither file. Two files of which none
-// is valid are damage.
+// readRecord returns the newest valid record, nil when neither file exists. If files exist and none is valid, the
+// error is damage.
 func readRecord(f vfs.FS, dir string) (*record, error) {
 	var newest *record
 	var bad error

@@ -2,22 +2,22 @@ package durability
 
 import "context"
 
-// Recovery is what the barrier's record says about a log; see Barrier.Recovery.
+// Recovery is what Open of package log needs from the barrier; see Barrier.Recovery.
 type Recovery struct {
 	Clean         bool  // the log was closed, and every byte was synced after
 	RecoveryPoint int64 // offset; everything below is on disk
 	StartOffset   int64 // log start offset as of the record
-	// Cut says that the machine went down in a mode that promises a consistent cut over all logs:
-	// what lies above the recovery point goes, valid or not.
+	// Cut says that the machine went down in a mode that promises a consistent cut over all logs: everything above
+	// the recovery point is truncated, valid or not.
 	Cut bool
-	// Gaps: the log has been compacted once. In one that has not, a missing offset is damage.
+	// Gaps: the log has been compacted. In any other log a missing offset is damage.
 	Gaps bool
-	// Journaled is what the journal has of this log, in order. What of it lies above the end of the log is
-	// appended, and in a log that is cut, what is there as it should be stays.
+	// Journaled is the journal's content for this log, in order. Batches above the end of the log are appended. In a
+	// log that is cut, stored batches that equal those of the journal stay.
 	Journaled []Journaled
 }
 
-// Recovery says how to open the log of a directory. An entry of another topic, which has been deleted, does not count.
+// Recovery says how to open the log of a directory. An entry of another topic ID, of a deleted topic, does not count.
 func (b *Barrier) Recovery(dirBase string, topicID [16]byte) Recovery {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -41,9 +41,9 @@ func (b *Barrier) Recovery(dirBase string, topicID [16]byte) Recovery {
 	return r
 }
 
-// Recovered ends a start: every log has been opened. It makes all that was recovered durable. From then on barriers may
-// write to the journal, unless it holds batches of a log that could not be opened: then it stays as it is for a later
-// start, and all barriers sync files.
+// Recovered ends a start: every log has been opened. It makes the recovered bytes durable. From then on barriers may
+// write to the journal, unless it holds batches of a log that could not be opened: then it stays for a later start, and
+// all barriers sync files.
 func (b *Barrier) Recovered(ctx context.Context) error {
 	b.mu.Lock()
 	if b.mu.restored.logs > 0 {

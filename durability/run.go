@@ -10,7 +10,7 @@ import (
 	"once/internal/vfs"
 )
 
-// fail ends what the barrier promises for good.
+// fail makes all later barriers fail.
 func (b *Barrier) fail(err error) {
 	err = fmt.Errorf("durability: barrier failed: %w", err)
 	if !b.broken.CompareAndSwap(nil, &err) {
@@ -25,7 +25,7 @@ func (b *Barrier) fail(err error) {
 	}
 }
 
-// wakeWaitersLocked wakes those who wait for the barrier that ran, to look again.
+// wakeWaitersLocked wakes the waiters of the barrier that has ended.
 func (b *Barrier) wakeWaitersLocked() {
 	if b.mu.running != nil {
 		close(b.mu.running)
@@ -33,14 +33,14 @@ func (b *Barrier) wakeWaitersLocked() {
 	}
 }
 
-// wakeAllLocked wakes all who wait, to find that the service is broken.
+// wakeAllLocked wakes all waiters because the service has failed.
 func (b *Barrier) wakeAllLocked() {
 	b.wakeWaitersLocked()
 	close(b.mu.next)
 	b.mu.next = make(chan struct{})
 }
 
-// captured is a dirty log as of the barrier's instant.
+// captured is the state of a dirty log at the barrier's instant.
 type captured struct {
 	member   *Member
 	state    State
@@ -59,7 +59,7 @@ type coverage struct {
 	onDone     []func()
 }
 
-// capture notes the instant, and decides whether the journal will do.
+// capture notes the ends of the dirty logs at one instant, and decides whether the journal can be used.
 func (b *Barrier) capture() (at coverage) {
 	b.instant.Lock()
 	defer b.instant.Unlock()
@@ -83,7 +83,7 @@ func (b *Barrier) capture() (at coverage) {
 		}
 	}
 	if b.journal != nil && !b.mu.due && !b.mu.recordDirty && !b.mu.ending {
-		at.group, at.journaled = b.journal.take(b.space.full.Load())
+		at.group, at.journaled = b.journal.takeGroup(b.space.full.Load())
 	}
 	if at.journaled {
 		for _, m := range dirty {
@@ -123,7 +123,7 @@ func (b *Barrier) run() {
 	}
 }
 
-// runJournaled writes one group to the journal. Without room for it all files are synced instead.
+// runJournaled writes one group to the journal. If the journal has no room, it syncs all files instead.
 func (b *Barrier) runJournaled(at coverage) {
 	began := b.o.RealTime.Now()
 	final, err := true, b.o.Faults.Hit(fault.DiskSync, fault.Attributes{})
@@ -143,7 +143,7 @@ func (b *Barrier) runJournaled(at coverage) {
 	}
 	b.metrics.syncSeconds.Observe(b.o.RealTime.Now().Sub(began).Seconds())
 	b.metrics.barriers.WithLabelValues(toJournal).Inc()
-	at.tellLogs()
+	at.callCovered()
 	b.finish(at.generation, nil)
 }
 
@@ -193,15 +193,15 @@ func (b *Barrier) runFull(at coverage) {
 		}
 	}
 	b.metrics.barriers.WithLabelValues(toFiles).Inc()
-	at.tellLogs()
+	at.callCovered()
 	b.finish(at.generation, at.onDone)
 	for _, c := range at.logs {
 		c.member.log.WriteIndexes()
 	}
 }
 
-// prepareJournal returns the generation that the next record is to name. Before all logs have been opened that
-// is the old one: what an earlier process left in the journal may be needed yet.
+// prepareJournal returns the journal generation for the next record. Before all logs have been opened that is the old
+// one: the journal of an earlier process may still be needed.
 func (b *Barrier) prepareJournal(recovered bool) (generation uint64, err error) {
 	b.mu.Lock()
 	generation = b.mu.record.generation
@@ -223,14 +223,14 @@ func (b *Barrier) prepareJournal(recovered bool) (generation uint64, err error) 
 	return b.mu.record.sequence + 1, nil
 }
 
-// tellLogs tells the logs up to where they are durable, before those who wait are answered.
-func (at *coverage) tellLogs() {
+// callCovered calls Covered of the logs, before waiters are woken.
+func (at *coverage) callCovered() {
 	for _, c := range at.logs {
 		c.member.log.Covered(c.state.EndOffset)
 	}
 }
 
-// finish runs what waited for the barrier by AfterNext, and then wakes those who wait for a ticket.
+// finish runs the functions of AfterNext, and then wakes those who wait for a ticket.
 func (b *Barrier) finish(generation uint64, onDone []func()) {
 	for _, fn := range onDone {
 		fn()
@@ -241,9 +241,9 @@ func (b *Barrier) finish(generation uint64, onDone []func()) {
 	b.mu.Unlock()
 }
 
-// postpone is for a barrier whose record found no room on the disk. Nothing is lost: the bytes are synced, the
-// last record is whole, nobody has been answered. The journal of the last record lacks the batches of this
-// barrier, so the next barrier syncs files.
+// postpone is called when the record found no room on the disk. Nothing is lost: the bytes are synced, the last record
+// is valid, nobody has been answered. The journal of the last record lacks the batches of this barrier, so the next
+// barrier syncs files.
 func (b *Barrier) postpone(at coverage, cause error) {
 	b.mu.Lock()
 	ending := b.mu.ending
@@ -256,8 +256,7 @@ func (b *Barrier) postpone(at coverage, cause error) {
 	b.putBack(at, true)
 }
 
-// putBack makes the next barrier cover what this one was to cover, and sync files. stall lets it wait for the
-// timer.
+// putBack makes the next barrier cover the same logs again and sync files. With stall it waits for the timer.
 func (b *Barrier) putBack(at coverage, stall bool) {
 	for _, c := range at.logs {
 		if c.newDir {
@@ -276,8 +275,8 @@ func (b *Barrier) putBack(at coverage, stall bool) {
 	b.armLocked()
 }
 
-// writeRecord writes the next record to the older slot and syncs it. An error that is not final left
-// the newer slot as it was, and the next try takes the same one.
+// writeRecord writes the next record to the older slot and syncs it. After an error that is not final the newer slot
+// is unchanged, and the next try takes the same slot.
 func (b *Barrier) writeRecord() (final bool, err error) {
 	b.mu.Lock()
 	b.mu.record.sequence++
@@ -293,7 +292,7 @@ func (b *Barrier) writeRecord() (final bool, err error) {
 	return !errors.Is(err, vfs.ErrNoSpace), err
 }
 
-// writeSlot writes an encoded record to its file and syncs it. written says that an error came behind the write.
+// writeSlot writes an encoded record to its file and syncs it. written says that an error came after the write.
 func writeSlot(under vfs.FS, dir string, sequence uint64, raw []byte) (written bool, err error) {
 	name := path.Join(dir, slotName(sequence))
 	f, err := under.OpenReadWrite(name)
@@ -313,9 +312,9 @@ func writeSlot(under vfs.FS, dir string, sequence uint64, raw []byte) (written b
 	return true, err
 }
 
-// hardenRecord makes the newest record durable, as it was read: the process that wrote it may have died before it had
-// synced it. The other file is about to be written over, which may be the only one that is on the disk. The same bytes
-// in the same place cannot tear.
+// hardenRecord makes the newest record durable as it was read: the process that wrote it may have died before its sync.
+// The other file, which is about to be overwritten, may be the only one on the disk. Writing the same bytes in the same
+// place cannot tear.
 func hardenRecord(under vfs.FS, dir string, newest *record) error {
 	_, err := writeSlot(under, dir, newest.sequence, newest.raw)
 	if err == nil {
@@ -327,7 +326,7 @@ func hardenRecord(under vfs.FS, dir string, newest *record) error {
 	return nil
 }
 
-// SyncNames makes the names in the data directory durable. A failure is final, as that of a barrier is.
+// SyncNames makes the names in the data directory durable. After a failure all later barriers fail.
 func (b *Barrier) SyncNames() error {
 	if err := b.failure(); err != nil {
 		return fmt.Errorf("%w: %w", ErrFailed, err)

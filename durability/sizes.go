@@ -1,7 +1,7 @@
 package durability
 
-// Sizes are where the code of this package takes another path. They change no answer. Zero means the default, which
-// suits a broker; tests make them small.
+// Sizes are the thresholds of this package. They change no answer. Zero means the default, which suits a broker; tests
+// use small ones.
 type Sizes struct {
 	JournalGroupBytes int   // most that a barrier writes to the journal; with more it syncs the files
 	AdmitBytes        int64 // what clients may append between two looks at the free space

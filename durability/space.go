@@ -5,16 +5,15 @@ import (
 	"sync/atomic"
 )
 
-// space says whether clients may write. When the disk is full, transactions have to be ended all the
-// same, offsets committed, topics deleted, and the next start has things to write: what the reserve is for.
+// space says whether clients may write. Even on a full disk transactions must end, offsets be committed, topics be
+// deleted, and the next start must write: the reserve is for these.
 type space struct {
 	credit atomic.Int64 // bytes that may be admitted before the next look
 	full   atomic.Bool
 }
 
-// Admit asks for a client's append of so many bytes. ErrDiskFull says that it would go into the reserve.
-// The broker's own records need not ask. There is nothing to wait for when space comes back: the next
-// one that asks is admitted.
+// Admit asks for room for a client's append of this size. ErrDiskFull: it would use the reserve. The broker's own
+// records need not ask. Nothing is to be done when space comes back: the next append is admitted.
 func (b *Barrier) Admit(sizeBytes int) error {
 	if b == nil || b.o.ReserveBytes <= 0 || b.space.credit.Add(-int64(sizeBytes)) >= 0 {
 		return nil
@@ -34,7 +33,7 @@ func (b *Barrier) Admit(sizeBytes int) error {
 		return fmt.Errorf("%w: %d bytes are free in %s, of which %d are reserved",
 			ErrDiskFull, free, b.o.Dir, b.o.ReserveBytes)
 	}
-	// A part of what is left, because others who ask at this moment get theirs on top.
+	// A part of the rest only, because concurrent callers get theirs on top.
 	b.space.credit.Store(min(b.o.Sizes.AdmitBytes, left/8))
 	return nil
 }

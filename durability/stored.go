@@ -9,7 +9,7 @@ import (
 	"once/internal/vfs"
 )
 
-// What follows is for tools that read the data directory of a broker that does not run.
+// What follows is for tools that read the data directory of a stopped broker.
 
 // BarrierFile is the name of one of the two files of barrier records, 0 or 1.
 func BarrierFile(slot int) string { return slotName(uint64(slot)) }
@@ -30,7 +30,7 @@ type StoredBarrier struct {
 	Entries    map[string]StoredBarrierEntry
 }
 
-// StoredBarrierEntry is what a barrier record says about a log.
+// StoredBarrierEntry is the state of a log in a barrier record.
 type StoredBarrierEntry struct {
 	TopicID                    [16]byte
 	RecoveryPoint, StartOffset int64
@@ -68,8 +68,8 @@ func ReadBarriers(f vfs.FS, dir string) (slots [2]StoredBarrier) {
 	return slots
 }
 
-// NewestBarrier returns the record that counts, nil when there is none. A record of an unknown version
-// makes the other one worthless, too.
+// NewestBarrier returns the valid record with the highest number, nil when there is none. A record of an unknown
+// version makes the other one worthless, too.
 func NewestBarrier(slots *[2]StoredBarrier) *StoredBarrier {
 	var newest *StoredBarrier
 	for i := range slots {
@@ -87,21 +87,21 @@ func NewestBarrier(slots *[2]StoredBarrier) *StoredBarrier {
 // JournalFile is the name of the journal in the data directory.
 const JournalFile = journalFile
 
-// ReadJournal returns what the next start appends to the logs behind this record, if it is not there already: the
-// content of the journal after an unclean stop. An error is a *DamagedError, files.ErrFormat or the disk's.
+// ReadJournal returns the batches that the next start appends to the logs after this record, unless they are there: the
+// content of the journal after an unclean stop. Errors: *DamagedError, files.ErrFormat, or that of a read.
 func (s *StoredBarrier) ReadJournal(f vfs.FS, dir string) ([]Journaled, error) {
 	if s.Clean || s.Generation == 0 {
 		return nil, nil
 	}
 	found, err := readJournal(f, dir, &record{generation: s.Generation, key: s.key})
 	if errors.Is(err, errNewerRecord) {
-		err = newerRecordLost(dir, s.Sequence)
+		err = newerRecordError(dir, s.Sequence)
 	}
 	return found, err
 }
 
-// Recovery says how the next start on a machine of this boot ID will open a log: what Open and
-// Barrier.Recovery would find out. journaled is what ReadJournal returned.
+// Recovery says how the next start on a machine of this boot ID will open a log, like Open and Barrier.Recovery.
+// journaled is the result of ReadJournal.
 func (s *StoredBarrier) Recovery(dirBase string, topicID [16]byte, bootID string, journaled []Journaled) Recovery {
 	b := Barrier{o: Options{BootID: bootID}, sameBoot: s.BootID == bootID, cleanShutdown: s.Clean}
 	b.setJournaled(journaled)
@@ -117,7 +117,7 @@ func (s *StoredBarrier) Recovery(dirBase string, topicID [16]byte, bootID string
 	return b.Recovery(dirBase, topicID)
 }
 
-// AllowGaps notes in the barrier record of a broker that does not run that offsets are missing in these logs.
+// AllowGaps sets the flag "gaps" of these logs in the barrier record of a stopped broker: offsets are missing.
 func AllowGaps(f vfs.FS, dir string, dirBases []string) error {
 	record, err := readRecord(f, dir)
 	if err != nil {

@@ -7,8 +7,8 @@ import (
 	"sync/atomic"
 )
 
-// syncAll makes the captured logs durable: a single file by itself, and more of them with the whole file system, whose
-// journal is then committed once, where the kernel reports its errors.
+// syncAll makes the captured logs durable: a single file with fdatasync, more of them with one sync of the whole file
+// system, where the kernel reports its errors.
 func (b *Barrier) syncAll(logs []captured) error {
 	var segments, others []File
 	var dirs []string

@@ -5,15 +5,14 @@ import (
 	"time"
 )
 
-// Ticket tells when what had been appended when it was given is durable. With the zero Ticket there is nothing to wait
-// for.
+// Ticket is for waiting until everything appended before it was given is durable. The zero Ticket waits for nothing.
 type Ticket struct {
 	barrier    *Barrier
 	generation uint64
 }
 
-// TicketFor returns what an answer that is being made has to wait for: everything appended so far, or the zero Ticket
-// where the policy asks for nothing.
+// TicketFor returns the ticket that an answer of this kind waits for: it covers everything appended so far, or is the
+// zero Ticket if the policy lets the answer go at once.
 func (b *Barrier) TicketFor(a Answer) Ticket {
 	if !b.Waits(a) {
 		return Ticket{}
@@ -21,7 +20,7 @@ func (b *Barrier) TicketFor(a Answer) Ticket {
 	return b.ticket()
 }
 
-// Waits says whether the policy makes an answer of this kind wait at all.
+// Waits says whether an answer of this kind waits in this mode.
 func (b *Barrier) Waits(a Answer) bool { return b != nil && b.o.Mode.waits(a) }
 
 // ticket covers everything appended so far.
@@ -37,7 +36,7 @@ func (b *Barrier) ticket() Ticket {
 // Pending says that Wait may have to wait.
 func (t Ticket) Pending() bool { return t.barrier != nil }
 
-// Want makes the barrier run now, for somebody who does not wait for it himself.
+// Want makes the barrier run now, for a caller who does not wait himself.
 func (t Ticket) Want() {
 	b := t.barrier
 	if b == nil {
@@ -49,11 +48,11 @@ func (t Ticket) Want() {
 	b.wake()
 }
 
-// Wait returns nil when a barrier that began after the ticket was given has completed, the barrier's
-// error when none will, or the context's.
+// Wait returns nil when a barrier that began after the ticket was given has completed, the barrier's error when it has
+// failed, or the context's.
 func (t Ticket) Wait(ctx context.Context) error { return t.WaitUntil(ctx, nil) }
 
-// WaitUntil is Wait that gives up with context.DeadlineExceeded when it receives from expired: a timer costs less
+// WaitUntil is like Wait, but gives up with context.DeadlineExceeded when it receives from expired: a timer costs less
 // than a context with a deadline.
 func (t Ticket) WaitUntil(ctx context.Context, expired <-chan time.Time) error {
 	b := t.barrier
@@ -89,7 +88,7 @@ func (t Ticket) WaitUntil(ctx context.Context, expired <-chan time.Time) error {
 // Sync makes everything appended so far durable, in any mode.
 func (b *Barrier) Sync(ctx context.Context) error { return b.ticket().Wait(ctx) }
 
-// Checkpoint is Sync by a barrier that syncs the files and writes its record: a start needs nothing else then.
+// Checkpoint is like Sync, but always syncs the files and writes the record, so that a start does not need the journal.
 func (b *Barrier) Checkpoint(ctx context.Context) error {
 	b.mu.Lock()
 	b.mu.recordDirty = true

@@ -175,17 +175,19 @@ func TestCheckReadsOnInTheJournal(t *testing.T) {
 			t.Errorf("no %q in %s", want, lines)
 		}
 	}
-	if err := os.WriteFile(filepath.Join(whole, durability.JournalFile), nil, 0o644); err != nil {
-		t.Fatal(err)
-	}
-	lines := strings.Join(check(t, whole, inspect.Note, inspect.Options{BootID: "second"}), "\n")
-	if strings.Contains(lines, durability.JournalFile) {
-		t.Error("an empty journal is not wrong:", lines)
+	for content, wrong := range map[string]bool{"": true, "discard\n": false} {
+		if err := os.WriteFile(filepath.Join(whole, durability.JournalFile), []byte(content), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		lines := strings.Join(check(t, whole, inspect.Note, inspect.Options{BootID: "second"}), "\n")
+		if strings.Contains(lines, durability.JournalFile) != wrong {
+			t.Errorf("of a journal that is %q the check says %s", content, lines)
+		}
 	}
 	if err := os.Remove(filepath.Join(whole, durability.JournalFile)); err != nil {
 		t.Fatal(err)
 	}
-	lines = strings.Join(check(t, whole, inspect.Damage, inspect.Options{BootID: "second"}), "\n")
+	lines := strings.Join(check(t, whole, inspect.Damage, inspect.Options{BootID: "second"}), "\n")
 	if !strings.Contains(lines, "damage file="+durability.JournalFile) {
 		t.Error("a missing journal is not found:", lines)
 	}

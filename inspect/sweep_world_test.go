@@ -148,7 +148,8 @@ func sweepStates(t *testing.T, h *host, modes ...string) (states []*sweepState) 
 		if err != nil {
 			t.Fatal(err)
 		}
-		c := &client{t: t, conn: h.conn, at: time.Now().Add(-3 * time.Hour).UnixMilli()}
+		c := kafkatest.Must(t, h.conn)
+		c.TimestampMs = time.Now().Add(-3 * time.Hour).UnixMilli()
 		given, begun := map[[2]int64]bool{}, map[[2]int64]bool(nil) // begun: by InitProducerId alone
 		restart := func() {
 			err := l.Close()
@@ -159,9 +160,9 @@ func sweepStates(t *testing.T, h *host, modes ...string) (states []*sweepState) 
 				t.Fatal(err)
 			}
 		}
-		retry := sweepStory(c, &l, restart, func(producers ...*producer) {
+		retry := sweepStory(c, &l, restart, func(producers ...*kafkatest.Producer) {
 			for _, p := range producers {
-				given[[2]int64{p.pid, int64(p.epoch)}] = true
+				given[[2]int64{p.ProducerID, int64(p.ProducerEpoch)}] = true
 			}
 			if begun == nil {
 				begun = maps.Clone(given)
@@ -190,8 +191,7 @@ func sweepStates(t *testing.T, h *host, modes ...string) (states []*sweepState) 
 
 // sweepStory is what happens: records of all kinds, in segments that timestamps far apart make. It returns the last
 // batch of the idempotent producer.
-func sweepStory(c *client, l **life, restart func(), give func(...*producer)) *kmsg.ProduceRequest {
-	c.t.Helper()
+func sweepStory(c *kafkatest.Client, l **life, restart func(), give func(...*kafkatest.Producer)) *kmsg.ProduceRequest {
 	small := map[string]string{"segment.ms": "60000", "index.interval.bytes": "64"}
 	with := func(more ...string) map[string]string {
 		set := map[string]string{"segment.ms": small["segment.ms"], "index.interval.bytes": small["index.interval.bytes"]}
@@ -200,63 +200,57 @@ func sweepStory(c *client, l **life, restart func(), give func(...*producer)) *k
 		}
 		return set
 	}
-	c.topic("plain", 1, small)
-	c.topic("keys", 1, with("cleanup.policy", "compact", "min.cleanable.dirty.ratio", "0"))
-	c.topic("zipped", 1, map[string]string{"compression.type": "gzip"})
-	c.topic("pay", 1, small)
-	c.topic("aged", 1, with("retention.ms", "7200000"))
-	idle, one, two, old, open := c.producer("", false), c.producer("one", false), c.producer("two", false), c.producer("old", true), c.producer(openID, false)
-	key := func(k, v string) batch.Record { return batch.Record{Key: []byte(k), Value: []byte(v)} }
+	c.CreateTopic("plain", 1, small)
+	c.CreateTopic("keys", 1, with("cleanup.policy", "compact", "min.cleanable.dirty.ratio", "0"))
+	c.CreateTopic("zipped", 1, map[string]string{"compression.type": "gzip"})
+	c.CreateTopic("pay", 1, small)
+	c.CreateTopic("aged", 1, with("retention.ms", "7200000"))
+	idle, one, two, old, open := newProducer(c, "", false), newProducer(c, "one", false), newProducer(c, "two", false),
+		newProducer(c, "old", true), newProducer(c, openID, false)
 	give(one, two, old, open)
-	var retry *kmsg.ProduceRequest
 	round := func(i int) {
 		n := fmt.Sprint(i)
-		c.produce(nil, "plain", 0, "a"+n, "b"+n)
-		c.produce(nil, "plain", 0, "c"+n)
-		c.produce(idle, "aged", 0, "idle"+n)
-		c.send(nil, "keys", 0, key("k1", n))
-		c.send(nil, "keys", 0, key("k2", n))
-		c.send(nil, "keys", 0, key("only"+n, n))
-		c.produce(one, "pay", 0, "one"+n)
-		c.produce(two, "pay", 0, "two"+n, "too"+n)
-		c.stage(one, "staged", "pay", int64(i+1))
-		c.produce(old, "pay", 0, "old"+n)
-		c.produce(one, "keys", 0, "tx"+n)
-		c.end(one, true)
-		c.stage(two, "dropped", "pay", int64(i+1))
-		c.end(two, i == 1)
-		c.end(old, i != 1)
+		c.Produce(nil, "plain", 0, keyed("a"+n, "b"+n)...)
+		c.Produce(nil, "plain", 0, keyed("c"+n)...)
+		c.Produce(idle, "aged", 0, keyed("idle"+n)...)
+		c.Produce(nil, "keys", 0, kafkatest.KeyValue("k1", n))
+		c.Produce(nil, "keys", 0, kafkatest.KeyValue("k2", n))
+		c.Produce(nil, "keys", 0, kafkatest.KeyValue("only"+n, n))
+		c.Produce(one, "pay", 0, keyed("one"+n)...)
+		c.Produce(two, "pay", 0, keyed("two"+n, "too"+n)...)
+		c.Stage(one, "staged", "pay", 0, int64(i+1))
+		c.Produce(old, "pay", 0, keyed("old"+n)...)
+		c.Produce(one, "keys", 0, keyed("tx"+n)...)
+		c.End(one, true)
+		c.Stage(two, "dropped", "pay", 0, int64(i+1))
+		c.End(two, i == 1)
+		c.End(old, i != 1)
 		give(one, two)
-		c.at += 100_000 // a new segment
+		c.TimestampMs += 100_000 // a new segment
 	}
 	for i := range 3 {
 		round(i)
 	}
-	c.produce(nil, "zipped", 0, strings.Repeat("z", 500), "y")
-	c.commit("plain", "plain", 2)
-	c.deleteRecords("plain", 2)
+	c.Produce(nil, "zipped", 0, keyed(strings.Repeat("z", 500), "y")...)
+	c.Commit("plain", "plain", 0, 2, "")
+	c.DeleteRecords("plain", 0, 2)
 	(*l).Clock().Advance(time.Minute) // the cleaner compacts, retention deletes
 	restart()
 	round(3)
-	c.produce(idle, "aged", 0, "young")
-	c.producer("barrier", false) // all that came before is known to a barrier
+	c.Produce(idle, "aged", 0, keyed("young")...)
+	newProducer(c, "barrier", false) // all that came before is known to a barrier
 	round(4)
-	c.topic("late", 1, nil)
-	c.produce(nil, "late", 0, "late", "later")
-	c.produce(nil, "zipped", 0, strings.Repeat("x", 300), "w")
-	c.commit("plain", "plain", 3)
-	c.produce(open, "pay", 0, "never", "ended")
-	c.stage(open, "staged", "pay", 9)
-	retry = c.send(idle, "plain", 0, key(retriedKey, "the"), batch.Record{OffsetDelta: 1, Value: []byte("barrier")})
+	c.CreateTopic("late", 1, nil)
+	c.Produce(nil, "late", 0, keyed("late", "later")...)
+	c.Produce(nil, "zipped", 0, keyed(strings.Repeat("x", 300), "w")...)
+	c.Commit("plain", "plain", 0, 3, "")
+	c.Produce(open, "pay", 0, keyed("never", "ended")...)
+	c.Stage(open, "staged", "pay", 0, 9)
+	last := idle.Batch(idle.Sequences[kafkatest.Place{Topic: "plain"}], c.TimestampMs, kafkatest.KeyValue(retriedKey, "the"),
+		batch.Record{Value: []byte("barrier")})
+	retry := idle.ProduceRequest("plain", 0, last)
+	c.Append(retry)
 	return retry
-}
-
-func (c *client) deleteRecords(topic string, offset int64) {
-	c.t.Helper()
-	r := kmsg.NewPtrDeleteRecordsRequest()
-	r.Version, r.TimeoutMillis = 2, 10_000
-	r.Topics = []kmsg.DeleteRecordsRequestTopic{{Topic: topic, Partitions: []kmsg.DeleteRecordsRequestTopicPartition{{Offset: offset}}}}
-	c.ok(c.ask(r).(*kmsg.DeleteRecordsResponse).Topics[0].Partitions[0].ErrorCode, "delete records")
 }
 
 // learn fills in what is answered when nothing is damaged.

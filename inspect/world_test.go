@@ -15,169 +15,12 @@ import (
 	"testing"
 	"time"
 
-	"github.com/twmb/franz-go/pkg/kmsg"
-
 	"once/broker/brokertest"
 	"once/inspect"
 	"once/internal/kafkatest"
 	"once/internal/vfs"
 	"once/log/batch"
 )
-
-// client talks to a broker in the words of the protocol.
-type client struct {
-	t    *testing.T
-	conn *kafkatest.Conn
-	at   int64 // timestamp of the next batch
-}
-
-func (c *client) ask(r kmsg.Request) kmsg.Response {
-	c.t.Helper()
-	resp, err := c.conn.Request(r)
-	if err != nil {
-		c.t.Fatalf("%s: %v", kmsg.NameForKey(r.Key()), err)
-	}
-	return resp
-}
-
-func (c *client) ok(code int16, what string) {
-	c.t.Helper()
-	if code != 0 {
-		c.t.Fatalf("%s: code %d", what, code)
-	}
-}
-
-func (c *client) topic(name string, partitions int32, set map[string]string) {
-	c.t.Helper()
-	r := kmsg.NewPtrCreateTopicsRequest()
-	r.Version = 7
-	t := kmsg.NewCreateTopicsRequestTopic()
-	t.Topic, t.NumPartitions, t.ReplicationFactor = name, partitions, 1
-	for k, v := range set {
-		t.Configs = append(t.Configs, kmsg.CreateTopicsRequestTopicConfig{Name: k, Value: &v})
-	}
-	r.Topics = append(r.Topics, t)
-	c.ok(c.ask(r).(*kmsg.CreateTopicsResponse).Topics[0].ErrorCode, "create topic")
-}
-
-// producer is who writes, and as what.
-type producer struct {
-	id       string // transactional ID; "" for an idempotent one
-	pid      int64
-	epoch    int16
-	v1       bool // speaks as before transactions V2
-	sequence map[string]int32
-}
-
-func (c *client) producer(id string, v1 bool) *producer {
-	c.t.Helper()
-	r := kmsg.NewPtrInitProducerIDRequest()
-	r.Version, r.TransactionTimeoutMillis = 4, 900_000
-	if id != "" {
-		r.TransactionalID = &id
-	}
-	resp := c.ask(r).(*kmsg.InitProducerIDResponse)
-	c.ok(resp.ErrorCode, "init")
-	return &producer{id: id, pid: resp.ProducerID, epoch: resp.ProducerEpoch, v1: v1, sequence: map[string]int32{}}
-}
-
-// produce sends one batch; p may be nil for a batch without a producer.
-func (c *client) produce(p *producer, topic string, partition int32, values ...string) {
-	c.t.Helper()
-	var records []batch.Record
-	for i, v := range values {
-		records = append(records, batch.Record{OffsetDelta: int32(i), Key: []byte("key-" + v), Value: []byte(v)})
-	}
-	c.send(p, topic, partition, records...)
-}
-
-// send is produce for records with any key.
-func (c *client) send(p *producer, topic string, partition int32, records ...batch.Record) *kmsg.ProduceRequest {
-	c.t.Helper()
-	o := batch.BuildOptions{ProducerID: -1, ProducerEpoch: -1, BaseSequence: -1, TimestampMs: c.at, LeaderEpoch: -1}
-	c.at += 10
-	r := kmsg.NewPtrProduceRequest()
-	r.Version, r.Acks, r.TimeoutMillis = 12, -1, 10_000
-	place := fmt.Sprintf("%s-%d", topic, partition)
-	if p != nil {
-		o.ProducerID, o.ProducerEpoch, o.BaseSequence = p.pid, p.epoch, p.sequence[place]
-		p.sequence[place] += int32(len(records))
-		if p.id != "" {
-			r.TransactionID, o.Transactional = &p.id, true
-		}
-		if p.v1 {
-			r.Version = 11
-			c.addPartition(p, topic, partition)
-		}
-	}
-	t := kmsg.NewProduceRequestTopic()
-	t.Topic = topic
-	t.Partitions = []kmsg.ProduceRequestTopicPartition{{Partition: partition, Records: batch.Build(o, records...)}}
-	r.Topics = append(r.Topics, t)
-	c.ok(c.ask(r).(*kmsg.ProduceResponse).Topics[0].Partitions[0].ErrorCode, "produce")
-	return r
-}
-
-func (c *client) addPartition(p *producer, topic string, partition int32) {
-	c.t.Helper()
-	r := kmsg.NewPtrAddPartitionsToTxnRequest()
-	r.Version, r.TransactionalID, r.ProducerID, r.ProducerEpoch = 3, p.id, p.pid, p.epoch
-	r.Topics = []kmsg.AddPartitionsToTxnRequestTopic{{Topic: topic, Partitions: []int32{partition}}}
-	c.ok(c.ask(r).(*kmsg.AddPartitionsToTxnResponse).Topics[0].Partitions[0].ErrorCode, "add partition")
-}
-
-func (c *client) end(p *producer, commit bool) {
-	c.t.Helper()
-	r := kmsg.NewPtrEndTxnRequest()
-	r.Version, r.TransactionalID, r.ProducerID, r.ProducerEpoch, r.Commit = 5, p.id, p.pid, p.epoch, commit
-	if p.v1 {
-		r.Version = 4
-	}
-	resp := c.ask(r).(*kmsg.EndTxnResponse)
-	c.ok(resp.ErrorCode, "end")
-	if !p.v1 {
-		p.pid, p.epoch, p.sequence = resp.ProducerID, resp.ProducerEpoch, map[string]int32{}
-	}
-}
-
-// stage puts an offset of a group into the transaction.
-func (c *client) stage(p *producer, group, topic string, offset int64) {
-	c.t.Helper()
-	r := kmsg.NewPtrTxnOffsetCommitRequest()
-	r.Version, r.TransactionalID, r.Group, r.ProducerID, r.ProducerEpoch, r.Generation = 5, p.id, group, p.pid, p.epoch, -1
-	t := kmsg.NewTxnOffsetCommitRequestTopic()
-	rp := kmsg.NewTxnOffsetCommitRequestTopicPartition()
-	rp.Offset = offset
-	t.Topic, t.Partitions = topic, []kmsg.TxnOffsetCommitRequestTopicPartition{rp}
-	r.Topics = append(r.Topics, t)
-	c.ok(c.ask(r).(*kmsg.TxnOffsetCommitResponse).Topics[0].Partitions[0].ErrorCode, "stage")
-}
-
-func (c *client) commit(group, topic string, offset int64) {
-	c.t.Helper()
-	r := kmsg.NewPtrOffsetCommitRequest()
-	r.Version, r.Group, r.Generation = 8, group, -1
-	t := kmsg.NewOffsetCommitRequestTopic()
-	rp := kmsg.NewOffsetCommitRequestTopicPartition()
-	rp.Offset = offset
-	t.Topic, t.Partitions = topic, []kmsg.OffsetCommitRequestTopicPartition{rp}
-	r.Topics = append(r.Topics, t)
-	c.ok(c.ask(r).(*kmsg.OffsetCommitResponse).Topics[0].Partitions[0].ErrorCode, "commit")
-}
-
-// join makes a classic group of one member.
-func (c *client) join(group string) {
-	c.t.Helper()
-	r := kmsg.NewPtrJoinGroupRequest()
-	r.Version, r.Group, r.ProtocolType, r.SessionTimeoutMillis, r.RebalanceTimeoutMillis = 3, group, "consumer", 30_000, 30_000
-	r.Protocols = []kmsg.JoinGroupRequestProtocol{{Name: "range", Metadata: []byte("\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00")}}
-	resp := c.ask(r).(*kmsg.JoinGroupResponse)
-	c.ok(resp.ErrorCode, "join")
-	s := kmsg.NewPtrSyncGroupRequest()
-	s.Version, s.Group, s.MemberID, s.Generation = 2, group, resp.MemberID, resp.Generation
-	s.GroupAssignment = []kmsg.SyncGroupRequestGroupAssignment{{MemberID: resp.MemberID, MemberAssignment: []byte("all")}}
-	c.ok(c.ask(s).(*kmsg.SyncGroupResponse).ErrorCode, "sync")
-}
 
 // openID is the transactional ID that the fixture leaves with a transaction open.
 const openID = "left-open"
@@ -209,13 +52,9 @@ func (f *fixture) build(t *testing.T) {
 	f.clean, f.running = filepath.Join(f.root, "clean"), filepath.Join(f.root, "running")
 	// No barrier but those that are asked for: what stands above the last one is known.
 	b := brokertest.Start(t, brokertest.WithDataDir(f.clean), brokertest.WithSettings(t, map[string]string{"flush.interval.ms": "3600000"}))
-	conn, err := kafkatest.Dial(b.Addr())
-	if err != nil {
-		t.Fatal(err)
-	}
-	c := &client{t: t, conn: conn, at: time.Now().Add(30 * time.Minute).UnixMilli()}
+	c := kafkatest.Connect(t, b.Addr())
+	c.TimestampMs = time.Now().Add(30 * time.Minute).UnixMilli()
 	tell(c)
-	conn.Close()
 	copyTree(t, f.clean, f.running)
 	if err := b.Close(); err != nil {
 		t.Fatal(err)
@@ -223,31 +62,50 @@ func (f *fixture) build(t *testing.T) {
 }
 
 // tell is what happens in the fixture. Initializing a producer is a barrier.
-func tell(c *client) {
-	c.topic("x", 2, map[string]string{"segment.ms": "60000", "index.interval.bytes": "64"})
-	c.topic("zipped", 1, map[string]string{"compression.type": "gzip"})
-	idle, one, two, old, open := c.producer("", false), c.producer("one", false), c.producer("two", false), c.producer("old", true), c.producer(openID, false)
+func tell(c *kafkatest.Client) {
+	c.CreateTopic("x", 2, map[string]string{"segment.ms": "60000", "index.interval.bytes": "64"})
+	c.CreateTopic("zipped", 1, map[string]string{"compression.type": "gzip"})
+	idle, one, two, old, open := newProducer(c, "", false), newProducer(c, "one", false), newProducer(c, "two", false),
+		newProducer(c, "old", true), newProducer(c, openID, false)
 	for i := range 3 {
-		c.produce(nil, "x", 0, fmt.Sprint("plain", i), "more")
-		c.produce(idle, "x", 0, fmt.Sprint("idem", i))
-		c.produce(one, "x", 0, fmt.Sprint("one", i))
-		c.produce(two, "x", 0, fmt.Sprint("two", i), "too")
-		c.produce(one, "x", 1, fmt.Sprint("one", i))
-		c.stage(one, "staged", "x", int64(i+1))
-		c.produce(old, "x", 1, fmt.Sprint("old", i))
-		c.end(one, true)
-		c.end(two, i == 1)
-		c.end(old, i != 1)
-		c.at += 100_000 // a new segment
+		c.Produce(nil, "x", 0, keyed(fmt.Sprint("plain", i), "more")...)
+		c.Produce(idle, "x", 0, keyed(fmt.Sprint("idem", i))...)
+		c.Produce(one, "x", 0, keyed(fmt.Sprint("one", i))...)
+		c.Produce(two, "x", 0, keyed(fmt.Sprint("two", i), "too")...)
+		c.Produce(one, "x", 1, keyed(fmt.Sprint("one", i))...)
+		c.Stage(one, "staged", "x", 0, int64(i+1))
+		c.Produce(old, "x", 1, keyed(fmt.Sprint("old", i))...)
+		c.End(one, true)
+		c.End(two, i == 1)
+		c.End(old, i != 1)
+		c.TimestampMs += 100_000 // a new segment
 	}
-	c.produce(nil, "zipped", 0, strings.Repeat("z", 500), "y")
-	c.commit("plain", "x", 2)
-	c.join("members")
-	c.producer("barrier", false)
-	c.produce(open, "x", 1, "never", "ended")
-	c.stage(open, "staged", "x", 9)
-	c.produce(idle, "x", 0, "above", "the", "barrier")
-	c.produce(idle, "x", 0, "and", "another", "batch")
+	c.Produce(nil, "zipped", 0, keyed(strings.Repeat("z", 500), "y")...)
+	c.Commit("plain", "x", 0, 2, "")
+	c.Join("members")
+	newProducer(c, "barrier", false)
+	c.Produce(open, "x", 1, keyed("never", "ended")...)
+	c.Stage(open, "staged", "x", 0, 9)
+	c.Produce(idle, "x", 0, keyed("above", "the", "barrier")...)
+	c.Produce(idle, "x", 0, keyed("and", "another", "batch")...)
+}
+
+// newProducer initializes a producer, which speaks as before transactions V2 if v1 is set.
+func newProducer(c *kafkatest.Client, id string, v1 bool) *kafkatest.Producer {
+	p, err := c.InitProducer(id)
+	if err == nil {
+		p.V1 = v1
+	}
+	return p
+}
+
+// keyed returns a record for each value, whose key is made from it.
+func keyed(values ...string) []batch.Record {
+	records := kafkatest.Values(values...)
+	for i := range records {
+		records[i].Key = []byte("key-" + values[i])
+	}
+	return records
 }
 
 // clean and running return a copy of the fixture that a test may spoil.

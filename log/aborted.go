@@ -25,9 +25,9 @@ type AbortedTxn struct {
 	LastStableOffset int64 // right after the marker
 }
 
-// AppendAborted notes an aborted transaction, after its marker has been appended. Entries come in the
-// order of their markers; one that is already there is ignored, so that a replay may repeat them. It
-// is kept in memory and written with the next snapshot, roll or close.
+// AppendAborted adds an aborted transaction, after its marker has been appended. Entries come in the order of
+// their markers; one that is already there is ignored, so a replay may repeat them. It is kept in memory until the
+// next snapshot, roll or close writes it.
 func (l *Log) AppendAborted(a AbortedTxn) error {
 	if err := l.writable(); err != nil {
 		return err
@@ -51,8 +51,8 @@ func (l *Log) abortedView() []AbortedTxn {
 	return nil
 }
 
-// AbortedBetween returns the aborted transactions that a read_committed reader of the batches from
-// fetchOffset up to upper has to know, in marker order. The result is shared: do not change it.
+// AbortedBetween returns the aborted transactions that a read_committed reader of the batches from fetchOffset
+// up to upper needs, in marker order. The result is shared: do not change it.
 func (l *Log) AbortedBetween(fetchOffset, upper int64) []AbortedTxn {
 	all := l.abortedView()
 	i := sort.Search(len(all), func(i int) bool { return all[i].LastOffset >= fetchOffset })
@@ -100,10 +100,10 @@ func decodeAborted(b []byte, baseOffset int64) ([]AbortedTxn, error) {
 	return entries, nil
 }
 
-// A .txnindex that is missing means that nothing was aborted in the segment, or that somebody deleted
-// it; served as the former, readers of committed data would see aborted records. txnindex-checkpoint
-// tells the two apart. It says up to which offset the files are complete, and for each segment how
-// many entries and which CRC-32C its file has:
+// A missing .txnindex file means that nothing was aborted in the segment, or that the file was deleted. In the
+// second case readers of committed data would see aborted records. txnindex-checkpoint tells the two cases apart: it
+// says up to which offset the files are complete, and for each segment how many entries its file has, and their
+// CRC-32C:
 //
 //	0                       version
 //	120 2                   complete up to offset 120; 2 lines follow
@@ -111,8 +111,8 @@ func decodeAborted(b []byte, baseOffset int64) ([]AbortedTxn, error) {
 //	64 0 00000000
 //	5d41402a                checksum of everything above
 //
-// Without it, or up to where the first file differs, snapshots above are hidden, so that the partition
-// replays the log from an older one and hands in the entries again.
+// Snapshots above the complete part are hidden, so that the partition replays the log from an older snapshot and
+// calls AppendAborted again. The part ends at 0 without a checkpoint, else where the first file differs from it.
 type txnCheckpoint struct {
 	completeTo int64
 	segments   []txnSegment
@@ -165,9 +165,8 @@ func decodeTxnCheckpoint(b []byte) (txnCheckpoint, error) {
 	return c, nil
 }
 
-// writeAborted brings the .txnindex files up to date and says so in the checkpoint. Everything with a
-// marker below completeTo must have been handed in. A log that never had an aborted transaction
-// writes the checkpoint only.
+// writeAborted writes the .txnindex files and then the checkpoint. AppendAborted must have been called for
+// everything with a marker below completeTo. A log that never had an aborted transaction writes the checkpoint only.
 func (l *Log) writeAborted(completeTo int64) error {
 	all := l.abortedView()
 	c := txnCheckpoint{completeTo: completeTo}
@@ -183,8 +182,8 @@ func (l *Log) writeAborted(completeTo int64) error {
 	return files.Replace(l.fs, l.path(txnCheckpointFile), c.encode())
 }
 
-// writeTxnIndex makes the segment's file hold exactly these entries. What a file holds that this
-// process wrote or checked is remembered, so that a log of many segments does not read them all.
+// writeTxnIndex makes the segment's file hold exactly these entries. The content of files that this process wrote
+// or checked is remembered, so that a log of many segments does not read them all.
 func (s *segment) writeTxnIndex(entries []AbortedTxn) (txnSegment, error) {
 	if s.txnFile != nil && s.txnFile.entries == int64(len(entries)) {
 		return *s.txnFile, nil
@@ -216,7 +215,7 @@ func nextBase(segments []*segment, i int) int64 {
 	return math.MaxInt64
 }
 
-// loadAborted reads the .txnindex files as far as they are complete, and says how far that is.
+// loadAborted reads the .txnindex files as far as they are complete, and returns the offset at which that part ends.
 func (l *Log) loadAborted(end int64) (completeTo int64, err error) {
 	segments := l.list()
 	if len(segments) == 0 {
@@ -231,7 +230,7 @@ func (l *Log) loadAborted(end int64) (completeTo int64, err error) {
 	if err != nil {
 		return completeTo, nil
 	}
-	stale := c.completeTo > end // of what has been cut: it must not speak for what comes in its place
+	stale := c.completeTo > end // it describes batches that were truncated
 	list := &growing[AbortedTxn]{}
 	loaded := make(map[int64]*segment, len(segments))
 	for _, s := range segments {
@@ -239,7 +238,7 @@ func (l *Log) loadAborted(end int64) (completeTo int64, err error) {
 	}
 	for i, s := range c.segments {
 		if c.endOf(i) <= completeTo {
-			continue // deleted since, with its entries
+			continue // the segment was deleted since
 		}
 		b, err := files.ReadSmall(l.fs, l.fileOf(s.base, suffixTxnIndex))
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -274,5 +273,5 @@ func (l *Log) loadAborted(end int64) (completeTo int64, err error) {
 	if err := l.writeAborted(completeTo); !errors.Is(err, vfs.ErrNoSpace) {
 		return completeTo, err
 	}
-	return completeTo, l.fs.Remove(l.path(txnCheckpointFile)) // none is as good as one that says less
+	return completeTo, l.fs.Remove(l.path(txnCheckpointFile)) // a missing one is as good
 }

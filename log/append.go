@@ -17,7 +17,8 @@ import (
 // again.
 func (l *Log) Append(raw []byte, h batch.Header) error {
 	end := l.end.Load()
-	if h.BaseOffset != end || len(raw) != h.SizeBytes() || h.LastOffsetDelta < 0 { // not inside Check: its arguments would be allocated
+	// Not inside Check: its arguments would be allocated.
+	if h.BaseOffset != end || len(raw) != h.SizeBytes() || h.LastOffsetDelta < 0 {
 		invariant.Check(false, "append of offsets %d to %d, %d of %d bytes, to a log that ends at %d",
 			h.BaseOffset, h.LastOffset(), len(raw), h.SizeBytes(), end)
 	}
@@ -32,7 +33,7 @@ func (l *Log) Append(raw []byte, h batch.Header) error {
 	if err := l.write(s, raw, position); err != nil {
 		return err
 	}
-	l.note(s, h, position)
+	l.noteInIndexes(s, h, position)
 	if !l.appended.Load() {
 		l.appended.Store(true)
 	}
@@ -45,15 +46,15 @@ func (l *Log) Append(raw []byte, h batch.Header) error {
 	return nil
 }
 
-// write puts the bytes behind the published ones. After a failure it restores the file's size, so that
-// the log can go on, for example when the disk has room again; when even that fails the log is over.
+// write puts the bytes behind the published ones. If that fails it restores the file's size, so that the log can go
+// on, for example when the disk has room again. If that fails, too, the log has failed.
 func (l *Log) write(s *segment, raw []byte, position int64) error {
 	f, err := s.handle()
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrNotWritten, err)
 	}
 	s.checked.changedNs.Store(writing)
-	defer s.checked.wrote()
+	defer s.checked.noteWrite()
 	_, err = f.WriteAt(raw, position)
 	if err == nil {
 		err = l.faults.Hit(fault.LogWritten, fault.Attributes{})
@@ -67,8 +68,8 @@ func (l *Log) write(s *segment, raw []byte, position int64) error {
 	return fmt.Errorf("%w: %w", ErrNotWritten, err)
 }
 
-// note keeps the indexes of the segment up with the batch, as Kafka does (spec: log 5.2, 5.3).
-func (l *Log) note(s *segment, h batch.Header, position int64) {
+// noteInIndexes adds the batch to the segment's indexes where Kafka does (spec: log 5.2, 5.3).
+func (l *Log) noteInIndexes(s *segment, h batch.Header, position int64) {
 	if position == 0 {
 		s.firstTimestampMs = h.MaxTimestampMs
 	}
@@ -87,7 +88,7 @@ func (l *Log) note(s *segment, h batch.Header, position int64) {
 	l.noteEpoch(h.LeaderEpoch, h.BaseOffset)
 }
 
-// closeTimes adds what is the largest timestamp by now, if the time index does not have it.
+// closeTimes adds the segment's largest timestamp to the time index if it is not there yet.
 func (s *segment) closeTimes() {
 	s.largest.Lock()
 	defer s.largest.Unlock()
@@ -101,7 +102,7 @@ func (s *segment) closeTimes() {
 	}
 }
 
-// segmentFor returns the segment that takes the batch, after rolling if that is due.
+// segmentFor returns the segment for the batch, after rolling if needed.
 func (l *Log) segmentFor(h batch.Header, sizeBytes int64) (*segment, error) {
 	segments := l.list()
 	if len(segments) == 0 {
@@ -117,7 +118,7 @@ func (l *Log) segmentFor(h batch.Header, sizeBytes int64) (*segment, error) {
 	return s, nil
 }
 
-// rollDue holds the rules of rolling (spec: log 5.1).
+// rollDue says whether the batch needs a new segment (spec: log 5.1).
 func (l *Log) rollDue(s *segment, h batch.Header, sizeBytes int64) bool {
 	_, size := s.bounds()
 	if size == 0 {
@@ -135,7 +136,7 @@ func (l *Log) rollDue(s *segment, h batch.Header, sizeBytes int64) bool {
 		h.LastOffset()-s.base > maxSegmentOffsets-1
 }
 
-// createDirectory prepares the first append: the identity is there before any byte of data.
+// createDirectory prepares the first append: it writes the topic ID before any data.
 func (l *Log) createDirectory() error {
 	if err := l.fs.MkdirAll(l.dir); err != nil {
 		return err
@@ -183,8 +184,8 @@ func (l *Log) roll(old *segment, base int64) (*segment, error) {
 	return s, l.faults.Hit(fault.LogRollPublished, fault.Attributes{})
 }
 
-// seal finishes a segment that gets no more batches. Failing to write its indexes costs time at the
-// next start and nothing else.
+// seal finishes a segment that gets no more batches. Its indexes are derived, so an error in writing them only makes
+// the next start slower.
 func (l *Log) seal(s *segment) {
 	s.closeTimes()
 	s.recent.Store(nil)

@@ -10,13 +10,12 @@ import (
 	"once/log/batch"
 )
 
-// checked remembers which bytes of a segment may be sent without a look at them. Bytes written by this process count
-// as verified. All others are verified when they are first read after a start, so that nothing is served that is
-// not what was written (spec: reliability P8); and once more when the file's time tells that somebody else has written
-// to it.
+// checked remembers which bytes of a segment are verified. Bytes written by this process count as verified. All
+// others are verified when first read after a start, so that no damaged batch is served (spec: reliability P8),
+// and again after the file's time shows that another process has written to it.
 type checked struct {
-	// changedNs is when this process last changed the file, or noticed that another one did, by the clock that
-	// gives files their times; writing while it is at it.
+	// changedNs is the time at which this process last changed the file, or noticed that another process did, by
+	// the clock of the file system. It is the constant writing during a write.
 	changedNs atomic.Int64
 	mu        struct {
 		sync.Mutex
@@ -27,52 +26,52 @@ type checked struct {
 
 const writing = math.MaxInt64
 
-// wrote notes a change of the file by this process, just now.
-func (c *checked) wrote() { c.changedNs.Store(time.Now().UnixNano()) }
+// noteWrite notes a change of the file by this process, just now.
+func (c *checked) noteWrite() { c.changedNs.Store(time.Now().UnixNano()) }
 
-// owns says that bytes from a position on were written by this process, and no others.
-func (c *checked) owns(from int64) {
+// setOwnFrom says that this process, and no other, wrote the bytes from a position on.
+func (c *checked) setOwnFrom(from int64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.mu.ownFrom, c.mu.known = from, nil
-	c.wrote()
+	c.noteWrite()
 }
 
-// forgetIfChanged makes everything unknown if the file was changed by somebody else.
+// forgetIfChanged makes all bytes unverified if another process has changed the file.
 func (c *checked) forgetIfChanged(f vfs.File, sizeBytes int64) error {
 	at, err := f.ModTime()
 	if err != nil || at.UnixNano() <= c.changedNs.Load() {
 		return err
 	}
-	c.owns(sizeBytes)
-	c.changedNs.Store(at.UnixNano()) // which may lie ahead of the clock, and is noticed once
+	c.setOwnFrom(sizeBytes)
+	c.changedNs.Store(at.UnixNano()) // it may lie ahead of the clock, and is then noticed once
 	return nil
 }
 
-// unknown returns the parts of a range that have to be checked.
-func (c *checked) unknown(from, to int64) []byteRange {
+// unverified returns the unverified parts of a range.
+func (c *checked) unverified(from, to int64) []byteRange {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.mu.known.without(from, min(to, c.mu.ownFrom))
 }
 
-// add notes that a range has been checked.
+// add marks a range as verified.
 func (c *checked) add(from, to int64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if from < c.mu.ownFrom {
 		c.mu.known.add(from, to)
-		c.mu.known.forgetBeyond() // which is checked once more
+		c.mu.known.forgetBeyond() // those are verified once more
 	}
 }
 
-// check makes sure that the batches in a range, which begins and ends with one, are what was written.
+// check verifies the batches in a range that begins and ends at a batch boundary, where they are not verified yet.
 func (s *segment) check(f vfs.File, from, to int64) error {
 	_, size := s.bounds()
 	if err := s.checked.forgetIfChanged(f, size); err != nil {
 		return err
 	}
-	for _, r := range s.checked.unknown(from, to) {
+	for _, r := range s.checked.unverified(from, to) {
 		if err := s.verify(f, r.from, r.to); err != nil {
 			return err
 		}

@@ -144,7 +144,7 @@ func TestCheckedRangesAreABitmap(t *testing.T) {
 	dice := rand.New(rand.NewSource(3))
 	for range 200 {
 		c := checked{}
-		c.owns(150)
+		c.setOwnFrom(150)
 		var known [size]bool
 		for i := range known {
 			known[i] = i >= 150
@@ -153,7 +153,7 @@ func TestCheckedRangesAreABitmap(t *testing.T) {
 			from := dice.Intn(size)
 			to := from + dice.Intn(size-from)
 			at := from
-			for _, r := range c.unknown(int64(from), int64(to)) {
+			for _, r := range c.unverified(int64(from), int64(to)) {
 				for ; at < int(r.from); at++ {
 					if !known[at] {
 						t.Fatalf("%d to %d: byte %d counts as known", from, to, at)
@@ -182,7 +182,7 @@ func TestCheckedRangesAreABitmap(t *testing.T) {
 
 func TestCheckedRangesAreBounded(t *testing.T) {
 	c := checked{}
-	c.owns(1 << 30)
+	c.setOwnFrom(1 << 30)
 	for i := range int64(10 * maxRanges) {
 		c.add(10*i, 10*i+5)
 	}
@@ -247,8 +247,8 @@ func TestChangeUnderTheRunningBrokerIsNoticed(t *testing.T) {
 		}
 	}
 	_, size := s.bounds()
-	if err := s.checked.forgetIfChanged(f, size); err != nil || len(s.checked.unknown(0, size)) > 0 {
-		t.Errorf("checked again: %v, %v", s.checked.unknown(0, size), err)
+	if err := s.checked.forgetIfChanged(f, size); err != nil || len(s.checked.unverified(0, size)) > 0 {
+		t.Errorf("checked again: %v, %v", s.checked.unverified(0, size), err)
 	}
 }
 

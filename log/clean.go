@@ -12,13 +12,13 @@ import (
 	"once/log/batch"
 )
 
-// cleanCheckpointFile says up to where a log is compacted: `0`, the offset, a CRC-32C of both lines.
-// Derived: without it the next pass reads more.
+// cleanCheckpointFile holds the offset up to which a log is compacted: `0`, the offset, a CRC-32C of both lines.
+// It is derived: without it the next pass reads more.
 const cleanCheckpointFile = "cleaner-checkpoint"
 
-// Dirtiness says how much of a log compaction has not seen yet (spec: log 10).
+// Dirtiness says how much of a log is not compacted yet (spec: log 10).
 type Dirtiness struct {
-	DirtyStart        int64 // first offset that no pass has looked at
+	DirtyStart        int64 // first offset not compacted
 	Limit             int64 // first offset that must not be compacted yet
 	CleanBytes        int64
 	CleanableBytes    int64 // from DirtyStart to Limit
@@ -33,8 +33,8 @@ func (d Dirtiness) Ratio() float64 {
 	return float64(d.CleanableBytes) / float64(d.CleanBytes+d.CleanableBytes)
 }
 
-// Dirtiness looks at whole segments below limit, never at the one being written, nor at what is younger
-// than minLagMs, nor at what a power cut could take back.
+// Dirtiness counts whole segments below limit that a barrier has covered and that are older than minLagMs. The active
+// segment is never counted.
 func (l *Log) Dirtiness(limit, nowMs, minLagMs int64) (Dirtiness, error) {
 	segments := l.list()
 	d := Dirtiness{DirtyStart: l.dirtyStart(), OldestTimestampMs: -1}
@@ -82,7 +82,7 @@ func (s *segment) firstTimestamp() (int64, error) {
 	return h.MaxTimestampMs, err
 }
 
-// dirtyStart reads the checkpoint once. One that cannot be right is none.
+// dirtyStart reads the checkpoint once. An impossible offset counts as no checkpoint.
 func (l *Log) dirtyStart() int64 {
 	l.cleanedTo.Lock()
 	defer l.cleanedTo.Unlock()
@@ -123,42 +123,42 @@ func (l *Log) setCleaned(offset int64) {
 	}
 }
 
-// CleanOptions say what a pass may do.
+// CleanOptions are the options of a pass.
 type CleanOptions struct {
-	// Limit is that of a Dirtiness whose limit was the last stable offset: every transaction with data
-	// below had ended.
+	// Limit comes from a Dirtiness whose limit was the last stable offset: every transaction with data below it
+	// has ended.
 	Limit             int64
 	NowMs             int64
-	DeleteRetentionMs int64 // how long tombstones and markers stay once they could go
-	MapBytes          int64 // memory for keys; when it is full the pass ends there
+	DeleteRetentionMs int64 // how long tombstones and markers stay
+	MapBytes          int64 // memory for keys; the pass ends where it is full
 	Producers         map[int64]LastOfProducer
 	SegmentBytes      int64 // largest segment to write; 0: what a segment can hold
-	// Exclusively runs a function while nobody appends.
+	// Exclusively runs a function while no append runs.
 	Exclusively func(func())
-	// Stopped is asked between batches.
+	// Stopped is called between batches; true ends the pass.
 	Stopped func() bool
 }
 
-// Cleaned is what a pass did.
+// Cleaned is the result of a pass.
 type Cleaned struct {
-	DirtyStart, End          int64 // what was looked at for keys; the next pass begins at End
-	ReadBytes, WrittenBytes  int64 // of the segments that were replaced or looked at for it
-	Segments, SegmentsBefore int   // how many there are of them
+	DirtyStart, End          int64 // range of the keys; the next pass begins at End
+	ReadBytes, WrittenBytes  int64 // of the segments read for keys or replaced
+	Segments, SegmentsBefore int   // after and before
 	Keys                     int
 }
 
-// Clean compacts the log below o.Limit once (spec: log 10): of each key the last record of a committed
-// transaction, or of none, stays, at its offset. Readers see the same before, during and after. It waits
-// for a barrier first: that a transaction ended must not be taken back after its data went. One call at a
-// time, not beside DeleteSegments; Close and Remove only after it. After an error, and when stopped, what
-// it has replaced so far stays.
+// Clean compacts the log below o.Limit once (spec: log 10): of each key it keeps the last record that is not in an
+// aborted transaction, at its offset. Readers see the same before, during and after. It waits for a barrier first,
+// because a power cut must not undo the end of a transaction whose data the pass removed. One call at a time, not
+// beside DeleteSegments; Close and Remove only after it. After an error, and when stopped, the segments replaced so
+// far stay replaced.
 func (l *Log) Clean(ctx context.Context, o CleanOptions) (Cleaned, error) {
 	if err := errors.Join(l.writable(), l.uncleanable); err != nil {
 		return Cleaned{}, err
 	}
 	records := 1
 	if !l.gaps.Swap(true) && l.member != nil {
-		// A start must not take for damage what this pass leaves out, also when the newest record cannot be read then.
+		// A start must know that offsets may be missing, even if it cannot read the newest of the two records.
 		records = 2
 		l.member.Changed()
 	}
@@ -204,14 +204,14 @@ type cleaner struct {
 	buf      []byte
 }
 
-// readKeys fills the map with what no pass has looked at, until it is full.
+// readKeys fills the map with the keys of records that are not compacted yet, until it is full.
 func (c *cleaner) readKeys() error {
 	l := c.log
 	c.report.DirtyStart = l.dirtyStart()
 	c.report.End = c.Limit
 	var records, most int64
 	err := l.scanHeaders(c.report.DirtyStart, c.Limit, func(h batch.Header, _ func() ([]byte, error)) error {
-		// No checksum has been looked at yet, but the offsets are in order.
+		// The checksum of this batch has not been checked yet, but the offsets are in order.
 		n := min(max(int64(h.RecordCount), 0), int64(h.LastOffsetDelta)+1)
 		records += n
 		most = max(most, n)
@@ -248,10 +248,10 @@ func (c *cleaner) readKeys() error {
 
 func (c *cleaner) readKeysOf(h batch.Header, raw []byte, txns *txnWalk) error {
 	if h.IsControl() {
-		txns.marker(h)
+		txns.addMarker(h)
 		return nil
 	}
-	if txns.data(h) {
+	if txns.addData(h) {
 		return nil
 	}
 	if !c.keys.hasRoom(h.RecordCount) {
@@ -311,7 +311,7 @@ func (c *cleaner) rewrite(ctx context.Context) error {
 	return c.finish(ctx)
 }
 
-// finish removes what was replaced. The last barrier has to be one that no longer counts on it.
+// finish removes the replaced segments, after a barrier that no longer refers to them.
 func (c *cleaner) finish(ctx context.Context) error {
 	if len(c.log.swaps) == 0 {
 		return nil
@@ -339,7 +339,7 @@ func (c *cleaner) rewriteGroup(group []*segment, end int64, s *recordFilter) (wr
 		}
 		err := source.eachBatch(&c.buf, c.Stopped, func(h batch.Header, raw []byte) error {
 			c.report.ReadBytes += int64(len(raw))
-			left, err := s.pass(h, raw)
+			left, err := s.filterBatch(h, raw)
 			if err != nil {
 				return err
 			}
@@ -359,8 +359,8 @@ func (c *cleaner) rewriteGroup(group []*segment, end int64, s *recordFilter) (wr
 	return out.size, l.replaceGroup(group, out, end, s.gone, c.Exclusively)
 }
 
-// IsUncleanable says whether a pass ended because what it wrote, read back, was something else. Nothing was replaced;
-// no pass replaces anything in this log until the next start.
+// IsUncleanable says whether a pass ended because a segment that it wrote was something else when read back. Nothing
+// was replaced; no pass replaces anything in this log until the next start.
 func IsUncleanable(err error) bool { return errors.Is(err, errNotAsWritten) }
 
 // IsStopped says whether a pass ended because Stopped said so.

@@ -4,18 +4,18 @@ import (
 	"once/log/batch"
 )
 
-// LastOfProducer is what must stay in the log of a producer that the partition still knows, so that the
-// next start knows it as well.
+// LastOfProducer is what the log has to keep of a producer that the partition still knows, so that a restart can
+// rebuild its state.
 type LastOfProducer struct {
 	DataOffset    int64 // last offset of its newest data batch in the current epoch; -1: none
 	ProducerEpoch int16
 }
 
-// recordFilter decides what becomes of each batch in a pass (spec: log 10).
+// recordFilter decides which batches and records a pass keeps (spec: log 10).
 type recordFilter struct {
 	keys            *keyMap
 	mapEnd          int64 // the keys of records below are known
-	roundEnd        int64 // where the pass ends; the batch before stays, so that the offset can be read
+	roundEnd        int64 // end of the pass; the last batch before it stays, so that the offset can be read
 	nowMs           int64
 	deleteHorizonMs int64 // for tombstones and markers that have none
 	producers       map[int64]LastOfProducer
@@ -25,28 +25,28 @@ type recordFilter struct {
 	inflatedBytes   int
 }
 
-// pass returns what is left of a batch: raw itself, another one, or nil. raw must have been verified.
-func (s *recordFilter) pass(h batch.Header, raw []byte) ([]byte, error) {
+// filterBatch returns the rest of a batch: raw itself, a smaller batch, or nil. raw must have been verified.
+func (s *recordFilter) filterBatch(h batch.Header, raw []byte) ([]byte, error) {
 	if h.IsControl() {
-		return s.control(h, raw)
+		return s.filterMarker(h, raw)
 	}
-	if s.txns.data(h) {
-		return s.remains(h), nil
+	if s.txns.addData(h) {
+		return s.emptiedBatch(h), nil
 	}
 	return s.data(h, raw)
 }
 
-// control keeps a marker until nothing is left of its transaction, and then for delete.retention.ms: a
-// reader that has read the data must come to the marker, and one that has not must not miss it.
-func (s *recordFilter) control(h batch.Header, raw []byte) ([]byte, error) {
+// filterMarker keeps a marker until no data of its transaction is left, and then for delete.retention.ms: a reader that
+// has read the data must get the marker, too.
+func (s *recordFilter) filterMarker(h batch.Header, raw []byte) ([]byte, error) {
 	_, isMarker, err := batch.ParseMarker(raw)
 	if err != nil {
 		return nil, err
 	}
 	switch {
 	case h.RecordCount == 0:
-		return s.remains(h), nil
-	case !isMarker || !s.txns.marker(h) || s.holdsEpoch(h):
+		return s.emptiedBatch(h), nil
+	case !isMarker || !s.txns.addMarker(h) || s.holdsEpoch(h):
 		return raw, nil
 	case !h.HasDeleteHorizon():
 		return batch.Filter(raw, s.inflatedBytes, s.deleteHorizonMs, func(batch.Record) bool { return true })
@@ -54,7 +54,7 @@ func (s *recordFilter) control(h batch.Header, raw []byte) ([]byte, error) {
 		return raw, nil
 	}
 	s.gone[h.BaseOffset] = struct{}{}
-	return s.remains(h), nil
+	return s.emptiedBatch(h), nil
 }
 
 func (s *recordFilter) data(h batch.Header, raw []byte) ([]byte, error) {
@@ -65,7 +65,7 @@ func (s *recordFilter) data(h batch.Header, raw []byte) ([]byte, error) {
 		if err != nil {
 			return nil, err
 		}
-		keep := s.wanted(h.BaseOffset+int64(r.OffsetDelta), r, expired)
+		keep := s.keepsRecord(h.BaseOffset+int64(r.OffsetDelta), r, expired)
 		s.keep = append(s.keep, keep)
 		if keep {
 			kept++
@@ -80,7 +80,7 @@ func (s *recordFilter) data(h batch.Header, raw []byte) ([]byte, error) {
 	}
 	switch {
 	case kept == 0:
-		return s.remains(h), nil
+		return s.emptiedBatch(h), nil
 	case kept == len(s.keep) && stamp < 0:
 		return raw, nil
 	}
@@ -88,8 +88,8 @@ func (s *recordFilter) data(h batch.Header, raw []byte) ([]byte, error) {
 	return batch.Filter(raw, s.inflatedBytes, stamp, func(batch.Record) bool { i++; return s.keep[i] })
 }
 
-// wanted says whether a record of a committed transaction, or of none, stays.
-func (s *recordFilter) wanted(offset int64, r batch.Record, expired bool) bool {
+// keepsRecord says whether a record that is not in an aborted transaction stays.
+func (s *recordFilter) keepsRecord(offset int64, r batch.Record, expired bool) bool {
 	if offset >= s.mapEnd {
 		return true
 	}
@@ -99,16 +99,16 @@ func (s *recordFilter) wanted(offset int64, r batch.Record, expired bool) bool {
 	return offset >= s.keys.last(r.Key) && (r.Value != nil || !expired)
 }
 
-// holdsEpoch says whether a marker is the only thing that tells a producer's epoch. Kafka keeps its
-// header, from which the next start learns nothing; here it stays whole.
+// holdsEpoch says whether a producer's epoch stands in this marker only. Kafka keeps the marker's header, which does
+// not give the epoch back at a start; here the whole marker stays.
 func (s *recordFilter) holdsEpoch(h batch.Header) bool {
 	last, active := s.producers[h.ProducerID]
 	return active && last.DataOffset < 0 && last.ProducerEpoch == h.ProducerEpoch
 }
 
-// remains is what stays of a batch without records: a header if it stands for a producer or for the end
-// of the pass, else nothing.
-func (s *recordFilter) remains(h batch.Header) []byte {
+// emptiedBatch returns the rest of a batch without records: its header if the producer state or the end of the pass
+// needs it, else nothing.
+func (s *recordFilter) emptiedBatch(h batch.Header) []byte {
 	last, active := s.producers[h.ProducerID]
 	if h.NextOffset() == s.roundEnd || active && h.HasProducer() && last.DataOffset == h.LastOffset() {
 		return batch.Empty(h)

@@ -41,8 +41,8 @@ func (l *Log) groups(segments []*segment, end int64) [][]*segment {
 	return all
 }
 
-// eachBatch calls fn with each batch of a sealed segment until stopped. What is damaged is damage here as for
-// readers: CRC and order of the batches are checked. buf is reused.
+// eachBatch calls fn with each batch of a sealed segment until stopped. It checks CRC and order of the batches, as for
+// readers. buf is reused.
 func (s *segment) eachBatch(buf *[]byte, stopped func() bool, fn func(h batch.Header, raw []byte) error) error {
 	f, err := s.handle()
 	if err != nil {
@@ -61,8 +61,8 @@ func (s *segment) eachBatch(buf *[]byte, stopped func() bool, fn func(h batch.He
 	})
 }
 
-// cleanedSegment is the segment that takes the place of a group. As long as what is left equals the
-// group's first segment nothing is written.
+// cleanedSegment is the segment that replaces a group. Nothing is written as long as the result equals the group's
+// first segment.
 type cleanedSegment struct {
 	log      *Log
 	source   *segment
@@ -76,7 +76,7 @@ type cleanedSegment struct {
 	sum      contentSum
 }
 
-// contentSum tells what a segment holds.
+// contentSum describes the content of a segment, to compare what was written with what is read back.
 type contentSum struct {
 	batches, records int64
 	lastOffset       int64  // of the last batch; -1 without one
@@ -94,7 +94,7 @@ func (l *Log) newCleaned(source *segment, maxBytes int64) *cleanedSegment {
 	return &cleanedSegment{log: l, source: source, segment: newSegment(l, source.base), maxBytes: maxBytes, same: true, sum: contentSum{lastOffset: -1}}
 }
 
-// begin gives the segment a file, with what it has in common with its source.
+// begin creates the file of the segment and copies the part that equals its source.
 func (c *cleanedSegment) begin() error {
 	var err error
 	if c.file, err = files.CreateAnew(c.log.fs, c.segment.file(suffixCleaned)); err != nil {
@@ -113,7 +113,7 @@ func (c *cleanedSegment) begin() error {
 	return err
 }
 
-// add takes what is left of a batch; nil is nothing.
+// add appends the rest of a batch; nil is nothing.
 func (c *cleanedSegment) add(raw, left []byte) error {
 	if c.same && !bytes.Equal(raw, left) {
 		if err := c.begin(); err != nil {
@@ -135,7 +135,7 @@ func (c *cleanedSegment) add(raw, left []byte) error {
 			return err
 		}
 	}
-	c.log.note(c.segment, h, c.size)
+	c.log.noteInIndexes(c.segment, h, c.size)
 	c.sum.add(h, left)
 	c.size += int64(len(left))
 	if !c.same {
@@ -154,7 +154,7 @@ func (c *cleanedSegment) flush() error {
 	return err
 }
 
-// finish writes and syncs the rest, and reads all of it back. After it the segment can be read.
+// finish writes and syncs the buffered bytes, and reads the whole file back. After it the segment can be read.
 func (c *cleanedSegment) finish(end int64) error {
 	if err := c.flush(); err != nil {
 		return err
@@ -168,7 +168,7 @@ func (c *cleanedSegment) finish(end int64) error {
 	s.closeTimes()
 	s.thinIndexes()
 	s.createdMs = c.source.createdMs
-	s.checked.wrote()
+	s.checked.noteWrite()
 	if err := c.readBack(); err != nil {
 		return err
 	}
@@ -176,7 +176,7 @@ func (c *cleanedSegment) finish(end int64) error {
 	return nil
 }
 
-// readBack opens the file as a reader does and compares what it holds with what was to be written. It is about to
+// readBack opens the file as a reader does and compares its content with what was written, because it is about to
 // replace the only copy.
 func (c *cleanedSegment) readBack() error {
 	name := c.segment.file(suffixCleaned)
@@ -196,7 +196,7 @@ func (c *cleanedSegment) readBack() error {
 		return o.next(at, h)
 	})
 	switch {
-	case errors.Is(err, files.ErrDamaged): // not of the log, whose own segments are as they were
+	case errors.Is(err, files.ErrDamaged): // the log's own segments are unchanged
 		return fmt.Errorf("%w: %v", errNotAsWritten, err)
 	case err == nil && there != c.sum:
 		return fmt.Errorf("%w: %s: %+v was to be written, %+v is there", errNotAsWritten, name, c.sum, there)

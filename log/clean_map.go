@@ -8,9 +8,8 @@ import (
 // keySlotBytes is the size of a slot of a keyMap.
 const keySlotBytes = 24
 
-// keyMap says at which offset each key was last written. It stores hashes instead of keys: 128 bits,
-// seeded anew for each pass, so that nobody can choose keys that collide and no two keys ever do. Open
-// addressing, linear probing; nothing is deleted.
+// keyMap maps a key to its last offset. It stores 128-bit hashes instead of keys, with a new seed for each pass, so
+// that nobody can choose keys that collide. Open addressing, linear probing; nothing is deleted.
 type keyMap struct {
 	seeds [2]maphash.Seed
 	slots []keySlot
@@ -24,7 +23,7 @@ type keySlot struct {
 	next int64 // offset + 1
 }
 
-// newKeyMap makes room for records keys, as far as maxBytes go, but for least of them at least.
+// newKeyMap makes room for that many records if maxBytes allow it, but always for at least least of them.
 func newKeyMap(records, least, maxBytes int64) *keyMap {
 	slots := min(records*4/3+1, maxBytes/keySlotBytes)
 	slots = max(slots, least*10/9+1)
@@ -33,7 +32,7 @@ func newKeyMap(records, least, maxBytes int64) *keyMap {
 	return m
 }
 
-// hasRoom says whether n more keys surely fit.
+// hasRoom says whether n more keys fit.
 func (m *keyMap) hasRoom(n int32) bool { return m.used+int(n) <= m.limit }
 
 // slot returns the slot of the key, or the free one where it belongs.
@@ -50,7 +49,7 @@ func (m *keyMap) slot(key []byte) (*keySlot, [2]uint64) {
 	}
 }
 
-// put notes that the key was written at an offset, which only grows.
+// put sets the offset of a key. Offsets only grow.
 func (m *keyMap) put(key []byte, offset int64) {
 	s, hash := m.slot(key)
 	if s.next == 0 {
@@ -60,7 +59,7 @@ func (m *keyMap) put(key []byte, offset int64) {
 	s.next = offset + 1
 }
 
-// last returns where the key was last written, -1 if nowhere.
+// last returns the last offset of the key, or -1.
 func (m *keyMap) last(key []byte) int64 {
 	s, _ := m.slot(key)
 	return s.next - 1

@@ -10,24 +10,24 @@ import (
 	"once/internal/files"
 )
 
-// How a group of segments is replaced. Whatever comes in between, the next start finds either all the
-// old files or a complete new one, and never some of both:
+// How a group of segments is replaced. After a crash at any point the next start finds either all the old files or a
+// complete new one, never some of both:
 //
 //  1. The new segment is written as `<base>.log.cleaned` and synced.
-//  2. It is renamed to `<base>.log.swap-<end>` and the directory is synced: from here on the new one
-//     counts, for all offsets from base to end.
-//  3. It takes its place in the list that readers look at.
-//  4. After the next barrier the files of the group's other segments, and all that is derived from the
-//     first one's, are removed and the directory is synced; then the new one is renamed to `<base>.log`.
+//  2. It is renamed to `<base>.log.swap-<end>` and the directory is synced: from here on it replaces the group, for
+//     all offsets from base to end.
+//  3. It takes the group's place in the list that readers load.
+//  4. After the next barrier the files of the group's other segments, and the derived files of the first one, are
+//     removed and the directory is synced; then the new file is renamed to `<base>.log`.
 //
-// Groups are replaced in the order of their offsets, each one's step 2 before the next one's: a tombstone
-// or marker never goes while what it stands for comes back.
+// Groups are replaced in the order of their offsets, step 2 of each before step 2 of the next. Otherwise a crash could
+// leave a log whose tombstone or marker is gone and whose older records are still there.
 const (
 	suffixCleaned = ".log.cleaned"
 	suffixSwap    = ".log.swap-"
 )
 
-// swap is a replacement that is in force and has steps left.
+// swap is a replacement that has reached step 2 or 3.
 type swap struct {
 	base, end int64
 	merged    []int64 // bases of the group's other segments
@@ -47,7 +47,7 @@ func parseSwap(name string) (sw swap, ok bool) {
 	return swap{base: base, end: int64(end)}, err == nil && int64(end) > base
 }
 
-// replaceGroup makes a finished segment count instead of its group, up to step 3.
+// replaceGroup carries out steps 2 and 3 for a finished segment.
 func (l *Log) replaceGroup(group []*segment, c *cleanedSegment, end int64, gone map[int64]struct{}, exclusively func(func())) error {
 	s := c.segment
 	name := s.file(swapSuffix(end))
@@ -59,7 +59,7 @@ func (l *Log) replaceGroup(group []*segment, c *cleanedSegment, end int64, gone 
 		exclusively(func() { err = l.exchange(group, s, gone) })
 	}
 	if err != nil {
-		// As long as nothing else is replaced, it does not matter whether the next start finds it.
+		// While nothing else is replaced, the next start may or may not find this replacement.
 		if rerr := files.RemoveIfThere(l.fs, name); rerr != nil {
 			l.uncleanable = fmt.Errorf("%s cannot be removed: %w", name, rerr)
 		}
@@ -76,9 +76,8 @@ func (l *Log) replaceGroup(group []*segment, c *cleanedSegment, end int64, gone 
 	return nil
 }
 
-// exchange puts a segment in the place of a group, on the goroutine's turn to append. The entries of
-// transactions whose marker is gone go first: a reader that knew an entry and missed the marker would
-// drop what the producer wrote after it.
+// exchange puts a segment in the place of a group while no append runs. It first drops the aborted transactions whose
+// marker is gone: a reader with the entry and without the marker would drop the producer's later records.
 func (l *Log) exchange(group []*segment, s *segment, gone map[int64]struct{}) error {
 	l.structure.Lock()
 	defer l.structure.Unlock()
@@ -116,9 +115,8 @@ func (l *Log) exchange(group []*segment, s *segment, gone map[int64]struct{}) er
 	return nil
 }
 
-// FinishCleaning does what is left of replacements whose barrier has passed, after a pass that could not
-// do it itself. Neither Clean nor DeleteSegments may run beside it; exclusively runs a function while
-// nobody appends.
+// FinishCleaning carries out step 4 of replacements whose barrier has passed, if the pass itself could not. Neither
+// Clean nor DeleteSegments may run beside it; exclusively runs a function while no append runs.
 func (l *Log) FinishCleaning(exclusively func(func())) error {
 	if len(l.swaps) == 0 {
 		return nil
@@ -146,8 +144,8 @@ func (l *Log) FinishCleaning(exclusively func(func())) error {
 	return err
 }
 
-// finishSwap is step 4. The new segment's own derived files are gone before it has its name, because
-// what they say is of the old one.
+// finishSwap is step 4. Derived files are removed before the new segment gets its name, because they describe the old
+// segment.
 func (l *Log) finishSwap(sw swap) error {
 	for _, base := range sw.merged {
 		for _, suffix := range []string{suffixIndex, suffixTimeIndex, suffixTxnIndex, suffixSnapshot, suffixLog} {
@@ -168,8 +166,8 @@ func (l *Log) finishSwap(sw swap) error {
 	return l.fs.Rename(l.fileOf(sw.base, swapSuffix(sw.end)), l.fileOf(sw.base, suffixLog))
 }
 
-// syncNames makes the names in the log's directory durable. A failure is final, as of every sync: the next one may
-// succeed although the names are not on the disk, and what was removed would come back beside what took its place.
+// syncNames makes the names in the log's directory durable. If the sync fails, the log has failed: a later sync may
+// succeed although the names are not on the disk, and removed files would come back beside their replacement.
 func (l *Log) syncNames() error {
 	err := l.fs.SyncDir(l.dir)
 	if err != nil {
@@ -178,9 +176,9 @@ func (l *Log) syncNames() error {
 	return err
 }
 
-// basesBetween returns the base offsets of the segments in a range of which there is any file. A power cut may have
-// undone the removal of some files of a segment and not of others; a list of aborted transactions that came back
-// would be taken for that of the log as it is now.
+// basesBetween returns the base offsets in a range for which any file of a segment exists. A power cut may have undone
+// the removal of some files of a segment and not of others. A .txnindex file that came back would be taken for that
+// of the present log.
 func (rc *recoverer) basesBetween(from, to int64) (bases []int64) {
 	for _, name := range rc.names {
 		base, suffix, ok := parseName(name)
@@ -192,7 +190,7 @@ func (rc *recoverer) basesBetween(from, to int64) (bases []int64) {
 	return bases
 }
 
-// verifySwap walks through a segment that is about to take the place of others.
+// verifySwap checks all batches of a segment that is about to replace others.
 func (rc *recoverer) verifySwap(name string, sw swap) error {
 	f, err := rc.log.fs.OpenRead(rc.log.path(name))
 	if err != nil {
@@ -213,8 +211,8 @@ func (rc *recoverer) verifySwap(name string, sw swap) error {
 	return err
 }
 
-// swaps finishes, at a start, the replacements that count and undoes those that do not yet.
-func (rc *recoverer) swaps() error {
+// finishSwaps finishes, at a start, the replacements that have reached step 2, and removes the files of earlier steps.
+func (rc *recoverer) finishSwaps() error {
 	l := rc.log
 	again := false
 	for _, name := range rc.names {
@@ -227,7 +225,7 @@ func (rc *recoverer) swaps() error {
 		if !ok {
 			continue
 		}
-		if err := rc.verifySwap(name, sw); err != nil { // the power may have been cut: it was read back from memory only
+		if err := rc.verifySwap(name, sw); err != nil { // it was read back from the page cache only
 			return err
 		}
 		sw.merged = rc.basesBetween(sw.base, sw.end)

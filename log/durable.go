@@ -8,7 +8,7 @@ import (
 	"once/durability"
 )
 
-// durableLog is a log as its barrier sees it.
+// durableLog implements durability.Log for a log.
 type durableLog struct{ log *Log }
 
 // State implements durability.Log.
@@ -17,13 +17,12 @@ func (d durableLog) State() durability.State {
 	return durability.State{EndOffset: l.end.Load(), StartOffset: l.start.Load(), Gaps: l.gaps.Load()}
 }
 
-// FlushWithin implements durability.Log: flush.ms, at most an hour, which is within what a Duration holds and longer
-// than anything waits.
+// FlushWithin implements durability.Log: flush.ms, at most an hour, which a Duration can hold.
 func (d durableLog) FlushWithin() time.Duration {
 	return time.Duration(min(d.log.config.Load().FlushMs, time.Hour.Milliseconds())) * time.Millisecond
 }
 
-// UnsyncedSegments implements durability.Log. They stand together at the end of the log.
+// UnsyncedSegments implements durability.Log. They are the last segments of the log.
 func (d durableLog) UnsyncedSegments() []durability.File {
 	var files []durability.File
 	segments := d.log.list()
@@ -31,7 +30,7 @@ func (d durableLog) UnsyncedSegments() []durability.File {
 		s := segments[i]
 		_, size := s.bounds()
 		if size == 0 && i < len(segments)-1 {
-			continue // all that it had was compacted away
+			continue // compaction removed all its batches
 		}
 		if s.synced.Load() == size && size > 0 {
 			break
@@ -41,9 +40,8 @@ func (d durableLog) UnsyncedSegments() []durability.File {
 	return files
 }
 
-// TakeNewFiles implements durability.Log: the topic ID, and the snapshots written since the last barrier. Once
-// retention has deleted what lies below a snapshot, it is no longer derived; and which of them a start can use depends
-// on what else it finds.
+// TakeNewFiles implements durability.Log: the topic ID, and the snapshots written since the last barrier. A snapshot is
+// no longer derived once retention has deleted the batches below it, and a start may need any of them.
 func (d durableLog) TakeNewFiles() []durability.File {
 	files := []durability.File{namedFile{d.log, metadataFile}}
 	for _, offset := range d.log.takeNewSnapshots() {
@@ -60,8 +58,8 @@ func (d durableLog) Covered(endOffset int64) {
 	d.log.flushed.Store(endOffset)
 }
 
-// WriteIndexes implements durability.Log: it writes the index entries of the last segment when enough have come
-// together.
+// WriteIndexes implements durability.Log: it writes the index entries of the last segment when there are enough of
+// them.
 func (d durableLog) WriteIndexes() {
 	l := d.log
 	l.structure.Lock()
@@ -89,8 +87,8 @@ type unsyncedSegment struct {
 	size    int64
 }
 
-// Sync implements durability.File. It uses the writer's handle if it is open, because a failed write-back is reported
-// to the handles that were open when it happened.
+// Sync implements durability.File. It uses the writer's handle if that is open, because the kernel reports a failed
+// write-back to the handles that were open at that time.
 func (u unsyncedSegment) Sync() error {
 	if !u.segment.acquire() {
 		return u.log.syncFile(stem(u.segment.base) + suffixLog)
@@ -118,7 +116,7 @@ func (n namedFile) Sync() error { return n.log.syncFile(n.name) }
 // Synced implements durability.File.
 func (n namedFile) Synced() {}
 
-// snapshotFile may have been removed since.
+// snapshotFile is a snapshot, which may have been removed since.
 type snapshotFile struct{ namedFile }
 
 // Sync implements durability.File.

@@ -11,14 +11,14 @@ import (
 	"once/log/batch"
 )
 
-// epochEntry says at which offset the first batch of a leader epoch stands.
+// epochEntry is a leader epoch and the offset of its first batch.
 type epochEntry struct {
 	leaderEpoch int32
 	startOffset int64
 }
 
-// noteEpoch records the first batch of a new leader epoch. The checkpoint file is derived from the
-// batches, so a failure to write it is only worth a warning.
+// noteEpoch records the first batch of a new leader epoch. The checkpoint file is derived from the batches, so an
+// error in writing it is only a warning.
 func (l *Log) noteEpoch(leaderEpoch int32, baseOffset int64) {
 	entries := l.epochs.view()
 	if leaderEpoch < 0 || len(entries) > 0 && leaderEpoch <= entries[len(entries)-1].leaderEpoch {
@@ -44,8 +44,8 @@ func (l *Log) lastLeaderEpoch() int32 {
 	return -1
 }
 
-// EndOffsetForEpoch answers OffsetForLeaderEpoch by the table of wire 14. current is the
-// partition's leader epoch. (-1, -1) says that the epoch is not known here yet, or that none is asked for.
+// EndOffsetForEpoch answers OffsetForLeaderEpoch (spec: wire 14). current is the partition's leader epoch. (-1, -1)
+// means that the epoch is not known here yet, or that the request has none.
 func (l *Log) EndOffsetForEpoch(leaderEpoch, current int32) (int32, int64) {
 	end := l.EndOffset()
 	if leaderEpoch == current {
@@ -75,8 +75,8 @@ func (l *Log) LeaderEpochAt(offset int64) int32 {
 	return entries[i-1].leaderEpoch
 }
 
-// checkedEpochs returns the epochs. The checkpoint has no checksum, so whoever asks first after a start holds its
-// entries against the batches. What cannot be read is left to the readers of those batches.
+// checkedEpochs returns the epochs. The checkpoint has no checksum, so the first call after a start compares its
+// entries with the batches. Damaged batches are left to their readers.
 func (l *Log) checkedEpochs() []epochEntry {
 	if l.epochsChecked.Load() {
 		return l.epochs.view()
@@ -91,7 +91,7 @@ func (l *Log) checkedEpochs() []epochEntry {
 	if err == nil && !fit {
 		var all []epochEntry
 		all, err = l.scanEpochs()
-		for _, e := range entries { // the first batch of an epoch is noted before it can be read
+		for _, e := range entries { // an epoch is noted before its first batch can be read
 			if n := len(all); err == nil && e.startOffset >= l.EndOffset() && (n == 0 || e.leaderEpoch > all[n-1].leaderEpoch) {
 				all = append(all, e)
 			}
@@ -105,7 +105,7 @@ func (l *Log) checkedEpochs() []epochEntry {
 	return l.epochs.view()
 }
 
-// epochsFit says whether each entry stands between batches of an older epoch and of its own.
+// epochsFit says whether each entry lies between a batch of an older epoch and one of its own.
 func (l *Log) epochsFit(entries []epochEntry) (bool, error) {
 	first, end := l.ReplayOffset(), l.EndOffset()
 	for _, e := range entries {
@@ -131,9 +131,9 @@ func (l *Log) epochsFit(entries []epochEntry) (bool, error) {
 	return true, nil
 }
 
-// scanEpochs takes the epochs from the batches. They never go down. No checksum covers a batch's leader epoch: one that
-// a single batch has, and that is higher than the next batch's, is not what was written, and neither is one that is
-// lower than what many batches had before.
+// scanEpochs collects the epochs from the batches. No checksum covers a batch's leader epoch, but epochs never
+// decrease. A single batch's epoch is damaged if it is higher than the next batch's, and a batch's epoch is damaged if
+// it is lower than that of many batches before it.
 func (l *Log) scanEpochs() ([]epochEntry, error) {
 	var all []epochEntry
 	batches := 0 // of the last entry
@@ -193,8 +193,8 @@ func decodeEpochs(b []byte) ([]epochEntry, error) {
 	return entries, nil
 }
 
-// loadEpochs reads the checkpoint as far as it concerns offsets up to the end. A missing or damaged
-// one gives none; recovery then finds out by the last batch.
+// loadEpochs reads the entries of the checkpoint for offsets up to the end. A missing or damaged checkpoint gives
+// none, and recovery then reads the batches.
 func (l *Log) loadEpochs(end int64) ([]epochEntry, error) {
 	b, err := files.ReadSmall(l.fs, l.path(epochCheckpointFile))
 	if errors.Is(err, fs.ErrNotExist) {

@@ -5,8 +5,8 @@ import (
 	"once/internal/vfs"
 )
 
-// flushIndexes appends the entries that the index files of the segment do not have yet. The files are
-// derived: they are not synced, and whoever reads them checks them.
+// flushIndexes appends the entries that are not in the index files yet. The files are derived: they are not synced, and
+// their readers check them.
 func (s *segment) flushIndexes() error {
 	s.flushed.Lock()
 	defer s.flushed.Unlock()
@@ -23,8 +23,8 @@ func (s *segment) flushIndexes() error {
 	return nil
 }
 
-// writeTail makes the file end with b, which begins at the given position. An empty tail of an
-// existing file is no work; a missing file is made, because Kafka expects one.
+// writeTail makes the file end with b, which begins at the given position. An empty b leaves an existing file as it
+// is; a missing file is created, because Kafka expects one.
 func writeTail(f vfs.FS, name string, b []byte, position int) error {
 	if len(b) == 0 && position > 0 {
 		return nil

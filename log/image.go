@@ -11,9 +11,9 @@ import (
 	"once/internal/vfs"
 )
 
-// Noted is what a log held at one instant, for a copy of it: its segments with their bounds, and its start.
+// Noted is the content of a log at one instant, for a copy of it: its start, and its segments with their bounds.
 //
-// From Note on until the copy is made nothing of the log may be replaced or deleted: neither Clean, FinishCleaning nor
+// Until the copy is made, neither Clean, FinishCleaning nor DeleteSegments may run. Appends go on.
 // DeleteSegments runs. Appends go on.
 type Noted struct {
 	log      *Log
@@ -28,8 +28,8 @@ type notedSegment struct {
 	shared    bool // nobody changes the file any more
 }
 
-// PrepareImage makes the next copy of the log cheap: what has been written becomes a segment that can be shared. One
-// call at a time with Append.
+// PrepareImage makes the next copy of the log cheap: it seals a large active segment, so that the copy can share it.
+// One call at a time with Append.
 func (l *Log) PrepareImage() error {
 	segments := l.list()
 	if len(segments) == 0 {
@@ -41,14 +41,14 @@ func (l *Log) PrepareImage() error {
 	return l.Roll()
 }
 
-// Note returns what the log holds. It is called at an instant at which no append is published (durability.Barrier.AtOneInstant).
+// Note returns the content of the log. It is called while no append is published (durability.Barrier.AtOneInstant).
 func (l *Log) Note() *Noted {
 	n := &Noted{log: l, state: durableLog{l}.State()}
 	segments := l.list()
 	for i, s := range segments {
 		_, size := s.bounds()
 		at := notedSegment{segment: s, name: s.file(suffixLog), sizeBytes: size}
-		// One that no barrier has covered may yet be cut by a start after a power cut.
+		// A start after a power cut may still truncate a segment that no barrier has covered.
 		at.shared = i < len(segments)-1 && l.covered(s)
 		n.segments = append(n.segments, at)
 	}
@@ -70,14 +70,14 @@ func (n *Noted) SizeBytes() (total int64) {
 	return total
 }
 
-// State is what the barrier record of the copy says of the log.
+// State returns the log's part of the copy's barrier record.
 func (n *Noted) State() durability.StateOf {
 	return durability.StateOf{DirBase: n.log.base(), TopicID: n.log.topicID, State: n.state}
 }
 
-// CopyTo makes the directory of the log in another data directory, as a clean stop at the instant would have left it, but
-// for what is derived from the segment that was written to: the next Open makes that anew. Files that nobody changes any
-// more are shared where the file system can do that.
+// CopyTo makes the directory of the log in another data directory, as a clean stop at the instant would have left it,
+// but without the derived files of the active segment: the next Open makes them anew. Files that no longer change
+// are shared where the file system can do that.
 func (n *Noted) CopyTo(dataDir string) error {
 	l := n.log
 	if len(n.segments) == 0 {
@@ -107,7 +107,7 @@ func (n *Noted) CopyTo(dataDir string) error {
 		if !n.isDerived(name) {
 			continue
 		}
-		// It may be replaced or removed at this moment; without it the next Open takes longer, and that is all.
+		// The file is derived and may be replaced or removed at this moment; without it the next Open takes longer.
 		content, err := files.ReadSmall(l.fs, l.path(name))
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
@@ -122,7 +122,7 @@ func (n *Noted) CopyTo(dataDir string) error {
 	return nil
 }
 
-// isDerived says whether a file was derived from what the copy has. Each is checked against the batches by the next Open.
+// isDerived says whether a file is derived from segments in the copy. The next Open checks each against the batches.
 func (n *Noted) isDerived(name string) bool {
 	if name == epochCheckpointFile || name == txnCheckpointFile {
 		return true
@@ -138,7 +138,7 @@ func (n *Noted) isDerived(name string) bool {
 	case suffix == suffixIndex || suffix == suffixTimeIndex:
 		last := len(n.segments) - 1
 		return slices.ContainsFunc(n.segments[:last], func(s notedSegment) bool {
-			return s.base == offset && s.name == s.file(suffixLog) // those of a replaced segment lie under its name
+			return s.base == offset && s.name == s.file(suffixLog) // else it is that of a replaced segment
 		})
 	}
 	return false

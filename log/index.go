@@ -19,15 +19,15 @@ type offsetEntry struct {
 	position uint32
 }
 
-// timeEntry is the largest timestamp of the segment up to here and the last offset of the batch that
-// brought it (spec: log 5.3).
+// timeEntry is the largest timestamp of the segment so far and the last offset of the batch that has it (spec: log
+// 5.3).
 type timeEntry struct {
 	timestampMs int64
 	offset      uint32 // relative to the segment's base offset
 }
 
-// growing is a list that one goroutine appends to while others read it without a lock: what view
-// returned never changes.
+// growing is a list that one goroutine appends to while others read it without a lock: a result of view never
+// changes.
 type growing[T any] struct {
 	items atomic.Pointer[[]T] // its length is its capacity; only the first n items are set
 	n     atomic.Int64        // loaded before items, stored after
@@ -67,13 +67,13 @@ func (g *growing[T]) reset(items []T) {
 	g.n.Store(int64(len(items)))
 }
 
-// thinIndexes drops what a sealed segment has too much of.
+// thinIndexes drops entries of a sealed segment's indexes that are too many to keep in memory.
 func (s *segment) thinIndexes() {
 	s.offsets.reset(thin(s.offsets.view(), s.sizes.SealedIndexEntries))
 	s.times.reset(thin(s.times.view(), s.sizes.SealedIndexEntries))
 }
 
-// thin drops entries evenly, so that at most one more than so many remain; the last one stays.
+// thin drops entries evenly, so that at most most+1 remain; the last one stays.
 func thin[T any](items []T, most int) []T {
 	if len(items) <= most {
 		return items
@@ -95,8 +95,7 @@ func encodeOffsets(entries []offsetEntry) []byte {
 	return b
 }
 
-// decodeOffsets returns the entries up to the first that cannot be right in a segment of this size
-// and range.
+// decodeOffsets returns the entries before the first one that is impossible in a segment of this size and range.
 func decodeOffsets(b []byte, sizeBytes, offsets int64) []offsetEntry {
 	entries := make([]offsetEntry, 0, len(b)/offsetEntryBytes)
 	for ; len(b) >= offsetEntryBytes; b = b[offsetEntryBytes:] {
@@ -121,7 +120,7 @@ func encodeTimes(entries []timeEntry) []byte {
 	return b
 }
 
-// decodeTimes is decodeOffsets for the time index.
+// decodeTimes is like decodeOffsets, for the time index.
 func decodeTimes(b []byte, offsets int64) []timeEntry {
 	entries := make([]timeEntry, 0, len(b)/timeEntryBytes)
 	for ; len(b) >= timeEntryBytes; b = b[timeEntryBytes:] {

@@ -28,14 +28,14 @@ const (
 	DefaultInflatedBytes = 256 << 20
 )
 
-// Config is what a topic configures. Zero means Kafka's default.
+// Config holds the topic configurations of a log. Zero means Kafka's default.
 type Config struct {
 	SegmentBytes       int32 // segment.bytes: no segment grows beyond
-	SegmentMs          int64 // segment.ms: oldest to newest timestamp in a segment; for compacted topics the caller lowers it to max.compaction.lag.ms
+	SegmentMs          int64 // segment.ms; for compacted topics at most max.compaction.lag.ms
 	IndexIntervalBytes int32 // index.interval.bytes
 	SegmentIndexBytes  int32 // segment.index.bytes: a full index rolls the segment
-	FlushMessages      int64 // flush.messages: an append waits for a barrier when so many records have seen none
-	FlushMs            int64 // flush.ms: longest time until a barrier; those of Options.Interval come anyway
+	FlushMessages      int64 // flush.messages: an append waits for a barrier when this many records are unsynced
+	FlushMs            int64 // flush.ms: longest time until a barrier
 }
 
 func (c Config) withDefaults() Config {
@@ -60,10 +60,10 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
-// Options are what a log is made of. FS and Dir must be set.
+// Options are the options of Open. FS and Dir must be set.
 type Options struct {
 	FS      vfs.FS
-	Dir     string   // of this partition, e.g. data/orders-0
+	Dir     string   // of this partition: data/orders-0
 	TopicID [16]byte // written beside the data and compared when it is opened again
 	Config  Config
 	Barrier *durability.Barrier // nil: nothing is ever synced
@@ -73,11 +73,11 @@ type Options struct {
 	// OnRoll, when set, returns the producer snapshot to write at a new segment's base offset. It runs
 	// inside Append, on the goroutine that appends.
 	OnRoll func(newBaseOffset int64) []byte
-	// OnDurable, when set, is told by each barrier that covered the log up to which offset it did, before
-	// those who wait for the barrier are. It runs on the barrier's goroutine and must not wait for one.
+	// OnDurable, when set, is called by each barrier with the offset up to which it covered the log, before it
+	// wakes those who wait for it. It runs on the barrier's goroutine and must not wait for a barrier.
 	OnDurable func(endOffset int64)
-	// InflatedBytes is the largest content of a compressed batch that is looked into, for its timestamps and by the
-	// cleaner; 0 means DefaultInflatedBytes. What was let in has to obey it.
+	// InflatedBytes is the largest content of a compressed batch that is decompressed for its timestamps and by
+	// the cleaner; 0 means DefaultInflatedBytes. Batches that are appended must keep to it.
 	InflatedBytes int
 	Sizes         *Sizes // nil: the defaults
 }
@@ -105,12 +105,12 @@ type Log struct {
 	epochs   growing[epochEntry] // see checkedEpochs
 	aborted  atomic.Pointer[growing[AbortedTxn]]
 
-	epochCheck    sync.Mutex  // taken to change epochs
-	epochsChecked atomic.Bool // they are those of the batches
+	epochCheck    sync.Mutex  // held while epochs change
+	epochsChecked atomic.Bool // epochs agree with the batches
 
-	gaps              atomic.Bool             // it has been compacted once, so that offsets may be missing
-	appended          atomic.Bool             // since it was opened: only then is there anything to write at Close
-	snapshotsAtOpen   atomic.Pointer[[]int64] // snapshots that lay there when it was opened, newest first; nil once they may have changed
+	gaps              atomic.Bool             // the log has been compacted: offsets may be missing
+	appended          atomic.Bool             // since Open: else Close has nothing to write
+	snapshotsAtOpen   atomic.Pointer[[]int64] // newest first; nil once they may have changed
 	unsyncedSnapshots struct {
 		sync.Mutex
 		offsets []int64
@@ -118,12 +118,12 @@ type Log struct {
 	failed  atomic.Pointer[error]
 	closed  atomic.Bool
 	removed atomic.Bool
-	// structure is taken to replace segments, to write derived files, to close; docs/architecture.md has the order of all
-	// locks.
+	// structure is held while segments are replaced, derived files written, the log closed; docs/architecture.md has
+	// the order of all locks.
 	structure sync.Mutex
 
 	swaps       []swap // of Clean and FinishCleaning
-	uncleanable error  // why no segment can be replaced until the next start; of Clean
+	uncleanable error  // why Clean replaces no segment until the next start
 	cleanedTo   struct {
 		sync.Mutex
 		known  bool
@@ -156,7 +156,7 @@ func (l *Log) fill(o Options) {
 	l.SetConfig(o.Config)
 }
 
-// SetConfig replaces the configuration; it counts from the next append.
+// SetConfig replaces the configuration, from the next append on.
 func (l *Log) SetConfig(c Config) {
 	c = c.withDefaults()
 	l.config.Store(&c)
@@ -181,8 +181,8 @@ func (l *Log) SetStartOffset(offset int64) {
 	}
 }
 
-// TicketFor returns what an answer of this kind has to wait for, or what an append that reaches the topic's
-// flush.messages waits for.
+// TicketFor returns the ticket that an answer of this kind waits for. It also covers appends that have reached the
+// topic's flush.messages.
 func (l *Log) TicketFor(a durability.Answer) durability.Ticket {
 	if l.end.Load()-l.flushed.Load() >= l.config.Load().FlushMessages {
 		a = durability.Flushed
@@ -199,7 +199,7 @@ func (l *Log) list() []*segment {
 
 func (l *Log) nowMs() int64 { return l.clock.Now().UnixMilli() }
 
-// writable says why the log takes no append, if so.
+// writable returns the error of an append if the log takes none.
 func (l *Log) writable() error {
 	if l.closed.Load() {
 		return ErrClosed
@@ -219,8 +219,8 @@ func (l *Log) fail(cause error) error {
 	return err
 }
 
-// Close writes the derived files and lets go of everything. Nobody may append beside it; readers that
-// hold a Slice may finish. The bytes are made durable by the barrier, which is closed later.
+// Close writes the derived files and closes all files. No append may run beside it; readers with a Slice may finish.
+// The barrier, which is closed later, makes the bytes durable.
 func (l *Log) Close() error {
 	if l.closed.Swap(true) {
 		return nil
@@ -258,8 +258,8 @@ func (l *Log) writeDerivedLocked() error {
 	return nil
 }
 
-// Remove closes the log and deletes its directory, under another name first, so that a new log of the
-// same name can begin at once. What is open for readers stays readable.
+// Remove closes the log and deletes its directory. It renames the directory first, so that a new log of the same name
+// can be created at once. Readers may finish.
 func (l *Log) Remove() error {
 	l.removed.Store(true)
 	if err := l.Close(); err != nil {
@@ -282,5 +282,5 @@ func (l *Log) Remove() error {
 	}
 }
 
-// noBatches is the timestamp of a segment or log without any.
+// noBatches is the timestamp of a segment or log without batches.
 const noBatches = batch.NoTimestampMs

@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// File names of a partition's directory (spec: log 5). A name that is none of these is left alone.
+// File names of a partition's directory (spec: log 5). Other names are left alone.
 const (
 	suffixLog       = ".log"
 	suffixIndex     = ".index"
@@ -64,8 +64,8 @@ func isLogDirectory(name string) bool {
 // maxNameBytes is the longest name that file systems take.
 const maxNameBytes = 255
 
-// RenamedDirectory is the name that the directory of a log gets when its own is to be free: with the topic ID and a
-// suffix behind it, and like Kafka's without the end of a topic's name that is too long for that.
+// RenamedDirectory is the new name of a log's directory whose name is to be free: with the topic ID and a suffix. As in
+// Kafka the end of a topic's name is left out if the result would be too long.
 func RenamedDirectory(dirBase string, topicID [16]byte, suffix string) string {
 	behind := fmt.Sprintf(".%x%s", topicID, suffix)
 	topic, index := dirBase, ""

@@ -8,8 +8,8 @@ import (
 )
 
 // order checks that the batches of a segment follow each other: their offsets ascend and stay within the segment, and
-// none is missing where the log was never compacted. No checksum covers a batch's base offset, so this is what
-// tells that it is not what was written.
+// no offset is missing if the log was never compacted. No checksum covers a batch's base offset; this check finds
+// a damaged one.
 type order struct {
 	segment *segment
 	least   int64 // the next batch must not begin below this offset
@@ -17,7 +17,7 @@ type order struct {
 	end     int64 // no batch reaches beyond
 }
 
-// newOrder is for batches that begin at a position.
+// newOrder returns the order of batches that begin at a position.
 func newOrder(s *segment, position int64) order {
 	o := order{segment: s, least: s.base, due: -1, end: s.endLimit()}
 	if position == 0 && !s.gaps.Load() {
@@ -26,7 +26,7 @@ func newOrder(s *segment, position int64) order {
 	return o
 }
 
-// endLimit is the offset at which the segment ends, or none while recovery is still looking for it.
+// endLimit is the offset at which the segment ends, or maxOffset while recovery is still looking for it.
 func (s *segment) endLimit() int64 {
 	end, sizeBytes := s.bounds()
 	if end == s.base && sizeBytes > 0 {
@@ -35,7 +35,7 @@ func (s *segment) endLimit() int64 {
 	return end
 }
 
-// next takes the next batch, or says why it cannot be that.
+// next checks the next batch and returns the error if it does not follow the one before.
 func (o *order) next(at int64, h batch.Header) error {
 	switch {
 	case h.BaseOffset < o.least || h.BaseOffset > maxOffset || h.LastOffsetDelta < 0 || h.LastOffset()-o.segment.base >= maxSegmentOffsets:

@@ -2,15 +2,15 @@ package log
 
 import "slices"
 
-// maxRanges bounds what is remembered. Readers go forward, so that there are few.
+// maxRanges bounds the memory of a set. Readers go forward, so there are few ranges.
 const maxRanges = 64
 
 type byteRange struct{ from, to int64 }
 
-// byteRanges is a set of positions: ranges that ascend and lie apart from each other.
+// byteRanges is a set of positions: ranges that ascend and do not touch.
 type byteRanges []byteRange
 
-// touching returns which ranges overlap or adjoin a range: those from i up to, not including, j.
+// touching returns the indexes [i, j) of the ranges that overlap or adjoin a range.
 func (b byteRanges) touching(from, to int64) (i, j int) {
 	for i < len(b) && b[i].to < from {
 		i++
@@ -21,7 +21,7 @@ func (b byteRanges) touching(from, to int64) (i, j int) {
 	return i, j
 }
 
-// add takes in a range.
+// add adds a range to the set.
 func (b *byteRanges) add(from, to int64) {
 	i, j := b.touching(from, to)
 	if i < j {
@@ -30,7 +30,7 @@ func (b *byteRanges) add(from, to int64) {
 	*b = slices.Replace(*b, i, j, byteRange{from, to})
 }
 
-// forgetBeyond keeps the set within maxRanges by leaving positions out.
+// forgetBeyond keeps the set within maxRanges by dropping ranges.
 func (b *byteRanges) forgetBeyond() {
 	if n := len(*b); n > maxRanges {
 		*b = (*b)[n-maxRanges:]

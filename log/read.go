@@ -25,11 +25,10 @@ func (s Slice) SizeBytes() int { return s.sizeBytes }
 // NextOffset is the offset after the last batch; for an empty slice the offset asked for.
 func (s Slice) NextOffset() int64 { return s.nextOffset }
 
-// File and Position say where the bytes are, for sending them without a copy. File is nil when the
-// slice is empty.
+// File returns the file with the bytes, for sending them without a copy; nil when the slice is empty.
 func (s Slice) File() vfs.File { return s.file }
 
-// Position is where in File the slice begins.
+// Position is the position in File at which the slice begins.
 func (s Slice) Position() int64 { return s.position }
 
 // ReadInto appends the bytes to dst.
@@ -45,7 +44,7 @@ func (s Slice) ReadInto(dst []byte) ([]byte, error) {
 	return dst, nil
 }
 
-// Release gives the file back; the slice must not be used after.
+// Release drops the reference to the file; the slice must not be used after.
 func (s *Slice) Release() {
 	if s.segment != nil {
 		s.segment.release()
@@ -53,16 +52,15 @@ func (s *Slice) Release() {
 	}
 }
 
-// Budget is how much Locate may give.
+// Budget limits the result of Locate.
 type Budget struct {
 	MaxBytes   int
 	AtLeastOne bool // the first batch even when it alone is larger
 }
 
-// Locate finds the batches to answer a fetch with: from the one that holds offset on, whole ones,
-// wholly below limit, inside one segment, together within the budget. At limit, and at EndOffset, the slice
-// is empty. ErrOutOfRange below StartOffset or above EndOffset; *files.DamagedError when the bytes are not what was
-// written. The caller releases the slice.
+// Locate finds the batches for a fetch: whole batches from the one that holds offset on, below limit, inside one
+// segment, within the budget. At limit, and at EndOffset, the slice is empty. Errors: ErrOutOfRange below StartOffset
+// or above EndOffset; *files.DamagedError for damaged batches. The caller releases the slice.
 func (l *Log) Locate(offset, limit int64, b Budget) (Slice, error) {
 	end := l.end.Load()
 	if offset < l.start.Load() || offset > end {
@@ -92,13 +90,13 @@ func (l *Log) Locate(offset, limit int64, b Budget) (Slice, error) {
 		if !l.gaps.Load() {
 			return slice, s.missing(size, offset, next)
 		}
-		offset = next // compaction took everything from here to the segment's end
+		offset = next // compaction removed everything up to the segment's end
 	}
 	return Slice{nextOffset: offset}, nil
 }
 
-// acquireAt returns the segment that covers the offset with a reference taken, or nil when there is
-// none at or after it.
+// acquireAt returns the segment that covers the offset, or the next one, with a reference taken; nil when there is
+// none.
 func (l *Log) acquireAt(offset int64) *segment {
 	for {
 		segments := l.list()
@@ -134,7 +132,7 @@ func (s *segment) locate(offset, limit int64, maxBytes int, atLeastOne bool) (Sl
 	if err != nil {
 		return Slice{}, err
 	}
-	start, first, err := s.find(f, entries, offset, size)
+	start, first, err := s.findBatch(f, entries, offset, size)
 	if err != nil {
 		return Slice{}, err
 	}
@@ -147,12 +145,12 @@ func (s *segment) locate(offset, limit int64, maxBytes int, atLeastOne bool) (Sl
 		slice.sizeBytes, slice.nextOffset = int(at-start), limit
 		return slice, nil
 	}
-	if first.LengthBytes == 0 { // found by recall, which reads nothing
+	if first.LengthBytes == 0 { // recall reads no header
 		if first, err = s.headerAt(f, start); err != nil {
 			return Slice{}, err
 		}
 	}
-	if first.NextOffset() > limit { // which a batch that is what was written does not do
+	if first.NextOffset() > limit { // impossible for a valid batch
 		return slice, s.check(f, start, min(start+int64(first.SizeBytes()), size))
 	}
 	if first.SizeBytes() > maxBytes && !atLeastOne {
@@ -163,9 +161,9 @@ func (s *segment) locate(offset, limit int64, maxBytes int, atLeastOne bool) (Sl
 	return slice, err
 }
 
-// find returns where the batch starts that holds offset or, if compaction took it, the next one. The
-// header is the zero one when it was not needed.
-func (s *segment) find(f vfs.File, entries []offsetEntry, offset, size int64) (int64, batch.Header, error) {
+// findBatch returns the position of the batch that holds offset or, if compaction removed it, of the next one. The header is
+// zero when it was not read.
+func (s *segment) findBatch(f vfs.File, entries []offsetEntry, offset, size int64) (int64, batch.Header, error) {
 	if at, ok := s.recall(offset); ok && at < size {
 		return at, batch.Header{}, nil
 	}
@@ -180,18 +178,17 @@ func (s *segment) find(f vfs.File, entries []offsetEntry, offset, size int64) (i
 		if trusted || try > 0 {
 			return at, h, err
 		}
-		if s.recent.Load() != nil { // its index is being appended to and cannot be made anew
+		if s.recent.Load() != nil { // the active segment's index cannot be made anew
 			return s.scanFor(f, 0, offset, size)
 		}
-		if err := s.distrust(); err != nil {
+		if err := s.dropIndexes(); err != nil {
 			return 0, h, err
 		}
 		entries = s.offsets.view()
 	}
 }
 
-// entryHolds checks the entry a search began at. When the batch found is the entry's own, that costs
-// nothing.
+// entryHolds checks the index entry at which a search began. It reads nothing when the batch found is the entry's own.
 func (s *segment) entryHolds(f vfs.File, e offsetEntry, at int64, h batch.Header) bool {
 	if at != int64(e.position) {
 		var err error
@@ -230,8 +227,8 @@ func (s *segment) headerAt(f vfs.File, position int64) (batch.Header, error) {
 	return h, nil
 }
 
-// extend returns the end of the longest run of batches that begins with first at start and keeps to
-// the limits; first itself always counts. The index leads close to it, the rest is a walk.
+// extend returns the end of the longest run of batches that begins with first at start and keeps to the limits; first
+// itself always counts. The index gives a position close to it, the rest is a walk.
 func (s *segment) extend(f vfs.File, entries []offsetEntry, start int64, first batch.Header, limit, maxBytes, size int64) (int64, int64, error) {
 	endLimit := start + maxBytes
 	i := min(withinPosition(entries, endLimit), atOrBefore(entries, limit-s.base-1))

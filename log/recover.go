@@ -12,24 +12,23 @@ import (
 	"once/internal/vfs"
 )
 
-// Recovered says what Open did.
+// Recovered is the result of the recovery in Open.
 type Recovered struct {
 	ScannedBytes   int64    // read and checked
-	TruncatedBytes int64    // taken out of the log and moved aside; if not 0, bump the leader epoch (spec: reliability P12)
+	TruncatedBytes int64    // moved aside; if not 0, bump the leader epoch (spec: reliability P12)
 	ZeroBytes      int64    // dropped from the end because they were all zero: never written
 	RewrittenBytes int64    // kept above the recovery point, in a new file
 	RestoredBytes  int64    // appended from the journal
 	TornFiles      []string // where the truncated bytes are
-	// AbortedIndexTo: the aborted transactions with a marker below this offset are known. For those
-	// above, replay the log from the newest of Snapshots, or StartOffset, and hand them in again.
+	// AbortedIndexTo is the offset below which all markers of aborted transactions are known. For markers above, the
+	// caller replays the log from the newest of Snapshots, or StartOffset, and calls AppendAborted again.
 	AbortedIndexTo int64
 
 	changed bool // something is to be synced by the next barrier
 }
 
-// Open opens the log in o.Dir, which need not exist, and repairs what a stop left behind. After an
-// error nothing was changed that a second try would miss: *files.DamagedError when bytes below the recovery
-// point are not what was written. Interrupted at any point, the next Open comes to the same end.
+// Open opens the log in o.Dir, which need not exist, and recovers it. After an error, or a crash at any point, the next
+// Open comes to the same result. *files.DamagedError reports damage below the recovery point.
 func Open(o Options, r durability.Recovery) (*Log, Recovered, error) {
 	l := &Log{}
 	l.fill(o)
@@ -77,9 +76,9 @@ func (rc *recoverer) run() error {
 		return err
 	}
 	rc.names = names
-	// Without a clean stop nobody knows whether the directory's own name has been synced.
+	// Without a clean stop the directory's own name may not have been synced.
 	l.member.NewDirectory(!rc.Clean)
-	for _, step := range []func() error{rc.identity, rc.leftovers, rc.deletions, rc.repairs, rc.swaps, rc.load, rc.content, rc.derived, rc.restore} {
+	for _, step := range []func() error{rc.checkTopicID, rc.removeTemporaryFiles, rc.finishDeletions, rc.finishRepairs, rc.finishSwaps, rc.loadSegments, rc.recoverContent, rc.recoverDerived, rc.restore} {
 		if err := step(); err != nil {
 			return err
 		}
@@ -87,9 +86,9 @@ func (rc *recoverer) run() error {
 	return nil
 }
 
-// identity compares the topic ID. A metadata file that cannot be read is damage only where data below
-// the recovery point depends on it: in a log that no barrier knows, a power cut may have taken it.
-func (rc *recoverer) identity() error {
+// checkTopicID compares the topic ID. An unreadable metadata file is damage only if a barrier has covered data of the log:
+// before that, a power cut may have taken it.
+func (rc *recoverer) checkTopicID() error {
 	l := rc.log
 	name := l.path(metadataFile)
 	b, err := files.ReadSmall(l.fs, name)
@@ -102,7 +101,7 @@ func (rc *recoverer) identity() error {
 	switch {
 	case cause == nil && id == l.topicID && known:
 		return nil
-	case cause == nil && id == l.topicID: // written anew, as everything that no barrier has covered
+	case cause == nil && id == l.topicID: // written anew, like everything that no barrier has covered
 	case cause == nil:
 		return &files.DamagedError{File: name, Cause: fmt.Errorf("belongs to topic id %x, not %x", id, l.topicID)}
 	case rc.RecoveryPoint > rc.StartOffset && !missing:
@@ -117,8 +116,8 @@ func (rc *recoverer) identity() error {
 	return err
 }
 
-// leftovers removes what an interrupted write of ours left under a temporary name.
-func (rc *recoverer) leftovers() error {
+// removeTemporaryFiles removes temporary files of interrupted writes.
+func (rc *recoverer) removeTemporaryFiles() error {
 	for _, name := range rc.names {
 		if strings.HasSuffix(name, files.TmpSuffix) || strings.HasSuffix(name, suffixKept) {
 			if err := rc.log.fs.Remove(rc.log.path(name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -129,9 +128,8 @@ func (rc *recoverer) leftovers() error {
 	return nil
 }
 
-// load lists the segments. A sealed one ends where the next begins, which content checks for those
-// that matter.
-func (rc *recoverer) load() error {
+// loadSegments lists the segments. A sealed one ends where the next begins; content checks that where needed.
+func (rc *recoverer) loadSegments() error {
 	l := rc.log
 	for _, name := range rc.names {
 		base, suffix, ok := parseName(name)
@@ -148,7 +146,7 @@ func (rc *recoverer) load() error {
 		s := newSegment(l, base)
 		s.published.Store(uint64(st.SizeBytes)) // no offsets yet
 		s.synced.Store(st.SizeBytes)
-		s.checked.owns(st.SizeBytes)
+		s.checked.setOwnFrom(st.SizeBytes)
 		s.createdMs = st.ModTime.UnixMilli()
 		rc.segments = append(rc.segments, s)
 	}
@@ -188,7 +186,7 @@ func (rc *recoverer) publishLast(end int64) error {
 	return nil
 }
 
-// prepareLast loads what appending needs.
+// prepareLast loads the state that appends need.
 func (rc *recoverer) prepareLast(s *segment) error {
 	if _, err := s.timeIndex(); err != nil {
 		return err

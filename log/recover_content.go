@@ -15,9 +15,9 @@ import (
 	"once/log/batch"
 )
 
-// content finds the end of the log and cuts, moves and rewrites what the stop left above the recovery
-// point.
-func (rc *recoverer) content() error {
+// recoverContent finds the end of the log. Above the recovery point it truncates invalid batches and copies the valid ones to
+// a new file.
+func (rc *recoverer) recoverContent() error {
 	if len(rc.segments) == 0 {
 		if rc.RecoveryPoint > rc.StartOffset {
 			return &files.DamagedError{File: rc.log.dir, Cause: fmt.Errorf("no segment, with offsets up to %d", rc.RecoveryPoint)}
@@ -29,7 +29,7 @@ func (rc *recoverer) content() error {
 			return &files.DamagedError{File: rc.segments[0].file(suffixLog), Cause: fmt.Errorf("first segment, but offset %d was stored", rc.StartOffset)}
 		}
 		if rc.Cut {
-			// A power cut took the first segment and left later ones: they continue nothing.
+			// A power cut took the first segment and left later ones, which nothing connects to the log.
 			return rc.cutAll()
 		}
 		rc.RecoveryPoint = rc.segments[0].base
@@ -59,8 +59,7 @@ func (rc *recoverer) content() error {
 	return rc.publishLast(end)
 }
 
-// locatePoint returns the position of the recovery point in the segment that holds it. Everything up
-// to there must be present.
+// locatePoint returns the position of the recovery point in its segment. All batches below must be present.
 func (rc *recoverer) locatePoint(s *segment) (int64, error) {
 	if s.base == rc.RecoveryPoint {
 		return 0, nil
@@ -86,7 +85,7 @@ func (rc *recoverer) locatePoint(s *segment) (int64, error) {
 	return walkTo(s, f, 0, size, rc.RecoveryPoint)
 }
 
-// walkTo returns the position at which the offset begins.
+// walkTo returns the position at which the batch with the offset begins.
 func walkTo(s *segment, f vfs.File, from, size, offset int64) (int64, error) {
 	w := newWalker(s, f, from, size)
 	defer w.close()
@@ -108,8 +107,8 @@ func walkTo(s *segment, f vfs.File, from, size, offset int64) (int64, error) {
 	return 0, s.damaged(size, fmt.Errorf("file ends below the recovery point %d", offset))
 }
 
-// endsGap says whether a batch that ends at the recovery point, and that offsets are missing before, is what was written.
-// No checksum covers its offset: it is not if what follows belongs into that gap.
+// endsGap checks the batch that ends at the recovery point when offsets are missing before it. No checksum covers its
+// offset, which is damaged if a batch behind it belongs into that gap.
 func (s *segment) endsGap(f vfs.File, at, size, due int64, h batch.Header) error {
 	if due < 0 || h.BaseOffset == due || at >= size {
 		return nil
@@ -120,8 +119,8 @@ func (s *segment) endsGap(f vfs.File, at, size, due int64, h batch.Header) error
 	return nil
 }
 
-// finishSplit removes from a sealed segment the bytes that an interrupted recovery has already copied
-// to the segment behind it. What stands there now may be torn: only the part below is looked at.
+// finishSplit removes from a sealed segment the bytes that an interrupted recovery has already copied to the next
+// segment. They may be torn now, so only the part below is checked.
 func (rc *recoverer) finishSplit(s *segment) error {
 	_, size := s.bounds()
 	if at, err := rc.locatePoint(s); err == nil {
@@ -130,14 +129,14 @@ func (rc *recoverer) finishSplit(s *segment) error {
 		}
 		return nil
 	}
-	// A compacted segment may end below the recovery point, and then nothing of it was copied.
+	// A compacted segment may end below the recovery point; then nothing was copied.
 	f, err := s.handle()
 	if err != nil {
 		return err
 	}
 	w := newWalker(s, f, 0, size)
 	defer w.close()
-	w.order.end = math.MaxInt64 // of what was copied, too
+	w.order.end = math.MaxInt64 // including the bytes copied
 	for w.next() {
 		if w.header.BaseOffset >= rc.RecoveryPoint {
 			return rc.truncate(s, w.at)
@@ -157,7 +156,7 @@ func (rc *recoverer) truncate(s *segment, position int64) error {
 	end, _ := s.bounds()
 	s.publish(end, position)
 	s.synced.Store(0)
-	s.checked.owns(position)
+	s.checked.setOwnFrom(position)
 	rc.report.changed = true
 	return nil
 }
@@ -184,7 +183,7 @@ func (rc *recoverer) verifyAbove(i int, position int64) (end int64, err error) {
 			return end, err
 		}
 		if _, size := s.bounds(); good < size {
-			// What follows in later segments cannot belong to the log any more.
+			// The batches of later segments have lost their predecessors.
 			if err := rc.cut(i, good, end); err != nil {
 				return end, err
 			}
@@ -220,13 +219,13 @@ func (rc *recoverer) verify(s *segment, from, offset int64) (good, end int64, er
 		rc.report.ScannedBytes += int64(h.SizeBytes())
 		return nil
 	})
-	if errors.Is(err, files.ErrDamaged) { // which is where the valid ones end
+	if errors.Is(err, files.ErrDamaged) { // the valid batches end there
 		err = nil
 	}
 	return good, end, err
 }
 
-// compare returns the position and the offset up to which the segment holds what the journal does.
+// compare returns the position and the offset up to which the segment equals the journal.
 func (rc *recoverer) compare(s *segment, from, offset int64) (good, end int64, err error) {
 	f, err := s.handle()
 	if err != nil {
@@ -256,7 +255,7 @@ func (rc *recoverer) compare(s *segment, from, offset int64) (good, end int64, e
 	return good, end, nil
 }
 
-// restorable is how many bytes restore will append to a log that ends at this offset.
+// restorable is the number of bytes that restore will append to a log that ends at this offset.
 func (rc *recoverer) restorable(end int64) (sizeBytes int64) {
 	for _, j := range rc.Journaled {
 		if j.Header.BaseOffset >= end {
@@ -266,8 +265,8 @@ func (rc *recoverer) restorable(end int64) (sizeBytes int64) {
 	return sizeBytes
 }
 
-// restore appends what the journal has above the end of the log. Whoever replays the log makes what is derived
-// of it, so no snapshot is asked for.
+// restore appends the journal's batches above the end of the log. It asks for no snapshot: the caller replays the log
+// anyway.
 func (rc *recoverer) restore() error {
 	l := rc.log
 	onRoll := l.onRoll
@@ -291,7 +290,7 @@ func (rc *recoverer) restore() error {
 	return nil
 }
 
-// replace puts another segment in the place of one whose file it has taken over.
+// replace puts a segment in the place of another one whose file it has taken over.
 func (rc *recoverer) replace(old, s *segment) {
 	for i := range rc.segments {
 		if rc.segments[i] == old {

@@ -1,7 +1,7 @@
 package log
 
-// derived brings epochs, aborted transactions and snapshots in line with the end of the log.
-func (rc *recoverer) derived() error {
+// recoverDerived adapts epochs, aborted transactions and snapshots to the end of the log.
+func (rc *recoverer) recoverDerived() error {
 	l := rc.log
 	if len(l.list()) == 0 {
 		return nil
@@ -27,7 +27,7 @@ func (rc *recoverer) derived() error {
 	return nil
 }
 
-// recoverEpochs takes the checkpoint if it agrees with the newest batch, and else reads all headers.
+// recoverEpochs uses the checkpoint if it agrees with the newest batch, and else reads all headers.
 func (rc *recoverer) recoverEpochs() error {
 	l := rc.log
 	entries, err := l.loadEpochs(l.end.Load())

@@ -10,13 +10,13 @@ import (
 	"once/internal/vfs"
 )
 
-// What package salvage leaves to the log: a repair that was interrupted is finished by the next start.
+// The next start finishes a repair by package salvage that was interrupted.
 const (
 	suffixRepaired = ".log.repaired" // counts in the place of the damaged segment of the same base
 	infixDamaged   = ".damaged-"     // a damaged segment that has been moved aside
 )
 
-// AsideName is the first name that is free for a damaged segment.
+// AsideName is the first free name for a damaged segment.
 func AsideName(under vfs.FS, dir string, base int64) string {
 	for n := 0; ; n++ {
 		name := fmt.Sprintf("%s%s%d", stem(base), infixDamaged, n)
@@ -26,8 +26,8 @@ func AsideName(under vfs.FS, dir string, base int64) string {
 	}
 }
 
-// RemoveDerivedOf removes what says something about the batches of a segment: positions, aborted transactions, and
-// producers as of offsets behind its first.
+// RemoveDerivedOf removes the files derived from the batches of a segment: indexes, aborted transactions, and
+// snapshots above its base offset.
 func RemoveDerivedOf(under vfs.FS, dir string, base int64) error {
 	names, err := under.List(dir)
 	if err != nil {
@@ -45,8 +45,8 @@ func RemoveDerivedOf(under vfs.FS, dir string, base int64) error {
 	return nil
 }
 
-// FinishRepair puts a segment that is complete in the place of the damaged one of the same base, which is moved
-// aside. What was derived from that goes before the new one has its name.
+// FinishRepair puts the complete repaired segment in the place of the damaged one of the same base, which is moved
+// aside. It removes the files derived from the damaged one first.
 func FinishRepair(under vfs.FS, dir string, base int64) error {
 	name := path.Join(dir, FileName(base, suffixLog))
 	if _, err := under.Stat(name); err == nil {
@@ -68,8 +68,8 @@ func FinishRepair(under vfs.FS, dir string, base int64) error {
 	return under.SyncDir(dir)
 }
 
-// repairs finishes, at a start, the replacements of a repair that was interrupted.
-func (rc *recoverer) repairs() error {
+// finishRepairs finishes, at a start, the finishRepairs that were interrupted.
+func (rc *recoverer) finishRepairs() error {
 	l := rc.log
 	again := false
 	for _, name := range rc.names {

@@ -9,7 +9,7 @@ import (
 	"once/internal/files"
 )
 
-// Retention says what of a log is too much (spec: log 9). Negative limits are none.
+// Retention holds the limits of a log (spec: log 9). A negative limit is none.
 type Retention struct {
 	NowMs          int64
 	RetentionMs    int64 // retention.ms: age of a segment's largest timestamp
@@ -17,9 +17,9 @@ type Retention struct {
 	HighWatermark  int64 // segments that reach above stay
 }
 
-// Expired returns where the log would start if every segment went that is due by size or by time,
-// oldest first; StartOffset if none is. When that is EndOffset, the segment being written is due too,
-// and Roll has to come before SetStartOffset. Segments below StartOffset must have been deleted.
+// Expired returns the start of the log after the deletion of all segments that are due by size or by time, oldest
+// first; StartOffset if none is. When it returns EndOffset, the active segment is due too, and Roll must come before
+// SetStartOffset. Segments below StartOffset must have been deleted.
 func (l *Log) Expired(r Retention) (newStartOffset int64, err error) {
 	newStartOffset = l.start.Load()
 	excess := int64(-1)
@@ -43,14 +43,14 @@ func (l *Log) Expired(r Retention) (newStartOffset int64, err error) {
 	return newStartOffset, nil
 }
 
-// covered says whether a barrier has covered all of a segment. Until then it is not deleted: a power cut
-// between the barrier that moves the start and the removal of the file would leave a torn one.
+// covered says whether a barrier has covered all of a segment. Until then it is not deleted: a power cut after the
+// barrier that moves the start, and before the removal of the file, would leave a torn one.
 func (l *Log) covered(s *segment) bool {
 	_, size := s.bounds()
 	return l.member == nil || s.synced.Load() >= size
 }
 
-// olderThan judges a segment by its largest timestamp, or by its file's where no batch has one. A
+// olderThan compares a segment's largest timestamp, or its file's time if no batch has one, with retention.ms. A
 // timestamp in the future keeps the segment until it has passed.
 func (l *Log) olderThan(s *segment, r Retention) (bool, error) {
 	if r.RetentionMs < 0 {
@@ -78,24 +78,24 @@ func (l *Log) largestTimestamp(s *segment) (int64, error) {
 	return st.ModTime.UnixMilli(), err
 }
 
-// DropAborted forgets the aborted transactions whose marker lies in no segment any more. Like
-// AppendAborted, one call at a time with Append.
+// DropAborted forgets aborted transactions whose marker is in no segment any more. Like AppendAborted, one call at a
+// time with Append.
 func (l *Log) DropAborted() {
 	if segments, all := l.list(), l.abortedView(); len(segments) > 0 && len(all) > 0 && all[0].LastOffset < segments[0].base {
 		l.replaceAborted(slices.DeleteFunc(slices.Clone(all), func(a AbortedTxn) bool { return a.LastOffset < segments[0].base }))
 	}
 }
 
-// replaceAborted puts another list in place of the one that readers see. It is never emptied on the way:
-// a reader that missed an entry would take aborted records for committed ones.
+// replaceAborted replaces the list that readers see. The list is never empty in between: a reader that missed an entry
+// would take aborted records for committed ones.
 func (l *Log) replaceAborted(entries []AbortedTxn) {
 	list := &growing[AbortedTxn]{}
 	list.reset(entries)
 	l.aborted.Store(list)
 }
 
-// ReplayOffset is where the producer state can be replayed from: the first offset that is still stored,
-// which can lie below StartOffset. What was below is in the snapshot of that offset.
+// ReplayOffset is the offset from which the producer state can be replayed: the first one still stored, which can lie
+// below StartOffset. The snapshot of that offset holds the state before it.
 func (l *Log) ReplayOffset() int64 {
 	if segments := l.list(); len(segments) > 0 {
 		return segments[0].base
@@ -103,10 +103,10 @@ func (l *Log) ReplayOffset() int64 {
 	return l.start.Load()
 }
 
-// DeleteSegments takes the segments that lie wholly below StartOffset, and that a barrier has covered,
-// out of the log and returns how many and how large they were. Their files go after the next barrier, because the last one still
-// counts on them; readers of a Slice may finish. The segment being written always stays: call Roll
-// first to delete its data. It may run beside Append, but not beside Clean.
+// DeleteSegments takes the segments out of the log that lie below StartOffset and that a barrier has covered. It
+// returns their number and size. Their files are deleted after the next barrier, because the last barrier record still
+// refers to them; readers of a Slice may finish. The active segment always stays: call Roll first to delete its data.
+// It may run beside Append, but not beside Clean.
 func (l *Log) DeleteSegments() (segments int, sizeBytes int64) {
 	gone, base, sizeBytes := l.detachSegments()
 	if len(gone) == 0 {
@@ -121,7 +121,7 @@ func (l *Log) DeleteSegments() (segments int, sizeBytes int64) {
 	return len(gone), sizeBytes
 }
 
-// DeletableTo is where the log would begin after DeleteSegments.
+// DeletableTo is the start of the first segment that DeleteSegments would keep.
 func (l *Log) DeletableTo() int64 {
 	all := l.list()
 	if n := l.deletable(all); n < len(all) {
@@ -130,7 +130,7 @@ func (l *Log) DeletableTo() int64 {
 	return l.start.Load()
 }
 
-// deletable says how many of the segments lie below the start and on disk.
+// deletable returns the number of segments that DeleteSegments would delete.
 func (l *Log) deletable(all []*segment) int {
 	start, n := l.start.Load(), 0
 	for n < len(all)-1 && all[n+1].base <= start && l.covered(all[n]) {
@@ -139,7 +139,7 @@ func (l *Log) deletable(all []*segment) int {
 	return n
 }
 
-// detachSegments takes them off the list; base is where the list begins then.
+// detachSegments takes them off the list; base is the base offset of the first one that stays.
 func (l *Log) detachSegments() (gone []*segment, base, sizeBytes int64) {
 	l.structure.Lock()
 	defer l.structure.Unlock()
@@ -158,9 +158,8 @@ func (l *Log) detachSegments() (gone []*segment, base, sizeBytes int64) {
 	return all[:n], rest[0].base, sizeBytes
 }
 
-// removeBelow deletes the files of segments that are no longer the log's, and the snapshots that were of
-// use to them alone. A power cut may undo the deletion of some files and not of others, so an empty file
-// `<base>.below` says first what is going on.
+// removeBelow deletes the files of detached segments, and the snapshots that only they needed. A power cut may undo
+// the deletion of some files and not of others, so an empty file `<base>.below` is written first.
 func (l *Log) removeBelow(base int64, gone []*segment) {
 	l.structure.Lock() // a topic of the same name may follow as soon as Remove has had this lock
 	defer l.structure.Unlock()
@@ -191,7 +190,7 @@ func (l *Log) removeBelow(base int64, gone []*segment) {
 	}
 }
 
-// announceBelow makes it durable that nothing below base counts any more.
+// announceBelow writes and syncs `<base>.below`: segments below base do not count any more.
 func (l *Log) announceBelow(base int64) error {
 	f, err := files.CreateAnew(l.fs, l.fileOf(base, suffixBelow))
 	if err != nil {
@@ -203,8 +202,8 @@ func (l *Log) announceBelow(base int64) error {
 	return l.fs.SyncDir(l.dir)
 }
 
-// deletions finishes, at a start, what removeBelow began.
-func (rc *recoverer) deletions() error {
+// finishDeletions finishes, at a start, what removeBelow began.
+func (rc *recoverer) finishDeletions() error {
 	l := rc.log
 	base := int64(-1)
 	for _, name := range rc.names {

@@ -11,17 +11,16 @@ import (
 
 var scanBuffers = sync.Pool{New: func() any { b := make([]byte, 0, scanBytes); return &b }}
 
-// putScanBuffer gives a buffer back, unless it has grown for a larger batch.
+// putScanBuffer puts a buffer back into the pool, unless it has grown for a larger batch.
 func putScanBuffer(buf *[]byte) {
 	if cap(*buf) <= scanBytes {
 		scanBuffers.Put(buf)
 	}
 }
 
-// eachVerified calls fn with each batch between two positions, its CRC checked, until one is not what was
-// written (*files.DamagedError) or fn returns an error. raw is valid during the call. It reads as much at once as buf
-// has room for. For a larger batch it grows buf, or, where raw is not wanted whole, it reads that in pieces and gives
-// none.
+// eachVerified calls fn with each batch between two positions, after a check of its CRC, until one is damaged
+// (*files.DamagedError) or fn returns an error. raw is valid during the call. One read fills buf. For a larger batch
+// buf grows if whole is set; else the batch is read in pieces and raw is nil.
 func (s *segment) eachVerified(f vfs.File, from, to int64, buf *[]byte, whole bool, fn func(at int64, h batch.Header, raw []byte) error) error {
 	chunk := (*buf)[:0]
 	for at := from; at < to; {
@@ -66,16 +65,16 @@ func (s *segment) eachVerified(f vfs.File, from, to int64, buf *[]byte, whole bo
 }
 
 // EachVerified is for the file of a segment that no log has open: it calls fn with each batch between two positions,
-// until one is not what was written (*files.DamagedError) or fn returns an error. raw is valid during the call, and nil
-// for a large batch that is not wanted whole.
+// until one is damaged (*files.DamagedError) or fn returns an error. raw is valid during the call, and nil for a large
+// batch unless whole is set.
 func EachVerified(f vfs.File, dir string, base, from, to int64, whole bool, fn func(at int64, h batch.Header, raw []byte) error) error {
 	buf := scanBuffers.Get().(*[]byte)
 	defer putScanBuffer(buf)
 	return (&segment{dir: dir, base: base}).eachVerified(f, from, to, buf, whole, fn)
 }
 
-// verifyInPieces checks the CRC of one batch that begins at a position with what has been read already. That may lie in
-// buf, which holds each piece.
+// verifyInPieces checks the CRC of the batch at a position, of which read is the beginning. read may lie in buf, which
+// then holds each piece.
 func (s *segment) verifyInPieces(f vfs.File, at int64, h batch.Header, read, buf []byte) error {
 	var sum batch.Checksum
 	sum.Add(read)
@@ -139,14 +138,14 @@ func (l *Log) Scan(from, to int64, fn func(h batch.Header, raw []byte) error) er
 	})
 }
 
-// scanHeaders is Scan for who needs few of the bodies: raw reads the whole batch, into memory of its
-// own that the next call reuses.
+// scanHeaders is like Scan, but reads a batch's records only when raw is called. The next call of raw reuses its
+// memory.
 func (l *Log) scanHeaders(from, to int64, fn func(h batch.Header, raw func() ([]byte, error)) error) error {
 	return l.ReplayHeaders(max(from, l.start.Load()), to, fn)
 }
 
-// ReplayHeaders is scanHeaders for who needs what is still stored below StartOffset, too: it starts at
-// ReplayOffset if from is below that.
+// ReplayHeaders is like scanHeaders, but includes batches still stored below StartOffset: it starts at ReplayOffset if
+// from is below that.
 func (l *Log) ReplayHeaders(from, to int64, fn func(h batch.Header, raw func() ([]byte, error)) error) error {
 	var body []byte
 	due := int64(-1)
@@ -176,13 +175,13 @@ func (l *Log) ReplayHeaders(from, to int64, fn func(h batch.Header, raw func() (
 	})
 }
 
-// eachSegment calls fn for each segment that overlaps the range, with the positions to begin and end
-// at, as published when it was entered.
+// eachSegment calls fn for each segment that overlaps the range, with the positions of the range as published at the
+// time of the call.
 func (l *Log) eachSegment(from, to int64, fn func(s *segment, f vfs.File, start, end int64) error) error {
 	return l.eachStored(max(from, l.start.Load()), to, fn)
 }
 
-// eachStored is eachSegment without regard to StartOffset.
+// eachStored is like eachSegment, but ignores StartOffset.
 func (l *Log) eachStored(from, to int64, fn func(s *segment, f vfs.File, start, end int64) error) error {
 	from, to = max(from, l.ReplayOffset()), min(to, l.end.Load())
 	for from < to {
@@ -210,7 +209,7 @@ func (s *segment) within(from, size int64, fn func(s *segment, f vfs.File, start
 	if err != nil {
 		return err
 	}
-	start, _, err := s.find(f, entries, from, size)
+	start, _, err := s.findBatch(f, entries, from, size)
 	if err == errGap {
 		return nil
 	}

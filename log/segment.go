@@ -15,12 +15,11 @@ import (
 	"once/log/batch"
 )
 
-// recentBatches is how many of the batches appended last a reader finds without looking into the file.
+// recentBatches is the number of the newest batches that a reader finds without reading the file.
 const recentBatches = 32
 
-// segment is one file of batches. Bytes below the published size never change; only the writer of the
-// log moves that size. Everyone who reads holds a reference, so that the file stays open although the
-// segment has left the log.
+// segment is one file of batches. Bytes below the published size never change; only the log's writer moves that size.
+// Every reader holds a reference, which keeps the file open even after the segment has left the log.
 type segment struct {
 	fs            vfs.FS // immutable, as are the next five
 	dir           string
@@ -31,8 +30,8 @@ type segment struct {
 
 	published atomic.Uint64 // end offset relative to base << 32 | size in bytes: one word, so they agree
 	refs      atomic.Int64  // one of the log's, one of each reader
-	// recent holds relative base offset << 32 | position of the last batches appended, in no order. A
-	// reader at the tail finds its position here without reading the file. Nil in sealed segments.
+	// recent holds relative base offset << 32 | position of the newest batches, in no order. A reader at the end of
+	// the log finds its position here without reading the file. Nil in sealed segments.
 	recent   atomic.Pointer[[recentBatches]atomic.Uint64]
 	appended uint64 // batches, by the writer
 
@@ -58,7 +57,7 @@ type segment struct {
 		offsets, times int
 	}
 
-	// What only the writer touches.
+	// Fields that only the writer touches.
 	firstTimestampMs int64 // max timestamp of the first batch
 	sinceIndexBytes  int64
 	createdMs        int64
@@ -69,7 +68,7 @@ func newSegment(l *Log, base int64) *segment {
 	s := &segment{fs: l.fs, dir: l.dir, base: base, sizes: l.sizes, inflatedBytes: l.inflatedBytes, gaps: &l.gaps, firstTimestampMs: batch.NoTimestampMs}
 	s.largest.timestampMs = batch.NoTimestampMs
 	s.refs.Store(1)
-	s.checked.wrote()
+	s.checked.noteWrite()
 	return s
 }
 
@@ -88,7 +87,7 @@ func (s *segment) publish(endOffset, sizeBytes int64) {
 	s.published.Store(uint64(endOffset-s.base)<<32 | uint64(sizeBytes))
 }
 
-// remember notes where a batch starts, before it is published.
+// remember adds a batch to recent, before it is published.
 func (s *segment) remember(baseOffset, position int64) {
 	if r := s.recent.Load(); r != nil {
 		r[s.appended%recentBatches].Store(uint64(baseOffset-s.base)<<32 | uint64(position))
@@ -96,8 +95,7 @@ func (s *segment) remember(baseOffset, position int64) {
 	}
 }
 
-// recall returns the position of the batch that starts at exactly this offset, if it is among the last
-// ones appended.
+// recall returns the position of the batch that starts at exactly this offset, if recent has it.
 func (s *segment) recall(baseOffset int64) (int64, bool) {
 	r := s.recent.Load()
 	if r == nil || baseOffset <= s.base {
@@ -125,7 +123,7 @@ func (s *segment) acquire() bool {
 	}
 }
 
-// release gives a reference back; the last one closes the file.
+// release drops a reference; the last one closes the file.
 func (s *segment) release() {
 	switch n := s.refs.Add(-1); {
 	case n > 0:
@@ -163,13 +161,12 @@ func (s *segment) damaged(position int64, cause error) error {
 	return &files.DamagedError{File: s.file(suffixLog), Position: position, Cause: cause}
 }
 
-// missing says that offsets which were stored are not there.
+// missing returns the error for stored offsets that are not in the file.
 func (s *segment) missing(position, from, to int64) error {
 	return s.damaged(position, fmt.Errorf("offsets %d to %d are missing", from, to-1))
 }
 
-// index returns the offset index, loading it when needed. Entries that are missing at the end, or all
-// of them, are made anew from the batches' headers: the file is only a shortcut.
+// index returns the offset index, loading it when needed. Missing entries are made anew from the batches' headers.
 func (s *segment) index() ([]offsetEntry, error) {
 	if err := s.load(&s.mu.offsetsReady, s.loadOffsetsLocked); err != nil {
 		return nil, err
@@ -177,7 +174,7 @@ func (s *segment) index() ([]offsetEntry, error) {
 	return s.offsets.view(), nil
 }
 
-// timeIndex is index for the time index, and makes sure that largest is known.
+// timeIndex is like index, for the time index. After it largest is known.
 func (s *segment) timeIndex() ([]timeEntry, error) {
 	if err := s.load(&s.mu.timesReady, s.loadTimesLocked); err != nil {
 		return nil, err
@@ -198,8 +195,8 @@ func (s *segment) load(ready *bool, load func() error) error {
 	return nil
 }
 
-// loadOffsetsLocked reads the index file. A segment that reaches further than Sizes.IndexGapBytes beyond its last
-// entry may have lost entries. Or it has one large batch there; completing the index is only work.
+// loadOffsetsLocked reads the index file. If the segment reaches further than Sizes.IndexGapBytes beyond its last
+// entry, entries may be missing and the index is completed. That is harmless if there is just one large batch.
 func (s *segment) loadOffsetsLocked() error {
 	end, size := s.bounds()
 	if size <= s.sizes.IndexGapBytes { // not worth a file
@@ -211,7 +208,7 @@ func (s *segment) loadOffsetsLocked() error {
 		return err
 	}
 	entries := decodeOffsets(b, size, end-s.base)
-	entries = entries[:s.believableLocked(entries)]
+	entries = entries[:s.usableEntriesLocked(entries)]
 	from := int64(0)
 	if n := len(entries); n > 0 {
 		from = int64(entries[n-1].position)
@@ -225,9 +222,8 @@ func (s *segment) loadOffsetsLocked() error {
 	return nil
 }
 
-// believableLocked returns how many of the entries to keep: all if the last one is the batch that the
-// file has there, else none.
-func (s *segment) believableLocked(entries []offsetEntry) int {
+// usableEntriesLocked returns how many of the entries to keep: all if the last one matches a batch of the file, else none.
+func (s *segment) usableEntriesLocked(entries []offsetEntry) int {
 	n := len(entries)
 	if n == 0 || s.matchesLocked(entries[n-1]) {
 		return n
@@ -288,7 +284,7 @@ func (s *segment) loadTimesLocked() error {
 	return s.completeTimesLocked(entries, from, size)
 }
 
-// positionOfTimeLocked finds the batch of the last entry; false if it is not what the entry says.
+// positionOfTimeLocked finds the batch of the last entry; false if it does not match the entry.
 func (s *segment) positionOfTimeLocked(entries []timeEntry, size int64) (int64, bool) {
 	if len(entries) == 0 {
 		return 0, true
@@ -308,8 +304,7 @@ func (s *segment) positionOfTimeLocked(entries []timeEntry, size int64) (int64, 
 	return 0, false
 }
 
-// completeTimesLocked reads the headers from a position on and notes larger timestamps than those of
-// the entries.
+// completeTimesLocked reads the headers from a position on and adds entries for larger timestamps.
 func (s *segment) completeTimesLocked(entries []timeEntry, from, size int64) error {
 	f, err := s.handleLocked()
 	if err != nil {
@@ -341,9 +336,8 @@ func (s *segment) completeTimesLocked(entries []timeEntry, from, size int64) err
 	return nil
 }
 
-// distrust forgets a loaded index whose entry was not what the file has there; the next use makes it
-// anew from the batches.
-func (s *segment) distrust() error {
+// dropIndexes drops a loaded index with a wrong entry; the next use makes it anew from the batches.
+func (s *segment) dropIndexes() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	_, size := s.bounds()
@@ -355,7 +349,7 @@ func (s *segment) distrust() error {
 	return s.completeTimesLocked(nil, 0, size)
 }
 
-// floorPosition is where to begin looking for an offset.
+// floorPosition is the position at which the search for an offset begins.
 func floorPosition(entries []offsetEntry, relative int64) int64 {
 	if i := atOrBefore(entries, relative); i > 0 {
 		return int64(entries[i-1].position)
@@ -375,7 +369,7 @@ func (s *segment) readFull(f vfs.File, b []byte, position int64) error {
 	return err
 }
 
-// readBatch is readFull for one whole batch, which is checked.
+// readBatch is like readFull, for one whole batch, which it verifies.
 func (s *segment) readBatch(f vfs.File, raw []byte, position int64) error {
 	if err := s.readFull(f, raw, position); err != nil {
 		return err

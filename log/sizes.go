@@ -2,21 +2,21 @@ package log
 
 import "once/log/batch"
 
-// Sizes are where the code of this package takes another path: how much it reads, writes, copies or keeps in memory
-// at once. They change no answer, and the files only in how they are cut. Zero means the default, which suits a
-// broker; tests make them small, so that what they store is larger than each of them.
+// Sizes are the thresholds of this package: how much it reads, writes, copies or keeps in memory at once. They change
+// no answer, and in files only where segments end. Zero means the default, which suits a broker; tests use small
+// ones, so that their data exceeds each of them.
 type Sizes struct {
-	ScanBytes          int   // one read of whole batches: of a scan, of recovery, of the check before a fetch
+	ScanBytes          int   // one read of whole batches: in a scan, recovery, the check before a fetch
 	WalkBytes          int   // one read of a walk over the headers of small batches; at least a header
 	PeekBytes          int   // one read of a walk over batches larger than WalkBytes; at least a header
 	PredecessorBytes   int   // largest batch that is read to find out which of two is the damaged one
 	CopyBytes          int   // one step of a copy from file to file
 	IndexGapBytes      int64 // how far before its segment's end an index may end without being completed
 	SealedIndexEntries int   // most entries of a sealed segment's index that stay in memory
-	FlushIndexEntries  int   // index entries that a barrier writes on its way; fewer wait for the segment's end
+	FlushIndexEntries  int   // a barrier writes this many index entries or more
 	CleanBufferBytes   int   // one read and one write of the cleaner
-	CleanReplacedBytes int64 // what the cleaner may store twice until it asks for a barrier and removes the old
-	ImageRollBytes     int64 // a segment that is written to and has so much is sealed before an image is taken, and shared
+	CleanReplacedBytes int64 // the cleaner may store this much twice before it asks for a barrier
+	ImageRollBytes     int64 // an active segment of this size is sealed for an image, and shared
 }
 
 // The defaults of Sizes, and the limits of a segment.
@@ -26,12 +26,12 @@ const (
 	peekBytes          = 256
 	predecessorBytes   = 256 << 20
 	copyBytes          = 1 << 20
-	indexGapBytes      = 64 << 10 // recovery reads that much of a segment in no time
-	sealedIndexEntries = 32768    // of a segment of 1 GiB one for each 32 KiB, which one read covers
+	indexGapBytes      = 64 << 10 // recovery reads this much quickly
+	sealedIndexEntries = 32768    // one for each 32 KiB of a segment of 1 GiB
 	flushIndexEntries  = 64       // fewer are not worth a system call
 	cleanBufferBytes   = 1 << 20
 	cleanReplacedBytes = 1 << 28
-	imageRollBytes     = 1 << 20 // less is copied sooner than a segment is begun
+	imageRollBytes     = 1 << 20 // copying less is cheaper than a new segment
 
 	maxSegmentBytes   = 1<<31 - 1 // positions are int32 in Kafka's index
 	maxSegmentOffsets = 1 << 31   // relative offsets are int32 in Kafka's index

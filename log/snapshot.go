@@ -8,13 +8,12 @@ import (
 	"once/internal/files"
 )
 
-// WriteSnapshot stores the producer state as of offset: after all batches below it and before any
-// above. The content is the caller's, which must be able to tell a damaged one. All aborted
-// transactions whose marker lies below offset must have been handed in. Like Append, one call at a
-// time with it.
+// WriteSnapshot stores the producer state as of offset: after all batches below it and before any above. The caller
+// encodes it and must be able to recognise a damaged one. AppendAborted must have been called for all aborted
+// transactions whose marker lies below offset. One call at a time with Append.
 func (l *Log) WriteSnapshot(offset int64, data []byte) error {
 	if len(l.list()) == 0 {
-		return nil // without records there is no directory, and nothing to remember
+		return nil // without records there is no directory
 	}
 	l.snapshotsAtOpen.Store(nil)
 	if err := files.Replace(l.fs, l.fileOf(offset, suffixSnapshot), data); err != nil {
@@ -36,8 +35,8 @@ func (l *Log) takeNewSnapshots() []int64 {
 	return offsets
 }
 
-// Snapshots returns the offsets of the snapshots, newest first. Replaying from one above
-// Recovered.AbortedIndexTo misses aborted transactions.
+// Snapshots returns the offsets of the snapshots, newest first. A replay from one above Recovered.AbortedIndexTo misses
+// aborted transactions.
 func (l *Log) Snapshots() []int64 {
 	if found := l.snapshotsAtOpen.Load(); found != nil {
 		return *found
@@ -61,13 +60,13 @@ func snapshotsOf(names []string) []int64 {
 	return offsets
 }
 
-// ReadSnapshot returns what WriteSnapshot stored, or what has become of it.
+// ReadSnapshot returns the content of a snapshot, which the caller checks.
 func (l *Log) ReadSnapshot(offset int64) ([]byte, error) {
 	return files.ReadSmall(l.fs, l.fileOf(offset, suffixSnapshot))
 }
 
-// RemoveSnapshot deletes a snapshot; a missing one is no error. It must not come back after a power cut,
-// when the log has other batches below its offset: its directory is synced with the next append.
+// RemoveSnapshot deletes a snapshot; a missing one is no error. The directory is synced with the next append, so that
+// the snapshot does not come back after a power cut, when the log has other batches below its offset.
 func (l *Log) RemoveSnapshot(offset int64) error {
 	l.member.NewNames()
 	l.snapshotsAtOpen.Store(nil)

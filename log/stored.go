@@ -11,10 +11,9 @@ import (
 	"once/internal/vfs"
 )
 
-// What follows is for tools that read the data directory of a broker that does not run. Nothing here
-// opens a log, and nothing writes.
+// What follows is for tools that read the data directory of a stopped broker. Nothing here opens a log or writes.
 
-// The endings of the files of a partition's directory, and those with a name of their own.
+// The suffixes of the files of a partition's directory, and the files with a fixed name.
 const (
 	LogSuffix       = suffixLog
 	IndexSuffix     = suffixIndex
@@ -37,7 +36,7 @@ const (
 	EpochCheckpointFile = epochCheckpointFile
 	TxnCheckpointFile   = txnCheckpointFile
 
-	// MaxSegmentBytes and MaxSegmentOffsets are what a segment can hold at most.
+	// MaxSegmentBytes and MaxSegmentOffsets are the limits of a segment.
 	MaxSegmentBytes   = maxSegmentBytes
 	MaxSegmentOffsets = maxSegmentOffsets
 )
@@ -45,8 +44,8 @@ const (
 // ParseFileName splits `00000000000000000042.log` into 42 and `.log`.
 func ParseFileName(name string) (offset int64, suffix string, ok bool) { return parseName(name) }
 
-// ParseSwapName splits the name of a segment that is to take the place of all those from base up to end,
-// as soon as the next start comes by; see Log.FinishCleaning.
+// ParseSwapName splits the name of a segment that the next start puts in the place of all those from base up to end;
+// see Log.FinishCleaning.
 func ParseSwapName(name string) (base, end int64, ok bool) {
 	sw, ok := parseSwap(name)
 	return sw.base, sw.end, ok
@@ -61,7 +60,7 @@ func IsLogDirectory(name string) bool { return isLogDirectory(name) }
 // DecodeMetadata reads partition.metadata.
 func DecodeMetadata(b []byte) (topicID [16]byte, err error) { return decodeMetadata(b) }
 
-// LeaderEpochStart says at which offset the first batch of a leader epoch stands.
+// LeaderEpochStart is a leader epoch and the offset of its first batch.
 type LeaderEpochStart struct {
 	LeaderEpoch int32
 	StartOffset int64
@@ -77,10 +76,10 @@ func DecodeEpochs(b []byte) ([]LeaderEpochStart, error) {
 	return starts, err
 }
 
-// OffsetIndexEntry says where the batch starts whose last offset is this one, relative to the segment.
+// OffsetIndexEntry is the last offset of a batch, relative to the segment, and the position of that batch.
 type OffsetIndexEntry struct{ RelativeOffset, Position uint32 }
 
-// DecodeOffsetIndex reads an .index file as it stands; whole says that no bytes are left over.
+// DecodeOffsetIndex reads an .index file; whole is false if bytes are left over.
 func DecodeOffsetIndex(b []byte) (entries []OffsetIndexEntry, whole bool) {
 	for ; len(b) >= offsetEntryBytes; b = b[offsetEntryBytes:] {
 		entries = append(entries, OffsetIndexEntry{binary.BigEndian.Uint32(b), binary.BigEndian.Uint32(b[4:])})
@@ -94,7 +93,7 @@ type TimeIndexEntry struct {
 	RelativeOffset uint32
 }
 
-// DecodeTimeIndex reads a .timeindex file as it stands; whole says that no bytes are left over.
+// DecodeTimeIndex reads a .timeindex file; whole is false if bytes are left over.
 func DecodeTimeIndex(b []byte) (entries []TimeIndexEntry, whole bool) {
 	for ; len(b) >= timeEntryBytes; b = b[timeEntryBytes:] {
 		entries = append(entries, TimeIndexEntry{int64(binary.BigEndian.Uint64(b)), binary.BigEndian.Uint32(b[8:])})
@@ -102,8 +101,8 @@ func DecodeTimeIndex(b []byte) (entries []TimeIndexEntry, whole bool) {
 	return entries, len(b) == 0
 }
 
-// DecodeTxnIndex reads a .txnindex file of a segment. The error says what is wrong with the first bad
-// entry; those before it are returned.
+// DecodeTxnIndex reads a .txnindex file of a segment. The error describes the first bad entry; the entries before it
+// are returned.
 func DecodeTxnIndex(b []byte, baseOffset int64) ([]AbortedTxn, error) {
 	whole := len(b) / abortedEntryBytes * abortedEntryBytes
 	for n := whole; ; n -= abortedEntryBytes {
@@ -118,7 +117,7 @@ func DecodeTxnIndex(b []byte, baseOffset int64) ([]AbortedTxn, error) {
 	}
 }
 
-// TxnCheckpoint says what the .txnindex files hold.
+// TxnCheckpoint is the content of txnindex-checkpoint.
 type TxnCheckpoint struct {
 	CompleteTo int64 // offset: all aborted transactions with a marker below are in the files
 	Segments   []TxnCheckpointSegment
@@ -130,7 +129,7 @@ type TxnCheckpointSegment struct {
 	CRC                 uint32
 }
 
-// Holds says whether the bytes of a .txnindex file begin with what the checkpoint says.
+// Holds says whether the bytes of a .txnindex file begin with the entries of the checkpoint.
 func (s TxnCheckpointSegment) Holds(b []byte) bool {
 	return s.Entries >= 0 && s.Entries <= int64(len(b)/abortedEntryBytes) &&
 		crc32.Checksum(b[:s.Entries*abortedEntryBytes], castagnoli) == s.CRC

@@ -9,15 +9,14 @@ import (
 	"once/log/batch"
 )
 
-// TimestampOffset is a record, by its timestamp and its offset.
+// TimestampOffset is the timestamp and the offset of a record.
 type TimestampOffset struct {
 	TimestampMs, Offset int64
 	LeaderEpoch         int32
 }
 
-// OffsetForTimestamp finds the first record at or after StartOffset and below limit whose timestamp is
-// at least targetMs (spec: log 5.5). Markers count. found is false when there is none; a hit at or
-// above limit is none, too.
+// OffsetForTimestamp finds the first record at or after StartOffset and below limit whose timestamp is at least
+// targetMs (spec: log 5.5). Markers count. found is false when there is none below limit.
 func (l *Log) OffsetForTimestamp(targetMs, limit int64) (at TimestampOffset, found bool, err error) {
 	start := l.start.Load()
 	for from := start; from < min(limit, l.end.Load()); {
@@ -72,7 +71,7 @@ func (s *segment) firstSince(targetMs, from int64) (at TimestampOffset, found bo
 	return at, found, err
 }
 
-// recordSince looks into one batch.
+// recordSince searches one batch.
 func (s *segment) recordSince(f vfs.File, at int64, h batch.Header, targetMs, from int64) (TimestampOffset, bool, error) {
 	raw := make([]byte, h.SizeBytes())
 	if err := s.readBatch(f, raw, at); err != nil {

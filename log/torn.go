@@ -13,15 +13,15 @@ import (
 	"once/log/batch"
 )
 
-// Bytes that recovery takes out of a log are moved aside (spec: reliability P12). A whole segment is renamed; a tail is
-// copied to a file of its own, which is synced before the tail is cut off. Where the disk has no room for the copy, the
-// partition stays closed with its bytes as they are, until a start finds room: anything there may have been acknowledged,
-// in page or txn, or be the only trace of that. Only a part of a batch whose write did not come to its end is cut without
-// a copy: nobody can have been told of it, and it is what a process leaves that dies in the middle of a write.
+// Recovery moves the bytes that it takes out of a log aside (spec: reliability P12). A whole segment is renamed; a tail
+// is copied to its own file, which is synced before the tail is truncated. If the disk has no room for the copy, the
+// partition stays offline with its bytes as they are until a start finds room, because they may have been acknowledged
+// in page or txn mode. Only an incomplete batch is truncated without a copy: it was never acknowledged, and a process
+// that dies during a write leaves one.
 
-// cut takes everything from a position in segment i on out of the log, later segments first, so that
-// an interrupted cut is seen again. The bytes are moved aside, not deleted, unless all are zero, or stand where
-// those go that the journal has for a log that ends at this offset.
+// cut takes everything from a position in segment i on out of the log, later segments first, so that an interrupted cut
+// is seen again. The bytes are moved aside, not deleted, unless all are zero, or the journal restores a log that ends
+// at this offset over them.
 func (rc *recoverer) cut(i int, position, end int64) error {
 	for j := len(rc.segments) - 1; j > i; j-- {
 		if err := rc.moveSegment(j); err != nil {
@@ -77,7 +77,7 @@ func (rc *recoverer) renameAside(s *segment) error {
 		rc.report.ZeroBytes += size
 		return err
 	}
-	if err := f.Sync(); err != nil { // no barrier will, it is no log any more
+	if err := f.Sync(); err != nil { // no barrier will: it is out of the log
 		return err
 	}
 	name, _, err := tornName(s, 0, func(string) error { return errNotAsWritten })
@@ -92,8 +92,8 @@ func (rc *recoverer) renameAside(s *segment) error {
 	return s.fs.SyncDir(s.dir)
 }
 
-// tornName is `<base>.torn-<position>`, with a number behind it where that is taken by something else: same says so with
-// errNotAsWritten.
+// tornName is `<base>.torn-<position>`, with a number behind it if that name is taken by other bytes. same compares
+// the file of a name with the bytes and returns errNotAsWritten if they differ.
 func tornName(s *segment, position int64, same func(name string) error) (name string, taken bool, err error) {
 	stem := fmt.Sprintf("%s.torn-%d", strings.TrimSuffix(s.file(suffixLog), suffixLog), position)
 	name = stem
@@ -168,7 +168,7 @@ func copyTail(s *segment, f vfs.File, from, to int64) (name string, err error) {
 	return name, s.fs.SyncDir(s.dir)
 }
 
-// cutWithoutCopy decides about a tail for whose copy the disk has no room; see above.
+// cutWithoutCopy truncates an incomplete batch when the disk has no room for a copy, and else returns cause; see above.
 func (rc *recoverer) cutWithoutCopy(s *segment, f vfs.File, from, to int64, cause error) error {
 	head := make([]byte, min(to-from, batch.HeaderSizeBytes))
 	if n, err := f.ReadAt(head, from); n < len(head) {
@@ -184,10 +184,10 @@ func (rc *recoverer) cutWithoutCopy(s *segment, f vfs.File, from, to int64, caus
 		from, to, s.file(suffixLog), to-from, cause)
 }
 
-// rewrite puts the bytes [from, to) of a segment, up to the offset end, which no barrier has covered, into a new file (spec:
-// reliability P6): a sync that failed unseen would leave them marked as written, and the next sync
-// would succeed without writing them. When the segment also has bytes below, the new file is a segment
-// of its own, so that no more than this has to be copied.
+// rewrite copies the bytes [from, to) of a segment, up to the offset end, which no barrier has covered, to a new file
+// (spec: reliability P6): if a sync failed unseen, the kernel takes them for written, and the next sync would succeed
+// without writing them. When the segment also has bytes below, the new file is a segment of its own, so that only these
+// bytes are copied.
 func (rc *recoverer) rewrite(s *segment, from, to, end int64) (*segment, error) {
 	if from >= to {
 		return s, nil
@@ -225,8 +225,8 @@ func (rc *recoverer) rewrite(s *segment, from, to, end int64) (*segment, error) 
 	return kept, nil
 }
 
-// rewriteInPlace is rewrite where the disk has no room for a copy: the same bytes are written over
-// themselves, which makes them dirty again.
+// rewriteInPlace is used when the disk has no room for a copy. It writes the same bytes over themselves, so that the
+// next sync writes them.
 func (rc *recoverer) rewriteInPlace(s *segment, f vfs.File, from, to, end int64) error {
 	rc.log.logger.Warn("no room to copy what is kept; it is written in place", "file", s.file(suffixLog), "size_bytes", to-from)
 	err := files.EachChunk(f, from, to, s.sizes.CopyBytes, func(b []byte, at int64) error {
@@ -238,8 +238,8 @@ func (rc *recoverer) rewriteInPlace(s *segment, f vfs.File, from, to, end int64)
 	return err
 }
 
-// copyRange writes bytes of f to a file that gets its name when it is complete and has been read back: it may take the
-// place of what it was copied from.
+// copyRange copies bytes of f to a file that gets its name after it has been read back, because it may replace the
+// file that it was copied from.
 func copyRange(under vfs.FS, name, tmp string, f vfs.File, from, to int64, step int) error {
 	out, err := files.CreateAnew(under, tmp)
 	if err != nil {

@@ -12,9 +12,8 @@ import (
 
 var walkBuffers = sync.Pool{New: func() any { b := make([]byte, walkBytes); return &b }}
 
-// walker goes from batch header to batch header without touching the records between them. It starts
-// at a batch boundary. close must be called; err is set when next returned false for another reason
-// than the end.
+// walker walks from batch header to batch header without reading the records. It starts at a batch boundary. close must
+// be called; when next returns false before the end, err says why.
 type walker struct {
 	segment *segment
 	file    vfs.File
@@ -74,8 +73,8 @@ func (w *walker) next() bool {
 	return true
 }
 
-// follows checks that the batch is the one due where the walk over the segment before ended, and notes which
-// one is due next; -1 is any.
+// follows checks that the batch begins at *due, the end of the segment walked before, and sets *due to the batch's end;
+// -1 is any.
 func (w *walker) follows(due *int64) error {
 	expected := *due
 	*due = w.header.NextOffset()
@@ -85,8 +84,8 @@ func (w *walker) follows(due *int64) error {
 	return nil
 }
 
-// damageOf returns the error for a batch that does not continue the one before: that one is damaged when its CRC says
-// so, because then its length or its last offset may be wrong.
+// damageOf returns the error for a batch that does not continue the one before. If the CRC of the one before is wrong,
+// its length or last offset may be, and that one is the damaged batch.
 func (w *walker) damageOf(err error) error {
 	if before := w.header.SizeBytes(); w.header.LengthBytes > 0 && before < w.segment.sizes.PredecessorBytes {
 		if err := w.segment.readBatch(w.file, make([]byte, before), w.at); errors.Is(err, files.ErrDamaged) {

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"once/internal/crashtest"
 )
 
 // replaceFile puts another file in the place of the one that a store writes to.
@@ -108,6 +110,7 @@ func TestUnreadablePageInUseIsNoCrash(t *testing.T) {
 
 // On a disk without room a change is refused, nothing is damaged, and the store goes on.
 func TestFullDiskEndsNothing(t *testing.T) {
+	crashtest.Apart(t, "mounts a tmpfs")
 	if os.Getuid() != 0 {
 		t.Log("not shown here: needs root")
 		return

@@ -11,20 +11,20 @@ import (
 	"once/pidmanager"
 )
 
-// Appended is the verdict on a batch that is in the log.
+// Appended is the result for a batch that is in the log.
 type Appended struct {
 	BaseOffset, LastOffset int64
 	LogAppendTimeMs        int64 // -1 unless the topic stamps its own time, or for a duplicate
 	LogStartOffset         int64
 	Duplicate              bool // the batch was stored before; the offsets are those of then
-	// Durable is what the answer has to wait for. Behind it, readers can see the batch.
+	// Durable is the ticket that the answer waits for. After it, readers can see the batch.
 	Durable durability.Ticket
 }
 
-// AppendClient appends the batch of a Produce request, which it patches in place (offsets, leader
-// epoch, timestamps), or rebuilds when the topic wants another codec. The checks are Kafka's, in Kafka's order (spec: log 4.2 rows 13 to 22). Besides
-// the errors of this package it returns those of batch.Prepare. The Appended of an error carries the
-// LogStartOffset.
+// AppendClient appends the batch of a Produce request. It patches the batch in place (offsets, leader epoch,
+// timestamps), or rebuilds it when the topic wants another codec. The checks are Kafka's, in Kafka's order (spec: log
+// 4.2 rows 13 to 22). Besides the errors of this package it returns those of batch.Prepare. The Appended of an error
+// has the LogStartOffset.
 func (p *Partition) AppendClient(raw []byte, guard Guard, produceVersion int16) (Appended, error) {
 	config := p.config.Load()
 	rules := config.Rules
@@ -48,8 +48,8 @@ func (p *Partition) AppendClient(raw []byte, guard Guard, produceVersion int16) 
 	return appended, nil
 }
 
-// AppendCoordinator appends a plain batch that a coordinator built. One that is larger than the topic allows is
-// refused, as everybody's is. The answer is the kind that rests on the batch.
+// AppendCoordinator appends a plain batch that a coordinator built. A batch larger than the topic allows is refused, as
+// for a client. answer is the kind of answer that depends on the batch.
 func (p *Partition) AppendCoordinator(raw []byte, answer durability.Answer) (Appended, error) {
 	return p.appendCoordinator(raw, 0, answer)
 }
@@ -102,8 +102,7 @@ func (p *Partition) appendLocked(raw []byte, h *batch.Header, origin pidmanager.
 	return p.appendedLocked(h, answer)
 }
 
-// duplicateLocked answers a retry with the offsets of the first time. It is as durable as everything
-// written so far is.
+// duplicateLocked returns the offsets of the first time for a retry. Its ticket covers everything written so far.
 func (p *Partition) duplicateLocked(b pidmanager.Batch) Appended {
 	return Appended{
 		BaseOffset: b.FirstOffset(), LastOffset: b.LastOffset, LogAppendTimeMs: b.TimestampMs,
@@ -180,8 +179,8 @@ func (p *Partition) appendedLocked(h *batch.Header, answer durability.Answer) (A
 	return appended, p.publishLocked(highWatermark), nil
 }
 
-// durableLocked returns what an answer has to wait for. It asks for the barrier now, also where nobody waits for the
-// answer, but readers for the records.
+// durableLocked returns the ticket of an answer. It also requests the barrier when the answer does not wait but the
+// readers do.
 func (p *Partition) durableLocked(answer durability.Answer) durability.Ticket {
 	ticket := p.log.TicketFor(answer)
 	if ticket.Pending() {
@@ -192,15 +191,15 @@ func (p *Partition) durableLocked(answer durability.Answer) durability.Ticket {
 	return ticket
 }
 
-// applyLocked brings the state up to a data batch that is in the log. Replay calls it too.
+// applyLocked updates the state for a data batch that is in the log. Replay calls it too.
 func (p *Partition) applyLocked(h *batch.Header) {
 	if h.HasProducer() && p.mu.producers.Apply(h) {
 		p.mu.open.Begin(h.ProducerID, h.BaseOffset)
 	}
 }
 
-// applyMarkerLocked brings the state up to a marker that is in the log. An aborted transaction leaves
-// an entry for the readers before the last stable offset can move past it.
+// applyMarkerLocked updates the state for a marker that is in the log. The entry of an aborted transaction is added for
+// readers before the last stable offset moves past it.
 func (p *Partition) applyMarkerLocked(m batch.Marker, offset int64) error {
 	first := p.mu.producers.ApplyMarker(m)
 	if first < 0 {
@@ -213,8 +212,8 @@ func (p *Partition) applyMarkerLocked(m batch.Marker, offset int64) error {
 	return p.log.AppendAborted(log.AbortedTxn{ProducerID: m.ProducerID, FirstOffset: first, LastOffset: offset, LastStableOffset: lastStable})
 }
 
-// BeginVerification asks whether the transactional batch of a producer needs the coordinator's word
-// before it is appended, and gives the guard to append it with (spec: idempotence 7).
+// BeginVerification says whether the coordinator must verify the transactional batch of a producer before it is
+// appended, and returns the verification guard to append it with (spec: idempotence 7).
 func (p *Partition) BeginVerification(producerID int64, producerEpoch int16, baseSequence int32, supportsEpochBump bool) (Guard, bool, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

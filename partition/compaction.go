@@ -23,8 +23,7 @@ type Dirtiness struct {
 	Due bool
 }
 
-// Dirtiness looks at what compaction may touch now (spec: log 10). It costs next to nothing where nothing
-// has changed.
+// Dirtiness returns what may be compacted now (spec: log 10). It is cheap if nothing has changed.
 func (p *Partition) Dirtiness(nowMs int64) (Dirtiness, error) {
 	c, v := p.config.Load().Compaction, p.view.Load()
 	if !c.Compact || v.offline || v.logEnd == 0 {
@@ -38,17 +37,17 @@ func (p *Partition) Dirtiness(nowMs int64) (Dirtiness, error) {
 	return Dirtiness{Dirtiness: d, Due: d.CleanableBytes > 0 && (d.Ratio() > c.MinDirtyRatio || overdue)}, nil
 }
 
-// Compact makes one pass over what may be compacted now, whether it is due or not. It stops soon when ctx
-// ends or the partition is closed or deleted, with an error for which log.IsStopped is true. mapBytes is
-// memory for keys (log.cleaner.dedupe.buffer.size): when it is full the pass ends there.
+// Compact makes one pass over everything that may be compacted now, whether a pass is due or not. It stops soon when
+// ctx ends or the partition is closed or deleted, with an error for which log.IsStopped is true. mapBytes is the memory
+// for keys (log.cleaner.dedupe.buffer.size): the pass ends where it is full.
 func (p *Partition) Compact(ctx context.Context, nowMs, mapBytes int64) (log.Cleaned, error) {
 	p.tidying.Lock()
 	defer p.tidying.Unlock()
 	if p.ending.Load() {
 		return log.Cleaned{}, nil
 	}
-	// The last stable offset is taken before the pass waits for a barrier: that the transactions below it
-	// ended is then on disk.
+	// The last stable offset is taken before the pass waits for a barrier: after it the end of all transactions
+	// below is on disk.
 	d, err := p.Dirtiness(nowMs)
 	if err != nil || d.CleanableBytes == 0 {
 		return log.Cleaned{}, err
@@ -64,14 +63,14 @@ func (p *Partition) Compact(ctx context.Context, nowMs, mapBytes int64) (log.Cle
 	return done, err
 }
 
-// exclusively runs f while nobody appends.
+// exclusively runs f while no append runs.
 func (p *Partition) exclusively(f func()) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	f()
 }
 
-// lastOfProducers says what of each known producer has to stay in the log.
+// lastOfProducers returns what the log must keep of each known producer.
 func (p *Partition) lastOfProducers() map[int64]log.LastOfProducer {
 	p.mu.Lock()
 	defer p.mu.Unlock()

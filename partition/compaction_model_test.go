@@ -6,11 +6,11 @@ import (
 	"fmt"
 	"math"
 	"math/rand"
-	"os"
 	"slices"
 	"testing"
 	"time"
 
+	"once/internal/crashtest"
 	"once/internal/shrink"
 	"once/internal/vfs"
 	"once/log"
@@ -402,7 +402,7 @@ func (hi *history) compacted(p *Partition, end int64) error {
 }
 
 // passOperations returns which file operations of a story belong to its passes; the others are swept
-// elsewhere. It is a sample, another one for each seed, unless ONCE_CRASH_SEEDS is set.
+// elsewhere. It is a sample, another one for each seed, unless ONCE_CRASH is a number.
 func passOperations(t *testing.T, seed int64) []int {
 	counted := vfs.FailAt(math.MaxInt, vfs.NewCrashable(seed))
 	s := newShelf(t, vfs.NewMem())
@@ -423,11 +423,9 @@ func passOperations(t *testing.T, seed int64) []int {
 		t.Fatal(err)
 	}
 	s.shut()
-	if os.Getenv("ONCE_CRASH_SEEDS") != "" {
-		return operations
-	}
 	sample := operations[:0]
-	for i := int(seed); i < len(operations); i += 7 {
+	stride := crashtest.Stride(t, 35, 7)
+	for i := int(seed) % stride; i < len(operations); i += stride {
 		sample = append(sample, operations[i])
 	}
 	return sample

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"once/durability"
+	"once/internal/crashtest"
 	"once/internal/invariant"
 	"once/internal/shrink"
 	"once/internal/vfs"
@@ -17,8 +18,7 @@ import (
 )
 
 // The storage sweeps: a story runs on a file system on which operation n fails, for every n; see
-// docs/fault-tests.md. ONCE_CRASH_SEEDS=N runs N stories instead of the sample, and ONCE_CRASH_SEED=S
-// begins with another one.
+// docs/fault-tests.md. ONCE_CRASH=N runs N stories instead of a sample, and ONCE_CRASH_SEED=S begins with another one.
 
 var modes = []durability.Mode{durability.Page, durability.Txn, durability.Fsync}
 
@@ -30,25 +30,22 @@ func (c *tally) report(t *testing.T) {
 }
 
 // plan says which seeds to run and how many operations to leave out between two that are tried. The
-// sample tries every stride-th one, from an offset that the seed gives.
+// sample tries every stride-th one, from an offset that the seed gives; go test tries a fifth of these.
 func plan(t *testing.T, sampleStride int) (seeds []int64, stride int) {
-	number := func(name string, otherwise int64) int64 {
-		text := os.Getenv(name)
-		if text == "" {
-			return otherwise
+	first := int64(1)
+	if text := os.Getenv("ONCE_CRASH_SEED"); text != "" {
+		var err error
+		if first, err = strconv.ParseInt(text, 10, 64); err != nil {
+			t.Fatalf("ONCE_CRASH_SEED: %v", err)
 		}
-		n, err := strconv.ParseInt(text, 10, 64)
-		if err != nil {
-			t.Fatalf("%s: %v", name, err)
-		}
-		return n
 	}
-	count, first := number("ONCE_CRASH_SEEDS", 0), number("ONCE_CRASH_SEED", 1)
+	count := crashtest.Seeds(t)
 	if count == 0 {
+		stride = crashtest.Stride(t, 5*sampleStride, sampleStride)
 		if invariant.Enabled { // also with the race detector, which makes all of this ten times slower
-			sampleStride *= 6
+			stride *= 6
 		}
-		return []int64{first, first + 1}, sampleStride
+		return []int64{first, first + 1}, stride
 	}
 	for i := range count {
 		seeds = append(seeds, first+i)

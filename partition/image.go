@@ -7,7 +7,7 @@ import (
 	"once/log"
 )
 
-// Image is a copy of a partition's log in the making. While it is, the partition is neither compacted nor are segments
+// Image is a copy of a partition's log in progress. Until End the partition is not compacted and no segments are
 // deleted; appends and reads go on.
 type Image struct {
 	partition *Partition
@@ -32,11 +32,11 @@ func (p *Partition) BeginImage() (*Image, error) {
 	return &Image{partition: p}, nil
 }
 
-// Note notes what is to be copied. It is called while no append is published; see durability.Barrier.AtOneInstant.
+// Note notes the content to copy. It is called while no append is published; see durability.Barrier.AtOneInstant.
 func (i *Image) Note() { i.noted = i.partition.log.Note() }
 
-// CopyTo makes the partition's directory in another data directory, and returns what the barrier record there has to say.
-// Damage that the copy meets takes nothing offline: a start finds it.
+// CopyTo makes the partition's directory in another data directory, and returns its state for the barrier record there.
+// Damage that the copy meets takes nothing offline: a start of the copy finds it.
 func (i *Image) CopyTo(dataDir string) (state durability.StateOf, sizeBytes int64, err error) {
 	if err := i.noted.CopyTo(dataDir); err != nil {
 		return state, 0, fmt.Errorf("copying %s: %w", i.partition.id, err)
@@ -44,5 +44,5 @@ func (i *Image) CopyTo(dataDir string) (state durability.StateOf, sizeBytes int6
 	return i.noted.State(), i.noted.SizeBytes(), nil
 }
 
-// End lets compaction and deletion go on.
+// End allows compaction and deletion again.
 func (i *Image) End() { i.partition.tidying.Unlock() }

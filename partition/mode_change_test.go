@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"once/durability"
+	"once/internal/crashtest"
 	"once/internal/invariant"
 	"once/internal/vfs"
 )
@@ -20,10 +21,10 @@ var stops = []string{"clean stop", "process death", "power cut"}
 
 // eachChange tries every ordered pair of modes.
 func eachChange(t *testing.T, seeds int, try func(from, to durability.Mode, seed int64) error) {
-	all, stride := plan(t, 1)
-	if stride == 1 && len(all) > 2 { // ONCE_CRASH_SEEDS
-		seeds = len(all) * 20
-	} else if invariant.Enabled {
+	all, _ := plan(t, 1)
+	if n := crashtest.Seeds(t); n > 0 {
+		seeds = int(n) * 20
+	} else if invariant.Enabled || !crashtest.Sampled() {
 		seeds = 1 + seeds/6
 	}
 	for seed := all[0]; seed < all[0]+int64(seeds); seed++ {

@@ -1,9 +1,9 @@
-// Package partition is the one place that decides the order of a topic-partition's records. A
-// Partition joins a log, the producers that write to it and the transactions open on it, and gives
-// every append one verdict: stored at this offset, already stored at that one, or refused.
+// Package partition is the one place that decides the order of a topic-partition's records. A Partition joins a log,
+// the producers that write to it and the transactions open on it, and decides each append: stored at this offset,
+// already stored at that one, or refused.
 //
-// Everything a Partition knows beyond its log can be rebuilt from it: Open loads the newest producer
-// snapshot and replays what follows through the same apply that live appends use.
+// All state of a Partition can be rebuilt from its log: Open loads the newest producer state snapshot and replays the
+// batches above it through the same apply that live appends use.
 package partition
 
 import (
@@ -28,8 +28,7 @@ import (
 	"once/pidmanager"
 )
 
-// The refusals of a partition. Those of producers are pidmanager's own; those of record batches are
-// batch's.
+// The errors of a partition. Those of producers are pidmanager's; those of record batches are batch's.
 var (
 	ErrFencedEpoch        = pidmanager.ErrFencedEpoch
 	ErrOutOfOrderSequence = pidmanager.ErrOutOfOrderSequence
@@ -37,8 +36,8 @@ var (
 	ErrCoordinatorFenced  = pidmanager.ErrCoordinatorFenced
 	// ErrOffsetOutOfRange: the offset is below the log start offset or above the log end offset.
 	ErrOffsetOutOfRange = errors.New("offset is outside of the log")
-	// ErrOffline: a write failed in a way that leaves the tail unknown, or the log is damaged; the
-	// partition answers nothing until the broker is started again.
+	// ErrOffline: a failed write leaves the end of the log unknown, or the log is damaged. The partition answers
+	// nothing until the broker is started again.
 	ErrOffline = errors.New("partition is offline")
 	// ErrFencedLeaderEpoch and ErrUnknownLeaderEpoch: the client's leader epoch is older, or newer,
 	// than the partition's.
@@ -59,7 +58,7 @@ type ID struct {
 // String returns the partition's name as Kafka writes it and as its directory is called: topic-index.
 func (id ID) String() string { return id.Topic + "-" + strconv.Itoa(int(id.Index)) }
 
-// Config is what a partition takes from its topic's settings. It can be replaced while running.
+// Config is the part of a topic's configuration that a partition uses. It can be replaced while running.
 type Config struct {
 	Log        log.Config
 	Rules      batch.Rules // ProduceVersion is filled in by each append
@@ -67,7 +66,7 @@ type Config struct {
 	Compaction Compaction
 }
 
-// Options says what a partition is opened with.
+// Options are the options of Open.
 type Options struct {
 	FS      vfs.FS
 	Dir     string // data directory; the partition's own lies in it
@@ -75,7 +74,7 @@ type Options struct {
 	Barrier *durability.Barrier
 	// LeaderEpoch is stamped into every batch. It grows with every start of the broker.
 	LeaderEpoch int32
-	// Unverified: the first append of a transaction does not need the coordinator's word, because
+	// Unverified: the first append of a transaction needs no verification, because
 	// transaction.partition.verification.enable is off.
 	Unverified bool
 	// InflatedBytes and LogSizes are for log.Options.
@@ -92,8 +91,8 @@ type Options struct {
 //
 // Locking: mu orders appends. No call leaves partition, log, durability, lso or pidmanager while it is held, and it is
 // not held across a sync. Readers take no lock; they load view. docs/architecture.md has the order of all locks.
-// Errors: see above. After a write or sync that failed the partition answers ErrOffline until it is
-// opened again: bytes we are unsure of are never acknowledged.
+// Errors: see above. After a failed write or sync the partition answers ErrOffline until it is opened again: bytes that
+// may not be on the disk are never acknowledged.
 type Partition struct {
 	id     ID      // immutable
 	opts   Options // immutable, but for Config, which stands in config
@@ -108,8 +107,8 @@ type Partition struct {
 		snapshot  int64 // offset of the newest producer snapshot; -1 for none
 	}
 	waiters waiters
-	// tidying is held while segments are deleted or compacted, and is taken before mu. Once ending is
-	// set nobody begins, and who is at it stops.
+	// tidying is held while segments are deleted or compacted, and is taken before mu. Once ending is set no deletion
+	// or pass begins, and a running one stops.
 	tidying sync.Mutex
 	ending  atomic.Bool
 	// highestProducerID is the highest producer ID seen while opening; -1 for none.
@@ -229,7 +228,7 @@ func (p *Partition) goOfflineLocked(cause error) {
 	}
 }
 
-// endLocked ends the partition's work, for good. The first cause is the one that is told.
+// endLocked ends the partition's work, for good. Only the first cause is kept.
 func (p *Partition) endLocked(cause error) {
 	if p.mu.offline == nil {
 		p.mu.offline = cause
@@ -239,8 +238,8 @@ func (p *Partition) endLocked(cause error) {
 	p.view.Store(&v)
 }
 
-// offlineIfDamaged takes the partition offline if err reports damaged bytes, and returns the error for the client:
-// what is wrong in one place may be wrong in others (reliability P8). The bytes stay as they are.
+// offlineIfDamaged takes the partition offline if err reports damaged bytes, and returns the error for the client.
+// One damaged place makes others likely (reliability P8). The bytes stay as they are.
 func (p *Partition) offlineIfDamaged(err error) error {
 	if !errors.Is(err, files.ErrDamaged) {
 		return err
@@ -253,7 +252,7 @@ func (p *Partition) offlineIfDamaged(err error) error {
 	return err
 }
 
-// publish shows readers the log up to its end, and everything below highWatermark as settled.
+// publish lets readers see the log up to its end, and everything below highWatermark as durable.
 func (p *Partition) publish(highWatermark int64) {
 	p.mu.Lock()
 	wake := p.publishLocked(highWatermark)
@@ -261,8 +260,8 @@ func (p *Partition) publish(highWatermark int64) {
 	p.waiters.wake(wake)
 }
 
-// becameDurable shows readers what a barrier has covered. While the partition is being opened there is
-// nothing to show yet, and when it is offline nothing any more.
+// becameDurable lets readers see the records that a barrier has covered. It does nothing while the partition is being
+// opened or offline.
 func (p *Partition) becameDurable(endOffset int64) {
 	if v := p.view.Load(); v != nil && !v.offline {
 		p.publish(endOffset)
@@ -287,7 +286,7 @@ func (p *Partition) publishLocked(highWatermark int64) wakeUp {
 	return wakeUp{uncommitted: moved || old.highWatermark != next.highWatermark, committed: moved || old.lastStable != next.lastStable}
 }
 
-// Close writes what a clean start wants to find and closes the files. No other call may follow.
+// Close writes the producer state snapshot and the derived files and closes the files. No other call may follow.
 func (p *Partition) Close() error {
 	if p.log == nil {
 		return nil
@@ -306,8 +305,8 @@ func (p *Partition) Close() error {
 	return p.log.Close()
 }
 
-// Delete takes the partition offline and removes its files: its topic is deleted. Those of a log that could not be
-// opened are set aside.
+// Delete takes the partition of a deleted topic offline and removes its files. The directory of a log that could not be
+// opened is set aside.
 func (p *Partition) Delete() error {
 	p.mu.Lock()
 	p.endLocked(errors.New("deleted"))

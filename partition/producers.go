@@ -56,8 +56,8 @@ func (p *Partition) OpenTransactions() int {
 	return len(p.mu.open.Open())
 }
 
-// ExpireProducers forgets the producers that have been silent for limitMs (producer.id.expiration.ms)
-// and have no transaction open, and returns how many went.
+// ExpireProducers forgets the producers that have written nothing for limitMs (producer.id.expiration.ms) and have no
+// open transaction, and returns their number.
 func (p *Partition) ExpireProducers(nowMs, limitMs int64) int {
 	p.mu.Lock()
 	defer p.mu.Unlock()

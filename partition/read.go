@@ -18,13 +18,13 @@ type ReadRequest struct {
 	LastFetchedEpoch   int32 // of the record before Offset, to find out about a cut log; -1 for no check
 }
 
-// ReadResult is what a read found. The caller releases Slice.
+// ReadResult is the result of a read. The caller releases Slice.
 type ReadResult struct {
 	Offsets
 	Slice   log.Slice
 	Aborted []log.AbortedTxn // for Committed: the aborted transactions that reach into Slice
-	// Diverging is set when the log was cut below Offset: its last epoch and where that ends. There
-	// are no records then.
+	// Diverging is set when the log was truncated below Offset: its last epoch and the end of that. There are no
+	// records then.
 	Diverging *EpochEnd
 }
 
@@ -34,8 +34,8 @@ type EpochEnd struct {
 	EndOffset   int64
 }
 
-// Read returns the records from an offset on. An offset between the readable bound and the log end is
-// no error: there is just nothing to see yet (spec: log 7.2).
+// Read returns the records from an offset on. Between the readable bound and the log end offset the result is empty,
+// without an error (spec: log 7.2).
 func (p *Partition) Read(r ReadRequest) (ReadResult, error) {
 	if err := p.checkLeaderEpoch(r.CurrentLeaderEpoch); err != nil {
 		return ReadResult{}, err
@@ -98,8 +98,8 @@ func (p *Partition) checkLeaderEpoch(current int32) error {
 	}
 }
 
-// EndOffsetForEpoch returns the largest known leader epoch that is not above the asked one, and the
-// offset at which it ends (spec: wire 14).
+// EndOffsetForEpoch returns the largest known leader epoch up to the requested one, and the offset at which it ends
+// (spec: wire 14).
 func (p *Partition) EndOffsetForEpoch(leaderEpoch int32) (EpochEnd, error) {
 	if p.view.Load().offline {
 		return EpochEnd{LeaderEpoch: -1, EndOffset: -1}, p.offlineError()
@@ -108,8 +108,8 @@ func (p *Partition) EndOffsetForEpoch(leaderEpoch int32) (EpochEnd, error) {
 	return EpochEnd{LeaderEpoch: epoch, EndOffset: end}, nil
 }
 
-// EpochAt returns the leader epoch that the record at an offset was written in; the current one where
-// there is none yet.
+// EpochAt returns the leader epoch in which the record at an offset was written; the current one if there is no record
+// yet.
 func (p *Partition) EpochAt(offset int64) int32 {
 	if epoch := p.log.LeaderEpochAt(offset); epoch >= 0 {
 		return epoch
@@ -120,7 +120,7 @@ func (p *Partition) EpochAt(offset int64) int32 {
 // CheckLeaderEpoch refuses a client whose leader epoch is not the partition's; -1 is never refused.
 func (p *Partition) CheckLeaderEpoch(current int32) error { return p.checkLeaderEpoch(current) }
 
-// TimestampOffset is a record, by its timestamp and its offset.
+// TimestampOffset is the timestamp and the offset of a record.
 type TimestampOffset = log.TimestampOffset
 
 var notFound = TimestampOffset{TimestampMs: -1, Offset: -1, LeaderEpoch: -1}
@@ -150,8 +150,8 @@ func (p *Partition) OffsetForTimestamp(timestampMs int64, committed bool) (Times
 	return at, nil
 }
 
-// MaxTimestamp returns the first record with the highest timestamp; all fields are -1 when there is
-// none, or when the reader may not see it yet (KIP-734). Of records without a timestamp it is the first.
+// MaxTimestamp returns the first record with the highest timestamp; all fields are -1 when there is none, or when the
+// reader may not see it yet (KIP-734). If no record has a timestamp it is the first record.
 func (p *Partition) MaxTimestamp(committed bool) (TimestampOffset, error) {
 	limit, err := p.readable(committed)
 	if err != nil {

@@ -7,9 +7,9 @@ import (
 	"once/pidmanager"
 )
 
-// rebuild brings producers and open transactions up to the end of the log: the newest snapshot that
-// can be used, then everything behind it, by the same apply as live appends (spec: log 8 row 6). Aborted
-// transactions are known up to abortedTo; from there on they have to be replayed.
+// rebuild rebuilds producers and open transactions: it loads the newest usable snapshot and replays everything above
+// it, by the same apply as live appends (spec: log 8 row 6). Aborted transactions with a marker below abortedTo are
+// known; the others must be replayed.
 func (p *Partition) rebuild(abortedTo int64) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -17,8 +17,8 @@ func (p *Partition) rebuild(abortedTo int64) error {
 		return err
 	}
 	if p.mu.snapshot < 0 && p.log.ReplayOffset() > 0 && abortedTo < p.log.EndOffset() {
-		// Retention has deleted what that replay would have had to begin with. Now that all aborted
-		// transactions are known, a newer snapshot may speak for the producers.
+		// Retention has deleted the snapshot from which that replay would have to begin. Now that all aborted
+		// transactions are known, a newer snapshot can be used for the producers.
 		return p.replayLocked(p.log.EndOffset())
 	}
 	return nil
@@ -26,8 +26,8 @@ func (p *Partition) rebuild(abortedTo int64) error {
 
 // replayLocked replays the log from the newest snapshot that is not above limit, or from its beginning.
 func (p *Partition) replayLocked(limit int64) error {
-	// What lies below the log start offset and is still stored counts: the producers that wrote it are to
-	// be recognised although nobody can read it any more.
+	// Batches still stored below the log start offset are replayed, too: their producers are still known although
+	// nobody can read the records any more.
 	from := p.log.ReplayOffset()
 	p.mu.producers = pidmanager.Producers{}
 	for _, offset := range p.log.Snapshots() {
@@ -76,7 +76,7 @@ func (p *Partition) replayLocked(limit int64) error {
 	return err
 }
 
-// reopenTransactionsLocked tells the tracker of the transactions that a snapshot left open.
+// reopenTransactionsLocked adds the open transactions of a snapshot to the tracker.
 func (p *Partition) reopenTransactionsLocked() {
 	p.mu.open.Reset(p.mu.producers.Open())
 }

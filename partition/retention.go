@@ -7,23 +7,23 @@ import (
 	"once/log"
 )
 
-// Retention says which segments go by themselves. The zero value keeps all.
+// Retention holds the limits of retention. The zero value keeps everything.
 type Retention struct {
 	Delete         bool  // cleanup.policy contains delete; without it the limits do not count
 	RetentionMs    int64 // retention.ms, -1 for ever
 	RetentionBytes int64 // retention.bytes, -1 for all
 }
 
-// Deleted is what retention took away.
+// Deleted is the result of a deletion.
 type Deleted struct {
 	Segments  int
 	SizeBytes int64
 }
 
-// ApplyRetention deletes the segments that are due by size or time, oldest first, and those below the log
-// start offset, whatever the policy (spec: log 9). The segment being written is due like any other: a
-// new one is begun first. Open transactions protect nothing; the last stable offset never lies below
-// the log start offset. Producers stay known. While the partition is being compacted nothing is done.
+// ApplyRetention deletes the segments that are due by size or time, oldest first, and those below the log start offset,
+// whatever the policy (spec: log 9). The active segment can be due, too: a new one is begun first. Open transactions
+// keep no segment; the last stable offset never lies below the log start offset. Producers stay known. It does nothing
+// while the partition is being compacted.
 func (p *Partition) ApplyRetention(nowMs int64) (Deleted, error) {
 	if p.view.Load().logEnd == 0 || !p.tidying.TryLock() {
 		return Deleted{}, nil
@@ -55,8 +55,8 @@ func (p *Partition) ApplyRetention(nowMs int64) (Deleted, error) {
 	return deleted, err
 }
 
-// DeleteSegments deletes the segments below the log start offset. While the partition is being compacted nothing is
-// done: the next ApplyRetention does it.
+// DeleteSegments deletes the segments below the log start offset. It does nothing while the partition is being
+// compacted: the next ApplyRetention deletes them.
 func (p *Partition) DeleteSegments() (Deleted, error) {
 	if !p.tidying.TryLock() {
 		return Deleted{}, nil
@@ -72,9 +72,9 @@ func (p *Partition) DeleteSegments() (Deleted, error) {
 	return deleted, err
 }
 
-// expire moves the log start offset behind everything that is due.
+// expire moves the log start offset above all segments that are due.
 func (p *Partition) expire(rules log.Retention) error {
-	// The first look may read indexes and takes no lock; only if it finds something is there a second.
+	// The first check takes no lock, because it may read indexes; it is repeated under the lock only if needed.
 	if due, err := p.log.Expired(rules); err != nil || due <= p.LogStartOffset() {
 		return p.offlineIfDamaged(err)
 	}
@@ -102,9 +102,9 @@ func (p *Partition) expireLocked(rules log.Retention) (wakeUp, error) {
 	return p.publishLocked(p.view.Load().highWatermark), nil
 }
 
-// deleteSegments deletes what lies below the log start offset. What it knew about producers has to be in
-// a snapshot that stays: there is one for each segment, unless it could not be written, or somebody removed or
-// spoiled it. Only one that this process has read or written is known to be none of these.
+// deleteSegments deletes segments below the log start offset. A snapshot that stays must hold the producers of their
+// batches. There is one for each segment, but it may not have been written, or be removed or damaged since. Only a
+// snapshot that this process has read or written is known to be good.
 func (p *Partition) deleteSegments() (Deleted, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -124,9 +124,9 @@ func (p *Partition) deleteSegments() (Deleted, error) {
 	return Deleted{segments, sizeBytes}, nil
 }
 
-// DeleteRecords moves the log start offset up to an offset, -1 for the high watermark, and returns where
-// it stands then. An offset below it changes nothing; one above the high watermark is
-// ErrOffsetOutOfRange (spec: log 9). The move is durable with the next barrier.
+// DeleteRecords moves the log start offset up to an offset, -1 for the high watermark, and returns the new log start
+// offset. A lower offset changes nothing; one above the high watermark is ErrOffsetOutOfRange (spec: log 9). The move
+// is durable with the next barrier.
 func (p *Partition) DeleteRecords(offset int64) (logStartOffset int64, err error) {
 	p.mu.Lock()
 	if p.mu.offline != nil {

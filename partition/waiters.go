@@ -2,8 +2,8 @@ package partition
 
 import "sync"
 
-// Waiter is told when a partition that it watches may have more to read. C holds at most one signal;
-// a waiter that has seen it looks again.
+// Waiter receives a signal when a partition that it watches may have more to read. C holds at most one signal; after
+// it the waiter reads again.
 type Waiter struct {
 	C         chan struct{}
 	Committed bool // wake for the last stable offset, not for the high watermark
@@ -14,16 +14,16 @@ func NewWaiter(committed bool) *Waiter {
 	return &Waiter{C: make(chan struct{}, 1), Committed: committed}
 }
 
-// wakeUp says whose bound has moved.
+// wakeUp says which bounds have moved.
 type wakeUp struct{ uncommitted, committed bool }
 
-// waiters is who watches one partition. Its lock is taken after the partition's is released.
+// waiters are the waiters of one partition. Its lock is taken after the partition's is released.
 type waiters struct {
 	mu  sync.Mutex
 	set map[*Waiter]struct{}
 }
 
-// Watch registers a waiter. It must look once more after it, since what came before gives no signal.
+// Watch registers a waiter. The caller must read once more after it, because earlier appends give no signal.
 func (p *Partition) Watch(w *Waiter) {
 	p.waiters.mu.Lock()
 	defer p.waiters.mu.Unlock()

@@ -21,7 +21,7 @@ func TestAnyDamageWithinSegmentsIsMended(t *testing.T) {
 	dir := small(t)
 	b := start(t, dir)
 	for range 3 {
-		dial(t, b).transaction("y", "paid again", true)
+		transaction(dial(t, b), "y", "paid again", true)
 	}
 	stop(t, b)
 	var files []string

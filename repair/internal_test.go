@@ -9,6 +9,7 @@ import (
 
 	"once/inspect"
 	"once/inspect/inspecttest"
+	"once/internal/kafkatest"
 	"once/internal/vfs"
 	"once/log"
 	"once/log/batch"
@@ -68,11 +69,9 @@ func TestRepairOfTheLastSegmentOfConsumerOffsets(t *testing.T) {
 			dir := filepath.Join(t.TempDir(), "data")
 			b := start(t, dir)
 			c := dial(t, b)
-			c.topic("x", nil)
+			c.CreateTopic("x", 1, nil)
 			for i := range 20 {
-				if code := c.commit(fmt.Sprint("group", i), "x", int64(i), "metadata"); code != 0 {
-					t.Fatal(code)
-				}
+				c.Commit(fmt.Sprint("group", i), "x", 0, int64(i), "metadata")
 			}
 			stop(t, b)
 			file := lastSegment(t, dir, "__consumer_offsets-0")
@@ -103,12 +102,13 @@ func TestRepairOfTheLastSegmentOfConsumerOffsets(t *testing.T) {
 			b = start(t, dir)
 			c = dial(t, b)
 			for group, offset := range want {
-				if got := c.committed(group, "x"); got != offset {
+				if got, _ := c.Committed(group, "x", 0); got != offset {
 					t.Errorf("%s has offset %d, want %d", group, got, offset)
 				}
 			}
-			if code := c.commit("group0", "x", 100, ""); code != 0 || c.committed("group0", "x") != 100 {
-				t.Errorf("commit: code %d", code)
+			c.Commit("group0", "x", 0, 100, "")
+			if got, _ := c.Committed("group0", "x", 0); got != 100 {
+				t.Errorf("committed 100, fetched %d", got)
 			}
 			stop(t, b)
 			eachBatch(t, read(t, lastSegment(t, dir, "__consumer_offsets-0")), func(h batch.Header, _ []byte) {
@@ -137,7 +137,7 @@ func TestRepairOfTransactionState(t *testing.T) {
 	mustSay(t, out, "transactional IDs that remain: 1\n", `transactional_id="payer" state=PrepareCommit`)
 	inspecttest.RequireClean(t, dir)
 	b := start(t, dir)
-	dial(t, b).transaction("y", "paid again", true)
+	transaction(dial(t, b), "y", "paid again", true)
 	stop(t, b)
 	inspecttest.RequireClean(t, dir)
 }
@@ -153,7 +153,7 @@ func TestRepairOfATransactionStateWithNothingLeft(t *testing.T) {
 	mustSay(t, out, "transactional IDs that remain: 0\n")
 	inspecttest.RequireClean(t, dir)
 	b := start(t, dir)
-	dial(t, b).transaction("y", "paid by another producer ID", true)
+	transaction(dial(t, b), "y", "paid by another producer ID", true)
 	stop(t, b)
 	inspecttest.RequireClean(t, dir)
 }
@@ -165,7 +165,7 @@ func TestRepairNamesTransactionsInDoubt(t *testing.T) {
 		dir := small(t)
 		if later {
 			b := start(t, dir)
-			dial(t, b).transaction("y", "paid again", true)
+			transaction(dial(t, b), "y", "paid again", true)
 			stop(t, b)
 		}
 		file := lastSegment(t, dir, "y-0")
@@ -216,14 +216,14 @@ func TestRepairAfterAKill(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "data")
 	b := start(t, dir)
 	c := dial(t, b)
-	c.topic("x", nil)
+	c.CreateTopic("x", 1, nil)
 	for i := range 10 {
-		c.mustProduce("x", "key", fmt.Sprint("value ", i))
+		c.Produce(nil, "x", 0, kafkatest.KeyValue("key", fmt.Sprint("value ", i)))
 	}
 	stop(t, b)
 	b = start(t, dir)
 	c = dial(t, b)
-	c.mustProduce("x", "key", "after the last stop")
+	c.Produce(nil, "x", 0, kafkatest.KeyValue("key", "after the last stop"))
 	killed := filepath.Join(t.TempDir(), "killed")
 	if err := os.CopyFS(killed, os.DirFS(dir)); err != nil {
 		t.Fatal(err)
@@ -236,7 +236,7 @@ func TestRepairAfterAKill(t *testing.T) {
 	inspecttest.RequireClean(t, killed)
 	b = start(t, killed)
 	c = dial(t, b)
-	got, code := c.values("x")
+	got, code := values(t, c, "x")
 	if code != 0 || len(got) != 10 || got[3] != "value 3" || got[4] != "" || got[10] != "after the last stop" {
 		t.Errorf("code %d, %v", code, got)
 	}

@@ -12,6 +12,7 @@ import (
 	"once/broker/brokertest"
 	"once/durability"
 	"once/inspect"
+	"once/internal/kafkatest"
 	"once/internal/vfs"
 	"once/repair"
 )
@@ -23,19 +24,17 @@ func small(t *testing.T) (dir string) {
 	dir = filepath.Join(t.TempDir(), "data")
 	b := start(t, dir)
 	c := dial(t, b)
-	c.topic("x", map[string]string{"segment.ms": "60000"})
-	c.topic("y", nil)
+	c.CreateTopic("x", 1, map[string]string{"segment.ms": "60000"})
+	c.CreateTopic("y", 1, nil)
 	for i := range 3 {
 		for j := range 5 {
-			c.mustProduce("x", "key", fmt.Sprint("value ", i, " ", j))
-			c.mustProduce("y", "key", fmt.Sprint("value ", i, " ", j))
+			c.Produce(nil, "x", 0, kafkatest.KeyValue("key", fmt.Sprint("value ", i, " ", j)))
+			c.Produce(nil, "y", 0, kafkatest.KeyValue("key", fmt.Sprint("value ", i, " ", j)))
 		}
-		c.at += 100_000 // a new segment
+		c.TimestampMs += 100_000 // a new segment
 	}
-	c.transaction("y", "paid", true)
-	if code := c.commit("group", "x", 3, ""); code != 0 {
-		t.Fatal(code)
-	}
+	transaction(c, "y", "paid", true)
+	c.Commit("group", "x", 0, 3, "")
 	stop(t, b)
 	if n := len(segments(t, dir, "x-0")); n != 3 {
 		t.Fatalf("%d segments", n)

@@ -18,6 +18,7 @@ import (
 	"once/groupcoordinator"
 	"once/inspect"
 	"once/inspect/inspecttest"
+	"once/internal/kafkatest"
 	"once/internal/vfs"
 	"once/log"
 	"once/log/batch"
@@ -52,22 +53,20 @@ func (f *fixture) build(t *testing.T) {
 	}
 	b := start(t, f.dir)
 	c := dial(t, b)
-	c.topic("keyed", map[string]string{
+	c.CreateTopic("keyed", 1, map[string]string{
 		"cleanup.policy": "compact", "segment.bytes": "2800000", "min.cleanable.dirty.ratio": "0.01",
 	})
-	c.topic("other", nil)
-	c.mustProduce("other", "key", "value")
+	c.CreateTopic("other", 1, nil)
+	c.Produce(nil, "other", 0, kafkatest.KeyValue("key", "value"))
 	dice := rand.New(rand.NewSource(1))
 	round := func(n, keys int) {
 		for i := range keys {
-			if code := c.commit(fmt.Sprint("group", i), "keyed", int64(n*10_000+i), noise(dice, 2000, 4000)); code != 0 {
-				t.Fatal("commit: code", code)
-			}
-			c.mustProduce("keyed", fmt.Sprint("key", i), noise(dice, 2000, 4000))
+			c.Commit(fmt.Sprint("group", i), "keyed", 0, int64(n*10_000+i), noise(dice, 2000, 4000))
+			c.Produce(nil, "keyed", 0, kafkatest.KeyValue(fmt.Sprint("key", i), noise(dice, 2000, 4000)))
 		}
 	}
 	round(0, groups)
-	c.transaction("keyed", "paid", true)
+	transaction(c, "keyed", "paid", true)
 	round(1, 150)
 	for _, partition := range []string{"keyed-0", "__consumer_offsets-0"} {
 		for began := time.Now(); ; <-time.Tick(10 * time.Millisecond) {
@@ -230,17 +229,18 @@ func TestRepairOfConsumerOffsetsThatTheCleanerDestroyed(t *testing.T) {
 					offset = -1
 					missing++
 				}
-				if got := c.committed(group, "keyed"); got != offset {
+				if got, _ := c.Committed(group, "keyed", 0); got != offset {
 					t.Fatalf("%s has offset %d, want %d", group, got, offset)
 				}
 			}
 			if missing == 0 || missing > 20 {
 				t.Errorf("%d groups are lost", missing)
 			}
-			if code := c.commit("group1", "keyed", 77, ""); code != 0 || c.committed("group1", "keyed") != 77 {
-				t.Errorf("commit: code %d", code)
+			c.Commit("group1", "keyed", 0, 77, "")
+			if got, _ := c.Committed("group1", "keyed", 0); got != 77 {
+				t.Errorf("committed 77, fetched %d", got)
 			}
-			c.transaction("keyed", "paid again", true)
+			transaction(c, "keyed", "paid again", true)
 			stop(t, b)
 			inspecttest.RequireClean(t, dir)
 		})
@@ -269,10 +269,10 @@ func TestRepairOfATopicThatTheCleanerDestroyed(t *testing.T) {
 	}
 	b := start(t, dir)
 	c := dial(t, b)
-	if _, code := c.values("keyed"); code != kafkaStorageError {
+	if _, code := values(t, c, "keyed"); code != kafkaStorageError {
 		t.Errorf("a destroyed partition is read: code %d", code)
 	}
-	if got, code := c.values("other"); code != 0 || len(got) != 1 {
+	if got, code := values(t, c, "other"); code != 0 || len(got) != 1 {
 		t.Errorf("the other topic has %d records, code %d", len(got), code)
 	}
 	stop(t, b)
@@ -282,13 +282,13 @@ func TestRepairOfATopicThatTheCleanerDestroyed(t *testing.T) {
 	inspecttest.RequireClean(t, dir)
 	b = start(t, dir)
 	c = dial(t, b)
-	c.mustProduce("keyed", "key", "after the repair")
+	c.Produce(nil, "keyed", 0, kafkatest.KeyValue("key", "after the repair"))
 	want[end] = "after the repair"
-	got, code := c.values("keyed")
+	got, code := values(t, c, "keyed")
 	if code != 0 || !maps.Equal(got, want) {
 		t.Errorf("%d records, want %d; code %d", len(got), len(want), code)
 	}
-	c.transaction("keyed", "paid again", true)
+	transaction(c, "keyed", "paid again", true)
 	stop(t, b)
 	inspecttest.RequireClean(t, dir)
 }

@@ -11,9 +11,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
-
-	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"once/broker/brokertest"
 	"once/internal/files"
@@ -23,164 +20,32 @@ import (
 	"once/log/batch"
 )
 
-// client talks to a broker in the words of the protocol.
-type client struct {
-	t    *testing.T
-	conn *kafkatest.Conn
-	at   int64 // timestamp of the next batch
-}
-
-func dial(t *testing.T, b *brokertest.Broker) *client {
+func dial(t *testing.T, b *brokertest.Broker) *kafkatest.Client {
 	t.Helper()
-	conn, err := kafkatest.Dial(b.Addr())
+	return kafkatest.Connect(t, b.Addr())
+}
+
+// transaction has one with a record, and ends it if that is asked for.
+func transaction(c *kafkatest.Client, topic, value string, end bool) {
+	p, err := c.InitProducer("payer")
 	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { conn.Close() })
-	return &client{t: t, conn: conn, at: time.Now().UnixMilli()}
-}
-
-func (c *client) ask(r kmsg.Request) kmsg.Response {
-	c.t.Helper()
-	resp, err := c.conn.Request(r)
-	if err != nil {
-		c.t.Fatalf("%s: %v", kmsg.NameForKey(r.Key()), err)
-	}
-	return resp
-}
-
-func (c *client) topic(name string, set map[string]string) {
-	c.t.Helper()
-	r := kmsg.NewPtrCreateTopicsRequest()
-	r.Version = 7
-	t := kmsg.NewCreateTopicsRequestTopic()
-	t.Topic, t.NumPartitions, t.ReplicationFactor = name, 1, 1
-	for k, v := range set {
-		t.Configs = append(t.Configs, kmsg.CreateTopicsRequestTopicConfig{Name: k, Value: &v})
-	}
-	r.Topics = append(r.Topics, t)
-	if code := c.ask(r).(*kmsg.CreateTopicsResponse).Topics[0].ErrorCode; code != 0 {
-		c.t.Fatal("create topic: code", code)
-	}
-}
-
-// produce sends a batch and returns the error code.
-func (c *client) produce(topic string, o batch.BuildOptions, records ...batch.Record) int16 {
-	c.t.Helper()
-	for i := range records {
-		records[i].OffsetDelta = int32(i)
-	}
-	o.TimestampMs, o.LeaderEpoch = c.at, -1
-	c.at += 10
-	r := kmsg.NewPtrProduceRequest()
-	r.Version, r.Acks, r.TimeoutMillis = 12, -1, 10_000
-	if o.Transactional {
-		r.TransactionID = kmsg.StringPtr(transactionalID)
-	}
-	t := kmsg.NewProduceRequestTopic()
-	t.Topic = topic
-	t.Partitions = []kmsg.ProduceRequestTopicPartition{{Records: batch.Build(o, records...)}}
-	r.Topics = append(r.Topics, t)
-	return c.ask(r).(*kmsg.ProduceResponse).Topics[0].Partitions[0].ErrorCode
-}
-
-var plain = batch.BuildOptions{ProducerID: -1, ProducerEpoch: -1, BaseSequence: -1}
-
-func (c *client) mustProduce(topic, key, value string) {
-	c.t.Helper()
-	if code := c.produce(topic, plain, batch.Record{Key: []byte(key), Value: []byte(value)}); code != 0 {
-		c.t.Fatal("produce: code", code)
-	}
-}
-
-const transactionalID = "payer"
-
-// transaction begins one with a record and an offset of a group, and ends it if that is asked for.
-func (c *client) transaction(topic, value string, end bool) {
-	c.t.Helper()
-	begin := kmsg.NewPtrInitProducerIDRequest()
-	begin.Version, begin.TransactionTimeoutMillis = 4, 900_000
-	begin.TransactionalID = kmsg.StringPtr(transactionalID)
-	p := c.ask(begin).(*kmsg.InitProducerIDResponse)
-	if p.ErrorCode != 0 {
-		c.t.Fatal("init producer id: code", p.ErrorCode)
-	}
-	o := batch.BuildOptions{ProducerID: p.ProducerID, ProducerEpoch: p.ProducerEpoch, Transactional: true}
-	if code := c.produce(topic, o, batch.Record{Key: []byte("key"), Value: []byte(value)}); code != 0 {
-		c.t.Fatal("produce: code", code)
-	}
-	if !end {
 		return
 	}
-	r := kmsg.NewPtrEndTxnRequest()
-	r.Version, r.TransactionalID, r.Commit = 5, transactionalID, true
-	r.ProducerID, r.ProducerEpoch = p.ProducerID, p.ProducerEpoch
-	if code := c.ask(r).(*kmsg.EndTxnResponse).ErrorCode; code != 0 {
-		c.t.Fatal("end: code", code)
+	c.Produce(p, topic, 0, kafkatest.KeyValue("key", value))
+	if end {
+		c.End(p, true)
 	}
-}
-
-// commit commits an offset with metadata and returns the error code.
-func (c *client) commit(group, topic string, offset int64, metadata string) int16 {
-	c.t.Helper()
-	r := kmsg.NewPtrOffsetCommitRequest()
-	r.Version, r.Group, r.Generation = 8, group, -1
-	p := kmsg.NewOffsetCommitRequestTopicPartition()
-	p.Offset, p.Metadata = offset, &metadata
-	r.Topics = []kmsg.OffsetCommitRequestTopic{{Topic: topic, Partitions: []kmsg.OffsetCommitRequestTopicPartition{p}}}
-	return c.ask(r).(*kmsg.OffsetCommitResponse).Topics[0].Partitions[0].ErrorCode
-}
-
-// committed returns the offset of a group, -1 for none.
-func (c *client) committed(group, topic string) int64 {
-	c.t.Helper()
-	r := kmsg.NewPtrOffsetFetchRequest()
-	r.Version = 8
-	g := kmsg.NewOffsetFetchRequestGroup()
-	g.Group, g.Topics = group, []kmsg.OffsetFetchRequestGroupTopic{{Topic: topic, Partitions: []int32{0}}}
-	r.Groups = append(r.Groups, g)
-	p := c.ask(r).(*kmsg.OffsetFetchResponse).Groups[0].Topics[0].Partitions[0]
-	if p.ErrorCode != 0 {
-		c.t.Fatal("offset fetch: code", p.ErrorCode)
-	}
-	return p.Offset
 }
 
 // values reads a topic to its end and returns its records by offset, and the error code that came instead of more.
-func (c *client) values(topic string) (found map[int64]string, code int16) {
-	c.t.Helper()
+func values(t *testing.T, c *kafkatest.Client, topic string) (found map[int64]string, code int16) {
+	t.Helper()
+	records, _, err := c.Quiet().Read(topic, 0, 0, false)
 	found = map[int64]string{}
-	for at, end := int64(0), int64(1); at < end; {
-		r := kmsg.NewPtrFetchRequest()
-		r.Version, r.ReplicaID, r.MaxBytes, r.SessionEpoch = 12, -1, 1<<20, -1
-		p := kmsg.NewFetchRequestTopicPartition()
-		p.FetchOffset, p.PartitionMaxBytes = at, 1<<20
-		r.Topics = []kmsg.FetchRequestTopic{{Topic: topic, Partitions: []kmsg.FetchRequestTopicPartition{p}}}
-		answer := c.ask(r).(*kmsg.FetchResponse).Topics[0].Partitions[0]
-		if answer.ErrorCode != 0 {
-			return found, answer.ErrorCode
-		}
-		end = answer.HighWatermark
-		if len(answer.RecordBatches) == 0 {
-			return found, 0 // nothing up to the end
-		}
-		for raw := answer.RecordBatches; len(raw) > 0; {
-			h, err := batch.ParseHeader(raw)
-			if err != nil || h.SizeBytes() > len(raw) {
-				c.t.Fatalf("fetch of %s at %d: %v", topic, at, err)
-			}
-			for rec, err := range batch.Records(raw[:h.SizeBytes()], 1<<20) {
-				if err != nil {
-					c.t.Fatal(err)
-				}
-				if offset := h.BaseOffset + int64(rec.OffsetDelta); !h.IsControl() {
-					found[offset] = string(rec.Value)
-				}
-			}
-			raw, at = raw[h.SizeBytes():], h.NextOffset()
-		}
+	for _, r := range records {
+		found[r.Offset] = r.Value
 	}
-	return found, 0
+	return found, kafkatest.Code(t, err)
 }
 
 // start runs a broker that compacts at once what it can.

@@ -10,6 +10,7 @@ import (
 
 	"once/durability"
 	"once/internal/clock"
+	"once/internal/crashtest"
 	"once/internal/vfs"
 	"once/log/batch"
 	"once/log/directory"
@@ -155,7 +156,7 @@ func appendTo(t *testing.T, p *partition.Partition) {
 func TestTopicOfADeletedOnesNameSurvivesEveryCrash(t *testing.T) {
 	photos := 0
 	for barriers := range 32 {
-		if barriers%5 != 0 && os.Getenv("ONCE_CRASH_SEEDS") == "" {
+		if barriers%5 != 0 && crashtest.Seeds(t) == 0 {
 			continue // a sample
 		}
 		t.Run(fmt.Sprintf("barriers %04b", barriers), func(t *testing.T) {

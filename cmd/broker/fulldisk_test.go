@@ -13,11 +13,13 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"once/internal/crashtest"
 	"once/wire"
 )
 
 // A full disk (spec: reliability P35, F11): a tmpfs of a few MiB.
 func TestFullDisk(t *testing.T) {
+	crashtest.Apart(t, "mounts a tmpfs")
 	if os.Getuid() != 0 {
 		t.Log("not shown here: needs root")
 		return

@@ -11,6 +11,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"once/internal/crashtest"
 )
 
 // A power cut of a real file system (spec: reliability F7, F9): the broker writes to one in an image
@@ -97,6 +99,7 @@ type acknowledged struct {
 const imageInterval = 200 * time.Millisecond
 
 func TestPowerCutOfARealFileSystem(t *testing.T) {
+	crashtest.Apart(t, "mounts an image, and stops a process with SIGSTOP")
 	for _, d := range diskFormats {
 		if why := d.tools(t); why != "" {
 			t.Logf("%s is not shown here: %s", d.name, why)
@@ -135,7 +138,7 @@ func (d diskFormat) cutPower(t *testing.T, mode string) {
 	}
 	stop()
 	_ = p.Process.Kill()
-	_ = p.Wait()
+	p.Wait()
 
 	after := run(mount(t, "-o", d.mount, stopped), "after")
 	acks.verify(t, mode, after.listen, at)

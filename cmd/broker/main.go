@@ -5,6 +5,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -15,6 +16,7 @@ import (
 
 	"once/cluster"
 	"once/inspect"
+	"once/tools"
 )
 
 // Exit codes.
@@ -31,7 +33,11 @@ type usageError struct{ error }
 func (e usageError) Unwrap() error { return e.error }
 
 func main() {
-	os.Exit(run(os.Args[1:], os.Environ(), os.Stdout, os.Stderr, time.Now()))
+	began := time.Now()
+	if name, ok := tools.Find(os.Args[0]); ok {
+		os.Exit(exitCode(tools.Run(context.Background(), name, os.Args[1:], os.Stdin, os.Stdout, os.Stderr)))
+	}
+	os.Exit(run(os.Args[1:], os.Environ(), os.Stdout, os.Stderr, began))
 }
 
 // run executes one command line and returns the exit code.
@@ -42,7 +48,8 @@ func run(args, environ []string, stdout, stderr io.Writer, began time.Time) int 
 	root.SetErr(stderr)
 	err := root.Execute()
 	code := exitCode(err)
-	if err != nil {
+	var failed *tools.Failure // it has said why
+	if err != nil && !errors.As(err, &failed) {
 		fmt.Fprintln(stderr, "broker:", err)
 	}
 	if code == exitUsage {
@@ -72,6 +79,11 @@ func commands(environ []string, began time.Time) *cobra.Command {
 	start := startCommand(environ, began)
 	start.Use, start.Short = "start", "Start the broker; the same as broker alone"
 	root.AddCommand(start, checkCommand(), repairCommand(), dumpCommand(), healthCommand(), versionCommand())
+	for _, t := range tools.Commands(os.Stdin) {
+		t.GroupID = "kafka"
+		root.AddCommand(t)
+	}
+	root.AddGroup(&cobra.Group{ID: "kafka", Title: "Kafka's command-line tools:"})
 	root.CompletionOptions.DisableDefaultCmd = true
 	root.SilenceErrors, root.SilenceUsage = true, true
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })

@@ -9,10 +9,13 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"once/internal/crashtest"
 )
 
 // The image is FROM scratch: the program must need no interpreter, no libraries, no files and no rights.
 func TestImageRunsOnNothing(t *testing.T) {
+	crashtest.Apart(t, "builds the program, and changes the root directory")
 	root := t.TempDir()
 	build := exec.CommandContext(t.Context(), "go", "build", "-o", filepath.Join(root, "broker"), ".")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0") // as the Dockerfile builds it

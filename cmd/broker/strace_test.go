@@ -16,6 +16,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"once/internal/crashtest"
 	"once/wire"
 )
 
@@ -78,6 +79,7 @@ var syncedFile = regexp.MustCompile(`data/(orders-0/0+\.log|barrier\.([01]|journ
 // One failed sync ends the broker: exit code 3, the file by its name, nothing acknowledged that is not
 // there afterwards.
 func TestFailedSyncEndsTheBroker(t *testing.T) {
+	crashtest.Apart(t, "traces a process with strace")
 	for _, mode := range []string{"page", "fsync"} {
 		t.Run(mode, func(t *testing.T) {
 			dir := t.TempDir()
@@ -100,8 +102,8 @@ func TestFailedSyncEndsTheBroker(t *testing.T) {
 				}
 				acknowledged++
 			}
-			hangs := time.AfterFunc(20*time.Second, func() { _ = p.Process.Kill() })
-			_ = p.Wait()
+			hangs := time.AfterFunc(2*time.Minute, func() { _ = p.Process.Kill() })
+			p.Wait()
 			hangs.Stop()
 			if code := p.ProcessState.ExitCode(); code != exitStorage || !syncedFile.MatchString(p.stderr.String()) {
 				t.Errorf("exit %d; stderr\n%s", code, p.stderr)
@@ -124,6 +126,7 @@ func TestFailedSyncEndsTheBroker(t *testing.T) {
 // A sync of the metadata is as final as one of a log: the topic is not acknowledged, the broker ends with 3 and names
 // the file, and the next start finds a topic whole or not at all.
 func TestFailedSyncOfTheMetadataEndsTheBroker(t *testing.T) {
+	crashtest.Apart(t, "traces a process with strace")
 	for _, which := range []string{"1", "2"} { // of the pages, of the head
 		dir := t.TempDir()
 		p := straceable(t, dir, "page", "--set", "flush.interval.ms="+neverMs) // only the metadata syncs
@@ -135,8 +138,8 @@ func TestFailedSyncOfTheMetadataEndsTheBroker(t *testing.T) {
 		if err := c.create("payments"); err == nil {
 			t.Errorf("sync %s: the topic is acknowledged", which)
 		}
-		hangs := time.AfterFunc(20*time.Second, func() { _ = p.Process.Kill() })
-		_ = p.Wait()
+		hangs := time.AfterFunc(2*time.Minute, func() { _ = p.Process.Kill() })
+		p.Wait()
 		hangs.Stop()
 		if code := p.ProcessState.ExitCode(); code != exitStorage || !strings.Contains(p.stderr.String(), "data/meta.db") {
 			t.Errorf("sync %s: exit %d; stderr\n%s", which, code, p.stderr)
@@ -155,6 +158,7 @@ func TestFailedSyncOfTheMetadataEndsTheBroker(t *testing.T) {
 
 // One sync after the other fails while a broker starts, on a new directory and on a used one, until it gets through.
 func TestFailedSyncWhileStarting(t *testing.T) {
+	crashtest.Apart(t, "traces a process with strace")
 	if _, err := exec.LookPath("strace"); err != nil {
 		t.Logf("not shown here: %v", err)
 		return
@@ -207,6 +211,7 @@ func TestFailedSyncWhileStarting(t *testing.T) {
 
 // A disk that has no room for the metadata costs the change, and not the broker.
 func TestFullDiskForTheMetadata(t *testing.T) {
+	crashtest.Apart(t, "traces a process with strace")
 	for _, call := range []string{"pwrite64", "ftruncate"} {
 		dir := t.TempDir()
 		p := straceable(t, dir, "page", "--set", "flush.interval.ms="+neverMs)
@@ -250,6 +255,7 @@ func TestFullDiskForTheMetadata(t *testing.T) {
 
 // A slow disk: in the mode page nobody waits for it, no lock is held over a sync.
 func TestSlowSyncHoldsUpNobodyInPage(t *testing.T) {
+	crashtest.Apart(t, "traces a process with strace")
 	p := straceable(t, t.TempDir(), "page")
 	c := dial(t, p.listen)
 	must(t, c.create("orders"))
@@ -280,6 +286,7 @@ func TestSlowSyncHoldsUpNobodyInPage(t *testing.T) {
 // In the mode fsync a slow disk costs latency only: all who wait share a barrier, and nobody is
 // answered before one who came earlier in the log.
 func TestSlowSyncIsSharedInFsync(t *testing.T) {
+	crashtest.Apart(t, "traces a process with strace")
 	p := straceable(t, t.TempDir(), "fsync")
 	must(t, dial(t, p.listen).create("orders"))
 	if !meddle(t, p, syncs, "delay_enter=500ms") {

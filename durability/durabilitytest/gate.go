@@ -1,4 +1,4 @@
-// Package durabilitytest gives tests of those who wait for a barrier tickets of one that ends when the test says so.
+// Package durabilitytest gives tests tickets of a barrier that ends when the test says so.
 package durabilitytest
 
 import (

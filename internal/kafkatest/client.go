@@ -1,6 +1,7 @@
 package kafkatest
 
 import (
+	"errors"
 	"fmt"
 	"testing"
 	"time"
@@ -34,6 +35,26 @@ func NewClient(c *Conn) *Client {
 	return &Client{Ask: c.Request, TimestampMs: time.Now().UnixMilli(), StepMs: 10}
 }
 
+// Code returns the code of an answer that is an error, and 0 for nil. Any other error ends the test.
+func Code(t testing.TB, err error) int16 {
+	t.Helper()
+	var code *CodeError
+	if errors.As(err, &code) {
+		return code.Code
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return 0
+}
+
+// Quiet returns a client over the same connection that returns what goes wrong.
+func (c *Client) Quiet() *Client {
+	quiet := *c
+	quiet.Fail = nil
+	return &quiet
+}
+
 // Connect returns a client of a broker at host:port over a connection of its own, which is closed at the end of the
 // test. What goes wrong ends the test.
 func Connect(t testing.TB, addr string) *Client {
@@ -43,6 +64,11 @@ func Connect(t testing.TB, addr string) *Client {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { conn.Close() })
+	return Must(t, conn)
+}
+
+// Must returns a client over a connection. What goes wrong ends the test.
+func Must(t testing.TB, conn *Conn) *Client {
 	c := NewClient(conn)
 	c.Fail = func(err error) { t.Helper(); t.Fatal(err) }
 	return c
@@ -125,6 +151,11 @@ func Values(values ...string) []batch.Record {
 	return records
 }
 
+// KeyValue is a record.
+func KeyValue(key, value string) batch.Record {
+	return batch.Record{Key: []byte(key), Value: []byte(value)}
+}
+
 // Produce appends a batch as the producer, or of nobody when p is nil, and returns its offset. A producer of
 // transactions V1 adds the partition first.
 func (c *Client) Produce(p *Producer, topic string, partition int32, records ...batch.Record) (offset int64, err error) {
@@ -188,11 +219,24 @@ func (c *Client) End(p *Producer, commit bool) error {
 	return err
 }
 
-// Commit commits an offset of a group.
-func (c *Client) Commit(group, topic string, partition int32, offset int64) error {
-	_, err := ask(c, OffsetCommitRequest(group, topic, partition, offset), "offset commit", func(r *kmsg.OffsetCommitResponse) int16 {
+// Commit commits an offset of a group with metadata.
+func (c *Client) Commit(group, topic string, partition int32, offset int64, metadata string) error {
+	r := OffsetCommitRequest(group, topic, partition, offset)
+	r.Topics[0].Partitions[0].Metadata = &metadata
+	_, err := ask(c, r, "offset commit", func(r *kmsg.OffsetCommitResponse) int16 {
 		return r.Topics[0].Partitions[0].ErrorCode
 	})
+	return err
+}
+
+// DeleteRecords moves the start of a partition's log to an offset.
+func (c *Client) DeleteRecords(topic string, partition int32, offset int64) error {
+	r := kmsg.NewPtrDeleteRecordsRequest()
+	r.Version, r.TimeoutMillis = 2, 10_000
+	p := kmsg.NewDeleteRecordsRequestTopicPartition()
+	p.Partition, p.Offset = partition, offset
+	r.Topics = []kmsg.DeleteRecordsRequestTopic{{Topic: topic, Partitions: []kmsg.DeleteRecordsRequestTopicPartition{p}}}
+	_, err := ask(c, r, "delete records of "+topic, func(r *kmsg.DeleteRecordsResponse) int16 { return r.Topics[0].Partitions[0].ErrorCode })
 	return err
 }
 

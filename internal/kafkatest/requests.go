@@ -22,10 +22,10 @@ func CreateTopicsRequest(topic string, partitions int32, configs map[string]stri
 	return r
 }
 
-// InitProducerIDRequest asks for a producer ID; transactionalID may be "".
+// InitProducerIDRequest asks for a producer ID; transactionalID may be "". Its transactions have as long as Kafka lets them.
 func InitProducerIDRequest(transactionalID string) *kmsg.InitProducerIDRequest {
 	r := kmsg.NewPtrInitProducerIDRequest()
-	r.Version, r.TransactionTimeoutMillis, r.ProducerID, r.ProducerEpoch = 5, 60_000, -1, -1
+	r.Version, r.TransactionTimeoutMillis, r.ProducerID, r.ProducerEpoch = 5, 900_000, -1, -1
 	if transactionalID != "" {
 		r.TransactionalID = &transactionalID
 	}

@@ -1,12 +1,12 @@
-// Package batch knows the bytes of record batches version 2: it reads and checks headers and records,
-// validates what clients send, and builds the batches that coordinators and markers need.
+// Package batch handles record batches version 2: it reads and checks headers and records, validates batches from
+// clients, and builds the batches that coordinators and markers need.
 //
 // Everything here is a pure function of its arguments. A batch is a []byte holding exactly one batch;
 // only Validate, Prepare and SetOffsetAndEpoch write to it. Whatever Validate accepts, Records iterates
-// without error and with as many records as the header says. Nothing is allocated because some bytes
-// announce that much: memory follows the bytes that are there, and inflating stops at a limit.
+// without error and with as many records as the header says. Memory use follows the bytes that are present, never a
+// size that they announce, and decompression stops at a limit.
 //
-// It knows nothing of files, offsets already in use, or producer state. Any package may call it.
+// It does not handle files, offsets already in use, or producer state. Any package may call it.
 package batch
 
 import (
@@ -17,7 +17,7 @@ import (
 var (
 	// ErrCorrupt: the bytes are not a batch, or not the one that was written.
 	ErrCorrupt = errors.New("batch is corrupt")
-	// ErrInvalidRecord: the batch arrived as it was sent, but says something that is not allowed.
+	// ErrInvalidRecord: the bytes are intact, but the batch or a record breaks a rule.
 	ErrInvalidRecord = errors.New("batch or record is invalid")
 	// ErrTooLarge: the batch is over max.message.bytes, or would inflate beyond the limit.
 	ErrTooLarge = errors.New("batch is too large")

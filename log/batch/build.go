@@ -7,8 +7,8 @@ import (
 	"once/internal/invariant"
 )
 
-// BuildOptions are the header fields of a batch that this broker writes itself. For a batch of no
-// producer set ProducerID, ProducerEpoch and BaseSequence to -1.
+// BuildOptions are the header fields of a batch that this broker writes itself. For a batch without producer set
+// ProducerID, ProducerEpoch and BaseSequence to -1.
 type BuildOptions struct {
 	BaseOffset    int64
 	ProducerID    int64 // -1: none
@@ -20,8 +20,8 @@ type BuildOptions struct {
 	LeaderEpoch   int32
 }
 
-// Build makes an uncompressed batch with its CRC set. The records are numbered 0, 1, 2 … whatever
-// their OffsetDelta says; there must be at least one. Limits are the caller's affair.
+// Build makes an uncompressed batch with its CRC set. The records are numbered 0, 1, 2 … whatever their OffsetDelta
+// says; there must be at least one. It checks no size limits.
 func Build(o BuildOptions, records ...Record) []byte {
 	invariant.Check(len(records) > 0, "a batch is built without records")
 	size := HeaderSizeBytes

@@ -5,7 +5,7 @@ import "fmt"
 // Codec is a compression of a batch's records, by its number in the attributes.
 type Codec int8
 
-// The codecs of Kafka; 5 to 7 can be written in the attributes and mean nothing.
+// The codecs of Kafka; 5 to 7 fit into the attributes and are undefined.
 const (
 	None   Codec = 0
 	Gzip   Codec = 1

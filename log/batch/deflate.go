@@ -11,7 +11,7 @@ import (
 	"github.com/pierrec/lz4/v4"
 )
 
-// Levels in Kafka's numbers; what is outside goes to the nearest one (spec: log 2).
+// Levels in Kafka's numbers; a level out of range becomes the nearest one (spec: log 2).
 const (
 	gzipMinLevel, gzipMaxLevel = 1, 9
 	lz4DefaultLevel            = 9
@@ -23,20 +23,20 @@ const (
 // larger by it, and an encoder that is kept for the next batch is 1.5 MiB smaller.
 const zstdWindowBytes = 512 << 10
 
-// lz4Levels are 1 to 9; Kafka's go on to 17, for which the library has nothing.
+// lz4Levels are 1 to 9; Kafka's go on to 17, which the library does not have.
 var lz4Levels = [...]lz4.CompressionLevel{lz4.Level1, lz4.Level2, lz4.Level3, lz4.Level4, lz4.Level5,
 	lz4.Level6, lz4.Level7, lz4.Level8, lz4.Level9}
 
-// deflater compresses one payload after another, each framed as Kafka's clients expect. Reset starts the
-// next one, whatever became of the last: what it makes of the same bytes is always the same. Write copies
-// what it is given. Close writes the rest and leaves w open; until then w may have nothing.
+// deflater compresses one payload after another, each framed as Kafka's clients expect. Reset starts the next one, in
+// any state; the output depends on the payload only. Write copies its argument. Close writes the rest and leaves w
+// open; until then w may have received nothing.
 type deflater interface {
 	io.WriteCloser
 	Reset(w io.Writer)
 }
 
-// encoderLevel brings a level in Kafka's numbers to those that the codec's encoder distinguishes, 0 to
-// maxEncoderLevel. Level 0 is the codec's default.
+// encoderLevel maps a level in Kafka's numbers to those that the codec's encoder distinguishes, 0 to maxEncoderLevel.
+// Level 0 is the codec's default.
 func encoderLevel(codec Codec, level int) int {
 	switch codec {
 	case Gzip:
@@ -86,7 +86,7 @@ func (p *plainWriter) Reset(w io.Writer) { p.Writer = w }
 
 func (p *plainWriter) Close() error { return nil }
 
-// blockDeflater cuts what is written to it into blocks and compresses each by itself.
+// blockDeflater cuts its input into blocks and compresses each by itself.
 type blockDeflater struct {
 	w               io.Writer
 	size            int
@@ -117,7 +117,7 @@ func (d *blockDeflater) Write(p []byte) (int, error) {
 	return written, nil
 }
 
-// flush writes what there is as a block, the header before the first.
+// flush writes the buffered bytes as a block, and the header before the first block.
 func (d *blockDeflater) flush() error {
 	if !d.begun {
 		d.begun = true

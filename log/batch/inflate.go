@@ -11,8 +11,7 @@ import (
 	"github.com/klauspost/compress/zstd"
 )
 
-// windowBytes is the room for inflated bytes that a cursor starts with, and the most that is kept for
-// the next one.
+// windowBytes is the initial room for inflated bytes of a cursor, and the largest that is kept for the next one.
 const windowBytes = 64 << 10
 
 // maxPooledBytes is the largest buffer a decoder may keep for its next batch. Larger ones are rare and
@@ -70,7 +69,7 @@ func (c *cursor) close() {
 	*c = cursor{}
 }
 
-// inflateError says for whatever a decoder reports that the batch is at fault.
+// inflateError turns any error of a decoder into one that blames the batch.
 func inflateError(err error) error {
 	if err == nil || err == io.EOF || errors.Is(err, ErrTooLarge) {
 		return err

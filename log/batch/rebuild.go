@@ -20,7 +20,7 @@ func Prepare(raw []byte, r *Rules, nowMs int64) ([]byte, Header, error) {
 	if r.Recompress {
 		target = r.Codec
 	}
-	// Kafka does not look at the numbering of records that were and stay uncompressed.
+	// Kafka does not check the numbering of records that were and stay uncompressed.
 	if source != target || source != None && !found.inOrder {
 		if raw, err = renumber(raw, h, target, r); err != nil {
 			return nil, Header{}, err
@@ -46,7 +46,7 @@ func renumber(raw []byte, h Header, target Codec, r *Rules) ([]byte, error) {
 			return nil, err
 		}
 		if at := h.BaseTimestampMs + rec.TimestampDeltaMs; at < NoTimestampMs {
-			// Kafka takes one in a batch that it can leave as it is, and fails inside on one that it has to write.
+			// Kafka accepts such a timestamp in a batch that stays as it is, and fails inside on one that it rewrites.
 			return nil, fmt.Errorf("%w: record %d is of %d", ErrInvalidTimestamp, w.count, at)
 		}
 		rec.OffsetDelta = w.count

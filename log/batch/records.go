@@ -122,8 +122,8 @@ func (c *cursor) readFrame() frame {
 	return c.slowFrame()
 }
 
-// quickFrame reads the frame of a common record, which is most of what validation costs: numbers of one
-// or two bytes, no headers, all of it in b. In any other case, a broken record among them, end is 0.
+// quickFrame reads the frame of a common record, which is most of the cost of validation: numbers of one or two bytes,
+// no headers, all of it in b. In any other case, also for a broken record, end is 0.
 func quickFrame(b []byte, at int) (f frame, end int) {
 	length, i := quickVarint(b, at)
 	end = i + length

@@ -33,11 +33,10 @@ type rewriter struct {
 	count   int32
 }
 
-// rewriters hold what compresses between batches, by codec and encoder level: nothing of a batch, and
-// nothing that could influence a result. Nearly all of their memory is the encoders' tables, whose size the
-// libraries leave no choice about: about 1 MiB for gzip, zstd 1.4 to 5.2 MiB by level and 36 MiB from level
-// 10 on. Even the last are pooled: made for every batch they would be as much garbage each
-// time. What nobody uses goes with the second garbage collection, which is minutes away at most.
+// rewriters hold encoders between batches, by codec and encoder level; no data of a batch stays in them. Nearly all of
+// their memory is the encoders' tables, whose size the libraries fix: about 1 MiB for gzip, zstd 1.4 to 5.2 MiB by
+// level and 36 MiB from level 10 on. Even the last are pooled: made for every batch they would be as much garbage each
+// time. Unused ones are freed by the second garbage collection, minutes later at most.
 var rewriters [Zstd + 1][maxEncoderLevel + 1]sync.Pool
 
 // newRewriter begins a batch of at most maxBytes, of about sizeHintBytes. It has to be released.

@@ -2,7 +2,7 @@ package batch
 
 import "fmt"
 
-// findings are what reading all records of a batch tells about it.
+// findings are the results of reading all records of a batch.
 type findings struct {
 	maxTimestampMs int64 // over the records' own timestamps; NoTimestampMs if none has one
 	inOrder        bool  // offset deltas are 0, 1, 2 …
@@ -49,7 +49,7 @@ func checkRecords(raw []byte, h Header, r *Rules, nowMs int64) (findings, error)
 	return found, nil
 }
 
-// fault is what can be wrong with a single record.
+// fault is the kind of error of a single record.
 type fault uint8
 
 const (
@@ -70,8 +70,8 @@ func (r *Rules) judge(h *Header, hasKey bool, timestampMs, nowMs int64) fault {
 	// A client claims LogAppendTime, so the timestamp of its records is the batch's maximum.
 	case r.LogAppendTime || h.MaxTimestampMs == NoTimestampMs:
 		return badTimeType
-	// Kafka judges that one, then clears the attribute: the record's own timestamp comes to light, which
-	// must not be out of range either.
+	// Kafka checks that one, then clears the attribute: then the record's own timestamp counts, which must be in
+	// range, too.
 	case !r.inRange(h.MaxTimestampMs, nowMs) || !r.inRange(timestampMs, nowMs):
 		return badTime
 	}

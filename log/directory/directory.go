@@ -1,5 +1,5 @@
-// Package directory says what the directories of a data directory are: logs of partitions, and what is left of deleted
-// ones. It opens no log. topics calls it at a start, before any log is open.
+// Package directory lists and renames the directories of a data directory that are logs of partitions, or the rest of
+// deleted ones. It opens no log. topics calls it at a start, before any log is open.
 package directory
 
 import (
@@ -15,9 +15,9 @@ import (
 	"once/log"
 )
 
-// What a deletion leaves behind, and which crash leaves what. A deletion removes the topic's record, which is durable,
-// and then gives each directory another name, which is durable when the data directory is synced. Before a topic is
-// created under the name of one that was deleted, the data directory is synced (topics.Create). So:
+// What a crash during a deletion leaves behind. A deletion removes the topic's record, durably, and then renames each
+// directory, which is durable when the data directory is synced. Before a topic is created under the name of a deleted
+// one, the data directory is synced (topics.Create). So:
 //
 //	died, or power cut                          record  directory   partition.metadata
 //	before the record is removed                old     old         old: nothing has happened
@@ -27,8 +27,8 @@ import (
 //	before the first append, or its barrier     new     none, new   new, or unreadable and written anew
 //	later, with or without a barrier            new     new         new
 //
-// A directory that exists beside the record of a topic and has another topic ID is in no row: it is damage, in one of
-// the two. The record has a checksum, so it is the directory's; its partition is offline and its bytes stay.
+// A directory beside a topic's record with another topic ID is in no row. It is damage. The record has a checksum, so
+// the directory is damaged: its partition is offline and its bytes stay.
 
 // Directory is a directory of the data directory that has the name of a partition's.
 type Directory struct {
@@ -39,7 +39,7 @@ type Directory struct {
 	IsLog     bool     // something in it has a name that only a log gives
 }
 
-// Find looks through a data directory for those of partitions, in the order of their names.
+// Find returns the directories of partitions in a data directory, in the order of their names.
 func Find(f vfs.FS, dir string) ([]Directory, error) {
 	names, err := f.List(dir)
 	if err != nil {
@@ -53,7 +53,7 @@ func Find(f vfs.FS, dir string) ([]Directory, error) {
 		if info, err := f.Stat(path.Join(dir, name)); err != nil || !info.IsDir {
 			continue
 		}
-		d, err := lookInto(f, dir, name)
+		d, err := inspectDirectory(f, dir, name)
 		if err != nil {
 			return nil, err
 		}
@@ -62,7 +62,7 @@ func Find(f vfs.FS, dir string) ([]Directory, error) {
 	return found, nil
 }
 
-func lookInto(f vfs.FS, dir, name string) (Directory, error) {
+func inspectDirectory(f vfs.FS, dir, name string) (Directory, error) {
 	i := strings.LastIndexByte(name, '-')
 	n, _ := strconv.ParseInt(name[i+1:], 10, 32)
 	d := Directory{Name: name, Topic: name[:i], Partition: int32(n)}
@@ -86,7 +86,7 @@ func lookInto(f vfs.FS, dir, name string) (Directory, error) {
 	return d, err
 }
 
-// RemoveDiscarded removes what is left of deleted logs, before any log is opened, and returns the names.
+// RemoveDiscarded removes directories of deleted logs, before any log is opened, and returns their names.
 func RemoveDiscarded(f vfs.FS, dir string) (removed []string, err error) {
 	names, err := f.List(dir)
 	if err != nil {
@@ -104,8 +104,8 @@ func RemoveDiscarded(f vfs.FS, dir string) (removed []string, err error) {
 	return removed, nil
 }
 
-// SetAside gives the directory of a log that belongs to no topic another name, and returns that. Nothing is deleted:
-// it may as well be that the metadata is older than the logs.
+// SetAside renames the directory of a log that belongs to no topic, and returns the new name. Nothing is deleted,
+// because the metadata may be older than the logs.
 func SetAside(f vfs.FS, dir string, d Directory) (movedTo string, err error) {
 	aside := log.RenamedDirectory(d.Name, d.TopicID, log.StraySuffix)
 	for n := 1; ; n++ { // one of that name may have been set aside before
@@ -119,10 +119,10 @@ func SetAside(f vfs.FS, dir string, d Directory) (movedTo string, err error) {
 	return aside, f.Rename(path.Join(dir, d.Name), path.Join(dir, aside))
 }
 
-// Abandon sets aside the directory of a log that could not be opened, and whose topic has been deleted. There need not
-// be one.
+// Abandon sets aside the directory, if there is one, of a log that could not be opened and whose topic has been
+// deleted.
 func Abandon(f vfs.FS, dir, dirBase string) error {
-	d, err := lookInto(f, dir, dirBase)
+	d, err := inspectDirectory(f, dir, dirBase)
 	if err == nil {
 		_, err = SetAside(f, dir, d)
 	}

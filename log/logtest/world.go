@@ -79,11 +79,12 @@ type World struct {
 // Dir is the directory of the log.
 const Dir = "data/orders-0"
 
-// NewWorld is a data directory in which nothing is open yet.
+// NewWorld returns a data directory in which nothing is open yet.
 func NewWorld(t testing.TB, fs vfs.FS, mode durability.Mode) *World {
 	t.Helper()
 	w := &World{T: t, FS: fs, Mode: mode, Boot: "boot-1", Config: log.Config{SegmentBytes: 1000, IndexIntervalBytes: 100}, Sizes: shrink.Sizes[durability.Sizes](t), LogSizes: shrink.Sizes[log.Sizes](t)}
-	w.Sizes.JournalGroupBytes, w.LogSizes.PredecessorBytes = 0, 0 // tests say what goes into the journal, and which batch is damaged
+	// Each test says what goes into the journal, and which batch is damaged.
+	w.Sizes.JournalGroupBytes, w.LogSizes.PredecessorBytes = 0, 0
 	if err := fs.MkdirAll("data"); err != nil {
 		t.Fatal(err)
 	}
@@ -93,7 +94,7 @@ func NewWorld(t testing.TB, fs vfs.FS, mode durability.Mode) *World {
 	return w
 }
 
-// Open starts barrier and log. The barrier runs only when somebody waits: its clock stands still.
+// Open opens barrier and log. Its clock stands still, so the barrier runs only on request.
 func (w *World) Open() error {
 	w.Clock = clock.NewManual(time.Unix(1_700_000_000, 0))
 	under := w.FS
@@ -116,7 +117,7 @@ func (w *World) Open() error {
 	return err
 }
 
-// MustOpen is Open.
+// MustOpen is like Open.
 func (w *World) MustOpen() *log.Log {
 	w.T.Helper()
 	if err := w.Open(); err != nil {
@@ -145,7 +146,7 @@ func (w *World) MustClose() {
 	w.Barrier = nil
 }
 
-// MustSync makes all durable.
+// MustSync makes everything appended durable.
 func (w *World) MustSync() {
 	w.T.Helper()
 	if err := w.Barrier.Sync(context.Background()); err != nil {
@@ -153,7 +154,7 @@ func (w *World) MustSync() {
 	}
 }
 
-// MustRecover ends the start, as the owner of the process does when all logs are open.
+// MustRecover ends the start, as the broker does when all logs are open.
 func (w *World) MustRecover() {
 	w.T.Helper()
 	if err := w.Barrier.Recovered(context.Background()); err != nil {
@@ -161,7 +162,7 @@ func (w *World) MustRecover() {
 	}
 }
 
-// MustCheckpoint makes all durable in the files.
+// MustCheckpoint makes everything durable in the files of the logs.
 func (w *World) MustCheckpoint() {
 	w.T.Helper()
 	if err := w.Barrier.Checkpoint(context.Background()); err != nil {
@@ -169,7 +170,7 @@ func (w *World) MustCheckpoint() {
 	}
 }
 
-// Contents reads the whole log and checks that every batch is whole and they are without gap.
+// Contents reads the whole log and checks that every batch is valid and no offset is missing.
 func Contents(l *log.Log) (offsets []int64, err error) {
 	next := l.StartOffset()
 	err = l.Scan(l.StartOffset(), l.EndOffset(), func(h batch.Header, raw []byte) error {
@@ -189,7 +190,7 @@ func Contents(l *log.Log) (offsets []int64, err error) {
 	return offsets, err
 }
 
-// MustContents is Contents.
+// MustContents is like Contents.
 func MustContents(t testing.TB, l *log.Log) []int64 {
 	t.Helper()
 	offsets, err := Contents(l)
@@ -199,7 +200,7 @@ func MustContents(t testing.TB, l *log.Log) []int64 {
 	return offsets
 }
 
-// DamagedFile is the file that an error calls damaged; empty for none.
+// DamagedFile is the file that an error reports as damaged; empty for none.
 func DamagedFile(err error) string {
 	var d *files.DamagedError
 	if errors.As(err, &d) {
@@ -246,7 +247,7 @@ func CheckOffsets(l *log.Log, end, every int64) error {
 	return nil
 }
 
-// LargeBatch is a batch of 5 KB that no other offset has.
+// LargeBatch is a batch of 5 KB whose content depends on its offset.
 func LargeBatch(offset int64) ([]byte, batch.Header) {
 	value := make([]byte, 5000)
 	rand.New(rand.NewSource(offset + 1)).Read(value)

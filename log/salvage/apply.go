@@ -12,8 +12,8 @@ import (
 	"once/log/batch"
 )
 
-// Apply carries out repairs of logs in a data directory, whose lock the caller holds. After an error, or a
-// death in the middle, nothing is lost that the plan did not say, and another plan goes on from there.
+// Apply carries out repairs of logs in a data directory, whose lock the caller holds. After an error or a crash nothing
+// is lost beyond the plan, and another plan can continue.
 func Apply(under vfs.FS, dir string, repairs []*Repair) error {
 	names := make([]string, len(repairs))
 	for i, r := range repairs {
@@ -85,8 +85,8 @@ func (a *applier) repairSegment(s *SegmentRepair) error {
 	return nil
 }
 
-// writeRuns gives a file stretches of another one. It is synced before it has its name, and, if all is whole in it,
-// read back.
+// writeRuns copies stretches of a file to a new one. It syncs the new file before it gives it its name and, if all
+// batches in it are whole, reads it back.
 func (a *applier) writeRuns(name string, of content, whole bool) (err error) {
 	tmp := name + files.TmpSuffix
 	out, err := files.CreateAnew(a.fs, tmp)

@@ -21,7 +21,7 @@ type StoredSegment struct {
 	SizeBytes  int64
 }
 
-// RepairAction says what a repair does about a segment.
+// RepairAction is the way in which a segment is repaired.
 type RepairAction uint8
 
 // The actions.
@@ -32,22 +32,22 @@ const (
 	KeepFile
 	// Finish ends a replacement that was interrupted.
 	Finish
-	// Withdraw moves aside what compaction was about to put in the place of other segments: these are still there.
+	// Withdraw moves aside a file of the cleaner that was to replace other segments: these are still there.
 	Withdraw
 )
 
-// SegmentRepair is what a repair does about one segment.
+// SegmentRepair is the repair of one segment.
 type SegmentRepair struct {
 	StoredSegment
 	Action    RepairAction
-	Damage    *files.DamagedError // the first; nil for Finish
-	ByCleaner bool                // it is what the log cleaner of an earlier version made of it, see docs/repair.md
+	Damage    *files.DamagedError // the first damage; nil for Finish
+	ByCleaner bool                // the log cleaner of an earlier version damaged it, see docs/repair.md
 	Kept      []Run               // what Replace keeps, and what KeepFile finds
-	Lost      []OffsetRange       // of Replace and KeepFile; in a log that was compacted, not all of these offsets were stored
+	Lost      []OffsetRange       // of Replace and KeepFile; a compacted log may never have had some of them
 	Aside     string              // base name that the damaged file gets, of Replace and Withdraw
 }
 
-// Batches is how many whole batches there are to keep.
+// Batches is the number of whole batches to keep.
 func (s *SegmentRepair) Batches() (n int64) {
 	for _, r := range s.Kept {
 		n += r.Batches
@@ -55,22 +55,22 @@ func (s *SegmentRepair) Batches() (n int64) {
 	return n
 }
 
-// Repair is what is to be done to the log of one partition.
+// Repair is the repair of one partition's log.
 type Repair struct {
 	DirBase   string
 	Compacted bool            // the log has been compacted once
 	Segments  []SegmentRepair // ascending
-	// BeginAt is the recovery point if a segment that begins there has to be made; -1 for none.
+	// BeginAt is the recovery point if a segment that begins there must be made; -1 for none.
 	BeginAt int64
 	Missing []OffsetRange // offsets for which there is no segment
-	// Beyond is damage that is left as it is.
+	// Beyond is damage that the repair leaves as it is.
 	Beyond []*files.DamagedError
 
 	above    content // what the segment at BeginAt is to hold
 	contents []content
 }
 
-// content is what stays of one file.
+// content lists the stretches of one file that are kept.
 type content struct {
 	name string
 	runs []Run
@@ -79,7 +79,7 @@ type content struct {
 // Needed says whether there is anything to do.
 func (r *Repair) Needed() bool { return len(r.Segments) > 0 || r.BeginAt >= 0 }
 
-// Lost is the offsets of which something is lost, ascending.
+// Lost returns the ranges of offsets in which batches are lost, ascending.
 func (r *Repair) Lost() (lost []OffsetRange) {
 	lost = append(lost, r.Missing...)
 	for _, s := range r.Segments {
@@ -88,8 +88,8 @@ func (r *Repair) Lost() (lost []OffsetRange) {
 	return lost
 }
 
-// Plan finds out what has to be done to the log in a directory so that it can be opened and read. segments are
-// those that the next start takes, ascending; recovery is how that start would open it. An error is the disk's.
+// Plan plans the repair of the log in a directory. segments are those that the next start uses, ascending; recovery is
+// how that start would open the log. Errors come from reading files.
 func Plan(under vfs.FS, dir string, segments []StoredSegment, recovery durability.Recovery) (*Repair, error) {
 	r := &Repair{DirBase: path.Base(dir), Compacted: recovery.Gaps, BeginAt: -1}
 	p := planner{Repair: r, fs: under, dir: dir, recovery: recovery}
@@ -117,11 +117,11 @@ type planner struct {
 	recovery durability.Recovery
 }
 
-// place is what a segment can hold, by its neighbours.
+// place is the range of offsets of a segment, by its neighbours.
 type place struct {
 	end      int64 // offset that it does not reach beyond
 	must     int64 // offset that it has to reach; -1 for none
-	above    bool  // what it holds above the recovery point is for the next start to decide
+	above    bool  // the next start decides about its batches above the recovery point
 	hasPoint bool  // the recovery point is in it, and no other segment begins there
 	last     bool
 }
@@ -147,7 +147,7 @@ func (p *planner) placeOf(segments []StoredSegment, i int) place {
 	return at
 }
 
-// segment looks at one segment.
+// segment plans the repair of one segment.
 func (p *planner) segment(s StoredSegment, at place) error {
 	f, err := p.fs.OpenRead(path.Join(p.dir, s.Name))
 	if err != nil {
@@ -163,7 +163,7 @@ func (p *planner) segment(s StoredSegment, at place) error {
 		p.contents = append(p.contents, whole)
 		return nil
 	}
-	intact, err := v.intact()
+	intact, err := v.isIntact()
 	if err != nil {
 		return err
 	}
@@ -185,8 +185,8 @@ func (p *planner) segment(s StoredSegment, at place) error {
 	return nil
 }
 
-// withdraw plans for a damaged file that compaction was about to put in the place of other segments. The first of
-// these is the last one to go.
+// withdraw plans for a damaged file of the cleaner that was to replace other segments. The first of these is the last
+// one to be deleted.
 func (p *planner) withdraw(s StoredSegment, damage *files.DamagedError) error {
 	_, err := p.fs.Stat(path.Join(p.dir, log.FileName(s.BaseOffset, log.LogSuffix)))
 	if err == nil {
@@ -214,7 +214,7 @@ func (p *planner) damaged(v *salvager, s StoredSegment) error {
 	if v.hasPoint {
 		p.BeginAt, p.above = v.point, content{name: s.Name}
 		if !p.recovery.Clean { // after a clean stop there is nothing above
-			p.above.runs = v.goesOn(r.Kept)
+			p.above.runs = v.keptAbove(r.Kept)
 		}
 		stays.runs = append(append([]Run{}, r.Kept...), p.above.runs...)
 	}
@@ -237,11 +237,11 @@ func (p *planner) damaged(v *salvager, s StoredSegment) error {
 	return nil
 }
 
-// asideName is the first name that is free for a damaged segment.
+// asideName is the first free name for a damaged segment.
 func (p *planner) asideName(base int64) string { return log.AsideName(p.fs, p.dir, base) }
 
-// EachBatch calls fn with each batch that the log has after the repair, in order. What a replacement holds that is to
-// be withdrawn is left out. raw is valid during the call.
+// EachBatch calls fn with each batch of the repaired log, in order. Batches of withdrawn files are left out. raw is
+// valid during the call.
 func (r *Repair) EachBatch(under vfs.FS, dir string, fn func(h batch.Header, raw []byte) error) error {
 	for _, c := range r.contents {
 		f, err := under.OpenRead(path.Join(dir, c.name))

@@ -22,10 +22,10 @@ type Run struct {
 	firstBytes             int64 // size of its first batch
 }
 
-// continuedBy says whether the next run goes on where this one ends, in the file and in the offsets.
+// continuedBy says whether the next run begins where this one ends, by position and by offset.
 func (r Run) continuedBy(next Run) bool { return r.To == next.From && r.NextOffset == next.BaseOffset }
 
-// extend adds the next run of the file.
+// extend appends the next run of the file.
 func (r *Run) extend(next Run) {
 	r.To, r.NextOffset, r.Batches = next.To, next.NextOffset, r.Batches+next.Batches
 }
@@ -34,7 +34,7 @@ func (r *Run) extend(next Run) {
 type OffsetRange struct{ From, To int64 }
 
 const (
-	// searchBytes is how much is looked through at once for the header of a batch.
+	// searchBytes is the size of one read in the search for the header of a batch.
 	searchBytes = 256 << 10
 	// maxOffset leaves room to add to any offset.
 	maxOffset = 1 << 62
@@ -42,10 +42,10 @@ const (
 
 var errStop = errors.New("stop")
 
-// salvager finds the batches of a segment file that are whole, wherever they stand in it.
+// salvager finds the whole batches of a segment file.
 //
-// Behind damage each byte is tried as the beginning of a batch. But the length of a damaged batch is believed when it
-// leads to a whole one: otherwise a batch that a client stored as a value would count as one of the log.
+// Behind damage each byte may be the beginning of a batch. But if the length of a damaged batch leads to a whole one,
+// the bytes between are skipped: otherwise a batch that a client stored as a value would count as one of the log.
 type salvager struct {
 	dir  string
 	base int64 // offset at which the segment begins
@@ -57,11 +57,11 @@ type salvager struct {
 
 	runs     []Run               // in the order of the file
 	damage   *files.DamagedError // the first, as intact finds it
-	overlaps bool                // the first is a batch that continues the log and reaches beyond the segment's place
+	overlaps bool                // the damage is a batch that continues the log and reaches into the next segment
 }
 
-// each walks over batches, see log.EachVerified.
-func (v *salvager) each(from, to int64, fn func(at int64, h batch.Header, raw []byte) error) error {
+// eachBatch walks over batches, see log.EachVerified.
+func (v *salvager) eachBatch(from, to int64, fn func(at int64, h batch.Header, raw []byte) error) error {
 	return log.EachVerified(v.file, v.dir, v.base, from, to, false, fn)
 }
 
@@ -86,10 +86,10 @@ func (v *salvager) read(b []byte, position int64) error {
 	return err
 }
 
-// intact says whether everything below the recovery point is as it should be.
-func (v *salvager) intact() (bool, error) {
+// isIntact says whether all batches below the recovery point are valid.
+func (v *salvager) isIntact() (bool, error) {
 	due, at := v.base, int64(0)
-	err := v.each(0, v.size, func(position int64, h batch.Header, _ []byte) error {
+	err := v.eachBatch(0, v.size, func(position int64, h batch.Header, _ []byte) error {
 		switch {
 		case !v.belongs(h) || h.BaseOffset < due:
 			v.overlaps = h.BaseOffset == due
@@ -117,7 +117,7 @@ func (v *salvager) intact() (bool, error) {
 	return false, err
 }
 
-// belongs says whether a batch can be one of this segment by its offsets, which no checksum covers.
+// belongs says whether the offsets of a batch, which no checksum covers, lie in this segment.
 func (v *salvager) belongs(h batch.Header) bool {
 	across := h.BaseOffset < v.point && v.point < h.NextOffset()
 	return h.BaseOffset >= v.base && h.BaseOffset <= maxOffset && h.LastOffsetDelta >= 0 &&
@@ -127,12 +127,12 @@ func (v *salvager) belongs(h batch.Header) bool {
 // search fills runs.
 func (v *salvager) search() error {
 	for at := int64(0); at < v.size; {
-		err := v.each(at, v.size, v.add)
+		err := v.eachBatch(at, v.size, v.add)
 		var damage *files.DamagedError
 		if !errors.As(err, &damage) {
 			return err
 		}
-		if at, err = v.resume(damage.Position); err != nil {
+		if at, err = v.wholeBehind(damage.Position); err != nil {
 			return err
 		}
 	}
@@ -153,18 +153,18 @@ func (v *salvager) add(at int64, h batch.Header, _ []byte) error {
 	return nil
 }
 
-// resume returns where the next whole batch begins behind a position at which none does; the size if there is none.
-func (v *salvager) resume(bad int64) (int64, error) {
+// wholeBehind returns the position of the next whole batch behind a damaged one; the file's size if there is none.
+func (v *salvager) wholeBehind(bad int64) (int64, error) {
 	end, err := v.believedEnd(bad)
 	if err != nil {
 		return 0, err
 	}
 	for at := bad + 1; ; at++ {
-		if at, err = v.find(at); err != nil || at >= end {
+		if at, err = v.findWhole(at); err != nil || at >= end {
 			return max(at, end), err
 		}
 		// Within a believed batch only what was written over its end counts: that goes on up to there.
-		err = v.each(at, end, ignoreBatch)
+		err = v.eachBatch(at, end, ignoreBatch)
 		if err == nil {
 			return at, nil
 		}
@@ -176,8 +176,8 @@ func (v *salvager) resume(bad int64) (int64, error) {
 
 func ignoreBatch(int64, batch.Header, []byte) error { return nil }
 
-// believedEnd returns where the damaged batch at a position ends, if a whole one or the end of the file is there; else
-// 0.
+// believedEnd returns the end of the damaged batch at a position, by its length, if a whole batch or the end of the
+// file follows; else 0.
 func (v *salvager) believedEnd(bad int64) (int64, error) {
 	if bad+batch.HeaderSizeBytes > v.size {
 		return 0, nil
@@ -197,8 +197,8 @@ func (v *salvager) believedEnd(bad int64) (int64, error) {
 	return end, nil
 }
 
-// find returns the first position from one on at which a whole batch of this segment begins; the size if none does.
-func (v *salvager) find(at int64) (int64, error) {
+// findWhole returns the first position from one on at which a whole batch of this segment begins; the size if none does.
+func (v *salvager) findWhole(at int64) (int64, error) {
 	chunk := make([]byte, searchBytes)
 	for at+batch.HeaderSizeBytes <= v.size {
 		b := chunk[:min(searchBytes, v.size-at)]
@@ -233,7 +233,7 @@ func (v *salvager) wholeAt(at int64) (bool, error) {
 	if err != nil || !v.belongs(h) || at+int64(h.SizeBytes()) > v.size {
 		return false, nil
 	}
-	err = v.each(at, at+int64(h.SizeBytes()), ignoreBatch)
+	err = v.eachBatch(at, at+int64(h.SizeBytes()), ignoreBatch)
 	if errors.Is(err, files.ErrDamaged) {
 		return false, nil
 	}
@@ -251,8 +251,8 @@ func (v *salvager) kept() []Run {
 	return joined(longest(below), v.gaps)
 }
 
-// isMisplaced says whether a run is a single batch that does not continue several beside it, or is not continued by
-// them: in a log without gaps its offset is damaged then.
+// isMisplaced says whether the offset of a single batch is damaged: in a log without gaps it does not continue
+// the runs of several batches beside it, or is not continued by them.
 func (v *salvager) isMisplaced(i int) bool {
 	if v.gaps || v.runs[i].Batches > 1 {
 		return false
@@ -262,8 +262,8 @@ func (v *salvager) isMisplaced(i int) bool {
 		i+1 < len(v.runs) && v.runs[i+1].Batches > 1 && broken(v.runs[i], v.runs[i+1])
 }
 
-// lost returns the offsets for which kept holds nothing. In a log that was compacted only those beside damaged bytes
-// count, and those that are missing before the recovery point: the segment that was written to is never compacted.
+// lost returns the offsets for which kept holds nothing. In a compacted log only offsets beside damaged bytes count,
+// and those missing before the recovery point: the active segment is never compacted.
 func (v *salvager) lost(kept []Run) (lost []OffsetRange) {
 	due, at := v.base, int64(0)
 	for _, r := range kept {
@@ -278,9 +278,9 @@ func (v *salvager) lost(kept []Run) (lost []OffsetRange) {
 	return lost
 }
 
-// goesOn returns what the file holds above the recovery point, behind what is kept below. What does not begin with a
-// whole batch there is cut by every start.
-func (v *salvager) goesOn(kept []Run) []Run {
+// keptAbove returns the batches above the recovery point that follow what is kept below it. Every start truncates what
+// does not begin with a whole batch there.
+func (v *salvager) keptAbove(kept []Run) []Run {
 	from := int64(0)
 	if n := len(kept); n > 0 {
 		from = kept[n-1].To
@@ -309,9 +309,8 @@ func (v *salvager) isAll(runs []Run) bool {
 	return at == v.size
 }
 
-// longest picks the runs that can have been one log: in the order of the file their offsets ascend. Of all such
-// choices it takes the one with the most batches, so that one batch with a damaged offset does not cost those
-// behind it.
+// longest picks runs of ascending offsets, in the order of the file, that together have the most batches, so that one
+// batch with a damaged offset does not remove those behind it.
 func longest(runs []Run) []Run {
 	total := make([]int64, len(runs)) // batches of the best choice that ends with this run
 	before := make([]int, len(runs))  // the run before it in that choice; -1: none
@@ -345,8 +344,7 @@ func longest(runs []Run) []Run {
 	return picked
 }
 
-// joined makes one run of those that stand one behind the other in the file, unless offsets are missing between
-// them in a log that has no gaps.
+// joined merges runs that follow each other in the file, unless offsets are missing between them in a log without gaps.
 func joined(runs []Run, gaps bool) []Run {
 	var all []Run
 	for _, r := range runs {
@@ -359,11 +357,11 @@ func joined(runs []Run, gaps bool) []Run {
 	return all
 }
 
-// destroyedByCleaner says whether the file is what the log cleaner of the versions from c59de1e to 5d94261 made of
-// more than 1 MiB. It wrote what it kept in pieces of 1 MiB, each but the last too far behind: by the size of the
-// first batch of the next piece, which wrote over the end of this one where that batch was the smaller one. So zeros
-// stand before the first piece, as many as the first batch of the next piece has bytes. The result is the index of the
-// first piece in kept; -1 if the file is nothing like that.
+// destroyedByCleaner recognises a file of more than 1 MiB that the log cleaner of the versions c59de1e to 5d94261
+// wrote. It wrote pieces of 1 MiB, each but the last too far behind: by the size of the first batch of the next piece,
+// which wrote over the end of this piece where that batch was the smaller one. So before the first piece there are as
+// many zeros as the first batch of the next piece has bytes. The result is the index of the first piece in kept; -1 for
+// any other file.
 func destroyedByCleaner(f vfs.File, kept []Run) (int, error) {
 	zerosFrom, i := int64(0), 0
 	if len(kept) > 0 && kept[0].From == 0 { // what the pass did not change was copied to its place

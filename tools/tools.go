@@ -1,0 +1,201 @@
+// Package tools has Kafka's command-line tools under Kafka's names: kafka-topics, kafka-console-consumer and so on, with
+// the options and the output of Apache Kafka's for what people type by habit.
+//
+// It is a client like any other: it speaks to a broker over its port, and imports nothing of this one. An option that a
+// tool does not have is refused with a sentence that names Kafka's own tool.
+package tools
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+)
+
+// tool is one of Kafka's command-line tools.
+type tool struct {
+	name  string // without the prefix kafka-
+	short string
+	make  func(e *env) *cobra.Command
+}
+
+func all() []tool {
+	return []tool{
+		{"topics", "Create, list, describe, alter and delete topics", topicsCommand},
+		{"configs", "Describe and alter settings of topics and brokers", configsCommand},
+		{"console-producer", "Produce the lines of the standard input", producerCommand},
+		{"console-consumer", "Print the records of a topic", consumerCommand},
+		{"consumer-groups", "List, describe, reset and delete consumer groups", groupsCommand},
+		{"transactions", "List, describe and abort transactions", transactionsCommand},
+		{"get-offsets", "Print the offsets of partitions", offsetsCommand},
+		{"broker-api-versions", "Print the versions of the APIs that a broker serves", versionsCommand},
+		{"storage", "Make cluster IDs; formatting needs nothing here", storageCommand},
+	}
+}
+
+// Failure ends a tool with exit code 1. What there is to say about it has been printed.
+type Failure struct{ tool string }
+
+func (f *Failure) Error() string { return "kafka-" + f.tool + " failed" }
+
+// errFailed is what a tool returns that has printed its message, as Kafka's does, among its output.
+var errFailed = errors.New("failed")
+
+// message is an error in the words of Kafka's tools, which begin with a capital letter and may end with a full stop.
+type message string
+
+func (m message) Error() string { return string(m) }
+
+func say(format string, args ...any) error { return message(fmt.Sprintf(format, args...)) }
+
+// env is what one run of a tool has of the outside.
+type env struct {
+	tool           string
+	stdin          io.Reader
+	stdout, stderr io.Writer
+	connection     connection
+	args           []string
+}
+
+func (e *env) print(format string, args ...any) { fmt.Fprintf(e.stdout, format, args...) }
+
+// fail prints a line on the standard output, where Kafka's tools say most of what failed.
+func (e *env) fail(format string, args ...any) error {
+	e.print(format+"\n", args...)
+	return errFailed
+}
+
+// Find returns the tool that is meant by the name of a program: kafka-topics, with a path before it and .sh behind it.
+func Find(program string) (name string, ok bool) {
+	if i := strings.LastIndexAny(program, `/\`); i >= 0 {
+		program = program[i+1:]
+	}
+	name, ok = strings.CutPrefix(strings.TrimSuffix(program, ".sh"), "kafka-")
+	return name, ok && isTool(name)
+}
+
+func isTool(name string) bool {
+	for _, t := range all() {
+		if t.name == name {
+			return true
+		}
+	}
+	return false
+}
+
+// Commands returns a command for each tool, called topics, configs and so on, or by Kafka's name.
+func Commands(stdin io.Reader) []*cobra.Command {
+	var commands []*cobra.Command
+	for _, t := range all() {
+		commands = append(commands, &cobra.Command{
+			Use: t.name, Aliases: []string{"kafka-" + t.name, "kafka-" + t.name + ".sh"}, Short: t.short,
+			DisableFlagParsing: true,
+			RunE: func(c *cobra.Command, args []string) error {
+				return Run(c.Context(), t.name, args, stdin, c.OutOrStdout(), c.ErrOrStderr())
+			},
+		})
+	}
+	return commands
+}
+
+// Run runs a tool by its name without the prefix, until it ends or a signal interrupts it. Its error is a *Failure.
+func Run(ctx context.Context, name string, args []string, stdin io.Reader, stdout, stderr io.Writer) error {
+	if ctx == nil { // a command of cobra that was executed without one
+		ctx = context.Background()
+	}
+	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	for _, t := range all() {
+		if t.name != name {
+			continue
+		}
+		e := &env{tool: name, args: args, stdin: stdin, stdout: stdout, stderr: stderr}
+		c := t.make(e)
+		c.Use, c.Short = "kafka-"+t.name, t.short
+		e.prepare(c)
+		c.SetArgs(joinOptional(args))
+		c.SetOut(stdout)
+		c.SetErr(stderr)
+		err := c.ExecuteContext(ctx)
+		if err == nil {
+			return nil
+		}
+		var inKafkasWords message
+		switch {
+		case errors.Is(err, errFailed):
+		case errors.As(err, &inKafkasWords):
+			fmt.Fprintln(stderr, inKafkasWords)
+		default:
+			fmt.Fprintf(stderr, "kafka-%s: %v\n", name, err)
+		}
+		return &Failure{name}
+	}
+	return fmt.Errorf("there is no tool kafka-%s", name)
+}
+
+// prepare gives a command, and those below it, what all have in common.
+func (e *env) prepare(c *cobra.Command) {
+	c.SilenceErrors, c.SilenceUsage = true, true
+	c.CompletionOptions.DisableDefaultCmd = true
+	c.Flags().SortFlags = false
+	c.Flags().Bool("version", false, "print the version of Kafka whose tool this stands for")
+	c.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return e.flagError(err) })
+	if c.Args == nil {
+		c.Args = func(_ *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return fmt.Errorf("unexpected argument %q; see kafka-%s --help", args[0], e.tool)
+			}
+			return nil
+		}
+	}
+	if run := c.RunE; run != nil {
+		c.RunE = func(c *cobra.Command, args []string) error {
+			if asked, _ := c.Flags().GetBool("version"); asked {
+				e.print("4.4.0 (Once)\n")
+				return nil
+			}
+			return run(c, args)
+		}
+	}
+	for _, sub := range c.Commands() {
+		e.prepare(sub)
+	}
+}
+
+// flagError says about an option that it is not there, and where it may be.
+func (e *env) flagError(err error) error {
+	var unknown *pflag.NotExistError
+	if errors.As(err, &unknown) {
+		dashes := "--"
+		if unknown.GetSpecifiedShortnames() != "" {
+			dashes = "-"
+		}
+		return fmt.Errorf("%s%s is not an option here; see kafka-%s --help, or use kafka-%s.sh of Apache Kafka, which works with this broker",
+			dashes, unknown.GetSpecifiedName(), e.tool, e.tool)
+	}
+	return err
+}
+
+// optional are the options whose value may be left out: --state, --state Stable.
+var optional = map[string]bool{"--compression-codec": true, "--state": true}
+
+// joinOptional makes one argument of such an option and its value, which pflag wants so.
+func joinOptional(args []string) []string {
+	var joined []string
+	for i := 0; i < len(args); i++ {
+		if optional[args[i]] && i+1 < len(args) && !strings.HasPrefix(args[i+1], "-") {
+			joined = append(joined, args[i]+"="+args[i+1])
+			i++
+			continue
+		}
+		joined = append(joined, args[i])
+	}
+	return joined
+}

@@ -1,0 +1,70 @@
+package tools
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+func versionsCommand(e *env) *cobra.Command {
+	c := &cobra.Command{}
+	e.connection.flags(c.Flags())
+	c.RunE = func(c *cobra.Command, _ []string) error {
+		ctx, admin, done, err := e.admin(c.Context())
+		if err != nil {
+			return err
+		}
+		defer done()
+		metadata, err := admin.BrokerMetadata(ctx)
+		if err != nil {
+			return err
+		}
+		versions, err := admin.ApiVersions(ctx)
+		if err != nil {
+			return err
+		}
+		for _, b := range metadata.Brokers {
+			served := versions[b.NodeID]
+			if served.Err != nil {
+				return served.Err
+			}
+			rack := "null"
+			if b.Rack != nil {
+				rack = *b.Rack
+			}
+			var lines []string
+			served.EachKeySorted(func(key, low, high int16) {
+				span := fmt.Sprintf("%d to %d", low, high)
+				if low == high {
+					span = fmt.Sprint(low)
+				}
+				usable := "UNKNOWN"
+				if request := kmsg.RequestForKey(key); request != nil {
+					usable = fmt.Sprint(min(high, request.MaxVersion()))
+				}
+				lines = append(lines, fmt.Sprintf("\t%s(%d): %s [usable: %s]", apiName(key), key, span, usable))
+			})
+			e.print("%s:%d (id: %d rack: %s isFenced: false) -> (\n%s\n)\n", b.Host, b.Port, b.NodeID, rack, strings.Join(lines, ",\n"))
+		}
+		return nil
+	}
+	return c
+}
+
+// apiName is Kafka's name of an API; kmsg has others for a few.
+func apiName(key int16) string {
+	switch name := kmsg.NameForKey(key); name {
+	case "SASLHandshake", "SASLAuthenticate":
+		return strings.Replace(name, "SASL", "Sasl", 1)
+	case "DescribeUserSCRAMCredentials", "AlterUserSCRAMCredentials":
+		return strings.Replace(name, "SCRAM", "Scram", 1)
+	case "InitProducerID":
+		return "InitProducerId"
+	case "DescribeACLs", "CreateACLs", "DeleteACLs":
+		return strings.Replace(name, "ACLs", "Acls", 1)
+	default:
+		return name
+	}
+}
