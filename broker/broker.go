@@ -27,10 +27,12 @@ type Broker struct {
 	dir      string // data directory
 	registry *prometheus.Registry
 
-	cluster   *cluster.Cluster
-	server    *wire.Server
-	listeners []listener // not empty
-	admin     *admin.Server
+	cluster    *cluster.Cluster
+	server     *wire.Server
+	listeners  []listener // not empty
+	advertiser *advertiser
+	watch      *returnWatch
+	admin      *admin.Server
 
 	serving   sync.WaitGroup
 	closeOnce sync.Once
@@ -68,9 +70,10 @@ func (b *Broker) openCluster() error {
 	if b.dir, err = b.makeDirectory(); err != nil {
 		return fmt.Errorf("%w: making the data directory: %w", cluster.ErrStorage, err)
 	}
+	b.advertiser = newAdvertiser(b.cfg.Settings, b.listeners)
 	env := b.cfg.Env
 	env.NoSync = env.NoSync || b.cfg.Ephemeral
-	env.Advertised, env.OnFailure = newAdvertiser(b.cfg.Settings, b.listeners).of, b.fail
+	env.Advertised, env.OnFailure = b.advertiser.of, b.fail
 	if b.cfg.Image != nil {
 		b.cluster, err = cluster.OpenImage(env, b.dir, b.cfg.Image)
 	} else {
@@ -91,8 +94,11 @@ func (b *Broker) makeDirectory() (string, error) {
 }
 
 func (b *Broker) serve() (err error) {
+	b.watch = newReturnWatch(b.cfg.Logger, b.advertiser.inDoubt)
 	registerer := prometheus.WrapRegistererWithPrefix("once_", b.registry)
-	b.server, err = wire.NewServer(wire.Options{APIs: handlers.APIs(), Limits: b.cfg.limits(), Logger: b.cfg.Logger, Registerer: registerer})
+	b.server, err = wire.NewServer(wire.Options{
+		APIs: handlers.APIs(), Limits: b.cfg.limits(), Logger: b.cfg.Logger, Registerer: registerer, OnClose: b.watch.closed,
+	})
 	if err != nil {
 		return err
 	}
@@ -106,7 +112,7 @@ func (b *Broker) serve() (err error) {
 	}
 	for _, l := range b.listeners {
 		b.serving.Go(func() {
-			if err := b.server.Serve(l.socket, b.cluster.Handle); err != nil {
+			if err := b.server.Serve(l.socket, b.watch.handler(b.cluster.Handle)); err != nil {
 				b.fail(err)
 			}
 		})
@@ -183,6 +189,9 @@ func (b *Broker) close() error {
 		_ = l.socket.Close() // again, where it has been served
 	}
 	b.serving.Wait()
+	if b.watch != nil {
+		b.watch.stop()
+	}
 	if b.cluster != nil {
 		errs = append(errs, b.cluster.Close())
 	}

@@ -87,12 +87,12 @@ func lieInWait(p *process, dir string, m moment) {
 	defer tick.Stop()
 	for {
 		if files, err := os.ReadDir(dir); err == nil && m.hasCome(files) {
-			p.kill()
+			p.Kill()
 			return
 		}
 		select {
 		case <-tick.C:
-		case <-p.exited:
+		case <-p.Exited:
 			return
 		}
 	}
@@ -118,14 +118,14 @@ func (h *hunt) run() {
 	h.t.Logf("killed while there were files of the cleaner: %v; missed %d times", h.hits, h.missed)
 	h.check("in the end")
 	h.hangUp()
-	if code := h.p.stop(syscall.SIGTERM); code != 0 {
-		h.t.Errorf("the clean stop: exit %d\n%s", code, h.p.stderr)
+	if code := h.p.Stop(syscall.SIGTERM); code != 0 {
+		h.t.Errorf("the clean stop: exit %d\n%s", code, h.p.Log.String())
 	}
 	inspecttest.RequireClean(h.t, h.dir)
 	h.start()
 	h.check("in the end, restarted")
 	h.hangUp()
-	h.p.kill()
+	h.p.Kill()
 	h.busy.Wait()
 }
 

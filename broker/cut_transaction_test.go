@@ -29,7 +29,7 @@ func TestFinishedTransactionStaysFinishedAfterACut(t *testing.T) {
 				p.offsets("group", nil, 0, 3)
 				p.end(commit)
 				c.hangUp()
-				c.p.kill()
+				c.p.Kill()
 				for _, partition := range []string{"x-0", "__consumer_offsets-0"} {
 					segment := filepath.Join(c.dir, partition, "00000000000000000000.log")
 					raw, err := os.ReadFile(segment)
@@ -71,7 +71,7 @@ func TestFinishedTransactionStaysFinishedAfterACut(t *testing.T) {
 				want["second"] = !commit
 				seen("after the next transaction", want)
 				c.hangUp()
-				c.p.kill()
+				c.p.Kill()
 				inspecttest.RequireClean(t, c.dir)
 				c.start()
 				seen("after another start", want)

@@ -11,6 +11,7 @@ import (
 
 	"once/broker"
 	"once/broker/brokertest"
+	"once/internal/kafkatest"
 	"once/log/batch"
 )
 
@@ -32,7 +33,7 @@ next:
 // offline for readers and writers, and every other one works.
 func TestDamagedByteTakesItsPartitionOfflineAndNoOther(t *testing.T) {
 	dir := t.TempDir()
-	serve := func(t *testing.T, out *lockedBuffer) *hostile {
+	serve := func(t *testing.T, out *kafkatest.Log) *hostile {
 		b := brokertest.Start(t, brokertest.WithDataDir(dir), func(c *broker.Config) { c.Logger = slog.New(slog.NewTextHandler(out, nil)) })
 		h := &hostile{peer: &peer{t: t, addr: b.Addr(), own: b}}
 		h.forget()
@@ -41,7 +42,7 @@ func TestDamagedByteTakesItsPartitionOfflineAndNoOther(t *testing.T) {
 	}
 	size := 0
 	t.Run("written", func(t *testing.T) {
-		h := serve(t, &lockedBuffer{})
+		h := serve(t, &kafkatest.Log{})
 		h.topic("x", "partitions", "2")
 		for i := range 10 {
 			for _, partition := range []int32{0, 1} {
@@ -56,7 +57,7 @@ func TestDamagedByteTakesItsPartitionOfflineAndNoOther(t *testing.T) {
 	name := filepath.Join(dir, "x-0", "00000000000000000000.log")
 	edit(t, name, func(b []byte) []byte { b[6*size+batch.HeaderSizeBytes+3] ^= 1; return b })
 	t.Run("read", func(t *testing.T) {
-		out := &lockedBuffer{}
+		out := &kafkatest.Log{}
 		h := serve(t, out)
 		fetch := func(partition int32, offset int64) kmsg.FetchResponseTopicPartition {
 			r := h.fetchRequest(12, func(r *kmsg.FetchRequest, p *kmsg.FetchRequestTopicPartition) {

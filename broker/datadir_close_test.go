@@ -81,7 +81,7 @@ func TestCloseLeavesNoGoroutine(t *testing.T) {
 			t.Fatal(err)
 		}
 		c := newKillClient(t, nil)
-		c.p = &process{addr: b.Addr(), exited: make(chan struct{})}
+		c.p = &process{addr: b.Addr(), Launched: &kafkatest.Launched{Exited: make(chan struct{})}}
 		c.createTopic("x", 2, nil)
 		p := c.producer("txn", true)
 		p.produce("open", "x", 0)
@@ -145,7 +145,7 @@ func TestCloseDoesNotWaitForParkedRequests(t *testing.T) {
 		t.Fatal(err)
 	}
 	c := newKillClient(t, nil)
-	c.p = &process{addr: b.Addr(), exited: make(chan struct{})}
+	c.p = &process{addr: b.Addr(), Launched: &kafkatest.Launched{Exited: make(chan struct{})}}
 	c.createTopic("x", 2, nil)
 	c.hangUp()
 	parked := parkRequests(t, b.Addr(), b.AdminAddr())
@@ -179,8 +179,8 @@ func TestSignalDoesNotWaitForParkedRequests(t *testing.T) {
 	c.hangUp()
 	parkRequests(t, p.addr, p.admin)
 	began := time.Now()
-	if code := p.stop(syscall.SIGTERM); code != 0 {
-		t.Errorf("exit %d\n%s", code, p.stderr)
+	if code := p.Stop(syscall.SIGTERM); code != 0 {
+		t.Errorf("exit %d\n%s", code, p.Log.String())
 	}
 	if took := time.Since(began); took > time.Second {
 		t.Errorf("it took %v", took)

@@ -19,6 +19,7 @@ import (
 	"once/broker"
 	"once/broker/brokertest"
 	"once/cluster"
+	"once/internal/kafkatest"
 	"once/meta"
 )
 
@@ -34,7 +35,7 @@ func usedDirectory(t *testing.T, killed bool) (*killClient, *worked) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c.p = &process{addr: b.Addr(), exited: make(chan struct{})}
+	c.p = &process{addr: b.Addr(), Launched: &kafkatest.Launched{Exited: make(chan struct{})}}
 	w := c.work()
 	c.hangUp()
 	if killed {
@@ -320,7 +321,7 @@ func TestDirectoryWithoutWhatIsDerived(t *testing.T) {
 					t.Fatal(err)
 				}
 				defer b.Close()
-				c.p, c.conn = &process{addr: b.Addr(), exited: make(chan struct{})}, nil
+				c.p, c.conn = &process{addr: b.Addr(), Launched: &kafkatest.Launched{Exited: make(chan struct{})}}, nil
 				defer c.hangUp()
 				c.check(w)
 			})
@@ -391,8 +392,8 @@ func TestDirectoryRefusedEndsTheProgram(t *testing.T) {
 			d.does(t, dir)
 			before := hashes(t, dir)
 			p := launch(t, dir, "")
-			if code := p.cmd.ProcessState.ExitCode(); p.addr != "" || code != 3 || !strings.Contains(p.stderr.String(), d.names) {
-				t.Errorf("exit %d\n%s", code, p.stderr)
+			if code := p.ProcessState.ExitCode(); p.addr != "" || code != 3 || !strings.Contains(p.Log.String(), d.names) {
+				t.Errorf("exit %d\n%s", code, p.Log.String())
 			}
 			if changed := changes(before, hashes(t, dir)); len(changed) > 0 {
 				t.Errorf("changed:\n%s", strings.Join(changed, "\n"))

@@ -17,6 +17,7 @@ import (
 	"once/broker"
 	"once/cluster"
 	"once/internal/crashtest"
+	"once/internal/kafkatest"
 	"once/wire"
 )
 
@@ -45,7 +46,7 @@ func leftBehind(t *testing.T) (all []identified) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c.p = &process{addr: b.Addr(), exited: make(chan struct{})}
+	c.p = &process{addr: b.Addr(), Launched: &kafkatest.Launched{Exited: make(chan struct{})}}
 	c.createTopic("x", 2, map[string]string{"retention.ms": "-1", "cleanup.policy": "delete"})
 	c.createTopic("y", 1, map[string]string{"segment.bytes": "2000000"})
 	p := c.producer("", false)
@@ -84,7 +85,7 @@ func leftBehind(t *testing.T) (all []identified) {
 }
 
 // ask starts a broker on a directory and returns what it says about topics and records.
-func (s *identified) ask(t *testing.T, dir string, out *lockedBuffer) (map[string]string, error) {
+func (s *identified) ask(t *testing.T, dir string, out *kafkatest.Log) (map[string]string, error) {
 	t.Helper()
 	c := newKillClient(t, identityArgs)
 	c.dir = dir
@@ -98,7 +99,7 @@ func (s *identified) ask(t *testing.T, dir string, out *lockedBuffer) (map[strin
 		return nil, err
 	}
 	defer b.Close()
-	c.p = &process{addr: b.Addr(), exited: make(chan struct{})}
+	c.p = &process{addr: b.Addr(), Launched: &kafkatest.Launched{Exited: make(chan struct{})}}
 	defer c.hangUp()
 	answer := map[string]string{}
 	request := kmsg.NewPtrMetadataRequest()
@@ -178,7 +179,7 @@ func (s *identified) flipBits(t *testing.T, file string, from, to, step int, par
 		what := fmt.Sprintf("%s, bit %d of byte %d of %s", s.name, bit%8, bit/8, file)
 		before := hashes(t, dir)
 		flip()
-		out := &lockedBuffer{}
+		out := &kafkatest.Log{}
 		answer, err := s.ask(t, dir, out)
 		offline := ""
 		for key, want := range s.answer {

@@ -103,7 +103,7 @@ func (c *killClient) revive(cause error) {
 	c.t.Helper()
 	c.hangUp()
 	select {
-	case <-c.p.exited:
+	case <-c.p.Exited:
 	case <-time.After(10 * time.Second):
 		c.t.Fatalf("the broker runs and does not answer: %v", cause)
 	}
@@ -114,8 +114,8 @@ func (c *killClient) revive(cause error) {
 // mourn counts a death. One without a fault, or by anything but the fault, fails the test.
 func (c *killClient) mourn() {
 	c.t.Helper()
-	if !c.p.killed() || c.p.faults == "" {
-		c.t.Fatalf("the broker ended by itself: %v\n%s", c.p.cmd.ProcessState, c.p.stderr)
+	if !c.p.Killed() || c.p.faults == "" {
+		c.t.Fatalf("the broker ended by itself: %v\n%s", c.p.ProcessState, c.p.Log.String())
 	}
 	c.died++
 }

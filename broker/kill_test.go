@@ -99,7 +99,8 @@ func TestKillAgainAndAgain(t *testing.T) {
 	program(t)
 	seeds := []uint64{0, 1, 2, 3, 4, 5, 6, 7}
 	if !crashtest.Sampled() {
-		seeds = []uint64{rand.Uint64N(1_000_000), rand.Uint64N(1_000_000)}
+		first := rand.IntN(len(seeds) - 1)
+		seeds = seeds[first : first+2] // one in each mode; every one of the eight meets two points at least
 	}
 	for _, seed := range seeds {
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
@@ -138,14 +139,14 @@ func killed(t *testing.T, args []string, twice bool, plan ...string) (died int) 
 	if died > 0 && twice {
 		c.hangUp()
 		c.plan = nil
-		if code := c.p.stop(syscall.SIGTERM); code != 0 {
-			t.Errorf("the clean stop: exit %d\n%s", code, c.p.stderr)
+		if code := c.p.Stop(syscall.SIGTERM); code != 0 {
+			t.Errorf("the clean stop: exit %d\n%s", code, c.p.Log.String())
 		}
 		c.start()
 		c.check(w)
 	}
 	c.hangUp()
-	c.p.kill()
+	c.p.Kill()
 	if t.Failed() {
 		t.Fatalf("the plan was %v", plan)
 	}

@@ -6,6 +6,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"once/broker/brokertest"
+	"once/internal/kafkatest"
 )
 
 // connected is a client whose connection is open, so that it is older than those that are opened later, and on which
@@ -13,7 +14,7 @@ import (
 func connected(t *testing.T, b *brokertest.Broker, software string) *killClient {
 	t.Helper()
 	c := newKillClient(t, nil)
-	c.p = &process{addr: b.Addr(), exited: make(chan struct{})}
+	c.p = &process{addr: b.Addr(), Launched: &kafkatest.Launched{Exited: make(chan struct{})}}
 	t.Cleanup(c.hangUp)
 	r := kmsg.NewPtrApiVersionsRequest()
 	r.Version, r.ClientSoftwareName, r.ClientSoftwareVersion = 3, software, "1.0"

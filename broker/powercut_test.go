@@ -14,6 +14,7 @@ import (
 	"once/cluster"
 	"once/internal/crashtest"
 	"once/internal/invariant"
+	"once/internal/kafkatest"
 	"once/internal/vfs"
 )
 
@@ -157,7 +158,7 @@ func (p *powered) boot(fs vfs.FS, bootID string) {
 	if err != nil {
 		p.t.Fatal(err)
 	}
-	p.broker, p.p = b, &process{addr: b.Addr(), exited: make(chan struct{})}
+	p.broker, p.p = b, &process{addr: b.Addr(), Launched: &kafkatest.Launched{Exited: make(chan struct{})}}
 }
 
 func (p *powered) stop() {

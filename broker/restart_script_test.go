@@ -66,7 +66,7 @@ func crashAt(p *peer, c script.Command) string {
 	}
 	f := &faulty{process: launch(p.t, p.dir, c.String("point", "")+"=kill@"+c.String("hit", "1"))}
 	if f.process.addr == "" {
-		p.t.Fatalf("the broker did not start:\n%s", f.process.stderr)
+		p.t.Fatalf("the broker did not start:\n%s", f.process.Log.String())
 	}
 	p.becomes(f)
 	p.addr = f.process.addr
@@ -139,7 +139,7 @@ func pendingAnswer(p *peer, _ script.Command) string {
 // died: waits for the death that crash-at has asked for
 func died(p *peer, _ script.Command) string {
 	p.hangUp()
-	if !faultyOf(p).process.killed() {
+	if !faultyOf(p).process.Killed() {
 		return "ended otherwise"
 	}
 	return "ok"

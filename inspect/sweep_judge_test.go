@@ -137,9 +137,10 @@ func (y *trial) nextLife(before *answers) {
 	}
 }
 
-// isNamed says whether a log names the damaged file as the reason for which a partition is offline.
+// isNamed says whether a log names the damaged file as the reason for which a partition is offline, or the segment
+// behind it, before which offsets are missing.
 func (y *trial) isNamed(text, partition string) bool {
-	return len(linesWith(text, "level=ERROR", "partition="+partition, path.Join(sweepDir, y.file))) > 0
+	return len(linesWith(text, "level=ERROR", "partition="+partition, path.Join(sweepDir, path.Dir(y.file))+"/")) > 0
 }
 
 // lost compares records with what there was before compaction and retention: each is one that was there, or the one

@@ -138,7 +138,7 @@ func (d diskFormat) cutPower(t *testing.T, mode string) {
 	}
 	stop()
 	_ = p.Process.Kill()
-	_ = p.Wait()
+	p.Wait()
 
 	after := run(mount(t, "-o", d.mount, stopped), "after")
 	acks.verify(t, mode, after.listen, at)

@@ -1,72 +1,51 @@
 package main
 
 import (
-	"bufio"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 
 	"once/admin"
+	"once/internal/kafkatest"
 )
 
 // process is a running broker.
 type process struct {
-	*exec.Cmd
+	*kafkatest.Launched
 	listen, admin string
-	listeners     string           // all of several, by name
-	stderr        *strings.Builder // read it after Wait
+	listeners     string // all of several, by name
+	stderr        *kafkatest.Log
 }
-
-var readyLine = regexp.MustCompile(`^ready listen=(\S+) admin=(\S+) took=(\S+)(?: listeners=(\S+))?$`)
 
 // launch starts the program in dir and waits for its ready line.
 func launch(t *testing.T, dir string, adjust func(*exec.Cmd), args ...string) *process {
 	t.Helper()
-	p := &process{Cmd: exec.Command(program, args...), stderr: &strings.Builder{}}
+	c := exec.Command(program, args...)
 	// The race detector would sleep for a second before each exit.
-	p.Dir, p.Env, p.Stderr = dir, []string{asProgram, "TMPDIR=" + dir, "GORACE=atexit_sleep_ms=0"}, p.stderr
+	c.Dir, c.Env = dir, []string{asProgram, "TMPDIR=" + dir, "GORACE=atexit_sleep_ms=0"}
 	if adjust != nil {
-		adjust(p.Cmd)
+		adjust(c)
 	}
-	stdout, err := p.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
+	p := kafkatest.Launch(t, c)
+	if p.Listen == "" {
+		t.Fatalf("stdout %q; stderr\n%s", p.Line, &p.Log)
 	}
-	if err := p.Start(); err != nil {
-		t.Fatal(err)
+	if p.Took <= 0 {
+		t.Errorf("took no time: %s", p.Line)
 	}
-	t.Cleanup(func() {
-		_ = p.Process.Kill()
-		_ = p.Wait()
-	})
-	line, err := bufio.NewReader(stdout).ReadString('\n')
-	m := readyLine.FindStringSubmatch(strings.TrimSuffix(line, "\n"))
-	if m == nil {
-		_ = p.Wait()
-		t.Fatalf("stdout %q, %v; stderr\n%s", line, err, p.stderr)
-	}
-	if took, err := time.ParseDuration(m[3]); err != nil || took <= 0 {
-		t.Errorf("took=%s: %v", m[3], err)
-	}
-	p.listen, p.admin, p.listeners = m[1], m[2], m[4]
-	return p
+	return &process{p, p.Listen, p.Admin, p.Listeners, &p.Log}
 }
 
 // stop sends the signal and returns the exit code and how long the end took.
 func (p *process) stop(t *testing.T, signal os.Signal) (code int, took time.Duration) {
 	t.Helper()
 	began := time.Now()
-	if err := p.Process.Signal(signal); err != nil {
-		t.Fatal(err)
-	}
-	_ = p.Wait()
-	return p.ProcessState.ExitCode(), time.Since(began)
+	return p.Stop(signal), time.Since(began)
 }
 
 func TestStartHealthStop(t *testing.T) {

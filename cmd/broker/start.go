@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"os"
 	"os/signal"
@@ -29,6 +30,7 @@ type startFlags struct {
 	ephemeral                   bool
 	strict                      string // "true" or "false"; "" was not given
 	set                         []string
+	container                   container
 	test                        testFlags
 }
 
@@ -48,6 +50,13 @@ func startCommand(environ []string, began time.Time) *cobra.Command {
 			}
 			if c.Flags().Changed("strict") {
 				f.strict = strconv.FormatBool(strict)
+			}
+			if value, ok := lookup(environ, adminVariable); ok && !c.Flags().Changed("admin") {
+				f.admin = value
+			}
+			f.container = containerOf(environ)
+			if f.config == "" {
+				f.config = f.container.configFile()
 			}
 			if f.ephemeral && f.dataDir != "" {
 				return usageError{errors.New("--ephemeral and --data-dir exclude each other")}
@@ -98,9 +107,13 @@ func configure(f startFlags, environ []string) (cfg broker.Config, unknown []str
 	if err != nil {
 		return cfg, nil, usageError{err}
 	}
-	s, unknown, err := settings.ResolveSources(given, settings.FromEnvironment(environ), file)
+	environment := settings.FromEnvironment(environ)
+	s, unknown, err := settings.ResolveSources(given, environment, file, f.container.defaults(given, environment, file))
 	if err != nil {
 		return cfg, unknown, usageError{err}
+	}
+	if err := refuseKafkasDirectory(s.DataDir); err != nil && !f.ephemeral {
+		return cfg, unknown, err
 	}
 	faults, err := f.test.points()
 	if err != nil {
@@ -150,10 +163,18 @@ func start(ctx context.Context, f startFlags, environ []string, stdout, stderr i
 	signal.Notify(signals, syscall.SIGTERM, os.Interrupt)
 	defer signal.Stop(signals)
 	b, err := broker.Start(ctx, cfg)
+	if errors.Is(err, fs.ErrPermission) {
+		return fmt.Errorf("%w: this process runs as user %d; let that user own %s, or run it as the owner", err, os.Getuid(), cfg.DataDir)
+	}
 	if err != nil {
 		return err
 	}
 	fmt.Fprintln(stdout, readyText(b, time.Since(began)))
+	if f.container.isImage {
+		for _, line := range readyLines(cfg.Settings.NodeID) {
+			fmt.Fprintln(stdout, line)
+		}
+	}
 	return wait(b, signals, cfg.Logger)
 }
 

@@ -102,8 +102,8 @@ func TestFailedSyncEndsTheBroker(t *testing.T) {
 				}
 				acknowledged++
 			}
-			hangs := time.AfterFunc(20*time.Second, func() { _ = p.Process.Kill() })
-			_ = p.Wait()
+			hangs := time.AfterFunc(2*time.Minute, func() { _ = p.Process.Kill() })
+			p.Wait()
 			hangs.Stop()
 			if code := p.ProcessState.ExitCode(); code != exitStorage || !syncedFile.MatchString(p.stderr.String()) {
 				t.Errorf("exit %d; stderr\n%s", code, p.stderr)
@@ -138,8 +138,8 @@ func TestFailedSyncOfTheMetadataEndsTheBroker(t *testing.T) {
 		if err := c.create("payments"); err == nil {
 			t.Errorf("sync %s: the topic is acknowledged", which)
 		}
-		hangs := time.AfterFunc(20*time.Second, func() { _ = p.Process.Kill() })
-		_ = p.Wait()
+		hangs := time.AfterFunc(2*time.Minute, func() { _ = p.Process.Kill() })
+		p.Wait()
 		hangs.Stop()
 		if code := p.ProcessState.ExitCode(); code != exitStorage || !strings.Contains(p.stderr.String(), "data/meta.db") {
 			t.Errorf("sync %s: exit %d; stderr\n%s", which, code, p.stderr)
