@@ -19,7 +19,13 @@ expression=.
 readonly pull_limit=12000000 unpacked_limit=30000000 idle_limit_kib=$((25 * 1024))
 readonly ready_limit_ms=1000 stop_limit_ms=10000 tool_limit_ms=500
 
-engine=$("$here/engine.sh" start)
+# One run at a time uses the engine of its own: the first to end would stop it under the others.
+engine_dir=${ONCE_ENGINE_DIR:-${TMPDIR:-/tmp}/once-docker}
+mkdir -p "$engine_dir"
+exec 9>"$engine_dir/lock"
+flock 9
+
+engine=$("$here/engine.sh" start 9>&-) # the engine must not inherit the lock
 case $? in
 0) ;;
 69)
