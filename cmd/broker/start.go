@@ -26,7 +26,7 @@ import (
 // settings say it.
 type startFlags struct {
 	listen, dataDir, durability string
-	admin, config               string
+	admin, config, configFrom   string
 	ephemeral                   bool
 	strict                      string // "true" or "false"; "" was not given
 	set                         []string
@@ -55,8 +55,8 @@ func startCommand(environ []string, began time.Time) *cobra.Command {
 				f.admin = value
 			}
 			f.container = containerOf(environ)
-			if f.config == "" {
-				f.config = f.container.configFile()
+			if f.configFrom = "--config"; f.config == "" {
+				f.config, f.configFrom = f.container.configFile(), "mounted into the image"
 			}
 			if f.ephemeral && f.dataDir != "" {
 				return usageError{errors.New("--ephemeral and --data-dir exclude each other")}
@@ -103,7 +103,7 @@ func configure(f startFlags, environ []string) (cfg broker.Config, unknown []str
 	if f.strict != "" {
 		set("strict", f.strict, "--strict")
 	}
-	file, err := readProperties(f.config)
+	file, err := readProperties(f.config, f.configFrom)
 	if err != nil {
 		return cfg, nil, usageError{err}
 	}
@@ -125,17 +125,18 @@ func configure(f startFlags, environ []string) (cfg broker.Config, unknown []str
 	}, unknown, nil
 }
 
-func readProperties(name string) (settings.Source, error) {
+// readProperties reads a property file; from says who has named it.
+func readProperties(name, from string) (settings.Source, error) {
 	if name == "" {
 		return settings.Source{}, nil
 	}
 	file, err := os.Open(name)
 	if err != nil {
-		return settings.Source{}, fmt.Errorf("--config: %w", err)
+		return settings.Source{}, fmt.Errorf("%s: %w", from, err)
 	}
 	defer file.Close()
 	if info, err := file.Stat(); err == nil && info.IsDir() {
-		return settings.Source{}, fmt.Errorf("--config %s: must be a file of settings, and is a directory", name)
+		return settings.Source{}, fmt.Errorf("%s (%s): must be a file of settings, and is a directory", name, from)
 	}
 	return settings.ParseProperties(name, file)
 }

@@ -42,7 +42,7 @@ start() {
 	mkdir -p "$dir"
 	export DOCKER_HOST=$own
 	if [ -S "$dir/docker.sock" ] && answers; then
-		answer "$own" yes
+		answer "$own" no # whoever has started it stops it
 		return
 	fi
 	install_engine
@@ -96,6 +96,11 @@ bases() {
 
 case ${1:-} in
 start | bases) "$1" ;;
-stop) [ ! -e "$dir/engine.pid" ] || kill "$(cat "$dir/engine.pid")" ;;
+stop)
+	[ -e "$dir/engine.pid" ] || exit 0
+	pid=$(cat "$dir/engine.pid")
+	kill "$pid"
+	for _ in $(seq 100); do kill -0 "$pid" 2>/dev/null || break; sleep 0.1; done # the next start must not find it dying
+	;;
 *) sed -n '2,12s/^# \{0,1\}//p' "$0"; exit 2 ;;
 esac

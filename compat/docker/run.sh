@@ -19,7 +19,13 @@ expression=.
 readonly pull_limit=12000000 unpacked_limit=30000000 idle_limit_kib=$((25 * 1024))
 readonly ready_limit_ms=1000 stop_limit_ms=10000 tool_limit_ms=500
 
-engine=$("$here/engine.sh" start)
+# One run at a time uses the engine of its own: the first to end would stop it under the others.
+engine_dir=${ONCE_ENGINE_DIR:-${TMPDIR:-/tmp}/once-docker}
+mkdir -p "$engine_dir"
+exec 9>"$engine_dir/lock"
+flock 9
+
+engine=$("$here/engine.sh" start 9>&-) # the engine must not inherit the lock
 case $? in
 0) ;;
 69)
@@ -157,6 +163,28 @@ from_another_container() {
 		wait_for "$c" 'Kafka Server started' &&
 		docker run --rm --network "$prefix" $image topics --bootstrap-server kafka:9092 --create --topic orders | grep -q 'Created topic orders.'
 }
+two_listeners() { # as compose files have them: one for the host, one for containers, and nothing said of where to listen
+	local port=$((30000 + $$ % 10000)) host="$root/bin/image/broker" got
+	docker network inspect "$prefix" >/dev/null 2>&1 || docker network create "$prefix" >/dev/null || return 1
+	docker run -d --name "$c" --network "$prefix" --network-alias kafka -p "127.0.0.1:$port:$port" \
+			-e KAFKA_ADVERTISED_LISTENERS="PLAINTEXT_HOST://localhost:$port,CONTAINER://kafka:19092" \
+			-e KAFKA_LISTENER_SECURITY_PROTOCOL_MAP=CONTROLLER:PLAINTEXT,PLAINTEXT_HOST:PLAINTEXT,CONTAINER:PLAINTEXT \
+			-e KAFKA_INTER_BROKER_LISTENER_NAME=CONTAINER -e KAFKA_CONTROLLER_LISTENER_NAMES=CONTROLLER $image >/dev/null &&
+		wait_for "$c" 'Kafka Server started' || return 1
+	timeout 20 "$host" topics --bootstrap-server "127.0.0.1:$port" --create --topic orders &&
+		echo one | timeout 20 "$host" console-producer --bootstrap-server "127.0.0.1:$port" --topic orders &&
+		echo two | timeout 20 docker run --rm -i --network "$prefix" $image console-producer --bootstrap-server kafka:19092 --topic orders || return 1
+	got=$(timeout 20 docker run --rm --network "$prefix" $image console-consumer --bootstrap-server kafka:19092 --topic orders --from-beginning --max-messages 2 2>/dev/null | xargs)
+	[ "$got" = 'one two' ] || fail "read '$got'" || return 1
+	if docker logs "$c" 2>&1 | grep 'has not come'; then return 1; fi
+	docker logs "$c" 2>/dev/null | grep -q "^ready .* listeners=PLAINTEXT_HOST://\[::\]:$port,CONTAINER://\[::\]:19092$" || fail 'the ready line'
+}
+another_port() { # of which the broker knows nothing: the log says what to set
+	local port=$((40000 + $$ % 10000)) host="$root/bin/image/broker"
+	docker run -d --name "$c" -p "127.0.0.1:$port:9092" $image >/dev/null && wait_for "$c" 'Kafka Server started' || return 1
+	echo one | timeout 5 "$host" console-producer --bootstrap-server "127.0.0.1:$port" --topic orders
+	docker logs "$c" 2>&1 | grep 'has not come' | grep -q ONCE_PORT || fail 'the log does not say it'
+}
 apache_run() {
 	docker run -d --name "$c" -e KAFKA_NODE_ID=7 $image /etc/kafka/docker/run KAFKA_NUM_PARTITIONS=3 >/dev/null && wait_for "$c" '[KafkaServer id=7] started' &&
 		produce "$c" orders one && [ "$(docker exec "$c" kafka-get-offsets --bootstrap-server localhost:9092 --topic orders | wc -l)" = 3 ] && stops "$c"
@@ -257,6 +285,8 @@ check 'an option after the image is the broker'"'"'s' own_options
 check 'what is no command is another program' other_programs
 check 'from the host through a published port' from_the_host
 check 'another container reaches it by its alias' from_another_container
+check 'a listener for the host and one for containers' two_listeners
+check 'a port of the host that it does not know is in the log' another_port
 check '/etc/kafka/docker/run with NAME=value' apache_run
 check '/etc/confluent/docker/run' confluent_run
 check 'started as by Java'"'"'s module' java_module
