@@ -1,24 +1,33 @@
-# The image holds one static program and nothing else. It runs as an unprivileged user and keeps its data
-# in the volume /data. Every setting can be given as KAFKA_SOME_NAME, and flags after the image's name:
+# The image: one static program on busybox, with the scripts, names and directories that images of Apache Kafka and of
+# Confluent have, so that what starts those starts this one. Nothing in it needs a JVM.
 #
-#   docker run -p 9092:9092 -v once-data:/data once --durability fsync
+#   docker build -t once .
+#   docker run -p 9092:9092 once
+#
+# Build arguments: VERSION; TARGETARCH (amd64 or arm64, with --platform linux/…); BINARY, the path of a program that was built
+# outside, as `make image` gives it. Any builder since Docker 20.10 takes this file.
 FROM golang:1.26 AS build
-WORKDIR /src
-COPY go.mod go.sum ./
-RUN go mod download
-COPY . .
 ARG VERSION=
-RUN CGO_ENABLED=0 go build -trimpath -ldflags="-s -w -X main.version=$VERSION" -o /out/broker ./cmd/broker
-# /tmp is for --ephemeral.
-RUN mkdir -p /out/dirs/data /out/dirs/tmp
+ARG BINARY=
+ARG TARGETARCH=
+WORKDIR /src
+COPY . .
+RUN mkdir -p /out/usr/local/bin && \
+    if [ -n "$BINARY" ]; then cp "$BINARY" /out/usr/local/bin/broker; else \
+    CGO_ENABLED=0 GOOS=linux GOARCH=$TARGETARCH go build -trimpath -ldflags="-s -w -X main.version=$VERSION" -o /out/usr/local/bin/broker ./cmd/broker; fi && \
+    sh image/layout.sh /out
 
-FROM scratch
-COPY --from=build /out/broker /broker
-COPY --from=build --chown=65532:65532 /out/dirs/ /
-USER 65532:65532
-# As settings and not as arguments: -e wins over them, and arguments add to them.
-ENV KAFKA_LISTENERS=PLAINTEXT://0.0.0.0:9092 KAFKA_LOG_DIRS=/data
-VOLUME /data
+FROM busybox:1.37-musl
+ARG VERSION=
+LABEL org.opencontainers.image.title="Once" \
+      org.opencontainers.image.description="A Kafka-compatible broker in one small program" \
+      org.opencontainers.image.version="$VERSION"
+COPY --from=build --chown=1000:1000 /out/ /
+ENV PATH=/usr/local/sbin:/usr/local/bin:/opt/kafka/bin:/usr/sbin:/usr/bin:/sbin:/bin \
+    HOME=/home/appuser COMPONENT=kafka LANG=C.UTF-8 ONCE_IMAGE=true ONCE_ADMIN=:9644
+USER 1000:1000
+WORKDIR /home/appuser
+# No volume at /var/lib/kafka/data: it would lie over one that is mounted at /data, which links there.
+VOLUME ["/etc/kafka/secrets", "/mnt/shared/config"]
 EXPOSE 9092
-HEALTHCHECK --interval=5s --timeout=3s --start-period=10s --retries=3 CMD ["/broker", "health"]
-ENTRYPOINT ["/broker"]
+ENTRYPOINT ["entrypoint"]

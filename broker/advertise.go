@@ -13,7 +13,7 @@ import (
 	"once/wire"
 )
 
-// advertiser answers which address a client is told to reach this broker by. It is immutable.
+// advertiser computes the address that a client is given. It is immutable.
 type advertiser struct {
 	set         map[net.Listener]advertised
 	inContainer bool
@@ -21,11 +21,11 @@ type advertiser struct {
 	networks    func() []netip.Prefix
 }
 
-// advertised is what is set for the clients of one listener; zero is nothing.
+// advertised is the setting for the clients of one listener; zero is none.
 type advertised struct {
 	host string
 	port int32
-	// publishedPort is the one by which clients reach this listener from outside of the container.
+	// publishedPort is the port at which clients outside of the container reach this listener.
 	publishedPort int32
 }
 
@@ -49,19 +49,29 @@ func newAdvertiser(s *settings.Broker, listeners []listener) *advertiser {
 }
 
 func (a *advertiser) of(c *wire.Conn) (string, int32) {
-	return a.address(a.set[c.Listener()], c.LocalAddr(), c.RemoteAddr())
+	host, port, _ := a.address(a.set[c.Listener()], c.LocalAddr(), c.RemoteAddr())
+	return host, port
 }
 
-// address returns host and port for a client. What advertised.listeners has for its listener wins. Without it a client
-// is told the address that it reached the broker by, which is the local address of its connection; a client that
-// reached a container from outside came through a port that is published on the host, and gets localhost.
-func (a *advertiser) address(set advertised, local, remote net.Addr) (host string, port int32) {
+// inDoubt says whether a client is told an address that it may not be able to reach: with a port that is not the one
+// that it came by, or guessed.
+func (a *advertiser) inDoubt(c *wire.Conn) (address string, doubt bool) {
+	host, port, guessed := a.address(a.set[c.Listener()], c.LocalAddr(), c.RemoteAddr())
+	_, reached := cluster.LocalAddress(c.LocalAddr())
+	return net.JoinHostPort(host, strconv.Itoa(int(port))), guessed || port != reached
+}
+
+// address returns host and port for a client. The setting of advertised.listeners for its listener wins. Without it the
+// client gets the address that it connected to, which is the local address of its connection. A client from outside of
+// a container has connected to a port that is published on the host, and gets localhost. That is guessed: its host may
+// be another machine, and the port another one.
+func (a *advertiser) address(set advertised, local, remote net.Addr) (host string, port int32, guessed bool) {
 	host, port = cluster.LocalAddress(local)
 	switch {
 	case set.host != "":
 		host = set.host
 	case a.isFromOutside(remote):
-		host = "localhost"
+		host, guessed = "localhost", true
 		if set.publishedPort != 0 {
 			port = set.publishedPort
 		}
@@ -69,11 +79,11 @@ func (a *advertiser) address(set advertised, local, remote net.Addr) (host strin
 	if set.port != 0 {
 		port = set.port
 	}
-	return host, port
+	return host, port, guessed
 }
 
-// isFromOutside says whether a client has reached this container through a port that is published on the host: it comes
-// from the gateway of the bridge, or from none of the container's networks.
+// isFromOutside says whether a client has connected to a published port of this container: it comes from the gateway of
+// the bridge, or from none of the container's networks.
 func (a *advertiser) isFromOutside(remote net.Addr) bool {
 	from, ok := remote.(*net.TCPAddr)
 	if !a.inContainer || !ok {

@@ -1,5 +1,5 @@
 // Package broker is the process: it listens, serves the cluster behind each listener, offers the admin endpoint, and
-// stops in order. What is served is package cluster.
+// stops in order. Package cluster carries out the requests.
 package broker
 
 import (
@@ -27,10 +27,12 @@ type Broker struct {
 	dir      string // data directory
 	registry *prometheus.Registry
 
-	cluster   *cluster.Cluster
-	server    *wire.Server
-	listeners []listener // not empty
-	admin     *admin.Server
+	cluster    *cluster.Cluster
+	server     *wire.Server
+	listeners  []listener // not empty
+	advertiser *advertiser
+	watch      *returnWatch
+	admin      *admin.Server
 
 	serving   sync.WaitGroup
 	closeOnce sync.Once
@@ -45,9 +47,9 @@ type Broker struct {
 // drainTimeout bounds how long Close waits for requests that are being answered.
 const drainTimeout = 500 * time.Millisecond
 
-// Start opens the data directory, recovers what it holds, and serves. It returns when every listener is
-// open and every coordinator is loaded. Errors wrap cluster.ErrConfig or cluster.ErrStorage where that is the cause.
-// The broker runs until Close, or until ctx ends, which closes it.
+// Start opens the data directory, recovers it, and serves. It returns when every listener is open and every coordinator
+// is loaded. Errors wrap cluster.ErrConfig or cluster.ErrStorage where that is the cause. The broker runs until Close,
+// or until ctx ends, which closes it.
 func Start(ctx context.Context, cfg Config) (*Broker, error) {
 	cfg, err := cfg.withDefaults()
 	if err != nil {
@@ -68,9 +70,10 @@ func (b *Broker) openCluster() error {
 	if b.dir, err = b.makeDirectory(); err != nil {
 		return fmt.Errorf("%w: making the data directory: %w", cluster.ErrStorage, err)
 	}
+	b.advertiser = newAdvertiser(b.cfg.Settings, b.listeners)
 	env := b.cfg.Env
 	env.NoSync = env.NoSync || b.cfg.Ephemeral
-	env.Advertised, env.OnFailure = newAdvertiser(b.cfg.Settings, b.listeners).of, b.fail
+	env.Advertised, env.OnFailure = b.advertiser.of, b.fail
 	if b.cfg.Image != nil {
 		b.cluster, err = cluster.OpenImage(env, b.dir, b.cfg.Image)
 	} else {
@@ -91,8 +94,11 @@ func (b *Broker) makeDirectory() (string, error) {
 }
 
 func (b *Broker) serve() (err error) {
+	b.watch = newReturnWatch(b.cfg.Logger, b.advertiser.inDoubt)
 	registerer := prometheus.WrapRegistererWithPrefix("once_", b.registry)
-	b.server, err = wire.NewServer(wire.Options{APIs: handlers.APIs(), Limits: b.cfg.limits(), Logger: b.cfg.Logger, Registerer: registerer})
+	b.server, err = wire.NewServer(wire.Options{
+		APIs: handlers.APIs(), Limits: b.cfg.limits(), Logger: b.cfg.Logger, Registerer: registerer, OnClose: b.watch.closed,
+	})
 	if err != nil {
 		return err
 	}
@@ -106,7 +112,7 @@ func (b *Broker) serve() (err error) {
 	}
 	for _, l := range b.listeners {
 		b.serving.Go(func() {
-			if err := b.server.Serve(l.socket, b.cluster.Handle); err != nil {
+			if err := b.server.Serve(l.socket, b.watch.handler(b.cluster.Handle)); err != nil {
 				b.fail(err)
 			}
 		})
@@ -128,10 +134,10 @@ func (b *Broker) AdminAddr() string {
 	return b.admin.Addr()
 }
 
-// Cluster is what the listeners serve.
+// Cluster is the cluster behind the listeners.
 func (b *Broker) Cluster() *cluster.Cluster { return b.cluster }
 
-// Disconnect closes the connections of all clients; what is in flight is not answered. They may connect again.
+// Disconnect closes the connections of all clients without answering running requests. They may connect again.
 func (b *Broker) Disconnect() { b.server.Disconnect() }
 
 // WriteState prints the logical state of the cluster as text.
@@ -140,14 +146,14 @@ func (b *Broker) WriteState(w io.Writer) { b.cluster.WriteState(w) }
 // Done is closed when the broker has stopped, by Close or by a failure.
 func (b *Broker) Done() <-chan struct{} { return b.done }
 
-// Err returns why the broker stopped by itself; nil while it runs and after a clean Close.
+// Err returns the error that stopped the broker; nil while it runs and after a clean Close.
 func (b *Broker) Err() error {
 	b.failure.Lock()
 	defer b.failure.Unlock()
 	return b.failure.err
 }
 
-// fail stops the broker for good. The first error is the one that counts.
+// fail stops the broker for good. Only the first error is kept.
 func (b *Broker) fail(err error) {
 	b.failure.Lock()
 	if b.failure.err == nil {
@@ -157,8 +163,8 @@ func (b *Broker) fail(err error) {
 	go func() { _ = b.Close() }()
 }
 
-// Close stops accepting, lets the requests that are being answered finish, writes everything, and marks
-// the data directory as cleanly stopped. It may be called more than once.
+// Close stops accepting, lets running requests finish, writes everything, and marks the data directory as cleanly
+// stopped. It may be called more than once.
 func (b *Broker) Close() error {
 	b.closeOnce.Do(func() {
 		b.closeErr = b.close()
@@ -167,7 +173,7 @@ func (b *Broker) Close() error {
 	return b.closeErr
 }
 
-// close takes down what is up, top first.
+// close closes the parts of the broker, top first.
 func (b *Broker) close() error {
 	var errs []error
 	if b.admin != nil {
@@ -175,7 +181,7 @@ func (b *Broker) close() error {
 	}
 	if b.server != nil {
 		ctx, cancel := context.WithTimeout(context.Background(), drainTimeout)
-		// What is still parked when the time is over is cut off: its client tries again elsewhere.
+		// Requests that are still parked after the timeout are dropped: their clients retry.
 		_ = b.server.Shutdown(ctx)
 		cancel()
 	}
@@ -183,6 +189,9 @@ func (b *Broker) close() error {
 		_ = l.socket.Close() // again, where it has been served
 	}
 	b.serving.Wait()
+	if b.watch != nil {
+		b.watch.stop()
+	}
 	if b.cluster != nil {
 		errs = append(errs, b.cluster.Close())
 	}

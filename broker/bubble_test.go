@@ -14,8 +14,8 @@ import (
 	"once/log/batch"
 )
 
-// A whole broker runs in memory and in a bubble, where an hour passes as soon as everybody waits: a Fetch of nine minutes, a session
-// that ends, a transaction that times out, and a clean stop.
+// A whole broker runs in memory and in a bubble, where an hour passes as soon as everybody waits: a Fetch of nine
+// minutes, a session that ends, a transaction that times out, and a clean stop.
 func TestBrokerInABubble(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		listener := memnet.Listen()

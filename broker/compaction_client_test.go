@@ -265,8 +265,8 @@ func storyOf(t *testing.T, seed uint64, set ...string) *story {
 	return &story{powered: &powered{killClient: newKillClient(t, args), mode: "page"}, seed: seed}
 }
 
-// crashSeeds are the dice to throw, and how many changes lie between two deaths: of a sample, a third of them in go test,
-// or all.
+// crashSeeds are the dice to throw, and how many changes lie between two deaths: of a sample, a third of them in go
+// test, or all.
 func crashSeeds(t *testing.T, sample int) (seeds uint64, stride int) {
 	t.Helper()
 	if n := crashtest.Seeds(t); n > 0 {

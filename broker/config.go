@@ -7,21 +7,21 @@ import (
 	"once/settings"
 )
 
-// Config says how to start a broker. The zero value is an ephemeral broker on a free port of the loopback interface
-// without the admin endpoint.
+// Config is the configuration of a broker. The zero value is an ephemeral broker on a free port of the loopback
+// interface without the admin endpoint.
 type Config struct {
-	// Listeners are where Kafka clients come in. None means those that Settings sets, and where it sets none, one on a free
-	// port of the loopback interface.
+	// Listeners are the Kafka listeners. None means those in Settings, and if there are none either, one on a free port
+	// of the loopback interface.
 	Listeners []settings.Listener
 	// Listener is the one Kafka listener, in place of Listeners. The broker closes it.
 	Listener  net.Listener
 	DataDir   string // created when missing; "" means Ephemeral
 	Ephemeral bool   // a temporary data directory that Close removes
 	InMemory  bool   // no data directory: everything is in memory, and gone after Close
-	// Image is what the cluster goes on from, as a fork; the data directory has to be empty. See cluster.OpenImage.
+	// Image is the image that the cluster is a fork of; the data directory must be empty. See cluster.OpenImage.
 	Image *cluster.Image
 	Admin string // HTTP endpoint, HOST:PORT; "" switches it off
-	// Env is what the cluster is made of. Advertised and OnFailure are the broker's own.
+	// Env is the environment of the cluster. The broker sets Advertised and OnFailure.
 	cluster.Env
 }
 

@@ -37,6 +37,7 @@ func TestWhatAClientOfAContainerIsTold(t *testing.T) {
 		return []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("172.17.0.0/16"), netip.MustParsePrefix("fd00:1::/64")}
 	}}
 	outside := &advertiser{gateway: inside.gateway, networks: inside.networks}
+	alone := &advertiser{inContainer: true, networks: func() []netip.Prefix { return nil }} // the system does not say
 	local := &net.TCPAddr{IP: net.IPv4(172, 17, 0, 2), Port: 9092}
 	for _, tc := range []struct {
 		a      *advertiser
@@ -57,12 +58,16 @@ func TestWhatAClientOfAContainerIsTold(t *testing.T) {
 		{inside, advertised{port: 29092, publishedPort: 19092}, "172.17.0.3", "172.17.0.2:29092"},
 		{inside, advertised{host: "kafka", port: 29092, publishedPort: 19092}, "172.17.0.1", "kafka:29092"},
 		{inside, advertised{host: "kafka"}, "172.17.0.3", "kafka:9092"},
+		{alone, advertised{}, "192.168.1.7", "172.17.0.2:9092"},
 		{outside, advertised{}, "172.17.0.1", "172.17.0.2:9092"},
 		{outside, advertised{publishedPort: 19092}, "192.168.1.7", "172.17.0.2:9092"},
 	} {
-		host, port := tc.a.address(tc.set, local, &net.TCPAddr{IP: net.ParseIP(tc.remote), Port: 40000})
+		host, port, guessed := tc.a.address(tc.set, local, &net.TCPAddr{IP: net.ParseIP(tc.remote), Port: 40000})
 		if got := fmt.Sprint(host, ":", port); got != tc.want {
 			t.Errorf("in a container %v, %+v, a client from %s is told %s, want %s", tc.a.inContainer, tc.set, tc.remote, got, tc.want)
+		}
+		if guessed != (host == "localhost") {
+			t.Errorf("in a container %v, %+v, a client from %s: guessed is %v", tc.a.inContainer, tc.set, tc.remote, guessed)
 		}
 	}
 }

@@ -36,8 +36,8 @@ func killPoints() (names []string) {
 	return names
 }
 
-// TestKillAtEveryPoint sweeps the hits of each point until the work ends without a kill. In go test, each point kills at
-// one of its first hits.
+// TestKillAtEveryPoint sweeps the hits of each point until the work ends without a kill. In go test, each point kills
+// at one of its first hits.
 func TestKillAtEveryPoint(t *testing.T) {
 	program(t)
 	for _, point := range killPoints() {

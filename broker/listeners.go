@@ -11,14 +11,14 @@ import (
 	"once/settings"
 )
 
-// listener is one of the broker's, open. It is immutable.
+// listener is an open listener of the broker. It is immutable.
 type listener struct {
 	settings settings.Listener
 	socket   net.Listener
 }
 
-// listen claims the addresses first: they are the likeliest thing to be wrong, and clients that come early wait in the
-// backlog.
+// listen opens the listeners. This comes first, because addresses are the most likely errors, and early clients wait in
+// the backlog.
 func (b *Broker) listen() error {
 	if l := b.cfg.Listener; l != nil {
 		b.listeners = []listener{{b.cfg.Listeners[0], l}}
@@ -42,8 +42,8 @@ func (b *Broker) listen() error {
 	return nil
 }
 
-// network is tcp, but for two listeners that share a port, one on an IPv4 and one on an IPv6 address: with tcp 0.0.0.0
-// and [::] claim the addresses of both kinds.
+// network is tcp, except for two listeners that share a port, one on an IPv4 and one on an IPv6 address: with tcp each
+// of 0.0.0.0 and [::] would take the addresses of both kinds.
 func network(l settings.Listener, all []settings.Listener) string {
 	address, err := netip.ParseAddr(l.Host)
 	for _, other := range all {
@@ -58,11 +58,11 @@ func network(l settings.Listener, all []settings.Listener) string {
 	return "tcp"
 }
 
-// addressInUse is Windows' number for what is syscall.EADDRINUSE elsewhere.
+// addressInUse is the number of syscall.EADDRINUSE on Windows.
 const addressInUse = syscall.Errno(10048)
 
-// addressError says why nothing listens on an address. A port that is taken is no mistake in the configuration: it may
-// be free the next time.
+// addressError returns the error for an address that cannot be opened. A port in use is not an error in the
+// configuration, because it may be free the next time.
 func addressError(what, address string, err error) error {
 	if errors.Is(err, syscall.EADDRINUSE) || errors.Is(err, addressInUse) {
 		_, port, _ := net.SplitHostPort(address)
@@ -71,7 +71,7 @@ func addressError(what, address string, err error) error {
 	return fmt.Errorf("%w: opening %s: %w", cluster.ErrConfig, what, err)
 }
 
-// Listeners returns the Kafka listeners with the addresses that they have, in the order of the settings.
+// Listeners returns the Kafka listeners with their actual addresses, in the order of the settings.
 func (b *Broker) Listeners() []settings.Listener {
 	open := make([]settings.Listener, len(b.listeners))
 	for i, l := range b.listeners {

@@ -16,8 +16,8 @@ import (
 	"once/wire"
 )
 
-// What scripts can do to this broker besides talking to it. A script that is to see a broker die at a point goes on with
-// a process of its own; see internal/fault for the points.
+// What scripts can do to this broker besides talking to it. A script that is to see a broker die at a point goes on
+// with a process of its own; see internal/fault for the points.
 func init() {
 	for name, do := range map[string]func(*peer, script.Command) string{
 		"crash-at":  crashAt,

@@ -34,7 +34,8 @@ func (p *peer) each(s string) (string, int32, int64) {
 	return topic, i, offset
 }
 
-// txnOffsetCommit: txn-commit [id=t] producer=p epoch=E [group=g] [generation=G member=M] offsets=[x-0:10 …] [version=V]
+// txnOffsetCommit: txn-commit [id=t] producer=p epoch=E [group=g] [generation=G member=M] offsets=[x-0:10 …]
+// [version=V]
 func (p *peer) txnOffsetCommit(c script.Command) string {
 	r := kmsg.NewPtrTxnOffsetCommitRequest()
 	r.Version = int16(p.int(c, "version", 5))

@@ -12,8 +12,8 @@ import (
 	"once/partition"
 )
 
-// cleaner compacts one partition after the other, dirtiest first, until none is worth a pass (spec: log 10), every
-// log.cleaner.backoff.ms. It reads and writes at the pace of the disk; a partition that failed has to wait.
+// cleaner is the log cleaner: it compacts one partition after the other, dirtiest first, until none is worth a pass
+// (spec: log 10), every log.cleaner.backoff.ms. After a failed pass a partition is left alone for a while.
 type cleaner struct {
 	e       *engine
 	metrics *cleanerMetrics
@@ -29,9 +29,9 @@ type cleaner struct {
 }
 
 const (
-	// retryFailed is how long a partition is left alone after a pass over it failed.
+	// retryFailed is the time for which a partition is left alone after a failed pass.
 	retryFailed = 10 * time.Minute
-	// leastBackoff keeps log.cleaner.backoff.ms=0 from looking at all partitions without a pause.
+	// leastBackoff keeps log.cleaner.backoff.ms=0 from checking all partitions without a pause.
 	leastBackoff = 10 * time.Millisecond
 )
 
@@ -57,8 +57,8 @@ func (c *cleaner) run() {
 	}
 }
 
-// dirtiest returns the partition with the largest share of bytes not compacted yet among those that are
-// worth a pass; nil when none is.
+// dirtiest returns the partition with the largest share of dirty bytes among those that are worth a pass; nil when none
+// is.
 func (c *cleaner) dirtiest() *partition.Partition {
 	now, machine := c.e.env.Clock.Now(), time.Now()
 	failed := make(map[*partition.Partition]time.Time, len(c.failed)) // without those that are no more
@@ -133,7 +133,7 @@ func (c *cleaner) warn(p *partition.Partition, err error) {
 	c.e.env.Logger.Warn("partition is not compacted; it is tried again later", "partition", p.ID().String(), "error", err)
 }
 
-// pause ends the pass that is under way, and keeps the next ones from beginning until goOn is called.
+// pause stops the running pass, and lets none begin until goOn is called.
 func (c *cleaner) pause() (goOn func()) {
 	c.paused.Add(1)
 	c.pass.Lock()

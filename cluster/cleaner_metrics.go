@@ -8,7 +8,7 @@ import (
 	"once/log"
 )
 
-// passOutcome is how a pass of the cleaner over a partition ended, as the metrics have it.
+// passOutcome is the outcome of a pass of the cleaner, as a label of the metrics.
 type passOutcome int
 
 const (
@@ -19,7 +19,7 @@ const (
 
 var passOutcomeNames = [...]string{"done", "stopped", "failed"}
 
-// cleanerMetrics counts what the cleaner does.
+// cleanerMetrics are the metrics of the cleaner.
 type cleanerMetrics struct {
 	passes      [len(passOutcomeNames)]prometheus.Counter
 	lastPass    [len(passOutcomeNames)]prometheus.Gauge
@@ -58,7 +58,7 @@ func newCleanerMetrics(r prometheus.Registerer) *cleanerMetrics {
 	return m
 }
 
-// ended counts a pass. What a pass that did not come to its end has read and written counts as well.
+// ended counts a pass, including the bytes that an unfinished pass has read and written.
 func (m *cleanerMetrics) ended(as passOutcome, did log.Cleaned, begun, ended time.Time) {
 	m.passes[as].Inc()
 	m.lastPass[as].Set(float64(ended.UnixMilli()) / 1000)

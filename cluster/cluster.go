@@ -1,9 +1,9 @@
 // Package cluster is one isolated Kafka of one broker: metadata, logs, topics, coordinators and upkeep, made from an
-// environment and a directory. It decides nothing about records, transactions or groups; it brings up those who do, in
-// order, and takes them down again: in order, or as the death of a process would.
+// environment and a directory. It decides nothing about records, transactions or groups: it opens the packages that do,
+// in order, and closes them again, in order or like the death of a process.
 //
-// A cluster outlives what it is made of: Reset, and Kill with Open behind it, replace the whole of it while the
-// listeners stay, which hold a pointer to the cluster. Nothing in a cluster is a global.
+// Reset, and Kill with Reopen, replace the engine of a cluster. The listeners stay, because they hold a pointer to the
+// cluster. Nothing in a cluster is a global.
 package cluster
 
 import (
@@ -28,8 +28,8 @@ import (
 
 // Cluster is an open cluster. Safe for concurrent use.
 //
-// Locking: changing is held by one change of the whole at a time, and taken before gate. gate is held for reading
-// while a request enters and for writing while engines change places; nothing is waited for while it is held.
+// Locking: changing is held while the cluster is opened, closed, killed or reset, and taken before gate. gate is held
+// for reading while a request enters and for writing while engines are exchanged, never during a wait.
 // docs/architecture.md has the order of all locks.
 type Cluster struct {
 	env  Env // immutable, as are the next two
@@ -51,11 +51,11 @@ type Cluster struct {
 	}
 }
 
-// leaveTimeout bounds how long a change of the whole waits for requests that do not end.
+// leaveTimeout bounds the wait for running requests before the engine is stopped.
 const leaveTimeout = time.Second
 
-// Open opens the cluster in a directory, which is made when it is missing, and recovers what it holds. It returns when
-// every coordinator is loaded. Errors wrap ErrConfig or ErrStorage where that is the cause.
+// Open opens the cluster in a directory, which is created when missing, and recovers it. It returns when every
+// coordinator is loaded. Errors wrap ErrConfig or ErrStorage where that is the cause.
 func Open(env Env, dir string) (*Cluster, error) {
 	env, err := env.WithDefaults()
 	if err != nil {
@@ -122,8 +122,8 @@ func (c *Cluster) start() error {
 	return nil
 }
 
-// stop keeps requests out and returns the engine that served them, when those that were in it have ended or
-// leaveTimeout is over; nil when there is none.
+// stop keeps new requests out, waits for the running ones, at most leaveTimeout, and returns the engine; nil when there
+// is none.
 func (c *Cluster) stop() *engine {
 	c.gate.Lock()
 	e := c.current
@@ -147,8 +147,8 @@ func (c *Cluster) stop() *engine {
 	return e
 }
 
-// Close lets the requests that are being answered finish, writes everything, and marks the directory as cleanly
-// stopped. Requests that come later have their connection closed. A second call does nothing.
+// Close lets running requests finish, writes everything, and marks the directory as cleanly stopped. Connections with
+// later requests are closed. A second call does nothing.
 func (c *Cluster) Close() error {
 	defer c.dying.Wait()
 	return c.close()
@@ -171,8 +171,8 @@ func (c *Cluster) close() error {
 	return err
 }
 
-// Kill ends the cluster as a SIGKILL would: nothing is flushed, and nothing that is still under way reaches the files
-// once it returns. No answer is given to requests that were in it. Reopen opens it again.
+// Kill ends the cluster like a SIGKILL: nothing is flushed, and nothing is written to the files once it has returned.
+// Running requests get no answer. Reopen opens the cluster again.
 func (c *Cluster) Kill() error {
 	c.changing.Lock()
 	defer c.changing.Unlock()
@@ -194,7 +194,7 @@ func (c *Cluster) kill() {
 	_ = e.close(false) // complains about the fence
 }
 
-// bury takes down an engine that was killed at a fault, if it serves.
+// bury closes an engine that a fault has killed, if it is the current one.
 func (c *Cluster) bury(e *engine) {
 	c.changing.Lock()
 	defer c.changing.Unlock()
@@ -203,7 +203,7 @@ func (c *Cluster) bury(e *engine) {
 	}
 }
 
-// Reopen opens the cluster again after Kill, from its files, or after a failure.
+// Reopen opens the cluster again from its files, after Kill or after a failure.
 func (c *Cluster) Reopen() error {
 	c.changing.Lock()
 	defer c.changing.Unlock()
@@ -225,7 +225,7 @@ func (c *Cluster) Handle(ctx context.Context, r *wire.Request) wire.Reply {
 	return e.carryOut(func() wire.Reply { return e.services.Handle(ctx, r) })
 }
 
-// carryOut does the next part of a request that has been counted in, and counts it out when it was the last one.
+// carryOut runs the next part of a counted request, and ends the count after the last part.
 func (e *engine) carryOut(part func() wire.Reply) (reply wire.Reply) {
 	last := true
 	defer func() { // also after a panic, which wire deals with
@@ -257,7 +257,7 @@ func (e *engine) carryOut(part func() wire.Reply) (reply wire.Reply) {
 	return reply
 }
 
-// enter counts a request in; nil when the cluster is down.
+// enter counts a request and returns the engine for it; nil when the cluster is down.
 func (c *Cluster) enter() *engine {
 	c.gate.RLock()
 	defer c.gate.RUnlock()
@@ -273,8 +273,8 @@ func (c *Cluster) engine() *engine {
 	return c.current
 }
 
-// Faults are the points of the cluster at which a test can intervene. A kill at one of them leaves the cluster as Kill
-// does; Killed waits for that.
+// Faults are the points of the cluster for faults by tests. A kill at one of them leaves the cluster like Kill does;
+// Killed waits for that.
 func (c *Cluster) Faults() *fault.Points { return c.env.Faults }
 
 // Killed waits until kills at faults have been carried out.
@@ -283,15 +283,15 @@ func (c *Cluster) Killed() { c.dying.Wait() }
 // Clock is the cluster's clock.
 func (c *Cluster) Clock() *clock.Movable { return c.env.Clock }
 
-// Err returns why the cluster has failed; nil while it has not.
+// Err returns the error with which the cluster has failed; nil if it has not.
 func (c *Cluster) Err() error {
 	c.failure.Lock()
 	defer c.failure.Unlock()
 	return c.failure.err
 }
 
-// fail ends what the cluster promises for good: after a failed sync nothing that it says about the disk could be
-// believed any more. What an engine says that has been replaced counts for nothing.
+// fail makes the cluster fail for good: after a failed sync a later one may succeed without having written the bytes.
+// Errors of a replaced engine are ignored.
 func (c *Cluster) fail(of *engine, err error) {
 	if of.ended() || of.killed.Load() {
 		return
@@ -312,7 +312,7 @@ func (c *Cluster) fail(of *engine, err error) {
 	}
 }
 
-// Gather implements prometheus.Gatherer. While the cluster is down there is nothing.
+// Gather implements prometheus.Gatherer. While the cluster is down there are no metrics.
 func (c *Cluster) Gather() ([]*dto.MetricFamily, error) {
 	e := c.engine()
 	if e == nil {

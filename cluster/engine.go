@@ -25,7 +25,7 @@ import (
 	"once/txncoordinator"
 )
 
-// engine is a cluster from one opening of its files to the next. What is nil has not been brought up.
+// engine is a cluster from one opening of its files to the next. Parts that are not open are nil.
 type engine struct {
 	env      *Env // immutable, as are the next five
 	cluster  *Cluster
@@ -53,7 +53,7 @@ type engine struct {
 	killed   atomic.Bool // no answer is to be given
 }
 
-// openEngine brings an engine up, bottom first. It returns what there is of it with an error, too.
+// openEngine opens an engine, bottom first. With an error it returns the parts that are open.
 func (c *Cluster) openEngine() (*engine, error) {
 	files := c.env.FS
 	if c.env.NoSync && c.mode == durability.Page {
@@ -81,7 +81,7 @@ func (c *Cluster) openEngine() (*engine, error) {
 	return e, nil
 }
 
-// registerer takes the metrics of the engine's parts.
+// registerer registers the metrics of the engine's parts.
 func (e *engine) registerer() prometheus.Registerer {
 	return prometheus.WrapRegistererWithPrefix("once_", e.registry)
 }
@@ -97,7 +97,7 @@ func (e *engine) ended() bool {
 	}
 }
 
-// end lets those go who wait in the engine: in a Fetch, for other members of their group, and at a fault.
+// end ends the waits in the engine: of Fetches, of group members, and at faults.
 func (e *engine) end() {
 	e.endOnce.Do(func() {
 		close(e.over)
@@ -108,8 +108,8 @@ func (e *engine) end() {
 	}
 }
 
-// die is what a kill at a fault does: nothing reaches the files any more, and nobody is answered. What is left of the
-// engine is taken down apart from whoever met the fault, who may hold any lock.
+// die carries out a kill at a fault: nothing is written to the files any more, and no request is answered. Another
+// goroutine closes the engine, because the one at the fault may hold any lock.
 func (e *engine) die() {
 	e.killed.Store(true)
 	e.cluster.dying.Go(func() { e.cluster.bury(e) })
@@ -132,7 +132,7 @@ func (e *engine) openMeta() error {
 	return nil
 }
 
-// upgradeMeta validates metadata that has no checksums, before it gets some.
+// upgradeMeta validates metadata without checksums, before it gets some.
 func (e *engine) upgradeMeta(tx meta.Tx) error {
 	if err := checkOldCluster(tx); err != nil {
 		return err
@@ -140,7 +140,7 @@ func (e *engine) upgradeMeta(tx meta.Tx) error {
 	return topics.Upgrade(tx, topics.Options{FS: e.fence, Dir: e.dir})
 }
 
-// begin counts this start. Until here nothing has been written into a directory that is refused.
+// begin counts this start. Nothing is written before it, so that a refused directory stays unchanged.
 func (e *engine) begin() (err error) {
 	e.identity, err = begin(e.store)
 	if err != nil {
@@ -149,7 +149,7 @@ func (e *engine) begin() (err error) {
 	return nil
 }
 
-// syncWorkers is how many files one barrier syncs side by side.
+// syncWorkers is the number of files that one barrier syncs side by side.
 const syncWorkers = 16
 
 // The files of a data directory that belong to no log.
@@ -158,8 +158,8 @@ const (
 	lockFile = ".lock"
 )
 
-// refuseOrphans refuses to start empty over existing logs: when the metadata is gone but partitions are
-// there, somebody lost a file, and a new cluster on top would make it worse.
+// refuseOrphans refuses to start with empty metadata over existing logs: the metadata was lost, and a new cluster in
+// the directory would make that worse.
 func (e *engine) refuseOrphans(name string) error {
 	if info, err := e.fence.Stat(name); err == nil && info.SizeBytes > 0 {
 		return nil
@@ -249,7 +249,7 @@ func (e *engine) createInternalTopics() error {
 	return nil
 }
 
-// stateError says why the broker's own state cannot be loaded; of damage in one sentence, with what to do about it.
+// stateError returns the error for broker state that cannot be loaded; for damage, one sentence with the next step.
 func (e *engine) stateError(err error) error {
 	var damaged *files.DamagedError
 	if !errors.As(err, &damaged) {
@@ -294,7 +294,7 @@ func (e *engine) openCoordinators() error {
 		return fmt.Errorf("%w: %w", ErrStorage, err)
 	}
 	e.producerIDs.Raise(e.txns.HighestProducerID() + e.identity.forkDistance)
-	// What recovery kept or repaired is on the disk before anybody reads it.
+	// The result of recovery is on the disk before any client reads it.
 	if err := e.barrier.Recovered(context.Background()); err != nil {
 		return fmt.Errorf("%w: %w", ErrStorage, err)
 	}
@@ -321,8 +321,7 @@ func (e *engine) openServices() error {
 	return nil
 }
 
-// drop ends all that is written, whatever is under way: what comes later fails, and who waits for a barrier is told that
-// none comes.
+// drop makes all writes fail from now on, and ends the waits for barriers.
 func (e *engine) drop() {
 	e.fence.Close()
 	e.env.Faults.Suspend() // a barrier may be held up by one
@@ -331,7 +330,7 @@ func (e *engine) drop() {
 	}
 }
 
-// close takes down what is up, top first.
+// close closes the open parts, top first.
 func (e *engine) close(clean bool) error {
 	e.end()
 	var errs []error

@@ -16,47 +16,46 @@ import (
 	"once/wire"
 )
 
-// Env is what a cluster is made of besides its directory. Everything that it does not hold is the cluster's own: two
-// clusters in one process share nothing.
+// Env is the environment of a cluster. Everything else is the cluster's own: two clusters in one process share nothing.
 type Env struct {
 	Settings *settings.Broker // Kafka's broker settings; nil means the defaults
 	// Durability is page, txn or fsync; "" means page.
 	Durability string
-	// Clock is what Kafka's own timeouts, ages and timestamps go by; nil means one that follows the machine's. What waits
-	// for the network or the disk always goes by the machine's.
+	// Clock is the clock of Kafka's timeouts, ages and timestamps; nil means one that follows the machine's. Waits for
+	// the network or the disk always use the machine's.
 	Clock *clock.Movable
-	// FS is what everything is kept on; nil means the machine's.
+	// FS is the file system of the data directory; nil means the machine's.
 	FS vfs.FS
 	// Metadata opens the store of the metadata in a file; nil means a file of bbolt's on the machine's file system.
 	Metadata func(name string, o meta.Options) (meta.Store, error)
-	// NoSync leaves syncing to the operating system where no answer waits for it, in the mode page and of the metadata:
-	// for a directory that is thrown away.
+	// NoSync leaves syncing to the operating system where no answer waits for it, in the mode page and for the
+	// metadata: for temporary directories.
 	NoSync bool
-	// BootID names the run of the operating system; "" means the machine's. What was written in another one has been
-	// through a power cut.
+	// BootID names the run of the operating system; "" means the machine's. Another ID in the data directory means a
+	// power cut.
 	BootID string
 	// Advertised returns the address at which the client of a connection reaches the cluster; nil means that of the
 	// connection.
 	Advertised func(*wire.Conn) (host string, port int32)
 	Logger     *slog.Logger // nil discards
-	// Faults are the points at which a test can intervene; nil means new ones, with nothing armed.
+	// Faults are the points for faults by tests; nil means new ones, with nothing armed.
 	Faults *fault.Points
-	// OnFailure is called once when the cluster fails for good, in a goroutine of its own: from then on it acknowledges
-	// nothing. nil is fine.
+	// OnFailure is called once, in its own goroutine, when the cluster fails for good: it acknowledges nothing any
+	// more. nil is allowed.
 	OnFailure func(error)
 }
 
 var (
-	// ErrStorage: the data directory is in use, damaged or of an unknown version, or the disk failed
-	// in a way that leaves in doubt what is on it.
+	// ErrStorage: the data directory is in use, damaged or of an unknown version, or a disk error leaves its content
+	// unknown.
 	ErrStorage = errors.New("storage")
-	// ErrConfig: a setting cannot be used.
+	// ErrConfig: a setting is invalid.
 	ErrConfig = errors.New("configuration")
 	// ErrClosed: the cluster has been closed or killed.
 	ErrClosed = errors.New("the cluster is closed")
 )
 
-// WithDefaults returns the environment with everything filled in.
+// WithDefaults returns the environment with all defaults filled in.
 func (env Env) WithDefaults() (Env, error) {
 	if env.Settings == nil {
 		s, _, err := settings.Resolve()
@@ -105,7 +104,7 @@ func openFile(name string, o meta.Options) (meta.Store, error) {
 	return f, nil
 }
 
-// LocalAddress is the address by which a client has reached its connection's end here.
+// LocalAddress is the address that a client connected to.
 func LocalAddress(local net.Addr) (host string, port int32) {
 	if at, ok := local.(*net.TCPAddr); ok {
 		return at.IP.String(), int32(at.Port)
@@ -113,7 +112,7 @@ func LocalAddress(local net.Addr) (host string, port int32) {
 	return "localhost", 0
 }
 
-// InMemory returns an environment whose file system is in memory, and empty.
+// InMemory returns an environment with an empty file system in memory.
 func InMemory(env Env) Env {
 	env.FS = vfs.NewMem()
 	env.Metadata = MetadataOn(env.FS)

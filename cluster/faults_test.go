@@ -54,7 +54,8 @@ func (h *holding) arm(points *fault.Points) {
 	}
 }
 
-// expect checks how much of a and b readers of committed data see, and what the producer's next transaction is answered.
+// expect checks how much of a and b readers of committed data see, and what the producer's next transaction is
+// answered.
 func (h *holding) expect(a, b int, next wire.Code) {
 	h.conn.t.Helper()
 	if gotA, gotB := len(h.conn.committed("a")), len(h.conn.committed("b")); gotA != a || gotB != b {
@@ -186,8 +187,8 @@ func (c *client) work(round int) (plain int, committed, whole bool) {
 	return plain, true, true
 }
 
-// A kill at a fault leaves a cluster as Kill does: what was under way is not answered, what was answered is there when it
-// opens again, and the process goes on.
+// A kill at a fault leaves a cluster as Kill does: what was under way is not answered, what was answered is there when
+// it opens again, and the process goes on.
 func TestClusterIsKilledAtEveryPoint(t *testing.T) {
 	for _, point := range fault.All(fault.CanKill) {
 		t.Run(point.String(), func(t *testing.T) {

@@ -13,12 +13,12 @@ import (
 	"once/topics"
 )
 
-// identity is what a data directory is known by.
+// identity identifies a data directory.
 type identity struct {
 	clusterID string // 22 characters, as Kafka's
 	starts    int32  // how often a broker has started on it, this time included
-	// forkDistance is how far above all others its producer IDs begin, while going on from an image is not finished;
-	// 0 otherwise.
+	// forkDistance is the distance of a fork's producer IDs above those of its image, while the fork is not finished; 0
+	// otherwise.
 	forkDistance int64
 }
 
@@ -61,8 +61,8 @@ func begin(store meta.Store) (id identity, err error) {
 	return id, err
 }
 
-// renew makes the metadata as that of a new cluster, but for cluster ID, the count of starts, and the producer IDs that
-// have been handed out. The logs are to be moved aside.
+// renew empties the metadata except for cluster ID, count of starts, and next producer ID. The caller moves the logs
+// aside.
 func renew(tx meta.Tx, keepTopics bool) error {
 	starts, err := counter(tx, startsKey)
 	if err == nil {
@@ -77,7 +77,7 @@ func renew(tx meta.Tx, keepTopics bool) error {
 	return tx.Put(meta.Cluster, resetKey, nil)
 }
 
-// checkMeta reads all that the start will rely on, before the first byte of the directory is changed.
+// checkMeta reads all metadata that the start needs, before anything in the directory is changed.
 func checkMeta(store meta.Store, s *settings.Broker) error {
 	starts, err := counter(store, startsKey)
 	if err != nil {
@@ -108,8 +108,8 @@ func checkMeta(store meta.Store, s *settings.Broker) error {
 	return err
 }
 
-// checkOldCluster says whether the records of the cluster, of metadata that has no checksums, can be those of any. With
-// another key, a record would be missing unseen.
+// checkOldCluster checks the records of the cluster in metadata without checksums. A record under a damaged key would
+// be missing without notice.
 func checkOldCluster(tx meta.Tx) error {
 	return tx.All(meta.Cluster, func(key string, value []byte) error {
 		switch key {
@@ -129,7 +129,7 @@ type reader interface {
 	Damaged(b meta.Bucket, key string, cause error) error
 }
 
-// counter reads a number; one that was never written is 0.
+// counter reads a number; a missing one is 0.
 func counter(from reader, key string) (int64, error) {
 	v, err := from.Get(meta.Cluster, key)
 	if err != nil || v == nil {
@@ -149,7 +149,7 @@ func putCounter(tx meta.Tx, key string, v int64) error {
 	return tx.Put(meta.Cluster, key, binary.BigEndian.AppendUint64(nil, uint64(v)))
 }
 
-// blockStore keeps where the next block of producer IDs begins.
+// blockStore stores the first producer ID of the next block.
 type blockStore struct{ store meta.Store }
 
 // ReserveProducerIDs implements pidmanager.BlockStore.

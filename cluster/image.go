@@ -17,10 +17,10 @@ import (
 	"once/partition"
 )
 
-// Image is the whole state of a cluster at one instant over all partitions: a data directory as a clean stop leaves it.
-// Members of groups and connections are not part of it. It lies in a directory of its own beside the logs, shares with
-// them what nobody changes any more, and is there until Remove, or until its cluster is opened in another process. It
-// is not synced: after a power cut there is none.
+// Image is the state of a cluster at one instant over all partitions: a data directory as after a clean stop. Members
+// of groups and connections are not part of it. It is in its own directory beside the logs and shares unchanging files
+// with them. It exists until Remove, or until its cluster is opened in another process. It is not synced: a power cut
+// destroys it.
 type Image struct {
 	env       Env // immutable, as are all
 	dir       string
@@ -30,10 +30,10 @@ type Image struct {
 // SizeBytes is the size of all segments, whether they are shared or not.
 func (i *Image) SizeBytes() int64 { return i.sizeBytes }
 
-// Dir is the data directory that the image is.
+// Dir is the data directory of the image.
 func (i *Image) Dir() string { return i.dir }
 
-// FS is the file system that the image lies on.
+// FS is the file system of the image.
 func (i *Image) FS() vfs.FS { return i.env.FS }
 
 // Remove removes the image. Clusters that were opened from it have files of their own.
@@ -42,8 +42,8 @@ func (i *Image) Remove() error { return i.env.FS.RemoveAll(i.dir) }
 // imagePrefix begins the names of directories that hold an image.
 const imagePrefix = ".image-"
 
-// Snapshot takes an image. Requests go on; for the time that it takes no topic is changed, no partition compacted, and no
-// segment deleted. A partition that is offline cannot be copied: the error names it.
+// Snapshot takes an image. Requests go on; meanwhile no topic is changed, no partition compacted, and no segment
+// deleted. A partition that is offline cannot be copied: the error names it.
 func (c *Cluster) Snapshot() (*Image, error) {
 	c.changing.Lock()
 	defer c.changing.Unlock()
@@ -63,7 +63,7 @@ func (c *Cluster) Snapshot() (*Image, error) {
 	return i, nil
 }
 
-// snapshot fills the directory of an image.
+// snapshot writes the directory of an image.
 func (e *engine) snapshot(i *Image) error {
 	if e.cleaner != nil {
 		defer e.cleaner.pause()()
@@ -110,7 +110,7 @@ func (e *engine) snapshot(i *Image) error {
 	})
 }
 
-// copyMeta copies all metadata into another directory. Topics do not change meanwhile; each other record is by itself.
+// copyMeta copies all metadata into another directory. Topics do not change meanwhile; other records are independent.
 func (e *engine) copyMeta(dir string) error {
 	to, err := e.env.Metadata(path.Join(dir, metaFile), meta.Options{NoSync: true})
 	if err != nil {
@@ -122,10 +122,10 @@ func (e *engine) copyMeta(dir string) error {
 	return errors.Join(err, to.Close())
 }
 
-// OpenImage opens a cluster of its own that goes on from an image, in a directory that is missing or empty and, where
-// files are to be shared, on the file system of the image. It has another cluster ID. Its groups have no members, its
-// transactions that were open are aborted, and its producer IDs and those of the original never meet. The image
-// stays, and may be removed. env is that of the cluster, but for the files, which are kept as those of the image.
+// OpenImage opens another cluster from an image, in a directory that is missing or empty and, to share files, on the
+// file system of the image. It has another cluster ID. Its groups have no members, its open transactions are aborted,
+// and its producer IDs never meet those of the original. The image stays, and may be removed. env is that of the
+// cluster, but the file system and metadata are those of the image.
 func OpenImage(env Env, dir string, i *Image) (*Cluster, error) {
 	env.FS, env.Metadata = i.env.FS, i.env.Metadata
 	if env.BootID == "" {
@@ -137,7 +137,7 @@ func OpenImage(env Env, dir string, i *Image) (*Cluster, error) {
 	return Open(env, dir)
 }
 
-// unpack makes a data directory of an image. What makes it one, its metadata, comes last.
+// unpack makes a data directory from an image. The metadata, without which it is none, comes last.
 func unpack(env *Env, dir string, i *Image) error {
 	if err := env.FS.MkdirAll(dir); err != nil {
 		return err
@@ -187,15 +187,15 @@ func unpack(env *Env, dir string, i *Image) error {
 	return vfs.SyncTree(env.FS, dir) // its barrier record says so
 }
 
-// Producer IDs of a fork begin so far above all that its image has that those of the original, which go on from there,
-// and those of another fork do not come near them: a random number of ranges of 2^20. They stay below 2^53, which is as
-// far as JavaScript can count, for all but forks of forks.
+// Producer IDs of a fork begin a random number of ranges of 2^20 above those of its image, so that they do not meet
+// those of the original and of other forks. They stay below 2^53, the largest exact integer in JavaScript, except in
+// forks of forks.
 const (
 	forkRangeBits = 20
 	forkBits      = 32
 )
 
-// beginFork makes the metadata that of another cluster, whose first start has to finish that.
+// beginFork turns the metadata into that of another cluster, whose first start finishes the fork.
 func beginFork(tx meta.Tx) error {
 	if err := tx.Put(meta.Cluster, clusterIDKey, []byte(newClusterID())); err != nil {
 		return err
@@ -212,7 +212,7 @@ func newClusterID() string {
 	return base64.RawURLEncoding.EncodeToString(uuid[:])
 }
 
-// finishFork ends what an image had under way.
+// finishFork removes group members and ends open transactions of the image.
 func (e *engine) finishFork() error {
 	if e.identity.forkDistance == 0 {
 		return nil
@@ -230,7 +230,7 @@ func (e *engine) finishFork() error {
 	return nil
 }
 
-// removeImages removes the images that an earlier process left.
+// removeImages removes the images of an earlier process.
 func (c *Cluster) removeImages() error {
 	names, err := c.env.FS.List(c.dir)
 	if err != nil {

@@ -229,8 +229,8 @@ func isClosed(done chan struct{}) bool {
 	}
 }
 
-// What is shared with an image is changed by nobody: the original compacts, deletes and goes on, a fork does so, and the
-// next fork of the same image is as the first was.
+// What is shared with an image is changed by nobody: the original compacts, deletes and goes on, a fork does so, and
+// the next fork of the same image is as the first was.
 func TestImageStaysAsItIs(t *testing.T) {
 	c := opened(t, InMemory(Env{}))
 	conn := connect(t, c)

@@ -8,16 +8,16 @@ import (
 	"once/meta"
 )
 
-// ResetOptions say what a reset leaves.
+// ResetOptions are the options of a reset.
 type ResetOptions struct {
 	// KeepTopics keeps the topics that are not internal with their settings, empty and under new topic IDs.
 	KeepTopics bool
 }
 
-// Reset makes the cluster as new: topics, records, groups, transactions, faults and what is set are gone, and its clock
+// Reset empties the cluster: topics, records, groups, transactions, faults and settings are removed, and its clock
 // follows the machine's. Cluster ID, node ID and address stay, topic IDs do not come back, and producer IDs are never
-// given a second time. Who waits in a Fetch is told that the topic is unknown, who waits for members of a group that it
-// is none. Connections live on. The files of before are moved aside and removed behind the answer.
+// given out a second time. A waiting Fetch is answered with an unknown topic, a waiting group member with an unknown
+// member. Connections stay. The old files are moved aside and removed after Reset has returned.
 func (c *Cluster) Reset(o ResetOptions) error {
 	c.changing.Lock()
 	defer c.changing.Unlock()
@@ -43,11 +43,11 @@ func (c *Cluster) Reset(o ResetOptions) error {
 	return c.start()
 }
 
-// resetPrefix begins the names of directories of what a reset has moved aside.
+// resetPrefix begins the names of directories with files that a reset has moved aside.
 const resetPrefix = ".reset-"
 
-// finishReset moves the files of the time before a reset aside, and removes what was moved aside earlier. A reset that
-// was cut off goes on here.
+// finishReset moves the files from before a reset aside, and removes those moved aside earlier. It also continues an
+// interrupted reset.
 func (e *engine) finishReset() error {
 	names, err := e.fence.List(e.dir)
 	if err != nil {
@@ -96,7 +96,7 @@ func (e *engine) moveAside(names []string) error {
 	return e.fence.SyncDir(e.dir) // before the metadata forgets the reset
 }
 
-// removeBehind removes a directory that was moved aside, in a goroutine that Close waits for.
+// removeBehind removes a directory that was moved aside, in a goroutine for which Close waits.
 func (c *Cluster) removeBehind(name string) {
 	c.removing.Go(func() {
 		if err := c.env.FS.RemoveAll(c.path(name)); err != nil {

@@ -46,7 +46,7 @@ func (e *engine) writeState(w io.Writer) {
 	}
 }
 
-// stateCollector computes, at scrape time, what the partitions know.
+// stateCollector computes the metrics of the partitions at scrape time.
 type stateCollector struct {
 	e                                    *engine
 	lag, openTxns, producers, partitions *prometheus.Desc

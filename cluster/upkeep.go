@@ -10,15 +10,15 @@ import (
 	"once/settings"
 )
 
-// upkeep runs what has to be done from time to time: forgetting producers that have been silent for
-// producer.id.expiration.ms, and deleting segments that are too old or too many.
+// upkeep runs periodic work: it forgets producers that have written nothing for producer.id.expiration.ms, and deletes
+// segments that are due by time or size.
 type upkeep struct {
 	e      *engine
 	checks []*clock.Check
 	ended  atomic.Bool
 }
 
-// firstRetention is when Kafka looks at segments for the first time after its start.
+// firstRetention is the time of Kafka's first retention check after a start.
 const firstRetention = 30 * time.Second
 
 func startUpkeep(e *engine) *upkeep {
@@ -37,7 +37,7 @@ func startUpkeep(e *engine) *upkeep {
 	return u
 }
 
-// upkeepCheck is something that is run at an interval.
+// upkeepCheck is a periodic check.
 type upkeepCheck struct {
 	setting  string // the interval's name
 	interval func(*settings.Broker) time.Duration
@@ -64,8 +64,8 @@ func (u *upkeep) start(c upkeepCheck) {
 	}))
 }
 
-// jumped says whether the wall clock moved by a minute more or less than the monotonic clock since the
-// last look. Ages are then not to be believed, for one interval (spec: reliability P29).
+// jumped says whether the wall clock moved by a minute more or less than the monotonic clock since the last check. Then
+// ages are not used for one interval (spec: reliability P29).
 func jumped(wall, steady time.Duration) bool { return (wall - steady).Abs() > time.Minute }
 
 func (u *upkeep) expireProducers(nowMs int64) {

@@ -14,8 +14,7 @@ import (
 	"once/txncoordinator"
 )
 
-// The coordinators declare what they need of a partition in words of their own; here a partition is
-// fitted to them.
+// The coordinators declare interfaces for partitions; the types here implement them.
 
 // stateLog is a partition of an internal topic.
 type stateLog struct {
@@ -23,7 +22,7 @@ type stateLog struct {
 	logger *slog.Logger
 }
 
-// refused logs that a batch is larger than its topic allows, of which a client hears nothing but UNKNOWN_SERVER_ERROR.
+// refused logs that a batch is larger than its topic allows: the client only gets UNKNOWN_SERVER_ERROR.
 func (l stateLog) refused(err error) error {
 	if errors.Is(err, batch.ErrTooLarge) || errors.Is(err, batch.ErrRecordListTooLarge) {
 		l.logger.Warn("record of a coordinator is too large for its topic", "error", err)
@@ -70,8 +69,8 @@ func (p dataParticipant) ApplyMarker(m batch.Marker, transactionVersion int16) e
 	return err
 }
 
-// participants finds where the marker for a partition goes: the offsets of groups through the group
-// coordinator, which makes them visible or drops them, and data straight to its partition.
+// participants returns the participant for a marker: the group coordinator for offsets, which makes them visible or
+// drops them, and the partition for data.
 func participants(ts *topics.Topics, groups *groupcoordinator.Coordinator) func(string, int32) (txncoordinator.Participant, bool) {
 	return func(topic string, index int32) (txncoordinator.Participant, bool) {
 		p, ok := ts.Partition(topic, index)
@@ -85,7 +84,7 @@ func participants(ts *topics.Topics, groups *groupcoordinator.Coordinator) func(
 	}
 }
 
-// openTransactions returns what the partitions hold open.
+// openTransactions returns the transactions that are open in partitions.
 func openTransactions(ts *topics.Topics) (open []txncoordinator.OpenTransaction) {
 	for _, t := range ts.All() {
 		for i, p := range t.Partitions() {
@@ -99,7 +98,7 @@ func openTransactions(ts *topics.Topics) (open []txncoordinator.OpenTransaction)
 	return open
 }
 
-// markerRefused reports whether a partition refused a marker for good.
+// markerRefused says whether a partition refused a marker for good.
 func markerRefused(err error) bool {
 	return errors.Is(err, partition.ErrFencedEpoch) || errors.Is(err, partition.ErrCoordinatorFenced)
 }

@@ -44,20 +44,20 @@ var legalFrom = map[State][]State{
 	Stable:              {CompletingRebalance},
 }
 
-// consumerProtocolType is the one protocol type whose metadata the broker looks into, for topics.
+// consumerProtocolType is the only protocol type whose metadata the broker reads, for topics.
 const consumerProtocolType = "consumer"
 
-// The first generation after a restart is the number of seconds since generationEpoch, if that is more
-// than generationReserve above the last one written. Generations that Joins handed out but whose leader
-// never synced are in no record, and no (member, generation) may come twice (spec: reliability P25),
-// however often the broker restarts between two Syncs. Clients only compare generations.
+// The first generation after a restart is the number of seconds since generationEpoch, if that is more than
+// generationReserve above the last one in a record. Generations whose leader never synced are in no record, and no
+// (member, generation) may come twice (spec: reliability P25), however often the broker restarts between two Syncs.
+// Clients only compare generations.
 const (
 	generationEpoch   = 1577836800 // 2020-01-01 in Unix seconds; an int32 lasts until 2088
 	generationReserve = 1000       // should the wall clock have gone back
 	lastGeneration    = math.MaxInt32
 )
 
-// Protocol is one way of assigning that a member supports, with its metadata for it.
+// Protocol is an assignment protocol that a member supports, with its metadata for it.
 type Protocol struct {
 	Name     string
 	Metadata []byte
@@ -73,7 +73,7 @@ type member struct {
 	protocols        []Protocol // in the member's order of preference
 	assignment       []byte
 
-	// Soft: no record holds what follows.
+	// Soft state: no record holds it.
 	deadline time.Time // of the session; zero while nothing counts
 	isNew    bool      // its first Join is parked
 	join     *Future[JoinResult]
@@ -93,7 +93,7 @@ func (m *member) supports(protocol string) bool {
 	return slices.ContainsFunc(m.protocols, func(p Protocol) bool { return p.Name == protocol })
 }
 
-// matches says whether a Join brings exactly the protocols that the member has.
+// matches says whether a Join has exactly the protocols of the member.
 func (m *member) matches(protocols []Protocol) bool {
 	return slices.EqualFunc(m.protocols, protocols, func(a, b Protocol) bool {
 		return a.Name == b.Name && bytes.Equal(a.Metadata, b.Metadata)
@@ -102,9 +102,9 @@ func (m *member) matches(protocols []Protocol) bool {
 
 // classicGroup is the state machine of one group of the classic protocol: no lock, no clock, no I/O.
 //
-// Methods that take effects change the group and note there what has to follow: a record to write,
-// parked requests to answer. A caller whose event may need a record works on a clone and drops it
-// when the append fails. Members are kept in the order in which they joined.
+// Methods with effects change the group and note the effects: a record to write, parked requests to answer. A caller
+// whose event may need a record works on a clone and drops it when the append fails. Members are kept in the order in
+// which they joined.
 type classicGroup struct {
 	id             string
 	state          State
@@ -138,8 +138,8 @@ func newClassicGroup(id string, nowMs int64) *classicGroup {
 	return &classicGroup{id: id, state: Empty, previous: Dead, stateTimestamp: nowMs, heapIndex: -1}
 }
 
-// clone copies everything that a transition may change. Byte slices and futures are shared: the
-// former are never written to, the latter are resolved through effects only.
+// clone copies everything that a transition may change. Byte slices and futures are shared: slices are never written
+// to, futures are resolved through effects only.
 func (g *classicGroup) clone() *classicGroup {
 	n := *g
 	n.members = make([]*member, len(g.members))
@@ -155,7 +155,7 @@ func (g *classicGroup) clone() *classicGroup {
 	return &n
 }
 
-// effects is what a transition asks for beyond the change of the group itself.
+// effects is the part of a transition outside of the group.
 type effects struct {
 	now        time.Time
 	cfg        *Config
@@ -238,7 +238,7 @@ func (g *classicGroup) remove(memberID string) {
 	delete(g.pendingSync, memberID)
 }
 
-// validate is the check of whoever claims to be a member (spec: groups 3.3, 8).
+// validate checks a member ID and a group instance ID (spec: groups 3.3, 8).
 func (g *classicGroup) validate(memberID string, instanceID *string) error {
 	if instanceID != nil {
 		switch known, ok := g.static[*instanceID]; {
@@ -254,7 +254,7 @@ func (g *classicGroup) validate(memberID string, instanceID *string) error {
 	return nil
 }
 
-// supportsProtocols says whether a member with these may join (spec: groups 3.2).
+// supportsProtocols says whether a member with these protocols may join (spec: groups 3.2).
 func (g *classicGroup) supportsProtocols(protocolType string, protocols []Protocol) bool {
 	if g.state == Empty {
 		return protocolType != "" && len(protocols) > 0
@@ -274,8 +274,8 @@ func (g *classicGroup) supportedByAll(protocol string) bool {
 	return true
 }
 
-// selectProtocol lets each member vote for the first of its own protocols that all support. Of two
-// with as many votes the one that was voted for first wins. "" when there is none.
+// selectProtocol lets each member vote for the first of its own protocols that all support. If two have equal votes,
+// the one with the first vote wins. "" when there is none.
 func (g *classicGroup) selectProtocol() string {
 	votes := make(map[string]int)
 	var order []string
@@ -299,7 +299,7 @@ func (g *classicGroup) selectProtocol() string {
 	return best
 }
 
-// rebalanceTimeout is the longest of all members'; never zero, so that a phase always makes progress.
+// rebalanceTimeout is the longest of all members; never zero, so that a phase always makes progress.
 func (g *classicGroup) rebalanceTimeout() time.Duration {
 	longest := time.Millisecond
 	for _, m := range g.members {
@@ -322,8 +322,8 @@ func (g *classicGroup) allJoined() bool {
 	return len(g.pendingJoin) == 0 && g.awaitingJoin() == len(g.members)
 }
 
-// isSubscribedTo says whether offsets of the topic are in use by members; a consumer group whose
-// subscriptions cannot be read counts as subscribed to everything.
+// isSubscribedTo says whether members use offsets of the topic; a consumer group whose subscriptions cannot be read
+// counts as subscribed to everything.
 func (g *classicGroup) isSubscribedTo(topic string) bool {
 	if g.subscribed == nil {
 		return g.protocolType == consumerProtocolType

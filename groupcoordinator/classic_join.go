@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// JoinRequest asks to become or stay a member (spec: groups 3). Strings and bytes may be reused by
-// the caller once Join has returned.
+// JoinRequest asks to become or stay a member (spec: groups 3). The caller may reuse strings and bytes after Join has
+// returned.
 type JoinRequest struct {
 	GroupID, MemberID    string
 	InstanceID           *string
@@ -22,7 +22,7 @@ type JoinRequest struct {
 	SkipAssignment bool
 }
 
-// JoinResult answers a Join. With Err set only MemberID may be set beside it, or what the group has gone on with.
+// JoinResult answers a Join. If Err is set, only MemberID, or the present state of the group, may be set, too.
 type JoinResult struct {
 	Err            error
 	Generation     int32
@@ -41,7 +41,7 @@ type JoinMember struct {
 	Metadata   []byte // for the protocol chosen
 }
 
-// Join parks until the join phase ends, or answers at once.
+// Join parks the request until the join phase ends, or answers at once.
 func (c *Coordinator) Join(r *JoinRequest) *Future[JoinResult] {
 	refuse := func(err error) *Future[JoinResult] {
 		return immediate(JoinResult{Err: err, MemberID: strings.Clone(r.MemberID)})
@@ -84,12 +84,12 @@ func (c *Coordinator) Join(r *JoinRequest) *Future[JoinResult] {
 	return f
 }
 
-// hasRoom says whether a Join may be taken under the maximum size (spec: groups 3.2, row 4).
+// hasRoom says whether the maximum size allows a Join (spec: groups 3.2, row 4).
 func (g *classicGroup) hasRoom(memberID string, maxSize int) bool {
 	m := g.byID[memberID]
 	switch g.state {
 	case PreparingRebalance:
-		// Members that have joined count, not members: so a group that is too large sheds the last to join.
+		// Only members that have joined in this phase count: so a group that is too large loses the last to join.
 		return m != nil && m.join != nil || g.awaitingJoin() < maxSize
 	case CompletingRebalance, Stable:
 		return m != nil || len(g.members) < maxSize
@@ -98,7 +98,7 @@ func (g *classicGroup) hasRoom(memberID string, maxSize int) bool {
 	}
 }
 
-// join handles a Join; f gets its answer, now or later.
+// join handles a Join; f is resolved now or later.
 func (g *classicGroup) join(e *effects, r *JoinRequest, f *Future[JoinResult]) {
 	answer := func(result JoinResult) { e.joins = append(e.joins, joinAnswer{f, result}) }
 	refuse := func(err error) { answer(JoinResult{Err: err, MemberID: strings.Clone(r.MemberID)}) }
@@ -172,7 +172,7 @@ func (g *classicGroup) rejoin(e *effects, r *JoinRequest, m *member, f *Future[J
 	}
 }
 
-// update takes over what a Join says and parks it. A Join that was parked before is told to come again.
+// update stores the protocols of a Join and parks it. An earlier parked Join of the member is refused.
 func (g *classicGroup) update(e *effects, m *member, r *JoinRequest, f *Future[JoinResult]) {
 	g.answerJoin(e, m, JoinResult{Err: ErrRebalanceInProgress, MemberID: m.id})
 	m.protocols = cloneProtocols(r.Protocols)
@@ -197,8 +197,8 @@ func (g *classicGroup) addAndRebalance(e *effects, r *JoinRequest, id string, f 
 	g.rebalanceOrComplete(e)
 }
 
-// replaceStatic gives the place of a static member to its next incarnation (spec: groups 8). The old
-// one's parked requests are fenced; leadership and assignment are inherited.
+// replaceStatic replaces a static member by its next incarnation (spec: groups 8). The old one's parked requests are
+// fenced; leadership and assignment are inherited.
 func (g *classicGroup) replaceStatic(e *effects, r *JoinRequest, m *member, id string, f *Future[JoinResult]) {
 	g.answerJoin(e, m, JoinResult{Err: ErrFencedInstance, MemberID: m.id})
 	g.answerSync(e, m, SyncResult{Err: ErrFencedInstance})
@@ -219,7 +219,7 @@ func (g *classicGroup) replaceStatic(e *effects, r *JoinRequest, m *member, id s
 		// The leader may be assigning to the old ID at this moment.
 		g.prepareRebalance(e)
 	case g.state == Stable && g.protocolName != nil && *g.protocolName == g.selectProtocol():
-		// Nothing changes for the others.
+		// Nothing changes for the other members.
 		g.subscribed = g.subscribedTopics()
 		answer := g.joined(m)
 		if r.SkipAssignment {

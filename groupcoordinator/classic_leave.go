@@ -8,14 +8,13 @@ type LeaveRequest struct {
 	Members []LeaveMember
 }
 
-// LeaveMember names who leaves: by member ID, or, for an administrator, by group instance ID alone.
+// LeaveMember names a member by member ID, or, for an administrator, by group instance ID alone.
 type LeaveMember struct {
 	MemberID   string
 	InstanceID *string
 }
 
-// LeaveResult answers a Leave: Err for trouble with the whole group, else one error (or nil) a member,
-// in the order of the request.
+// LeaveResult answers a Leave: Err for the whole group, else one error (or nil) a member, in the order of the request.
 type LeaveResult struct {
 	Err     error
 	Members []error
@@ -82,8 +81,8 @@ type Description struct {
 	Members      []MemberDescription
 }
 
-// MemberDescription is a member of a Description. Metadata is only shown while Stable. Assignment is the last one that
-// the member was given, also while the group rebalances: tools show by it who has a partition still.
+// MemberDescription is a member of a Description. Metadata is only shown while Stable. Assignment is the member's last
+// one, also while the group rebalances: tools use it to show which member still has a partition.
 type MemberDescription struct {
 	MemberID   string
 	InstanceID *string
@@ -93,7 +92,7 @@ type MemberDescription struct {
 	Assignment []byte
 }
 
-// Describe shows a group, or returns ErrGroupNotFound.
+// Describe returns a description of a group, or ErrGroupNotFound.
 func (c *Coordinator) Describe(groupID string) (Description, error) {
 	s, err := c.lockShard(groupID)
 	if err != nil {

@@ -7,7 +7,7 @@ import (
 	"once/internal/invariant"
 )
 
-// The join phase: how it begins, when it ends, what it leaves behind (spec: groups 2, 3.4, 4).
+// The join phase (spec: groups 2, 3.4, 4).
 
 func (g *classicGroup) enter(s State, now time.Time) {
 	invariant.Check(slices.Contains(legalFrom[s], g.state), "group goes from %v to %v", g.state, s)
@@ -15,7 +15,7 @@ func (g *classicGroup) enter(s State, now time.Time) {
 	g.stateTimestamp = now.UnixMilli()
 }
 
-// rebalanceOrComplete begins a join phase, or ends the one that runs if it can end.
+// rebalanceOrComplete begins a join phase, or ends the running one if all have joined.
 func (g *classicGroup) rebalanceOrComplete(e *effects) {
 	if g.state == PreparingRebalance {
 		g.completeIfAllJoined(e)
@@ -49,14 +49,14 @@ func (g *classicGroup) prepareRebalance(e *effects) {
 	}
 }
 
-// completeIfAllJoined ends the join phase early, except for the initial delay, which runs its length.
+// completeIfAllJoined ends the join phase early, except for the initial delay, which always runs to its end.
 func (g *classicGroup) completeIfAllJoined(e *effects) {
 	if g.state == PreparingRebalance && !g.initial && g.allJoined() {
 		g.completeJoin(e)
 	}
 }
 
-// joinDeadlinePassed extends the initial delay if members came meanwhile, or ends the phase.
+// joinDeadlinePassed extends the initial delay if members have joined meanwhile, or ends the phase.
 func (g *classicGroup) joinDeadlinePassed(e *effects) {
 	if g.initial && g.memberAdded && g.initialRest > 0 {
 		g.memberAdded = false
@@ -69,8 +69,8 @@ func (g *classicGroup) joinDeadlinePassed(e *effects) {
 	g.completeJoin(e)
 }
 
-// completeJoin ends the join phase: dynamic members that did not join are out, a new generation
-// begins, every parked Join is answered.
+// completeJoin ends the join phase: dynamic members that did not join are removed, a new generation begins, every
+// parked Join is answered.
 func (g *classicGroup) completeJoin(e *effects) {
 	g.joinDeadline, g.initial = time.Time{}, false
 	for _, m := range slices.Clone(g.members) {
@@ -80,7 +80,7 @@ func (g *classicGroup) completeJoin(e *effects) {
 		}
 	}
 	if len(g.members) > 0 && !g.electJoinedLeader() {
-		// Only silent static members are left. Their sessions decide.
+		// Only silent static members are left. Their session timeouts decide.
 		g.joinDeadline = e.now.Add(g.rebalanceTimeout())
 		return
 	}
@@ -119,7 +119,7 @@ func (g *classicGroup) nextGeneration(now time.Time) {
 	g.generation = int32(next)
 }
 
-// electJoinedLeader makes sure that the leader has joined; false when nobody has.
+// electJoinedLeader makes a member that has joined the leader; false when there is none.
 func (g *classicGroup) electJoinedLeader() bool {
 	if leader := g.byID[g.leaderID]; leader != nil && leader.join != nil {
 		return true
@@ -154,7 +154,7 @@ func (g *classicGroup) joinMembers() []JoinMember {
 	return list
 }
 
-// drop takes a member out, whose parked requests are told so. The caller goes on with the phase.
+// drop removes a member and answers its parked requests. The caller then continues the phase.
 func (g *classicGroup) drop(e *effects, m *member) {
 	g.answerJoin(e, m, JoinResult{Err: ErrUnknownMember})
 	g.answerSync(e, m, SyncResult{Err: ErrUnknownMember})
@@ -162,7 +162,7 @@ func (g *classicGroup) drop(e *effects, m *member) {
 	e.dropped = append(e.dropped, m.id)
 }
 
-// afterRemoval goes on after members or pending members have gone.
+// afterRemoval continues the phase after members or pending members were removed.
 func (g *classicGroup) afterRemoval(e *effects) {
 	switch g.state {
 	case Stable, CompletingRebalance:

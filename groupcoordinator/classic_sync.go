@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// SyncRequest asks for the member's assignment; the leader brings everybody's (spec: groups 5).
-// Strings and bytes may be reused by the caller once Sync has returned.
+// SyncRequest asks for the member's assignment; the leader's has the assignments of all members (spec: groups 5). The
+// caller may reuse strings and bytes after Sync has returned.
 type SyncRequest struct {
 	GroupID, MemberID          string
 	InstanceID                 *string
@@ -15,7 +15,7 @@ type SyncRequest struct {
 	Assignments                []Assignment
 }
 
-// Assignment is what the leader gives to one member.
+// Assignment is the leader's assignment for one member.
 type Assignment struct {
 	MemberID   string
 	Assignment []byte
@@ -29,7 +29,7 @@ type SyncResult struct {
 	Assignment   []byte
 }
 
-// Sync parks until the leader has assigned, or answers at once.
+// Sync parks the request until the leader has assigned, or answers at once.
 func (c *Coordinator) Sync(r *SyncRequest) *Future[SyncResult] {
 	refuse := func(err error) *Future[SyncResult] { return immediate(SyncResult{Err: err}) }
 	s, err := c.lockShardOfNamedGroup(r.GroupID)
@@ -102,7 +102,7 @@ func (g *classicGroup) synced(memberID string) {
 	}
 }
 
-// assign stores what the leader decided. Members it left out get nothing; unknown ones are ignored.
+// assign stores the leader's assignments. Members without one get an empty one; unknown members are ignored.
 func (g *classicGroup) assign(e *effects, assignments []Assignment) {
 	for _, m := range g.members {
 		m.assignment = []byte{}
@@ -126,8 +126,7 @@ func (g *classicGroup) assigned(m *member) SyncResult {
 	return SyncResult{ProtocolType: &protocolType, ProtocolName: g.protocolName, Assignment: m.assignment}
 }
 
-// assignmentNotStoredLocked tells everybody who waits for an assignment that it could not be written,
-// and lets them try again in a new phase.
+// assignmentNotStoredLocked answers all parked Syncs with the error of a failed append, and begins a new phase.
 func (s *shard) assignmentNotStoredLocked(g *classicGroup, err error) {
 	e := s.effectsLocked()
 	for _, m := range g.members {
@@ -139,7 +138,7 @@ func (s *shard) assignmentNotStoredLocked(g *classicGroup, err error) {
 	_ = s.finishLocked(g, g, e) // members remain, so there is nothing to write
 }
 
-// HeartbeatRequest says that a member is alive.
+// HeartbeatRequest keeps a member's session alive.
 type HeartbeatRequest struct {
 	GroupID, MemberID string
 	InstanceID        *string

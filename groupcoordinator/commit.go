@@ -6,7 +6,7 @@ import (
 	"once/log/batch"
 )
 
-// OffsetCommit is one offset to store. The value is not checked: Kafka stores what it is given.
+// OffsetCommit is one offset to store. Its value is not checked, as in Kafka.
 type OffsetCommit struct {
 	Topic       string
 	TopicID     [16]byte // zero when not known
@@ -16,18 +16,17 @@ type OffsetCommit struct {
 	Metadata    string
 }
 
-// CommitRequest commits offsets of a group (spec: groups 10). Strings may be reused by the caller
-// once the call has returned.
+// CommitRequest commits offsets of a group (spec: groups 10). The caller may reuse strings after the call has returned.
 type CommitRequest struct {
 	GroupID, MemberID string
 	InstanceID        *string
 	Generation        int32 // negative: not a member
-	// Retention, when not negative, sets an explicit expiry (versions 2 to 4); else the broker's rule holds.
+	// Retention, when not negative, sets an explicit expiry (versions 2 to 4); else the broker's retention applies.
 	Retention time.Duration
 	Offsets   []OffsetCommit
 }
 
-// TxnCommitRequest stages offsets of a group in a producer's open transaction (spec: transactions 9.1).
+// TxnCommitRequest stores pending offsets of a group in a producer's open transaction (spec: transactions 9.1).
 type TxnCommitRequest struct {
 	GroupID, MemberID string
 	InstanceID        *string
@@ -44,8 +43,8 @@ type CommitResult struct {
 	Offsets []error
 }
 
-// CommitOffsets stores offsets. In a group with members only they may commit, and it keeps their
-// session alive.
+// CommitOffsets stores offsets. In a group with members only members may commit, and a commit keeps their session
+// alive.
 func (c *Coordinator) CommitOffsets(r *CommitRequest) *Future[CommitResult] {
 	refuse := func(err error) *Future[CommitResult] { return immediate(CommitResult{Err: err}) }
 	s, err := c.lockShard(r.GroupID)
@@ -72,7 +71,7 @@ func (c *Coordinator) CommitOffsets(r *CommitRequest) *Future[CommitResult] {
 	return s.storeOffsetsLocked(noProducer, r.GroupID, r.Offsets, expireMs)
 }
 
-// validateCommit is who may commit to a group that exists.
+// validateCommit checks whether the sender may commit to an existing group.
 func (g *classicGroup) validateCommit(memberID string, instanceID *string, generation int32) error {
 	if generation < 0 && g.state == Empty {
 		return nil // an administrator, or a consumer that assigns itself
@@ -99,9 +98,9 @@ func (g *classicGroup) validateGeneration(memberID string, instanceID *string, g
 	return nil
 }
 
-// TxnCommitOffsets stages offsets until the producer's transaction ends. The caller has made sure
-// that the transaction contains PartitionFor(GroupID), and passes what that gave as guard. Errors of
-// the state log (a fenced producer, a transaction that is over) come wrapped.
+// TxnCommitOffsets stores pending offsets until the producer's transaction ends. The caller has made sure that the
+// transaction contains PartitionFor(GroupID), and passes the verification guard. Errors of the state log (a fenced
+// producer, an ended transaction) come wrapped.
 func (c *Coordinator) TxnCommitOffsets(r *TxnCommitRequest, guard Guard) *Future[CommitResult] {
 	refuse := func(err error) *Future[CommitResult] { return immediate(CommitResult{Err: err}) }
 	s, err := c.lockShardOfNamedGroup(r.GroupID)
@@ -122,8 +121,8 @@ func (c *Coordinator) TxnCommitOffsets(r *TxnCommitRequest, guard Guard) *Future
 	return s.storeOffsetsLocked(p, r.GroupID, r.Offsets, -1)
 }
 
-// validateTxnCommit is who may stage offsets: also a member in the middle of a rebalance, and an old
-// producer that does not say who it is.
+// validateTxnCommit checks whether the sender may store pending offsets: also a member during a rebalance, and an old
+// producer without member ID and generation.
 func (g *classicGroup) validateTxnCommit(memberID string, instanceID *string, generation int32) error {
 	if generation < 0 && (g.state == Empty || memberID == "" && instanceID == nil) {
 		return nil
@@ -131,7 +130,7 @@ func (g *classicGroup) validateTxnCommit(memberID string, instanceID *string, ge
 	return g.validateGeneration(memberID, instanceID, generation)
 }
 
-// storeOffsetsLocked appends what is small enough and applies it.
+// storeOffsetsLocked appends the offsets whose metadata is short enough and applies them.
 func (s *shard) storeOffsetsLocked(p producer, group string, offsets []OffsetCommit, expireMs int64) *Future[CommitResult] {
 	nowMs := s.c.cfg.Clock.Now().UnixMilli()
 	var result CommitResult
@@ -164,19 +163,18 @@ func (s *shard) storeOffsetsLocked(p producer, group string, offsets []OffsetCom
 	return ready(result, s.mu.durable)
 }
 
-// OffsetsPartition is one partition of __consumer_offsets as the transaction coordinator sees it.
+// OffsetsPartition is the transaction coordinator's view of one partition of __consumer_offsets.
 type OffsetsPartition struct{ s *shard }
 
-// Participant returns the partition that takes markers for staged offsets. partition must be one of
-// 0 … Partitions()-1.
+// Participant returns the partition that takes markers for pending offsets. partition must be one of 0 …
+// Partitions()-1.
 func (c *Coordinator) Participant(partition int32) *OffsetsPartition {
 	return &OffsetsPartition{c.shards[partition]}
 }
 
-// ApplyMarker writes the marker and makes the producer's staged offsets visible, or drops them,
-// before it returns: an EndTxn that has succeeded is seen by every later OffsetFetch (spec:
-// reliability P21). A producer without staged offsets gets its marker all the same. With an error
-// neither has happened.
+// ApplyMarker writes the marker and makes the producer's pending offsets visible, or drops them, before it returns:
+// every OffsetFetch after a successful EndTxn sees them (spec: reliability P21). A producer without pending offsets
+// gets its marker all the same. With an error nothing has changed.
 func (p *OffsetsPartition) ApplyMarker(m batch.Marker, transactionVersion int16) error {
 	p.s.mu.Lock()
 	defer p.s.mu.Unlock()

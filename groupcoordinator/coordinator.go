@@ -1,22 +1,21 @@
-// Package groupcoordinator keeps consumer groups: who is a member, which generation it is, and which
-// offsets a group has committed or staged inside an open transaction.
+// Package groupcoordinator keeps consumer groups: their members, their generations, and their committed and pending
+// offsets.
 //
-// Its truth is the topic __consumer_offsets in Kafka's record schemas. A group belongs to one
-// partition of that topic (PartitionFor), and everything about the groups of one partition is decided
-// under one lock, its shard's. Every write goes the same way: decide from memory without changing it,
-// append the records, apply them with the functions that a restart replays them with, and answer once
-// the append is durable, which is waited for outside of the lock. A failed append leaves memory as it
-// was and its error is the answer.
+// Its state is stored in the topic __consumer_offsets in Kafka's record schemas. A group belongs to one partition of
+// that topic (PartitionFor), and all changes to the groups of one partition are made under one lock, its shard's. Every
+// write has the same steps: decide from memory without changing it, append the records, apply them with the functions
+// that replay uses, and answer once the append is durable; that wait is outside of the lock. A failed append leaves
+// memory as it was and its error is the answer.
 //
-// What no record holds is soft: parked requests, session and rebalance timers, members of a phase
-// that is still going on. A restart forgets it, and members find their way back by Kafka's own rules.
+// Soft state is in no record: parked requests, session and rebalance timers, members of an unfinished phase. It is lost
+// at a restart, and members join again by Kafka's own rules.
 //
-// The classic protocol is served whole (spec: groups 1-16). The state machine of a group is
-// classicGroup: no lock, no clock, no I/O. Other protocols (KIP-848, share, streams) will be further
-// machines beside it in shard.groups; their records are kept in the log and ignored.
+// The classic protocol is complete (spec: groups 1-16). The state machine of a group is classicGroup: no lock, no
+// clock, no I/O. Other protocols (KIP-848, share, streams) will be further state machines in shard.groups; their
+// records are kept in the log and ignored.
 //
-// The package knows no wire codes; handlers call it, the transaction coordinator reaches it through
-// the Participant that it declares itself.
+// The package does not use wire codes; handlers call it, the transaction coordinator calls it through its own interface
+// Participant.
 package groupcoordinator
 
 import (
@@ -35,8 +34,8 @@ import (
 	"once/internal/fault"
 )
 
-// Config is what a Coordinator needs. Zero durations and sizes mean the default that stands behind
-// them, except for InitialRebalanceDelay, whose zero means no delay.
+// Config is the configuration of a Coordinator. Zero durations and sizes mean the default in the comment, except for
+// InitialRebalanceDelay, whose zero means no delay.
 type Config struct {
 	// StateLogs gives the state log of a partition of __consumer_offsets; called once a partition, by Load.
 	StateLogs  func(partition int32) StateLog
@@ -120,7 +119,7 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
-// Validate reports everything that is wrong with c at once.
+// Validate reports all errors in c at once.
 func (c Config) Validate() error {
 	var errs []error
 	check := func(ok bool, what string) {
@@ -248,8 +247,8 @@ func cloneOptional(s *string) *string {
 	return &v
 }
 
-// Release answers everybody who waits for other members with ErrUnknownMember, so that clients begin anew, and lets
-// nobody wait from now on. Everything else goes on until Close.
+// Release answers all parked requests with ErrUnknownMember, so that clients join again, and parks none from now on.
+// Everything else goes on until Close.
 func (c *Coordinator) Release() {
 	for _, s := range c.shards {
 		s.mu.Lock()
@@ -259,7 +258,7 @@ func (c *Coordinator) Release() {
 	}
 }
 
-// Close stops the timers and waits for those under way. Parked requests are answered with ErrClosed.
+// Close stops the timers and waits for their functions. Parked requests are answered with ErrClosed.
 func (c *Coordinator) Close() {
 	if c.closed.Swap(true) {
 		return

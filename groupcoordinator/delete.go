@@ -9,13 +9,13 @@ import (
 	"once/log/batch"
 )
 
-// DeleteResult answers a deletion: Err for all of it, else one error (or nil) an offset asked for.
+// DeleteResult answers a deletion: Err for all of it, else one error (or nil) for each offset in the request.
 type DeleteResult struct {
 	Err     error
 	Offsets []error
 }
 
-// DeleteGroup removes an empty group with its offsets, staged ones too (spec: groups 14).
+// DeleteGroup removes an empty group with its committed and pending offsets (spec: groups 14).
 func (c *Coordinator) DeleteGroup(groupID string) *Future[DeleteResult] {
 	refuse := func(err error) *Future[DeleteResult] { return immediate(DeleteResult{Err: err}) }
 	s, err := c.lockShard(groupID)
@@ -35,7 +35,7 @@ func (c *Coordinator) DeleteGroup(groupID string) *Future[DeleteResult] {
 	return ready(DeleteResult{}, s.mu.durable)
 }
 
-// groupTombstonesLocked ends with the group's own.
+// groupTombstonesLocked returns the tombstones of a group's offsets and then the group's own.
 func (s *shard) groupTombstonesLocked(groupID string) []record {
 	var records []record
 	s.mu.offsets.each(groupID, func(topic string, partition int32) {
@@ -44,8 +44,8 @@ func (s *shard) groupTombstonesLocked(groupID string) []record {
 	return append(records, groupTombstone(groupID))
 }
 
-// eraseLocked appends and applies tombstones, in as many batches as the limits of the log make of them. A crash between
-// two leaves the rest, which is erased later. What a client asks to delete is one batch, as in Kafka.
+// eraseLocked appends and applies tombstones, in as many batches as the limits of the log need. After a crash between
+// two batches the rest is erased later. A deletion by a client is one batch, as in Kafka.
 func (s *shard) eraseLocked(records []record) error {
 	for most := len(records); len(records) > 0; {
 		n := min(most, tombstonesForBatch(records, &s.c.cfg))
@@ -62,7 +62,7 @@ func (s *shard) eraseLocked(records []record) error {
 	return nil
 }
 
-// tombstonesForBatch returns how many of the tombstones go into the next batch, at least one.
+// tombstonesForBatch returns the number of tombstones for the next batch, at least one.
 func tombstonesForBatch(records []record, cfg *Config) int {
 	n, bytes := 1, records[0].maxBytes()
 	for n < min(len(records), cfg.TombstonesPerBatch) {
@@ -86,8 +86,8 @@ type TopicPartition struct {
 	Partition int32
 }
 
-// DeleteOffsets removes offsets, staged ones too, of topics that the group is not subscribed to (spec:
-// groups 14). Where there is none it succeeds.
+// DeleteOffsets removes committed and pending offsets of topics that the group is not subscribed to (spec: groups 14).
+// A missing offset is no error.
 func (c *Coordinator) DeleteOffsets(r *DeleteOffsetsRequest) *Future[DeleteResult] {
 	refuse := func(err error) *Future[DeleteResult] { return immediate(DeleteResult{Err: err}) }
 	s, err := c.lockShardOfNamedGroup(r.GroupID)
@@ -119,8 +119,8 @@ func (c *Coordinator) DeleteOffsets(r *DeleteOffsetsRequest) *Future[DeleteResul
 	return ready(result, s.mu.durable)
 }
 
-// OnTopicDeleted erases the offsets of a deleted topic in every group, staged ones too. Offsets that
-// are known to belong to another topic of the same name stay.
+// OnTopicDeleted erases the committed and pending offsets of a deleted topic in every group. Offsets with the ID of
+// another topic of the same name stay.
 func (c *Coordinator) OnTopicDeleted(name string, topicID [16]byte) error {
 	var errs []error
 	for _, s := range c.shards {
@@ -205,8 +205,7 @@ func (s *shard) expire(now time.Time) {
 	}
 }
 
-// expiredLocked adds tombstones for the expired offsets of a group; left says that it keeps offsets,
-// committed or staged.
+// expiredLocked adds tombstones for the expired offsets of a group; left says that the group still has offsets.
 func (s *shard) expiredLocked(g *classicGroup, nowMs int64, records []record) (_ []record, left bool) {
 	left = len(s.mu.offsets.open[g.id]) > 0
 	base, may := g.retentionBase()
@@ -228,8 +227,8 @@ func (s *shard) expiredLocked(g *classicGroup, nowMs int64, records []record) (_
 	return records, left
 }
 
-// retentionBase says from when on the retention of an offset counts, and whether offsets of the group
-// may expire at all in its present state.
+// retentionBase returns the time at which the retention of an offset begins, and whether offsets of the group may
+// expire in its present state.
 func (g *classicGroup) retentionBase() (base func(committed) int64, may bool) {
 	sinceCommit := func(c committed) int64 { return c.commitTimestampMs }
 	switch {

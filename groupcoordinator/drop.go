@@ -5,8 +5,8 @@ import (
 	"slices"
 )
 
-// DropMembers removes all members of all groups, which are empty then and keep their offsets. It is called once, behind
-// Load, where the members cannot come back: those of a fork belong to the original.
+// DropMembers removes all members of all groups and keeps their offsets. It is called once, after Load, in a fork: the
+// members belong to the original.
 func (c *Coordinator) DropMembers() error {
 	for _, s := range c.shards {
 		if err := s.dropMembers(); err != nil {

@@ -2,7 +2,7 @@ package groupcoordinator
 
 import "errors"
 
-// What a request can be refused with. Handlers map these to codes (spec: groups 1, 3, 5-8, 10-14).
+// The errors of requests. Handlers map them to codes (spec: groups 1, 3, 5-8, 10-14).
 var (
 	ErrLoading              = errors.New("group coordinator is loading")
 	ErrClosed               = errors.New("group coordinator is stopping")
@@ -21,14 +21,14 @@ var (
 	ErrMetadataTooLarge     = errors.New("metadata of the offset is too large")
 	ErrUnstableOffset       = errors.New("offset is staged in an open transaction")
 
-	// ErrBatchTooLarge: the records of a request do not fit Config.MaxBatchBytes. Nothing of them is stored.
+	// ErrBatchTooLarge: the records of a request do not fit Config.MaxBatchBytes. None of them is stored.
 	ErrBatchTooLarge = errors.New("records of the group are too large")
-	// ErrNotWritten wraps the error of a state log that took nothing: memory and log are as before.
+	// ErrNotWritten wraps the error of a state log that appended nothing: memory and log are unchanged.
 	ErrNotWritten = errors.New("group log did not take the records")
-	// ErrNotDurable wraps the error of a state log that took the records but cannot say whether they
-	// would survive; the outcome is open.
+	// ErrNotDurable wraps the error of a state log that appended the records but cannot make them durable; the outcome
+	// is open.
 	ErrNotDurable = errors.New("group log cannot confirm the records")
 )
 
-// errDamaged marks a record that this version cannot read; it stays in the log and is passed over.
+// errDamaged marks a record that this version cannot read; it stays in the log and is skipped.
 var errDamaged = errors.New("record is damaged")

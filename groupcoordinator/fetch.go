@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// FetchRequest asks for committed offsets of one group (spec: groups 11). Strings may be reused by the
-// caller once FetchOffsets has returned.
+// FetchRequest asks for committed offsets of one group (spec: groups 11). The caller may reuse strings after
+// FetchOffsets has returned.
 type FetchRequest struct {
 	GroupID       string
 	All           bool // every partition that has one; Topics is ignored
@@ -14,8 +14,8 @@ type FetchRequest struct {
 	RequireStable bool // refuse offsets that an open transaction is about to change
 }
 
-// FetchTopic names partitions. A TopicID that is not zero must agree with that of the stored offset,
-// if that has one: the offset of a topic that was deleted and made anew does not count.
+// FetchTopic names partitions. A non-zero TopicID must equal that of the stored offset, if that has one: the offset of
+// a deleted topic with the same name does not count.
 type FetchTopic struct {
 	Topic      string
 	TopicID    [16]byte
@@ -43,8 +43,8 @@ type FetchedOffset struct {
 	Err         error
 }
 
-// FetchOffsets returns committed offsets; an unknown group simply has none. The answer waits until
-// what it shows is durable.
+// FetchOffsets returns committed offsets; an unknown group has none. The answer waits until the offsets in it are
+// durable.
 func (c *Coordinator) FetchOffsets(r *FetchRequest) *Future[FetchResult] {
 	s, err := c.lockShard(r.GroupID)
 	if err != nil {

@@ -10,16 +10,16 @@ import (
 	"once/durability"
 )
 
-// Future is an answer that may still depend on other members, or on the disk. It owns no goroutine: one
-// that nobody waits for any more is simply forgotten.
+// Future is an answer that may still depend on other members, or on the disk. It owns no goroutine; an unused one needs
+// no cleanup.
 type Future[T any] struct {
 	done    chan struct{}     // nil when the value was there from the start
 	value   T                 // set before done is closed
 	durable durability.Ticket // set with value
 }
 
-// Wait returns the answer. Its error is that of ctx, or ErrNotDurable when the records behind the
-// answer cannot be confirmed; refusals are inside of the answer.
+// Wait returns the answer. Its error is that of ctx, or ErrNotDurable when the records of the answer cannot be made
+// durable; the group's errors are inside the answer.
 func (f *Future[T]) Wait(ctx context.Context) (T, error) {
 	var zero T
 	if f.done != nil {
@@ -56,20 +56,20 @@ func ready[T any](value T, durable durability.Ticket) *Future[T] {
 	return &Future[T]{value: value, durable: durable}
 }
 
-// immediate is an answer that rests on no record.
+// immediate is an answer that depends on no record.
 func immediate[T any](value T) *Future[T] { return &Future[T]{value: value} }
 
-// resolve answers a parked future. Each is resolved at most once: whoever takes it out of its member does it.
+// resolve answers a parked future, once: the code that takes it from its member resolves it.
 func (f *Future[T]) resolve(value T, durable durability.Ticket) {
 	f.value, f.durable = value, durable
 	close(f.done)
 }
 
-// maxMemberIDBytes is what a string of Kafka's protocol and of the group's record can hold.
+// maxMemberIDBytes is the longest string of Kafka's protocol and of the group's record.
 const maxMemberIDBytes = 1<<15 - 1
 
-// newMemberID is Kafka's form: the prefix, a dash and a random UUID (version 4). Of a prefix that is as long as a
-// string can be the end is left out: Kafka cannot send the ID then, and fails.
+// newMemberID is Kafka's form: the prefix, a dash and a random UUID (version 4). A prefix that would make the ID too
+// long is shortened; Kafka cannot send such an ID, and fails.
 func newMemberID(prefix string) string {
 	var b [16]byte
 	_, _ = rand.Read(b[:]) // never fails

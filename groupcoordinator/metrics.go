@@ -2,7 +2,7 @@ package groupcoordinator
 
 import "github.com/prometheus/client_golang/prometheus"
 
-// metrics of the coordinator. Groups and members are counted when they are asked for.
+// metrics of the coordinator. Groups and members are counted at scrape time.
 type metrics struct {
 	c              *Coordinator
 	groups         *prometheus.Desc

@@ -2,9 +2,9 @@ package groupcoordinator
 
 import "strings"
 
-// offsetStore holds the offsets of a shard's groups: those committed, and per producer those staged
-// in its open transaction (spec: groups 12, transactions 9.2). It is pure; every change comes from a
-// record or a marker, in the order of the log.
+// offsetStore holds the offsets of a shard's groups: committed ones, and per producer the pending ones of its open
+// transaction (spec: groups 12, transactions 9.2). It is pure; every change comes from a record or a marker, in the
+// order of the log.
 type offsetStore struct {
 	committed map[string]topicOffsets           // by group
 	pending   map[int64]map[string]topicOffsets // by producer ID, then group
@@ -71,8 +71,7 @@ func (o *offsetStore) stage(producerID int64, group, topic string, partition int
 	topics.put(topic, partition, c)
 }
 
-// erase is a tombstone: neither the committed offset nor a staged one survives, so that no marker can
-// bring it back.
+// erase applies a tombstone: it removes the committed and the pending offset, so that no marker can bring it back.
 func (o *offsetStore) erase(group, topic string, partition int32) {
 	if topics := o.committed[group]; topics != nil {
 		topics.remove(topic, partition)
@@ -89,7 +88,7 @@ func (o *offsetStore) erase(group, topic string, partition int32) {
 	}
 }
 
-// forget drops what a producer has staged for a group.
+// forget drops a producer's pending offsets for a group.
 func (o *offsetStore) forget(producerID int64, group string) {
 	delete(o.pending[producerID], group)
 	if len(o.pending[producerID]) == 0 {
@@ -101,9 +100,8 @@ func (o *offsetStore) forget(producerID int64, group string) {
 	}
 }
 
-// finish ends a producer's transaction. A staged offset becomes the committed one only if its record
-// stands behind that of the present one in the log: a later plain commit wins. It returns the groups
-// that got an offset.
+// finish ends a producer's transaction. A pending offset becomes the committed one only if its record comes after that
+// of the present one in the log: a later plain commit wins. It returns the groups with new offsets.
 func (o *offsetStore) finish(producerID int64, commit bool) []string {
 	var groups []string
 	for group, topics := range o.pending[producerID] {
@@ -122,7 +120,7 @@ func (o *offsetStore) finish(producerID int64, commit bool) []string {
 	return groups
 }
 
-// staged says whether an open transaction holds an offset of the partition.
+// staged says whether an open transaction has a pending offset of the partition.
 func (o *offsetStore) staged(group, topic string, partition int32) bool {
 	for producerID := range o.open[group] {
 		if _, ok := o.pending[producerID][group][topic][partition]; ok {
@@ -132,7 +130,7 @@ func (o *offsetStore) staged(group, topic string, partition int32) bool {
 	return false
 }
 
-// each calls fn once for every partition that the group has an offset of, committed or staged.
+// each calls fn once for every partition of which the group has a committed or pending offset.
 func (o *offsetStore) each(group string, fn func(topic string, partition int32)) {
 	for topic, partitions := range o.committed[group] {
 		for partition := range partitions {

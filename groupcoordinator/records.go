@@ -19,7 +19,7 @@ import (
 //	key types 0, 1   group, topic, partition   OffsetCommitValue 0-4; written: 4, or 1 with an explicit expiry
 //	key type 2       group                     GroupMetadataValue 0-4; written: 3
 //
-// Other key types belong to protocols that are not served; they stay in the log and are passed over.
+// Other key types belong to protocols that are not served; their records stay in the log and are skipped.
 
 type recordKind uint8
 
@@ -41,8 +41,8 @@ const (
 	groupValueMaxVersion       = 4
 )
 
-// record is one record, decoded. What it refers to may be the bytes that it was read from, or a
-// request's: applying copies what is kept.
+// record is one decoded record. It may refer to the bytes that it was read from, or to a request's: apply copies what
+// it keeps.
 type record struct {
 	kind      recordKind
 	tombstone bool
@@ -55,7 +55,7 @@ type record struct {
 	meta *kmsg.GroupMetadataValue // kindGroup
 }
 
-// committed is the offset of one partition, as committed or staged.
+// committed is the committed or pending offset of one partition.
 type committed struct {
 	offset            int64
 	leaderEpoch       int32 // -1 unknown
@@ -74,7 +74,7 @@ func groupTombstone(group string) record {
 	return record{kind: kindGroup, tombstone: true, group: group}
 }
 
-// record is the group as it stands, in the form that a restart reads.
+// record is the group as a record.
 func (g *classicGroup) record() record {
 	v := kmsg.NewGroupMetadataValue()
 	v.Version = groupValueVersion
@@ -124,10 +124,10 @@ func (r *record) appendValue(dst []byte) []byte {
 	return v.AppendTo(dst)
 }
 
-// maxFixedBytes is no less than what a record takes beside its strings and bytes, and what a member takes in it.
+// maxFixedBytes is an upper bound for the fixed-size fields of a record, and of a member in it.
 const maxFixedBytes = 128
 
-// maxBytes is no less than what the record takes in a batch.
+// maxBytes is an upper bound for the size of the record in a batch.
 func (r *record) maxBytes() int {
 	n := maxFixedBytes + len(r.group) + len(r.topic) + len(r.offset.metadata)
 	if r.meta == nil {
@@ -244,7 +244,7 @@ func (r *record) decodeGroup(value []byte) error {
 	return nil
 }
 
-// checkEncoding makes sure that what was written reads back as what is about to be applied.
+// checkEncoding checks that the batch decodes to the records that are about to be applied.
 func checkEncoding(raw []byte, records []record) {
 	i, most := 0, batch.HeaderSizeBytes
 	for b, err := range batch.Records(raw, len(raw)) {

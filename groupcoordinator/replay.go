@@ -13,8 +13,8 @@ import (
 	"once/log/batch"
 )
 
-// applyLocked makes one stored record true in memory. It is called for a record just appended and,
-// at a restart, for every record of the log in order. producerID is that of a transactional batch, else -1.
+// applyLocked applies one stored record. It is called for a record just appended and, at a restart, for every record of
+// the log in order. producerID is that of a transactional batch, else -1.
 func (s *shard) applyLocked(r *record, recordOffset, producerID int64) {
 	switch r.kind {
 	case kindOffset:
@@ -41,8 +41,8 @@ func (s *shard) applyOffsetLocked(r *record, recordOffset, producerID int64) {
 	o.commit(g.id, r.topic, r.partition, c)
 }
 
-// groupOrSimpleLocked returns the group; offsets of an unknown one make a simple group, which has no
-// record of its own and lives from its offsets (spec: groups 10).
+// groupOrSimpleLocked returns the group. Offsets of an unknown group make a simple one, which has no record of its own
+// and exists as long as its offsets (spec: groups 10).
 func (s *shard) groupOrSimpleLocked(groupID string) *classicGroup {
 	g := s.mu.groups[groupID]
 	if g == nil {
@@ -59,7 +59,7 @@ func (s *shard) putGroupLocked(g *classicGroup) {
 	s.mu.groups[g.id] = g
 }
 
-// finishTransactionLocked is what a marker means.
+// finishTransactionLocked applies a marker.
 func (s *shard) finishTransactionLocked(producerID int64, commit bool) {
 	for _, group := range s.mu.offsets.finish(producerID, commit) {
 		s.groupOrSimpleLocked(group)
@@ -82,8 +82,8 @@ func (s *shard) applyGroupLocked(r *record) {
 	g.applyRecord(r)
 }
 
-// applyRecord gives the group the state of its record. Members that stay keep what is soft about them;
-// a restart begins with none.
+// applyRecord gives the group the state of its record. Members that stay keep their soft state; a restart begins with
+// no members.
 func (g *classicGroup) applyRecord(r *record) {
 	v := r.meta
 	g.generation = v.Generation
@@ -112,8 +112,8 @@ func (g *classicGroup) applyRecord(r *record) {
 	g.subscribed = g.subscribedTopics()
 }
 
-// applyRecord gives the member the state of its record, which knows only the protocol that was chosen.
-// What is the same already is kept: a live member has more protocols than its record.
+// applyRecord gives the member the state of its record, which has the chosen protocol only. If that is unchanged, the
+// member keeps its other protocols.
 func (m *member) applyRecord(x *kmsg.GroupMetadataValueMember, protocolName *string) {
 	if m.clientID != x.ClientID || m.clientHost != x.ClientHost {
 		m.clientID, m.clientHost = strings.Clone(x.ClientID), strings.Clone(x.ClientHost)
@@ -131,8 +131,8 @@ func (m *member) applyRecord(x *kmsg.GroupMetadataValueMember, protocolName *str
 	}
 }
 
-// Load reads every partition of __consumer_offsets and then serves requests. A record that cannot be
-// read is logged and passed over; a state log that cannot be read ends Load with its error.
+// Load reads every partition of __consumer_offsets and then serves requests. An unreadable record is logged and
+// skipped; an unreadable state log ends Load with its error.
 func (c *Coordinator) Load(ctx context.Context) error {
 	for _, s := range c.shards {
 		if err := ctx.Err(); err != nil {
@@ -148,7 +148,7 @@ func (c *Coordinator) Load(ctx context.Context) error {
 
 func (s *shard) load() error {
 	stateLog := s.c.cfg.StateLogs(s.partition)
-	// Nobody else touches a shard that is not loaded, so requests are told so meanwhile instead of waiting.
+	// The state is built in a copy, so that requests are answered with ErrLoading meanwhile instead of waiting.
 	building := &shard{c: s.c, partition: s.partition}
 	building.mu.firing = true // no timers before the state is whole
 	err := stateLog.Scan(stateLog.LogStartOffset(), stateLog.LogEndOffset(), building.replayBatch)
@@ -168,7 +168,7 @@ func (s *shard) load() error {
 	return nil
 }
 
-// resumeLocked lets a restored group go on: its members get a whole session to show up in.
+// resumeLocked starts the timers of a restored group: its members get a full session timeout.
 func (s *shard) resumeLocked(g *classicGroup) {
 	e := s.effectsLocked()
 	g.restored = true

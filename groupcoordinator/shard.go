@@ -14,13 +14,13 @@ import (
 	"once/log/batch"
 )
 
-// retryAfterFailedAppend is how long a group waits, in real time, when what is due could not be written.
+// retryAfterFailedAppend is the pause, in real time, before a group retries a failed append.
 const retryAfterFailedAppend = time.Second
 
 // shard holds the groups of one partition of __consumer_offsets.
 //
-// Locking: mu orders everything that happens to these groups, appends to the state log included, and is
-// held across an append but never across a wait for its durability. docs/architecture.md has the order of all locks.
+// Locking: mu orders all changes of these groups and appends to the state log. It is held across an append but never
+// across a wait for its durability. docs/architecture.md has the order of all locks.
 type shard struct {
 	c         *Coordinator
 	partition int32
@@ -57,8 +57,8 @@ func (s *shard) effectsLocked() *effects {
 	return &effects{now: s.c.cfg.Clock.Now(), cfg: &s.c.cfg}
 }
 
-// finishLocked carries a transition out: work is the changed group, g the one it is to replace (or the
-// same one, when no record can be needed). With an error nothing has happened.
+// finishLocked carries out a transition: work is the changed group, g the one it replaces (or the same one, when no
+// record can be needed). With an error nothing has changed.
 func (s *shard) finishLocked(g, work *classicGroup, e *effects) error {
 	if e.write {
 		invariant.Check(work.state == Empty || work.state == Stable, "group record in state %v", work.state)
@@ -82,7 +82,7 @@ func (s *shard) finishLocked(g, work *classicGroup, e *effects) error {
 	return nil
 }
 
-// installLocked puts work in the place of g.
+// installLocked replaces g by work.
 func (s *shard) installLocked(g, work *classicGroup) {
 	if g == work {
 		return
@@ -95,8 +95,8 @@ func (s *shard) installLocked(g, work *classicGroup) {
 	s.mu.groups[work.id] = work
 }
 
-// createGroupLocked makes a group for its first Join. The record makes sure that it is there after a
-// restart as it is listed now, before anybody has really joined.
+// createGroupLocked makes a group for its first Join. Its record keeps it in listings after a restart, before a member
+// has joined.
 func (s *shard) createGroupLocked(groupID string) (*classicGroup, error) {
 	g := newClassicGroup(groupID, s.c.cfg.Clock.Now().UnixMilli())
 	if err := s.appendLocked(noProducer, []record{g.record()}, nil); err != nil {
@@ -105,7 +105,7 @@ func (s *shard) createGroupLocked(groupID string) (*classicGroup, error) {
 	return s.mu.groups[groupID], nil
 }
 
-// producer says for whom a batch is appended.
+// producer is the producer of a batch to append.
 type producer struct {
 	id    int64
 	epoch int16
@@ -114,14 +114,14 @@ type producer struct {
 
 var noProducer = producer{id: -1, epoch: -1}
 
-// appendLocked writes records as one batch and applies them. before runs between the two. With an
-// error nothing has happened.
+// appendLocked writes records as one batch and applies them. before runs between the two. With an error nothing has
+// changed.
 func (s *shard) appendLocked(p producer, records []record, before func()) error {
 	size := 0
 	for i := range records {
 		size += records[i].maxBytes()
 	}
-	// A record repeats the group ID, which may be much longer than what a request says of one offset.
+	// A record repeats the group ID, which may be much longer than the request's bytes for one offset.
 	if size > s.c.cfg.MaxBatchBytes {
 		return fmt.Errorf("%w: %d records take %d bytes, %d allowed", ErrBatchTooLarge, len(records), size,
 			s.c.cfg.MaxBatchBytes)
@@ -165,20 +165,20 @@ func (s *shard) attributes(records []record) fault.Attributes {
 	return at
 }
 
-// applyMarkerLocked writes a transaction's end and makes its staged offsets visible, or drops them.
+// applyMarkerLocked writes the end of a transaction and makes its pending offsets visible, or drops them.
 func (s *shard) applyMarkerLocked(m batch.Marker, transactionVersion int16) error {
 	if _, err := s.mu.stateLog.AppendMarker(m, transactionVersion); err != nil {
 		return fmt.Errorf("append marker of producer %d: %w", m.ProducerID, err)
 	}
-	// The marker's own ticket is not kept: its transaction is decided in the transaction log already,
-	// so what it reveals cannot be taken back (spec: reliability 2.1).
+	// The marker's own ticket is not kept: the transaction log already has the decision, so a power cut cannot take
+	// back the offsets (spec: reliability 2.1).
 	s.finishTransactionLocked(m.ProducerID, m.Type == batch.Commit)
 	return nil
 }
 
 // Timers.
 
-// timerHeap orders groups by when they want to be woken.
+// timerHeap orders groups by their next wake.
 type timerHeap []*classicGroup
 
 func (h timerHeap) Len() int           { return len(h) }
@@ -205,7 +205,7 @@ func (h *timerHeap) Pop() any {
 	return g
 }
 
-// rescheduleLocked recomputes when a group wants to be woken.
+// rescheduleLocked recomputes the next wake of a group.
 func (s *shard) rescheduleLocked(g *classicGroup) { s.wakeAtLocked(g, g.nextWake()) }
 
 func (s *shard) wakeAtLocked(g *classicGroup, at time.Time) {
@@ -226,8 +226,8 @@ func (s *shard) wakeAtLocked(g *classicGroup, at time.Time) {
 	s.armLocked()
 }
 
-// extendSessionLocked restarts a member's session. Usually the deadline only moves away, and then the
-// timer is left to find that out when it fires: a heartbeat costs no walk over the members.
+// extendSessionLocked restarts a member's session. Usually the deadline only moves later, and the timer notices when it
+// fires: so a heartbeat does not walk over the members.
 func (s *shard) extendSessionLocked(g *classicGroup, m *member) {
 	m.deadline = s.c.cfg.Clock.Now().Add(m.sessionTimeout)
 	if g.heapIndex < 0 || m.deadline.Before(g.wake) {
@@ -280,7 +280,7 @@ func (s *shard) timerFired() {
 	s.armLocked()
 }
 
-// retryLocked looks at a group again later, whose append failed.
+// retryLocked schedules a retry for a group whose append failed.
 func (s *shard) retryLocked(g *classicGroup) {
 	s.wakeAtLocked(g, time.Time{})
 	s.c.running.Add(1)
@@ -319,7 +319,7 @@ func (s *shard) close() {
 	s.answerParkedLocked(ErrClosed)
 }
 
-// answerParkedLocked answers everybody who waits for other members.
+// answerParkedLocked answers all parked requests.
 func (s *shard) answerParkedLocked(err error) {
 	for _, g := range s.mu.groups {
 		for _, m := range g.members {

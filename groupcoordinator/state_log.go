@@ -5,17 +5,17 @@ import (
 	"once/log/batch"
 )
 
-// Guard is what a partition hands out when it begins to verify a transaction; opaque here.
+// Guard is a partition's verification guard; opaque here.
 type Guard = uint64
 
-// Appended says where a batch was stored.
+// Appended is the result of an append.
 type Appended struct {
 	BaseOffset, LastOffset int64
 	Durable                durability.Ticket // what the answer waits for
 }
 
-// StateLog is a partition of __consumer_offsets. An error from an Append means that nothing was
-// stored. Appends of one state log come from under one lock; Scan is only used by Load.
+// StateLog is a partition of __consumer_offsets. After an error of an Append nothing was stored. Appends to one state
+// log are made under one lock; only Load calls Scan.
 type StateLog interface {
 	AppendCoordinator(raw []byte, answer durability.Answer) (Appended, error)
 	AppendTransactionalOffsets(raw []byte, guard Guard) (Appended, error)

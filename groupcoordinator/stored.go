@@ -2,9 +2,9 @@ package groupcoordinator
 
 import "encoding/binary"
 
-// What follows is for tools that read the groups of a broker that does not run.
+// What follows is for tools that read the groups of a stopped broker.
 
-// StoredKind says what a record of __consumer_offsets is about.
+// StoredKind is the kind of a record of __consumer_offsets.
 type StoredKind uint8
 
 // The kinds of records.
@@ -36,7 +36,7 @@ type StoredRecord struct {
 	Members          []StoredMember
 }
 
-// StoredMember is a member as its group's record has it.
+// StoredMember is a member in its group's record.
 type StoredMember struct {
 	MemberID, InstanceID                       string // InstanceID "": none
 	ClientID, ClientHost                       string
@@ -44,7 +44,7 @@ type StoredMember struct {
 	SubscriptionSizeBytes, AssignmentSizeBytes int
 }
 
-// DecodeRecord reads a key and its value. An error says that replay passes over the record.
+// DecodeRecord reads a key and its value. Replay skips a record with an error.
 func DecodeRecord(key, value []byte) (StoredRecord, error) {
 	r, err := decodeRecord(key, value)
 	if err != nil {
@@ -82,7 +82,7 @@ func orEmpty(s *string) string {
 	return *s
 }
 
-// PartitionOf returns the partition of __consumer_offsets that a group belongs to when there are so many.
+// PartitionOf returns the partition of __consumer_offsets for a group, given the number of partitions.
 func PartitionOf(groupID string, partitions int32) int32 {
 	c := Coordinator{cfg: Config{Partitions: partitions}}
 	return c.PartitionFor(groupID)

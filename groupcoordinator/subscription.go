@@ -2,9 +2,8 @@ package groupcoordinator
 
 import "encoding/binary"
 
-// subscribedTopics reads which topics the members of a consumer group subscribe to, from their
-// metadata for the chosen protocol. nil means unknown: another protocol type, or metadata that is not
-// Kafka's.
+// subscribedTopics reads the subscribed topics of a consumer group from its members' metadata for the chosen protocol.
+// nil means unknown: another protocol type, or metadata that is not Kafka's.
 func (g *classicGroup) subscribedTopics() map[string]bool {
 	if g.protocolType != consumerProtocolType {
 		return nil
@@ -24,8 +23,8 @@ func (g *classicGroup) subscribedTopics() map[string]bool {
 	return topics
 }
 
-// readSubscription adds the topics of a ConsumerProtocolSubscription. Every version begins as
-// version 0 does, which is all that is read:
+// readSubscription adds the topics of a ConsumerProtocolSubscription. Every version begins like version 0, and only
+// that part is read:
 //
 //	version int16 | count int32 | count × (length int16 | name) | …
 func readSubscription(b []byte, topics map[string]bool) bool {

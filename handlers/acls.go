@@ -8,19 +8,19 @@ import (
 	"once/wire"
 )
 
-// noAuthorizer is what everything about ACLs is answered with.
+// noAuthorizer is the message of all answers about ACLs.
 const noAuthorizer = "no authorizer is configured on this broker"
 
-// hasUnknown reports whether one of these is the number 0, which means "unknown". Kafka closes the connection on it,
-// and on no other number.
+// hasUnknown says whether one of these is the number 0, which means "unknown". Kafka closes the connection for it, and
+// for no other number.
 func hasUnknown(
 	t kmsg.ACLResourceType, pattern kmsg.ACLResourcePatternType, op kmsg.ACLOperation, permission kmsg.ACLPermissionType,
 ) bool {
 	return t == 0 || pattern == 0 || op == 0 || permission == 0
 }
 
-// DescribeAcls v1 to v3 (v2 flexible): there is no authorizer, which MirrorMaker and user interfaces know by the
-// code (spec: admin 16).
+// DescribeAcls v1 to v3 (v2 flexible): there is no authorizer. MirrorMaker and user interfaces recognise the code
+// (spec: admin 16).
 func (s *Services) describeACLs(_ context.Context, r *wire.Request) wire.Reply {
 	req := r.Body.(*kmsg.DescribeACLsRequest)
 	if hasUnknown(req.ResourceType, req.ResourcePatternType, req.Operation, req.PermissionType) {

@@ -46,7 +46,7 @@ func (s *Services) addPartitionsToTxn(_ context.Context, r *wire.Request) wire.R
 	return wire.Respond(resp)
 }
 
-// mergeRefused names each partition once, as Kafka does where it refuses.
+// mergeRefused keeps one answer for each partition, as Kafka does when it refuses.
 func mergeRefused(answers []kmsg.AddPartitionsToTxnResponseTopic) []kmsg.AddPartitionsToTxnResponseTopic {
 	answers = mergeBy(answers,
 		func(t *kmsg.AddPartitionsToTxnResponseTopic) string { return t.Topic },
@@ -114,8 +114,8 @@ func (s *Services) addToTransaction(add *txncoordinator.AddRequest, verifyOnly b
 	return codes
 }
 
-// checkAddable reports whether a partition may not be added, and fills in the codes if so. The topics
-// that hold the broker's own state are closed to clients, which come with versions below 4.
+// checkAddable says whether a partition may not be added, and then fills in the codes. Clients, whose versions are
+// below 4, cannot add partitions of internal topics.
 func (s *Services) checkAddable(partitions []txncoordinator.TopicPartition, version int16, codes []wire.Code) (refused bool) {
 	for i, p := range partitions {
 		codes[i] = wire.OperationNotAttempted

@@ -21,9 +21,8 @@ func (s *Services) checkBrokerName(name string) error {
 	return nil
 }
 
-// alterBroker alters the settings of this broker, or with an empty name the default of all brokers. None can be
-// set while the broker runs, so none is set: a change that leaves it so, as tools ask for when they tidy up, is
-// carried out, and all others are refused.
+// alterBroker alters the settings of this broker, or with an empty name the default of all brokers. None can change
+// while the broker runs: a change that changes nothing, as some tools send it, succeeds, and all others are refused.
 func (s *Services) alterBroker(a alteration) error {
 	if a.name != "" {
 		if err := s.checkBrokerName(a.name); err != nil {
@@ -46,13 +45,13 @@ func (s *Services) alterBroker(a alteration) error {
 	return err
 }
 
-// rootLogger is the one logger that this broker has by Kafka's names.
+// rootLogger is the one logger of this broker with a name of Kafka's.
 const rootLogger = "root"
 
 // logLevels are Kafka's.
 var logLevels = []string{"TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL"}
 
-// logLevel is the level from which on this broker logs.
+// logLevel is the lowest level that this broker logs.
 func (s *Services) logLevel() string {
 	for _, l := range []slog.Level{slog.LevelDebug, slog.LevelInfo, slog.LevelWarn, slog.LevelError} {
 		if s.Logger.Enabled(context.Background(), l) {
@@ -67,8 +66,8 @@ func (s *Services) loggerEntries() []settings.Entry {
 	return []settings.Entry{{Name: rootLogger, Value: s.logLevel(), Source: settings.SourceBrokerLogger}}
 }
 
-// alterLoggers alters levels of loggers. The level of this broker is given at its start: setting it to what it is
-// changes nothing, and every other level is refused.
+// alterLoggers alters levels of loggers. The level of this broker is fixed at its start: setting the same level
+// succeeds, and every other level is refused.
 func (s *Services) alterLoggers(name string, changes []kmsg.IncrementalAlterConfigsRequestResourceConfig) error {
 	if err := s.checkBrokerName(name); err != nil {
 		return err

@@ -15,23 +15,23 @@ import (
 	"once/wire"
 )
 
-// resource is what a configuration belongs to.
+// resource is the owner of a configuration.
 type resource struct {
 	kind kmsg.ConfigResourceType
 	name string
 }
 
-// alteration is what is asked of one resource, in the words that both requests share.
+// alteration is the change of one resource, in a form common to both requests.
 type alteration struct {
 	resource
 	change       func(current settings.Values) (settings.Values, error)
 	validateOnly bool
 }
 
-// errInvalidRequest marks what makes no sense whatever is set, as opposed to a value that is not allowed.
+// errInvalidRequest marks a request that is wrong whatever the settings are, as opposed to a value that is not allowed.
 var errInvalidRequest = errors.New("invalid request")
 
-// alter carries out what is asked of one resource, or only checks it.
+// alter carries out the change of one resource, or only checks it.
 func (s *Services) alter(a alteration) error {
 	switch a.kind {
 	case kmsg.ConfigResourceTypeBroker:
@@ -56,8 +56,8 @@ func (s *Services) alter(a alteration) error {
 	return s.Topics.Alter(name, a.change, a.validateOnly)
 }
 
-// AlterConfigs v0 to v2 (v2 flexible): what is given replaces everything that was set for a resource.
-// Deprecated in favour of IncrementalAlterConfigs, and alive.
+// AlterConfigs v0 to v2 (v2 flexible): the given settings replace all settings of a resource. Deprecated in favour of
+// IncrementalAlterConfigs, but still in use.
 func (s *Services) alterConfigs(_ context.Context, r *wire.Request) wire.Reply {
 	req, resp := r.Body.(*kmsg.AlterConfigsRequest), response[*kmsg.AlterConfigsResponse](r)
 	times := counts(req.Resources, func(of *kmsg.AlterConfigsRequestResource) resource {
@@ -87,7 +87,7 @@ var (
 	errTooOften = fmt.Errorf("%w: the resource stands in the request more than %d times", errInvalidRequest, maxRepeats)
 )
 
-// failure is an error as an answer has it; there is no message without one.
+// failure converts an error for an answer; without an error there is no message.
 func failure(err error, r *wire.Request) (code int16, message *string) {
 	if err == nil {
 		return 0, nil
@@ -95,7 +95,7 @@ func failure(err error, r *wire.Request) (code int16, message *string) {
 	return int16(codeFor(err, r.Key, r.Version)), errorMessage(err.Error())
 }
 
-// replacement is what a resource is to have and nothing else.
+// replacement returns the new settings of a resource.
 func replacement(configs []kmsg.AlterConfigsRequestResourceConfig) (settings.Values, error) {
 	next := settings.Values{}
 	for _, c := range configs {
@@ -141,7 +141,7 @@ func (s *Services) incrementalAlterConfigs(_ context.Context, r *wire.Request) w
 	return wire.Respond(resp)
 }
 
-// checkChanges says what is wrong with changes whatever they are to change.
+// checkChanges makes the checks that do not depend on the resource.
 func checkChanges(changes []kmsg.IncrementalAlterConfigsRequestResourceConfig) error {
 	seen := map[string]bool{}
 	for i := range changes {

@@ -10,14 +10,14 @@ import (
 	"once/wire"
 )
 
-// maxPendingCreations is how many topics may wait to be created. One more is created at once: a request can name as
-// many topics as it likes.
+// maxPendingCreations is the largest number of topics that wait to be created, because a request can name any number of
+// topics. Further ones are created at once.
 const maxPendingCreations = 1000
 
 // autoCreation holds the topics that Metadata has asked for and that are created after dev.auto.create.delay.ms. Until
-// then nobody knows them, as in Kafka, whose controller gathers for 25 ms what it writes. That is the time that Kafka
-// needs, so it goes by the machine's clock: a topic appears although the cluster's clock stands still. The zero value
-// is ready to use. Locking: mu is a leaf.
+// then they are unknown, as in Kafka, whose controller collects its writes for 25 ms. The delay uses the machine's
+// clock: a topic appears although the cluster's clock stands still. The zero value is ready to use. Locking: mu is a
+// leaf lock.
 type autoCreation struct {
 	running sync.WaitGroup // timers that are set, or whose function runs
 	mu      struct {
@@ -27,8 +27,8 @@ type autoCreation struct {
 	}
 }
 
-// autoCreate creates a topic with the broker's defaults, or begins to: then it returns topics.ErrUnknownTopic, as it
-// does where the defaults allow no topic.
+// autoCreate creates a topic with the broker's defaults, or schedules that: then it returns topics.ErrUnknownTopic. It
+// returns the same when the defaults allow no topic.
 func (s *Services) autoCreate(name string) (*topics.Topic, error) {
 	// The name points into the request's frame.
 	spec := topics.Spec{Name: strings.Clone(name), Partitions: s.Settings.NumPartitions}
@@ -47,7 +47,7 @@ func (s *Services) autoCreate(name string) (*topics.Topic, error) {
 	return t, err
 }
 
-// createLater reports whether a topic is created later, and sees to it that it is.
+// createLater schedules the creation of a topic, if the settings ask for a delay, and says whether it did.
 func (s *Services) createLater(spec topics.Spec) bool {
 	delay := s.Settings.DevAutoCreateDelay
 	a := &s.autoCreation
@@ -73,15 +73,15 @@ func (s *Services) createLater(spec topics.Spec) bool {
 	return true
 }
 
-// createPending creates a topic that somebody else may have created meanwhile.
+// createPending creates a topic that another request may have created meanwhile.
 func (s *Services) createPending(spec topics.Spec) {
 	if _, err := s.Topics.Create(spec); err != nil && !errors.Is(err, topics.ErrExists) {
 		s.Logger.Error("topic that Metadata asked for not created", "topic", spec.Name, "error", err)
 	}
 }
 
-// createNow creates a topic that waits to be created. Kafka's controller carries out in order what it is asked for, so
-// that CreateTopics and DeleteTopics meet the topic.
+// createNow creates a topic that waits to be created. Kafka's controller carries out requests in order, so CreateTopics
+// and DeleteTopics must find the topic.
 func (s *Services) createNow(name string) {
 	a := &s.autoCreation
 	a.mu.Lock()
@@ -96,7 +96,7 @@ func (s *Services) createNow(name string) {
 	s.createPending(topics.Spec{Name: strings.Clone(name), Partitions: s.Settings.NumPartitions})
 }
 
-// Close gives up the topics that wait to be created, and returns when none is being created any more.
+// Close drops the topics that wait to be created, and waits for running creations.
 func (s *Services) Close() {
 	a := &s.autoCreation
 	a.mu.Lock()

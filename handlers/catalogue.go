@@ -7,8 +7,8 @@ import (
 	"once/wire"
 )
 
-// Catalogue is where handlers find the topics that clients ask for, by name, by ID or all of them. It is the one place
-// that decides which answer a client gets for a topic that it cannot have.
+// Catalogue is where handlers look up the topics of requests, by name, by ID or all of them. It is the one place that
+// decides the error for a topic that a client cannot get.
 type Catalogue struct {
 	topics *topics.Topics
 }
@@ -52,13 +52,13 @@ func partitionOf(t *topics.Topic, index int32) (*partition.Partition, wire.Code)
 // All returns the topics, ordered by name.
 func (c Catalogue) All() []*topics.Topic { return c.topics.All() }
 
-// offsetsPartition returns a partition of __consumer_offsets. It is for what the broker itself writes there: the client
-// has asked for a group.
+// offsetsPartition returns a partition of __consumer_offsets, for writes of the broker itself: the request names a
+// group.
 func (c Catalogue) offsetsPartition(index int32) (*partition.Partition, bool) {
 	return c.topics.Partition(topics.ConsumerOffsets, index)
 }
 
-// TopicChanges is what handlers do to topics. Whoever looks for one asks the Catalogue.
+// TopicChanges changes topics. Lookups use the Catalogue.
 type TopicChanges interface {
 	Validate(topics.Spec) error
 	Create(topics.Spec) (*topics.Topic, error)

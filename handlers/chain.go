@@ -6,15 +6,15 @@ import (
 	"once/wire"
 )
 
-// handler carries out a request of a row of the table, or a step of the chain does so in its place.
+// handler carries out a request of a row of the table.
 type handler func(ctx context.Context, r *wire.Request, row *row) wire.Reply
 
-// step is a part of the chain. It returns a handler that answers a request itself, or has next do it; it may look at
-// the reply, too. What the request is about it finds out with the row's subjects.
+// step is a part of the chain. It returns a handler that answers a request itself, or calls next; it may look at the
+// reply, too. The row's subjects say what the request is about.
 type step func(s *Services, next handler) handler
 
-// chain is what every request of every connection passes, in this order, before its API's handler carries it out. Here
-// is the place of whatever concerns requests of more than one API. A step stands here when it does something.
+// chain is the list of steps that every request of every connection passes, in this order, before the handler of its
+// API. Rules for requests of more than one API belong here.
 var chain = []step{
 	(*Services).closeOlderConnection,
 }

@@ -16,14 +16,13 @@ import (
 // maxPartitionsPerRequest bounds what one CreateTopics or CreatePartitions request may create, as in Kafka.
 const maxPartitionsPerRequest = 10_000
 
-// clusterMetadataTopic is where Kafka's controllers keep their log. No broker has it as a topic.
+// clusterMetadataTopic is the log of Kafka's controllers. No broker has it as a topic.
 const clusterMetadataTopic = "__cluster_metadata"
 
 // CreateTopics v2 to v7. v4 defaults by -1, v5 flexible and the created topic's shape and
 // configuration in the answer, v7 topic ID.
 //
-// A replication factor above the one broker there is, is accepted, unless dev.strict.replication is on:
-// the one replica is what the answer shows.
+// A replication factor above one is accepted, unless dev.strict.replication is on: the answer shows the one replica.
 func (s *Services) createTopics(_ context.Context, r *wire.Request) wire.Reply {
 	req, resp := r.Body.(*kmsg.CreateTopicsRequest), response[*kmsg.CreateTopicsResponse](r)
 	total := 0
@@ -78,7 +77,7 @@ func tooManyPartitions(total int) string {
 		maxPartitionsPerRequest)
 }
 
-// partitionsAsked returns how many partitions a topic is to get.
+// partitionsAsked returns the number of partitions of a topic to be created.
 func (s *Services) partitionsAsked(t *kmsg.CreateTopicsRequestTopic) int32 {
 	switch {
 	case len(t.ReplicaAssignment) > 0:
@@ -106,7 +105,7 @@ func (s *Services) createTopic(
 		spec.Overrides[strings.Clone(c.Name)] = strings.Clone(*c.Value)
 	}
 	err := s.Topics.Validate(spec)
-	// What is wrong with the name or the configuration is said before what is wrong with the shape.
+	// Errors of the name or the configuration come before those of the shape.
 	if code := codeFor(err, int16(kmsg.CreateTopics), version); err != nil && code != wire.InvalidPartitions {
 		return code, err.Error()
 	}
@@ -181,7 +180,7 @@ func (s *Services) isTooManyReplicas(factor int) bool {
 	return factor > 1 && s.Settings.DevStrictReplication
 }
 
-// isAssignable reports whether these can be the replicas of a partition: there is one broker to be listed once.
+// isAssignable says whether these can be the replicas of a partition: only this broker, once.
 func (s *Services) isAssignable(replicas []int32) bool {
 	return slices.Equal(replicas, []int32{s.NodeID})
 }

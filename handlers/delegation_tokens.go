@@ -8,14 +8,14 @@ import (
 	"once/wire"
 )
 
-// Who everybody is as long as nobody authenticates.
+// The principal of all clients while there is no authentication.
 const (
 	principalType      = "User"
 	anonymousPrincipal = "ANONYMOUS"
 )
 
-// CreateDelegationToken v1 to v3. v2 flexible, v3 a token for somebody else. Tokens are for those who have
-// authenticated: everybody is refused.
+// CreateDelegationToken v1 to v3. v2 flexible, v3 a token for another owner. Tokens need authentication: every request
+// is refused.
 func (s *Services) createDelegationToken(_ context.Context, r *wire.Request) wire.Reply {
 	req, resp := r.Body.(*kmsg.CreateDelegationTokenRequest), response[*kmsg.CreateDelegationTokenResponse](r)
 	resp.ErrorCode = int16(wire.DelegationTokenRequestNotAllowed)
@@ -62,7 +62,7 @@ var failDescribeDelegationToken = failAtTop(func(r *kmsg.DescribeDelegationToken
 	return &r.ErrorCode, nil
 })
 
-// failCreateDelegationToken names nobody who has authenticated as the one who asks, and as the owner.
+// failCreateDelegationToken names the anonymous principal as requester and owner.
 func failCreateDelegationToken(r *wire.Request, code wire.Code, _ string) kmsg.Response {
 	resp := response[*kmsg.CreateDelegationTokenResponse](r)
 	resp.ErrorCode = int16(code)

@@ -12,8 +12,8 @@ import (
 	"once/wire"
 )
 
-// DeleteRecords v0 to v2 (v2 flexible): moves log start offsets forward (KIP-107). The move is durable
-// before the answer. The request's timeout is for followers, which are not waited for here.
+// DeleteRecords v0 to v2 (v2 flexible): moves log start offsets forward (KIP-107). The move is durable before the
+// answer. The request's timeout is for followers; there are none.
 func (s *Services) deleteRecords(_ context.Context, r *wire.Request) wire.Reply {
 	req, resp := r.Body.(*kmsg.DeleteRecordsRequest), response[*kmsg.DeleteRecordsResponse](r)
 	var moved []*partition.Partition
@@ -54,7 +54,7 @@ func (s *Services) deleteRecords(_ context.Context, r *wire.Request) wire.Reply 
 			}
 			return resp
 		}
-		// Perhaps the disk is full, and whoever asked waits for room.
+		// The disk may be full, and the request be meant to make room.
 		for _, p := range moved {
 			if _, err := p.DeleteSegments(); err != nil {
 				s.Logger.Warn("segments are not deleted; tried again at the next check of retention", "partition", p.ID().String(), "error", err)

@@ -10,10 +10,10 @@ import (
 	"once/wire"
 )
 
-// DeleteTopics v1 to v6. v4 flexible, v5 error messages, v6 topics by name or by ID. A topic that is named more than
-// once, in the same way or in both, is answered once and not deleted.
+// DeleteTopics v1 to v6. v4 flexible, v5 error messages, v6 topics by name or by ID. A topic named more than once, in
+// the same way or in both, is answered once and not deleted.
 //
-// The topics in which the coordinators keep their state cannot be deleted.
+// Internal topics cannot be deleted.
 func (s *Services) deleteTopics(_ context.Context, r *wire.Request) wire.Reply {
 	req, resp := r.Body.(*kmsg.DeleteTopicsRequest), response[*kmsg.DeleteTopicsResponse](r)
 	asked := topicRefs(req)
@@ -36,7 +36,7 @@ type topicRef struct {
 	id   [16]byte
 }
 
-// topicRefs returns how a request names its topics.
+// topicRefs returns the topics of a request.
 func topicRefs(req *kmsg.DeleteTopicsRequest) []topicRef {
 	asked := make([]topicRef, 0, len(req.Topics)+len(req.TopicNames))
 	for i := range req.Topics {
@@ -48,7 +48,7 @@ func topicRefs(req *kmsg.DeleteTopicsRequest) []topicRef {
 	return asked
 }
 
-// makesSense reports whether exactly one of name and ID is given.
+// makesSense says whether exactly one of name and ID is given.
 func (t topicRef) makesSense() bool { return (t.name == nil) != (t.id == [16]byte{}) }
 
 // deletion is one request.
@@ -70,7 +70,7 @@ func (d *deletion) count(t topicRef) {
 	}
 }
 
-// given returns how often a topic is referred to in this way.
+// given returns how often the request names a topic in this way.
 func (d *deletion) given(t topicRef) int {
 	if t.name != nil {
 		return d.times[*t.name]
@@ -78,7 +78,7 @@ func (d *deletion) given(t topicRef) int {
 	return d.timesByID[t.id]
 }
 
-// findsAny reports whether any topic is to be looked up.
+// findsAny says whether any topic is to be looked up.
 func (d *deletion) findsAny(asked []topicRef) bool {
 	for _, t := range asked {
 		if t.makesSense() && d.given(t) == 1 {

@@ -16,8 +16,8 @@ const (
 	quotaIP       = "ip"
 )
 
-// DescribeClientQuotas v0 and v1 (v1 flexible): there are no quotas, so that every question that makes sense is
-// answered with an empty list (spec: admin 17).
+// DescribeClientQuotas v0 and v1 (v1 flexible): there are no quotas, so every valid request gets an empty list (spec:
+// admin 17).
 func (s *Services) describeClientQuotas(_ context.Context, r *wire.Request) wire.Reply {
 	req, resp := r.Body.(*kmsg.DescribeClientQuotasRequest), response[*kmsg.DescribeClientQuotasResponse](r)
 	if code, message := checkQuotaFilter(req.Components); code != wire.NoError {

@@ -94,7 +94,7 @@ func (s *Services) configEntries(asked *kmsg.DescribeConfigsRequestResource) ([]
 	return settings.DescribeClientMetrics(s.Configs.Get(configs.ClientMetrics, name)), nil
 }
 
-// shownOverrides returns what is shown as set on a topic.
+// shownOverrides returns the settings that are shown as set on a topic.
 func (s *Services) shownOverrides(t *topics.Topic) settings.Values {
 	shown := t.Overrides()
 	if more := s.Settings.ShownOnTransactionState(); more != nil && t.Name == topics.TransactionState {

@@ -9,7 +9,7 @@ import (
 	"once/wire"
 )
 
-// DescribeProducers v0: what a partition remembers of its producers (KIP-664).
+// DescribeProducers v0: the producer state of a partition (KIP-664).
 func (s *Services) describeProducers(_ context.Context, r *wire.Request) wire.Reply {
 	req, resp := r.Body.(*kmsg.DescribeProducersRequest), response[*kmsg.DescribeProducersResponse](r)
 	named := repeats[fetchKey]{}

@@ -13,8 +13,8 @@ const controllerListener = "CONTROLLER"
 
 // DescribeQuorum v0 to v2. v1 the times of the replicas, v2 directories, nodes and messages (KIP-853).
 //
-// This node is the quorum. Its metadata is no log: the offsets are the number of starts, as the epoch of the features
-// is.
+// This node is the quorum. Its metadata is no log: the offsets are the number of starts, like the epoch of the
+// features.
 func (s *Services) describeQuorum(_ context.Context, r *wire.Request) wire.Reply {
 	req, resp := r.Body.(*kmsg.DescribeQuorumRequest), response[*kmsg.DescribeQuorumResponse](r)
 	resp.ErrorMessage = kmsg.StringPtr("")
@@ -47,7 +47,7 @@ func (s *Services) describeQuorum(_ context.Context, r *wire.Request) wire.Reply
 	return wire.Respond(resp)
 }
 
-// isMetadataPartition reports whether a request asks for the one partition that has a quorum, and nothing else.
+// isMetadataPartition says whether a request is for the one partition with a quorum, and for no other.
 func isMetadataPartition(req *kmsg.DescribeQuorumRequest) bool {
 	return len(req.Topics) == 1 && req.Topics[0].Topic == clusterMetadataTopic &&
 		len(req.Topics[0].Partitions) == 1 && req.Topics[0].Partitions[0].Partition == 0

@@ -63,7 +63,7 @@ func (s *Services) describePartition(i, leaderEpoch int32) kmsg.DescribeTopicPar
 	return p
 }
 
-// pageNames returns the names still to be described, in order; false for a cursor that cannot be.
+// pageNames returns the names still to be described, in order; false for an invalid cursor.
 func (s *Services) pageNames(req *kmsg.DescribeTopicPartitionsRequest) ([]string, bool) {
 	var names []string
 	if len(req.Topics) == 0 {

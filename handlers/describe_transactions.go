@@ -8,8 +8,8 @@ import (
 	"once/wire"
 )
 
-// DescribeTransactions v0. Of a transaction that is being ended only the partitions still without
-// their marker are shown (spec: transactions 15).
+// DescribeTransactions v0. Of a prepared transaction only the partitions without marker are shown (spec: transactions
+// 15).
 func (s *Services) describeTransactions(_ context.Context, r *wire.Request) wire.Reply {
 	req, resp := r.Body.(*kmsg.DescribeTransactionsRequest), response[*kmsg.DescribeTransactionsResponse](r)
 	named := repeats[string]{}

@@ -9,8 +9,8 @@ import (
 	"once/wire"
 )
 
-// DescribeUserScramCredentials v0: there are none. Whoever asks for all users gets an empty list, a user that is
-// asked for by name has no credentials.
+// DescribeUserScramCredentials v0: there are none. A request for all users gets an empty list, and a named user has no
+// credentials.
 func (s *Services) describeUserSCRAMCredentials(_ context.Context, r *wire.Request) wire.Reply {
 	req, resp := r.Body.(*kmsg.DescribeUserSCRAMCredentialsRequest), response[*kmsg.DescribeUserSCRAMCredentialsResponse](r)
 	resp.ErrorMessage = kmsg.StringPtr("")

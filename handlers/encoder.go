@@ -2,8 +2,7 @@ package handlers
 
 import "encoding/binary"
 
-// encoder appends fields in the classic or in the compact form, for the two responses that this package
-// lays out itself.
+// encoder appends fields in the classic or in the compact form, for the two responses that this package encodes itself.
 type encoder struct {
 	b        []byte
 	flexible bool
@@ -42,7 +41,7 @@ func (e *encoder) nullableString(s *string) {
 	}
 }
 
-// topic appends what names a topic: its ID in Produce and Fetch from v13 on (KIP-516), before its name.
+// topic appends the topic's name; in Produce and Fetch from v13 on its ID (KIP-516).
 func (e *encoder) topic(version int16, name string, topicID [16]byte) {
 	if version >= 13 {
 		e.b = append(e.b, topicID[:]...)

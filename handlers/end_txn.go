@@ -13,8 +13,8 @@ import (
 // EndTxn v0 to v5. v2 PRODUCER_FENCED, v3 flexible, v4 TRANSACTION_ABORTABLE, v5 the rules of
 // transactions V2: the epoch rises with every end and the answer carries the next identity (KIP-890).
 //
-// The answer leaves when the markers are in the logs and readers can see them. The context is not heeded: what is decided is
-// carried through even if the client has gone.
+// The answer is sent when the markers are in the logs and readers can see them. The context is ignored: a decided
+// transaction ends even if the client has gone.
 func (s *Services) endTxn(_ context.Context, r *wire.Request) wire.Reply {
 	req, resp := r.Body.(*kmsg.EndTxnRequest), response[*kmsg.EndTxnResponse](r)
 	version := transactionV0

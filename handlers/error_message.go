@@ -2,12 +2,11 @@ package handlers
 
 import "unicode/utf8"
 
-// maxErrorMessageBytes bounds what an answer says about an error. Messages repeat names that clients have sent, up to
-// 32767 bytes long and quoted; a string of Kafka's protocol holds no more than that, and an answer with a longer
-// one cannot be read.
+// maxErrorMessageBytes bounds error messages. They repeat names from requests, up to 32767 bytes long and quoted; a
+// string of Kafka's protocol cannot be longer than 32767 bytes, and clients cannot read an answer with a longer one.
 const maxErrorMessageBytes = 1 << 10
 
-// errorMessage returns a message as an answer carries it, without its end when it is too long.
+// errorMessage returns a message for an answer, without its end when it is too long.
 func errorMessage(message string) *string {
 	n := min(len(message), maxErrorMessageBytes)
 	for n > 0 && n < len(message) && !utf8.RuneStart(message[n]) {

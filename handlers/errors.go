@@ -14,21 +14,21 @@ import (
 	"once/wire"
 )
 
-// errorRow says which Kafka code a domain error is answered with.
+// errorRow is a domain error and its Kafka code.
 type errorRow struct {
 	Err  error
 	Code wire.Code
 }
 
-// downgradeRow says which code a client that speaks a version below Below of an API gets instead,
-// because it does not know From.
+// downgradeRow replaces the code From by To for clients that speak a version below Below of an API, because they do not
+// know From.
 type downgradeRow struct {
 	Key, Below int16
 	From, To   wire.Code
 }
 
-// errorTables is the one place where domain words become Kafka codes. The first row that matches wins,
-// so that a more telling error stands before one that it wraps.
+// errorTables is the one place that maps domain errors to Kafka codes. The first row that matches wins, so a more
+// specific error comes before one that it wraps.
 var errorTables = [][]errorRow{
 	partitionErrors,
 	topicErrors,
@@ -78,7 +78,7 @@ var configErrors = []errorRow{
 	{configs.ErrTooMany, wire.PolicyViolation},
 }
 
-// codeFor returns the code that a domain error is answered with in a version of an API.
+// codeFor returns the code for a domain error in a version of an API.
 func codeFor(err error, key, version int16) wire.Code {
 	if err == nil {
 		return wire.NoError
@@ -105,7 +105,7 @@ func downgrade(code wire.Code, key, version int16) wire.Code {
 	return replaceCode(code, key, version, txnDowngrades, groupDowngrades, fetchDowngrades)
 }
 
-// replaceCode returns what the first row that matches has instead of a code.
+// replaceCode returns the replacement of a code by the first row that matches.
 func replaceCode(code wire.Code, key, version int16, tables ...[]downgradeRow) wire.Code {
 	for _, table := range tables {
 		for _, row := range table {

@@ -7,8 +7,8 @@ import (
 	"once/wire"
 )
 
-// groupErrors end with the errors of the group log. Those wrap what the partition said, whose own row
-// comes first; groupLogCodes then makes it one that group clients act on.
+// groupErrors end with the errors of the group log. Those wrap the partition's error, whose own row comes first;
+// groupLogCodes then replaces the code by one that group clients handle.
 var groupErrors = []errorRow{
 	{groupcoordinator.ErrLoading, wire.CoordinatorLoadInProgress},
 	{groupcoordinator.ErrClosed, wire.CoordinatorNotAvailable},
@@ -35,13 +35,13 @@ var groupDowngrades = []downgradeRow{
 	{int16(kmsg.OffsetCommit), 9, wire.GroupIDNotFound, wire.IllegalGeneration},
 	{int16(kmsg.TxnOffsetCommit), 6, wire.GroupIDNotFound, wire.IllegalGeneration},
 	{int16(kmsg.TxnOffsetCommit), 2, wire.CoordinatorLoadInProgress, wire.CoordinatorNotAvailable},
-	// Consumers before 3.9 do not retry a fetch of offsets that says 15.
+	// Consumers before 3.9 do not retry an OffsetFetch with code 15.
 	{int16(kmsg.OffsetFetch), allVersions, wire.CoordinatorNotAvailable, wire.NotCoordinator},
 }
 
-// groupLogCodes says what a group log that does not take a record looks like to clients (spec: groups 1): look for the
-// coordinator again, rather than at a topic that they do not know of. Where a request names such a topic itself, the
-// same codes mean what they say.
+// groupLogCodes replaces the codes of a failed append to the group log (spec: groups 1): clients must look for the
+// coordinator again, rather than for a topic that they do not know. If a request names such a topic itself, the same
+// codes stay.
 var groupLogCodes = groupLogCodesOf(
 	kmsg.JoinGroup, kmsg.SyncGroup, kmsg.LeaveGroup, kmsg.OffsetCommit, kmsg.OffsetFetch, kmsg.TxnOffsetCommit,
 	kmsg.DeleteGroups, kmsg.OffsetDelete)

@@ -24,8 +24,8 @@ var txnErrors = []errorRow{
 	{txncoordinator.ErrInvalidPattern, wire.InvalidRegularExpression},
 }
 
-// txnDowngrades has, besides the transaction APIs, TxnOffsetCommit, for the answers that the coordinator
-// gives it while it verifies or adds (spec: transactions 9.1). Produce has rules of its own.
+// txnDowngrades includes TxnOffsetCommit, for the coordinator's errors while it verifies or adds (spec: transactions
+// 9.1). Produce has rules of its own.
 var txnDowngrades = []downgradeRow{
 	{int16(kmsg.InitProducerID), 4, wire.ProducerFenced, wire.InvalidProducerEpoch},
 	{int16(kmsg.AddPartitionsToTxn), 2, wire.ProducerFenced, wire.InvalidProducerEpoch},
@@ -38,8 +38,8 @@ var txnDowngrades = []downgradeRow{
 // allVersions as downgradeRow.Below replaces a code in every version.
 const allVersions = 1<<15 - 1
 
-// Transaction versions as requests imply them (spec: transactions 1): the version of a request says
-// which rules its client follows, whatever the feature's finalized level.
+// Transaction versions that requests imply (spec: transactions 1): the version of a request says which rules its client
+// follows, whatever the feature's finalized level.
 const (
 	transactionV0 int16 = 0
 	transactionV2 int16 = 2

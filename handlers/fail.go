@@ -8,20 +8,20 @@ import (
 	"once/wire"
 )
 
-// failFunc answers a request with nothing but an error, as getErrorResponse of Kafka's request class does: the code
-// stands where the answer of this API and version has it, once or for each thing that the request names. message is for
-// the answers that have one. nil means that there is no answer: the connection is closed (spec: wire 8.1).
+// failFunc answers a request with nothing but an error, like getErrorResponse of Kafka's request class: the code is
+// where the answer of this API and version has it, once or for each entry of the request. message is for answers that
+// have one. nil means that there is no answer: the connection is closed (spec: wire 8.1).
 type failFunc func(r *wire.Request, code wire.Code, message string) kmsg.Response
 
-// Fail answers a request of any API that is served with nothing but an error; message may be empty. A code that this
-// version does not know is replaced by one that it knows.
+// Fail answers a request of any served API with nothing but an error; message may be empty. A code that this version
+// does not know is replaced.
 func (s *Services) Fail(r *wire.Request, code wire.Code, message string) wire.Reply {
 	resp := s.byKey[r.Key].fail(r, downgrade(code, r.Key, r.Version), message)
 	return wire.Reply{Response: resp, Close: resp == nil}
 }
 
-// failAtTop makes the failFunc of an API whose answer has one place for an error, whatever the request names. place
-// returns that place, and the one for a message, nil where there is none.
+// failAtTop makes the failFunc of an API whose answer has one error for all. place returns the place for the code, and
+// the one for a message, nil if there is none.
 func failAtTop[R kmsg.Response](place func(R) (*int16, **string)) failFunc {
 	return func(r *wire.Request, code wire.Code, message string) kmsg.Response {
 		resp := response[R](r)
@@ -34,8 +34,8 @@ func failAtTop[R kmsg.Response](place func(R) (*int16, **string)) failFunc {
 	}
 }
 
-// messageOrNull is the message of most answers: null when there is nothing to say, so that the client shows its own
-// text for the code.
+// messageOrNull is the message of most answers: null when it is empty, so that the client shows its own text for the
+// code.
 func messageOrNull(message string) *string {
 	if message == "" {
 		return nil
@@ -43,8 +43,7 @@ func messageOrNull(message string) *string {
 	return errorMessage(message)
 }
 
-// messageOrCode is the message of the answers that are never without one: the name of the code when there is nothing
-// else to say.
+// messageOrCode is the message of answers that always have one: the name of the code when the message is empty.
 func messageOrCode(message string, code wire.Code) *string {
 	return errorMessage(cmp.Or(message, code.String()))
 }

@@ -169,8 +169,8 @@ func (f *failures) answer(t *testing.T, c script.Command, key kmsg.Key, version 
 // withoutMessages leaves the messages out of an answer.
 func withoutMessages(text string) string { return strings.ReplaceAll(text, " ErrorMessage=text", "") }
 
-// requestOf reads a case's request, and has it encoded and decoded in a version. Topics that are not in topicIDs have an
-// ID that is their letter.
+// requestOf reads a case's request, and has it encoded and decoded in a version. Topics that are not in topicIDs have
+// an ID that is their letter.
 func requestOf(t *testing.T, c script.Command, key kmsg.Key, version int16, topicIDs map[string][16]byte) kmsg.Request {
 	t.Helper()
 	filled, received := key.Request(), key.Request()

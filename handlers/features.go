@@ -6,8 +6,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// Features holds the finalized feature levels of the cluster. Only what works is finalized: metadata.version, and
-// transaction.version (transactions V2, KIP-890). Those of group protocols are when the protocols are served.
+// Features holds the finalized feature levels of the cluster: metadata.version, and transaction.version (transactions
+// V2, KIP-890). Those of group protocols are finalized when the protocols are served.
 type Features struct {
 	transactionVersion atomic.Int32
 	epoch              int64 // immutable; grows with every start, never goes back
@@ -16,8 +16,8 @@ type Features struct {
 // TransactionVersionMax is the highest level of transaction.version.
 const TransactionVersionMax = 2
 
-// NewFeatures returns features with transaction.version finalized at a level from 0 to 2, and the
-// epoch that clients compare answers by.
+// NewFeatures returns features with transaction.version finalized at a level from 0 to 2, and with the epoch by which
+// clients compare answers.
 func NewFeatures(transactionVersion int16, epoch int64) *Features {
 	f := &Features{epoch: epoch}
 	f.transactionVersion.Store(int32(transactionVersion))
@@ -27,7 +27,7 @@ func NewFeatures(transactionVersion int16, epoch int64) *Features {
 // TransactionVersion returns the finalized level of transaction.version.
 func (f *Features) TransactionVersion() int16 { return int16(f.transactionVersion.Load()) }
 
-// The features that are shown. metadata.version cannot be changed: it tells clients and tools which Kafka this is like.
+// The features in the answer. metadata.version cannot be changed: it tells clients and tools the Kafka version.
 const (
 	metadataVersionFeature    = "metadata.version"
 	transactionVersionFeature = "transaction.version"
@@ -36,9 +36,8 @@ const (
 	metadataVersion    int16 = 33 // 4.4-IV2
 )
 
-// describe fills in the features as an ApiVersions answer of a version shows them. Below v4 a
-// supported feature with minimum 0 is left out, since older clients cannot read it; a finalized level
-// of 0 is expressed by absence (spec: wire 4).
+// describe fills in the features for a version of ApiVersions. Below v4 a supported feature with minimum 0 is left out,
+// because older clients cannot read it; a finalized level of 0 is left out, too (spec: wire 4).
 func (f *Features) describe(version int16, resp *kmsg.ApiVersionsResponse) {
 	resp.FinalizedFeaturesEpoch = f.epoch
 	for _, feature := range []struct {

@@ -24,8 +24,8 @@ var fetchDowngrades = []downgradeRow{
 // v12 flexible and diverging epochs (KIP-595), v13 topic IDs (KIP-516), v15 replica state, v16 node
 // endpoints (KIP-951), v17 and v18 fields that followers use.
 //
-// A fetch that finds less than it asks for waits, without holding a lock, until a partition's readable
-// bound moves or its time is over; then everything is read again.
+// A fetch that finds too little waits, without holding a lock, until a partition's readable bound moves or its time is
+// over; then everything is read again.
 func (s *Services) fetch(ctx context.Context, r *wire.Request) wire.Reply {
 	req, resp := r.Body.(*kmsg.FetchRequest), response[*kmsg.FetchResponse](r)
 	f := &fetching{s: s, version: r.Version, committed: req.IsolationLevel == 1, minBytes: int(req.MinBytes), response: resp}
@@ -53,7 +53,7 @@ func (s *Services) fetch(ctx context.Context, r *wire.Request) wire.Reply {
 	}}
 }
 
-// fetching is one Fetch request on its way.
+// fetching is the state of one Fetch request.
 type fetching struct {
 	s                  *Services
 	version            int16
@@ -69,13 +69,13 @@ type fetching struct {
 	response           *kmsg.FetchResponse
 }
 
-// fetched is what one partition gave.
+// fetched is the result for one partition.
 type fetched struct {
 	code wire.Code
 	partition.ReadResult
 }
 
-// openSession finds out which partitions are asked for, and takes care of the session (spec: log 7.5).
+// openSession finds the requested partitions and updates the session (spec: log 7.5).
 func (f *fetching) openSession(req *kmsg.FetchRequest) wire.Code {
 	sessions := f.s.sessions
 	if f.version < 7 || req.SessionEpoch == 0 || req.SessionEpoch == -1 {
@@ -126,7 +126,7 @@ func (f *fetching) openSession(req *kmsg.FetchRequest) wire.Code {
 	return wire.NoError
 }
 
-// asked returns the partitions that stand in the request. Of several entries for one the last one holds, at the place
+// asked returns the partitions in the request. Of several entries for one partition the last one counts, at the place
 // of the first.
 func (f *fetching) asked(req *kmsg.FetchRequest) []*fetchPartition {
 	var parts []*fetchPartition
@@ -152,8 +152,8 @@ func (f *fetching) asked(req *kmsg.FetchRequest) []*fetchPartition {
 	return parts
 }
 
-// nameID notes the name of the topic that is asked for by ID, once there is one. What becomes of the ID later depends
-// on that name: see partition.
+// nameID stores the name of a topic that is requested by ID, once there is one. Later lookups of the ID use that name:
+// see partition.
 func (f *fetching) nameID(p *fetchPartition) {
 	if f.version < 13 || p.nameOfID != "" {
 		return
@@ -163,8 +163,8 @@ func (f *fetching) nameID(p *fetchPartition) {
 	}
 }
 
-// partition finds a partition by the words of the client. An ID that had a topic is looked up by that topic's name, as
-// in Kafka: the name may be gone, or belong to another topic by now.
+// partition looks up a partition by name or ID. An ID that had a topic is looked up by that topic's name, as in Kafka:
+// the topic may be deleted, or the name belong to another one by now.
 func (f *fetching) partition(p *fetchPartition) (*partition.Partition, wire.Code) {
 	if f.version < 13 {
 		found, code := f.s.Catalogue.Partition(p.topic, p.key.partition)
@@ -224,9 +224,8 @@ func (f *fetching) read() {
 	f.urgent = f.urgent || known == 0
 }
 
-// lookAround finds out which partitions are not there. They are answered behind the others, whenever that is, as
-// in Kafka: first those of unknown IDs, then those of unknown names. One that goes while the request waits is a reason
-// to answer.
+// lookAround finds the partitions that do not exist. They are answered after the others, as in Kafka: first those of
+// unknown IDs, then those of unknown names. If one disappears while the request waits, the answer is sent.
 func (f *fetching) lookAround() {
 	for _, p := range f.parts {
 		switch _, code := f.partition(p); code {
@@ -242,13 +241,13 @@ func (f *fetching) lookAround() {
 	}
 }
 
-// satisfied says whether the answer can go.
+// satisfied says whether the answer can be sent.
 func (f *fetching) satisfied() bool { return f.urgent || f.bytes >= f.minBytes }
 
-// wait looks again whenever a watched partition has moved, until there is enough or time is over.
+// wait reads again whenever a watched partition has moved, until there is enough or time is over.
 func (f *fetching) wait(ctx context.Context, limit time.Duration) {
-	// Nobody reads from the connection meanwhile, and so nobody notices that the client has gone: a fetch
-	// that waits holds its connection no longer than an idle one may be open.
+	// The connection is not read meanwhile, so a closed connection is not noticed: a fetch waits no longer than an idle
+	// connection may be open.
 	if idle := f.s.Settings.ConnectionsMaxIdle; idle > 0 {
 		limit = min(limit, idle)
 	}
@@ -280,7 +279,7 @@ func (f *fetching) wait(ctx context.Context, limit time.Duration) {
 	}
 }
 
-// topicsAreGone answers every partition with the code of a topic that does not exist: the cluster has been reset.
+// topicsAreGone answers every partition with the code for an unknown topic, because the cluster has been reset.
 func (f *fetching) topicsAreGone() {
 	f.release()
 	code := wire.UnknownTopicOrPartition
@@ -298,7 +297,7 @@ func (f *fetching) release() {
 	}
 }
 
-// finish turns what was read into the response.
+// finish makes the response from the results.
 func (f *fetching) finish() kmsg.Response {
 	resp := &fetchResponse{FetchResponse: f.response, slices: make([]log.Slice, 0, len(f.parts))}
 	if f.session != nil {
@@ -328,7 +327,7 @@ func (f *fetching) finish() kmsg.Response {
 	return resp
 }
 
-// ofSameTopic returns how many partitions from the i-th on are of its topic.
+// ofSameTopic returns the number of partitions from the i-th on that belong to its topic.
 func (f *fetching) ofSameTopic(i int) int {
 	n := 1
 	for i+n < len(f.parts) && f.parts[i+n].topic == f.parts[i].topic && f.parts[i+n].topicID == f.parts[i].topicID {
@@ -337,8 +336,8 @@ func (f *fetching) ofSameTopic(i int) int {
 	return n
 }
 
-// changed reports whether a session's client has to hear of a partition. A last stable offset that
-// moved alone is no reason (spec: log 7.5).
+// changed says whether the answer of a session must include a partition. A last stable offset that moved alone is no
+// reason (spec: log 7.5).
 func (f *fetching) changed(p *fetchPartition, r *fetched) bool {
 	return r.code != wire.NoError || r.Diverging != nil || r.Slice.SizeBytes() > 0 ||
 		r.HighWatermark != p.saidHighWatermark || r.LogStartOffset != p.saidLogStart

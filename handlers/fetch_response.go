@@ -7,9 +7,9 @@ import (
 	"once/wire"
 )
 
-// fetchResponse is a FetchResponse whose records never pass through this process: kmsg holds all
-// fields but the records, and slices name the ranges of files that stand in their place. The layout
-// between the records is encoded once, with a cut where each range goes.
+// fetchResponse is a FetchResponse whose records never pass through this process: kmsg holds all other fields, and
+// slices are the ranges of files with the records. The bytes between the records are encoded once, with a cut at each
+// range.
 type fetchResponse struct {
 	*kmsg.FetchResponse
 	slices []log.Slice // one for each partition, in order
@@ -58,14 +58,14 @@ func (r *fetchResponse) Release() {
 	}
 }
 
-// What the layout takes as a rule, and each partition in it; it grows when topic names are long or aborted
+// The usual size of the encoded bytes, and of each partition in them; they grow when topic names are long or aborted
 // transactions many.
 const (
 	fetchHeadBytes      = 64
 	fetchPartitionBytes = 128
 )
 
-// encode lays out the response in its version (spec: wire-schemas 1).
+// encode encodes the response in its version (spec: wire-schemas 1).
 func (r *fetchResponse) encode() {
 	version := r.Version
 	e := &encoder{flexible: version >= 12, b: make([]byte, 0, fetchHeadBytes+fetchPartitionBytes*len(r.slices))}

@@ -10,10 +10,10 @@ import (
 	"once/internal/clock"
 )
 
-// sessionIdle is how long a fetch session must be unused before any other may take its place (KIP-227).
+// sessionIdle is the idle time after which any other fetch session may replace a session (KIP-227).
 const sessionIdle = 2 * time.Minute
 
-// fetchPartition is one partition that a fetch asks for; in a session also what was last said of it.
+// fetchPartition is one partition of a fetch; in a session also the last answer for it.
 type fetchPartition struct {
 	key                                  fetchKey
 	topic                                string   // as the client names it; "" when it asks by ID
@@ -26,7 +26,7 @@ type fetchPartition struct {
 	missing                              missing // when the request came; of one request
 }
 
-// missing says that a fetch finds no partition, and how. Answers are in this order.
+// missing is the reason why a fetch finds no partition. Answers are in this order.
 type missing int
 
 const (
@@ -35,15 +35,15 @@ const (
 	missingName
 )
 
-// fetchKey names a partition in the words of the client: by topic name or by topic ID.
+// fetchKey names a partition as the client does: by topic name or by topic ID.
 type fetchKey struct {
 	topic     string
 	topicID   [16]byte
 	partition int32
 }
 
-// fetchSession remembers what a client fetches, so that requests and answers carry changes only.
-// Only requests of its client use it, one after the other; the lock is for those that cheat.
+// fetchSession stores a client's fetch, so that requests and answers carry changes only. A well-behaved client uses its
+// session from one connection; the lock guards against others.
 type fetchSession struct {
 	id    int32
 	byID  bool // made with topic IDs; names are not understood, and the other way round
@@ -55,8 +55,8 @@ type fetchSession struct {
 	created, used time.Time // guarded by fetchSessions.mu
 }
 
-// fetchSessions is the cache of all sessions (KIP-227). When it is full, a session that has been idle
-// for sessionIdle makes room; else the client goes on without one, which costs it bytes and nothing else.
+// fetchSessions is the cache of all sessions (KIP-227). When it is full, a session idle for sessionIdle is replaced;
+// else the client gets no session, which only costs bytes.
 type fetchSessions struct {
 	slots int
 	clock clock.Clock
@@ -91,8 +91,8 @@ func (fs *fetchSessions) create(parts []*fetchPartition, byID bool) *fetchSessio
 	return s
 }
 
-// evictLocked makes room for a session over size partitions, and reports whether it could: a session
-// idle for sessionIdle goes, or else the smallest one that is smaller and has existed that long.
+// evictLocked makes room for a session over size partitions, and says whether it could. It removes a session idle for
+// sessionIdle, or else the smallest one that is smaller and has existed that long.
 func (fs *fetchSessions) evictLocked(now time.Time, size int) bool {
 	var victim *fetchSession
 	for _, s := range fs.mu.byID {
@@ -133,7 +133,7 @@ func (s *fetchSession) size() int {
 	return s.order.Len()
 }
 
-// put adds a partition, or updates what is asked of it.
+// put adds a partition, or updates its entry.
 func (s *fetchSession) put(p *fetchPartition) {
 	if e := s.parts[p.key]; e != nil {
 		old := e.Value.(*fetchPartition)
@@ -152,7 +152,7 @@ func (s *fetchSession) forget(k fetchKey) {
 	}
 }
 
-// partitions returns copies: a fetch goes on to use them when it has let go of the lock.
+// partitions returns copies, which a fetch uses without the lock.
 func (s *fetchSession) partitions() []*fetchPartition {
 	copies := make([]fetchPartition, s.order.Len())
 	all := make([]*fetchPartition, len(copies))
@@ -166,7 +166,7 @@ func (s *fetchSession) partitions() []*fetchPartition {
 // lastSessionEpoch is the last epoch of a session before it begins again.
 const lastSessionEpoch = math.MaxInt32
 
-// nextEpoch returns the epoch behind e; behind the last one comes 1, since 0 asks for a new session.
+// nextEpoch returns the epoch after e; after the last one comes 1, because 0 asks for a new session.
 func nextEpoch(e int32) int32 {
 	if e == lastSessionEpoch {
 		return 1

@@ -10,8 +10,8 @@ import (
 	"once/wire"
 )
 
-// await answers with what a future gives, at once if it is there. failed makes a result of an error that
-// is not one of the group's: an append that cannot be confirmed. If the connection ends first it is closed.
+// await answers with the value of a future, at once if it is there. failed makes a result from an error that is not one
+// of the group's: an append that cannot be made durable. If the connection ends first it is closed.
 func await[T any](f *groupcoordinator.Future[T], failed func(error) T, fill func(T) kmsg.Response) wire.Reply {
 	wait := func(ctx context.Context) kmsg.Response {
 		result, err := f.Wait(ctx)

@@ -25,8 +25,8 @@ func (s *Services) initIdentity(req *kmsg.InitProducerIDRequest, version int16) 
 		return none, wire.InvalidRequest
 	}
 	if req.TransactionalID == nil {
-		// A producer that is only idempotent gets a new ID whatever it had (spec: idempotence 2). When
-		// there is none to be had the code is one that every client retries.
+		// A producer that is only idempotent gets a new ID whatever it had (spec: idempotence 2). If there is none, the
+		// code is one that every client retries.
 		id, err := s.ProducerIDs.Next()
 		if err != nil {
 			s.Logger.Warn("no producer ID can be handed out", "error", err)

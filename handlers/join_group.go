@@ -45,8 +45,8 @@ func (s *Services) joinGroup(_ context.Context, r *wire.Request) wire.Reply {
 	})
 }
 
-// namedOnce leaves out the protocols that a member names more than once, as Kafka does: it counts names, and takes a
-// group of one member for one of two then. Where nothing would be left, all are.
+// namedOnce leaves out protocols that a member names more than once, because Kafka counts names. If none would be left,
+// it keeps all.
 func namedOnce(all []groupcoordinator.Protocol) []groupcoordinator.Protocol {
 	times := counts(all, func(p *groupcoordinator.Protocol) string { return p.Name })
 	once := slices.DeleteFunc(slices.Clone(all), func(p groupcoordinator.Protocol) bool { return times[p.Name] > 1 })

@@ -42,7 +42,7 @@ func (s *Services) listConfigResources(_ context.Context, r *wire.Request) wire.
 	return wire.Respond(resp)
 }
 
-// resourceNames returns the resources of a type, sorted.
+// resourceNames returns the names of the resources of a type, sorted.
 func (s *Services) resourceNames(kind kmsg.ConfigResourceType) []string {
 	switch kind {
 	case kmsg.ConfigResourceTypeTopic:

@@ -14,7 +14,7 @@ import (
 // ListGroups v0 to v5. v3 flexible, v4 states and a filter by them (KIP-518), v5 types and a filter by
 // them (KIP-848).
 //
-// Filters heed neither case nor surrounding space; an unknown word matches nothing.
+// Filters ignore case and surrounding space; an unknown word matches nothing.
 func (s *Services) listGroups(_ context.Context, r *wire.Request) wire.Reply {
 	req, resp := r.Body.(*kmsg.ListGroupsRequest), response[*kmsg.ListGroupsResponse](r)
 	list, err := s.Groups.List()
@@ -32,7 +32,7 @@ func (s *Services) listGroups(_ context.Context, r *wire.Request) wire.Reply {
 	return wire.Respond(resp)
 }
 
-// passes says whether a filter lets a word through; an empty filter lets everything.
+// passes says whether a word matches a filter; an empty filter matches everything.
 func passes(filter []string, word string) bool {
 	return len(filter) == 0 || slices.ContainsFunc(filter, func(f string) bool {
 		return strings.EqualFold(strings.TrimSpace(f), word)

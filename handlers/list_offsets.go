@@ -10,7 +10,7 @@ import (
 	"once/wire"
 )
 
-// The timestamps that ask for an offset by meaning, each with the version that brought it.
+// The timestamps with a special meaning, each with its first version.
 const (
 	latestTimestamp        = -1
 	earliestTimestamp      = -2

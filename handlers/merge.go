@@ -1,18 +1,18 @@
 package handlers
 
-// Kafka keeps much of what a request lists in maps by name. Where it does, entries for one name are merged here in the
-// same way; where it answers each entry, so do the handlers. Clients name everything once: that case is to stay cheap.
+// Kafka keeps many lists of a request in maps by name. There entries for one name are merged here in the same way;
+// where Kafka answers each entry, so do the handlers. Clients name everything once: that case must stay cheap.
 
-// fewEntries is up to how many entries are compared with each other rather than put into a map.
+// fewEntries is the longest list whose entries are compared with each other instead of put into a map.
 const fewEntries = 16
 
-// topicKey is what a list calls a topic: its name, its ID, or both.
+// topicKey is the topic of an entry: its name, its ID, or both.
 type topicKey struct {
 	name string
 	id   [16]byte
 }
 
-// mergeBy merges entries of one key into the first of them. It changes all.
+// mergeBy merges entries of one key into the first of them. It changes the slice.
 func mergeBy[T any, K comparable](all []T, key func(*T) K, merge func(into, more *T)) []T {
 	if len(all) < 2 {
 		return all
@@ -47,12 +47,12 @@ func mergeBy[T any, K comparable](all []T, key func(*T) K, merge func(into, more
 	return merged
 }
 
-// lastOfEach keeps of several entries for one partition the last one, at the place of the first. It changes all.
+// lastOfEach keeps the last of several entries for one partition, at the place of the first. It changes the slice.
 func lastOfEach[T any](all []T, partition func(*T) int32) []T {
 	return mergeBy(all, partition, func(into, more *T) { *into = *more })
 }
 
-// counts returns how often each key stands in a request.
+// counts returns the number of entries with each key.
 func counts[T any, K comparable](items []T, key func(*T) K) map[K]int {
 	times := make(map[K]int, len(items))
 	for i := range items {
@@ -62,13 +62,13 @@ func counts[T any, K comparable](items []T, key func(*T) K) map[K]int {
 }
 
 // maxRepeats is how often a request may name one thing whose description is much longer than its name. Kafka answers
-// each time; a request of a megabyte would ask for gigabytes, which are built in memory.
+// each time; here a request of a megabyte would need gigabytes of memory.
 const maxRepeats = 10
 
-// repeats counts what a request names.
+// repeats counts the names in a request.
 type repeats[K comparable] map[K]uint8
 
-// tooMany counts one more, and says whether that is too often.
+// tooMany counts a name, and says whether it comes too often.
 func (r repeats[K]) tooMany(key K) bool {
 	if r[key] == maxRepeats {
 		return true

@@ -10,15 +10,14 @@ import (
 	"once/wire"
 )
 
-// noAuthorizedOperations is what a response carries where authorized operations were not asked for.
+// noAuthorizedOperations is the value when the request did not ask for authorized operations.
 const noAuthorizedOperations = -2147483648
 
 // Metadata v0 to v13. v1: null means all topics, empty means none; v2 cluster ID; v4 auto-creation is
 // a choice; v5 offline replicas; v7 leader epochs; v8 authorized operations; v9 flexible; v10 topic
 // IDs in answers, v12 in requests; v13 top-level error (KIP-1102).
 //
-// A topic that has to be created is created before the answer, which saves the client a retry, unless
-// dev.auto.create.delay.ms is set.
+// A topic is created before the answer, which saves the client a retry, unless dev.auto.create.delay.ms is set.
 func (s *Services) metadata(_ context.Context, r *wire.Request) wire.Reply {
 	req, resp := r.Body.(*kmsg.MetadataRequest), response[*kmsg.MetadataResponse](r)
 	host, port := s.Advertised(r.Conn)
@@ -49,12 +48,12 @@ func (s *Services) metadata(_ context.Context, r *wire.Request) wire.Reply {
 	return wire.Respond(resp)
 }
 
-// asksForAll reports whether all topics are asked for.
+// asksForAll says whether the request is for all topics.
 func asksForAll(req *kmsg.MetadataRequest, version int16) bool {
 	return req.Topics == nil || version == 0 && len(req.Topics) == 0
 }
 
-// asksByID reports whether any topic is asked by ID; those asked by name are ignored then.
+// asksByID says whether the request names any topic by ID; names are ignored then.
 func (s *Services) asksByID(req *kmsg.MetadataRequest, version int16) bool {
 	if version < 10 {
 		return false
@@ -114,7 +113,7 @@ func (s *Services) metadataByName(name *string, create bool) kmsg.MetadataRespon
 	return s.describeTopic(t)
 }
 
-// lookupOrCreate returns a topic, and creates it with the broker's defaults when it may.
+// lookupOrCreate returns a topic, and creates it with the broker's defaults if create is set.
 func (s *Services) lookupOrCreate(name string, create bool) (*topics.Topic, error) {
 	if t, code := s.Catalogue.Topic(name); code == wire.NoError {
 		return t, nil

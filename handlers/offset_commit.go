@@ -12,13 +12,13 @@ import (
 	"once/wire"
 )
 
-// longestRetentionMs is how long a commit may ask for its offsets to be kept: what a time.Duration holds, 292 years.
+// longestRetentionMs is the longest retention of a commit: 292 years, the longest time.Duration.
 const longestRetentionMs = int64(math.MaxInt64 / time.Millisecond)
 
 // OffsetCommit v2 to v10. v2 to v4 an explicit retention, v6 leader epoch, v7 static members,
 // v8 flexible, v9 GROUP_ID_NOT_FOUND, v10 topic IDs.
 //
-// Partitions that do not exist are refused here; the group decides about the rest.
+// Partitions that do not exist are refused here; the group decides about the others.
 func (s *Services) offsetCommit(_ context.Context, r *wire.Request) wire.Reply {
 	req, resp := r.Body.(*kmsg.OffsetCommitRequest), response[*kmsg.OffsetCommitResponse](r)
 	commit := groupcoordinator.CommitRequest{
@@ -79,15 +79,14 @@ func offsetPartition(topic *topics.Topic, partition int32, refused wire.Code) wi
 	return refused
 }
 
-// askedOffsets are the offsets of a commit that go to the group. What names a partition that does not exist is answered
-// here.
+// askedOffsets are the offsets of a commit that go to the group. Entries for unknown partitions are answered here.
 type askedOffsets struct {
 	offsets []groupcoordinator.OffsetCommit
 	codes   []*int16 // where the error codes of offsets go
 	refused bool     // some were answered here
 }
 
-// add takes an offset of a topic; missing is the code for all partitions of a topic that does not exist.
+// add adds an offset of a topic; missing is the code for all partitions of an unknown topic.
 func (a *askedOffsets) add(topic *topics.Topic, missing wire.Code, o groupcoordinator.OffsetCommit, code *int16) {
 	if *code = int16(offsetPartition(topic, o.Partition, missing)); *code != 0 {
 		a.refused = true
@@ -102,7 +101,7 @@ func commitFailed(err error) groupcoordinator.CommitResult {
 	return groupcoordinator.CommitResult{Err: err}
 }
 
-// fill puts the codes of a commit where they belong.
+// fill writes the codes of the group's result into the answer.
 func (a *askedOffsets) fill(result *groupcoordinator.CommitResult, r *wire.Request) {
 	for i, code := range a.codes {
 		err := result.Err

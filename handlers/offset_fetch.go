@@ -13,7 +13,7 @@ import (
 // OffsetFetch v1 to v10. v2 all partitions by null topics, v5 leader epoch, v6 flexible, v7 require
 // stable offsets (KIP-447), v8 several groups, v9 member and epoch (KIP-848), v10 topic IDs.
 //
-// Classic groups do not look at member and epoch.
+// Classic groups ignore member and epoch.
 func (s *Services) offsetFetch(_ context.Context, r *wire.Request) wire.Reply {
 	req, resp := r.Body.(*kmsg.OffsetFetchRequest), response[*kmsg.OffsetFetchResponse](r)
 	groups := req.Groups
@@ -56,7 +56,7 @@ func (s *Services) offsetFetch(_ context.Context, r *wire.Request) wire.Reply {
 	return wire.Reply{Then: finish}
 }
 
-// tooManyOffsets says whether a group, or a partition of one, is asked for too often.
+// tooManyOffsets says whether the request names a group, or a partition of one, too often.
 func tooManyOffsets(groups []kmsg.OffsetFetchRequestGroup) bool {
 	asked := len(groups)
 	for i := range groups {
@@ -110,8 +110,7 @@ func oldOffsetFetch(req *kmsg.OffsetFetchRequest) kmsg.OffsetFetchRequestGroup {
 	return g
 }
 
-// oldOffsetFetchAnswer gives the one group the form of an answer before v8. v1 has no error but those
-// of partitions.
+// oldOffsetFetchAnswer converts the answer for the one group to the form before v8. In v1 only partitions have errors.
 func oldOffsetFetchAnswer(resp *kmsg.OffsetFetchResponse, g *kmsg.OffsetFetchResponseGroup, version int16) {
 	resp.ErrorCode = g.ErrorCode
 	resp.Topics = make([]kmsg.OffsetFetchResponseTopic, len(g.Topics))
@@ -132,7 +131,7 @@ func oldOffsetFetchAnswer(resp *kmsg.OffsetFetchResponse, g *kmsg.OffsetFetchRes
 	resp.Groups = nil
 }
 
-// offsetFetching is the fetch of one group on its way.
+// offsetFetching is the state of the fetch of one group.
 type offsetFetching struct {
 	s      *Services
 	r      *wire.Request
@@ -197,8 +196,8 @@ func (f *offsetFetching) answer(result *groupcoordinator.FetchResult) kmsg.Offse
 	return out
 }
 
-// answerOneOfAll adds a topic that was not asked for by name. One that no longer exists has no ID to be
-// named by and is left out.
+// answerOneOfAll adds a topic when the request is for all. A deleted topic has no ID and is left out where the answer
+// names topics by ID.
 func (f *offsetFetching) answerOneOfAll(out *kmsg.OffsetFetchResponseGroup, t *groupcoordinator.FetchedTopic) {
 	x := kmsg.NewOffsetFetchResponseGroupTopic()
 	x.Topic = t.Topic
@@ -252,7 +251,7 @@ func failOffsetFetch(r *wire.Request, code wire.Code, _ string) kmsg.Response {
 	return resp
 }
 
-// aboutOffsetFetch names a topic once for each group whose offsets there are asked for.
+// aboutOffsetFetch names a topic once for each group whose offsets of it are requested.
 func aboutOffsetFetch(c Catalogue, r *wire.Request) (s Subjects) {
 	req := r.Body.(*kmsg.OffsetFetchRequest)
 	if r.Version < 8 {

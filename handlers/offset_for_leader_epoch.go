@@ -8,8 +8,8 @@ import (
 	"once/wire"
 )
 
-// OffsetForLeaderEpoch v2 to v4. v3 replica ID, v4 flexible. Consumers ask it after a leader's epoch
-// has grown, to find out whether records they have read are still there (KIP-320).
+// OffsetForLeaderEpoch v2 to v4. v3 replica ID, v4 flexible. Consumers send it after a leader epoch has grown, to find
+// out whether the records that they have read are still there (KIP-320).
 func (s *Services) offsetForLeaderEpoch(_ context.Context, r *wire.Request) wire.Reply {
 	req, resp := r.Body.(*kmsg.OffsetForLeaderEpochRequest), response[*kmsg.OffsetForLeaderEpochResponse](r)
 	for i := range req.Topics {

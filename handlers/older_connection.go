@@ -10,10 +10,10 @@ import (
 )
 
 // singleConnectionClients are the clients that keep a single connection to the coordinator of a transactional ID. They
-// open a new one only when they have closed or lost the last one, and send again over it what was not answered. They
-// are known by the name that they give themselves in ApiVersions (KIP-511). A name is listed when the stock client
-// passes test_one_connection in compat/python/test_connections.py, as the client that is named beside it. Every other
-// client may have a pool of connections, and is served as by Kafka (docs/decisions/0010-late-requests.md).
+// open a new one only when they have closed or lost the last one, and repeat unanswered requests over it. The key is
+// the client's software name in ApiVersions (KIP-511). A name is listed when the stock client passes
+// test_one_connection in compat/python/test_connections.py, as the client in the comment beside it. Every other client
+// may have a pool of connections, and is served as by Kafka (docs/decisions/0010-late-requests.md).
 var singleConnectionClients = map[string]bool{
 	"apache-kafka-java":      true, // java-3.9, java-4.3
 	"confluent-kafka-go":     true, // confluent-go
@@ -23,10 +23,10 @@ var singleConnectionClients = map[string]bool{
 	"librdkafka":             true, // librdkafka
 }
 
-// closeOlderConnection is a step of the chain. It does not carry out a request of a client before transactions V2 that
-// was overtaken on a newer connection, and closes the older one: a client that still uses it sends the request again
-// over a new one, and a request that a network had held back is gone (spec: reliability P23). The row says in which
-// versions an API is looked at.
+// closeOlderConnection is a step of the chain. If a newer connection has overtaken a request of a client before
+// transactions V2, the step does not carry it out and closes the older connection. A client that still uses that one
+// repeats the request over a new one; a request that was late in the network is dropped (spec: reliability P23). The
+// row has the versions for which an API is checked.
 func (s *Services) closeOlderConnection(next handler) handler {
 	return func(ctx context.Context, r *wire.Request, row *row) wire.Reply {
 		if r.Version < row.singleConnectionBelow && s.isFromOlderConnection(r, row) {
@@ -36,7 +36,7 @@ func (s *Services) closeOlderConnection(next handler) handler {
 	}
 }
 
-// isFromOlderConnection is no for clients that are not known to keep a single connection.
+// isFromOlderConnection is false for clients that are not known to keep a single connection.
 func (s *Services) isFromOlderConnection(r *wire.Request, row *row) bool {
 	software, _ := r.Conn.ClientSoftware()
 	if !singleConnectionClients[software] || s.Settings.TransactionAllowOlderConnections {

@@ -18,7 +18,7 @@ import (
 // partition to the transaction (KIP-890), v13 topic IDs (KIP-516).
 //
 // The appends happen in order; waiting for the disk happens beside the connection's next Produce. Waiting for the
-// producer's last transaction happens before the next Produce, but does not keep the connection from being read.
+// producer's last transaction happens before the next Produce, while the connection is still read.
 func (s *Services) produce(_ context.Context, r *wire.Request) wire.Reply {
 	req, resp := r.Body.(*kmsg.ProduceRequest), response[*kmsg.ProduceResponse](r)
 	p := &producing{s: s, req: req, resp: resp, version: r.Version, clientID: r.ClientID}
@@ -39,12 +39,12 @@ func (s *Services) produce(_ context.Context, r *wire.Request) wire.Reply {
 	}}
 }
 
-// carryOut appends what passed so far, and answers.
+// carryOut appends the batches without an error, and answers.
 func (p *producing) carryOut() wire.Reply {
 	p.append()
 	p.fill()
 	if p.req.Acks == 0 {
-		// Nothing is answered; an error is shown by closing, so that the client looks up its metadata.
+		// There is no answer; after an error the connection is closed, so that the client refreshes its metadata.
 		return wire.Reply{Close: p.failed()}
 	}
 	if !p.waits() {
@@ -59,7 +59,7 @@ func (p *producing) carryOut() wire.Reply {
 	}}
 }
 
-// producing is one Produce request on its way.
+// producing is the state of one Produce request.
 type producing struct {
 	s        *Services
 	req      *kmsg.ProduceRequest
@@ -69,7 +69,7 @@ type producing struct {
 	parts    []producePartition
 }
 
-// producePartition is one partition of it. The first failure decides its code.
+// producePartition is one partition of a request. Its first error decides the code.
 type producePartition struct {
 	topic     string
 	raw       []byte
@@ -103,7 +103,7 @@ func mergeProduced(asked []kmsg.ProduceRequestTopic) []kmsg.ProduceRequestTopic 
 	return asked
 }
 
-// collect lays out the response and finds the partitions (spec: log 4.2 rows 2 to 4).
+// collect prepares the response and finds the partitions (spec: log 4.2 rows 2 to 4).
 func (p *producing) collect() {
 	resp := p.resp
 	p.req.Topics = mergeProduced(p.req.Topics)
@@ -142,11 +142,10 @@ func (p *producing) collect() {
 	}
 }
 
-// asIs is for batch.Validate where only the outermost layer of a batch is looked at.
+// asIs are the rules for batch.Validate when only the batch itself is checked, not its records.
 var asIs = batch.DefaultRules()
 
-// check looks at each batch's header, and at what the batches of the request have in common (log 4.2
-// rows 1, 5, 7).
+// check checks each batch's header, and that the batches of the request fit together (log 4.2 rows 1, 5, 7).
 func (p *producing) check() {
 	var producerID int64
 	var producerEpoch int16
@@ -193,7 +192,7 @@ func (p *producing) check() {
 	}
 }
 
-// append appends what passed so far (log 4.2 rows 9, 10, 13 to 22).
+// append appends the batches without an error (log 4.2 rows 9, 10, 13 to 22).
 func (p *producing) append() {
 	for i := range p.parts {
 		part := &p.parts[i]
@@ -223,7 +222,7 @@ func (p *producing) append() {
 // adminClientID is the client ID that Kafka lets write to internal topics.
 const adminClientID = "__admin_client"
 
-// fill writes what is known into the response.
+// fill writes the results into the response.
 func (p *producing) fill() {
 	for i := range p.parts {
 		part := &p.parts[i]
@@ -244,8 +243,8 @@ func (p *producing) fill() {
 	}
 }
 
-// withoutLogStart says of a refused append whether Kafka leaves out the log start offset, as it does wherever
-// the append was not tried.
+// withoutLogStart says whether Kafka leaves out the log start offset of a failed append, as it does when the append was
+// not tried.
 func withoutLogStart(code wire.Code) bool {
 	switch code {
 	case wire.CorruptMessage, wire.MessageTooLarge, wire.RecordListTooLarge, wire.KafkaStorageError:
@@ -286,11 +285,10 @@ func (p *producing) waits() bool {
 	return false
 }
 
-// over is a time that has come, for all who ask.
+// over is a timer channel whose time has passed.
 var over = func() <-chan time.Time { c := make(chan time.Time); close(c); return c }()
 
-// wait waits until what was appended is durable. What is not in time is not known to be lost: the
-// records may well be stored.
+// wait waits until the appends are durable. After a timeout the outcome is unknown: the records may be stored.
 func (p *producing) wait(ctx context.Context, expired <-chan time.Time) {
 	for i := range p.parts {
 		part := &p.parts[i]

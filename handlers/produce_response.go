@@ -6,9 +6,9 @@ import (
 	"once/wire"
 )
 
-// produceResponse is a ProduceResponse that lays itself out: kmsg compares a tagged struct of each partition
-// by reflection, which costs more than the append does. Of the tagged fields there are none, because one
-// broker has no other leader to name.
+// produceResponse is a ProduceResponse that encodes itself: kmsg compares a tagged struct of each partition by
+// reflection, which costs more than the append. There are no tagged fields, because one broker has no other leader to
+// name.
 type produceResponse struct{ *kmsg.ProduceResponse }
 
 // AppendTo implements kmsg.Response (spec: wire-schemas 0).
@@ -51,7 +51,7 @@ func (r produceResponse) appendPartition(e *encoder, p *kmsg.ProduceResponseTopi
 	e.noTags()
 }
 
-// failProduce answers each partition once. There is no answer to a request with acks=0.
+// failProduce answers each partition once. A request with acks=0 gets no answer.
 func failProduce(r *wire.Request, code wire.Code, message string) kmsg.Response {
 	req, resp := r.Body.(*kmsg.ProduceRequest), response[*kmsg.ProduceResponse](r)
 	if req.Acks == 0 {

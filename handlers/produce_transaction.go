@@ -9,8 +9,8 @@ import (
 	"once/wire"
 )
 
-// enlistment is what the transaction coordinator has to look at before the batches are appended; nil without
-// transactional ones (spec: log 4.2 row 8, transactions 8). They are all of one producer by now.
+// enlistment returns the transactional batches for the transaction coordinator; nil if there are none (spec: log 4.2
+// row 8, transactions 8). They all have the same producer, which check has made sure of.
 func (p *producing) enlistment() *txncoordinator.Enlistment {
 	var e *txncoordinator.Enlistment
 	for i := range p.parts {
@@ -37,7 +37,7 @@ func (p *producing) enlistment() *txncoordinator.Enlistment {
 	return e
 }
 
-// takeGuards takes over what was found out about the partitions of an enlistment.
+// takeGuards copies the results of an enlistment to the partitions.
 func (p *producing) takeGuards(e *txncoordinator.Enlistment) {
 	next := e.Partitions
 	for i := range p.parts {
@@ -57,7 +57,8 @@ func (p *producing) takeGuards(e *txncoordinator.Enlistment) {
 	}
 }
 
-// refusedByCoordinator answers a partition with the coordinator's refusal. The codes that stand for others say which.
+// refusedByCoordinator answers a partition with the coordinator's error. If the code stands for another one, the
+// message names that.
 func (p *producePartition) refusedByCoordinator(err error, version int16) {
 	code := produceTxnCode(err, version)
 	if code != wire.InvalidTxnState && code != wire.NotEnoughReplicas {
@@ -66,9 +67,8 @@ func (p *producePartition) refusedByCoordinator(err error, version int16) {
 	p.fail(code, err)
 }
 
-// produceTxnCode is what a producer gets for an answer of the coordinator. Codes that a Produce
-// response of that version does not know, or that clients would not retry, are replaced by ones that
-// have the right effect (spec: transactions 8).
+// produceTxnCode is the producer's code for an error of the coordinator. Codes that a Produce response of that version
+// does not know, or that clients would not retry, are replaced by codes with the right effect (spec: transactions 8).
 func produceTxnCode(err error, version int16) wire.Code {
 	switch {
 	case errors.Is(err, txncoordinator.ErrPartitionNotInTransaction):

@@ -8,8 +8,8 @@ import (
 	"once/wire"
 )
 
-// SaslHandshake v0 and v1. Listeners are plain: there is nothing to shake hands about. The connection stays, so
-// that the client reports this answer and does not try again.
+// SaslHandshake v0 and v1. Listeners are plain, so it is refused. The connection stays open, so that the client reports
+// this answer and does not try again.
 func (s *Services) saslHandshake(_ context.Context, r *wire.Request) wire.Reply {
 	return s.Fail(r, wire.IllegalSASLState, "")
 }

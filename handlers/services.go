@@ -19,7 +19,7 @@ import (
 	"once/wire"
 )
 
-// Services is what handlers work with: the domain packages, assembled by broker.
+// Services holds the domain packages for the handlers. broker assembles it.
 type Services struct {
 	Topics      TopicChanges
 	Catalogue   Catalogue
@@ -34,7 +34,7 @@ type Services struct {
 	// Advertised returns the address at which the client of a connection reaches this broker.
 	Advertised func(*wire.Conn) (host string, port int32)
 	Barrier    *durability.Barrier // what answers wait for; nil: for nothing
-	// Ended is closed when those who wait are to go: the cluster is about to end.
+	// Ended is closed when waiting requests must end, because the cluster is about to end.
 	Ended  <-chan struct{}
 	Clock  clock.Clock // the cluster's; what waits for network or disk goes by the machine's
 	Logger *slog.Logger
@@ -46,7 +46,7 @@ type Services struct {
 	autoCreation autoCreation
 }
 
-// Open makes what the handlers keep between requests. It is called once, before the first request.
+// Open makes the state of the handlers. It is called once, before the first request.
 func (s *Services) Open() {
 	table := rows()
 	s.byKey = make(map[int16]*row, len(table))
@@ -58,8 +58,8 @@ func (s *Services) Open() {
 	s.sessions = newFetchSessions(s.Settings.MaxIncrementalFetchSessionCacheSlots, clock.Real{})
 }
 
-// respondAs responds when the answer is as durable as answers of its kind have to be. Without a confirmation there is no
-// answer: the client asks again.
+// respondAs responds when the answer is as durable as answers of its kind must be. If that fails there is no answer:
+// the client asks again.
 func (s *Services) respondAs(kind durability.Answer, resp kmsg.Response) wire.Reply {
 	ticket := s.Barrier.TicketFor(kind)
 	if !ticket.Pending() {

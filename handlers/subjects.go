@@ -7,8 +7,8 @@ import (
 	"once/wire"
 )
 
-// Subjects is what a request is about. It has what the request itself names: within a fetch session that is what
-// changes, and of a group whose offsets are fetched the group alone may stand there.
+// Subjects is what a request is about: everything that it names. A request in a fetch session names only changes, and
+// one for all offsets of a group may name the group alone.
 type Subjects struct {
 	Topics       []TopicSubject
 	AllTopics    bool // the request is about each topic that there is
@@ -23,7 +23,7 @@ type TopicSubject struct {
 	Partitions []int32  // nil: the topic as a whole
 }
 
-// TransactionSubject is a transactional ID and who speaks for it.
+// TransactionSubject is a transactional ID and its producer.
 type TransactionSubject struct {
 	TransactionalID string
 	Producer        txncoordinator.Identity // noProducer where the request does not say
@@ -31,10 +31,10 @@ type TransactionSubject struct {
 
 var noProducer = identityOf(txncoordinator.NoProducerID, txncoordinator.NoProducerEpoch)
 
-// subjectsFunc finds out what a request is about. A step of the chain calls it that has to know, and no other.
+// subjectsFunc returns the subjects of a request. Only steps of the chain that need them call it.
 type subjectsFunc func(c Catalogue, r *wire.Request) Subjects
 
-// subject is a topic that stands in a request with its name, or from a version on with its ID alone.
+// subject is a topic that a request names by its name or, from some version on, by its ID.
 func (c Catalogue) subject(name string, id [16]byte, byID bool, partitions []int32) TopicSubject {
 	if !byID {
 		return TopicSubject{Name: name, Partitions: partitions}
@@ -73,7 +73,7 @@ func identityOf(producerID int64, producerEpoch int16) txncoordinator.Identity {
 	return txncoordinator.Identity{ProducerID: producerID, ProducerEpoch: producerEpoch}
 }
 
-// aboutResources is what requests about the configurations of resources are about.
+// aboutResources returns the subjects of requests about the configurations of resources.
 func aboutResources[R any](list []R, of func(*R) (kmsg.ConfigResourceType, string)) (s Subjects) {
 	for i := range list {
 		switch kind, name := of(&list[i]); kind {

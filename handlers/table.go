@@ -8,19 +8,19 @@ import (
 	"once/wire"
 )
 
-// produceAdvertised is the lowest Produce version that is shown, though none below 3 is served:
-// librdkafka takes Produce v0 as the sign that a broker knows compression (KAFKA-18659).
+// produceAdvertised is the lowest advertised Produce version, though none below 3 is served: librdkafka takes Produce
+// v0 as the sign that a broker supports compression (KAFKA-18659).
 var produceAdvertised int16
 
-// row is an API that is served: its versions, those of Kafka 4.4, what carries a request out, and how it is answered
-// with nothing but an error. Dispatch, the ApiVersions answer and the metric labels all come from it.
+// row is an API that is served: its versions, those of Kafka 4.4, its handler, and its answer with nothing but an
+// error. Dispatch, the ApiVersions answer and the metric labels use it.
 type row struct {
 	wire.API
 	handle   func(s *Services, ctx context.Context, r *wire.Request) wire.Reply
 	fail     failFunc
 	subjects subjectsFunc // nil: it is about the cluster as a whole, or the connection
-	// singleConnectionBelow: in versions below it clients before transactions V2 speak for a transactional ID, which
-	// concerns closeOlderConnection.
+	// singleConnectionBelow: in lower versions clients before transactions V2 send the request for a transactional ID,
+	// and closeOlderConnection checks it.
 	singleConnectionBelow int16
 }
 
@@ -141,5 +141,5 @@ func APIs() []wire.API {
 	return apis
 }
 
-// response returns the empty response of a request's kind and version, typed.
+// response returns the empty response of a request's API and version, typed.
 func response[T kmsg.Response](r *wire.Request) T { return r.Body.ResponseKind().(T) }

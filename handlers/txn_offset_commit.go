@@ -15,8 +15,8 @@ import (
 // TxnOffsetCommit v0 to v5. v2 leader epoch, v3 member and generation (KIP-447) and flexible,
 // v4 TRANSACTION_ABORTABLE, v5 adds the group's partition to the transaction (KIP-890).
 //
-// The transaction is asked first, the group second, so that a refusal by the group finds the partition
-// in the transaction (spec: transactions 9.1).
+// The transaction is checked first, the group second, so that the partition is in the transaction even if the group
+// refuses (spec: transactions 9.1).
 func (s *Services) txnOffsetCommit(ctx context.Context, r *wire.Request) wire.Reply {
 	req, resp := r.Body.(*kmsg.TxnOffsetCommitRequest), response[*kmsg.TxnOffsetCommitResponse](r)
 	commit := groupcoordinator.TxnCommitRequest{
@@ -64,8 +64,8 @@ func (s *Services) txnOffsetCommit(ctx context.Context, r *wire.Request) wire.Re
 	})
 }
 
-// enlistGroup makes sure that the group's partition is in the producer's transaction, and gives the
-// proof of it.
+// enlistGroup makes sure that the group's partition is in the producer's transaction, and returns the verification
+// guard.
 func (s *Services) enlistGroup(req *kmsg.TxnOffsetCommitRequest, version int16) (groupcoordinator.Guard, error) {
 	if req.Group == "" {
 		return 0, groupcoordinator.ErrInvalidGroupID

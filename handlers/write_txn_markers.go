@@ -35,7 +35,7 @@ func (s *Services) writeTxnMarkers(_ context.Context, r *wire.Request) wire.Repl
 	return s.respondAs(durability.MarkersWritten, resp)
 }
 
-// mergeMarked names each partition of a producer once.
+// mergeMarked keeps one answer for each partition of a producer.
 func mergeMarked(m *kmsg.WriteTxnMarkersResponseMarker) {
 	m.Topics = mergeBy(m.Topics,
 		func(t *kmsg.WriteTxnMarkersResponseMarkerTopic) string { return t.Topic },
@@ -48,7 +48,7 @@ func mergeMarked(m *kmsg.WriteTxnMarkersResponseMarker) {
 	}
 }
 
-// writeMarker writes one marker to each of its partitions, once where a partition is named more than once.
+// writeMarker writes one marker to each of its partitions, once for a partition that is named more than once.
 func (s *Services) writeMarker(asked *kmsg.WriteTxnMarkersRequestMarker, version int16) []kmsg.WriteTxnMarkersResponseMarkerTopic {
 	m := batch.Marker{
 		ProducerID: asked.ProducerID, ProducerEpoch: asked.ProducerEpoch, Type: batch.Abort,
@@ -62,7 +62,7 @@ func (s *Services) writeMarker(asked *kmsg.WriteTxnMarkersRequestMarker, version
 		func(into, more *kmsg.WriteTxnMarkersRequestMarkerTopic) {
 			into.Partitions = append(into.Partitions, more.Partitions...)
 		})
-	// What is below zero makes no marker: one of producer -1 in a log could not be told from damage.
+	// Values below zero make no valid marker: one of producer -1 in a log would look like damage.
 	invalid := asked.ProducerID < 0 || asked.ProducerEpoch < 0 || asked.TransactionVersion < 0
 	answer := make([]kmsg.WriteTxnMarkersResponseMarkerTopic, 0, len(asked.Topics))
 	for i := range asked.Topics {

@@ -1,6 +1,5 @@
-// Package lso answers up to where a read_committed reader may see a partition. Tracker holds the
-// transactions that are open, and those that are decided but whose marker may still be hidden; from
-// them follow the last stable offset and the entry that an aborted transaction leaves behind.
+// Package lso computes the last stable offset of a partition. Tracker holds the open transactions, and the decided ones
+// whose marker is not below the high watermark. It also computes the entry of an aborted transaction.
 //
 // Pure: no lock and no I/O. The partition that embeds a Tracker orders all calls.
 package lso
@@ -19,7 +18,7 @@ type Transaction struct {
 
 type decided struct{ firstOffset, markerOffset int64 }
 
-// Tracker knows which transactions hold the last stable offset. The zero value holds none.
+// Tracker holds the transactions that hold back the last stable offset. The zero value has none.
 type Tracker struct {
 	open    []Transaction // ascending by FirstOffset: transactions begin in log order
 	decided []decided     // ended, but their marker was not below the high watermark at the last look
@@ -33,10 +32,10 @@ func (t *Tracker) Begin(producerID, firstOffset int64) {
 	t.open = append(t.open, Transaction{ProducerID: producerID, FirstOffset: firstOffset})
 }
 
-// End removes the transaction of a producer that a marker at markerOffset ended. It goes on holding
-// the last stable offset until the high watermark has passed the marker. The result is the last stable
-// offset that the entry of an aborted transaction records (spec: log 5.4): the first offset of the
-// earliest transaction of another producer that is still open, or else the offset behind the marker.
+// End removes the transaction of a producer that a marker at markerOffset ended. The transaction holds back the last
+// stable offset until the high watermark has passed the marker. The result is the last stable offset for the entry of
+// an aborted transaction (spec: log 5.4): the first offset of the earliest open transaction of another producer, or
+// else the offset after the marker.
 func (t *Tracker) End(producerID, markerOffset int64) (lastStableOffset int64, found bool) {
 	lastStableOffset = markerOffset + 1
 	at := -1
@@ -78,8 +77,7 @@ func (t *Tracker) LastStableOffset(logStartOffset, highWatermark int64) int64 {
 // Open returns the open transactions, oldest first. The slice is valid until the next call.
 func (t *Tracker) Open() []Transaction { return t.open }
 
-// Reset forgets everything and begins the given transactions, as first offset by producer ID: what a
-// snapshot says was open.
+// Reset replaces all transactions by those of a snapshot, given as first offset by producer ID.
 func (t *Tracker) Reset(open map[int64]int64) {
 	t.open, t.decided = nil, nil
 	for id, first := range open {

@@ -1,10 +1,9 @@
-// Package pidmanager knows producers. Manager hands out producer IDs in durable blocks; Producers is
-// what one partition remembers of the producers that write to it: their epochs, the last five batches
-// of each, the transaction that each has open, and which first appends have been verified.
+// Package pidmanager handles producer IDs and producers. Manager gives out producer IDs from durable blocks. Producers
+// is the producer state of one partition: epochs, the last five batches and the open transaction of each producer, and
+// the verifications of first appends.
 //
-// Producers is pure: no lock, no clock, no I/O. The partition that embeds it orders all calls. Nothing
-// changes until a whole append has been checked; checking and applying are separate calls, and replay
-// of a log uses the same apply.
+// Producers is pure: no lock, no clock, no I/O. The partition that embeds it orders all calls. Check and Apply are
+// separate calls, so that nothing changes before a whole append has been checked; replay of a log uses the same apply.
 package pidmanager
 
 import (
@@ -12,25 +11,22 @@ import (
 	"sync"
 )
 
-// BlockSize is how many producer IDs are reserved at a time, as in Kafka.
+// BlockSize is the number of producer IDs in a block, as in Kafka.
 const BlockSize = 1000
 
-// maxSeenProducerID is the highest producer ID that is believed of a log. A client may write with any that it makes up;
-// with one near 2^63 it would leave none to be handed out at the next start. So many as there are up to here lie
-// behind as well.
+// maxSeenProducerID is the highest producer ID in a log that counts. A client may write with any producer ID; one near
+// 2^63 would leave none for the next start. As many IDs remain above this limit as there are below.
 const maxSeenProducerID = 1 << 62
 
 // BlockStore makes reservations that survive the process and the machine.
 type BlockStore interface {
-	// ReserveProducerIDs reserves count consecutive producer IDs that were never reserved before, none
-	// below atLeast, and returns the first. It returns when the reservation is durable. There is an error when
-	// so many are not left.
+	// ReserveProducerIDs reserves count consecutive producer IDs that were never reserved before, none below atLeast,
+	// and returns the first. It returns when the reservation is durable. It fails when not enough IDs are left.
 	ReserveProducerIDs(count, atLeast int64) (first int64, err error)
 }
 
-// Manager hands out producer IDs. No ID is handed out twice in the life of the store, whatever
-// happens to the process; IDs of a block that were not used when it stopped are lost (spec:
-// idempotence 1). Safe for concurrent use.
+// Manager gives out producer IDs. No ID is given out twice in the life of the store, even after a crash; unused IDs of
+// a block are lost at a stop (spec: idempotence 1). Safe for concurrent use.
 type Manager struct {
 	store BlockStore // immutable
 	mu    struct {
@@ -40,15 +36,15 @@ type Manager struct {
 	}
 }
 
-// NewManager returns a Manager that hands out IDs above the highest that any log holds, -1 for none, so that IDs
-// stay unique when the store was lost or restored from an older copy.
+// NewManager returns a Manager for IDs above highest, the highest producer ID in any log, -1 for none. So IDs stay
+// unique even if the store was lost or restored from an older copy.
 func NewManager(store BlockStore, highest int64) *Manager {
 	m := &Manager{store: store}
 	m.Raise(highest)
 	return m
 }
 
-// Raise makes every later ID be above highest. IDs of the current block up to it are dropped.
+// Raise makes every later ID higher than highest. IDs of the current block up to it are dropped.
 func (m *Manager) Raise(highest int64) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -56,8 +52,8 @@ func (m *Manager) Raise(highest int64) {
 	m.mu.next = min(max(m.mu.next, m.mu.atLeast), m.mu.end)
 }
 
-// Next returns a producer ID that was never handed out. An error means that no block could be
-// reserved; clients are told to try again.
+// Next returns a producer ID that was never given out. An error means that no block could be reserved; clients try
+// again.
 func (m *Manager) Next() (int64, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()

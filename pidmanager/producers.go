@@ -8,7 +8,7 @@ import (
 	"once/log/batch"
 )
 
-// The refusals of an append, each with the Kafka code that clients get for it.
+// The errors of an append, each with the Kafka code that clients get for it.
 var (
 	// ErrFencedEpoch: the producer epoch is older than one already seen (INVALID_PRODUCER_EPOCH).
 	ErrFencedEpoch = errors.New("producer epoch is older than the current one")
@@ -22,7 +22,7 @@ var (
 	ErrCoordinatorFenced = errors.New("marker comes from an older transaction coordinator")
 )
 
-// Origin says who appends, because the checks differ (spec: idempotence 4).
+// Origin is the source of an append; the checks depend on it (spec: idempotence 4).
 type Origin uint8
 
 const (
@@ -30,16 +30,16 @@ const (
 	Coordinator               // offsets that the group coordinator writes: epochs only
 )
 
-// The last sequence and the last producer epoch that there are. Behind the last sequence comes 0.
+// The highest sequence and producer epoch. After the highest sequence comes 0.
 const (
 	lastSequence = math.MaxInt32
 	lastEpoch    = math.MaxInt16
 )
 
-// CachedBatches is how many batches of a producer are remembered for recognising a retry.
+// CachedBatches is the number of batches of a producer that are kept to recognise a retry.
 const CachedBatches = 5
 
-// Batch is what is remembered of one data batch.
+// Batch is the kept state of one data batch.
 type Batch struct {
 	LastSequence int32
 	LastOffset   int64
@@ -98,7 +98,7 @@ func (e *Producer) push(b Batch) {
 	e.cached++
 }
 
-// Producers is everything a partition knows of its producers. The zero value is empty and ready.
+// Producers is the state of all producers of a partition. The zero value is empty and ready.
 type Producers struct {
 	byID          map[int64]*Producer
 	verifications map[int64]*verification
@@ -134,9 +134,9 @@ func (p *Producers) Duplicate(h *batch.Header) (Batch, bool) {
 	return e.find(h)
 }
 
-// Check decides whether a data batch may be appended; it changes nothing. Duplicates are to be
-// recognised before. guard is the proof of verification that the request carries, and verify says
-// whether a transaction's first batch needs one (spec: idempotence 4.2, 4.3).
+// Check checks whether a data batch may be appended; it changes nothing. Duplicate comes before it. guard is the
+// verification guard of the request, and verify says whether a transaction's first batch needs one (spec: idempotence
+// 4.2, 4.3).
 func (p *Producers) Check(h *batch.Header, origin Origin, guard Guard, verify bool) error {
 	e := p.byID[h.ProducerID]
 	epoch := int16(-1)
@@ -145,8 +145,7 @@ func (p *Producers) Check(h *batch.Header, origin Origin, guard Guard, verify bo
 	}
 	open := e != nil && e.TxnFirstOffset >= 0
 	if open && h.ProducerEpoch > epoch {
-		// The epoch before has ended, or nobody would have this one; its marker is missing here. The next marker would
-		// decide about both.
+		// The transaction of the older epoch has ended, but its marker is missing here. The next marker would end both.
 		return fmt.Errorf("%w: producer %d has a transaction of epoch %d open, the batch is of epoch %d", ErrInvalidTxnState, h.ProducerID, epoch, h.ProducerEpoch)
 	}
 	if h.IsTransactional() && !(open && epoch == h.ProducerEpoch) {
@@ -197,7 +196,7 @@ func (p *Producers) checkSequence(e *Producer, h *batch.Header) error {
 	return fmt.Errorf("%w: producer %d sent %d after %d", ErrOutOfOrderSequence, h.ProducerID, s, last)
 }
 
-// CheckMarker decides whether a marker may be appended (KIP-890, KIP-1228; spec: idempotence 4.6).
+// CheckMarker checks whether a marker may be appended (KIP-890, KIP-1228; spec: idempotence 4.6).
 func (p *Producers) CheckMarker(m batch.Marker, transactionVersion int16) error {
 	e := p.byID[m.ProducerID]
 	if e == nil {
@@ -205,8 +204,8 @@ func (p *Producers) CheckMarker(m batch.Marker, transactionVersion int16) error 
 	}
 	fenced := m.ProducerEpoch < e.ProducerEpoch
 	if transactionVersion >= 2 && m.ProducerEpoch == e.ProducerEpoch {
-		// A marker of the current epoch is a repeated one when nothing is open, and legal at the last
-		// epoch, which cannot be bumped any further.
+		// A marker of the current epoch is a repetition if no transaction is open, and allowed at the last epoch, which
+		// cannot be raised.
 		fenced = e.TxnFirstOffset >= 0 && m.ProducerEpoch != lastEpoch
 	}
 	if fenced {
@@ -218,8 +217,8 @@ func (p *Producers) CheckMarker(m batch.Marker, transactionVersion int16) error 
 	return nil
 }
 
-// Apply records an appended data batch, whose offsets are set. It reports whether the batch opened a
-// transaction. Apply cannot fail: what is in the log is true, also where Check would have refused it.
+// Apply records an appended data batch, whose offsets are set, and says whether it opened a transaction. It cannot
+// fail: a batch in the log counts even if Check would have refused it.
 func (p *Producers) Apply(h *batch.Header) (opened bool) {
 	e := p.entry(h.ProducerID)
 	if e.ProducerEpoch != h.ProducerEpoch {
@@ -250,7 +249,7 @@ func (p *Producers) ApplyMarker(m batch.Marker) (ended int64) {
 	e.CoordinatorEpoch = m.CoordinatorEpoch
 	e.LastTimestampMs = m.TimestampMs
 	ended, e.TxnFirstOffset = e.TxnFirstOffset, -1
-	// The next transaction of a V2 producer may have begun to verify already: its entry stays.
+	// The next transaction of a V2 producer may already be verifying: its entry stays.
 	if v := p.verifications[m.ProducerID]; v != nil && !(v.supportsEpochBump && v.epoch == m.ProducerEpoch) {
 		delete(p.verifications, m.ProducerID)
 	}
@@ -269,9 +268,8 @@ func (p *Producers) entry(producerID int64) *Producer {
 	return e
 }
 
-// Expire forgets producers that have no transaction open and whose last record is at least limitMs
-// older than nowMs, and verifications as old as that (spec: idempotence 8). It returns how many
-// producers went.
+// Expire forgets producers without an open transaction whose last record is at least limitMs older than nowMs, and
+// verifications of that age (spec: idempotence 8). It returns the number of producers.
 func (p *Producers) Expire(nowMs, limitMs int64) (expired int) {
 	for id, e := range p.byID {
 		if e.TxnFirstOffset < 0 && nowMs-e.LastTimestampMs >= limitMs {

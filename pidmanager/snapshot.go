@@ -8,8 +8,8 @@ import (
 	"sort"
 )
 
-// A producer snapshot is the state of all producers after every batch below an offset, in Kafka's
-// format (spec: idempotence 8), big-endian:
+// A producer state snapshot is the state of all producers after every batch below an offset, in Kafka's format (spec:
+// idempotence 8), big-endian:
 //
 //	offset  size
 //	     0     2  version, 1
@@ -18,10 +18,10 @@ import (
 //	    10    46  n times: producer ID 8, producer epoch 2, last sequence 4, last offset 8,
 //	              offset delta 4, timestamp 8, coordinator epoch 4, first offset of the open transaction 8
 //
-// That holds the newest batch of each producer only. A producer has up to five requests under way, and
-// after a kill sends them all again: with one batch to compare with, the broker would refuse the first
-// four as out of order, and the client would write them anew under another epoch. So the older batches
-// follow, which Kafka's tools take for padding; unless no producer has any:
+// That has the newest batch of each producer only. A producer has up to five requests in flight, and sends them all
+// again after a kill: with one batch to compare with, the broker would refuse the first four as out of order, and the
+// client would write them again under another epoch. So the older batches follow, unless no producer has any; Kafka's
+// tools take them for padding:
 //
 //	0  1  n times, in the same order: number of older batches m, 0 to 4
 //	1 24  m times, oldest first: last sequence 4, last offset 8, offset delta 4, timestamp 8
@@ -32,8 +32,8 @@ const (
 	snapshotOlderBytes = 24
 )
 
-// ErrSnapshot is wrapped by every refusal to load a snapshot. Snapshots are derived: the caller takes
-// an older one, or replays the log.
+// ErrSnapshot is wrapped by all errors of Load. Snapshots are derived: the caller uses an older one, or replays the
+// log.
 var ErrSnapshot = errors.New("unusable producer snapshot")
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
@@ -89,8 +89,8 @@ func (p *Producers) appendOlder(b []byte, ids []int64) []byte {
 	return b
 }
 
-// takeOlder adds the batches that stand at the front of older to a producer that has none yet, and
-// returns what follows; ok is false when they do not make sense.
+// takeOlder adds the batches at the front of older to a producer that has none yet, and returns the rest; ok is false
+// when they are impossible.
 func (e *Producer) takeOlder(older []byte) (rest []byte, ok bool) {
 	if len(older) == 0 {
 		return nil, false
@@ -109,8 +109,7 @@ func (e *Producer) takeOlder(older []byte) (rest []byte, ok bool) {
 	return older, true
 }
 
-// Load replaces the state by that of a snapshot. On an error, which wraps ErrSnapshot, the state is
-// left as it was.
+// Load replaces the state by that of a snapshot. On an error, which wraps ErrSnapshot, the state is unchanged.
 func (p *Producers) Load(b []byte) error {
 	if len(b) < snapshotHeadBytes {
 		return fmt.Errorf("%w: %d bytes", ErrSnapshot, len(b))

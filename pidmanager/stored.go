@@ -5,7 +5,7 @@ import (
 	"slices"
 )
 
-// StoredProducer is one entry of a producer snapshot.
+// StoredProducer is one entry of a producer state snapshot.
 type StoredProducer struct {
 	ProducerID       int64
 	ProducerEpoch    int16
@@ -18,7 +18,7 @@ type StoredProducer struct {
 	Older            []Batch // those before the newest, oldest first
 }
 
-// DecodeSnapshot reads a producer snapshot, ordered by producer ID. Errors wrap ErrSnapshot.
+// DecodeSnapshot reads a producer state snapshot, ordered by producer ID. Errors wrap ErrSnapshot.
 func DecodeSnapshot(b []byte) ([]StoredProducer, error) {
 	var p Producers
 	if err := p.Load(b); err != nil {

@@ -2,12 +2,12 @@ package pidmanager
 
 import "fmt"
 
-// Guard proves that a producer's transaction was verified for a partition. It ties the proof to one
-// verification: an end marker in between makes it worthless, so that a late batch cannot open a
-// transaction that nobody would end (KIP-890; spec: idempotence 7). Zero is no proof.
+// Guard is a verification guard: the proof that a producer's transaction was verified for a partition. It is valid for
+// one verification. An end marker in between makes it invalid, so that a late batch cannot open a transaction that
+// would never end (KIP-890; spec: idempotence 7). Zero is no proof.
 type Guard uint64
 
-// verification remembers that a transaction's first append to this partition is under way.
+// verification is a running verification of a transaction's first append to this partition.
 type verification struct {
 	guard             Guard
 	createdMs         int64
@@ -16,8 +16,8 @@ type verification struct {
 	supportsEpochBump bool // the client speaks transactions V2
 }
 
-// BeginVerification says whether a transactional batch needs the coordinator's word before it may be
-// appended, and returns the guard to append it with. A batch of an open transaction needs none.
+// BeginVerification says whether the coordinator must verify a transactional batch before it is appended, and returns
+// the guard to append it with. A batch of an open transaction needs no verification.
 func (p *Producers) BeginVerification(producerID int64, producerEpoch int16, baseSequence int32, supportsEpochBump bool, nowMs int64) (guard Guard, needed bool, err error) {
 	if e := p.byID[producerID]; e != nil {
 		if e.ProducerEpoch > producerEpoch {

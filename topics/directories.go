@@ -10,13 +10,13 @@ import (
 	"once/meta"
 )
 
-// ErrRemains: a directory that a new partition needs is there already, and holds something.
+// ErrRemains: the directory of a new partition exists and is not empty.
 var ErrRemains = errors.New("directory of a new partition is not empty")
 
 func findDirectories(o Options) ([]directory.Directory, error) { return directory.Find(o.FS, o.Dir) }
 
-// sweep clears away what an interrupted deletion left behind: the record of a topic goes before its files do. What
-// log/stray.go has no row for stays where it is.
+// sweep removes the rest of an interrupted deletion: the record of a topic is removed before its files. Directories
+// that are in no row of the table in log/directory stay.
 func sweep(o Options, records map[string]record) error {
 	removed, err := directory.RemoveDiscarded(o.FS, o.Dir)
 	for _, name := range removed {
@@ -50,9 +50,8 @@ func sweep(o Options, records map[string]record) error {
 	return nil
 }
 
-// contradiction finds a directory with the topic ID of a topic that it does not belong to, unless it is a copy of one
-// that does. Nobody ever gave a topic ID twice: so the metadata is not what it was, or the directory has been given
-// another name.
+// contradiction finds a directory with the topic ID of another topic, unless it is a copy of one of that topic's
+// directories. Topic IDs are unique: so either the metadata is damaged, or the directory was renamed by hand.
 func contradiction(from reader, records map[string]record, directories []directory.Directory) error {
 	names := make(map[[16]byte]string, len(records))
 	for name, r := range records {
@@ -83,7 +82,7 @@ type unsynced struct {
 	names map[string]bool
 }
 
-// maxUnsynced is how many names are kept apart.
+// maxUnsynced is the number of names that are kept one by one.
 const maxUnsynced = 1000
 
 func (u *unsynced) add(name string) {
@@ -99,8 +98,8 @@ func (u *unsynced) add(name string) {
 
 func (u *unsynced) has(name string) bool { return u.all || u.names[name] }
 
-// checkDirectoriesLocked checks that new partitions of a topic, from one index up to another, find no directory in their
-// place, now or after a power cut.
+// checkDirectoriesLocked checks that the directories of a topic's new partitions do not exist, now or after a power
+// cut.
 func (ts *Topics) checkDirectoriesLocked(name string, from, to int32) error {
 	if ts.removed.has(name) {
 		if err := ts.opts.Barrier.SyncNames(); err != nil {

@@ -12,7 +12,7 @@ import (
 	"once/settings"
 )
 
-// record is how a topic is kept in the store, as JSON under its name.
+// record is a topic in the store, as JSON under its name.
 type record struct {
 	ID             [16]byte          `json:"id"`
 	Partitions     int32             `json:"partitions"`
@@ -22,8 +22,8 @@ type record struct {
 
 func (r record) encode() ([]byte, error) { return json.Marshal(r) }
 
-// decodeRecord reads a record. One that encode does not write is an error: JSON takes names in any case and numbers in
-// several forms.
+// decodeRecord reads a record. Any other encoding than that of encode is an error, because JSON allows names in any
+// case and numbers in several forms.
 func decodeRecord(name string, value []byte) (r record, err error) {
 	if err := json.Unmarshal(value, &r); err != nil {
 		return r, err
@@ -44,8 +44,7 @@ func decodeRecord(name string, value []byte) (r record, err error) {
 	return r, nil
 }
 
-// Stored is a topic as the metadata has it, for tools that read the data directory of a broker that
-// does not run.
+// Stored is a topic in the metadata, for tools that read the data directory of a stopped broker.
 type Stored struct {
 	Name           string
 	ID             [16]byte
@@ -54,7 +53,7 @@ type Stored struct {
 	Overrides      settings.Values
 }
 
-// ReadStored returns all topics ordered by name. A record that no broker has written is meta.ErrDamaged.
+// ReadStored returns all topics ordered by name. A record that no broker can have written is meta.ErrDamaged.
 func ReadStored(store meta.Store) ([]Stored, error) {
 	records, err := readRecords(store)
 	if err != nil {
@@ -105,8 +104,8 @@ func decodeRecords(from reader, check func(record) error) (map[string]record, er
 	return records, err
 }
 
-// Renew takes all topics out of the metadata; with keep, those that are not internal stay, with their settings and under
-// new topic IDs. Their logs are the caller's affair.
+// Renew removes all topics from the metadata. With keep, those that are not internal stay, with their settings and new
+// topic IDs. The caller handles their logs.
 func Renew(tx meta.Tx, keep bool, createdAtStart int32) error {
 	records, err := decodeRecords(tx, func(record) error { return nil })
 	if err != nil {
@@ -129,10 +128,10 @@ func Renew(tx meta.Tx, keep bool, createdAtStart int32) error {
 	return nil
 }
 
-// Upgrade checks the topics of metadata that has no checksums, as far as they can be checked, before it gets some: by
-// themselves, and by the directories of partitions, which know their topic, too. With one flipped bit in a page number,
-// many topics at once are missing: so each directory must have its topic. Settings are brought into the form that they
-// are stored in from now on.
+// Upgrade checks the topics of metadata without checksums as far as possible, before they get some: each record by
+// itself, and against the directories of partitions, which have the topic ID, too. One flipped bit in a page number
+// can make many topics disappear at once: so each directory must have its topic. Settings are converted to their
+// canonical form.
 func Upgrade(tx meta.Tx, o Options) error {
 	records, err := decodeRecords(tx, func(r record) error {
 		_, err := settings.CanonicalOldTopic(r.Overrides)

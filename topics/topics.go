@@ -1,6 +1,6 @@
-// Package topics knows which topics exist: it creates, deletes and looks them up by name and by ID,
-// holds their configurations, and opens their partitions. Topic records are durable before a call that
-// changes them returns; readers see whole topics only, and never wait.
+// Package topics holds the topics: it creates, deletes and looks them up by name and by ID, holds their configurations,
+// and opens their partitions. A changed topic record is durable before the call returns; readers see complete topics
+// only, and never wait.
 package topics
 
 import (
@@ -27,13 +27,13 @@ import (
 	"once/settings"
 )
 
-// The internal topics, which the coordinators keep their state in.
+// The internal topics, which hold the coordinators' state.
 const (
 	ConsumerOffsets  = "__consumer_offsets"
 	TransactionState = "__transaction_state"
 )
 
-// maxPartitions is how many partitions one broker holds at most.
+// maxPartitions is the largest number of partitions of one broker.
 const maxPartitions = 200_000
 
 var (
@@ -69,7 +69,7 @@ func (t *Topic) Config() settings.Topic { return t.state.Load().config }
 // Overrides returns what was set for this topic alone. The map is not to be changed.
 func (t *Topic) Overrides() settings.Values { return t.state.Load().overrides }
 
-// Options says what the topics of a broker need.
+// Options are the options of Open.
 type Options struct {
 	Store    meta.Store
 	FS       vfs.FS
@@ -84,7 +84,7 @@ type Options struct {
 	Faults *fault.Points // nil: none
 	// MaxInflatedBytes bounds what the validation of one compressed batch may inflate.
 	MaxInflatedBytes int
-	// OnDelete is called for a topic that has just gone, before its files go; nil is fine.
+	// OnDelete is called for a deleted topic before its files are removed; nil is allowed.
 	OnDelete func(*Topic)
 }
 
@@ -105,8 +105,8 @@ type index struct {
 	count  int // partitions
 }
 
-// Open loads all topics and opens their partitions. A partition that cannot be opened is offline and
-// is reported to the log; an unreadable topic record is an error.
+// Open loads all topics and opens their partitions. A partition that cannot be opened is offline and logged; an
+// unreadable topic record is an error.
 func Open(o Options) (*Topics, error) {
 	ts := &Topics{
 		opts: o, verifies: o.Settings.TransactionPartitionVerificationEnable, foldsCase: vfs.FoldsCase(o.FS, o.Dir),
@@ -142,11 +142,11 @@ func (ts *Topics) newTopic(name string, id [16]byte, createdAtStart int32) *Topi
 	return &Topic{Name: name, ID: id, Internal: IsInternal(name), createdAtStart: createdAtStart}
 }
 
-// IsInternal reports whether a name is that of a topic which the broker keeps its own state in.
+// IsInternal says whether a name is that of an internal topic.
 func IsInternal(name string) bool { return name == ConsumerOffsets || name == TransactionState }
 
-// openPartitions opens the partitions from one index up to another, several at a time: what each needs
-// is a handful of system calls that wait for the disk. It returns all of them, and why some are offline.
+// openPartitions opens the partitions from one index up to another, several at a time, because each waits for the disk
+// in a handful of system calls. It returns all of them, and the errors of those that are offline.
 func (ts *Topics) openPartitions(t *Topic, config settings.Topic, from, to int32) ([]*partition.Partition, error) {
 	ps, errs := make([]*partition.Partition, to-from), make([]error, to-from)
 	inParallel(len(ps), func(i int) {
@@ -164,7 +164,7 @@ func (ts *Topics) openPartitions(t *Topic, config settings.Topic, from, to int32
 	return ps, errors.Join(errs...)
 }
 
-// makePartitionsLocked opens new partitions. An error leaves none.
+// makePartitionsLocked opens new partitions. On an error none stays open.
 func (ts *Topics) makePartitionsLocked(t *Topic, config settings.Topic, from, to int32) ([]*partition.Partition, error) {
 	if err := ts.checkDirectoriesLocked(t.Name, from, to); err != nil {
 		return nil, err
@@ -176,7 +176,7 @@ func (ts *Topics) makePartitionsLocked(t *Topic, config settings.Topic, from, to
 	return ps, err
 }
 
-// closeAll closes partitions that nobody has written to.
+// closeAll closes new partitions.
 func closeAll(ps []*partition.Partition) {
 	for _, p := range ps {
 		_ = p.Close()
@@ -204,8 +204,8 @@ func inParallel(n int, f func(i int)) {
 	wg.Wait()
 }
 
-// codecs are the values of compression.type that make the broker compress, each with its codec and its
-// level; "producer" takes batches as they come.
+// codecs are the values of compression.type with which the broker compresses, each with its codec and level; "producer"
+// keeps batches as they are.
 var codecs = map[string]func(settings.Topic) (batch.Codec, int32){
 	"uncompressed": func(settings.Topic) (batch.Codec, int32) { return batch.None, 0 },
 	"gzip":         func(c settings.Topic) (batch.Codec, int32) { return batch.Gzip, c.CompressionGzipLevel },
@@ -285,13 +285,12 @@ type Spec struct {
 	Name       string
 	Partitions int32 // at least 1
 	Overrides  settings.Values
-	// Together are names that come into being with this one: as in Kafka, their names may differ by '.' and '_' only.
+	// Together are names created by the same request: as in Kafka, their names may differ by '.' and '_' only.
 	Together []string
 }
 
-// Validate reports why a topic of this shape cannot be created, in Kafka's order of checks (spec:
-// admin 2), or nil: ErrInvalidName, ErrExists, *settings.InvalidError, ErrInvalidPartitions or
-// ErrTooManyPartitions.
+// Validate returns the error with which a topic of this shape cannot be created, in Kafka's order of checks (spec:
+// admin 2), or nil: ErrInvalidName, ErrExists, *settings.InvalidError, ErrInvalidPartitions or ErrTooManyPartitions.
 func (ts *Topics) Validate(s Spec) error {
 	ix := ts.index.Load()
 	if err := CheckName(s.Name); err != nil {
@@ -326,7 +325,7 @@ func (ts *Topics) Validate(s Spec) error {
 	return nil
 }
 
-// CheckName reports why a name cannot be a topic's (spec: admin 2 row 5).
+// CheckName returns an error for a name that no topic can have (spec: admin 2 row 5).
 func CheckName(name string) error {
 	switch {
 	case name == "":
@@ -435,9 +434,9 @@ func (ts *Topics) AddPartitions(name string, count int32, validateOnly bool) err
 	return nil
 }
 
-// Alter replaces what is set for one topic by what change makes of it; with validateOnly it only checks.
-// The new configuration is durable and acts at once, on the partitions too. change runs while no other
-// change does; its error is returned as it is.
+// Alter replaces the overrides of one topic by the result of change; with validateOnly it only checks. The new
+// configuration is durable and applies at once, to the partitions, too. No other change runs beside change; its error
+// is returned as it is.
 func (ts *Topics) Alter(name string, change func(overrides settings.Values) (settings.Values, error), validateOnly bool) error {
 	ts.mu.Lock()
 	defer ts.mu.Unlock()
@@ -468,7 +467,7 @@ func (ts *Topics) Alter(name string, change func(overrides settings.Values) (set
 	return nil
 }
 
-// Delete removes a topic. It is gone for good and for everybody when Delete returns.
+// Delete removes a topic, durably and for all readers when it returns.
 func (ts *Topics) Delete(name string) error {
 	ts.mu.Lock()
 	defer ts.mu.Unlock()
@@ -488,7 +487,7 @@ func (ts *Topics) Delete(name string) error {
 		ts.opts.OnDelete(t)
 	}
 	ts.removed.add(name)
-	// The record is gone: files that cannot be removed now are swept at the next start.
+	// The record is removed: the next start removes files that cannot be removed now.
 	for _, p := range t.Partitions() {
 		if err := p.Delete(); err != nil {
 			ts.opts.Logger.Warn("files of a deleted partition stay until the next start", "partition", p.ID().String(), "error", err)

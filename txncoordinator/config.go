@@ -13,42 +13,41 @@ import (
 	"once/log/batch"
 )
 
-// StateLog is one partition of __transaction_state as the coordinator uses it.
+// StateLog is the coordinator's view of one partition of __transaction_state.
 type StateLog interface {
-	// AppendCoordinator appends a batch. An error means that nothing of it may be taken for written; it
-	// may still be found at the next start, if the state log refuses further appends until then. The answer is the
-	// kind that rests on the batch.
+	// AppendCoordinator appends a batch. After an error it must not count as written; the next start may still find it
+	// if the state log refuses further appends until then. answer is the kind of answer that depends on the batch.
 	AppendCoordinator(raw []byte, answer durability.Answer) (Appended, error)
 	// Scan calls fn with each whole batch from one offset up to another, in order. raw is valid during the call.
 	Scan(from, to int64, fn func(h batch.Header, raw []byte) error) error
 	LogStartOffset() int64
 	LogEndOffset() int64
-	// LeaderEpoch is the coordinator epoch of the IDs that live here; it must grow at every start.
+	// LeaderEpoch is the coordinator epoch of the IDs in this partition; it must grow at every start.
 	LeaderEpoch() int32
 }
 
-// Appended says where a batch went.
+// Appended is the result of an append.
 type Appended struct {
 	BaseOffset int64
 	Durable    durability.Ticket // what the answer waits for
 }
 
-// Participant is where markers go: a data partition, or a group's offsets.
+// Participant takes markers: a data partition, or a group's offsets.
 type Participant interface {
 	// ApplyMarker ends the transaction there. When it returns nil the marker is in the log, and the
 	// offsets of the transaction, if there are any, are visible or gone.
 	ApplyMarker(m batch.Marker, transactionVersion int16) error
 }
 
-// Config is what a Coordinator needs. Zero values mean the default in brackets.
+// Config is the configuration of a Coordinator. Zero values mean the default in brackets.
 type Config struct {
 	Partitions  int32                              // of __transaction_state, fixed for ever [50]
 	StateLogs   func(partition int32) StateLog     // called once a partition, by Load; required
 	ProducerIDs interface{ Next() (int64, error) } // required
-	// Participants finds where the marker for a partition goes; false: its topic is gone. Required.
+	// Participants returns the participant for a partition; false: its topic does not exist. Required.
 	Participants func(topic string, partition int32) (Participant, bool)
-	// Refused tells that a marker error is final: the partition knows a newer epoch of the producer or
-	// of the coordinator. Nothing but a defect leads there; the ID stays busy until the next start. [none is]
+	// Refused says that a marker error is final: the partition has a newer epoch of the producer or of the coordinator.
+	// Only a defect leads there; the ID stays busy until the next start. [none is]
 	Refused func(error) bool
 	// TransactionVersion is the finalized level of the feature transaction.version, 0 to 2. [2]
 	TransactionVersion func() int16
@@ -63,7 +62,7 @@ type Config struct {
 	// largest record batch, inflated, that Load reads; its own are not compressed [64 MiB]
 	MaxInflatedBytes int
 
-	// Ended is closed when those who wait in EnlistAgain are to go. [never]
+	// Ended is closed when waits in EnlistAgain must end. [never]
 	Ended <-chan struct{}
 
 	Clock      clock.Clock           // the cluster's: timeouts, expiry, timestamps [clock.Real]
@@ -81,7 +80,7 @@ const (
 	defaultMaxInflatedBytes    = 64 << 20
 )
 
-// withDefaults fills in what was left out and reports every problem at once.
+// withDefaults fills in the defaults and reports all errors at once.
 func (cfg Config) withDefaults() (Config, error) {
 	var errs []error
 	require := func(ok bool, what string) {

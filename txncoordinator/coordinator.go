@@ -13,8 +13,8 @@ import (
 	"once/internal/fault"
 )
 
-// Coordinator serves all transactional IDs of the broker. Its methods may be called from any
-// goroutine. New, Load, Start, …, Close is its life.
+// Coordinator serves all transactional IDs of the broker. Its methods may be called from any goroutine. The order of
+// its life is New, Load, Start, …, Close.
 type Coordinator struct {
 	cfg     Config
 	metrics *metrics
@@ -39,7 +39,7 @@ const (
 	phaseClosed
 )
 
-// shard holds the IDs that live in one partition of __transaction_state.
+// shard holds the IDs of one partition of __transaction_state.
 type shard struct {
 	stateLog StateLog // set by Load
 	mu       struct {
@@ -48,7 +48,7 @@ type shard struct {
 	}
 }
 
-// New returns a coordinator that answers ErrCoordinatorLoading until Load is through.
+// New returns a coordinator that answers ErrCoordinatorLoading until Load has returned.
 func New(cfg Config) (*Coordinator, error) {
 	cfg, err := cfg.withDefaults()
 	if err != nil {
@@ -60,8 +60,8 @@ func New(cfg Config) (*Coordinator, error) {
 	return c, err
 }
 
-// partitionFor returns the partition of __transaction_state that an ID lives in: Java's String.hashCode
-// over the UTF-16 units, without its sign (spec: transactions 2).
+// partitionFor returns the partition of __transaction_state for an ID: Java's String.hashCode over the UTF-16 units,
+// without its sign (spec: transactions 2).
 func (c *Coordinator) partitionFor(transactionalID string) int32 {
 	return partitionFor(transactionalID, int32(len(c.shards)))
 }
@@ -82,7 +82,7 @@ func partitionFor(transactionalID string, partitions int32) int32 {
 	return max(h, -h) % partitions
 }
 
-// locate checks what holds for every request: the ID is usable and the coordinator serves.
+// locate makes the checks for every request: the ID is usable and the coordinator serves.
 func (c *Coordinator) locate(transactionalID string) (*shard, error) {
 	if transactionalID == "" || len(transactionalID) > maxTransactionalIDBytes {
 		return nil, ErrInvalidRequest
@@ -121,9 +121,9 @@ func (c *Coordinator) known(transactionalID string) (*entry, error) {
 	return nil, ErrInvalidProducerIDMapping
 }
 
-// InitProducerID hands out the right to use a transactional ID, fencing whoever had it (spec:
-// transactions 5). Over an ongoing transaction it aborts that and answers ErrConcurrentTransactions;
-// the retry gets the identity. It returns only when the epoch is on the disk.
+// InitProducerID gives a producer the right to use a transactional ID and fences the one before (spec: transactions 5).
+// If a transaction is open it aborts that and returns ErrConcurrentTransactions; the retry gets the identity. It
+// returns only when the epoch is on the disk.
 func (c *Coordinator) InitProducerID(r InitRequest) (Identity, error) {
 	id, err := c.initProducerID(&r)
 	c.metrics.refused(err)
@@ -179,7 +179,7 @@ func (c *Coordinator) entryForInit(r *InitRequest) (*entry, error) {
 	return c.create(s, newTransaction(strings.Clone(r.TransactionalID), producerID, r.TimeoutMs, c.cfg.Clock.Now().UnixMilli()))
 }
 
-// create puts an image into the table; when there is one already, that one wins.
+// create adds an image to the table, or returns the one that is there.
 func (c *Coordinator) create(s *shard, t Transaction) (*entry, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -207,8 +207,8 @@ func (c *Coordinator) freshProducerID() (int64, error) {
 	return id, nil
 }
 
-// AddPartitions puts partitions into the producer's transaction and opens one when there is none
-// (spec: transactions 6, 7). Partitions that are there already cost no write.
+// AddPartitions adds partitions to the producer's transaction and opens one when there is none (spec: transactions 6,
+// 7). Partitions that are in it already cost no write.
 func (c *Coordinator) AddPartitions(r AddRequest) error {
 	err := c.addPartitions(&r)
 	c.metrics.refused(err)
@@ -224,7 +224,7 @@ func (c *Coordinator) addPartitions(r *AddRequest) error {
 	if err != nil || p.done {
 		return err
 	}
-	// No wait: what depends on this record comes after it in every barrier.
+	// No wait: appends that depend on this record come later in every barrier.
 	if err := c.write(e, &p.next, durability.TransactionChanged); err != nil {
 		return err
 	}
@@ -234,9 +234,9 @@ func (c *Coordinator) addPartitions(r *AddRequest) error {
 	return nil
 }
 
-// VerifyPartitions looks whether partitions are in the producer's transaction, and writes nothing
-// (spec: transactions 6). The error holds for all; without one, the slice is nil when
-// all are there, else it has an ErrPartitionNotInTransaction or nil for each.
+// VerifyPartitions checks whether partitions are in the producer's transaction, and writes nothing (spec: transactions
+// 6). The error is for all of them. Without one, the slice is nil when all are in it, else it has an
+// ErrPartitionNotInTransaction or nil for each.
 func (c *Coordinator) VerifyPartitions(r AddRequest) ([]error, error) {
 	e, err := c.known(r.TransactionalID)
 	if err != nil {
@@ -262,9 +262,9 @@ func (c *Coordinator) VerifyPartitions(r AddRequest) ([]error, error) {
 	return missing, nil
 }
 
-// EndTxn commits or aborts (spec: transactions 10). On success the markers are in the logs, but for those that a fault
-// holds. When one could not be written yet, the outcome is decided all the same and ErrConcurrentTransactions asks the
-// client to come back for the answer. The identity is the next one for clients of version 2, else -1, -1.
+// EndTxn commits or aborts (spec: transactions 10). On success the markers are in the logs, except those that a fault
+// holds. When a marker could not be written yet, the outcome is decided all the same, and ErrConcurrentTransactions
+// asks the client to try again. The identity is the next one for clients of version 2, else -1, -1.
 func (c *Coordinator) EndTxn(r EndRequest) (Identity, error) {
 	begun := c.cfg.RealTime.Now()
 	id, err := c.endTxn(&r)

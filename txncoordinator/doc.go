@@ -1,10 +1,10 @@
-// Package txncoordinator owns transactional IDs: who may use one, what its transaction contains, how
-// it ended, and which markers are still owed (spec: transactions 4 to 6, 10 to 13, 15).
+// Package txncoordinator owns transactional IDs: their producers, their transactions with outcomes, and the markers
+// that are still owed (spec: transactions 4 to 6, 10 to 13, 15).
 //
-// Each transactional ID is a pure state machine (state.go, prepare.go). The Coordinator around it does
-// decide → persist → apply: a Prepare function looks at the image, the request and the time and returns
-// the next image; that is appended to the ID's partition of __transaction_state; only then is it
-// applied. Replay applies the same images. Nothing else changes an image.
+// Each transactional ID is a pure state machine (state.go, prepare.go). The Coordinator around it does decide → persist
+// → apply: a Prepare function computes the next image from the image, the request and the time; that is appended to the
+// ID's partition of __transaction_state; then it is applied. Replay applies the same images. Nothing else changes an
+// image.
 //
 // Always:
 //   - One operation at a time on an ID: while one is under way, Pending is set and others get

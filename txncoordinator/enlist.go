@@ -8,20 +8,20 @@ import (
 	"once/pidmanager"
 )
 
-// Guard is what a partition gives out when it begins to verify a transaction, and asks for when a batch is appended.
+// Guard is a partition's verification guard.
 type Guard = pidmanager.Guard
 
-// Verifier is a partition that a batch of a transaction is to be appended to.
+// Verifier is a partition to which a batch of a transaction is to be appended.
 type Verifier interface {
-	// BeginVerification says whether the coordinator has to be asked before the batch is appended, and gives the
-	// guard to append it with (spec: idempotence 7). addsPartition: the client speaks transactions V2.
+	// BeginVerification says whether the coordinator must verify the batch before it is appended, and returns the guard
+	// to append it with (spec: idempotence 7). addsPartition: the client speaks transactions V2.
 	BeginVerification(
 		producerID int64, producerEpoch int16, baseSequence int32, addsPartition bool,
 	) (guard Guard, ask bool, err error)
 }
 
-// Enlistment is what a producer wants to append in its transaction: batches of a Produce, or offsets of a group.
-// Whoever makes it sets all but the results, has Enlist look at it, and appends with the guard where there is no error.
+// Enlistment is an append in a producer's transaction: batches of a Produce, or offsets of a group. The caller sets all
+// fields but the results, calls Enlist, and appends with the guard if there is no error.
 type Enlistment struct {
 	TransactionalID string
 	ProducerID      int64
@@ -49,12 +49,12 @@ type EnlistedPartition struct {
 func (e *Enlistment) addsPartitions() bool { return e.ClientTransactionVersion >= epochBumpVersion }
 
 // Enlist makes sure that each partition is in the producer's transaction before something is appended there. A
-// partition that has the transaction open needs nothing. About the others the coordinator is asked: it verifies that
+// partition in which the transaction is open needs nothing. For the others it asks the coordinator, which verifies that
 // they have been added, or adds them for clients that speak transactions V2 (KIP-890; spec: transactions 8, 9.1). The
-// guard is taken first: an end marker in between makes it worthless, so that nothing is appended behind the marker.
+// guard is taken first: an end marker in between makes it invalid, so that nothing is appended after the marker.
 //
-// It waits for nothing but the append to the transaction log. again says that the producer's last operation is still
-// under way, and that EnlistAgain may help.
+// It waits for nothing but the append to the transaction log. again says that the producer's last operation is not
+// finished, and that EnlistAgain may help.
 func (c *Coordinator) Enlist(e *Enlistment) (again bool) {
 	r := AddRequest{
 		TransactionalID: e.TransactionalID, ProducerID: e.ProducerID, ProducerEpoch: e.ProducerEpoch,
@@ -93,9 +93,9 @@ func (c *Coordinator) Enlist(e *Enlistment) (again bool) {
 	return again
 }
 
-// EnlistAgain repeats Enlist every AddRetryInterval while that may help, as Kafka's brokers do for Produce, so that most
-// clients never see CONCURRENT_TRANSACTIONS. It returns with the last results after AddRetryLimit, and before that when
-// ctx ends or those who wait are to go.
+// EnlistAgain repeats Enlist every AddRetryInterval while that may help, as Kafka's brokers do for Produce, so that
+// most clients never see CONCURRENT_TRANSACTIONS. It returns with the last results after AddRetryLimit, or when ctx or
+// Config.Ended ends.
 func (c *Coordinator) EnlistAgain(ctx context.Context, e *Enlistment) {
 	limit := time.NewTimer(c.cfg.AddRetryLimit)
 	defer limit.Stop()

@@ -2,8 +2,8 @@ package txncoordinator
 
 import "errors"
 
-// The refusals. None names a code of the protocol; the handlers have the table. Where another package's
-// error is the cause, it is kept as text only: its code would be the wrong one for the client.
+// The errors of requests. The handlers have the table of codes. The error of another package as a cause is kept as text
+// only, because its code would be wrong for the client.
 var (
 	// ErrInvalidRequest: an empty transactional ID, or one that is too long to be stored.
 	ErrInvalidRequest = errors.New("txncoordinator: invalid request")
@@ -23,7 +23,7 @@ var (
 	ErrInvalidTxnState = errors.New("txncoordinator: operation does not fit the state of the transaction")
 	// ErrPartitionNotInTransaction: verification did not find the partition in an open transaction.
 	ErrPartitionNotInTransaction = errors.New("txncoordinator: partition is not in the transaction")
-	// ErrTransactionalIDNotFound: a description was asked for of an ID that is unknown or expires now.
+	// ErrTransactionalIDNotFound: the transactional ID to describe is unknown or expires now.
 	ErrTransactionalIDNotFound = errors.New("txncoordinator: transactional ID not found")
 	// ErrRecordTooLarge: the image does not fit a record of the transaction log, see max.message.bytes there.
 	ErrRecordTooLarge = errors.New("txncoordinator: record is too large for the transaction log")
@@ -35,10 +35,10 @@ var (
 	ErrInvalidPattern = errors.New("txncoordinator: invalid pattern")
 )
 
-// errNeedProducerID asks for the decision to be made again with a fresh producer ID.
+// errNeedProducerID asks for a new decision with a fresh producer ID.
 var errNeedProducerID = errors.New("txncoordinator: a fresh producer ID is needed")
 
-// kinds names the refusals in the metric of errors; a closed set.
+// kinds are the labels of errors in the metric; a closed set.
 var kinds = []struct {
 	err  error
 	name string
@@ -53,7 +53,7 @@ var kinds = []struct {
 	{ErrInvalidTransactionTimeout, "invalid_timeout"},
 }
 
-// kindOf returns the metric's label for an error; "invalid_request" for what is not listed.
+// kindOf returns the metric's label for an error; "invalid_request" if it is not listed.
 func kindOf(err error) string {
 	for i := range kinds {
 		if errors.Is(err, kinds[i].err) {

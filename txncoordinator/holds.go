@@ -9,14 +9,14 @@ import (
 	"once/internal/fault"
 )
 
-// What a fault holds is a state of the transactional ID: nothing sleeps, nothing is tried again or logged. A client is
-// answered as if the markers that are held were written, as Kafka answers before it writes any; its next request gets
-// CONCURRENT_TRANSACTIONS. What is held at the end of the process is done by the next Load.
+// A hold by a fault is a state of the transactional ID: no goroutine sleeps, nothing is retried or logged. A client is
+// answered as if the held markers were written, as Kafka answers before it writes any; its next request gets
+// CONCURRENT_TRANSACTIONS. The next Load writes markers that are held at the end of the process.
 
-// errHeld: all that is missing of the end of a transaction is held by faults.
+// errHeld: faults hold all missing steps of a transaction's end.
 var errHeld = errors.New("txncoordinator: the rest is held by a fault")
 
-// holds are what faults hold of one transactional ID.
+// holds are the holds by faults of one transactional ID.
 type holds struct {
 	markers          []heldMarker
 	released         []TopicPartition // their markers are written without asking the point again
@@ -47,7 +47,7 @@ func (e *entry) holdsLocked() *holds {
 	return e.mu.holds
 }
 
-// endHoldsLocked ends what was held of the state before. It returns the hold of the timeout, to be forgotten, when the
+// endHoldsLocked ends the holds of the state before. It returns the hold of the timeout, to be forgotten, when the
 // transaction is not open any more; else nil.
 func (e *entry) endHoldsLocked() (expiry *fault.Hold) {
 	if e.mu.holds == nil || e.mu.txn.State == Ongoing {
@@ -58,11 +58,11 @@ func (e *entry) endHoldsLocked() (expiry *fault.Hold) {
 	return expiry
 }
 
-// endWhenReleased carries out the end of a transaction when it is released. A request waits for that; a timeout does not.
+// endWhenReleased ends the transaction when the hold is released. A request waits for that; a timeout does not.
 func (c *Coordinator) endWhenReleased(hold *fault.Hold, e *entry, p plan, as outcome) error {
 	answer := make(chan error, 1)
 	giveUp := func() {
-		e.giveBack()
+		e.endUnchanged()
 		answer <- fmt.Errorf("%w: the cluster ends", ErrCoordinatorNotAvailable)
 	}
 	hold.Then(func() {
@@ -83,7 +83,7 @@ func (c *Coordinator) endWhenReleased(hold *fault.Hold, e *entry, p plan, as out
 	}
 }
 
-// beforeMarker asks the point before a marker. e is nil where nothing can be held.
+// beforeMarker asks the fault point before a marker. e is nil when nothing can be held.
 func (c *Coordinator) beforeMarker(e *entry, transactionalID string, p TopicPartition) (*fault.Hold, error) {
 	if e != nil && e.wasReleased(p) {
 		return nil, nil
@@ -108,7 +108,7 @@ func (c *Coordinator) holdMarker(e *entry, p TopicPartition, hold *fault.Hold) {
 	hold.Then(func() { c.releaseMarker(e, p) }, nil)
 }
 
-// releaseMarker has a held marker written, at once where nobody else is at the transaction.
+// releaseMarker lets a held marker be written, at once if no other goroutine owns the transaction.
 func (c *Coordinator) releaseMarker(e *entry, p TopicPartition) {
 	e.mu.Lock()
 	if e.takeHeldLocked(p) {
@@ -118,10 +118,10 @@ func (c *Coordinator) releaseMarker(e *entry, p TopicPartition) {
 	}
 	owned := e.ownLocked()
 	e.mu.Unlock()
-	c.goOn(e, owned)
+	c.finishOrWakeOwner(e, owned)
 }
 
-// takeHeldLocked takes a partition off those whose marker is held.
+// takeHeldLocked removes a partition from those whose marker is held.
 func (e *entry) takeHeldLocked(p TopicPartition) bool {
 	h := e.mu.holds
 	if h == nil {
@@ -145,8 +145,8 @@ func (e *entry) ownLocked() bool {
 	return owned
 }
 
-// goOn finishes a transaction that the caller owns, and has its owner finish any other.
-func (c *Coordinator) goOn(e *entry, owned bool) {
+// finishOrWakeOwner finishes a transaction that the caller owns, or wakes the owner of any other.
+func (c *Coordinator) finishOrWakeOwner(e *entry, owned bool) {
 	switch {
 	case c.ctx.Err() != nil: // the next Load does it
 	case owned:
@@ -156,7 +156,7 @@ func (c *Coordinator) goOn(e *entry, owned bool) {
 	}
 }
 
-// beforeComplete asks the point before the Complete record. When it is held, the caller does not own the transaction
+// beforeComplete asks the fault point before the Complete record. If it holds, the caller does not own the transaction
 // any more.
 func (c *Coordinator) beforeComplete(e *entry, transactionalID string) (held bool, err error) {
 	e.mu.Lock()
@@ -177,12 +177,12 @@ func (c *Coordinator) beforeComplete(e *entry, transactionalID string) (held boo
 		e.holdsLocked().completeReleased = true
 		owned := e.ownLocked()
 		e.mu.Unlock()
-		c.goOn(e, owned)
+		c.finishOrWakeOwner(e, owned)
 	}, nil)
 	return true, nil
 }
 
-// expireTransaction aborts a transaction whose timeout has passed, unless that is held.
+// expireTransaction aborts a transaction whose timeout has passed, unless a fault holds that.
 func (c *Coordinator) expireTransaction(e *entry, now time.Time) {
 	hold, _ := c.cfg.Faults.Meet(fault.TxnExpire, fault.Attributes{TransactionalID: e.transactionalID()}) // cannot fail
 	if hold == nil {
@@ -211,7 +211,7 @@ func (c *Coordinator) expireTransaction(e *entry, now time.Time) {
 	}, nil)
 }
 
-// TopicDeleted lets go of the markers that are held for partitions of a topic: they are not needed any more.
+// TopicDeleted drops the held markers for partitions of a deleted topic, which are not needed any more.
 func (c *Coordinator) TopicDeleted(topic string) {
 	if c.heldMarkers.Load() == 0 {
 		return
@@ -233,7 +233,7 @@ func (c *Coordinator) TopicDeleted(topic string) {
 		}
 		c.heldMarkers.Add(-int64(len(forgotten)))
 		if owned {
-			c.goOn(e, true)
+			c.finishOrWakeOwner(e, true)
 		}
 	})
 }

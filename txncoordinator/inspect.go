@@ -17,7 +17,7 @@ type Description struct {
 	Partitions       []TopicPartition // sorted; of a prepared transaction only those that still lack their marker
 }
 
-// Describe returns one ID; ErrTransactionalIDNotFound also while it expires.
+// Describe returns one ID, or ErrTransactionalIDNotFound, also while the ID expires.
 func (c *Coordinator) Describe(transactionalID string) (Description, error) {
 	s, err := c.locate(transactionalID)
 	if err != nil {
@@ -66,8 +66,8 @@ type Listing struct {
 	State           State
 }
 
-// List returns the IDs that a filter lets through, sorted, and the state names that it did not know.
-// A filter of only unknown names lets nothing through.
+// List returns the IDs that match a filter, sorted, and the unknown state names. A filter of only unknown names matches
+// nothing.
 func (c *Coordinator) List(f ListFilter) (found []Listing, unknownStates []string, err error) {
 	if err := c.serving(); err != nil {
 		return nil, nil, err

@@ -10,9 +10,9 @@ import (
 	"once/log/batch"
 )
 
-// Load reads all partitions of __transaction_state and finishes the transactions that it finds decided
-// but not ended: markers to every partition of the record, then the Complete record. Where a participant
-// fails, the retry loop goes on trying. Requests are served when Load has returned without an error.
+// Load reads all partitions of __transaction_state and finishes the prepared transactions: markers to every partition
+// of the record, then the Complete record. If a participant fails, the retry loop tries again. Requests are served when
+// Load has returned without an error.
 func (c *Coordinator) Load() error {
 	c.highestID = NoProducerID
 	for i := range c.shards {
@@ -25,7 +25,7 @@ func (c *Coordinator) Load() error {
 		}
 	}
 	now := c.cfg.Clock.Now()
-	unfinished := c.which(func(e *entry) bool { return e.resume(now) })
+	unfinished := c.entriesWhere(func(e *entry) bool { return e.resume(now) })
 	for _, e := range unfinished {
 		_ = c.finishOrRetry(e, 0) // it has logged why, and whoever asks gets ErrConcurrentTransactions
 	}
@@ -46,8 +46,8 @@ func (c *Coordinator) replay(s *shard) error {
 	return c.eachRecord(s, func(id string, value []byte) error { return c.replayRecord(s, id, value) })
 }
 
-// eachRecord calls fn for each record of one partition of the transaction log, oldest first; value is nil in a tombstone.
-// A record that cannot be read, or for which fn returns an error, is skipped.
+// eachRecord calls fn for each record of one partition of the transaction log, oldest first; value is nil in a
+// tombstone. A record that cannot be read, or for which fn returns an error, is skipped.
 func (c *Coordinator) eachRecord(s *shard, fn func(transactionalID string, value []byte) error) error {
 	from, to := s.stateLog.LogStartOffset(), s.stateLog.LogEndOffset()
 	if from >= to {
@@ -112,9 +112,9 @@ func (c *Coordinator) remove(s *shard, transactionalID string) {
 	}
 }
 
-// resume sets what the log does not hold and tells whether the transaction has markers owed. The start
-// of an open transaction was taken from a wall clock that may since have been set, so its new deadline
-// is never more than one full timeout away (reliability P24).
+// resume sets the fields that are not in the log and says whether markers are owed. The start of an open transaction
+// was taken from a wall clock that may have been set since, so its new deadline is at most one full timeout away
+// (reliability P24).
 func (e *entry) resume(now time.Time) bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -148,9 +148,8 @@ func (c *Coordinator) each(fn func(e *entry)) {
 	}
 }
 
-// which returns the entries that pick says yes to, ordered by ID, so that what is done with them happens
-// in the same order in every run.
-func (c *Coordinator) which(pick func(e *entry) bool) []*entry {
+// entriesWhere returns the entries for entriesWhere pick is true, ordered by ID, so that every run handles them in the same order.
+func (c *Coordinator) entriesWhere(pick func(e *entry) bool) []*entry {
 	var picked []*entry
 	c.each(func(e *entry) {
 		if pick(e) {

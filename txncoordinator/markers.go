@@ -16,22 +16,21 @@ import (
 // transactions 11).
 var errGaveUp = errors.New("txncoordinator: marker refused")
 
-// Markers that failed are tried again after firstRetry, then after twice as long each time, at most maxRetry.
+// Failed markers are retried after firstRetry, then after twice as long each time, at most maxRetry.
 const (
 	firstRetry   = 20 * time.Millisecond
 	maxRetry     = 2 * time.Second
 	maxDoublings = 10 // more than it takes to get there, fewer than a time.Duration has room for
 )
 
-// end writes the Prepare record, which decides, then the markers and the Complete record. An error
-// before the decision is returned as it is; after it, what is missing is left to the retry loop and the
-// answer is ErrConcurrentTransactions, because the client must not take the end for visible yet.
-// errHeld says that nothing is missing but what faults hold.
+// end writes the Prepare record, which decides, then the markers and the Complete record. An error before the decision
+// is returned as it is. After it, the retry loop does the rest and the answer is ErrConcurrentTransactions, because the
+// end is not visible yet. errHeld means that faults hold all missing steps.
 func (c *Coordinator) end(e *entry, p *plan, as outcome) error {
 	hold, err := c.cfg.Faults.Meet(fault.TxnPrepare, fault.Attributes{TransactionalID: p.next.TransactionalID})
 	switch {
 	case err != nil:
-		e.giveBack()
+		e.endUnchanged()
 		return fmt.Errorf("%w: %v", ErrCoordinatorNotAvailable, err)
 	case hold != nil:
 		return c.endWhenReleased(hold, e, *p, as)
@@ -39,7 +38,7 @@ func (c *Coordinator) end(e *entry, p *plan, as outcome) error {
 	return c.decide(e, p, as)
 }
 
-// decide is end behind the point before it.
+// decide is the part of end after the fault point.
 func (c *Coordinator) decide(e *entry, p *plan, as outcome) error {
 	if err := c.write(e, &p.next, durability.TransactionDecided); err != nil {
 		return err
@@ -52,7 +51,7 @@ func (c *Coordinator) decide(e *entry, p *plan, as outcome) error {
 	return c.finishOrRetry(e, 0)
 }
 
-// finishOrRetry finishes a prepared transaction or sees to it that the retry loop does, or the release of what is held.
+// finishOrRetry finishes a prepared transaction, or leaves it to the retry loop or to the release of a hold.
 func (c *Coordinator) finishOrRetry(e *entry, attempts int) error {
 	err := c.finish(e)
 	switch {
@@ -69,8 +68,8 @@ func (c *Coordinator) finishOrRetry(e *entry, attempts int) error {
 	return ErrConcurrentTransactions
 }
 
-// finish writes the markers still owed and then the Complete record. The caller owns e, which is
-// prepared. Called again after an error, it goes on with what is missing.
+// finish writes the markers still owed and then the Complete record. The caller owns e, which is prepared. After an
+// error another call continues with the missing steps.
 func (c *Coordinator) finish(e *entry) error {
 	t := e.beginRound()
 	m := batch.Marker{
@@ -97,7 +96,7 @@ func (c *Coordinator) finish(e *entry) error {
 		if err == nil {
 			err = c.mark(t.TransactionalID, p, m, t.ClientTransactionVersion)
 		}
-		e.marked(err == nil)
+		e.removeFirstOwed(err == nil)
 		if err != nil {
 			failed = errors.Join(failed, fmt.Errorf("marker for %v: %w", p, err))
 		}
@@ -111,7 +110,7 @@ func (c *Coordinator) finish(e *entry) error {
 	return c.complete(e, &t)
 }
 
-// mark writes one marker. A partition whose topic is gone needs none.
+// mark writes one marker. A partition of a deleted topic needs none.
 func (c *Coordinator) mark(transactionalID string, p TopicPartition, m batch.Marker, transactionVersion int16) error {
 	participant, ok := c.cfg.Participants(p.Topic, p.Partition)
 	if !ok {
@@ -126,8 +125,8 @@ func (c *Coordinator) mark(transactionalID string, p TopicPartition, m batch.Mar
 	return c.cfg.Faults.Hit(fault.TxnMarked, fault.Attributes{TransactionalID: transactionalID, Topic: p.Topic, Partition: p.Partition})
 }
 
-// complete appends the Complete record. It is not waited for: a start that does not find it writes the
-// markers and the record again.
+// complete appends the Complete record. It does not wait for it: a start that does not find it writes the markers and
+// the record again.
 func (c *Coordinator) complete(e *entry, t *Transaction) error {
 	if held, err := c.beforeComplete(e, t.TransactionalID); held || err != nil {
 		return cmp.Or(err, errHeld)
@@ -151,7 +150,7 @@ func (e *entry) transactionalID() string {
 	return e.mu.txn.TransactionalID
 }
 
-// beginRound returns the prepared image. All partitions that lack their marker are owed it again.
+// beginRound returns the prepared image, and makes all partitions without marker owed again.
 func (e *entry) beginRound() Transaction {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -161,8 +160,8 @@ func (e *entry) beginRound() Transaction {
 	return e.mu.txn
 }
 
-// nextOwed returns the first partition that is owed its marker; it stays so until marked. left says that only held
-// markers are missing: then the caller does not own the transaction any more.
+// nextOwed returns the first partition whose marker is owed; it stays so until marked. left says that only held markers
+// are missing: then the caller does not own the transaction any more.
 func (e *entry) nextOwed() (p TopicPartition, more, left bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -177,8 +176,8 @@ func (e *entry) nextOwed() (p TopicPartition, more, left bool) {
 	return p, false, left
 }
 
-// marked takes the first owed partition off the list, to be tried again when its marker failed.
-func (e *entry) marked(ok bool) {
+// removeFirstOwed takes the first owed partition off the list; a failed one is retried.
+func (e *entry) removeFirstOwed(ok bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if !ok {
@@ -187,9 +186,9 @@ func (e *entry) marked(ok bool) {
 	e.mu.owed = e.mu.owed[1:]
 }
 
-// ApplyMarker writes a marker that an administrator sends to end a hanging transaction (spec:
-// transactions 11, 15). The transactional ID, if one is concerned, is not told, as in Kafka: its own
-// end still succeeds later. Errors: ErrUnknownPartition and those of the participant.
+// ApplyMarker writes a marker that an administrator sends to end a hanging transaction (spec: transactions 11, 15). As
+// in Kafka the state of the transactional ID does not change: its own end still succeeds later. Errors:
+// ErrUnknownPartition and those of the participant.
 func (c *Coordinator) ApplyMarker(p TopicPartition, m batch.Marker, transactionVersion int16) error {
 	participant, ok := c.cfg.Participants(p.Topic, p.Partition)
 	if !ok {

@@ -6,7 +6,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// outcome is how a transaction came to its end, as the metric has it.
+// outcome is the way a transaction ended, as a label of the metric.
 type outcome int
 
 const (
@@ -18,8 +18,8 @@ const (
 
 var outcomeNames = [...]string{"commit", "abort", "timeout", "fenced"}
 
-// metrics counts what the coordinator does. The gauges are computed when they are scraped: a walk over
-// the table with one short lock an ID.
+// metrics counts the operations of the coordinator. The gauges are computed at scrape time: a walk over the table with
+// one short lock an ID.
 type metrics struct {
 	registerer prometheus.Registerer // nil: none
 	endedTotal [len(outcomeNames)]prometheus.Counter

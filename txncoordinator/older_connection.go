@@ -7,22 +7,22 @@ type Connection struct {
 	ClientID string
 }
 
-// lastConnection is the connection that an identity was last used over.
+// lastConnection is the connection over which an identity was last used.
 type lastConnection struct {
 	Identity
 	Connection
 }
 
-// IsFromOlderConnection reports whether a request to add to a transaction or to end it comes over an older connection
-// than the one over which the same client has last sent such a request of this identity. If that client keeps a single
-// connection, it has closed the older one, and the request was overtaken on the way. Before transactions V2 a producer
-// keeps its epoch from one transaction to the next, so nothing else tells a request of an earlier transaction from one
-// of the transaction that is open now; and it must not be carried out (spec: reliability P23).
+// IsFromOlderConnection says whether a request to add to a transaction or to end it comes over an older connection than
+// the client's last such request of this identity. A client that keeps a single connection has closed the older one, so
+// the request was overtaken on the way. Before transactions V2 a producer keeps its epoch from one transaction to the
+// next, so nothing else distinguishes a request of an earlier transaction from one of the open transaction. The late
+// request must not be carried out (spec: reliability P23).
 //
 // Call it only for clients that keep a single connection. A client has the same software name and client ID on all of
-// its connections, so connections that differ in one of them belong to two clients that share the identity, as a writer
-// and a committer of Flink do, and neither is older than the other. Requests of other identities are refused anyway,
-// and the answer for them is no: a fenced producer that comes back does not make its successor's connection older.
+// its connections. Connections that differ in one of them belong to two clients that share the identity, like a writer
+// and a committer of Flink, and neither is older than the other. For other identities, which are refused anyway, the
+// answer is false: a fenced producer that comes back does not make its successor's connection older.
 func (c *Coordinator) IsFromOlderConnection(transactionalID string, by Identity, over Connection) bool {
 	e, err := c.known(transactionalID)
 	if err != nil {

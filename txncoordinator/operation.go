@@ -11,9 +11,9 @@ import (
 	"once/log/batch"
 )
 
-// entry is one transactional ID. mu is a leaf: nothing is called while it is held (docs/architecture.md has the order of
-// all locks). Whoever set Pending
-// owns the ID until it is NoState again; only the owner calls finish.
+// entry is one transactional ID. mu is a leaf lock: no call is made while it is held (docs/architecture.md has the
+// order of all locks). The goroutine that sets Pending owns the ID until Pending is NoState again; only the owner calls
+// finish.
 type entry struct {
 	shard *shard // immutable
 	mu    struct {
@@ -27,8 +27,8 @@ type entry struct {
 	}
 }
 
-// begin decides under the ID's lock and, when something is to be written, makes the caller its owner.
-// A decision that needs a fresh producer ID is made again with one; the lock is not held meanwhile.
+// begin decides under the ID's lock and makes the caller its owner if a record is to be written. A decision that needs
+// a fresh producer ID is made again with one; the lock is not held meanwhile.
 func (c *Coordinator) begin(e *entry, decide func(t *Transaction, freshID, nowMs int64) (plan, error)) (plan, error) {
 	freshID := NoProducerID
 	for {
@@ -59,14 +59,14 @@ func (e *entry) tryBegin(decide func(t *Transaction, freshID, nowMs int64) (plan
 	return p, nil
 }
 
-// write persists an image, waits as long as the answer that rests on it has to, and applies it. An append that failed
-// gives the ID free again, unchanged. A failed wait leaves it owned until the next start: the record may or may not
-// survive, and nobody may decide differently meanwhile.
+// write appends an image, waits as long as its answer has to, and applies it. A failed append leaves the ID unchanged
+// and without owner. After a failed wait the ID stays owned until the next start: the record may or may not survive,
+// and no other decision may be made meanwhile.
 func (c *Coordinator) write(e *entry, next *Transaction, answer durability.Answer) error {
 	now := c.cfg.Clock.Now()
 	appended, err := e.shard.stateLog.AppendCoordinator(encodeTransaction(next, c.cfg.TransactionVersion(), now.UnixMilli()), answer)
 	if err != nil {
-		e.giveBack()
+		e.endUnchanged()
 		if errors.Is(err, batch.ErrTooLarge) || errors.Is(err, batch.ErrRecordListTooLarge) {
 			return fmt.Errorf("%w: %v of a transactional ID: %v", ErrRecordTooLarge, next.State, err)
 		}
@@ -96,8 +96,8 @@ func (e *entry) written(next *Transaction, now time.Time) {
 	expiry.Forget()
 }
 
-// giveBack ends an operation that changed nothing.
-func (e *entry) giveBack() {
+// endUnchanged ends an operation without a change.
+func (e *entry) endUnchanged() {
 	e.mu.Lock()
 	e.mu.txn.Pending = NoState
 	e.mu.Unlock()

@@ -6,7 +6,7 @@ type Identity struct {
 	ProducerEpoch int16
 }
 
-// noIdentity is answered where there is none to give.
+// noIdentity is the answer without an identity.
 var noIdentity = Identity{NoProducerID, NoProducerEpoch}
 
 // InitRequest asks for the right to use a transactional ID (spec: transactions 5). ProducerID and
@@ -18,8 +18,8 @@ type InitRequest struct {
 	TimeoutMs       int32
 }
 
-// AddRequest names partitions to add to a transaction, or to look up in it (spec: transactions 6).
-// ClientTransactionVersion is 2 for Produce 12, TxnOffsetCommit 5, AddPartitionsToTxn 4 and above, else 0.
+// AddRequest names partitions to add to a transaction, or to verify (spec: transactions 6). ClientTransactionVersion is
+// 2 for Produce 12, TxnOffsetCommit 5, AddPartitionsToTxn 4 and above, else 0.
 type AddRequest struct {
 	TransactionalID          string
 	ProducerID               int64
@@ -38,11 +38,11 @@ type EndRequest struct {
 	ClientTransactionVersion int16
 }
 
-// plan is a decision: what to append, and what to answer once that is done.
+// plan is a decision: the image to append, and the answer after that.
 type plan struct {
 	next   Transaction
 	answer Identity
-	// done: nothing is to be written, answer at once.
+	// done: nothing is written, the answer is sent at once.
 	done bool
 	// raiseFirst: the image takes next's epoch before the append, so that it stays fenced when that fails.
 	raiseFirst bool
@@ -63,8 +63,8 @@ func prepareInit(t *Transaction, r *InitRequest, freshID int64, clusterVersion i
 		return plan{}, ErrConcurrentTransactions
 	}
 	if t.State == Ongoing {
-		// The epoch in the request is not looked at: a stale producer with the right ID ends the
-		// running transaction all the same and is refused when it retries, as in Kafka.
+		// The epoch in the request is not checked: a stale producer with the right ID aborts the open transaction
+		// all the same and is refused when it retries, as in Kafka.
 		return prepareFence(t, freshID, clusterVersion, nowMs)
 	}
 
@@ -94,10 +94,9 @@ func prepareInit(t *Transaction, r *InitRequest, freshID int64, clusterVersion i
 	return plan{next: next, answer: Identity{next.ProducerID, next.ProducerEpoch}}, nil
 }
 
-// prepareFence aborts an ongoing transaction for a new incarnation or a timeout (spec: transactions 5
-// row 10; 12). The epoch rises and the transaction ends in one record. Under transactions V2 that is
-// the one bump that the end makes anyway; before, the epoch is raised in memory first, and a fence that
-// could not be written leaves it raised for the next one.
+// prepareFence aborts an open transaction for a new incarnation or a timeout (spec: transactions 5 row 10; 12). One
+// record raises the epoch and ends the transaction. Under transactions V2 the end raises the epoch anyway. Before V2
+// the epoch is raised in memory first, and stays raised for the next fence if the record could not be written.
 func prepareFence(t *Transaction, freshID int64, clusterVersion int16, nowMs int64) (plan, error) {
 	if clusterVersion >= epochBumpVersion {
 		return prepareBumpingEnd(t, PrepareAbort, freshID, nowMs)
@@ -111,7 +110,7 @@ func prepareFence(t *Transaction, freshID int64, clusterVersion int16, nowMs int
 	return plan{next: next, raiseFirst: true}, nil
 }
 
-// raise gives the image the epoch of a fence that is about to be written.
+// raise gives the image the epoch of a fence whose record is about to be written.
 func (t *Transaction) raise(next *Transaction) {
 	t.ProducerEpoch, t.LastProducerEpoch, t.FailedFence = next.ProducerEpoch, NoProducerEpoch, true
 }
@@ -128,7 +127,7 @@ func prepareBumpingEnd(t *Transaction, to State, freshID int64, nowMs int64) (pl
 		}
 		next.NextProducerID = freshID
 	}
-	// An image at 32767 is the trace of a bug in an old broker; only its abort is let through.
+	// An image at 32767 comes from a bug in an old broker; only an abort is allowed.
 	if t.ProducerEpoch < reservedEpoch {
 		next.ProducerEpoch, next.LastProducerEpoch = t.ProducerEpoch+1, t.ProducerEpoch
 	} else if to == PrepareCommit {
@@ -168,8 +167,8 @@ func prepareAdd(t *Transaction, r *AddRequest, nowMs int64) (plan, error) {
 	return plan{next: next}, nil
 }
 
-// checkVerify decides the row "VerifyOnly" of transactions 6 as far as it holds for all partitions. A
-// pending operation is not looked at.
+// checkVerify decides the row "VerifyOnly" of transactions 6, for all partitions together. It ignores a pending
+// operation.
 func checkVerify(t *Transaction, r *AddRequest) error {
 	switch {
 	case t.ProducerID != r.ProducerID:
@@ -266,12 +265,12 @@ func prepareEndV2(t *Transaction, r *EndRequest, freshID int64, nowMs int64) (pl
 	if r.Commit {
 		return plan{}, ErrInvalidTxnState
 	}
-	// The client cannot know whether its first add ever happened, so it may abort what never began.
+	// The client cannot know whether its first add succeeded, so it may abort a transaction that never began.
 	return prepareBumpingEnd(t, PrepareAbort, freshID, nowMs)
 }
 
-// prepareComplete is what follows the last marker. The start timestamp stays; the last epoch does too,
-// so that InitProducerId with the epoch of before the end is taken as its retry.
+// prepareComplete returns the image after the last marker. The start timestamp stays, and so does the last epoch, so
+// that InitProducerId with the epoch before the end is recognised as its retry.
 func prepareComplete(t *Transaction, nowMs int64) Transaction {
 	next := t.transition(t.State.outcome(), nowMs)
 	next.Partitions = nil
@@ -281,7 +280,7 @@ func prepareComplete(t *Transaction, nowMs int64) Transaction {
 	return next
 }
 
-// expirable tells whether an unused transactional ID may be forgotten (spec: transactions 12).
+// expirable says whether an unused transactional ID may be forgotten (spec: transactions 12).
 func expirable(t *Transaction, expirationMs, nowMs int64) bool {
 	return t.Pending == NoState && t.State.idle() && t.LastUpdateTimestampMs <= nowMs-expirationMs
 }

@@ -15,20 +15,20 @@ type OpenTransaction struct {
 	ProducerEpoch int16
 }
 
-// Reconcile ends what partitions hold open of transactions that have ended, with their outcome. A start can find such
-// a partition: of a log that was damaged above the last barrier, the tail is cut, and a marker may go with it that had
-// been written long ago. Left open, it would hold back the last stable offset for ever, and the producer's next marker
-// would decide about records of another transaction (reliability P18, P20).
+// Reconcile ends transactions that are open in a partition although they have ended, with their outcome. A start
+// truncates a log that was damaged above the last barrier, and may remove an old marker with it. Left open, the
+// transaction would hold back the last stable offset for ever, and the producer's next marker would decide about
+// records of another transaction (reliability P18, P20).
 //
-// It is called once, between Load and Start. What the transaction log has of a producer decides: the newest record of
-// that epoch in which the transaction was prepared or complete. Where it knows the producer and has no such record any
-// more, the transaction is aborted. A producer that it does not know stays as it is.
+// It is called once, between Load and Start. The transaction log decides: the newest record of that epoch in which the
+// transaction was prepared or complete. If the log has the producer but no such record any more, the transaction is
+// aborted. If it does not have the producer, the transaction stays open.
 func (c *Coordinator) Reconcile(open []OpenTransaction) error {
-	left := c.unaccounted(open)
+	left := c.openButEnded(open)
 	if len(left) == 0 {
 		return nil
 	}
-	if err := c.judge(left); err != nil {
+	if err := c.findOutcomes(left); err != nil {
 		return fmt.Errorf("txncoordinator: reconcile: %w", err)
 	}
 	for _, v := range left {
@@ -40,8 +40,8 @@ func (c *Coordinator) Reconcile(open []OpenTransaction) error {
 	return nil
 }
 
-// unaccounted returns those of the open transactions that are not under way, as the table has it.
-func (c *Coordinator) unaccounted(open []OpenTransaction) (left []*verdict) {
+// openButEnded returns the open transactions that the table does not have as open or prepared.
+func (c *Coordinator) openButEnded(open []OpenTransaction) (left []*verdict) {
 	underWay := map[Identity][]TopicPartition{}
 	c.each(func(e *entry) {
 		e.mu.Lock()
@@ -62,7 +62,7 @@ func (c *Coordinator) unaccounted(open []OpenTransaction) (left []*verdict) {
 	return left
 }
 
-// verdict is what becomes of an open transaction.
+// verdict is the outcome of an open transaction, as far as it is known.
 type verdict struct {
 	open  *OpenTransaction
 	found Transaction // the record that decides
@@ -70,7 +70,7 @@ type verdict struct {
 	shard *shard      // of the transactional ID that has the producer; nil when none has
 }
 
-// How well a record fits an open transaction.
+// How well a record matches an open transaction.
 const (
 	unrelated   = iota // it is of another epoch
 	sameEpoch          // decided in this epoch, and the record does not say for which partitions
@@ -79,8 +79,8 @@ const (
 	stillOpen          // under way in this epoch, with this partition
 )
 
-// judge looks for the deciding records in the transaction log, which may still have older ones than the table.
-func (c *Coordinator) judge(left []*verdict) error {
+// findOutcomes looks for the deciding records in the transaction log, which may have older ones than the table.
+func (c *Coordinator) findOutcomes(left []*verdict) error {
 	byProducer := map[int64][]*verdict{}
 	for _, v := range left {
 		byProducer[v.open.ProducerID] = append(byProducer[v.open.ProducerID], v)
@@ -96,7 +96,7 @@ func (c *Coordinator) judge(left []*verdict) error {
 				return nil // replay has told of it
 			}
 			for _, v := range byProducer[t.ProducerID] {
-				v.take(s, t)
+				v.considerRecord(s, t)
 			}
 			return nil
 		})
@@ -107,10 +107,10 @@ func (c *Coordinator) judge(left []*verdict) error {
 	return nil
 }
 
-// take looks at a record of the open transaction's producer, the newer one after the older. Of those that decide, the
-// newest that fits best counts. Before transactions V2 many transactions have one epoch: one that this partition is
-// not in is taken for that of the open data only when no other is left.
-func (v *verdict) take(s *shard, t Transaction) {
+// considerRecord handles a record of the open transaction's producer; records come in the order of the log. Of the deciding ones,
+// the newest with the best match counts. Before transactions V2 many transactions have one epoch: one without this
+// partition is used only if no other is left.
+func (v *verdict) considerRecord(s *shard, t Transaction) {
 	v.shard = s
 	isOpen := v.rank == stillOpen || v.rank == addedAtMost
 	switch rank := v.fit(&t); {
@@ -137,7 +137,7 @@ func (v *verdict) fit(t *Transaction) int {
 	}
 }
 
-// endsEpoch says whether a prepared or complete transaction is one of the epoch that the partition has open. From
+// endsEpoch says whether a prepared or complete transaction ended the epoch that is open in the partition. From
 // transactions V2 on an end raises the epoch; before, only a fence does.
 func (v *verdict) endsEpoch(t *Transaction) bool {
 	epoch := v.open.ProducerEpoch

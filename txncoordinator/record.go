@@ -11,17 +11,17 @@ import (
 	"once/log/batch"
 )
 
-// The record versions of __transaction_state that exist (spec: transactions 3).
+// The record versions of __transaction_state (spec: transactions 3).
 const (
 	keyVersion           int16 = 0
 	highestValueVersion  int16 = 1
 	flexibleTransactions int16 = 1 // the feature level from which values are written in version 1
 )
 
-// errUnknownVersion is a record of a version from the future; replay skips it with a warning.
+// errUnknownVersion is a record of a newer version; replay skips it with a warning.
 var errUnknownVersion = errors.New("txncoordinator: unknown record version")
 
-// usualTopics is how many topics of a transaction an encoder has room for at first.
+// usualTopics is the initial number of topics in an encoder's buffer.
 const usualTopics = 4
 
 // encoder holds the buffers of one record in the making.

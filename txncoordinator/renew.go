@@ -7,15 +7,15 @@ import (
 	"once/durability"
 )
 
-// RenewIdentities aborts all transactions that are open, finishes those that are decided, and gives each transactional ID
-// a new producer ID, as when its epochs are used up: whoever held one of the old ones is refused. It is called once,
-// between Load and Start, in a cluster that goes on from a copy of another one, which goes on by itself: a producer ID
-// with an epoch that both give out would be two producers. Called again after an error or a death, it goes on.
+// RenewIdentities aborts all open transactions, finishes the decided ones, and gives each transactional ID a new
+// producer ID, as when its epochs are used up: holders of an old one are refused. It is called once, between Load and
+// Start, in a fork: the original goes on, and one producer ID and epoch given out by both would be two producers. After
+// an error or a crash another call continues.
 func (c *Coordinator) RenewIdentities() error {
 	c.schedule.mu.Lock()
 	c.schedule.mu.retries = nil // all are tried here
 	c.schedule.mu.Unlock()
-	for _, e := range c.which(func(*entry) bool { return true }) {
+	for _, e := range c.entriesWhere(func(*entry) bool { return true }) {
 		if err := c.renewIdentity(e); err != nil {
 			return fmt.Errorf("txncoordinator: renew the producer ID of %q: %w", e.transactionalID(), err)
 		}

@@ -11,8 +11,8 @@ import (
 	"once/internal/clock"
 )
 
-// schedule is what happens without a request: timeouts and expiry by the cluster's clock, and markers that are tried
-// again in real time.
+// schedule is the work without a request: timeouts and expiry by the cluster's clock, and retries of markers in real
+// time.
 type schedule struct {
 	abort, remove *clock.Check // nil before Start
 	lastRemoval   time.Time    // when expiry was last looked at; of the check
@@ -22,7 +22,7 @@ type schedule struct {
 	}
 }
 
-// retry is a prepared transaction whose owner is the schedule.
+// retry is a prepared transaction owned by the schedule.
 type retry struct {
 	entry    *entry
 	at       time.Time
@@ -57,7 +57,7 @@ func (c *Coordinator) wakeUp() {
 	}
 }
 
-// Start begins to look for timeouts and unused IDs and to retry markers, until Close.
+// Start starts the checks for timeouts and unused IDs and the retries of markers, until Close.
 func (c *Coordinator) Start() {
 	every := func(d time.Duration, f func()) *clock.Check {
 		return c.cfg.Clock.Every(d, func() time.Duration { return d }, f)
@@ -84,8 +84,8 @@ func (c *Coordinator) retryLoop() {
 	}
 }
 
-// Close stops what runs without a request and waits for it. Requests are refused from then on; what is decided but not
-// finished is finished by the next Load. Whoever sends requests has stopped before.
+// Close stops the work without a request and waits for it. Requests are refused from then on; the next Load finishes
+// decided transactions. The caller has stopped all requests before.
 func (c *Coordinator) Close() {
 	c.phase.Store(phaseClosed)
 	c.cancel()
@@ -98,9 +98,9 @@ func (c *Coordinator) Close() {
 	c.metrics.unregister()
 }
 
-// retryDue tries the markers again that are due at now, and returns when the next ones are; false when none wait.
+// retryDue retries the markers that are due at now, and returns when the next ones are; false when there are none.
 func (c *Coordinator) retryDue(now time.Time) (next time.Time, waiting bool) {
-	for _, r := range c.schedule.take(now) {
+	for _, r := range c.schedule.takeDue(now) {
 		_ = c.finishOrRetry(r.entry, r.attempts) // puts itself back
 	}
 	c.schedule.mu.Lock()
@@ -113,8 +113,8 @@ func (c *Coordinator) retryDue(now time.Time) (next time.Time, waiting bool) {
 	return next, len(c.schedule.mu.retries) > 0
 }
 
-// take removes from the schedule what is due.
-func (s *schedule) take(now time.Time) (due []retry) {
+// takeDue removes the due retries from the schedule and returns them.
+func (s *schedule) takeDue(now time.Time) (due []retry) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.mu.retries = slices.DeleteFunc(s.mu.retries, func(r retry) bool {
@@ -127,10 +127,10 @@ func (s *schedule) take(now time.Time) (due []retry) {
 	return due
 }
 
-// abortTimedOut aborts every transaction that is open for longer than its timeout.
+// abortTimedOut aborts every transaction that has been open for longer than its timeout.
 func (c *Coordinator) abortTimedOut() {
 	now := c.cfg.Clock.Now()
-	for _, e := range c.which(func(e *entry) bool { return e.timedOut(now) }) {
+	for _, e := range c.entriesWhere(func(e *entry) bool { return e.timedOut(now) }) {
 		c.expireTransaction(e, now)
 	}
 }
@@ -141,7 +141,7 @@ func (c *Coordinator) removeUnused() {
 	if !c.clocksAgree(now) {
 		return
 	}
-	for _, e := range c.which(func(e *entry) bool { return e.unused(c.cfg.IDExpiration, now) }) {
+	for _, e := range c.entriesWhere(func(e *entry) bool { return e.unused(c.cfg.IDExpiration, now) }) {
 		c.expire(e, now)
 	}
 }
@@ -163,9 +163,8 @@ func (e *entry) unused(expiration time.Duration, now time.Time) bool {
 	return expirable(&e.mu.txn, expiration.Milliseconds(), now.UnixMilli())
 }
 
-// abortOne fences the producer of a transaction that is open for longer than its timeout and
-// aborts it (spec: transactions 12). Activity does not move the deadline. One that is being ended at
-// this moment is left alone: its end wins.
+// abortOne fences the producer of a transaction that has been open for longer than its timeout and aborts it (spec:
+// transactions 12). Activity does not move the deadline. If another request is ending the transaction, that end wins.
 func (c *Coordinator) abortOne(e *entry, now time.Time) {
 	version := c.cfg.TransactionVersion()
 	p, err := c.begin(e, func(t *Transaction, freshID, nowMs int64) (plan, error) {
@@ -186,8 +185,8 @@ func (c *Coordinator) abortOne(e *entry, now time.Time) {
 	}
 }
 
-// clocksAgree tells whether the wall clock and the monotonic one have moved alike since the last look
-// for unused IDs; when the wall clock was set, expiry sits out one interval (reliability P29).
+// clocksAgree says whether the wall clock and the monotonic one have moved alike since the last check for unused IDs.
+// If the wall clock was set, expiry skips one interval (reliability P29).
 func (c *Coordinator) clocksAgree(now time.Time) bool {
 	last := c.schedule.lastRemoval
 	c.schedule.lastRemoval = now
@@ -199,11 +198,11 @@ func (c *Coordinator) clocksAgree(now time.Time) bool {
 	return true
 }
 
-// wasSet tells whether a wall clock was set, by what passed on it and on the monotonic one.
+// wasSet says whether a wall clock was set, from the time passed on it and on the monotonic one.
 func wasSet(wall, monotonic time.Duration) bool { return (wall - monotonic).Abs() > time.Minute }
 
-// expire forgets an ID that was unused for too long (spec: transactions 12). While the tombstone is
-// being written Dead is pending, and it stays so in the entry that others may still hold.
+// expire forgets an ID that was unused for too long (spec: transactions 12). Dead is pending while the tombstone is
+// written, and stays so in the entry, which other goroutines may still hold.
 func (c *Coordinator) expire(e *entry, now time.Time) {
 	nowMs := now.UnixMilli()
 	e.mu.Lock()
@@ -218,7 +217,7 @@ func (c *Coordinator) expire(e *entry, now time.Time) {
 		return
 	}
 	if _, err := e.shard.stateLog.AppendCoordinator(encodeTombstone(id, nowMs), durability.TransactionChanged); err != nil {
-		e.giveBack()
+		e.endUnchanged()
 		c.cfg.Logger.Warn("unused transactional ID could not be removed", "transactional_id", id, "error", err)
 		return
 	}

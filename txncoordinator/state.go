@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// State is where a transactional ID stands (spec: transactions 4). The numbers are those of the log.
+// State is the state of a transactional ID (spec: transactions 4). The numbers are those of the log.
 type State int8
 
 // The states. Dead and PrepareEpochFence never reach the log: Dead is only ever pending, and fencing
@@ -34,7 +34,7 @@ func (s State) String() string {
 	return stateNames[s]
 }
 
-// parseState returns the state that Kafka calls by this name; false for a name it does not know.
+// parseState returns the state with Kafka's name; false for an unknown name.
 func parseState(name string) (State, bool) {
 	i := slices.Index(stateNames[:], name)
 	return State(i), i >= 0
@@ -47,8 +47,8 @@ func setOf(states ...State) (set uint16) {
 	return set
 }
 
-// previous lists for each state those that it may follow. PrepareAbort after Empty and Complete* is the
-// empty abort of transactions V2.
+// previous lists the states before each state. PrepareAbort after Empty and Complete* is the empty abort of
+// transactions V2.
 var previous = [...]uint16{
 	Empty:             setOf(Empty, CompleteCommit, CompleteAbort),
 	Ongoing:           setOf(Ongoing, Empty, CompleteCommit, CompleteAbort),
@@ -60,13 +60,13 @@ var previous = [...]uint16{
 	PrepareEpochFence: 0,
 }
 
-// mayFollow tells whether a transaction may go from one state to another.
+// mayFollow says whether a transaction may go from one state to another.
 func mayFollow(next, from State) bool { return previous[next]&(1<<from) != 0 }
 
-// prepared tells whether the outcome is decided and markers are owed.
+// prepared says whether the outcome is decided and markers are owed.
 func (s State) prepared() bool { return s == PrepareCommit || s == PrepareAbort }
 
-// idle tells whether no transaction is open.
+// idle says whether no transaction is open.
 func (s State) idle() bool { return s == Empty || s == CompleteCommit || s == CompleteAbort }
 
 // Values that stand for "none".
@@ -82,7 +82,7 @@ const (
 	reservedEpoch   int16 = 32767
 	// epochBumpVersion is the transaction version from which every end of a transaction raises the epoch.
 	epochBumpVersion int16 = 2
-	// maxTransactionalIDBytes is what a record key can hold.
+	// maxTransactionalIDBytes is the longest ID in a record key.
 	maxTransactionalIDBytes = 1<<15 - 1
 )
 
@@ -110,8 +110,8 @@ func (p TopicPartition) compare(q TopicPartition) int {
 type Transaction struct {
 	TransactionalID string // immutable
 	State           State
-	// Pending is the state that an operation under way will reach, or NoState. After Prepare* it is
-	// Complete* until the last marker and the Complete record are written.
+	// Pending is the state that a running operation will reach, or NoState. After Prepare* it is Complete* until the
+	// last marker and the Complete record are written.
 	Pending State
 
 	ProducerID         int64
@@ -131,7 +131,7 @@ type Transaction struct {
 	FailedFence bool
 }
 
-// newTransaction is the image of an ID that was never seen.
+// newTransaction is the image of a new ID.
 func newTransaction(transactionalID string, producerID int64, timeoutMs int32, nowMs int64) Transaction {
 	return Transaction{
 		TransactionalID: transactionalID, State: Empty, Pending: NoState,
@@ -141,10 +141,10 @@ func newTransaction(transactionalID string, producerID int64, timeoutMs int32, n
 	}
 }
 
-// exhausted tells whether the producer ID has no epoch left for a client.
+// exhausted says whether the producer ID has no epoch left for a client.
 func (t *Transaction) exhausted() bool { return t.ProducerEpoch >= lastUsableEpoch }
 
-// contains tells whether every one of parts is in the transaction.
+// contains says whether all of parts are in the transaction.
 func (t *Transaction) contains(parts []TopicPartition) bool {
 	for i := range parts {
 		if !t.has(parts[i]) {
@@ -169,8 +169,8 @@ func (t *Transaction) transition(to State, nowMs int64) Transaction {
 	return next
 }
 
-// apply takes the image that the log now holds. It cannot fail; the live path and replay both use it.
-// After Prepare* the completion is pending at once, so that nothing comes between.
+// apply takes over the image in the log. It cannot fail; replay uses it, too. After Prepare* the completion is pending
+// at once, so that no other operation comes between.
 func (t *Transaction) apply(next Transaction) {
 	next.FailedFence = false
 	switch next.State {
@@ -192,8 +192,8 @@ func (s State) outcome() State {
 	return CompleteAbort
 }
 
-// union returns the sorted union of have, which is sorted, and more; strings of more are copied,
-// because they point into a request that goes away.
+// union returns the sorted union of have, which is sorted, and more. Strings of more are copied, because they point
+// into a request.
 func union(have, more []TopicPartition) []TopicPartition {
 	all := make([]TopicPartition, len(have), len(have)+len(more))
 	copy(all, have)

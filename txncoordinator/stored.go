@@ -2,20 +2,18 @@ package txncoordinator
 
 import "errors"
 
-// What follows is for tools that read the transaction log of a broker that does not run.
+// What follows is for tools that read the transaction log of a stopped broker.
 
 // StoredRecord is one record of __transaction_state.
 type StoredRecord struct {
 	TransactionalID string
 	Tombstone       bool
-	// Unknown says that the record is of a version from the future: replay passes over it. Then only the
-	// transactional ID may be set.
+	// Unknown says that the record has a newer version: replay skips it. Then only the transactional ID may be set.
 	Unknown     bool
 	Transaction Transaction // unless Tombstone or Unknown
 }
 
-// DecodeRecord reads a key and its value. The image is as replay sees it: what the log does not hold
-// has its value after a reload.
+// DecodeRecord reads a key and its value. Fields that are not in the log have their values after a reload.
 func DecodeRecord(key, value []byte) (StoredRecord, error) {
 	id, err := decodeKey(key)
 	if err != nil {
@@ -37,22 +35,21 @@ func knownOnly(err error) error {
 	return err
 }
 
-// MayFollow tells whether a record of one state may stand in the log after one of another (spec:
-// transactions 4).
+// MayFollow says whether a record of one state may come after one of another in the log (spec: transactions 4).
 func MayFollow(next, from State) bool {
 	return next >= Empty && next <= CompleteAbort && from >= Empty && from <= CompleteAbort && mayFollow(next, from)
 }
 
-// Prepared tells whether the outcome is decided and markers may still be owed.
+// Prepared says whether the outcome is decided and markers may still be owed.
 func (s State) Prepared() bool { return s.prepared() }
 
-// Idle tells whether no transaction is open.
+// Idle says whether no transaction is open.
 func (s State) Idle() bool { return s.idle() }
 
-// Has tells whether a partition is part of the transaction.
+// Has says whether a partition is part of the transaction.
 func (t *Transaction) Has(p TopicPartition) bool { return t.has(p) }
 
-// PartitionOf returns the partition of __transaction_state that an ID lives in when there are so many.
+// PartitionOf returns the partition of __transaction_state for an ID, given the number of partitions.
 func PartitionOf(transactionalID string, partitions int32) int32 {
 	return partitionFor(transactionalID, partitions)
 }

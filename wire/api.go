@@ -8,8 +8,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// Request is one decoded request. Its byte slices and strings point into the frame that it arrived in
-// and are valid until the reply has been sent; whoever keeps one longer copies it.
+// Request is one decoded request. Its byte slices and strings point into the frame that it arrived in and are valid
+// until the reply has been sent; code that keeps one longer copies it.
 type Request struct {
 	Key           int16
 	Version       int16
@@ -20,25 +20,24 @@ type Request struct {
 	Conn          *Conn
 }
 
-// Reply is what a handler gives back. Exactly one of these holds: Response is set (send it), Then is
-// set (wait, then send what it returns), Resume is set (wait, then do what its Reply says), Close is set (close this
-// connection, send nothing), or all are zero (send nothing and go on, as for Produce with acks=0).
+// Reply is the result of a handler. Exactly one of these holds: Response is set (send it), Then is set (wait, then send
+// its result), Resume is set (wait, then follow its Reply), Close is set (close this connection, send nothing), or all
+// are zero (send nothing and go on, as for Produce with acks=0).
 type Reply struct {
 	Response kmsg.Response
-	// Then waits for what the answer still needs, such as the disk or other group members. For an API
-	// that is Pipelined the connection's next requests are handled meanwhile; answers leave in order
-	// all the same. Then must return when ctx ends, with whatever answer it has; nil closes the connection.
+	// Then waits for the answer's last condition, such as the disk or other group members. For a Pipelined API the
+	// connection's next requests are handled meanwhile; answers are still sent in order. Then must return when ctx
+	// ends, with whatever answer it has; nil closes the connection.
 	Then func(ctx context.Context) kmsg.Response
-	// Resume waits for what the request itself still needs before it can be carried out, carries it out, and returns
-	// what the handler would have returned; that is not Resume again. The connection's next request is read
-	// meanwhile, so that a client that goes is noticed, and handled when Resume has returned. Resume must return
-	// when ctx ends.
+	// Resume waits until the request can be carried out, carries it out, and returns the handler's result, which must
+	// not be Resume again. The connection's next request is read meanwhile, so that a closed connection is noticed, and
+	// handled when Resume has returned. Resume must return when ctx ends.
 	Resume func(ctx context.Context) Reply
 	Close  bool
 }
 
-// Handler decides and does what a request asks for. It is called for one request of a connection at a time, in order.
-// ctx ends with the connection.
+// Handler carries out a request. It is called for one request of a connection at a time, in order. ctx ends with the
+// connection.
 type Handler func(ctx context.Context, r *Request) Reply
 
 // API is one row of the table of requests that are served.
@@ -55,7 +54,7 @@ type API struct {
 // Respond is a Reply that is ready.
 func Respond(r kmsg.Response) Reply { return Reply{Response: r} }
 
-// Advertise lists the table as ApiVersions shows it, ordered by key.
+// Advertise lists the table for ApiVersions, ordered by key.
 func Advertise(apis []API) []kmsg.ApiVersionsResponseApiKey {
 	keys := make([]kmsg.ApiVersionsResponseApiKey, 0, len(apis))
 	for _, a := range apis {

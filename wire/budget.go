@@ -23,9 +23,9 @@ type budgetWaiter struct {
 	granted chan struct{} // closed under mu when the bytes are the waiter's
 }
 
-// acquire takes n bytes more for a request that holds some already, waiting at most timeout and no longer
-// than done is open; it reports whether it got them. A request that is the only one may exceed the budget:
-// a single one of the longest frames must always pass.
+// acquire takes n more bytes for a request that holds held bytes already. It waits at most timeout and until done is
+// closed, and says whether it got them. A request that is the only one may exceed the budget, so that the longest
+// frame always passes.
 func (b *byteBudget) acquire(n, held int64, timeout time.Duration, done <-chan struct{}) bool {
 	b.mu.Lock()
 	if len(b.mu.waiters) == 0 && b.fitsLocked(n, held) {

@@ -7,10 +7,9 @@ import (
 	"once/internal/invariant"
 )
 
-// Buffers of frames and answers are pooled in powers of two from 512 bytes to 16 MiB: a producer to several
-// partitions sends frames of megabytes, and a new buffer for each costs more than all else that is done with it
-// in this process, because memory is cleared before it is used. The garbage collector takes what is not
-// asked for again. Bigger ones are left to it at once.
+// Buffers of frames and answers are pooled in powers of two from 512 bytes to 16 MiB. A producer to several partitions
+// sends frames of megabytes, and clearing a new buffer for each would cost more than all other work in this process.
+// The garbage collector frees unused ones, and larger ones at once.
 const (
 	minPooledBits = 9
 	maxPooledBits = 24
@@ -30,7 +29,7 @@ func getBuffer(n int) []byte {
 	return make([]byte, 0, 1<<(class+minPooledBits))
 }
 
-// usedBuffer is getBuffer without allocating: nil when there is none that somebody has given back.
+// usedBuffer is like getBuffer, but does not allocate: nil when the pool is empty.
 func usedBuffer(n int) []byte {
 	class := poolClass(n)
 	if class < 0 {
@@ -42,16 +41,16 @@ func usedBuffer(n int) []byte {
 	return nil
 }
 
-// putBuffer gives back a buffer that nothing points into any more.
+// putBuffer puts a buffer, to which nothing refers any more, back into the pool.
 func putBuffer(b []byte) {
 	if invariant.Enabled {
-		// Whoever kept a string or slice of a request beyond its reply shall read nonsense in tests.
+		// In tests, code that kept a string or slice of a request beyond its reply must read nonsense.
 		b = b[:cap(b)]
 		for i := range b {
 			b[i] = 0xdb
 		}
 	}
-	// A buffer that append has grown goes where its capacity is enough for everyone.
+	// A buffer that append has grown goes into the largest class that it can serve.
 	class := bits.Len(uint(cap(b))) - 1 - minPooledBits
 	if class >= 0 && class < len(bufferPools) {
 		b = b[:0]

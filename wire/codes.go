@@ -2,7 +2,7 @@ package wire
 
 import "strconv"
 
-// Code is a Kafka error code as it stands in responses (spec: wire 8).
+// Code is a Kafka error code in responses (spec: wire 8).
 type Code int16
 
 // The error codes, by Kafka's names.

@@ -47,16 +47,16 @@ func (c *Conn) RemoteAddr() net.Addr { return c.nc.RemoteAddr() }
 // LocalAddr is the address that the client reached.
 func (c *Conn) LocalAddr() net.Addr { return c.nc.LocalAddr() }
 
-// Listener is the one that the client came through, as it was given to Serve.
+// Listener is the client's listener, as it was given to Serve.
 func (c *Conn) Listener() net.Listener { return c.via }
 
-// SetClientSoftware keeps what the client calls itself in ApiVersions. It copies its arguments, which may
-// point into a request.
+// SetClientSoftware stores the client's name and version in ApiVersions. It copies its arguments, which may point into
+// a request.
 func (c *Conn) SetClientSoftware(name, version string) {
 	c.software.Store(&clientSoftware{strings.Clone(name), strings.Clone(version)})
 }
 
-// ClientSoftware returns the client's name and version for itself, "" before it has told.
+// ClientSoftware returns the client's name and version, "" before its ApiVersions.
 func (c *Conn) ClientSoftware() (name, version string) {
 	if s := c.software.Load(); s != nil {
 		return s.name, s.version
@@ -77,7 +77,7 @@ func newConn(s *Server, nc net.Conn, handle Handler, id int64) *Conn {
 	return c
 }
 
-// serve handles requests until the connection ends, and returns why it did. The caller closes the socket.
+// serve handles requests until the connection ends, and returns the reason. The caller closes the socket.
 func (c *Conn) serve() closeReason {
 	reason := c.requests()
 	switch reason {
@@ -115,13 +115,13 @@ func (c *Conn) beforeWait() closeReason {
 	return c.out.flush()
 }
 
-// breakOff makes everything that waits on the connection return.
+// breakOff ends all waits on the connection.
 func (c *Conn) breakOff() {
 	c.cancel()
 	c.nc.Close()
 }
 
-// handle decodes one request, has it handled, and answers it or queues the answer. It takes the frame.
+// handle decodes one request, calls the handler, and answers or queues the answer. It owns the frame.
 func (c *Conn) handle(fr *frame) closeReason {
 	k, reason := c.decode(fr)
 	if reason != open {
@@ -176,7 +176,7 @@ func (c *Conn) execute(k *call) (reply Reply, reason closeReason) {
 	return c.handler(c.ctx, k.req), open
 }
 
-// resume calls Resume, likewise. Then the next request may be handled, unless the API is not pipelined.
+// resume is like execute, for Resume. After it the next request may be handled, unless the API is not pipelined.
 func (c *Conn) resume(k *call) (reason closeReason) {
 	defer c.recovered(k, &reason)
 	reply := k.resume(c.ctx)
@@ -190,7 +190,7 @@ func (c *Conn) resume(k *call) (reason closeReason) {
 	return open
 }
 
-// await calls Then, likewise.
+// await is like execute, for Then.
 func (c *Conn) await(k *call) (resp kmsg.Response, reason closeReason) {
 	defer c.recovered(k, &reason)
 	if resp = k.then(c.ctx); resp == nil {
@@ -199,7 +199,7 @@ func (c *Conn) await(k *call) (resp kmsg.Response, reason closeReason) {
 	return resp, open
 }
 
-// answer encodes the response and lets go of response and frame.
+// answer encodes the response and releases response and frame.
 func (c *Conn) answer(k *call) (reason closeReason) {
 	defer c.in.release(&k.frame)
 	defer release(k.resp)
@@ -220,7 +220,7 @@ func (c *Conn) answer(k *call) (reason closeReason) {
 	return reason
 }
 
-// dropAnswer takes half an answer back, after a panic in its encoder.
+// dropAnswer removes half an answer, after a panic in its encoder.
 func (c *Conn) dropAnswer(r kmsg.Response, collected int) {
 	if _, ok := r.(Streamed); ok {
 		c.out.failed = handlerPanic // some of it may have been sent
@@ -229,7 +229,7 @@ func (c *Conn) dropAnswer(r kmsg.Response, collected int) {
 	}
 }
 
-// recovered is deferred around everything of a handler's. A broken invariant is not contained.
+// recovered is deferred around all calls of a handler's code. It does not recover from a broken invariant.
 func (c *Conn) recovered(k *call, reason *closeReason) {
 	p := recover()
 	if p == nil {

@@ -17,7 +17,7 @@ type servedAPI struct {
 	duration prometheus.Observer
 }
 
-// decode turns a frame into a call, which takes the frame over. On failure the frame stays the caller's.
+// decode turns a frame into a call, which then owns the frame. On failure the caller still owns it.
 func (c *Conn) decode(fr *frame) (call, closeReason) {
 	h, err := parseHeaderStart(fr.b)
 	if err != nil {
@@ -61,8 +61,8 @@ func (c *Conn) decode(fr *frame) (call, closeReason) {
 	return k, open
 }
 
-// decodeBody checks and decodes what follows the header. Strings and bytes of the result point into b,
-// out of which unknown tagged fields have been cut.
+// decodeBody checks and decodes the body. Strings and bytes of the result point into b, from which unknown tagged
+// fields have been removed.
 func decodeBody(p *plan, h *header, b []byte) (kmsg.Request, closeReason, error) {
 	n, err := check(p, b[h.bytes:], len(b))
 	if err != nil {

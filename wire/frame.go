@@ -9,14 +9,13 @@ import (
 	"time"
 )
 
-// frame is one request as received, without its length prefix. It belongs to whoever handles the request
-// until release.
+// frame is one request as received, without its length prefix. Its owner calls release.
 type frame struct {
 	b       []byte
 	charged int64 // bytes taken from the budget
 }
 
-// frameReader cuts what a connection sends into frames (spec: wire 1):
+// frameReader cuts the bytes of a connection into frames (spec: wire 1):
 //
 //	length int32, big endian, >= 0 | length bytes
 //
@@ -78,8 +77,8 @@ func (f *frameReader) take(n int) []byte {
 	return b
 }
 
-// more reads a piece of a frame of n bytes: the rest of a small one through the buffer, which may bring
-// the next frames along, a big one without a copy.
+// more reads a piece of a frame of n bytes: the rest of a small one through the buffer, which may also receive the next
+// frames, a big one without a copy.
 func (f *frameReader) more(fr *frame, n int) closeReason {
 	rest := n - len(fr.b)
 	if rest <= len(f.buf)/2 {
@@ -98,14 +97,13 @@ func (f *frameReader) more(fr *frame, n int) closeReason {
 	return reason
 }
 
-// room is how many of its n bytes a frame may have now. Its buffer may be larger than what has been asked for it.
+// room returns how many of its n bytes a frame may have now. Its buffer may be larger.
 func (f *frameReader) room(fr *frame, n int) int {
 	return min(n, cap(fr.b), f.limits.FirstFrameBytes+int(fr.charged))
 }
 
-// grow makes room: for the whole frame where a buffer lies ready, else in proportion to what has been received
-// (B3), so that no memory is allocated for a length that was merely announced. What exceeds the first piece
-// comes out of the budget.
+// grow makes room: for the whole frame if the pool has a buffer, else in proportion to the bytes received (B3), so that
+// no memory is allocated for an announced length only. Bytes beyond the first piece are taken from the budget.
 func (f *frameReader) grow(fr *frame, n int) bool {
 	b, size := usedBuffer(n), n
 	if b == nil {
@@ -131,7 +129,7 @@ func (f *frameReader) grow(fr *frame, n int) bool {
 	return true
 }
 
-// release gives back the frame's memory. Nothing may point into it any more.
+// release frees the frame's memory. Nothing may refer to it any more.
 func (f *frameReader) release(fr *frame) {
 	if fr.b != nil {
 		putBuffer(fr.b)
@@ -186,8 +184,8 @@ func (f *frameReader) read(p []byte, partial bool) (int, closeReason) {
 	}
 }
 
-// arm sets the deadline of the read that follows. The idle one is renewed only when a tenth of it has
-// passed, since setting one costs as much as a small read.
+// arm sets the deadline of the next read. The idle one is renewed only when a tenth of it has passed, because setting
+// one costs as much as a small read.
 func (f *frameReader) arm(partial bool) {
 	now := time.Now() // deadlines are the socket's time, not the injected clock's
 	switch {

@@ -25,7 +25,7 @@ var errHeader = errors.New("the header does not fit the frame")
 // headerTags is the tag buffer of a request header: all its fields are unknown, and skipped.
 var headerTags = &plan{flexible: true, minBytes: 1}
 
-// parseHeaderStart reads what comes before the client ID, which is the same in every version.
+// parseHeaderStart reads the part before the client ID, which is the same in every version.
 func parseHeaderStart(b []byte) (h header, err error) {
 	if len(b) < fixedHeaderBytes {
 		return h, errHeader

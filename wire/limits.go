@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// Limits bounds what clients can make a Server hold. Zero fields take their defaults.
+// Limits bounds the resources that clients can use. Zero fields take their defaults.
 type Limits struct {
 	// MaxFrameBytes is the longest request, without its length prefix; a longer one closes the connection.
 	// Default 104857600, Kafka's socket.request.max.bytes. It is no promise of memory: buffers grow with the
@@ -22,41 +22,40 @@ type Limits struct {
 	// three times the five requests that an idempotent producer keeps in flight.
 	ReadAheadRequests int
 	ReadAheadBytes    int
-	// IdleTimeout closes a connection that has sent nothing for so long and awaits nothing. Default 10
-	// minutes, Kafka's connections.max.idle.ms; Java clients close from their side after 9.
+	// IdleTimeout closes a connection that has sent nothing for this time and waits for no answer. Default 10 minutes,
+	// Kafka's connections.max.idle.ms; Java clients close after 9.
 	IdleTimeout time.Duration
 	// FrameTimeout closes a connection that has begun a request and sends less than FirstFrameBytes of it in
 	// this time. Default 30 s, Kafka's request timeout.
 	FrameTimeout time.Duration
-	// WriteTimeout closes a connection that takes none of its answer for so long. Default IdleTimeout: a
-	// consumer may leave a fetched answer unread for as long as it processes the last one.
+	// WriteTimeout closes a connection that takes no bytes of its answer for this time. Default IdleTimeout: a consumer
+	// may leave a fetched answer unread while it processes the last one.
 	WriteTimeout time.Duration
 	// MaxConnections holds back further accepts while so many connections are open (max.connections);
 	// MaxConnectionsPerIP closes a connection of an address that has so many (max.connections.per.ip).
 	// 0 means no limit, as in Kafka.
 	MaxConnections      int
 	MaxConnectionsPerIP int
-	// SendBufferBytes is what the system may hold of answers that a client has not taken, for each connection
-	// (socket.send.buffer.bytes). It bounds how long the transfer of a large Fetch keeps a processor from
-	// everybody else at a stretch. Not above 0 means the system's own choice, which grows to megabytes.
+	// SendBufferBytes is the system's buffer for answers that a client has not taken, for each connection
+	// (socket.send.buffer.bytes). It bounds how long the transfer of a large Fetch keeps one processor busy at a
+	// stretch. A value of 0 or less means the system's own choice, which grows to megabytes.
 	SendBufferBytes int
 
-	// The sizes of the pieces in which bytes are read and written. No client can tell them from others.
+	// The sizes of the pieces in which bytes are read and written. They have no effect that a client can see.
 
-	// ReadBufferBytes is the buffer that an idle connection keeps. Small requests arrive in one read; of a
-	// big one only the head passes through it. Default 4 KiB, at least the 4 bytes of a frame's length.
+	// ReadBufferBytes is the buffer that an idle connection keeps. Small requests arrive in one read; of a big one only
+	// the beginning passes through it. Default 4 KiB, at least the 4 bytes of a frame's length.
 	ReadBufferBytes int
-	// FirstFrameBytes is the most that is allocated on the word of a length prefix alone. Default 64 KiB.
+	// FirstFrameBytes is the most that is allocated because of a length prefix alone. Default 64 KiB.
 	FirstFrameBytes int
 	// FlushBytes is the size at which collected answers are written although further requests wait. Default
 	// 64 KiB.
 	FlushBytes int
-	// WriteChunkBytes is what must be taken within WriteTimeout, so that a slow reader of a large answer is
-	// not mistaken for one that has stopped. Default 256 KiB.
+	// WriteChunkBytes must be taken within WriteTimeout, so that a slow reader of a large answer does not look like one
+	// that has stopped. Default 256 KiB.
 	WriteChunkBytes int
-	// CopyBytes is the size up to which a range of a file is copied through the buffer: one system call more
-	// costs as much. It is also the piece in which larger ranges are copied where sendfile does not work.
-	// Default 32 KiB.
+	// CopyBytes is the size up to which a range of a file is copied through the buffer, because another system call
+	// costs as much. Larger ranges are copied in pieces of this size where sendfile does not work. Default 32 KiB.
 	CopyBytes int
 }
 
@@ -74,11 +73,11 @@ const (
 )
 
 const (
-	// prefixBytes is the length in front of every frame.
+	// prefixBytes is the size of the length before every frame.
 	prefixBytes = 4
 	// maxResponseBytes is the longest answer that its prefix can announce.
 	maxResponseBytes = math.MaxInt32
-	// frameGrowth is how many times as much as has been received is allocated for the rest of a frame.
+	// frameGrowth is the factor by which a frame's buffer may exceed the bytes received.
 	frameGrowth = 4
 	// maxUnknownTags is how many tagged fields of unknown number a struct may carry (CVE-2026-111115).
 	maxUnknownTags = 1000
@@ -111,7 +110,7 @@ func def[T comparable](v *T, d T) {
 	}
 }
 
-// validate reports every limit that is negative, or too small to work with.
+// validate reports every limit that is negative or too small.
 func (l *Limits) validate() error {
 	var errs []error
 	for _, f := range []struct {

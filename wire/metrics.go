@@ -4,7 +4,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// closeReason is why a connection ended; open while it has not.
+// closeReason is the reason why a connection ended; open while it has not.
 type closeReason uint8
 
 const (

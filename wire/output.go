@@ -23,8 +23,8 @@ type output struct {
 	failed   closeReason // open, or why nothing more can be written
 }
 
-// respond encodes an answer behind those collected. The header is v1, with an empty tag buffer, where
-// taggedHeader says so (spec: wire 2).
+// respond encodes an answer and adds it to the collected ones. The header is v1, with an empty tag buffer, if
+// taggedHeader is set (spec: wire 2).
 func (o *output) respond(r kmsg.Response, correlationID int32, taggedHeader bool) closeReason {
 	if o.failed != open {
 		return o.failed
@@ -58,8 +58,8 @@ func (o *output) begin(correlationID int32, taggedHeader bool) int {
 	return start
 }
 
-// setLength writes the length of the answer that begins at start, of which so many bytes are still to come. One that
-// no frame can hold is dropped.
+// setLength writes the length of the answer that begins at start, including toCome bytes that follow later. An answer
+// too long for a frame is dropped.
 func (o *output) setLength(start, toCome int) bool {
 	n := len(o.buf) - start - prefixBytes + toCome
 	if n > maxResponseBytes {
@@ -70,7 +70,7 @@ func (o *output) setLength(start, toCome int) bool {
 	return true
 }
 
-// flush writes what has been collected and gives the buffer back.
+// flush writes the collected answers and puts the buffer back into the pool.
 func (o *output) flush() closeReason {
 	if o.buf == nil {
 		return o.failed
@@ -81,7 +81,7 @@ func (o *output) flush() closeReason {
 	return o.failed
 }
 
-// write sends b past the buffer, which must be empty or b itself.
+// write sends b without the buffer, which must be empty or b itself.
 func (o *output) write(b []byte) {
 	for len(b) > 0 && o.failed == open {
 		o.arm()
@@ -92,7 +92,7 @@ func (o *output) write(b []byte) {
 	}
 }
 
-// note records that writing has failed. A timeout is none as long as some bytes are taken.
+// note records a failed write. A timeout is no failure as long as some bytes are taken.
 func (o *output) note(err error, progress bool) {
 	switch {
 	case err == nil:
@@ -105,7 +105,7 @@ func (o *output) note(err error, progress bool) {
 	}
 }
 
-// arm keeps the write deadline between one and one and a quarter timeouts away, so that it is seldom set.
+// arm keeps the write deadline between one and one and a quarter timeouts away, so that it is set rarely.
 func (o *output) arm() {
 	now := time.Now()
 	if timeout := o.limits.WriteTimeout; o.deadline.Sub(now) < timeout {

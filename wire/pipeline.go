@@ -8,7 +8,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// call is one request on its way through a connection.
+// call is one request and the state of its answer.
 type call struct {
 	req    *Request
 	api    *servedAPI
@@ -21,9 +21,9 @@ type call struct {
 	alone  bool          // no later request may be handled yet
 }
 
-// pipeline holds the answers of a connection that wait for something while later requests are handled, or only read.
-// Its goroutine, begun with the first of them, owns the connection's output while there are any; so the
-// reader may use the output whenever the pipeline is idle.
+// pipeline holds the waiting answers of a connection while later requests are handled, or only read. Its goroutine
+// starts with the first of them and owns the connection's output while there are any; so the reader may use the output
+// whenever the pipeline is idle.
 type pipeline struct {
 	mu struct {
 		sync.Mutex
@@ -37,14 +37,14 @@ type pipeline struct {
 	more    sync.Cond // for the goroutine
 }
 
-// idle reports whether no answer is awaited.
+// idle says whether no answer waits.
 func (p *pipeline) idle() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return len(p.mu.queue) == 0
 }
 
-// waitIdle returns when every answer has been written, or why it cannot be.
+// waitIdle returns when every answer has been written, or with the reason why it cannot be.
 func (p *pipeline) waitIdle() closeReason {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -54,8 +54,8 @@ func (p *pipeline) waitIdle() closeReason {
 	return p.mu.failed
 }
 
-// waitResumed returns when no earlier request waits in Resume, so that one of a pipelined API may be handled, or why none
-// is handled any more.
+// waitResumed returns when no earlier request waits in Resume, so that one of a pipelined API may be handled, or with
+// the reason why none is handled any more.
 func (p *pipeline) waitResumed() closeReason {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -65,7 +65,7 @@ func (p *pipeline) waitResumed() closeReason {
 	return p.mu.failed
 }
 
-// resumed says that the first call, which was alone, has been carried out.
+// resumed notes that the first call, which was alone, has been carried out.
 func (p *pipeline) resumed() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -82,7 +82,7 @@ func (p *pipeline) waitRoom(l *Limits) {
 	}
 }
 
-// add queues a call and reports whether it is the first ever, so that the goroutine must be started.
+// add queues a call and says whether it is the first ever, so that the goroutine must be started.
 func (p *pipeline) add(k *call) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -94,7 +94,7 @@ func (p *pipeline) add(k *call) bool {
 	return first
 }
 
-// end lets the goroutine go. No call is added any more.
+// end ends the goroutine. No call is added any more.
 func (p *pipeline) end() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -115,14 +115,14 @@ func (p *pipeline) first() (call, bool) {
 	return p.mu.queue[0], true
 }
 
-// nextReady reports whether the call after the first needs no waiting.
+// nextReady says whether the call after the first one is ready.
 func (p *pipeline) nextReady() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return len(p.mu.queue) > 1 && p.mu.queue[1].then == nil && p.mu.queue[1].resume == nil
 }
 
-// remove drops the first call. failed is open, or why the connection ends.
+// remove removes the first call. failed is open, or the reason why the connection ends.
 func (p *pipeline) remove(failed closeReason) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -134,7 +134,7 @@ func (p *pipeline) remove(failed closeReason) {
 	p.changed.Broadcast()
 }
 
-// enqueue hands an answer to the pipeline. What the reader has collected leaves before.
+// enqueue queues an answer. The answers collected by the reader are sent before.
 func (c *Conn) enqueue(k *call) {
 	if c.pipe.idle() {
 		if c.out.flush() != open {
@@ -147,8 +147,8 @@ func (c *Conn) enqueue(k *call) {
 	}
 }
 
-// answerPipeline answers the queued calls in order until the connection ends. After a failure it still runs
-// every Resume and Then, with an ended ctx, so that handlers can let go of what they hold.
+// answerPipeline answers the queued calls in order until the connection ends. After a failure it still runs every
+// Resume and Then, with an ended ctx, so that handlers can release their resources.
 func (c *Conn) answerPipeline() {
 	defer c.srv.wg.Done()
 	for {

@@ -39,17 +39,17 @@ type tagOp struct {
 	op  op
 }
 
-// compiler turns fields into plans for one version. Sizes in memory follow kmsg's structs, which have the
-// fields of all versions in wire order, strings as string or *string, and a Tags map where any version is
-// flexible; a test holds them against the real ones.
+// compiler turns fields into plans for one version. Sizes in memory follow kmsg's structs, which have the fields of all
+// versions in wire order, strings as string or *string, and a Tags map where any version is flexible; a test compares
+// them with the real ones.
 type compiler struct {
 	version      int16
 	flexible     bool
 	everFlexible bool
 }
 
-// compile makes the plan of a struct. insideTag says that it belongs to a tagged field, whose struct
-// exists whole in every version that knows the tag.
+// compile makes the plan of a struct. insideTag says that it belongs to a tagged field, whose struct has all its fields
+// in every version that has the tag.
 func (c *compiler) compile(fields []field, insideTag bool) *plan {
 	p := &plan{flexible: c.flexible, fixed: !c.flexible, goBytes: c.structBytes(fields)}
 	for _, f := range fields {
@@ -79,7 +79,7 @@ func (c *compiler) compile(fields []field, insideTag bool) *plan {
 	return p
 }
 
-// op compiles a field and tells the least that it takes on the wire.
+// op compiles a field and returns its smallest size on the wire.
 func (c *compiler) op(f field, insideTag bool) (op, int) {
 	o := op{nullable: f.nullable.has(c.version)}
 	length := func(classic int) int {

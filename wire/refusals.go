@@ -9,9 +9,9 @@ import (
 	"once/internal/clock"
 )
 
-// refusalLog logs requests that were refused at the wire. A version that is not served is the first thing
-// a user asks about, so it is logged once for each client ID, key and version; everything is limited in
-// rate, so that noise on the port does not fill the disk. Payloads are never logged.
+// refusalLog logs requests that were refused by this package. A version that is not served is the first thing that
+// users ask about, so it is logged once for each client ID, key and version. The rate of all entries is limited, so
+// that noise on the port does not fill the disk. Payloads are never logged.
 type refusalLog struct {
 	log   *slog.Logger
 	clock clock.Clock
@@ -49,7 +49,7 @@ func (l *refusalLog) malformed(c *Conn, reason closeReason, err error) {
 	}
 }
 
-// admit decides whether to log, and tells how many were not since the last one. An id is admitted once.
+// admit decides whether to log, and returns how many entries were dropped since the last one. An id is logged once.
 func (l *refusalLog) admit(id string) (suppressed int, ok bool) {
 	now := l.clock.Now()
 	l.mu.Lock()

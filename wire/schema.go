@@ -15,8 +15,8 @@ import (
 //go:embed schema.txt
 var schemaText string
 
-// schema is the layout of one API's requests in all versions. It is parsed when the first request of its
-// key arrives, and compiled to a plan when the first of its version does, so that starting costs nothing.
+// schema is the layout of one API's requests in all versions. It is parsed at the first request of its key, and
+// compiled to a plan at the first one of its version, so that a start costs nothing.
 type schema struct {
 	line     string // "key name versions flexible: fields"
 	parse    sync.Once
@@ -69,7 +69,7 @@ var (
 
 func (r versionRange) has(v int16) bool { return r.min <= v && v <= r.max }
 
-// schemas finds the line of each key. Splitting the text takes microseconds; nothing else is done to it.
+// schemas returns the line of each key. Only the text is split, which takes microseconds.
 var schemas = sync.OnceValue(func() map[int16]*schema {
 	m := make(map[int16]*schema)
 	for line := range strings.Lines(schemaText) {
@@ -96,7 +96,7 @@ func (s *schema) load() error {
 	return s.err
 }
 
-// versionBounds reads the versions of the line's head, without parsing the rest.
+// versionBounds reads the versions from the beginning of the line, without parsing the rest.
 func (s *schema) versionBounds() (lowest, highest int16) {
 	words := strings.SplitN(s.line, " ", 4)
 	if len(words) < 4 {
@@ -143,7 +143,7 @@ func (s *schema) plan(version int16) *plan {
 	return p
 }
 
-// parser reads the notation by recursive descent. The first error stands; all calls after it return.
+// parser reads the notation by recursive descent. After the first error all calls return at once.
 type parser struct {
 	rest string
 	err  error

@@ -41,7 +41,7 @@ func (o *output) sendFile(fd uintptr, pos, n int64) (sent int64, err error) {
 	return sent, err
 }
 
-// sendFileResult sorts out how one call ended.
+// sendFileResult returns the error of one call.
 func (o *output) sendFileResult(moved int, sysErr, waitErr error) error {
 	switch {
 	case waitErr != nil:

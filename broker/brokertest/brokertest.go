@@ -13,7 +13,7 @@ import (
 // Option changes how the broker is started.
 type Option func(*broker.Config)
 
-// WithSettings sets Kafka's broker settings by name. A setting that cannot be fails the test.
+// WithSettings sets Kafka's broker settings by name. An invalid setting fails the test.
 func WithSettings(t testing.TB, values map[string]string) Option {
 	t.Helper()
 	s, unknown, err := settings.Resolve(values)
@@ -31,7 +31,7 @@ func WithDataDir(dir string) Option {
 	return func(c *broker.Config) { c.DataDir, c.Ephemeral = dir, false }
 }
 
-// WithMemory keeps everything in memory, and nothing on the disk.
+// WithMemory keeps all data in memory.
 func WithMemory(c *broker.Config) { c.InMemory = true }
 
 // Broker is a broker of a test.
@@ -41,8 +41,8 @@ type Broker struct {
 	config broker.Config
 }
 
-// Reset makes the broker as new in a few milliseconds: topics, records, groups and transactions are gone, and clients
-// that are connected stay so. See cluster.Reset.
+// Reset empties the broker in a few milliseconds: topics, records, groups and transactions are removed, and connected
+// clients stay connected. See cluster.Reset.
 func (b *Broker) Reset() {
 	b.t.Helper()
 	if err := b.Cluster().Reset(cluster.ResetOptions{}); err != nil {
@@ -50,9 +50,9 @@ func (b *Broker) Reset() {
 	}
 }
 
-// Fork starts another broker, which goes on from where this one stands: with its topics, records, groups without
-// members, and transactional IDs, whose open transactions are aborted there. What happens in one is not seen in the
-// other. The fork is stopped at the end of the test t. Options add to those of the original. See cluster.OpenImage.
+// Fork starts another broker with the present state of this one: its topics, records, groups without members, and
+// transactional IDs, whose open transactions are aborted in the fork. The two do not see each other's changes. The fork
+// is stopped at the end of the test t. Options add to those of the original. See cluster.OpenImage.
 func (b *Broker) Fork(t testing.TB, options ...Option) *Broker {
 	t.Helper()
 	image, err := b.Cluster().Snapshot()
@@ -71,8 +71,8 @@ func (b *Broker) Fork(t testing.TB, options ...Option) *Broker {
 	return Start(t, append([]Option{original}, options...)...)
 }
 
-// Start starts a broker of the test's own, ephemeral and on a free port of the loopback interface. It is
-// stopped at the end of the test, which fails when the broker did not stop cleanly.
+// Start starts a broker for this test, ephemeral and on a free port of the loopback interface. It is stopped at the end
+// of the test, which fails when the broker does not stop cleanly.
 func Start(t testing.TB, options ...Option) *Broker {
 	t.Helper()
 	cfg := broker.Config{}

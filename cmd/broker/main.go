@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -36,6 +37,9 @@ func main() {
 	began := time.Now()
 	if name, ok := tools.Find(os.Args[0]); ok {
 		os.Exit(exitCode(tools.Run(context.Background(), name, os.Args[1:], os.Stdin, os.Stdout, os.Stderr)))
+	}
+	if filepath.Base(os.Args[0]) == entrypointName && !isOwnCommand(os.Args[1:], commands(os.Environ(), began)) {
+		os.Exit(replaceBy(os.Args[1:], os.Environ(), os.Stderr))
 	}
 	os.Exit(run(os.Args[1:], os.Environ(), os.Stdout, os.Stderr, began))
 }

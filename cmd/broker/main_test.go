@@ -83,7 +83,7 @@ func TestMistakesAreNamedAndExitWith2(t *testing.T) {
 		{[]string{"--durability", "disk"}, "durability=disk (--durability): must be one of page, txn, fsync"},
 		{[]string{"--listen", "9092"}, "listeners=PLAINTEXT://9092 (--listen): must be NAME://HOST:PORT"},
 		{[]string{"--listen", "h:65536"}, "listeners=PLAINTEXT://h:65536 (--listen): has a port that is not between 0 and 65535"},
-		{[]string{"--config", dir}, "--config " + dir + ": must be a file of settings, and is a directory"},
+		{[]string{"--config", dir}, dir + " (--config): must be a file of settings, and is a directory"},
 		{[]string{"--listen", ""}, "--listen must not be empty"},
 		{[]string{"--config", filepath.Join(dir, "missing")}, "missing"},
 		{[]string{"--config", broken}, "broken.properties: line 1"},

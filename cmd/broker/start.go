@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"os"
 	"os/signal"
@@ -25,10 +26,11 @@ import (
 // settings say it.
 type startFlags struct {
 	listen, dataDir, durability string
-	admin, config               string
+	admin, config, configFrom   string
 	ephemeral                   bool
 	strict                      string // "true" or "false"; "" was not given
 	set                         []string
+	container                   container
 	test                        testFlags
 }
 
@@ -48,6 +50,13 @@ func startCommand(environ []string, began time.Time) *cobra.Command {
 			}
 			if c.Flags().Changed("strict") {
 				f.strict = strconv.FormatBool(strict)
+			}
+			if value, ok := lookup(environ, adminVariable); ok && !c.Flags().Changed("admin") {
+				f.admin = value
+			}
+			f.container = containerOf(environ)
+			if f.configFrom = "--config"; f.config == "" {
+				f.config, f.configFrom = f.container.configFile(), "mounted into the image"
 			}
 			if f.ephemeral && f.dataDir != "" {
 				return usageError{errors.New("--ephemeral and --data-dir exclude each other")}
@@ -94,13 +103,17 @@ func configure(f startFlags, environ []string) (cfg broker.Config, unknown []str
 	if f.strict != "" {
 		set("strict", f.strict, "--strict")
 	}
-	file, err := readProperties(f.config)
+	file, err := readProperties(f.config, f.configFrom)
 	if err != nil {
 		return cfg, nil, usageError{err}
 	}
-	s, unknown, err := settings.ResolveSources(given, settings.FromEnvironment(environ), file)
+	environment := settings.FromEnvironment(environ)
+	s, unknown, err := settings.ResolveSources(given, environment, file, f.container.defaults(given, environment, file))
 	if err != nil {
 		return cfg, unknown, usageError{err}
+	}
+	if err := refuseKafkasDirectory(s.DataDir); err != nil && !f.ephemeral {
+		return cfg, unknown, err
 	}
 	faults, err := f.test.points()
 	if err != nil {
@@ -112,17 +125,18 @@ func configure(f startFlags, environ []string) (cfg broker.Config, unknown []str
 	}, unknown, nil
 }
 
-func readProperties(name string) (settings.Source, error) {
+// readProperties reads a property file; from says who has named it.
+func readProperties(name, from string) (settings.Source, error) {
 	if name == "" {
 		return settings.Source{}, nil
 	}
 	file, err := os.Open(name)
 	if err != nil {
-		return settings.Source{}, fmt.Errorf("--config: %w", err)
+		return settings.Source{}, fmt.Errorf("%s: %w", from, err)
 	}
 	defer file.Close()
 	if info, err := file.Stat(); err == nil && info.IsDir() {
-		return settings.Source{}, fmt.Errorf("--config %s: must be a file of settings, and is a directory", name)
+		return settings.Source{}, fmt.Errorf("%s (%s): must be a file of settings, and is a directory", name, from)
 	}
 	return settings.ParseProperties(name, file)
 }
@@ -150,10 +164,18 @@ func start(ctx context.Context, f startFlags, environ []string, stdout, stderr i
 	signal.Notify(signals, syscall.SIGTERM, os.Interrupt)
 	defer signal.Stop(signals)
 	b, err := broker.Start(ctx, cfg)
+	if errors.Is(err, fs.ErrPermission) {
+		return fmt.Errorf("%w: this process runs as user %d; let that user own %s, or run it as the owner", err, os.Getuid(), cfg.DataDir)
+	}
 	if err != nil {
 		return err
 	}
 	fmt.Fprintln(stdout, readyText(b, time.Since(began)))
+	if f.container.isImage {
+		for _, line := range readyLines(cfg.Settings.NodeID) {
+			fmt.Fprintln(stdout, line)
+		}
+	}
 	return wait(b, signals, cfg.Logger)
 }
 

@@ -1,0 +1,29 @@
+#!/bin/sh
+# Lays out the image's file system in DIRECTORY, which has usr/local/bin/broker already: links, scripts, directories.
+# Everything but the program may be written by any user, as --user gives one that nobody knows.
+set -eu
+out=$1
+here=$(dirname "$0")
+
+cp -r "$here/files/." "$out/"
+
+# Kafka's tools are the program under other names.
+for tool in topics configs console-producer console-consumer consumer-groups transactions get-offsets broker-api-versions storage; do
+	ln -s broker "$out/usr/local/bin/kafka-$tool"
+	ln -s broker "$out/usr/local/bin/kafka-$tool.sh"
+	ln -s /usr/local/bin/broker "$out/opt/kafka/bin/kafka-$tool.sh"
+done
+ln -s broker "$out/usr/local/bin/entrypoint"
+for script in kafka-server-start kafka-server-stop zookeeper-server-start zookeeper-server-stop; do
+	ln -s "/opt/kafka/bin/$script.sh" "$out/usr/local/bin/$script"
+done
+
+mkdir -p "$out/etc/kafka/secrets" "$out/var/lib/kafka/data" "$out/mnt/shared/config" "$out/bitnami/kafka" \
+	"$out/docker-entrypoint-initdb.d" "$out/home/appuser" "$out/opt/kafka/logs" "$out/opt/kafka/config" "$out/tmp" "$out/var/log/kafka"
+ln -s /var/lib/kafka/data "$out/data"
+
+find "$out" -type d -exec chmod 777 {} +
+find "$out/etc" "$out/opt" -type f -exec chmod a+rwX {} +
+chmod 755 "$out" "$out/bin" "$out/usr" "$out/usr/local" "$out/usr/local/bin" "$out/usr/local/bin/broker" "$out/bin/bash"
+chmod 1777 "$out/tmp"
+chmod 644 "$out/etc/passwd" "$out/etc/group"
