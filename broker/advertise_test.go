@@ -16,7 +16,6 @@ import (
 	"once/broker/brokertest"
 	"once/cluster"
 	"once/internal/kafkatest"
-	"once/log/batch"
 	"once/settings"
 )
 
@@ -105,14 +104,13 @@ func TestEachListenerHasItsOwnAddress(t *testing.T) {
 	}
 	expectTold(t, open[3].Address(), "127.0.0.1:32768")
 
-	writer := &compactedTopic{peer: &peer{t: t, addr: open[0].Address(), own: b}}
-	writer.create("x", nil)
-	writer.must(writer.send("x", false, batch.Record{Value: []byte("v")}))
-	reader := &compactedTopic{peer: &peer{t: t, addr: net.JoinHostPort("127.0.0.1", port(2)), own: b}}
-	fetch := kmsg.NewPtrFetchRequest()
-	fetch.Version, fetch.MinBytes, fetch.MaxWaitMillis = 12, 1, 10_000
-	fetch.Topics = []kmsg.FetchRequestTopic{{Topic: "x", Partitions: []kmsg.FetchRequestTopicPartition{{PartitionMaxBytes: 1 << 20, CurrentLeaderEpoch: -1, LastFetchedEpoch: -1}}}}
-	if p := reader.ask(fetch).(*kmsg.FetchResponse).Topics[0].Partitions[0]; p.HighWatermark != 1 {
+	writer := kafkatest.Connect(t, open[0].Address())
+	writer.CreateTopic("x", 1, nil)
+	writer.Produce(nil, "x", 0, kafkatest.Values("v")...)
+	reader := kafkatest.Connect(t, net.JoinHostPort("127.0.0.1", port(2)))
+	fetch := kafkatest.FetchRequest("x", 0, 0, false)
+	fetch.MinBytes, fetch.MaxWaitMillis = 1, 10_000
+	if p := reader.Answer(fetch).(*kmsg.FetchResponse).Topics[0].Partitions[0]; p.HighWatermark != 1 {
 		t.Errorf("through the third listener the high watermark is %d", p.HighWatermark)
 	}
 }

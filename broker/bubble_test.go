@@ -11,7 +11,6 @@ import (
 	"once/broker/brokertest"
 	"once/internal/kafkatest"
 	"once/internal/memnet"
-	"once/log/batch"
 )
 
 // A whole broker runs in memory and in a bubble, where an hour passes as soon as everybody waits: a Fetch of nine
@@ -26,21 +25,16 @@ func TestBrokerInABubble(t *testing.T) {
 		}
 		conn := kafkatest.New(nc)
 		conn.Timeout = time.Hour
-		client := &compactedTopic{peer: &peer{t: t, conns: map[string]*kafkatest.Conn{"": conn}}}
-		client.create("x", nil)
-
-		join := kmsg.NewPtrJoinGroupRequest()
-		join.Version, join.Group, join.ProtocolType = 3, "g", "consumer"
-		join.SessionTimeoutMillis, join.RebalanceTimeoutMillis = 60_000, 60_000
-		join.Protocols = []kmsg.JoinGroupRequestProtocol{{Name: "range"}}
-		client.must(client.ask(join).(*kmsg.JoinGroupResponse).ErrorCode)
-		client.begin()
-		client.must(client.send("x", true, batch.Record{Value: []byte("v")}))
-		fetch := kmsg.NewPtrFetchRequest()
-		fetch.Version, fetch.MaxWaitMillis, fetch.MinBytes = 12, 540_000, 1<<20
-		fetch.Topics = []kmsg.FetchRequestTopic{{Topic: "x", Partitions: []kmsg.FetchRequestTopicPartition{{PartitionMaxBytes: 1 << 20, CurrentLeaderEpoch: -1, LastFetchedEpoch: -1}}}}
+		client := kafkatest.Must(t, conn)
+		client.TransactionTimeout = time.Minute
+		client.CreateTopic("x", 1, nil)
+		client.Join("g")
+		producer, _ := client.InitProducer("t")
+		client.Produce(producer, "x", 0, kafkatest.Values("v")...)
+		fetch := kafkatest.FetchRequest("x", 0, 0, false)
+		fetch.MaxWaitMillis, fetch.MinBytes = 540_000, 1<<20
 		sent := time.Now()
-		answer := client.ask(fetch).(*kmsg.FetchResponse).Topics[0].Partitions[0]
+		answer := client.Answer(fetch).(*kmsg.FetchResponse).Topics[0].Partitions[0]
 		if waited := time.Since(sent); waited != 9*time.Minute {
 			t.Errorf("a fetch with a MaxWait of nine minutes took %v", waited)
 		}
@@ -50,7 +44,7 @@ func TestBrokerInABubble(t *testing.T) {
 		}
 		describe := kmsg.NewPtrDescribeGroupsRequest()
 		describe.Version, describe.Groups = 5, []string{"g"}
-		if got := client.ask(describe).(*kmsg.DescribeGroupsResponse).Groups[0].State; got != "Empty" {
+		if got := client.Answer(describe).(*kmsg.DescribeGroupsResponse).Groups[0].State; got != "Empty" {
 			t.Errorf("the group whose member was silent for nine minutes is %s", got)
 		}
 		nc.Close()

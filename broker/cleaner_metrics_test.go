@@ -12,23 +12,26 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"once/broker/brokertest"
+	"once/internal/kafkatest"
 	"once/log/batch"
 )
 
 // cleanerWatch is a client that also reads what the broker says about its cleaner.
 type cleanerWatch struct {
-	*compactedTopic
+	*peer
+	*kafkatest.Client
 	metrics *hostile
 }
 
 func newCleanerWatch(t *testing.T) *cleanerWatch {
 	t.Helper()
-	c := &cleanerWatch{compactedTopic: &compactedTopic{peer: &peer{t: t, dir: t.TempDir()}}}
+	c := &cleanerWatch{peer: &peer{t: t, dir: t.TempDir()}}
 	c.forget()
 	c.own = brokertest.Start(t, withAdmin, brokertest.WithDataDir(c.dir), brokertest.WithSettings(t, map[string]string{
 		"log.cleaner.backoff.ms": "20", "flush.interval.ms": "20", "log.cleaner.min.cleanable.ratio": "0.1",
 	}))
 	c.addr = c.own.Addr()
+	c.Client = kafkatest.Connect(t, c.addr)
 	c.metrics = &hostile{peer: c.peer, admin: c.own.AdminAddr()}
 	t.Cleanup(c.hangUp)
 	return c
@@ -52,13 +55,13 @@ func (c *cleanerWatch) cleanerSays() map[string]float64 {
 // fill writes three segments of which only the newest record is needed.
 func (c *cleanerWatch) fill(topic string) {
 	for range 30 {
-		c.must(c.send(topic, false, batch.Record{Key: []byte("k"), Value: make([]byte, 100<<10)}))
+		c.Produce(nil, topic, 0, batch.Record{Key: []byte("k"), Value: make([]byte, 100<<10)})
 	}
 }
 
 func (c *cleanerWatch) awaitMetric(name string, want float64) {
 	c.t.Helper()
-	c.await(name, func() bool { return c.cleanerSays()[name] == want })
+	await(c.t, name, func() bool { return c.cleanerSays()[name] == want })
 }
 
 // The metrics tell that the cleaner works, how much it reads and writes, and that it has given up on a
@@ -77,10 +80,10 @@ func TestMetricsTellWhatTheCleanerDoes(t *testing.T) {
 	}
 
 	begun := time.Now()
-	c.create(compactedName, map[string]string{"cleanup.policy": "compact", "segment.bytes": "1048576"})
+	c.CreateTopic(compactedName, 1, map[string]string{"cleanup.policy": "compact", "segment.bytes": "1048576"})
 	c.fill(compactedName)
-	c.await("the topic to be compacted", func() bool { size, _ := sizeOf(c.own, compactedName); return size < 3<<19 })
-	c.await("a pass to be counted", func() bool {
+	await(c.t, "the topic to be compacted", func() bool { size, _ := sizeOf(c.own, compactedName); return size < 3<<19 })
+	await(c.t, "a pass to be counted", func() bool {
 		// There may be one for each segment, and the last one not at its end; nor is a scrape of one instant.
 		m = c.cleanerSays()
 		done, last := m[`passes_total{outcome="done"}`], m[`last_pass_timestamp_seconds{outcome="done"}`]
@@ -97,7 +100,7 @@ func TestMetricsTellWhatTheCleanerDoes(t *testing.T) {
 		t.Errorf("the last pass was at %v", last)
 	}
 
-	c.create("damaged", map[string]string{"segment.bytes": "1048576"})
+	c.CreateTopic("damaged", 1, map[string]string{"segment.bytes": "1048576"})
 	c.fill("damaged")
 	spoilRecord(t, filepath.Join(c.dir, "damaged-0", "00000000000000000000.log"))
 	c.compactFromNowOn("damaged")
@@ -108,7 +111,9 @@ func TestMetricsTellWhatTheCleanerDoes(t *testing.T) {
 	}
 	r := kmsg.NewPtrDeleteTopicsRequest()
 	r.Version, r.TopicNames = 5, []string{"damaged"}
-	c.must(c.ask(r).(*kmsg.DeleteTopicsResponse).Topics[0].ErrorCode)
+	if got := c.Answer(r).(*kmsg.DeleteTopicsResponse).Topics[0].ErrorCode; got != 0 {
+		t.Fatal(code(got))
+	}
 	c.awaitMetric("uncleanable_partitions", 0)
 }
 
@@ -127,10 +132,5 @@ func spoilRecord(t *testing.T, name string) {
 
 func (c *cleanerWatch) compactFromNowOn(topic string) {
 	c.t.Helper()
-	r := kmsg.NewPtrIncrementalAlterConfigsRequest()
-	rr := kmsg.NewIncrementalAlterConfigsRequestResource()
-	rr.ResourceType, rr.ResourceName = kmsg.ConfigResourceTypeTopic, topic
-	rr.Configs = []kmsg.IncrementalAlterConfigsRequestResourceConfig{{Name: "cleanup.policy", Value: kmsg.StringPtr("compact")}}
-	r.Resources = append(r.Resources, rr)
-	c.must(c.ask(r).(*kmsg.IncrementalAlterConfigsResponse).Resources[0].ErrorCode)
+	alterConfig(c.t, c.Client, topic, "cleanup.policy", "compact")
 }

@@ -9,7 +9,7 @@ import (
 	"once/broker"
 	"once/broker/brokertest"
 	"once/internal/clock"
-	"once/log/batch"
+	"once/internal/kafkatest"
 )
 
 // A stopped clock of the cluster stops what Kafka decides by time, and nothing that waits for the network or the disk.
@@ -19,33 +19,36 @@ func TestClusterClock(t *testing.T) {
 	b := brokertest.Start(t, func(cfg *broker.Config) { cfg.Clock, cfg.Durability = c, "fsync" }, brokertest.WithSettings(t, map[string]string{
 		"group.min.session.timeout.ms": "100", "group.initial.rebalance.delay.ms": "0",
 	}))
-	client := &compactedTopic{peer: &peer{t: t, addr: b.Addr()}}
-	t.Cleanup(client.hangUp)
-	client.create("x", nil)
+	client := kafkatest.Connect(t, b.Addr())
+	client.TransactionTimeout = time.Minute
+	client.CreateTopic("x", 1, nil)
 	c.Freeze()
 
 	join := kmsg.NewPtrJoinGroupRequest()
 	join.Version, join.Group, join.ProtocolType = 3, "g", "consumer"
 	join.SessionTimeoutMillis, join.RebalanceTimeoutMillis = 100, 60_000
 	join.Protocols = []kmsg.JoinGroupRequestProtocol{{Name: "range"}}
-	member := client.ask(join).(*kmsg.JoinGroupResponse)
-	client.must(member.ErrorCode)
+	member := client.Answer(join).(*kmsg.JoinGroupResponse)
+	if member.ErrorCode != 0 {
+		t.Fatal(code(member.ErrorCode))
+	}
 	sync := kmsg.NewPtrSyncGroupRequest()
 	sync.Version, sync.Group, sync.Generation, sync.MemberID = 3, "g", member.Generation, member.MemberID
-	client.must(client.ask(sync).(*kmsg.SyncGroupResponse).ErrorCode)
+	if got := client.Answer(sync).(*kmsg.SyncGroupResponse).ErrorCode; got != 0 {
+		t.Fatal(code(got))
+	}
 	stateOf := func() string {
 		describe := kmsg.NewPtrDescribeGroupsRequest()
 		describe.Version, describe.Groups = 5, []string{"g"}
-		return client.ask(describe).(*kmsg.DescribeGroupsResponse).Groups[0].State
+		return client.Answer(describe).(*kmsg.DescribeGroupsResponse).Groups[0].State
 	}
 
-	client.begin()
-	client.must(client.send("x", true, batch.Record{Value: []byte("v")})) // answered once it is synced
-	fetch := kmsg.NewPtrFetchRequest()
-	fetch.Version, fetch.MaxWaitMillis, fetch.MinBytes, fetch.IsolationLevel = 12, 200, 1, 1
-	fetch.Topics = []kmsg.FetchRequestTopic{{Topic: "x", Partitions: []kmsg.FetchRequestTopicPartition{{PartitionMaxBytes: 1 << 20, CurrentLeaderEpoch: -1, LastFetchedEpoch: -1}}}}
+	producer, _ := client.InitProducer("t")
+	client.Produce(producer, "x", 0, kafkatest.Values("v")...) // answered once it is synced
+	fetch := kafkatest.FetchRequest("x", 0, 0, true)
+	fetch.MaxWaitMillis, fetch.MinBytes = 200, 1
 	sent := time.Now()
-	lastStable := client.ask(fetch).(*kmsg.FetchResponse).Topics[0].Partitions[0].LastStableOffset
+	lastStable := client.Answer(fetch).(*kmsg.FetchResponse).Topics[0].Partitions[0].LastStableOffset
 	if waited := time.Since(sent); waited < 200*time.Millisecond || waited > 20*time.Second || lastStable != 0 {
 		t.Errorf("a fetch with a MaxWait of 200 ms took %v, last stable offset %d", waited, lastStable)
 	}
@@ -62,7 +65,7 @@ func TestClusterClock(t *testing.T) {
 	if got := stateOf(); got != "Dead" {
 		t.Errorf("the group is %s", got)
 	}
-	if got := client.ask(fetch).(*kmsg.FetchResponse).Topics[0].Partitions[0].LastStableOffset; got != 2 {
+	if got := client.Answer(fetch).(*kmsg.FetchResponse).Topics[0].Partitions[0].LastStableOffset; got != 2 {
 		t.Errorf("last stable offset %d: the transaction was not aborted", got)
 	}
 	var what []string

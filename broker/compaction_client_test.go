@@ -11,6 +11,7 @@ import (
 
 	"once/internal/crashtest"
 	"once/internal/invariant"
+	"once/internal/kafkatest"
 	"once/log/batch"
 	"once/wire"
 )
@@ -55,7 +56,9 @@ func (c *offsetsClient) step(version int64, dice *rand.Rand) (changes map[string
 	case kind < 6:
 		changes[groups[0]] = version
 		return changes, func() {
-			c.commitAll(groups[0], nil, committed(groups[0], version)...)
+			r := kafkatest.OffsetCommitRequest(groups[0], "x", 0, version)
+			r.Topics[0].Partitions = committed(groups[0], version)
+			c.CommitOffsets(r)
 			c.exists[groups[0]] = true
 		}
 	case kind < 9:
@@ -65,7 +68,9 @@ func (c *offsetsClient) step(version int64, dice *rand.Rand) (changes map[string
 	}
 	return changes, func() {
 		for _, group := range groups {
-			c.producer.stage(group, nil, staged(group, version)...)
+			r := c.producer.TxnOffsetCommitRequest(group, "x", 0, version)
+			r.Topics[0].Partitions = staged(group, version)
+			c.StageOffsets(c.producer.Producer, r)
 			c.exists[group] = c.exists[group] || len(changes) > 0
 		}
 		c.producer.end(len(changes) > 0)
@@ -102,8 +107,7 @@ func (c *offsetsClient) delete(group string) {
 	c.t.Helper()
 	r := kmsg.NewPtrDeleteGroupsRequest()
 	r.Version, r.Groups = 2, []string{group}
-	codeOf := func(r kmsg.Response) int16 { return r.(*kmsg.DeleteGroupsResponse).Groups[0].ErrorCode }
-	got := wire.Code(codeOf(c.ask(r, codeOf)))
+	got := wire.Code(c.Answer(r).(*kmsg.DeleteGroupsResponse).Groups[0].ErrorCode)
 	if got != wire.NoError && got != wire.GroupIDNotFound { // an earlier answer may have been lost
 		c.t.Fatalf("deleting %s: %v", group, got)
 	}
@@ -116,7 +120,7 @@ func (c *offsetsClient) read() map[string]int64 {
 	got := map[string]int64{}
 	for n := range offsetGroups {
 		group := fmt.Sprint("group", n)
-		for i, p := range c.offsetsOf(group) {
+		for i, p := range c.allOffsets(group) {
 			if p.Offset == -1 && i == 0 {
 				break
 			}
@@ -133,26 +137,13 @@ func (c *offsetsClient) read() map[string]int64 {
 	return got
 }
 
-func (c *offsetsClient) offsetsOf(group string) []kmsg.OffsetFetchResponseGroupTopicPartition {
+func (c *offsetsClient) allOffsets(group string) []kmsg.OffsetFetchResponseGroupTopicPartition {
 	c.t.Helper()
-	r := kmsg.NewPtrOffsetFetchRequest()
-	r.Version, r.RequireStable = 8, true
-	g, topic := kmsg.NewOffsetFetchRequestGroup(), kmsg.NewOffsetFetchRequestGroupTopic()
-	for i := range int32(offsetPartitions) {
-		topic.Partitions = append(topic.Partitions, i)
+	r := kafkatest.OffsetFetchRequest(group, "x", 0, true)
+	for i := range int32(offsetPartitions - 1) {
+		r.Groups[0].Topics[0].Partitions = append(r.Groups[0].Topics[0].Partitions, i+1)
 	}
-	topic.Topic, g.Group = "x", group
-	g.Topics = append(g.Topics, topic)
-	r.Groups = append(r.Groups, g)
-	answer := c.must(r, func(r kmsg.Response) int16 {
-		for _, p := range r.(*kmsg.OffsetFetchResponse).Groups[0].Topics[0].Partitions {
-			if p.ErrorCode != 0 {
-				return p.ErrorCode
-			}
-		}
-		return r.(*kmsg.OffsetFetchResponse).Groups[0].ErrorCode
-	})
-	return answer.(*kmsg.OffsetFetchResponse).Groups[0].Topics[0].Partitions
+	return c.offsetsOf(r)
 }
 
 // keysClient writes keys of a compacted topic in one codec: outside of transactions, in some that commit or abort,
@@ -218,32 +209,22 @@ func (c *keysClient) valueOf(key string, version int64) []byte {
 
 func (c *keysClient) append(p *killProducer, records []batch.Record) {
 	c.t.Helper()
-	at := placed{keysTopic, 0}
-	o := batch.BuildOptions{ProducerID: p.pid, ProducerEpoch: p.epoch, BaseSequence: p.next[at], LeaderEpoch: -1}
-	o.Transactional, o.TimestampMs = p.id != "", c.timestamp
-	raw := batch.Build(o, records...)
+	at := kafkatest.Place{Topic: keysTopic}
+	raw := p.Batch(p.Sequences[at], c.TimestampMs, records...)
 	rules := batch.DefaultRules()
 	rules.Recompress, rules.Codec = true, c.codec
-	raw, _, err := batch.Prepare(raw, &rules, c.timestamp)
+	raw, _, err := batch.Prepare(raw, &rules, c.TimestampMs)
 	if err != nil {
 		c.t.Fatal(err)
 	}
 	p.send(raw, at, wire.NoError)
-	p.next[at] += int32(len(records))
+	p.Sequences[at] += int32(len(records))
 }
 
 // read reads what is committed. Each key has the value that belongs to its version.
 func (c *keysClient) read() map[string]int64 {
 	c.t.Helper()
-	values := map[string]string{}
-	for at, end := int64(0), int64(1); at < end; {
-		answer, _, stable := c.fetch(keysTopic, 0, at, true)
-		next := readNewest(c.t, answer, values, at)
-		if end = stable; next == at && at < end {
-			c.t.Fatalf("nothing to read at %d, below %d", at, end)
-		}
-		at = next
-	}
+	values := readNewest(c.t, c.Client, keysTopic)
 	got := map[string]int64{}
 	for key, value := range values {
 		var version int64

@@ -48,7 +48,7 @@ func TestFinishedTransactionStaysFinishedAfterACut(t *testing.T) {
 				c.start()
 				seen := func(when string, want map[string]bool) {
 					t.Helper()
-					_, end, stable := c.fetch("x", 0, 0, true)
+					end, stable, _ := c.Ends("x", 0)
 					if end != stable {
 						t.Errorf("%s: the log ends at %d and is stable to %d", when, end, stable)
 					}

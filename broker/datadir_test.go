@@ -313,15 +313,15 @@ func TestDirectoryWithoutWhatIsDerived(t *testing.T) {
 			{name: "second barrier record damaged", does: oneBarrier(1)},
 		} {
 			t.Run(fmt.Sprintf("%s, killed %v", d.name, killed), func(t *testing.T) {
-				c := *used
-				c.t, c.dir = t, copyOf(t, used.dir)
+				c := newKillClient(t, killArgs)
+				c.dir, c.acked, c.committed = copyOf(t, used.dir), used.acked, used.committed
 				d.does(t, c.dir)
 				b, err := broker.Start(t.Context(), c.config())
 				if err != nil {
 					t.Fatal(err)
 				}
 				defer b.Close()
-				c.p, c.conn = &process{addr: b.Addr(), Launched: &kafkatest.Launched{Exited: make(chan struct{})}}, nil
+				c.p = &process{addr: b.Addr(), Launched: &kafkatest.Launched{Exited: make(chan struct{})}}
 				defer c.hangUp()
 				c.check(w)
 			})

@@ -8,6 +8,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"once/broker/brokertest"
+	"once/internal/kafkatest"
 	"once/log/batch"
 )
 
@@ -16,13 +17,12 @@ import (
 func TestDeleteRecordsFreesSegmentsAtOnce(t *testing.T) {
 	dir := t.TempDir()
 	b := brokertest.Start(t, brokertest.WithDataDir(dir), brokertest.WithSettings(t, map[string]string{"flush.interval.ms": "10"}))
-	c := &compactedTopic{peer: &peer{t: t, addr: b.Addr(), own: b}}
-	t.Cleanup(c.hangUp)
-	c.create("x", map[string]string{"segment.bytes": "1048576"})
-	c.create("old", nil)
+	c := kafkatest.Connect(t, b.Addr())
+	c.CreateTopic("x", 1, map[string]string{"segment.bytes": "1048576"})
+	c.CreateTopic("old", 1, nil)
 	old := batch.Build(batch.BuildOptions{ProducerID: -1, ProducerEpoch: -1, BaseSequence: -1, TimestampMs: 1_000, LeaderEpoch: -1},
 		batch.Record{Value: []byte("v")})
-	c.must(c.produce("old", old))
+	c.Append(kafkatest.ProduceRequest("", "old", 0, old))
 	files := func() int {
 		names, err := filepath.Glob(filepath.Join(dir, "x-0", "*.log"))
 		if err != nil {
@@ -31,26 +31,16 @@ func TestDeleteRecordsFreesSegmentsAtOnce(t *testing.T) {
 		return len(names)
 	}
 	for files() < 5 {
-		if got := c.send("x", false, batch.Record{Key: []byte("k"), Value: make([]byte, 300_000)}); got != 0 {
-			t.Fatal(code(got))
-		}
+		c.Produce(nil, "x", 0, batch.Record{Key: []byte("k"), Value: make([]byte, 300_000)})
 	}
 	for range 2 { // the second one finds nothing to delete
-		r := kmsg.NewPtrDeleteRecordsRequest()
-		r.Version, r.TimeoutMillis = 2, 10_000
-		rt := kmsg.NewDeleteRecordsRequestTopic()
-		rt.Topic = "x"
-		rt.Partitions = []kmsg.DeleteRecordsRequestTopicPartition{{Partition: 0, Offset: -1}}
-		r.Topics = append(r.Topics, rt)
-		if got := c.ask(r).(*kmsg.DeleteRecordsResponse).Topics[0].Partitions[0]; got.ErrorCode != 0 {
-			t.Fatal(code(got.ErrorCode))
-		}
+		c.DeleteRecords("x", 0, -1)
 	}
-	c.await("the segments to go", func() bool { return files() == 1 })
+	await(t, "the segments to go", func() bool { return files() == 1 })
 	fetch := kmsg.NewPtrListOffsetsRequest()
 	fetch.Version, fetch.ReplicaID = 7, -1
 	fetch.Topics = []kmsg.ListOffsetsRequestTopic{{Topic: "old", Partitions: []kmsg.ListOffsetsRequestTopicPartition{{CurrentLeaderEpoch: -1, Timestamp: -2}}}}
-	if got := c.ask(fetch).(*kmsg.ListOffsetsResponse).Topics[0].Partitions[0].Offset; got != 0 {
+	if got := c.Answer(fetch).(*kmsg.ListOffsetsResponse).Topics[0].Partitions[0].Offset; got != 0 {
 		t.Errorf("the records of another topic are gone up to offset %d", got)
 	}
 	if _, err := os.Stat(filepath.Join(dir, "x-0")); err != nil {

@@ -18,7 +18,6 @@ import (
 	"once/internal/kafkatest"
 	"once/internal/memnet"
 	"once/internal/vfs"
-	"once/log/batch"
 )
 
 // failingWrites is a file system on which no file of a directory can be written while fails is set.
@@ -58,13 +57,15 @@ func (f *failingFile) WriteAt(p []byte, at int64) (int, error) {
 // waitingProduce is a broker in memory with a Produce that waits for the producer's last transaction: the marker for
 // partition 0 of held cannot be written.
 type waitingProduce struct {
-	*compactedTopic
-	broker  *brokertest.Broker
-	waiting *kafkatest.Conn
-	request *kmsg.ProduceRequest
-	id      int32
-	closed  closedConnections
-	fs      *failingWrites
+	*kafkatest.Client
+	t        *testing.T
+	producer *kafkatest.Producer
+	broker   *brokertest.Broker
+	waiting  *kafkatest.Conn
+	request  *kmsg.ProduceRequest
+	id       int32
+	closed   closedConnections
+	fs       *failingWrites
 }
 
 // closedConnections counts what the broker's log says of connections that have ended.
@@ -83,7 +84,7 @@ func (c *closedConnections) Handle(_ context.Context, r slog.Record) error {
 
 func startWaitingProduce(t *testing.T, acks int16) *waitingProduce {
 	t.Helper()
-	w := &waitingProduce{}
+	w := &waitingProduce{t: t}
 	listener := memnet.Listen()
 	env := cluster.InMemory(cluster.Env{})
 	w.fs = &failingWrites{FS: env.FS, dir: "held-0"}
@@ -93,29 +94,30 @@ func startWaitingProduce(t *testing.T, acks int16) *waitingProduce {
 			c.FS, c.Metadata, c.Listener, c.Logger = w.fs, env.Metadata, listener, slog.New(&w.closed)
 		})
 	t.Cleanup(func() { w.fs.fails.Store(false) })
-	w.compactedTopic = &compactedTopic{peer: &peer{t: t, memory: listener}}
-	t.Cleanup(w.hangUp)
-	w.create("held", nil)
-	w.create("x", nil)
-	w.begin()
-	w.must(w.send("held", true, batch.Record{Value: []byte("v")}))
+	connect := func() *kafkatest.Conn {
+		nc, err := listener.Dial(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { nc.Close() })
+		return kafkatest.New(nc)
+	}
+	w.Client = kafkatest.Must(t, connect())
+	w.TransactionTimeout = time.Minute
+	w.CreateTopic("held", 1, nil)
+	w.CreateTopic("x", 1, nil)
+	w.producer, _ = w.InitProducer("t")
+	w.Produce(w.producer, "held", 0, kafkatest.Values("v")...)
 	w.fs.fails.Store(true)
-	end := kmsg.NewPtrEndTxnRequest()
-	end.Version, end.TransactionalID, end.ProducerID, end.ProducerEpoch, end.Commit = 5, "compaction", w.producerID, w.producerEpoch, true
-	if got := code(w.ask(end).(*kmsg.EndTxnResponse).ErrorCode); got != "CONCURRENT_TRANSACTIONS" {
+	if got := code(w.Answer(w.producer.EndTxnRequest(true)).(*kmsg.EndTxnResponse).ErrorCode); got != "CONCURRENT_TRANSACTIONS" {
 		t.Fatalf("the end of the transaction: %s", got)
 	}
-	w.producerEpoch++
+	w.producer.ProducerEpoch++
 
-	var err error
-	if w.waiting, err = w.dial(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { w.waiting.Close() })
+	w.waiting = connect()
 	w.waiting.Timeout = time.Hour
-	id := "compaction"
-	w.request = w.produceOf(batch.BuildOptions{ProducerID: w.producerID, ProducerEpoch: w.producerEpoch, Transactional: true}, acks)
-	w.request.TransactionID = &id
+	w.request = w.produceOf(w.producer, acks)
+	var err error
 	if w.id, err = w.waiting.Send(w.request); err != nil {
 		t.Fatal(err)
 	}
@@ -123,15 +125,14 @@ func startWaitingProduce(t *testing.T, acks int16) *waitingProduce {
 	return w
 }
 
-// produceOf is a Produce of one record to x.
-func (w *waitingProduce) produceOf(o batch.BuildOptions, acks int16) *kmsg.ProduceRequest {
-	o.TimestampMs, o.LeaderEpoch = time.Now().UnixMilli(), -1
-	r := kmsg.NewPtrProduceRequest()
-	r.Version, r.Acks, r.TimeoutMillis = 12, acks, 10_000
-	t := kmsg.NewProduceRequestTopic()
-	t.Topic = "x"
-	t.Partitions = []kmsg.ProduceRequestTopicPartition{{Records: batch.Build(o, batch.Record{Value: []byte("v")})}}
-	r.Topics = append(r.Topics, t)
+// produceOf is a producer's Produce of one record to x.
+func (w *waitingProduce) produceOf(p *kafkatest.Producer, acks int16) *kmsg.ProduceRequest {
+	sequence := int32(0)
+	if p.ProducerID < 0 {
+		sequence = -1
+	}
+	r := p.ProduceRequest("x", 0, p.Batch(sequence, time.Now().UnixMilli(), kafkatest.Values("v")...))
+	r.Acks = acks
 	return r
 }
 
@@ -151,8 +152,10 @@ func (w *waitingProduce) logEndOffset() int64 {
 	r := kmsg.NewPtrListOffsetsRequest()
 	r.Version, r.ReplicaID = 5, -1
 	r.Topics = []kmsg.ListOffsetsRequestTopic{{Topic: "x", Partitions: []kmsg.ListOffsetsRequestTopicPartition{{CurrentLeaderEpoch: -1, Timestamp: -1}}}}
-	p := w.ask(r).(*kmsg.ListOffsetsResponse).Topics[0].Partitions[0]
-	w.must(p.ErrorCode)
+	p := w.Answer(r).(*kmsg.ListOffsetsResponse).Topics[0].Partitions[0]
+	if p.ErrorCode != 0 {
+		w.t.Fatal(code(p.ErrorCode))
+	}
 	return p.Offset
 }
 
@@ -163,7 +166,7 @@ func TestRequestsStayInOrderBehindAProduceThatWaits(t *testing.T) {
 	for _, acks := range []int16{-1, 0} {
 		synctest.Test(t, func(t *testing.T) {
 			w := startWaitingProduce(t, acks)
-			plain := w.produceOf(batch.BuildOptions{ProducerID: -1, ProducerEpoch: -1, BaseSequence: -1}, -1)
+			plain := w.produceOf(&kafkatest.Producer{ProducerID: -1, ProducerEpoch: -1}, -1)
 			second, err := w.waiting.Send(plain)
 			if err != nil {
 				t.Fatal(err)
@@ -174,7 +177,9 @@ func TestRequestsStayInOrderBehindAProduceThatWaits(t *testing.T) {
 			}
 			remove := kmsg.NewPtrDeleteTopicsRequest() // a topic that is gone needs no marker
 			remove.Version, remove.TopicNames, remove.TimeoutMillis = 5, []string{"held"}, 1000
-			w.must(w.ask(remove).(*kmsg.DeleteTopicsResponse).Topics[0].ErrorCode)
+			if got := w.Answer(remove).(*kmsg.DeleteTopicsResponse).Topics[0].ErrorCode; got != 0 {
+				t.Fatal(code(got))
+			}
 			if acks != 0 {
 				if first := w.answer(w.id); first.ErrorCode != 0 || first.BaseOffset != 0 {
 					t.Errorf("the first one: %s at %d", code(first.ErrorCode), first.BaseOffset)
@@ -183,7 +188,7 @@ func TestRequestsStayInOrderBehindAProduceThatWaits(t *testing.T) {
 			if p := w.answer(second); p.ErrorCode != 0 || p.BaseOffset != 1 {
 				t.Errorf("the second one: %s at %d", code(p.ErrorCode), p.BaseOffset)
 			}
-			w.end(true)
+			w.End(w.producer, true)
 		})
 	}
 }
@@ -235,13 +240,8 @@ func TestNothingHangsOnAProduceThatWaits(t *testing.T) {
 func TestTxnOffsetCommitDoesNotWait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := startWaitingProduce(t, -1)
-		r := kmsg.NewPtrTxnOffsetCommitRequest()
-		r.Version, r.TransactionalID, r.Group, r.Generation = 5, "compaction", "g", -1
-		r.ProducerID, r.ProducerEpoch = w.producerID, w.producerEpoch
-		partition := kmsg.NewTxnOffsetCommitRequestTopicPartition()
-		r.Topics = []kmsg.TxnOffsetCommitRequestTopic{{Topic: "x", Partitions: []kmsg.TxnOffsetCommitRequestTopicPartition{partition}}}
 		begun := time.Now()
-		resp := w.ask(r).(*kmsg.TxnOffsetCommitResponse)
+		resp := w.Answer(w.producer.TxnOffsetCommitRequest("g", "x", 0, 0)).(*kmsg.TxnOffsetCommitResponse)
 		if got := code(resp.Topics[0].Partitions[0].ErrorCode); got != "CONCURRENT_TRANSACTIONS" {
 			t.Error(got)
 		}

@@ -124,17 +124,8 @@ func (s *identified) ask(t *testing.T, dir string, out *kafkatest.Log) (map[stri
 // values returns the values of a partition, or the code of the refusal.
 func (c *killClient) values(topic string, index int32) string {
 	c.t.Helper()
-	r := kmsg.NewPtrFetchRequest()
-	r.Version, r.ReplicaID, r.MaxBytes, r.SessionEpoch = 12, -1, 1<<20, -1
-	rp := kmsg.NewFetchRequestTopicPartition()
-	rp.Partition, rp.PartitionMaxBytes = index, 1<<20
-	r.Topics = []kmsg.FetchRequestTopic{{Topic: topic, Partitions: []kmsg.FetchRequestTopicPartition{rp}}}
-	resp, err := c.once(r)
-	if err != nil {
-		c.t.Fatal(err)
-	}
-	if code := wire.Code(resp.(*kmsg.FetchResponse).Topics[0].Partitions[0].ErrorCode); code != wire.NoError {
-		return code.String()
+	if _, _, err := c.Quiet().Ends(topic, index); err != nil {
+		return wire.Code(kafkatest.Code(c.t, err)).String()
 	}
 	var values []string
 	for _, r := range c.read(topic, index) {

@@ -3,6 +3,7 @@ package broker_test
 import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"once/internal/kafkatest"
 	"once/wire"
 )
 
@@ -34,7 +35,7 @@ func (m *killMember) join() {
 		p := kmsg.NewJoinGroupRequestProtocol()
 		p.Name, p.Metadata = "range", []byte("subscription")
 		r.Protocols = append(r.Protocols, p)
-		joined := m.c.ask(r, func(r kmsg.Response) int16 { return r.(*kmsg.JoinGroupResponse).ErrorCode }).(*kmsg.JoinGroupResponse)
+		joined := m.c.Answer(r).(*kmsg.JoinGroupResponse)
 		if m.forgotten(joined.ErrorCode) {
 			continue
 		}
@@ -47,7 +48,7 @@ func (m *killMember) join() {
 		a := kmsg.NewSyncGroupRequestGroupAssignment()
 		a.MemberID, a.MemberAssignment = m.id, []byte("assignment")
 		s.GroupAssignment = append(s.GroupAssignment, a)
-		synced := m.c.ask(s, func(r kmsg.Response) int16 { return r.(*kmsg.SyncGroupResponse).ErrorCode }).(*kmsg.SyncGroupResponse)
+		synced := m.c.Answer(s).(*kmsg.SyncGroupResponse)
 		if m.forgotten(synced.ErrorCode) {
 			continue
 		}
@@ -77,38 +78,30 @@ func (m *killMember) forgotten(errorCode int16) bool {
 // commit commits an offset of x-index, as the member or, when m has no group membership, as nobody.
 func (c *killClient) commit(group string, m *killMember, index int32, offset int64) {
 	c.t.Helper()
-	p := kmsg.NewOffsetCommitRequestTopicPartition()
-	p.Partition, p.Offset, p.Metadata = index, offset, kmsg.StringPtr("")
-	c.commitAll(group, m, p)
-}
-
-// commitAll commits offsets of x.
-func (c *killClient) commitAll(group string, m *killMember, partitions ...kmsg.OffsetCommitRequestTopicPartition) {
-	c.t.Helper()
-	r := kmsg.NewPtrOffsetCommitRequest()
-	r.Version, r.Group, r.Generation = 8, group, -1
+	r := kafkatest.OffsetCommitRequest(group, "x", index, offset)
 	if m != nil {
 		r.MemberID, r.Generation = m.id, m.generation
 	}
-	t := kmsg.NewOffsetCommitRequestTopic()
-	t.Topic, t.Partitions = "x", partitions
-	r.Topics = append(r.Topics, t)
-	c.must(r, func(r kmsg.Response) int16 {
-		return r.(*kmsg.OffsetCommitResponse).Topics[0].Partitions[0].ErrorCode
-	})
+	c.CommitOffsets(r)
 }
 
 // offset fetches a group's offset of x-index, waiting for transactions that have staged another one.
 func (c *killClient) offset(group string, index int32) int64 {
 	c.t.Helper()
-	r := kmsg.NewPtrOffsetFetchRequest()
-	r.Version, r.RequireStable = 8, true
-	g := kmsg.NewOffsetFetchRequestGroup()
-	g.Group = group
-	g.Topics = []kmsg.OffsetFetchRequestGroupTopic{{Topic: "x", Partitions: []int32{index}}}
-	r.Groups = append(r.Groups, g)
-	resp := c.must(r, func(r kmsg.Response) int16 {
-		return r.(*kmsg.OffsetFetchResponse).Groups[0].Topics[0].Partitions[0].ErrorCode
-	})
-	return resp.(*kmsg.OffsetFetchResponse).Groups[0].Topics[0].Partitions[0].Offset
+	return c.offsetsOf(kafkatest.OffsetFetchRequest(group, "x", index, true))[0].Offset
+}
+
+// offsetsOf fetches offsets of one group and topic.
+func (c *killClient) offsetsOf(r *kmsg.OffsetFetchRequest) []kmsg.OffsetFetchResponseGroupTopicPartition {
+	c.t.Helper()
+	g := c.Answer(r).(*kmsg.OffsetFetchResponse).Groups[0]
+	if g.ErrorCode != 0 {
+		c.t.Fatalf("offsets of %s: %s", g.Group, code(g.ErrorCode))
+	}
+	for _, p := range g.Topics[0].Partitions {
+		if p.ErrorCode != 0 {
+			c.t.Fatalf("offset of %s for partition %d: %s", g.Group, p.Partition, code(p.ErrorCode))
+		}
+	}
+	return g.Topics[0].Partitions
 }

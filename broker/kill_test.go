@@ -12,7 +12,7 @@ import (
 
 	"once/internal/crashtest"
 	"once/internal/fault"
-	"once/log/batch"
+	"once/internal/kafkatest"
 	"once/wire"
 )
 
@@ -244,21 +244,27 @@ func (c *killClient) check(w *worked) {
 // checkNothingIsOpen looks for transactions that nobody will end.
 func (c *killClient) checkNothingIsOpen() {
 	c.t.Helper()
-	for _, at := range []placed{{"x", 0}, {"x", 1}, {"__consumer_offsets", 0}, {"__transaction_state", 0}} {
-		_, highWatermark, lastStable := c.fetch(at.topic, at.index, 0, false)
+	for _, at := range []kafkatest.Place{
+		{Topic: "x"}, {Topic: "x", Partition: 1}, {Topic: "__consumer_offsets"}, {Topic: "__transaction_state"},
+	} {
+		highWatermark, lastStable, _ := c.Ends(at.Topic, at.Partition)
 		if lastStable != highWatermark {
-			c.t.Errorf("%s-%d: last stable offset %d, high watermark %d", at.topic, at.index, lastStable, highWatermark)
+			c.t.Errorf("%s-%d: last stable offset %d, high watermark %d", at.Topic, at.Partition, lastStable, highWatermark)
 		}
 		d := kmsg.NewPtrDescribeProducersRequest()
-		d.Topics = []kmsg.DescribeProducersRequestTopic{{Topic: at.topic, Partitions: []int32{at.index}}}
-		for _, p := range c.must(d, func(kmsg.Response) int16 { return 0 }).(*kmsg.DescribeProducersResponse).Topics[0].Partitions[0].ActiveProducers {
+		d.Topics = []kmsg.DescribeProducersRequestTopic{{Topic: at.Topic, Partitions: []int32{at.Partition}}}
+		for _, p := range c.Answer(d).(*kmsg.DescribeProducersResponse).Topics[0].Partitions[0].ActiveProducers {
 			if p.CurrentTxnStartOffset >= 0 {
-				c.t.Errorf("%s-%d: producer %d has a transaction from %d on", at.topic, at.index, p.ProducerID, p.CurrentTxnStartOffset)
+				c.t.Errorf("%s-%d: producer %d has a transaction from %d on", at.Topic, at.Partition, p.ProducerID, p.CurrentTxnStartOffset)
 			}
 		}
 	}
 	l := kmsg.NewPtrListTransactionsRequest()
-	for _, s := range c.must(l, func(r kmsg.Response) int16 { return r.(*kmsg.ListTransactionsResponse).ErrorCode }).(*kmsg.ListTransactionsResponse).TransactionStates {
+	listed := c.Answer(l).(*kmsg.ListTransactionsResponse)
+	if listed.ErrorCode != 0 {
+		c.t.Errorf("list of transactions: %s", code(listed.ErrorCode))
+	}
+	for _, s := range listed.TransactionStates {
 		if !slices.Contains([]string{"Empty", "CompleteCommit", "CompleteAbort"}, s.TransactionState) {
 			c.t.Errorf("%s is %s", s.TransactionalID, s.TransactionState)
 		}
@@ -270,13 +276,12 @@ func (c *killClient) checkNothingIsOpen() {
 func (c *killClient) goOn(w *worked) {
 	c.t.Helper()
 	for _, index := range []int32{0, 1} {
-		at := placed{"x", index}
-		last := c.lastBatch["x"+fmt.Sprint(index)]
+		at := kafkatest.Place{Topic: "x", Partition: index}
+		last := c.lastBatch[at]
 		if offset := w.plain.send(last.raw, at, wire.NoError); offset != last.offset {
 			c.t.Errorf("the last batch of x-%d again: offset %d, the first time %d", index, offset, last.offset)
 		}
-		gap := batch.Build(batch.BuildOptions{ProducerID: w.plain.pid, ProducerEpoch: w.plain.epoch, BaseSequence: w.plain.next[at] + 1,
-			TimestampMs: c.timestamp, LeaderEpoch: -1}, batch.Record{Value: []byte("gap")})
+		gap := w.plain.Batch(w.plain.Sequences[at]+1, c.TimestampMs, kafkatest.Values("gap")...)
 		w.plain.send(gap, at, wire.OutOfOrderSequenceNumber)
 		w.plain.produce(fmt.Sprint("plain goes on ", index), "x", index)
 	}

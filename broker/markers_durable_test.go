@@ -53,7 +53,7 @@ func TestMarkersOfAnAdministratorAreDurableInFsync(t *testing.T) {
 
 	r := kmsg.NewPtrWriteTxnMarkersRequest()
 	r.Version = 1
-	r.Markers = []kmsg.WriteTxnMarkersRequestMarker{{ProducerID: p.pid, ProducerEpoch: p.epoch, CoordinatorEpoch: 1,
+	r.Markers = []kmsg.WriteTxnMarkersRequestMarker{{ProducerID: p.ProducerID, ProducerEpoch: p.ProducerEpoch, CoordinatorEpoch: 1,
 		Topics: []kmsg.WriteTxnMarkersRequestMarkerTopic{{Topic: "x", Partitions: []int32{0}}}}}
 	opened, answered := make(chan struct{}), make(chan error, 1)
 	g.closed.Store(&opened)
@@ -68,8 +68,9 @@ func TestMarkersOfAnAdministratorAreDurableInFsync(t *testing.T) {
 	}()
 	<-g.entered
 	for range 50 { // as long as another client is answered so often, this one is not
-		api := kmsg.NewPtrApiVersionsRequest()
-		other.must(api, func(r kmsg.Response) int16 { return r.(*kmsg.ApiVersionsResponse).ErrorCode })
+		if got := other.Answer(kmsg.NewPtrApiVersionsRequest()).(*kmsg.ApiVersionsResponse).ErrorCode; got != 0 {
+			t.Fatal(code(got))
+		}
 	}
 	select {
 	case <-answered:

@@ -18,28 +18,21 @@ func connected(t *testing.T, b *brokertest.Broker, software string) *killClient 
 	t.Cleanup(c.hangUp)
 	r := kmsg.NewPtrApiVersionsRequest()
 	r.Version, r.ClientSoftwareName, r.ClientSoftwareVersion = 3, software, "1.0"
-	c.must(r, func(r kmsg.Response) int16 { return r.(*kmsg.ApiVersionsResponse).ErrorCode })
+	if got := c.Answer(r).(*kmsg.ApiVersionsResponse).ErrorCode; got != 0 {
+		t.Fatal(code(got))
+	}
 	return c
 }
 
 // through lets a producer go on over another connection.
 func (p *killProducer) through(c *killClient) *killProducer {
-	q := *p
-	q.c = c
-	return &q
+	again := *p.Producer
+	return &killProducer{Producer: &again, c: c, pending: p.pending}
 }
 
 // requestsOf are those that act on the transaction of a client before transactions V2.
 func requestsOf(p *killProducer) []kmsg.Request {
-	add := kmsg.NewPtrAddPartitionsToTxnRequest()
-	add.Version, add.TransactionalID, add.ProducerID, add.ProducerEpoch = 3, p.id, p.pid, p.epoch
-	add.Topics = []kmsg.AddPartitionsToTxnRequestTopic{{Topic: "x", Partitions: []int32{1}}}
-	offsets := kmsg.NewPtrAddOffsetsToTxnRequest()
-	offsets.Version, offsets.TransactionalID, offsets.Group = 3, p.id, "g"
-	offsets.ProducerID, offsets.ProducerEpoch = p.pid, p.epoch
-	end := kmsg.NewPtrEndTxnRequest()
-	end.Version, end.TransactionalID, end.ProducerID, end.ProducerEpoch, end.Commit = 4, p.id, p.pid, p.epoch, true
-	return []kmsg.Request{add, offsets, end}
+	return []kmsg.Request{p.AddPartitionsToTxnRequest("x", 1), p.AddOffsetsToTxnRequest("g"), p.EndTxnRequest(true)}
 }
 
 // singleConnectionClients are the names of the clients that keep a single connection to their coordinator.
@@ -65,20 +58,20 @@ func lateRequests(t *testing.T, b *brokertest.Broker, software string) {
 		first, second := p.through(older), p.through(young)
 		first.produce("first", "x", 0)
 		first.end(true)
-		second.next = first.next
+		second.Sequences = first.Sequences
 		second.produce("second", "x", 0)
 
 		r := requestsOf(p)[i]
 		if resp, err := older.once(r); err == nil {
 			t.Errorf("%s over the older connection was answered: %+v", kmsg.NameForKey(r.Key()), resp)
 		}
-		if _, end, stable := young.fetch("x", 0, 0, true); stable != end-1 {
+		if end, stable, _ := young.Ends("x", 0); stable != end-1 {
 			t.Errorf("after a late %s the last stable offset is %d, the high watermark %d",
 				kmsg.NameForKey(r.Key()), stable, end)
 		}
 		second.end(false)
 		third := p.through(connected(t, b, software)) // the client's next connection, when it has lost one
-		third.next = second.next
+		third.Sequences = second.Sequences
 		third.produce("third", "x", 0)
 		third.end(true)
 		p = third
@@ -99,7 +92,7 @@ func TestLateRequestsMayBeAllowed(t *testing.T) {
 			t.Error(err)
 		}
 		young.end(true)
-		p.next = young.next
+		p.Sequences = young.Sequences
 	}
 }
 

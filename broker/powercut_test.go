@@ -198,7 +198,7 @@ func cutPower(t *testing.T, mode string, v2 bool, seed int64) {
 	for _, id := range poweredIDs {
 		p := c.producer(id, v2)
 		producers = append(producers, p)
-		ears.identities[producerIdentity{p.pid, p.epoch}] = true
+		ears.identities[producerIdentity{p.ProducerID, p.ProducerEpoch}] = true
 	}
 	d.watchedBy(ears.now)
 	for i := range poweredTransactions {
@@ -241,20 +241,20 @@ func (p *powered) transact(i int, plain *killProducer, producers []*killProducer
 	commit := i%3 < 2
 	for step := range 5 {
 		for k, one := range producers {
-			transaction := fmt.Sprintf("%s%d", one.id, i)
+			transaction := fmt.Sprintf("%s%d", one.TransactionalID, i)
 			switch step {
 			case 0:
 				one.produce(transaction+" first", "x", int32(k))
 			case 1:
 				one.produce(transaction+" second", "y", 0)
 			case 2:
-				one.offsets(one.id, nil, 0, int64(i+1))
+				one.offsets(one.TransactionalID, nil, 0, int64(i+1))
 			case 3:
 				one.produce(transaction+" third", "x", int32(1-k))
 			case 4:
 				fenced := i == poweredTransactions-1
 				if fenced { // by the producer's next life, which aborts the transaction
-					*one = *p.producer(one.id, one.v2)
+					*one = *p.producer(one.TransactionalID, !one.V1)
 				} else {
 					one.end(commit)
 				}
@@ -263,7 +263,7 @@ func (p *powered) transact(i int, plain *killProducer, producers []*killProducer
 						h.committed[transaction] = true
 					}
 					if fenced || p.mode != "page" { // there, a power cut may take back what EndTxn gives (docs/gaps.md)
-						h.identities[producerIdentity{one.pid, one.epoch}] = true
+						h.identities[producerIdentity{one.ProducerID, one.ProducerEpoch}] = true
 					}
 				})
 			}
@@ -276,23 +276,23 @@ func (p *powered) wrong(cut photo, v2 bool) (wrong []string) {
 	for _, id := range poweredIDs {
 		now := p.producer(id, v2) // ends what was open
 		for range 2 {
-			if cut.identities[producerIdentity{now.pid, now.epoch}] {
-				wrong = append(wrong, fmt.Sprintf("%s: producer %d epoch %d is handed out once more", id, now.pid, now.epoch))
+			if cut.identities[producerIdentity{now.ProducerID, now.ProducerEpoch}] {
+				wrong = append(wrong, fmt.Sprintf("%s: producer %d epoch %d is handed out once more", id, now.ProducerID, now.ProducerEpoch))
 			}
 			now.offsets("afterwards", nil, 0, 1)
 			now.end(true)
 		}
 	}
 	seen := map[string]int{}
-	for _, at := range []placed{{"x", 0}, {"x", 1}, {"y", 0}, {"__consumer_offsets", 0}} {
-		if _, end, stable := p.fetch(at.topic, at.index, 0, true); stable != end {
-			wrong = append(wrong, fmt.Sprintf("%s-%d: the last stable offset stands at %d, the high watermark at %d", at.topic, at.index, stable, end))
+	for _, at := range []kafkatest.Place{{Topic: "x"}, {Topic: "x", Partition: 1}, {Topic: "y"}, {Topic: "__consumer_offsets"}} {
+		if end, stable, _ := p.Ends(at.Topic, at.Partition); stable != end {
+			wrong = append(wrong, fmt.Sprintf("%s-%d: the last stable offset stands at %d, the high watermark at %d", at.Topic, at.Partition, stable, end))
 			continue
 		}
-		if at.topic == "__consumer_offsets" {
+		if at.Topic == "__consumer_offsets" {
 			continue
 		}
-		for _, r := range p.read(at.topic, at.index) {
+		for _, r := range p.read(at.Topic, at.Partition) {
 			if r.visible {
 				transaction, _, _ := strings.Cut(r.value, " ")
 				seen[transaction]++
@@ -304,7 +304,7 @@ func (p *powered) wrong(cut photo, v2 bool) (wrong []string) {
 			wrong = append(wrong, fmt.Sprintf("%s: %d of 3 records", transaction, records))
 		}
 	}
-	if _, end, _ := p.fetch("z", 0, 0, false); p.mode == "fsync" && end < cut.records {
+	if end, _, _ := p.Ends("z", 0); p.mode == "fsync" && end < cut.records {
 		wrong = append(wrong, fmt.Sprintf("%d of %d records were acknowledged and are there", end, cut.records))
 	}
 	if p.mode != "page" {

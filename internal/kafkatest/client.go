@@ -3,6 +3,7 @@ package kafkatest
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -20,6 +21,10 @@ type Client struct {
 	Fail func(error)
 	// TimestampMs is that of the next batch, whose StepMs is added for the one after it.
 	TimestampMs, StepMs int64
+	// TransactionTimeout is that of new producers; 0 is as long as Kafka lets them.
+	TransactionTimeout time.Duration
+	// Gapless has Read refuse a log with gaps between its batches, as only compaction leaves them.
+	Gapless bool
 }
 
 // CodeError is an answer that is an error.
@@ -96,6 +101,15 @@ func ask[A kmsg.Response](c *Client, r kmsg.Request, what string, code func(A) i
 	return a, nil
 }
 
+// Answer sends a request and returns the answer, whatever code it has; nil if there is none.
+func (c *Client) Answer(r kmsg.Request) kmsg.Response {
+	resp, err := c.Ask(r)
+	if c.failed(err) != nil {
+		return nil
+	}
+	return resp
+}
+
 // CreateTopic creates a topic.
 func (c *Client) CreateTopic(name string, partitions int32, configs map[string]string) error {
 	_, err := ask(c, CreateTopicsRequest(name, partitions, configs), "creating "+name, func(r *kmsg.CreateTopicsResponse) int16 {
@@ -128,8 +142,12 @@ const (
 // InitProducer returns a new producer, of transactions V2. "" is an idempotent one. While the last transaction of its
 // ID is being ended, or the coordinator loads, it asks again.
 func (c *Client) InitProducer(transactionalID string) (*Producer, error) {
+	request := InitProducerIDRequest(transactionalID)
+	if c.TransactionTimeout > 0 {
+		request.TransactionTimeoutMillis = int32(c.TransactionTimeout.Milliseconds())
+	}
 	for {
-		resp, err := c.Ask(InitProducerIDRequest(transactionalID))
+		resp, err := c.Ask(request)
 		if err == nil {
 			r := resp.(*kmsg.InitProducerIDResponse)
 			switch r.ErrorCode {
@@ -167,7 +185,7 @@ func (c *Client) Produce(p *Producer, topic string, partition int32, records ...
 	if p == nil {
 		return c.Append(ProduceRequest("", topic, partition, p.Batch(-1, timestampMs, records...)))
 	}
-	if p.V1 {
+	if p.V1 && p.TransactionalID != "" {
 		if err := c.AddPartition(p, topic, partition); err != nil {
 			return -1, err
 		}
@@ -201,13 +219,18 @@ func (c *Client) AddPartition(p *Producer, topic string, partition int32) error 
 
 // Stage puts an offset of a group into the producer's transaction.
 func (c *Client) Stage(p *Producer, group, topic string, partition int32, offset int64) error {
+	return c.StageOffsets(p, p.TxnOffsetCommitRequest(group, topic, partition, offset))
+}
+
+// StageOffsets puts offsets of a group into the producer's transaction.
+func (c *Client) StageOffsets(p *Producer, r *kmsg.TxnOffsetCommitRequest) error {
 	if p.V1 {
-		_, err := ask(c, p.AddOffsetsToTxnRequest(group), "adding offsets", func(r *kmsg.AddOffsetsToTxnResponse) int16 { return r.ErrorCode })
+		_, err := ask(c, p.AddOffsetsToTxnRequest(r.Group), "adding offsets", func(r *kmsg.AddOffsetsToTxnResponse) int16 { return r.ErrorCode })
 		if err != nil {
 			return err
 		}
 	}
-	_, err := ask(c, p.TxnOffsetCommitRequest(group, topic, partition, offset), "txn offset commit", func(r *kmsg.TxnOffsetCommitResponse) int16 {
+	_, err := ask(c, r, "txn offset commit", func(r *kmsg.TxnOffsetCommitResponse) int16 {
 		return r.Topics[0].Partitions[0].ErrorCode
 	})
 	return err
@@ -226,6 +249,11 @@ func (c *Client) End(p *Producer, commit bool) error {
 func (c *Client) Commit(group, topic string, partition int32, offset int64, metadata string) error {
 	r := OffsetCommitRequest(group, topic, partition, offset)
 	r.Topics[0].Partitions[0].Metadata = &metadata
+	return c.CommitOffsets(r)
+}
+
+// CommitOffsets commits offsets of a group.
+func (c *Client) CommitOffsets(r *kmsg.OffsetCommitRequest) error {
 	_, err := ask(c, r, "offset commit", func(r *kmsg.OffsetCommitResponse) int16 {
 		return r.Topics[0].Partitions[0].ErrorCode
 	})
@@ -279,6 +307,8 @@ type Record struct {
 	Key, Value string
 	// Aborted says that the record belongs to a transaction that a reader of committed records has been told is aborted.
 	Aborted bool
+	// Null says that the value is null: the record is a tombstone.
+	Null bool
 }
 
 // Read reads a partition from an offset on until nothing comes, and returns what has come before an error, too. next is
@@ -294,13 +324,25 @@ func (c *Client) Read(topic string, partition int32, from int64, committed bool)
 		}
 		p := &resp.Topics[0].Partitions[0]
 		before := next
-		if records, next, err = appendRecords(records, p, next); err != nil {
+		if records, next, err = appendRecords(records, p, next, c.Gapless); err != nil {
 			return records, next, c.failed(fmt.Errorf("%s-%d at %d: %w", topic, partition, next, err))
 		}
 		if next == before {
 			return records, next, nil
 		}
 	}
+}
+
+// Ends returns a partition's high watermark and last stable offset. The partition has to begin at offset 0.
+func (c *Client) Ends(topic string, partition int32) (highWatermark, lastStable int64, err error) {
+	r := FetchRequest(topic, partition, 0, false)
+	r.Topics[0].Partitions[0].PartitionMaxBytes = 1
+	resp, err := ask(c, r, "fetch of "+topic, func(r *kmsg.FetchResponse) int16 { return r.Topics[0].Partitions[0].ErrorCode })
+	if err != nil {
+		return -1, -1, err
+	}
+	p := resp.Topics[0].Partitions[0]
+	return p.HighWatermark, p.LastStableOffset, nil
 }
 
 // Consume returns the values that a consumer gets of a partition from an offset on, and where it has come to. With
@@ -316,9 +358,10 @@ func (c *Client) Consume(topic string, partition int32, from int64, committed bo
 }
 
 // appendRecords appends the records of an answer from an offset on, and returns the offset behind them.
-func appendRecords(records []Record, p *kmsg.FetchResponseTopicPartition, from int64) ([]Record, int64, error) {
+func appendRecords(records []Record, p *kmsg.FetchResponseTopicPartition, from int64, gapless bool) ([]Record, int64, error) {
 	next := from
 	aborted := map[int64]bool{}
+	begins := p.AbortedTransactions
 	for raw := p.RecordBatches; len(raw) > 0; {
 		h, err := batch.ParseHeader(raw)
 		if err != nil || h.SizeBytes() > len(raw) {
@@ -326,18 +369,20 @@ func appendRecords(records []Record, p *kmsg.FetchResponseTopicPartition, from i
 		}
 		one := raw[:h.SizeBytes()]
 		raw = raw[h.SizeBytes():]
-		if h.NextOffset() <= next {
+		if h.NextOffset() <= next || gapless && h.BaseOffset > next {
 			return records, next, fmt.Errorf("a batch at %d", h.BaseOffset)
 		}
 		if _, err := batch.Verify(one); err != nil {
 			return records, next, err
 		}
 		next = h.NextOffset()
-		for _, a := range p.AbortedTransactions {
-			if a.FirstOffset == h.BaseOffset {
+		begins = slices.DeleteFunc(begins, func(a kmsg.FetchResponseTopicPartitionAbortedTransaction) bool {
+			begun := a.FirstOffset <= h.LastOffset() // the first batch itself may be compacted away
+			if begun {
 				aborted[a.ProducerID] = true
 			}
-		}
+			return begun
+		})
 		if h.IsControl() {
 			delete(aborted, h.ProducerID)
 			continue
@@ -348,7 +393,7 @@ func appendRecords(records []Record, p *kmsg.FetchResponseTopicPartition, from i
 			}
 			if offset := h.BaseOffset + int64(r.OffsetDelta); offset >= from {
 				records = append(records, Record{Offset: offset, Key: string(r.Key), Value: string(r.Value),
-					Aborted: h.IsTransactional() && aborted[h.ProducerID]})
+					Aborted: h.IsTransactional() && aborted[h.ProducerID], Null: r.Value == nil})
 			}
 		}
 	}
