@@ -218,10 +218,8 @@ func TestWaitingRequestsAreNotAnsweredAfterAKill(t *testing.T) {
 }
 
 func fetchRequest(topic string, maxWait time.Duration) *kmsg.FetchRequest {
-	r := kmsg.NewPtrFetchRequest()
-	r.Version, r.MaxWaitMillis, r.MinBytes, r.SessionEpoch = 12, int32(maxWait.Milliseconds()), 1, -1
-	p := kmsg.FetchRequestTopicPartition{PartitionMaxBytes: 1 << 20, CurrentLeaderEpoch: -1, LastFetchedEpoch: -1}
-	r.Topics = []kmsg.FetchRequestTopic{{Topic: topic, Partitions: []kmsg.FetchRequestTopicPartition{p}}}
+	r := kafkatest.FetchRequest(topic, 0, 0, false)
+	r.MaxWaitMillis, r.MinBytes = int32(maxWait.Milliseconds()), 1
 	return r
 }
 

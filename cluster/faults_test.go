@@ -12,6 +12,7 @@ import (
 	"once/inspect"
 	"once/inspect/inspecttest"
 	"once/internal/fault"
+	"once/internal/kafkatest"
 	"once/wire"
 )
 
@@ -20,7 +21,8 @@ import (
 type holding struct {
 	*Cluster
 	conn     *client
-	producer *producer
+	writer   *client // of the producer
+	producer *kafkatest.Producer
 	fault    *fault.Fault
 }
 
@@ -32,10 +34,11 @@ func newHolding(t *testing.T, env Env) *holding {
 		h.conn.CreateTopic(topic, 1, nil)
 	}
 	h.arm(h.Faults())
-	h.producer = connect(t, h.Cluster).newProducer("t")
-	h.producer.send("a", []byte("1"))
-	h.producer.send("b", []byte("1"))
-	h.producer.end(true)
+	h.writer = connect(t, h.Cluster)
+	h.producer = h.writer.producer("t")
+	h.writer.send(h.producer, "a", []byte("1"))
+	h.writer.send(h.producer, "b", []byte("1"))
+	h.writer.End(h.producer, true)
 	h.expect(1, 0, wire.ConcurrentTransactions)
 	return h
 }
@@ -58,7 +61,7 @@ func (h *holding) expect(a, b int, next wire.Code) {
 	if gotA, gotB := len(h.conn.committed("a")), len(h.conn.committed("b")); gotA != a || gotB != b {
 		h.conn.t.Errorf("readers see %d and %d records, want %d and %d", gotA, gotB, a, b)
 	}
-	if got := h.producer.send("a", []byte("2")); got != next {
+	if got := h.writer.send(h.producer, "a", []byte("2")); got != next {
 		h.conn.t.Errorf("the next transaction is answered %v, want %v", got, next)
 	}
 	if held, want := h.fault.Counts().Held, 1; (held == want) != (next == wire.ConcurrentTransactions) {
@@ -80,10 +83,10 @@ func TestHeldMarkerIsWrittenByARestart(t *testing.T) {
 	if err := errors.Join(h.Kill(), h.Reopen()); err != nil {
 		t.Fatal(err)
 	}
-	h.conn, h.producer.client = connect(t, h.Cluster), connect(t, h.Cluster)
+	h.conn, h.writer = connect(t, h.Cluster), connect(t, h.Cluster)
 	h.expect(1, 1, wire.NoError)
-	h.producer.send("b", []byte("2"))
-	h.producer.end(true)
+	h.writer.send(h.producer, "b", []byte("2"))
+	h.writer.End(h.producer, true)
 	h.expect(2, 1, wire.ConcurrentTransactions)
 	env, began := h.env, time.Now()
 	if err := h.Close(); err != nil {
@@ -96,7 +99,7 @@ func TestHeldMarkerIsWrittenByARestart(t *testing.T) {
 	env.Faults = fault.NewPoints() // armed before anything is opened
 	h.arm(env.Faults)
 	h.Cluster = opened(t, env)
-	h.conn, h.producer.client = connect(t, h.Cluster), connect(t, h.Cluster)
+	h.conn, h.writer = connect(t, h.Cluster), connect(t, h.Cluster)
 	h.expect(2, 2, wire.NoError)
 }
 
@@ -116,10 +119,10 @@ func TestHeldMarkerGoesWithAReset(t *testing.T) {
 	if err := h.Reset(ResetOptions{KeepTopics: true}); err != nil {
 		t.Fatal(err)
 	}
-	h.producer = h.producer.newProducer("t")
+	h.producer = h.writer.producer("t")
 	h.expect(0, 0, wire.NoError)
-	h.producer.send("b", []byte("2")) // nothing is armed any more
-	h.producer.end(true)
+	h.writer.send(h.producer, "b", []byte("2")) // nothing is armed any more
+	h.writer.End(h.producer, true)
 	h.expect(1, 1, wire.NoError)
 }
 
@@ -132,15 +135,13 @@ func TestHeldDecisionHoldsUpOneConnection(t *testing.T) {
 				c := opened(t, InMemory(Env{}))
 				conn, other := connect(t, c), connect(t, c)
 				conn.CreateTopic("x", 1, nil)
-				p := conn.newProducer("t")
-				p.send("x", []byte("1"))
+				p := conn.producer("t")
+				conn.send(p, "x", []byte("1"))
 				if _, err := c.Faults().Arm(fault.Rule{Point: fault.TxnPrepare, Do: fault.Action{Hold: true}}); err != nil {
 					t.Fatal(err)
 				}
-				r := kmsg.NewPtrEndTxnRequest()
-				r.Version, r.TransactionalID, r.ProducerID, r.ProducerEpoch, r.Commit = 5, p.transactionalID, p.id, p.epoch, true
 				answered := make(chan kmsg.Response, 1)
-				go func() { answered <- conn.ask(r) }()
+				go func() { answered <- conn.ask(p.EndTxnRequest(true)) }()
 				synctest.Wait()
 				other.produce("x")
 				began := time.Now()
@@ -163,10 +164,7 @@ func TestHeldDecisionHoldsUpOneConnection(t *testing.T) {
 func (c *client) work(round int) (plain int, committed, whole bool) {
 	c.t.Helper()
 	topic := fmt.Sprint("x", round)
-	create := kmsg.NewPtrCreateTopicsRequest()
-	create.Version = 7
-	create.Topics = []kmsg.CreateTopicsRequestTopic{{Topic: topic, NumPartitions: 1, ReplicationFactor: 1}}
-	if c.ask(create) == nil {
+	if c.ask(kafkatest.CreateTopicsRequest(topic, 1, nil)) == nil {
 		return
 	}
 	for range 2 {
@@ -175,26 +173,16 @@ func (c *client) work(round int) (plain int, committed, whole bool) {
 		}
 		plain++
 	}
-	init := kmsg.NewPtrInitProducerIDRequest()
-	init.Version, init.TransactionalID, init.TransactionTimeoutMillis = 4, kmsg.StringPtr(topic), 60_000
-	identity, ok := c.ask(init).(*kmsg.InitProducerIDResponse)
+	identity, ok := c.ask(kafkatest.InitProducerIDRequest(topic)).(*kmsg.InitProducerIDResponse)
 	if !ok {
 		return
 	}
-	p := &producer{c, topic, identity.ProducerID, identity.ProducerEpoch, map[string]int32{}}
-	if c.ask(p.request(topic, []byte("t"))) == nil {
-		return
-	}
-	stage := kmsg.NewPtrTxnOffsetCommitRequest()
-	stage.Version, stage.TransactionalID, stage.ProducerID, stage.ProducerEpoch, stage.Group, stage.Generation = 5, topic, p.id, p.epoch, "g", -1
-	stage.Topics = []kmsg.TxnOffsetCommitRequestTopic{{Topic: topic, Partitions: []kmsg.TxnOffsetCommitRequestTopicPartition{{Offset: 1}}}}
-	if c.ask(stage) == nil {
-		return
-	}
-	end := kmsg.NewPtrEndTxnRequest()
-	end.Version, end.TransactionalID, end.ProducerID, end.ProducerEpoch, end.Commit = 5, topic, p.id, p.epoch, true
-	if c.ask(end) == nil {
-		return
+	p := &kafkatest.Producer{TransactionalID: topic, ProducerID: identity.ProducerID, ProducerEpoch: identity.ProducerEpoch}
+	batch := p.Batch(0, time.Now().UnixMilli(), kafkatest.Values("t")...)
+	for _, r := range []kmsg.Request{p.ProduceRequest(topic, 0, batch), p.TxnOffsetCommitRequest("g", topic, 0, 1), p.EndTxnRequest(true)} {
+		if c.ask(r) == nil {
+			return
+		}
 	}
 	return plain, true, true
 }

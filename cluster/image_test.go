@@ -14,109 +14,32 @@ import (
 
 	"once/inspect"
 	"once/inspect/inspecttest"
+	"once/internal/kafkatest"
 	"once/internal/vfs"
 	"once/log/batch"
 	"once/topics"
 	"once/wire"
 )
 
-// producer is a producer of transactions V2.
-type producer struct {
-	*client
-	transactionalID string
-	id              int64
-	epoch           int16
-	sequences       map[string]int32
-}
-
-func (c *client) newProducer(transactionalID string) *producer {
-	c.t.Helper()
-	for {
-		r := kmsg.NewPtrInitProducerIDRequest()
-		r.Version, r.TransactionalID, r.TransactionTimeoutMillis = 4, kmsg.StringPtr(transactionalID), 60_000
-		resp := c.ask(r).(*kmsg.InitProducerIDResponse)
-		switch code := wire.Code(resp.ErrorCode); code {
-		case wire.NoError:
-			return &producer{c, transactionalID, resp.ProducerID, resp.ProducerEpoch, map[string]int32{}}
-		case wire.ConcurrentTransactions:
-		default:
-			c.t.Fatal(code)
-		}
-	}
-}
-
 // send produces a record into partition 0 of a topic, within the producer's transaction.
-func (p *producer) send(topic string, value []byte) wire.Code {
-	p.t.Helper()
-	code := wire.Code(p.ask(p.request(topic, value)).(*kmsg.ProduceResponse).Topics[0].Partitions[0].ErrorCode)
-	if code == wire.NoError {
-		p.sequences[topic]++
-	}
-	return code
+func (c *client) send(p *kafkatest.Producer, topic string, value []byte) wire.Code {
+	c.t.Helper()
+	_, err := c.Quiet().Produce(p, topic, 0, batch.Record{Value: value})
+	return wire.Code(kafkatest.Code(c.t, err))
 }
 
-func (p *producer) request(topic string, value []byte) *kmsg.ProduceRequest {
-	r := produceRequest(topic)
-	r.TransactionID = &p.transactionalID
-	o := batch.BuildOptions{ProducerID: p.id, ProducerEpoch: p.epoch, BaseSequence: p.sequences[topic], Transactional: true, LeaderEpoch: -1,
-		TimestampMs: time.Now().UnixMilli()}
-	r.Topics[0].Partitions[0].Records = batch.Build(o, batch.Record{Value: value})
-	return r
-}
-
-func (p *producer) end(commit bool) {
-	p.t.Helper()
-	r := kmsg.NewPtrEndTxnRequest()
-	r.Version, r.TransactionalID, r.ProducerID, r.ProducerEpoch, r.Commit = 5, p.transactionalID, p.id, p.epoch, commit
-	resp := p.ask(r).(*kmsg.EndTxnResponse)
-	if resp.ErrorCode != 0 {
-		p.t.Fatal(wire.Code(resp.ErrorCode))
-	}
-	if p.id != resp.ProducerID || p.epoch != resp.ProducerEpoch {
-		p.id, p.epoch, p.sequences = resp.ProducerID, resp.ProducerEpoch, map[string]int32{}
-	}
+// producer returns a new producer of transactions V2.
+func (c *client) producer(transactionalID string) *kafkatest.Producer {
+	c.t.Helper()
+	p, _ := c.InitProducer(transactionalID)
+	return p
 }
 
 // committed returns the values that a read_committed consumer gets of a topic.
-func (c *client) committed(topic string) (values []string) {
+func (c *client) committed(topic string) []string {
 	c.t.Helper()
-	for at := int64(0); ; {
-		r := fetchRequest(topic, 0)
-		r.IsolationLevel = 1
-		r.Topics[0].Partitions[0].FetchOffset, r.Topics[0].Partitions[0].PartitionMaxBytes = at, 64<<20
-		p := c.ask(r).(*kmsg.FetchResponse).Topics[0].Partitions[0]
-		if p.ErrorCode != 0 {
-			c.t.Fatalf("fetching %s from offset %d on: %v, high watermark %d, last stable offset %d", topic, at, wire.Code(p.ErrorCode),
-				p.HighWatermark, p.LastStableOffset)
-		}
-		if len(p.RecordBatches) == 0 {
-			return values
-		}
-		aborted := map[int64]bool{} // producers within an aborted transaction
-		for raw := p.RecordBatches; len(raw) > 0; {
-			h, err := batch.ParseHeader(raw)
-			if err != nil {
-				c.t.Fatal(err)
-			}
-			if h.IsControl() {
-				delete(aborted, h.ProducerID)
-			}
-			for _, a := range p.AbortedTransactions {
-				if !h.IsControl() && a.ProducerID == h.ProducerID && a.FirstOffset == h.BaseOffset {
-					aborted[h.ProducerID] = true
-				}
-			}
-			for r, err := range batch.Records(raw[:h.SizeBytes()], 1<<20) {
-				if err != nil {
-					c.t.Fatal(err)
-				}
-				if !h.IsControl() && !(h.IsTransactional() && aborted[h.ProducerID]) {
-					values = append(values, string(r.Value))
-				}
-			}
-			raw, at = raw[h.SizeBytes():], h.NextOffset()
-		}
-	}
+	values, _, _ := c.Consume(topic, 0, 0, true)
+	return values
 }
 
 // forkOf opens a fork of a cluster, from a new snapshot, until the end of the test.
@@ -152,25 +75,25 @@ func TestForkGoesOnByItself(t *testing.T) {
 			conn := connect(t, c)
 			conn.CreateTopic("x", 1, nil)
 			conn.CreateTopic("y", 1, nil)
-			open, ended, idle := conn.newProducer("open"), conn.newProducer("ended"), conn.newProducer("idle")
+			open, ended, idle := conn.producer("open"), conn.producer("ended"), conn.producer("idle")
 			for _, commit := range []bool{true, false, true} {
-				ended.send("x", fmt.Append(nil, "ended ", commit))
-				ended.end(commit)
+				conn.send(ended, "x", fmt.Append(nil, "ended ", commit))
+				conn.End(ended, commit)
 			}
-			open.send("x", []byte("open"))
+			conn.send(open, "x", []byte("open"))
 			large := make([]byte, 3<<20) // more than is copied
 			for range 3 {
 				conn.produceValue("y", large[:1<<19])
 			}
 			conn.Commit("g", "x", 0, 3, "")
-			member := conn.join("g2")
+			member, _ := conn.Join("g2")
 
 			fork := forkOf(t, c, dir+"/fork")
 			forked := connect(t, fork)
 			other := forkOf(t, fork, dir+"/fork of fork")
 
-			open.send("x", []byte("still open"))
-			open.end(true)
+			conn.send(open, "x", []byte("still open"))
+			conn.End(open, true)
 			conn.produceValue("y", []byte("of the original"))
 			want := []string{"ended true", "ended true"}
 			if got := forked.committed("x"); !slices.Equal(got, want) {
@@ -188,28 +111,29 @@ func TestForkGoesOnByItself(t *testing.T) {
 			if code := forked.heartbeat("g2", member); code != wire.UnknownMemberID {
 				t.Errorf("a member of the original is answered %v", code)
 			}
-			again := forked.join("g2")
+			again, _ := forked.Join("g2")
 			if again.LeaderID != again.MemberID {
 				t.Error("a member waits for those of the original")
 			}
 
 			// Whoever was a producer of the original is none of the fork.
-			for _, p := range []*producer{open, ended, idle} {
-				stranger := &producer{forked, p.transactionalID, p.id, p.epoch, map[string]int32{}}
-				if code := stranger.send("x", []byte("stranger")); code == wire.NoError {
-					t.Errorf("%q of the original writes to the fork", p.transactionalID)
+			for _, p := range []*kafkatest.Producer{open, ended, idle} {
+				stranger := *p
+				stranger.Sequences = map[kafkatest.Place]int32{}
+				if code := forked.send(&stranger, "x", []byte("stranger")); code == wire.NoError {
+					t.Errorf("%q of the original writes to the fork", p.TransactionalID)
 				}
 			}
 			seen := map[int64]string{}
 			for name, conn := range map[string]*client{"original": conn, "fork": forked, "fork of fork": connect(t, other)} {
 				for _, id := range []string{"open", "ended", "idle", "new"} {
-					p := conn.newProducer(id)
-					if by := seen[p.id]; by != "" {
-						t.Errorf("producer ID %d of %q is given by %s and by %s", p.id, id, by, name)
+					p := conn.producer(id)
+					if by := seen[p.ProducerID]; by != "" {
+						t.Errorf("producer ID %d of %q is given by %s and by %s", p.ProducerID, id, by, name)
 					}
-					seen[p.id] = name
-					p.send("x", []byte(name))
-					p.end(true)
+					seen[p.ProducerID] = name
+					conn.send(p, "x", []byte(name))
+					conn.End(p, true)
 				}
 			}
 			ids := map[string]bool{}
@@ -227,31 +151,10 @@ func TestForkGoesOnByItself(t *testing.T) {
 	}
 }
 
+// produceValue produces a record of no producer into partition 0 of a topic.
 func (c *client) produceValue(topic string, value []byte) {
 	c.t.Helper()
-	r := produceRequest(topic)
-	o := batch.BuildOptions{ProducerID: -1, ProducerEpoch: -1, BaseSequence: -1, LeaderEpoch: -1, TimestampMs: time.Now().UnixMilli()}
-	r.Topics[0].Partitions[0].Records = batch.Build(o, batch.Record{Value: value})
-	if code := c.ask(r).(*kmsg.ProduceResponse).Topics[0].Partitions[0].ErrorCode; code != 0 {
-		c.t.Fatal(wire.Code(code))
-	}
-}
-
-// join makes a group of one member stable.
-func (c *client) join(group string) *kmsg.JoinGroupResponse {
-	c.t.Helper()
-	r := kmsg.NewPtrJoinGroupRequest()
-	r.Version, r.Group, r.ProtocolType = 3, group, "consumer"
-	r.SessionTimeoutMillis, r.RebalanceTimeoutMillis = 60_000, 60_000
-	r.Protocols = []kmsg.JoinGroupRequestProtocol{{Name: "range"}}
-	joined := c.ask(r).(*kmsg.JoinGroupResponse)
-	s := kmsg.NewPtrSyncGroupRequest()
-	s.Version, s.Group, s.Generation, s.MemberID = 3, group, joined.Generation, joined.MemberID
-	s.GroupAssignment = []kmsg.SyncGroupRequestGroupAssignment{{MemberID: joined.MemberID}}
-	if code := c.ask(s).(*kmsg.SyncGroupResponse).ErrorCode; code != 0 {
-		c.t.Fatal(wire.Code(code))
-	}
-	return joined
+	c.Produce(nil, topic, 0, batch.Record{Value: value})
 }
 
 func (c *client) heartbeat(group string, m *kmsg.JoinGroupResponse) wire.Code {
@@ -284,7 +187,8 @@ func TestSnapshotIsOneInstant(t *testing.T) {
 	defer writers.Wait()
 	defer close(done)
 	number := func(n int) []byte { return binary.BigEndian.AppendUint64(nil, uint64(n)) }
-	plain, transactional := connect(t, c), connect(t, c).newProducer("t")
+	plain, transactional := connect(t, c), connect(t, c)
+	producer := transactional.producer("t")
 	writers.Go(func() {
 		for n := 0; !isClosed(done); n++ {
 			plain.produceValue("a", number(n))
@@ -293,9 +197,9 @@ func TestSnapshotIsOneInstant(t *testing.T) {
 	})
 	writers.Go(func() {
 		for n := 0; !isClosed(done); n++ {
-			transactional.send("ta", number(n))
-			transactional.send("tz", number(n))
-			transactional.end(n%3 > 0)
+			transactional.send(producer, "ta", number(n))
+			transactional.send(producer, "tz", number(n))
+			transactional.End(producer, n%3 > 0)
 		}
 	})
 	cut := 0 // in the middle of something
@@ -389,9 +293,8 @@ func TestOpeningAnImageSurvivesDeathAtEveryOperation(t *testing.T) {
 		c := opened(t, Env{FS: dying, Metadata: MetadataOn(dying), BootID: "one"})
 		conn := connect(t, c)
 		conn.CreateTopic("x", 1, nil)
-		p := conn.newProducer("t")
-		p.send("x", []byte("open"))
-		conn.join("g")
+		conn.send(conn.producer("t"), "x", []byte("open"))
+		conn.Join("g")
 		image, err := c.Snapshot()
 		if err != nil {
 			t.Fatal(err)
@@ -419,11 +322,11 @@ func TestOpeningAnImageSurvivesDeathAtEveryOperation(t *testing.T) {
 			if p.LastStableOffset() != p.HighWatermark() {
 				t.Errorf("operation %d: a transaction is open", n)
 			}
-			next := forked.newProducer("t")
-			if next.id < 1<<forkRangeBits {
-				t.Errorf("operation %d: producer ID %d is one of the original's", n, next.id)
+			next := forked.producer("t")
+			if next.ProducerID < 1<<forkRangeBits {
+				t.Errorf("operation %d: producer ID %d is one of the original's", n, next.ProducerID)
 			}
-			if again := forked.join("g"); again.LeaderID != again.MemberID {
+			if again, _ := forked.Join("g"); again.LeaderID != again.MemberID {
 				t.Errorf("operation %d: a member waits for that of the original", n)
 			}
 		}

@@ -14,6 +14,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"once/internal/crashtest"
+	"once/internal/kafkatest"
 	"once/wire"
 )
 
@@ -42,65 +43,68 @@ func fullDisk(t *testing.T, mode string) {
 	}
 	p := run()
 	c, txn := dial(t, p.listen), dial(t, p.listen)
-	must(t, c.create("ballast", "orders", "payments"))
-	must(t, c.begin(""))
-	must(t, txn.begin("payer"))
-	txn.mustProduce(t, "payments", 0, "paid")
-	for i := range 8 {
-		c.mustProduce(t, "ballast", int32(i), strings.Repeat("b", 900_000))
+	create(t, c, "ballast", "orders", "payments")
+	f := &filler{Client: c, producer: begin(t, c, ""), value: strings.Repeat("x", 100_000)}
+	payer := begin(t, txn, "payer")
+	_, err := txn.Produce(payer, "payments", 0, kafkatest.Values("paid")...)
+	must(t, err)
+	for range 8 {
+		_, err := c.Produce(f.producer, "ballast", 0, kafkatest.Values(strings.Repeat("b", 900_000))...)
+		must(t, err)
 	}
-	f := &filler{talker: c, value: strings.Repeat("x", 100_000), epochBegan: time.Now().UnixMilli()}
 	f.fill(t)
 	t.Logf("full after %d records", f.stored)
 
 	// Nothing of what was refused is stored, what is stored is known and readable.
 	f.mustBeFull(t)
-	if values, _, err := c.read("orders", 0, false); err != nil || len(values) != f.stored {
+	if values, _, err := c.Consume("orders", 0, 0, false); err != nil || len(values) != f.stored {
 		t.Fatalf("%d records can be read, %v; stored %d", len(values), err, f.stored)
 	}
 	// What the broker itself has to write, it can.
-	must(t, txn.end(true))
-	must(t, txn.stage("group", "orders", 1))
-	must(t, txn.end(false))
-	must(t, c.stage("plain group", "orders", 7))
-	if values, _, err := c.read("payments", 0, true); err != nil || len(values) != 1 {
+	must(t, txn.End(payer, true))
+	must(t, txn.Stage(payer, "group", "orders", 0, 1))
+	must(t, txn.End(payer, false))
+	must(t, c.Commit("plain group", "orders", 0, 7, ""))
+	if values, _, err := c.Consume("payments", 0, 0, true); err != nil || len(values) != 1 {
 		t.Fatalf("committed on the full disk: %q, %v", values, err)
 	}
 
 	// A death and a start on the full disk.
 	p.stop(t, syscall.SIGKILL)
 	p = run()
-	c.reconnect(t, p.listen)
+	c = dial(t, p.listen)
+	f.Client = c
 	f.mustBeFull(t)
-	if offset, err := c.committedOffset("plain group", "orders"); err != nil || offset != 7 {
+	if offset, err := c.Committed("plain group", "orders", 0); err != nil || offset != 7 {
 		t.Fatalf("offset %d, %v", offset, err)
 	}
 
 	// Somebody else takes the rest of the disk: the broker stays up, and says nothing that is not true.
 	rest := fillRest(t, disk)
-	var refused codeError
-	if err := c.stage("plain group", "orders", 8); err != nil && (!errors.As(err, &refused) || refused.code != wire.NotCoordinator && refused.code != wire.CoordinatorNotAvailable) {
+	err = c.Commit("plain group", "orders", 0, 8, "")
+	if err != nil && !refused(err, wire.NotCoordinator, wire.CoordinatorNotAvailable) {
 		t.Fatalf("offset commit on a disk without a free byte: %v", err)
 	}
 	f.mustBeFull(t)
 	p.stop(t, syscall.SIGKILL)
 	p = run()
-	c.reconnect(t, p.listen)
+	c = dial(t, p.listen)
+	f.Client = c
 	f.mustBeFull(t)
 	must(t, os.Remove(rest))
-	must(t, c.stage("plain group", "orders", 9))
+	must(t, c.Commit("plain group", "orders", 0, 9, ""))
 
 	// A topic is deleted, and everything goes on without a restart.
-	must(t, c.deleteTopic("ballast"))
+	must(t, deleteTopic(c, "ballast"))
 	for range time.Tick(20 * time.Millisecond) {
 		if err := f.next(); err == nil {
 			break
-		} else if !errors.As(err, &refused) || refused.code != wire.KafkaStorageError {
+		} else if !refused(err, wire.KafkaStorageError) {
 			t.Fatal(err)
 		}
 	}
 	must(t, f.next())
-	if values, _, err := c.read("orders", 0, false); err != nil || len(values) != f.stored {
+	if values, _, err := c.Consume("orders", 0, 0, false); err != nil || len(values) != f.stored {
 		t.Fatalf("%d records, %v; stored %d", len(values), err, f.stored)
 	}
 	if code, _ := p.stop(t, syscall.SIGTERM); code != exitClean {
@@ -110,15 +114,15 @@ func fullDisk(t *testing.T, mode string) {
 
 // filler is an idempotent producer that fills the disk with records of one size.
 type filler struct {
-	*talker
-	value      string
-	stored     int
-	epochBegan int64
+	*kafkatest.Client
+	producer *kafkatest.Producer
+	value    string
+	stored   int
 }
 
 // next sends the next record.
 func (f *filler) next() error {
-	offset, err := f.produce("orders", int32(f.stored), f.epochBegan, f.value)
+	offset, err := f.Produce(f.producer, "orders", 0, kafkatest.Values(f.value)...)
 	if err != nil {
 		return err
 	}
@@ -132,8 +136,7 @@ func (f *filler) next() error {
 func (f *filler) fill(t *testing.T) {
 	t.Helper()
 	for range 1000 {
-		var refused codeError
-		if err := f.next(); errors.As(err, &refused) && refused.code == wire.KafkaStorageError {
+		if err := f.next(); refused(err, wire.KafkaStorageError) {
 			return
 		} else if err != nil {
 			t.Fatal(err)
@@ -146,11 +149,11 @@ func (f *filler) fill(t *testing.T) {
 func (f *filler) mustBeFull(t *testing.T) {
 	t.Helper()
 	for range 2 {
-		var refused codeError
-		if err := f.next(); !errors.As(err, &refused) || refused.code != wire.KafkaStorageError {
+		if err := f.next(); !refused(err, wire.KafkaStorageError) {
 			t.Fatalf("on a full disk: %v", err)
 		}
-		offset, err := f.produce("orders", int32(f.stored-1), f.epochBegan, f.value)
+		last := f.producer.Batch(int32(f.stored-1), f.TimestampMs, kafkatest.Values(f.value)...)
+		offset, err := f.Append(f.producer.ProduceRequest("orders", 0, last))
 		if err != nil || offset != int64(f.stored-1) {
 			t.Fatalf("retry of a stored record: offset %d, %v", offset, err)
 		}
@@ -177,33 +180,16 @@ func fillRest(t *testing.T, disk string) string {
 	return name
 }
 
-func must(t *testing.T, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
-	}
-}
-
-func (c *talker) mustProduce(t *testing.T, topic string, sequence int32, value string) {
-	t.Helper()
-	if _, err := c.produce(topic, sequence, time.Now().UnixMilli(), value); err != nil {
-		t.Fatal(err)
-	}
-}
-
-func (c *talker) reconnect(t *testing.T, addr string) {
-	t.Helper()
-	c.Conn.Close()
-	c.Conn = dial(t, addr).Conn
-}
-
-func (c *talker) deleteTopic(name string) error {
+func deleteTopic(c *kafkatest.Client, name string) error {
 	req := kmsg.NewPtrDeleteTopicsRequest()
 	req.Version, req.TimeoutMillis = 5, 10_000
 	req.TopicNames = []string{name}
-	answer, err := c.Request(req)
+	answer, err := c.Ask(req)
 	if err != nil {
 		return err
 	}
-	return failed("delete "+name, answer.(*kmsg.DeleteTopicsResponse).Topics[0].ErrorCode)
+	if code := answer.(*kmsg.DeleteTopicsResponse).Topics[0].ErrorCode; code != 0 {
+		return &kafkatest.CodeError{What: "delete " + name, Code: code}
+	}
+	return nil
 }

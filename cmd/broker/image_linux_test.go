@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"once/internal/crashtest"
+	"once/internal/kafkatest"
 )
 
 // A power cut of a real file system (spec: reliability F7, F9): the broker writes to one in an image
@@ -122,9 +123,7 @@ func (d diskFormat) cutPower(t *testing.T, mode string) {
 			"--set", "offsets.topic.num.partitions=3", "--set", "transaction.state.log.num.partitions=3")
 	}
 	p := run(mount(t, "-o", d.mount, image), "before")
-	if err := dial(t, p.listen).create("plain", "left", "right"); err != nil {
-		t.Fatal(err)
-	}
+	create(t, dial(t, p.listen), "plain", "left", "right")
 	var acks acknowledged
 	stop := acks.load(t, p.listen)
 	acks.until(t, 2*time.Second, 20)
@@ -169,10 +168,18 @@ func (a *acknowledged) until(t *testing.T, least time.Duration, commits int) {
 // load begins to write and to read; the result ends it.
 func (a *acknowledged) load(t *testing.T, addr string) (stop func()) {
 	var group sync.WaitGroup
-	plain, txns, reader := dial(t, addr), dial(t, addr), dial(t, addr)
+	conns := make([]*kafkatest.Conn, 3)
+	clients := make([]*kafkatest.Client, len(conns))
+	for i := range conns {
+		conn, err := kafkatest.Dial(addr)
+		must(t, err)
+		t.Cleanup(func() { conn.Close() })
+		conns[i], clients[i] = conn, kafkatest.NewClient(conn)
+	}
+	plain, txns, reader := clients[0], clients[1], clients[2]
 	group.Go(func() {
 		for i := 1; ; i++ {
-			if _, err := plain.produce("plain", -1, time.Now().UnixMilli(), fmt.Sprintf("%d %0500d", i, 0)); err != nil {
+			if err := produce(plain, "plain", fmt.Sprintf("%d %0500d", i, 0)); err != nil {
 				return
 			}
 			a.Lock()
@@ -181,12 +188,13 @@ func (a *acknowledged) load(t *testing.T, addr string) (stop func()) {
 		}
 	})
 	group.Go(func() {
-		if err := txns.begin("mover"); err != nil {
+		mover, err := txns.InitProducer("mover")
+		if err != nil {
 			t.Error(err)
 			return
 		}
 		for i := 1; ; i++ {
-			if i%5 == 0 && txns.transaction(-i, false) != nil || txns.transaction(i, true) != nil {
+			if i%5 == 0 && transaction(txns, mover, -i, false) != nil || transaction(txns, mover, i, true) != nil {
 				return
 			}
 			a.Lock()
@@ -196,7 +204,7 @@ func (a *acknowledged) load(t *testing.T, addr string) (stop func()) {
 	})
 	group.Go(func() {
 		for next := int64(0); ; {
-			values, to, err := reader.read("plain", next, false)
+			values, to, err := reader.Consume("plain", 0, next, false)
 			if err != nil {
 				return
 			}
@@ -209,9 +217,9 @@ func (a *acknowledged) load(t *testing.T, addr string) (stop func()) {
 		}
 	})
 	return func() {
-		plain.Close()
-		txns.Close()
-		reader.Close()
+		for _, conn := range conns {
+			conn.Close()
+		}
 		group.Wait()
 	}
 }
@@ -233,7 +241,7 @@ func (a *acknowledged) verify(t *testing.T, mode, addr string, cutAt time.Time) 
 	if mode == "fsync" {
 		leastPlain = max(len(a.plain), a.shown)
 	}
-	plain, _, err := c.read("plain", 0, true)
+	plain, _, err := c.Consume("plain", 0, 0, true)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -245,11 +253,11 @@ func (a *acknowledged) verify(t *testing.T, mode, addr string, cutAt time.Time) 
 	if len(plain) < leastPlain || leastPlain == 0 {
 		t.Errorf("%d plain records are left, %d acknowledged, %d shown, at least %d have to be there", len(plain), len(a.plain), a.shown, leastPlain)
 	}
-	left, _, err := c.read("left", 0, true)
+	left, _, err := c.Consume("left", 0, 0, true)
 	if err != nil {
 		t.Fatal(err)
 	}
-	right, _, err := c.read("right", 0, true)
+	right, _, err := c.Consume("right", 0, 0, true)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -264,7 +272,7 @@ func (a *acknowledged) verify(t *testing.T, mode, addr string, cutAt time.Time) 
 	if len(left)%2 != 0 || len(left)/2 < leastCommits || leastCommits == 0 {
 		t.Errorf("%d transactions are left, %d acknowledged, at least %d have to be there", len(left)/2, len(a.commits), leastCommits)
 	}
-	offset, err := c.committedOffset("movers", "left")
+	offset, err := c.Committed("movers", "left", 0)
 	if err != nil || offset != int64(len(left)/2) {
 		t.Errorf("committed offset %d with %d transactions, %v", offset, len(left)/2, err)
 	}

@@ -17,10 +17,10 @@ func TestRepair(t *testing.T) {
 		"--set", "offsets.topic.num.partitions=1"}
 	p := launch(t, dir, nil, start...)
 	c := dial(t, p.listen)
-	must(t, c.create("orders"))
-	must(t, c.begin(""))
+	create(t, c, "orders")
+	begin(t, c, "")
 	for offset := range int64(10) {
-		must(t, c.stage("group", "orders", offset))
+		must(t, c.Commit("group", "orders", 0, offset, ""))
 	}
 	code, _, stderr := execute(t, "repair", data, "--yes")
 	if code != exitUsage || !strings.Contains(stderr, "data directory is in use") {
@@ -65,11 +65,11 @@ func TestRepair(t *testing.T) {
 		}
 	}
 	p = launch(t, dir, nil, start...)
-	c.reconnect(t, p.listen)
-	if offset, err := c.committedOffset("group", "orders"); err != nil || offset != 8 { // the newest is lost
+	c = dial(t, p.listen)
+	if offset, err := c.Committed("group", "orders", 0); err != nil || offset != 8 { // the newest is lost
 		t.Errorf("offset %d, %v", offset, err)
 	}
-	must(t, c.stage("group", "orders", 10))
+	must(t, c.Commit("group", "orders", 0, 10, ""))
 	if code, _ := p.stop(t, syscall.SIGTERM); code != exitClean {
 		t.Errorf("exit %d\n%s", code, p.stderr)
 	}

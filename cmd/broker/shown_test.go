@@ -11,10 +11,10 @@ import (
 func TestFsyncShowsWhatIsDurable(t *testing.T) {
 	p := straceable(t, t.TempDir(), "fsync")
 	c, reader := dial(t, p.listen), dial(t, p.listen)
-	must(t, c.create("plain", "left", "right"))
-	must(t, c.stage("group", "plain", 1))
+	create(t, c, "plain", "left", "right")
+	must(t, c.Commit("group", "plain", 0, 1, ""))
 	txn := dial(t, p.listen)
-	must(t, txn.begin("mover"))
+	mover := begin(t, txn, "mover")
 	if !meddle(t, p, syncs, "delay_enter=150ms") {
 		return
 	}
@@ -23,12 +23,15 @@ func TestFsyncShowsWhatIsDurable(t *testing.T) {
 		shown func() (bool, error)
 	}{
 		"record": {
-			func() error { _, err := c.produce("plain", -1, time.Now().UnixMilli(), "1"); return err },
-			func() (bool, error) { values, _, err := reader.read("plain", 0, false); return len(values) > 0, err },
+			func() error { return produce(c, "plain", "1") },
+			func() (bool, error) {
+				values, _, err := reader.Consume("plain", 0, 0, false)
+				return len(values) > 0, err
+			},
 		},
 		"offset": {
-			func() error { return c.stage("group", "plain", 2) },
-			func() (bool, error) { offset, err := reader.committedOffset("group", "plain"); return offset == 2, err },
+			func() error { return c.Commit("group", "plain", 0, 2, "") },
+			func() (bool, error) { offset, err := reader.Committed("group", "plain", 0); return offset == 2, err },
 		},
 	} {
 		began, answered := time.Now(), make(chan error, 1)
@@ -54,12 +57,12 @@ func TestFsyncShowsWhatIsDurable(t *testing.T) {
 			t.Errorf("the %s is acknowledged after %v", name, took)
 		}
 	}
-	must(t, txn.transaction(1, true))
-	values, _, err := reader.read("left", 0, true)
+	must(t, transaction(txn, mover, 1, true))
+	values, _, err := reader.Consume("left", 0, 0, true)
 	if err != nil || fmt.Sprint(values) != "[1 1]" {
 		t.Errorf("after the commit was acknowledged a reader of committed data sees %q, %v", values, err)
 	}
-	if offset, err := reader.committedOffset("movers", "left"); err != nil || offset != 1 {
+	if offset, err := reader.Committed("movers", "left", 0); err != nil || offset != 1 {
 		t.Errorf("after the commit was acknowledged the offset is %d, %v", offset, err)
 	}
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"once/internal/crashtest"
+	"once/internal/kafkatest"
 	"once/wire"
 )
 
@@ -85,18 +86,17 @@ func TestFailedSyncEndsTheBroker(t *testing.T) {
 			dir := t.TempDir()
 			p := straceable(t, dir, mode)
 			c := dial(t, p.listen)
-			must(t, c.create("orders"))
+			create(t, c, "orders")
 			acknowledged := 0
 			for range 5 {
-				_, err := c.produce("orders", -1, time.Now().UnixMilli(), fmt.Sprint(acknowledged+1))
-				must(t, err)
+				must(t, produce(c, "orders", fmt.Sprint(acknowledged+1)))
 				acknowledged++
 			}
 			if !meddle(t, p, syncs, "error=EIO:when=1") {
 				return
 			}
 			for {
-				if _, err := c.produce("orders", -1, time.Now().UnixMilli(), fmt.Sprint(acknowledged+1)); err != nil {
+				if err := produce(c, "orders", fmt.Sprint(acknowledged+1)); err != nil {
 					t.Logf("the client heard %v", err)
 					break
 				}
@@ -109,7 +109,7 @@ func TestFailedSyncEndsTheBroker(t *testing.T) {
 				t.Errorf("exit %d; stderr\n%s", code, p.stderr)
 			}
 			p = straceable(t, dir, mode)
-			values, _, err := dial(t, p.listen).read("orders", 0, false)
+			values, _, err := dial(t, p.listen).Consume("orders", 0, 0, false)
 			must(t, err)
 			if len(values) < acknowledged {
 				t.Errorf("%d records are left of %d acknowledged", len(values), acknowledged)
@@ -131,11 +131,11 @@ func TestFailedSyncOfTheMetadataEndsTheBroker(t *testing.T) {
 		dir := t.TempDir()
 		p := straceable(t, dir, "page", "--set", "flush.interval.ms="+neverMs) // only the metadata syncs
 		c := dial(t, p.listen)
-		must(t, c.create("orders"))
+		create(t, c, "orders")
 		if !meddle(t, p, "fdatasync", "error=EIO:when="+which) {
 			return
 		}
-		if err := c.create("payments"); err == nil {
+		if err := c.CreateTopic("payments", 1, nil); err == nil {
 			t.Errorf("sync %s: the topic is acknowledged", which)
 		}
 		hangs := time.AfterFunc(2*time.Minute, func() { _ = p.Process.Kill() })
@@ -147,11 +147,10 @@ func TestFailedSyncOfTheMetadataEndsTheBroker(t *testing.T) {
 		p = straceable(t, dir, "page")
 		c = dial(t, p.listen)
 		for _, topic := range []string{"orders", "payments"} {
-			if err := c.create(topic); err == nil && topic == "orders" {
+			if err := c.CreateTopic(topic, 1, nil); err == nil && topic == "orders" {
 				t.Errorf("sync %s: %s was lost", which, topic)
 			}
-			_, err := c.produce(topic, -1, time.Now().UnixMilli(), "v")
-			must(t, err)
+			must(t, produce(c, topic, "v"))
 		}
 	}
 }
@@ -168,7 +167,7 @@ func TestFailedSyncWhileStarting(t *testing.T) {
 			dir := t.TempDir()
 			if used {
 				p := straceable(t, dir, "page")
-				must(t, dial(t, p.listen).create("orders"))
+				create(t, dial(t, p.listen), "orders")
 				_, _ = p.stop(t, syscall.SIGKILL)
 			}
 			// With -D the process that is waited for is the broker.
@@ -201,7 +200,7 @@ func TestFailedSyncWhileStarting(t *testing.T) {
 				t.Errorf("used=%v, sync %d: exit %d; stderr\n%s", used, n, code, &stderr)
 			}
 			p := straceable(t, dir, "page")
-			if err := dial(t, p.listen).create("orders"); (err == nil) == used {
+			if err := dial(t, p.listen).CreateTopic("orders", 1, nil); (err == nil) == used {
 				t.Errorf("used=%v, sync %d: the topic is there: %v", used, n, err)
 			}
 			_, _ = p.stop(t, syscall.SIGTERM)
@@ -216,15 +215,15 @@ func TestFullDiskForTheMetadata(t *testing.T) {
 		dir := t.TempDir()
 		p := straceable(t, dir, "page", "--set", "flush.interval.ms="+neverMs)
 		c := dial(t, p.listen)
-		must(t, c.create("orders"))
+		create(t, c, "orders")
 		if !meddle(t, p, call, "error=ENOSPC:when=1+7") { // the first one of a thread, and each seventh after it
 			return
 		}
 		refused, created, exists := 0, 0, map[string]bool{}
-		var answer codeError
+		var answer *kafkatest.CodeError
 		for i := 0; i < 100 || (refused == 0 || created == 0) && i < 400; i++ {
 			name := fmt.Sprint("topic-", i)
-			if err := c.create(name); errors.As(err, &answer) && answer.code == wire.KafkaStorageError {
+			if err := c.CreateTopic(name, 1, nil); errors.As(err, &answer) && wire.Code(answer.Code) == wire.KafkaStorageError {
 				refused++
 				exists[name] = false
 			} else {
@@ -239,14 +238,14 @@ func TestFullDiskForTheMetadata(t *testing.T) {
 		}
 		err := error(answer)
 		for i := 0; errors.As(err, &answer) && i < 20; i++ { // the logs hear of a full disk, too
-			_, err = c.produce("orders", -1, time.Now().UnixMilli(), "v")
+			err = produce(c, "orders", "v")
 		}
 		must(t, err)
 		_, _ = p.stop(t, syscall.SIGKILL)
 		p = straceable(t, dir, "page")
 		c = dial(t, p.listen)
 		for name, was := range exists {
-			if err := c.create(name); errors.As(err, &answer) != was {
+			if err := c.CreateTopic(name, 1, nil); errors.As(err, &answer) != was {
 				t.Errorf("%s: %s was created: %v; again: %v", call, name, was, err)
 			}
 		}
@@ -258,17 +257,17 @@ func TestSlowSyncHoldsUpNobodyInPage(t *testing.T) {
 	crashtest.Apart(t, "traces a process with strace")
 	p := straceable(t, t.TempDir(), "page")
 	c := dial(t, p.listen)
-	must(t, c.create("orders"))
+	create(t, c, "orders")
 	if !meddle(t, p, syncs, "delay_enter=2s") {
 		return
 	}
 	slowest := time.Duration(0)
 	for began, n := time.Now(), 0; time.Since(began) < 5*time.Second; n++ {
 		for name, ask := range map[string]func() error{
-			"produce":       func() error { _, err := c.produce("orders", -1, time.Now().UnixMilli(), "v"); return err },
-			"offset commit": func() error { return c.stage("group", "orders", int64(n)) },
-			"heartbeat":     c.heartbeat,
-			"fetch":         func() error { _, _, err := c.read("orders", int64(n), false); return err },
+			"produce":       func() error { return produce(c, "orders", "v") },
+			"offset commit": func() error { return c.Commit("group", "orders", 0, int64(n), "") },
+			"heartbeat":     func() error { return heartbeat(c) },
+			"fetch":         func() error { _, _, err := c.Consume("orders", 0, int64(n), false); return err },
 		} {
 			asked := time.Now()
 			must(t, ask())
@@ -288,7 +287,7 @@ func TestSlowSyncHoldsUpNobodyInPage(t *testing.T) {
 func TestSlowSyncIsSharedInFsync(t *testing.T) {
 	crashtest.Apart(t, "traces a process with strace")
 	p := straceable(t, t.TempDir(), "fsync")
-	must(t, dial(t, p.listen).create("orders"))
+	create(t, dial(t, p.listen), "orders")
 	if !meddle(t, p, syncs, "delay_enter=500ms") {
 		return
 	}
@@ -300,7 +299,7 @@ func TestSlowSyncIsSharedInFsync(t *testing.T) {
 	for i := range clients {
 		c := dial(t, p.listen)
 		group.Go(func() {
-			offset, err := c.produce("orders", -1, time.Now().UnixMilli(), fmt.Sprint(i))
+			offset, err := c.Produce(nil, "orders", 0, kafkatest.Values(fmt.Sprint(i))...)
 			if err != nil {
 				t.Error(err)
 				return
@@ -324,9 +323,9 @@ func TestSlowSyncIsSharedInFsync(t *testing.T) {
 }
 
 // heartbeat asks the group coordinator for something that it refuses at once: the member is unknown.
-func (c *talker) heartbeat() error {
+func heartbeat(c *kafkatest.Client) error {
 	req := kmsg.NewPtrHeartbeatRequest()
 	req.Version, req.Group, req.MemberID = 4, "group", "nobody"
-	_, err := c.Request(req)
+	_, err := c.Ask(req)
 	return err
 }

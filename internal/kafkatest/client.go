@@ -119,11 +119,14 @@ type Producer struct {
 	Sequences       map[Place]int32 // the next ones
 }
 
-// concurrentTransactions is the code that a client answers by asking again.
-const concurrentTransactions = 51
+// The codes that a client answers by asking again.
+const (
+	coordinatorLoadInProgress = 14
+	concurrentTransactions    = 51
+)
 
 // InitProducer returns a new producer, of transactions V2. "" is an idempotent one. While the last transaction of its
-// ID is being ended, it asks again.
+// ID is being ended, or the coordinator loads, it asks again.
 func (c *Client) InitProducer(transactionalID string) (*Producer, error) {
 	for {
 		resp, err := c.Ask(InitProducerIDRequest(transactionalID))
@@ -133,7 +136,7 @@ func (c *Client) InitProducer(transactionalID string) (*Producer, error) {
 			case 0:
 				return &Producer{TransactionalID: transactionalID, ProducerID: r.ProducerID, ProducerEpoch: r.ProducerEpoch,
 					Sequences: map[Place]int32{}}, nil
-			case concurrentTransactions:
+			case concurrentTransactions, coordinatorLoadInProgress:
 				continue
 			}
 			err = &CodeError{"init producer ID", r.ErrorCode}
@@ -254,20 +257,20 @@ func (c *Client) Committed(group, topic string, partition int32) (int64, error) 
 	return resp.Groups[0].Topics[0].Partitions[0].Offset, nil
 }
 
-// Join makes a classic group of one member, and returns its ID and generation.
-func (c *Client) Join(group string) (memberID string, generation int32, err error) {
+// Join makes a classic group of one member, and returns the answer to its join.
+func (c *Client) Join(group string) (*kmsg.JoinGroupResponse, error) {
 	r := kmsg.NewPtrJoinGroupRequest()
 	r.Version, r.Group, r.ProtocolType, r.SessionTimeoutMillis, r.RebalanceTimeoutMillis = 3, group, "consumer", 30_000, 30_000
 	r.Protocols = []kmsg.JoinGroupRequestProtocol{{Name: "range", Metadata: make([]byte, 10)}}
 	joined, err := ask(c, r, "join", func(r *kmsg.JoinGroupResponse) int16 { return r.ErrorCode })
 	if err != nil {
-		return "", -1, err
+		return joined, err
 	}
 	s := kmsg.NewPtrSyncGroupRequest()
 	s.Version, s.Group, s.MemberID, s.Generation = 2, group, joined.MemberID, joined.Generation
 	s.GroupAssignment = []kmsg.SyncGroupRequestGroupAssignment{{MemberID: joined.MemberID, MemberAssignment: []byte("all")}}
 	_, err = ask(c, s, "sync", func(r *kmsg.SyncGroupResponse) int16 { return r.ErrorCode })
-	return joined.MemberID, joined.Generation, err
+	return joined, err
 }
 
 // Record is a record that was read.
@@ -298,6 +301,18 @@ func (c *Client) Read(topic string, partition int32, from int64, committed bool)
 			return records, next, nil
 		}
 	}
+}
+
+// Consume returns the values that a consumer gets of a partition from an offset on, and where it has come to. With
+// committed set it gets no records of aborted transactions.
+func (c *Client) Consume(topic string, partition int32, from int64, committed bool) (values []string, next int64, err error) {
+	records, next, err := c.Read(topic, partition, from, committed)
+	for _, r := range records {
+		if !r.Aborted {
+			values = append(values, r.Value)
+		}
+	}
+	return values, next, err
 }
 
 // appendRecords appends the records of an answer from an offset on, and returns the offset behind them.
