@@ -199,7 +199,6 @@ func (c *Coordinator) PartitionFor(groupID string) int32 {
 
 func (c *Coordinator) shardOf(groupID string) *shard { return c.shards[c.PartitionFor(groupID)] }
 
-// requireGroupID refuses the empty group ID, which only offsets and admin requests may name.
 // lockShard locks the shard of a group, and the caller unlocks it. With an error, ErrLoading or ErrClosed, nothing is
 // locked.
 func (c *Coordinator) lockShard(groupID string) (*shard, error) {

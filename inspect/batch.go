@@ -11,7 +11,7 @@ import (
 	"once/log/batch"
 )
 
-// batch judges one batch that stands where it should.
+// batch checks one batch that continues the log.
 func (p *partitionCheck) batch(s *segmentFile, r *batchReader) {
 	h := r.header
 	c := &p.c.report.Counters
@@ -26,8 +26,8 @@ func (p *partitionCheck) batch(s *segmentFile, r *batchReader) {
 	p.replay.batch(s, r)
 }
 
-// leaderEpochOf: leader epochs never go down, and never above the number of starts since the topic was
-// made (spec: wire 14).
+// leaderEpochOf checks that leader epochs never decrease, and never exceed the number of starts since the topic was
+// created (spec: wire 14).
 func (p *partitionCheck) leaderEpochOf(s *segmentFile, r *batchReader) {
 	e := r.header.LeaderEpoch
 	switch {
@@ -45,7 +45,7 @@ func (p *partitionCheck) leaderEpochOf(s *segmentFile, r *batchReader) {
 	}
 }
 
-// records reads every record: their framing, that they fit the header, and what internal topics hold.
+// records reads every record and checks the framing, the header, and the content of internal topics.
 func (p *partitionCheck) records(s *segmentFile, r *batchReader) {
 	h := r.header
 	if h.RecordCount < 0 || int64(h.RecordCount) > int64(h.LastOffsetDelta)+1 {
@@ -78,16 +78,16 @@ func (p *partitionCheck) records(s *segmentFile, r *batchReader) {
 	}
 }
 
-// producerID: no producer ID is in use that was never handed out (spec: reliability P17). Clients may
-// make one up, so this alone is no proof of damage.
+// producerID checks that a producer ID was given out (spec: reliability P17). Clients may make one up, so this alone is
+// no proof of damage.
 func (p *partitionCheck) producerID(s *segmentFile, r *batchReader) {
 	if next := p.c.cluster.nextProducerID; p.c.topics != nil && !p.broken && r.header.ProducerID >= next && p.replay.isNew(r.header.ProducerID) {
 		p.find(Warning, s.name, r.position, "producer %d at offset %d was never handed out: the next producer id is %d", r.header.ProducerID, r.header.BaseOffset, next)
 	}
 }
 
-// leaderEpochs compares the checkpoint with the batches. It is derived, and the next start reads it anew
-// when it does not agree with the newest batch.
+// leaderEpochs compares the checkpoint with the batches. It is derived: the next start makes it anew if it does not
+// agree with the newest batch.
 func (p *partitionCheck) leaderEpochs() {
 	b, err := files.ReadSmall(p.c.fs, p.c.path(p.name, log.EpochCheckpointFile))
 	if errors.Is(err, fs.ErrNotExist) || p.broken {

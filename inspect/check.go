@@ -37,8 +37,8 @@ type checker struct {
 	progress  progress
 }
 
-// Check verifies a data directory. An error says that it could not: ErrInUse or ErrUnreadable. What is
-// wrong with the data stands in the report; see Report.Err.
+// Check verifies a data directory. An error means that it could not: ErrInUse or ErrUnreadable. Damage is in the
+// report; see Report.Err.
 func Check(under vfs.FS, dir string, o Options) (Report, error) {
 	d, err := open(under, dir)
 	if err != nil {
@@ -68,7 +68,7 @@ func (c *checker) find(s Severity, file string, position int64, partition, forma
 	c.report.add(Finding{s, file, position, partition, fmt.Sprintf(format, args...)}, c.o.MaxFindings)
 }
 
-// metadata reads what no log can give back (spec: reliability P11).
+// metadata reads the metadata, which no log can replace (spec: reliability P11).
 func (c *checker) metadata() {
 	if errors.Is(c.metaErr, fs.ErrNotExist) {
 		c.find(Damage, metaFile, -1, "", "metadata is missing beside what it belongs to")
@@ -114,7 +114,7 @@ func (c *checker) metadata() {
 	}
 }
 
-// barrierRecords looks at the two records (spec: reliability 2.1).
+// barrierRecords checks the two records (spec: reliability 2.1).
 func (c *checker) barrierRecords() {
 	logs := slices.ContainsFunc(c.names, log.IsLogDirectory)
 	var damaged *files.DamagedError
@@ -149,8 +149,8 @@ func (c *checker) barrierRecords() {
 	c.journal()
 }
 
-// journal looks at what goes on from the record (spec: reliability 2.1). While the machine has
-// been up all of it is in the logs, too.
+// journal checks the journal of the newest record (spec: reliability 2.1). Unless the machine went down, all of its
+// batches are in the logs, too.
 func (c *checker) journal() {
 	var damaged *files.DamagedError
 	severity := Damage
@@ -219,7 +219,7 @@ func (c *checker) directories() (logs []string) {
 	return logs
 }
 
-// belongs tells whether a directory is to be checked as the log of a topic's partition.
+// belongs says whether a directory is to be checked as the log of a topic's partition.
 func (c *checker) belongs(name string) bool {
 	topic, index, _ := splitPartition(name)
 	if c.topics == nil {
@@ -230,7 +230,7 @@ func (c *checker) belongs(name string) bool {
 	t := c.topics[topic]
 	owner := c.byID[id]
 	readable, exists := err == nil && derr == nil, t != nil && index < t.Partitions
-	// A copy of a directory that is in its place says nothing about the metadata.
+	// A copy beside the original directory shows nothing about the metadata.
 	copied := owner != topic && slices.Contains(c.directory.names, partitionName(owner, index))
 	switch {
 	case readable && owner != "" && (owner != topic || !exists) && !copied:
@@ -309,7 +309,7 @@ func (c *checker) totalBytes(names []string) (total int64) {
 	return total
 }
 
-// progress prints how far long work is.
+// progress prints the progress of long work.
 type progress struct {
 	o           Options
 	total, done int64

@@ -19,13 +19,13 @@ import (
 	"once/topics"
 )
 
-// The files of a data directory that are not a partition's. The broker makes them.
+// The files of a data directory outside of the partitions, as the broker makes them.
 const (
 	lockFile = ".lock"
 	metaFile = "meta.db"
 )
 
-// The records of the metadata's cluster bucket that are read here; the broker writes them.
+// The records of the metadata's cluster bucket that are read here, as the broker writes them.
 const (
 	clusterIDKey      = "cluster id"
 	startsKey         = "starts"
@@ -43,14 +43,13 @@ type directory struct {
 	metaErr  error
 	barriers [2]durability.StoredBarrier
 	barrier  *durability.StoredBarrier // the one that counts; nil for none
-	// journaled is what the next start appends to the logs, if it is not there; journalErr why that is not known.
+	// journaled are the batches that the next start restores from the journal; journalErr is the error in reading it.
 	journaled  []durability.Journaled
 	journalErr error
 }
 
-// Lock takes the lock of a data directory, so that no broker can start on it. It fails with ErrInUse beside a broker,
-// and with ErrUnreadable where there is no data directory. A file system that is read-only does not get a lock file
-// where there is none.
+// Lock takes the lock of a data directory, so that no broker can start on it. It fails with ErrInUse if a broker runs,
+// and with ErrUnreadable if there is no data directory. On a read-only file system it makes no lock file.
 func Lock(under vfs.FS, dir string) (io.Closer, error) {
 	names, err := under.List(dir)
 	if err != nil {
@@ -70,7 +69,7 @@ func Lock(under vfs.FS, dir string) (io.Closer, error) {
 	return lock, nil
 }
 
-// open takes the lock and reads what concerns the whole directory. Damage is left to the caller.
+// open takes the lock and reads the files of the whole directory. The caller reports damage.
 func open(under vfs.FS, dir string) (*directory, error) {
 	lock, err := Lock(vfs.ReadOnly(under), dir)
 	if err != nil {
@@ -84,7 +83,7 @@ func open(under vfs.FS, dir string) (*directory, error) {
 	return d, nil
 }
 
-// read is open for who holds the lock.
+// read is like open, for a caller that holds the lock.
 func read(under vfs.FS, dir string) (*directory, error) {
 	d := &directory{fs: vfs.ReadOnly(under), dir: dir}
 	var err error
@@ -128,7 +127,7 @@ func (d *directory) path(elements ...string) string {
 	return path.Join(append([]string{d.dir}, elements...)...)
 }
 
-// cluster is what the metadata says about the directory as a whole.
+// cluster is the part of the metadata about the whole directory.
 type cluster struct {
 	clusterID      string
 	starts         int64
@@ -198,7 +197,7 @@ func (d *directory) partitionsOf(topic string) []string {
 	return names
 }
 
-// isCompacted tells by what is set for a topic whether compaction may take records out of it.
+// isCompacted says whether a topic's settings allow compaction.
 func isCompacted(t *topics.Stored) bool {
 	return strings.Contains(t.Overrides["cleanup.policy"], "compact")
 }

@@ -18,9 +18,8 @@ import (
 	"once/topics"
 )
 
-// Dumps print one line a thing: a word that says what it is, then key=value in the words of the house.
-// Strings that come from clients are quoted. Damage is printed where it stands, and the dump goes on
-// behind it if it can.
+// Dumps print one line an item: its kind, then key=value in Kafka's words. Strings from clients are quoted. Damage is
+// printed at its place, and the dump continues after it if it can.
 
 // dump opens a directory and prints into a buffer.
 func dump(w io.Writer, under vfs.FS, dir string, print func(w *bufio.Writer, d *directory) error) error {
@@ -33,7 +32,7 @@ func dump(w io.Writer, under vfs.FS, dir string, print func(w *bufio.Writer, d *
 	return errors.Join(err, out.Flush(), d.close())
 }
 
-// timestamp is a time of the log, as number and for people.
+// timestamp is a timestamp of the log, as a number and in readable form.
 func timestamp(ms int64) string {
 	if ms < 0 {
 		return fmt.Sprint(ms)
@@ -44,8 +43,7 @@ func timestamp(ms int64) string {
 // uuid is a topic ID as Kafka prints it.
 func uuid(id [16]byte) string { return base64.RawURLEncoding.EncodeToString(id[:]) }
 
-// DumpMeta prints the metadata: identity, topics and what is set for them, for groups and for client metrics, and
-// records that this program does not know.
+// DumpMeta prints the metadata: identity, topics, settings of topics, groups and client metrics, and unknown records.
 func DumpMeta(w io.Writer, under vfs.FS, dir string) error {
 	return dump(w, under, dir, func(w *bufio.Writer, d *directory) error {
 		if d.metaErr != nil {
@@ -86,7 +84,7 @@ func DumpMeta(w io.Writer, under vfs.FS, dir string) error {
 	})
 }
 
-// DumpBarrier prints both barrier records, says which one counts, and what the journal has beyond it.
+// DumpBarrier prints both barrier records, says which one is used, and lists the batches of the journal.
 func DumpBarrier(w io.Writer, under vfs.FS, dir string) error {
 	return dump(w, under, dir, func(w *bufio.Writer, d *directory) error {
 		for i := range d.barriers {

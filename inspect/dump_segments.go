@@ -14,7 +14,7 @@ import (
 	"once/pidmanager"
 )
 
-// SegmentOptions choose what DumpSegments prints.
+// SegmentOptions are the options of DumpSegments.
 type SegmentOptions struct {
 	From, To int64 // offsets; To is not included, 0 means the end
 	Records  bool  // a line for each record, too
@@ -45,15 +45,15 @@ func DumpSegments(w io.Writer, under vfs.FS, dir, partition string, o SegmentOpt
 	})
 }
 
-// walk is what eachBatch calls; nil functions are left out.
+// walk holds the functions that eachBatch calls; nil ones are left out.
 type walk struct {
 	segment func(s segmentFile)
 	batch   func(s segmentFile, r *batchReader) error
 	bad     func(s segmentFile, bad *badBatch)
 }
 
-// eachBatch goes through the batches of a partition that hold offsets of a range. Behind a bad one it goes
-// on with the next batch, or else with the next segment.
+// eachBatch reads the batches of a partition in a range of offsets. After a bad batch it continues with the next batch,
+// or else with the next segment.
 func eachBatch(d *directory, partition string, from, to int64, w walk) error {
 	names, err := partitionFiles(d, partition)
 	if err != nil {
@@ -251,7 +251,7 @@ func printEpochs(w io.Writer, d *directory, partition string) error {
 	return nil
 }
 
-// DumpSnapshots prints the producer snapshots of a partition.
+// DumpSnapshots prints the producer state snapshots of a partition.
 func DumpSnapshots(w io.Writer, under vfs.FS, dir, partition string) error {
 	return dump(w, under, dir, func(w *bufio.Writer, d *directory) error {
 		names, err := partitionFiles(d, partition)

@@ -34,9 +34,8 @@ func DumpTransactions(w io.Writer, under vfs.FS, dir string) error {
 	})
 }
 
-// DumpOffsets prints the records of __consumer_offsets, partition by partition, in log order: groups with
-// their members, committed offsets, staged ones with the producer whose marker they wait for, and the
-// markers.
+// DumpOffsets prints the records of __consumer_offsets, partition by partition, in log order: groups with their
+// members, committed offsets, pending ones with their producer, and the markers.
 func DumpOffsets(w io.Writer, under vfs.FS, dir string) error {
 	return dump(w, under, dir, func(w *bufio.Writer, d *directory) error {
 		return eachInternal(w, d, topics.ConsumerOffsets, func(at string, h batch.Header, r batch.Record) {
@@ -82,8 +81,7 @@ func printGroupRecord(w io.Writer, at string, h batch.Header, s *groupcoordinato
 	}
 }
 
-// eachInternal goes through the records of an internal topic; at is where a record stands. Markers are
-// printed here.
+// eachInternal reads the records of an internal topic and prints its markers; at is the place of a record.
 func eachInternal(w io.Writer, d *directory, topic string, f func(at string, h batch.Header, r batch.Record)) error {
 	for _, partition := range d.partitionsOf(topic) {
 		err := eachBatch(d, partition, 0, math.MaxInt64, walk{

@@ -8,7 +8,7 @@ import (
 	"once/log/batch"
 )
 
-// groups is what __consumer_offsets says, all of it together.
+// groups is the content of all partitions of __consumer_offsets.
 type groups struct {
 	c          *checker
 	members    map[string]*storedGroup
@@ -43,7 +43,7 @@ func newGroups(c *checker) *groups {
 	return &groups{c: c, members: map[string]*storedGroup{}, committed: map[offsetKey]int64{}, staged: map[stagedBy][]stagedOffset{}, partitions: map[string]string{}}
 }
 
-// record judges one record of __consumer_offsets and applies it.
+// record checks one record of __consumer_offsets and applies it.
 func (g *groups) record(p *partitionCheck, h batch.Header, r batch.Record, position int64) {
 	offset := h.BaseOffset + int64(r.OffsetDelta)
 	s, err := groupcoordinator.DecodeRecord(r.Key, r.Value)
@@ -80,7 +80,7 @@ func (g *groups) record(p *partitionCheck, h batch.Header, r batch.Record, posit
 	}
 }
 
-// group: a generation is not used again (spec: reliability P25), and a member stands in it once.
+// group checks that no generation is used again (spec: reliability P25), and that each member appears once.
 func (g *groups) group(p *partitionCheck, s *groupcoordinator.StoredRecord, offset, position int64) {
 	if s.Tombstone {
 		if of := g.members[s.Group]; of != nil {
@@ -112,7 +112,7 @@ func (g *groups) of(group string) *storedGroup {
 	return of
 }
 
-// drop forgets a group of which nothing is left.
+// drop forgets a group without records.
 func (g *groups) drop(group string) {
 	if of := g.members[group]; of != nil && !of.recorded && of.offsets == 0 {
 		delete(g.members, group)
@@ -139,7 +139,7 @@ func (g *groups) erase(p *partitionCheck, key offsetKey) {
 	}
 }
 
-// marker ends a transaction: what it staged counts from now on, or never did.
+// marker ends a transaction and commits or drops its pending offsets.
 func (g *groups) marker(p *partitionCheck, m batch.Marker) {
 	by := stagedBy{p.name, m.ProducerID}
 	for _, o := range g.staged[by] {
@@ -152,8 +152,8 @@ func (g *groups) marker(p *partitionCheck, m batch.Marker) {
 
 func (g *groups) count() int { return len(g.members) }
 
-// finish compares committed offsets with the logs that they point into. A client may commit what it
-// likes; but after a power cut this would show data lost that an offset still counts on.
+// finish compares committed offsets with the log end offsets of their partitions. A client may commit any offset, but
+// after a power cut this would show lost data to which an offset still refers.
 func (g *groups) finish() {
 	beyond, example := 0, ""
 	for key, value := range g.committed {

@@ -9,15 +9,15 @@ import (
 	"once/log/batch"
 )
 
-// indexes holds the offset and the time index of a segment against its batches while they are walked.
-// Both are derived: what is wrong in them costs the next start time at most.
+// indexes compares the offset and the time index of a segment with its batches. Both are derived: an error in them
+// makes the next start slower at most.
 type indexes struct {
 	p       *partitionCheck
 	s       *segmentFile
 	offsets []log.OffsetIndexEntry // those not passed yet
 	times   []log.TimeIndexEntry
 	largest int64 // timestamp up to here
-	// Where in their files the first of offsets and times stand.
+	// The positions in their files of the first of offsets and times.
 	offsetsAt, timesAt int64
 }
 
@@ -56,7 +56,7 @@ const (
 	timeEntryBytes   = 12
 )
 
-// wrong reports an index once, at the entry in hand; the rest of it is not looked at.
+// wrong reports an index once, at the present entry, and skips the rest of it.
 func (x *indexes) wrong(suffix, format string, args ...any) {
 	position := x.offsetsAt
 	if suffix == log.IndexSuffix {
@@ -99,7 +99,7 @@ func (x *indexes) batch(h batch.Header, position int64) {
 	}
 }
 
-// finish is called at the end of a segment that was walked to its end.
+// finish is called when a segment was read to its end.
 func (x *indexes) finish() {
 	if len(x.offsets) > 0 {
 		x.wrong(log.IndexSuffix, "%d entries point behind the end of the segment", len(x.offsets))

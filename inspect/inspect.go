@@ -1,16 +1,14 @@
-// Package inspect looks into the data directory of a broker that does not run: Check verifies it against
-// what the broker promises, the Dump functions print what is in it, PlanRepair says what can be done about damage.
+// Package inspect reads the data directory of a stopped broker: Check verifies it against the broker's promises, the
+// Dump functions print it, PlanRepair plans the repair of damage.
 //
-// It never changes anything. The directory is reached through a file system that can only read, and the
-// metadata is opened for reading; a directory on a read-only disk is fine. It takes the directory's lock,
-// so that no broker can start meanwhile, and fails with ErrInUse when one runs. It recovers nothing, but
-// knows what the next start would do: what that start is to cut is reported as such, and everything else
-// is judged as it will stand after it.
+// It never changes anything. The directory is read through a file system that can only read, and the metadata is opened
+// for reading; a directory on a read-only disk is fine. It takes the directory's lock, so that no broker can start
+// meanwhile, and fails with ErrInUse when one runs. It recovers nothing, but knows what the next start would do: bytes
+// that the start will truncate are reported as such, and everything else is checked as it will be after the start.
 //
-// Truth is judged apart from what is derived from it. Batches, barrier records, metadata and what the
-// coordinators wrote are truth: where they contradict themselves or each other, that is damage. An index
-// that the next start would notice to be wrong is a warning: its file can be deleted. A derived file that
-// the next start would believe although it is wrong is damage all the same.
+// Batches, barrier records, metadata and the coordinators' records cannot be rebuilt: a contradiction in or between
+// them is damage. An error in a derived file that the next start would notice is a warning: the file can be deleted. An
+// error in a derived file that the next start would accept is damage, too.
 //
 // Anyone may call it: the commands check and dump do, repair does, and tests, through inspecttest.
 package inspect
@@ -33,26 +31,26 @@ var (
 	ErrDamaged = errors.New("data directory is damaged")
 	// ErrInUse: a broker runs on the directory, or another inspection does.
 	ErrInUse = errors.New("data directory is in use")
-	// ErrUnreadable: there is no such directory, it is none of a broker, or it must not be read.
+	// ErrUnreadable: there is no such directory, it is not that of a broker, or it may not be read.
 	ErrUnreadable = errors.New("data directory cannot be read")
 )
 
 const (
-	// DefaultMaxInflatedBytes is what one compressed batch may inflate to before it is left unread. What
-	// was let in obeyed a limit as high as this.
+	// DefaultMaxInflatedBytes is the largest decompressed size of a batch that is read. The broker's limit is not
+	// higher.
 	DefaultMaxInflatedBytes = 256 << 20
-	// DefaultProducerIDExpiration is producer.id.expiration.ms: a producer silent for so long may have
-	// been forgotten, and a gap in its sequences is no damage.
+	// DefaultProducerIDExpiration is producer.id.expiration.ms: a producer that was silent for that long may have been
+	// forgotten, and a gap in its sequences is no damage.
 	DefaultProducerIDExpiration = 24 * time.Hour
-	// DefaultMaxFindings bounds what a report keeps: one broken disk can make millions.
+	// DefaultMaxFindings bounds the findings in a report: one broken disk can cause millions.
 	DefaultMaxFindings = 10_000
-	// progressInterval is how often long work says how far it is.
+	// progressInterval is the time between two lines of progress.
 	progressInterval = 3 * time.Second
 	// maxRecordBytes bounds the records of the internal topics when they are compressed.
 	maxRecordBytes = 64 << 20
 )
 
-// Options change how Check works. The zero value is fine.
+// Options are the options of Check. The zero value is fine.
 type Options struct {
 	BootID               string        // of the kernel that the next start would run under; "" means this one's
 	MaxInflatedBytes     int           // 0 means DefaultMaxInflatedBytes
@@ -73,7 +71,7 @@ func (o Options) withDefaults() Options {
 	return o
 }
 
-// Severity says how bad a finding is.
+// Severity is the severity of a finding.
 type Severity uint8
 
 // The severities.
@@ -94,7 +92,7 @@ func (s Severity) String() string {
 	return "damage"
 }
 
-// Finding is one thing that Check has to say.
+// Finding is one result of Check.
 type Finding struct {
 	Severity  Severity
 	File      string // path within the data directory; "" for none
@@ -119,7 +117,7 @@ func (f Finding) String() string {
 	return b.String() + ": " + f.Message
 }
 
-// Counters say how much was looked at.
+// Counters count what Check has read.
 type Counters struct {
 	Partitions, Segments   int // partitions that have a directory
 	Batches, Records       int64
@@ -129,7 +127,7 @@ type Counters struct {
 	Damage, Warning, Notes int // findings, also those that the report does not keep
 }
 
-// Report is what Check found, in the order of files. Findings of one partition stand together.
+// Report is the result of Check, in the order of files. Findings of one partition stand together.
 type Report struct {
 	Findings []Finding
 	Counters Counters

@@ -11,8 +11,8 @@ import (
 	"once/wire"
 )
 
-// A fence ends a transaction under the next epoch, as transactions V2 do, and a client of V1 has its next transaction in
-// that epoch: two ends in one epoch, of different partitions, are right then.
+// A fence ends a transaction under the next epoch, as transactions V2 do, and a client of V1 has its next transaction
+// in that epoch: two ends in one epoch, of different partitions, are right then.
 func TestFencedTransactionOfAnOlderClientIsClean(t *testing.T) {
 	dir := t.TempDir()
 	b := brokertest.Start(t, brokertest.WithDataDir(dir))

@@ -18,8 +18,8 @@ import (
 	"once/topics"
 )
 
-// partitionCheck goes through one partition's directory. It walks the batches once, from the first
-// segment to where the next start will end the log, and holds everything derived against them.
+// partitionCheck checks one partition's directory. It reads the batches once, from the first segment to the point where
+// the next start will end the log, and compares all derived files with them.
 type partitionCheck struct {
 	c           *checker
 	name        string // of the directory: topic-index
@@ -76,7 +76,7 @@ func newPartitionCheck(c *checker, name string) *partitionCheck {
 	return p
 }
 
-// journaledID is the topic ID of a log that only the journal knows.
+// journaledID is the topic ID of a log that is only in the journal.
 func (c *checker) journaledID(name string) (id [16]byte) {
 	for _, j := range c.journaled {
 		if j.DirBase == name {
@@ -88,13 +88,13 @@ func (c *checker) journaledID(name string) (id [16]byte) {
 
 func (p *partitionCheck) file(name string) string { return path.Join(p.name, name) }
 
-// find reports about a file of the directory, "" for the directory itself.
+// find reports a finding in a file of the directory, "" for the directory itself.
 func (p *partitionCheck) find(s Severity, file string, position int64, format string, args ...any) {
 	p.c.find(s, p.file(file), position, p.name, format, args...)
 }
 
-// derived is how bad it is when a derived file is behind or wrong and the next start notices: nothing at
-// all after an unclean stop, because they are not synced.
+// derived is the severity of a wrong derived file that the next start notices: a note after an unclean stop, because
+// derived files are not synced.
 func (p *partitionCheck) derived() Severity {
 	if p.recovery.Clean {
 		return Warning
@@ -150,14 +150,13 @@ func (p *partitionCheck) run() (err error) {
 	return nil
 }
 
-// journalAsSegment is what the next start appends to the log, as a file to name in findings.
+// journalAsSegment stands for the log's batches in the journal, as a file to name in findings.
 func (p *partitionCheck) journalAsSegment() segmentFile {
 	first := p.recovery.Journaled[0]
 	return segmentFile{name: path.Join("..", durability.JournalFile), base: first.Header.BaseOffset, journal: true}
 }
 
-// isJournaled says whether the batch at which r stands is there as the journal has it: then it stays, although
-// the log is cut.
+// isJournaled says whether the batch at r equals that of the journal: then it stays, although the log is cut.
 func (p *partitionCheck) isJournaled(r *batchReader) bool {
 	for _, j := range p.recovery.Journaled {
 		if j.Header.BaseOffset == p.next {
@@ -168,7 +167,7 @@ func (p *partitionCheck) isJournaled(r *batchReader) bool {
 	return false
 }
 
-// journaled goes on with what the next start appends from the journal.
+// journaled continues with the batches that the next start appends from the journal.
 func (p *partitionCheck) journaled() {
 	if p.next < p.recovery.RecoveryPoint {
 		return // end says so
@@ -211,7 +210,7 @@ func (p *partitionCheck) identity() {
 	}
 }
 
-// leftovers names files that are no part of the log.
+// leftovers reports files that are no part of the log.
 func (p *partitionCheck) leftovers() {
 	for _, name := range p.names {
 		_, suffix, ok := log.ParseFileName(name)
@@ -244,7 +243,7 @@ func isSwap(name string) bool {
 	return ok
 }
 
-// begin finds where the log starts.
+// begin finds the start of the log.
 func (p *partitionCheck) begin() {
 	first := &p.segments[0]
 	p.logStart, p.next = max(p.recovery.StartOffset, first.base), first.base
@@ -255,7 +254,7 @@ func (p *partitionCheck) begin() {
 	p.replay.begin()
 }
 
-// segment walks one segment.
+// segment reads one segment.
 func (p *partitionCheck) segment(i int) error {
 	s := &p.segments[i]
 	if !p.continues(i) {
@@ -306,7 +305,7 @@ func (p *partitionCheck) segment(i int) error {
 	return nil
 }
 
-// continues tells whether a segment follows the one before it.
+// continues says whether a segment follows the one before it.
 func (p *partitionCheck) continues(i int) bool {
 	s := &p.segments[i]
 	if i == 0 || s.base == p.next {
@@ -330,13 +329,12 @@ func (p *partitionCheck) continues(i int) bool {
 	return true
 }
 
-// above tells whether what is due stands above everything that is known to be on disk, after a stop
-// that may have left anything there.
+// above says whether the next offset is above the recovery point, after an unclean stop.
 func (p *partitionCheck) above() bool {
 	return !p.recovery.Clean && p.next >= p.recovery.RecoveryPoint
 }
 
-// badBatch judges bytes that are no batch. It returns whether the walk can go on behind them.
+// badBatch handles bytes that are no batch. It returns whether reading can continue after them.
 func (p *partitionCheck) badBatch(i int, r *batchReader, bad *badBatch) bool {
 	if p.above() {
 		p.cut(i, r, bad.cause.Error(), bad.torn)
@@ -372,7 +370,7 @@ func (p *partitionCheck) badBatch(i int, r *batchReader, bad *badBatch) bool {
 	return true
 }
 
-// cut reports what the next start takes out of the log, from where r stands on, or a whole segment.
+// cut reports the bytes that the next start truncates, from r on, or a whole segment.
 func (p *partitionCheck) cut(i int, r *batchReader, why string, expected bool) {
 	p.ended = true
 	at := int64(0)
@@ -398,8 +396,8 @@ func (p *partitionCheck) cut(i int, r *batchReader, why string, expected bool) {
 	}
 }
 
-// splitLeftover tells that the segment has come to bytes that an interrupted recovery has copied to the
-// segment behind it already, and would now remove here.
+// splitLeftover says whether r has reached bytes that an interrupted recovery has already copied to the next segment,
+// and that the next start removes here.
 func (p *partitionCheck) splitLeftover(i int, r *batchReader) bool {
 	if p.recovery.Clean || i+1 == len(p.segments) || p.segments[i+1].base != p.recovery.RecoveryPoint || r.header.BaseOffset < p.recovery.RecoveryPoint {
 		return false
@@ -408,7 +406,7 @@ func (p *partitionCheck) splitLeftover(i int, r *batchReader) bool {
 	return true
 }
 
-// due tells whether the batch in hand is the one that the log goes on with.
+// due says whether the present batch continues the log.
 func (p *partitionCheck) due(i int, r *batchReader) bool {
 	h, s := r.header, &p.segments[i]
 	inRange := h.LastOffsetDelta >= 0 && h.NextOffset()-s.base <= log.MaxSegmentOffsets
@@ -438,7 +436,7 @@ func (p *partitionCheck) due(i int, r *batchReader) bool {
 	return true
 }
 
-// end judges the log as a whole.
+// end checks the log as a whole.
 func (p *partitionCheck) end() {
 	last := &p.segments[len(p.segments)-1]
 	rp := p.recovery.RecoveryPoint

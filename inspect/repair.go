@@ -14,40 +14,39 @@ import (
 	"once/txncoordinator"
 )
 
-// RepairPlan is what can be done about the damage in a data directory.
+// RepairPlan is the plan for the damage in a data directory.
 type RepairPlan struct {
 	Partitions []PartitionRepair // those that need it, by name
-	// Beyond is damage that a repair does not mend: of the metadata, the barrier records, directories, and of logs
-	// whose segments contradict each other. Nothing is planned while it is about the directory as a whole.
+	// Beyond is damage that a repair leaves as it is: of the metadata, the barrier records, directories, and of logs
+	// whose segments contradict each other. Nothing is planned if it is about the directory as a whole.
 	Beyond []Finding
 }
 
-// PartitionRepair is what is to be done to the log of one partition, and what its topic loses by that.
+// PartitionRepair is the repair of one partition's log, and the loss of its topic.
 type PartitionRepair struct {
 	*salvage.Repair
-	// Groups are those of which records are left in a partition of __consumer_offsets: offsets that they have
-	// committed, by group.
+	// Groups are the groups with records left in a partition of __consumer_offsets, and the number of their committed
+	// offsets.
 	Groups map[string]int
-	// TransactionalIDs are those that are left in a partition of __transaction_state, with their state.
+	// TransactionalIDs are the IDs left in a partition of __transaction_state, with their state.
 	TransactionalIDs map[string]txncoordinator.State
-	// InDoubt are transactions whose marker may be among what is lost.
+	// InDoubt are transactions whose marker may be lost.
 	InDoubt []TransactionInDoubt
 }
 
-// TransactionInDoubt is a transaction that was open where something is lost: its marker may have been there.
+// TransactionInDoubt is a transaction that was open before lost offsets: its marker may have been among them.
 type TransactionInDoubt struct {
 	ProducerID  int64
 	FirstOffset int64 // of its first batch that is left
-	// Ended says that a marker of the producer stands behind what is lost, at MarkerOffset. It is that of this
-	// transaction, or of a later one; readers take it for that of this one. Else the transaction is open.
+	// Ended says that the producer has a marker after the lost offsets, at MarkerOffset. It may belong to this
+	// transaction or to a later one; readers apply it to this one. Else the transaction is open.
 	Ended        bool
 	Marker       batch.MarkerType
 	MarkerOffset int64
 }
 
-// PlanRepair finds out what can be done about damage in a data directory, changing nothing. partitions are the names of
-// those to look at, none means all. The caller holds the directory's lock, see Lock. The error is ErrInUse or
-// ErrUnreadable.
+// PlanRepair plans the repair of a data directory without changing it. partitions are the names of the partitions to
+// check, none means all. The caller holds the directory's lock, see Lock. The error is ErrInUse or ErrUnreadable.
 func PlanRepair(under vfs.FS, dir string, partitions []string, o Options) (plan RepairPlan, err error) {
 	d, err := read(under, dir)
 	if err != nil {
@@ -91,7 +90,7 @@ func PlanRepair(under vfs.FS, dir string, partitions []string, o Options) (plan 
 	return plan, nil
 }
 
-// plan looks at one partition; nil when there is nothing to do.
+// plan plans the repair of one partition; nil when there is nothing to do.
 func (p *partitionCheck) plan() (*PartitionRepair, error) {
 	var err error
 	if p.names, err = p.c.fs.List(p.c.path(p.name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -114,7 +113,7 @@ func (p *partitionCheck) plan() (*PartitionRepair, error) {
 	return left, p.readLeft(left)
 }
 
-// logRepair asks the log what is to be done about it.
+// logRepair returns the plan for the log.
 func (p *partitionCheck) logRepair() (*salvage.Repair, error) {
 	if p.repair != nil {
 		return p.repair, nil
@@ -132,7 +131,7 @@ func (p *partitionCheck) logRepair() (*salvage.Repair, error) {
 	return r, err
 }
 
-// repairOf returns what is to be done about a segment, nil for nothing.
+// repairOf returns the repair of a segment, nil for none.
 func (p *partitionCheck) repairOf(name string) *salvage.SegmentRepair {
 	r, err := p.logRepair()
 	if err != nil {
@@ -146,7 +145,7 @@ func (p *partitionCheck) repairOf(name string) *salvage.SegmentRepair {
 	return nil
 }
 
-// adviseRepair says how to go on after damage.
+// adviseRepair reports the next step after damage.
 func (p *partitionCheck) adviseRepair() {
 	r, err := p.logRepair()
 	if err != nil || !r.Needed() {
@@ -161,7 +160,7 @@ func (p *partitionCheck) adviseRepair() {
 
 func (c *checker) repairCommand() string { return "broker repair " + c.dir }
 
-// readLeft reads what the log holds after the repair.
+// readLeft reads the batches that the log has after the repair.
 func (p *partitionCheck) readLeft(left *PartitionRepair) error {
 	scratch := newChecker(p.c.directory, p.c.o) // what it finds is not this plan's affair
 	scratch.topics, scratch.cluster = p.c.topics, p.c.cluster
@@ -205,7 +204,7 @@ func (p *partitionCheck) readLeft(left *PartitionRepair) error {
 	return err
 }
 
-// doubtTracker follows the open transactions past the offsets that are lost.
+// doubtTracker finds the transactions that were open at lost offsets.
 type doubtTracker struct {
 	lost  []salvage.OffsetRange // not passed yet
 	open  map[int64]*TransactionInDoubt
@@ -225,7 +224,7 @@ func (t *doubtTracker) batch(h batch.Header, m batch.Marker, isMarker bool) {
 	}
 }
 
-// pass goes over offsets that are lost.
+// pass handles a range of lost offsets.
 func (t *doubtTracker) pass() {
 	t.lost = t.lost[1:]
 	for _, id := range sortedKeys(t.open) {

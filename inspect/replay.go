@@ -11,8 +11,8 @@ import (
 	"once/topics"
 )
 
-// replay is what a partition knows beyond its log, rebuilt by the same apply that the partition uses. On
-// the way each batch is judged by the rules that let batches in, and snapshots are compared.
+// replay is the state of a partition, rebuilt by the same apply that the partition uses. Each batch is checked by the
+// rules of an append, and snapshots are compared.
 type replay struct {
 	p         *partitionCheck
 	producers pidmanager.Producers
@@ -31,8 +31,7 @@ func newReplay(p *partitionCheck) *replay {
 	return &replay{p: p, epochs: map[int64]int16{}, aborts: map[int64]int64{}, runs: map[runKey]int32{}}
 }
 
-// begin takes the state before the first batch from the snapshot at the first segment's base, if the log
-// began earlier.
+// begin loads the state before the first batch from the snapshot at the first segment's base, if the log began earlier.
 func (y *replay) begin() {
 	p := y.p
 	first := p.segments[0].base
@@ -67,13 +66,13 @@ func (y *replay) begin() {
 	}
 }
 
-// isNew tells whether the producer has not been seen here.
+// isNew says whether the producer has not been seen in this partition.
 func (y *replay) isNew(producerID int64) bool {
 	_, known := y.producers.Get(producerID)
 	return !known
 }
 
-// batch judges and applies one batch.
+// batch checks and applies one batch.
 func (y *replay) batch(s *segmentFile, r *batchReader) {
 	h := r.header
 	for len(y.snapshots) > 0 && y.snapshots[0] < h.NextOffset() {
@@ -95,7 +94,7 @@ func (y *replay) batch(s *segmentFile, r *batchReader) {
 	}
 }
 
-// data is a batch of a producer: its epoch and sequence follow what is known (spec: idempotence 4.3).
+// data checks a batch of a producer: its epoch and sequence continue the known ones (spec: idempotence 4.3).
 func (y *replay) data(s *segmentFile, r *batchReader) {
 	h := r.header
 	p := y.p
@@ -119,8 +118,8 @@ func (y *replay) data(s *segmentFile, r *batchReader) {
 	}
 }
 
-// explained tells whether a gap may be there for a good reason: compaction took batches between, or the
-// producer had been silent for so long that it was forgotten.
+// explained says whether a gap is no damage: compaction removed batches, or the producer was silent for so long that it
+// was forgotten.
 func (y *replay) explained(s *segmentFile, nowMs int64, before *pidmanager.Producer) bool {
 	if y.p.gapAt > before.LastOffset() {
 		return true
@@ -128,7 +127,7 @@ func (y *replay) explained(s *segmentFile, nowMs int64, before *pidmanager.Produ
 	return before.TxnFirstOffset < 0 && max(nowMs, s.modTimeMs)-before.LastTimestampMs >= y.p.c.o.ProducerIDExpiration.Milliseconds()
 }
 
-// control is a marker, or another control record.
+// control handles a marker, or another control record.
 func (y *replay) control(s *segmentFile, r *batchReader) {
 	h, p := r.header, y.p
 	if h.RecordCount == 0 {
@@ -167,7 +166,7 @@ func (y *replay) control(s *segmentFile, r *batchReader) {
 	}
 }
 
-// end judges what is left when the log is over.
+// end checks the state at the end of the log.
 func (y *replay) end() {
 	p := y.p
 	for _, offset := range y.snapshots {

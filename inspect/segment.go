@@ -12,7 +12,7 @@ import (
 	"once/log/batch"
 )
 
-// readBytes is how much of a segment is read at once; more only for a batch that is larger.
+// readBytes is the size of one read of a segment; a larger batch needs more.
 const readBytes = 1 << 20
 
 // segmentFile is a .log file.
@@ -25,9 +25,8 @@ type segmentFile struct {
 	swap      bool // compaction or a repair has put it in the place of others; what is derived is still that of the old ones
 }
 
-// listSegments returns the segments among the names of a partition's directory, ascending, as the next
-// start takes them: without those that are being deleted, and with what compaction or a repair has put in the
-// place of others.
+// listSegments returns the segments in a partition's directory, ascending, as the next start uses them: without those
+// that are being deleted, and with the replacements of the cleaner or of a repair.
 func listSegments(f vfs.FS, dir string, names []string) ([]segmentFile, error) {
 	below := int64(-1)
 	type swap struct{ base, end int64 }
@@ -61,7 +60,7 @@ func listSegments(f vfs.FS, dir string, names []string) ([]segmentFile, error) {
 	return segments, nil
 }
 
-// badBatch is what stands where a batch was due.
+// badBatch describes bytes at which a batch was due.
 type badBatch struct {
 	position int64
 	cause    error
@@ -71,7 +70,7 @@ type badBatch struct {
 // Error implements error.
 func (e *badBatch) Error() string { return e.cause.Error() }
 
-// batchReader goes through a segment batch by batch and checks each one's size and CRC.
+// batchReader reads a segment batch by batch and checks each one's size and CRC.
 type batchReader struct {
 	file vfs.File
 	size int64
@@ -88,8 +87,8 @@ func newBatchReader(f vfs.File, size int64) *batchReader {
 	return &batchReader{file: f, size: size, buf: make([]byte, 0, min(size, readBytes))}
 }
 
-// next reads the next batch. io.EOF at the end; a *badBatch when there is none that is whole and right:
-// then skip may be able to go on behind it.
+// next reads the next batch. io.EOF at the end; a *badBatch when there is no valid one: then skip may be able to
+// continue after it.
 func (r *batchReader) next() error {
 	if r.at >= r.size {
 		return io.EOF
@@ -136,8 +135,8 @@ func (r *batchReader) bytes(n int) ([]byte, error) {
 	return r.buf[at : at+int64(n) : at+int64(n)], nil
 }
 
-// skip goes behind a bad batch, if its header leads to another one whose offset is in the range given.
-// It returns false, and stays where it is, when it does not.
+// skip moves past a bad batch, if its header leads to another one whose offset is in the given range. Else it returns
+// false and does not move.
 func (r *batchReader) skip(after, before int64) bool {
 	head, err := r.bytes(batch.HeaderSizeBytes)
 	if err != nil {
@@ -160,7 +159,7 @@ func (r *batchReader) skip(after, before int64) bool {
 	return true
 }
 
-// allZero says whether a file holds nothing but zeros from a position on.
+// allZero says whether a range of a file holds only zeros.
 func allZero(f vfs.File, from, to int64) bool {
 	buf := make([]byte, min(to-from, readBytes))
 	for from < to {

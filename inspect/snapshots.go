@@ -10,16 +10,16 @@ import (
 	"once/pidmanager"
 )
 
-// snapshotAside reports a snapshot at an offset where none can be.
+// snapshotAside reports a snapshot at an impossible offset.
 func (y *replay) snapshotAside(offset int64, format string, args ...any) {
 	if !y.p.broken {
 		y.p.find(y.p.derived(), log.FileName(offset, log.SnapshotSuffix), -1, "producer snapshot %s; derived, the file can be deleted", fmt.Sprintf(format, args...))
 	}
 }
 
-// snapshot compares a producer snapshot with the replay up to its offset. One that the next start would
-// not believe is a warning; one that it would, and that is wrong, breaks what it says about duplicates
-// and open transactions (spec: idempotence 8).
+// snapshot compares a producer state snapshot with the replay up to its offset. A wrong one that the next start would
+// refuse is a warning. A wrong one that it would use is damage: duplicates and open transactions would be wrong (spec:
+// idempotence 8).
 func (y *replay) snapshot(offset int64) {
 	p := y.p
 	name := log.FileName(offset, log.SnapshotSuffix)
@@ -46,9 +46,8 @@ func (y *replay) snapshot(offset int64) {
 	p.find(severity, name, -1, "producer snapshot is not what the log says up to offset %d: %s; the file can be deleted", offset, wrong)
 }
 
-// differences describes the first producer in which a snapshot differs from the replay, "" for none. A
-// producer that the snapshot does not have may have been forgotten for its silence; one that the log
-// does not have may have written only what is deleted.
+// differences describes the first producer in which a snapshot differs from the replay, "" for none. A producer missing
+// in the snapshot may have expired; one missing in the replay may have written only deleted batches.
 func (y *replay) differences(stored []pidmanager.StoredProducer, offset int64) string {
 	now, err := pidmanager.DecodeSnapshot(y.producers.Snapshot())
 	if err != nil {
@@ -87,14 +86,14 @@ func (y *replay) differences(stored []pidmanager.StoredProducer, offset int64) s
 	return ""
 }
 
-// same compares two states of a producer, as far as both can know it.
+// same compares two states of a producer, as far as both have the data.
 func (y *replay) same(s, r pidmanager.StoredProducer) bool {
 	if y.headless { // what stood below the first segment is not known
 		base := y.p.segments[0].base
 		s.Older = slices.DeleteFunc(slices.Clone(s.Older), func(b pidmanager.Batch) bool { return b.LastOffset < base })
 	}
-	// An older program, or one that began with its snapshot, remembers fewer batches. Their timestamps are
-	// not compared: the newest batch of a snapshot has that of the marker behind it, and grows old with it.
+	// An older program, or one that began with its snapshot, has fewer batches. Their timestamps are not compared: the
+	// newest batch of a snapshot has that of the marker after it.
 	alike := func(a, b pidmanager.Batch) bool { a.TimestampMs = b.TimestampMs; return a == b }
 	if n := len(r.Older) - len(s.Older); n >= 0 && slices.EqualFunc(s.Older, r.Older[n:], alike) || y.p.gapAt >= 0 {
 		s.Older = r.Older
@@ -106,7 +105,7 @@ func (y *replay) same(s, r pidmanager.StoredProducer) bool {
 		return true // compaction took the batch that would tell
 	}
 	if y.headless {
-		// The marker that it knows the coordinator's epoch from, or the transaction's begin, is gone.
+		// The marker with the coordinator's epoch, or the transaction's first batch, was removed.
 		s.CoordinatorEpoch, s.TxnFirstOffset = r.CoordinatorEpoch, r.TxnFirstOffset
 	}
 	if s.CoordinatorEpoch == -1 { // forgotten for its silence, and back again

@@ -17,16 +17,17 @@ import (
 	"once/log/batch"
 )
 
-// Every file that a start reads is damaged: a bit in each of its bytes is flipped, each of its pages zeroed, its tail cut
-// off. It is judged by what clients get to see. Every acknowledged record is read at its offset, or its partition is
-// offline, or the start is refused, with the name of the file in the log or in the error. What stands above the last
-// barrier after a kill may be cut, which the log says. Transactions keep their outcomes, groups their offsets, no offset
-// and no producer epoch is given twice; the next life, with the cleaner and retention, finds what there was. And a
-// check of the stopped directory says so before. What is not kept stands in docs/gaps.md.
+// Every file that a start reads is damaged: a bit in each of its bytes is flipped, each of its pages zeroed, its tail
+// cut off. It is judged by what clients get to see. Every acknowledged record is read at its offset, or its partition
+// is offline, or the start is refused, with the name of the file in the log or in the error. What stands above the last
+// barrier after a kill may be cut, which the log says. Transactions keep their outcomes, groups their offsets, no
+// offset and no producer epoch is given twice; the next life, with the cleaner and retention, finds what there was. And
+// a check of the stopped directory says so before. What is not kept stands in docs/gaps.md.
 //
 // The metadata is not among the files: package meta and package broker have sweeps over its own.
 //
-// A test run takes a sample. ONCE_FLIP_SWEEP=1 takes everything, which is an hour; another value, what has it in its name.
+// A test run takes a sample. ONCE_FLIP_SWEEP=1 takes everything, which is an hour; another value, what has it in its
+// name.
 
 // damage is what happens to a file of a directory.
 type damage struct {

@@ -15,10 +15,9 @@ import (
 	"once/internal/vfs"
 )
 
-// File is a Store in a file of bbolt's.
-//
-// Locking: mu is held during each call, so that nobody is inside of bbolt when a panic ends it there. A function that
-// is passed to a method does not call the store.
+// File is a Store in a file of bbolt's. Locking: mu is held during each call, so that no other goroutine is inside of
+// bbolt when a panic ends a call. A function that is passed to a method must not call the store. is passed to a method
+// does not call the store.
 type File struct {
 	path      string   // immutable, as are the next four
 	file      *os.File // bbolt's, which closes it
@@ -32,20 +31,20 @@ type File struct {
 	}
 }
 
-// Options says how to open a store.
+// Options are the options of Open.
 type Options struct {
-	// NoSync leaves syncing to the operating system: for a data directory that is thrown away.
+	// NoSync leaves syncing to the operating system: for a temporary data directory.
 	NoSync bool
 	// Upgrade is called with the records of a file of version 1, which has no checksums, inside of the change that
 	// makes a file of this version of it. It may change records. After an error the file stays as it is.
 	Upgrade func(Tx) error
-	// OnFailure is called once, when a write or sync has failed or damage was found in use. It must not wait for
-	// the store. nil is fine.
+	// OnFailure is called once, when a write or sync has failed or a read has found damage. It must not wait for the
+	// store. nil is allowed.
 	OnFailure func(error)
 }
 
 // Open opens the file, or creates it. Errors wrap ErrLocked, ErrDamaged, ErrFailed or ErrNoSpace where that is the
-// cause and name the file; a refused file is left as it is.
+// cause and name the file; a refused file is unchanged.
 func Open(path string, o Options) (*File, error) {
 	if err := create(path, o.NoSync); err != nil {
 		return nil, err
@@ -70,7 +69,7 @@ func Open(path string, o Options) (*File, error) {
 	return s, nil
 }
 
-// addBuckets makes the buckets that a program had no use for which knew this version of the format.
+// addBuckets creates the buckets that an older program with this version of the format did not use.
 func (s *File) addBuckets() error {
 	missing := false
 	err := s.read(func(tx *bolt.Tx) error {
@@ -114,7 +113,7 @@ func (s *File) Close() error {
 	return s.db.Close()
 }
 
-// failLocked ends the store.
+// failLocked makes all later calls of the store fail.
 func (s *File) failLocked(err error) error {
 	if !errors.Is(err, ErrDamaged) {
 		err = fmt.Errorf("%w: %s: %w", ErrFailed, s.path, err)
@@ -126,7 +125,7 @@ func (s *File) failLocked(err error) error {
 	return err
 }
 
-// failIfDamagedLocked ends the store when an error in using it says that it is damaged.
+// failIfDamagedLocked makes the store fail if an error reports damage.
 func (s *File) failIfDamagedLocked(err error) error {
 	if errors.Is(err, ErrDamaged) {
 		return s.failLocked(err)
@@ -134,8 +133,8 @@ func (s *File) failIfDamagedLocked(err error) error {
 	return err
 }
 
-// guard calls into bbolt; the caller holds mu. The file was whole when it was opened; a page that the disk does not
-// give back later is a fault of memory, and one that is another than before may be a panic. Both become damage.
+// guard calls bbolt; the caller holds mu. The file was valid when it was opened. A page that the disk does not return
+// later is a memory fault, and a changed page may be a panic. Both become damage.
 func (s *File) guard(call func() error) (err error) {
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer func() {
@@ -248,8 +247,8 @@ func (s *File) summary(tx *bolt.Tx) (sum summary, err error) {
 	return sum, err
 }
 
-// commit carries out one transaction of bbolt's. bbolt itself would go on after a write or a sync that failed, and
-// show the change or not, as it finds it in memory.
+// commit carries out one transaction of bbolt. bbolt itself would continue after a failed write or sync, and show the
+// change or not, depending on its memory.
 func (s *File) commit(f func(tx *bolt.Tx) error) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -281,7 +280,7 @@ func (s *File) commit(f func(tx *bolt.Tx) error) error {
 		return nil
 	}
 	if isNoSpace(err) {
-		// What was written stands on pages that are free, as long as no head points at them.
+		// The new pages are free pages, as long as no head points at them.
 		if now, then, _, herr := readHeads(s.file); herr == nil && now == before && then == older {
 			return fmt.Errorf("%w: %s: %w", ErrNoSpace, s.path, err)
 		}
@@ -289,8 +288,8 @@ func (s *File) commit(f func(tx *bolt.Tx) error) error {
 	return s.failLocked(err)
 }
 
-// isNoSpace says whether a write found no room, as opposed to a sync: what a failed sync was about may be lost. bbolt
-// tells of a file that it cannot make longer in words only.
+// isNoSpace says whether a write found no room, as opposed to a sync, which may have lost data. If bbolt cannot grow
+// the file, it says so in the text of the error only.
 func isNoSpace(err error) bool {
 	var failed *fs.PathError
 	for _, full := range vfs.NoSpaceErrnos() {
@@ -344,7 +343,7 @@ func (t fileTx) Delete(b Bucket, key string) error {
 	return t.change(b, key, func(bucket *bolt.Bucket) error { return bucket.Delete([]byte(key)) })
 }
 
-// change takes the record of a key out of the summary, before it is replaced or removed.
+// change removes the record of a key from the summary, before it is replaced or deleted.
 func (t fileTx) change(b Bucket, key string, f func(*bolt.Bucket) error) error {
 	return t.store.guard(func() error {
 		bucket := t.tx.Bucket([]byte(b))

@@ -9,23 +9,23 @@ import (
 var (
 	// ErrLocked: another process has the file open.
 	ErrLocked = errors.New("metadata is in use by another process")
-	// ErrDamaged: the file is not what was written, is no metadata file, or is of an unknown version. Every
-	// error of this kind is a *DamagedError.
+	// ErrDamaged: the file has changed, is no metadata file, or is of an unknown version. Every error of this kind is a
+	// *DamagedError.
 	ErrDamaged = errors.New("metadata is damaged")
-	// ErrFailed: a write or a sync of the file failed, now or earlier. What is on the disk is not known, and the
-	// store answers nothing until it is opened again.
+	// ErrFailed: a write or a sync of the file failed, now or earlier. The content of the disk is unknown, and all
+	// calls of the store fail until it is opened again.
 	ErrFailed = errors.New("a write or sync of the metadata failed")
 	// ErrNoSpace: the disk has no room for the change. Nothing has changed, and the store can be used.
 	ErrNoSpace = errors.New("no space left for the metadata")
 )
 
-// noPage and noPosition stand for a place that is not known.
+// noPage and noPosition stand for an unknown place.
 const (
 	noPage     = -1
 	noPosition = -1
 )
 
-// DamagedError says what is wrong in a metadata file, and where. It is an ErrDamaged.
+// DamagedError describes damage in a metadata file and its place. It is an ErrDamaged.
 type DamagedError struct {
 	File     string
 	Page     int64 // of the file; -1 when it is not known
@@ -62,7 +62,7 @@ func (e *DamagedError) Unwrap() error { return e.Cause }
 // Is makes errors.Is(err, ErrDamaged) true.
 func (e *DamagedError) Is(target error) bool { return target == ErrDamaged }
 
-// damaged is damage of which only the file is known.
+// damaged is damage at an unknown place in a file.
 func damaged(file, format string, args ...any) *DamagedError {
 	return &DamagedError{File: file, Page: noPage, Position: noPosition, Cause: fmt.Errorf(format, args...)}
 }

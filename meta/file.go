@@ -15,7 +15,7 @@ import (
 	"once/internal/vfs"
 )
 
-// contents is what the records of a file say about the file as a whole.
+// contents are the properties of a file that all its records together give.
 type contents struct {
 	version                int    // of the format, or emptyFile
 	change                 uint64 // bbolt's newest transaction
@@ -26,10 +26,10 @@ type contents struct {
 	bad                    error   // the first record whose checksum is wrong, if the file is of version 2
 }
 
-// emptyFile is in place of the format version of a file that bbolt has made, and that nobody has written into.
+// emptyFile stands for the format version of a file that bbolt has created and that has no records.
 const emptyFile = 0
 
-// readContents checks a file from end to end, structure and records.
+// readContents checks all of a file, structure and records.
 func readContents(f *os.File, path string) (*contents, error) {
 	info, err := f.Stat()
 	if err != nil {
@@ -55,7 +55,7 @@ func readContents(f *os.File, path string) (*contents, error) {
 	return c, c.verify(t)
 }
 
-// add takes in one record. The version of the file is only known when all records have been read.
+// add adds one record. The version of the file is only known when all records have been read.
 func (c *contents) add(t *tree, at place, value []byte) {
 	content, err := unseal(at.bucket, at.key, value)
 	switch {
@@ -134,8 +134,8 @@ func (c *contents) readVersion(t *tree) (int, error) {
 	return 0, t.damaged(c.versionAt, err)
 }
 
-// create makes a file without records, unless there is a file that is not empty. The file is written and synced under
-// another name and then renamed: a file that is not complete under its own name has been damaged.
+// create makes a file without records, unless there is one that is not empty. The file is written and synced under
+// another name and then renamed: so an incomplete file under its own name is damaged.
 func create(path string, noSync bool) error {
 	info, err := os.Stat(path)
 	if err == nil && info.Mode().IsRegular() && info.Size() == 0 {
@@ -166,7 +166,7 @@ func create(path string, noSync bool) error {
 
 const fileMode = 0o644
 
-// boltOptions are how bbolt opens a file in all cases. The list of free pages is not stored: it is found by a walk.
+// boltOptions are the options for bbolt in all cases. The list of free pages is not stored: a walk finds it.
 func boltOptions(noSync bool) *bolt.Options {
 	return &bolt.Options{
 		Timeout: time.Millisecond, NoSync: noSync, NoGrowSync: noSync,
@@ -174,7 +174,7 @@ func boltOptions(noSync bool) *bolt.Options {
 	}
 }
 
-// initialize writes what a store without records has.
+// initialize writes the records of an empty store.
 func initialize(tx *bolt.Tx) error {
 	if err := makeBuckets(tx); err != nil {
 		return err
@@ -191,7 +191,7 @@ func makeBuckets(tx *bolt.Tx) error {
 	return nil
 }
 
-// writeOwn writes the records of the store itself, over which s does not count yet.
+// writeOwn writes the records of the store itself, which s does not include yet.
 func writeOwn(tx *bolt.Tx, s summary) error {
 	version := encodeVersion(FormatVersion)
 	s.add(Cluster, versionKey, version)
@@ -201,14 +201,14 @@ func writeOwn(tx *bolt.Tx, s summary) error {
 	return writeSummary(tx, s)
 }
 
-// writeSummary writes the summary of the records that this transaction leaves.
+// writeSummary writes the summary of the records after this transaction.
 func writeSummary(tx *bolt.Tx, s summary) error {
 	s.change = uint64(tx.ID())
 	return tx.Bucket([]byte(Cluster)).Put([]byte(summaryKey), seal(Cluster, summaryKey, s.encode()))
 }
 
-// openFile locks the file, checks it, and hands it to bbolt. The lock is held throughout, so that nobody changes the
-// file between the check and its use.
+// openFile locks the file, checks it, and opens it with bbolt. The lock is held throughout, so that the file does not
+// change between the check and its use.
 func openFile(path string, readOnly, noSync bool) (*File, error) {
 	info, err := os.Stat(path)
 	if err != nil {

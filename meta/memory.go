@@ -13,8 +13,8 @@ import (
 	"once/internal/vfs"
 )
 
-// Memory is a Store for file systems in memory: it has all records in a map, and with each change writes all of them
-// to one file. That file is JSON: bucket, key, value in Base64.
+// Memory is a Store for file systems in memory: it has all records in a map, and each change writes all of them to one
+// file. That file is JSON: bucket, key, value in Base64.
 type Memory struct {
 	fs        vfs.FS // immutable, as are the next two
 	name      string
@@ -47,7 +47,7 @@ func Read(under vfs.FS, name string) (Store, error) {
 	return s, nil
 }
 
-// OpenMemory opens the store in a file, or creates it. Of the options it heeds OnFailure.
+// OpenMemory opens the store in a file, or creates it. Of the options it uses OnFailure only.
 func OpenMemory(under vfs.FS, name string, o Options) (*Memory, error) {
 	m := &Memory{fs: under, name: name, onFailure: o.OnFailure}
 	m.mu.records = map[Bucket]map[string][]byte{}
@@ -73,7 +73,7 @@ func OpenMemory(under vfs.FS, name string, o Options) (*Memory, error) {
 	return m, nil
 }
 
-// write replaces the file, whole or not at all. replaced says that an error came behind that.
+// write replaces the file, completely or not at all. replaced says that an error came after the replacement.
 func (m *Memory) write(records map[Bucket]map[string][]byte) (replaced bool, err error) {
 	content, err := json.Marshal(records)
 	if err != nil {

@@ -47,7 +47,7 @@ const (
 
 var order = binary.NativeEndian
 
-// pageHeader is what every page begins with.
+// pageHeader is the beginning of every page.
 type pageHeader struct {
 	number       uint64
 	flags, count uint16
@@ -102,10 +102,10 @@ func readHead(r io.ReaderAt, n uint64, position int64) (h head, err error) {
 	return h, nil
 }
 
-// readHeads returns both heads, the one that counts first. page is that of the head that an error is about. A head is
-// 80 bytes, which a disk writes whole or not at all: so both are valid at any time, also after a power cut. If one is
-// not, it may be the newer one, and the other lacks the last change: a topic, a start, a block of producer IDs. So the
-// file is refused, although bbolt would take it.
+// readHeads returns both heads, the newer one first. page is that of the head with an error. A disk writes the 80 bytes
+// of a head completely or not at all: so both are valid at any time, also after a power cut. If one is not, it may be
+// the newer one, and the other lacks the last change: a topic, a start, a block of producer IDs. So the file is
+// refused, although bbolt would open it.
 func readHeads(r io.ReaderAt) (counts, older head, page int64, err error) {
 	counts, err = readHead(r, 0, 0)
 	if err != nil {

@@ -1,4 +1,4 @@
-// Package inspecttest lets a test end with a look at the data directory that it leaves behind.
+// Package inspecttest lets a test end with a check of its data directory.
 package inspecttest
 
 import (
@@ -9,16 +9,15 @@ import (
 	"once/internal/vfs"
 )
 
-// RequireClean fails the test unless the data directory of a stopped broker, or a copy of that of a
-// running one, is free of damage and of warnings. Findings that contain one of the expected texts count
-// as notes do.
+// RequireClean fails the test unless the data directory of a stopped broker, or a copy of that of a running one, is
+// free of damage and of warnings. Findings that contain one of the expected texts are allowed.
 func RequireClean(t testing.TB, dir string, expected ...string) {
 	t.Helper()
 	RequireCleanOn(t, vfs.OS, dir, inspect.Options{}, expected...)
 }
 
-// RequireCleanOn is RequireClean for logs on another file system and with other options, such as the boot
-// ID of the next start.
+// RequireCleanOn is like RequireClean, for another file system and other options, such as the boot ID of the next
+// start.
 func RequireCleanOn(t testing.TB, fs vfs.FS, dir string, o inspect.Options, expected ...string) {
 	t.Helper()
 	report, err := inspect.Check(fs, dir, o)

@@ -5,9 +5,10 @@ import (
 	"time"
 )
 
-// Check is what Every runs from time to time. At most one run is under way at a time.
+// Check is a periodic function, see Every. At most one run is active at a time.
 //
-// Locking: running holds a token while f runs, and is filled before mu is taken. f may call Now, and every method of a clock.
+// Locking: running holds a token while f runs, and is filled before mu is taken. f may call Now, and every method of a
+// clock.
 type Check struct {
 	f         func()
 	interval  func() time.Duration

@@ -1,9 +1,9 @@
-// Package clock is the one source of time for everything that decides by it.
+// Package clock is the one source of time for all decisions.
 //
-// There are two kinds of time. What Kafka decides by time (timeouts of transactions, sessions of members, retention,
-// the timestamps of LogAppendTime) asks the clock of its cluster, a Movable, which a test may freeze and move. What
-// waits for the network or the disk (a Fetch, a Produce, retries, syncs) asks Real. Fields of the first kind are
-// called Clock, those of the second RealTime.
+// There are two kinds of time. Kafka's deadlines (timeouts of transactions, sessions of members, retention, the
+// timestamps of LogAppendTime) use the clock of their cluster, a Movable, which a test may freeze and move. Waits for
+// the network or the disk (a Fetch, a Produce, retries, syncs) use Real. Fields of the first kind are called Clock,
+// those of the second RealTime.
 //
 // State machines take the time as an argument; only the loops at the edge hold a Clock.
 package clock
@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-// Clock tells the time and runs functions later. All methods may be called from any goroutine.
+// Clock returns the time and runs functions later. All methods may be called from any goroutine.
 type Clock interface {
 	// Now returns the wall clock time, with a monotonic reading where the platform has one: differences between two
 	// times of one clock use the latter.
@@ -24,8 +24,8 @@ type Clock interface {
 	// Every runs f when first has passed, and from then on whenever interval has passed since f returned. It is for
 	// checks: a clock that is moved runs each of them once, at the end of the move.
 	Every(first time.Duration, interval func() time.Duration, f func()) *Check
-	// Did says what has been done because time has passed; attributes are named as in Kafka's protocol. It is
-	// kept for whoever moves the clock at this moment, or dropped.
+	// Did reports work that was done because time has passed; attributes are named as in Kafka's protocol. The result
+	// of a running move of the clock includes it; else it is dropped.
 	Did(what string, attributes ...slog.Attr)
 }
 
@@ -51,5 +51,5 @@ func (r Real) Every(first time.Duration, interval func() time.Duration, f func()
 	return c
 }
 
-// Did implements Clock: nobody moves this one.
+// Did implements Clock. This clock is never moved.
 func (Real) Did(string, ...slog.Attr) {}

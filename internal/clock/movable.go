@@ -33,14 +33,14 @@ type Movable struct {
 	}
 }
 
-// reading is how the time is told: offset from the machine's clock, or a time at which the clock stands.
+// reading is the state of the clock: an offset from the machine's clock, or a time at which the clock stands.
 type reading struct {
 	offset time.Duration
 	frozen bool
 	at     time.Time
 }
 
-// Event is something that has been done because time has passed.
+// Event is work that was done because time has passed.
 type Event struct {
 	At         time.Time // on the clock
 	What       string
@@ -160,8 +160,7 @@ func (m *Movable) Resume() {
 	}
 }
 
-// Follow makes the clock go as the machine's does, though it may go back for that: for who begins anew. A manual clock
-// stays where it is.
+// Follow makes the clock follow the machine's, even if it has to go back: for a reset. A manual clock does not change.
 func (m *Movable) Follow() {
 	m.moving.Lock()
 	defer m.moving.Unlock()
@@ -177,13 +176,13 @@ func (m *Movable) set(r reading) {
 	m.armLocked()
 }
 
-// Advance moves the clock forward by d. It returns what has been done, when all that fell due on the way has been:
-// deadlines in the order of their time, each with the clock standing at it, then each check once.
+// Advance moves the clock forward by d. It runs everything that falls due on the way: deadlines in the order of their
+// time, each with the clock at that time, then each check once. It returns the events after all of them have ended.
 func (m *Movable) Advance(d time.Duration) []Event {
 	return m.move(func(now time.Time) time.Time { return now.Add(max(d, 0)) })
 }
 
-// AdvanceTo is Advance to a time. A time that has passed already moves nothing.
+// AdvanceTo is like Advance, to a time. A past time moves nothing.
 func (m *Movable) AdvanceTo(to time.Time) []Event {
 	return m.move(func(now time.Time) time.Time {
 		if to.Before(now) {
@@ -221,7 +220,7 @@ func (m *Movable) begin(target func(now time.Time) time.Time) (end time.Time) {
 	return target(now)
 }
 
-// end lets the clock go as before the move.
+// end ends a move; the clock runs or stands as before.
 func (m *Movable) end(was reading, end time.Time) []Event {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -1,11 +1,11 @@
 // Package fault has the points of a cluster at which a test may intervene: make a call fail, delay it, hold it, or kill
-// the cluster. Points belong to a cluster; a nil *Points has nothing armed. They are in every build: a point at which
-// nothing is armed costs one atomic load, no lock and no allocation.
+// the cluster. Points belong to a cluster; a nil *Points has nothing armed. They are in every build: a point without an
+// armed fault costs one atomic load, no lock and no allocation.
 //
-// What is held is a state and no goroutine that sleeps. Whoever asks a point that can hold gets a Hold, remembers what
-// is still to be done, and goes on with something else; Hold.Then says what happens at the release.
+// A hold is a state, not a sleeping goroutine. A caller of a point that can hold gets a Hold, remembers the work that
+// is left, and continues with other work; Hold.Then sets the function for the release.
 //
-// The names of the points stand in Point's table. A test fails on a point that the program never asks.
+// Point's table has the names of the points. A test fails on a point that the program never asks.
 package fault
 
 import (
@@ -15,16 +15,16 @@ import (
 )
 
 var (
-	// ErrInjected is what a call fails with where the fault names no error of its own.
+	// ErrInjected is the error of a failed call if the fault has no error of its own.
 	ErrInjected = errors.New("fault: injected")
-	// ErrOffline is what a call fails with that takes its partition offline.
+	// ErrOffline is the error of a failed call that takes its partition offline.
 	ErrOffline = errors.New("fault: offline")
-	// ErrKilled is what a call fails with after the cluster has been killed in it.
+	// ErrKilled is the error of a call in which the cluster was killed.
 	ErrKilled = errors.New("fault: killed")
 )
 
-// Point is a place in the program. A name without an ending stands before what it names, a name in the past tense
-// behind it.
+// Point is a place in the program. A name in the past tense stands after the step that it names, any other one before
+// it.
 type Point uint8
 
 // The points. Attributes that a point has are in brackets.
@@ -118,7 +118,7 @@ func PointOf(name string) (Point, error) {
 	return 0, fmt.Errorf("%q is no point", name)
 }
 
-// Attributes say what a point is asked about. A point leaves those empty that it does not have.
+// Attributes describe a call of a point. A point leaves those empty that it does not have.
 type Attributes struct {
 	TransactionalID string
 	Topic           string
@@ -126,7 +126,7 @@ type Attributes struct {
 	Group           string
 }
 
-// Action is what a fault does. Exactly one field is set.
+// Action is the action of a fault. Exactly one field is set.
 type Action struct {
 	Error error // the call fails with it
 	// Delay is how long the call waits, in real time. Where a point can hold, it is held so long.

@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// Hold is one thing that a fault holds.
+// Hold is one call that a fault holds.
 type Hold struct {
 	At    Attributes // immutable, as are the next two
 	fault *Fault
@@ -23,8 +23,9 @@ const (
 	dropped
 )
 
-// Then says what follows: resume at the release, or drop, which may be nil, when the cluster lets go of it without
-// that. One of the two is called once, and by Then itself where that has happened already. The caller holds no lock.
+// Then sets the functions for the end of the hold: resume at the release, or drop, which may be nil, when the cluster
+// drops the hold. One of the two is called once, by Then itself if the hold has ended already. The caller holds no
+// lock.
 func (h *Hold) Then(resume, drop func()) {
 	p := h.fault.points
 	p.mu.Lock()
@@ -39,7 +40,8 @@ func (h *Hold) Then(resume, drop func()) {
 	}
 }
 
-// Forget ends a hold on what does not exist any more. Neither function of Then is called. Of nil it does nothing.
+// Forget ends a hold for something that does not exist any more. Neither function of Then is called. A nil Hold is
+// allowed.
 func (h *Hold) Forget() {
 	if h == nil {
 		return
@@ -63,7 +65,7 @@ func (h *Hold) leaveLocked(to holdState) {
 	}
 }
 
-// release lets go of those that are still held, does what follows, and returns how many there were.
+// release ends the holds that are still active, calls their functions, and returns their number.
 func (p *Points) release(holds []*Hold) (n int) {
 	var follow []func()
 	p.mu.Lock()

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// Parse reads a rule from its short form, POINT=ACTION or POINT=ACTION@N for the N-th time alone. The actions are kill,
+// Parse reads a rule from its short form, POINT=ACTION, or POINT=ACTION@N for the N-th time only. The actions are kill,
 // hold, error, offline, and delay:DURATION.
 func Parse(text string) (Rule, error) {
 	name, action, ok := strings.Cut(text, "=")

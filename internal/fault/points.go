@@ -10,10 +10,10 @@ import (
 	"time"
 )
 
-// Points are the points of one cluster, with what is armed at them. Safe for concurrent use; a nil *Points has nothing
-// armed. They outlive the parts of the cluster: what is armed stays so when it is closed or killed and opens again.
+// Points are the points of one cluster with their armed faults. Safe for concurrent use; a nil *Points has nothing
+// armed. Faults stay armed when the cluster is closed or killed and opened again.
 //
-// Locking: mu is a leaf. Nothing is called while it is held but Rule.Fires.
+// Locking: mu is a leaf lock. Only Rule.Fires is called while it is held.
 type Points struct {
 	armed atomic.Uint64 // a bit for each point at which something is armed
 	mu    struct {
@@ -28,16 +28,16 @@ type Points struct {
 	resuming sync.WaitGroup // functions that a release has started
 }
 
-// Rule says what happens at a point, and when.
+// Rule is an action at a point, and its condition.
 type Rule struct {
 	Point Point
-	// Fires reports whether the fault acts on what the point is asked about; nil: each time. Calls come one at a time,
-	// and must not lead back to the Points.
+	// Fires says whether the fault acts on a call of the point; nil: always. Calls come one at a time, and must not
+	// call the Points.
 	Fires func(at Attributes) bool
 	Do    Action
 }
 
-// Nth is for Rule.Fires: the n-th time alone, counted from 1.
+// Nth is for Rule.Fires: the n-th time only, counted from 1.
 func Nth(n int) func(Attributes) bool {
 	seen := 0
 	return func(Attributes) bool {
@@ -54,7 +54,7 @@ type Fault struct {
 	held      []*Hold // in the order in which they came
 }
 
-// Counts say what a fault has done so far.
+// Counts are the counters of a fault.
 type Counts struct {
 	Triggered int // how often it has acted
 	Held      int // what it holds now
@@ -67,7 +67,7 @@ func NewPoints() *Points {
 	return p
 }
 
-// Check reports why a rule cannot be armed.
+// Check returns the error with which a rule cannot be armed.
 func (r *Rule) Check() error {
 	var needs Actions
 	actions := 0
@@ -92,7 +92,7 @@ func (r *Rule) Check() error {
 	return nil
 }
 
-// Arm arms a rule, behind those that are armed already: the first one that fires acts.
+// Arm arms a rule after the armed ones: the first one that fires acts.
 func (p *Points) Arm(r Rule) (*Fault, error) {
 	if err := r.Check(); err != nil {
 		return nil, err
@@ -105,7 +105,7 @@ func (p *Points) Arm(r Rule) (*Fault, error) {
 	return f, nil
 }
 
-// countLocked brings armed up to what is armed.
+// countLocked updates armed.
 func (p *Points) countLocked() {
 	var armed uint64
 	for _, f := range p.mu.faults {
@@ -114,7 +114,7 @@ func (p *Points) countLocked() {
 	p.armed.Store(armed)
 }
 
-// Hit asks a point that does not hold. It returns the error to fail with, at once or after a delay.
+// Hit asks a point that cannot hold. It returns the error to fail with, at once or after a delay.
 func (p *Points) Hit(point Point, at Attributes) error {
 	if p != nil && p.armed.Load()>>point&1 != 0 {
 		return p.hit(point, at)
@@ -198,7 +198,7 @@ func (p *Points) carryOut(do Action) error {
 	return ErrKilled
 }
 
-// killProcess ends the process as kill -9 does.
+// killProcess ends the process like kill -9.
 func killProcess() {
 	if self, err := os.FindProcess(os.Getpid()); err == nil {
 		_ = self.Kill()
@@ -206,23 +206,23 @@ func killProcess() {
 	select {} // until it is gone
 }
 
-// KillsProcess makes a kill that of the process.
+// KillsProcess makes the action kill end the process.
 func (p *Points) KillsProcess() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.mu.killsProcess = true
 }
 
-// OnKill says how the cluster is killed where a kill is not that of the process. kill is called with locks of the
-// cluster held, and must not wait for any.
+// OnKill sets the function of the action kill, unless it ends the process. kill is called with locks of the cluster
+// held, and must not wait for any.
 func (p *Points) OnKill(kill func()) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.mu.kill = kill
 }
 
-// Suspend lets go of all that is held, which nothing becomes of any more, and ends delays. Until Resume nothing is
-// delayed or held. A cluster is suspended while it is not open: what was held is done by its next opening, or not at all.
+// Suspend drops all holds and ends delays. Until Resume nothing is delayed or held. A cluster is suspended while it is
+// not open: its next opening does the work that was held, or nobody does.
 func (p *Points) Suspend() {
 	p.mu.Lock()
 	if !p.mu.suspended {
@@ -254,7 +254,7 @@ func (p *Points) Resume() {
 	}
 }
 
-// Wait waits for what releases have started. It is called after Suspend.
+// Wait waits for the functions that releases have started. It is called after Suspend.
 func (p *Points) Wait() { p.resuming.Wait() }
 
 // Clear disarms everything.
@@ -267,7 +267,7 @@ func (p *Points) Clear() {
 	}
 }
 
-// Release lets go of what the fault holds, and returns how much that was, when all of it has been done.
+// Release ends the fault's holds, and returns their number after their functions have ended.
 func (f *Fault) Release() int {
 	f.points.mu.Lock()
 	held := slices.Clone(f.held)
@@ -285,7 +285,7 @@ func (f *Fault) Disarm() {
 	f.Release()
 }
 
-// Counts returns what the fault has done so far.
+// Counts returns the counters of the fault.
 func (f *Fault) Counts() Counts {
 	f.points.mu.Lock()
 	defer f.points.mu.Unlock()

@@ -8,10 +8,10 @@ import (
 	"once/internal/vfs"
 )
 
-// zeroStepBytes is how much AllZero reads at once.
+// zeroStepBytes is the size of one read of AllZero.
 const zeroStepBytes = 1 << 20
 
-// EachChunk calls fn with the bytes of a range, so many at a time, in order.
+// EachChunk calls fn with the bytes of a range, step bytes at a time, in order.
 func EachChunk(f vfs.File, from, to int64, step int, fn func(b []byte, at int64) error) error {
 	buf := make([]byte, min(to-from, int64(step)))
 	for from < to {
@@ -29,7 +29,7 @@ func EachChunk(f vfs.File, from, to int64, step int, fn func(b []byte, at int64)
 
 var errNotZero = errors.New("not zero")
 
-// AllZero says whether a range holds nothing but zeros.
+// AllZero says whether a range holds only zeros.
 func AllZero(f vfs.File, from, to int64) (bool, error) {
 	err := EachChunk(f, from, to, zeroStepBytes, func(b []byte, _ int64) error {
 		if len(bytes.TrimLeft(b, "\x00")) > 0 {

@@ -11,8 +11,8 @@ var ErrFormat = errors.New("unknown format version")
 // ErrDamaged matches every *DamagedError.
 var ErrDamaged = errors.New("damaged")
 
-// DamagedError is stored data that is not what was written: a batch, an identity, a barrier record, the journal. Bytes
-// are left as they are. Use errors.As, or errors.Is with ErrDamaged.
+// DamagedError reports damaged stored data: a batch, a topic ID, a barrier record, the journal. The bytes are left as
+// they are. Use errors.As, or errors.Is with ErrDamaged.
 type DamagedError struct {
 	File     string
 	Position int64 // bytes from the start of the file

@@ -1,5 +1,5 @@
-// Package files is what log and durability share below them: small files that are read and replaced as a whole, and the
-// errors of stored data that is not what was written. It knows no format. Only those two packages write through it.
+// Package files is shared by log and durability: small files that are read and replaced as a whole, and the errors for
+// damaged data. It knows no format. Only those two packages write with it.
 package files
 
 import (
@@ -14,10 +14,10 @@ import (
 // TmpSuffix ends the name of a file that is being written and gets its final name when it is complete.
 const TmpSuffix = ".tmp"
 
-// maxSmallBytes bounds what is read whole: checkpoints, indexes, snapshots, barrier records, the journal.
+// maxSmallBytes bounds files that are read as a whole: checkpoints, indexes, snapshots, barrier records, the journal.
 const maxSmallBytes = 1 << 28
 
-// ReadSmall reads a whole file. One that is larger than any small file can be is refused.
+// ReadSmall reads a whole file. A file above maxSmallBytes is refused.
 func ReadSmall(f vfs.FS, name string) ([]byte, error) {
 	file, err := f.OpenRead(name)
 	if err != nil {
@@ -39,8 +39,8 @@ func ReadSmall(f vfs.FS, name string) ([]byte, error) {
 	return b[:n], nil
 }
 
-// Replace gives name the content b, whole or not at all when the process dies. After a power cut the content can be
-// anything unless it was synced meanwhile, so whoever reads it must be able to tell.
+// Replace gives name the content b, completely or not at all when the process dies. After a power cut the content can
+// be anything unless it was synced meanwhile, so readers must be able to recognise damage.
 func Replace(f vfs.FS, name string, b []byte) error {
 	tmp := name + TmpSuffix
 	file, err := CreateAnew(f, tmp)
@@ -57,7 +57,7 @@ func Replace(f vfs.FS, name string, b []byte) error {
 	return f.Rename(tmp, name)
 }
 
-// CreateAnew is Create where a file left over from an earlier try is replaced.
+// CreateAnew is like Create, but replaces a file of an earlier try.
 func CreateAnew(f vfs.FS, name string) (vfs.File, error) {
 	file, err := f.Create(name)
 	if !errors.Is(err, fs.ErrExist) {

@@ -2,5 +2,5 @@
 
 package invariant
 
-// Enabled says whether the dear checks run: with -race, or with -tags invariants.
+// Enabled says whether the expensive checks run: with -race, or with -tags invariants.
 const Enabled = true

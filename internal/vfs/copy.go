@@ -6,10 +6,10 @@ import (
 	"path"
 )
 
-// copyPieceBytes is how much CopyFile reads at once.
+// copyPieceBytes is the size of one read of CopyFile.
 const copyPieceBytes = 1 << 20
 
-// CopyFile makes a new file of the first so many bytes of another one; a file that is shorter is an error.
+// CopyFile copies the first sizeBytes bytes of a file to a new one; a shorter file is an error.
 func CopyFile(under FS, oldName, newName string, sizeBytes int64) (err error) {
 	from, err := under.OpenRead(oldName)
 	if err != nil {
@@ -34,7 +34,7 @@ func CopyFile(under FS, oldName, newName string, sizeBytes int64) (err error) {
 	return nil
 }
 
-// LinkOrCopy gives a file that nobody changes any more a second name, or copies it where that cannot be.
+// LinkOrCopy gives a file that no longer changes a second name, or copies it if links do not work.
 func LinkOrCopy(under FS, oldName, newName string, sizeBytes int64) error {
 	if under.Link(oldName, newName) == nil {
 		return nil
@@ -42,7 +42,7 @@ func LinkOrCopy(under FS, oldName, newName string, sizeBytes int64) error {
 	return CopyFile(under, oldName, newName, sizeBytes)
 }
 
-// SyncTree makes everything below a directory durable, and the names in it.
+// SyncTree makes everything below a directory durable, bytes and names.
 func SyncTree(under FS, dir string) error {
 	if whole, err := under.OpenFileSystem(dir); err == nil {
 		return errors.Join(whole.Sync(), whole.Close())

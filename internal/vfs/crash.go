@@ -8,7 +8,7 @@ import (
 	"sort"
 )
 
-// tornUnitBytes is what a disk writes whole or not at all.
+// tornUnitBytes is the size that a disk writes completely or not at all.
 const tornUnitBytes = 512
 
 // SyncDir implements FS.
@@ -63,7 +63,7 @@ func (m *Mem) SyncAll() {
 	walk(m.mu.root)
 }
 
-// harden makes the change part of what survives.
+// harden makes the change durable.
 func (op nameOp) harden() {
 	if op.from != nil && op.from.durable[op.oldName] == op.node {
 		delete(op.from.durable, op.oldName)
@@ -73,8 +73,8 @@ func (op nameOp) harden() {
 	}
 }
 
-// Clone returns a copy of everything as it is now: what a new process finds after this one died. Open
-// files of m keep writing to m, not to the clone.
+// Clone returns a copy of everything as it is now: the files that a new process finds after this one died. Open files
+// of m keep writing to m, not to the clone.
 func (m *Mem) Clone() *Mem {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -110,9 +110,9 @@ func (m *Mem) Clone() *Mem {
 	return c
 }
 
-// CrashClone returns what a power cut would leave: all that was synced, and of the rest a random part,
-// each change of a name and each 512 bytes of a file by themselves. Everything in the clone counts as
-// synced. Equal seeds and histories give equal clones.
+// CrashClone returns the files after a power cut: everything synced, and a random part of the rest, with each change of
+// a name and each 512 bytes of a file by themselves. Everything in the clone counts as synced. Equal seeds and
+// histories give equal clones.
 func (m *Mem) CrashClone() *Mem {
 	c := m.Clone()
 	dice := rand.New(rand.NewSource(c.seed))
@@ -150,15 +150,15 @@ func (m *Mem) CrashClone() *Mem {
 	return c
 }
 
-// Reseed gives the next CrashClone other dice.
+// Reseed sets the random seed of the next CrashClone.
 func (m *Mem) Reseed(seed int64) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.seed = seed
 }
 
-// lose is what a failed sync does to a file: its dirty units count as clean from now on, so that no
-// later sync writes them.
+// lose carries out a failed sync of a file: its dirty units count as clean from now on, so that no later sync writes
+// them.
 func (n *node) lose() {
 	for at := int64(0); at < int64(len(n.data)); at += tornUnitBytes {
 		end := min(at+tornUnitBytes, int64(len(n.data)))
@@ -178,7 +178,7 @@ func (n *node) touched(from, to int64) {
 	}
 }
 
-// written is what the file has on disk when everything that still counts as dirty is written.
+// written returns the file's bytes on disk after a sync of all units that still count as dirty.
 func (n *node) written() []byte {
 	out := bytes.Clone(n.data)
 	for unit := range n.lost {

@@ -10,8 +10,8 @@ import (
 // ErrInjected is what the failing operation of a Failing returns.
 var ErrInjected = errors.New("vfs: injected failure")
 
-// Failing passes everything on to another FS, except that one mutating operation fails: create,
-// open for writing is none, but write, truncate, sync, rename, remove, mkdir and lock are.
+// Failing is another FS in which one mutating operation fails. Create, write, truncate, sync, rename, remove, mkdir and
+// lock are mutating; open for writing is not.
 type Failing struct {
 	FS
 	at     atomic.Int64
@@ -25,8 +25,8 @@ type Failing struct {
 // has written the first half of its bytes, like a disk that fills up. Later operations work.
 func FailAt(n int, under FS) *Failing { return newFailing(n, under, false) }
 
-// DieAt is FailAt where everything after fails as well: what the file system below holds then is what
-// a process leaves that dies in the middle of operation n.
+// DieAt is like FailAt, but all later operations fail, too: the file system below then has the files of a process that
+// died in the middle of operation n.
 func DieAt(n int, under FS) *Failing { return newFailing(n, under, true) }
 
 func newFailing(n int, under FS, sticky bool) *Failing {
@@ -35,11 +35,11 @@ func newFailing(n int, under FS, sticky bool) *Failing {
 	return f
 }
 
-// Arm makes the n-th operation from now on the one that fails, instead of the one chosen before.
+// Arm makes the n-th operation from now on fail, instead of the one chosen before.
 func (f *Failing) Arm(n int) { f.at.Store(f.count.Load() + int64(n)) }
 
-// With replaces the error of the failing operation, which is ErrInjected otherwise. To be called before
-// the first operation.
+// With replaces the error of the failing operation, which is ErrInjected otherwise. It must be called before the first
+// operation.
 func (f *Failing) With(cause error) *Failing {
 	f.cause = cause
 	return f
@@ -48,7 +48,7 @@ func (f *Failing) With(cause error) *Failing {
 // Fired says whether the operation was reached. When it was not, the test has seen every failure.
 func (f *Failing) Fired() bool { return f.fired.Load() }
 
-// Operations says how many mutating operations were tried.
+// Operations returns the number of mutating operations so far.
 func (f *Failing) Operations() int { return int(f.count.Load()) }
 
 func (f *Failing) hit(op, name string) error {

@@ -6,12 +6,12 @@ import (
 	"sync"
 )
 
-// ErrFenced is returned by everything that would change a file system behind a closed Fence.
+// ErrFenced is the error of every change through a closed Fence.
 var ErrFenced = errors.New("vfs: closed to those who used it")
 
-// Fence passes everything on to another FS until it is closed. From then on nothing can be changed through it, by
-// whomever, and no file can be opened, while files that are open can be read and closed: late goroutines of what
-// was ended can do no harm to what is opened anew in the same directory.
+// Fence is another FS until it is closed. From then on it refuses every change and every opening of a file; open files
+// can still be read and closed. So late goroutines of a closed engine cannot change the files of the next one in the
+// same directory.
 type Fence struct {
 	FS
 	mu     sync.RWMutex // held for reading during each change
@@ -21,7 +21,7 @@ type Fence struct {
 // NewFence returns an open fence around a file system.
 func NewFence(under FS) *Fence { return &Fence{FS: under} }
 
-// Close waits for the changes that are under way; those that come later fail with ErrFenced.
+// Close waits for running changes; later ones fail with ErrFenced.
 func (f *Fence) Close() {
 	f.mu.Lock()
 	defer f.mu.Unlock()

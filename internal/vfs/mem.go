@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// Mem is a file system in memory. One made by NewCrashable also remembers what has been synced, for
-// CrashClone. A File stays usable after its name is gone, as on Unix.
+// Mem is a file system in memory. One made by NewCrashable also keeps the synced state, for CrashClone. A File stays
+// usable after its name is gone, as on Unix.
 type Mem struct {
 	seed  int64
 	track bool

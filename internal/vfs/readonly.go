@@ -8,11 +8,11 @@ import (
 	"os"
 )
 
-// ErrReadOnly is returned by everything that would change a file system made by ReadOnly.
+// ErrReadOnly is the error of every change of a file system made by ReadOnly.
 var ErrReadOnly = errors.New("vfs: opened for reading only")
 
-// ReadOnly returns a view of a file system that cannot change it: not a byte, not a name. Lock takes
-// the lock without making its file; one that does not exist is held by nobody and locks nothing.
+// ReadOnly returns a view of a file system that can change neither bytes nor names. Lock takes the lock without
+// creating its file; a missing file is not locked.
 func ReadOnly(under FS) FS { return readOnlyFS{under} }
 
 type readOnlyFS struct{ FS }

@@ -1,6 +1,6 @@
 package vfs
 
-// Unsynced is a file system on which syncing does nothing: for files that are thrown away.
+// Unsynced is a file system without syncs: for temporary files.
 func Unsynced(under FS) FS { return unsyncedFS{under} }
 
 type unsyncedFS struct{ FS }

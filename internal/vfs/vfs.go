@@ -1,16 +1,14 @@
-// Package vfs is the file system as the storage of the broker sees it, so that a test can put another
-// one in its place.
+// Package vfs is the file system of the broker's storage, as an interface, so that tests can replace it.
 //
-// OS is the real one. NewMem and NewCrashable live in memory; a crashable one can be cloned as it was
-// at this instant (the process died) or as a power cut would have left it (what was not synced is
-// lost, kept or torn, by a seeded dice). FailAt makes one chosen operation fail; a sync of a crashable
-// one that fails so loses what it was to write, as in Linux: the next sync succeeds without it.
+// OS is the real one. NewMem and NewCrashable are in memory. A crashable one can be cloned as it is at an instant (the
+// process died) or as after a power cut (unsynced bytes are lost, kept or torn, by a seeded random source). FailAt
+// makes one chosen operation fail. A failed sync of a crashable one drops the dirty bytes, as in Linux: the next sync
+// succeeds without them.
 //
-// Names are slash separated paths. Two things become durable apart from each other: the bytes of a
-// file by File.Sync, its name by SyncDir of the directory that holds it; FileSystem.Sync does both for all.
-// Errors satisfy errors.Is with fs.ErrNotExist, fs.ErrExist and the like. All methods may be called
-// from any goroutine. Everything that log and partition store goes through here; nothing else in them
-// touches package os.
+// Names are slash separated paths. The bytes of a file and its name become durable separately: the bytes by File.Sync,
+// the name by SyncDir of its directory; FileSystem.Sync does both for all files. Errors satisfy errors.Is with
+// fs.ErrNotExist, fs.ErrExist and the like. All methods may be called from any goroutine. log and partition store
+// everything through this package; nothing else in them uses package os.
 package vfs
 
 import (
@@ -19,15 +17,15 @@ import (
 	"time"
 )
 
-// ErrNoSpace says that the file system is full, or that a quota is used up. Errors of OS satisfy
-// errors.Is with it where the machine says so.
+// ErrNoSpace says that the file system is full, or that a quota is used up. Errors of OS satisfy errors.Is with it if
+// the machine reports that.
 var ErrNoSpace = errors.New("vfs: no space left")
 
 // ErrLocked says that another holder, in this process or another one, has the lock.
 var ErrLocked = errors.New("vfs: locked by another process")
 
-// ErrInUse says that a name cannot be changed as long as something is open. Windows does not rename a directory as long
-// as a file in it is open, and file systems other than NTFS do not replace an open file.
+// ErrInUse says that a name cannot be changed while a file is open. Windows does not rename a directory with an open
+// file in it, and file systems other than NTFS do not replace an open file.
 var ErrInUse = errors.New("vfs: something is open")
 
 // Info describes a file or directory.
@@ -47,8 +45,8 @@ type FS interface {
 	OpenReadWrite(name string) (File, error)
 	// Rename moves a file or directory, replacing a file of the new name.
 	Rename(oldName, newName string) error
-	// Link gives a file a second name; one that exists is fs.ErrExist. It fails where the platform has no such links, or
-	// where the names are on two file systems.
+	// Link gives a file a second name; one that exists is fs.ErrExist. It fails where the platform has no such links,
+	// or where the names are on two file systems.
 	Link(oldName, newName string) error
 	// Remove deletes a file or an empty directory.
 	Remove(name string) error
@@ -61,10 +59,10 @@ type FS interface {
 	Stat(name string) (Info, error)
 	// SyncDir makes the names in dir durable.
 	SyncDir(dir string) error
-	// OpenFileSystem returns a handle to the whole file system that holds dir, errors.ErrUnsupported where
-	// the platform has none that could be trusted.
+	// OpenFileSystem returns a handle to the whole file system that holds dir, errors.ErrUnsupported where the platform
+	// has no reliable one.
 	OpenFileSystem(dir string) (FileSystem, error)
-	// FreeBytes says how much an unprivileged process may still write.
+	// FreeBytes returns the number of bytes that an unprivileged process may still write.
 	FreeBytes(dir string) (int64, error)
 	// Lock takes an exclusive lock on the file name, made when missing, until the result is closed or
 	// the process ends. It never waits: a lock held elsewhere is ErrLocked.
@@ -81,8 +79,8 @@ func (fileByFile) OpenFileSystem(string) (FileSystem, error) { return nil, error
 // FileSystem is an open handle to a whole file system.
 type FileSystem interface {
 	io.Closer
-	// Sync makes everything on it durable, bytes and names. It reports writes that failed since the handle
-	// was opened, whoever wrote; of an error the same holds as for File.Sync.
+	// Sync makes everything on it durable, bytes and names. It reports writes that failed since the handle was opened,
+	// by any process; after an error the same holds as for File.Sync.
 	Sync() error
 }
 
@@ -92,11 +90,11 @@ type File interface {
 	io.WriterAt
 	io.Closer
 	Truncate(sizeBytes int64) error
-	// Sync makes the bytes and the size durable; the file must have been opened for writing. After an error nothing is known about what is on
-	// disk, and a second Sync that succeeds proves nothing.
+	// Sync makes the bytes and the size durable; the file must have been opened for writing. After an error the content
+	// on disk is unknown, and a second Sync that succeeds proves nothing.
 	Sync() error
 	Size() (int64, error)
-	// ModTime is when bytes or size were last changed, by whomever.
+	// ModTime is the time of the last change of bytes or size, by any process.
 	ModTime() (time.Time, error)
 	// Descriptor returns the file descriptor for system calls that need one, such as sendfile; false
 	// when there is none. It is valid until Close.
