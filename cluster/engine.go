@@ -48,7 +48,7 @@ type engine struct {
 	cleaner     *cleaner // nil when log.cleaner.enable is off
 
 	requests sync.WaitGroup // that are in it
-	over     chan struct{}  // closed when it serves no more
+	stopped  chan struct{}  // closed when it stops serving
 	endOnce  sync.Once
 	killed   atomic.Bool // no answer is to be given
 }
@@ -61,7 +61,7 @@ func (c *Cluster) openEngine() (*engine, error) {
 	}
 	e := &engine{
 		env: &c.env, cluster: c, dir: c.dir, mode: c.mode, registry: prometheus.NewRegistry(), fence: vfs.NewFence(files),
-		over: make(chan struct{}),
+		stopped: make(chan struct{}),
 	}
 	e.env.Faults.Suspend()
 	e.env.Faults.OnKill(e.die)
@@ -90,7 +90,7 @@ func (e *engine) fail(err error) { e.cluster.fail(e, err) }
 
 func (e *engine) ended() bool {
 	select {
-	case <-e.over:
+	case <-e.stopped:
 		return true
 	default:
 		return false
@@ -100,7 +100,7 @@ func (e *engine) ended() bool {
 // end ends the waits in the engine: of Fetches, of group members, and at faults.
 func (e *engine) end() {
 	e.endOnce.Do(func() {
-		close(e.over)
+		close(e.stopped)
 		e.env.Faults.Suspend()
 	})
 	if e.groups != nil {
@@ -310,7 +310,7 @@ func (e *engine) openServices() error {
 		Topics: e.topics, Catalogue: handlers.NewCatalogue(e.topics), Configs: e.configs, Txns: e.txns, Groups: e.groups,
 		ProducerIDs: e.producerIDs, Settings: e.env.Settings, Features: e.features, NodeID: e.env.Settings.NodeID,
 		ClusterID: e.identity.clusterID, Advertised: e.env.Advertised, Barrier: e.barrier,
-		Ended: e.over, Clock: e.env.Clock, Logger: e.env.Logger,
+		Ended: e.stopped, Clock: e.env.Clock, Logger: e.env.Logger,
 	}
 	e.services.Open()
 	e.registerer().MustRegister(newStateCollector(e))

@@ -147,7 +147,7 @@ func (e *engine) openTxns(registerer prometheus.Registerer) (*txncoordinator.Coo
 		RemoveInterval:     s.TransactionRemoveExpiredInterval,
 		AddRetryInterval:   s.AddPartitionsToTxnRetryBackoff,
 		AddRetryLimit:      s.AddPartitionsToTxnRetryBackoffMax,
-		Ended:              e.over,
+		Ended:              e.stopped,
 		Clock:              e.env.Clock, Logger: e.env.Logger, Registerer: registerer,
 		Faults: e.env.Faults,
 	})

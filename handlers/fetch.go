@@ -42,7 +42,7 @@ func (s *Services) fetch(ctx context.Context, r *wire.Request) wire.Reply {
 		resp.ErrorCode = int16(code)
 		return wire.Respond(resp)
 	}
-	f.lookAround()
+	f.findMissing()
 	wait := time.Duration(req.MaxWaitMillis) * time.Millisecond
 	if f.read(); wait <= 0 || f.satisfied() {
 		return wire.Respond(f.finish())
@@ -224,9 +224,9 @@ func (f *fetching) read() {
 	f.urgent = f.urgent || known == 0
 }
 
-// lookAround finds the partitions that do not exist. They are answered after the others, as in Kafka: first those of
+// findMissing finds the partitions that do not exist. They are answered after the others, as in Kafka: first those of
 // unknown IDs, then those of unknown names. If one disappears while the request waits, the answer is sent.
-func (f *fetching) lookAround() {
+func (f *fetching) findMissing() {
 	for _, p := range f.parts {
 		switch _, code := f.partition(p); code {
 		case wire.UnknownTopicID:

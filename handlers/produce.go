@@ -285,8 +285,8 @@ func (p *producing) waits() bool {
 	return false
 }
 
-// over is a timer channel whose time has passed.
-var over = func() <-chan time.Time { c := make(chan time.Time); close(c); return c }()
+// alreadyExpired is a timer channel whose time has passed.
+var alreadyExpired = func() <-chan time.Time { c := make(chan time.Time); close(c); return c }()
 
 // wait waits until the appends are durable. After a timeout the outcome is unknown: the records may be stored.
 func (p *producing) wait(ctx context.Context, expired <-chan time.Time) {
@@ -301,7 +301,7 @@ func (p *producing) wait(ctx context.Context, expired <-chan time.Time) {
 			continue
 		case errors.Is(err, context.DeadlineExceeded):
 			part.resp.ErrorCode = int16(wire.RequestTimedOut)
-			expired = over
+			expired = alreadyExpired
 		default:
 			part.resp.ErrorCode = int16(wire.NotEnoughReplicasAfterAppend)
 		}
