@@ -121,6 +121,7 @@ func (l *Log) FinishCleaning(exclusively func(func())) error {
 	if len(l.swaps) == 0 {
 		return nil
 	}
+	var finished []*segment
 	for len(l.swaps) > 0 {
 		sw := l.swaps[0]
 		if err := l.finishSwap(sw); err != nil {
@@ -130,6 +131,7 @@ func (l *Log) FinishCleaning(exclusively func(func())) error {
 			l.logger.Warn("index not written; it will be made anew when needed", "file", sw.segment.file(suffixIndex), "error", err)
 		}
 		l.swaps = l.swaps[1:]
+		finished = append(finished, sw.segment)
 	}
 	l.member.NewNames()
 	l.member.Changed()
@@ -137,6 +139,9 @@ func (l *Log) FinishCleaning(exclusively func(func())) error {
 	exclusively(func() {
 		l.structure.Lock()
 		defer l.structure.Unlock()
+		for _, s := range finished {
+			s.txnFile = nil // a file that was written since the exchange has been removed as one of the old segment
+		}
 		if !l.closed.Load() {
 			err = l.writeAborted(l.end.Load())
 		}

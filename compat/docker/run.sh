@@ -175,8 +175,9 @@ two_listeners() { # as compose files have them: one for the host, one for contai
 	docker logs "$c" 2>/dev/null | grep -q "^ready .* listeners=PLAINTEXT_HOST://\[::\]:$port,CONTAINER://\[::\]:19092$" || fail 'the ready line'
 }
 another_port() { # of which the broker knows nothing: the log says what to set
-	local port=$((40000 + $$ % 10000)) host="$root/bin/image/broker"
-	docker run -d --name "$c" -p "127.0.0.1:$port:9092" $image >/dev/null && wait_for "$c" 'Kafka Server started' || return 1
+	local port host="$root/bin/image/broker"
+	docker run -d --name "$c" -p 127.0.0.1::9092 $image >/dev/null && wait_for "$c" 'Kafka Server started' || return 1
+	port=$(docker port "$c" 9092/tcp | sed -n '1s/.*://p')
 	echo one | timeout 5 "$host" console-producer --bootstrap-server "127.0.0.1:$port" --topic orders
 	docker logs "$c" 2>&1 | grep 'has not come' | grep -q ONCE_PORT || fail 'the log does not say it'
 }
