@@ -7,19 +7,32 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
+	"time"
 
 	"once/cluster"
 	"once/settings"
 	"once/wire"
 )
 
-// advertiser computes the address that a client is given. It is immutable.
+// advertiser computes the address that a client is given. All but seen is immutable. Safe for concurrent use.
 type advertiser struct {
 	set         map[net.Listener]advertised
 	inContainer bool
 	gateway     net.IP // of the container's bridge; nil where there is none
 	networks    func() []netip.Prefix
+	seen        atomic.Pointer[networksSeen]
 }
+
+// networksSeen is what networks returned, and when.
+type networksSeen struct {
+	networks []netip.Prefix
+	at       time.Time
+}
+
+// networksFor is how long the networks of the container are remembered: it can join one while it runs, and asking the
+// system takes longer than answering a Metadata request.
+const networksFor = time.Second
 
 // advertised is the setting for the clients of one listener; zero is none.
 type advertised struct {
@@ -92,7 +105,15 @@ func (a *advertiser) isFromOutside(remote net.Addr) bool {
 	if a.gateway != nil && from.IP.Equal(a.gateway) {
 		return true
 	}
-	networks := a.networks() // each time: a container can join a network while it runs
+	if from.IP.IsLoopback() {
+		return false
+	}
+	seen := a.seen.Load()
+	if now := time.Now(); seen == nil || now.Sub(seen.at) > networksFor {
+		seen = &networksSeen{a.networks(), now}
+		a.seen.Store(seen)
+	}
+	networks := seen.networks
 	address := from.AddrPort().Addr().Unmap().WithZone("")
 	return len(networks) > 0 && !slices.ContainsFunc(networks, func(n netip.Prefix) bool { return n.Contains(address) })
 }

@@ -5,6 +5,8 @@ import (
 	"net"
 	"net/netip"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"once/settings"
 )
@@ -104,4 +106,26 @@ func TestNetworksOfThisHost(t *testing.T) {
 		}
 	}
 	t.Errorf("the loopback interface is not among %v", networksOfThisHost())
+}
+
+// The networks are asked for once in a while and not for each request, and a network that the container joins is seen.
+func TestNetworksOfAContainerAreRememberedForAWhile(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		asked, networks := 0, []netip.Prefix{netip.MustParsePrefix("172.17.0.0/16")}
+		a := &advertiser{inContainer: true, networks: func() []netip.Prefix { asked++; return networks }}
+		told := func() bool { return a.isFromOutside(&net.TCPAddr{IP: net.IPv4(172, 18, 0, 3), Port: 40000}) }
+		for range 1000 {
+			if !told() {
+				t.Fatal("a client of another network is not from outside")
+			}
+		}
+		if asked != 1 {
+			t.Errorf("asked %d times", asked)
+		}
+		networks = append(networks, netip.MustParsePrefix("172.18.0.0/16"))
+		time.Sleep(2 * networksFor)
+		if told() {
+			t.Error("the network that was joined is not seen")
+		}
+	})
 }
