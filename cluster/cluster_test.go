@@ -6,7 +6,6 @@ import (
 	"io"
 	"path/filepath"
 	"slices"
-	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -305,7 +304,7 @@ func TestReset(t *testing.T) {
 				t.Fatal(err)
 			}
 			names, err := c.env.FS.List(dir)
-			if err != nil || slices.ContainsFunc(names, func(name string) bool { return strings.HasPrefix(name, resetPrefix) }) {
+			if err != nil || slices.ContainsFunc(names, func(name string) bool { return isNumbered(resetDirectory, name) }) {
 				t.Errorf("what was moved aside is still there: %q, %v", names, err)
 			}
 			inspecttest.RequireCleanOn(t, c.env.FS, dir, inspect.Options{})

@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"path"
-	"strings"
 
 	"once/durability"
 	"once/internal/vfs"
@@ -39,8 +38,8 @@ func (i *Image) FS() vfs.FS { return i.env.FS }
 // Remove removes the image. Clusters that were opened from it have files of their own.
 func (i *Image) Remove() error { return i.env.FS.RemoveAll(i.dir) }
 
-// imagePrefix begins the names of directories that hold an image.
-const imagePrefix = ".image-"
+// imageDirectory is the kind of the directories of images.
+const imageDirectory = ".image"
 
 // Snapshot takes an image. Requests go on; meanwhile no topic is changed, no partition compacted, and no segment
 // deleted. A partition that is offline cannot be copied: the error names it.
@@ -51,7 +50,7 @@ func (c *Cluster) Snapshot() (*Image, error) {
 	if e == nil {
 		return nil, ErrClosed
 	}
-	i := &Image{env: c.env, dir: c.path(fmt.Sprintf("%s%d", imagePrefix, c.images.Add(1)))}
+	i := &Image{env: c.env, dir: c.path(numbered(imageDirectory, c.images.Add(1)))}
 	err := c.env.FS.MkdirAll(i.dir)
 	if err == nil {
 		err = e.snapshot(i)
@@ -142,8 +141,10 @@ func unpack(env *Env, dir string, i *Image) error {
 	if err := env.FS.MkdirAll(dir); err != nil {
 		return err
 	}
-	if names, err := env.FS.List(dir); err != nil || len(names) > 0 {
-		return errors.Join(err, errors.New("the directory is not empty"))
+	if names, err := env.FS.List(dir); err != nil {
+		return err
+	} else if len(names) > 0 {
+		return errors.New("the directory is not empty")
 	}
 	names, err := env.FS.List(i.dir)
 	if err != nil {
@@ -237,7 +238,7 @@ func (c *Cluster) removeImages() error {
 		return fmt.Errorf("%w: %w", ErrStorage, err)
 	}
 	for _, name := range names {
-		if strings.HasPrefix(name, imagePrefix) {
+		if isNumbered(imageDirectory, name) {
 			c.removeBehind(name)
 		}
 	}

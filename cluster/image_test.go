@@ -338,3 +338,77 @@ func TestOpeningAnImageSurvivesDeathAtEveryOperation(t *testing.T) {
 		t.Errorf("%d deaths left a fork to finish", finished)
 	}
 }
+
+// A topic may be called as the cluster's own files and directories are: its records survive a restart and an image of it,
+// a reset removes them, and its name can be given again.
+func TestTopicsThatAreCalledAsTheClustersOwnFiles(t *testing.T) {
+	c := opened(t, InMemory(Env{}))
+	conn := connect(t, c)
+	names := []string{".reset", ".image", ".reset.1", ".image.1", metaFile, metaFile + ".next", lockFile, "barrier.0"}
+	create := func() {
+		t.Helper()
+		for _, name := range names {
+			if _, err := c.engine().topics.Create(topics.Spec{Name: name, Partitions: 3}); err != nil {
+				t.Fatal(err)
+			}
+			for i := range int32(3) {
+				if _, err := conn.Produce(nil, name, i, batch.Record{Value: []byte("v")}); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+	}
+	look := func(c *Cluster, when string) {
+		t.Helper()
+		for _, name := range names {
+			for i := range int32(3) {
+				p, ok := c.engine().topics.Partition(name, i)
+				if !ok {
+					t.Fatalf("%s there is no %s-%d", when, name, i)
+				}
+				if o, err := p.Offsets(); err != nil || o.HighWatermark != 1 {
+					t.Errorf("%s %s-%d has %+v, %v", when, name, i, o, err)
+				}
+			}
+		}
+	}
+	create()
+	image, err := c.Snapshot()
+	if err != nil {
+		t.Fatal(err)
+	}
+	fork, err := OpenImage(Env{}, "fork", image)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer fork.Close()
+	look(fork, "in a fork")
+	if err := c.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Reopen(); err != nil {
+		t.Fatal(err)
+	}
+	look(c, "after a kill")
+	if err := c.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if c, err = Open(c.env, c.dir); err != nil {
+		t.Fatal(err)
+	}
+	look(c, "after a stop")
+	c.removing.Wait()
+	if _, err := c.env.FS.Stat(image.Dir()); err == nil {
+		t.Error("the image of an earlier process is still there")
+	}
+	conn = connect(t, c)
+	if err := c.Reset(ResetOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	create()
+	look(c, "after a reset")
+	if err := c.Close(); err != nil {
+		t.Fatal(err)
+	}
+	inspecttest.RequireCleanOn(t, c.env.FS, c.dir, inspect.Options{})
+}

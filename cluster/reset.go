@@ -5,6 +5,7 @@ import (
 	"path"
 	"strings"
 
+	"once/log"
 	"once/meta"
 )
 
@@ -43,8 +44,23 @@ func (c *Cluster) Reset(o ResetOptions) error {
 	return c.start()
 }
 
-// resetPrefix begins the names of directories with files that a reset has moved aside.
-const resetPrefix = ".reset-"
+// resetDirectory is the kind of the directories that hold what a reset has moved aside.
+const resetDirectory = ".reset"
+
+// numbered is the name of a directory of the cluster's own. The directory of a log ends in a dash and a number, so no
+// topic has one of that name, whatever it is called.
+func numbered(kind string, n int64) string { return fmt.Sprintf("%s.%d", kind, n) }
+
+// isNumbered says whether numbered has made a name.
+func isNumbered(kind, name string) bool {
+	number, ok := strings.CutPrefix(name, kind+".")
+	return ok && number != "" && strings.Trim(number, "0123456789") == ""
+}
+
+// isMetadata says whether a name is that of the metadata, or of a file that it is written to.
+func isMetadata(name string) bool {
+	return strings.HasPrefix(name, metaFile) && !log.IsLogDirectory(name)
+}
 
 // finishReset moves the files from before a reset aside, and removes those moved aside earlier. It also continues an
 // interrupted reset.
@@ -64,7 +80,7 @@ func (e *engine) finishReset() error {
 		return fmt.Errorf("%w: %w", ErrStorage, err)
 	}
 	for _, name := range names {
-		if strings.HasPrefix(name, resetPrefix) {
+		if isNumbered(resetDirectory, name) {
 			e.cluster.removeBehind(name)
 		}
 	}
@@ -72,18 +88,18 @@ func (e *engine) finishReset() error {
 }
 
 func (e *engine) moveAside(names []string) error {
-	aside := path.Join(e.dir, fmt.Sprintf("%s%d", resetPrefix, e.cluster.resets.Add(1)))
+	aside := path.Join(e.dir, numbered(resetDirectory, e.cluster.resets.Add(1)))
 	for { // an earlier one may not be gone yet
 		if _, err := e.fence.Stat(aside); err != nil {
 			break
 		}
-		aside = path.Join(e.dir, fmt.Sprintf("%s%d", resetPrefix, e.cluster.resets.Add(1)))
+		aside = path.Join(e.dir, numbered(resetDirectory, e.cluster.resets.Add(1)))
 	}
 	if err := e.fence.MkdirAll(aside); err != nil {
 		return err
 	}
 	for _, name := range names {
-		if strings.HasPrefix(name, metaFile) || name == lockFile || strings.HasPrefix(name, resetPrefix) || strings.HasPrefix(name, imagePrefix) {
+		if isMetadata(name) || name == lockFile || isNumbered(resetDirectory, name) || isNumbered(imageDirectory, name) {
 			continue
 		}
 		if err := e.fence.Rename(path.Join(e.dir, name), path.Join(aside, name)); err != nil {
