@@ -28,6 +28,7 @@ cluster
 inspect/inspecttest
 admin handlers inspect
 wire txncoordinator groupcoordinator
+groupcoordinator/group
 topics configs log/salvage
 partition log/logtest
 log/directory
