@@ -35,3 +35,5 @@ func (p process) ClusterNamed(name string) (*cluster.Cluster, bool) {
 	}
 	return nil, false
 }
+
+func (p process) SetAdvertised(_, address string) error { return p.b.SetAdvertised(address) }

@@ -42,6 +42,8 @@ type Options struct {
 type Process interface {
 	// ClusterNamed returns a cluster; false when there is none of the name.
 	ClusterNamed(name string) (*cluster.Cluster, bool)
+	// SetAdvertised sets the address that clients from outside of a container are told by a cluster.
+	SetAdvertised(cluster, address string) error
 }
 
 // Lab answers the calls. It is immutable.

@@ -2,6 +2,7 @@ package lab
 
 import (
 	"encoding/json"
+	"errors"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -12,9 +13,19 @@ import (
 )
 
 // oneCluster is a process with the default cluster only.
-type oneCluster struct{ *cluster.Cluster }
+type oneCluster struct {
+	*cluster.Cluster
+	advertised string
+}
 
-func (p oneCluster) ClusterNamed(name string) (*cluster.Cluster, bool) {
+func (p *oneCluster) SetAdvertised(_, address string) error {
+	if p.advertised = address; !strings.Contains(address, ":") {
+		return errors.New("must be HOST:PORT")
+	}
+	return nil
+}
+
+func (p *oneCluster) ClusterNamed(name string) (*cluster.Cluster, bool) {
 	return p.Cluster, name == DefaultCluster
 }
 
@@ -31,7 +42,7 @@ func start(t *testing.T, options ...func(*Options)) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	o := Options{Process: oneCluster{c}}
+	o := Options{Process: &oneCluster{Cluster: c}}
 	for _, set := range options {
 		set(&o)
 	}
@@ -137,6 +148,12 @@ func TestLabThatIsOff(t *testing.T) {
 		}
 	}
 	w.expect("GET", "/v1/clock", "", 200, `"now"`)
+}
+
+func TestAdvertisedAddressIsSet(t *testing.T) {
+	w := start(t)
+	w.expect("PUT", "/v1/advertised", `{"address": "localhost:32807"}`, 200, `"address": "localhost:32807"`)
+	w.expect("PUT", "/v1/advertised", `{"address": "localhost"}`, 400, "address: must be HOST:PORT")
 }
 
 // The clock is moved, frozen and resumed, and does not go back.
