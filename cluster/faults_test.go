@@ -3,6 +3,7 @@ package cluster
 import (
 	"errors"
 	"fmt"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -265,6 +266,49 @@ func TestDelayedSyncEndsWithTheCluster(t *testing.T) {
 					t.Errorf("a killed cluster answers %v", got)
 				}
 			})
+		})
+	}
+}
+
+// A snapshot that waits for a disk that hangs does not hold up the end of the cluster.
+func TestSnapshotEndsWithTheCluster(t *testing.T) {
+	ends := map[string]func(*Cluster) error{
+		"close": (*Cluster).Close, "kill": (*Cluster).Kill, "reset": func(c *Cluster) error { return c.Reset(ResetOptions{}) },
+	}
+	for name, end := range ends {
+		t.Run(name, func(t *testing.T) {
+			c := opened(t, InMemory(Env{}))
+			conn := connect(t, c)
+			conn.CreateTopic("x", 1, nil)
+			conn.produce("x")
+			hangs := make(chan struct{})
+			first := sync.OnceFunc(func() { close(hangs) })
+			_, err := c.Faults().Arm(fault.Rule{
+				Point: fault.DiskSync, Fires: func(fault.Attributes) bool { first(); return true }, Do: fault.Action{Delay: time.Hour},
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			snapshot, ended := make(chan error, 1), make(chan error, 1)
+			go func() {
+				_, err := c.Snapshot()
+				snapshot <- err
+			}()
+			<-hangs
+			go func() { ended <- end(c) }()
+			select {
+			case err := <-ended:
+				if err != nil {
+					t.Error(err)
+				}
+			case <-time.After(20 * time.Second):
+				c.Faults().Suspend()
+				t.Error("the snapshot holds up the end")
+				<-ended
+			}
+			if err := <-snapshot; name == "kill" && err == nil {
+				t.Error("a snapshot of a killed cluster has succeeded")
+			}
 		})
 	}
 }

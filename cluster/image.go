@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"path"
 
+	"once/configs"
 	"once/durability"
 	"once/internal/vfs"
 	"once/log/directory"
@@ -42,14 +43,16 @@ func (i *Image) Remove() error { return i.env.FS.RemoveAll(i.dir) }
 const imageDirectory = ".image"
 
 // Snapshot takes an image. Requests go on; meanwhile no topic is changed, no partition compacted, and no segment
-// deleted. A partition that is offline cannot be copied: the error names it.
+// deleted. A partition that is offline cannot be copied: the error names it. Kill, Reset and Close wait for a snapshot as
+// they wait for a request; the end of the engine ends it with an error.
 func (c *Cluster) Snapshot() (*Image, error) {
-	c.changing.Lock()
-	defer c.changing.Unlock()
-	e := c.engine()
+	c.changing.Lock() // waits for an engine that is being opened
+	e := c.enter()
+	c.changing.Unlock()
 	if e == nil {
 		return nil, ErrClosed
 	}
+	defer e.requests.Done()
 	i := &Image{env: c.env, dir: c.path(numbered(imageDirectory, c.images.Add(1)))}
 	err := c.env.FS.MkdirAll(i.dir)
 	if err == nil {
@@ -199,6 +202,9 @@ const (
 // beginFork turns the metadata into that of another cluster, whose first start finishes the fork.
 func beginFork(tx meta.Tx) error {
 	if err := tx.Put(meta.Cluster, clusterIDKey, []byte(newClusterID())); err != nil {
+		return err
+	}
+	if err := configs.ForgetAddresses(tx); err != nil {
 		return err
 	}
 	var dice [8]byte
