@@ -28,7 +28,9 @@ func AppendInt64(dst []byte, v int64) []byte { return binary.BigEndian.AppendUin
 func AppendString(dst []byte, s string) []byte { return append(AppendInt16(dst, int16(len(s))), s...) }
 
 // AppendCompactString appends a string with a compact length.
-func AppendCompactString(dst []byte, s string) []byte { return append(AppendCompactLen(dst, len(s)), s...) }
+func AppendCompactString(dst []byte, s string) []byte {
+	return append(AppendCompactLen(dst, len(s)), s...)
+}
 
 // AppendCompactNullableString appends a string that may be null.
 func AppendCompactNullableString(dst []byte, s *string) []byte {
