@@ -125,7 +125,7 @@ func (g *Group) applyCurrent(r *currentRecord) {
 	g.members[r.member] = m
 }
 
-// Tombstones implements group.Group: the group's own record comes last but the topology, as Kafka writes them.
+// Tombstones implements group.Group, in Kafka's order.
 func (g *Group) Tombstones() []group.Record {
 	var records []group.Record
 	for _, m := range sortedMembers(g.members) {
@@ -134,7 +134,7 @@ func (g *Group) Tombstones() []group.Record {
 			&memberRecord{group: g.id, member: m.ID, tombstone: true})
 	}
 	return append(records, &targetEpochRecord{group: g.id, tombstone: true},
-		&topologyRecord{group: g.id, tombstone: true}, &groupRecord{group: g.id, tombstone: true})
+		&groupRecord{group: g.id, tombstone: true}, &topologyRecord{group: g.id, tombstone: true})
 }
 
 // The methods of group.Record.

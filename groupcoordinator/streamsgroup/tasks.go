@@ -64,7 +64,12 @@ func sameTasks[V, W any](a map[TaskID]V, b map[TaskID]W) bool {
 	return len(a) == len(b) && subset(a, b)
 }
 
-// sorted returns the tasks by subtopology, then partition.
+// SortedTasks returns the tasks by subtopology, then partition.
+func SortedTasks[V any](m map[TaskID]V) []TaskID { return sorted(m) }
+
+// Tasks returns the set of the tasks of a map.
+func Tasks[V any](m map[TaskID]V) TaskSet { return keys(m) }
+
 func sorted[V any](m map[TaskID]V) []TaskID {
 	return slices.SortedFunc(maps.Keys(m), func(a, b TaskID) int {
 		return cmp.Or(cmp.Compare(a.Subtopology, b.Subtopology), cmp.Compare(a.Partition, b.Partition))
