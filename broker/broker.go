@@ -18,6 +18,7 @@ import (
 	"once/admin"
 	"once/cluster"
 	"once/handlers"
+	"once/settings"
 	"once/wire"
 )
 
@@ -70,7 +71,7 @@ func (b *Broker) openCluster() error {
 	if b.dir, err = b.makeDirectory(); err != nil {
 		return fmt.Errorf("%w: making the data directory: %w", cluster.ErrStorage, err)
 	}
-	b.advertiser = newAdvertiser(b.cfg.Settings, b.listeners)
+	b.advertiser = newAdvertiser(b.settings, b.listeners)
 	env := b.cfg.Env
 	env.NoSync = env.NoSync || b.cfg.Ephemeral
 	env.Advertised, env.OnFailure = b.advertiser.of, b.fail
@@ -80,6 +81,14 @@ func (b *Broker) openCluster() error {
 		b.cluster, err = cluster.Open(env, b.dir)
 	}
 	return err
+}
+
+// settings are those in force.
+func (b *Broker) settings() *settings.Broker {
+	if b.cluster == nil { // it is being opened
+		return b.cfg.Settings
+	}
+	return b.cluster.Settings()
 }
 
 // makeDirectory returns the data directory; it is new when the broker is ephemeral.
@@ -105,9 +114,8 @@ func (b *Broker) serve() (err error) {
 	b.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	if b.cfg.Admin != "" {
 		all := prometheus.Gatherers{b.registry, b.cluster}
-		b.admin, err = admin.Start(b.cfg.Admin, admin.Options{Gatherer: all, State: b.WriteState, Logger: b.cfg.Logger})
-		if err != nil {
-			return addressError("the admin endpoint on "+b.cfg.Admin, b.cfg.Admin, err)
+		if err := b.serveAdmin(admin.Options{Gatherer: all, State: b.WriteState, Logger: b.cfg.Logger}); err != nil {
+			return err
 		}
 	}
 	for _, l := range b.listeners {

@@ -201,7 +201,7 @@ func (e *engine) openTopics() error {
 		e.topics = ts
 	}
 	if err == nil {
-		e.configs, err = configs.Open(e.store, e.env.Settings)
+		e.configs, err = configs.Open(e.store, e.env.Settings, e.env.Logger)
 	}
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrStorage, err)

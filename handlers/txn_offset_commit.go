@@ -21,7 +21,7 @@ func (s *Services) txnOffsetCommit(ctx context.Context, r *wire.Request) wire.Re
 	req, resp := r.Body.(*kmsg.TxnOffsetCommitRequest), response[*kmsg.TxnOffsetCommitResponse](r)
 	commit := groupcoordinator.TxnCommitRequest{
 		GroupID: req.Group, MemberID: req.MemberID, InstanceID: req.InstanceID, Generation: req.Generation,
-		ProducerID: req.ProducerID, ProducerEpoch: req.ProducerEpoch,
+		KnowsMemberEpochs: r.Version >= 6, ProducerID: req.ProducerID, ProducerEpoch: req.ProducerEpoch,
 	}
 	var asked askedOffsets
 	resp.Topics = make([]kmsg.TxnOffsetCommitResponseTopic, len(req.Topics))

@@ -27,6 +27,8 @@ type Broker struct {
 	Listeners           []Listener // for clients; without listeners, those of advertised.listeners on every address
 	ControllerListeners []Listener // those of listeners that are the controller's: they are not opened
 	PublishedPort       int        // published.port, 0 for none
+	Lab                 bool
+	LabHosts            []string
 
 	// Connections and requests.
 	ConnectionsMaxIdle                   time.Duration
@@ -99,6 +101,8 @@ func (b *Broker) resolve() {
 		Listeners:           listeners,
 		ControllerListeners: controllers,
 		PublishedPort:       b.int("published.port"),
+		Lab:                 b.bool("lab"),
+		LabHosts:            splitList(b.text("lab.hosts")),
 
 		ConnectionsMaxIdle:                   b.milliseconds("connections.max.idle.ms"),
 		FetchMaxBytes:                        b.int("fetch.max.bytes"),
