@@ -125,7 +125,7 @@ func (rc *recoverer) finishSplit(s *segment) error {
 	_, size := s.bounds()
 	if at, err := rc.locatePoint(s); err == nil {
 		if at < size {
-			return rc.truncate(s, at)
+			return rc.truncateSealed(s, at)
 		}
 		return nil
 	}
@@ -139,7 +139,7 @@ func (rc *recoverer) finishSplit(s *segment) error {
 	w.order.end = math.MaxInt64 // including the bytes copied
 	for w.next() {
 		if w.header.BaseOffset >= rc.RecoveryPoint {
-			return rc.truncate(s, w.at)
+			return rc.truncateSealed(s, w.at)
 		}
 	}
 	return w.err
@@ -159,6 +159,17 @@ func (rc *recoverer) truncate(s *segment, position int64) error {
 	s.checked.setOwnFrom(position)
 	rc.report.changed = true
 	return nil
+}
+
+// truncateSealed truncates a segment whose batches behind the position are in the next segment. The index files come
+// first: after a death in between, nothing shows that they have to be cut.
+func (rc *recoverer) truncateSealed(s *segment, position int64) error {
+	end, _ := s.bounds()
+	s.publish(end, position)
+	if err := s.cutIndexes(); err != nil {
+		rc.log.logger.Warn("index not cut at the end of its segment; readers ignore the rest", "file", s.file(suffixIndex), "error", err)
+	}
+	return rc.truncate(s, position)
 }
 
 // verifyAbove checks every batch from the recovery point on, keeps the valid run and returns its end.

@@ -219,7 +219,7 @@ func (rc *recoverer) rewrite(s *segment, from, to, end int64) (*segment, error) 
 	kept.publish(end, to-from)
 	if from > 0 {
 		s.publish(base, to)
-		return kept, rc.truncate(s, from)
+		return kept, rc.truncateSealed(s, from)
 	}
 	rc.replace(s, kept)
 	return kept, nil
