@@ -161,7 +161,7 @@ func (s *Services) topologyOf(t *kmsg.StreamsGroupHeartbeatRequestTopology) (*st
 	for _, name := range topology.Topics() {
 		if topics.IsInternal(name) {
 			internal = append(internal, name)
-		} else if err := topics.ValidateName(name); err != nil {
+		} else if err := topics.CheckName(name); err != nil {
 			return nil, fmt.Errorf("%w: Topic names must be legal: %w", streamsgroup.ErrInvalidTopology, err)
 		}
 	}

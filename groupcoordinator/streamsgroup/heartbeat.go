@@ -54,7 +54,7 @@ type EndpointPartitions struct {
 	Standby  map[string][]int32
 }
 
-// Validate checks what can be checked without a group (spec: streams-groups 5, rows 5 to 8).
+// Validate checks what can be checked without a group (spec: streams-groups 5).
 func (h *Heartbeat) Validate() error {
 	refuse := func(format string, args ...any) error {
 		return fmt.Errorf("%w: %s", group.ErrInvalidRequest, fmt.Sprintf(format, args...))

@@ -59,10 +59,14 @@ func (t MemberTasks) assignment() Assignment {
 	return Assignment{Active: keys(t.Active), Standby: t.Standby, Warmup: t.Warmup}
 }
 
-func (t MemberTasks) empty() bool { return len(t.Active) == 0 && len(t.Standby) == 0 && len(t.Warmup) == 0 }
+func (t MemberTasks) empty() bool {
+	return len(t.Active) == 0 && len(t.Standby) == 0 && len(t.Warmup) == 0
+}
 
 // contains reports whether the task is there in any role.
-func (t MemberTasks) contains(id TaskID) bool { return has(t.Active, id) || has(t.Standby, id) || has(t.Warmup, id) }
+func (t MemberTasks) contains(id TaskID) bool {
+	return has(t.Active, id) || has(t.Standby, id) || has(t.Warmup, id)
+}
 
 func (m *Member) isStatic() bool { return m.InstanceID != nil }
 

@@ -167,7 +167,7 @@ type checkedTopics struct {
 	missing []InternalTopic  // to create, with their decided number of partitions
 }
 
-// topicCheck is one run of the check in section 8 of the page on streams groups.
+// topicCheck is one run of the check of the topics (spec: streams-groups 8).
 type topicCheck struct {
 	t       *Topology
 	actual  func(topic string) (partitions int32, ok bool)
