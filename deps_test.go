@@ -26,7 +26,7 @@ broker/brokertest repair
 broker
 cluster
 inspect/inspecttest
-admin handlers inspect
+admin handlers inspect seed
 wire txncoordinator groupcoordinator
 topics configs log/salvage
 partition log/logtest
