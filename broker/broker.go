@@ -116,9 +116,8 @@ func (b *Broker) serve() (err error) {
 	b.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	if b.cfg.Admin != "" {
 		all := prometheus.Gatherers{b.registry, b.cluster}
-		b.admin, err = admin.Start(b.cfg.Admin, admin.Options{Gatherer: all, State: b.WriteState, Logger: b.cfg.Logger})
-		if err != nil {
-			return addressError("the admin endpoint on "+b.cfg.Admin, b.cfg.Admin, err)
+		if err := b.serveAdmin(admin.Options{Gatherer: all, State: b.WriteState, Logger: b.cfg.Logger}); err != nil {
+			return err
 		}
 	}
 	for _, l := range b.listeners {

@@ -114,6 +114,7 @@ func (e *engine) openGroups(registerer prometheus.Registerer) (*groupcoordinator
 			return groupStateLog{stateLog{Partition: p, logger: e.env.Logger}}
 		},
 		Partitions:             e.partitionsOf(topics.ConsumerOffsets),
+		Topics:                 topicImage{e.topics},
 		MinSessionTimeout:      s.GroupMinSessionTimeout,
 		MaxSessionTimeout:      s.GroupMaxSessionTimeout,
 		InitialRebalanceDelay:  s.GroupInitialRebalanceDelay,

@@ -28,7 +28,7 @@ type startFlags struct {
 	listen, dataDir, durability string
 	admin, config, configFrom   string
 	ephemeral                   bool
-	strict                      string // "true" or "false"; "" was not given
+	strict, lab                 string // "true" or "false"; "" was not given
 	set                         []string
 	seed, seedFrom              string
 	container                   container
@@ -38,7 +38,7 @@ type startFlags struct {
 func startCommand(environ []string, began time.Time) *cobra.Command {
 	var f startFlags
 	var listen, dataDir, durability string
-	var strict bool
+	var strict, lab bool
 	c := &cobra.Command{
 		Args: noArguments,
 		RunE: func(c *cobra.Command, _ []string) error {
@@ -51,6 +51,9 @@ func startCommand(environ []string, began time.Time) *cobra.Command {
 			}
 			if c.Flags().Changed("strict") {
 				f.strict = strconv.FormatBool(strict)
+			}
+			if c.Flags().Changed("lab") {
+				f.lab = strconv.FormatBool(lab)
 			}
 			if value, ok := lookup(environ, adminVariable); ok && !c.Flags().Changed("admin") {
 				f.admin = value
@@ -79,6 +82,7 @@ func startCommand(environ []string, began time.Time) *cobra.Command {
 	flags.StringArrayVar(&f.set, "set", nil, "one broker setting by Kafka's name, `NAME=VALUE`; repeatable")
 	flags.StringVar(&f.seed, "seed", "", "a `file` of topics and records, JSON or YAML, made before the broker is ready")
 	flags.BoolVar(&strict, "strict", false, "do as Kafka does where the broker is kinder: see the setting strict")
+	flags.BoolVar(&lab, "lab", true, "let tests change things over HTTP: faults, clock, reset; see the setting lab")
 	f.test.add(c)
 	flags.StringVar(&durability, "durability", "page", "what an acknowledgement waits for: `page, txn or fsync`")
 	return c
@@ -108,6 +112,9 @@ func configure(f startFlags, environ []string) (cfg broker.Config, unknown []str
 	}
 	if f.strict != "" {
 		set("strict", f.strict, "--strict")
+	}
+	if f.lab != "" {
+		set("lab", f.lab, "--lab")
 	}
 	file, err := readProperties(f.config, f.configFrom)
 	if err != nil {

@@ -1,0 +1,30 @@
+package groupcoordinator
+
+import (
+	"strings"
+
+	"once/groupcoordinator/group"
+)
+
+// keyTypes are the key types of __consumer_offsets that belong to groups, each with the decoder of its records. The
+// records of a key type that is missing stay in the log and are skipped.
+var keyTypes = map[int16]decoder{
+	keyTypeGroup: decodeClassic,
+}
+
+// decoder reads the record of a key, with its key type, and a value; value nil: a tombstone. Its error wraps
+// group.ErrDamaged.
+type decoder func(key, value []byte) (group.Record, error)
+
+// decoderOf returns nil for an unknown key type.
+func decoderOf(keyType int16) decoder { return keyTypes[keyType] }
+
+// newGroup returns an empty group for the first of its records. It copies the ID.
+func (c *Coordinator) newGroup(t group.Type, groupID string) group.Group {
+	groupID = strings.Clone(groupID)
+	switch t {
+	case group.Classic:
+		return newClassicGroup(&c.cfg, groupID, -1)
+	}
+	panic("no groups of type " + string(t))
+}
