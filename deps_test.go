@@ -27,7 +27,7 @@ broker
 lab
 cluster
 inspect/inspecttest
-admin handlers inspect
+admin handlers inspect seed
 faults
 wire txncoordinator groupcoordinator
 groupcoordinator/streamsgroup
