@@ -153,6 +153,10 @@ from_the_host() { # the address that the client is told has to be the published 
 	got=$(timeout 20 "$host" console-consumer --bootstrap-server "127.0.0.1:$port" --topic orders --from-beginning --max-messages 2 2>/dev/null | xargs)
 	[ "$got" = 'one two' ] || fail "read '$got'"
 }
+admin_from_the_host() {
+	docker run -d --name "$c" -p 127.0.0.1::9644 $image >/dev/null && wait_for "$c" 'Kafka Server started' || return 1
+	[ "$(curl -sS -m 5 -w '%{http_code}' -o /dev/null "http://$(docker port "$c" 9644/tcp)/readyz")" = 200 ] || fail "listens on $(docker logs "$c" 2>&1 | grep -o 'admin=[^ ]*')"
+}
 from_another_container() {
 	docker network create "$prefix" >/dev/null && docker run -d --name "$c" --network "$prefix" --network-alias kafka $image >/dev/null &&
 		wait_for "$c" 'Kafka Server started' &&
@@ -280,6 +284,7 @@ check 'plainly: ready, produces, consumes, stops' plainly
 check 'an option after the image is the broker'"'"'s' own_options
 check 'what is no command is another program' other_programs
 check 'from the host through a published port' from_the_host
+check 'the admin address through a published port' admin_from_the_host
 check 'another container reaches it by its alias' from_another_container
 check 'a listener for the host and one for containers' two_listeners
 check 'a port of the host that it does not know is in the log' another_port
