@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"fmt"
 	"net"
 	"net/netip"
 	"os"
@@ -15,13 +16,16 @@ import (
 	"once/wire"
 )
 
-// advertiser computes the address that a client is given. All but seen is immutable. Safe for concurrent use.
+// advertiser computes the address that a client is given. All but seen and outside is immutable. Safe for concurrent use.
 type advertiser struct {
-	set         map[net.Listener]advertised
+	inForce     func() *settings.Broker
+	names       map[net.Listener]string
+	first       net.Listener
 	inContainer bool
 	gateway     net.IP // of the container's bridge; nil where there is none
 	networks    func() []netip.Prefix
 	seen        atomic.Pointer[networksSeen]
+	outside     atomic.Pointer[advertised] // what SetAdvertised has said; nil for nothing
 }
 
 // networksSeen is what networks returned, and when.
@@ -42,44 +46,79 @@ type advertised struct {
 	publishedPort int32
 }
 
-func newAdvertiser(s *settings.Broker, listeners []listener) *advertiser {
-	a := &advertiser{set: map[net.Listener]advertised{}, networks: networksOfThisHost}
-	for i, l := range listeners {
-		var is advertised
-		if fixed, ok := s.AdvertisedListener(l.settings.Name); ok {
-			is.host, is.port = fixed.Host, int32(fixed.Port)
-		}
-		if i == 0 {
-			is.publishedPort = int32(s.PublishedPort)
-		}
-		a.set[l.socket] = is
+// newAdvertiser makes an advertiser from the settings in force, which may change while the broker runs.
+func newAdvertiser(inForce func() *settings.Broker, listeners []listener) *advertiser {
+	a := &advertiser{inForce: inForce, names: map[net.Listener]string{}, first: listeners[0].socket, networks: networksOfThisHost}
+	for _, l := range listeners {
+		a.names[l.socket] = l.settings.Name
 	}
-	if a.inContainer = isContainer() || s.PublishedPort != 0; a.inContainer {
+	if a.inContainer = isContainer() || inForce().PublishedPort != 0; a.inContainer {
 		routes, _ := os.ReadFile("/proc/net/route")
 		a.gateway = defaultGateway(string(routes))
 	}
 	return a
 }
 
+// setting is what the settings in force say about a listener.
+func (a *advertiser) setting(of net.Listener) (set advertised) {
+	s := a.inForce()
+	if fixed, ok := s.AdvertisedListener(a.names[of]); ok {
+		set.host, set.port = fixed.Host, int32(fixed.Port)
+	}
+	if of == a.first {
+		set.publishedPort = int32(s.PublishedPort)
+	}
+	return set
+}
+
 func (a *advertiser) of(c *wire.Conn) (string, int32) {
-	host, port, _ := a.address(a.set[c.Listener()], c.LocalAddr(), c.RemoteAddr())
+	host, port, _ := a.address(a.setting(c.Listener()), c.LocalAddr(), c.RemoteAddr())
 	return host, port
 }
+
+// SetAdvertised sets the address HOST:PORT that clients from outside are told from now on, whatever the settings say; ""
+// leaves it to the settings again. Outside of a container all clients are from outside, inside those that are not on one
+// of its networks. It is not stored.
+func (b *Broker) SetAdvertised(address string) error {
+	if address == "" {
+		b.advertiser.outside.Store(nil)
+		return nil
+	}
+	host, text, err := net.SplitHostPort(address)
+	if err != nil {
+		return fmt.Errorf("%w: the address %q is not HOST:PORT", cluster.ErrConfig, address)
+	}
+	port, err := strconv.ParseUint(text, 10, 16)
+	if err != nil || port == 0 {
+		return fmt.Errorf("%w: the address %q has a port that is not between 1 and 65535", cluster.ErrConfig, address)
+	}
+	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() || len(host) > maxHostName {
+		return fmt.Errorf("%w: the address %q does not name a host that clients can reach", cluster.ErrConfig, address)
+	}
+	b.advertiser.outside.Store(&advertised{host: host, port: int32(port)})
+	return nil
+}
+
+// maxHostName is the longest name of a host in DNS.
+const maxHostName = 253
 
 // inDoubt says whether a client is told an address that it may not be able to reach: with a port that is not the one
 // that it came by, or guessed.
 func (a *advertiser) inDoubt(c *wire.Conn) (address string, doubt bool) {
-	host, port, guessed := a.address(a.set[c.Listener()], c.LocalAddr(), c.RemoteAddr())
+	host, port, guessed := a.address(a.setting(c.Listener()), c.LocalAddr(), c.RemoteAddr())
 	_, reached := cluster.LocalAddress(c.LocalAddr())
 	return net.JoinHostPort(host, strconv.Itoa(int(port))), guessed || port != reached
 }
 
-// address returns host and port for a client. The setting of advertised.listeners for its listener wins. Without it the
+// address returns host and port for a client. What SetAdvertised has said wins for clients from outside. The setting of advertised.listeners for its listener wins. Without it the
 // client gets the address that it connected to, which is the local address of its connection. A client from outside of
 // a container has connected to a port that is published on the host, and gets localhost. That is guessed: its host may
 // be another machine, and the port another one.
 func (a *advertiser) address(set advertised, local, remote net.Addr) (host string, port int32, guessed bool) {
 	host, port = cluster.LocalAddress(local)
+	if outside := a.outside.Load(); outside != nil && (!a.inContainer || a.isFromOutside(remote)) {
+		return outside.host, outside.port, false
+	}
 	switch {
 	case set.host != "":
 		host = set.host

@@ -74,6 +74,45 @@ func TestWhatAClientOfAContainerIsTold(t *testing.T) {
 	}
 }
 
+// What SetAdvertised has said is for clients from outside, and is taken back.
+func TestAddressForClientsFromOutside(t *testing.T) {
+	in := &advertiser{inContainer: true, networks: func() []netip.Prefix {
+		return []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("172.17.0.0/16")}
+	}}
+	local := &net.TCPAddr{IP: net.IPv4(172, 17, 0, 2), Port: 9092}
+	told := func(a *advertiser, remote string, set advertised) string {
+		host, port, guessed := a.address(set, local, &net.TCPAddr{IP: net.ParseIP(remote), Port: 40000})
+		return fmt.Sprint(host, ":", port, " ", guessed)
+	}
+	of := func(a *advertiser) *Broker { return &Broker{advertiser: a} }
+	if err := of(in).SetAdvertised("docker.example:32807"); err != nil {
+		t.Fatal(err)
+	}
+	for remote, want := range map[string]string{
+		"192.168.1.7": "docker.example:32807 false", "172.17.0.3": "172.17.0.2:9092 false", "127.0.0.1": "172.17.0.2:9092 false",
+	} {
+		if got := told(in, remote, advertised{}); got != want {
+			t.Errorf("a client from %s is told %s, want %s", remote, got, want)
+		}
+	}
+	if got := told(in, "192.168.1.7", advertised{host: "kafka", port: 1}); got != "docker.example:32807 false" {
+		t.Errorf("with advertised.listeners: %s", got)
+	}
+	out := &advertiser{}
+	if err := of(out).SetAdvertised("proxy:1"); err != nil {
+		t.Fatal(err)
+	}
+	if got := told(out, "127.0.0.1", advertised{}); got != "proxy:1 false" {
+		t.Errorf("outside of a container: %s", got)
+	}
+	if err := of(in).SetAdvertised(""); err != nil {
+		t.Fatal(err)
+	}
+	if got := told(in, "192.168.1.7", advertised{}); got != "localhost:9092 true" {
+		t.Errorf("taken back: %s", got)
+	}
+}
+
 // published.port is of the first listener, and says that there is a host that publishes it.
 func TestThePublishedPortIsOfTheFirstListener(t *testing.T) {
 	s, _, err := settings.Resolve(settings.Values{"published.port": "19092", "listener.security.protocol.map": "A:PLAINTEXT,B:PLAINTEXT",
@@ -90,11 +129,11 @@ func TestThePublishedPortIsOfTheFirstListener(t *testing.T) {
 		defer socket.Close()
 		open = append(open, listener{l, socket})
 	}
-	a := newAdvertiser(s, open)
-	if got := a.set[open[0].socket]; !a.inContainer || got != (advertised{publishedPort: 19092}) {
+	a := newAdvertiser(func() *settings.Broker { return s }, open)
+	if got := a.setting(open[0].socket); !a.inContainer || got != (advertised{publishedPort: 19092}) {
 		t.Errorf("the first listener: %+v, in a container %v", got, a.inContainer)
 	}
-	if got := a.set[open[1].socket]; got != (advertised{host: "b", port: 7}) {
+	if got := a.setting(open[1].socket); got != (advertised{host: "b", port: 7}) {
 		t.Errorf("the second listener: %+v", got)
 	}
 }

@@ -23,6 +23,7 @@ import (
 	"once/durability"
 	"once/internal/clock"
 	"once/internal/fault"
+	"once/settings"
 	"once/wire"
 )
 
@@ -279,6 +280,14 @@ func (c *Cluster) Faults() *fault.Points { return c.env.Faults }
 
 // Killed waits until kills at faults have been carried out.
 func (c *Cluster) Killed() { c.dying.Wait() }
+
+// Settings are the broker settings in force, with those that were changed while the cluster runs.
+func (c *Cluster) Settings() *settings.Broker {
+	if e := c.engine(); e != nil {
+		return e.configs.Settings()
+	}
+	return c.env.Settings
+}
 
 // Clock is the cluster's clock.
 func (c *Cluster) Clock() *clock.Movable { return c.env.Clock }

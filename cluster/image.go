@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"path"
 
+	"once/configs"
 	"once/durability"
 	"once/internal/vfs"
 	"once/log/directory"
@@ -201,6 +202,9 @@ const (
 // beginFork turns the metadata into that of another cluster, whose first start finishes the fork.
 func beginFork(tx meta.Tx) error {
 	if err := tx.Put(meta.Cluster, clusterIDKey, []byte(newClusterID())); err != nil {
+		return err
+	}
+	if err := configs.ForgetAddresses(tx); err != nil {
 		return err
 	}
 	var dice [8]byte

@@ -1,5 +1,5 @@
-// Package configs keeps what was set for groups and for subscriptions to client metrics: resources that are
-// configured by name and need not exist. A change is durable when the call that makes it returns; who reads sees
+// Package configs keeps what was set while the broker runs for groups and for subscriptions to client metrics, which are
+// configured by name and need not exist, and for the broker itself, whose settings in force it makes. A change is durable when the call that makes it returns; who reads sees
 // the whole of a resource's settings and never waits for the disk.
 //
 // Configurations of topics are part of the topics; see package topics.
@@ -9,9 +9,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"maps"
 	"slices"
+	"strconv"
 	"sync"
+	"sync/atomic"
 
 	"once/meta"
 	"once/settings"
@@ -24,11 +27,13 @@ type Kind uint8
 const (
 	Group Kind = iota
 	ClientMetrics
+	// Broker are the dynamic settings of the broker, under its number.
+	Broker
 	kindCount
 )
 
 // String returns the kind as logs and dumps have it.
-func (k Kind) String() string { return [...]string{"group", "client_metrics"}[k] }
+func (k Kind) String() string { return [...]string{"group", "client_metrics", "broker"}[k] }
 
 // kinds says where the records of a kind are, and what checks all that is set for one resource.
 var kinds = [kindCount]struct {
@@ -37,7 +42,10 @@ var kinds = [kindCount]struct {
 }{
 	Group:         {meta.GroupConfigs, (*settings.Broker).CheckGroup},
 	ClientMetrics: {meta.ClientMetricsConfigs, checkClientMetrics},
+	Broker:        {meta.BrokerConfigs, checkBroker},
 }
+
+func checkBroker(b *settings.Broker, v settings.Values) error { return b.ValidateDynamic(v, false) }
 
 func checkClientMetrics(_ *settings.Broker, v settings.Values) error {
 	return settings.CheckClientMetrics(v)
@@ -51,10 +59,11 @@ var ErrTooMany = errors.New("too many resources of this kind have settings")
 
 // Configs is what is set for all resources. Safe for concurrent use.
 type Configs struct {
-	store    meta.Store // immutable, as is the next one
-	settings *settings.Broker
-	change   sync.Mutex // orders changes; held across the write
-	mu       struct {
+	store   meta.Store       // immutable, as is the next one
+	static  *settings.Broker // as the broker was started with
+	inForce atomic.Pointer[settings.Broker]
+	change  sync.Mutex // orders changes; held across the write
+	mu      struct {
 		sync.RWMutex
 		set [kindCount]map[string]settings.Values // only resources that have settings; the values are immutable
 	}
@@ -88,9 +97,9 @@ func ReadStored(store meta.Store) ([]Stored, error) {
 }
 
 // Open reads what is set. Values are not checked against the broker's bounds, which may have changed since: that
-// must not keep a broker from starting.
-func Open(store meta.Store, s *settings.Broker) (*Configs, error) {
-	c := &Configs{store: store, settings: s}
+// must not keep a broker from starting. Settings of the broker that do not go with those of this start are logged.
+func Open(store meta.Store, s *settings.Broker, logger *slog.Logger) (*Configs, error) {
+	c := &Configs{store: store, static: s}
 	for k := range c.mu.set {
 		c.mu.set[k] = map[string]settings.Values{}
 	}
@@ -98,7 +107,47 @@ func Open(store meta.Store, s *settings.Broker) (*Configs, error) {
 	for _, r := range stored {
 		c.mu.set[r.Kind][r.Name] = r.Values
 	}
-	return c, err
+	if err != nil {
+		return nil, err
+	}
+	if problems := c.resolve(); problems != nil {
+		logger.Warn("settings that were changed while the broker ran do not go with those that it was started with", "error", problems)
+	}
+	return c, nil
+}
+
+// Settings are the broker's settings in force: those that it was started with, under those that were changed since.
+func (c *Configs) Settings() *settings.Broker { return c.inForce.Load() }
+
+// resolve makes the settings in force from those of the start and what is set.
+func (c *Configs) resolve() error {
+	own := c.Get(Broker, strconv.Itoa(int(c.static.NodeID)))
+	next, err := c.static.WithDynamic(own, c.static.ClusterDefaults())
+	c.inForce.Store(next)
+	return err
+}
+
+// ForgetAddresses removes what was set for the addresses of a broker: another one that continues from the same state has
+// other addresses.
+func ForgetAddresses(tx meta.Tx) error {
+	changed := map[string]settings.Values{}
+	err := tx.All(meta.BrokerConfigs, func(name string, value []byte) error {
+		var set settings.Values
+		if err := json.Unmarshal(value, &set); err != nil {
+			return tx.Damaged(meta.BrokerConfigs, name, err)
+		}
+		if _, ok := set["advertised.listeners"]; ok {
+			delete(set, "advertised.listeners")
+			changed[name] = set
+		}
+		return nil
+	})
+	for name, set := range changed {
+		if err == nil {
+			err = put(tx, Broker, name, set)
+		}
+	}
+	return err
 }
 
 // Clear removes everything that is set.
@@ -147,7 +196,7 @@ func (c *Configs) Alter(
 	if err != nil {
 		return err
 	}
-	if err := kinds[k].validate(c.settings, next); err != nil {
+	if err := kinds[k].validate(c.Settings(), next); err != nil {
 		return err
 	}
 	if len(old) == 0 && len(next) > 0 && c.count(k) >= maxResources {
@@ -159,14 +208,21 @@ func (c *Configs) Alter(
 	if err := c.save(k, name, next); err != nil {
 		return err
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if len(next) == 0 {
-		delete(c.mu.set[k], name)
-	} else {
-		c.mu.set[k][name] = next
+	c.publish(k, name, next)
+	if k == Broker {
+		return c.resolve()
 	}
 	return nil
+}
+
+func (c *Configs) publish(k Kind, name string, set settings.Values) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(set) == 0 {
+		delete(c.mu.set[k], name)
+	} else {
+		c.mu.set[k][name] = set
+	}
 }
 
 func (c *Configs) count(k Kind) int {
@@ -176,18 +232,20 @@ func (c *Configs) count(k Kind) int {
 }
 
 func (c *Configs) save(k Kind, name string, set settings.Values) error {
-	value, err := json.Marshal(set)
-	if err != nil {
-		return err
-	}
-	err = c.store.Update(func(tx meta.Tx) error {
-		if len(set) == 0 {
-			return tx.Delete(kinds[k].bucket, name)
-		}
-		return tx.Put(kinds[k].bucket, name, value)
-	})
+	err := c.store.Update(func(tx meta.Tx) error { return put(tx, k, name, set) })
 	if err != nil {
 		return fmt.Errorf("saving the settings of %q: %w", name, err)
 	}
 	return nil
+}
+
+func put(tx meta.Tx, k Kind, name string, set settings.Values) error {
+	if len(set) == 0 {
+		return tx.Delete(kinds[k].bucket, name)
+	}
+	value, err := json.Marshal(set)
+	if err != nil {
+		return err
+	}
+	return tx.Put(kinds[k].bucket, name, value)
 }

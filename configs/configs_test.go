@@ -3,6 +3,7 @@ package configs
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"maps"
 	"path/filepath"
 	"slices"
@@ -23,7 +24,7 @@ func open(t *testing.T, path string) (*Configs, meta.Store) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c, err := Open(store, b)
+	c, err := Open(store, b, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -128,7 +129,7 @@ func TestADamagedRecordIsRefused(t *testing.T) {
 	if err := store.Update(func(tx meta.Tx) error { return tx.Put(meta.GroupConfigs, "g", []byte("{")) }); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Open(store, nil); !errors.Is(err, meta.ErrDamaged) {
+	if _, err := Open(store, nil, nil); !errors.Is(err, meta.ErrDamaged) {
 		t.Errorf("got %v", err)
 	}
 }

@@ -106,6 +106,7 @@ func (m *member) matches(protocols []Protocol) bool {
 // whose event may need a record works on a clone and drops it when the append fails. Members are kept in the order in
 // which they joined.
 type classicGroup struct {
+	cfg            *Config // limits; immutable
 	id             string
 	state          State
 	previous       State
@@ -129,13 +130,10 @@ type classicGroup struct {
 	initialRest  time.Duration // budget that the initial delay may still be extended by
 	memberAdded  bool          // during the initial delay
 	syncDeadline time.Time     // zero when none runs
-
-	heapIndex int       // in the shard's timers; -1 when not there
-	wake      time.Time // what the shard's timers hold
 }
 
-func newClassicGroup(id string, nowMs int64) *classicGroup {
-	return &classicGroup{id: id, state: Empty, previous: Dead, stateTimestamp: nowMs, heapIndex: -1}
+func newClassicGroup(cfg *Config, id string, nowMs int64) *classicGroup {
+	return &classicGroup{cfg: cfg, id: id, state: Empty, previous: Dead, stateTimestamp: nowMs}
 }
 
 // clone copies everything that a transition may change. Byte slices and futures are shared: slices are never written
@@ -320,13 +318,4 @@ func (g *classicGroup) awaitingJoin() int {
 
 func (g *classicGroup) allJoined() bool {
 	return len(g.pendingJoin) == 0 && g.awaitingJoin() == len(g.members)
-}
-
-// isSubscribedTo says whether members use offsets of the topic; a consumer group whose subscriptions cannot be read
-// counts as subscribed to everything.
-func (g *classicGroup) isSubscribedTo(topic string) bool {
-	if g.subscribed == nil {
-		return g.protocolType == consumerProtocolType
-	}
-	return g.subscribed[topic]
 }

@@ -60,15 +60,17 @@ func (c *Coordinator) Join(r *JoinRequest) *Future[JoinResult] {
 	if s.mu.released {
 		return refuse(ErrUnknownMember)
 	}
-	g := s.mu.groups[r.GroupID]
-	if g == nil {
+	if s.mu.groups[r.GroupID] == nil {
 		if r.MemberID != "" {
 			return refuse(ErrUnknownMember)
 		}
-		var err error
-		if g, err = s.createGroupLocked(r.GroupID); err != nil {
+		if err := s.createGroupLocked(r.GroupID); err != nil {
 			return refuse(err)
 		}
+	}
+	at, g := s.classicLocked(r.GroupID)
+	if g == nil {
+		return refuse(ErrInconsistentProtocol)
 	}
 	f := parked[JoinResult]()
 	// Only the replacement of a static member can need a record.
@@ -78,7 +80,7 @@ func (c *Coordinator) Join(r *JoinRequest) *Future[JoinResult] {
 	}
 	e := s.effectsLocked()
 	work.join(e, r, f)
-	if err := s.finishLocked(g, work, e); err != nil { // the member that was to be replaced stays
+	if err := s.finishLocked(at, work, e); err != nil { // the member that was to be replaced stays
 		return immediate(JoinResult{Err: err, Generation: g.generation, ProtocolName: g.protocolName, LeaderID: g.leaderID})
 	}
 	return f

@@ -1,7 +1,5 @@
 package groupcoordinator
 
-import "strings"
-
 // LeaveRequest takes members out of a group (spec: groups 7).
 type LeaveRequest struct {
 	GroupID string
@@ -29,7 +27,7 @@ func (c *Coordinator) Leave(r *LeaveRequest) *Future[LeaveResult] {
 	}
 	defer s.mu.Unlock()
 	result := LeaveResult{Members: make([]error, len(r.Members))}
-	g := s.mu.groups[r.GroupID]
+	at, g := s.classicLocked(r.GroupID)
 	if g == nil {
 		for i := range result.Members {
 			result.Members[i] = ErrUnknownMember
@@ -38,7 +36,7 @@ func (c *Coordinator) Leave(r *LeaveRequest) *Future[LeaveResult] {
 	}
 	work, e := g.clone(), s.effectsLocked()
 	work.leave(e, r.Members, result.Members)
-	if err := s.finishLocked(g, work, e); err != nil {
+	if err := s.finishLocked(at, work, e); err != nil {
 		return refuse(err)
 	}
 	return ready(result, s.mu.durable)
@@ -92,14 +90,14 @@ type MemberDescription struct {
 	Assignment []byte
 }
 
-// Describe returns a description of a group, or ErrGroupNotFound.
+// Describe returns a description of a classic group, or ErrGroupNotFound.
 func (c *Coordinator) Describe(groupID string) (Description, error) {
 	s, err := c.lockShard(groupID)
 	if err != nil {
 		return Description{}, err
 	}
 	defer s.mu.Unlock()
-	g := s.mu.groups[groupID]
+	_, g := s.classicLocked(groupID)
 	if g == nil {
 		return Description{}, ErrGroupNotFound
 	}
@@ -120,14 +118,10 @@ func (c *Coordinator) Describe(groupID string) (Description, error) {
 	return d, nil
 }
 
-// Listed is a group as ListGroups shows it. Type is the type's name on the wire.
+// Listed is a group as ListGroups shows it. Type and State are names on the wire.
 type Listed struct {
-	GroupID, ProtocolType, Type string
-	State                       State
+	GroupID, ProtocolType, Type, State string
 }
-
-// TypeClassic is the name of the type of classic groups.
-const TypeClassic = "classic"
 
 // List returns all groups, in no particular order.
 func (c *Coordinator) List() ([]Listed, error) {
@@ -136,7 +130,9 @@ func (c *Coordinator) List() ([]Listed, error) {
 		s.mu.Lock()
 		err := s.usableLocked()
 		for _, g := range s.mu.groups {
-			list = append(list, Listed{GroupID: strings.Clone(g.id), ProtocolType: g.protocolType, Type: TypeClassic, State: g.state})
+			list = append(list, Listed{
+				GroupID: g.ID(), ProtocolType: g.ProtocolType(), Type: string(g.Type()), State: g.State(),
+			})
 		}
 		s.mu.Unlock()
 		if err != nil {

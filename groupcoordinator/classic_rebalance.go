@@ -214,8 +214,8 @@ func (g *classicGroup) syncDeadlinePassed(e *effects) {
 	g.prepareRebalance(e)
 }
 
-// nextWake is the earliest deadline, zero when there is none.
-func (g *classicGroup) nextWake() time.Time {
+// NextWake implements group.Group: the earliest deadline, zero when there is none.
+func (g *classicGroup) NextWake() time.Time {
 	var earliest time.Time
 	consider := func(t time.Time) {
 		if !t.IsZero() && (earliest.IsZero() || t.Before(earliest)) {

@@ -40,7 +40,7 @@ func (c *Coordinator) Sync(r *SyncRequest) *Future[SyncResult] {
 	if s.mu.released {
 		return refuse(ErrUnknownMember)
 	}
-	g := s.mu.groups[r.GroupID]
+	at, g := s.classicLocked(r.GroupID)
 	if g == nil || g.state == Empty {
 		return refuse(ErrUnknownMember)
 	}
@@ -51,8 +51,8 @@ func (c *Coordinator) Sync(r *SyncRequest) *Future[SyncResult] {
 	}
 	e := s.effectsLocked()
 	work.sync(e, r, f)
-	if err := s.finishLocked(g, work, e); err != nil {
-		s.assignmentNotStoredLocked(g, err)
+	if err := s.finishLocked(at, work, e); err != nil {
+		s.assignmentNotStoredLocked(at, g, err)
 		return refuse(err)
 	}
 	return f
@@ -127,7 +127,7 @@ func (g *classicGroup) assigned(m *member) SyncResult {
 }
 
 // assignmentNotStoredLocked answers all parked Syncs with the error of a failed append, and begins a new phase.
-func (s *shard) assignmentNotStoredLocked(g *classicGroup, err error) {
+func (s *shard) assignmentNotStoredLocked(at *entry, g *classicGroup, err error) {
 	e := s.effectsLocked()
 	for _, m := range g.members {
 		if g.answerSync(e, m, SyncResult{Err: err}) {
@@ -135,7 +135,7 @@ func (s *shard) assignmentNotStoredLocked(g *classicGroup, err error) {
 		}
 	}
 	g.prepareRebalance(e)
-	_ = s.finishLocked(g, g, e) // members remain, so there is nothing to write
+	_ = s.finishLocked(at, g, e) // members remain, so there is nothing to write
 }
 
 // HeartbeatRequest keeps a member's session alive.
@@ -156,7 +156,7 @@ func (c *Coordinator) Heartbeat(r *HeartbeatRequest) error {
 	default:
 		return err
 	}
-	g := s.mu.groups[r.GroupID]
+	at, g := s.classicLocked(r.GroupID)
 	if g == nil {
 		return ErrUnknownMember
 	}
@@ -169,7 +169,7 @@ func (c *Coordinator) Heartbeat(r *HeartbeatRequest) error {
 	if g.state == Empty {
 		return ErrUnknownMember
 	}
-	s.extendSessionLocked(g, g.byID[r.MemberID])
+	s.extendSessionLocked(at, g.byID[r.MemberID])
 	if g.state == PreparingRebalance {
 		return ErrRebalanceInProgress
 	}

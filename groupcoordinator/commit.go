@@ -3,6 +3,7 @@ package groupcoordinator
 import (
 	"time"
 
+	"once/groupcoordinator/group"
 	"once/log/batch"
 )
 
@@ -20,7 +21,8 @@ type OffsetCommit struct {
 type CommitRequest struct {
 	GroupID, MemberID string
 	InstanceID        *string
-	Generation        int32 // negative: not a member
+	Generation        int32 // or member epoch; negative: not a member
+	KnowsMemberEpochs bool  // the version has the errors of KIP-848 (from version 9)
 	// Retention, when not negative, sets an explicit expiry (versions 2 to 4); else the broker's retention applies.
 	Retention time.Duration
 	Offsets   []OffsetCommit
@@ -30,7 +32,8 @@ type CommitRequest struct {
 type TxnCommitRequest struct {
 	GroupID, MemberID string
 	InstanceID        *string
-	Generation        int32
+	Generation        int32 // or member epoch
+	KnowsMemberEpochs bool  // the version has the errors of KIP-848 (from version 6)
 	ProducerID        int64
 	ProducerEpoch     int16
 	Offsets           []OffsetCommit
@@ -52,23 +55,34 @@ func (c *Coordinator) CommitOffsets(r *CommitRequest) *Future[CommitResult] {
 		return refuse(err)
 	}
 	defer s.mu.Unlock()
-	g := s.mu.groups[r.GroupID]
-	switch {
-	case g != nil:
-		if err := g.validateCommit(r.MemberID, r.InstanceID, r.Generation); err != nil {
-			return refuse(err)
-		}
-		if m := g.byID[r.MemberID]; m != nil && g.state != CompletingRebalance {
-			s.extendSessionLocked(g, m)
-		}
-	case r.Generation >= 0:
-		return refuse(ErrGroupNotFound)
+	check, err := s.validateCommitLocked(r.GroupID, group.Committer{
+		MemberID: r.MemberID, InstanceID: r.InstanceID, Epoch: r.Generation, KnowsMemberEpochs: r.KnowsMemberEpochs,
+	})
+	if err != nil {
+		return refuse(err)
+	}
+	if at, g := s.classicLocked(r.GroupID); g != nil && g.byID[r.MemberID] != nil {
+		s.extendSessionLocked(at, g.byID[r.MemberID])
 	}
 	expireMs := int64(-1)
 	if r.Retention >= 0 {
 		expireMs = c.cfg.Clock.Now().Add(r.Retention).UnixMilli()
 	}
-	return s.storeOffsetsLocked(noProducer, r.GroupID, r.Offsets, expireMs)
+	return s.storeOffsetsLocked(noProducer, r.GroupID, r.Offsets, expireMs, check)
+}
+
+// validateCommitLocked asks the group whether the sender may commit. An unknown group comes up for a sender that is no
+// member.
+func (s *shard) validateCommitLocked(groupID string, c group.Committer) (group.CommitCheck, error) {
+	at := s.mu.groups[groupID]
+	if at == nil {
+		if c.Epoch >= 0 {
+			return nil, ErrGroupNotFound
+		}
+		return nil, nil
+	}
+	c.Now = s.c.cfg.Clock.Now()
+	return at.ValidateCommit(c)
 }
 
 // validateCommit checks whether the sender may commit to an existing group.
@@ -108,17 +122,15 @@ func (c *Coordinator) TxnCommitOffsets(r *TxnCommitRequest, guard Guard) *Future
 		return refuse(err)
 	}
 	defer s.mu.Unlock()
-	g := s.mu.groups[r.GroupID]
-	switch {
-	case g != nil:
-		if err := g.validateTxnCommit(r.MemberID, r.InstanceID, r.Generation); err != nil {
-			return refuse(err)
-		}
-	case r.Generation >= 0:
-		return refuse(ErrGroupNotFound)
+	check, err := s.validateCommitLocked(r.GroupID, group.Committer{
+		MemberID: r.MemberID, InstanceID: r.InstanceID, Epoch: r.Generation, Transactional: true,
+		KnowsMemberEpochs: r.KnowsMemberEpochs,
+	})
+	if err != nil {
+		return refuse(err)
 	}
 	p := producer{id: r.ProducerID, epoch: r.ProducerEpoch, guard: guard}
-	return s.storeOffsetsLocked(p, r.GroupID, r.Offsets, -1)
+	return s.storeOffsetsLocked(p, r.GroupID, r.Offsets, -1, check)
 }
 
 // validateTxnCommit checks whether the sender may store pending offsets: also a member during a rebalance, and an old
@@ -130,18 +142,21 @@ func (g *classicGroup) validateTxnCommit(memberID string, instanceID *string, ge
 	return g.validateGeneration(memberID, instanceID, generation)
 }
 
-// storeOffsetsLocked appends the offsets whose metadata is short enough and applies them.
-func (s *shard) storeOffsetsLocked(p producer, group string, offsets []OffsetCommit, expireMs int64) *Future[CommitResult] {
+// storeOffsetsLocked appends the offsets whose metadata is short enough and that check, if there is one, allows, and
+// applies them.
+func (s *shard) storeOffsetsLocked(
+	p producer, groupID string, offsets []OffsetCommit, expireMs int64, check group.CommitCheck,
+) *Future[CommitResult] {
 	nowMs := s.c.cfg.Clock.Now().UnixMilli()
 	var result CommitResult
 	records := make([]record, 0, len(offsets))
 	for i := range offsets {
 		o := &offsets[i]
-		if len(o.Metadata) > s.c.cfg.OffsetMetadataMaxBytes && utf16Len(o.Metadata) > s.c.cfg.OffsetMetadataMaxBytes {
+		if err := s.checkOffset(o, check); err != nil {
 			if result.Offsets == nil {
 				result.Offsets = make([]error, len(offsets))
 			}
-			result.Offsets[i] = ErrMetadataTooLarge
+			result.Offsets[i] = err
 			continue
 		}
 		c := committed{
@@ -151,7 +166,7 @@ func (s *shard) storeOffsetsLocked(p producer, group string, offsets []OffsetCom
 		if expireMs >= 0 {
 			c.leaderEpoch, c.topicID = -1, [16]byte{} // the record with an expiry has no room for them
 		}
-		records = append(records, record{kind: kindOffset, group: group, topic: o.Topic, partition: o.Partition, offset: c})
+		records = append(records, record{kind: kindOffset, group: groupID, topic: o.Topic, partition: o.Partition, offset: c})
 	}
 	if len(records) == 0 {
 		return immediate(result)
@@ -161,6 +176,16 @@ func (s *shard) storeOffsetsLocked(p producer, group string, offsets []OffsetCom
 	}
 	s.c.metrics.offsetCommits.Add(float64(len(records)))
 	return ready(result, s.mu.durable)
+}
+
+func (s *shard) checkOffset(o *OffsetCommit, check group.CommitCheck) error {
+	if len(o.Metadata) > s.c.cfg.OffsetMetadataMaxBytes && utf16Len(o.Metadata) > s.c.cfg.OffsetMetadataMaxBytes {
+		return ErrMetadataTooLarge
+	}
+	if check == nil {
+		return nil
+	}
+	return check(o.TopicID, o.Topic, o.Partition)
 }
 
 // OffsetsPartition is the transaction coordinator's view of one partition of __consumer_offsets.

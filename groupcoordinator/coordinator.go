@@ -10,9 +10,8 @@
 // Soft state is in no record: parked requests, session and rebalance timers, members of an unfinished phase. It is lost
 // at a restart, and members join again by Kafka's own rules.
 //
-// The classic protocol is complete (spec: groups 1-16). The state machine of a group is classicGroup: no lock, no
-// clock, no I/O. Other protocols (KIP-848, share, streams) will be further state machines in shard.groups; their
-// records are kept in the log and ignored.
+// A group is a state machine behind the interface group.Group: no lock, no clock, no I/O. The classic protocol (spec:
+// groups 1-16) is classicGroup. Package group has the contract for all types of groups.
 //
 // The package does not use wire codes; handlers call it, the transaction coordinator calls it through its own interface
 // Participant.
@@ -30,6 +29,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"once/groupcoordinator/group"
+	"once/groupcoordinator/streamsgroup"
 	"once/internal/clock"
 	"once/internal/fault"
 )
@@ -39,7 +40,10 @@ import (
 type Config struct {
 	// StateLogs gives the state log of a partition of __consumer_offsets; called once a partition, by Load.
 	StateLogs  func(partition int32) StateLog
-	Partitions int32 // of __consumer_offsets; 50, never to change while the data directory lives
+	Partitions int32        // of __consumer_offsets; 50, never to change while the data directory lives
+	Topics     group.Topics // the topics that groups assign partitions from; nil means none
+	// StreamsSettings returns the settings of a streams group; nil: all are zero, for tests without such groups.
+	StreamsSettings func(groupID string) streamsgroup.Settings
 
 	MinSessionTimeout      time.Duration // group.min.session.timeout.ms; 6 s
 	MaxSessionTimeout      time.Duration // group.max.session.timeout.ms; 30 min
@@ -104,6 +108,12 @@ func (c Config) withDefaults() Config {
 	orDuration(&c.MaxSessionTimeout, DefaultMaxSessionTimeout)
 	orDuration(&c.OffsetsRetention, DefaultOffsetsRetention)
 	orDuration(&c.RetentionCheckInterval, DefaultRetentionCheckInterval)
+	if c.Topics == nil {
+		c.Topics = group.NoTopics{}
+	}
+	if c.StreamsSettings == nil {
+		c.StreamsSettings = func(string) streamsgroup.Settings { return streamsgroup.Settings{} }
+	}
 	if c.Clock == nil {
 		c.Clock = clock.Real{}
 	}

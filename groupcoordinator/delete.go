@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"time"
 
+	"once/groupcoordinator/group"
 	"once/log/batch"
 )
 
@@ -23,25 +24,33 @@ func (c *Coordinator) DeleteGroup(groupID string) *Future[DeleteResult] {
 		return refuse(err)
 	}
 	defer s.mu.Unlock()
-	switch g := s.mu.groups[groupID]; {
-	case g == nil:
+	at := s.mu.groups[groupID]
+	switch {
+	case at == nil:
 		return refuse(ErrGroupNotFound)
-	case g.state != Empty:
+	case !at.IsEmpty():
 		return refuse(ErrGroupNotEmpty)
 	}
-	if err := s.appendLocked(noProducer, s.groupTombstonesLocked(groupID), nil); err != nil {
+	if err := s.appendLocked(noProducer, s.groupTombstonesLocked(at), nil); err != nil {
 		return refuse(err)
 	}
 	return ready(DeleteResult{}, s.mu.durable)
 }
 
 // groupTombstonesLocked returns the tombstones of a group's offsets and then the group's own.
-func (s *shard) groupTombstonesLocked(groupID string) []record {
+func (s *shard) groupTombstonesLocked(at *entry) []record {
 	var records []record
-	s.mu.offsets.each(groupID, func(topic string, partition int32) {
-		records = append(records, offsetTombstone(groupID, topic, partition))
+	s.mu.offsets.each(at.ID(), func(topic string, partition int32) {
+		records = append(records, offsetTombstone(at.ID(), topic, partition))
 	})
-	return append(records, groupTombstone(groupID))
+	return appendTombstones(records, at)
+}
+
+func appendTombstones(records []record, g group.Group) []record {
+	for _, r := range g.Tombstones() {
+		records = append(records, ownRecord(r))
+	}
+	return records
 }
 
 // eraseLocked appends and applies tombstones, in as many batches as the limits of the log need. After a crash between
@@ -99,16 +108,16 @@ func (c *Coordinator) DeleteOffsets(r *DeleteOffsetsRequest) *Future[DeleteResul
 	switch {
 	case g == nil:
 		return refuse(ErrGroupNotFound)
-	case g.state != Empty && g.protocolType != consumerProtocolType:
+	case !g.IsEmpty() && g.ProtocolType() != consumerProtocolType:
 		return refuse(ErrGroupNotEmpty)
 	}
 	result := DeleteResult{Offsets: make([]error, len(r.Offsets))}
 	var records []record
 	for i, o := range r.Offsets {
-		if g.isSubscribedTo(o.Topic) {
+		if g.IsSubscribedTo(o.Topic) {
 			result.Offsets[i] = ErrSubscribed
-		} else if _, ok := s.mu.offsets.get(g.id, o.Topic, o.Partition); ok || s.mu.offsets.staged(g.id, o.Topic, o.Partition) {
-			records = append(records, offsetTombstone(g.id, o.Topic, o.Partition))
+		} else if _, ok := s.mu.offsets.get(g.ID(), o.Topic, o.Partition); ok || s.mu.offsets.staged(g.ID(), o.Topic, o.Partition) {
+			records = append(records, offsetTombstone(g.ID(), o.Topic, o.Partition))
 		}
 	}
 	if len(records) > 0 {
@@ -191,8 +200,8 @@ func (s *shard) expire(now time.Time) {
 		var left bool
 		records, left = s.expiredLocked(g, now.UnixMilli(), records)
 		expired += len(records) - before
-		if !left && g.state == Empty && len(g.pendingJoin) == 0 {
-			records = append(records, groupTombstone(g.id))
+		if !left && g.IsUnused() {
+			records = appendTombstones(records, g)
 		}
 	}
 	if err := s.eraseLocked(records); err != nil {
@@ -206,43 +215,22 @@ func (s *shard) expire(now time.Time) {
 }
 
 // expiredLocked adds tombstones for the expired offsets of a group; left says that the group still has offsets.
-func (s *shard) expiredLocked(g *classicGroup, nowMs int64, records []record) (_ []record, left bool) {
-	left = len(s.mu.offsets.open[g.id]) > 0
-	base, may := g.retentionBase()
-	for topic, partitions := range s.mu.offsets.committed[g.id] {
+func (s *shard) expiredLocked(g *entry, nowMs int64, records []record) (_ []record, left bool) {
+	id := g.ID()
+	left = len(s.mu.offsets.open[id]) > 0
+	for topic, partitions := range s.mu.offsets.committed[id] {
 		for partition, c := range partitions {
-			var over bool
+			baseMs, may := g.ExpiryBase(topic, c.commitTimestampMs)
+			over := nowMs-baseMs >= s.c.cfg.OffsetsRetention.Milliseconds()
 			if c.expireTimestampMs >= 0 {
 				over = nowMs >= c.expireTimestampMs
-			} else {
-				over = nowMs-base(c) >= s.c.cfg.OffsetsRetention.Milliseconds()
 			}
-			if may && over && !g.isSubscribedTo(topic) && !s.mu.offsets.staged(g.id, topic, partition) {
-				records = append(records, offsetTombstone(g.id, topic, partition))
+			if may && over && !s.mu.offsets.staged(id, topic, partition) {
+				records = append(records, offsetTombstone(id, topic, partition))
 			} else {
 				left = true
 			}
 		}
 	}
 	return records, left
-}
-
-// retentionBase returns the time at which the retention of an offset begins, and whether offsets of the group may
-// expire in its present state.
-func (g *classicGroup) retentionBase() (base func(committed) int64, may bool) {
-	sinceCommit := func(c committed) int64 { return c.commitTimestampMs }
-	switch {
-	case g.protocolType == "":
-		return sinceCommit, g.isSimple()
-	case g.state == Empty:
-		return func(c committed) int64 {
-			if g.stateTimestamp == -1 {
-				return c.commitTimestampMs
-			}
-			return g.stateTimestamp
-		}, true
-	case g.state == Stable && g.protocolType == consumerProtocolType && g.subscribed != nil:
-		return sinceCommit, true
-	}
-	return sinceCommit, false
 }

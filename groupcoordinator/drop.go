@@ -1,9 +1,6 @@
 package groupcoordinator
 
-import (
-	"fmt"
-	"slices"
-)
+import "fmt"
 
 // DropMembers removes all members of all groups and keeps their offsets. It is called once, after Load, in a fork: the
 // members belong to the original.
@@ -19,16 +16,9 @@ func (c *Coordinator) DropMembers() error {
 func (s *shard) dropMembers() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, g := range s.mu.groups {
-		if len(g.members) == 0 {
-			continue
-		}
-		work, e := g.clone(), s.effectsLocked()
-		for _, m := range slices.Clone(work.members) {
-			work.drop(e, m)
-		}
-		work.afterRemoval(e)
-		if err := s.finishLocked(g, work, e); err != nil {
+	now := s.c.cfg.Clock.Now()
+	for _, at := range s.mu.groups {
+		if err := s.carryOutLocked(at, at.DropMembers(now)); err != nil {
 			return err
 		}
 	}

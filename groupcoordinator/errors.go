@@ -1,6 +1,10 @@
 package groupcoordinator
 
-import "errors"
+import (
+	"errors"
+
+	"once/groupcoordinator/group"
+)
 
 // The errors of requests. Handlers map them to codes (spec: groups 1, 3, 5-8, 10-14).
 var (
@@ -8,16 +12,21 @@ var (
 	ErrClosed               = errors.New("group coordinator is stopping")
 	ErrInvalidGroupID       = errors.New("group ID is empty")
 	ErrSessionTimeout       = errors.New("session timeout is outside of what the broker allows")
-	ErrUnknownMember        = errors.New("member is not in the group")
-	ErrFencedInstance       = errors.New("group instance ID belongs to another member by now")
-	ErrIllegalGeneration    = errors.New("generation is not the group's current one")
-	ErrInconsistentProtocol = errors.New("protocol type or protocols do not fit the group")
-	ErrRebalanceInProgress  = errors.New("group is rebalancing")
-	ErrMemberIDRequired     = errors.New("join again with the member ID given")
-	ErrGroupFull            = errors.New("group has its maximum size")
-	ErrGroupNotFound        = errors.New("group does not exist")
-	ErrGroupNotEmpty        = errors.New("group has members")
-	ErrSubscribed           = errors.New("group is subscribed to the topic")
+	ErrUnknownMember        = group.ErrUnknownMember
+	ErrFencedInstance       = group.ErrFencedInstance
+	ErrIllegalGeneration    = group.ErrIllegalGeneration
+	ErrInconsistentProtocol = group.ErrInconsistentProtocol
+	ErrRebalanceInProgress  = group.ErrRebalanceInProgress
+	ErrMemberIDRequired     = group.ErrMemberIDRequired
+	ErrGroupFull            = group.ErrGroupFull
+	ErrGroupNotFound        = group.ErrGroupNotFound
+	ErrGroupNotEmpty        = group.ErrGroupNotEmpty
+	ErrSubscribed           = group.ErrSubscribed
+	ErrInvalidRequest       = group.ErrInvalidRequest
+	ErrFencedMemberEpoch    = group.ErrFencedMemberEpoch
+	ErrStaleMemberEpoch     = group.ErrStaleMemberEpoch
+	ErrUnreleasedInstance   = group.ErrUnreleasedInstance
+	ErrUnsupportedCommit    = group.ErrUnsupportedCommit
 	ErrMetadataTooLarge     = errors.New("metadata of the offset is too large")
 	ErrUnstableOffset       = errors.New("offset is staged in an open transaction")
 
@@ -29,6 +38,3 @@ var (
 	// is open.
 	ErrNotDurable = errors.New("group log cannot confirm the records")
 )
-
-// errDamaged marks a record that this version cannot read; it stays in the log and is skipped.
-var errDamaged = errors.New("record is damaged")

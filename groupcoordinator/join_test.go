@@ -17,7 +17,7 @@ func TestNewMemberIsGivenAnIDFirst(t *testing.T) {
 		t.Errorf("group is %v", got)
 	}
 	list, _ := w.c.List()
-	if len(list) != 1 || list[0] != (Listed{GroupID: "g", Type: TypeClassic, State: Empty}) {
+	if len(list) != 1 || list[0] != (Listed{GroupID: "g", Type: "classic", State: "Empty"}) {
 		t.Errorf("listed %+v", list)
 	}
 	second := now(t, w.join("g", version(5), withID(first.MemberID)))

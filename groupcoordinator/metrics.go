@@ -41,18 +41,21 @@ func (m *metrics) Describe(ch chan<- *prometheus.Desc) {
 
 // Collect implements prometheus.Collector.
 func (m *metrics) Collect(ch chan<- prometheus.Metric) {
-	var byState [Dead]int
+	byState := map[string]int{}
+	for state := range Dead {
+		byState[state.String()] = 0 // shown without groups, too
+	}
 	members := 0
 	for _, s := range m.c.shards {
 		s.mu.Lock()
 		for _, g := range s.mu.groups {
-			byState[g.state]++
-			members += len(g.members)
+			byState[g.State()]++
+			members += g.Members()
 		}
 		s.mu.Unlock()
 	}
 	for state, n := range byState {
-		ch <- prometheus.MustNewConstMetric(m.groups, prometheus.GaugeValue, float64(n), State(state).String())
+		ch <- prometheus.MustNewConstMetric(m.groups, prometheus.GaugeValue, float64(n), state)
 	}
 	ch <- prometheus.MustNewConstMetric(m.members, prometheus.GaugeValue, float64(members))
 	m.rebalances.Collect(ch)

@@ -9,6 +9,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"once/groupcoordinator/group"
 	"once/internal/invariant"
 	"once/log/batch"
 )
@@ -20,7 +21,7 @@ func (s *shard) applyLocked(r *record, recordOffset, producerID int64) {
 	case kindOffset:
 		s.applyOffsetLocked(r, recordOffset, producerID)
 	case kindGroup:
-		s.applyGroupLocked(r)
+		s.applyGroupLocked(r.own)
 	}
 }
 
@@ -33,59 +34,78 @@ func (s *shard) applyOffsetLocked(r *record, recordOffset, producerID int64) {
 	c := r.offset
 	c.recordOffset = recordOffset
 	c.metadata = strings.Clone(c.metadata)
-	g := s.groupOrSimpleLocked(r.group)
+	id := s.groupOrSimpleLocked(r.group).ID()
 	if producerID >= 0 {
-		o.stage(producerID, g.id, r.topic, r.partition, c)
+		o.stage(producerID, id, r.topic, r.partition, c)
 		return
 	}
-	o.commit(g.id, r.topic, r.partition, c)
+	o.commit(id, r.topic, r.partition, c)
 }
 
 // groupOrSimpleLocked returns the group. Offsets of an unknown group make a simple one, which has no record of its own
 // and exists as long as its offsets (spec: groups 10).
-func (s *shard) groupOrSimpleLocked(groupID string) *classicGroup {
-	g := s.mu.groups[groupID]
-	if g == nil {
-		g = newClassicGroup(strings.Clone(groupID), -1)
-		s.putGroupLocked(g)
+func (s *shard) groupOrSimpleLocked(groupID string) *entry {
+	if at := s.mu.groups[groupID]; at != nil {
+		return at
 	}
-	return g
+	return s.putGroupLocked(s.c.newGroup(group.Classic, groupID))
 }
 
-func (s *shard) putGroupLocked(g *classicGroup) {
+func (s *shard) putGroupLocked(g group.Group) *entry {
 	if s.mu.groups == nil {
-		s.mu.groups = make(map[string]*classicGroup)
+		s.mu.groups = make(map[string]*entry)
 	}
-	s.mu.groups[g.id] = g
+	at := &entry{Group: g, heapIndex: -1}
+	s.mu.groups[g.ID()] = at
+	return at
 }
 
 // finishTransactionLocked applies a marker.
 func (s *shard) finishTransactionLocked(producerID int64, commit bool) {
-	for _, group := range s.mu.offsets.finish(producerID, commit) {
-		s.groupOrSimpleLocked(group)
+	for _, id := range s.mu.offsets.finish(producerID, commit) {
+		s.groupOrSimpleLocked(id)
 	}
 }
 
-func (s *shard) applyGroupLocked(r *record) {
-	g := s.mu.groups[r.group]
-	if r.tombstone {
-		if g != nil {
-			s.wakeAtLocked(g, time.Time{})
-			delete(s.mu.groups, r.group)
+// applyGroupLocked applies a record of a group's own state. A tombstone is for a group of its type only: the records of
+// a group that has changed its type come before those of the new one.
+func (s *shard) applyGroupLocked(r group.Record) {
+	at := s.mu.groups[r.GroupID()]
+	if r.IsTombstone() {
+		switch {
+		case at == nil || at.Type() != r.GroupType():
+		case r.EndsGroup():
+			s.removeGroupLocked(at)
+		default:
+			at.Apply(r)
 		}
 		return
 	}
-	if g == nil {
-		g = newClassicGroup(strings.Clone(r.group), -1)
-		s.putGroupLocked(g)
+	switch {
+	case at == nil:
+		at = s.putGroupLocked(s.c.newGroup(r.GroupType(), r.GroupID()))
+	case at.Type() != r.GroupType() && isSimple(at.Group):
+		at.Group = s.c.newGroup(r.GroupType(), r.GroupID())
+	case at.Type() != r.GroupType():
+		s.c.cfg.Logger.Error("record passed over: the group has another type", "group", r.GroupID(), "key_type", r.KeyType())
+		return
 	}
-	g.applyRecord(r)
+	at.Apply(r)
+}
+
+func (s *shard) removeGroupLocked(at *entry) {
+	s.wakeAtLocked(at, time.Time{})
+	delete(s.mu.groups, at.ID())
+}
+
+func isSimple(g group.Group) bool {
+	c, ok := g.(*classicGroup)
+	return ok && c.isSimple()
 }
 
 // applyRecord gives the group the state of its record. Members that stay keep their soft state; a restart begins with
 // no members.
-func (g *classicGroup) applyRecord(r *record) {
-	v := r.meta
+func (g *classicGroup) applyRecord(v *kmsg.GroupMetadataValue) {
 	g.generation = v.Generation
 	g.protocolType = strings.Clone(v.ProtocolType)
 	g.protocolName = cloneOptional(v.Protocol)
@@ -162,23 +182,13 @@ func (s *shard) load() error {
 	}
 	s.mu.stateLog, s.mu.groups, s.mu.offsets = stateLog, building.mu.groups, building.mu.offsets
 	s.mu.loaded = true
-	for _, g := range s.mu.groups {
-		s.resumeLocked(g)
+	now := s.c.cfg.Clock.Now()
+	for _, at := range s.mu.groups {
+		if err := s.carryOutLocked(at, at.Resume(now)); err != nil {
+			return err
+		}
 	}
 	return nil
-}
-
-// resumeLocked starts the timers of a restored group: its members get a full session timeout.
-func (s *shard) resumeLocked(g *classicGroup) {
-	e := s.effectsLocked()
-	g.restored = true
-	for _, m := range g.members {
-		m.deadline = e.now.Add(m.sessionTimeout)
-	}
-	if len(g.members) > s.c.cfg.MaxSize {
-		g.prepareRebalance(e) // the maximum has been lowered: those who join last stay outside
-	}
-	_ = s.finishLocked(g, g, e) // nothing to write: the group has members, or has not changed
 }
 
 func (s *shard) replayBatch(h batch.Header, raw []byte) error {

@@ -12,6 +12,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"once/durability/durabilitytest"
+	"once/groupcoordinator/group"
 	"once/log/batch"
 )
 
@@ -275,11 +276,11 @@ func contains(s, part string) bool {
 
 // FuzzDecodeRecord feeds keys and values to the decoder; what it takes must survive being written again.
 func FuzzDecodeRecord(f *testing.F) {
-	g := newClassicGroup("g", 5)
+	g := newClassicGroup(&Config{}, "g", 5)
 	g.add(&member{id: "m", instanceID: text("i"), sessionTimeout: session, protocols: []Protocol{{"range", []byte(subscription("t"))}}, assignment: []byte("a")})
 	g.protocolType, g.protocolName = "consumer", text("range")
 	for _, r := range []record{
-		g.record(),
+		ownRecord(g.record()),
 		{kind: kindOffset, group: "g", topic: "t", partition: 1, offset: committed{offset: 4, leaderEpoch: 2, metadata: "m", expireTimestampMs: -1, topicID: [16]byte{1}}},
 		{kind: kindOffset, group: "g", topic: "t", offset: committed{expireTimestampMs: 9}},
 	} {
@@ -289,13 +290,13 @@ func FuzzDecodeRecord(f *testing.F) {
 	f.Fuzz(func(t *testing.T, key, value []byte) {
 		r, err := decodeRecord(key, value)
 		if err != nil {
-			if !errors.Is(err, errDamaged) {
+			if !errors.Is(err, group.ErrDamaged) {
 				t.Errorf("unexpected kind of error: %v", err)
 			}
 			return
 		}
 		if r.kind == kindGroup && !r.tombstone {
-			newClassicGroup(r.group, -1).applyRecord(&r)
+			(&Coordinator{}).newGroup(r.own.GroupType(), r.group).Apply(r.own)
 		}
 		if r.kind != kindOffset || r.tombstone || len(r.group) > 1<<14 || len(r.topic) > 1<<14 || len(r.offset.metadata) > 1<<14 {
 			return

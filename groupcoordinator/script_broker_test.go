@@ -338,7 +338,7 @@ func (p *peer) heartbeat(c script.Command) string {
 }
 
 func (p *peer) group(c script.Command) string {
-	if g := group(c); g != "" {
+	if g := groupID(c); g != "" {
 		return g + p.suffix
 	}
 	return ""

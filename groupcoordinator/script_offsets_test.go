@@ -40,7 +40,7 @@ func offsets(t *testing.T, c script.Command) (all []OffsetCommit) {
 // offsetCommit: offset-commit [group=g] [member=a] [instance=i] [generation=-1] offsets=[x-0:10 …] [retention=D]
 func (s *conversation) offsetCommit(c script.Command) string {
 	r := CommitRequest{
-		GroupID: group(c), MemberID: s.member(c), InstanceID: instance(c), Generation: s.generation(c, -1),
+		GroupID: groupID(c), MemberID: s.member(c), InstanceID: instance(c), Generation: s.generation(c, -1),
 		Retention: c.Duration(s.t, "retention", -1), Offsets: offsets(s.t, c),
 	}
 	return committedTo(c, now(s.t, s.w.c.CommitOffsets(&r)))
@@ -49,7 +49,7 @@ func (s *conversation) offsetCommit(c script.Command) string {
 // txnCommit: txn-commit, with the arguments of offset-commit but the retention, and producer=P [epoch=0]
 func (s *conversation) txnCommit(c script.Command) string {
 	r := TxnCommitRequest{
-		GroupID: group(c), MemberID: s.member(c), InstanceID: instance(c), Generation: s.generation(c, -1),
+		GroupID: groupID(c), MemberID: s.member(c), InstanceID: instance(c), Generation: s.generation(c, -1),
 		ProducerID: c.Int(s.t, "producer", -1), ProducerEpoch: int16(c.Int(s.t, "epoch", 0)), Offsets: offsets(s.t, c),
 	}
 	return committedTo(c, now(s.t, s.w.c.TxnCommitOffsets(&r, 7)))
@@ -75,7 +75,7 @@ func each(words []string, errs []error) string {
 
 // offsetFetch: offset-fetch [group=g] [of=[x-0 …]] [topic-id=N] [stable]: without partitions all that there are
 func (s *conversation) offsetFetch(c script.Command) string {
-	r := FetchRequest{GroupID: group(c), All: !c.Has("of"), RequireStable: c.Has("stable")}
+	r := FetchRequest{GroupID: groupID(c), All: !c.Has("of"), RequireStable: c.Has("stable")}
 	for _, p := range c.Partitions(s.t, "of") {
 		r.Topics = append(r.Topics, FetchTopic{Topic: p.Topic, TopicID: topicID(s.t, c), Partitions: []int32{p.Index}})
 	}
@@ -101,7 +101,7 @@ func (s *conversation) offsetFetch(c script.Command) string {
 
 // offsetDelete: offset-delete [group=g] of=[x-0 …]
 func (s *conversation) offsetDelete(c script.Command) string {
-	r := DeleteOffsetsRequest{GroupID: group(c)}
+	r := DeleteOffsetsRequest{GroupID: groupID(c)}
 	for _, p := range c.Partitions(s.t, "of") {
 		r.Offsets = append(r.Offsets, TopicPartition{p.Topic, p.Index})
 	}
@@ -152,7 +152,7 @@ func (s *conversation) describeRecord(r *record) (text, kind string) {
 	case r.tombstone:
 		return fmt.Sprintf("%s/%s-%d", r.group, r.topic, r.partition), "tombstones"
 	case r.kind == kindGroup:
-		return r.group + " " + s.describeValue(r.meta), "group"
+		return r.group + " " + s.describeValue(r.own.(classicRecord).meta), "group"
 	}
 	text = fmt.Sprintf("%s/%s-%d:%d", r.group, r.topic, r.partition, r.offset.offset)
 	if r.offset.expireTimestampMs >= 0 {

@@ -185,7 +185,7 @@ func (s *conversation) do(c script.Command) string {
 		return s.sync(c)
 	case "heartbeat":
 		return codes.OK(s.w.c.Heartbeat(&HeartbeatRequest{
-			GroupID: group(c), MemberID: s.member(c), InstanceID: instance(c), Generation: s.generation(c, 1),
+			GroupID: groupID(c), MemberID: s.member(c), InstanceID: instance(c), Generation: s.generation(c, 1),
 		}))
 	case "leave":
 		return s.leave(c)
@@ -204,7 +204,7 @@ func (s *conversation) do(c script.Command) string {
 	case "offset-delete":
 		return s.offsetDelete(c)
 	case "delete-group":
-		return codes.OK(now(s.t, s.w.c.DeleteGroup(group(c))).Err)
+		return codes.OK(now(s.t, s.w.c.DeleteGroup(groupID(c))).Err)
 	case "markers":
 		return s.markers(c)
 	}
@@ -243,8 +243,8 @@ func (s *conversation) change(c script.Command) string {
 	return ""
 }
 
-// group: [group=g]
-func group(c script.Command) string { return c.String("group", "g") }
+// groupID: [group=g]
+func groupID(c script.Command) string { return c.String("group", "g") }
 
 // member: member=a: its member ID
 func (s *conversation) member(c script.Command) string { return s.id(c.String("member", "")) }
@@ -317,7 +317,7 @@ func (s *conversation) join(c script.Command) string {
 	s.joining = c.String("member", "")
 	version := c.Int(s.t, "version", 3) // until version 3 a first join is not sent back for its ID
 	r := JoinRequest{
-		GroupID: group(c), MemberID: s.ids[s.joining], InstanceID: instance(c),
+		GroupID: groupID(c), MemberID: s.ids[s.joining], InstanceID: instance(c),
 		ClientID: "client", ClientHost: "/127.0.0.1",
 		SessionTimeout:   c.Duration(s.t, "session-timeout", session),
 		RebalanceTimeout: c.Duration(s.t, "rebalance-timeout", time.Minute),
@@ -431,7 +431,7 @@ func stableCommands(c script.Command) (all []script.Command) {
 // sync: sync member=a [group=g] [instance=i] [generation=1] [type=T] [protocol=P] [assign=[a:x b:y]]
 func (s *conversation) sync(c script.Command) string {
 	r := SyncRequest{
-		GroupID: group(c), MemberID: s.member(c), InstanceID: instance(c), Generation: s.generation(c, 1),
+		GroupID: groupID(c), MemberID: s.member(c), InstanceID: instance(c), Generation: s.generation(c, 1),
 		ProtocolType: optional(c, "type"), ProtocolName: optional(c, "protocol"),
 	}
 	for _, a := range c.List("assign") {
@@ -449,7 +449,7 @@ func (s *conversation) sync(c script.Command) string {
 // leave: leave [group=g] member=a [instance=i], or leave [group=g] members=[a b@i @j]: by member ID, by both, or by
 // group instance ID alone
 func (s *conversation) leave(c script.Command) string {
-	r := LeaveRequest{GroupID: group(c)}
+	r := LeaveRequest{GroupID: groupID(c)}
 	names := c.List("members")
 	for _, name := range names {
 		member, instanceID, static := strings.Cut(name, "@")
@@ -482,13 +482,13 @@ func (s *conversation) markers(c script.Command) string {
 	} else if !c.Has("commit") {
 		s.t.Fatalf("%s: commit or abort", c.Pos)
 	}
-	return codes.OK(s.w.c.Participant(s.w.c.PartitionFor(group(c))).ApplyMarker(m, 2))
+	return codes.OK(s.w.c.Participant(s.w.c.PartitionFor(groupID(c))).ApplyMarker(m, 2))
 }
 
 // describeGroup: describe-group [group=g]: members with what they were given last, and while the group is Stable with
 // what they support
 func (s *conversation) describeGroup(c script.Command) string {
-	d, err := s.w.c.Describe(group(c))
+	d, err := s.w.c.Describe(groupID(c))
 	if err != nil {
 		return codes.Of(err)
 	}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"once/durability"
+	"once/groupcoordinator/group"
 	"once/internal/clock"
 	"once/internal/fault"
 	"once/internal/invariant"
@@ -31,7 +32,7 @@ type shard struct {
 		closed   bool
 		released bool // nobody is parked any more
 		stateLog StateLog
-		groups   map[string]*classicGroup // nil until the first one
+		groups   map[string]*entry // nil until the first one
 		offsets  offsetStore
 		durable  durability.Ticket // of the last append that may have changed what an answer shows
 
@@ -57,52 +58,71 @@ func (s *shard) effectsLocked() *effects {
 	return &effects{now: s.c.cfg.Clock.Now(), cfg: &s.c.cfg}
 }
 
-// finishLocked carries out a transition: work is the changed group, g the one it replaces (or the same one, when no
-// record can be needed). With an error nothing has changed.
-func (s *shard) finishLocked(g, work *classicGroup, e *effects) error {
-	if e.write {
-		invariant.Check(work.state == Empty || work.state == Stable, "group record in state %v", work.state)
-		invariant.Check(g != work, "a record is needed, yet the group was changed in place")
-		if err := s.appendLocked(noProducer, []record{work.record()}, func() { s.installLocked(g, work) }); err != nil {
+// entry is a group in its shard, and its place among the shard's timers.
+type entry struct {
+	group.Group           // replaced by transitions that make a copy
+	heapIndex   int       // in the timers; -1 when not there
+	wake        time.Time // what the timers hold
+}
+
+// classicLocked returns the classic group of an ID, nil if there is none or one of another type.
+func (s *shard) classicLocked(groupID string) (*entry, *classicGroup) {
+	at := s.mu.groups[groupID]
+	if at == nil {
+		return nil, nil
+	}
+	g, ok := at.Group.(*classicGroup)
+	if !ok {
+		return nil, nil
+	}
+	return at, g
+}
+
+// carryOutLocked carries out a transition of a group. With an error nothing has changed.
+func (s *shard) carryOutLocked(at *entry, step group.Step) error {
+	id := at.ID()
+	install := func() {
+		if step.Next != nil {
+			at.Group = step.Next
+		}
+	}
+	if len(step.Records) == 0 {
+		install()
+	} else {
+		records := make([]record, len(step.Records))
+		for i, r := range step.Records {
+			records[i] = ownRecord(r)
+		}
+		if err := s.appendLocked(noProducer, records, install); err != nil {
 			return err
 		}
-	} else {
-		s.installLocked(g, work)
 	}
-	for _, a := range e.joins {
-		a.to.resolve(a.result, s.mu.durable)
+	if step.After != nil {
+		step.After(s.mu.durable)
 	}
-	for _, a := range e.syncs {
-		a.to.resolve(a.result, s.mu.durable)
+	if at := s.mu.groups[id]; at != nil { // the records may have ended the group, or made one of another type
+		s.rescheduleLocked(at)
+	}
+	return nil
+}
+
+// finishLocked carries out a transition of a classic group: work is the changed group, a copy if a record is needed.
+func (s *shard) finishLocked(at *entry, work *classicGroup, e *effects) error {
+	invariant.Check(!e.write || at.Group != group.Group(work), "a record is needed, yet the group was changed in place")
+	if err := s.carryOutLocked(at, work.step(e)); err != nil {
+		return err
 	}
 	if e.rebalanced {
 		s.c.metrics.rebalances.Inc()
 	}
-	s.rescheduleLocked(work)
 	return nil
-}
-
-// installLocked replaces g by work.
-func (s *shard) installLocked(g, work *classicGroup) {
-	if g == work {
-		return
-	}
-	work.heapIndex, work.wake = g.heapIndex, g.wake
-	if work.heapIndex >= 0 {
-		s.mu.timers[work.heapIndex] = work
-	}
-	g.heapIndex = -1
-	s.mu.groups[work.id] = work
 }
 
 // createGroupLocked makes a group for its first Join. Its record keeps it in listings after a restart, before a member
 // has joined.
-func (s *shard) createGroupLocked(groupID string) (*classicGroup, error) {
-	g := newClassicGroup(groupID, s.c.cfg.Clock.Now().UnixMilli())
-	if err := s.appendLocked(noProducer, []record{g.record()}, nil); err != nil {
-		return nil, err
-	}
-	return s.mu.groups[groupID], nil
+func (s *shard) createGroupLocked(groupID string) error {
+	g := newClassicGroup(&s.c.cfg, groupID, s.c.cfg.Clock.Now().UnixMilli())
+	return s.appendLocked(noProducer, []record{ownRecord(g.record())}, nil)
 }
 
 // producer is the producer of a batch to append.
@@ -179,7 +199,7 @@ func (s *shard) applyMarkerLocked(m batch.Marker, transactionVersion int16) erro
 // Timers.
 
 // timerHeap orders groups by their next wake.
-type timerHeap []*classicGroup
+type timerHeap []*entry
 
 func (h timerHeap) Len() int           { return len(h) }
 func (h timerHeap) Less(i, j int) bool { return h[i].wake.Before(h[j].wake) }
@@ -190,7 +210,7 @@ func (h timerHeap) Swap(i, j int) {
 
 // Push implements heap.Interface.
 func (h *timerHeap) Push(x any) {
-	g := x.(*classicGroup)
+	g := x.(*entry)
 	g.heapIndex = len(*h)
 	*h = append(*h, g)
 }
@@ -206,9 +226,9 @@ func (h *timerHeap) Pop() any {
 }
 
 // rescheduleLocked recomputes the next wake of a group.
-func (s *shard) rescheduleLocked(g *classicGroup) { s.wakeAtLocked(g, g.nextWake()) }
+func (s *shard) rescheduleLocked(g *entry) { s.wakeAtLocked(g, g.NextWake()) }
 
-func (s *shard) wakeAtLocked(g *classicGroup, at time.Time) {
+func (s *shard) wakeAtLocked(g *entry, at time.Time) {
 	switch {
 	case at.IsZero() && g.heapIndex < 0:
 		return
@@ -228,7 +248,7 @@ func (s *shard) wakeAtLocked(g *classicGroup, at time.Time) {
 
 // extendSessionLocked restarts a member's session. Usually the deadline only moves later, and the timer notices when it
 // fires: so a heartbeat does not walk over the members.
-func (s *shard) extendSessionLocked(g *classicGroup, m *member) {
+func (s *shard) extendSessionLocked(g *entry, m *member) {
 	m.deadline = s.c.cfg.Clock.Now().Add(m.sessionTimeout)
 	if g.heapIndex < 0 || m.deadline.Before(g.wake) {
 		s.wakeAtLocked(g, m.deadline)
@@ -264,16 +284,14 @@ func (s *shard) timerFired() {
 	now := s.c.cfg.Clock.Now()
 	for len(s.mu.timers) > 0 && !s.mu.timers[0].wake.After(now) {
 		g := s.mu.timers[0]
-		work, e := g.clone(), s.effectsLocked()
-		e.now = now
-		work.due(e)
-		if err := s.finishLocked(g, work, e); err != nil {
-			s.c.cfg.Logger.Error("group state not written; trying again", "group", g.id, "error", err)
+		step := g.Due(now)
+		if err := s.carryOutLocked(g, step); err != nil {
+			s.c.cfg.Logger.Error("group state not written; trying again", "group", g.ID(), "error", err)
 			s.retryLocked(g)
 			continue
 		}
-		for _, id := range e.dropped {
-			s.c.cfg.Clock.Did("removed member", slog.String("group", g.id), slog.String("member", id))
+		for _, id := range step.Dropped {
+			s.c.cfg.Clock.Did("removed member", slog.String("group", g.ID()), slog.String("member", id))
 		}
 	}
 	s.mu.firing = false
@@ -281,7 +299,7 @@ func (s *shard) timerFired() {
 }
 
 // retryLocked schedules a retry for a group whose append failed.
-func (s *shard) retryLocked(g *classicGroup) {
+func (s *shard) retryLocked(g *entry) {
 	s.wakeAtLocked(g, time.Time{})
 	s.c.running.Add(1)
 	timer := new(clock.Timer)
@@ -290,7 +308,7 @@ func (s *shard) retryLocked(g *classicGroup) {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		delete(s.mu.retries, timer)
-		if g := s.mu.groups[g.id]; g != nil && !s.mu.closed {
+		if g := s.mu.groups[g.ID()]; g != nil && !s.mu.closed {
 			s.rescheduleLocked(g)
 		}
 	})
@@ -321,16 +339,7 @@ func (s *shard) close() {
 
 // answerParkedLocked answers all parked requests.
 func (s *shard) answerParkedLocked(err error) {
-	for _, g := range s.mu.groups {
-		for _, m := range g.members {
-			if m.join != nil {
-				m.join.resolve(JoinResult{Err: err, MemberID: m.id}, durability.Ticket{})
-				m.join = nil
-			}
-			if m.sync != nil {
-				m.sync.resolve(SyncResult{Err: err}, durability.Ticket{})
-				m.sync = nil
-			}
-		}
+	for _, at := range s.mu.groups {
+		at.AnswerParked(err)
 	}
 }

@@ -347,7 +347,7 @@ func (w *world) storeGeneration(group string, generation int32) {
 		[]byte(subscription("t"))
 	v.Version, v.ProtocolType, v.Generation, v.Protocol, v.Leader = 3, "consumer", generation, text("range"), text("m")
 	v.Members = append(v.Members, m)
-	r := record{kind: kindGroup, group: group, meta: &v}
+	r := ownRecord(classicRecord{group, &v})
 	if _, err := w.stateLog(group).append(encodeBatch(noProducer, 0, []record{r}, r.maxBytes())); err != nil {
 		w.t.Fatal(err)
 	}
@@ -373,7 +373,7 @@ func TestGenerationsGoAround(t *testing.T) {
 		}
 	}
 	// Without a restart in between: one by one up to the last.
-	g := newClassicGroup("g", 0)
+	g := newClassicGroup(&Config{}, "g", 0)
 	g.generation = lastGeneration - 2
 	for _, want := range []int32{lastGeneration - 1, lastGeneration, 1, 2} {
 		if g.nextGeneration(time.Unix(math.MaxInt32, 0)); g.generation != want {

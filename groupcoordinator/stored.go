@@ -57,14 +57,19 @@ func DecodeRecord(key, value []byte) (StoredRecord, error) {
 		s.Offset, s.LeaderEpoch, s.Metadata = r.offset.offset, r.offset.leaderEpoch, r.offset.metadata
 		s.CommitTimestampMs, s.ExpireTimestampMs = r.offset.commitTimestampMs, r.offset.expireTimestampMs
 	case kindGroup:
-		s.Kind = StoredGroup
-		if r.meta == nil {
+		classic, ok := r.own.(classicRecord)
+		if !ok {
 			break
 		}
-		s.Generation, s.ProtocolType, s.StateTimestampMs = r.meta.Generation, r.meta.ProtocolType, r.meta.CurrentStateTimestamp
-		s.Protocol, s.Leader = orEmpty(r.meta.Protocol), orEmpty(r.meta.Leader)
-		for i := range r.meta.Members {
-			m := &r.meta.Members[i]
+		s.Kind = StoredGroup
+		meta := classic.meta
+		if meta == nil {
+			break
+		}
+		s.Generation, s.ProtocolType, s.StateTimestampMs = meta.Generation, meta.ProtocolType, meta.CurrentStateTimestamp
+		s.Protocol, s.Leader = orEmpty(meta.Protocol), orEmpty(meta.Leader)
+		for i := range meta.Members {
+			m := &meta.Members[i]
 			s.Members = append(s.Members, StoredMember{
 				MemberID: m.MemberID, InstanceID: orEmpty(m.InstanceID), ClientID: m.ClientID, ClientHost: m.ClientHost,
 				SessionTimeoutMs: m.SessionTimeoutMillis, RebalanceTimeoutMs: m.RebalanceTimeoutMillis,

@@ -340,12 +340,14 @@ func dump(c *Coordinator) string {
 	var lines []string
 	for _, s := range c.shards {
 		s.mu.Lock()
-		for _, g := range s.mu.groups {
-			r := g.record()
-			r.group = g.id
-			if g.state == Stable || g.state == Empty {
-				lines = append(lines, fmt.Sprintf("group %s %v subscribed=%v %x", g.id, g.state, sortedTopics(g.subscribed), r.appendValue(nil)))
-			} else {
+		for _, at := range s.mu.groups {
+			g, ok := at.Group.(*classicGroup)
+			switch {
+			case !ok:
+				lines = append(lines, fmt.Sprintf("group %s %s %s", at.Type(), at.ID(), at.State()))
+			case g.state == Stable || g.state == Empty:
+				lines = append(lines, fmt.Sprintf("group %s %v subscribed=%v %x", g.id, g.state, sortedTopics(g.subscribed), g.record().AppendValue(nil)))
+			default:
 				lines = append(lines, fmt.Sprintf("group %s moves", g.id))
 			}
 		}

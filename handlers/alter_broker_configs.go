@@ -10,6 +10,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"once/configs"
 	"once/settings"
 )
 
@@ -21,18 +22,41 @@ func (s *Services) checkBrokerName(name string) error {
 	return nil
 }
 
-// alterBroker alters the settings of this broker, or with an empty name the default of all brokers. None can change
-// while the broker runs: a change that changes nothing, as some tools send it, succeeds, and all others are refused.
+// changeable are the settings of this broker that can be changed while it runs.
+var changeable = []string{"advertised.listeners"}
+
+// alterBroker alters the settings of this broker, or with an empty name the default of all brokers. Of changes to other
+// settings than the changeable ones, those that change nothing succeed, as some tools send them, and all others are
+// refused.
 func (s *Services) alterBroker(a alteration) error {
-	if a.name != "" {
-		if err := s.checkBrokerName(a.name); err != nil {
-			return err
-		}
-	}
-	var current settings.Values
 	if a.name == "" {
-		current = s.Settings.ClusterDefaults()
+		return s.alterClusterDefault(a)
 	}
+	if err := s.checkBrokerName(a.name); err != nil {
+		return err
+	}
+	change := func(current settings.Values) (settings.Values, error) {
+		next, err := a.change(current)
+		if err != nil {
+			return nil, err
+		}
+		fixed := func(values settings.Values) settings.Values {
+			values = maps.Clone(values)
+			maps.DeleteFunc(values, func(name, _ string) bool { return slices.Contains(changeable, name) })
+			return values
+		}
+		if !maps.Equal(fixed(current), fixed(next)) {
+			return nil, errFixedSettings
+		}
+		return next, nil
+	}
+	return s.Configs.Alter(configs.Broker, strconv.Itoa(int(s.NodeID)), change, a.validateOnly)
+}
+
+var errFixedSettings = fmt.Errorf("%w: this broker's settings cannot be changed while it runs; give them at its start", errInvalidRequest)
+
+func (s *Services) alterClusterDefault(a alteration) error {
+	current := s.Settings.ClusterDefaults()
 	next, err := a.change(current)
 	for name := range current {
 		if _, kept := next[name]; err == nil && !kept {
@@ -40,7 +64,7 @@ func (s *Services) alterBroker(a alteration) error {
 		}
 	}
 	if err == nil && !maps.Equal(next, current) {
-		err = fmt.Errorf("%w: this broker's settings cannot be changed while it runs; give them at its start", errInvalidRequest)
+		err = errFixedSettings
 	}
 	return err
 }

@@ -78,7 +78,7 @@ func (s *Services) configEntries(asked *kmsg.DescribeConfigsRequestResource) ([]
 		if err := s.checkBrokerName(name); err != nil {
 			return nil, err
 		}
-		return s.Settings.DescribeBroker(), nil
+		return s.Configs.Settings().DescribeBroker(), nil
 	case kmsg.ConfigResourceTypeBrokerLogger:
 		if err := s.checkBrokerName(name); err != nil {
 			return nil, err

@@ -21,12 +21,12 @@ func (s *Services) listGroups(_ context.Context, r *wire.Request) wire.Reply {
 	resp.ErrorCode = int16(codeFor(err, r.Key, r.Version))
 	slices.SortFunc(list, func(a, b groupcoordinator.Listed) int { return strings.Compare(a.GroupID, b.GroupID) })
 	for _, g := range list {
-		if !passes(req.StatesFilter, g.State.String()) || !passes(req.TypesFilter, g.Type) {
+		if !passes(req.StatesFilter, g.State) || !passes(req.TypesFilter, g.Type) {
 			continue
 		}
 		x := kmsg.NewListGroupsResponseGroup()
 		x.Group, x.ProtocolType = g.GroupID, g.ProtocolType
-		x.GroupState, x.GroupType = g.State.String(), g.Type
+		x.GroupState, x.GroupType = g.State, g.Type
 		resp.Groups = append(resp.Groups, x)
 	}
 	return wire.Respond(resp)

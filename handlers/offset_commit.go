@@ -22,7 +22,8 @@ const longestRetentionMs = int64(math.MaxInt64 / time.Millisecond)
 func (s *Services) offsetCommit(_ context.Context, r *wire.Request) wire.Reply {
 	req, resp := r.Body.(*kmsg.OffsetCommitRequest), response[*kmsg.OffsetCommitResponse](r)
 	commit := groupcoordinator.CommitRequest{
-		GroupID: req.Group, MemberID: req.MemberID, InstanceID: req.InstanceID, Generation: req.Generation, Retention: -1,
+		GroupID: req.Group, MemberID: req.MemberID, InstanceID: req.InstanceID, Generation: req.Generation,
+		KnowsMemberEpochs: r.Version >= 9, Retention: -1,
 	}
 	if r.Version <= 4 && req.RetentionTimeMillis != -1 {
 		commit.Retention = time.Duration(min(max(req.RetentionTimeMillis, 0), longestRetentionMs)) * time.Millisecond

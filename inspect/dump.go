@@ -74,7 +74,7 @@ func DumpMeta(w io.Writer, under vfs.FS, dir string) error {
 			}
 		}
 		return d.store.Keys(func(b meta.Bucket, key string, value []byte) error {
-			known := b == meta.Topics || b == meta.GroupConfigs || b == meta.ClientMetricsConfigs ||
+			known := b == meta.Topics || b == meta.GroupConfigs || b == meta.ClientMetricsConfigs || b == meta.BrokerConfigs ||
 				b == meta.Cluster && (key == clusterIDKey || key == startsKey || key == nextProducerIDKey)
 			if !known {
 				fmt.Fprintf(w, "record bucket=%s key=%q size_bytes=%d\n", b, key, len(value))

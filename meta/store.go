@@ -1,5 +1,5 @@
 // Package meta keeps the few things that no log can give back: cluster ID, topics with their IDs and configurations,
-// those of groups and client metrics, producer ID blocks, the count of starts. It is a store of named bytes with
+// those of groups, client metrics and the broker, producer ID blocks, the count of starts. It is a store of named bytes with
 // atomic, durable writes; whoever owns a record owns its encoding. No request of the produce, fetch, commit or
 // heartbeat kind writes here.
 //
@@ -20,10 +20,11 @@ const (
 	Topics               Bucket = "topics"                 // topics
 	GroupConfigs         Bucket = "group configs"          // configs
 	ClientMetricsConfigs Bucket = "client metrics configs" // configs
+	BrokerConfigs        Bucket = "broker configs"         // configs
 )
 
 // buckets are made when a file is opened that does not have them: a new one, or one of an older program.
-var buckets = []Bucket{Cluster, Topics, GroupConfigs, ClientMetricsConfigs}
+var buckets = []Bucket{Cluster, Topics, GroupConfigs, ClientMetricsConfigs, BrokerConfigs}
 
 // Store is an open store. Safe for concurrent use. A function that is passed to a method does not call the store.
 // After ErrFailed or ErrDamaged, a store answers nothing but that.

@@ -17,6 +17,10 @@ var (
 	ErrPerBroker = errors.New("can be changed for one broker only, not as the default of the cluster")
 )
 
+// advertisedListeners can be changed for one broker while it runs, as in Kafka with ZooKeeper: test modules of that time
+// learn the published port only when the container runs. Kafka 4.4 refuses it, and so it is described as read only.
+const advertisedListeners = "advertised.listeners"
+
 // threadCounts may at most be halved or doubled by one change.
 var threadCounts = []string{
 	"background.threads", "num.io.threads", "num.network.threads", "num.recovery.threads.per.data.dir", "num.replica.fetchers",
@@ -57,6 +61,10 @@ func (b *Broker) ValidateDynamic(values Values, clusterDefault bool) error {
 		prefixed := strings.HasPrefix(name, "listener.name.")
 		switch {
 		case !known: // Kafka stores what it does not know, for plug-ins
+		case name == advertisedListeners:
+			if clusterDefault {
+				perBroker = append(perBroker, name)
+			}
 		case !d.Dynamic() && !prefixed, strings.HasPrefix(name, "ssl."):
 			readOnly = append(readOnly, name)
 		case clusterDefault && (d.Traits&PerBroker != 0 || prefixed):

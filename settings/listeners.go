@@ -50,15 +50,16 @@ func (b *Broker) AdvertisedListener(name string) (advertised Listener, ok bool) 
 // ListenersAreSet says whether Listeners are other than by default.
 func (b *Broker) ListenersAreSet() bool { return b.isExplicit("listeners") || b.listenersAreDerived() }
 
-// listenersAreDerived says whether listeners follows from advertised.listeners, as in Kafka's image.
+// listenersAreDerived says whether listeners follows from the advertised.listeners of the start, as in Kafka's image.
 func (b *Broker) listenersAreDerived() bool {
-	return !b.isExplicit("listeners") && b.isExplicit("advertised.listeners")
+	_, advertised := b.layers[staticLayer][advertisedListeners]
+	return advertised && !b.isExplicit("listeners")
 }
 
 // derivedListeners returns the value that listeners has where only advertised.listeners is set: the same names and
 // ports, on every address.
 func (b *Broker) derivedListeners() string {
-	advertised, _ := parseListeners(b.text("advertised.listeners"))
+	advertised, _ := parseListeners(b.layers[staticLayer][advertisedListeners])
 	derived := make([]string, len(advertised))
 	for i, l := range advertised {
 		derived[i] = l.Name + "://:" + strconv.Itoa(l.Port)

@@ -103,6 +103,8 @@ type index struct {
 	byName map[string]*Topic
 	byID   map[[16]byte]*Topic
 	count  int // partitions
+	// version grows with each topic that is created or deleted or gets partitions.
+	version uint64
 }
 
 // Open loads all topics and opens their partitions. A partition that cannot be opened is offline and logged; an
@@ -216,7 +218,7 @@ var codecs = map[string]func(settings.Topic) (batch.Codec, int32){
 
 func (ts *Topics) partitionConfig(c settings.Topic) partition.Config {
 	rules := batch.Rules{
-		MaxMessageBytes: c.MaxMessageBytes, SegmentBytes: c.SegmentBytes, Compacted: c.CleanupCompact, LogAppendTime: c.LogAppendTime,
+		MaxMessageBytes: c.MaxMessageBytes, MaxRecordBytes: c.MaxDecompressedMessageBytes, SegmentBytes: c.SegmentBytes, Compacted: c.CleanupCompact, LogAppendTime: c.LogAppendTime,
 		TimestampBeforeMaxMs: c.TimestampBeforeMaxMs, TimestampAfterMaxMs: c.TimestampAfterMaxMs, MaxInflatedBytes: ts.opts.MaxInflatedBytes,
 	}
 	if codec, ok := codecs[c.CompressionType]; ok {
@@ -244,6 +246,10 @@ func (ts *Topics) Lookup(name string) (*Topic, bool) {
 	t, ok := ts.index.Load().byName[name]
 	return t, ok
 }
+
+// Version grows with each topic that is created or deleted or gets partitions; it begins anew with a restart. What a
+// lookup after it shows is at least as new.
+func (ts *Topics) Version() uint64 { return ts.index.Load().version }
 
 // LookupID returns the topic of a topic ID.
 func (ts *Topics) LookupID(id [16]byte) (*Topic, bool) {
@@ -394,7 +400,7 @@ func (ts *Topics) save(t *Topic, s *state) error {
 
 func (ts *Topics) publish(change func(*index)) {
 	old := ts.index.Load()
-	next := &index{byName: maps.Clone(old.byName), byID: maps.Clone(old.byID), count: old.count}
+	next := &index{byName: maps.Clone(old.byName), byID: maps.Clone(old.byID), count: old.count, version: old.version + 1}
 	change(next)
 	ts.index.Store(next)
 }

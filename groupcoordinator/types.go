@@ -1,0 +1,40 @@
+package groupcoordinator
+
+import (
+	"strings"
+
+	"once/groupcoordinator/group"
+	"once/groupcoordinator/streamsgroup"
+)
+
+// keyTypes are the key types of __consumer_offsets that belong to groups, each with the decoder of its records. The
+// records of a key type that is missing stay in the log and are skipped.
+var keyTypes = map[int16]decoder{
+	keyTypeGroup: decodeClassic,
+
+	streamsgroup.KeyTypeGroup:       streamsgroup.DecodeRecord,
+	streamsgroup.KeyTypeMember:      streamsgroup.DecodeRecord,
+	streamsgroup.KeyTypeTargetEpoch: streamsgroup.DecodeRecord,
+	streamsgroup.KeyTypeTarget:      streamsgroup.DecodeRecord,
+	streamsgroup.KeyTypeCurrent:     streamsgroup.DecodeRecord,
+	streamsgroup.KeyTypeTopology:    streamsgroup.DecodeRecord,
+}
+
+// decoder reads the record of a key, with its key type, and a value; value nil: a tombstone. Its error wraps
+// group.ErrDamaged.
+type decoder func(key, value []byte) (group.Record, error)
+
+// decoderOf returns nil for an unknown key type.
+func decoderOf(keyType int16) decoder { return keyTypes[keyType] }
+
+// newGroup returns an empty group for the first of its records. It copies the ID.
+func (c *Coordinator) newGroup(t group.Type, groupID string) group.Group {
+	groupID = strings.Clone(groupID)
+	switch t {
+	case group.Classic:
+		return newClassicGroup(&c.cfg, groupID, -1)
+	case group.Streams:
+		return c.newStreamsGroup(groupID)
+	}
+	panic("no groups of type " + string(t))
+}
