@@ -39,11 +39,12 @@ type Services struct {
 	Clock  clock.Clock // the cluster's; what waits for network or disk goes by the machine's
 	Logger *slog.Logger
 
-	apis         []wire.API // for ApiVersions
-	byKey        map[int16]*row
-	passChain    handler
-	sessions     *fetchSessions
-	autoCreation autoCreation
+	apis          []wire.API // for ApiVersions
+	byKey         map[int16]*row
+	passChain     handler
+	sessions      *fetchSessions
+	autoCreation  autoCreation
+	streamsTopics streamsTopics
 }
 
 // Open makes the state of the handlers. It is called once, before the first request.
