@@ -1,9 +1,11 @@
 #!/usr/bin/env bash
 # Builds the container image and runs it as people and test modules do: plainly, by the scripts of both image families,
 # as another user, on a read-only file system, twice with one volume, and stopped. Prints size, time to ready and memory.
+# More checks are in checks/.
 #
 #   run.sh [-k EXPRESSION]    only checks whose name matches the expression
 #
+# ONCE_CHECK_IMAGE is the name that the image gets here, once:check by default.
 # ONCE_BUILD_INSIDE=1 also builds it with nothing but `docker build`, which compiles the program inside and takes minutes.
 # Needs root or a Docker engine; see engine.sh. Where none can be had it says so, and exits with 0; with
 # ONCE_ENGINE=required that is a failure. Ends with "N passed, N failed".
@@ -33,7 +35,7 @@ fi
 eval "$engine"
 export DOCKER_HOST
 
-prefix=once-check-$$ image=once:check
+prefix=once-check-$$ image=${ONCE_CHECK_IMAGE:-once:check}
 work=$(mktemp -d)
 cleanup() {
 	local containers volumes
@@ -314,6 +316,7 @@ check 'a directory of Apache Kafka is refused' kafkas_directory
 check 'a mounted server.properties counts' property_file
 check 'kafka-server-start and kafka-server-stop' kafkas_scripts
 check 'kafka-topics --list inside is quick' quick_tools
+for more in "$here"/checks/*.sh; do . "$more"; done
 [ -z "${ONCE_BUILD_INSIDE:-}" ] || check 'docker build compiles the program inside' builds_inside
 
 printf '%d passed, %d failed\n' $passed $failed
