@@ -30,6 +30,7 @@ inspect/inspecttest
 admin handlers inspect seed
 faults
 wire txncoordinator groupcoordinator
+groupcoordinator/streamsgroup
 groupcoordinator/group
 topics configs log/salvage
 partition log/logtest
