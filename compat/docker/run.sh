@@ -1,9 +1,11 @@
 #!/usr/bin/env bash
 # Builds the container image and runs it as people and test modules do: plainly, by the scripts of both image families,
 # as another user, on a read-only file system, twice with one volume, and stopped. Prints size, time to ready and memory.
+# More checks are in checks/.
 #
 #   run.sh [-k EXPRESSION]    only checks whose name matches the expression
 #
+# ONCE_CHECK_IMAGE is the name that the image gets here, once:check by default.
 # ONCE_BUILD_INSIDE=1 also builds it with nothing but `docker build`, which compiles the program inside and takes minutes.
 # Needs root or a Docker engine; see engine.sh. Where none can be had it says so, and exits with 0; with
 # ONCE_ENGINE=required that is a failure. Ends with "N passed, N failed".
@@ -33,7 +35,7 @@ fi
 eval "$engine"
 export DOCKER_HOST
 
-prefix=once-check-$$ image=once:check
+prefix=once-check-$$ image=${ONCE_CHECK_IMAGE:-once:check}
 work=$(mktemp -d)
 cleanup() {
 	local containers volumes
@@ -152,6 +154,10 @@ from_the_host() { # the address that the client is told has to be the published 
 	local got
 	got=$(timeout 20 "$host" console-consumer --bootstrap-server "127.0.0.1:$port" --topic orders --from-beginning --max-messages 2 2>/dev/null | xargs)
 	[ "$got" = 'one two' ] || fail "read '$got'"
+}
+admin_from_the_host() {
+	docker run -d --name "$c" -p 127.0.0.1::9644 $image >/dev/null && wait_for "$c" 'Kafka Server started' || return 1
+	[ "$(curl -sS -m 5 -w '%{http_code}' -o /dev/null "http://$(docker port "$c" 9644/tcp)/readyz")" = 200 ] || fail "listens on $(docker logs "$c" 2>&1 | grep -o 'admin=[^ ]*')"
 }
 from_another_container() {
 	docker network create "$prefix" >/dev/null && docker run -d --name "$c" --network "$prefix" --network-alias kafka $image >/dev/null &&
@@ -290,6 +296,7 @@ check 'plainly: ready, produces, consumes, stops' plainly
 check 'an option after the image is the broker'"'"'s' own_options
 check 'what is no command is another program' other_programs
 check 'from the host through a published port' from_the_host
+check 'the admin address through a published port' admin_from_the_host
 check 'another container reaches it by its alias' from_another_container
 check 'a listener for the host and one for containers' two_listeners
 check 'a port of the host that it does not know is in the log' another_port
@@ -309,6 +316,7 @@ check 'a directory of Apache Kafka is refused' kafkas_directory
 check 'a mounted server.properties counts' property_file
 check 'kafka-server-start and kafka-server-stop' kafkas_scripts
 check 'kafka-topics --list inside is quick' quick_tools
+for more in "$here"/checks/*.sh; do . "$more"; done
 [ -z "${ONCE_BUILD_INSIDE:-}" ] || check 'docker build compiles the program inside' builds_inside
 
 printf '%d passed, %d failed\n' $passed $failed
