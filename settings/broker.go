@@ -35,7 +35,7 @@ type Broker struct {
 	FetchMaxBytes                        int
 	MaxConnections                       int
 	MaxConnectionsPerIP                  int
-	MaxDecompressedMessageBytes          int
+	MaxDecompressedBatchBytes            int
 	MaxIncrementalFetchSessionCacheSlots int
 	MaxRequestPartitionSizeLimit         int
 	RequestTimeout                       time.Duration
@@ -108,7 +108,7 @@ func (b *Broker) resolve() {
 		FetchMaxBytes:                        b.int("fetch.max.bytes"),
 		MaxConnections:                       b.int("max.connections"),
 		MaxConnectionsPerIP:                  b.int("max.connections.per.ip"),
-		MaxDecompressedMessageBytes:          b.int("max.decompressed.message.bytes"),
+		MaxDecompressedBatchBytes:            b.int("max.decompressed.batch.bytes"),
 		MaxIncrementalFetchSessionCacheSlots: b.int("max.incremental.fetch.session.cache.slots"),
 		MaxRequestPartitionSizeLimit:         b.int("max.request.partition.size.limit"),
 		RequestTimeout:                       b.milliseconds("request.timeout.ms"),
