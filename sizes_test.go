@@ -34,7 +34,7 @@ var notSizes = map[string]string{
 	"groupcoordinator": `generationEpoch DefaultMinSessionTimeout DefaultMaxSessionTimeout DefaultOffsetsRetention
 		DefaultRetentionCheckInterval newMemberJoinTimeout keyType* offsetValue* groupValue*`,
 	"txncoordinator": `firstRetry maxRetry keyVersion highestValueVersion flexibleTransactions No* noTimestampMs epochBumpVersion defaultMaxTimeoutMs`,
-	"handlers": `sessionIdle endpoint* allVersions transactionV0 transactionV2 TransactionVersionMax coordinatorOf* latestTimestamp
+	"handlers": `sessionIdle maxSubjectType endpoint* allVersions transactionV0 transactionV2 TransactionVersionMax coordinatorOf* latestTimestamp
 		earliest* maxTimestamp latestTieredTimestamp noAuthorizedOperations topicOperations groupOperations clusterOperations
 		metadataVersion*`,
 }

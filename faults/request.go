@@ -2,6 +2,7 @@ package faults
 
 import (
 	"slices"
+	"strings"
 	"time"
 
 	"once/wire"
@@ -140,7 +141,7 @@ func firingOf(q *Request, names *Named, m *Match) Firing {
 	f.TransactionalID, f.Group = firstMatch(names.TransactionalIDs, m.TransactionalID), firstMatch(names.Groups, m.Group)
 	for _, t := range names.Topics {
 		if m.matchesTopic(t) {
-			f.Topic = t.Name
+			f.Topic = strings.Clone(t.Name)
 			for _, p := range t.Partitions {
 				if m.Partition == nil || *m.Partition == p {
 					f.Partition = &p
@@ -155,7 +156,7 @@ func firingOf(q *Request, names *Named, m *Match) Firing {
 
 func firstMatch(names []string, of Names) string {
 	if i := slices.IndexFunc(names, of.Match); i >= 0 {
-		return names[i]
+		return strings.Clone(names[i]) // it points into the request
 	}
 	return ""
 }

@@ -31,12 +31,16 @@ func (f *faulted) fail(ctx context.Context) wire.Reply {
 	rest := f.filter(reflect.ValueOf(f.r.Body).Elem(), false)
 	f.filter(reflect.ValueOf(spoiled.Body).Elem(), true)
 	failed := f.s.Fail(spoiled, f.d.Code, errorMessageOfFault)
-	if !rest || failed.Response == nil {
+	if !rest {
 		return f.failed(spoiled, failed)
 	}
 	reply := f.whole(ctx, f.r)
+	if failed.Response == nil { // as for a Produce that wants no answer
+		release(reply)
+		return failed
+	}
 	if reply.Response != nil {
-		f.merge(reflect.ValueOf(spoiled.Body).Elem(), reflect.ValueOf(reply.Response).Elem(), reflect.ValueOf(failed.Response).Elem())
+		f.merge(reflect.ValueOf(spoiled.Body).Elem(), fieldsOf(reply.Response), fieldsOf(failed.Response))
 	}
 	return reply
 }
@@ -50,11 +54,20 @@ func (f *faulted) failed(spoiled *wire.Request, failed wire.Reply) wire.Reply {
 		return failed
 	}
 	resp := spoiled.Body.ResponseKind()
-	f.merge(reflect.ValueOf(spoiled.Body).Elem(), reflect.ValueOf(resp).Elem(), reflect.ValueOf(failed.Response).Elem())
-	if f.setCodes(reflect.ValueOf(resp).Elem()) {
+	f.merge(reflect.ValueOf(spoiled.Body).Elem(), fieldsOf(resp), fieldsOf(failed.Response))
+	if f.setCodes(fieldsOf(resp)) {
 		return wire.Respond(resp)
 	}
 	return failed
+}
+
+// fieldsOf returns the fields of an answer. Answers that are encoded here embed that of kmsg.
+func fieldsOf(resp kmsg.Response) reflect.Value {
+	v := reflect.Indirect(reflect.ValueOf(resp))
+	if f := v.Type().Field(0); f.Anonymous {
+		return v.Field(0).Elem()
+	}
+	return v
 }
 
 // code is the code for this version.
@@ -265,10 +278,10 @@ func (f *faulted) spoil(reply wire.Reply) wire.Reply {
 	switch resp := reply.Response.(type) {
 	case nil:
 	case *fetchResponse:
-		f.setCodes(reflect.ValueOf(resp.FetchResponse).Elem())
+		f.setCodes(fieldsOf(resp))
 		resp.dropFailed()
 	default:
-		f.setCodes(reflect.ValueOf(resp).Elem())
+		f.setCodes(fieldsOf(resp))
 	}
 	return reply
 }
@@ -332,7 +345,7 @@ func spoiledBy(ctx context.Context) func(topic string, partition int32) wire.Cod
 // throttled sets the throttle time of an answer.
 func throttled(reply wire.Reply, by time.Duration) wire.Reply {
 	if reply.Response != nil {
-		if v := reflect.ValueOf(reply.Response).Elem().FieldByName("ThrottleMillis"); v.IsValid() {
+		if v := fieldsOf(reply.Response).FieldByName("ThrottleMillis"); v.IsValid() {
 			v.SetInt(by.Milliseconds())
 		}
 	}
