@@ -27,9 +27,10 @@ broker
 lab
 cluster
 inspect/inspecttest
-admin handlers inspect
+admin handlers inspect seed
 faults
 wire txncoordinator groupcoordinator
+groupcoordinator/streamsgroup
 groupcoordinator/group
 topics configs log/salvage
 partition log/logtest

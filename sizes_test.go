@@ -34,9 +34,9 @@ var notSizes = map[string]string{
 	"groupcoordinator": `generationEpoch DefaultMinSessionTimeout DefaultMaxSessionTimeout DefaultOffsetsRetention
 		DefaultRetentionCheckInterval newMemberJoinTimeout keyType* offsetValue* groupValue*`,
 	"txncoordinator": `firstRetry maxRetry keyVersion highestValueVersion flexibleTransactions No* noTimestampMs epochBumpVersion defaultMaxTimeoutMs`,
-	"handlers": `sessionIdle maxSubjectType endpoint* allVersions transactionV0 transactionV2 TransactionVersionMax coordinatorOf* latestTimestamp
-		earliest* maxTimestamp latestTieredTimestamp noAuthorizedOperations topicOperations groupOperations clusterOperations
-		metadataVersion*`,
+	"handlers": `sessionIdle endpoint* allVersions transactionV0 transactionV2 TransactionVersionMax coordinatorOf* latestTimestamp
+		earliest* electUnclean maxTimestamp latestTieredTimestamp noAuthorizedOperations topicOperations groupOperations clusterOperations
+		metadataVersion* streamsVersion topologyDescription*`,
 }
 
 // numbersInCode are numbers of three digits and more, and shifts, that stand in code and at which it takes no other

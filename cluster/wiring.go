@@ -6,8 +6,10 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"once/configs"
 	"once/durability"
 	"once/groupcoordinator"
+	"once/groupcoordinator/streamsgroup"
 	"once/log/batch"
 	"once/partition"
 	"once/topics"
@@ -115,6 +117,7 @@ func (e *engine) openGroups(registerer prometheus.Registerer) (*groupcoordinator
 		},
 		Partitions:             e.partitionsOf(topics.ConsumerOffsets),
 		Topics:                 topicImage{e.topics},
+		StreamsSettings:        e.streamsSettings,
 		MinSessionTimeout:      s.GroupMinSessionTimeout,
 		MaxSessionTimeout:      s.GroupMaxSessionTimeout,
 		InitialRebalanceDelay:  s.GroupInitialRebalanceDelay,
@@ -125,6 +128,18 @@ func (e *engine) openGroups(registerer prometheus.Registerer) (*groupcoordinator
 		Clock:                  e.env.Clock, Logger: e.env.Logger, Registerer: registerer,
 		Faults: e.env.Faults,
 	})
+}
+
+// streamsSettings returns the settings in force of a streams group.
+func (e *engine) streamsSettings(groupID string) streamsgroup.Settings {
+	b := e.configs.Settings()
+	s := b.StreamsGroup(e.configs.Get(configs.Group, groupID))
+	return streamsgroup.Settings{
+		SessionTimeout: s.SessionTimeout, HeartbeatInterval: s.HeartbeatInterval,
+		TaskOffsetInterval: s.TaskOffsetInterval, InitialRebalanceDelay: s.InitialRebalanceDelay,
+		AssignmentInterval: s.AssignmentInterval, AcceptableRecoveryLag: s.AcceptableRecoveryLag,
+		StandbyReplicas: s.StandbyReplicas, RackAwareTags: s.RackAwareTags, MaxSize: b.StreamsGroups.MaxSize,
+	}
 }
 
 func (e *engine) openTxns(registerer prometheus.Registerer) (*txncoordinator.Coordinator, error) {

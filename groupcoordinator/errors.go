@@ -22,6 +22,11 @@ var (
 	ErrGroupNotFound        = group.ErrGroupNotFound
 	ErrGroupNotEmpty        = group.ErrGroupNotEmpty
 	ErrSubscribed           = group.ErrSubscribed
+	ErrInvalidRequest       = group.ErrInvalidRequest
+	ErrFencedMemberEpoch    = group.ErrFencedMemberEpoch
+	ErrStaleMemberEpoch     = group.ErrStaleMemberEpoch
+	ErrUnreleasedInstance   = group.ErrUnreleasedInstance
+	ErrUnsupportedCommit    = group.ErrUnsupportedCommit
 	ErrMetadataTooLarge     = errors.New("metadata of the offset is too large")
 	ErrUnstableOffset       = errors.New("offset is staged in an open transaction")
 

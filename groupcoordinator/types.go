@@ -4,12 +4,20 @@ import (
 	"strings"
 
 	"once/groupcoordinator/group"
+	"once/groupcoordinator/streamsgroup"
 )
 
 // keyTypes are the key types of __consumer_offsets that belong to groups, each with the decoder of its records. The
 // records of a key type that is missing stay in the log and are skipped.
 var keyTypes = map[int16]decoder{
 	keyTypeGroup: decodeClassic,
+
+	streamsgroup.KeyTypeGroup:       streamsgroup.DecodeRecord,
+	streamsgroup.KeyTypeMember:      streamsgroup.DecodeRecord,
+	streamsgroup.KeyTypeTargetEpoch: streamsgroup.DecodeRecord,
+	streamsgroup.KeyTypeTarget:      streamsgroup.DecodeRecord,
+	streamsgroup.KeyTypeCurrent:     streamsgroup.DecodeRecord,
+	streamsgroup.KeyTypeTopology:    streamsgroup.DecodeRecord,
 }
 
 // decoder reads the record of a key, with its key type, and a value; value nil: a tombstone. Its error wraps
@@ -25,6 +33,8 @@ func (c *Coordinator) newGroup(t group.Type, groupID string) group.Group {
 	switch t {
 	case group.Classic:
 		return newClassicGroup(&c.cfg, groupID, -1)
+	case group.Streams:
+		return c.newStreamsGroup(groupID)
 	}
 	panic("no groups of type " + string(t))
 }

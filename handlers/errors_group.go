@@ -4,6 +4,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"once/groupcoordinator"
+	"once/groupcoordinator/streamsgroup"
 	"once/wire"
 )
 
@@ -24,6 +25,12 @@ var groupErrors = []errorRow{
 	{groupcoordinator.ErrGroupNotFound, wire.GroupIDNotFound},
 	{groupcoordinator.ErrGroupNotEmpty, wire.NonEmptyGroup},
 	{groupcoordinator.ErrSubscribed, wire.GroupSubscribedToTopic},
+	{groupcoordinator.ErrInvalidRequest, wire.InvalidRequest},
+	{groupcoordinator.ErrFencedMemberEpoch, wire.FencedMemberEpoch},
+	{groupcoordinator.ErrStaleMemberEpoch, wire.StaleMemberEpoch},
+	{groupcoordinator.ErrUnreleasedInstance, wire.UnreleasedInstanceID},
+	{groupcoordinator.ErrUnsupportedCommit, wire.UnsupportedVersion},
+	{streamsgroup.ErrInvalidTopology, wire.StreamsInvalidTopology},
 	{groupcoordinator.ErrMetadataTooLarge, wire.OffsetMetadataTooLarge},
 	{groupcoordinator.ErrUnstableOffset, wire.UnstableOffsetCommit},
 	{groupcoordinator.ErrBatchTooLarge, wire.MessageTooLarge},
@@ -44,7 +51,7 @@ var groupDowngrades = []downgradeRow{
 // codes stay.
 var groupLogCodes = groupLogCodesOf(
 	kmsg.JoinGroup, kmsg.SyncGroup, kmsg.LeaveGroup, kmsg.OffsetCommit, kmsg.OffsetFetch, kmsg.TxnOffsetCommit,
-	kmsg.DeleteGroups, kmsg.OffsetDelete)
+	kmsg.DeleteGroups, kmsg.OffsetDelete, kmsg.StreamsGroupHeartbeat)
 
 func groupLogCodesOf(keys ...kmsg.Key) []downgradeRow {
 	var rows []downgradeRow

@@ -19,7 +19,7 @@ var FaultAPIs = sync.OnceValue(func() (apis []faults.API) {
 			body := kmsg.RequestForKey(row.Key)
 			_, throttle := reflect.TypeOf(body.ResponseKind()).Elem().FieldByName("ThrottleMillis")
 			api.Throttle = api.Throttle || throttle
-			for number := range int64(maxSubjectType + 1) {
+			for number := range int64(33) { // the types of resources and keys are below
 				api.Names |= namesIn(&row, version, number)
 			}
 		}
@@ -27,9 +27,6 @@ var FaultAPIs = sync.OnceValue(func() (apis []faults.API) {
 	}
 	return apis
 })
-
-// maxSubjectType is the highest number by which a request says what kind of thing it is about.
-const maxSubjectType = 32
 
 // namesIn returns what a request names in which each list has an entry, and each number is number.
 func namesIn(row *row, version int16, number int64) (kinds faults.Kinds) {

@@ -31,6 +31,9 @@ func (f *Features) TransactionVersion() int16 { return int16(f.transactionVersio
 const (
 	metadataVersionFeature    = "metadata.version"
 	transactionVersionFeature = "transaction.version"
+	streamsVersionFeature     = "streams.version"
+
+	streamsVersion int16 = 1
 
 	metadataVersionMin int16 = 7  // 3.3-IV3, the first of KRaft
 	metadataVersion    int16 = 33 // 4.4-IV2
@@ -45,6 +48,7 @@ func (f *Features) describe(version int16, resp *kmsg.ApiVersionsResponse) {
 		min, max, level int16
 	}{
 		{metadataVersionFeature, metadataVersionMin, metadataVersion, metadataVersion},
+		{streamsVersionFeature, 0, streamsVersion, streamsVersion},
 		{transactionVersionFeature, 0, TransactionVersionMax, f.TransactionVersion()},
 	} {
 		if version >= 4 || feature.min > 0 {

@@ -24,6 +24,7 @@ ln -s /var/lib/kafka/data "$out/data"
 
 find "$out" -type d -exec chmod 777 {} +
 find "$out/etc" "$out/opt" -type f -exec chmod a+rwX {} +
-chmod 755 "$out" "$out/bin" "$out/usr" "$out/usr/local" "$out/usr/local/bin" "$out/usr/local/bin/broker" "$out/bin/bash"
+chmod 755 "$out" "$out/bin" "$out/usr" "$out/usr/local" "$out/usr/local/bin" "$out/usr/local/bin/broker" "$out/usr/local/sbin" \
+	"$out/usr/local/sbin/sh" "$out/bin/bash"
 chmod 1777 "$out/tmp"
 chmod 644 "$out/etc/passwd" "$out/etc/group"

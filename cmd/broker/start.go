@@ -30,6 +30,7 @@ type startFlags struct {
 	ephemeral                   bool
 	strict, lab                 string // "true" or "false"; "" was not given
 	set                         []string
+	seed, seedFrom              string
 	container                   container
 	test                        testFlags
 }
@@ -57,6 +58,10 @@ func startCommand(environ []string, began time.Time) *cobra.Command {
 			if value, ok := lookup(environ, adminVariable); ok && !c.Flags().Changed("admin") {
 				f.admin = value
 			}
+			if f.seedFrom = "--seed"; !c.Flags().Changed("seed") {
+				f.seed, _ = lookup(environ, seedVariable)
+				f.seedFrom = seedVariable
+			}
 			f.container = containerOf(environ)
 			if f.configFrom = "--config"; f.config == "" {
 				f.config, f.configFrom = f.container.configFile(), "mounted into the image"
@@ -75,6 +80,7 @@ func startCommand(environ []string, began time.Time) *cobra.Command {
 	flags.StringVar(&f.admin, "admin", admin.DefaultAddress, "address for metrics, health and profiles over HTTP, `HOST:PORT`; empty for none")
 	flags.StringVar(&f.config, "config", "", "a server.properties `file`")
 	flags.StringArrayVar(&f.set, "set", nil, "one broker setting by Kafka's name, `NAME=VALUE`; repeatable")
+	flags.StringVar(&f.seed, "seed", "", "a `file` of topics and records, JSON or YAML, made before the broker is ready")
 	flags.BoolVar(&strict, "strict", false, "do as Kafka does where the broker is kinder: see the setting strict")
 	flags.BoolVar(&lab, "lab", true, "let tests change things over HTTP: faults, clock, reset; see the setting lab")
 	f.test.add(c)
@@ -126,8 +132,12 @@ func configure(f startFlags, environ []string) (cfg broker.Config, unknown []str
 	if err != nil {
 		return cfg, unknown, err
 	}
+	seeded, err := readSeed(f, environ, s)
+	if err != nil {
+		return cfg, unknown, usageError{err}
+	}
 	return broker.Config{
-		Listeners: s.Listeners, DataDir: s.DataDir, Ephemeral: f.ephemeral, Admin: f.admin,
+		Listeners: s.Listeners, DataDir: s.DataDir, Ephemeral: f.ephemeral, Admin: f.admin, Seed: seeded,
 		Env: cluster.Env{Settings: s, Durability: s.Durability, BootID: f.test.bootID, Faults: faults},
 	}, unknown, nil
 }
@@ -166,6 +176,9 @@ func start(ctx context.Context, f startFlags, environ []string, stdout, stderr i
 	}
 	if len(unknown) > 0 {
 		cfg.Logger.Warn("unknown settings are ignored", "names", unknown)
+	}
+	if err := f.container.runInitScripts(cfg, stderr); err != nil {
+		return err
 	}
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, syscall.SIGTERM, os.Interrupt)
