@@ -309,7 +309,7 @@ func (e *engine) openServices() error {
 	e.services = &handlers.Services{
 		Topics: e.topics, Catalogue: handlers.NewCatalogue(e.topics), Configs: e.configs, Txns: e.txns, Groups: e.groups,
 		ProducerIDs: e.producerIDs, Settings: e.env.Settings, Features: e.features, NodeID: e.env.Settings.NodeID,
-		ClusterID: e.identity.clusterID, Advertised: e.env.Advertised, Barrier: e.barrier,
+		ClusterID: e.identity.clusterID, Advertised: e.env.Advertised, Disk: e.disk, Barrier: e.barrier,
 		Ended: e.stopped, Clock: e.env.Clock, Logger: e.env.Logger,
 	}
 	e.services.Open()

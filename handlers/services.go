@@ -33,7 +33,9 @@ type Services struct {
 	ClusterID   string
 	// Advertised returns the address at which the client of a connection reaches this broker.
 	Advertised func(*wire.Conn) (host string, port int32)
-	Barrier    *durability.Barrier // what answers wait for; nil: for nothing
+	// Disk describes the data directory.
+	Disk    func() Disk
+	Barrier *durability.Barrier // what answers wait for; nil: for nothing
 	// Ended is closed when waiting requests must end, because the cluster is about to end.
 	Ended  <-chan struct{}
 	Clock  clock.Clock // the cluster's; what waits for network or disk goes by the machine's
