@@ -2,6 +2,7 @@ package groupcoordinator
 
 import (
 	"fmt"
+	"strings"
 
 	"once/groupcoordinator/group"
 	"once/groupcoordinator/streamsgroup"
@@ -74,8 +75,10 @@ func (s *shard) streamsForHeartbeatLocked(groupID string, h *streamsgroup.Heartb
 	return at, s.c.newStreamsGroup(groupID), at.Tombstones(), nil
 }
 
+// newStreamsGroup returns a group without members. It copies the ID.
 func (c *Coordinator) newStreamsGroup(groupID string) *streamsgroup.Group {
-	return streamsgroup.New(&streamsgroup.Env{Topics: c.cfg.Topics, Settings: c.cfg.StreamsSettings}, groupID)
+	env := &streamsgroup.Env{Topics: c.cfg.Topics, Settings: c.cfg.StreamsSettings}
+	return streamsgroup.New(env, strings.Clone(groupID))
 }
 
 // DescribeStreams describes a streams group. Its errors are ErrLoading, ErrClosed, ErrInvalidGroupID and

@@ -41,6 +41,7 @@ var groupErrors = []errorRow{
 var groupDowngrades = []downgradeRow{
 	{int16(kmsg.OffsetCommit), 9, wire.GroupIDNotFound, wire.IllegalGeneration},
 	{int16(kmsg.TxnOffsetCommit), 6, wire.GroupIDNotFound, wire.IllegalGeneration},
+	{int16(kmsg.TxnOffsetCommit), 6, wire.StaleMemberEpoch, wire.IllegalGeneration},
 	{int16(kmsg.TxnOffsetCommit), 2, wire.CoordinatorLoadInProgress, wire.CoordinatorNotAvailable},
 	// Consumers before 3.9 do not retry an OffsetFetch with code 15.
 	{int16(kmsg.OffsetFetch), allVersions, wire.CoordinatorNotAvailable, wire.NotCoordinator},

@@ -162,7 +162,7 @@ func (s *Services) topologyOf(t *kmsg.StreamsGroupHeartbeatRequestTopology) (*st
 		if topics.IsInternal(name) {
 			internal = append(internal, name)
 		} else if err := topics.CheckName(name); err != nil {
-			return nil, fmt.Errorf("%w: Topic names must be legal: %w", streamsgroup.ErrInvalidTopology, err)
+			return nil, fmt.Errorf("%w: Topic names must be legal: %v", streamsgroup.ErrInvalidTopology, err)
 		}
 	}
 	if len(internal) > 0 {

@@ -397,7 +397,7 @@ func (s *heartbeatStep) reply() {
 	g, m := s.work, s.m
 	changed := !sameTasks(s.was.Active, m.Assigned.Active) || !sameTasks(s.was.Standby, m.Assigned.Standby) ||
 		!sameTasks(s.was.Warmup, m.Assigned.Warmup)
-	if !equalOptional(s.had, m.Endpoint) || m.Endpoint != nil && changed {
+	if !g.isNew && (!equalOptional(s.had, m.Endpoint) || m.Endpoint != nil && changed) {
 		g.endpointEpoch++
 	}
 	a := &Answer{MemberID: m.ID, MemberEpoch: m.Epoch, HeartbeatInterval: s.set.HeartbeatInterval,
@@ -406,9 +406,7 @@ func (s *heartbeatStep) reply() {
 		tasks := m.Assigned.assignment()
 		a.Tasks = &tasks
 	}
-	if a.EndpointEpoch = g.endpointEpoch; g.isNew {
-		a.EndpointEpoch = 0
-	}
+	a.EndpointEpoch = g.endpointEpoch
 	if s.h.EndpointEpoch != a.EndpointEpoch {
 		a.Endpoints = g.endpoints()
 	}

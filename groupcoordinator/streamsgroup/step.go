@@ -207,10 +207,11 @@ func sameMemberTasks(a, b MemberTasks) bool {
 	return maps.Equal(a.Active, b.Active) && sameTasks(a.Standby, b.Standby) && sameTasks(a.Warmup, b.Warmup)
 }
 
-// activeElsewhere reports whether another member runs the task, or has not released it yet.
-func (g *Group) activeElsewhere(m *Member, id TaskID) bool {
+// activeHeld reports whether a member runs the task, or has not released it yet: also this one, when it had to give the
+// task up before it gets it back.
+func (g *Group) activeHeld(m *Member, id TaskID) bool {
 	for _, o := range g.members {
-		if o.ID != m.ID && (has(o.Assigned.Active, id) || has(o.Pending.Active, id)) {
+		if has(o.Pending.Active, id) || o.ID != m.ID && has(o.Assigned.Active, id) {
 			return true
 		}
 	}
@@ -220,7 +221,7 @@ func (g *Group) activeElsewhere(m *Member, id TaskID) bool {
 // activeBlocked reports whether a member has to wait for an active task: another one still runs it, or another member of
 // the same process has its state open.
 func (g *Group) activeBlocked(m *Member, id TaskID) bool {
-	if g.activeElsewhere(m, id) {
+	if g.activeHeld(m, id) {
 		return true
 	}
 	for _, o := range g.members {
@@ -232,8 +233,12 @@ func (g *Group) activeBlocked(m *Member, id TaskID) bool {
 	return false
 }
 
-// standbyBlocked reports whether another member of the same process has the task's state open.
+// standbyBlocked reports whether another member of the same process has the task's state open, or this one had to give
+// its own standby up.
 func (g *Group) standbyBlocked(m *Member, id TaskID) bool {
+	if has(m.Pending.Standby, id) {
+		return true
+	}
 	for _, o := range g.members {
 		if o.ID != m.ID && o.ProcessID == m.ProcessID && (o.Assigned.contains(id) || o.Pending.contains(id)) {
 			return true
