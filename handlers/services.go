@@ -11,6 +11,7 @@ import (
 
 	"once/configs"
 	"once/durability"
+	"once/faults"
 	"once/groupcoordinator"
 	"once/internal/clock"
 	"once/pidmanager"
@@ -40,6 +41,7 @@ type Services struct {
 	Ended  <-chan struct{}
 	Clock  clock.Clock // the cluster's; what waits for network or disk goes by the machine's
 	Logger *slog.Logger
+	Faults *faults.Rules // of tests; nil: none
 
 	apis          []wire.API // for ApiVersions
 	byKey         map[int16]*row

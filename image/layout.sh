@@ -18,8 +18,8 @@ for script in kafka-server-start kafka-server-stop zookeeper-server-start zookee
 	ln -s "/opt/kafka/bin/$script.sh" "$out/usr/local/bin/$script"
 done
 
-mkdir -p "$out/etc/kafka/secrets" "$out/var/lib/kafka/data" "$out/mnt/shared/config" "$out/bitnami/kafka" \
-	"$out/docker-entrypoint-initdb.d" "$out/home/appuser" "$out/opt/kafka/logs" "$out/opt/kafka/config" "$out/tmp" "$out/var/log/kafka"
+mkdir -p "$out/etc/kafka/secrets" "$out/var/lib/kafka/data" "$out/mnt/shared/config" "$out/bitnami/kafka" "$out/kafka" \
+	"$out/docker-entrypoint-initdb.d" "$out/home/appuser" "$out/opt/kafka/logs" "$out/opt/kafka/config" "$out/tmp/kraft-combined-logs" "$out/var/log/kafka"
 ln -s /var/lib/kafka/data "$out/data"
 
 find "$out" -type d -exec chmod 777 {} +
