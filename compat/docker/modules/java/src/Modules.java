@@ -37,6 +37,7 @@ public final class Modules {
             modules.check("containers.KafkaContainer, " + mode + ": withListener", () -> modules.listener(
                     new Kind.Deprecated(mode).make(), container -> container.withListener(() -> "kafka:19092")));
         }
+        Strimzi.checks(modules);
         System.out.printf("%d passed, %d failed%n", modules.passed, modules.failed);
         System.exit(modules.failed == 0 ? 0 : 1);
     }
