@@ -3,14 +3,19 @@ package groupcoordinator
 import (
 	"strings"
 
+	"once/groupcoordinator/consumergroup"
 	"once/groupcoordinator/group"
 )
 
 // keyTypes are the key types of __consumer_offsets that belong to groups, each with the decoder of its records. The
 // records of a key type that is missing stay in the log and are skipped.
-var keyTypes = map[int16]decoder{
-	keyTypeGroup: decodeClassic,
-}
+var keyTypes = func() map[int16]decoder {
+	all := map[int16]decoder{keyTypeGroup: decodeClassic}
+	for _, keyType := range consumergroup.KeyTypes() {
+		all[keyType] = consumergroup.DecodeRecord
+	}
+	return all
+}()
 
 // decoder reads the record of a key, with its key type, and a value; value nil: a tombstone. Its error wraps
 // group.ErrDamaged.
@@ -25,6 +30,8 @@ func (c *Coordinator) newGroup(t group.Type, groupID string) group.Group {
 	switch t {
 	case group.Classic:
 		return newClassicGroup(&c.cfg, groupID, -1)
+	case group.Consumer:
+		return consumergroup.New(&c.consumer, groupID)
 	}
 	panic("no groups of type " + string(t))
 }
