@@ -1,8 +1,9 @@
-// Package admin serves what operators and orchestrators ask over HTTP: metrics, whether the process lives
-// and is ready, profiles, and the state as text.
+// Package admin serves what operators, orchestrators and tests ask over HTTP: metrics, whether the process lives
+// and is ready, profiles, the state as text, and the lab.
 //
 // It knows nothing of Kafka: what it shows is handed to it. Nobody is asked for a password, so it listens
-// on the loopback interface unless an address says otherwise. Only package broker starts a Server.
+// on the loopback interface unless an address says otherwise, and a guard refuses what a browser sends for a page of
+// another site. Only package broker starts a Server.
 package admin
 
 import (
@@ -37,7 +38,11 @@ const (
 type Options struct {
 	Gatherer prometheus.Gatherer // for /metrics
 	State    func(io.Writer)     // writes the state as text, for /state
-	Logger   *slog.Logger        // nil discards
+	Lab      http.Handler        // for /v1/
+	// Refuse answers a request that the guard refuses; nil: in plain text.
+	Refuse func(w http.ResponseWriter, status int, detail string)
+	Hosts  []string     // names of this machine that the guard lets through, besides its own
+	Logger *slog.Logger // nil discards
 }
 
 // Server is a running HTTP server. Its methods may be called from any goroutine.
@@ -72,9 +77,12 @@ func Start(addr string, o Options) (*Server, error) {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
+	if o.Refuse == nil {
+		o.Refuse = func(w http.ResponseWriter, status int, detail string) { http.Error(w, detail, status) }
+	}
 	s := &Server{listener: listener}
 	s.http = &http.Server{
-		Handler:           s.tracked(s.routes(o)),
+		Handler:           s.tracked(newGuard(o.Hosts, o.Refuse).wrap(s.routes(o))),
 		ReadTimeout:       readTimeout,
 		ReadHeaderTimeout: readTimeout,
 		WriteTimeout:      writeTimeout,
@@ -90,7 +98,7 @@ func Start(addr string, o Options) (*Server, error) {
 	return s, nil
 }
 
-// routes answers GET and HEAD only: nothing here changes anything.
+// routes answers GET and HEAD only: nothing changes anything, but for the lab.
 func (s *Server) routes(o Options) http.Handler {
 	mux := http.NewServeMux()
 	if o.Gatherer != nil {
@@ -115,6 +123,9 @@ func (s *Server) routes(o Options) http.Handler {
 		plain(w, http.StatusOK)
 		_, _ = io.WriteString(w, "ready\n")
 	})
+	if o.Lab != nil {
+		mux.Handle("/v1/", o.Lab)
+	}
 	mux.HandleFunc("GET /debug/pprof/", pprof.Index)
 	mux.HandleFunc("GET /debug/pprof/cmdline", pprof.Cmdline)
 	mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)

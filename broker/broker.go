@@ -48,7 +48,7 @@ type Broker struct {
 // drainTimeout bounds how long Close waits for requests that are being answered.
 const drainTimeout = 500 * time.Millisecond
 
-// Start opens the data directory, recovers it, and serves. It returns when every listener is open and every coordinator
+// Start opens the data directory, recovers it, makes the seed, and serves. It returns when every listener is open and every coordinator
 // is loaded. Errors wrap cluster.ErrConfig or cluster.ErrStorage where that is the cause. The broker runs until Close,
 // or until ctx ends, which closes it.
 func Start(ctx context.Context, cfg Config) (*Broker, error) {
@@ -57,7 +57,7 @@ func Start(ctx context.Context, cfg Config) (*Broker, error) {
 		return nil, err
 	}
 	b := &Broker{cfg: cfg, done: make(chan struct{}), registry: prometheus.NewRegistry()}
-	for _, step := range []func() error{b.listen, b.openCluster, b.serve} {
+	for _, step := range []func() error{b.listen, b.openCluster, b.seed, b.serve} {
 		if err := step(); err != nil {
 			return nil, errors.Join(err, b.close())
 		}
@@ -82,6 +82,8 @@ func (b *Broker) openCluster() error {
 	}
 	return err
 }
+
+func (b *Broker) seed() error { return b.cluster.Seed(context.Background(), b.cfg.Seed) }
 
 // settings are those in force.
 func (b *Broker) settings() *settings.Broker {
@@ -114,9 +116,8 @@ func (b *Broker) serve() (err error) {
 	b.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	if b.cfg.Admin != "" {
 		all := prometheus.Gatherers{b.registry, b.cluster}
-		b.admin, err = admin.Start(b.cfg.Admin, admin.Options{Gatherer: all, State: b.WriteState, Logger: b.cfg.Logger})
-		if err != nil {
-			return addressError("the admin endpoint on "+b.cfg.Admin, b.cfg.Admin, err)
+		if err := b.serveAdmin(admin.Options{Gatherer: all, State: b.WriteState, Logger: b.cfg.Logger}); err != nil {
+			return err
 		}
 	}
 	for _, l := range b.listeners {

@@ -4,6 +4,7 @@ import (
 	"net"
 
 	"once/cluster"
+	"once/seed"
 	"once/settings"
 )
 
@@ -18,6 +19,9 @@ type Config struct {
 	DataDir   string // created when missing; "" means Ephemeral
 	Ephemeral bool   // a temporary data directory that Close removes
 	InMemory  bool   // no data directory: everything is in memory, and gone after Close
+	// Seed are topics that are made, with their records, before the first client is served. Those that exist are left as
+	// they are.
+	Seed []seed.Topic
 	// Image is the image that the cluster is a fork of; the data directory must be empty. See cluster.OpenImage.
 	Image *cluster.Image
 	Admin string // HTTP endpoint, HOST:PORT; "" switches it off

@@ -29,7 +29,8 @@ func init() {
 // input is the request as JSON.
 //
 // A ~ in a text stands for the suffix of the script's names, {N} for N times the letter x, "member M" for the ID of a
-// member that joined. An ID of a topic is the topic's name, one of a producer its letter. Records are a text: plain, or
+// member that joined, "cluster ID" for that of the cluster. An ID of a topic is the topic's name, or "former ID"
+// for that of the topic that was made again last, one of a producer its letter. Records are a text: plain, or
 // the arguments of produce for one batch.
 //
 // member=M gives the member ID in the answer a name. With send the answer is left to a later receive on the same
@@ -117,6 +118,9 @@ func (p *peer) setText(c script.Command, v reflect.Value, text string) error {
 	})
 	switch {
 	case v.Kind() == reflect.String:
+		if text == "cluster ID" {
+			text = p.clusterID()
+		}
 		if member, ok := strings.CutPrefix(text, "member "); ok {
 			text = p.members[member]
 		}
@@ -135,8 +139,16 @@ func (p *peer) setText(c script.Command, v reflect.Value, text string) error {
 	return nil
 }
 
+// clusterID is the ID of the broker's cluster, as it says itself.
+func (p *peer) clusterID() string {
+	return p.ask(kmsg.NewPtrDescribeClusterRequest()).(*kmsg.DescribeClusterResponse).ClusterID
+}
+
 // topicID is the ID of a topic of the script; another text gives an ID that no topic has.
 func (p *peer) topicID(name string) [16]byte {
+	if name == "former ID" {
+		return p.formerID
+	}
 	if id, ok := p.topicIDs[name]; ok {
 		return id
 	}

@@ -1,9 +1,14 @@
 package broker_test
 
 import (
+	"bytes"
+	"compress/gzip"
+	"encoding/binary"
 	"fmt"
+	"hash/crc32"
 	"slices"
 	"strings"
+	"testing"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -38,17 +43,40 @@ func lines(p *peer, c script.Command) []script.Command {
 // batchOf builds the batch of a produce: [producer=p epoch=E sequence=S] [records=N] [plain] [time=MS]
 // [step=MS] [no-key] [key=K]. Each record is step later than the one before.
 func (p *peer) batchOf(c script.Command) []byte {
+	value := bytes.Repeat([]byte("v"), int(p.int(c, "value", 1)))
 	records := make([]batch.Record, p.int(c, "records", 1))
 	for j := range records {
-		records[j] = batch.Record{OffsetDelta: int32(j), Key: []byte(c.String("key", "k")), Value: []byte("v"), TimestampDeltaMs: int64(j) * p.int(c, "step", 0)}
+		records[j] = batch.Record{OffsetDelta: int32(j), Key: []byte(c.String("key", "k")), Value: value, TimestampDeltaMs: int64(j) * p.int(c, "step", 0)}
 		if c.Has("no-key") {
 			records[j].Key = nil
 		}
 	}
-	return batch.Build(batch.BuildOptions{
+	raw := batch.Build(batch.BuildOptions{
 		ProducerID: p.producer(c), ProducerEpoch: int16(p.int(c, "epoch", -1)), BaseSequence: int32(p.int(c, "sequence", -1)),
 		Transactional: !c.Has("plain"), TimestampMs: p.int(c, "time", time.Now().UnixMilli()), LeaderEpoch: -1,
 	}, records...)
+	if c.Has("gzip") {
+		return gzipped(p.t, raw)
+	}
+	return raw
+}
+
+// gzipped compresses a batch.
+func gzipped(t *testing.T, raw []byte) []byte {
+	packed := bytes.NewBuffer(bytes.Clone(raw[:batch.HeaderSizeBytes]))
+	w := gzip.NewWriter(packed)
+	if _, err := w.Write(raw[batch.HeaderSizeBytes:]); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	b := packed.Bytes()
+	const lengthAt, crcAt, attributesAt = 8, 17, 21
+	binary.BigEndian.PutUint32(b[lengthAt:], uint32(len(b)-lengthAt-4))
+	b[attributesAt+1] |= byte(batch.Gzip)
+	binary.BigEndian.PutUint32(b[crcAt:], crc32.Checksum(b[attributesAt:], crc32.MakeTable(crc32.Castagnoli)))
+	return b
 }
 
 // produceRequest has one batch to each line's partition. The arguments for the request stand in c.

@@ -46,6 +46,7 @@ type peer struct {
 	letters  map[int64]string
 	ids      map[string]int64
 	topicIDs map[string][16]byte
+	formerID [16]byte               // of the topic that was made again last
 	members  map[string]string      // the member IDs of groups, by their names in the script
 	sent     map[string]sentRequest // by connection, what a receive answers
 }

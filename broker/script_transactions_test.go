@@ -60,6 +60,7 @@ func (p *peer) createTopic(c script.Command) string {
 	}
 	r.Topics = append(r.Topics, t)
 	resp := p.ask(r).(*kmsg.CreateTopicsResponse)
+	p.formerID = p.topicIDs[t.Topic]
 	p.topicIDs[t.Topic] = resp.Topics[0].TopicID
 	if p.own == nil && resp.Topics[0].ErrorCode == 0 {
 		p.awaitLeaders(t.Topic, max(1, t.NumPartitions))

@@ -194,7 +194,7 @@ func (e *engine) openBarrier() error {
 func (e *engine) openTopics() error {
 	ts, err := topics.Open(topics.Options{
 		Store: e.store, FS: e.fence, Dir: e.dir, Barrier: e.barrier, Settings: e.env.Settings, Starts: e.identity.starts,
-		Clock: e.env.Clock, Logger: e.env.Logger, MaxInflatedBytes: e.env.Settings.MaxDecompressedMessageBytes, OnDelete: e.topicDeleted,
+		Clock: e.env.Clock, Logger: e.env.Logger, MaxInflatedBytes: e.env.Settings.MaxDecompressedBatchBytes, OnDelete: e.topicDeleted,
 		Faults: e.env.Faults,
 	})
 	if ts != nil {

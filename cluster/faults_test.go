@@ -235,46 +235,58 @@ func TestClusterIsKilledAtEveryPoint(t *testing.T) {
 	}
 }
 
-// A slow disk holds up who waits for it, and not the end of the cluster.
+// ends are the ways in which an engine ends.
+var ends = map[string]func(*Cluster) error{
+	"close": (*Cluster).Close, "kill": (*Cluster).Kill, "reset": func(c *Cluster) error { return c.Reset(ResetOptions{}) },
+}
+
+// A request that waits for a slow disk does not hold up the end of the cluster.
 func TestDelayedSyncEndsWithTheCluster(t *testing.T) {
-	for name, end := range map[string]func(*Cluster) error{"close": (*Cluster).Close, "kill": (*Cluster).Kill} {
-		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				c := opened(t, InMemory(Env{Durability: "fsync"}))
-				conn := connect(t, c)
-				conn.Timeout = 100 * time.Hour
-				conn.CreateTopic("x", 1, nil)
-				if _, err := c.Faults().Arm(fault.Rule{Point: fault.DiskSync, Do: fault.Action{Delay: 5 * time.Second}}); err != nil {
-					t.Fatal(err)
-				}
-				began := time.Now()
-				conn.produce("x")
-				if took := time.Since(began); took < 5*time.Second {
-					t.Errorf("the append took %v", took)
-				}
-				answered := make(chan kmsg.Response, 1)
-				go func() { answered <- conn.ask(produceRequest("x")) }()
-				synctest.Wait()
-				began = time.Now()
-				if err := end(c); err != nil {
-					t.Error(err)
-				}
-				if took := time.Since(began); took > 0 {
-					t.Errorf("the end took %v", took)
-				}
-				if got := <-answered; name == "kill" && got != nil {
-					t.Errorf("a killed cluster answers %v", got)
-				}
+	requests := map[string]func(*kafkatest.Producer) kmsg.Request{
+		"Produce":        func(*kafkatest.Producer) kmsg.Request { return produceRequest("x") },
+		"EndTxn":         func(p *kafkatest.Producer) kmsg.Request { return p.EndTxnRequest(true) },
+		"InitProducerId": func(*kafkatest.Producer) kmsg.Request { return kafkatest.InitProducerIDRequest("other") },
+	}
+	const delay = 5 * time.Second
+	for name, end := range ends {
+		for api, request := range requests {
+			t.Run(name+" "+api, func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					c := opened(t, InMemory(Env{Durability: "fsync"}))
+					conn := connect(t, c)
+					conn.Timeout = 100 * time.Hour
+					conn.CreateTopic("x", 1, nil)
+					p := conn.producer("t")
+					conn.send(p, "x", []byte("1"))
+					if _, err := c.Faults().Arm(fault.Rule{Point: fault.DiskSync, Do: fault.Action{Delay: delay}}); err != nil {
+						t.Fatal(err)
+					}
+					began := time.Now()
+					conn.produce("x")
+					if took := time.Since(began); took < delay {
+						t.Errorf("the append took %v", took)
+					}
+					answered := make(chan kmsg.Response, 1)
+					go func() { answered <- conn.ask(request(p)) }()
+					synctest.Wait()
+					began = time.Now()
+					if err := end(c); err != nil {
+						t.Error(err)
+					}
+					if took := time.Since(began); took > 0 {
+						t.Errorf("the end took %v", took)
+					}
+					if got := <-answered; name == "kill" && got != nil {
+						t.Errorf("a killed cluster answers %v", got)
+					}
+				})
 			})
-		})
+		}
 	}
 }
 
 // A snapshot that waits for a disk that hangs does not hold up the end of the cluster.
 func TestSnapshotEndsWithTheCluster(t *testing.T) {
-	ends := map[string]func(*Cluster) error{
-		"close": (*Cluster).Close, "kill": (*Cluster).Kill, "reset": func(c *Cluster) error { return c.Reset(ResetOptions{}) },
-	}
 	for name, end := range ends {
 		t.Run(name, func(t *testing.T) {
 			c := opened(t, InMemory(Env{}))

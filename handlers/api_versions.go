@@ -8,10 +8,10 @@ import (
 	"once/wire"
 )
 
-// ApiVersions v0 to v4. v1 adds the throttle time, v3 is flexible and carries the client's name and
-// the features, v4 lists supported features whose minimum is 0 too (KAFKA-17492). An unserved version
-// is answered in the layout of v0 with UNSUPPORTED_VERSION and this API's own range, so that the
-// client can ask again (KIP-511).
+// ApiVersions v0 to v5. v1 adds the throttle time, v3 is flexible and carries the client's name and
+// the features, v4 lists supported features whose minimum is 0 too (KAFKA-17492), v5 says whom the client means to
+// reach (KIP-1242). An unserved version is answered in the layout of v0 with UNSUPPORTED_VERSION and this API's own
+// range, so that the client can ask again (KIP-511).
 func (s *Services) apiVersions(_ context.Context, r *wire.Request) wire.Reply {
 	if r.Body == nil {
 		return s.Fail(r, wire.UnsupportedVersion, "")
@@ -21,7 +21,13 @@ func (s *Services) apiVersions(_ context.Context, r *wire.Request) wire.Reply {
 		if !isClientSoftware(req.ClientSoftwareName) || !isClientSoftware(req.ClientSoftwareVersion) {
 			return s.Fail(r, wire.InvalidRequest, "")
 		}
+		if r.Version >= 5 && (req.ClusterID != nil) != (req.NodeID != -1) {
+			return s.Fail(r, wire.InvalidRequest, "")
+		}
 		r.Conn.SetClientSoftware(req.ClientSoftwareName, req.ClientSoftwareVersion)
+		if req.ClusterID != nil && (*req.ClusterID != s.ClusterID || req.NodeID != s.NodeID) {
+			return s.Fail(r, wire.RebootstrapRequired, "") // it found us where another broker was (spec: kafka-4.4 2.1)
+		}
 		s.Features.describe(r.Version, resp)
 	}
 	resp.ApiKeys = wire.Advertise(s.apis)

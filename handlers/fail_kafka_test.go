@@ -54,7 +54,7 @@ func (k *kafkaClasses) compare(
 	t.Helper()
 	for _, message := range []string{"", "why"} {
 		theirs, ownText := k.fail(t, request, code, message)
-		if c.Has("own-text") {
+		if c.Has("own-text") || c.Has("fallback-text") && message == "" {
 			message = ownText
 		}
 		if ours := fail(request, code, message); !c.Has("sorted") && !c.Has("hide") && !bytes.Equal(ours, theirs) {

@@ -92,12 +92,13 @@ type failures struct {
 	refusing *refusingKafka    // nil without one
 }
 
-// run: fail API code=CODE [own-text] [sorted] [hide=[FIELD …]] [refused=[FROM TO]] [beside=[FIELD …]]: the input is
+// run: fail API code=CODE [own-text] [fallback-text] [sorted] [hide=[FIELD …]] [refused=[FROM TO]] [beside=[FIELD …]]: the input is
 // the request as JSON, with the fields of all versions. The ID of a topic is one letter.
 //
 // The output has the fields that are not kmsg's default, for each range of versions in which they are the same. Fields
 // to hide are left out, and entries of lists that Kafka gives in the order of its maps are sorted. A message is shown
-// where Kafka's classes pass it on; with own-text they have a text for each code, whatever the message is.
+// where Kafka's classes pass it on; with own-text they have a text for each code, whatever the message is,
+// with fallback-text where there is no message.
 //
 // refused gives the versions in which a Kafka that refuses the request answers the same with this code, but for
 // messages and the fields that it says beside the error.
@@ -151,7 +152,7 @@ func (f *failures) answer(t *testing.T, c script.Command, key kmsg.Key, version 
 	const message = "why"
 	text := textOf(t, c, request, f.fail(request, code, message), message)
 	want := text
-	if !c.Has("own-text") {
+	if !c.Has("own-text") && !c.Has("fallback-text") {
 		want = withoutMessages(text)
 	}
 	if got := textOf(t, c, request, f.fail(request, code, ""), code.String()); got != want {
@@ -245,7 +246,7 @@ func valueText(name string, v reflect.Value) (string, bool) {
 }
 
 func codeNamed(name string) wire.Code {
-	for code := wire.UnknownServerError; code <= wire.ShareSessionLimitReached; code++ {
+	for code := wire.UnknownServerError; code <= wire.ControllerIDNotRegistered; code++ {
 		if code.String() == name {
 			return code
 		}

@@ -53,7 +53,7 @@ var aboutNothing = []kmsg.Key{
 	kmsg.ListGroups, kmsg.SASLHandshake, kmsg.ApiVersions, kmsg.DescribeACLs, kmsg.CreateACLs, kmsg.DeleteACLs,
 	kmsg.SASLAuthenticate, kmsg.CreateDelegationToken, kmsg.RenewDelegationToken, kmsg.ExpireDelegationToken,
 	kmsg.DescribeDelegationToken, kmsg.DescribeClientQuotas, kmsg.DescribeUserSCRAMCredentials, kmsg.DescribeQuorum,
-	kmsg.DescribeCluster, kmsg.ListTransactions, kmsg.ListConfigResources,
+	kmsg.DescribeCluster, kmsg.ListTransactions, kmsg.ListConfigResources, kmsg.UnregisterController,
 }
 
 func subjectsText(s Subjects, ids map[string][16]byte) string {

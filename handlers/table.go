@@ -55,7 +55,7 @@ func rows() []row {
 			handle: (*Services).listGroups, fail: failListGroups},
 		{API: wire.API{Key: int16(kmsg.SASLHandshake), Min: 0, Max: 1},
 			handle: (*Services).saslHandshake, fail: failSASLHandshake},
-		{API: wire.API{Key: int16(kmsg.ApiVersions), Min: 0, Max: 4},
+		{API: wire.API{Key: int16(kmsg.ApiVersions), Min: 0, Max: 5},
 			handle: (*Services).apiVersions, fail: failApiVersions},
 		{API: wire.API{Key: int16(kmsg.CreateTopics), Min: 2, Max: 7},
 			handle: (*Services).createTopics, fail: failCreateTopics, subjects: aboutCreateTopics},
@@ -78,7 +78,7 @@ func rows() []row {
 			handle: (*Services).endTxn, fail: failEndTxn, subjects: aboutEndTxn, singleConnectionBelow: 5},
 		{API: wire.API{Key: int16(kmsg.WriteTxnMarkers), Min: 1, Max: 2},
 			handle: (*Services).writeTxnMarkers, fail: failWriteTxnMarkers, subjects: aboutWriteTxnMarkers},
-		{API: wire.API{Key: int16(kmsg.TxnOffsetCommit), Min: 0, Max: 5},
+		{API: wire.API{Key: int16(kmsg.TxnOffsetCommit), Min: 0, Max: 6},
 			handle: (*Services).txnOffsetCommit, fail: failTxnOffsetCommit, subjects: aboutTxnOffsetCommit},
 		{API: wire.API{Key: int16(kmsg.DescribeACLs), Min: 1, Max: 3},
 			handle: (*Services).describeACLs, fail: failDescribeACLs},
@@ -102,7 +102,7 @@ func rows() []row {
 			handle: (*Services).expireDelegationToken, fail: failExpireDelegationToken},
 		{API: wire.API{Key: int16(kmsg.DescribeDelegationToken), Min: 1, Max: 3},
 			handle: (*Services).describeDelegationToken, fail: failDescribeDelegationToken},
-		{API: wire.API{Key: int16(kmsg.DeleteGroups), Min: 0, Max: 2},
+		{API: wire.API{Key: int16(kmsg.DeleteGroups), Min: 0, Max: 3},
 			handle: (*Services).deleteGroups, fail: failDeleteGroups, subjects: aboutDeleteGroups},
 		{API: wire.API{Key: int16(kmsg.IncrementalAlterConfigs), Min: 0, Max: 1},
 			handle: (*Services).incrementalAlterConfigs, fail: failIncrementalAlterConfigs,
@@ -129,6 +129,11 @@ func rows() []row {
 		{API: wire.API{Key: int16(kmsg.DescribeTopicPartitions), Min: 0, Max: 0},
 			handle: (*Services).describeTopicPartitions, fail: failDescribeTopicPartitions,
 			subjects: aboutDescribeTopicPartitions},
+		{API: wire.API{Key: int16(kmsg.StreamsGroupTopologyDescriptionUpdate), Min: 0, Max: 0},
+			handle: (*Services).streamsGroupTopologyDescriptionUpdate, fail: failStreamsGroupTopologyDescriptionUpdate,
+			subjects: aboutStreamsGroupTopologyDescriptionUpdate},
+		{API: wire.API{Key: int16(kmsg.UnregisterController), Min: 0, Max: 0},
+			handle: (*Services).unregisterController, fail: failUnregisterController},
 	}
 }
 

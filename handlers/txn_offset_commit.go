@@ -12,8 +12,8 @@ import (
 	"once/wire"
 )
 
-// TxnOffsetCommit v0 to v5. v2 leader epoch, v3 member and generation (KIP-447) and flexible,
-// v4 TRANSACTION_ABORTABLE, v5 adds the group's partition to the transaction (KIP-890).
+// TxnOffsetCommit v0 to v6. v2 leader epoch, v3 member and generation (KIP-447) and flexible,
+// v4 TRANSACTION_ABORTABLE, v5 adds the group's partition to the transaction (KIP-890), v6 topic IDs (KIP-1319).
 //
 // The transaction is checked first, the group second, so that the partition is in the transaction even if the group
 // refuses (spec: transactions 9.1).
@@ -24,12 +24,16 @@ func (s *Services) txnOffsetCommit(ctx context.Context, r *wire.Request) wire.Re
 		KnowsMemberEpochs: r.Version >= 6, ProducerID: req.ProducerID, ProducerEpoch: req.ProducerEpoch,
 	}
 	var asked askedOffsets
-	resp.Topics = make([]kmsg.TxnOffsetCommitResponseTopic, len(req.Topics))
+	resp.Topics = make([]kmsg.TxnOffsetCommitResponseTopic, 0, len(req.Topics))
 	for i := range req.Topics {
-		t, out := &req.Topics[i], &resp.Topics[i]
-		*out = kmsg.NewTxnOffsetCommitResponseTopic()
-		out.Topic = t.Topic
-		topic, missing := s.offsetTopic(t.Topic, [16]byte{}, false)
+		t := &req.Topics[i]
+		topic, missing := s.offsetTopic(t.Topic, t.TopicID, r.Version >= 6)
+		if missing == wire.NoError && len(t.Partitions) == 0 {
+			continue // as in Kafka
+		}
+		resp.Topics = append(resp.Topics, kmsg.NewTxnOffsetCommitResponseTopic())
+		out := &resp.Topics[len(resp.Topics)-1]
+		out.Topic, out.TopicID = t.Topic, t.TopicID
 		out.Partitions = make([]kmsg.TxnOffsetCommitResponseTopicPartition, len(t.Partitions))
 		for j := range t.Partitions {
 			p, answer := &t.Partitions[j], &out.Partitions[j]
@@ -106,7 +110,7 @@ func failTxnOffsetCommit(r *wire.Request, code wire.Code, _ string) kmsg.Respons
 	return resp
 }
 
-func aboutTxnOffsetCommit(_ Catalogue, r *wire.Request) Subjects {
+func aboutTxnOffsetCommit(c Catalogue, r *wire.Request) Subjects {
 	req := r.Body.(*kmsg.TxnOffsetCommitRequest)
 	return Subjects{
 		Groups:       []string{req.Group},
@@ -114,7 +118,7 @@ func aboutTxnOffsetCommit(_ Catalogue, r *wire.Request) Subjects {
 		Topics: eachOf(req.Topics, func(t *kmsg.TxnOffsetCommitRequestTopic) TopicSubject {
 			indexes := eachOf(t.Partitions,
 				func(p *kmsg.TxnOffsetCommitRequestTopicPartition) int32 { return p.Partition })
-			return TopicSubject{Name: t.Topic, Partitions: indexes}
+			return c.subject(t.Topic, t.TopicID, r.Version >= 6, indexes)
 		}),
 	}
 }

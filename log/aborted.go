@@ -100,6 +100,8 @@ func decodeAborted(b []byte, baseOffset int64) ([]AbortedTxn, error) {
 	return entries, nil
 }
 
+// TxnCheckpoint is the content of txnindex-checkpoint.
+//
 // A missing .txnindex file means that nothing was aborted in the segment, or that the file was deleted. In the
 // second case readers of committed data would see aborted records. txnindex-checkpoint tells the two cases apart: it
 // says up to which offset the files are complete, and for each segment how many entries its file has, and their
@@ -113,36 +115,43 @@ func decodeAborted(b []byte, baseOffset int64) ([]AbortedTxn, error) {
 //
 // Snapshots above the complete part are hidden, so that the partition replays the log from an older snapshot and
 // calls AppendAborted again. The part ends at 0 without a checkpoint, else where the first file differs from it.
-type txnCheckpoint struct {
-	completeTo int64
-	segments   []txnSegment
+type TxnCheckpoint struct {
+	CompleteTo int64 // offset: all aborted transactions with a marker below are in the files
+	Segments   []TxnCheckpointSegment
 }
 
-type txnSegment struct {
-	base, entries int64
-	crc           uint32
+// TxnCheckpointSegment describes the .txnindex file of one segment.
+type TxnCheckpointSegment struct {
+	BaseOffset, Entries int64
+	CRC                 uint32
+}
+
+// Holds says whether the bytes of a .txnindex file begin with the entries of the checkpoint.
+func (s TxnCheckpointSegment) Holds(b []byte) bool {
+	return s.Entries >= 0 && s.Entries <= int64(len(b)/abortedEntryBytes) &&
+		crc32.Checksum(b[:s.Entries*abortedEntryBytes], castagnoli) == s.CRC
 }
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 // endOf returns the offset below which all markers of the i-th segment lie.
-func (c txnCheckpoint) endOf(i int) int64 {
-	if i+1 < len(c.segments) {
-		return c.segments[i+1].base
+func (c TxnCheckpoint) endOf(i int) int64 {
+	if i+1 < len(c.Segments) {
+		return c.Segments[i+1].BaseOffset
 	}
-	return c.completeTo
+	return c.CompleteTo
 }
 
-func (c txnCheckpoint) encode() []byte {
-	b := fmt.Appendf(nil, "0\n%d %d\n", c.completeTo, len(c.segments))
-	for _, s := range c.segments {
-		b = fmt.Appendf(b, "%d %d %08x\n", s.base, s.entries, s.crc)
+func (c TxnCheckpoint) encode() []byte {
+	b := fmt.Appendf(nil, "0\n%d %d\n", c.CompleteTo, len(c.Segments))
+	for _, s := range c.Segments {
+		b = fmt.Appendf(b, "%d %d %08x\n", s.BaseOffset, s.Entries, s.CRC)
 	}
 	return fmt.Appendf(b, "%08x\n", crc32.Checksum(b, castagnoli))
 }
 
-func decodeTxnCheckpoint(b []byte) (txnCheckpoint, error) {
-	var c txnCheckpoint
+func decodeTxnCheckpoint(b []byte) (TxnCheckpoint, error) {
+	var c TxnCheckpoint
 	const crcLine = 9
 	if len(b) < crcLine || string(b[len(b)-crcLine:]) != fmt.Sprintf("%08x\n", crc32.Checksum(b[:len(b)-crcLine], castagnoli)) {
 		return c, errCheckpoint
@@ -152,15 +161,15 @@ func decodeTxnCheckpoint(b []byte) (txnCheckpoint, error) {
 		return c, errCheckpoint
 	}
 	var count int
-	if _, err := fmt.Sscanf(lines[1], "%d %d", &c.completeTo, &count); err != nil || count != len(lines)-3 {
+	if _, err := fmt.Sscanf(lines[1], "%d %d", &c.CompleteTo, &count); err != nil || count != len(lines)-3 {
 		return c, errCheckpoint
 	}
 	for _, line := range lines[2 : 2+count] {
-		var s txnSegment
-		if _, err := fmt.Sscanf(line, "%d %d %x", &s.base, &s.entries, &s.crc); err != nil {
+		var s TxnCheckpointSegment
+		if _, err := fmt.Sscanf(line, "%d %d %x", &s.BaseOffset, &s.Entries, &s.CRC); err != nil {
 			return c, errCheckpoint
 		}
-		c.segments = append(c.segments, s)
+		c.Segments = append(c.Segments, s)
 	}
 	return c, nil
 }
@@ -169,7 +178,7 @@ func decodeTxnCheckpoint(b []byte) (txnCheckpoint, error) {
 // everything with a marker below completeTo. A log that never had an aborted transaction writes the checkpoint only.
 func (l *Log) writeAborted(completeTo int64) error {
 	all := l.abortedView()
-	c := txnCheckpoint{completeTo: completeTo}
+	c := TxnCheckpoint{CompleteTo: completeTo}
 	segments := l.list()
 	for i, s := range segments {
 		entries := abortedOf(all, s.base, nextBase(segments, i))
@@ -177,24 +186,24 @@ func (l *Log) writeAborted(completeTo int64) error {
 		if err != nil {
 			return err
 		}
-		c.segments = append(c.segments, written)
+		c.Segments = append(c.Segments, written)
 	}
-	return files.Replace(l.fs, l.path(txnCheckpointFile), c.encode())
+	return files.Replace(l.fs, l.path(TxnCheckpointFile), c.encode())
 }
 
 // writeTxnIndex makes the segment's file hold exactly these entries. The content of files that this process wrote
 // or checked is remembered, so that a log of many segments does not read them all.
-func (s *segment) writeTxnIndex(entries []AbortedTxn) (txnSegment, error) {
-	if s.txnFile != nil && s.txnFile.entries == int64(len(entries)) {
+func (s *segment) writeTxnIndex(entries []AbortedTxn) (TxnCheckpointSegment, error) {
+	if s.txnFile != nil && s.txnFile.Entries == int64(len(entries)) {
 		return *s.txnFile, nil
 	}
 	b := encodeAborted(entries)
-	is := txnSegment{s.base, int64(len(entries)), crc32.Checksum(b, castagnoli)}
+	is := TxnCheckpointSegment{s.base, int64(len(entries)), crc32.Checksum(b, castagnoli)}
 	if len(b) == 0 {
-		if err := s.fs.Remove(s.file(suffixTxnIndex)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		if err := s.fs.Remove(s.file(TxnIndexSuffix)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return is, err
 		}
-	} else if err := files.Replace(s.fs, s.file(suffixTxnIndex), b); err != nil {
+	} else if err := files.Replace(s.fs, s.file(TxnIndexSuffix), b); err != nil {
 		return is, err
 	}
 	s.txnFile = &is
@@ -222,7 +231,7 @@ func (l *Log) loadAborted(end int64) (completeTo int64, err error) {
 		return end, nil
 	}
 	completeTo = segments[0].base
-	b, err := files.ReadSmall(l.fs, l.path(txnCheckpointFile))
+	b, err := files.ReadSmall(l.fs, l.path(TxnCheckpointFile))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return completeTo, err
 	}
@@ -230,42 +239,40 @@ func (l *Log) loadAborted(end int64) (completeTo int64, err error) {
 	if err != nil {
 		return completeTo, nil
 	}
-	stale := c.completeTo > end // it describes batches that were truncated
+	stale := c.CompleteTo > end // it describes batches that were truncated
 	list := &growing[AbortedTxn]{}
 	loaded := make(map[int64]*segment, len(segments))
 	for _, s := range segments {
 		loaded[s.base] = s
 	}
-	for i, s := range c.segments {
+	for i, s := range c.Segments {
 		if c.endOf(i) <= completeTo {
 			continue // the segment was deleted since
 		}
-		b, err := files.ReadSmall(l.fs, l.fileOf(s.base, suffixTxnIndex))
+		b, err := files.ReadSmall(l.fs, l.fileOf(s.BaseOffset, TxnIndexSuffix))
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return completeTo, err
 		}
-		if s.entries < 0 || s.entries > int64(len(b)/abortedEntryBytes) {
-			c.completeTo = min(c.completeTo, s.base)
+		var entries []AbortedTxn
+		holds := s.Holds(b)
+		if holds {
+			entries, err = decodeAborted(b[:s.Entries*abortedEntryBytes], s.BaseOffset)
+		}
+		if !holds || err != nil {
+			c.CompleteTo = min(c.CompleteTo, s.BaseOffset)
 			break
 		}
-		whole := len(b) == int(s.entries)*abortedEntryBytes
-		b = b[:s.entries*abortedEntryBytes]
-		entries, err := decodeAborted(b, s.base)
-		if err != nil || crc32.Checksum(b, castagnoli) != s.crc {
-			c.completeTo = min(c.completeTo, s.base)
-			break
-		}
-		if of := loaded[s.base]; of != nil && whole {
+		if of := loaded[s.BaseOffset]; of != nil && len(b) == len(entries)*abortedEntryBytes {
 			of.txnFile = &s
 		}
 		for _, a := range entries {
-			if a.LastOffset < min(end, c.completeTo) {
+			if a.LastOffset < min(end, c.CompleteTo) {
 				list.add(a)
 			}
 		}
 	}
 	l.aborted.Store(list)
-	completeTo = max(completeTo, min(c.completeTo, end))
+	completeTo = max(completeTo, min(c.CompleteTo, end))
 	if !stale {
 		return completeTo, nil
 	}
@@ -273,5 +280,5 @@ func (l *Log) loadAborted(end int64) (completeTo int64, err error) {
 	if err := l.writeAborted(completeTo); !errors.Is(err, vfs.ErrNoSpace) {
 		return completeTo, err
 	}
-	return completeTo, l.fs.Remove(l.path(txnCheckpointFile)) // a missing one is as good
+	return completeTo, l.fs.Remove(l.path(TxnCheckpointFile)) // a missing one is as good
 }

@@ -80,7 +80,7 @@ func (l *Log) noteInIndexes(s *segment, h batch.Header, position int64) {
 	}
 	s.largest.Unlock()
 	if s.sinceIndexBytes > int64(l.config.Load().IndexIntervalBytes) {
-		s.offsets.add(offsetEntry{uint32(h.LastOffset() - s.base), uint32(position)})
+		s.offsets.add(OffsetIndexEntry{uint32(h.LastOffset() - s.base), uint32(position)})
 		s.closeTimes()
 		s.sinceIndexBytes = 0
 	}
@@ -96,8 +96,8 @@ func (s *segment) closeTimes() {
 		return
 	}
 	entries := s.times.view()
-	e := timeEntry{s.largest.timestampMs, uint32(s.largest.offset - s.base)}
-	if n := len(entries); n == 0 || e.timestampMs > entries[n-1].timestampMs && e.offset > entries[n-1].offset {
+	e := TimeIndexEntry{s.largest.timestampMs, uint32(s.largest.offset - s.base)}
+	if n := len(entries); n == 0 || e.TimestampMs > entries[n-1].TimestampMs && e.RelativeOffset > entries[n-1].RelativeOffset {
 		s.times.add(e)
 	}
 }
@@ -133,7 +133,7 @@ func (l *Log) rollDue(s *segment, h batch.Header, sizeBytes int64) bool {
 		waitedMs > c.SegmentMs ||
 		len(s.offsets.view()) >= int(c.SegmentIndexBytes)/offsetEntryBytes ||
 		len(s.times.view()) >= int(c.SegmentIndexBytes)/timeEntryBytes-1 ||
-		h.LastOffset()-s.base > maxSegmentOffsets-1
+		h.LastOffset()-s.base > MaxSegmentOffsets-1
 }
 
 // createDirectory prepares the first append: it writes the topic ID before any data.
@@ -143,15 +143,15 @@ func (l *Log) createDirectory() error {
 	}
 	l.member.NewDirectory(true)
 	l.member.NewNames()
-	return files.Replace(l.fs, l.path(metadataFile), encodeMetadata(l.topicID))
+	return files.Replace(l.fs, l.path(MetadataFile), encodeMetadata(l.topicID))
 }
 
 // roll begins a new segment; old is nil for the first one.
 func (l *Log) roll(old *segment, base int64) (*segment, error) {
 	s := newSegment(l, base)
-	f, err := l.fs.Create(s.file(suffixLog))
+	f, err := l.fs.Create(s.file(LogSuffix))
 	if errors.Is(err, fs.ErrExist) { // an earlier try got this far; nothing was published in it
-		if f, err = l.fs.OpenReadWrite(s.file(suffixLog)); err == nil {
+		if f, err = l.fs.OpenReadWrite(s.file(LogSuffix)); err == nil {
 			err = f.Truncate(0)
 		}
 	}
@@ -190,7 +190,7 @@ func (l *Log) seal(s *segment) {
 	s.closeTimes()
 	s.recent.Store(nil)
 	if err := s.flushIndexes(); err != nil {
-		l.logger.Warn("index not written; it will be made anew when needed", "file", s.file(suffixIndex), "error", err)
+		l.logger.Warn("index not written; it will be made anew when needed", "file", s.file(IndexSuffix), "error", err)
 	}
 	s.thinIndexes()
 }

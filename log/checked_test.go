@@ -55,7 +55,7 @@ func twoSegments(t *testing.T) (*vfs.Mem, []string, []byte) {
 	}
 	var names []string
 	for _, s := range l.list() {
-		names = append(names, s.file(suffixLog))
+		names = append(names, s.file(LogSuffix))
 	}
 	all, err := readAll(l, 200)
 	if err != nil {
@@ -119,15 +119,15 @@ func TestMissingSegmentIsMissed(t *testing.T) {
 	segments := l.list()
 	before, gone, behind := segments[1], segments[2], segments[3]
 	w.mustClose()
-	if err := mem.Remove(gone.file(suffixLog)); err != nil {
+	if err := mem.Remove(gone.file(LogSuffix)); err != nil {
 		t.Fatal(err)
 	}
 	l = w.mustOpen()
 	defer w.leave()
-	if _, err := readAll(l, 200); damagedFile(err) != before.file(suffixLog) || !strings.Contains(err.Error(), "are missing") {
+	if _, err := readAll(l, 200); damagedFile(err) != before.file(LogSuffix) || !strings.Contains(err.Error(), "are missing") {
 		t.Error("fetched:", err)
 	}
-	if _, err := contents(l); damagedFile(err) != behind.file(suffixLog) || !strings.Contains(err.Error(), "are missing") {
+	if _, err := contents(l); damagedFile(err) != behind.file(LogSuffix) || !strings.Contains(err.Error(), "are missing") {
 		t.Error("scanned:", err)
 	}
 	// Where compaction has been, offsets may be missing.
@@ -214,7 +214,7 @@ func TestChangeUnderTheRunningBrokerIsNoticed(t *testing.T) {
 			t.Fatal("what this process wrote is not trusted")
 		}
 	}
-	name := s.file(suffixLog)
+	name := s.file(LogSuffix)
 	f, err := vfs.OS.OpenReadWrite(name)
 	if err != nil {
 		t.Fatal(err)
@@ -288,7 +288,7 @@ func TestLargeBatchIsVerifiedInPieces(t *testing.T) {
 	if third-second < 3*scanBytes {
 		t.Fatalf("a batch of %d bytes is none of several pieces", third-second)
 	}
-	name := l.list()[0].file(suffixLog)
+	name := l.list()[0].file(LogSuffix)
 	w.mustClose()
 	read := func(offset int64) (sizes []int, err error) {
 		w.fs = readSizes{mem.Clone(), &sizes}

@@ -12,10 +12,6 @@ import (
 	"once/log/batch"
 )
 
-// cleanCheckpointFile holds the offset up to which a log is compacted: `0`, the offset, a CRC-32C of both lines.
-// It is derived: without it the next pass reads more.
-const cleanCheckpointFile = "cleaner-checkpoint"
-
 // Dirtiness says how much of a log is not compacted yet (spec: log 10).
 type Dirtiness struct {
 	DirtyStart        int64 // first offset not compacted
@@ -97,7 +93,7 @@ func (l *Log) dirtyStart() int64 {
 }
 
 func (l *Log) readCleanCheckpoint() int64 {
-	b, err := files.ReadSmall(l.fs, l.path(cleanCheckpointFile))
+	b, err := files.ReadSmall(l.fs, l.path(CleanCheckpointFile))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		l.logger.Warn("how far the log is compacted is not known; it is compacted from the start", "dir", l.dir, "error", err)
 	}
@@ -118,7 +114,7 @@ func (l *Log) setCleaned(offset int64) {
 	l.cleanedTo.Lock()
 	l.cleanedTo.known, l.cleanedTo.offset = true, offset
 	l.cleanedTo.Unlock()
-	if err := files.Replace(l.fs, l.path(cleanCheckpointFile), encodeCleanCheckpoint(offset)); err != nil {
+	if err := files.Replace(l.fs, l.path(CleanCheckpointFile), encodeCleanCheckpoint(offset)); err != nil {
 		l.logger.Warn("how far the log is compacted is not written; the next start compacts more", "dir", l.dir, "error", err)
 	}
 }
@@ -170,7 +166,7 @@ func (l *Log) Clean(ctx context.Context, o CleanOptions) (Cleaned, error) {
 	if err := l.FinishCleaning(o.Exclusively); err != nil {
 		return Cleaned{}, err
 	}
-	orDefault(&o.SegmentBytes, maxSegmentBytes)
+	orDefault(&o.SegmentBytes, MaxSegmentBytes)
 	c := cleaner{log: l, CleanOptions: o, buf: make([]byte, 0, l.sizes.CleanBufferBytes)}
 	for _, s := range l.list() {
 		if s.base < o.Limit {

@@ -30,7 +30,7 @@ func (l *Log) groups(segments []*segment, end int64) [][]*segment {
 		if i+1 < len(segments) {
 			next = segments[i+1].base
 		}
-		if n := len(all) - 1; n >= 0 && bytes+size <= limit && next-all[n][0].base <= maxSegmentOffsets {
+		if n := len(all) - 1; n >= 0 && bytes+size <= limit && next-all[n][0].base <= MaxSegmentOffsets {
 			all[n] = append(all[n], s)
 			bytes += size
 			continue
@@ -97,7 +97,7 @@ func (l *Log) newCleaned(source *segment, maxBytes int64) *cleanedSegment {
 // begin creates the file of the segment and copies the part that equals its source.
 func (c *cleanedSegment) begin() error {
 	var err error
-	if c.file, err = files.CreateAnew(c.log.fs, c.segment.file(suffixCleaned)); err != nil {
+	if c.file, err = files.CreateAnew(c.log.fs, c.segment.file(CleanedSuffix)); err != nil {
 		return err
 	}
 	c.same = false
@@ -179,7 +179,7 @@ func (c *cleanedSegment) finish(end int64) error {
 // readBack opens the file as a reader does and compares its content with what was written, because it is about to
 // replace the only copy.
 func (c *cleanedSegment) readBack() error {
-	name := c.segment.file(suffixCleaned)
+	name := c.segment.file(CleanedSuffix)
 	f, err := c.log.fs.OpenRead(name)
 	if err != nil {
 		return err
@@ -209,6 +209,6 @@ func (c *cleanedSegment) readBack() error {
 func (c *cleanedSegment) discard() {
 	if c.file != nil {
 		c.file.Close()
-		_ = c.log.fs.Remove(c.segment.file(suffixCleaned)) // the next start removes it, too
+		_ = c.log.fs.Remove(c.segment.file(CleanedSuffix)) // the next start removes it, too
 	}
 }

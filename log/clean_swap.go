@@ -22,10 +22,6 @@ import (
 //
 // Groups are replaced in the order of their offsets, step 2 of each before step 2 of the next. Otherwise a crash could
 // leave a log whose tombstone or marker is gone and whose older records are still there.
-const (
-	suffixCleaned = ".log.cleaned"
-	suffixSwap    = ".log.swap-"
-)
 
 // swap is a replacement that has reached step 2 or 3.
 type swap struct {
@@ -38,7 +34,7 @@ func swapSuffix(end int64) string { return suffixSwap + stem(end) }
 
 // parseSwap splits the name of a step 2 file.
 func parseSwap(name string) (sw swap, ok bool) {
-	base, suffix, ok := parseName(name)
+	base, suffix, ok := ParseFileName(name)
 	digits, isSwap := strings.CutPrefix(suffix, suffixSwap)
 	if !ok || !isSwap || len(digits) != stemDigits {
 		return swap{}, false
@@ -51,7 +47,7 @@ func parseSwap(name string) (sw swap, ok bool) {
 func (l *Log) replaceGroup(group []*segment, c *cleanedSegment, end int64, gone map[int64]struct{}, exclusively func(func())) error {
 	s := c.segment
 	name := s.file(swapSuffix(end))
-	err := l.fs.Rename(s.file(suffixCleaned), name)
+	err := l.fs.Rename(s.file(CleanedSuffix), name)
 	if err == nil {
 		err = l.syncNames()
 	}
@@ -128,7 +124,7 @@ func (l *Log) FinishCleaning(exclusively func(func())) error {
 			return fmt.Errorf("replace segment %d of %s: %w", sw.base, l.dir, err)
 		}
 		if err := sw.segment.flushIndexes(); err != nil {
-			l.logger.Warn("index not written; it will be made anew when needed", "file", sw.segment.file(suffixIndex), "error", err)
+			l.logger.Warn("index not written; it will be made anew when needed", "file", sw.segment.file(IndexSuffix), "error", err)
 		}
 		l.swaps = l.swaps[1:]
 		finished = append(finished, sw.segment)
@@ -153,13 +149,13 @@ func (l *Log) FinishCleaning(exclusively func(func())) error {
 // segment.
 func (l *Log) finishSwap(sw swap) error {
 	for _, base := range sw.merged {
-		for _, suffix := range []string{suffixIndex, suffixTimeIndex, suffixTxnIndex, suffixSnapshot, suffixLog} {
+		for _, suffix := range []string{IndexSuffix, TimeIndexSuffix, TxnIndexSuffix, SnapshotSuffix, LogSuffix} {
 			if err := files.RemoveIfThere(l.fs, l.fileOf(base, suffix)); err != nil {
 				return err
 			}
 		}
 	}
-	for _, suffix := range []string{suffixIndex, suffixTimeIndex, suffixTxnIndex} {
+	for _, suffix := range []string{IndexSuffix, TimeIndexSuffix, TxnIndexSuffix} {
 		if err := files.RemoveIfThere(l.fs, l.fileOf(sw.base, suffix)); err != nil {
 			return err
 		}
@@ -168,7 +164,7 @@ func (l *Log) finishSwap(sw swap) error {
 	if err := l.syncNames(); err != nil {
 		return err
 	}
-	return l.fs.Rename(l.fileOf(sw.base, swapSuffix(sw.end)), l.fileOf(sw.base, suffixLog))
+	return l.fs.Rename(l.fileOf(sw.base, swapSuffix(sw.end)), l.fileOf(sw.base, LogSuffix))
 }
 
 // syncNames makes the names in the log's directory durable. If the sync fails, the log has failed: a later sync may
@@ -186,8 +182,8 @@ func (l *Log) syncNames() error {
 // of the present log.
 func (rc *recoverer) basesBetween(from, to int64) (bases []int64) {
 	for _, name := range rc.names {
-		base, suffix, ok := parseName(name)
-		isSegment := suffix == suffixLog || suffix == suffixIndex || suffix == suffixTimeIndex || suffix == suffixTxnIndex
+		base, suffix, ok := ParseFileName(name)
+		isSegment := suffix == LogSuffix || suffix == IndexSuffix || suffix == TimeIndexSuffix || suffix == TxnIndexSuffix
 		if ok && isSegment && base > from && base < to && !slices.Contains(bases, base) {
 			bases = append(bases, base)
 		}
@@ -221,7 +217,7 @@ func (rc *recoverer) finishSwaps() error {
 	l := rc.log
 	again := false
 	for _, name := range rc.names {
-		if strings.HasSuffix(name, suffixCleaned) {
+		if strings.HasSuffix(name, CleanedSuffix) {
 			if err := files.RemoveIfThere(l.fs, l.path(name)); err != nil {
 				return err
 			}

@@ -165,7 +165,7 @@ func TestLostIndexIsCompleted(t *testing.T) {
 	first := l.list()[0]
 	want := len(first.offsets.view())
 	w.mustClose()
-	mutate(t, w.fs, first.file(suffixIndex), func([]byte) []byte { return nil })
+	mutate(t, w.fs, first.file(IndexSuffix), func([]byte) []byte { return nil })
 	l = w.mustOpen()
 	defer w.leave()
 	checkLocate(t, l, 1700, 2000, 1000, true)

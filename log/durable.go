@@ -43,9 +43,9 @@ func (d durableLog) UnsyncedSegments() []durability.File {
 // TakeNewFiles implements durability.Log: the topic ID, and the snapshots written since the last barrier. A snapshot is
 // no longer derived once retention has deleted the batches below it, and a start may need any of them.
 func (d durableLog) TakeNewFiles() []durability.File {
-	files := []durability.File{namedFile{d.log, metadataFile}}
+	files := []durability.File{namedFile{d.log, MetadataFile}}
 	for _, offset := range d.log.takeNewSnapshots() {
-		files = append(files, snapshotFile{namedFile{d.log, stem(offset) + suffixSnapshot}})
+		files = append(files, snapshotFile{namedFile{d.log, stem(offset) + SnapshotSuffix}})
 	}
 	return files
 }
@@ -76,7 +76,7 @@ func (d durableLog) WriteIndexes() {
 		return
 	}
 	if err := s.flushIndexes(); err != nil {
-		l.logger.Warn("index not written; it will be made anew when needed", "file", s.file(suffixIndex), "error", err)
+		l.logger.Warn("index not written; it will be made anew when needed", "file", s.file(IndexSuffix), "error", err)
 	}
 }
 
@@ -91,7 +91,7 @@ type unsyncedSegment struct {
 // write-back to the handles that were open at that time.
 func (u unsyncedSegment) Sync() error {
 	if !u.segment.acquire() {
-		return u.log.syncFile(stem(u.segment.base) + suffixLog)
+		return u.log.syncFile(stem(u.segment.base) + LogSuffix)
 	}
 	defer u.segment.release()
 	f, err := u.segment.handle()

@@ -11,21 +11,21 @@ import (
 	"once/log/batch"
 )
 
-// epochEntry is a leader epoch and the offset of its first batch.
-type epochEntry struct {
-	leaderEpoch int32
-	startOffset int64
+// LeaderEpochStart is a leader epoch and the offset of its first batch.
+type LeaderEpochStart struct {
+	LeaderEpoch int32
+	StartOffset int64
 }
 
 // noteEpoch records the first batch of a new leader epoch. The checkpoint file is derived from the batches, so an
 // error in writing it is only a warning.
 func (l *Log) noteEpoch(leaderEpoch int32, baseOffset int64) {
 	entries := l.epochs.view()
-	if leaderEpoch < 0 || len(entries) > 0 && leaderEpoch <= entries[len(entries)-1].leaderEpoch {
+	if leaderEpoch < 0 || len(entries) > 0 && leaderEpoch <= entries[len(entries)-1].LeaderEpoch {
 		return
 	}
 	l.epochCheck.Lock()
-	l.epochs.add(epochEntry{leaderEpoch, baseOffset})
+	l.epochs.add(LeaderEpochStart{leaderEpoch, baseOffset})
 	l.epochCheck.Unlock()
 	if err := l.writeEpochs(); err != nil {
 		l.logger.Warn("leader epochs not written; the next start reads them from the batches", "dir", l.dir, "error", err)
@@ -33,13 +33,13 @@ func (l *Log) noteEpoch(leaderEpoch int32, baseOffset int64) {
 }
 
 func (l *Log) writeEpochs() error {
-	return files.Replace(l.fs, l.path(epochCheckpointFile), encodeEpochs(l.epochs.view()))
+	return files.Replace(l.fs, l.path(EpochCheckpointFile), encodeEpochs(l.epochs.view()))
 }
 
 // lastLeaderEpoch is the leader epoch of the newest batch, -1 without one.
 func (l *Log) lastLeaderEpoch() int32 {
 	if e := l.epochs.view(); len(e) > 0 {
-		return e[len(e)-1].leaderEpoch
+		return e[len(e)-1].LeaderEpoch
 	}
 	return -1
 }
@@ -55,29 +55,29 @@ func (l *Log) EndOffsetForEpoch(leaderEpoch, current int32) (int32, int64) {
 		return -1, -1
 	}
 	entries := l.checkedEpochs()
-	i := sort.Search(len(entries), func(i int) bool { return entries[i].leaderEpoch > leaderEpoch })
+	i := sort.Search(len(entries), func(i int) bool { return entries[i].LeaderEpoch > leaderEpoch })
 	if i < len(entries) {
-		end = max(entries[i].startOffset, l.StartOffset())
+		end = max(entries[i].StartOffset, l.StartOffset())
 	}
 	if i == 0 {
 		return leaderEpoch, end
 	}
-	return entries[i-1].leaderEpoch, end
+	return entries[i-1].LeaderEpoch, end
 }
 
 // LeaderEpochAt returns the leader epoch that covers an offset, -1 without one.
 func (l *Log) LeaderEpochAt(offset int64) int32 {
 	entries := l.checkedEpochs()
-	i := sort.Search(len(entries), func(i int) bool { return entries[i].startOffset > offset })
+	i := sort.Search(len(entries), func(i int) bool { return entries[i].StartOffset > offset })
 	if i == 0 {
 		return -1
 	}
-	return entries[i-1].leaderEpoch
+	return entries[i-1].LeaderEpoch
 }
 
 // checkedEpochs returns the epochs. The checkpoint has no checksum, so the first call after a start compares its
 // entries with the batches. Damaged batches are left to their readers.
-func (l *Log) checkedEpochs() []epochEntry {
+func (l *Log) checkedEpochs() []LeaderEpochStart {
 	if l.epochsChecked.Load() {
 		return l.epochs.view()
 	}
@@ -89,10 +89,10 @@ func (l *Log) checkedEpochs() []epochEntry {
 	entries := l.epochs.view()
 	fit, err := l.epochsFit(entries)
 	if err == nil && !fit {
-		var all []epochEntry
+		var all []LeaderEpochStart
 		all, err = l.scanEpochs()
 		for _, e := range entries { // an epoch is noted before its first batch can be read
-			if n := len(all); err == nil && e.startOffset >= l.EndOffset() && (n == 0 || e.leaderEpoch > all[n-1].leaderEpoch) {
+			if n := len(all); err == nil && e.StartOffset >= l.EndOffset() && (n == 0 || e.LeaderEpoch > all[n-1].LeaderEpoch) {
 				all = append(all, e)
 			}
 		}
@@ -106,15 +106,15 @@ func (l *Log) checkedEpochs() []epochEntry {
 }
 
 // epochsFit says whether each entry lies between a batch of an older epoch and one of its own.
-func (l *Log) epochsFit(entries []epochEntry) (bool, error) {
+func (l *Log) epochsFit(entries []LeaderEpochStart) (bool, error) {
 	first, end := l.ReplayOffset(), l.EndOffset()
 	for _, e := range entries {
-		if e.startOffset <= first && len(entries) == 1 || e.startOffset >= end {
+		if e.StartOffset <= first && len(entries) == 1 || e.StartOffset >= end {
 			continue // the last one is that of the last batch
 		}
-		before, at := int32(-1), e.leaderEpoch
-		err := l.ReplayHeaders(e.startOffset-1, end, func(h batch.Header, _ func() ([]byte, error)) error {
-			if h.BaseOffset < e.startOffset {
+		before, at := int32(-1), e.LeaderEpoch
+		err := l.ReplayHeaders(e.StartOffset-1, end, func(h batch.Header, _ func() ([]byte, error)) error {
+			if h.BaseOffset < e.StartOffset {
 				before = h.LeaderEpoch
 				return nil
 			}
@@ -124,7 +124,7 @@ func (l *Log) epochsFit(entries []epochEntry) (bool, error) {
 		if err != nil && !errors.Is(err, errStop) {
 			return false, err
 		}
-		if before >= e.leaderEpoch || at < e.leaderEpoch {
+		if before >= e.LeaderEpoch || at < e.LeaderEpoch {
 			return false, nil
 		}
 	}
@@ -134,20 +134,20 @@ func (l *Log) epochsFit(entries []epochEntry) (bool, error) {
 // scanEpochs collects the epochs from the batches. No checksum covers a batch's leader epoch, but epochs never
 // decrease. A single batch's epoch is damaged if it is higher than the next batch's, and a batch's epoch is damaged if
 // it is lower than that of many batches before it.
-func (l *Log) scanEpochs() ([]epochEntry, error) {
-	var all []epochEntry
+func (l *Log) scanEpochs() ([]LeaderEpochStart, error) {
+	var all []LeaderEpochStart
 	batches := 0 // of the last entry
 	err := l.scanHeaders(0, l.EndOffset(), func(h batch.Header, _ func() ([]byte, error)) error {
 		n := len(all)
-		if n > 0 && h.LeaderEpoch < all[n-1].leaderEpoch && batches == 1 {
+		if n > 0 && h.LeaderEpoch < all[n-1].LeaderEpoch && batches == 1 {
 			n--
 		}
 		switch {
-		case n > 0 && h.LeaderEpoch == all[n-1].leaderEpoch:
+		case n > 0 && h.LeaderEpoch == all[n-1].LeaderEpoch:
 			all = all[:n]
 			batches++
-		case h.LeaderEpoch >= 0 && (n == 0 || h.LeaderEpoch > all[n-1].leaderEpoch):
-			all = append(all[:n], epochEntry{h.LeaderEpoch, h.BaseOffset})
+		case h.LeaderEpoch >= 0 && (n == 0 || h.LeaderEpoch > all[n-1].LeaderEpoch):
+			all = append(all[:n], LeaderEpochStart{h.LeaderEpoch, h.BaseOffset})
 			batches = 1
 		}
 		return nil
@@ -156,17 +156,18 @@ func (l *Log) scanEpochs() ([]epochEntry, error) {
 }
 
 // encodeEpochs writes Kafka's leader-epoch-checkpoint: version, count, `epoch startOffset` lines.
-func encodeEpochs(entries []epochEntry) []byte {
+func encodeEpochs(entries []LeaderEpochStart) []byte {
 	b := fmt.Appendf(nil, "0\n%d\n", len(entries))
 	for _, e := range entries {
-		b = fmt.Appendf(b, "%d %d\n", e.leaderEpoch, e.startOffset)
+		b = fmt.Appendf(b, "%d %d\n", e.LeaderEpoch, e.StartOffset)
 	}
 	return b
 }
 
 var errCheckpoint = errors.New("not a complete checkpoint")
 
-func decodeEpochs(b []byte) ([]epochEntry, error) {
+// DecodeEpochs reads leader-epoch-checkpoint.
+func DecodeEpochs(b []byte) ([]LeaderEpochStart, error) {
 	lines := strings.Split(string(b), "\n")
 	var version, count int
 	if len(lines) < 2 {
@@ -178,14 +179,14 @@ func decodeEpochs(b []byte) ([]epochEntry, error) {
 	if count < 0 || count != len(lines)-3 || lines[len(lines)-1] != "" {
 		return nil, errCheckpoint
 	}
-	entries := make([]epochEntry, 0, count)
+	entries := make([]LeaderEpochStart, 0, count)
 	for i, line := range lines[2 : 2+count] {
-		var e epochEntry
-		if _, err := fmt.Sscanf(line, "%d %d", &e.leaderEpoch, &e.startOffset); err != nil {
+		var e LeaderEpochStart
+		if _, err := fmt.Sscanf(line, "%d %d", &e.LeaderEpoch, &e.StartOffset); err != nil {
 			return nil, errCheckpoint
 		}
-		if e.leaderEpoch < 0 || e.startOffset < 0 ||
-			i > 0 && (e.leaderEpoch <= entries[i-1].leaderEpoch || e.startOffset < entries[i-1].startOffset) {
+		if e.LeaderEpoch < 0 || e.StartOffset < 0 ||
+			i > 0 && (e.LeaderEpoch <= entries[i-1].LeaderEpoch || e.StartOffset < entries[i-1].StartOffset) {
 			return nil, errCheckpoint
 		}
 		entries = append(entries, e)
@@ -195,18 +196,18 @@ func decodeEpochs(b []byte) ([]epochEntry, error) {
 
 // loadEpochs reads the entries of the checkpoint for offsets up to the end. A missing or damaged checkpoint gives
 // none, and recovery then reads the batches.
-func (l *Log) loadEpochs(end int64) ([]epochEntry, error) {
-	b, err := files.ReadSmall(l.fs, l.path(epochCheckpointFile))
+func (l *Log) loadEpochs(end int64) ([]LeaderEpochStart, error) {
+	b, err := files.ReadSmall(l.fs, l.path(EpochCheckpointFile))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
 	if err != nil {
 		return nil, err
 	}
-	entries, err := decodeEpochs(b)
+	entries, err := DecodeEpochs(b)
 	if err != nil {
 		return nil, nil
 	}
-	i := sort.Search(len(entries), func(i int) bool { return entries[i].startOffset >= end })
+	i := sort.Search(len(entries), func(i int) bool { return entries[i].StartOffset >= end })
 	return entries[:i], nil
 }

@@ -42,7 +42,7 @@ func logOfEpochs(t *testing.T) (w *world, right string) {
 // batches.
 func TestFlippedEpochCheckpointDecidesNothing(t *testing.T) {
 	w, right := logOfEpochs(t)
-	name := testDir + "/" + epochCheckpointFile
+	name := testDir + "/" + EpochCheckpointFile
 	content, err := files.ReadSmall(w.fs, name)
 	if err != nil {
 		t.Fatal(err)
@@ -69,13 +69,13 @@ func TestFlippedEpochOfABatchDecidesNothing(t *testing.T) {
 	for _, i := range []int{1, 5} { // not beside another epoch: there, it could have been that
 		for bit := range 31 {
 			flip := func() {
-				mutate(t, w.fs, testDir+"/"+stem(0)+suffixLog, func(b []byte) []byte {
+				mutate(t, w.fs, testDir+"/"+stem(0)+LogSuffix, func(b []byte) []byte {
 					b[i*h.SizeBytes()+15-bit/8] ^= 1 << (bit % 8)
 					return b
 				})
 			}
 			flip()
-			if err := w.fs.Remove(testDir + "/" + epochCheckpointFile); err != nil {
+			if err := w.fs.Remove(testDir + "/" + EpochCheckpointFile); err != nil {
 				t.Fatal(err)
 			}
 			l := w.mustOpen()

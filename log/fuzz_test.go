@@ -27,9 +27,9 @@ func fuzzed(t *testing.T, suffix string, data []byte, r durability.Recovery) {
 	}
 	name := last.file(suffix)
 	switch suffix {
-	case suffixTxnIndex:
+	case TxnIndexSuffix:
 		name = testDir + "/" + stem(0) + suffix
-	case epochCheckpointFile, txnCheckpointFile, metadataFile:
+	case EpochCheckpointFile, TxnCheckpointFile, MetadataFile:
 		name = testDir + "/" + suffix
 	}
 	if f, err := mem.Create(name); err == nil {
@@ -70,18 +70,18 @@ func FuzzSegment(f *testing.F) {
 	f.Add(make([]byte, 300), int64(16), false)
 	f.Add(bytes.Repeat([]byte{0xff}, 100), int64(12), true)
 	f.Fuzz(func(t *testing.T, data []byte, point int64, clean bool) {
-		fuzzed(t, suffixLog, data, durability.Recovery{RecoveryPoint: max(0, point), Clean: clean})
+		fuzzed(t, LogSuffix, data, durability.Recovery{RecoveryPoint: max(0, point), Clean: clean})
 	})
 }
 
 func FuzzIndex(f *testing.F) {
-	f.Add(encodeOffsets([]offsetEntry{{1, 100}, {3, 200}}), false)
-	f.Add(encodeTimes([]timeEntry{{10, 1}, {20, 3}}), true)
+	f.Add(encodeOffsets([]OffsetIndexEntry{{1, 100}, {3, 200}}), false)
+	f.Add(encodeTimes([]TimeIndexEntry{{10, 1}, {20, 3}}), true)
 	f.Add(bytes.Repeat([]byte{0, 0, 0, 1}, 20), false)
 	f.Fuzz(func(t *testing.T, data []byte, times bool) {
-		suffix := suffixIndex
+		suffix := IndexSuffix
 		if times {
-			suffix = suffixTimeIndex
+			suffix = TimeIndexSuffix
 		}
 		fuzzed(t, suffix, data, durability.Recovery{})
 		fuzzed(t, suffix, data, durability.Recovery{RecoveryPoint: 16, Clean: true})
@@ -90,12 +90,12 @@ func FuzzIndex(f *testing.F) {
 
 func FuzzTxnIndex(f *testing.F) {
 	f.Add(encodeAborted([]AbortedTxn{{1, 2, 3, 4}}), false)
-	f.Add(txnCheckpoint{16, []txnSegment{{0, 1, 5}}}.encode(), true)
+	f.Add(TxnCheckpoint{16, []TxnCheckpointSegment{{0, 1, 5}}}.encode(), true)
 	f.Add([]byte("0\n99999999999 1\n0 4611686018427387904 00000000\n"), true)
 	f.Fuzz(func(t *testing.T, data []byte, checkpoint bool) {
-		name := suffixTxnIndex
+		name := TxnIndexSuffix
 		if checkpoint {
-			name = txnCheckpointFile
+			name = TxnCheckpointFile
 		}
 		fuzzed(t, name, data, durability.Recovery{RecoveryPoint: 16, Clean: true})
 	})
@@ -105,11 +105,11 @@ func FuzzEpochCheckpoint(f *testing.F) {
 	f.Add([]byte("0\n1\n0 0\n"))
 	f.Add([]byte("0\n4000000000\n0 0\n"))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		if entries, err := decodeEpochs(data); err == nil {
-			if again, err := decodeEpochs(encodeEpochs(entries)); err != nil || len(again) != len(entries) {
+		if entries, err := DecodeEpochs(data); err == nil {
+			if again, err := DecodeEpochs(encodeEpochs(entries)); err != nil || len(again) != len(entries) {
 				t.Fatal(again, err)
 			}
 		}
-		fuzzed(t, epochCheckpointFile, data, durability.Recovery{RecoveryPoint: 16, Clean: true})
+		fuzzed(t, EpochCheckpointFile, data, durability.Recovery{RecoveryPoint: 16, Clean: true})
 	})
 }

@@ -89,9 +89,9 @@ func newWorld(t testing.TB, fs vfs.FS, mode durability.Mode) *world {
 func findLogs(f vfs.FS, dir string) (logs []string, err error) {
 	names, err := f.List(dir)
 	for _, name := range names {
-		if segments, _ := f.List(dir + "/" + name); isLogDirectory(name) && slices.ContainsFunc(segments, func(file string) bool {
-			_, suffix, _ := parseName(file)
-			return suffix == suffixLog
+		if segments, _ := f.List(dir + "/" + name); IsLogDirectory(name) && slices.ContainsFunc(segments, func(file string) bool {
+			_, suffix, _ := ParseFileName(file)
+			return suffix == LogSuffix
 		}) {
 			logs = append(logs, name)
 		}

@@ -47,7 +47,7 @@ func (l *Log) Note() *Noted {
 	segments := l.list()
 	for i, s := range segments {
 		_, size := s.bounds()
-		at := notedSegment{segment: s, name: s.file(suffixLog), sizeBytes: size}
+		at := notedSegment{segment: s, name: s.file(LogSuffix), sizeBytes: size}
 		// A start after a power cut may still truncate a segment that no barrier has covered.
 		at.shared = i < len(segments)-1 && l.covered(s)
 		n.segments = append(n.segments, at)
@@ -87,7 +87,7 @@ func (n *Noted) CopyTo(dataDir string) error {
 	if err := l.fs.MkdirAll(to); err != nil {
 		return err
 	}
-	if err := files.Replace(l.fs, path.Join(to, metadataFile), encodeMetadata(l.topicID)); err != nil {
+	if err := files.Replace(l.fs, path.Join(to, MetadataFile), encodeMetadata(l.topicID)); err != nil {
 		return err
 	}
 	for _, s := range n.segments {
@@ -95,7 +95,7 @@ func (n *Noted) CopyTo(dataDir string) error {
 		if s.shared {
 			copyFile = vfs.LinkOrCopy
 		}
-		if err := copyFile(l.fs, s.name, path.Join(to, stem(s.base)+suffixLog), s.sizeBytes); err != nil {
+		if err := copyFile(l.fs, s.name, path.Join(to, stem(s.base)+LogSuffix), s.sizeBytes); err != nil {
 			return err
 		}
 	}
@@ -124,21 +124,21 @@ func (n *Noted) CopyTo(dataDir string) error {
 
 // isDerived says whether a file is derived from segments in the copy. The next Open checks each against the batches.
 func (n *Noted) isDerived(name string) bool {
-	if name == epochCheckpointFile || name == txnCheckpointFile {
+	if name == EpochCheckpointFile || name == TxnCheckpointFile {
 		return true
 	}
-	offset, suffix, ok := parseName(name)
+	offset, suffix, ok := ParseFileName(name)
 	switch {
 	case !ok:
 		return false
-	case suffix == suffixSnapshot:
+	case suffix == SnapshotSuffix:
 		return offset <= n.state.EndOffset
-	case suffix == suffixTxnIndex:
+	case suffix == TxnIndexSuffix:
 		return offset < n.state.EndOffset
-	case suffix == suffixIndex || suffix == suffixTimeIndex:
+	case suffix == IndexSuffix || suffix == TimeIndexSuffix:
 		last := len(n.segments) - 1
 		return slices.ContainsFunc(n.segments[:last], func(s notedSegment) bool {
-			return s.base == offset && s.name == s.file(suffixLog) // else it is that of a replaced segment
+			return s.base == offset && s.name == s.file(LogSuffix) // else it is that of a replaced segment
 		})
 	}
 	return false

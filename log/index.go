@@ -12,18 +12,15 @@ const (
 	firstListItems   = 16
 )
 
-// offsetEntry says where in the file a batch starts: the one whose last offset is base+offset (spec:
-// log 5.2).
-type offsetEntry struct {
-	offset   uint32 // relative to the segment's base offset
-	position uint32
-}
+// OffsetIndexEntry is the last offset of a batch, relative to the segment's base offset, and the position of that batch
+// (spec: log 5.2).
+type OffsetIndexEntry struct{ RelativeOffset, Position uint32 }
 
-// timeEntry is the largest timestamp of the segment so far and the last offset of the batch that has it (spec: log
-// 5.3).
-type timeEntry struct {
-	timestampMs int64
-	offset      uint32 // relative to the segment's base offset
+// TimeIndexEntry is the largest timestamp of the segment so far, and the last offset of the batch that has it, relative
+// to the segment's base offset (spec: log 5.3).
+type TimeIndexEntry struct {
+	TimestampMs    int64
+	RelativeOffset uint32
 }
 
 // growing is a list that one goroutine appends to while others read it without a lock: a result of view never
@@ -86,62 +83,72 @@ func thin[T any](items []T, most int) []T {
 	return append(kept, items[len(items)-1])
 }
 
-func encodeOffsets(entries []offsetEntry) []byte {
+func encodeOffsets(entries []OffsetIndexEntry) []byte {
 	b := make([]byte, 0, len(entries)*offsetEntryBytes)
 	for _, e := range entries {
-		b = binary.BigEndian.AppendUint32(b, e.offset)
-		b = binary.BigEndian.AppendUint32(b, e.position)
+		b = binary.BigEndian.AppendUint32(b, e.RelativeOffset)
+		b = binary.BigEndian.AppendUint32(b, e.Position)
 	}
 	return b
 }
 
-// decodeOffsets returns the entries before the first one that is impossible in a segment of this size and range.
-func decodeOffsets(b []byte, sizeBytes, offsets int64) []offsetEntry {
-	entries := make([]offsetEntry, 0, len(b)/offsetEntryBytes)
+// DecodeOffsetIndex reads an .index file; whole is false if bytes are left over.
+func DecodeOffsetIndex(b []byte) (entries []OffsetIndexEntry, whole bool) {
+	entries = make([]OffsetIndexEntry, 0, len(b)/offsetEntryBytes)
 	for ; len(b) >= offsetEntryBytes; b = b[offsetEntryBytes:] {
-		e := offsetEntry{binary.BigEndian.Uint32(b), binary.BigEndian.Uint32(b[4:])}
-		if int64(e.position) >= sizeBytes || int64(e.offset) >= offsets {
-			break
+		entries = append(entries, OffsetIndexEntry{binary.BigEndian.Uint32(b), binary.BigEndian.Uint32(b[4:])})
+	}
+	return entries, len(b) == 0
+}
+
+// decodeOffsets returns the entries before the first one that is impossible in a segment of this size and range.
+func decodeOffsets(b []byte, sizeBytes, offsets int64) []OffsetIndexEntry {
+	entries, _ := DecodeOffsetIndex(b)
+	for i, e := range entries {
+		rises := i == 0 || e.RelativeOffset > entries[i-1].RelativeOffset && e.Position > entries[i-1].Position
+		if !rises || int64(e.Position) >= sizeBytes || int64(e.RelativeOffset) >= offsets {
+			return entries[:i]
 		}
-		if n := len(entries); n > 0 && (e.offset <= entries[n-1].offset || e.position <= entries[n-1].position) {
-			break
-		}
-		entries = append(entries, e)
 	}
 	return entries
 }
 
-func encodeTimes(entries []timeEntry) []byte {
+func encodeTimes(entries []TimeIndexEntry) []byte {
 	b := make([]byte, 0, len(entries)*timeEntryBytes)
 	for _, e := range entries {
-		b = binary.BigEndian.AppendUint64(b, uint64(e.timestampMs))
-		b = binary.BigEndian.AppendUint32(b, e.offset)
+		b = binary.BigEndian.AppendUint64(b, uint64(e.TimestampMs))
+		b = binary.BigEndian.AppendUint32(b, e.RelativeOffset)
 	}
 	return b
 }
 
-// decodeTimes is like decodeOffsets, for the time index.
-func decodeTimes(b []byte, offsets int64) []timeEntry {
-	entries := make([]timeEntry, 0, len(b)/timeEntryBytes)
+// DecodeTimeIndex reads a .timeindex file; whole is false if bytes are left over.
+func DecodeTimeIndex(b []byte) (entries []TimeIndexEntry, whole bool) {
+	entries = make([]TimeIndexEntry, 0, len(b)/timeEntryBytes)
 	for ; len(b) >= timeEntryBytes; b = b[timeEntryBytes:] {
-		e := timeEntry{int64(binary.BigEndian.Uint64(b)), binary.BigEndian.Uint32(b[8:])}
-		if int64(e.offset) >= offsets || e.timestampMs < 0 {
-			break
+		entries = append(entries, TimeIndexEntry{int64(binary.BigEndian.Uint64(b)), binary.BigEndian.Uint32(b[8:])})
+	}
+	return entries, len(b) == 0
+}
+
+// decodeTimes is like decodeOffsets, for the time index.
+func decodeTimes(b []byte, offsets int64) []TimeIndexEntry {
+	entries, _ := DecodeTimeIndex(b)
+	for i, e := range entries {
+		rises := i == 0 || e.TimestampMs > entries[i-1].TimestampMs && e.RelativeOffset > entries[i-1].RelativeOffset
+		if !rises || int64(e.RelativeOffset) >= offsets || e.TimestampMs < 0 {
+			return entries[:i]
 		}
-		if n := len(entries); n > 0 && (e.timestampMs <= entries[n-1].timestampMs || e.offset <= entries[n-1].offset) {
-			break
-		}
-		entries = append(entries, e)
 	}
 	return entries
 }
 
 // atOrBefore returns how many entries have an offset of at most relative.
-func atOrBefore(entries []offsetEntry, relative int64) int {
-	return sort.Search(len(entries), func(i int) bool { return int64(entries[i].offset) > relative })
+func atOrBefore(entries []OffsetIndexEntry, relative int64) int {
+	return sort.Search(len(entries), func(i int) bool { return int64(entries[i].RelativeOffset) > relative })
 }
 
 // withinPosition returns how many entries start at or before the position.
-func withinPosition(entries []offsetEntry, position int64) int {
-	return sort.Search(len(entries), func(i int) bool { return int64(entries[i].position) > position })
+func withinPosition(entries []OffsetIndexEntry, position int64) int {
+	return sort.Search(len(entries), func(i int) bool { return int64(entries[i].Position) > position })
 }

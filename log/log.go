@@ -102,7 +102,7 @@ type Log struct {
 	end      atomic.Int64
 	flushed  atomic.Int64 // a barrier has covered everything below this offset
 	size     atomic.Int64
-	epochs   growing[epochEntry] // see checkedEpochs
+	epochs   growing[LeaderEpochStart] // see checkedEpochs
 	aborted  atomic.Pointer[growing[AbortedTxn]]
 
 	epochCheck    sync.Mutex  // held while epochs change
@@ -266,7 +266,7 @@ func (l *Log) Remove() error {
 		return err
 	}
 	l.member.Remove()
-	gone := path.Join(path.Dir(l.dir), RenamedDirectory(l.base(), l.topicID, suffixDelete))
+	gone := path.Join(path.Dir(l.dir), RenamedDirectory(l.base(), l.topicID, DeleteSuffix))
 	if err := l.fs.RemoveAll(gone); err != nil {
 		return err
 	}

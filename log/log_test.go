@@ -222,7 +222,7 @@ func TestEndOffsetForEpoch(t *testing.T) {
 			}
 		}
 		w.mustClose()
-		if err := w.fs.Remove(testDir + "/" + epochCheckpointFile); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		if err := w.fs.Remove(testDir + "/" + EpochCheckpointFile); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			t.Fatal(err)
 		}
 		l = w.mustOpen()
@@ -271,7 +271,7 @@ func TestMissingTxnIndexIsNoticed(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.mustClose()
-	if err := w.fs.Remove(testDir + "/" + stem(last) + suffixTxnIndex); err != nil {
+	if err := w.fs.Remove(testDir + "/" + stem(last) + TxnIndexSuffix); err != nil {
 		t.Fatal(err)
 	}
 	l = w.mustOpen()
@@ -302,7 +302,7 @@ func TestDerivedFilesAreOnlyShortcuts(t *testing.T) {
 			w.mustClose()
 			names, _ := w.fs.List(testDir)
 			for _, n := range names {
-				if _, suffix, ok := parseName(n); n == metadataFile || ok && suffix == suffixLog {
+				if _, suffix, ok := ParseFileName(n); n == MetadataFile || ok && suffix == LogSuffix {
 					continue
 				}
 				if spoil == nil {
@@ -337,7 +337,7 @@ func TestOtherTopicIDIsDamage(t *testing.T) {
 	mustAdd(t, w.mustOpen(), 1, 1)
 	w.mustClose()
 	_, _, err := Open(Options{FS: w.fs, Dir: testDir, TopicID: [16]byte{9}}, durability.Recovery{})
-	if damagedFile(err) != testDir+"/"+metadataFile {
+	if damagedFile(err) != testDir+"/"+MetadataFile {
 		t.Fatal(err)
 	}
 }
@@ -405,13 +405,13 @@ func TestDeleteSegments(t *testing.T) {
 	if n != 2 || l.SizeBytes() != size-freed || freed == 0 {
 		t.Fatal(n, freed)
 	}
-	if _, err := w.fs.Stat(testDir + "/" + stem(bases[0]) + suffixLog); err != nil {
+	if _, err := w.fs.Stat(testDir + "/" + stem(bases[0]) + LogSuffix); err != nil {
 		t.Fatal("deleted before the barrier that no longer counts on it", err)
 	}
 	w.mustSync()
 	l.SetStartOffset(bases[2] + 2)
 	w.mustSync() // begins when the first is done with everything
-	if _, err := w.fs.Stat(testDir + "/" + stem(bases[0]) + suffixLog); !errors.Is(err, fs.ErrNotExist) {
+	if _, err := w.fs.Stat(testDir + "/" + stem(bases[0]) + LogSuffix); !errors.Is(err, fs.ErrNotExist) {
 		t.Fatal("not deleted", err)
 	}
 	w.mustClose()

@@ -12,7 +12,8 @@ func encodeMetadata(topicID [16]byte) []byte {
 	return fmt.Appendf(nil, "version: 0\ntopic_id: %s\n", base64.RawURLEncoding.EncodeToString(topicID[:]))
 }
 
-func decodeMetadata(b []byte) (topicID [16]byte, err error) {
+// DecodeMetadata reads partition.metadata.
+func DecodeMetadata(b []byte) (topicID [16]byte, err error) {
 	lines := strings.Split(strings.TrimRight(string(b), "\n"), "\n")
 	if len(lines) != 2 || lines[0] != "version: 0" {
 		return topicID, errors.New("not a version 0 partition.metadata")

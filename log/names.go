@@ -5,25 +5,45 @@ import (
 	"path"
 	"strconv"
 	"strings"
+
+	"once/internal/files"
 )
 
 // File names of a partition's directory (spec: log 5). Other names are left alone.
 const (
-	suffixLog       = ".log"
-	suffixIndex     = ".index"
-	suffixTimeIndex = ".timeindex"
-	suffixTxnIndex  = ".txnindex"
-	suffixSnapshot  = ".snapshot"
-	// suffixKept is a copy of what recovery keeps, until it gets its final name.
-	suffixKept = ".log.kept"
-	// suffixBelow is an empty file: segments below its offset are being deleted.
-	suffixBelow = ".below"
-	// suffixDelete ends the name of a directory that is being removed.
-	suffixDelete = "-delete"
+	// LogSuffix and the other suffixes stand behind the offset of a file's name.
+	LogSuffix       = ".log"
+	IndexSuffix     = ".index"
+	TimeIndexSuffix = ".timeindex"
+	TxnIndexSuffix  = ".txnindex"
+	SnapshotSuffix  = ".snapshot"
+	// TmpSuffix ends the name of a file that is being written.
+	TmpSuffix = files.TmpSuffix
+	// KeptSuffix is a copy of what recovery keeps, until it gets its final name.
+	KeptSuffix = ".log.kept"
+	// BelowSuffix is an empty file: segments below its offset are being deleted.
+	BelowSuffix = ".below"
+	// DeleteSuffix ends the name of a directory that is being removed.
+	DeleteSuffix = "-delete"
+	// StraySuffix ends the name of a directory whose topic is deleted, until it is removed.
+	StraySuffix = "-stray"
+	// TornInfix is in the names of files that hold what recovery has cut.
+	TornInfix = ".torn-"
+	// CleanedSuffix is a segment that the cleaner is writing; see clean_swap.go.
+	CleanedSuffix = ".log.cleaned"
+	suffixSwap    = ".log.swap-"
+	// RepairedSuffix is a segment that counts in the place of the damaged one of the same base.
+	RepairedSuffix = ".log.repaired"
+	// DamagedInfix is in the name of a damaged segment that has been moved aside.
+	DamagedInfix = ".damaged-"
 
-	metadataFile        = "partition.metadata"
-	epochCheckpointFile = "leader-epoch-checkpoint"
-	txnCheckpointFile   = "txnindex-checkpoint"
+	// MetadataFile and the others are files with a fixed name.
+	MetadataFile        = "partition.metadata"
+	EpochCheckpointFile = "leader-epoch-checkpoint"
+	TxnCheckpointFile   = "txnindex-checkpoint"
+	// CleanCheckpointFile holds the offset up to which a log is compacted: `0`, the offset, a CRC-32C of both lines. It
+	// is derived: without it the next pass reads more.
+	CleanCheckpointFile = "cleaner-checkpoint"
 
 	stemDigits = 20
 	// maxOffset leaves room to add to any offset; no log gets there.
@@ -33,8 +53,11 @@ const (
 // stem is the name of everything that belongs to an offset.
 func stem(offset int64) string { return fmt.Sprintf("%0*d", stemDigits, offset) }
 
-// parseName splits `00000000000000000042.log` into 42 and `.log`.
-func parseName(name string) (offset int64, suffix string, ok bool) {
+// FileName is the name of a file that belongs to an offset.
+func FileName(offset int64, suffix string) string { return stem(offset) + suffix }
+
+// ParseFileName splits `00000000000000000042.log` into 42 and `.log`.
+func ParseFileName(name string) (offset int64, suffix string, ok bool) {
 	if len(name) <= stemDigits || name[stemDigits] != '.' {
 		return 0, "", false
 	}
@@ -49,10 +72,10 @@ func parseName(name string) (offset int64, suffix string, ok bool) {
 
 func (l *Log) path(name string) string { return path.Join(l.dir, name) }
 
-func (l *Log) fileOf(offset int64, suffix string) string { return l.path(stem(offset) + suffix) }
+func (l *Log) fileOf(offset int64, suffix string) string { return l.path(FileName(offset, suffix)) }
 
-// isLogDirectory says whether a name in the data directory is that of a partition: `orders-0`.
-func isLogDirectory(name string) bool {
+// IsLogDirectory says whether a name in the data directory is that of a partition: `orders-0`.
+func IsLogDirectory(name string) bool {
 	i := strings.LastIndexByte(name, '-')
 	if i <= 0 {
 		return false

@@ -35,7 +35,7 @@ func TestBatchThatSaysALaterOffsetEndsNothing(t *testing.T) {
 	mustAdd(t, w.mustOpen(), batches, 1)
 	w.mustClose()
 	_, h := makeBatch(0, 1, 0, 0)
-	name := testDir + "/" + stem(0) + suffixLog
+	name := testDir + "/" + stem(0) + LogSuffix
 	for i := range batches - 1 {
 		for says := i + 1; says < batches; says++ {
 			for _, clean := range []bool{true, false} {

@@ -163,7 +163,7 @@ func (s *segment) locate(offset, limit int64, maxBytes int, atLeastOne bool) (Sl
 
 // findBatch returns the position of the batch that holds offset or, if compaction removed it, of the next one. The header is
 // zero when it was not read.
-func (s *segment) findBatch(f vfs.File, entries []offsetEntry, offset, size int64) (int64, batch.Header, error) {
+func (s *segment) findBatch(f vfs.File, entries []OffsetIndexEntry, offset, size int64) (int64, batch.Header, error) {
 	if at, ok := s.recall(offset); ok && at < size {
 		return at, batch.Header{}, nil
 	}
@@ -171,7 +171,7 @@ func (s *segment) findBatch(f vfs.File, entries []offsetEntry, offset, size int6
 		i := atOrBefore(entries, offset-s.base)
 		from := int64(0)
 		if i > 0 {
-			from = int64(entries[i-1].position)
+			from = int64(entries[i-1].Position)
 		}
 		at, h, err := s.scanFor(f, from, offset, size)
 		trusted := i == 0 || err == nil && s.entryHolds(f, entries[i-1], at, h)
@@ -189,14 +189,14 @@ func (s *segment) findBatch(f vfs.File, entries []offsetEntry, offset, size int6
 }
 
 // entryHolds checks the index entry at which a search began. It reads nothing when the batch found is the entry's own.
-func (s *segment) entryHolds(f vfs.File, e offsetEntry, at int64, h batch.Header) bool {
-	if at != int64(e.position) {
+func (s *segment) entryHolds(f vfs.File, e OffsetIndexEntry, at int64, h batch.Header) bool {
+	if at != int64(e.Position) {
 		var err error
-		if h, err = s.headerAt(f, int64(e.position)); err != nil {
+		if h, err = s.headerAt(f, int64(e.Position)); err != nil {
 			return false
 		}
 	}
-	return h.LastOffset() == s.base+int64(e.offset)
+	return h.LastOffset() == s.base+int64(e.RelativeOffset)
 }
 
 func (s *segment) scanFor(f vfs.File, from, offset, size int64) (int64, batch.Header, error) {
@@ -229,13 +229,13 @@ func (s *segment) headerAt(f vfs.File, position int64) (batch.Header, error) {
 
 // extend returns the end of the longest run of batches that begins with first at start and keeps to the limits; first
 // itself always counts. The index gives a position close to it, the rest is a walk.
-func (s *segment) extend(f vfs.File, entries []offsetEntry, start int64, first batch.Header, limit, maxBytes, size int64) (int64, int64, error) {
+func (s *segment) extend(f vfs.File, entries []OffsetIndexEntry, start int64, first batch.Header, limit, maxBytes, size int64) (int64, int64, error) {
 	endLimit := start + maxBytes
 	i := min(withinPosition(entries, endLimit), atOrBefore(entries, limit-s.base-1))
-	if i > 0 && int64(entries[i-1].position) >= start+int64(first.SizeBytes()) {
+	if i > 0 && int64(entries[i-1].Position) >= start+int64(first.SizeBytes()) {
 		e := entries[i-1] // a boundary within the limits, if the entry is right
-		if h, err := s.headerAt(f, int64(e.position)); err == nil && h.LastOffset() == s.base+int64(e.offset) {
-			start, first = int64(e.position), h
+		if h, err := s.headerAt(f, int64(e.Position)); err == nil && h.LastOffset() == s.base+int64(e.RelativeOffset) {
+			start, first = int64(e.Position), h
 			if start+int64(h.SizeBytes()) > endLimit {
 				return start, h.BaseOffset, nil
 			}

@@ -39,7 +39,7 @@ func TestKeptBytesAreReadBackBeforeTheyReplace(t *testing.T) {
 	mustAdd(t, w.mustOpen(), 4, 3)
 	want := mustContents(t, w.log)
 	w.leave()
-	w.fs = flipping{mem, suffixKept}
+	w.fs = flipping{mem, KeptSuffix}
 	if err := w.open(); !errors.Is(err, errNotAsWritten) {
 		t.Fatal(err)
 	}

@@ -90,13 +90,13 @@ func (rc *recoverer) run() error {
 // before that, a power cut may have taken it.
 func (rc *recoverer) checkTopicID() error {
 	l := rc.log
-	name := l.path(metadataFile)
+	name := l.path(MetadataFile)
 	b, err := files.ReadSmall(l.fs, name)
 	missing := errors.Is(err, fs.ErrNotExist)
 	if err != nil && !missing {
 		return err
 	}
-	id, cause := decodeMetadata(b)
+	id, cause := DecodeMetadata(b)
 	known := rc.Clean || rc.RecoveryPoint > rc.StartOffset // a barrier has synced it
 	switch {
 	case cause == nil && id == l.topicID && known:
@@ -119,7 +119,7 @@ func (rc *recoverer) checkTopicID() error {
 // removeTemporaryFiles removes temporary files of interrupted writes.
 func (rc *recoverer) removeTemporaryFiles() error {
 	for _, name := range rc.names {
-		if strings.HasSuffix(name, files.TmpSuffix) || strings.HasSuffix(name, suffixKept) {
+		if strings.HasSuffix(name, files.TmpSuffix) || strings.HasSuffix(name, KeptSuffix) {
 			if err := rc.log.fs.Remove(rc.log.path(name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 				return err
 			}
@@ -132,16 +132,16 @@ func (rc *recoverer) removeTemporaryFiles() error {
 func (rc *recoverer) loadSegments() error {
 	l := rc.log
 	for _, name := range rc.names {
-		base, suffix, ok := parseName(name)
-		if !ok || suffix != suffixLog {
+		base, suffix, ok := ParseFileName(name)
+		if !ok || suffix != LogSuffix {
 			continue
 		}
 		st, err := l.fs.Stat(l.path(name))
 		if err != nil {
 			return err
 		}
-		if st.SizeBytes > maxSegmentBytes {
-			return &files.DamagedError{File: l.path(name), Position: maxSegmentBytes, Cause: errors.New("longer than any segment can be")}
+		if st.SizeBytes > MaxSegmentBytes {
+			return &files.DamagedError{File: l.path(name), Position: MaxSegmentBytes, Cause: errors.New("longer than any segment can be")}
 		}
 		s := newSegment(l, base)
 		s.published.Store(uint64(st.SizeBytes)) // no offsets yet
@@ -153,8 +153,8 @@ func (rc *recoverer) loadSegments() error {
 	for i, s := range rc.segments[:max(len(rc.segments)-1, 0)] {
 		_, size := s.bounds()
 		next := rc.segments[i+1].base
-		if next-s.base > maxSegmentOffsets {
-			return &files.DamagedError{File: s.file(suffixLog), Cause: fmt.Errorf("next segment begins at offset %d, too far away", next)}
+		if next-s.base > MaxSegmentOffsets {
+			return &files.DamagedError{File: s.file(LogSuffix), Cause: fmt.Errorf("next segment begins at offset %d, too far away", next)}
 		}
 		s.publish(next, size)
 	}
@@ -192,7 +192,7 @@ func (rc *recoverer) prepareLast(s *segment) error {
 		return err
 	}
 	_, size := s.bounds()
-	s.sinceIndexBytes = size - floorPosition(s.offsets.view(), maxSegmentOffsets)
+	s.sinceIndexBytes = size - floorPosition(s.offsets.view(), MaxSegmentOffsets)
 	s.recent.Store(newRecent())
 	if size == 0 {
 		return nil

@@ -26,7 +26,7 @@ func (rc *recoverer) recoverContent() error {
 	}
 	if rc.RecoveryPoint < rc.segments[0].base {
 		if rc.RecoveryPoint > rc.StartOffset {
-			return &files.DamagedError{File: rc.segments[0].file(suffixLog), Cause: fmt.Errorf("first segment, but offset %d was stored", rc.StartOffset)}
+			return &files.DamagedError{File: rc.segments[0].file(LogSuffix), Cause: fmt.Errorf("first segment, but offset %d was stored", rc.StartOffset)}
 		}
 		if rc.Cut {
 			// A power cut took the first segment and left later ones, which nothing connects to the log.
@@ -72,13 +72,13 @@ func (rc *recoverer) locatePoint(s *segment) (int64, error) {
 	if size <= s.sizes.IndexGapBytes {
 		return walkTo(s, f, 0, size, rc.RecoveryPoint)
 	}
-	b, err := files.ReadSmall(s.fs, s.file(suffixIndex))
+	b, err := files.ReadSmall(s.fs, s.file(IndexSuffix))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return 0, err
 	}
 	entries := decodeOffsets(b, size, rc.RecoveryPoint-s.base)
 	if n := len(entries); n > 0 && s.matchesLocked(entries[n-1]) {
-		if at, err := walkTo(s, f, int64(entries[n-1].position), size, rc.RecoveryPoint); err == nil {
+		if at, err := walkTo(s, f, int64(entries[n-1].Position), size, rc.RecoveryPoint); err == nil {
 			return at, nil
 		}
 	}
@@ -125,7 +125,7 @@ func (rc *recoverer) finishSplit(s *segment) error {
 	_, size := s.bounds()
 	if at, err := rc.locatePoint(s); err == nil {
 		if at < size {
-			return rc.truncate(s, at)
+			return rc.truncateSealed(s, at)
 		}
 		return nil
 	}
@@ -139,7 +139,7 @@ func (rc *recoverer) finishSplit(s *segment) error {
 	w.order.end = math.MaxInt64 // including the bytes copied
 	for w.next() {
 		if w.header.BaseOffset >= rc.RecoveryPoint {
-			return rc.truncate(s, w.at)
+			return rc.truncateSealed(s, w.at)
 		}
 	}
 	return w.err
@@ -159,6 +159,17 @@ func (rc *recoverer) truncate(s *segment, position int64) error {
 	s.checked.setOwnFrom(position)
 	rc.report.changed = true
 	return nil
+}
+
+// truncateSealed truncates a segment whose batches behind the position are in the next segment. The index files come
+// first: after a death in between, nothing shows that they have to be cut.
+func (rc *recoverer) truncateSealed(s *segment, position int64) error {
+	end, _ := s.bounds()
+	s.publish(end, position)
+	if err := s.cutIndexes(); err != nil {
+		rc.log.logger.Warn("index not cut at the end of its segment; readers ignore the rest", "file", s.file(IndexSuffix), "error", err)
+	}
+	return rc.truncate(s, position)
 }
 
 // verifyAbove checks every batch from the recovery point on, keeps the valid run and returns its end.
@@ -212,7 +223,7 @@ func (rc *recoverer) verify(s *segment, from, offset int64) (good, end int64, er
 	piece := (*buf)[:0:s.sizes.ScanBytes]
 	good, end = from, offset
 	err = s.eachVerified(f, from, size, &piece, false, func(at int64, h batch.Header, _ []byte) error {
-		if h.BaseOffset != end || h.LastOffsetDelta < 0 || h.NextOffset()-s.base > maxSegmentOffsets {
+		if h.BaseOffset != end || h.LastOffsetDelta < 0 || h.NextOffset()-s.base > MaxSegmentOffsets {
 			return s.damaged(at, fmt.Errorf("batch of offsets %d to %d where %d was due", h.BaseOffset, h.LastOffset(), end))
 		}
 		good, end = at+int64(h.SizeBytes()), h.NextOffset()
@@ -244,7 +255,7 @@ func (rc *recoverer) compare(s *segment, from, offset int64) (good, end int64, e
 		}
 		there = slices.Grow(there[:0], len(j.Raw))[:n]
 		if n, err := f.ReadAt(there, good); n < len(there) {
-			return 0, 0, fmt.Errorf("read %s at byte %d: %w", s.file(suffixLog), good, err)
+			return 0, 0, fmt.Errorf("read %s at byte %d: %w", s.file(LogSuffix), good, err)
 		}
 		rc.report.ScannedBytes += n
 		if !bytes.Equal(there, j.Raw) {

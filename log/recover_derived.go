@@ -72,7 +72,7 @@ func (rc *recoverer) newestEpoch() (int32, error) {
 		if err != nil {
 			return 0, err
 		}
-		w := newWalker(s, f, floorPosition(entries, maxSegmentOffsets), size)
+		w := newWalker(s, f, floorPosition(entries, MaxSegmentOffsets), size)
 		newest := int32(-1)
 		for w.next() {
 			newest = w.header.LeaderEpoch

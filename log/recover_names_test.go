@@ -15,7 +15,7 @@ func TestLaterSegmentsWithoutTheFirstAreCut(t *testing.T) {
 		w := newWorld(t, vfs.NewMem(), mode)
 		l := w.mustOpen()
 		mustAdd(t, l, 30, 1)
-		first := l.list()[0].file(suffixLog)
+		first := l.list()[0].file(LogSuffix)
 		w.leave()
 		if err := w.fs.Remove(first); err != nil {
 			t.Fatal(err)

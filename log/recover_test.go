@@ -202,7 +202,7 @@ func TestRecoveryKilledAtEveryOperation(t *testing.T) {
 			}
 			last := w.log.list()[len(w.log.list())-1]
 			died(w)
-			mutate(t, mem, last.file(suffixLog), func(b []byte) []byte { return append(b, "torn tail"...) })
+			mutate(t, mem, last.file(LogSuffix), func(b []byte) []byte { return append(b, "torn tail"...) })
 			undisturbed := newWorld(t, mem.Clone(), mode)
 			undisturbed.boot = boot
 			want := undisturbed.mustOpen().EndOffset()
@@ -240,7 +240,7 @@ func TestTornTailIsMovedAside(t *testing.T) {
 	w.leave()
 	raw, _ := makeBatch(8, 2, 0, 0)
 	torn := raw[:len(raw)-1]
-	mutate(t, w.fs, testDir+"/"+stem(0)+suffixLog, func(b []byte) []byte { return append(b, torn...) })
+	mutate(t, w.fs, testDir+"/"+stem(0)+LogSuffix, func(b []byte) []byte { return append(b, torn...) })
 	l = w.mustOpen()
 	defer w.leave()
 	if l.EndOffset() != 8 || w.report.TruncatedBytes != int64(len(torn)) || len(w.report.TornFiles) != 1 {
@@ -274,7 +274,7 @@ func TestLargeBatchAboveTheBarrierIsKeptOrTorn(t *testing.T) {
 		w.leave()
 		if damaged {
 			end = 2
-			mutate(t, w.fs, testDir+"/"+stem(0)+suffixLog, func(b []byte) []byte { b[len(b)-1] ^= 1; return b })
+			mutate(t, w.fs, testDir+"/"+stem(0)+LogSuffix, func(b []byte) []byte { b[len(b)-1] ^= 1; return b })
 		}
 		l = w.mustOpen()
 		if l.EndOffset() != end || (w.report.TruncatedBytes > 0) != damaged || !damaged && l.SizeBytes() != size {
@@ -288,7 +288,7 @@ func TestZeroTailIsTorn(t *testing.T) {
 	w := newWorld(t, vfs.NewMem(), durability.Page)
 	mustAdd(t, w.mustOpen(), 3, 2)
 	w.leave()
-	mutate(t, w.fs, testDir+"/"+stem(0)+suffixLog, func(b []byte) []byte { return append(b, make([]byte, 5000)...) })
+	mutate(t, w.fs, testDir+"/"+stem(0)+LogSuffix, func(b []byte) []byte { return append(b, make([]byte, 5000)...) })
 	l := w.mustOpen()
 	defer w.leave()
 	if l.EndOffset() != 6 || w.report.ZeroBytes != 5000 || w.report.TruncatedBytes != 0 {
@@ -302,7 +302,7 @@ func TestMisplacedBatchIsTorn(t *testing.T) {
 	mustAdd(t, w.mustOpen(), 3, 2)
 	w.leave()
 	copied, _ := makeBatch(0, 2, 0, 0)
-	mutate(t, w.fs, testDir+"/"+stem(0)+suffixLog, func(b []byte) []byte { return append(b, copied...) })
+	mutate(t, w.fs, testDir+"/"+stem(0)+LogSuffix, func(b []byte) []byte { return append(b, copied...) })
 	l := w.mustOpen()
 	defer w.leave()
 	if l.EndOffset() != 6 || w.report.TruncatedBytes != int64(len(copied)) {
@@ -324,9 +324,9 @@ func TestDamageBelowTheBarrierIsLeftAlone(t *testing.T) {
 			l := w.mustOpen()
 			mustAdd(t, l, 8, 2)
 			w.mustSync()
-			file := l.list()[0].file(suffixLog)
+			file := l.list()[0].file(LogSuffix)
 			if len(l.list()) > 1 {
-				file = l.list()[len(l.list())-1].file(suffixLog)
+				file = l.list()[len(l.list())-1].file(LogSuffix)
 			}
 			w.leave()
 			mutate(t, mem, file, spoil)

@@ -11,15 +11,11 @@ import (
 )
 
 // The next start finishes a repair by package salvage that was interrupted.
-const (
-	suffixRepaired = ".log.repaired" // counts in the place of the damaged segment of the same base
-	infixDamaged   = ".damaged-"     // a damaged segment that has been moved aside
-)
 
 // AsideName is the first free name for a damaged segment.
 func AsideName(under vfs.FS, dir string, base int64) string {
 	for n := 0; ; n++ {
-		name := fmt.Sprintf("%s%s%d", stem(base), infixDamaged, n)
+		name := fmt.Sprintf("%s%s%d", stem(base), DamagedInfix, n)
 		if _, err := under.Stat(path.Join(dir, name)); err != nil { // whoever uses it finds out about other errors
 			return name
 		}
@@ -34,9 +30,9 @@ func RemoveDerivedOf(under vfs.FS, dir string, base int64) error {
 		return err
 	}
 	for _, name := range names {
-		offset, suffix, ok := parseName(name)
-		of := ok && offset == base && (suffix == suffixIndex || suffix == suffixTimeIndex || suffix == suffixTxnIndex)
-		if of || ok && offset > base && suffix == suffixSnapshot || name == txnCheckpointFile {
+		offset, suffix, ok := ParseFileName(name)
+		of := ok && offset == base && (suffix == IndexSuffix || suffix == TimeIndexSuffix || suffix == TxnIndexSuffix)
+		if of || ok && offset > base && suffix == SnapshotSuffix || name == TxnCheckpointFile {
 			if err := files.RemoveIfThere(under, path.Join(dir, name)); err != nil {
 				return err
 			}
@@ -48,7 +44,7 @@ func RemoveDerivedOf(under vfs.FS, dir string, base int64) error {
 // FinishRepair puts the complete repaired segment in the place of the damaged one of the same base, which is moved
 // aside. It removes the files derived from the damaged one first.
 func FinishRepair(under vfs.FS, dir string, base int64) error {
-	name := path.Join(dir, FileName(base, suffixLog))
+	name := path.Join(dir, FileName(base, LogSuffix))
 	if _, err := under.Stat(name); err == nil {
 		if err := under.Rename(name, path.Join(dir, AsideName(under, dir, base))); err != nil {
 			return err
@@ -62,7 +58,7 @@ func FinishRepair(under vfs.FS, dir string, base int64) error {
 	if err := under.SyncDir(dir); err != nil {
 		return err
 	}
-	if err := under.Rename(path.Join(dir, FileName(base, suffixRepaired)), name); err != nil {
+	if err := under.Rename(path.Join(dir, FileName(base, RepairedSuffix)), name); err != nil {
 		return err
 	}
 	return under.SyncDir(dir)
@@ -73,7 +69,7 @@ func (rc *recoverer) finishRepairs() error {
 	l := rc.log
 	again := false
 	for _, name := range rc.names {
-		if base, suffix, ok := parseName(name); ok && suffix == suffixRepaired {
+		if base, suffix, ok := ParseFileName(name); ok && suffix == RepairedSuffix {
 			if err := FinishRepair(l.fs, l.dir, base); err != nil {
 				return err
 			}

@@ -74,7 +74,7 @@ func (l *Log) largestTimestamp(s *segment) (int64, error) {
 	if largestMs >= 0 {
 		return largestMs, nil
 	}
-	st, err := l.fs.Stat(s.file(suffixLog))
+	st, err := l.fs.Stat(s.file(LogSuffix))
 	return st.ModTime.UnixMilli(), err
 }
 
@@ -183,7 +183,7 @@ func (l *Log) removeBelow(base int64, gone []*segment) {
 	}
 	err := l.fs.SyncDir(l.dir)
 	if err == nil {
-		err = files.RemoveIfThere(l.fs, l.fileOf(base, suffixBelow))
+		err = files.RemoveIfThere(l.fs, l.fileOf(base, BelowSuffix))
 	}
 	if err != nil {
 		l.logger.Warn("deleting segments is finished by the next start", "dir", l.dir, "error", err)
@@ -192,7 +192,7 @@ func (l *Log) removeBelow(base int64, gone []*segment) {
 
 // announceBelow writes and syncs `<base>.below`: segments below base do not count any more.
 func (l *Log) announceBelow(base int64) error {
-	f, err := files.CreateAnew(l.fs, l.fileOf(base, suffixBelow))
+	f, err := files.CreateAnew(l.fs, l.fileOf(base, BelowSuffix))
 	if err != nil {
 		return err
 	}
@@ -207,7 +207,7 @@ func (rc *recoverer) finishDeletions() error {
 	l := rc.log
 	base := int64(-1)
 	for _, name := range rc.names {
-		if offset, suffix, ok := parseName(name); ok && suffix == suffixBelow {
+		if offset, suffix, ok := ParseFileName(name); ok && suffix == BelowSuffix {
 			base = max(base, offset)
 		}
 	}
@@ -216,8 +216,8 @@ func (rc *recoverer) finishDeletions() error {
 	}
 	var rest, announced []string
 	for _, name := range rc.names {
-		switch offset, suffix, ok := parseName(name); {
-		case ok && suffix == suffixBelow:
+		switch offset, suffix, ok := ParseFileName(name); {
+		case ok && suffix == BelowSuffix:
 			announced = append(announced, name)
 		case ok && offset < base && isOfSegment(suffix):
 			if err := files.RemoveIfThere(l.fs, l.path(name)); err != nil {
@@ -240,11 +240,11 @@ func (rc *recoverer) finishDeletions() error {
 }
 
 func isOfSegment(suffix string) bool {
-	return slices.Contains([]string{suffixIndex, suffixTimeIndex, suffixTxnIndex, suffixSnapshot, suffixLog, suffixCleaned, suffixRepaired}, suffix) || strings.HasPrefix(suffix, suffixSwap)
+	return slices.Contains([]string{IndexSuffix, TimeIndexSuffix, TxnIndexSuffix, SnapshotSuffix, LogSuffix, CleanedSuffix, RepairedSuffix}, suffix) || strings.HasPrefix(suffix, suffixSwap)
 }
 
 func (l *Log) removeFiles(s *segment) {
-	for _, suffix := range []string{suffixIndex, suffixTimeIndex, suffixTxnIndex, suffixSnapshot, suffixLog} {
+	for _, suffix := range []string{IndexSuffix, TimeIndexSuffix, TxnIndexSuffix, SnapshotSuffix, LogSuffix} {
 		if err := l.fs.Remove(s.file(suffix)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			l.logger.Warn("file of a deleted segment stays until the next try", "file", s.file(suffix), "error", err)
 		}

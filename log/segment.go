@@ -44,8 +44,8 @@ type segment struct {
 		offsetsReady bool
 		timesReady   bool
 	}
-	offsets growing[offsetEntry]
-	times   growing[timeEntry]
+	offsets growing[OffsetIndexEntry]
+	times   growing[TimeIndexEntry]
 
 	largest struct {
 		sync.Mutex
@@ -61,7 +61,7 @@ type segment struct {
 	firstTimestampMs int64 // max timestamp of the first batch
 	sinceIndexBytes  int64
 	createdMs        int64
-	txnFile          *txnSegment // what the .txnindex file holds, nil when not known
+	txnFile          *TxnCheckpointSegment // what the .txnindex file holds, nil when not known
 }
 
 func newSegment(l *Log, base int64) *segment {
@@ -81,7 +81,7 @@ func (s *segment) bounds() (endOffset, sizeBytes int64) {
 }
 
 func (s *segment) publish(endOffset, sizeBytes int64) {
-	if endOffset < s.base || endOffset-s.base > maxSegmentOffsets || sizeBytes > maxSegmentBytes {
+	if endOffset < s.base || endOffset-s.base > MaxSegmentOffsets || sizeBytes > MaxSegmentBytes {
 		invariant.Check(false, "segment %d cannot end at offset %d, byte %d", s.base, endOffset, sizeBytes)
 	}
 	s.published.Store(uint64(endOffset-s.base)<<32 | uint64(sizeBytes))
@@ -148,7 +148,7 @@ func (s *segment) handle() (vfs.File, error) {
 
 func (s *segment) handleLocked() (vfs.File, error) {
 	if s.mu.file == nil {
-		f, err := s.fs.OpenReadWrite(s.file(suffixLog))
+		f, err := s.fs.OpenReadWrite(s.file(LogSuffix))
 		if err != nil {
 			return nil, err
 		}
@@ -158,7 +158,7 @@ func (s *segment) handleLocked() (vfs.File, error) {
 }
 
 func (s *segment) damaged(position int64, cause error) error {
-	return &files.DamagedError{File: s.file(suffixLog), Position: position, Cause: cause}
+	return &files.DamagedError{File: s.file(LogSuffix), Position: position, Cause: cause}
 }
 
 // missing returns the error for stored offsets that are not in the file.
@@ -167,7 +167,7 @@ func (s *segment) missing(position, from, to int64) error {
 }
 
 // index returns the offset index, loading it when needed. Missing entries are made anew from the batches' headers.
-func (s *segment) index() ([]offsetEntry, error) {
+func (s *segment) index() ([]OffsetIndexEntry, error) {
 	if err := s.load(&s.mu.offsetsReady, s.loadOffsetsLocked); err != nil {
 		return nil, err
 	}
@@ -175,7 +175,7 @@ func (s *segment) index() ([]offsetEntry, error) {
 }
 
 // timeIndex is like index, for the time index. After it largest is known.
-func (s *segment) timeIndex() ([]timeEntry, error) {
+func (s *segment) timeIndex() ([]TimeIndexEntry, error) {
 	if err := s.load(&s.mu.timesReady, s.loadTimesLocked); err != nil {
 		return nil, err
 	}
@@ -203,7 +203,7 @@ func (s *segment) loadOffsetsLocked() error {
 		s.offsets.reset(nil)
 		return nil
 	}
-	b, err := files.ReadSmall(s.fs, s.file(suffixIndex))
+	b, err := files.ReadSmall(s.fs, s.file(IndexSuffix))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
@@ -211,7 +211,7 @@ func (s *segment) loadOffsetsLocked() error {
 	entries = entries[:s.usableEntriesLocked(entries)]
 	from := int64(0)
 	if n := len(entries); n > 0 {
-		from = int64(entries[n-1].position)
+		from = int64(entries[n-1].Position)
 	}
 	if size-from > s.sizes.IndexGapBytes {
 		if entries, err = s.completeOffsetsLocked(entries, from, size); err != nil {
@@ -223,7 +223,7 @@ func (s *segment) loadOffsetsLocked() error {
 }
 
 // usableEntriesLocked returns how many of the entries to keep: all if the last one matches a batch of the file, else none.
-func (s *segment) usableEntriesLocked(entries []offsetEntry) int {
+func (s *segment) usableEntriesLocked(entries []OffsetIndexEntry) int {
 	n := len(entries)
 	if n == 0 || s.matchesLocked(entries[n-1]) {
 		return n
@@ -231,20 +231,20 @@ func (s *segment) usableEntriesLocked(entries []offsetEntry) int {
 	return 0
 }
 
-func (s *segment) matchesLocked(e offsetEntry) bool {
+func (s *segment) matchesLocked(e OffsetIndexEntry) bool {
 	f, err := s.handleLocked()
 	if err != nil {
 		return false
 	}
 	var head [batch.HeaderSizeBytes]byte
-	if _, err := f.ReadAt(head[:], int64(e.position)); err != nil {
+	if _, err := f.ReadAt(head[:], int64(e.Position)); err != nil {
 		return false
 	}
 	h, err := batch.ParseHeader(head[:])
-	return err == nil && h.LastOffset() == s.base+int64(e.offset)
+	return err == nil && h.LastOffset() == s.base+int64(e.RelativeOffset)
 }
 
-func (s *segment) completeOffsetsLocked(entries []offsetEntry, from, size int64) ([]offsetEntry, error) {
+func (s *segment) completeOffsetsLocked(entries []OffsetIndexEntry, from, size int64) ([]OffsetIndexEntry, error) {
 	f, err := s.handleLocked()
 	if err != nil {
 		return nil, err
@@ -255,7 +255,7 @@ func (s *segment) completeOffsetsLocked(entries []offsetEntry, from, size int64)
 	for w.next() {
 		if w.at-last > defaultIndexIntervalBytes {
 			last = w.at
-			entries = append(entries, offsetEntry{uint32(w.header.LastOffset() - s.base), uint32(w.at)})
+			entries = append(entries, OffsetIndexEntry{uint32(w.header.LastOffset() - s.base), uint32(w.at)})
 		}
 	}
 	return entries, w.err
@@ -272,7 +272,7 @@ func (s *segment) loadTimesLocked() error {
 	if size <= s.sizes.IndexGapBytes {
 		return s.completeTimesLocked(nil, 0, size)
 	}
-	b, err := files.ReadSmall(s.fs, s.file(suffixTimeIndex))
+	b, err := files.ReadSmall(s.fs, s.file(TimeIndexSuffix))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
@@ -285,7 +285,7 @@ func (s *segment) loadTimesLocked() error {
 }
 
 // positionOfTimeLocked finds the batch of the last entry; false if it does not match the entry.
-func (s *segment) positionOfTimeLocked(entries []timeEntry, size int64) (int64, bool) {
+func (s *segment) positionOfTimeLocked(entries []TimeIndexEntry, size int64) (int64, bool) {
 	if len(entries) == 0 {
 		return 0, true
 	}
@@ -294,25 +294,25 @@ func (s *segment) positionOfTimeLocked(entries []timeEntry, size int64) (int64, 
 		return 0, false
 	}
 	last := entries[len(entries)-1]
-	w := newWalker(s, f, floorPosition(s.offsets.view(), int64(last.offset)), size)
+	w := newWalker(s, f, floorPosition(s.offsets.view(), int64(last.RelativeOffset)), size)
 	defer w.close()
 	for w.next() {
-		if w.header.LastOffset() >= s.base+int64(last.offset) {
-			return w.at, w.header.LastOffset() == s.base+int64(last.offset) && w.header.MaxTimestampMs == last.timestampMs
+		if w.header.LastOffset() >= s.base+int64(last.RelativeOffset) {
+			return w.at, w.header.LastOffset() == s.base+int64(last.RelativeOffset) && w.header.MaxTimestampMs == last.TimestampMs
 		}
 	}
 	return 0, false
 }
 
 // completeTimesLocked reads the headers from a position on and adds entries for larger timestamps.
-func (s *segment) completeTimesLocked(entries []timeEntry, from, size int64) error {
+func (s *segment) completeTimesLocked(entries []TimeIndexEntry, from, size int64) error {
 	f, err := s.handleLocked()
 	if err != nil {
 		return err
 	}
 	largest, offset := int64(batch.NoTimestampMs), int64(0)
 	if n := len(entries); n > 0 {
-		largest, offset = entries[n-1].timestampMs, s.base+int64(entries[n-1].offset)
+		largest, offset = entries[n-1].TimestampMs, s.base+int64(entries[n-1].RelativeOffset)
 	}
 	noted, last := largest, from
 	w := newWalker(s, f, from, size)
@@ -323,7 +323,7 @@ func (s *segment) completeTimesLocked(entries []timeEntry, from, size int64) err
 		}
 		if w.at-last > defaultIndexIntervalBytes && largest > noted {
 			noted, last = largest, w.at
-			entries = append(entries, timeEntry{largest, uint32(offset - s.base)})
+			entries = append(entries, TimeIndexEntry{largest, uint32(offset - s.base)})
 		}
 	}
 	if w.err != nil {
@@ -350,9 +350,9 @@ func (s *segment) dropIndexes() error {
 }
 
 // floorPosition is the position at which the search for an offset begins.
-func floorPosition(entries []offsetEntry, relative int64) int64 {
+func floorPosition(entries []OffsetIndexEntry, relative int64) int64 {
 	if i := atOrBefore(entries, relative); i > 0 {
-		return int64(entries[i-1].position)
+		return int64(entries[i-1].Position)
 	}
 	return 0
 }

@@ -19,7 +19,7 @@ type Sizes struct {
 	ImageRollBytes     int64 // an active segment of this size is sealed for an image, and shared
 }
 
-// The defaults of Sizes, and the limits of a segment.
+// The defaults of Sizes.
 const (
 	scanBytes          = 256 << 10
 	walkBytes          = 8 << 10
@@ -32,9 +32,12 @@ const (
 	cleanBufferBytes   = 1 << 20
 	cleanReplacedBytes = 1 << 28
 	imageRollBytes     = 1 << 20 // copying less is cheaper than a new segment
+)
 
-	maxSegmentBytes   = 1<<31 - 1 // positions are int32 in Kafka's index
-	maxSegmentOffsets = 1 << 31   // relative offsets are int32 in Kafka's index
+// The limits of a segment.
+const (
+	MaxSegmentBytes   = 1<<31 - 1 // positions are int32 in Kafka's index
+	MaxSegmentOffsets = 1 << 31   // relative offsets are int32 in Kafka's index
 )
 
 var defaultSizes = Sizes{}.withDefaults()

@@ -49,7 +49,7 @@ func TestSegmentHoldsNoMoreOffsetsThanItsIndexCan(t *testing.T) {
 	check := func(when string) {
 		t.Helper()
 		for _, s := range l.list() {
-			if end, _ := s.bounds(); end-s.base > maxSegmentOffsets {
+			if end, _ := s.bounds(); end-s.base > MaxSegmentOffsets {
 				t.Errorf("%s: segment of offsets %d to %d", when, s.base, end-1)
 			}
 		}
@@ -81,7 +81,7 @@ func TestSegmentHoldsNoMoreOffsetsThanItsIndexCan(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, s := range l.list() {
-		if end, _ := s.bounds(); end-s.base > maxSegmentOffsets {
+		if end, _ := s.bounds(); end-s.base > MaxSegmentOffsets {
 			t.Errorf("compacted: segment of offsets %d to %d", s.base, end-1)
 		}
 	}

@@ -16,7 +16,7 @@ func (l *Log) WriteSnapshot(offset int64, data []byte) error {
 		return nil // without records there is no directory
 	}
 	l.snapshotsAtOpen.Store(nil)
-	if err := files.Replace(l.fs, l.fileOf(offset, suffixSnapshot), data); err != nil {
+	if err := files.Replace(l.fs, l.fileOf(offset, SnapshotSuffix), data); err != nil {
 		return err
 	}
 	l.unsyncedSnapshots.Lock()
@@ -52,7 +52,7 @@ func (l *Log) Snapshots() []int64 {
 func snapshotsOf(names []string) []int64 {
 	var offsets []int64
 	for _, name := range names {
-		if offset, suffix, ok := parseName(name); ok && suffix == suffixSnapshot {
+		if offset, suffix, ok := ParseFileName(name); ok && suffix == SnapshotSuffix {
 			offsets = append(offsets, offset)
 		}
 	}
@@ -62,7 +62,7 @@ func snapshotsOf(names []string) []int64 {
 
 // ReadSnapshot returns the content of a snapshot, which the caller checks.
 func (l *Log) ReadSnapshot(offset int64) ([]byte, error) {
-	return files.ReadSmall(l.fs, l.fileOf(offset, suffixSnapshot))
+	return files.ReadSmall(l.fs, l.fileOf(offset, SnapshotSuffix))
 }
 
 // RemoveSnapshot deletes a snapshot; a missing one is no error. The directory is synced with the next append, so that
@@ -70,7 +70,7 @@ func (l *Log) ReadSnapshot(offset int64) ([]byte, error) {
 func (l *Log) RemoveSnapshot(offset int64) error {
 	l.member.NewNames()
 	l.snapshotsAtOpen.Store(nil)
-	if err := l.fs.Remove(l.fileOf(offset, suffixSnapshot)); !errors.Is(err, fs.ErrNotExist) {
+	if err := l.fs.Remove(l.fileOf(offset, SnapshotSuffix)); !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
 	return nil

@@ -48,10 +48,10 @@ func (s *segment) firstSince(targetMs, from int64) (at TimestampOffset, found bo
 		return TimestampOffset{}, false, nil
 	}
 	// Nothing before the batch of the last entry at or below the target can have a larger timestamp.
-	i := sort.Search(len(times), func(i int) bool { return times[i].timestampMs > targetMs })
+	i := sort.Search(len(times), func(i int) bool { return times[i].TimestampMs > targetMs })
 	begin := from
 	if i > 0 {
-		begin = max(begin, s.base+int64(times[i-1].offset))
+		begin = max(begin, s.base+int64(times[i-1].RelativeOffset))
 	}
 	_, size := s.bounds()
 	err = s.within(begin, size, func(s *segment, f vfs.File, start, end int64) error {
@@ -79,7 +79,7 @@ func (s *segment) recordSince(f vfs.File, at int64, h batch.Header, targetMs, fr
 	}
 	for r, err := range batch.Records(raw, s.inflatedBytes) {
 		if errors.Is(err, batch.ErrTooLarge) { // a limit of ours, not damage
-			return TimestampOffset{}, false, fmt.Errorf("look into the batch at byte %d of %s: %w", at, s.file(suffixLog), err)
+			return TimestampOffset{}, false, fmt.Errorf("look into the batch at byte %d of %s: %w", at, s.file(LogSuffix), err)
 		}
 		if err != nil {
 			return TimestampOffset{}, false, s.damaged(at, err)

@@ -59,7 +59,7 @@ func (rc *recoverer) moveSegment(i int) error {
 	rc.segments = slices.Delete(rc.segments, i, i+1)
 	rc.report.changed = true
 	rc.log.member.NewNames()
-	for _, suffix := range []string{suffixIndex, suffixTimeIndex, suffixTxnIndex, suffixLog} {
+	for _, suffix := range []string{IndexSuffix, TimeIndexSuffix, TxnIndexSuffix, LogSuffix} {
 		if err := s.fs.Remove(s.file(suffix)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
@@ -84,7 +84,7 @@ func (rc *recoverer) renameAside(s *segment) error {
 	if err != nil {
 		return err
 	}
-	if err := s.fs.Rename(s.file(suffixLog), name); err != nil {
+	if err := s.fs.Rename(s.file(LogSuffix), name); err != nil {
 		return err
 	}
 	rc.report.TruncatedBytes += size
@@ -95,7 +95,7 @@ func (rc *recoverer) renameAside(s *segment) error {
 // tornName is `<base>.torn-<position>`, with a number behind it if that name is taken by other bytes. same compares
 // the file of a name with the bytes and returns errNotAsWritten if they differ.
 func tornName(s *segment, position int64, same func(name string) error) (name string, taken bool, err error) {
-	stem := fmt.Sprintf("%s.torn-%d", strings.TrimSuffix(s.file(suffixLog), suffixLog), position)
+	stem := fmt.Sprintf("%s%s%d", strings.TrimSuffix(s.file(LogSuffix), LogSuffix), TornInfix, position)
 	name = stem
 	for n := 1; ; n++ {
 		if _, err := s.fs.Stat(name); errors.Is(err, fs.ErrNotExist) {
@@ -172,16 +172,16 @@ func copyTail(s *segment, f vfs.File, from, to int64) (name string, err error) {
 func (rc *recoverer) cutWithoutCopy(s *segment, f vfs.File, from, to int64, cause error) error {
 	head := make([]byte, min(to-from, batch.HeaderSizeBytes))
 	if n, err := f.ReadAt(head, from); n < len(head) {
-		return fmt.Errorf("read %s at byte %d: %w", s.file(suffixLog), from, err)
+		return fmt.Errorf("read %s at byte %d: %w", s.file(LogSuffix), from, err)
 	}
 	h, err := batch.ParseHeader(head)
 	if len(head) < batch.HeaderSizeBytes || err == nil && int64(h.SizeBytes()) > to-from {
 		rc.log.logger.Error("the disk is full: a part of a batch, which nobody was told of, is cut without a copy",
-			"file", s.file(suffixLog), "position", from, "size_bytes", to-from, "begins", fmt.Sprintf("%x", head))
+			"file", s.file(LogSuffix), "position", from, "size_bytes", to-from, "begins", fmt.Sprintf("%x", head))
 		return rc.truncate(s, from)
 	}
 	return fmt.Errorf("bytes %d to %d of %s are to be cut and kept in a file of their own: %d bytes have to be free for another start: %w",
-		from, to, s.file(suffixLog), to-from, cause)
+		from, to, s.file(LogSuffix), to-from, cause)
 }
 
 // rewrite copies the bytes [from, to) of a segment, up to the offset end, which no barrier has covered, to a new file
@@ -203,10 +203,10 @@ func (rc *recoverer) rewrite(s *segment, from, to, end int64) (*segment, error) 
 	if from > 0 {
 		base = rc.RecoveryPoint
 	}
-	name := rc.log.fileOf(base, suffixLog)
-	err = copyRange(s.fs, name, rc.log.fileOf(base, suffixKept), f, from, to, s.sizes.CopyBytes)
+	name := rc.log.fileOf(base, LogSuffix)
+	err = copyRange(s.fs, name, rc.log.fileOf(base, KeptSuffix), f, from, to, s.sizes.CopyBytes)
 	if errors.Is(err, vfs.ErrNoSpace) {
-		if err := s.fs.Remove(rc.log.fileOf(base, suffixKept)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		if err := s.fs.Remove(rc.log.fileOf(base, KeptSuffix)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return nil, err
 		}
 		return s, rc.rewriteInPlace(s, f, from, to, end)
@@ -219,7 +219,7 @@ func (rc *recoverer) rewrite(s *segment, from, to, end int64) (*segment, error) 
 	kept.publish(end, to-from)
 	if from > 0 {
 		s.publish(base, to)
-		return kept, rc.truncate(s, from)
+		return kept, rc.truncateSealed(s, from)
 	}
 	rc.replace(s, kept)
 	return kept, nil
@@ -228,7 +228,7 @@ func (rc *recoverer) rewrite(s *segment, from, to, end int64) (*segment, error) 
 // rewriteInPlace is used when the disk has no room for a copy. It writes the same bytes over themselves, so that the
 // next sync writes them.
 func (rc *recoverer) rewriteInPlace(s *segment, f vfs.File, from, to, end int64) error {
-	rc.log.logger.Warn("no room to copy what is kept; it is written in place", "file", s.file(suffixLog), "size_bytes", to-from)
+	rc.log.logger.Warn("no room to copy what is kept; it is written in place", "file", s.file(LogSuffix), "size_bytes", to-from)
 	err := files.EachChunk(f, from, to, s.sizes.CopyBytes, func(b []byte, at int64) error {
 		_, err := f.WriteAt(b, at)
 		return err

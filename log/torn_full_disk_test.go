@@ -237,10 +237,10 @@ func makeTornLog(t *testing.T, c tornCase, seed int64) *tornLog {
 	at := int64(below % 12 * len(raw)) // of the first batch above the barrier
 	names, _ := mem.List(testDir)
 	for _, name := range names {
-		base, suffix, ok := parseName(name)
+		base, suffix, ok := ParseFileName(name)
 		file := path.Join(testDir, name)
 		switch {
-		case !ok || suffix != suffixLog || base < below/12*12:
+		case !ok || suffix != LogSuffix || base < below/12*12:
 		case c.half:
 			made.end = below + int64(c.above)
 			half := made.end%12*int64(len(raw)) + 3000
@@ -337,7 +337,7 @@ func TestTornBytesAreKeptOnAFullDisk(t *testing.T) {
 			before := map[string][]byte{}
 			names, _ := made.mem.List(testDir)
 			for _, name := range names {
-				if strings.HasSuffix(name, suffixLog) {
+				if strings.HasSuffix(name, LogSuffix) {
 					before[name], _ = files.ReadSmall(made.mem, path.Join(testDir, name))
 				}
 			}

@@ -27,13 +27,15 @@ type Broker struct {
 	Listeners           []Listener // for clients; without listeners, those of advertised.listeners on every address
 	ControllerListeners []Listener // those of listeners that are the controller's: they are not opened
 	PublishedPort       int        // published.port, 0 for none
+	Lab                 bool
+	LabHosts            []string
 
 	// Connections and requests.
 	ConnectionsMaxIdle                   time.Duration
 	FetchMaxBytes                        int
 	MaxConnections                       int
 	MaxConnectionsPerIP                  int
-	MaxDecompressedMessageBytes          int
+	MaxDecompressedBatchBytes            int
 	MaxIncrementalFetchSessionCacheSlots int
 	MaxRequestPartitionSizeLimit         int
 	RequestTimeout                       time.Duration
@@ -99,12 +101,14 @@ func (b *Broker) resolve() {
 		Listeners:           listeners,
 		ControllerListeners: controllers,
 		PublishedPort:       b.int("published.port"),
+		Lab:                 b.bool("lab"),
+		LabHosts:            splitList(b.text("lab.hosts")),
 
 		ConnectionsMaxIdle:                   b.milliseconds("connections.max.idle.ms"),
 		FetchMaxBytes:                        b.int("fetch.max.bytes"),
 		MaxConnections:                       b.int("max.connections"),
 		MaxConnectionsPerIP:                  b.int("max.connections.per.ip"),
-		MaxDecompressedMessageBytes:          b.int("max.decompressed.message.bytes"),
+		MaxDecompressedBatchBytes:            b.int("max.decompressed.batch.bytes"),
 		MaxIncrementalFetchSessionCacheSlots: b.int("max.incremental.fetch.session.cache.slots"),
 		MaxRequestPartitionSizeLimit:         b.int("max.request.partition.size.limit"),
 		RequestTimeout:                       b.milliseconds("request.timeout.ms"),

@@ -141,7 +141,11 @@ func (d *Definition) canonicalList(value string) (string, error) {
 		if err := d.valid.entry(entry); err != nil {
 			return "", err
 		}
-		if d.valid.duplicates || !slices.Contains(unique, entry) {
+		again := slices.Contains(unique, entry)
+		if again && d.valid.distinct {
+			return "", fmt.Errorf("must not have %q twice", entry)
+		}
+		if d.valid.duplicates || !again {
 			unique = append(unique, entry)
 		}
 	}
@@ -193,6 +197,7 @@ type valid struct {
 	foldCase     bool
 	nonEmpty     bool
 	duplicates   bool               // entries of a list may stand twice
+	distinct     bool               // an entry that stands twice is refused, and not passed over
 	emptyEntries bool               // a list may have entries without text
 	skipEmpty    bool               // they are left out, as behind a comma at the end
 	check        func(string) error // for what the others cannot say

@@ -10,12 +10,13 @@ var notSettings = [...]string{
 	"KAFKA_VERSION", "KAFKA_HEAP_OPTS", "KAFKA_LOG4J_OPTS", "KAFKA_OPTS", "KAFKA_JMX_OPTS",
 	"KAFKA_JVM_PERFORMANCE_OPTS", "KAFKA_GC_LOG_OPTS", "KAFKA_LOG4J_ROOT_LOGLEVEL", "KAFKA_LOG4J_LOGGERS",
 	"KAFKA_TOOLS_LOG4J_LOGLEVEL", "KAFKA_JMX_HOSTNAME", "KAFKA_JMX_PORT",
+	"KAFKA_CREATE_TOPICS", "KAFKA_CREATE_TOPICS_SEPARATOR", // topics, not settings
 }
 
 // ownSettings are the settings that Kafka does not have.
 var ownSettings = [...]string{
 	"dev.auto.create.delay.ms", "dev.strict.replication", "dev.strict.sources", "disk.reserve.bytes", "durability",
-	"flush.interval.ms", "max.decompressed.message.bytes", "published.port", "strict", "transaction.allow.older.connections",
+	"flush.interval.ms", "lab", "lab.hosts", "max.decompressed.batch.bytes", "published.port", "strict", "transaction.allow.older.connections",
 }
 
 // publishedPortVariable sets published.port. In Kubernetes a service that is called once sets it, too, to an address.

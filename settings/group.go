@@ -31,6 +31,11 @@ func (b *Broker) CheckGroup(overrides Values) error {
 			return &InvalidError{Name: name, Value: value, Reason: fmt.Sprintf("must not be above %s, which is %d", r.up, b.int64(r.up))}
 		}
 	}
+	if name, set := checked["streams.assignor.name"]; set {
+		if known := splitList(b.text("group.streams.assignors")); !slices.Contains(known, name) {
+			return &InvalidError{Name: "streams.assignor.name", Value: name, Reason: "must be one of " + strings.Join(known, ", ")}
+		}
+	}
 	for _, kind := range []string{"consumer", "share", "streams"} {
 		session, heartbeat := kind+".session.timeout.ms", kind+".heartbeat.interval.ms"
 		if s, h := b.groupInt64(checked, session), b.groupInt64(checked, heartbeat); s <= h {
@@ -51,7 +56,18 @@ func (b *Broker) groupInt64(overrides Values, name string) int64 {
 }
 
 // ownDefault are the settings of groups that no broker setting stands behind.
-var ownDefault = []string{"share.auto.offset.reset", "share.isolation.level", "share.renew.acknowledge.enable"}
+var ownDefault = []string{
+	"errors.deadletterqueue.copy.record.enable", "errors.deadletterqueue.topic.name", "share.auto.offset.reset",
+	"share.isolation.level", "share.renew.acknowledge.enable",
+}
+
+// behindGroup is the broker setting that holds for groups without a setting of their own.
+func behindGroup(name string) string {
+	if name == "streams.assignor.name" {
+		return "group.streams.assignors" // of which the first is meant
+	}
+	return "group." + name
+}
 
 // DescribeGroup returns every setting of a group for which overrides are set, sorted by name. Overrides are
 // taken to be valid.
@@ -67,7 +83,7 @@ func (b *Broker) DescribeGroup(overrides Values) []Entry {
 			value, _ := d.Default()
 			e.Synonyms = append(e.Synonyms, Synonym{Name: d.Name, Value: value, Source: SourceDefault})
 		} else {
-			e.Synonyms = append(e.Synonyms, b.synonyms("group."+d.Name)...)
+			e.Synonyms = append(e.Synonyms, b.synonyms(behindGroup(d.Name))...)
 		}
 		e.Value, e.Source = e.Synonyms[0].Value, e.Synonyms[0].Source
 		entries = append(entries, e)

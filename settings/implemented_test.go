@@ -12,7 +12,9 @@ import (
 // A setting that is called implemented changes what a Broker or a Topic says when it is set, and no other does.
 func TestImplementedSettingsHaveAnEffect(t *testing.T) {
 	// These decide what is refused, or left out, together with others: see TestListenersThatAreRefused.
-	withOthers := []string{"controller.listener.names", "listener.security.protocol.map", "security.inter.broker.protocol"}
+	// No class of plug-ins is allowed.
+	withOthers := []string{"controller.listener.names", "group.streams.topology.description.plugin.class",
+		"listener.security.protocol.map", "security.inter.broker.protocol"}
 	for _, table := range brokerTables {
 		for i := range table {
 			if d := &table[i]; !slices.Contains(withOthers, d.Name) {

@@ -1,10 +1,10 @@
 // Package settings knows Kafka's settings by their own names: kinds, defaults, allowed values, which broker
 // setting is the default of which topic setting, and how DescribeConfigs shows them (spec: admin 5 to 8).
 //
-// The tables (table_*.go) are the only place where a setting is named. They are Kafka 4.3's with the
-// differences that each table states; flush.interval.ms, durability, disk.reserve.bytes, max.decompressed.message.bytes,
-// published.port, transaction.allow.older.connections, strict and what begins with dev. are ours. Every value is checked where it
-// enters: a Broker and a Topic hold only valid values, in canonical form. Values are immutable and may be used from any
+// The tables (table_*.go) are the only place where a setting is named. They are Kafka 4.4's with the
+// differences that each table states; flush.interval.ms, durability, disk.reserve.bytes, max.decompressed.batch.bytes,
+// published.port, transaction.allow.older.connections, strict, lab and what begins with dev. or lab. are ours. Every value is
+// checked where it enters: a Broker and a Topic hold only valid values, in canonical form. Values are immutable and may be used from any
 // goroutine.
 //
 // A leaf: every package above internal may use it. A Broker, and the Topic of each topic, is resolved once and when a
@@ -148,7 +148,7 @@ func Lookup(name string) (d *Definition, ok bool) {
 }
 
 var brokerTables = [...][]Definition{
-	logSettings, groupSettings, transactionSettings, networkSettings, securitySettings, clusterSettings,
+	logSettings, groupSettings, transactionSettings, networkSettings, securitySettings, clusterSettings, labSettings,
 }
 
 // LookupTopic finds a setting of topics.

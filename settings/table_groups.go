@@ -5,6 +5,8 @@ package settings
 // Every replication factor and min.isr is 1.
 // Sorted by name.
 var groupSettings = []Definition{
+	{"errors.deadletterqueue.auto.create.topics.enable", Boolean, "false", anything, Dynamic, NotImplemented, "Whether a topic for records that a share group gives up is created."},
+	{"errors.deadletterqueue.topic.name.prefix", String, "dlq.", anything, Dynamic, NotImplemented, "What names of topics for records that share groups give up begin with."},
 	{"group.consumer.assignment.interval.ms", Int, "1000", atLeast(0), Dynamic, NotImplemented, "Shortest time between two assignments of a consumer group."},
 	{"group.consumer.assignors", List, "uniform,range", nonEmpty, static, NotImplemented, "Assignors of consumer groups; the first is the default."},
 	{"group.consumer.heartbeat.interval.ms", Int, "5000", atLeast(1), static, NotImplemented, "Heartbeat interval given to members of consumer groups."},
@@ -30,6 +32,7 @@ var groupSettings = []Definition{
 	{"group.share.assignment.interval.ms", Int, "1000", atLeast(0), Dynamic, NotImplemented, "Shortest time between two assignments of a share group."},
 	{"group.share.assignors", List, "simple", nonEmpty, static, NotImplemented, "Assignors of share groups."},
 	{"group.share.delivery.count.limit", Int, "5", between(2, 10), static, NotImplemented, "How often a share group delivers a record at most."},
+	{"group.share.dlq.manager.class.name", String, "org.apache.kafka.server.share.dlq.DefaultShareGroupDLQManager", anything, Hidden, NotApplicable, "Class that writes records that share groups give up."},
 	{"group.share.heartbeat.interval.ms", Int, "5000", atLeast(1), static, NotImplemented, "Heartbeat interval given to members of share groups."},
 	{"group.share.initialize.retry.interval.ms", Int, "30000", atLeast(1), Hidden, NotImplemented, "Pause before initializing a share partition again."},
 	{"group.share.max.assignment.interval.ms", Int, "15000", atLeast(0), static, NotImplemented, "Highest share.assignment.interval.ms of a group."},
@@ -50,7 +53,9 @@ var groupSettings = []Definition{
 	{"group.share.persister.class.name", String, "org.apache.kafka.server.share.persister.DefaultStatePersister", anything, Hidden, NotApplicable, "Class that stores the state of share groups."},
 	{"group.share.record.lock.duration.ms", Int, "30000", between(1000, 3600000), static, NotImplemented, "How long a member of a share group holds an acquired record."},
 	{"group.share.session.timeout.ms", Int, "45000", atLeast(1), static, NotImplemented, "Session timeout of members of share groups."},
+	{"group.streams.acceptable.recovery.lag", Long, "10000", atLeast(0), Hidden, NotImplemented, "Offsets that a task may lag and still be taken as caught up."},
 	{"group.streams.assignment.interval.ms", Int, "1000", atLeast(0), Dynamic, NotImplemented, "Shortest time between two assignments of a streams group."},
+	{"group.streams.assignors", List, "sticky", nonEmpty, static, NotImplemented, "Assignors of streams groups; the first is the default."},
 	{"group.streams.heartbeat.interval.ms", Int, "5000", atLeast(1), static, NotImplemented, "Heartbeat interval given to members of streams groups."},
 	{"group.streams.initial.rebalance.delay.ms", Int, "3000", atLeast(0), static, NotImplemented, "How long an empty streams group waits for more members."},
 	{"group.streams.max.assignment.interval.ms", Int, "15000", atLeast(0), static, NotImplemented, "Highest streams.assignment.interval.ms of a group."},
@@ -62,7 +67,11 @@ var groupSettings = []Definition{
 	{"group.streams.min.heartbeat.interval.ms", Int, "5000", atLeast(1), static, NotImplemented, "Lowest streams.heartbeat.interval.ms of a group."},
 	{"group.streams.min.session.timeout.ms", Int, "45000", atLeast(1), static, NotImplemented, "Lowest streams.session.timeout.ms of a group."},
 	{"group.streams.num.standby.replicas", Int, "0", atLeast(0), static, NotImplemented, "Standby replicas of each task of a streams group."},
+	{"group.streams.num.warmup.replicas", Int, "2", between(0, 20), Hidden, NotImplemented, "Tasks of a streams group that may warm up at a time."},
+	{"group.streams.rack.aware.assignment.tags", List, "", valid{distinct: true}, static, NotImplemented, "Client tags over which standby tasks are spread."},
 	{"group.streams.session.timeout.ms", Int, "45000", atLeast(1), static, NotImplemented, "Session timeout of members of streams groups."},
+	{"group.streams.task.offset.interval.ms", Int, "60000", atLeast(15000), Hidden, NotImplemented, "How often members of streams groups report offsets of their tasks."},
+	{"group.streams.topology.description.plugin.class", Class, null, valid{check: refusePlugIn}, static, NotApplicable, "Class that keeps descriptions of topologies."},
 	{"offset.metadata.max.bytes", Int, "4096", anything, static, Implemented, "Longest metadata of a committed offset, in bytes."},
 	{"offsets.commit.timeout.ms", Int, "5000", atLeast(1), static, NotImplemented, "How long an offset commit waits for replicas."},
 	{"offsets.load.buffer.size", Int, "5242880", atLeast(1), static, NotImplemented, "Bytes read at a time when offsets are loaded."},

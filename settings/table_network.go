@@ -27,7 +27,7 @@ var networkSettings = []Definition{
 	{"max.connections", Int, "2147483647", atLeast(0), Dynamic, Implemented, "Most open connections."},
 	{"max.connections.per.ip", Int, "2147483647", atLeast(0), Dynamic, Implemented, "Most open connections of one address."},
 	{"max.connections.per.ip.overrides", String, "", valid{check: checkIPOverrides}, Dynamic, NotImplemented, "Most open connections of single addresses, as host:number."},
-	{"max.decompressed.message.bytes", Int, "104857600", atLeast(1), static, Implemented, "Most bytes that one compressed batch may inflate to."},
+	{"max.decompressed.batch.bytes", Int, "104857600", atLeast(1), static, Implemented, "Most bytes that one compressed batch may inflate to."},
 	{"max.incremental.fetch.session.cache.slots", Int, "1000", atLeast(0), static, Implemented, "Fetch sessions that are remembered."},
 	{"max.request.partition.size.limit", Int, "2000", atLeast(1), static, Implemented, "Most partitions in one answer of DescribeTopicPartitions."},
 	{"metric.reporters", List, "org.apache.kafka.common.metrics.JmxReporter", anything, Dynamic, NotApplicable, "Classes that report metrics."},

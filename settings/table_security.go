@@ -33,6 +33,8 @@ var securitySettings = []Definition{
 	{"sasl.login.retry.backoff.ms", Long, "100", anything, static, NotApplicable, "First pause between attempts to log in."},
 	{"sasl.mechanism.controller.protocol", String, "GSSAPI", anything, static, NotApplicable, "SASL mechanism between controllers."},
 	{"sasl.mechanism.inter.broker.protocol", String, "GSSAPI", anything, Dynamic | PerBroker, NotApplicable, "SASL mechanism between brokers."},
+	{"sasl.oauthbearer.allow.unverified.audience", Boolean, "false", anything, static, NotImplemented, "Whether tokens are taken without a check of their audience."},
+	{"sasl.oauthbearer.allow.unverified.issuer", Boolean, "false", anything, static, NotImplemented, "Whether tokens are taken without a check of their issuer."},
 	{"sasl.oauthbearer.assertion.algorithm", String, "RS256", valid{oneOf: []string{"ES256", "RS256"}, foldCase: true}, static, NotApplicable, "Algorithm that a token assertion is signed with."},
 	{"sasl.oauthbearer.assertion.claim.aud", String, null, anything, static, NotApplicable, "Audience of a token assertion."},
 	{"sasl.oauthbearer.assertion.claim.exp.seconds", Int, "300", between(0, 86400), static, NotApplicable, "Life of a token assertion."},

@@ -12,28 +12,29 @@ import (
 // Topic is the settings of one topic that are in force, as far as this broker implements them (spec: admin 6). Times are
 // in ms, sizes in bytes; -1 as a retention means for ever.
 type Topic struct {
-	CleanupDelete          bool // cleanup.policy; neither means that nothing ever goes
-	CleanupCompact         bool
-	CompressionType        string // producer, uncompressed, gzip, snappy, lz4 or zstd
-	CompressionGzipLevel   int32
-	CompressionLz4Level    int32
-	CompressionZstdLevel   int32
-	DeleteRetentionMs      int64
-	FlushMessages          int64
-	FlushMs                int64
-	IndexIntervalBytes     int32
-	LogAppendTime          bool // message.timestamp.type
-	MaxCompactionLagMs     int64
-	MaxMessageBytes        int32
-	MinCleanableDirtyRatio float64
-	MinCompactionLagMs     int64
-	RetentionBytes         int64
-	RetentionMs            int64
-	SegmentBytes           int32
-	SegmentIndexBytes      int32
-	SegmentMs              int64
-	TimestampAfterMaxMs    int64
-	TimestampBeforeMaxMs   int64
+	CleanupDelete               bool // cleanup.policy; neither means that nothing ever goes
+	CleanupCompact              bool
+	CompressionType             string // producer, uncompressed, gzip, snappy, lz4 or zstd
+	CompressionGzipLevel        int32
+	CompressionLz4Level         int32
+	CompressionZstdLevel        int32
+	DeleteRetentionMs           int64
+	FlushMessages               int64
+	FlushMs                     int64
+	IndexIntervalBytes          int32
+	LogAppendTime               bool // message.timestamp.type
+	MaxCompactionLagMs          int64
+	MaxMessageBytes             int32
+	MaxDecompressedMessageBytes int32 // of one record
+	MinCleanableDirtyRatio      float64
+	MinCompactionLagMs          int64
+	RetentionBytes              int64
+	RetentionMs                 int64
+	SegmentBytes                int32
+	SegmentIndexBytes           int32
+	SegmentMs                   int64
+	TimestampAfterMaxMs         int64
+	TimestampBeforeMaxMs        int64
 }
 
 // Topic returns the settings of a topic for which overrides are set. The error is an *InvalidError: for
@@ -57,28 +58,29 @@ func (b *Broker) resolveTopic(overrides Values) (Topic, error) {
 	}
 	policy := splitList(v.text("cleanup.policy"))
 	t := Topic{
-		CleanupDelete:          slices.Contains(policy, "delete"),
-		CleanupCompact:         slices.Contains(policy, "compact"),
-		CompressionType:        v.text("compression.type"),
-		CompressionGzipLevel:   v.int32("compression.gzip.level"),
-		CompressionLz4Level:    v.int32("compression.lz4.level"),
-		CompressionZstdLevel:   v.int32("compression.zstd.level"),
-		DeleteRetentionMs:      v.int64("delete.retention.ms"),
-		FlushMessages:          v.int64("flush.messages"),
-		FlushMs:                v.int64("flush.ms"),
-		IndexIntervalBytes:     v.int32("index.interval.bytes"),
-		LogAppendTime:          v.text("message.timestamp.type") == "LogAppendTime",
-		MaxCompactionLagMs:     v.int64("max.compaction.lag.ms"),
-		MaxMessageBytes:        v.int32("max.message.bytes"),
-		MinCleanableDirtyRatio: v.float64("min.cleanable.dirty.ratio"),
-		MinCompactionLagMs:     v.int64("min.compaction.lag.ms"),
-		RetentionBytes:         v.int64("retention.bytes"),
-		RetentionMs:            v.int64("retention.ms"),
-		SegmentBytes:           v.int32("segment.bytes"),
-		SegmentIndexBytes:      v.int32("segment.index.bytes"),
-		SegmentMs:              v.int64("segment.ms"),
-		TimestampAfterMaxMs:    v.int64("message.timestamp.after.max.ms"),
-		TimestampBeforeMaxMs:   v.int64("message.timestamp.before.max.ms"),
+		CleanupDelete:               slices.Contains(policy, "delete"),
+		CleanupCompact:              slices.Contains(policy, "compact"),
+		CompressionType:             v.text("compression.type"),
+		CompressionGzipLevel:        v.int32("compression.gzip.level"),
+		CompressionLz4Level:         v.int32("compression.lz4.level"),
+		CompressionZstdLevel:        v.int32("compression.zstd.level"),
+		DeleteRetentionMs:           v.int64("delete.retention.ms"),
+		FlushMessages:               v.int64("flush.messages"),
+		FlushMs:                     v.int64("flush.ms"),
+		IndexIntervalBytes:          v.int32("index.interval.bytes"),
+		LogAppendTime:               v.text("message.timestamp.type") == "LogAppendTime",
+		MaxCompactionLagMs:          v.int64("max.compaction.lag.ms"),
+		MaxMessageBytes:             v.int32("max.message.bytes"),
+		MaxDecompressedMessageBytes: v.int32("max.decompressed.message.bytes"),
+		MinCleanableDirtyRatio:      v.float64("min.cleanable.dirty.ratio"),
+		MinCompactionLagMs:          v.int64("min.compaction.lag.ms"),
+		RetentionBytes:              v.int64("retention.bytes"),
+		RetentionMs:                 v.int64("retention.ms"),
+		SegmentBytes:                v.int32("segment.bytes"),
+		SegmentIndexBytes:           v.int32("segment.index.bytes"),
+		SegmentMs:                   v.int64("segment.ms"),
+		TimestampAfterMaxMs:         v.int64("message.timestamp.after.max.ms"),
+		TimestampBeforeMaxMs:        v.int64("message.timestamp.before.max.ms"),
 	}
 	if _, ok := checked["internal.segment.bytes"]; ok {
 		t.SegmentBytes = v.int32("internal.segment.bytes")

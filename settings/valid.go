@@ -48,6 +48,19 @@ func checkThrottledReplicas(value string) error {
 	return nil
 }
 
+// refusePlugIn refuses every class: Java's cannot be loaded.
+func refusePlugIn(value string) error {
+	return errors.New("must not be set: there are no plug-ins")
+}
+
+// checkDeadLetterTopic refuses names of internal topics. Whether the name is legal is not checked, as in Kafka.
+func checkDeadLetterTopic(value string) error {
+	if strings.HasPrefix(value, "__") {
+		return errors.New("must not be an internal topic")
+	}
+	return nil
+}
+
 // checkOneDirectory refuses several data directories: we would use one and leave the others empty.
 func checkOneDirectory(value string) error {
 	if strings.Contains(value, ",") {

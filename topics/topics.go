@@ -218,7 +218,7 @@ var codecs = map[string]func(settings.Topic) (batch.Codec, int32){
 
 func (ts *Topics) partitionConfig(c settings.Topic) partition.Config {
 	rules := batch.Rules{
-		MaxMessageBytes: c.MaxMessageBytes, SegmentBytes: c.SegmentBytes, Compacted: c.CleanupCompact, LogAppendTime: c.LogAppendTime,
+		MaxMessageBytes: c.MaxMessageBytes, MaxRecordBytes: c.MaxDecompressedMessageBytes, SegmentBytes: c.SegmentBytes, Compacted: c.CleanupCompact, LogAppendTime: c.LogAppendTime,
 		TimestampBeforeMaxMs: c.TimestampBeforeMaxMs, TimestampAfterMaxMs: c.TimestampAfterMaxMs, MaxInflatedBytes: ts.opts.MaxInflatedBytes,
 	}
 	if codec, ok := codecs[c.CompressionType]; ok {

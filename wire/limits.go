@@ -81,6 +81,8 @@ const (
 	frameGrowth = 4
 	// maxUnknownTags is how many tagged fields of unknown number a struct may carry (CVE-2026-111115).
 	maxUnknownTags = 1000
+	// maxArrayElements is how many elements an array may have, as in Kafka from 4.4 on.
+	maxArrayElements = 1_000_000
 	// maxStringBytes is the longest string in Kafka's protocol; compact strings could be longer.
 	maxStringBytes = 32767
 	// Decoding a request may allocate decodeFactor bytes for each byte of its frame, and decodeSlackBytes.

@@ -248,6 +248,7 @@ func TestWalkerRefuses(t *testing.T) {
 		{"B11 null array", 3, 0, []byte{0xff, 0xff, 0xff, 0xff}, errNull},
 		{"B11 null bytes", 36, 2, []byte{0, 0}, errNull},
 		{"B11 null name in v9", 3, 9, []byte{2, 0, 0, 1, 1, 1, 0}, errNull},
+		{"more elements than are allowed", 20, 4, cat(u(nil, 1_000_002), slices.Repeat([]byte{1}, 1_000_001), make([]byte, 5)), errCount},
 		{"B7 decoding would explode", 3, 1, cat([]byte{0, 1, 0, 0}, make([]byte, 2*65536)), errDecodeBudget},
 		{"B7 decoding strings would explode", 15, 5, cat(u(nil, 200001), slices.Repeat(str(""), 200000), []byte{0, 0}), errDecodeBudget},
 	} {

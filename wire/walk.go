@@ -12,7 +12,7 @@ var (
 	errLength       = errors.New("a length is negative and not null, or too long")
 	errNull         = errors.New("null where the field is not nullable")
 	errVarint       = errors.New("a varint is longer than five bytes or overflows")
-	errCount        = errors.New("an array has more elements than the frame has room for")
+	errCount        = errors.New("an array has more elements than the frame has room for, or than are allowed")
 	errTagOrder     = errors.New("tagged fields are not in increasing order")
 	errTagSize      = errors.New("a tagged field does not fill its size")
 	errTagCount     = errors.New("too many unknown tagged fields")
@@ -156,7 +156,7 @@ func (w *walker) array(o *op, flexible bool) error {
 		return errNull
 	case n < 0:
 		return errLength
-	case n > (len(w.b)-w.pos)/max(o.minBytes, 1):
+	case n > (len(w.b)-w.pos)/max(o.minBytes, 1), n > maxArrayElements:
 		return errCount
 	}
 	if err := w.spend(sizeClass(n * o.goBytes)); err != nil {

@@ -7,6 +7,7 @@ import (
 
 	"once/broker"
 	"once/cluster"
+	"once/seed"
 	"once/settings"
 )
 
@@ -24,6 +25,16 @@ func WithSettings(t testing.TB, values map[string]string) Option {
 		t.Fatalf("unknown settings: %v", unknown)
 	}
 	return func(c *broker.Config) { c.Settings = s }
+}
+
+// WithSeed makes topics and records before the broker is there; see seed.Parse for the text. A mistake in it fails the test.
+func WithSeed(t testing.TB, text string) Option {
+	t.Helper()
+	topics, err := seed.Parse([]byte(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return func(c *broker.Config) { c.Seed = topics }
 }
 
 // WithDataDir keeps the data in a directory that outlives the broker.

@@ -66,10 +66,21 @@ func TestMistakesAreNamedAndExitWith2(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	badSeed, compacted := filepath.Join(dir, "seed.yaml"), filepath.Join(dir, "seed.json")
+	for name, text := range map[string]string{badSeed: "- name: x\n  records:\n  - kye: a\n- {}\n",
+		compacted: `[{"name": "x", "configs": {"cleanup.policy": "compact"},` + "\n" + `"records": [{"value": "v"}]}]`} {
+		if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
 	for _, c := range []struct {
 		args []string
 		want string
 	}{
+		{[]string{"--seed", badSeed}, badSeed + " (--seed): \n  line 3: [0].records[0].kye: is not known here\n  line 4: [1].name: is missing"},
+		{[]string{"--seed", compacted}, compacted + " (--seed): line 2: [0].records[0].key: is missing, and the topic is compacted"},
+		{[]string{"--seed", dir}, "--seed: read " + dir},
+		{[]string{"--seed", "missing.yaml"}, "--seed: open missing.yaml"},
 		{[]string{"--lisen", "x"}, "--lisen"},
 		{[]string{"begin"}, `"begin"`},
 		{[]string{"start", "now"}, `"now"`},

@@ -28,8 +28,9 @@ type startFlags struct {
 	listen, dataDir, durability string
 	admin, config, configFrom   string
 	ephemeral                   bool
-	strict                      string // "true" or "false"; "" was not given
+	strict, lab                 string // "true" or "false"; "" was not given
 	set                         []string
+	seed, seedFrom              string
 	container                   container
 	test                        testFlags
 }
@@ -37,7 +38,7 @@ type startFlags struct {
 func startCommand(environ []string, began time.Time) *cobra.Command {
 	var f startFlags
 	var listen, dataDir, durability string
-	var strict bool
+	var strict, lab bool
 	c := &cobra.Command{
 		Args: noArguments,
 		RunE: func(c *cobra.Command, _ []string) error {
@@ -51,8 +52,15 @@ func startCommand(environ []string, began time.Time) *cobra.Command {
 			if c.Flags().Changed("strict") {
 				f.strict = strconv.FormatBool(strict)
 			}
+			if c.Flags().Changed("lab") {
+				f.lab = strconv.FormatBool(lab)
+			}
 			if value, ok := lookup(environ, adminVariable); ok && !c.Flags().Changed("admin") {
 				f.admin = value
+			}
+			if f.seedFrom = "--seed"; !c.Flags().Changed("seed") {
+				f.seed, _ = lookup(environ, seedVariable)
+				f.seedFrom = seedVariable
 			}
 			f.container = containerOf(environ)
 			if f.configFrom = "--config"; f.config == "" {
@@ -72,7 +80,9 @@ func startCommand(environ []string, began time.Time) *cobra.Command {
 	flags.StringVar(&f.admin, "admin", admin.DefaultAddress, "address for metrics, health and profiles over HTTP, `HOST:PORT`; empty for none")
 	flags.StringVar(&f.config, "config", "", "a server.properties `file`")
 	flags.StringArrayVar(&f.set, "set", nil, "one broker setting by Kafka's name, `NAME=VALUE`; repeatable")
+	flags.StringVar(&f.seed, "seed", "", "a `file` of topics and records, JSON or YAML, made before the broker is ready")
 	flags.BoolVar(&strict, "strict", false, "do as Kafka does where the broker is kinder: see the setting strict")
+	flags.BoolVar(&lab, "lab", true, "let tests change things over HTTP: faults, clock, reset; see the setting lab")
 	f.test.add(c)
 	flags.StringVar(&durability, "durability", "page", "what an acknowledgement waits for: `page, txn or fsync`")
 	return c
@@ -103,6 +113,9 @@ func configure(f startFlags, environ []string) (cfg broker.Config, unknown []str
 	if f.strict != "" {
 		set("strict", f.strict, "--strict")
 	}
+	if f.lab != "" {
+		set("lab", f.lab, "--lab")
+	}
 	file, err := readProperties(f.config, f.configFrom)
 	if err != nil {
 		return cfg, nil, usageError{err}
@@ -119,8 +132,12 @@ func configure(f startFlags, environ []string) (cfg broker.Config, unknown []str
 	if err != nil {
 		return cfg, unknown, err
 	}
+	seeded, err := readSeed(f, environ, s)
+	if err != nil {
+		return cfg, unknown, usageError{err}
+	}
 	return broker.Config{
-		Listeners: s.Listeners, DataDir: s.DataDir, Ephemeral: f.ephemeral, Admin: f.admin,
+		Listeners: s.Listeners, DataDir: s.DataDir, Ephemeral: f.ephemeral, Admin: f.admin, Seed: seeded,
 		Env: cluster.Env{Settings: s, Durability: s.Durability, BootID: f.test.bootID, Faults: faults},
 	}, unknown, nil
 }

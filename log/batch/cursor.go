@@ -16,6 +16,7 @@ type cursor struct {
 	codec     Codec              // of src
 	window    *[windowBytes]byte // where buf started, if there is a src
 	limit     int64              // bytes that src may give
+	maxRecord int32              // of one record, if there is a src; 0 for any
 	err       error
 }
 

@@ -111,11 +111,12 @@ type frame struct {
 	offsetDelta      int32
 	timestampDeltaMs int64
 	hasKey           bool
+	lengthBytes      int32 // without the length itself; only of a quick frame
 }
 
 // readFrame reads a record for its structure only. However long the record is, it takes no memory.
 func (c *cursor) readFrame() frame {
-	if f, end := quickFrame(c.buf, c.pos); end > 0 {
+	if f, end := quickFrame(c.buf, c.pos); end > 0 && (c.maxRecord == 0 || f.lengthBytes <= c.maxRecord) {
 		c.pos = end
 		return f
 	}
@@ -138,7 +139,7 @@ func quickFrame(b []byte, at int) (f frame, end int) {
 	if headers != 0 || i != end {
 		return frame{}, 0
 	}
-	return frame{int32(offsetDelta), int64(timestampDelta), keyLength >= 0}, end
+	return frame{int32(offsetDelta), int64(timestampDelta), keyLength >= 0, int32(length)}, end
 }
 
 // quickVarint reads a zig-zag number of one or two bytes at i. If there is none, next is far beyond any
@@ -160,6 +161,10 @@ func (c *cursor) slowFrame() frame {
 	length := c.varint()
 	if length < 0 {
 		c.fail(errEnds)
+		return frame{}
+	}
+	if c.maxRecord > 0 && length > c.maxRecord {
+		c.fail(fmt.Errorf("%w: a record has %d bytes, max.decompressed.message.bytes is %d", ErrInvalidRecord, length, c.maxRecord))
 		return frame{}
 	}
 	end := c.at() + int64(length)

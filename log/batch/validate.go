@@ -20,6 +20,7 @@ const minLengthBytes = 14
 // has Kafka's defaults.
 type Rules struct {
 	MaxMessageBytes      int32 // of the whole batch: max.message.bytes
+	MaxRecordBytes       int32 // of one record of a compressed batch: max.decompressed.message.bytes; 0 for any
 	SegmentBytes         int32 // segment.bytes
 	Compacted            bool  // cleanup.policy contains compact: keys are needed
 	LogAppendTime        bool  // message.timestamp.type

@@ -16,6 +16,9 @@ func checkRecords(raw []byte, h Header, r *Rules, nowMs int64) (findings, error)
 	if err := c.open(raw, h.Codec(), r.MaxInflatedBytes); err != nil {
 		return findings{}, err
 	}
+	if c.src != nil {
+		c.maxRecord = r.MaxRecordBytes // uncompressed ones are bounded by max.message.bytes alone, as in Kafka
+	}
 	found := findings{maxTimestampMs: NoTimestampMs, inOrder: true}
 	var refused *RecordErrors
 	for i := int32(0); i < h.RecordCount; i++ {

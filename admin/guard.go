@@ -1,0 +1,64 @@
+package admin
+
+import (
+	"net"
+	"net/http"
+	"net/netip"
+	"os"
+	"slices"
+	"strings"
+)
+
+// guard keeps browsers on strange pages away. A request whose Host is a name that a stranger can own is
+// refused: its DNS entry may have been changed to this machine's address. A request that a page of another origin sends
+// is refused, too, unless it only reads, for then the browser keeps the answer from the page.
+type guard struct {
+	hosts    []string // that are allowed besides, in lower case
+	hostname string
+	origin   *http.CrossOriginProtection
+	refuse   func(w http.ResponseWriter, status int, detail string)
+}
+
+// unguarded are the paths for orchestrators and scrapers, which come by any name.
+var unguarded = []string{"/metrics", "/healthz", "/readyz"}
+
+func newGuard(hosts []string, refuse func(w http.ResponseWriter, status int, detail string)) *guard {
+	g := &guard{origin: http.NewCrossOriginProtection(), refuse: refuse}
+	for _, host := range hosts {
+		g.hosts = append(g.hosts, strings.ToLower(host))
+	}
+	name, _ := os.Hostname()
+	g.hostname = strings.ToLower(name)
+	return g
+}
+
+func (g *guard) wrap(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if slices.Contains(unguarded, r.URL.Path) {
+			next.ServeHTTP(w, r)
+			return
+		}
+		if !g.allows(r.Host) {
+			g.refuse(w, http.StatusForbidden, "the host "+r.Host+" is not served; lab.hosts lists further names")
+			return
+		}
+		if err := g.origin.Check(r); err != nil {
+			g.refuse(w, http.StatusForbidden, "the request comes from a page of another origin ("+err.Error()+"); lab.hosts does not change that")
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// allows says whether a Host header is the name of this machine, an address, or a name that no stranger can own.
+func (g *guard) allows(host string) bool {
+	if name, _, err := net.SplitHostPort(host); err == nil {
+		host = name
+	}
+	host = strings.ToLower(strings.TrimSuffix(strings.Trim(host, "[]"), "."))
+	if _, err := netip.ParseAddr(host); err == nil {
+		return true
+	}
+	return !strings.Contains(host, ".") || host == g.hostname || strings.HasSuffix(host, ".localhost") ||
+		strings.HasSuffix(host, ".internal") || slices.Contains(g.hosts, host)
+}

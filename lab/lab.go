@@ -1,0 +1,272 @@
+// Package lab is the part of the admin endpoint that changes things: the HTTP calls with which a test, in any language,
+// makes requests fail, moves the clock, waits for a state, and puts clusters into one.
+//
+// The calls are the rows of one table, calls. Dispatch, the check of bodies and queries, and the description at
+// /v1/openapi.json use it. A call decides nothing about Kafka: it translates, and the packages below act.
+package lab
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"mime"
+	"net/http"
+	"net/url"
+	"reflect"
+	"slices"
+	"strings"
+
+	"once/cluster"
+)
+
+// Limits on requests.
+const (
+	maxBodyBytes = 1 << 20 // of a body, unless the call has a limit of its own
+	maxWaiting   = 64      // awaits and streams at a time
+)
+
+// DefaultCluster is the name of the cluster that /v1 stands for.
+const DefaultCluster = "default"
+
+// Options are the options of a Lab.
+type Options struct {
+	// Process is the process that the lab belongs to.
+	Process Process
+	// ReadOnly answers every call that changes something with 404.
+	ReadOnly bool
+	Logger   *slog.Logger
+}
+
+// Process is the process around the clusters.
+type Process interface {
+	// ClusterNamed returns a cluster; false when there is none of the name.
+	ClusterNamed(name string) (*cluster.Cluster, bool)
+	// SetAdvertised sets the address that clients from outside of a container are told by a cluster.
+	SetAdvertised(cluster, address string) error
+}
+
+// Lab answers the calls. It is immutable.
+type Lab struct {
+	Options
+	waiting chan struct{} // a token for each await and stream
+	openAPI []byte
+}
+
+// New returns a Lab.
+func New(o Options) *Lab {
+	l := &Lab{Options: o, waiting: make(chan struct{}, maxWaiting)}
+	l.openAPI = describe(l.calls())
+	return l
+}
+
+// none is the body of a call that takes none.
+type none struct{}
+
+// call is a row of the table.
+type call struct {
+	method, path string // below /v1 and /v1/clusters/{cluster}
+	summary      string
+	query        []string // the parameters that it takes
+	status       int      // of success; 0 means 200
+	body, answer reflect.Type
+	changes      bool // something
+	ofProcess    bool // it is below /v1 only
+	serve        func(x *exchange) (any, error)
+}
+
+// on makes the row of a call. B is its body, none where it takes none, []byte for the bytes as they are. A is its answer.
+func on[B, A any](method, path, summary string, serve func(x *exchange, body *B) (A, error)) call {
+	c := call{method: method, path: path, summary: summary, changes: method != http.MethodGet,
+		body: reflect.TypeFor[B](), answer: reflect.TypeFor[A]()}
+	c.serve = func(x *exchange) (any, error) {
+		var body B
+		if err := x.read(&body); err != nil {
+			return nil, err
+		}
+		return serve(x, &body)
+	}
+	return c
+}
+
+func (c call) takes(query ...string) call {
+	c.query = query
+	return c
+}
+
+func (c call) withStatus(status int) call {
+	c.status = status
+	return c
+}
+
+func (c call) onlyReads() call {
+	c.changes = false
+	return c
+}
+
+// exchange is one request for a call.
+type exchange struct {
+	lab     *Lab
+	call    *call
+	cluster *cluster.Cluster
+	name    string // of the cluster
+	query   url.Values
+	request *http.Request
+	writer  http.ResponseWriter
+	began   bool // the answer has begun: nothing follows what the call returns
+}
+
+// Handler returns the handler of /v1/.
+func (l *Lab) Handler() http.Handler {
+	mux := http.NewServeMux()
+	calls := l.calls()
+	byPath := map[string]map[string]*call{}
+	add := func(path string, c *call) {
+		if byPath[path] == nil {
+			byPath[path] = map[string]*call{}
+		}
+		byPath[path][c.method] = c
+	}
+	for i := range calls {
+		add("/v1"+calls[i].path, &calls[i])
+		if !calls[i].ofProcess {
+			add("/v1/clusters/{cluster}"+calls[i].path, &calls[i])
+		}
+	}
+	for path, methods := range byPath {
+		mux.HandleFunc(path, func(w http.ResponseWriter, r *http.Request) { l.dispatch(w, r, methods) })
+	}
+	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		WriteProblem(w, http.StatusNotFound, "there is no "+r.URL.Path+"; GET /v1/openapi.json lists what there is")
+	})
+	return mux
+}
+
+func (l *Lab) dispatch(w http.ResponseWriter, r *http.Request, methods map[string]*call) {
+	method := r.Method
+	if method == http.MethodHead {
+		method = http.MethodGet
+	}
+	c := methods[method]
+	switch {
+	case c == nil:
+		var allowed []string
+		for m := range methods {
+			allowed = append(allowed, m)
+		}
+		slices.Sort(allowed)
+		w.Header().Set("Allow", strings.Join(allowed, ", "))
+		WriteProblem(w, http.StatusMethodNotAllowed, r.Method+" is not allowed here; allowed are "+strings.Join(allowed, ", "))
+		return
+	case c.changes && l.ReadOnly:
+		WriteProblem(w, http.StatusNotFound, "the lab is off (lab=false): nothing can be changed over HTTP")
+		return
+	}
+	x := &exchange{lab: l, call: c, request: r, writer: w, name: DefaultCluster}
+	answer, err := x.carryOut()
+	switch {
+	case x.began:
+	case err != nil:
+		writeError(w, err)
+	default:
+		writeJSON(w, max(c.status, http.StatusOK), "application/json", answer)
+	}
+}
+
+func (x *exchange) carryOut() (any, error) {
+	if name := x.request.PathValue("cluster"); name != "" {
+		x.name = name
+	}
+	var ok bool
+	if x.cluster, ok = x.lab.Process.ClusterNamed(x.name); !ok {
+		return nil, fails(http.StatusNotFound, "there is no cluster %q", x.name)
+	}
+	query, err := url.ParseQuery(x.request.URL.RawQuery)
+	if err != nil {
+		return nil, fails(http.StatusBadRequest, "the query: %v", err)
+	}
+	for name, values := range query {
+		switch {
+		case !slices.Contains(x.call.query, name):
+			return nil, wrong("?"+name, "is unknown here; allowed are %s", allowed(x.call.query))
+		case len(values) > 1:
+			return nil, wrong("?"+name, "stands twice")
+		}
+	}
+	x.query = query
+	return x.call.serve(x)
+}
+
+func allowed(names []string) string {
+	if len(names) == 0 {
+		return "none"
+	}
+	return strings.Join(names, ", ")
+}
+
+// read reads the body of the request.
+func (x *exchange) read(into any) error {
+	_, takesNone := into.(*none)
+	text, err := x.bytes(maxBodyBytes)
+	if err != nil {
+		return err
+	}
+	switch raw, isRaw := into.(*[]byte); {
+	case takesNone && len(text) > 0:
+		return wrong("", "must be empty: this call takes none")
+	case takesNone:
+		return nil
+	case len(text) == 0:
+		return wrong("", "is missing")
+	case isRaw:
+		*raw = text
+		return nil
+	}
+	return decode(text, into)
+}
+
+// bytes reads a body of JSON up to a limit.
+func (x *exchange) bytes(limit int64) ([]byte, error) {
+	body := http.MaxBytesReader(x.writer, x.request.Body, limit)
+	text, err := io.ReadAll(body)
+	var tooLarge *http.MaxBytesError
+	switch {
+	case errors.As(err, &tooLarge):
+		return nil, fails(http.StatusRequestEntityTooLarge, "the body must not be longer than %d bytes", limit)
+	case err != nil:
+		return nil, fmt.Errorf("reading the body: %w", err)
+	}
+	if kind, _, err := mime.ParseMediaType(x.request.Header.Get("Content-Type")); len(text) > 0 && (err != nil || kind != "application/json") {
+		return nil, fails(http.StatusUnsupportedMediaType, "a body needs Content-Type: application/json")
+	}
+	return text, nil
+}
+
+// wait takes a token for an await or a stream, which release gives back.
+func (x *exchange) wait() (release func(), err error) {
+	select {
+	case x.lab.waiting <- struct{}{}:
+		return func() { <-x.lab.waiting }, nil
+	default:
+		return nil, fails(http.StatusTooManyRequests, "%d awaits and streams are under way, there can be no more", maxWaiting)
+	}
+}
+
+func (c call) onProcess() call {
+	c.ofProcess = true
+	return c
+}
+
+// exactlyOne returns an error unless one of the fields is given.
+func exactlyOne(given ...bool) error {
+	n := 0
+	for _, is := range given {
+		if is {
+			n++
+		}
+	}
+	if n != 1 {
+		return fmt.Errorf("must have exactly one, it has %d,", n)
+	}
+	return nil
+}
