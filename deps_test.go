@@ -30,7 +30,8 @@ inspect/inspecttest
 admin handlers inspect seed
 faults
 wire txncoordinator groupcoordinator
-groupcoordinator/group
+groupcoordinator/consumergroup
+groupcoordinator/assignment groupcoordinator/group
 topics configs log/salvage
 partition log/logtest
 log/directory

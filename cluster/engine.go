@@ -276,7 +276,7 @@ func (e *engine) openCoordinators() error {
 	if err != nil {
 		return err
 	}
-	e.features = handlers.NewFeatures(transactionVersion, int64(e.identity.starts))
+	e.features = handlers.NewFeatures(transactionVersion, e.env.Settings.GroupVersion, int64(e.identity.starts))
 	registerer := e.registerer()
 	if e.groups, err = e.openGroups(registerer); err != nil {
 		return err

@@ -11,6 +11,14 @@ import (
 // groupLogCodes then replaces the code by one that group clients handle.
 var groupErrors = []errorRow{
 	{groupcoordinator.ErrLoading, wire.CoordinatorLoadInProgress},
+	{groupcoordinator.ErrInvalidHeartbeat, wire.InvalidRequest},
+	{groupcoordinator.ErrUnsupportedAssignor, wire.UnsupportedAssignor},
+	{groupcoordinator.ErrInvalidRegex, wire.InvalidRegularExpression},
+	{groupcoordinator.ErrFencedMemberEpoch, wire.FencedMemberEpoch},
+	{groupcoordinator.ErrUnreleasedInstance, wire.UnreleasedInstanceID},
+	{groupcoordinator.ErrStaleMemberEpoch, wire.StaleMemberEpoch},
+	{groupcoordinator.ErrMemberEpochsRequired, wire.UnsupportedVersion},
+	{groupcoordinator.ErrProtocolNotServed, wire.UnsupportedVersion},
 	{groupcoordinator.ErrClosed, wire.CoordinatorNotAvailable},
 	{groupcoordinator.ErrInvalidGroupID, wire.InvalidGroupID},
 	{groupcoordinator.ErrSessionTimeout, wire.InvalidSessionTimeout},
@@ -34,6 +42,7 @@ var groupErrors = []errorRow{
 var groupDowngrades = []downgradeRow{
 	{int16(kmsg.OffsetCommit), 9, wire.GroupIDNotFound, wire.IllegalGeneration},
 	{int16(kmsg.TxnOffsetCommit), 6, wire.GroupIDNotFound, wire.IllegalGeneration},
+	{int16(kmsg.TxnOffsetCommit), 6, wire.StaleMemberEpoch, wire.IllegalGeneration},
 	{int16(kmsg.TxnOffsetCommit), 2, wire.CoordinatorLoadInProgress, wire.CoordinatorNotAvailable},
 	// Consumers before 3.9 do not retry an OffsetFetch with code 15.
 	{int16(kmsg.OffsetFetch), allVersions, wire.CoordinatorNotAvailable, wire.NotCoordinator},
@@ -44,7 +53,7 @@ var groupDowngrades = []downgradeRow{
 // codes stay.
 var groupLogCodes = groupLogCodesOf(
 	kmsg.JoinGroup, kmsg.SyncGroup, kmsg.LeaveGroup, kmsg.OffsetCommit, kmsg.OffsetFetch, kmsg.TxnOffsetCommit,
-	kmsg.DeleteGroups, kmsg.OffsetDelete)
+	kmsg.DeleteGroups, kmsg.OffsetDelete, kmsg.ConsumerGroupHeartbeat)
 
 func groupLogCodesOf(keys ...kmsg.Key) []downgradeRow {
 	var rows []downgradeRow

@@ -123,6 +123,7 @@ func TestStaticSettingsAreDescribedAsByKafka(t *testing.T) {
 	b := fromFile(t)
 	compare(t, b.DescribeTopic(nil), "topic without settings, broker with static settings")
 	compare(t, b.DescribeTopic(overInGolden), "topic with settings, broker with static settings")
+	b.layers[staticLayer]["strict"] = "true" // for the default of consumer.assignment.interval.ms
 	compare(t, b.DescribeGroup(Values{"consumer.session.timeout.ms": "50000", "share.auto.offset.reset": "by_duration:PT1H"}),
 		"group with settings, broker with static settings")
 }
@@ -145,8 +146,8 @@ func TestDynamicSettingsAreDescribedAsByKafka(t *testing.T) {
 // otherDefaults are the settings whose default is not Kafka's. The golden broker sets all of them.
 var (
 	otherDefaults = []string{
-		"broker.id", "group.initial.rebalance.delay.ms", "listeners", "log.dir", "node.id", "offsets.topic.replication.factor",
-		"process.roles", "share.coordinator.state.topic.min.isr", "share.coordinator.state.topic.replication.factor",
+		"broker.id", "group.consumer.assignment.interval.ms", "group.initial.rebalance.delay.ms", "listeners", "log.dir", "node.id",
+		"offsets.topic.replication.factor", "process.roles", "share.coordinator.state.topic.min.isr", "share.coordinator.state.topic.replication.factor",
 		"transaction.state.log.min.isr", "transaction.state.log.replication.factor",
 	}
 )

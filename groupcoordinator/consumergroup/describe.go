@@ -20,7 +20,7 @@ type MemberDescription struct {
 	ID              string
 	Meta            MemberValue
 	Epoch           int32
-	Current, Target assignment.Set
+	Current, Target assignment.Set // the current one with partitions that the member has to give up
 }
 
 // Describe returns a description of the group.
@@ -31,7 +31,8 @@ func (g *Group) Describe() Description {
 	for _, id := range g.memberIDs() {
 		m := g.members[id]
 		d.Members = append(d.Members, MemberDescription{
-			ID: id, Meta: m.meta, Epoch: m.current.MemberEpoch, Current: m.current.Assigned.Set, Target: g.targets[id],
+			ID: id, Meta: m.meta, Epoch: m.current.MemberEpoch,
+			Current: m.current.Assigned.union(m.current.PendingRevocation).Set, Target: g.targets[id],
 		})
 	}
 	return d
