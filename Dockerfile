@@ -24,7 +24,7 @@ LABEL org.opencontainers.image.title="Once" \
       org.opencontainers.image.version="$VERSION"
 COPY --from=build --chown=1000:1000 /out/ /
 ENV PATH=/usr/local/sbin:/usr/local/bin:/opt/kafka/bin:/usr/sbin:/usr/bin:/sbin:/bin \
-    HOME=/home/appuser COMPONENT=kafka LANG=C.UTF-8 ONCE_IMAGE=true ONCE_ADMIN=:9644
+    HOME=/home/appuser COMPONENT=kafka LANG=C.UTF-8 ONCE_IMAGE=true ONCE_ADMIN=0.0.0.0:9644
 USER 1000:1000
 WORKDIR /home/appuser
 # No volume at /var/lib/kafka/data: it would lie over one that is mounted at /data, which links there.

@@ -30,7 +30,7 @@ inspect/inspecttest
 admin handlers inspect seed
 faults
 wire txncoordinator groupcoordinator
-groupcoordinator/consumergroup
+groupcoordinator/consumergroup groupcoordinator/streamsgroup
 groupcoordinator/assignment groupcoordinator/group
 topics configs log/salvage
 partition log/logtest

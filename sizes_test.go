@@ -35,8 +35,8 @@ var notSizes = map[string]string{
 		DefaultRegexRefreshInterval DefaultRetentionCheckInterval defaultConsumer* newMemberJoinTimeout keyType* offsetValue* groupValue*`,
 	"txncoordinator": `firstRetry maxRetry keyVersion highestValueVersion flexibleTransactions No* noTimestampMs epochBumpVersion defaultMaxTimeoutMs`,
 	"handlers": `sessionIdle endpoint* allVersions transactionV0 transactionV2 TransactionVersionMax GroupVersionMax coordinatorOf* latestTimestamp
-		earliest* maxTimestamp latestTieredTimestamp noAuthorizedOperations topicOperations groupOperations clusterOperations
-		metadataVersion*`,
+		earliest* electUnclean maxTimestamp latestTieredTimestamp noAuthorizedOperations topicOperations groupOperations clusterOperations
+		metadataVersion* streamsVersion topologyDescription*`,
 }
 
 // numbersInCode are numbers of three digits and more, and shifts, that stand in code and at which it takes no other

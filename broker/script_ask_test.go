@@ -29,7 +29,7 @@ func init() {
 // input is the request as JSON.
 //
 // A ~ in a text stands for the suffix of the script's names, {N} for N times the letter x, "member M" for the ID of a
-// member that joined, "cluster ID" for that of the cluster. An ID of a topic is the topic's name, or "former ID"
+// member that joined, "cluster ID" for that of the cluster, "log dir" for the data directory. An ID of a topic is the topic's name, or "former ID"
 // for that of the topic that was made again last, one of a producer its letter. Records are a text: plain, or
 // the arguments of produce for one batch.
 //
@@ -118,8 +118,11 @@ func (p *peer) setText(c script.Command, v reflect.Value, text string) error {
 	})
 	switch {
 	case v.Kind() == reflect.String:
-		if text == "cluster ID" {
+		switch text {
+		case "cluster ID":
 			text = p.clusterID()
+		case "log dir":
+			text = p.logDir()
 		}
 		if member, ok := strings.CutPrefix(text, "member "); ok {
 			text = p.members[member]
@@ -142,6 +145,13 @@ func (p *peer) setText(c script.Command, v reflect.Value, text string) error {
 // clusterID is the ID of the broker's cluster, as it says itself.
 func (p *peer) clusterID() string {
 	return p.ask(kmsg.NewPtrDescribeClusterRequest()).(*kmsg.DescribeClusterResponse).ClusterID
+}
+
+// logDir is the broker's data directory, as it says itself.
+func (p *peer) logDir() string {
+	r := kmsg.NewPtrDescribeLogDirsRequest()
+	r.Version = 4
+	return p.ask(r).(*kmsg.DescribeLogDirsResponse).Dirs[0].Dir
 }
 
 // topicID is the ID of a topic of the script; another text gives an ID that no topic has.

@@ -64,6 +64,7 @@ func (c *Cluster) openEngine() (*engine, error) {
 		stopped: make(chan struct{}),
 	}
 	e.env.Faults.Suspend()
+	c.rules.Suspend()
 	e.env.Faults.OnKill(e.die)
 	for _, step := range []func() error{
 		e.openMeta,
@@ -102,6 +103,7 @@ func (e *engine) end() {
 	e.endOnce.Do(func() {
 		close(e.stopped)
 		e.env.Faults.Suspend()
+		e.cluster.rules.Suspend()
 	})
 	if e.groups != nil {
 		e.groups.Release()
@@ -309,8 +311,9 @@ func (e *engine) openServices() error {
 	e.services = &handlers.Services{
 		Topics: e.topics, Catalogue: handlers.NewCatalogue(e.topics), Configs: e.configs, Txns: e.txns, Groups: e.groups,
 		ProducerIDs: e.producerIDs, Settings: e.env.Settings, Features: e.features, NodeID: e.env.Settings.NodeID,
-		ClusterID: e.identity.clusterID, Advertised: e.env.Advertised, Barrier: e.barrier,
+		ClusterID: e.identity.clusterID, Advertised: e.env.Advertised, Disk: e.disk, Barrier: e.barrier,
 		Ended: e.stopped, Clock: e.env.Clock, Logger: e.env.Logger,
+		Faults: e.cluster.rules,
 	}
 	e.services.Open()
 	e.registerer().MustRegister(newStateCollector(e))
@@ -347,6 +350,7 @@ func (e *engine) close(clean bool) error {
 		e.txns.Close()
 	}
 	e.env.Faults.Wait()
+	e.cluster.rules.Wait()
 	if e.groups != nil {
 		e.groups.Close()
 	}

@@ -39,6 +39,7 @@ func (c *Cluster) Reset(o ResetOptions) error {
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrStorage, err)
 	}
+	c.rules.RemoveAll()
 	c.env.Faults.Clear()
 	c.env.Clock.Follow()
 	return c.start()

@@ -10,6 +10,7 @@ import (
 	"once/configs"
 	"once/durability"
 	"once/groupcoordinator"
+	"once/groupcoordinator/streamsgroup"
 	"once/log/batch"
 	"once/partition"
 	"once/topics"
@@ -123,6 +124,7 @@ func (e *engine) openGroups(registerer prometheus.Registerer) (*groupcoordinator
 		MigrationPolicy:        migrationPolicies[s.GroupConsumerMigrationPolicy],
 		RegexRefreshInterval:   s.GroupConsumerRegexRefreshInterval,
 		ConsumerSettings:       e.consumerSettings,
+		StreamsSettings:        e.streamsSettings,
 		MinSessionTimeout:      s.GroupMinSessionTimeout,
 		MaxSessionTimeout:      s.GroupMaxSessionTimeout,
 		InitialRebalanceDelay:  s.GroupInitialRebalanceDelay,
@@ -157,6 +159,18 @@ func (e *engine) consumerSettings(groupID string) groupcoordinator.ConsumerSetti
 	return groupcoordinator.ConsumerSettings{
 		SessionTimeout: of.SessionTimeout, HeartbeatInterval: of.HeartbeatInterval,
 		AssignmentInterval: of.AssignmentInterval, RebalanceHeartbeatInterval: s.DevGroupRebalanceHeartbeatInterval,
+	}
+}
+
+// streamsSettings returns the settings in force of a streams group.
+func (e *engine) streamsSettings(groupID string) streamsgroup.Settings {
+	b := e.configs.Settings()
+	s := b.StreamsGroup(e.configs.Get(configs.Group, groupID))
+	return streamsgroup.Settings{
+		SessionTimeout: s.SessionTimeout, HeartbeatInterval: s.HeartbeatInterval,
+		TaskOffsetInterval: s.TaskOffsetInterval, InitialRebalanceDelay: s.InitialRebalanceDelay,
+		AssignmentInterval: s.AssignmentInterval, AcceptableRecoveryLag: s.AcceptableRecoveryLag,
+		StandbyReplicas: s.StandbyReplicas, RackAwareTags: s.RackAwareTags, MaxSize: b.StreamsGroups.MaxSize,
 	}
 }
 

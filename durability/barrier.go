@@ -89,8 +89,8 @@ type Barrier struct {
 		stalled     bool // the disk is full: the next try waits for the timer
 		ending      bool // Close has begun: a barrier that finds no room is not tried again
 		closing     bool
-		record      record                 // the newest one, and what the next one will say
-		recovery    map[string]recordEntry // as read at the start, until the log is opened
+		record      Record                 // the newest one, and what the next one will say
+		recovery    map[string]RecordEntry // as read at the start, until the log is opened
 		onDone      []func()               // of AfterNext
 
 		recovered bool                            // Recovered has been called, and the journal is not needed any more
@@ -105,9 +105,6 @@ func (b *Barrier) SameBoot() bool { return b.sameBoot }
 
 // Clean says whether the last stop was a clean one; a first start counts as so.
 func (b *Barrier) Clean() bool { return b.cleanShutdown }
-
-// Mode is the durability mode.
-func (b *Barrier) Mode() Mode { return b.o.Mode }
 
 // failure returns the error of all later barriers, nil if there is none.
 func (b *Barrier) failure() error {
@@ -182,8 +179,8 @@ func (b *Barrier) Forget(dirBase string) {
 	defer b.mu.Unlock()
 	delete(b.mu.recovery, dirBase)
 	delete(b.mu.opening, dirBase)
-	if _, ok := b.mu.record.entries[dirBase]; ok {
-		delete(b.mu.record.entries, dirBase)
+	if _, ok := b.mu.record.Entries[dirBase]; ok {
+		delete(b.mu.record.Entries, dirBase)
 		b.mu.recordDirty = true
 		b.armLocked()
 	}
@@ -242,7 +239,7 @@ func (b *Barrier) Close(clean bool) error {
 	b.wake()
 	<-b.ended
 	if err == nil && clean && (b.cleanShutdown || len(b.mu.opening) == 0) {
-		b.mu.record.clean = true
+		b.mu.record.Clean = true
 		_, err = b.writeRecord()
 	}
 	err = errors.Join(err, b.journal.close(), b.closeDisk())

@@ -1,10 +1,6 @@
 package durability
 
-import (
-	"errors"
-
-	"once/internal/files"
-)
+import "errors"
 
 var (
 	// ErrFailed: a sync failed. The content of the disk is not known, and nothing becomes durable any more.
@@ -16,6 +12,3 @@ var (
 	// ErrClosed: the barrier was closed or killed.
 	ErrClosed = errors.New("durability: closed")
 )
-
-// DamagedError is a barrier record or a journal that is not what was written.
-type DamagedError = files.DamagedError

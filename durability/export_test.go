@@ -21,14 +21,14 @@ func SlotName(sequence uint64) string { return slotName(sequence) }
 func (b *Barrier) Sequence() uint64 {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.mu.record.sequence
+	return b.mu.record.Sequence
 }
 
 // RecoveryPoint is what the newest record says of a log.
 func (b *Barrier) RecoveryPoint(dirBase string) int64 {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.mu.record.entries[dirBase].recoveryPoint
+	return b.mu.record.Entries[dirBase].RecoveryPoint
 }
 
 // RecoveryPoints are those of all logs as of one record.
@@ -77,7 +77,7 @@ func (b *Barrier) Stalled() bool {
 func (b *Barrier) SetBootID(id string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.o.BootID, b.mu.record.bootID = id, id
+	b.o.BootID, b.mu.record.BootID = id, id
 }
 
 func (b *Barrier) SetOnFailure(fn func(error)) { b.o.OnFailure = fn }
@@ -93,13 +93,13 @@ func ReadRecord(f vfs.FS, dir string) (sequence uint64, points map[string]int64,
 	if err != nil || r == nil {
 		return 0, nil, err
 	}
-	return r.sequence, pointsOf(r), nil
+	return r.Sequence, pointsOf(r), nil
 }
 
-func pointsOf(r *record) map[string]int64 {
+func pointsOf(r *Record) map[string]int64 {
 	points := map[string]int64{}
-	for name, e := range r.entries {
-		points[name] = e.recoveryPoint
+	for name, e := range r.Entries {
+		points[name] = e.RecoveryPoint
 	}
 	return points
 }
@@ -109,7 +109,7 @@ func (b *Barrier) EncodeVersion2(sequence uint64, clean bool) []byte {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	r := b.mu.record
-	r.sequence, r.clean = sequence, clean
+	r.Sequence, r.Clean = sequence, clean
 	raw := r.encode()
 	raw = slices.Delete(raw, recordHeaderBytes+16, recordHeaderBytes+24)
 	raw[5] = recordVersion2

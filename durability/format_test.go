@@ -18,15 +18,15 @@ var testTopic = [16]byte{1, 2, 3}
 func noLogs(vfs.FS, string) ([]string, error) { return nil, nil }
 
 func TestRecordSurvivesEncoding(t *testing.T) {
-	r := record{sequence: 7, generation: 1 << 63, clean: true, restore: true, mode: Txn, bootID: "some boot", entries: map[string]recordEntry{
+	r := Record{Sequence: 7, Generation: 1 << 63, Clean: true, Restore: true, Mode: Txn, BootID: "some boot", Entries: map[string]RecordEntry{
 		"orders-0": {[16]byte{1}, 100, 20, true, false}, "orders-1": {[16]byte{2}, 0, 0, false, true}, "a": {}}}
 	got, err := decodeRecord(r.encode())
-	if err != nil || got.sequence != 7 || got.generation != 1<<63 || !got.restore || !got.clean || got.mode != Txn || got.bootID != "some boot" || len(got.entries) != 3 {
+	if err != nil || got.Sequence != 7 || got.Generation != 1<<63 || !got.Restore || !got.Clean || got.Mode != Txn || got.BootID != "some boot" || len(got.Entries) != 3 {
 		t.Fatal(got, err)
 	}
-	for name, e := range r.entries {
-		if got.entries[name] != e {
-			t.Error(name, got.entries[name])
+	for name, e := range r.Entries {
+		if got.Entries[name] != e {
+			t.Error(name, got.Entries[name])
 		}
 	}
 	raw := r.encode()
@@ -46,18 +46,18 @@ func TestStartNeverLosesBothRecords(t *testing.T) {
 	if err := mem.MkdirAll("data"); err != nil {
 		t.Fatal(err)
 	}
-	newest := record{bootID: "boot-1", entries: map[string]recordEntry{}}
+	newest := Record{BootID: "boot-1", Entries: map[string]RecordEntry{}}
 	for i := range 40 { // more than a disk writes at once
-		newest.entries[fmt.Sprint("orders-", i)] = recordEntry{topicID: testTopic, recoveryPoint: 1}
+		newest.Entries[fmt.Sprint("orders-", i)] = RecordEntry{TopicID: testTopic, RecoveryPoint: 1}
 	}
-	for newest.sequence < 3 {
+	for newest.Sequence < 3 {
 		mem.SyncAll() // not of the last one
-		newest.sequence++
-		for name, e := range newest.entries {
-			e.recoveryPoint++
-			newest.entries[name] = e
+		newest.Sequence++
+		for name, e := range newest.Entries {
+			e.RecoveryPoint++
+			newest.Entries[name] = e
 		}
-		f, err := files.OpenOrCreate(mem, "data/"+slotName(newest.sequence))
+		f, err := files.OpenOrCreate(mem, "data/"+slotName(newest.Sequence))
 		if err == nil {
 			_, err = f.WriteAt(newest.encode(), 0)
 		}
@@ -83,9 +83,9 @@ func TestStartNeverLosesBothRecords(t *testing.T) {
 }
 
 func FuzzBarrierRecord(f *testing.F) {
-	r := record{sequence: 7, mode: Txn, bootID: "boot", entries: map[string]recordEntry{"orders-0": {testTopic, 100, 20, true, true}}}
+	r := Record{Sequence: 7, Mode: Txn, BootID: "boot", Entries: map[string]RecordEntry{"orders-0": {testTopic, 100, 20, true, true}}}
 	f.Add(r.encode())
-	f.Add((&record{}).encode())
+	f.Add((&Record{}).encode())
 	f.Add(bytes.Repeat([]byte{0xff}, 64))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		if len(data) >= recordHeaderBytes { // get past the checksum
@@ -98,7 +98,7 @@ func FuzzBarrierRecord(f *testing.F) {
 			return
 		}
 		again, err := decodeRecord(r.encode())
-		if err != nil || len(again.entries) != len(r.entries) || again.sequence != r.sequence {
+		if err != nil || len(again.Entries) != len(r.Entries) || again.Sequence != r.Sequence {
 			t.Fatal(again, err)
 		}
 	})
@@ -120,7 +120,7 @@ func FuzzJournal(f *testing.F) {
 			f.Fatal(err)
 		}
 	}
-	whole, err := files.ReadSmall(mem, "data/"+journalFile)
+	whole, err := files.ReadSmall(mem, "data/"+JournalFile)
 	if err != nil {
 		f.Fatal(err)
 	}
@@ -138,14 +138,14 @@ func FuzzJournal(f *testing.F) {
 			}
 		}
 		mem := vfs.NewMem()
-		file, err := mem.Create(journalFile)
+		file, err := mem.Create(JournalFile)
 		if err == nil {
 			_, err = file.WriteAt(data, 0)
 		}
 		if err != nil {
 			t.Fatal(err)
 		}
-		found, err := readJournal(mem, ".", &record{generation: 5, key: 77})
+		found, err := readJournal(mem, ".", &Record{Generation: 5, key: 77})
 		if err != nil && !errors.Is(err, files.ErrDamaged) && !errors.Is(err, files.ErrFormat) && !errors.Is(err, errNewerRecord) {
 			t.Fatal(err)
 		}

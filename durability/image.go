@@ -19,10 +19,10 @@ func (b *Barrier) AtOneInstant(f func()) {
 
 // WriteImageRecord writes the record of a copy of a data directory, as after a clean stop.
 func WriteImageRecord(under vfs.FS, dir string, mode Mode, bootID string, logs []StateOf) error {
-	r := record{sequence: 1, clean: true, mode: mode, bootID: bootID, entries: map[string]recordEntry{}}
+	r := Record{Sequence: 1, Clean: true, Mode: mode, BootID: bootID, Entries: map[string]RecordEntry{}}
 	for _, l := range logs {
-		r.entries[l.DirBase] = recordEntry{topicID: l.TopicID, recoveryPoint: l.EndOffset, startOffset: l.StartOffset, gaps: l.Gaps}
+		r.Entries[l.DirBase] = RecordEntry{TopicID: l.TopicID, RecoveryPoint: l.EndOffset, StartOffset: l.StartOffset, Gaps: l.Gaps}
 	}
-	_, err := writeSlot(under, dir, r.sequence, r.encode())
+	_, err := writeSlot(under, dir, r.Sequence, r.encode())
 	return err
 }

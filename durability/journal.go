@@ -17,7 +17,8 @@ import (
 
 // Layout of the journal; the byte picture is in docs/log-format.md.
 const (
-	journalFile        = "barrier.journal"
+	// JournalFile is the name of the journal in the data directory.
+	JournalFile        = "barrier.journal"
 	journalMagic       = 0x4f4e434a // "ONCJ"
 	journalVersion     = 2
 	journalHeaderBytes = 32
@@ -74,7 +75,7 @@ type journal struct {
 func newJournal(o Options, key uint64) *journal {
 	j := &journal{
 		fs:         o.FS,
-		name:       path.Join(o.Dir, journalFile),
+		name:       path.Join(o.Dir, JournalFile),
 		maxBytes:   o.JournalBytes,
 		groupBytes: min(o.Sizes.JournalGroupBytes, maxGroupBytes),
 		key:        key,
@@ -251,8 +252,8 @@ type journalReader struct {
 // first incomplete group. If a later group of the same generation follows, or a head says that more groups were
 // complete, acknowledged data is damaged and that is the error. errNewerRecord: a later generation has begun. A
 // file with journalDiscarded holds nothing.
-func readJournal(f vfs.FS, dir string, of *record) ([]Journaled, error) {
-	r := journalReader{name: path.Join(dir, journalFile), generation: of.generation, key: of.key}
+func readJournal(f vfs.FS, dir string, of *Record) ([]Journaled, error) {
+	r := journalReader{name: path.Join(dir, JournalFile), generation: of.Generation, key: of.key}
 	if r.key == 0 {
 		return nil, fmt.Errorf("%s: %w of a journal after a power cut: let the version of this broker that wrote it "+
 			"start and stop first", r.name, files.ErrFormat)

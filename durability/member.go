@@ -78,11 +78,11 @@ func (m *Member) Opened(r Restored) {
 		b.mu.restored.sizeBytes += r.RestoredBytes
 		b.mu.restored.logs++
 	}
-	e, ok := b.mu.record.entries[m.dirBase]
-	ours := ok && (e.topicID == m.topicID || e.topicID == [16]byte{})
-	outdated := ok != ours || ours && (e.recoveryPoint != end || e.cut)
+	e, ok := b.mu.record.Entries[m.dirBase]
+	ours := ok && (e.TopicID == m.topicID || e.TopicID == [16]byte{})
+	outdated := ok != ours || ours && (e.RecoveryPoint != end || e.Cut)
 	if !ours {
-		delete(b.mu.record.entries, m.dirBase)
+		delete(b.mu.record.Entries, m.dirBase)
 	}
 	delete(b.mu.recovery, m.dirBase)
 	delete(b.mu.opening, m.dirBase)

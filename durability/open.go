@@ -29,9 +29,9 @@ func (o Options) withDefaults() Options {
 // newestRecord reads the newest record, nil at the very first start, and finds the logs in the data directory
 // unless the record is that of a clean stop. A directory with logs and without a valid record is refused, because
 // nothing says which of their bytes are valid.
-func (o *Options) newestRecord() (newest *record, logs []string, err error) {
+func (o *Options) newestRecord() (newest *Record, logs []string, err error) {
 	newest, err = readRecord(o.FS, o.Dir)
-	if err == nil && newest != nil && newest.clean {
+	if err == nil && newest != nil && newest.Clean {
 		return newest, nil, nil
 	}
 	logs, lerr := o.FindLogs(o.FS, o.Dir)
@@ -74,11 +74,11 @@ func Open(o Options) (*Barrier, error) {
 	}
 	b.mu.next = make(chan struct{})
 	b.mu.collecting = 1
-	b.mu.record = record{mode: o.Mode, bootID: o.BootID, entries: map[string]recordEntry{}}
+	b.mu.record = Record{Mode: o.Mode, BootID: o.BootID, Entries: map[string]RecordEntry{}}
 	if old != nil {
-		b.sameBoot, b.cleanShutdown = old.bootID == o.BootID, old.clean
-		b.mu.record.sequence, b.mu.record.generation, b.mu.record.key = old.sequence, old.generation, old.key
-		b.mu.record.restore, b.mu.record.entries = old.restore, old.entries
+		b.sameBoot, b.cleanShutdown = old.BootID == o.BootID, old.Clean
+		b.mu.record.Sequence, b.mu.record.Generation, b.mu.record.key = old.Sequence, old.Generation, old.key
+		b.mu.record.Restore, b.mu.record.Entries = old.Restore, old.Entries
 		if !b.cleanShutdown {
 			b.cutAfterPowerLoss(logs)
 		}
@@ -89,8 +89,8 @@ func Open(o Options) (*Barrier, error) {
 	if o.Mode > Page {
 		b.journal = newJournal(o, cmp.Or(b.mu.record.key, rand.Uint64()|1))
 	}
-	b.mu.recovery, b.mu.opening = map[string]recordEntry{}, map[string]bool{}
-	for name, e := range b.mu.record.entries {
+	b.mu.recovery, b.mu.opening = map[string]RecordEntry{}, map[string]bool{}
+	for name, e := range b.mu.record.Entries {
 		b.mu.recovery[name] = e
 	}
 	if old != nil {
@@ -99,7 +99,7 @@ func Open(o Options) (*Barrier, error) {
 		}
 	}
 	// From here on a stop without Close is an unclean one.
-	if final, err := b.writeRecord(); err != nil && (final || old == nil || old.clean) {
+	if final, err := b.writeRecord(); err != nil && (final || old == nil || old.Clean) {
 		return nil, errors.Join(err, b.closeDisk())
 	} else if err != nil {
 		// The old record says the same, and the next start would decide the same.
@@ -116,25 +116,25 @@ func (b *Barrier) cutAfterPowerLoss(logs []string) {
 	if b.sameBoot {
 		return
 	}
-	b.mu.record.restore = true
+	b.mu.record.Restore = true
 	for _, name := range logs {
-		e := b.mu.record.entries[name]
-		e.cut = true
-		b.mu.record.entries[name] = e
+		e := b.mu.record.Entries[name]
+		e.Cut = true
+		b.mu.record.Entries[name] = e
 	}
 }
 
 // loadJournal reads the journal groups written after the newest barrier record. Unless the machine went down, all of
 // them are in the logs, too, and damage to the journal does no harm.
 func (b *Barrier) loadJournal() error {
-	if b.cleanShutdown || b.mu.record.generation == 0 {
+	if b.cleanShutdown || b.mu.record.Generation == 0 {
 		return nil
 	}
 	found, err := readJournal(b.o.FS, b.o.Dir, &b.mu.record)
 	if errors.Is(err, errNewerRecord) {
-		err = newerRecordError(b.o.Dir, b.mu.record.sequence)
+		err = newerRecordError(b.o.Dir, b.mu.record.Sequence)
 	}
-	if (errors.Is(err, files.ErrDamaged) || errors.Is(err, files.ErrFormat)) && !b.mu.record.restore {
+	if (errors.Is(err, files.ErrDamaged) || errors.Is(err, files.ErrFormat)) && !b.mu.record.Restore {
 		b.o.Logger.Warn("the journal is damaged; nothing of it is needed", "error", err)
 		err = nil
 	}
@@ -149,7 +149,7 @@ func (b *Barrier) loadJournal() error {
 func newerRecordError(dir string, sequence uint64) error {
 	return &files.DamagedError{File: path.Join(dir, slotName(sequence+1)), Cause: fmt.Errorf(
 		"%w, which was complete: what it covered was acknowledged; restore it, or put a file with the word %s in the place of %s "+
-			"to go back to the record before", errNewerRecord, journalDiscarded, journalFile)}
+			"to go back to the record before", errNewerRecord, journalDiscarded, JournalFile)}
 }
 
 func (b *Barrier) setJournaled(found []Journaled) {

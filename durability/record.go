@@ -28,61 +28,62 @@ const (
 	recordVersion2 = 2
 )
 
-// record is the content of a barrier record.
-type record struct {
-	sequence   uint64
-	generation uint64 // of the journal that continues this record; 0 for none
+// Record is the content of a barrier record.
+type Record struct {
+	Sequence   uint64
+	Generation uint64 // of the journal that continues this record; 0 for none
 	key        uint64 // of the journal, see groupCRC; 0 in a record of version 2
-	clean      bool
-	restore    bool // the machine went down, and not all logs have been opened since: the journal is needed
-	mode       Mode
-	bootID     string
-	entries    map[string]recordEntry // by base name of the partition's directory
+	Clean      bool   // the process ended in order
+	Restore    bool   // the machine went down, and not all logs have been opened since: the journal is needed
+	Mode       Mode
+	BootID     string                 // of the kernel that it ran under
+	Entries    map[string]RecordEntry // by base name of the partition's directory
 	raw        []byte                 // as it was read
 }
 
-type recordEntry struct {
-	topicID                    [16]byte
-	recoveryPoint, startOffset int64
-	cut                        bool // everything above goes at the next Open, see Recovery.Cut
-	gaps                       bool // the log has been compacted: offsets may be missing in it
+// RecordEntry is the state of a log in a barrier record.
+type RecordEntry struct {
+	TopicID                    [16]byte
+	RecoveryPoint, StartOffset int64
+	Cut                        bool // everything above goes at the next Open, see Recovery.Cut
+	Gaps                       bool // the log has been compacted: offsets may be missing in it
 }
 
-func (r *record) encode() []byte {
-	b := make([]byte, recordHeaderBytes, recordHeaderBytes+64+len(r.entries)*56)
+func (r *Record) encode() []byte {
+	b := make([]byte, recordHeaderBytes, recordHeaderBytes+64+len(r.Entries)*56)
 	binary.BigEndian.PutUint32(b[0:], recordMagic)
 	binary.BigEndian.PutUint16(b[4:], recordVersion)
 	flags := uint16(0)
-	if r.clean {
+	if r.Clean {
 		flags |= flagClean
 	}
-	if r.restore {
+	if r.Restore {
 		flags |= flagRestore
 	}
 	binary.BigEndian.PutUint16(b[6:], flags)
-	b = binary.BigEndian.AppendUint64(b, r.sequence)
-	b = binary.BigEndian.AppendUint64(b, r.generation)
+	b = binary.BigEndian.AppendUint64(b, r.Sequence)
+	b = binary.BigEndian.AppendUint64(b, r.Generation)
 	b = binary.BigEndian.AppendUint64(b, r.key)
-	b = append(b, byte(r.mode), byte(len(r.bootID)))
-	b = append(b, r.bootID...)
-	b = binary.BigEndian.AppendUint32(b, uint32(len(r.entries)))
-	names := make([]string, 0, len(r.entries))
-	for name := range r.entries {
+	b = append(b, byte(r.Mode), byte(len(r.BootID)))
+	b = append(b, r.BootID...)
+	b = binary.BigEndian.AppendUint32(b, uint32(len(r.Entries)))
+	names := make([]string, 0, len(r.Entries))
+	for name := range r.Entries {
 		names = append(names, name)
 	}
 	sort.Strings(names)
 	for _, name := range names {
-		e := r.entries[name]
+		e := r.Entries[name]
 		b = binary.BigEndian.AppendUint16(b, uint16(len(name)))
 		b = append(b, name...)
-		b = append(b, e.topicID[:]...)
-		b = binary.BigEndian.AppendUint64(b, uint64(e.recoveryPoint))
-		b = binary.BigEndian.AppendUint64(b, uint64(e.startOffset))
+		b = append(b, e.TopicID[:]...)
+		b = binary.BigEndian.AppendUint64(b, uint64(e.RecoveryPoint))
+		b = binary.BigEndian.AppendUint64(b, uint64(e.StartOffset))
 		flags := byte(0)
-		if e.cut {
+		if e.Cut {
 			flags |= entryFlagCut
 		}
-		if e.gaps {
+		if e.Gaps {
 			flags |= entryFlagGaps
 		}
 		b = append(b, flags)
@@ -102,7 +103,7 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 var errRecord = errors.New("not a complete barrier record")
 
 // decodeRecord returns files.ErrFormat for an unknown version, errRecord for anything torn.
-func decodeRecord(b []byte) (*record, error) {
+func decodeRecord(b []byte) (*Record, error) {
 	if len(b) < recordHeaderBytes || binary.BigEndian.Uint32(b) != recordMagic {
 		return nil, errRecord
 	}
@@ -115,34 +116,34 @@ func decodeRecord(b []byte) (*record, error) {
 		return nil, errRecord
 	}
 	flags := binary.BigEndian.Uint16(b[6:])
-	r := &record{
-		clean:   flags&flagClean != 0,
-		restore: flags&flagRestore != 0,
-		entries: map[string]recordEntry{},
+	r := &Record{
+		Clean:   flags&flagClean != 0,
+		Restore: flags&flagRestore != 0,
+		Entries: map[string]RecordEntry{},
 		raw:     b[:size],
 	}
 	d := fields{b: b[recordHeaderBytes:size]}
-	r.sequence, r.generation = d.uint64(), d.uint64()
+	r.Sequence, r.Generation = d.uint64(), d.uint64()
 	if version > recordVersion2 {
 		r.key = d.uint64()
 	}
-	r.mode = Mode(d.take(1)[0])
-	r.bootID = string(d.take(int(d.take(1)[0])))
+	r.Mode = Mode(d.take(1)[0])
+	r.BootID = string(d.take(int(d.take(1)[0])))
 	count := d.uint32()
 	for i := uint32(0); i < count && !d.short; i++ {
 		n := binary.BigEndian.Uint16(d.take(2))
 		name := string(d.take(int(n)))
-		var e recordEntry
-		copy(e.topicID[:], d.take(16))
-		e.recoveryPoint, e.startOffset = int64(d.uint64()), int64(d.uint64())
+		var e RecordEntry
+		copy(e.TopicID[:], d.take(16))
+		e.RecoveryPoint, e.StartOffset = int64(d.uint64()), int64(d.uint64())
 		flags := d.take(1)[0]
-		e.cut, e.gaps = flags&entryFlagCut != 0, flags&entryFlagGaps != 0
-		if e.startOffset < 0 || e.recoveryPoint < e.startOffset || e.recoveryPoint > maxRecordOffset {
+		e.Cut, e.Gaps = flags&entryFlagCut != 0, flags&entryFlagGaps != 0
+		if e.StartOffset < 0 || e.RecoveryPoint < e.StartOffset || e.RecoveryPoint > maxRecordOffset {
 			return nil, errRecord
 		}
-		r.entries[name] = e
+		r.Entries[name] = e
 	}
-	if d.short || len(d.b) > 0 || !r.mode.isKnown() {
+	if d.short || len(d.b) > 0 || !r.Mode.isKnown() {
 		return nil, errRecord
 	}
 	return r, nil
@@ -175,32 +176,20 @@ func slotName(sequence uint64) string { return fmt.Sprintf("barrier.%d", sequenc
 
 // readRecord returns the newest valid record, nil when neither file exists. If files exist and none is valid, the
 // error is damage.
-func readRecord(f vfs.FS, dir string) (*record, error) {
-	var newest *record
+func readRecord(f vfs.FS, dir string) (*Record, error) {
+	slots := ReadBarriers(f, dir)
 	var bad error
-	for _, slot := range []uint64{0, 1} {
-		name := path.Join(dir, slotName(slot))
-		b, err := files.ReadSmall(f, name)
-		if errors.Is(err, fs.ErrNotExist) {
-			continue
-		}
-		if err != nil {
-			return nil, err
-		}
-		r, err := decodeRecord(b)
-		if errors.Is(err, files.ErrFormat) {
-			return nil, fmt.Errorf("%s: %w", name, err)
-		}
-		if err != nil {
-			bad = &files.DamagedError{File: name, Cause: err}
-			continue
-		}
-		if newest == nil || r.sequence > newest.sequence {
-			newest = r
+	for _, s := range slots {
+		switch {
+		case errors.Is(s.Err, fs.ErrNotExist):
+		case errors.Is(s.Err, files.ErrDamaged):
+			bad = s.Err
+		case s.Err != nil:
+			return nil, fmt.Errorf("%s: %w", path.Join(dir, s.File), s.Err)
 		}
 	}
-	if newest == nil {
-		return nil, bad
+	if newest := NewestBarrier(&slots); newest != nil {
+		return &newest.Record, nil
 	}
-	return newest, nil
+	return nil, bad
 }

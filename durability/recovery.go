@@ -22,15 +22,15 @@ func (b *Barrier) Recovery(dirBase string, topicID [16]byte) Recovery {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	e, ok := b.mu.recovery[dirBase]
-	if ok && e.topicID != topicID && e.topicID != [16]byte{} {
-		e = recordEntry{}
+	if ok && e.TopicID != topicID && e.TopicID != [16]byte{} {
+		e = RecordEntry{}
 	}
 	r := Recovery{
-		Clean:         ok && b.cleanShutdown && !e.cut,
-		RecoveryPoint: e.recoveryPoint,
-		StartOffset:   e.startOffset,
-		Cut:           e.cut,
-		Gaps:          e.gaps,
+		Clean:         ok && b.cleanShutdown && !e.Cut,
+		RecoveryPoint: e.RecoveryPoint,
+		StartOffset:   e.StartOffset,
+		Cut:           e.Cut,
+		Gaps:          e.Gaps,
 	}
 	for _, j := range b.mu.restore[dirBase] {
 		if j.TopicID == topicID {

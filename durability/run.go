@@ -167,14 +167,14 @@ func (b *Barrier) runFull(at coverage) {
 	}
 	continues := generation != 0 && at.recovered // the journal continues the record
 	b.mu.Lock()
-	b.mu.record.generation, b.mu.record.restore = generation, b.mu.record.restore && !at.recovered
+	b.mu.record.Generation, b.mu.record.Restore = generation, b.mu.record.Restore && !at.recovered
 	if continues {
 		b.mu.record.key = b.journal.key
 	}
 	for _, c := range at.logs {
 		if m := c.member; !m.removed.Load() {
-			b.mu.record.entries[m.dirBase] = recordEntry{
-				topicID: m.topicID, recoveryPoint: c.state.EndOffset, startOffset: c.state.StartOffset, gaps: c.state.Gaps,
+			b.mu.record.Entries[m.dirBase] = RecordEntry{
+				TopicID: m.topicID, RecoveryPoint: c.state.EndOffset, StartOffset: c.state.StartOffset, Gaps: c.state.Gaps,
 			}
 		}
 	}
@@ -204,7 +204,7 @@ func (b *Barrier) runFull(at coverage) {
 // one: the journal of an earlier process may still be needed.
 func (b *Barrier) prepareJournal(recovered bool) (generation uint64, err error) {
 	b.mu.Lock()
-	generation = b.mu.record.generation
+	generation = b.mu.record.Generation
 	b.mu.Unlock()
 	if !recovered {
 		return generation, nil
@@ -220,7 +220,7 @@ func (b *Barrier) prepareJournal(recovered bool) (generation uint64, err error) 
 	// The number of the record that is about to be written: no earlier record had it.
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.mu.record.sequence + 1, nil
+	return b.mu.record.Sequence + 1, nil
 }
 
 // callCovered calls Covered of the logs, before waiters are woken.
@@ -279,15 +279,15 @@ func (b *Barrier) putBack(at coverage, stall bool) {
 // is unchanged, and the next try takes the same slot.
 func (b *Barrier) writeRecord() (final bool, err error) {
 	b.mu.Lock()
-	b.mu.record.sequence++
-	raw, sequence := b.mu.record.encode(), b.mu.record.sequence
+	b.mu.record.Sequence++
+	raw, sequence := b.mu.record.encode(), b.mu.record.Sequence
 	b.mu.Unlock()
 	written, err := writeSlot(b.o.FS, b.o.Dir, sequence, raw)
 	if err == nil || written {
 		return true, err
 	}
 	b.mu.Lock()
-	b.mu.record.sequence--
+	b.mu.record.Sequence--
 	b.mu.Unlock()
 	return !errors.Is(err, vfs.ErrNoSpace), err
 }
@@ -315,8 +315,8 @@ func writeSlot(under vfs.FS, dir string, sequence uint64, raw []byte) (written b
 // hardenRecord makes the newest record durable as it was read: the process that wrote it may have died before its sync.
 // The other file, which is about to be overwritten, may be the only one on the disk. Writing the same bytes in the same
 // place cannot tear.
-func hardenRecord(under vfs.FS, dir string, newest *record) error {
-	_, err := writeSlot(under, dir, newest.sequence, newest.raw)
+func hardenRecord(under vfs.FS, dir string, newest *Record) error {
+	_, err := writeSlot(under, dir, newest.Sequence, newest.raw)
 	if err == nil {
 		err = under.SyncDir(dir)
 	}

@@ -142,21 +142,29 @@ func (g *classicGroup) validateTxnCommit(memberID string, instanceID *string, ge
 	return g.validateGeneration(memberID, instanceID, generation)
 }
 
-// storeOffsetsLocked appends the offsets whose metadata is short enough and that check, if there is one, allows, and
-// applies them.
+// storeOffsetsLocked appends the offsets whose metadata is short enough and applies them. If check, where there is one,
+// refuses one of them, none is stored.
 func (s *shard) storeOffsetsLocked(
 	p producer, groupID string, offsets []OffsetCommit, expireMs int64, check group.CommitCheck,
 ) *Future[CommitResult] {
+	for i := range offsets {
+		if check == nil {
+			break
+		}
+		if err := check(offsets[i].TopicID, offsets[i].Topic, offsets[i].Partition); err != nil {
+			return immediate(CommitResult{Err: err})
+		}
+	}
 	nowMs := s.c.cfg.Clock.Now().UnixMilli()
 	var result CommitResult
 	records := make([]record, 0, len(offsets))
 	for i := range offsets {
 		o := &offsets[i]
-		if err := s.checkOffset(o, check); err != nil {
+		if len(o.Metadata) > s.c.cfg.OffsetMetadataMaxBytes && utf16Len(o.Metadata) > s.c.cfg.OffsetMetadataMaxBytes {
 			if result.Offsets == nil {
 				result.Offsets = make([]error, len(offsets))
 			}
-			result.Offsets[i] = err
+			result.Offsets[i] = ErrMetadataTooLarge
 			continue
 		}
 		c := committed{
@@ -176,16 +184,6 @@ func (s *shard) storeOffsetsLocked(
 	}
 	s.c.metrics.offsetCommits.Add(float64(len(records)))
 	return ready(result, s.mu.durable)
-}
-
-func (s *shard) checkOffset(o *OffsetCommit, check group.CommitCheck) error {
-	if len(o.Metadata) > s.c.cfg.OffsetMetadataMaxBytes && utf16Len(o.Metadata) > s.c.cfg.OffsetMetadataMaxBytes {
-		return ErrMetadataTooLarge
-	}
-	if check == nil {
-		return nil
-	}
-	return check(o.TopicID, o.Topic, o.Partition)
 }
 
 // OffsetsPartition is the transaction coordinator's view of one partition of __consumer_offsets.

@@ -33,6 +33,7 @@ import (
 	"once/groupcoordinator/assignment"
 	"once/groupcoordinator/consumergroup"
 	"once/groupcoordinator/group"
+	"once/groupcoordinator/streamsgroup"
 	"once/internal/clock"
 	"once/internal/fault"
 )
@@ -44,6 +45,8 @@ type Config struct {
 	StateLogs  func(partition int32) StateLog
 	Partitions int32        // of __consumer_offsets; 50, never to change while the data directory lives
 	Topics     group.Topics // the topics that groups assign partitions from; nil means none
+	// StreamsSettings returns the settings of a streams group; nil: all are zero, for tests without such groups.
+	StreamsSettings func(groupID string) streamsgroup.Settings
 
 	MinSessionTimeout      time.Duration // group.min.session.timeout.ms; 6 s
 	MaxSessionTimeout      time.Duration // group.max.session.timeout.ms; 30 min
@@ -135,6 +138,9 @@ func (c Config) withDefaults() Config {
 	orDuration(&c.RetentionCheckInterval, DefaultRetentionCheckInterval)
 	if c.Topics == nil {
 		c.Topics = group.NoTopics{}
+	}
+	if c.StreamsSettings == nil {
+		c.StreamsSettings = func(string) streamsgroup.Settings { return streamsgroup.Settings{} }
 	}
 	if c.Clock == nil {
 		c.Clock = clock.Real{}

@@ -108,7 +108,7 @@ func (c *Coordinator) DeleteOffsets(r *DeleteOffsetsRequest) *Future[DeleteResul
 	switch {
 	case g == nil:
 		return refuse(ErrGroupNotFound)
-	case !g.IsEmpty() && g.ProtocolType() != consumerProtocolType:
+	case g.Type() == group.Classic && !g.IsEmpty() && g.ProtocolType() != consumerProtocolType:
 		return refuse(ErrGroupNotEmpty)
 	}
 	result := DeleteResult{Offsets: make([]error, len(r.Offsets))}

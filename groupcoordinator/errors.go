@@ -23,19 +23,16 @@ var (
 	ErrGroupNotFound        = group.ErrGroupNotFound
 	ErrGroupNotEmpty        = group.ErrGroupNotEmpty
 	ErrSubscribed           = group.ErrSubscribed
-
-	// Those of the consumer protocol.
-	ErrInvalidHeartbeat     = consumergroup.ErrInvalidRequest
 	ErrUnsupportedAssignor  = consumergroup.ErrUnsupportedAssignor
 	ErrInvalidRegex         = consumergroup.ErrInvalidRegex
-	ErrFencedMemberEpoch    = consumergroup.ErrFencedMemberEpoch
-	ErrUnreleasedInstance   = consumergroup.ErrUnreleasedInstance
-	ErrStaleMemberEpoch     = consumergroup.ErrStaleMemberEpoch
-	ErrMemberEpochsRequired = consumergroup.ErrMemberEpochsRequired
 	ErrProtocolNotServed    = errors.New("the protocol of the group is not served")
-
-	ErrMetadataTooLarge = errors.New("metadata of the offset is too large")
-	ErrUnstableOffset   = errors.New("offset is staged in an open transaction")
+	ErrInvalidRequest       = group.ErrInvalidRequest
+	ErrFencedMemberEpoch    = group.ErrFencedMemberEpoch
+	ErrStaleMemberEpoch     = group.ErrStaleMemberEpoch
+	ErrUnreleasedInstance   = group.ErrUnreleasedInstance
+	ErrUnsupportedCommit    = group.ErrUnsupportedCommit
+	ErrMetadataTooLarge     = errors.New("metadata of the offset is too large")
+	ErrUnstableOffset       = errors.New("offset is staged in an open transaction")
 
 	// ErrBatchTooLarge: the records of a request do not fit Config.MaxBatchBytes. None of them is stored.
 	ErrBatchTooLarge = errors.New("records of the group are too large")

@@ -5,6 +5,7 @@ import (
 
 	"once/groupcoordinator/consumergroup"
 	"once/groupcoordinator/group"
+	"once/groupcoordinator/streamsgroup"
 )
 
 // keyTypes are the key types of __consumer_offsets that belong to groups, each with the decoder of its records. The
@@ -13,6 +14,12 @@ var keyTypes = func() map[int16]decoder {
 	all := map[int16]decoder{keyTypeGroup: decodeClassic}
 	for _, keyType := range consumergroup.KeyTypes() {
 		all[keyType] = consumergroup.DecodeRecord
+	}
+	for _, keyType := range []int16{
+		streamsgroup.KeyTypeGroup, streamsgroup.KeyTypeMember, streamsgroup.KeyTypeTargetEpoch,
+		streamsgroup.KeyTypeTarget, streamsgroup.KeyTypeCurrent, streamsgroup.KeyTypeTopology,
+	} {
+		all[keyType] = streamsgroup.DecodeRecord
 	}
 	return all
 }()
@@ -32,6 +39,8 @@ func (c *Coordinator) newGroup(t group.Type, groupID string) group.Group {
 		return newClassicGroup(&c.cfg, groupID, -1)
 	case group.Consumer:
 		return consumergroup.New(&c.consumer, groupID)
+	case group.Streams:
+		return c.newStreamsGroup(groupID)
 	}
 	panic("no groups of type " + string(t))
 }

@@ -5,6 +5,7 @@ import (
 
 	"once/configs"
 	"once/durability"
+	"once/faults"
 	"once/log"
 	"once/log/batch"
 	"once/meta"
@@ -87,6 +88,10 @@ func codeFor(err error, key, version int16) wire.Code {
 	var invalid *settings.InvalidError
 	if errors.As(err, &invalid) {
 		code = wire.InvalidConfig
+	}
+	var asked *faults.CodeError
+	if errors.As(err, &asked) {
+		return downgrade(asked.Code, key, version)
 	}
 search:
 	for _, table := range errorTables {

@@ -4,6 +4,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"once/groupcoordinator"
+	"once/groupcoordinator/streamsgroup"
 	"once/wire"
 )
 
@@ -11,13 +12,8 @@ import (
 // groupLogCodes then replaces the code by one that group clients handle.
 var groupErrors = []errorRow{
 	{groupcoordinator.ErrLoading, wire.CoordinatorLoadInProgress},
-	{groupcoordinator.ErrInvalidHeartbeat, wire.InvalidRequest},
 	{groupcoordinator.ErrUnsupportedAssignor, wire.UnsupportedAssignor},
 	{groupcoordinator.ErrInvalidRegex, wire.InvalidRegularExpression},
-	{groupcoordinator.ErrFencedMemberEpoch, wire.FencedMemberEpoch},
-	{groupcoordinator.ErrUnreleasedInstance, wire.UnreleasedInstanceID},
-	{groupcoordinator.ErrStaleMemberEpoch, wire.StaleMemberEpoch},
-	{groupcoordinator.ErrMemberEpochsRequired, wire.UnsupportedVersion},
 	{groupcoordinator.ErrProtocolNotServed, wire.UnsupportedVersion},
 	{groupcoordinator.ErrClosed, wire.CoordinatorNotAvailable},
 	{groupcoordinator.ErrInvalidGroupID, wire.InvalidGroupID},
@@ -32,6 +28,12 @@ var groupErrors = []errorRow{
 	{groupcoordinator.ErrGroupNotFound, wire.GroupIDNotFound},
 	{groupcoordinator.ErrGroupNotEmpty, wire.NonEmptyGroup},
 	{groupcoordinator.ErrSubscribed, wire.GroupSubscribedToTopic},
+	{groupcoordinator.ErrInvalidRequest, wire.InvalidRequest},
+	{groupcoordinator.ErrFencedMemberEpoch, wire.FencedMemberEpoch},
+	{groupcoordinator.ErrStaleMemberEpoch, wire.StaleMemberEpoch},
+	{groupcoordinator.ErrUnreleasedInstance, wire.UnreleasedInstanceID},
+	{groupcoordinator.ErrUnsupportedCommit, wire.UnsupportedVersion},
+	{streamsgroup.ErrInvalidTopology, wire.StreamsInvalidTopology},
 	{groupcoordinator.ErrMetadataTooLarge, wire.OffsetMetadataTooLarge},
 	{groupcoordinator.ErrUnstableOffset, wire.UnstableOffsetCommit},
 	{groupcoordinator.ErrBatchTooLarge, wire.MessageTooLarge},
@@ -53,7 +55,7 @@ var groupDowngrades = []downgradeRow{
 // codes stay.
 var groupLogCodes = groupLogCodesOf(
 	kmsg.JoinGroup, kmsg.SyncGroup, kmsg.LeaveGroup, kmsg.OffsetCommit, kmsg.OffsetFetch, kmsg.TxnOffsetCommit,
-	kmsg.DeleteGroups, kmsg.OffsetDelete, kmsg.ConsumerGroupHeartbeat)
+	kmsg.DeleteGroups, kmsg.OffsetDelete, kmsg.ConsumerGroupHeartbeat, kmsg.StreamsGroupHeartbeat)
 
 func groupLogCodesOf(keys ...kmsg.Key) []downgradeRow {
 	var rows []downgradeRow

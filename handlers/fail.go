@@ -34,6 +34,16 @@ func failAtTop[R kmsg.Response](place func(R) (*int16, **string)) failFunc {
 	}
 }
 
+// failWithText makes the failFunc of an API whose answer has one error, always with a text.
+func failWithText[R kmsg.Response](place func(R) (*int16, **string)) failFunc {
+	return func(r *wire.Request, code wire.Code, message string) kmsg.Response {
+		resp := response[R](r)
+		at, text := place(resp)
+		*at, *text = int16(code), messageOrCode(message, code)
+		return resp
+	}
+}
+
 // messageOrNull is the message of most answers: null when it is empty, so that the client shows its own text for the
 // code.
 func messageOrNull(message string) *string {

@@ -41,6 +41,9 @@ const (
 	metadataVersionFeature    = "metadata.version"
 	transactionVersionFeature = "transaction.version"
 	groupVersionFeature       = "group.version"
+	streamsVersionFeature     = "streams.version"
+
+	streamsVersion int16 = 1
 
 	metadataVersionMin int16 = 7  // 3.3-IV3, the first of KRaft
 	metadataVersion    int16 = 33 // 4.4-IV2
@@ -55,6 +58,7 @@ func (f *Features) describe(version int16, resp *kmsg.ApiVersionsResponse) {
 		min, max, level int16
 	}{
 		{metadataVersionFeature, metadataVersionMin, metadataVersion, metadataVersion},
+		{streamsVersionFeature, 0, streamsVersion, streamsVersion},
 		{transactionVersionFeature, 0, TransactionVersionMax, f.TransactionVersion()},
 		{groupVersionFeature, 0, GroupVersionMax, f.GroupVersion()},
 	} {

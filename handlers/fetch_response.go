@@ -51,6 +51,20 @@ func (r *fetchResponse) WriteBody(w *wire.BodyWriter) error {
 	return err
 }
 
+// dropFailed drops the records of partitions that have got an error.
+func (r *fetchResponse) dropFailed() {
+	next := 0
+	for i := range r.Topics {
+		for j := range r.Topics[i].Partitions {
+			if r.Topics[i].Partitions[j].ErrorCode != 0 {
+				r.slices[next].Release()
+				r.slices[next] = log.Slice{}
+			}
+			next++
+		}
+	}
+}
+
 // Release implements wire.Streamed.
 func (r *fetchResponse) Release() {
 	for i := range r.slices {

@@ -11,6 +11,7 @@ import (
 
 	"once/configs"
 	"once/durability"
+	"once/faults"
 	"once/groupcoordinator"
 	"once/internal/clock"
 	"once/pidmanager"
@@ -33,17 +34,21 @@ type Services struct {
 	ClusterID   string
 	// Advertised returns the address at which the client of a connection reaches this broker.
 	Advertised func(*wire.Conn) (host string, port int32)
-	Barrier    *durability.Barrier // what answers wait for; nil: for nothing
+	// Disk describes the data directory.
+	Disk    func() Disk
+	Barrier *durability.Barrier // what answers wait for; nil: for nothing
 	// Ended is closed when waiting requests must end, because the cluster is about to end.
 	Ended  <-chan struct{}
 	Clock  clock.Clock // the cluster's; what waits for network or disk goes by the machine's
 	Logger *slog.Logger
+	Faults *faults.Rules // of tests; nil: none
 
-	apis         []wire.API // for ApiVersions
-	byKey        map[int16]*row
-	passChain    handler
-	sessions     *fetchSessions
-	autoCreation autoCreation
+	apis          []wire.API // for ApiVersions
+	byKey         map[int16]*row
+	passChain     handler
+	sessions      *fetchSessions
+	autoCreation  autoCreation
+	streamsTopics streamsTopics
 }
 
 // Open makes the state of the handlers. It is called once, before the first request.

@@ -19,8 +19,6 @@ func (s *Services) unregisterController(_ context.Context, r *wire.Request) wire
 	return s.Fail(r, wire.ControllerIDNotRegistered, fmt.Sprintf("controller %d is not registered", id))
 }
 
-func failUnregisterController(r *wire.Request, code wire.Code, message string) kmsg.Response {
-	resp := response[*kmsg.UnregisterControllerResponse](r)
-	resp.ErrorCode, resp.ErrorMessage = int16(code), messageOrCode(message, code)
-	return resp
-}
+var failUnregisterController = failWithText(func(r *kmsg.UnregisterControllerResponse) (*int16, **string) {
+	return &r.ErrorCode, &r.ErrorMessage
+})

@@ -18,12 +18,13 @@ for script in kafka-server-start kafka-server-stop zookeeper-server-start zookee
 	ln -s "/opt/kafka/bin/$script.sh" "$out/usr/local/bin/$script"
 done
 
-mkdir -p "$out/etc/kafka/secrets" "$out/var/lib/kafka/data" "$out/mnt/shared/config" "$out/bitnami/kafka" \
-	"$out/docker-entrypoint-initdb.d" "$out/home/appuser" "$out/opt/kafka/logs" "$out/opt/kafka/config" "$out/tmp" "$out/var/log/kafka"
+mkdir -p "$out/etc/kafka/secrets" "$out/var/lib/kafka/data" "$out/mnt/shared/config" "$out/bitnami/kafka" "$out/kafka" \
+	"$out/docker-entrypoint-initdb.d" "$out/home/appuser" "$out/opt/kafka/logs" "$out/opt/kafka/config" "$out/tmp/kraft-combined-logs" "$out/var/log/kafka"
 ln -s /var/lib/kafka/data "$out/data"
 
 find "$out" -type d -exec chmod 777 {} +
 find "$out/etc" "$out/opt" -type f -exec chmod a+rwX {} +
-chmod 755 "$out" "$out/bin" "$out/usr" "$out/usr/local" "$out/usr/local/bin" "$out/usr/local/bin/broker" "$out/bin/bash"
+chmod 755 "$out" "$out/bin" "$out/usr" "$out/usr/local" "$out/usr/local/bin" "$out/usr/local/bin/broker" "$out/usr/local/sbin" \
+	"$out/usr/local/sbin/sh" "$out/bin/bash"
 chmod 1777 "$out/tmp"
 chmod 644 "$out/etc/passwd" "$out/etc/group"

@@ -170,7 +170,7 @@ func (c *checker) journal() {
 }
 
 // barrierEntry compares an entry with the topics and with what is on disk.
-func (c *checker) barrierEntry(name string, e durability.StoredBarrierEntry) {
+func (c *checker) barrierEntry(name string, e durability.RecordEntry) {
 	topic, index, err := splitPartition(name)
 	if err != nil {
 		c.find(Damage, c.barrier.File, -1, "", "entry of %q, which is no partition", name)

@@ -1,4 +1,4 @@
-package log
+package log_test
 
 import (
 	"bytes"
@@ -7,7 +7,9 @@ import (
 
 	"once/durability"
 	"once/internal/vfs"
+	"once/log"
 	"once/log/batch"
+	"once/log/logtest"
 )
 
 // benchBatch is a batch of records of a value size, one of 1000 in the larger case.
@@ -19,10 +21,10 @@ func benchBatch(records, valueBytes int) []byte {
 	return batch.Build(batch.BuildOptions{ProducerID: -1, ProducerEpoch: -1, BaseSequence: -1, TimestampMs: 1}, rs...)
 }
 
-func benchLog(b *testing.B, valueBytes, records int) (*Log, []byte, batch.Header) {
+func benchLog(b *testing.B, valueBytes, records int) (*log.Log, []byte, batch.Header) {
 	b.Helper()
 	dir := b.TempDir()
-	l, _, err := Open(Options{FS: vfs.OS, Dir: dir + "/bench-0", TopicID: testTopic}, durability.Recovery{})
+	l, _, err := log.Open(log.Options{FS: vfs.OS, Dir: dir + "/bench-0", TopicID: logtest.Topic}, durability.Recovery{})
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -35,7 +37,7 @@ func benchLog(b *testing.B, valueBytes, records int) (*Log, []byte, batch.Header
 	return l, raw, h
 }
 
-func appendAt(b *testing.B, l *Log, raw []byte, h *batch.Header) {
+func appendAt(b *testing.B, l *log.Log, raw []byte, h *batch.Header) {
 	h.BaseOffset = l.EndOffset()
 	batch.SetOffsetAndEpoch(raw, h.BaseOffset, 0)
 	if err := l.Append(raw, *h); err != nil {
@@ -47,12 +49,12 @@ func BenchmarkAppend(b *testing.B) {
 	for _, c := range []struct{ valueBytes, records int }{{100, 1}, {1024, 1}, {100, 1000}, {1024, 1000}} {
 		b.Run(fmt.Sprintf("%dB x %d", c.valueBytes, c.records), func(b *testing.B) {
 			l, raw, h := benchLog(b, c.valueBytes, c.records)
-			l.SetConfig(Config{SegmentBytes: 64 << 20})
+			l.SetConfig(log.Config{SegmentBytes: 64 << 20})
 			b.SetBytes(int64(len(raw)))
 			b.ReportAllocs()
 			for b.Loop() {
 				appendAt(b, l, raw, &h)
-				if len(l.list()) > 4 { // keep the disk small
+				if len(l.Segments()) > 4 { // keep the disk small
 					l.SetStartOffset(l.EndOffset())
 					l.DeleteSegments()
 				}
@@ -70,7 +72,7 @@ func BenchmarkLocateAtTail(b *testing.B) {
 			}
 			b.ReportAllocs()
 			for b.Loop() {
-				s, err := l.Locate(l.EndOffset()-behind, l.EndOffset(), Budget{MaxBytes: 1 << 20, AtLeastOne: true})
+				s, err := l.Locate(l.EndOffset()-behind, l.EndOffset(), log.Budget{MaxBytes: 1 << 20, AtLeastOne: true})
 				if err != nil || s.SizeBytes() == 0 {
 					b.Fatal(err)
 				}
@@ -87,7 +89,7 @@ func BenchmarkLocateBelowLimit(b *testing.B) {
 	}
 	b.ReportAllocs()
 	for b.Loop() {
-		s, err := l.Locate(5003, 15007, Budget{MaxBytes: 1 << 19, AtLeastOne: true})
+		s, err := l.Locate(5003, 15007, log.Budget{MaxBytes: 1 << 19, AtLeastOne: true})
 		if err != nil || s.SizeBytes() == 0 {
 			b.Fatal(err)
 		}

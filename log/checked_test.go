@@ -1,9 +1,8 @@
-package log
+package log_test
 
 import (
 	"bytes"
 	"errors"
-	"math/rand"
 	"os"
 	"slices"
 	"strings"
@@ -13,13 +12,16 @@ import (
 	"once/durability"
 	"once/internal/files"
 	"once/internal/vfs"
+	"once/log"
 	"once/log/batch"
+	"once/log/directory"
+	"once/log/logtest"
 )
 
 // readAll reads a log as fetches do, so many bytes at a time, up to the first error.
-func readAll(l *Log, maxBytes int) (got []byte, err error) {
+func readAll(l *log.Log, maxBytes int) (got []byte, err error) {
 	for offset := l.StartOffset(); offset < l.EndOffset(); {
-		s, err := l.Locate(offset, l.EndOffset(), Budget{MaxBytes: maxBytes, AtLeastOne: true})
+		s, err := l.Locate(offset, l.EndOffset(), log.Budget{MaxBytes: maxBytes, AtLeastOne: true})
 		if err != nil {
 			return got, err
 		}
@@ -47,21 +49,21 @@ func readAll(l *Log, maxBytes int) (got []byte, err error) {
 func twoSegments(t *testing.T) (*vfs.Mem, []string, []byte) {
 	t.Helper()
 	mem := vfs.NewMem()
-	w := newWorld(t, mem, durability.Page)
-	w.config.SegmentBytes = 500
-	l := w.mustOpen()
-	for len(l.list()) < 2 || l.EndOffset()%9 != 0 {
-		mustAdd(t, l, 1, 3)
+	w := logtest.NewWorld(t, mem, durability.Page)
+	w.Config.SegmentBytes = 500
+	l := w.MustOpen()
+	for len(l.Segments()) < 2 || l.EndOffset()%9 != 0 {
+		logtest.MustAdd(t, l, 1, 3)
 	}
 	var names []string
-	for _, s := range l.list() {
-		names = append(names, s.file(LogSuffix))
+	for _, s := range l.Segments() {
+		names = append(names, s.File(log.LogSuffix))
 	}
 	all, err := readAll(l, 200)
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.mustClose()
+	w.MustClose()
 	return mem, names, all
 }
 
@@ -87,12 +89,12 @@ func TestFlippedByteIsServedToNobody(t *testing.T) {
 				continue
 			}
 			damaged := mem.Clone()
-			mutate(t, damaged, name, func(b []byte) []byte { b[i] ^= 0x04; return b })
+			logtest.Mutate(t, damaged, name, func(b []byte) []byte { b[i] ^= 0x04; return b })
 			for _, maxBytes := range []int{1, 200, 1 << 20} {
-				w := newWorld(t, damaged.Clone(), durability.Page)
-				got, err := []byte(nil), w.open()
+				w := logtest.NewWorld(t, damaged.Clone(), durability.Page)
+				got, err := []byte(nil), w.Open()
 				if err == nil {
-					got, err = readAll(w.log, maxBytes)
+					got, err = readAll(w.Log, maxBytes)
 				}
 				var d *files.DamagedError
 				if !errors.As(err, &d) || d.File != name || d.Position > int64(i) {
@@ -101,7 +103,7 @@ func TestFlippedByteIsServedToNobody(t *testing.T) {
 				if !bytes.HasPrefix(whole, got) {
 					t.Fatalf("byte %d of %s, %d at a time: it was read", i, name, maxBytes)
 				}
-				w.leave()
+				w.Leave()
 			}
 		}
 	}
@@ -110,89 +112,30 @@ func TestFlippedByteIsServedToNobody(t *testing.T) {
 // A segment that somebody took out of a log that was never compacted is missed by whoever comes there.
 func TestMissingSegmentIsMissed(t *testing.T) {
 	mem := vfs.NewMem()
-	w := newWorld(t, mem, durability.Page)
-	w.config.SegmentBytes = 500
-	l := w.mustOpen()
-	for len(l.list()) < 4 {
-		mustAdd(t, l, 1, 3)
+	w := logtest.NewWorld(t, mem, durability.Page)
+	w.Config.SegmentBytes = 500
+	l := w.MustOpen()
+	for len(l.Segments()) < 4 {
+		logtest.MustAdd(t, l, 1, 3)
 	}
-	segments := l.list()
+	segments := l.Segments()
 	before, gone, behind := segments[1], segments[2], segments[3]
-	w.mustClose()
-	if err := mem.Remove(gone.file(LogSuffix)); err != nil {
+	w.MustClose()
+	if err := mem.Remove(gone.File(log.LogSuffix)); err != nil {
 		t.Fatal(err)
 	}
-	l = w.mustOpen()
-	defer w.leave()
-	if _, err := readAll(l, 200); damagedFile(err) != before.file(LogSuffix) || !strings.Contains(err.Error(), "are missing") {
+	l = w.MustOpen()
+	defer w.Leave()
+	if _, err := readAll(l, 200); logtest.DamagedFile(err) != before.File(log.LogSuffix) || !strings.Contains(err.Error(), "are missing") {
 		t.Error("fetched:", err)
 	}
-	if _, err := contents(l); damagedFile(err) != behind.file(LogSuffix) || !strings.Contains(err.Error(), "are missing") {
+	if _, err := logtest.Contents(l); logtest.DamagedFile(err) != behind.File(log.LogSuffix) || !strings.Contains(err.Error(), "are missing") {
 		t.Error("scanned:", err)
 	}
 	// Where compaction has been, offsets may be missing.
-	l.gaps.Store(true)
+	l.AllowGaps()
 	if _, err := readAll(l, 200); err != nil {
 		t.Error(err)
-	}
-}
-
-// What has been checked is not checked again, what this process wrote never, and what a check has not seen
-// always: the ranges hold against a bitmap.
-func TestCheckedRangesAreABitmap(t *testing.T) {
-	const size = 200
-	dice := rand.New(rand.NewSource(3))
-	for range 200 {
-		c := checked{}
-		c.setOwnFrom(150)
-		var known [size]bool
-		for i := range known {
-			known[i] = i >= 150
-		}
-		for range 40 {
-			from := dice.Intn(size)
-			to := from + dice.Intn(size-from)
-			at := from
-			for _, r := range c.unverified(int64(from), int64(to)) {
-				for ; at < int(r.from); at++ {
-					if !known[at] {
-						t.Fatalf("%d to %d: byte %d counts as known", from, to, at)
-					}
-				}
-				for ; at < int(r.to); at++ {
-					if known[at] {
-						t.Fatalf("%d to %d: byte %d counts as unknown", from, to, at)
-					}
-				}
-			}
-			for ; at < to; at++ {
-				if !known[at] {
-					t.Fatalf("%d to %d: byte %d counts as known", from, to, at)
-				}
-			}
-			if from < to {
-				c.add(int64(from), int64(to))
-				for i := from; i < to; i++ {
-					known[i] = true
-				}
-			}
-		}
-	}
-}
-
-func TestCheckedRangesAreBounded(t *testing.T) {
-	c := checked{}
-	c.setOwnFrom(1 << 30)
-	for i := range int64(10 * maxRanges) {
-		c.add(10*i, 10*i+5)
-	}
-	if n := len(c.mu.known); n != maxRanges {
-		t.Errorf("%d ranges", n)
-	}
-	for _, r := range c.mu.known {
-		if r.from%10 != 0 || r.to != r.from+5 {
-			t.Errorf("%v was never added", r)
-		}
 	}
 }
 
@@ -200,21 +143,21 @@ func TestCheckedRangesAreBounded(t *testing.T) {
 // process writes beside its readers is no reason to check everything again.
 func TestChangeUnderTheRunningBrokerIsNoticed(t *testing.T) {
 	t.Chdir(t.TempDir())
-	w := newWorld(t, vfs.OS, durability.Page)
-	l := w.mustOpen()
-	defer w.leave()
-	mustAdd(t, l, 3, 3)
-	s := l.list()[0]
+	w := logtest.NewWorld(t, vfs.OS, durability.Page)
+	l := w.MustOpen()
+	defer w.Leave()
+	logtest.MustAdd(t, l, 3, 3)
+	s := l.Segments()[0]
 	for range 3 {
-		mustAdd(t, l, 1, 3)
+		logtest.MustAdd(t, l, 1, 3)
 		if _, err := readAll(l, 1<<20); err != nil {
 			t.Fatal(err)
 		}
-		if s.checked.mu.ownFrom != 0 {
+		if s.OwnFrom() != 0 {
 			t.Fatal("what this process wrote is not trusted")
 		}
 	}
-	name := s.file(LogSuffix)
+	name := s.File(log.LogSuffix)
 	f, err := vfs.OS.OpenReadWrite(name)
 	if err != nil {
 		t.Fatal(err)
@@ -231,7 +174,7 @@ func TestChangeUnderTheRunningBrokerIsNoticed(t *testing.T) {
 	if later := time.Now().Add(time.Second); os.Chtimes(name, later, later) != nil {
 		t.Fatal("no time set")
 	}
-	if _, err := readAll(l, 1<<20); damagedFile(err) != name {
+	if _, err := readAll(l, 1<<20); logtest.DamagedFile(err) != name {
 		t.Error(err)
 	}
 	// The change is noticed once, although its time is still to come: what was checked since counts as such.
@@ -246,9 +189,8 @@ func TestChangeUnderTheRunningBrokerIsNoticed(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	_, size := s.bounds()
-	if err := s.checked.forgetIfChanged(f, size); err != nil || len(s.checked.unverified(0, size)) > 0 {
-		t.Errorf("checked again: %v, %v", s.checked.unverified(0, size), err)
+	if again, err := s.ForgetIfChanged(f); err != nil || again > 0 {
+		t.Errorf("%d parts are checked again, %v", again, err)
 	}
 }
 
@@ -276,36 +218,36 @@ func (f readSizes) OpenReadWrite(name string) (vfs.File, error) {
 // A batch that is larger than what is read at once is verified in pieces, none of which may differ.
 func TestLargeBatchIsVerifiedInPieces(t *testing.T) {
 	mem := vfs.NewMem()
-	w := newWorld(t, mem, durability.Page)
-	w.sizes = Sizes{}
-	w.config.SegmentBytes = 1 << 21
-	l := w.mustOpen()
-	mustAdd(t, l, 1, 3)
-	_, second := l.list()[0].bounds()
-	mustAdd(t, l, 1, 40_000)
-	_, third := l.list()[0].bounds()
-	mustAdd(t, l, 1, 3)
-	if third-second < 3*scanBytes {
+	w := logtest.NewWorld(t, mem, durability.Page)
+	w.LogSizes = log.Sizes{}
+	w.Config.SegmentBytes = 1 << 21
+	l := w.MustOpen()
+	logtest.MustAdd(t, l, 1, 3)
+	_, second := l.Segments()[0].Bounds()
+	logtest.MustAdd(t, l, 1, 40_000)
+	_, third := l.Segments()[0].Bounds()
+	logtest.MustAdd(t, l, 1, 3)
+	if third-second < 3*log.ScanBytes {
 		t.Fatalf("a batch of %d bytes is none of several pieces", third-second)
 	}
-	name := l.list()[0].file(LogSuffix)
-	w.mustClose()
+	name := l.Segments()[0].File(log.LogSuffix)
+	w.MustClose()
 	read := func(offset int64) (sizes []int, err error) {
-		w.fs = readSizes{mem.Clone(), &sizes}
-		l := w.mustOpen()
-		defer w.leave()
+		w.FS = readSizes{mem.Clone(), &sizes}
+		l := w.MustOpen()
+		defer w.Leave()
 		sizes = nil
-		slice, err := l.Locate(offset, l.EndOffset(), Budget{AtLeastOne: true})
+		slice, err := l.Locate(offset, l.EndOffset(), log.Budget{AtLeastOne: true})
 		slice.Release()
 		return sizes, err
 	}
 	sizes, err := read(3)
-	if err != nil || slices.Max(sizes) > scanBytes || len(sizes) < 4 {
+	if err != nil || slices.Max(sizes) > log.ScanBytes || len(sizes) < 4 {
 		t.Fatalf("read in %v: %v", sizes, err)
 	}
-	for _, at := range []int64{second + 21, second + scanBytes - 1, second + scanBytes, second + 2*scanBytes, third - 1} {
+	for _, at := range []int64{second + 21, second + log.ScanBytes - 1, second + log.ScanBytes, second + 2*log.ScanBytes, third - 1} {
 		flip := func(b []byte) []byte { b[at] ^= 1; return b }
-		mutate(t, mem, name, flip)
+		logtest.Mutate(t, mem, name, flip)
 		var d *files.DamagedError
 		if _, err := read(3); !errors.As(err, &d) || d.File != name || d.Position != second {
 			t.Errorf("byte %d was changed: %v, want damage at %d", at, err, second)
@@ -313,7 +255,7 @@ func TestLargeBatchIsVerifiedInPieces(t *testing.T) {
 		if _, err := read(40_003); err != nil {
 			t.Errorf("the batch behind: %v", err)
 		}
-		mutate(t, mem, name, flip)
+		logtest.Mutate(t, mem, name, flip)
 	}
 }
 
@@ -338,22 +280,22 @@ func TestBatchBeyondItsSegmentIsServedToNobody(t *testing.T) {
 		for i, at := range starts {
 			for bit := range 62 {
 				damaged := mem.Clone()
-				mutate(t, damaged, name, func(b []byte) []byte { b[at+7-bit/8] ^= 1 << (bit % 8); return b })
-				w := newWorld(t, damaged, durability.Page)
-				b, err := durability.Open(durability.Options{FS: damaged, Dir: "data", FindLogs: findLogs, BootID: "boot-1", Mode: durability.Page})
+				logtest.Mutate(t, damaged, name, func(b []byte) []byte { b[at+7-bit/8] ^= 1 << (bit % 8); return b })
+				w := logtest.NewWorld(t, damaged, durability.Page)
+				b, err := durability.Open(durability.Options{FS: damaged, Dir: "data", FindLogs: directory.Logs, BootID: "boot-1", Mode: durability.Page})
 				if err != nil {
 					t.Fatal(err)
 				}
-				r := b.Recovery("orders-0", testTopic)
+				r := b.Recovery("orders-0", logtest.Topic)
 				r.Gaps = true
 				var got []byte
-				if w.log, _, err = Open(Options{FS: damaged, Dir: testDir, TopicID: testTopic, Config: w.config, Barrier: b}, r); err == nil {
-					got, err = readAll(w.log, 200)
+				if w.Log, _, err = log.Open(log.Options{FS: damaged, Dir: logtest.Dir, TopicID: logtest.Topic, Config: w.Config, Barrier: b}, r); err == nil {
+					got, err = readAll(w.Log, 200)
 				}
 				b.Kill()
 				last := i == len(starts)-1
 				higher := stored[at+7-bit/8]&(1<<(bit%8)) == 0
-				if (last && higher || bit >= 8) && damagedFile(err) != name {
+				if (last && higher || bit >= 8) && logtest.DamagedFile(err) != name {
 					t.Fatalf("segment %d, batch %d, bit %d: %d of %d bytes, %v", which, i, bit, len(got), len(whole), err)
 				}
 			}

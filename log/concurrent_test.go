@@ -1,4 +1,4 @@
-package log
+package log_test
 
 import (
 	"errors"
@@ -8,23 +8,25 @@ import (
 
 	"once/durability"
 	"once/internal/vfs"
+	"once/log"
 	"once/log/batch"
+	"once/log/logtest"
 )
 
 // Readers at the tail, far behind and by timestamp run beside appends, rolls, deletions and barriers;
 // each sees whole batches in order.
 func TestReadersBesideAppends(t *testing.T) {
-	w := newWorld(t, vfs.NewMem(), durability.Page)
-	l := w.mustOpen()
-	defer w.leave()
+	w := logtest.NewWorld(t, vfs.NewMem(), durability.Page)
+	l := w.MustOpen()
+	defer w.Leave()
 	const batches = 600
 	var wg sync.WaitGroup
 	reader := func(limit func(next int64) int64) {
 		next := int64(0)
 		for next < 2*batches {
 			end := l.EndOffset()
-			s, err := l.Locate(next, limit(end), Budget{MaxBytes: 700, AtLeastOne: true})
-			if errors.Is(err, ErrOutOfRange) {
+			s, err := l.Locate(next, limit(end), log.Budget{MaxBytes: 700, AtLeastOne: true})
+			if errors.Is(err, log.ErrOutOfRange) {
 				next = l.StartOffset()
 				continue
 			}
@@ -68,11 +70,11 @@ func TestReadersBesideAppends(t *testing.T) {
 		}
 	})
 	for i := range batches {
-		mustAdd(t, l, 1, 2)
+		logtest.MustAdd(t, l, 1, 2)
 		if i%100 == 99 {
 			l.SetStartOffset(int64(i + 1))
 			l.DeleteSegments()
-			w.mustSync()
+			w.MustSync()
 		}
 	}
 	wg.Wait()
@@ -121,55 +123,55 @@ func (f *noisyFile) Truncate(size int64) error {
 // were written (spec: reliability P16).
 func TestFailedAppendLeavesNothing(t *testing.T) {
 	fs := &noisyFS{FS: vfs.NewMem()}
-	w := newWorld(t, fs, durability.Page)
-	l := w.mustOpen()
-	mustAdd(t, l, 2, 1)
+	w := logtest.NewWorld(t, fs, durability.Page)
+	l := w.MustOpen()
+	logtest.MustAdd(t, l, 2, 1)
 	fs.after = vfs.ErrInjected
-	if err := add(l, 1); !errors.Is(err, vfs.ErrInjected) || errors.Is(err, ErrFailed) {
+	if err := logtest.Add(l, 1); !errors.Is(err, vfs.ErrInjected) || errors.Is(err, log.ErrFailed) {
 		t.Fatal(err)
 	}
 	fs.after = nil
-	w.leave()
-	if l = w.mustOpen(); l.EndOffset() != 2 || w.report.TruncatedBytes != 0 {
-		t.Fatalf("end %d %+v", l.EndOffset(), w.report)
+	w.Leave()
+	if l = w.MustOpen(); l.EndOffset() != 2 || w.Report.TruncatedBytes != 0 {
+		t.Fatalf("end %d %+v", l.EndOffset(), w.Report)
 	}
-	mustAdd(t, l, 1, 1) // the disk has room again
+	logtest.MustAdd(t, l, 1, 1) // the disk has room again
 	fs.after, fs.trunc = vfs.ErrInjected, vfs.ErrInjected
 	_ = l.Roll()
 	fs.after, fs.trunc = nil, nil
-	mustAdd(t, l, 1, 1)
+	logtest.MustAdd(t, l, 1, 1)
 	fs.after, fs.trunc = vfs.ErrInjected, vfs.ErrInjected
-	if err := add(l, 1); !errors.Is(err, ErrFailed) {
+	if err := logtest.Add(l, 1); !errors.Is(err, log.ErrFailed) {
 		t.Fatal("the tail is not known, and yet:", err)
 	}
 	fs.after, fs.trunc = nil, nil
-	if err := add(l, 1); !errors.Is(err, ErrFailed) {
+	if err := logtest.Add(l, 1); !errors.Is(err, log.ErrFailed) {
 		t.Fatal("writable again:", err)
 	}
 	if l.EndOffset() != 4 {
 		t.Fatal("published")
 	}
-	w.leave()
+	w.Leave()
 }
 
 // A large segment that lost its index gets one again instead of a walk from its start at each fetch.
 func TestLostIndexIsCompleted(t *testing.T) {
-	w := newWorld(t, vfs.NewMem(), durability.Page)
-	w.config = Config{}
-	l := w.mustOpen()
-	mustAdd(t, l, 2000, 1)
+	w := logtest.NewWorld(t, vfs.NewMem(), durability.Page)
+	w.Config = log.Config{}
+	l := w.MustOpen()
+	logtest.MustAdd(t, l, 2000, 1)
 	if err := l.Roll(); err != nil {
 		t.Fatal(err)
 	}
-	mustAdd(t, l, 1, 1)
-	first := l.list()[0]
-	want := len(first.offsets.view())
-	w.mustClose()
-	mutate(t, w.fs, first.file(IndexSuffix), func([]byte) []byte { return nil })
-	l = w.mustOpen()
-	defer w.leave()
+	logtest.MustAdd(t, l, 1, 1)
+	first := l.Segments()[0]
+	want := first.IndexEntries()
+	w.MustClose()
+	logtest.Mutate(t, w.FS, first.File(log.IndexSuffix), func([]byte) []byte { return nil })
+	l = w.MustOpen()
+	defer w.Leave()
 	checkLocate(t, l, 1700, 2000, 1000, true)
-	if got := len(l.list()[0].offsets.view()); got < want-2 {
+	if got := l.Segments()[0].IndexEntries(); got < want-2 {
 		t.Fatalf("%d entries, had %d", got, want)
 	}
 }

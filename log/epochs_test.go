@@ -1,4 +1,4 @@
-package log
+package log_test
 
 import (
 	"fmt"
@@ -7,10 +7,12 @@ import (
 	"once/durability"
 	"once/internal/files"
 	"once/internal/vfs"
+	"once/log"
+	"once/log/logtest"
 )
 
 // epochAnswers is what OffsetForLeaderEpoch and ListOffsets say.
-func epochAnswers(l *Log) (text string) {
+func epochAnswers(l *log.Log) (text string) {
 	for epoch := range int32(6) {
 		is, end := l.EndOffsetForEpoch(epoch, 5)
 		text += fmt.Sprintf("%d: %d to %d; ", epoch, is, end)
@@ -22,19 +24,19 @@ func epochAnswers(l *Log) (text string) {
 }
 
 // logOfEpochs stops a log with batches of three leader epochs.
-func logOfEpochs(t *testing.T) (w *world, right string) {
+func logOfEpochs(t *testing.T) (w *logtest.World, right string) {
 	t.Helper()
-	w = newWorld(t, vfs.NewCrashable(1), durability.Page)
-	w.config.SegmentBytes = 1 << 20
-	l := w.mustOpen()
+	w = logtest.NewWorld(t, vfs.NewCrashable(1), durability.Page)
+	w.Config.SegmentBytes = 1 << 20
+	l := w.MustOpen()
 	for i, epoch := range []int32{0, 0, 0, 1, 1, 1, 1, 3, 3, 3} {
-		raw, h := makeBatch(int64(2*i), 2, int64(i), epoch)
+		raw, h := logtest.MakeBatch(int64(2*i), 2, int64(i), epoch)
 		if err := l.Append(raw, h); err != nil {
 			t.Fatal(err)
 		}
 	}
 	right = epochAnswers(l)
-	w.mustClose()
+	w.MustClose()
 	return w, right
 }
 
@@ -42,21 +44,21 @@ func logOfEpochs(t *testing.T) (w *world, right string) {
 // batches.
 func TestFlippedEpochCheckpointDecidesNothing(t *testing.T) {
 	w, right := logOfEpochs(t)
-	name := testDir + "/" + EpochCheckpointFile
-	content, err := files.ReadSmall(w.fs, name)
+	name := logtest.Dir + "/" + log.EpochCheckpointFile
+	content, err := files.ReadSmall(w.FS, name)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for bit := range 8 * len(content) {
 		content[bit/8] ^= 1 << (bit % 8)
-		if err := files.Replace(w.fs, name, content); err != nil {
+		if err := files.Replace(w.FS, name, content); err != nil {
 			t.Fatal(err)
 		}
-		l := w.mustOpen()
+		l := w.MustOpen()
 		if got := epochAnswers(l); got != right {
 			t.Errorf("bit %d of byte %d: %s, not %s", bit%8, bit/8, got, right)
 		}
-		w.mustClose()
+		w.MustClose()
 		content[bit/8] ^= 1 << (bit % 8)
 	}
 }
@@ -65,24 +67,24 @@ func TestFlippedEpochCheckpointDecidesNothing(t *testing.T) {
 // the epochs are read from the batches.
 func TestFlippedEpochOfABatchDecidesNothing(t *testing.T) {
 	w, right := logOfEpochs(t)
-	_, h := makeBatch(0, 2, 0, 0)
+	_, h := logtest.MakeBatch(0, 2, 0, 0)
 	for _, i := range []int{1, 5} { // not beside another epoch: there, it could have been that
 		for bit := range 31 {
 			flip := func() {
-				mutate(t, w.fs, testDir+"/"+stem(0)+LogSuffix, func(b []byte) []byte {
+				logtest.Mutate(t, w.FS, logtest.Dir+"/"+log.FileName(0, log.LogSuffix), func(b []byte) []byte {
 					b[i*h.SizeBytes()+15-bit/8] ^= 1 << (bit % 8)
 					return b
 				})
 			}
 			flip()
-			if err := w.fs.Remove(testDir + "/" + EpochCheckpointFile); err != nil {
+			if err := w.FS.Remove(logtest.Dir + "/" + log.EpochCheckpointFile); err != nil {
 				t.Fatal(err)
 			}
-			l := w.mustOpen()
+			l := w.MustOpen()
 			if got := epochAnswers(l); got != right {
 				t.Errorf("batch %d, bit %d: %s, not %s", i, bit, got, right)
 			}
-			w.mustClose()
+			w.MustClose()
 			flip()
 		}
 	}

@@ -1,4 +1,4 @@
-package log
+package log_test
 
 import (
 	"context"
@@ -6,22 +6,23 @@ import (
 
 	"once/durability"
 	"once/internal/vfs"
+	"once/log/logtest"
 )
 
 // flush.messages: the append that makes so many records wait for a sync waits for it, in the mode page, too; what
 // was acknowledged so is there after a power cut. It can be changed at any time.
 func TestFlushMessagesMakesAnAppendWait(t *testing.T) {
 	mem := vfs.NewCrashable(5)
-	w := newWorld(t, mem, durability.Page)
-	w.config.FlushMessages = 5
-	l := w.mustOpen()
-	defer w.leave()
+	w := logtest.NewWorld(t, mem, durability.Page)
+	w.Config.FlushMessages = 5
+	l := w.MustOpen()
+	defer w.Leave()
 	for round := range 3 {
-		mustAdd(t, l, 2, 2)
+		logtest.MustAdd(t, l, 2, 2)
 		if l.TicketFor(durability.Produced).Pending() {
 			t.Fatalf("round %d: waits with 4 records", round)
 		}
-		mustAdd(t, l, 1, 1)
+		logtest.MustAdd(t, l, 1, 1)
 		if !l.TicketFor(durability.Produced).Pending() {
 			t.Fatalf("round %d: does not wait with 5 records", round)
 		}
@@ -30,18 +31,17 @@ func TestFlushMessagesMakesAnAppendWait(t *testing.T) {
 		}
 	}
 	end := l.EndOffset()
-	c := l.config.Load()
-	changed := *c
+	changed := w.Config
 	changed.FlushMessages = 1
 	l.SetConfig(changed)
-	mustAdd(t, l, 1, 1)
+	logtest.MustAdd(t, l, 1, 1)
 	if !l.TicketFor(durability.Produced).Pending() {
 		t.Error("the change has no effect")
 	}
-	after := newWorld(t, mem.CrashClone(), durability.Page)
-	after.boot = "boot-2"
-	l = after.mustOpen()
-	defer after.leave()
+	after := logtest.NewWorld(t, mem.CrashClone(), durability.Page)
+	after.Boot = "boot-2"
+	l = after.MustOpen()
+	defer after.Leave()
 	if l.EndOffset() < end {
 		t.Errorf("after a power cut the log ends at %d, %d records were flushed", l.EndOffset(), end)
 	}

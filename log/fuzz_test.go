@@ -1,4 +1,4 @@
-package log
+package log_test
 
 import (
 	"bytes"
@@ -6,7 +6,9 @@ import (
 
 	"once/durability"
 	"once/internal/vfs"
+	"once/log"
 	"once/log/batch"
+	"once/log/logtest"
 )
 
 // fuzzed opens a log of one healthy sealed segment and one more, where one file has the given bytes,
@@ -14,34 +16,34 @@ import (
 // there; errors are fine.
 func fuzzed(t *testing.T, suffix string, data []byte, r durability.Recovery) {
 	mem := vfs.NewMem()
-	l, _, err := Open(Options{FS: mem, Dir: testDir, TopicID: testTopic, Config: Config{SegmentBytes: 600, IndexIntervalBytes: 100}}, durability.Recovery{})
+	l, _, err := log.Open(log.Options{FS: mem, Dir: logtest.Dir, TopicID: logtest.Topic, Config: log.Config{SegmentBytes: 600, IndexIntervalBytes: 100}}, durability.Recovery{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	mustAdd(t, l, 8, 2)
-	_ = l.AppendAborted(AbortedTxn{1, 2, 3, 4})
+	logtest.MustAdd(t, l, 8, 2)
+	_ = l.AppendAborted(log.AbortedTxn{1, 2, 3, 4})
 	_ = l.WriteSnapshot(l.EndOffset(), nil)
-	last := l.list()[len(l.list())-1]
+	last := l.Segments()[len(l.Segments())-1]
 	if err := l.Close(); err != nil {
 		t.Fatal(err)
 	}
-	name := last.file(suffix)
+	name := last.File(suffix)
 	switch suffix {
-	case TxnIndexSuffix:
-		name = testDir + "/" + stem(0) + suffix
-	case EpochCheckpointFile, TxnCheckpointFile, MetadataFile:
-		name = testDir + "/" + suffix
+	case log.TxnIndexSuffix:
+		name = logtest.Dir + "/" + log.FileName(0, suffix)
+	case log.EpochCheckpointFile, log.TxnCheckpointFile, log.MetadataFile:
+		name = logtest.Dir + "/" + suffix
 	}
 	if f, err := mem.Create(name); err == nil {
 		f.Close()
 	}
-	mutate(t, mem, name, func([]byte) []byte { return data })
-	l, _, err = Open(Options{FS: mem, Dir: testDir, TopicID: testTopic}, r)
+	logtest.Mutate(t, mem, name, func([]byte) []byte { return data })
+	l, _, err = log.Open(log.Options{FS: mem, Dir: logtest.Dir, TopicID: logtest.Topic}, r)
 	if err != nil {
 		return
 	}
 	for offset := l.StartOffset(); offset < min(l.EndOffset(), l.StartOffset()+40); offset++ {
-		if s, err := l.Locate(offset, l.EndOffset(), Budget{MaxBytes: 200, AtLeastOne: true}); err == nil {
+		if s, err := l.Locate(offset, l.EndOffset(), log.Budget{MaxBytes: 200, AtLeastOne: true}); err == nil {
 			if _, err := s.ReadInto(nil); err != nil {
 				t.Fatal(err)
 			}
@@ -63,25 +65,25 @@ func fuzzed(t *testing.T, suffix string, data []byte, r durability.Recovery) {
 }
 
 func FuzzSegment(f *testing.F) {
-	one, _ := makeBatch(10, 2, 5, 0)
-	two, _ := makeBatch(12, 3, 6, 1)
+	one, _ := logtest.MakeBatch(10, 2, 5, 0)
+	two, _ := logtest.MakeBatch(12, 3, 6, 1)
 	f.Add(append(bytes.Clone(one), two...), int64(10), false)
 	f.Add(append(bytes.Clone(one), two[:50]...), int64(10), true)
 	f.Add(make([]byte, 300), int64(16), false)
 	f.Add(bytes.Repeat([]byte{0xff}, 100), int64(12), true)
 	f.Fuzz(func(t *testing.T, data []byte, point int64, clean bool) {
-		fuzzed(t, LogSuffix, data, durability.Recovery{RecoveryPoint: max(0, point), Clean: clean})
+		fuzzed(t, log.LogSuffix, data, durability.Recovery{RecoveryPoint: max(0, point), Clean: clean})
 	})
 }
 
 func FuzzIndex(f *testing.F) {
-	f.Add(encodeOffsets([]OffsetIndexEntry{{1, 100}, {3, 200}}), false)
-	f.Add(encodeTimes([]TimeIndexEntry{{10, 1}, {20, 3}}), true)
+	f.Add(log.EncodeOffsets([]log.OffsetIndexEntry{{1, 100}, {3, 200}}), false)
+	f.Add(log.EncodeTimes([]log.TimeIndexEntry{{10, 1}, {20, 3}}), true)
 	f.Add(bytes.Repeat([]byte{0, 0, 0, 1}, 20), false)
 	f.Fuzz(func(t *testing.T, data []byte, times bool) {
-		suffix := IndexSuffix
+		suffix := log.IndexSuffix
 		if times {
-			suffix = TimeIndexSuffix
+			suffix = log.TimeIndexSuffix
 		}
 		fuzzed(t, suffix, data, durability.Recovery{})
 		fuzzed(t, suffix, data, durability.Recovery{RecoveryPoint: 16, Clean: true})
@@ -89,13 +91,13 @@ func FuzzIndex(f *testing.F) {
 }
 
 func FuzzTxnIndex(f *testing.F) {
-	f.Add(encodeAborted([]AbortedTxn{{1, 2, 3, 4}}), false)
-	f.Add(TxnCheckpoint{16, []TxnCheckpointSegment{{0, 1, 5}}}.encode(), true)
+	f.Add(log.EncodeAborted([]log.AbortedTxn{{1, 2, 3, 4}}), false)
+	f.Add(log.TxnCheckpoint{16, []log.TxnCheckpointSegment{{0, 1, 5}}}.Encode(), true)
 	f.Add([]byte("0\n99999999999 1\n0 4611686018427387904 00000000\n"), true)
 	f.Fuzz(func(t *testing.T, data []byte, checkpoint bool) {
-		name := TxnIndexSuffix
+		name := log.TxnIndexSuffix
 		if checkpoint {
-			name = TxnCheckpointFile
+			name = log.TxnCheckpointFile
 		}
 		fuzzed(t, name, data, durability.Recovery{RecoveryPoint: 16, Clean: true})
 	})
@@ -105,11 +107,11 @@ func FuzzEpochCheckpoint(f *testing.F) {
 	f.Add([]byte("0\n1\n0 0\n"))
 	f.Add([]byte("0\n4000000000\n0 0\n"))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		if entries, err := DecodeEpochs(data); err == nil {
-			if again, err := DecodeEpochs(encodeEpochs(entries)); err != nil || len(again) != len(entries) {
+		if entries, err := log.DecodeEpochs(data); err == nil {
+			if again, err := log.DecodeEpochs(log.EncodeEpochs(entries)); err != nil || len(again) != len(entries) {
 				t.Fatal(again, err)
 			}
 		}
-		fuzzed(t, EpochCheckpointFile, data, durability.Recovery{RecoveryPoint: 16, Clean: true})
+		fuzzed(t, log.EpochCheckpointFile, data, durability.Recovery{RecoveryPoint: 16, Clean: true})
 	})
 }

@@ -1,4 +1,4 @@
-package log
+package log_test
 
 import (
 	"path/filepath"
@@ -7,21 +7,23 @@ import (
 
 	"once/durability"
 	"once/internal/vfs"
+	"once/log"
+	"once/log/logtest"
 )
 
 // The directory of a topic whose name is as long as any is removed like every other.
 func TestDirectoryWithALongNameIsRemoved(t *testing.T) {
 	dir := filepath.ToSlash(t.TempDir())
 	topic := strings.Repeat("x", 249)
-	open := func(index string) *Log {
-		l, _, err := Open(Options{FS: vfs.OS, Dir: dir + "/" + topic + index}, durability.Recovery{})
+	open := func(index string) *log.Log {
+		l, _, err := log.Open(log.Options{FS: vfs.OS, Dir: dir + "/" + topic + index}, durability.Recovery{})
 		if err != nil {
 			t.Fatal(err)
 		}
-		mustAdd(t, l, 1, 1)
+		logtest.MustAdd(t, l, 1, 1)
 		return l
 	}
-	for _, l := range []*Log{open("-0"), open("-10000")} {
+	for _, l := range []*log.Log{open("-0"), open("-10000")} {
 		if err := l.Remove(); err != nil {
 			t.Error(err)
 		}

@@ -1,4 +1,4 @@
-package log
+package log_test
 
 import (
 	"bytes"
@@ -9,40 +9,42 @@ import (
 	"once/durability"
 	"once/internal/files"
 	"once/internal/vfs"
+	"once/log"
 	"once/log/batch"
+	"once/log/logtest"
 )
 
 func TestLogWithoutRecordsHasNoFile(t *testing.T) {
 	mem := vfs.NewMem()
-	w := newWorld(t, mem, durability.Page)
-	l := w.mustOpen()
+	w := logtest.NewWorld(t, mem, durability.Page)
+	l := w.MustOpen()
 	if l.StartOffset() != 0 || l.EndOffset() != 0 || l.SizeBytes() != 0 {
 		t.Fatal("empty log is not empty")
 	}
-	s, err := l.Locate(0, 0, Budget{MaxBytes: 100, AtLeastOne: true})
+	s, err := l.Locate(0, 0, log.Budget{MaxBytes: 100, AtLeastOne: true})
 	if err != nil || s.SizeBytes() != 0 || s.NextOffset() != 0 {
 		t.Fatal(s, err)
 	}
-	w.mustClose()
-	if _, err := mem.Stat(testDir); !errors.Is(err, fs.ErrNotExist) {
+	w.MustClose()
+	if _, err := mem.Stat(logtest.Dir); !errors.Is(err, fs.ErrNotExist) {
 		t.Fatal("directory was made", err)
 	}
 }
 
 func TestLocateReturnsWholeBatchesWithinLimits(t *testing.T) {
-	w := newWorld(t, vfs.NewMem(), durability.Page)
-	l := w.mustOpen()
-	defer w.leave()
-	mustAdd(t, l, 100, 3) // offsets 0 to 299, several segments
-	if len(l.list()) < 5 {
+	w := logtest.NewWorld(t, vfs.NewMem(), durability.Page)
+	l := w.MustOpen()
+	defer w.Leave()
+	logtest.MustAdd(t, l, 100, 3) // offsets 0 to 299, several segments
+	if len(l.Segments()) < 5 {
 		t.Fatal("no rolls")
 	}
-	raw, _ := makeBatch(0, 3, 0, 0)
+	raw, _ := logtest.MakeBatch(0, 3, 0, 0)
 	one := len(raw)
 	for _, reopened := range []bool{false, true} {
 		if reopened {
-			w.mustClose()
-			l = w.mustOpen()
+			w.MustClose()
+			l = w.MustOpen()
 		}
 		for offset := int64(0); offset < 300; offset++ {
 			for _, limit := range []int64{300, 299, offset + 1, offset + 3, offset + 7, 150} {
@@ -55,31 +57,32 @@ func TestLocateReturnsWholeBatchesWithinLimits(t *testing.T) {
 		}
 	}
 	for _, offset := range []int64{-1, 301} {
-		if _, err := l.Locate(offset, 300, Budget{MaxBytes: 1, AtLeastOne: true}); !errors.Is(err, ErrOutOfRange) {
+		if _, err := l.Locate(offset, 300, log.Budget{MaxBytes: 1, AtLeastOne: true}); !errors.Is(err, log.ErrOutOfRange) {
 			t.Errorf("offset %d: %v", offset, err)
 		}
 	}
 	l.SetStartOffset(10)
-	if _, err := l.Locate(9, 300, Budget{MaxBytes: 1, AtLeastOne: true}); !errors.Is(err, ErrOutOfRange) {
+	if _, err := l.Locate(9, 300, log.Budget{MaxBytes: 1, AtLeastOne: true}); !errors.Is(err, log.ErrOutOfRange) {
 		t.Error("below the start", err)
 	}
 }
 
 // checkLocate compares with what the definition says, computed from the list of batches.
-func checkLocate(t *testing.T, l *Log, offset, limit int64, maxBytes int, least bool) {
+func checkLocate(t *testing.T, l *log.Log, offset, limit int64, maxBytes int, least bool) {
 	t.Helper()
-	s, err := l.Locate(offset, limit, Budget{MaxBytes: maxBytes, AtLeastOne: least})
+	s, err := l.Locate(offset, limit, log.Budget{MaxBytes: maxBytes, AtLeastOne: least})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer s.Release()
 	var want []byte
 	segment := int64(-1)
+	errStop := errors.New("stop")
 	_ = l.Scan(offset, l.EndOffset(), func(h batch.Header, raw []byte) error {
 		var base int64
-		for _, x := range l.list() {
-			if x.base <= h.BaseOffset {
-				base = x.base
+		for _, x := range l.Segments() {
+			if x.Base() <= h.BaseOffset {
+				base = x.Base()
 			}
 		}
 		if segment < 0 {
@@ -107,36 +110,36 @@ func checkLocate(t *testing.T, l *Log, offset, limit int64, maxBytes int, least 
 }
 
 func TestRollRules(t *testing.T) {
-	raw, _ := makeBatch(0, 1, 0, 0)
+	raw, _ := logtest.MakeBatch(0, 1, 0, 0)
 	one := int32(len(raw))
 	for name, c := range map[string]struct {
-		config Config
+		config log.Config
 		times  []int64
 		want   int // segments
 	}{
-		"two fit exactly":           {Config{SegmentBytes: 2 * one}, []int64{0, 0}, 1},
-		"one byte too small":        {Config{SegmentBytes: 2*one - 1}, []int64{0, 0}, 2},
-		"timestamps within":         {Config{SegmentMs: 100}, []int64{50, 150}, 1},
-		"timestamp jump":            {Config{SegmentMs: 100}, []int64{50, 151}, 2},
-		"first batch decides":       {Config{SegmentMs: 100}, []int64{50, 120, 151}, 2},
-		"no timestamp, no time":     {Config{SegmentMs: 100}, []int64{-1, -1}, 1},
-		"offset index full":         {Config{IndexIntervalBytes: 1, SegmentIndexBytes: 3 * offsetEntryBytes}, []int64{-1, -1, -1, -1, -1}, 2},
-		"offset index almost full":  {Config{IndexIntervalBytes: 1, SegmentIndexBytes: 3 * offsetEntryBytes}, []int64{-1, -1, -1, -1}, 1},
-		"time index full but one":   {Config{IndexIntervalBytes: 1, SegmentIndexBytes: 3 * timeEntryBytes}, []int64{0, 1, 2, 3}, 2},
-		"batch larger than segment": {Config{SegmentBytes: 10}, []int64{0}, 1},
+		"two fit exactly":           {log.Config{SegmentBytes: 2 * one}, []int64{0, 0}, 1},
+		"one byte too small":        {log.Config{SegmentBytes: 2*one - 1}, []int64{0, 0}, 2},
+		"timestamps within":         {log.Config{SegmentMs: 100}, []int64{50, 150}, 1},
+		"timestamp jump":            {log.Config{SegmentMs: 100}, []int64{50, 151}, 2},
+		"first batch decides":       {log.Config{SegmentMs: 100}, []int64{50, 120, 151}, 2},
+		"no timestamp, no time":     {log.Config{SegmentMs: 100}, []int64{-1, -1}, 1},
+		"offset index full":         {log.Config{IndexIntervalBytes: 1, SegmentIndexBytes: 3 * log.OffsetEntryBytes}, []int64{-1, -1, -1, -1, -1}, 2},
+		"offset index almost full":  {log.Config{IndexIntervalBytes: 1, SegmentIndexBytes: 3 * log.OffsetEntryBytes}, []int64{-1, -1, -1, -1}, 1},
+		"time index full but one":   {log.Config{IndexIntervalBytes: 1, SegmentIndexBytes: 3 * log.TimeEntryBytes}, []int64{0, 1, 2, 3}, 2},
+		"batch larger than segment": {log.Config{SegmentBytes: 10}, []int64{0}, 1},
 	} {
 		t.Run(name, func(t *testing.T) {
-			w := newWorld(t, vfs.NewMem(), durability.Page)
-			w.config = c.config
-			l := w.mustOpen()
-			defer w.leave()
+			w := logtest.NewWorld(t, vfs.NewMem(), durability.Page)
+			w.Config = c.config
+			l := w.MustOpen()
+			defer w.Leave()
 			for i, ts := range c.times {
-				raw, h := makeBatch(int64(i), 1, ts, 0)
+				raw, h := logtest.MakeBatch(int64(i), 1, ts, 0)
 				if err := l.Append(raw, h); err != nil {
 					t.Fatal(err)
 				}
 			}
-			if got := len(l.list()); got != c.want {
+			if got := len(l.Segments()); got != c.want {
 				t.Errorf("%d segments, want %d", got, c.want)
 			}
 		})
@@ -144,10 +147,10 @@ func TestRollRules(t *testing.T) {
 }
 
 func TestOffsetForTimestamp(t *testing.T) {
-	w := newWorld(t, vfs.NewMem(), durability.Page)
-	l := w.mustOpen()
-	defer func() { w.leave() }()
-	mustAdd(t, l, 50, 3) // record n of batch at o has timestamp 1000*o+n
+	w := logtest.NewWorld(t, vfs.NewMem(), durability.Page)
+	l := w.MustOpen()
+	defer func() { w.Leave() }()
+	logtest.MustAdd(t, l, 50, 3) // record n of batch at o has timestamp 1000*o+n
 	check := func() {
 		t.Helper()
 		for _, c := range []struct {
@@ -159,7 +162,7 @@ func TestOffsetForTimestamp(t *testing.T) {
 			{60001, 61, 0, 0, false}, {60001, 62, 61, 60001, true},
 		} {
 			at, found, err := l.OffsetForTimestamp(c.target, c.limit)
-			if err != nil || found != c.found || found && at != (TimestampOffset{TimestampMs: c.ts, Offset: c.offset}) {
+			if err != nil || found != c.found || found && at != (log.TimestampOffset{TimestampMs: c.ts, Offset: c.offset}) {
 				t.Errorf("target %d limit %d: %+v %v %v", c.target, c.limit, at, found, err)
 			}
 		}
@@ -169,8 +172,8 @@ func TestOffsetForTimestamp(t *testing.T) {
 		}
 	}
 	check()
-	w.mustClose()
-	l = w.mustOpen()
+	w.MustClose()
+	l = w.MustOpen()
 	check()
 	l.SetStartOffset(10)
 	if at, found, err := l.OffsetForTimestamp(0, 150); err != nil || !found || at.Offset != 10 {
@@ -180,10 +183,10 @@ func TestOffsetForTimestamp(t *testing.T) {
 
 // The largest timestamp may come early; the time index must not lose it.
 func TestTimestampsOutOfOrder(t *testing.T) {
-	w := newWorld(t, vfs.NewMem(), durability.Page)
-	l := w.mustOpen()
+	w := logtest.NewWorld(t, vfs.NewMem(), durability.Page)
+	l := w.MustOpen()
 	for i, ts := range []int64{500, 100, 900, 300, 900, 200} {
-		raw, h := makeBatch(int64(i), 1, ts, 0)
+		raw, h := logtest.MakeBatch(int64(i), 1, ts, 0)
 		if err := l.Append(raw, h); err != nil {
 			t.Fatal(err)
 		}
@@ -197,17 +200,17 @@ func TestTimestampsOutOfOrder(t *testing.T) {
 		if at, _, err := l.MaxTimestamp(); err != nil || at.TimestampMs != 900 || at.Offset != 2 {
 			t.Error("max", at, err)
 		}
-		w.mustClose()
-		l = w.mustOpen()
+		w.MustClose()
+		l = w.MustOpen()
 	}
-	w.leave()
+	w.Leave()
 }
 
 func TestEndOffsetForEpoch(t *testing.T) {
-	w := newWorld(t, vfs.NewMem(), durability.Page)
-	l := w.mustOpen()
+	w := logtest.NewWorld(t, vfs.NewMem(), durability.Page)
+	l := w.MustOpen()
 	for _, epoch := range []int32{2, 2, 5, 5, 7} {
-		raw, h := makeBatch(l.EndOffset(), 10, 0, epoch)
+		raw, h := logtest.MakeBatch(l.EndOffset(), 10, 0, epoch)
 		if err := l.Append(raw, h); err != nil {
 			t.Fatal(err)
 		}
@@ -221,20 +224,20 @@ func TestEndOffsetForEpoch(t *testing.T) {
 				t.Errorf("epoch %d: %d, %d; want %d, %d", c.asked, epoch, end, c.epoch, c.end)
 			}
 		}
-		w.mustClose()
-		if err := w.fs.Remove(testDir + "/" + EpochCheckpointFile); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		w.MustClose()
+		if err := w.FS.Remove(logtest.Dir + "/" + log.EpochCheckpointFile); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			t.Fatal(err)
 		}
-		l = w.mustOpen()
+		l = w.MustOpen()
 	}
-	w.leave()
+	w.Leave()
 }
 
 func TestAbortedBetween(t *testing.T) {
-	w := newWorld(t, vfs.NewMem(), durability.Page)
-	l := w.mustOpen()
-	mustAdd(t, l, 20, 2)
-	for _, a := range []AbortedTxn{{1, 0, 5, 2}, {2, 2, 9, 10}, {3, 12, 20, 21}} {
+	w := logtest.NewWorld(t, vfs.NewMem(), durability.Page)
+	l := w.MustOpen()
+	logtest.MustAdd(t, l, 20, 2)
+	for _, a := range []log.AbortedTxn{{1, 0, 5, 2}, {2, 2, 9, 10}, {3, 12, 20, 21}} {
 		if err := l.AppendAborted(a); err != nil {
 			t.Fatal(err)
 		}
@@ -245,39 +248,39 @@ func TestAbortedBetween(t *testing.T) {
 				t.Errorf("from %d upper %d: %v", c.from, c.upper, got)
 			}
 		}
-		w.mustClose()
-		l = w.mustOpen()
-		if w.report.AbortedIndexTo != 40 {
-			t.Error("complete to", w.report.AbortedIndexTo)
+		w.MustClose()
+		l = w.MustOpen()
+		if w.Report.AbortedIndexTo != 40 {
+			t.Error("complete to", w.Report.AbortedIndexTo)
 		}
-		if err := l.AppendAborted(AbortedTxn{3, 12, 20, 21}); err != nil { // a replay hands it in again
+		if err := l.AppendAborted(log.AbortedTxn{3, 12, 20, 21}); err != nil { // a replay hands it in again
 			t.Fatal(err)
 		}
 	}
-	w.leave()
+	w.Leave()
 }
 
 // A deleted .txnindex must not look like "nothing was aborted": the partition has to replay from where
 // the list is complete.
 func TestMissingTxnIndexIsNoticed(t *testing.T) {
-	w := newWorld(t, vfs.NewMem(), durability.Page)
-	l := w.mustOpen()
-	mustAdd(t, l, 60, 1)
-	if err := l.AppendAborted(AbortedTxn{1, 30, 59, 60}); err != nil {
+	w := logtest.NewWorld(t, vfs.NewMem(), durability.Page)
+	l := w.MustOpen()
+	logtest.MustAdd(t, l, 60, 1)
+	if err := l.AppendAborted(log.AbortedTxn{1, 30, 59, 60}); err != nil {
 		t.Fatal(err)
 	}
-	last := l.list()[len(l.list())-1].base
+	last := l.Segments()[len(l.Segments())-1].Base()
 	if err := l.WriteSnapshot(60, []byte("end")); err != nil {
 		t.Fatal(err)
 	}
-	w.mustClose()
-	if err := w.fs.Remove(testDir + "/" + stem(last) + TxnIndexSuffix); err != nil {
+	w.MustClose()
+	if err := w.FS.Remove(logtest.Dir + "/" + log.FileName(last, log.TxnIndexSuffix)); err != nil {
 		t.Fatal(err)
 	}
-	l = w.mustOpen()
-	defer w.leave()
-	if got := l.Snapshots(); got[0] != 60 || w.report.AbortedIndexTo != last {
-		t.Fatal("snapshots", got, "complete to", w.report.AbortedIndexTo)
+	l = w.MustOpen()
+	defer w.Leave()
+	if got := l.Snapshots(); got[0] != 60 || w.Report.AbortedIndexTo != last {
+		t.Fatal("snapshots", got, "complete to", w.Report.AbortedIndexTo)
 	}
 	if b, err := l.ReadSnapshot(last); err != nil || len(b) == 0 {
 		t.Fatal(err)
@@ -296,24 +299,24 @@ func TestDerivedFilesAreOnlyShortcuts(t *testing.T) {
 		"deleted":  nil,
 	} {
 		t.Run(name, func(t *testing.T) {
-			w := newWorld(t, vfs.NewMem(), durability.Page)
-			l := w.mustOpen()
-			mustAdd(t, l, 100, 2)
-			w.mustClose()
-			names, _ := w.fs.List(testDir)
+			w := logtest.NewWorld(t, vfs.NewMem(), durability.Page)
+			l := w.MustOpen()
+			logtest.MustAdd(t, l, 100, 2)
+			w.MustClose()
+			names, _ := w.FS.List(logtest.Dir)
 			for _, n := range names {
-				if _, suffix, ok := ParseFileName(n); n == MetadataFile || ok && suffix == LogSuffix {
+				if _, suffix, ok := log.ParseFileName(n); n == log.MetadataFile || ok && suffix == log.LogSuffix {
 					continue
 				}
 				if spoil == nil {
-					_ = w.fs.Remove(testDir + "/" + n)
-				} else if b, _ := files.ReadSmall(w.fs, testDir+"/"+n); len(b) > 0 {
-					mutate(t, w.fs, testDir+"/"+n, spoil)
+					_ = w.FS.Remove(logtest.Dir + "/" + n)
+				} else if b, _ := files.ReadSmall(w.FS, logtest.Dir+"/"+n); len(b) > 0 {
+					logtest.Mutate(t, w.FS, logtest.Dir+"/"+n, spoil)
 				}
 			}
-			l = w.mustOpen()
-			defer w.leave()
-			if l.EndOffset() != 200 || len(mustContents(t, l)) != 100 {
+			l = w.MustOpen()
+			defer w.Leave()
+			if l.EndOffset() != 200 || len(logtest.MustContents(t, l)) != 100 {
 				t.Fatal("end", l.EndOffset())
 			}
 			for offset := int64(0); offset < 200; offset++ {
@@ -333,11 +336,11 @@ func TestDerivedFilesAreOnlyShortcuts(t *testing.T) {
 }
 
 func TestOtherTopicIDIsDamage(t *testing.T) {
-	w := newWorld(t, vfs.NewMem(), durability.Page)
-	mustAdd(t, w.mustOpen(), 1, 1)
-	w.mustClose()
-	_, _, err := Open(Options{FS: w.fs, Dir: testDir, TopicID: [16]byte{9}}, durability.Recovery{})
-	if damagedFile(err) != testDir+"/"+MetadataFile {
+	w := logtest.NewWorld(t, vfs.NewMem(), durability.Page)
+	logtest.MustAdd(t, w.MustOpen(), 1, 1)
+	w.MustClose()
+	_, _, err := log.Open(log.Options{FS: w.FS, Dir: logtest.Dir, TopicID: [16]byte{9}}, durability.Recovery{})
+	if logtest.DamagedFile(err) != logtest.Dir+"/"+log.MetadataFile {
 		t.Fatal(err)
 	}
 }
@@ -346,7 +349,7 @@ func TestOtherTopicIDIsDamage(t *testing.T) {
 type windowsFS struct{ vfs.FS }
 
 func (f windowsFS) Rename(oldName, newName string) error {
-	if oldName == testDir {
+	if oldName == logtest.Dir {
 		return vfs.ErrInUse
 	}
 	return f.FS.Rename(oldName, newName)
@@ -359,11 +362,11 @@ func TestRemoveLeavesReadersAlone(t *testing.T) {
 }
 
 func removeBesideReader(t *testing.T, under vfs.FS) {
-	w := newWorld(t, under, durability.Page)
-	l := w.mustOpen()
-	defer func() { w.leave() }()
-	mustAdd(t, l, 3, 1)
-	s, err := l.Locate(0, 3, Budget{MaxBytes: 1000, AtLeastOne: true})
+	w := logtest.NewWorld(t, under, durability.Page)
+	l := w.MustOpen()
+	defer func() { w.Leave() }()
+	logtest.MustAdd(t, l, 3, 1)
+	s, err := l.Locate(0, 3, log.Budget{MaxBytes: 1000, AtLeastOne: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -374,49 +377,49 @@ func removeBesideReader(t *testing.T, under vfs.FS) {
 		t.Fatal(err)
 	}
 	s.Release()
-	if names, _ := w.fs.List("data"); len(names) != 1 {
+	if names, _ := w.FS.List("data"); len(names) != 1 {
 		t.Fatal("left", names)
 	}
-	if err := l.AppendAborted(AbortedTxn{}); !errors.Is(err, ErrClosed) {
+	if err := l.AppendAborted(log.AbortedTxn{}); !errors.Is(err, log.ErrClosed) {
 		t.Fatal(err)
 	}
-	w.mustSync()
-	l, _, err = Open(Options{FS: w.fs, Dir: testDir, TopicID: [16]byte{7}, Barrier: w.barrier}, w.barrier.Recovery("orders-0", [16]byte{7}))
+	w.MustSync()
+	l, _, err = log.Open(log.Options{FS: w.FS, Dir: logtest.Dir, TopicID: [16]byte{7}, Barrier: w.Barrier}, w.Barrier.Recovery("orders-0", [16]byte{7}))
 	if err != nil || l.EndOffset() != 0 {
 		t.Fatal(err)
 	}
 }
 
 func TestDeleteSegments(t *testing.T) {
-	w := newWorld(t, vfs.NewMem(), durability.Page)
-	l := w.mustOpen()
-	mustAdd(t, l, 60, 1)
+	w := logtest.NewWorld(t, vfs.NewMem(), durability.Page)
+	l := w.MustOpen()
+	logtest.MustAdd(t, l, 60, 1)
 	bases := []int64{}
-	for _, s := range l.list() {
-		bases = append(bases, s.base)
+	for _, s := range l.Segments() {
+		bases = append(bases, s.Base())
 	}
 	size := l.SizeBytes()
 	l.SetStartOffset(bases[2] + 1)
 	if n, _ := l.DeleteSegments(); n != 0 {
 		t.Fatal("deleted before a barrier has covered it", n)
 	}
-	w.mustSync()
+	w.MustSync()
 	n, freed := l.DeleteSegments()
 	if n != 2 || l.SizeBytes() != size-freed || freed == 0 {
 		t.Fatal(n, freed)
 	}
-	if _, err := w.fs.Stat(testDir + "/" + stem(bases[0]) + LogSuffix); err != nil {
+	if _, err := w.FS.Stat(logtest.Dir + "/" + log.FileName(bases[0], log.LogSuffix)); err != nil {
 		t.Fatal("deleted before the barrier that no longer counts on it", err)
 	}
-	w.mustSync()
+	w.MustSync()
 	l.SetStartOffset(bases[2] + 2)
-	w.mustSync() // begins when the first is done with everything
-	if _, err := w.fs.Stat(testDir + "/" + stem(bases[0]) + LogSuffix); !errors.Is(err, fs.ErrNotExist) {
+	w.MustSync() // begins when the first is done with everything
+	if _, err := w.FS.Stat(logtest.Dir + "/" + log.FileName(bases[0], log.LogSuffix)); !errors.Is(err, fs.ErrNotExist) {
 		t.Fatal("not deleted", err)
 	}
-	w.mustClose()
-	l = w.mustOpen()
-	defer w.leave()
+	w.MustClose()
+	l = w.MustOpen()
+	defer w.Leave()
 	if l.StartOffset() != bases[2]+2 || l.EndOffset() != 60 {
 		t.Fatal(l.StartOffset(), l.EndOffset())
 	}

@@ -1,17 +1,20 @@
-package log
+package log_test
 
 import (
 	"testing"
 
 	"once/durability"
 	"once/internal/vfs"
+	"once/log"
 	"once/log/batch"
+	"once/log/directory"
+	"once/log/logtest"
 )
 
 // readTo reads what stands below an offset, as a reader of committed data does below the last stable offset.
-func readTo(l *Log, limit int64) error {
+func readTo(l *log.Log, limit int64) error {
 	for offset := l.StartOffset(); offset < limit; {
-		s, err := l.Locate(offset, limit, Budget{MaxBytes: 1 << 20, AtLeastOne: true})
+		s, err := l.Locate(offset, limit, log.Budget{MaxBytes: 1 << 20, AtLeastOne: true})
 		if err != nil {
 			return err
 		}
@@ -30,32 +33,32 @@ func readTo(l *Log, limit int64) error {
 func TestBatchThatSaysALaterOffsetEndsNothing(t *testing.T) {
 	const batches = 10
 	mem := vfs.NewMem()
-	w := newWorld(t, mem, durability.Page)
-	w.config.SegmentBytes = 1 << 20
-	mustAdd(t, w.mustOpen(), batches, 1)
-	w.mustClose()
-	_, h := makeBatch(0, 1, 0, 0)
-	name := testDir + "/" + stem(0) + LogSuffix
+	w := logtest.NewWorld(t, mem, durability.Page)
+	w.Config.SegmentBytes = 1 << 20
+	logtest.MustAdd(t, w.MustOpen(), batches, 1)
+	w.MustClose()
+	_, h := logtest.MakeBatch(0, 1, 0, 0)
+	name := logtest.Dir + "/" + log.FileName(0, log.LogSuffix)
 	for i := range batches - 1 {
 		for says := i + 1; says < batches; says++ {
 			for _, clean := range []bool{true, false} {
 				damaged := mem.Clone()
-				mutate(t, damaged, name, func(b []byte) []byte {
+				logtest.Mutate(t, damaged, name, func(b []byte) []byte {
 					batch.SetOffsetAndEpoch(b[i*h.SizeBytes():], int64(says), 0)
 					return b
 				})
-				b, err := durability.Open(durability.Options{FS: damaged, Dir: "data", FindLogs: findLogs, BootID: "boot-1", Mode: durability.Page})
+				b, err := durability.Open(durability.Options{FS: damaged, Dir: "data", FindLogs: directory.Logs, BootID: "boot-1", Mode: durability.Page})
 				if err != nil {
 					t.Fatal(err)
 				}
-				r := b.Recovery("orders-0", testTopic)
+				r := b.Recovery("orders-0", logtest.Topic)
 				r.Gaps, r.Clean = true, clean
-				l, report, err := Open(Options{FS: damaged, Dir: testDir, TopicID: testTopic, Config: w.config, Barrier: b}, r)
+				l, report, err := log.Open(log.Options{FS: damaged, Dir: logtest.Dir, TopicID: logtest.Topic, Config: w.Config, Barrier: b}, r)
 				if err == nil {
 					err = readTo(l, int64(says)+1)
 				}
 				b.Kill()
-				if damagedFile(err) != name || report.TruncatedBytes > 0 {
+				if logtest.DamagedFile(err) != name || report.TruncatedBytes > 0 {
 					t.Errorf("batch %d says it is %d, clean stop %v: %v, %d bytes cut", i, says, clean, err, report.TruncatedBytes)
 				}
 			}

@@ -1,4 +1,4 @@
-package log
+package log_test
 
 import (
 	"errors"
@@ -7,6 +7,8 @@ import (
 
 	"once/durability"
 	"once/internal/vfs"
+	"once/log"
+	"once/log/logtest"
 )
 
 // flipping is a file system that flips a bit of what is written to files of one ending.
@@ -35,21 +37,21 @@ func (f flippingFile) WriteAt(b []byte, at int64) (int, error) {
 // log stays closed, and the next start finds it as it was.
 func TestKeptBytesAreReadBackBeforeTheyReplace(t *testing.T) {
 	mem := vfs.NewMem()
-	w := newWorld(t, mem, durability.Page)
-	mustAdd(t, w.mustOpen(), 4, 3)
-	want := mustContents(t, w.log)
-	w.leave()
-	w.fs = flipping{mem, KeptSuffix}
-	if err := w.open(); !errors.Is(err, errNotAsWritten) {
+	w := logtest.NewWorld(t, mem, durability.Page)
+	logtest.MustAdd(t, w.MustOpen(), 4, 3)
+	want := logtest.MustContents(t, w.Log)
+	w.Leave()
+	w.FS = flipping{mem, log.KeptSuffix}
+	if err := w.Open(); !errors.Is(err, log.ErrNotAsWritten) {
 		t.Fatal(err)
 	}
-	w.leave()
-	w.fs = mem
-	if got := mustContents(t, w.mustOpen()); len(got) != len(want) {
+	w.Leave()
+	w.FS = mem
+	if got := logtest.MustContents(t, w.MustOpen()); len(got) != len(want) {
 		t.Fatalf("%v instead of %v", got, want)
 	}
-	if w.report.RewrittenBytes == 0 {
+	if w.Report.RewrittenBytes == 0 {
 		t.Error("nothing was copied")
 	}
-	w.leave()
+	w.Leave()
 }

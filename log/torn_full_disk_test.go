@@ -1,11 +1,10 @@
-package log
+package log_test
 
 import (
 	"bytes"
 	"errors"
 	"fmt"
 	"maps"
-	"math/rand"
 	"path"
 	"slices"
 	"strconv"
@@ -15,7 +14,8 @@ import (
 	"once/durability"
 	"once/internal/files"
 	"once/internal/vfs"
-	"once/log/batch"
+	"once/log"
+	"once/log/logtest"
 )
 
 // smallDisk counts blocks as a file system does: a write takes the blocks it is the first to touch, a
@@ -196,69 +196,57 @@ type tornLog struct {
 	boot string
 }
 
-func largeBatch(offset int64) ([]byte, batch.Header) {
-	value := make([]byte, 5000)
-	rand.New(rand.NewSource(offset + 1)).Read(value)
-	raw := batch.Build(batch.BuildOptions{BaseOffset: offset, ProducerID: -1, ProducerEpoch: -1, BaseSequence: -1, TimestampMs: 1000 * offset}, batch.Record{Value: value})
-	batch.SetOffsetAndEpoch(raw, offset, 0)
-	h, err := batch.Verify(raw)
-	if err != nil {
-		panic(err)
-	}
-	return raw, h
-}
-
 func makeTornLog(t *testing.T, c tornCase, seed int64) *tornLog {
 	t.Helper()
 	mem := vfs.NewCrashable(seed)
-	w := newWorld(t, mem, c.mode())
-	w.config, w.sizes = Config{SegmentBytes: 61_000, IndexIntervalBytes: 4096}, Sizes{}
-	l := w.mustOpen()
-	w.mustRecover()
+	w := logtest.NewWorld(t, mem, c.mode())
+	w.Config, w.LogSizes = log.Config{SegmentBytes: 61_000, IndexIntervalBytes: 4096}, log.Sizes{}
+	l := w.MustOpen()
+	w.MustRecover()
 	const below = 27
 	for i := range int64(below + c.above) {
 		if i == below {
-			w.mustCheckpoint()
+			w.MustCheckpoint()
 		}
 		if c.junk != "" && i == below/12*12+12 {
-			w.mustSync() // what lies before the junk was acknowledged
+			w.MustSync() // what lies before the junk was acknowledged
 		}
-		raw, h := largeBatch(i)
+		raw, h := logtest.LargeBatch(i)
 		if err := l.Append(raw, h); err != nil {
 			t.Fatal(err)
 		}
 	}
-	w.leave()
+	w.Leave()
 	made := &tornLog{mem: mem, end: below, want: map[string][]byte{}, mode: c.mode(), boot: "boot-1"}
 	if c.power {
 		made.boot = "boot-2"
 	}
-	raw, _ := largeBatch(0)
+	raw, _ := logtest.LargeBatch(0)
 	at := int64(below % 12 * len(raw)) // of the first batch above the barrier
-	names, _ := mem.List(testDir)
+	names, _ := mem.List(logtest.Dir)
 	for _, name := range names {
-		base, suffix, ok := ParseFileName(name)
-		file := path.Join(testDir, name)
+		base, suffix, ok := log.ParseFileName(name)
+		file := path.Join(logtest.Dir, name)
 		switch {
-		case !ok || suffix != LogSuffix || base < below/12*12:
+		case !ok || suffix != log.LogSuffix || base < below/12*12:
 		case c.half:
 			made.end = below + int64(c.above)
 			half := made.end%12*int64(len(raw)) + 3000
-			more, _ := largeBatch(made.end)
-			mutate(t, mem, file, func(b []byte) []byte { return append(b, more[:3000]...) })
-			made.want[fmt.Sprintf("%s@%d", stem(base), half-3000)] = more[:3000]
+			more, _ := logtest.LargeBatch(made.end)
+			logtest.Mutate(t, mem, file, func(b []byte) []byte { return append(b, more[:3000]...) })
+			made.want[fmt.Sprintf("%s@%d", log.Stem(base), half-3000)] = more[:3000]
 		default:
 			if c.flip && base == below/12*12 {
-				mutate(t, mem, file, func(b []byte) []byte { b[at+200] ^= 1; return b })
+				logtest.Mutate(t, mem, file, func(b []byte) []byte { b[at+200] ^= 1; return b })
 			}
 			b, _ := files.ReadSmall(mem, file)
 			if c.junk != "" && base == below/12*12 {
 				made.end, at = below/12*12+12, int64(len(b))
-				mutate(t, mem, file, func(b []byte) []byte { return append(b, c.junk...) })
+				logtest.Mutate(t, mem, file, func(b []byte) []byte { return append(b, c.junk...) })
 				b, _ = files.ReadSmall(mem, file)
 			}
 			if len(bytes.Trim(b[at:], "\x00")) > 0 {
-				made.want[fmt.Sprintf("%s@%d", stem(base), at)] = b[at:]
+				made.want[fmt.Sprintf("%s@%d", log.Stem(base), at)] = b[at:]
 			}
 			at = 0
 		}
@@ -267,13 +255,13 @@ func makeTornLog(t *testing.T, c tornCase, seed int64) *tornLog {
 }
 
 // open starts on a disk, through something that may fail.
-func (l *tornLog) open(t *testing.T, under vfs.FS) (*world, error) {
-	w := newWorld(t, vfs.NewMem(), l.mode)
-	w.sizes = Sizes{}
-	w.fs, w.boot = under, l.boot
-	w.config = Config{SegmentBytes: 61_000, IndexIntervalBytes: 4096}
-	err := w.open()
-	w.leave()
+func (l *tornLog) open(t *testing.T, under vfs.FS) (*logtest.World, error) {
+	w := logtest.NewWorld(t, vfs.NewMem(), l.mode)
+	w.LogSizes = log.Sizes{}
+	w.FS, w.Boot = under, l.boot
+	w.Config = log.Config{SegmentBytes: 61_000, IndexIntervalBytes: 4096}
+	err := w.Open()
+	w.Leave()
 	return w, err
 }
 
@@ -283,14 +271,14 @@ func (l *tornLog) check(t *testing.T, mem *vfs.Mem, copied bool) error {
 	if err != nil {
 		return err
 	}
-	if err := w.contentsTo(l.end); err != nil {
+	if err := logtest.CheckOffsets(w.Log, l.end, 1); err != nil {
 		return err
 	}
 	found := map[string][]byte{}
-	names, _ := mem.List(testDir)
+	names, _ := mem.List(logtest.Dir)
 	for _, name := range names {
-		if base, position, ok := strings.Cut(name, TornInfix); ok {
-			found[base+"@"+position], _ = files.ReadSmall(mem, path.Join(testDir, name))
+		if base, position, ok := strings.Cut(name, log.TornInfix); ok {
+			found[base+"@"+position], _ = files.ReadSmall(mem, path.Join(logtest.Dir, name))
 		}
 	}
 	if !copied && len(found) == 0 {
@@ -317,14 +305,6 @@ func (l *tornLog) check(t *testing.T, mem *vfs.Mem, copied bool) error {
 	return nil
 }
 
-func (w *world) contentsTo(end int64) error {
-	offsets, err := contents(w.log)
-	if err == nil && (w.log.EndOffset() != end || int64(len(offsets)) != end) {
-		err = fmt.Errorf("log ends at %d with %d batches, want %d", w.log.EndOffset(), len(offsets), end)
-	}
-	return err
-}
-
 // A start that has no room to keep what it cuts leaves everything as it is, and says how much has to be free; with so
 // much it goes on (spec: reliability P12, P35). Only a part of a batch, which nobody was told of, goes without a copy.
 func TestTornBytesAreKeptOnAFullDisk(t *testing.T) {
@@ -335,10 +315,10 @@ func TestTornBytesAreKeptOnAFullDisk(t *testing.T) {
 			disk := newSmallDisk(made.mem, free)
 			disk.quota = free%2 == 1
 			before := map[string][]byte{}
-			names, _ := made.mem.List(testDir)
+			names, _ := made.mem.List(logtest.Dir)
 			for _, name := range names {
-				if strings.HasSuffix(name, LogSuffix) {
-					before[name], _ = files.ReadSmall(made.mem, path.Join(testDir, name))
+				if strings.HasSuffix(name, log.LogSuffix) {
+					before[name], _ = files.ReadSmall(made.mem, path.Join(logtest.Dir, name))
 				}
 			}
 			_, err := made.open(t, disk)
@@ -350,7 +330,7 @@ func TestTornBytesAreKeptOnAFullDisk(t *testing.T) {
 					t.Fatal(text)
 				}
 				first := path.Base(text[:strings.Index(text, ".log")]) + ".log"
-				if now, _ := files.ReadSmall(made.mem, path.Join(testDir, first)); !bytes.Equal(now, before[first]) {
+				if now, _ := files.ReadSmall(made.mem, path.Join(logtest.Dir, first)); !bytes.Equal(now, before[first]) {
 					t.Errorf("%s, %d blocks: %s has %d bytes, before %d", c.name, free, first, len(now), len(before[first]))
 				}
 				disk.left = need/blockBytes + 1 // somebody frees so much
@@ -446,7 +426,7 @@ func TestEarlierTornFilesStay(t *testing.T) {
 		for name, b := range made.want {
 			base, position, _ := strings.Cut(name, "@")
 			for suffix, b := range map[string][]byte{"": bytes.Repeat([]byte{7}, len(b)), "-1": []byte("short")} {
-				name := path.Join(testDir, base+TornInfix+position+suffix)
+				name := path.Join(logtest.Dir, base+log.TornInfix+position+suffix)
 				f, err := made.mem.Create(name)
 				if err != nil {
 					t.Fatal(err)
@@ -468,7 +448,7 @@ func TestEarlierTornFilesStay(t *testing.T) {
 		}
 		for name, b := range made.want {
 			base, position, _ := strings.Cut(name, "@")
-			if now, err := files.ReadSmall(made.mem, path.Join(testDir, base+TornInfix+position+"-2")); err != nil || !bytes.Equal(now, b) {
+			if now, err := files.ReadSmall(made.mem, path.Join(logtest.Dir, base+log.TornInfix+position+"-2")); err != nil || !bytes.Equal(now, b) {
 				t.Errorf("%s: %s is not beside it: %v", c.name, name, err)
 			}
 		}
@@ -485,7 +465,7 @@ func TestTornFilesSurviveAPowerCut(t *testing.T) {
 		left := made.mem.CrashClone()
 		for name, b := range made.want {
 			base, position, _ := strings.Cut(name, "@")
-			if now, err := files.ReadSmall(left, path.Join(testDir, base+TornInfix+position)); err != nil || !bytes.Equal(now, b) {
+			if now, err := files.ReadSmall(left, path.Join(logtest.Dir, base+log.TornInfix+position)); err != nil || !bytes.Equal(now, b) {
 				t.Errorf("%s: %s is lost: %v", c.name, name, err)
 			}
 		}

@@ -104,7 +104,7 @@ func destroy(t *testing.T, dir, partition string, unchangedBatches int) (lost ma
 			unchanged += len(raw)
 		}
 	})
-	bad := inspecttest.DestroyedByCleaner(t, good, unchanged)
+	bad := destroyedByCleaner(t, good, unchanged)
 	if len(bad) != len(good) || len(good) < 5<<19 || bytes.Equal(bad, good) {
 		t.Fatalf("%d bytes, were %d", len(bad), len(good))
 	}

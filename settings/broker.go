@@ -77,6 +77,7 @@ type Broker struct {
 	OffsetsRetentionCheckInterval time.Duration
 	OffsetsTopicNumPartitions     int32
 	OffsetsTopicSegmentBytes      int32
+	StreamsGroups                 StreamsGroups // group.streams.*
 
 	// Producers and transactions.
 	AddPartitionsToTxnRetryBackoff         time.Duration
@@ -157,6 +158,7 @@ func (b *Broker) resolve() {
 		OffsetsRetentionCheckInterval: b.milliseconds("offsets.retention.check.interval.ms"),
 		OffsetsTopicNumPartitions:     b.int32("offsets.topic.num.partitions"),
 		OffsetsTopicSegmentBytes:      b.int32("offsets.topic.segment.bytes"),
+		StreamsGroups:                 b.resolveStreamsGroups(),
 
 		AddPartitionsToTxnRetryBackoff:         b.milliseconds("add.partitions.to.txn.retry.backoff.ms"),
 		AddPartitionsToTxnRetryBackoffMax:      b.milliseconds("add.partitions.to.txn.retry.backoff.max.ms"),

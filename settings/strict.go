@@ -10,6 +10,7 @@ var strictDefaults = map[string]string{
 	"dev.strict.sources":                        "true",
 	"group.consumer.assignment.interval.ms":     "1000",
 	"group.initial.rebalance.delay.ms":          "3000",
+	"group.streams.initial.rebalance.delay.ms":  "3000",
 }
 
 // defaultOf returns the value that holds when d is not set; ok is false where there is none.

@@ -1,8 +1,8 @@
 package settings
 
 // groupSettings are the settings of the group coordinator and of share groups (spec: groups 23).
-// group.initial.rebalance.delay.ms is 0 and not Kafka's 3000, and group.consumer.assignment.interval.ms 0 and not 1000,
-// unless strict is on: one person waits at one keyboard.
+// group.initial.rebalance.delay.ms and that of streams groups are 0 and not Kafka's 3000, and
+// group.consumer.assignment.interval.ms is 0 and not 1000, unless strict is on: one person waits at one keyboard.
 // Every replication factor and min.isr is 1.
 // Sorted by name.
 var groupSettings = []Definition{
@@ -54,24 +54,24 @@ var groupSettings = []Definition{
 	{"group.share.persister.class.name", String, "org.apache.kafka.server.share.persister.DefaultStatePersister", anything, Hidden, NotApplicable, "Class that stores the state of share groups."},
 	{"group.share.record.lock.duration.ms", Int, "30000", between(1000, 3600000), static, NotImplemented, "How long a member of a share group holds an acquired record."},
 	{"group.share.session.timeout.ms", Int, "45000", atLeast(1), static, NotImplemented, "Session timeout of members of share groups."},
-	{"group.streams.acceptable.recovery.lag", Long, "10000", atLeast(0), Hidden, NotImplemented, "Offsets that a task may lag and still be taken as caught up."},
-	{"group.streams.assignment.interval.ms", Int, "1000", atLeast(0), Dynamic, NotImplemented, "Shortest time between two assignments of a streams group."},
+	{"group.streams.acceptable.recovery.lag", Long, "10000", atLeast(0), Hidden, Implemented, "Offsets that a task may lag and still be taken as caught up."},
+	{"group.streams.assignment.interval.ms", Int, "1000", atLeast(0), Dynamic, Implemented, "Shortest time between two assignments of a streams group."},
 	{"group.streams.assignors", List, "sticky", nonEmpty, static, NotImplemented, "Assignors of streams groups; the first is the default."},
-	{"group.streams.heartbeat.interval.ms", Int, "5000", atLeast(1), static, NotImplemented, "Heartbeat interval given to members of streams groups."},
-	{"group.streams.initial.rebalance.delay.ms", Int, "3000", atLeast(0), static, NotImplemented, "How long an empty streams group waits for more members."},
-	{"group.streams.max.assignment.interval.ms", Int, "15000", atLeast(0), static, NotImplemented, "Highest streams.assignment.interval.ms of a group."},
-	{"group.streams.max.heartbeat.interval.ms", Int, "15000", atLeast(1), static, NotImplemented, "Highest streams.heartbeat.interval.ms of a group."},
-	{"group.streams.max.session.timeout.ms", Int, "60000", atLeast(1), static, NotImplemented, "Highest streams.session.timeout.ms of a group."},
-	{"group.streams.max.size", Int, "2147483647", atLeast(1), static, NotImplemented, "Most members of a streams group."},
-	{"group.streams.max.standby.replicas", Int, "2", atLeast(0), static, NotImplemented, "Highest streams.num.standby.replicas of a group."},
-	{"group.streams.min.assignment.interval.ms", Int, "0", atLeast(0), static, NotImplemented, "Lowest streams.assignment.interval.ms of a group."},
-	{"group.streams.min.heartbeat.interval.ms", Int, "5000", atLeast(1), static, NotImplemented, "Lowest streams.heartbeat.interval.ms of a group."},
-	{"group.streams.min.session.timeout.ms", Int, "45000", atLeast(1), static, NotImplemented, "Lowest streams.session.timeout.ms of a group."},
-	{"group.streams.num.standby.replicas", Int, "0", atLeast(0), static, NotImplemented, "Standby replicas of each task of a streams group."},
+	{"group.streams.heartbeat.interval.ms", Int, "5000", atLeast(1), static, Implemented, "Heartbeat interval given to members of streams groups."},
+	{"group.streams.initial.rebalance.delay.ms", Int, "0", atLeast(0), static, Implemented, "How long an empty streams group waits for more members."},
+	{"group.streams.max.assignment.interval.ms", Int, "15000", atLeast(0), static, Implemented, "Highest streams.assignment.interval.ms of a group."},
+	{"group.streams.max.heartbeat.interval.ms", Int, "15000", atLeast(1), static, Implemented, "Highest streams.heartbeat.interval.ms of a group."},
+	{"group.streams.max.session.timeout.ms", Int, "60000", atLeast(1), static, Implemented, "Highest streams.session.timeout.ms of a group."},
+	{"group.streams.max.size", Int, "2147483647", atLeast(1), static, Implemented, "Most members of a streams group."},
+	{"group.streams.max.standby.replicas", Int, "2", atLeast(0), static, Implemented, "Highest streams.num.standby.replicas of a group."},
+	{"group.streams.min.assignment.interval.ms", Int, "0", atLeast(0), static, Implemented, "Lowest streams.assignment.interval.ms of a group."},
+	{"group.streams.min.heartbeat.interval.ms", Int, "5000", atLeast(1), static, Implemented, "Lowest streams.heartbeat.interval.ms of a group."},
+	{"group.streams.min.session.timeout.ms", Int, "45000", atLeast(1), static, Implemented, "Lowest streams.session.timeout.ms of a group."},
+	{"group.streams.num.standby.replicas", Int, "0", atLeast(0), static, Implemented, "Standby replicas of each task of a streams group."},
 	{"group.streams.num.warmup.replicas", Int, "2", between(0, 20), Hidden, NotImplemented, "Tasks of a streams group that may warm up at a time."},
-	{"group.streams.rack.aware.assignment.tags", List, "", valid{distinct: true}, static, NotImplemented, "Client tags over which standby tasks are spread."},
-	{"group.streams.session.timeout.ms", Int, "45000", atLeast(1), static, NotImplemented, "Session timeout of members of streams groups."},
-	{"group.streams.task.offset.interval.ms", Int, "60000", atLeast(15000), Hidden, NotImplemented, "How often members of streams groups report offsets of their tasks."},
+	{"group.streams.rack.aware.assignment.tags", List, "", valid{distinct: true}, static, Implemented, "Client tags over which standby tasks are spread."},
+	{"group.streams.session.timeout.ms", Int, "45000", atLeast(1), static, Implemented, "Session timeout of members of streams groups."},
+	{"group.streams.task.offset.interval.ms", Int, "60000", atLeast(15000), Hidden, Implemented, "How often members of streams groups report offsets of their tasks."},
 	{"group.streams.topology.description.plugin.class", Class, null, valid{check: refusePlugIn}, static, NotApplicable, "Class that keeps descriptions of topologies."},
 	{"group.version", Int, "1", between(0, 1), Hidden, Implemented, "Level at which the feature of that name is finalized: 1 serves the consumer protocol. Our own."},
 	{"offset.metadata.max.bytes", Int, "4096", anything, static, Implemented, "Longest metadata of a committed offset, in bytes."},

@@ -52,7 +52,7 @@ var networkSettings = []Definition{
 	{"socket.receive.buffer.bytes", Int, "102400", anything, static, NotImplemented, "Receive buffer of a socket; -1 for the system's."},
 	{"socket.request.max.bytes", Int, "104857600", atLeast(1), static, Implemented, "Largest request, in bytes."},
 	{"socket.send.buffer.bytes", Int, "102400", anything, static, Implemented, "Send buffer of a socket; -1 for the system's."},
-	{"strict", Boolean, "false", anything, static, Implemented, "Whether settings whose defaults are kinder than Kafka have defaults that are as Kafka is: dev.auto.create.delay.ms, dev.group.rebalance.heartbeat.interval.ms, dev.strict.replication, dev.strict.sources, group.consumer.assignment.interval.ms, group.initial.rebalance.delay.ms."},
+	{"strict", Boolean, "false", anything, static, Implemented, "Whether settings whose defaults are kinder than Kafka have defaults that are as Kafka is: dev.auto.create.delay.ms, dev.group.rebalance.heartbeat.interval.ms, dev.strict.replication, dev.strict.sources, group.consumer.assignment.interval.ms, group.initial.rebalance.delay.ms, group.streams.initial.rebalance.delay.ms."},
 	{"telemetry.max.bytes", Int, "1048576", atLeast(1), static, NotImplemented, "Largest telemetry push of a client, in bytes."},
 	{"unstable.api.versions.enable", Boolean, "false", anything, Hidden, NotImplemented, "Whether unfinished API versions are served."},
 	{"unstable.feature.versions.enable", Boolean, "false", anything, Hidden, NotImplemented, "Whether unfinished feature levels are allowed."},

@@ -86,11 +86,16 @@ func (c container) defaults(others ...settings.Source) settings.Source {
 	return settings.Source{Values: values}
 }
 
-// dataDir is the directory of Kafka's images, or that of Bitnami's where only that one is mounted. /data links to the first.
+// dataDir is the directory of Kafka's images, or that of Bitnami's or wurstmeister's where only that one is mounted. /data
+// links to the first.
 func (c container) dataDir() string {
-	const usual, bitnami = "/var/lib/kafka/data", "/bitnami/kafka"
-	if !c.isMounted(usual) && (c.isMounted(bitnami) || c.isMounted(filepath.Dir(bitnami))) {
+	const usual, bitnami, wurstmeister = "/var/lib/kafka/data", "/bitnami/kafka", "/kafka"
+	switch {
+	case c.isMounted(usual):
+	case c.isMounted(bitnami), c.isMounted(filepath.Dir(bitnami)):
 		return bitnami + "/data"
+	case c.isMounted(wurstmeister):
+		return wurstmeister + "/kafka-logs"
 	}
 	return usual
 }

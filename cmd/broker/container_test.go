@@ -69,6 +69,8 @@ func TestSettingsOfTheImage(t *testing.T) {
 			settings.Values{"log.dirs": "/bitnami/kafka/data", "listeners": "PLAINTEXT://:9092"}},
 		{"a volume above Bitnami's", container{isImage: true, mounts: mount("/bitnami")}, nil,
 			settings.Values{"log.dirs": "/bitnami/kafka/data", "listeners": "PLAINTEXT://:9092"}},
+		{"a volume of wurstmeister's", container{isImage: true, mounts: mount("/kafka")}, nil,
+			settings.Values{"log.dirs": "/kafka/kafka-logs", "listeners": "PLAINTEXT://:9092"}},
 		{"both volumes", container{isImage: true, mounts: mount("/bitnami/kafka") + mount("/var/lib/kafka/data")}, nil,
 			settings.Values{"log.dirs": "/var/lib/kafka/data", "listeners": "PLAINTEXT://:9092"}},
 		{"log.dir is given", container{isImage: true}, []settings.Source{given("log.dir")}, settings.Values{"listeners": "PLAINTEXT://:9092"}},

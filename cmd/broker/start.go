@@ -177,6 +177,9 @@ func start(ctx context.Context, f startFlags, environ []string, stdout, stderr i
 	if len(unknown) > 0 {
 		cfg.Logger.Warn("unknown settings are ignored", "names", unknown)
 	}
+	if err := f.container.runInitScripts(cfg, stderr); err != nil {
+		return err
+	}
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, syscall.SIGTERM, os.Interrupt)
 	defer signal.Stop(signals)

@@ -70,13 +70,17 @@ run_language() { # LANGUAGE
 	add "$ok" "$bad"
 }
 
+use_env() { # LANGUAGE: the tools and caches of its run.sh
+	[ ! -e "$here/modules/$1/env.sh" ] || . "$here/modules/$1/env.sh"
+}
+
 run_example() { # LANGUAGE, with the command of its README
 	local folder=$root/examples/$1 name="example of $1" command
 	[ -e "$folder/README.md" ] && [[ $name =~ $expression ]] || return 0
 	command=$(awk '/^```sh/ { inside = 1; next } inside && /^```/ { exit } inside' "$folder/README.md")
 	[ -n "$command" ] || { fail "$name: its README has no command"; return; }
 	printf '$ %s\n' "$command"
-	if (cd "$folder" && with_limit bash -euo pipefail -c "$command") >"$work/example" 2>&1; then
+	if (use_env "$1" && cd "$folder" && with_limit bash -euo pipefail -c "$command") >"$work/example" 2>&1; then
 		printf 'ok %s\n' "$name"
 		add 1 0
 	else

@@ -1,9 +1,11 @@
 #!/usr/bin/env bash
 # Builds the container image and runs it as people and test modules do: plainly, by the scripts of both image families,
 # as another user, on a read-only file system, twice with one volume, and stopped. Prints size, time to ready and memory.
+# More checks are in checks/.
 #
 #   run.sh [-k EXPRESSION]    only checks whose name matches the expression
 #
+# ONCE_CHECK_IMAGE is the name that the image gets here, once:check by default.
 # ONCE_BUILD_INSIDE=1 also builds it with nothing but `docker build`, which compiles the program inside and takes minutes.
 # Needs root or a Docker engine; see engine.sh. Where none can be had it says so, and exits with 0; with
 # ONCE_ENGINE=required that is a failure. Ends with "N passed, N failed".
@@ -33,7 +35,7 @@ fi
 eval "$engine"
 export DOCKER_HOST
 
-prefix=once-check-$$ image=once:check
+prefix=once-check-$$ image=${ONCE_CHECK_IMAGE:-once:check}
 work=$(mktemp -d)
 cleanup() {
 	local containers volumes
@@ -153,6 +155,10 @@ from_the_host() { # the address that the client is told has to be the published 
 	got=$(timeout 20 "$host" console-consumer --bootstrap-server "127.0.0.1:$port" --topic orders --from-beginning --max-messages 2 2>/dev/null | xargs)
 	[ "$got" = 'one two' ] || fail "read '$got'"
 }
+admin_from_the_host() {
+	docker run -d --name "$c" -p 127.0.0.1::9644 $image >/dev/null && wait_for "$c" 'Kafka Server started' || return 1
+	[ "$(curl -sS -m 5 -w '%{http_code}' -o /dev/null "http://$(docker port "$c" 9644/tcp)/readyz")" = 200 ] || fail "listens on $(docker logs "$c" 2>&1 | grep -o 'admin=[^ ]*')"
+}
 from_another_container() {
 	docker network create "$prefix" >/dev/null && docker run -d --name "$c" --network "$prefix" --network-alias kafka $image >/dev/null &&
 		wait_for "$c" 'Kafka Server started' &&
@@ -201,7 +207,7 @@ java_module() {
 		'export KAFKA_CONTROLLER_LISTENER_NAMES=CONTROLLER KAFKA_INTER_BROKER_LISTENER_NAME=BROKER' \
 		'/etc/kafka/docker/run' | starter "$c" /tmp/testcontainers_start.sh
 	wait_for "$c" 'Transitioning from RECOVERY to RUNNING' &&
-		docker exec "$c" kafka-topics --bootstrap-server localhost:9093 --list | grep -q __consumer_offsets
+		docker exec "$c" kafka-topics --bootstrap-server localhost:9093 --list | grep -q __consumer_offsets && stops "$c"
 }
 go_module() {
 	docker run -d --name "$c" --user root --entrypoint sh $image -c 'while [ ! -f /usr/sbin/testcontainers_start.sh ]; do sleep 0.1; done; bash /usr/sbin/testcontainers_start.sh' >/dev/null
@@ -215,13 +221,23 @@ go_module() {
 		"echo 'kafka-storage format --ignore-formatted -t \"\$(kafka-storage random-uuid)\" -c /etc/kafka/kafka.properties' >> /etc/confluent/docker/configure" \
 		"echo '' > /etc/confluent/docker/ensure" \
 		'/etc/confluent/docker/configure' '/etc/confluent/docker/launch' | starter "$c" /usr/sbin/testcontainers_start.sh
-	wait_for "$c" 'Transitioning from RECOVERY to RUNNING' && docker logs "$c" 2>&1 | grep -q 'Nothing to format'
+	wait_for "$c" 'Transitioning from RECOVERY to RUNNING' && docker logs "$c" 2>&1 | grep -q 'Nothing to format' && stops "$c"
 }
 zookeeper_module() {
 	docker run -d --name "$c" --entrypoint sh $image -c "echo 'clientPort=2181' > zookeeper.properties; zookeeper-server-start zookeeper.properties &
 		echo '' > /etc/confluent/docker/ensure; export KAFKA_ADVERTISED_LISTENERS=PLAINTEXT://localhost:9092, KAFKA_ZOOKEEPER_CONNECT=localhost:2181
 		. /etc/confluent/docker/bash-config; /etc/confluent/docker/configure; /etc/confluent/docker/launch" >/dev/null &&
-		wait_for "$c" '[KafkaServer id=1] started'
+		wait_for "$c" '[KafkaServer id=1] started' && stops "$c"
+}
+first_shell() { # a shell that is the first process hands on output, input and exit code, and ends at a signal
+	[ "$(echo hello | docker run --rm -i $image sh -c 'cat; exit 0')" = hello ] || fail 'input' || return 1
+	docker run --rm $image bash -c 'exit 7'
+	[ $? = 7 ] || fail 'the exit code' || return 1
+	docker run -d --name "$c" $image sh -c 'echo waiting; while [ ! -f /tmp/none ]; do sleep 0.1; done' >/dev/null && wait_for "$c" waiting || return 1
+	local began
+	began=$(now_ms)
+	docker stop -t 20 "$c" >/dev/null
+	[ $(($(now_ms) - began)) -le $stop_limit_ms ] || fail 'a shell without a broker does not end'
 }
 another_user() { docker run -d --name "$c" --user 12345 $image /etc/confluent/docker/run >/dev/null && wait_for "$c" 'Kafka Server started' && produce "$c" orders one && stops "$c"; }
 read_only() {
@@ -280,6 +296,7 @@ check 'plainly: ready, produces, consumes, stops' plainly
 check 'an option after the image is the broker'"'"'s' own_options
 check 'what is no command is another program' other_programs
 check 'from the host through a published port' from_the_host
+check 'the admin address through a published port' admin_from_the_host
 check 'another container reaches it by its alias' from_another_container
 check 'a listener for the host and one for containers' two_listeners
 check 'a port of the host that it does not know is in the log' another_port
@@ -288,6 +305,7 @@ check '/etc/confluent/docker/run' confluent_run
 check 'started as by Java'"'"'s module' java_module
 check 'started as by Go'"'"'s module' go_module
 check 'started as by modules with ZooKeeper' zookeeper_module
+check 'a shell as the first process' first_shell
 check 'as another user' another_user
 check 'with a read-only file system' read_only
 check 'a volume at /var/lib/kafka/data is read again after a kill' volume_kafka
@@ -298,6 +316,7 @@ check 'a directory of Apache Kafka is refused' kafkas_directory
 check 'a mounted server.properties counts' property_file
 check 'kafka-server-start and kafka-server-stop' kafkas_scripts
 check 'kafka-topics --list inside is quick' quick_tools
+for more in "$here"/checks/*.sh; do . "$more"; done
 [ -z "${ONCE_BUILD_INSIDE:-}" ] || check 'docker build compiles the program inside' builds_inside
 
 printf '%d passed, %d failed\n' $passed $failed

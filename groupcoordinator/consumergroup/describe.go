@@ -52,7 +52,7 @@ func (g *Group) ValidateCommit(c group.Committer) (group.CommitCheck, error) {
 	case m == nil:
 		return nil, group.ErrUnknownMember
 	case !c.Transactional && !m.isClassic() && !c.KnowsMemberEpochs:
-		return nil, ErrMemberEpochsRequired
+		return nil, group.ErrUnsupportedCommit
 	case c.Epoch == m.current.MemberEpoch:
 		return nil, nil
 	case c.Epoch > m.current.MemberEpoch:
@@ -69,7 +69,7 @@ func (g *Group) ValidateCommit(c group.Committer) (group.CommitCheck, error) {
 }
 
 func (m *member) staleEpoch(epoch int32) error {
-	err := ErrStaleMemberEpoch
+	err := group.ErrStaleMemberEpoch
 	if m.isClassic() {
 		err = group.ErrIllegalGeneration
 	}

@@ -48,7 +48,7 @@ func (r *HeartbeatRequest) Joins() bool { return r.MemberEpoch == epochJoin }
 
 // Validate checks what does not depend on the group.
 func (c *Config) Validate(r *HeartbeatRequest) error {
-	refuse := func(what string) error { return fmt.Errorf("%w: %s", ErrInvalidRequest, what) }
+	refuse := func(what string) error { return fmt.Errorf("%w: %s", group.ErrInvalidRequest, what) }
 	isEmpty := func(s *string) bool { return s != nil && strings.TrimSpace(*s) == "" }
 	needsID := r.MemberIDRequired || r.MemberEpoch > 0 || r.MemberEpoch == epochLeave
 	switch {
@@ -164,7 +164,7 @@ func (g *Group) begin(r *HeartbeatRequest, now time.Time) (*transition, error) {
 		t.addMember()
 	case present == nil: // a dynamic member becomes static
 	case present.current.MemberEpoch != epochStaticLeave && !present.isClassic():
-		return nil, fmt.Errorf("%w: %q is %q", ErrUnreleasedInstance, *r.InstanceID, present.id)
+		return nil, fmt.Errorf("%w: %q is %q", group.ErrUnreleasedInstance, *r.InstanceID, present.id)
 	default:
 		t.replaceStatic(present)
 	}
@@ -193,7 +193,7 @@ func (m *member) checkEpoch(r *HeartbeatRequest) error {
 		r.Owned.IsSubsetOf(current.Assigned.Set) {
 		return nil
 	}
-	return fmt.Errorf("%w: its epoch is %d, not %d", ErrFencedMemberEpoch, current.MemberEpoch, r.MemberEpoch)
+	return fmt.Errorf("%w: its epoch is %d, not %d", group.ErrFencedMemberEpoch, current.MemberEpoch, r.MemberEpoch)
 }
 
 // update changes what a heartbeat names. Strings are the request's.

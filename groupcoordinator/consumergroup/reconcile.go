@@ -1,6 +1,9 @@
 package consumergroup
 
-import "once/groupcoordinator/assignment"
+import (
+	"once/groupcoordinator/assignment"
+	"once/groupcoordinator/group"
+)
 
 // reconciler computes the next state of a member (spec: groups 17.3).
 type reconciler struct {
@@ -35,7 +38,7 @@ func (r *reconciler) next() (CurrentValue, error) {
 		return r.advance(), nil
 	}
 	if r.owned == nil || len(r.owned) > 0 {
-		return CurrentValue{}, ErrFencedMemberEpoch // a state of a later Kafka
+		return CurrentValue{}, group.ErrFencedMemberEpoch // a state of a later Kafka
 	}
 	return r.advance(), nil
 }

@@ -14,6 +14,11 @@ var (
 	ErrGroupNotFound        = errors.New("group does not exist")
 	ErrGroupNotEmpty        = errors.New("group has members")
 	ErrSubscribed           = errors.New("group is subscribed to the topic")
+	ErrInvalidRequest       = errors.New("request is not valid")
+	ErrFencedMemberEpoch    = errors.New("member epoch is not the member's")
+	ErrStaleMemberEpoch     = errors.New("member epoch is not the member's any more")
+	ErrUnreleasedInstance   = errors.New("group instance ID is in use")
+	ErrUnsupportedCommit    = errors.New("commits to this type of group need a newer version")
 )
 
 // ErrDamaged marks a record that this version cannot read; it stays in the log and is skipped.

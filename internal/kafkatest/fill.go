@@ -88,6 +88,10 @@ func setNumber(v reflect.Value, number json.Number) error {
 		n, err := number.Int64()
 		v.SetInt(n)
 		return err
+	case v.CanUint():
+		n, err := number.Int64()
+		v.SetUint(uint64(n))
+		return err
 	case v.CanFloat():
 		x, err := number.Float64()
 		v.SetFloat(x)

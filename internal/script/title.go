@@ -15,7 +15,7 @@ var (
 	scenarios = regexp.MustCompile(` \((?:spec: )?(` + page + `(?:; ` + page + `)*)\)$`)
 )
 
-const page = `(?:[a-z]+ [A-Z]?[0-9][^;()]*|KIP-[0-9]+)`
+const page = `(?:[a-z]+(?:-[a-z0-9.]+)? (?:[A-Z]+[0-9]*-|[A-Z])?[0-9][^;()]*|KIP-[0-9]+)`
 
 // number is how a title begins that has its scenario in front, number only one that says nothing else.
 var number = regexp.MustCompile(`^[A-Z]?[0-9]+\b`)

@@ -5,7 +5,7 @@ set -eu
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 expression=''
 [ "${1:-}" != -k ] || expression=$2
-PATH=$("$here/path.sh"):$PATH
+. "$here/env.sh"
 
 # Installed where nothing of the repository is changed; anew when the lock file changes.
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/once-compat/modules-$(sha256sum "$here/package-lock.json" | cut -c1-12)

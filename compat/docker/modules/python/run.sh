@@ -3,16 +3,8 @@
 # confluent-kafka. See ../README.md.
 set -eu
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+root=$here/../../../..
 expression=''
 [ "${1:-}" != -k ] || expression=$2
-
-# The environment is made anew when requirements.txt changes.
-wanted=$here/requirements.txt
-venv=${XDG_CACHE_HOME:-$HOME/.cache}/once-compat/modules-$(sha256sum "$wanted" | cut -c1-12)
-if [ ! -e "$venv/done" ]; then
-	rm -rf "$venv"
-	python3 -m venv "$venv"
-	"$venv/bin/pip" --quiet --disable-pip-version-check install -r "$wanted"
-	touch "$venv/done"
-fi
-PYTHONDONTWRITEBYTECODE=1 exec "$venv/bin/python" "$here/checks.py" "$expression"
+. "$here/env.sh"
+PYTHONDONTWRITEBYTECODE=1 exec python "$here/checks.py" "$expression"

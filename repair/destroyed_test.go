@@ -1,4 +1,4 @@
-package inspecttest
+package repair_test
 
 import (
 	"testing"
@@ -6,10 +6,10 @@ import (
 	"once/log/batch"
 )
 
-// DestroyedByCleaner returns the file that the log cleaner of the versions from c59de1e to 5d94261 wrote where it kept
+// destroyedByCleaner returns the file that the log cleaner of the versions from c59de1e to 5d94261 wrote where it kept
 // all of these batches; those in the first unchangedBytes were as they had been before the pass. It is that code, but
 // for the file: the size counted a batch before the full buffer was written, at the size less the buffer.
-func DestroyedByCleaner(t testing.TB, segment []byte, unchangedBytes int) []byte {
+func destroyedByCleaner(t testing.TB, segment []byte, unchangedBytes int) []byte {
 	t.Helper()
 	const cleanBufferBytes = 1 << 20
 	file := append([]byte{}, segment[:unchangedBytes]...)

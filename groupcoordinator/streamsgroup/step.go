@@ -1,0 +1,248 @@
+package streamsgroup
+
+import (
+	"maps"
+	"time"
+
+	"once/groupcoordinator/group"
+)
+
+// step collects a transition: work is the changed copy of the group, to which each record has been applied already.
+type step struct {
+	before  *Group
+	work    *Group
+	now     time.Time
+	set     Settings
+	records []group.Record
+}
+
+func (g *Group) begin(now time.Time) *step {
+	return &step{before: g, work: g.clone(), now: now, set: g.env.Settings(g.id)}
+}
+
+// write adds a record and applies it.
+func (s *step) write(r group.Record) {
+	s.records = append(s.records, r)
+	s.work.Apply(r)
+}
+
+// step is the result. Records set what they hold, so that it does no harm that they are applied a second time.
+func (s *step) step() group.Step { return group.Step{Next: s.work, Records: s.records} }
+
+// bump raises the group epoch.
+func (s *step) bump() { s.writeGroup(s.work.epoch + 1) }
+
+func (s *step) writeGroup(epoch int32) {
+	g := s.work
+	s.write(&groupRecord{group: g.id, epoch: epoch, hash: g.metadataHash, validatedEpoch: g.validatedEpoch,
+		configs: g.assignmentConfigs})
+}
+
+// remove takes members out of the group and raises the group epoch. Nobody is told: the others see it by their next
+// heartbeat.
+func (s *step) remove(ids ...string) {
+	if len(ids) == 0 {
+		return
+	}
+	for _, id := range ids {
+		s.forget(id)
+	}
+	s.bump()
+	if len(s.work.members) == 0 {
+		s.write(&targetEpochRecord{group: s.work.id, epoch: s.work.epoch})
+	}
+}
+
+// forget writes the tombstones of a member.
+func (s *step) forget(id string) {
+	s.write(&currentRecord{group: s.work.id, member: id, tombstone: true})
+	s.write(&targetRecord{group: s.work.id, member: id, tombstone: true})
+	s.write(&memberRecord{group: s.work.id, member: id, tombstone: true})
+}
+
+// assign computes the target of all members (spec: streams-groups 6).
+func (s *step) assign() {
+	g := s.work
+	targets := map[string]Assignment{}
+	if g.ready() && g.checked != nil {
+		targets = g.computeTargets(s.set.StandbyReplicas)
+	}
+	for _, m := range sortedMembers(g.members) {
+		target := targets[m.ID]
+		if old, ok := g.targets[m.ID]; !ok || !old.equal(target) {
+			s.write(&targetRecord{group: g.id, member: m.ID, target: target})
+		}
+	}
+	s.write(&targetEpochRecord{group: g.id, epoch: g.epoch, timeMs: s.now.UnixMilli()})
+}
+
+func (g *Group) computeTargets(replicas int) map[string]Assignment {
+	stateful := map[string]bool{}
+	for i := range g.topology.Subtopologies {
+		sub := &g.topology.Subtopologies[i]
+		stateful[sub.ID] = sub.stateful()
+	}
+	members := make([]assignorMember, 0, len(g.members))
+	for _, m := range sortedMembers(g.members) {
+		members = append(members, assignorMember{id: m.ID, process: m.ProcessID, assigned: m.Assigned.assignment(),
+			offsets: g.volatile[m.ID].offsets})
+	}
+	return assign(members, g.checked.tasks, stateful, replicas)
+}
+
+// reconcile brings a member one step nearer to its target, without a task being run twice (spec: streams-groups 9).
+// owned is what the member has reported; nil: nothing.
+func (s *step) reconcile(m *Member, owned *Assignment) *Member {
+	g := s.work
+	if m.State == Stable && m.Epoch == g.assignmentEpoch {
+		return m
+	}
+	switch m.State {
+	case UnrevokedTasks:
+		if owned == nil || !owned.disjointFrom(m.Pending.assignment()) {
+			return m
+		}
+		return s.next(m, m.Epoch+1, owned)
+	default:
+		return s.next(m, m.Epoch, owned)
+	}
+}
+
+// next is one step of reconciliation of a member that has nothing to revoke any more.
+func (s *step) next(m *Member, epoch int32, owned *Assignment) *Member {
+	g := s.work
+	target := g.targets[m.ID]
+	assigned := MemberTasks{Active: ActiveTasks{}, Standby: TaskSet{}, Warmup: TaskSet{}}
+	pending := MemberTasks{Active: ActiveTasks{}, Standby: TaskSet{}, Warmup: TaskSet{}}
+	blocked := false
+
+	for id, since := range m.Assigned.Active {
+		if has(target.Active, id) {
+			assigned.Active[id] = since
+		} else {
+			pending.Active[id] = since
+		}
+	}
+	keepStandby := func(kept, taken, from, to TaskSet) {
+		for id := range from {
+			switch {
+			case has(to, id):
+				kept[id] = struct{}{}
+			case has(target.Active, id):
+				kept[id] = struct{}{} // it becomes active in place, and stays what it is until then
+			default:
+				taken[id] = struct{}{}
+			}
+		}
+	}
+	keepStandby(assigned.Standby, pending.Standby, m.Assigned.Standby, target.Standby)
+	keepStandby(assigned.Warmup, pending.Warmup, m.Assigned.Warmup, target.Warmup)
+
+	var wantedActive []TaskID
+	for id := range target.Active {
+		if !has(assigned.Active, id) {
+			if g.activeBlocked(m, id) {
+				blocked = true
+			} else {
+				wantedActive = append(wantedActive, id)
+			}
+		}
+	}
+	want := func(role func(MemberTasks) TaskSet, to TaskSet, isBlocked func(TaskID) bool) []TaskID {
+		var wanted []TaskID
+		for id := range to {
+			if !has(role(assigned), id) {
+				if isBlocked(id) {
+					blocked = true
+				} else {
+					wanted = append(wanted, id)
+				}
+			}
+		}
+		return wanted
+	}
+	wantedStandby := want(func(t MemberTasks) TaskSet { return t.Standby }, target.Standby,
+		func(id TaskID) bool { return g.standbyBlocked(m, id) })
+	wantedWarmup := want(func(t MemberTasks) TaskSet { return t.Warmup }, target.Warmup,
+		func(id TaskID) bool { return g.standbyBlocked(m, id) })
+
+	// An active task that becomes a standby of the same member needs no release.
+	for _, id := range wantedStandby {
+		if _, ok := pending.Active[id]; ok {
+			assigned.Standby[id] = struct{}{}
+		}
+	}
+	if !pending.empty() && (owned == nil || !owned.disjointFrom(pending.assignment())) {
+		return s.writeCurrent(m, epoch, UnrevokedTasks, assigned, pending)
+	}
+	for _, id := range wantedActive {
+		assigned.Active[id] = g.assignmentEpoch
+		delete(assigned.Standby, id)
+		delete(assigned.Warmup, id)
+	}
+	for _, id := range wantedStandby {
+		assigned.Standby[id] = struct{}{}
+	}
+	for _, id := range wantedWarmup {
+		assigned.Warmup[id] = struct{}{}
+	}
+	state := Stable
+	if blocked {
+		state = UnreleasedTasks
+	}
+	return s.writeCurrent(m, g.assignmentEpoch, state, assigned, MemberTasks{})
+}
+
+// writeCurrent writes the tasks of a member where they, its epoch or its state have changed.
+func (s *step) writeCurrent(m *Member, epoch int32, state MemberState, assigned, pending MemberTasks) *Member {
+	if m.Epoch == epoch && m.State == state && sameMemberTasks(m.Assigned, assigned) && sameMemberTasks(m.Pending, pending) {
+		return m
+	}
+	s.write(&currentRecord{group: s.work.id, member: m.ID, epoch: epoch, previousEpoch: m.Epoch, state: state,
+		assigned: assigned, pending: pending})
+	return s.work.members[m.ID]
+}
+
+func sameMemberTasks(a, b MemberTasks) bool {
+	return maps.Equal(a.Active, b.Active) && sameTasks(a.Standby, b.Standby) && sameTasks(a.Warmup, b.Warmup)
+}
+
+// activeHeld reports whether a member runs the task, or has not released it yet: also this one, when it had to give the
+// task up before it gets it back.
+func (g *Group) activeHeld(m *Member, id TaskID) bool {
+	for _, o := range g.members {
+		if has(o.Pending.Active, id) || o.ID != m.ID && has(o.Assigned.Active, id) {
+			return true
+		}
+	}
+	return false
+}
+
+// activeBlocked reports whether a member has to wait for an active task: another one still runs it, or another member of
+// the same process has its state open.
+func (g *Group) activeBlocked(m *Member, id TaskID) bool {
+	if g.activeHeld(m, id) {
+		return true
+	}
+	for _, o := range g.members {
+		if o.ID != m.ID && o.ProcessID == m.ProcessID && (has(o.Assigned.Standby, id) || has(o.Pending.Standby, id) ||
+			has(o.Assigned.Warmup, id) || has(o.Pending.Warmup, id)) {
+			return true
+		}
+	}
+	return false
+}
+
+// standbyBlocked reports whether another member of the same process has the task's state open, or this one had to give
+// its own standby up.
+func (g *Group) standbyBlocked(m *Member, id TaskID) bool {
+	if has(m.Pending.Standby, id) {
+		return true
+	}
+	for _, o := range g.members {
+		if o.ID != m.ID && o.ProcessID == m.ProcessID && (o.Assigned.contains(id) || o.Pending.contains(id)) {
+			return true
+		}
+	}
+	return false
+}
