@@ -47,7 +47,7 @@ func TestDynamicChanges(t *testing.T) {
 
 var errInvalid = errors.New("an InvalidError")
 
-func TestDynamicSettingsHoldAtOnce(t *testing.T) {
+func TestDynamicSettingsApplyAtOnce(t *testing.T) {
 	b := resolve(t, Values{"message.max.bytes": "1000"})
 	next, err := b.WithDynamic(Values{"message.max.bytes": "3000"}, Values{"message.max.bytes": "2000", "log.retention.ms": "5"})
 	if err != nil {
