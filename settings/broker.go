@@ -3,6 +3,7 @@ package settings
 import (
 	"math"
 	"strconv"
+	"strings"
 	"time"
 
 	"once/internal/invariant"
@@ -16,10 +17,10 @@ const (
 	layerCount
 )
 
-// Broker is the settings of the broker that are in force: what was set when it started and since then, over the
-// defaults. It is immutable: WithDynamic makes another one. The fields are the settings that this broker implements,
-// under Kafka's names; those that are only the defaults of topics are in Topic. Sizes are in bytes. A duration that is
-// longer than Go's longest is that one.
+// Broker is the settings of the broker that are in force: those set at its start and since then, over the defaults. It
+// is immutable: WithDynamic makes another one. The fields are the settings that this broker implements, under Kafka's
+// names; those that are only the defaults of topics are in Topic. Sizes are in bytes. Durations above Go's longest
+// become that one.
 type Broker struct {
 	// Identity and place.
 	NodeID              int32      // node.id and broker.id
@@ -58,6 +59,15 @@ type Broker struct {
 	NumPartitions               int32
 
 	// Groups.
+	DevGroupRebalanceHeartbeatInterval time.Duration // 0: none
+	GroupConsumer                      ConsumerGroup // of groups without settings of their own
+	GroupConsumerAssignors             []string
+	GroupConsumerMaxSize               int
+	GroupConsumerMigrationPolicy       string // in lower case
+	GroupConsumerRegexRefreshInterval  time.Duration
+	GroupProtocols                     []string // group.coordinator.rebalance.protocols
+	GroupVersion                       int16
+
 	GroupInitialRebalanceDelay    time.Duration
 	GroupMaxSessionTimeout        time.Duration
 	GroupMaxSize                  int
@@ -85,7 +95,7 @@ type Broker struct {
 	TransactionalIDExpiration              time.Duration
 
 	advertisedListeners []Listener         // see AdvertisedListener
-	layers              [layerCount]Values // canonical; unknown names as they came
+	layers              [layerCount]Values // canonical; values of unknown names unchanged
 	topic               Topic              // of a topic without settings of its own
 }
 
@@ -129,6 +139,15 @@ func (b *Broker) resolve() {
 		LogCleanerEnable:            b.bool("log.cleaner.enable"),
 		LogRetentionCheckInterval:   b.milliseconds("log.retention.check.interval.ms"),
 		NumPartitions:               b.int32("num.partitions"),
+
+		DevGroupRebalanceHeartbeatInterval: b.milliseconds("dev.group.rebalance.heartbeat.interval.ms"),
+		GroupConsumer:                      b.ConsumerGroup(nil),
+		GroupConsumerAssignors:             splitList(b.text("group.consumer.assignors")),
+		GroupConsumerMaxSize:               b.int("group.consumer.max.size"),
+		GroupConsumerMigrationPolicy:       strings.ToLower(b.text("group.consumer.migration.policy")),
+		GroupConsumerRegexRefreshInterval:  b.milliseconds("group.consumer.regex.refresh.interval.ms"),
+		GroupProtocols:                     splitList(b.text("group.coordinator.rebalance.protocols")),
+		GroupVersion:                       int16(b.int64("group.version")),
 
 		GroupInitialRebalanceDelay:    b.milliseconds("group.initial.rebalance.delay.ms"),
 		GroupMaxSessionTimeout:        b.milliseconds("group.max.session.timeout.ms"),

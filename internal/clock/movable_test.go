@@ -14,7 +14,7 @@ func always(d time.Duration) func() time.Duration { return func() time.Duration 
 
 // A move runs every deadline on its way in the order of time, each with the clock standing at its own time, those
 // too that others make, and then each check once.
-func TestAdvanceRunsWhatFallsDueInOrder(t *testing.T) {
+func TestAdvanceRunsDeadlinesInOrder(t *testing.T) {
 	start := time.Unix(1000, 0)
 	c := NewManual(start)
 	var ran []string
@@ -50,7 +50,7 @@ func TestAdvanceRunsWhatFallsDueInOrder(t *testing.T) {
 }
 
 // What a move says that it did is what was told meanwhile, and nothing from before.
-func TestAdvanceTellsWhatItDid(t *testing.T) {
+func TestAdvanceReturnsItsEvents(t *testing.T) {
 	start := time.Unix(1000, 0)
 	c := NewManual(start)
 	c.Did("before the move")
