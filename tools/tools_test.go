@@ -175,6 +175,7 @@ var (
 		{regexp.MustCompile(`[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}`), "UUID"},
 		{regexp.MustCompile(`\[usable: [0-9]+\]`), "[usable: N]"},
 		{regexp.MustCompile(`,\n\)`), "\n)"},
+		{regexp.MustCompile(`(\t[A-Za-z]+\(([4-9]|[0-9]{2,})\): [0-9]+( to [0-9]+)? \[usable: N\],?\n)+`), "\t…\n"},
 		{regexp.MustCompile(`(?m)[ \t]+$`), ""},
 	}
 )
