@@ -74,7 +74,7 @@ func (b *Broker) openCluster() error {
 	b.advertiser = newAdvertiser(b.settings, b.listeners)
 	env := b.cfg.Env
 	env.NoSync = env.NoSync || b.cfg.Ephemeral
-	env.Advertised, env.OnFailure = b.advertiser.of, b.fail
+	env.Advertised, env.OnFailure, env.Disconnect = b.advertiser.of, b.fail, b.disconnectAll
 	if b.cfg.Image != nil {
 		b.cluster, err = cluster.OpenImage(env, b.dir, b.cfg.Image)
 	} else {

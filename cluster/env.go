@@ -37,6 +37,8 @@ type Env struct {
 	// Advertised returns the address at which the client of a connection reaches the cluster; nil means that of the
 	// connection.
 	Advertised func(*wire.Conn) (host string, port int32)
+	// Disconnect closes the connections of all clients of the cluster, when it is restarted; nil is allowed.
+	Disconnect func()
 	Logger     *slog.Logger // nil discards
 	// Faults are the points for faults by tests; nil means new ones, with nothing armed.
 	Faults *fault.Points

@@ -115,4 +115,4 @@ func CommittedRecords(p *partition.Partition, from, to int64) (n int64, err erro
 }
 
 // MaxDecompressedBytes is the most that the batches of one request may inflate to.
-func (c *Cluster) MaxDecompressedBytes() int { return c.env.Settings.MaxDecompressedMessageBytes }
+func (c *Cluster) MaxDecompressedBytes() int { return c.env.Settings.MaxDecompressedBatchBytes }
