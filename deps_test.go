@@ -30,8 +30,8 @@ inspect/inspecttest
 admin handlers inspect seed
 faults
 wire txncoordinator groupcoordinator
-groupcoordinator/streamsgroup
-groupcoordinator/group
+groupcoordinator/consumergroup groupcoordinator/streamsgroup
+groupcoordinator/assignment groupcoordinator/group
 topics configs log/salvage
 partition log/logtest
 log/directory

@@ -74,7 +74,8 @@ func (b *Broker) openCluster() error {
 	b.advertiser = newAdvertiser(b.settings, b.listeners)
 	env := b.cfg.Env
 	env.NoSync = env.NoSync || b.cfg.Ephemeral
-	env.Advertised, env.OnFailure, env.Disconnect = b.advertiser.of, b.fail, b.disconnectAll
+	env.Advertised, env.OnFailure, env.OnSettings = b.advertiser.of, b.fail, b.settingsChanged
+	env.Disconnect = b.disconnectAll
 	if b.cfg.Image != nil {
 		b.cluster, err = cluster.OpenImage(env, b.dir, b.cfg.Image)
 	} else {
@@ -91,6 +92,13 @@ func (b *Broker) settings() *settings.Broker {
 		return b.cfg.Settings
 	}
 	return b.cluster.Settings()
+}
+
+// settingsChanged makes those settings hold that are not of the cluster but of its listeners.
+func (b *Broker) settingsChanged(s *settings.Broker) {
+	if server := b.server; server != nil {
+		server.SetMaxConnections(s.MaxConnections, s.MaxConnectionsPerIP)
+	}
 }
 
 // makeDirectory returns the data directory; it is new when the broker is ephemeral.
@@ -113,6 +121,7 @@ func (b *Broker) serve() (err error) {
 	if err != nil {
 		return err
 	}
+	b.settingsChanged(b.settings()) // they may have been changed before this start
 	b.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	if b.cfg.Admin != "" {
 		all := prometheus.Gatherers{b.registry, b.cluster}

@@ -195,20 +195,22 @@ func (e *engine) openBarrier() error {
 }
 
 func (e *engine) openTopics() error {
+	var err error
+	if e.configs, err = configs.Open(e.store, e.env.Settings, e.env.Logger); err != nil {
+		return fmt.Errorf("%w: %w", ErrStorage, err)
+	}
 	ts, err := topics.Open(topics.Options{
-		Store: e.store, FS: e.fence, Dir: e.dir, Barrier: e.barrier, Settings: e.env.Settings, Starts: e.identity.starts,
+		Store: e.store, FS: e.fence, Dir: e.dir, Barrier: e.barrier, Settings: e.configs.Settings(), Starts: e.identity.starts,
 		Clock: e.env.Clock, Logger: e.env.Logger, MaxInflatedBytes: e.env.Settings.MaxDecompressedBatchBytes, OnDelete: e.topicDeleted,
 		Faults: e.env.Faults,
 	})
 	if ts != nil {
 		e.topics = ts
 	}
-	if err == nil {
-		e.configs, err = configs.Open(e.store, e.env.Settings, e.env.Logger)
-	}
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrStorage, err)
 	}
+	e.configs.OnSettings = e.settingsChanged
 	if err := e.createInternalTopics(); err != nil {
 		return err
 	}
@@ -223,6 +225,14 @@ func (e *engine) openTopics() error {
 	}
 	e.producerIDs = pidmanager.NewManager(blockStore{e.store}, highest+e.identity.forkDistance)
 	return nil
+}
+
+// settingsChanged makes new settings of the broker hold.
+func (e *engine) settingsChanged(b *settings.Broker) {
+	e.topics.Reconfigure(b)
+	if e.env.OnSettings != nil {
+		e.env.OnSettings(b)
+	}
 }
 
 // createInternalTopics creates the coordinators' topics where they do not exist.
@@ -279,7 +289,7 @@ func (e *engine) openCoordinators() error {
 	if err != nil {
 		return err
 	}
-	e.features = handlers.NewFeatures(transactionVersion, int64(e.identity.starts))
+	e.features = handlers.NewFeatures(transactionVersion, e.env.Settings.GroupVersion, int64(e.identity.starts))
 	registerer := e.registerer()
 	if e.groups, err = e.openGroups(registerer); err != nil {
 		return err
@@ -314,7 +324,7 @@ func (e *engine) openServices() error {
 		Topics: e.topics, Catalogue: handlers.NewCatalogue(e.topics), Configs: e.configs, Txns: e.txns, Groups: e.groups,
 		ProducerIDs: e.producerIDs, Settings: e.env.Settings, Features: e.features, NodeID: e.env.Settings.NodeID,
 		ClusterID: e.identity.clusterID, Advertised: e.env.Advertised, Disk: e.disk, Barrier: e.barrier,
-		Ended: e.stopped, Clock: e.env.Clock, Logger: e.env.Logger,
+		Ended: e.stopped, Clock: e.env.Clock, Logger: e.env.Logger, LogLevel: e.env.LogLevel,
 		Faults: e.cluster.rules,
 	}
 	e.services.Open()

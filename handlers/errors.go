@@ -77,6 +77,7 @@ var configErrors = []errorRow{
 	{errInvalidRequest, wire.InvalidRequest},
 	{settings.ErrClientMetrics, wire.InvalidRequest},
 	{configs.ErrTooMany, wire.PolicyViolation},
+	{configs.ErrBroker, wire.InvalidRequest},
 }
 
 // codeFor returns the code for a domain error in a version of an API.

@@ -28,10 +28,11 @@ type Services struct {
 	Txns        *txncoordinator.Coordinator
 	Groups      *groupcoordinator.Coordinator
 	ProducerIDs *pidmanager.Manager
-	Settings    *settings.Broker
-	Features    *Features
-	NodeID      int32
-	ClusterID   string
+	// Settings are those that the broker was started with. Those in force are of Configs.
+	Settings  *settings.Broker
+	Features  *Features
+	NodeID    int32
+	ClusterID string
 	// Advertised returns the address at which the client of a connection reaches this broker.
 	Advertised func(*wire.Conn) (host string, port int32)
 	// Disk describes the data directory.
@@ -41,7 +42,9 @@ type Services struct {
 	Ended  <-chan struct{}
 	Clock  clock.Clock // the cluster's; what waits for network or disk goes by the machine's
 	Logger *slog.Logger
-	Faults *faults.Rules // of tests; nil: none
+	// LogLevel is the level of Logger, for clients to change; nil where it is not the broker's own.
+	LogLevel *slog.LevelVar
+	Faults   *faults.Rules // of tests; nil: none
 
 	apis          []wire.API // for ApiVersions
 	byKey         map[int16]*row

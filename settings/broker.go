@@ -3,6 +3,7 @@ package settings
 import (
 	"math"
 	"strconv"
+	"strings"
 	"time"
 
 	"once/internal/invariant"
@@ -58,6 +59,15 @@ type Broker struct {
 	NumPartitions               int32
 
 	// Groups.
+	DevGroupRebalanceHeartbeatInterval time.Duration // 0: none
+	GroupConsumer                      ConsumerGroup // of groups without settings of their own
+	GroupConsumerAssignors             []string
+	GroupConsumerMaxSize               int
+	GroupConsumerMigrationPolicy       string // in lower case
+	GroupConsumerRegexRefreshInterval  time.Duration
+	GroupProtocols                     []string // group.coordinator.rebalance.protocols
+	GroupVersion                       int16
+
 	GroupInitialRebalanceDelay    time.Duration
 	GroupMaxSessionTimeout        time.Duration
 	GroupMaxSize                  int
@@ -129,6 +139,15 @@ func (b *Broker) resolve() {
 		LogCleanerEnable:            b.bool("log.cleaner.enable"),
 		LogRetentionCheckInterval:   b.milliseconds("log.retention.check.interval.ms"),
 		NumPartitions:               b.int32("num.partitions"),
+
+		DevGroupRebalanceHeartbeatInterval: b.milliseconds("dev.group.rebalance.heartbeat.interval.ms"),
+		GroupConsumer:                      b.ConsumerGroup(nil),
+		GroupConsumerAssignors:             splitList(b.text("group.consumer.assignors")),
+		GroupConsumerMaxSize:               b.int("group.consumer.max.size"),
+		GroupConsumerMigrationPolicy:       strings.ToLower(b.text("group.consumer.migration.policy")),
+		GroupConsumerRegexRefreshInterval:  b.milliseconds("group.consumer.regex.refresh.interval.ms"),
+		GroupProtocols:                     splitList(b.text("group.coordinator.rebalance.protocols")),
+		GroupVersion:                       int16(b.int64("group.version")),
 
 		GroupInitialRebalanceDelay:    b.milliseconds("group.initial.rebalance.delay.ms"),
 		GroupMaxSessionTimeout:        b.milliseconds("group.max.session.timeout.ms"),

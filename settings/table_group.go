@@ -3,9 +3,9 @@ package settings
 // perGroupSettings are the settings of one group, resource type GROUP (spec: groups 23). Sorted by name. The
 // default of most is the broker setting "group." + name.
 var perGroupSettings = []Definition{
-	{"consumer.assignment.interval.ms", Int, "1000", atLeast(0), Dynamic, NotImplemented, "Shortest time between two assignments of the group."},
-	{"consumer.heartbeat.interval.ms", Int, "5000", atLeast(1), Dynamic, NotImplemented, "Heartbeat interval given to the group's members."},
-	{"consumer.session.timeout.ms", Int, "45000", atLeast(1), Dynamic, NotImplemented, "Session timeout of the group's members."},
+	{"consumer.assignment.interval.ms", Int, "1000", atLeast(0), Dynamic, Implemented, "Shortest time between two assignments of the group."},
+	{"consumer.heartbeat.interval.ms", Int, "5000", atLeast(1), Dynamic, Implemented, "Heartbeat interval given to the group's members."},
+	{"consumer.session.timeout.ms", Int, "45000", atLeast(1), Dynamic, Implemented, "Session timeout of the group's members."},
 	{"errors.deadletterqueue.copy.record.enable", Boolean, "false", anything, Dynamic, NotImplemented, "Whether records that the group gives up are copied with key and value."},
 	{"errors.deadletterqueue.topic.name", String, "", valid{check: checkDeadLetterTopic}, Dynamic, NotImplemented, "Topic for records that the group gives up."},
 	{"share.assignment.interval.ms", Int, "1000", atLeast(0), Dynamic, NotImplemented, "Shortest time between two assignments of the group."},

@@ -1,29 +1,30 @@
 package settings
 
 // groupSettings are the settings of the group coordinator and of share groups (spec: groups 23).
-// group.initial.rebalance.delay.ms and that of streams groups are 0 and not Kafka's 3000, unless strict is on: one person waits at one keyboard.
+// group.initial.rebalance.delay.ms and that of streams groups are 0 and not Kafka's 3000, and
+// group.consumer.assignment.interval.ms is 0 and not 1000, unless strict is on: one person waits at one keyboard.
 // Every replication factor and min.isr is 1.
 // Sorted by name.
 var groupSettings = []Definition{
 	{"errors.deadletterqueue.auto.create.topics.enable", Boolean, "false", anything, Dynamic, NotImplemented, "Whether a topic for records that a share group gives up is created."},
 	{"errors.deadletterqueue.topic.name.prefix", String, "dlq.", anything, Dynamic, NotImplemented, "What names of topics for records that share groups give up begin with."},
-	{"group.consumer.assignment.interval.ms", Int, "1000", atLeast(0), Dynamic, NotImplemented, "Shortest time between two assignments of a consumer group."},
-	{"group.consumer.assignors", List, "uniform,range", nonEmpty, static, NotImplemented, "Assignors of consumer groups; the first is the default."},
-	{"group.consumer.heartbeat.interval.ms", Int, "5000", atLeast(1), static, NotImplemented, "Heartbeat interval given to members of consumer groups."},
-	{"group.consumer.max.assignment.interval.ms", Int, "15000", atLeast(0), static, NotImplemented, "Highest consumer.assignment.interval.ms of a group."},
-	{"group.consumer.max.heartbeat.interval.ms", Int, "15000", atLeast(1), static, NotImplemented, "Highest consumer.heartbeat.interval.ms of a group."},
-	{"group.consumer.max.session.timeout.ms", Int, "60000", atLeast(1), static, NotImplemented, "Highest consumer.session.timeout.ms of a group."},
-	{"group.consumer.max.size", Int, "2147483647", atLeast(1), static, NotImplemented, "Most members of a consumer group."},
-	{"group.consumer.migration.policy", String, "bidirectional", valid{oneOf: []string{"DISABLED", "DOWNGRADE", "UPGRADE", "BIDIRECTIONAL"}, foldCase: true}, static, NotImplemented, "Which way groups may change between the classic and the consumer protocol."},
-	{"group.consumer.min.assignment.interval.ms", Int, "0", atLeast(0), static, NotImplemented, "Lowest consumer.assignment.interval.ms of a group."},
-	{"group.consumer.min.heartbeat.interval.ms", Int, "5000", atLeast(1), static, NotImplemented, "Lowest consumer.heartbeat.interval.ms of a group."},
-	{"group.consumer.min.session.timeout.ms", Int, "45000", atLeast(1), static, NotImplemented, "Lowest consumer.session.timeout.ms of a group."},
-	{"group.consumer.regex.refresh.interval.ms", Int, "600000", atLeast(10000), Hidden, NotImplemented, "How often regular expressions are resolved again."},
-	{"group.consumer.session.timeout.ms", Int, "45000", atLeast(1), static, NotImplemented, "Session timeout of members of consumer groups."},
+	{"group.consumer.assignment.interval.ms", Int, "0", atLeast(0), Dynamic, Implemented, "Shortest time between two assignments of a consumer group."},
+	{"group.consumer.assignors", List, "uniform,range", valid{nonEmpty: true, oneOf: []string{"uniform", "range"}}, static, Implemented, "Assignors of consumer groups; the first is the default."},
+	{"group.consumer.heartbeat.interval.ms", Int, "5000", atLeast(1), static, Implemented, "Heartbeat interval given to members of consumer groups."},
+	{"group.consumer.max.assignment.interval.ms", Int, "15000", atLeast(0), static, Implemented, "Highest consumer.assignment.interval.ms of a group."},
+	{"group.consumer.max.heartbeat.interval.ms", Int, "15000", atLeast(1), static, Implemented, "Highest consumer.heartbeat.interval.ms of a group."},
+	{"group.consumer.max.session.timeout.ms", Int, "60000", atLeast(1), static, Implemented, "Highest consumer.session.timeout.ms of a group."},
+	{"group.consumer.max.size", Int, "2147483647", atLeast(1), static, Implemented, "Most members of a consumer group."},
+	{"group.consumer.migration.policy", String, "bidirectional", valid{oneOf: []string{"DISABLED", "DOWNGRADE", "UPGRADE", "BIDIRECTIONAL"}, foldCase: true}, static, Implemented, "Which way groups may change between the classic and the consumer protocol."},
+	{"group.consumer.min.assignment.interval.ms", Int, "0", atLeast(0), static, Implemented, "Lowest consumer.assignment.interval.ms of a group."},
+	{"group.consumer.min.heartbeat.interval.ms", Int, "5000", atLeast(1), static, Implemented, "Lowest consumer.heartbeat.interval.ms of a group."},
+	{"group.consumer.min.session.timeout.ms", Int, "45000", atLeast(1), static, Implemented, "Lowest consumer.session.timeout.ms of a group."},
+	{"group.consumer.regex.refresh.interval.ms", Int, "600000", atLeast(10000), Hidden, Implemented, "How often regular expressions are resolved again."},
+	{"group.consumer.session.timeout.ms", Int, "45000", atLeast(1), static, Implemented, "Session timeout of members of consumer groups."},
 	{"group.coordinator.append.linger.ms", Int, "-1", atLeast(-1), static, NotImplemented, "How long the coordinator gathers records; -1 adapts."},
 	{"group.coordinator.background.threads", Int, "2", atLeast(1), static, NotImplemented, "Threads for the coordinator's dear work."},
 	{"group.coordinator.cached.buffer.max.bytes", Int, "1048588", atLeast(524288), Dynamic, NotImplemented, "Largest append buffer that the coordinator keeps."},
-	{"group.coordinator.rebalance.protocols", List, "classic,consumer,streams", valid{nonEmpty: true, oneOf: []string{"consumer", "classic", "share", "streams"}}, static, NotImplemented, "Group protocols that are served; classic always is."},
+	{"group.coordinator.rebalance.protocols", List, "classic,consumer,streams", valid{nonEmpty: true, oneOf: []string{"consumer", "classic", "share", "streams"}}, static, Implemented, "Group protocols that are served; classic always is."},
 	{"group.coordinator.threads", Int, "4", atLeast(1), static, NotImplemented, "Threads of the group coordinator."},
 	{"group.initial.rebalance.delay.ms", Int, "0", anything, static, Implemented, "How long an empty classic group waits for more members before its first rebalance."},
 	{"group.max.session.timeout.ms", Int, "1800000", anything, static, Implemented, "Longest session timeout that a member of a classic group may ask for."},
@@ -72,6 +73,7 @@ var groupSettings = []Definition{
 	{"group.streams.session.timeout.ms", Int, "45000", atLeast(1), static, Implemented, "Session timeout of members of streams groups."},
 	{"group.streams.task.offset.interval.ms", Int, "60000", atLeast(15000), Hidden, Implemented, "How often members of streams groups report offsets of their tasks."},
 	{"group.streams.topology.description.plugin.class", Class, null, valid{check: refusePlugIn}, static, NotApplicable, "Class that keeps descriptions of topologies."},
+	{"group.version", Int, "1", between(0, 1), Hidden, Implemented, "Level at which the feature of that name is finalized: 1 serves the consumer protocol. Our own."},
 	{"offset.metadata.max.bytes", Int, "4096", anything, static, Implemented, "Longest metadata of a committed offset, in bytes."},
 	{"offsets.commit.timeout.ms", Int, "5000", atLeast(1), static, NotImplemented, "How long an offset commit waits for replicas."},
 	{"offsets.load.buffer.size", Int, "5242880", atLeast(1), static, NotImplemented, "Bytes read at a time when offsets are loaded."},

@@ -164,7 +164,8 @@ func start(ctx context.Context, f startFlags, environ []string, stdout, stderr i
 	if err != nil {
 		return err
 	}
-	cfg.Logger = slog.New(slog.NewTextHandler(stderr, nil))
+	cfg.LogLevel = &slog.LevelVar{}
+	cfg.Logger = slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: cfg.LogLevel}))
 	if len(f.test.faults) > 0 {
 		cfg.Logger.Warn("faults are armed: this broker is for a test", "faults", f.test.faults)
 	}
