@@ -155,7 +155,7 @@ func TestChecks(t *testing.T) {
 			}
 			n := runs.Load()
 			expect(11*time.Second-moved, n) // under way
-			check.Stop()              // waits for it
+			check.Stop()                    // waits for it
 			if runs.Load() != n+1 {
 				t.Errorf("%T: Stop has not waited", c)
 			}
