@@ -75,6 +75,7 @@ func (b *Broker) openCluster() error {
 	env := b.cfg.Env
 	env.NoSync = env.NoSync || b.cfg.Ephemeral
 	env.Advertised, env.OnFailure, env.OnSettings = b.advertiser.of, b.fail, b.settingsChanged
+	env.Disconnect = b.disconnectAll
 	if b.cfg.Image != nil {
 		b.cluster, err = cluster.OpenImage(env, b.dir, b.cfg.Image)
 	} else {

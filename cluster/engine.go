@@ -55,6 +55,7 @@ type engine struct {
 	stopped  chan struct{}  // closed when it stops serving
 	endOnce  sync.Once
 	killed   atomic.Bool // no answer is to be given
+	prepared []string    // transactional IDs that the opening found prepared
 }
 
 // openEngine opens an engine, bottom first. With an error it returns the parts that are open.
@@ -312,6 +313,7 @@ func (e *engine) openCoordinators() error {
 	if err := e.txns.Load(); err != nil {
 		return e.stateError(err)
 	}
+	e.prepared = e.txns.Resumed()
 	if err := e.txns.Reconcile(openTransactions(e.topics)); err != nil {
 		return fmt.Errorf("%w: %w", ErrStorage, err)
 	}
