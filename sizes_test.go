@@ -32,10 +32,10 @@ var notSizes = map[string]string{
 	"wire":       `fixedHeaderBytes prefixBytes refusalWindow forcedCloseGrace unknownTagCostBytes unknownTagsCostBytes`,
 	"pidmanager": `snapshot*`,
 	"groupcoordinator": `generationEpoch DefaultMinSessionTimeout DefaultMaxSessionTimeout DefaultOffsetsRetention
-		DefaultRetentionCheckInterval newMemberJoinTimeout keyType* offsetValue* groupValue*`,
+		DefaultRegexRefreshInterval DefaultRetentionCheckInterval defaultConsumer* newMemberJoinTimeout keyType* offsetValue* groupValue*`,
 	"txncoordinator": `firstRetry maxRetry keyVersion highestValueVersion flexibleTransactions No* noTimestampMs epochBumpVersion defaultMaxTimeoutMs`,
-	"handlers": `sessionIdle endpoint* allVersions transactionV0 transactionV2 TransactionVersionMax coordinatorOf* latestTimestamp
-		earliest* electUnclean maxTimestamp latestTieredTimestamp noAuthorizedOperations topicOperations groupOperations clusterOperations
+	"handlers": `sessionIdle endpoint* allVersions transactionV0 transactionV2 TransactionVersionMax GroupVersionMax coordinatorOf* latestTimestamp
+		earliest* electUnclean maxTimestamp latestTieredTimestamp acquire* ShareVersionMax noAuthorizedOperations topicOperations groupOperations clusterOperations
 		metadataVersion* streamsVersion topologyDescription*`,
 }
 

@@ -62,8 +62,8 @@ func expectTold(t *testing.T, addr, want string) {
 	}
 }
 
-// TestEachClientIsToldTheAddressThatItCameBy needs no setting, with two addresses of one machine.
-func TestEachClientIsToldTheAddressThatItCameBy(t *testing.T) {
+// TestEachClientGetsTheAddressThatItConnectedTo needs no setting, with two addresses of one machine.
+func TestEachClientGetsTheAddressThatItConnectedTo(t *testing.T) {
 	b := brokertest.Start(t, everywhere)
 	_, port, err := net.SplitHostPort(b.Addr())
 	if err != nil {
@@ -136,7 +136,7 @@ func TestTwoListenersOnOnePortOfTwoAddresses(t *testing.T) {
 }
 
 // A port that is taken is named and is no mistake in the configuration; the listeners before it are closed again.
-func TestAPortThatIsTaken(t *testing.T) {
+func TestPortInUse(t *testing.T) {
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -172,10 +172,10 @@ func TestAPortThatIsTaken(t *testing.T) {
 	again.Close()
 }
 
-// TestAClientOfAnotherNetworkIsToldAnAddressOfIts puts a client into a network namespace of its own, where
+// TestClientOfAnotherNetworkGetsAnAddressThere puts a client into a network namespace of its own, where
 // the broker's loopback address leads nowhere. Where the machine does not let the test make one, the test of
 // two loopback addresses has to do.
-func TestAClientOfAnotherNetworkIsToldAnAddressOfIts(t *testing.T) {
+func TestClientOfAnotherNetworkGetsAnAddressThere(t *testing.T) {
 	const nearHost, farHost = "10.213.77.1", "10.213.77.2"
 	namespace := fmt.Sprintf("once-%d", os.Getpid())
 	near, far := fmt.Sprintf("once%dn", os.Getpid()%1e6), fmt.Sprintf("once%df", os.Getpid()%1e6)

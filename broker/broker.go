@@ -74,7 +74,8 @@ func (b *Broker) openCluster() error {
 	b.advertiser = newAdvertiser(b.settings, b.listeners)
 	env := b.cfg.Env
 	env.NoSync = env.NoSync || b.cfg.Ephemeral
-	env.Advertised, env.OnFailure = b.advertiser.of, b.fail
+	env.Advertised, env.OnFailure, env.OnSettings = b.advertiser.of, b.fail, b.settingsChanged
+	env.Disconnect = b.disconnectAll
 	if b.cfg.Image != nil {
 		b.cluster, err = cluster.OpenImage(env, b.dir, b.cfg.Image)
 	} else {
@@ -93,6 +94,13 @@ func (b *Broker) settings() *settings.Broker {
 	return b.cluster.Settings()
 }
 
+// settingsChanged makes those settings hold that are not of the cluster but of its listeners.
+func (b *Broker) settingsChanged(s *settings.Broker) {
+	if server := b.server; server != nil {
+		server.SetMaxConnections(s.MaxConnections, s.MaxConnectionsPerIP)
+	}
+}
+
 // makeDirectory returns the data directory; it is new when the broker is ephemeral.
 func (b *Broker) makeDirectory() (string, error) {
 	switch {
@@ -104,15 +112,22 @@ func (b *Broker) makeDirectory() (string, error) {
 	return b.cfg.DataDir, os.MkdirAll(b.cfg.DataDir, 0o777) // less the umask
 }
 
+// closed is called when a connection has ended.
+func (b *Broker) closed(c *wire.Conn) {
+	b.watch.closed(c)
+	b.cluster.Disconnected(c)
+}
+
 func (b *Broker) serve() (err error) {
 	b.watch = newReturnWatch(b.cfg.Logger, b.advertiser.inDoubt)
 	registerer := prometheus.WrapRegistererWithPrefix("once_", b.registry)
 	b.server, err = wire.NewServer(wire.Options{
-		APIs: handlers.APIs(), Limits: b.cfg.limits(), Logger: b.cfg.Logger, Registerer: registerer, OnClose: b.watch.closed,
+		APIs: handlers.APIs(), Limits: b.cfg.limits(), Logger: b.cfg.Logger, Registerer: registerer, OnClose: b.closed,
 	})
 	if err != nil {
 		return err
 	}
+	b.settingsChanged(b.settings()) // they may have been changed before this start
 	b.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	if b.cfg.Admin != "" {
 		all := prometheus.Gatherers{b.registry, b.cluster}

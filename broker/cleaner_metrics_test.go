@@ -66,7 +66,7 @@ func (c *cleanerWatch) awaitMetric(name string, want float64) {
 
 // The metrics tell that the cleaner works, how much it reads and writes, and that it has given up on a
 // partition, until that one is gone.
-func TestMetricsTellWhatTheCleanerDoes(t *testing.T) {
+func TestCleanerMetrics(t *testing.T) {
 	c := newCleanerWatch(t)
 	m := c.cleanerSays()
 	for _, name := range []string{

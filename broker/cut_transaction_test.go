@@ -12,7 +12,7 @@ import (
 // P18, P20: a transaction that was answered as ended stays so, with its outcome, when the tail of a partition is
 // damaged above the last barrier and cut with its marker in it. The last stable offset does not stand still, and the
 // producer's next transaction decides about its own records only.
-func TestFinishedTransactionStaysFinishedAfterACut(t *testing.T) {
+func TestEndedTransactionStaysEndedAfterACut(t *testing.T) {
 	program(t)
 	for _, v2 := range []bool{false, true} {
 		for _, commit := range []bool{false, true} {

@@ -271,7 +271,7 @@ func TestDirectoryThatCannotBeTrustedIsRefused(t *testing.T) {
 }
 
 // What can be made again from the rest is not needed (P10), and neither is the older barrier record.
-func TestDirectoryWithoutWhatIsDerived(t *testing.T) {
+func TestDirectoryWithoutDerivedFiles(t *testing.T) {
 	remove := func(patterns ...string) func(*testing.T, string) {
 		return func(t *testing.T, dir string) {
 			for _, pattern := range patterns {

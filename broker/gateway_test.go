@@ -34,7 +34,7 @@ func TestDefaultGateway(t *testing.T) {
 
 // What a client is told, by where it comes from and by what is set for its listener. The container has an address in
 // each of two networks.
-func TestWhatAClientOfAContainerIsTold(t *testing.T) {
+func TestAddressForAClientOfAContainer(t *testing.T) {
 	inside := &advertiser{inContainer: true, gateway: net.IPv4(172, 17, 0, 1), networks: func() []netip.Prefix {
 		return []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("172.17.0.0/16"), netip.MustParsePrefix("fd00:1::/64")}
 	}}

@@ -115,7 +115,7 @@ func (h *hostile) replay(t *testing.T, c *captured) {
 	if err != nil {
 		t.Fatalf("no answer: %v", err)
 	}
-	if unserved, ok := c.body.(*kmsg.ApiVersionsRequest); ok && c.version > 4 {
+	if unserved, ok := c.body.(*kmsg.ApiVersionsRequest); ok && c.version > unserved.MaxVersion() {
 		unserved.Version = 0 // so that the client can ask again
 	}
 	if _, err := kafkatest.DecodeResponse(c.body, c.correlationID, frame); err != nil {

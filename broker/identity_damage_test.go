@@ -226,7 +226,7 @@ func sampled(step int) int {
 	return step
 }
 
-func TestFlippedBitOfPartitionMetadataIsServedToNobody(t *testing.T) {
+func TestFlippedBitOfPartitionMetadataIsNotServed(t *testing.T) {
 	for _, s := range leftBehind(t) {
 		for _, partition := range []string{"x-0", "y-0", "z-0", "__consumer_offsets-0"} {
 			file := filepath.Join(partition, "partition.metadata")
@@ -243,7 +243,7 @@ func TestFlippedBitOfPartitionMetadataIsServedToNobody(t *testing.T) {
 	}
 }
 
-func TestFlippedBitOfATopicsRecordIsServedToNobody(t *testing.T) {
+func TestFlippedBitOfATopicsRecordIsNotServed(t *testing.T) {
 	for _, s := range leftBehind(t) {
 		content := mustRead(t, filepath.Join(s.dir, "meta.db"))
 		var all flipped

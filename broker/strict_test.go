@@ -138,7 +138,7 @@ func TestPendingCreationsAreBounded(t *testing.T) {
 	})
 }
 
-func TestReplicationFactorThreeIsTakenUnlessStrict(t *testing.T) {
+func TestReplicationFactorThreeIsAcceptedUnlessStrict(t *testing.T) {
 	const refused = "Topics: ErrorCode=INVALID_REPLICATION_FACTOR ReplicationFactor=-1"
 	const taken = "Topics: ErrorCode=NONE ReplicationFactor=1"
 	for _, tc := range []struct {

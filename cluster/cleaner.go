@@ -41,7 +41,7 @@ func startCleaner(e *engine) *cleaner {
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	c.pass.cancel = func() {}
 	backoff := func() time.Duration {
-		return max(e.env.Settings.LogCleanerBackoff, leastBackoff)
+		return max(e.configs.Settings().LogCleanerBackoff, leastBackoff)
 	}
 	c.check = e.env.Clock.Every(0, backoff, c.run)
 	return c
@@ -103,7 +103,7 @@ func (c *cleaner) clean(p *partition.Partition) {
 		return
 	}
 	begun := time.Now()
-	done, err := p.Compact(ctx, c.e.env.Clock.Now().UnixMilli(), c.e.env.Settings.LogCleanerDedupeBufferBytes)
+	done, err := p.Compact(ctx, c.e.env.Clock.Now().UnixMilli(), c.e.configs.Settings().LogCleanerDedupeBufferBytes)
 	ended := time.Now()
 	outcome := passDone
 	switch {

@@ -21,6 +21,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"once/durability"
+	"once/faults"
+	"once/handlers"
 	"once/internal/clock"
 	"once/internal/fault"
 	"once/settings"
@@ -36,6 +38,8 @@ type Cluster struct {
 	env  Env // immutable, as are the next two
 	mode durability.Mode
 	dir  string
+
+	rules *faults.Rules // immutable
 
 	resets   atomic.Int64   // so far, to give names
 	images   atomic.Int64   // the same
@@ -67,6 +71,7 @@ func Open(env Env, dir string) (*Cluster, error) {
 		return nil, err
 	}
 	c := &Cluster{env: env, mode: mode, dir: dir}
+	c.rules = faults.New(faults.Options{Points: env.Faults, APIs: handlers.FaultAPIs, OffsetsPartition: c.offsetsPartition})
 	if err := c.openDirectory(); err != nil {
 		return nil, err
 	}
@@ -120,6 +125,7 @@ func (c *Cluster) start() error {
 	c.current = e
 	c.gate.Unlock()
 	c.env.Faults.Resume()
+	c.rules.Resume()
 	return nil
 }
 
@@ -199,8 +205,16 @@ func (c *Cluster) kill() {
 func (c *Cluster) bury(e *engine) {
 	c.changing.Lock()
 	defer c.changing.Unlock()
-	if c.lock != nil && c.engine() == e {
-		c.kill()
+	if c.lock == nil || c.engine() != e {
+		return
+	}
+	c.kill()
+	if !c.rules.TakeKill() {
+		return
+	}
+	c.disconnect()
+	if _, err := c.reopen(); err != nil {
+		c.env.Logger.Error("the cluster is down: it was killed by a rule, and does not open again", "error", err)
 	}
 }
 
@@ -275,6 +289,17 @@ func (c *Cluster) engine() *engine {
 }
 
 // Faults are the points of the cluster for faults by tests. A kill at one of them leaves the cluster like Kill does;
+// Rules are the rules by which tests make requests, and steps at the points, go wrong.
+func (c *Cluster) Rules() *faults.Rules { return c.rules }
+
+// offsetsPartition returns the partition of __consumer_offsets of a group.
+func (c *Cluster) offsetsPartition(group string) int32 {
+	if e := c.engine(); e != nil {
+		return e.groups.PartitionFor(group)
+	}
+	return -1
+}
+
 // Killed waits for that.
 func (c *Cluster) Faults() *fault.Points { return c.env.Faults }
 
@@ -313,6 +338,11 @@ func (c *Cluster) fail(of *engine, err error) {
 	}
 	c.failure.Unlock()
 	if !first {
+		return
+	}
+	if errors.Is(err, faults.ErrSyncFailed) { // on behalf of a test, which restarts it
+		c.env.Logger.Warn("a rule has made a sync fail; the cluster is down until it is restarted", "error", err)
+		c.dying.Go(func() { c.bury(of) })
 		return
 	}
 	c.env.Logger.Error("the broker stops", "error", err)

@@ -319,7 +319,7 @@ func (c *client) offset(group, topic string) int64 {
 }
 
 // Who waits is answered by a reset, at once: a Fetch that its topic is gone, a member that it is none.
-func TestResetAnswersWhoWaits(t *testing.T) {
+func TestResetAnswersWaitingRequests(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := opened(t, InMemory(Env{}))
 		waiting, joining := connect(t, c), connect(t, c)

@@ -21,6 +21,8 @@ import (
 	"once/meta"
 	"once/pidmanager"
 	"once/settings"
+	"once/sharecoordinator"
+	"once/sharepartition"
 	"once/topics"
 	"once/txncoordinator"
 )
@@ -40,7 +42,9 @@ type engine struct {
 	topics      *topics.Topics
 	configs     *configs.Configs
 	producerIDs *pidmanager.Manager
+	shareStates *sharecoordinator.Coordinator
 	groups      *groupcoordinator.Coordinator
+	shares      *sharepartition.Manager
 	txns        *txncoordinator.Coordinator
 	features    *handlers.Features
 	services    *handlers.Services
@@ -51,6 +55,7 @@ type engine struct {
 	stopped  chan struct{}  // closed when it stops serving
 	endOnce  sync.Once
 	killed   atomic.Bool // no answer is to be given
+	prepared []string    // transactional IDs that the opening found prepared
 }
 
 // openEngine opens an engine, bottom first. With an error it returns the parts that are open.
@@ -64,6 +69,7 @@ func (c *Cluster) openEngine() (*engine, error) {
 		stopped: make(chan struct{}),
 	}
 	e.env.Faults.Suspend()
+	c.rules.Suspend()
 	e.env.Faults.OnKill(e.die)
 	for _, step := range []func() error{
 		e.openMeta,
@@ -102,6 +108,7 @@ func (e *engine) end() {
 	e.endOnce.Do(func() {
 		close(e.stopped)
 		e.env.Faults.Suspend()
+		e.cluster.rules.Suspend()
 	})
 	if e.groups != nil {
 		e.groups.Release()
@@ -192,20 +199,22 @@ func (e *engine) openBarrier() error {
 }
 
 func (e *engine) openTopics() error {
+	var err error
+	if e.configs, err = configs.Open(e.store, e.env.Settings, e.env.Logger); err != nil {
+		return fmt.Errorf("%w: %w", ErrStorage, err)
+	}
 	ts, err := topics.Open(topics.Options{
-		Store: e.store, FS: e.fence, Dir: e.dir, Barrier: e.barrier, Settings: e.env.Settings, Starts: e.identity.starts,
+		Store: e.store, FS: e.fence, Dir: e.dir, Barrier: e.barrier, Settings: e.configs.Settings(), Starts: e.identity.starts,
 		Clock: e.env.Clock, Logger: e.env.Logger, MaxInflatedBytes: e.env.Settings.MaxDecompressedBatchBytes, OnDelete: e.topicDeleted,
 		Faults: e.env.Faults,
 	})
 	if ts != nil {
 		e.topics = ts
 	}
-	if err == nil {
-		e.configs, err = configs.Open(e.store, e.env.Settings, e.env.Logger)
-	}
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrStorage, err)
 	}
+	e.configs.OnSettings = e.settingsChanged
 	if err := e.createInternalTopics(); err != nil {
 		return err
 	}
@@ -220,6 +229,14 @@ func (e *engine) openTopics() error {
 	}
 	e.producerIDs = pidmanager.NewManager(blockStore{e.store}, highest+e.identity.forkDistance)
 	return nil
+}
+
+// settingsChanged makes new settings of the broker hold.
+func (e *engine) settingsChanged(b *settings.Broker) {
+	e.topics.Reconfigure(b)
+	if e.env.OnSettings != nil {
+		e.env.OnSettings(b)
+	}
 }
 
 // createInternalTopics creates the coordinators' topics where they do not exist.
@@ -276,13 +293,19 @@ func (e *engine) openCoordinators() error {
 	if err != nil {
 		return err
 	}
-	e.features = handlers.NewFeatures(transactionVersion, int64(e.identity.starts))
+	e.features = handlers.NewFeatures(transactionVersion, e.env.Settings.GroupVersion, int64(e.identity.starts))
 	registerer := e.registerer()
+	if err := e.openShareStates(); err != nil {
+		return err
+	}
 	if e.groups, err = e.openGroups(registerer); err != nil {
 		return err
 	}
 	if err := e.groups.Load(context.Background()); err != nil {
 		return e.stateError(err)
+	}
+	if err := e.openShares(registerer); err != nil {
+		return err
 	}
 	if e.txns, err = e.openTxns(registerer); err != nil {
 		return err
@@ -290,6 +313,7 @@ func (e *engine) openCoordinators() error {
 	if err := e.txns.Load(); err != nil {
 		return e.stateError(err)
 	}
+	e.prepared = e.txns.Resumed()
 	if err := e.txns.Reconcile(openTransactions(e.topics)); err != nil {
 		return fmt.Errorf("%w: %w", ErrStorage, err)
 	}
@@ -308,9 +332,11 @@ func (e *engine) openCoordinators() error {
 func (e *engine) openServices() error {
 	e.services = &handlers.Services{
 		Topics: e.topics, Catalogue: handlers.NewCatalogue(e.topics), Configs: e.configs, Txns: e.txns, Groups: e.groups,
+		Shares: e.shares, ShareStates: e.shareStates,
 		ProducerIDs: e.producerIDs, Settings: e.env.Settings, Features: e.features, NodeID: e.env.Settings.NodeID,
 		ClusterID: e.identity.clusterID, Advertised: e.env.Advertised, Disk: e.disk, Barrier: e.barrier,
-		Ended: e.stopped, Clock: e.env.Clock, Logger: e.env.Logger,
+		Ended: e.stopped, Clock: e.env.Clock, Logger: e.env.Logger, LogLevel: e.env.LogLevel,
+		Faults: e.cluster.rules,
 	}
 	e.services.Open()
 	e.registerer().MustRegister(newStateCollector(e))
@@ -347,8 +373,15 @@ func (e *engine) close(clean bool) error {
 		e.txns.Close()
 	}
 	e.env.Faults.Wait()
+	if e.shares != nil {
+		e.shares.Close()
+	}
+	e.cluster.rules.Wait()
 	if e.groups != nil {
 		e.groups.Close()
+	}
+	if e.shareStates != nil {
+		e.shareStates.Close()
 	}
 	if e.topics != nil {
 		err := e.topics.Close()

@@ -37,7 +37,13 @@ type Env struct {
 	// Advertised returns the address at which the client of a connection reaches the cluster; nil means that of the
 	// connection.
 	Advertised func(*wire.Conn) (host string, port int32)
-	Logger     *slog.Logger // nil discards
+	// Disconnect closes the connections of all clients of the cluster, when it is restarted; nil is allowed.
+	Disconnect func()
+	Logger     *slog.Logger   // nil discards
+	LogLevel   *slog.LevelVar // of Logger, for clients to change; nil where it cannot be changed
+	// OnSettings is called when settings of the broker have been changed while it runs, with those in force; nil is
+	// allowed.
+	OnSettings func(*settings.Broker)
 	// Faults are the points for faults by tests; nil means new ones, with nothing armed.
 	Faults *fault.Points
 	// OnFailure is called once, in its own goroutine, when the cluster fails for good: it acknowledges nothing any
@@ -65,7 +71,7 @@ func (env Env) WithDefaults() (Env, error) {
 		env.Settings = s
 	}
 	if env.Logger == nil {
-		env.Logger = slog.New(slog.DiscardHandler)
+		env.Logger, env.LogLevel = slog.New(slog.DiscardHandler), &slog.LevelVar{}
 	}
 	if env.Faults == nil {
 		env.Faults = fault.NewPoints()

@@ -104,7 +104,7 @@ func TestHeldMarkerIsWrittenByARestart(t *testing.T) {
 	h.expect(2, 2, wire.NoError)
 }
 
-func TestHeldMarkerGoesWithItsTopic(t *testing.T) {
+func TestHeldMarkerIsDroppedWithItsTopic(t *testing.T) {
 	h := newHolding(t, InMemory(Env{}))
 	r := kmsg.NewPtrDeleteTopicsRequest()
 	r.Version, r.TopicNames = 5, []string{"b"}
@@ -115,7 +115,7 @@ func TestHeldMarkerGoesWithItsTopic(t *testing.T) {
 	h.expect(1, 0, wire.NoError)
 }
 
-func TestHeldMarkerGoesWithAReset(t *testing.T) {
+func TestHeldMarkerIsDroppedByAReset(t *testing.T) {
 	h := newHolding(t, InMemory(Env{}))
 	if err := h.Reset(ResetOptions{KeepTopics: true}); err != nil {
 		t.Fatal(err)

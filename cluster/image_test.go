@@ -61,7 +61,7 @@ func forkOf(t *testing.T, c *Cluster, dir string) *Cluster {
 }
 
 // A fork has what was there at the instant of the snapshot, and goes on by itself.
-func TestForkGoesOnByItself(t *testing.T) {
+func TestForkIsIndependent(t *testing.T) {
 	for name, env := range map[string]Env{"in memory": InMemory(Env{}), "ephemeral": {NoSync: true}, "on disk": {}} {
 		t.Run(name, func(t *testing.T) {
 			dir := "data"
@@ -231,7 +231,7 @@ func isClosed(done chan struct{}) bool {
 
 // What is shared with an image is changed by nobody: the original compacts, deletes and goes on, a fork does so, and
 // the next fork of the same image is as the first was.
-func TestImageStaysAsItIs(t *testing.T) {
+func TestImageDoesNotChange(t *testing.T) {
 	c := opened(t, InMemory(Env{}))
 	conn := connect(t, c)
 	_, err := c.engine().topics.Create(topics.Spec{Name: "x", Partitions: 1, Overrides: map[string]string{
@@ -341,7 +341,7 @@ func TestOpeningAnImageSurvivesDeathAtEveryOperation(t *testing.T) {
 
 // A topic may be called as the cluster's own files and directories are: its records survive a restart and an image of it,
 // a reset removes them, and its name can be given again.
-func TestTopicsThatAreCalledAsTheClustersOwnFiles(t *testing.T) {
+func TestTopicsNamedLikeTheClustersFiles(t *testing.T) {
 	c := opened(t, InMemory(Env{}))
 	conn := connect(t, c)
 	names := []string{".reset", ".image", ".reset.1", ".image.1", metaFile, metaFile + ".next", lockFile, "barrier.0"}

@@ -46,7 +46,7 @@ type upkeepCheck struct {
 }
 
 func (u *upkeep) start(c upkeepCheck) {
-	interval := func() time.Duration { return max(c.interval(u.e.env.Settings), time.Millisecond) }
+	interval := func() time.Duration { return max(c.interval(u.e.configs.Settings()), time.Millisecond) }
 	first := c.first
 	if first == 0 {
 		first = interval()
@@ -69,7 +69,7 @@ func (u *upkeep) start(c upkeepCheck) {
 func jumped(wall, steady time.Duration) bool { return (wall - steady).Abs() > time.Minute }
 
 func (u *upkeep) expireProducers(nowMs int64) {
-	limit := u.e.env.Settings.ProducerIDExpiration.Milliseconds()
+	limit := u.e.configs.Settings().ProducerIDExpiration.Milliseconds()
 	expired := 0
 	u.eachPartition(func(p *partition.Partition) { expired += p.ExpireProducers(nowMs, limit) })
 	if expired > 0 {

@@ -3,6 +3,7 @@ package cluster
 import (
 	"errors"
 	"log/slog"
+	"slices"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -117,17 +118,51 @@ func (e *engine) openGroups(registerer prometheus.Registerer) (*groupcoordinator
 		},
 		Partitions:             e.partitionsOf(topics.ConsumerOffsets),
 		Topics:                 topicImage{e.topics},
+		ConsumerProtocol:       e.servesConsumerProtocol,
+		ConsumerGroupMaxSize:   s.GroupConsumerMaxSize,
+		ConsumerAssignors:      s.GroupConsumerAssignors,
+		MigrationPolicy:        migrationPolicies[s.GroupConsumerMigrationPolicy],
+		RegexRefreshInterval:   s.GroupConsumerRegexRefreshInterval,
+		ConsumerSettings:       e.consumerSettings,
 		StreamsSettings:        e.streamsSettings,
 		MinSessionTimeout:      s.GroupMinSessionTimeout,
 		MaxSessionTimeout:      s.GroupMaxSessionTimeout,
 		InitialRebalanceDelay:  s.GroupInitialRebalanceDelay,
 		MaxSize:                s.GroupMaxSize,
 		OffsetMetadataMaxBytes: s.OffsetMetadataMaxBytes,
+		ShareStates:            shareStates{e},
+		ShareMaxSize:           s.GroupShareMaxSize,
+		ShareSettings:          e.shareSettings,
 		OffsetsRetention:       s.OffsetsRetention,
 		RetentionCheckInterval: s.OffsetsRetentionCheckInterval,
 		Clock:                  e.env.Clock, Logger: e.env.Logger, Registerer: registerer,
 		Faults: e.env.Faults,
 	})
+}
+
+// migrationPolicies are the values of group.consumer.migration.policy.
+var migrationPolicies = map[string]groupcoordinator.MigrationPolicy{
+	"bidirectional": {},
+	"upgrade":       {NoDowngrade: true},
+	"downgrade":     {NoUpgrade: true},
+	"disabled":      {NoUpgrade: true, NoDowngrade: true},
+}
+
+func (e *engine) servesConsumerProtocol() bool {
+	return e.features.GroupVersion() > 0 && slices.Contains(e.env.Settings.GroupProtocols, "consumer")
+}
+
+// consumerSettings returns the settings of a consumer group. It is called under the lock of its shard.
+func (e *engine) consumerSettings(groupID string) groupcoordinator.ConsumerSettings {
+	s := e.configs.Settings()
+	of := s.GroupConsumer
+	if overrides := e.configs.Get(configs.Group, groupID); len(overrides) > 0 {
+		of = s.ConsumerGroup(overrides)
+	}
+	return groupcoordinator.ConsumerSettings{
+		SessionTimeout: of.SessionTimeout, HeartbeatInterval: of.HeartbeatInterval,
+		AssignmentInterval: of.AssignmentInterval, RebalanceHeartbeatInterval: s.DevGroupRebalanceHeartbeatInterval,
+	}
 }
 
 // streamsSettings returns the settings in force of a streams group.

@@ -1,6 +1,6 @@
-// Package configs keeps what was set while the broker runs for groups and for subscriptions to client metrics, which are
-// configured by name and need not exist, and for the broker itself, whose settings in force it makes. A change is durable when the call that makes it returns; who reads sees
-// the whole of a resource's settings and never waits for the disk.
+// Package configs holds the settings that are changed while the broker runs: of groups and of subscriptions to client
+// metrics, which need not exist, and of the broker itself, whose settings in force it makes. A change is durable when
+// its call returns. Readers see all settings of a resource as of one change, and never wait for the disk.
 //
 // Configurations of topics are part of the topics; see package topics.
 package configs
@@ -27,7 +27,7 @@ type Kind uint8
 const (
 	Group Kind = iota
 	ClientMetrics
-	// Broker are the dynamic settings of the broker, under its number.
+	// Broker are the dynamic settings of the broker, under its number, and those of all brokers, under ClusterDefault.
 	Broker
 	kindCount
 )
@@ -35,19 +35,42 @@ const (
 // String returns the kind as logs and dumps have it.
 func (k Kind) String() string { return [...]string{"group", "client_metrics", "broker"}[k] }
 
-// kinds says where the records of a kind are, and what checks all that is set for one resource.
+// kinds has the bucket of each kind's records, and the check of all settings of one resource.
 var kinds = [kindCount]struct {
 	bucket   meta.Bucket
-	validate func(*settings.Broker, settings.Values) error
+	validate func(*Configs, string, settings.Values) error
 }{
-	Group:         {meta.GroupConfigs, (*settings.Broker).CheckGroup},
+	Group:         {meta.GroupConfigs, checkGroup},
 	ClientMetrics: {meta.ClientMetricsConfigs, checkClientMetrics},
-	Broker:        {meta.BrokerConfigs, checkBroker},
+	Broker:        {meta.BrokerConfigs, (*Configs).checkBroker},
 }
 
-func checkBroker(b *settings.Broker, v settings.Values) error { return b.ValidateDynamic(v, false) }
+// ClusterDefault is the name under which the defaults of all brokers are kept. Kafka's resource of type BROKER has no name.
+const ClusterDefault = "<default>"
 
-func checkClientMetrics(_ *settings.Broker, v settings.Values) error {
+// ErrBroker refuses settings of the broker in a way that Kafka calls a bad request, not a bad value.
+var ErrBroker = errors.New("cannot be changed")
+
+// maxBrokerSettings is how many settings may be set for one broker, or for all: unknown names are kept, too.
+const maxBrokerSettings = 1000
+
+func (c *Configs) checkBroker(name string, v settings.Values) error {
+	if len(v) > maxBrokerSettings {
+		return fmt.Errorf("%w: %d settings", ErrTooMany, len(v))
+	}
+	if err := c.Settings().ValidateDynamic(v, name == ClusterDefault); err != nil {
+		return fmt.Errorf("%w: %w", ErrBroker, err)
+	}
+	const insync = "min.insync.replicas"
+	if _, set := v[insync]; set && name != ClusterDefault { // as Kafka with eligible leader replicas
+		return &settings.InvalidError{Name: insync, Value: v[insync], Reason: "can be set for the cluster only"}
+	}
+	return nil
+}
+
+func checkGroup(c *Configs, _ string, v settings.Values) error { return c.Settings().CheckGroup(v) }
+
+func checkClientMetrics(_ *Configs, _ string, v settings.Values) error {
 	return settings.CheckClientMetrics(v)
 }
 
@@ -59,11 +82,13 @@ var ErrTooMany = errors.New("too many resources of this kind have settings")
 
 // Configs is what is set for all resources. Safe for concurrent use.
 type Configs struct {
-	store   meta.Store       // immutable, as is the next one
-	static  *settings.Broker // as the broker was started with
-	inForce atomic.Pointer[settings.Broker]
-	change  sync.Mutex // orders changes; held across the write
-	mu      struct {
+	store  meta.Store       // immutable, as is the next one
+	static *settings.Broker // as the broker was started with
+	// OnSettings is called with new settings in force, one change after the other. It is set before the first change.
+	OnSettings func(*settings.Broker)
+	inForce    atomic.Pointer[settings.Broker]
+	change     sync.Mutex // orders changes; held across the write
+	mu         struct {
 		sync.RWMutex
 		set [kindCount]map[string]settings.Values // only resources that have settings; the values are immutable
 	}
@@ -96,8 +121,8 @@ func ReadStored(store meta.Store) ([]Stored, error) {
 	return all, nil
 }
 
-// Open reads what is set. Values are not checked against the broker's bounds, which may have changed since: that
-// must not keep a broker from starting. Settings of the broker that do not go with those of this start are logged.
+// Open reads what is set. Values are not checked against the broker's bounds, which may have changed since: that must
+// not keep a broker from starting. Settings of the broker that contradict those of this start are logged.
 func Open(store meta.Store, s *settings.Broker, logger *slog.Logger) (*Configs, error) {
 	c := &Configs{store: store, static: s}
 	for k := range c.mu.set {
@@ -122,12 +147,20 @@ func (c *Configs) Settings() *settings.Broker { return c.inForce.Load() }
 // resolve makes the settings in force from those of the start and what is set.
 func (c *Configs) resolve() error {
 	own := c.Get(Broker, strconv.Itoa(int(c.static.NodeID)))
-	next, err := c.static.WithDynamic(own, c.static.ClusterDefaults())
+	all := c.static.ClusterDefaults()
+	if set := c.Get(Broker, ClusterDefault); len(set) > 0 {
+		all = maps.Clone(all)
+		if all == nil {
+			all = settings.Values{}
+		}
+		maps.Copy(all, set)
+	}
+	next, err := c.static.WithDynamic(own, all)
 	c.inForce.Store(next)
 	return err
 }
 
-// ForgetAddresses removes what was set for the addresses of a broker: another one that continues from the same state has
+// ForgetAddresses removes advertised.listeners of all brokers: another broker that continues from the same state has
 // other addresses.
 func ForgetAddresses(tx meta.Tx) error {
 	changed := map[string]settings.Values{}
@@ -184,8 +217,8 @@ func (c *Configs) Names(k Kind) []string {
 	return slices.Sorted(maps.Keys(c.mu.set[k]))
 }
 
-// Alter replaces what is set for one resource by what change makes of it; with validateOnly it only checks. change
-// gets a copy, and runs while no other change does; its error is returned as it is.
+// Alter replaces the settings of one resource by the result of change; with validateOnly it only checks. change gets a
+// copy, and runs while no other change does; its error is returned unchanged.
 func (c *Configs) Alter(
 	k Kind, name string, change func(settings.Values) (settings.Values, error), validateOnly bool,
 ) error {
@@ -196,7 +229,7 @@ func (c *Configs) Alter(
 	if err != nil {
 		return err
 	}
-	if err := kinds[k].validate(c.Settings(), next); err != nil {
+	if err := kinds[k].validate(c, name, next); err != nil {
 		return err
 	}
 	if len(old) == 0 && len(next) > 0 && c.count(k) >= maxResources {
@@ -209,10 +242,14 @@ func (c *Configs) Alter(
 		return err
 	}
 	c.publish(k, name, next)
-	if k == Broker {
-		return c.resolve()
+	if k != Broker {
+		return nil
 	}
-	return nil
+	err = c.resolve()
+	if c.OnSettings != nil {
+		c.OnSettings(c.Settings())
+	}
+	return err
 }
 
 func (c *Configs) publish(k Kind, name string, set settings.Values) {

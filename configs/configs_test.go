@@ -43,7 +43,7 @@ func alter(t *testing.T, c *Configs, k Kind, name string, v settings.Values) {
 	}
 }
 
-func TestWhatIsSetIsThereAfterReopening(t *testing.T) {
+func TestConfigsSurviveReopening(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "meta.db")
 	c, store := open(t, path)
 	group, metrics := settings.Values{"consumer.session.timeout.ms": "50000"}, settings.Values{"interval.ms": "1000"}
@@ -73,7 +73,7 @@ func TestWhatIsSetIsThereAfterReopening(t *testing.T) {
 	}
 }
 
-func TestARefusedOrOnlyValidatedChangeChangesNothing(t *testing.T) {
+func TestRefusedAndValidatedOnlyChangesDoNothing(t *testing.T) {
 	c, _ := open(t, filepath.Join(t.TempDir(), "meta.db"))
 	was := settings.Values{"interval.ms": "1000"}
 	alter(t, c, ClientMetrics, "m", was)
@@ -123,7 +123,7 @@ func TestResourcesAreLimited(t *testing.T) {
 	alter(t, c, Group, "one more", set)
 }
 
-func TestADamagedRecordIsRefused(t *testing.T) {
+func TestDamagedRecordIsRefused(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "meta.db")
 	_, store := open(t, path)
 	if err := store.Update(func(tx meta.Tx) error { return tx.Put(meta.GroupConfigs, "g", []byte("{")) }); err != nil {

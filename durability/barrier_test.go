@@ -17,7 +17,7 @@ import (
 	"once/log/logtest"
 )
 
-func TestBarrierRefusesWhatItCannotTrust(t *testing.T) {
+func TestBarrierRefusesDamagedRecords(t *testing.T) {
 	fresh := func() *logtest.World {
 		w := logtest.NewWorld(t, vfs.NewMem(), durability.Page)
 		logtest.MustAdd(t, w.MustOpen(), 2, 1)
@@ -430,7 +430,7 @@ func TestManyDirtyFilesShareOneSync(t *testing.T) {
 }
 
 // What recovery kept is durable after the Sync that follows all Opens, without any new append.
-func TestSyncAfterRecoveryCoversWhatWasKept(t *testing.T) {
+func TestSyncAfterRecoveryCoversTheKeptBatches(t *testing.T) {
 	w := logtest.NewWorld(t, vfs.NewCrashable(3), durability.Page)
 	logtest.MustAdd(t, w.MustOpen(), 30, 1)
 	w.Leave()

@@ -47,7 +47,7 @@ func afterCut(t *testing.T, left *vfs.Mem, mode durability.Mode) (w *logtest.Wor
 
 // What was waited for is there after a power cut, of every log, although only the journal was synced; whatever
 // mode the next start is in, and however often the power goes during it.
-func TestJournalRestoresWhatWasWaitedFor(t *testing.T) {
+func TestJournalRestoresAcknowledgedBatches(t *testing.T) {
 	for seed := range int64(20) {
 		for _, mode := range []durability.Mode{durability.Txn, durability.Fsync} {
 			w, mem := journaled(t, seed, mode, 41)

@@ -3,7 +3,7 @@ package durability
 import "testing"
 
 // What waits in which mode (spec: reliability 2.1), for each kind of answer.
-func TestWhatWaitsInWhichMode(t *testing.T) {
+func TestAnswersThatWaitInEachMode(t *testing.T) {
 	for a, want := range [answers]string{
 		Produced:           "fsync",
 		Flushed:            "page txn fsync",

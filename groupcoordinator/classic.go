@@ -6,6 +6,8 @@ import (
 	"math"
 	"slices"
 	"time"
+
+	"once/groupcoordinator/group"
 )
 
 // State is the state of a classic group.
@@ -58,10 +60,7 @@ const (
 )
 
 // Protocol is an assignment protocol that a member supports, with its metadata for it.
-type Protocol struct {
-	Name     string
-	Metadata []byte
-}
+type Protocol = group.Protocol
 
 type member struct {
 	id               string

@@ -60,11 +60,14 @@ func (c *Coordinator) Join(r *JoinRequest) *Future[JoinResult] {
 	if s.mu.released {
 		return refuse(ErrUnknownMember)
 	}
-	if s.mu.groups[r.GroupID] == nil {
+	if at, g := s.consumerLocked(r.GroupID); g != nil && !g.IsEmpty() {
+		return s.joinConsumerLocked(at, g, r)
+	}
+	if old := s.mu.groups[r.GroupID]; old == nil || isReplaceable(old) {
 		if r.MemberID != "" {
 			return refuse(ErrUnknownMember)
 		}
-		if err := s.createGroupLocked(r.GroupID); err != nil {
+		if err := s.createGroupLocked(r.GroupID, old); err != nil {
 			return refuse(err)
 		}
 	}

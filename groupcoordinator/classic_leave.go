@@ -27,6 +27,9 @@ func (c *Coordinator) Leave(r *LeaveRequest) *Future[LeaveResult] {
 	}
 	defer s.mu.Unlock()
 	result := LeaveResult{Members: make([]error, len(r.Members))}
+	if at, g := s.consumerLocked(r.GroupID); g != nil {
+		return s.leaveConsumerLocked(at, g, r)
+	}
 	at, g := s.classicLocked(r.GroupID)
 	if g == nil {
 		for i := range result.Members {

@@ -40,6 +40,9 @@ func (c *Coordinator) Sync(r *SyncRequest) *Future[SyncResult] {
 	if s.mu.released {
 		return refuse(ErrUnknownMember)
 	}
+	if at, g := s.consumerLocked(r.GroupID); g != nil {
+		return s.syncConsumerLocked(at, g, r)
+	}
 	at, g := s.classicLocked(r.GroupID)
 	if g == nil || g.state == Empty {
 		return refuse(ErrUnknownMember)
@@ -155,6 +158,10 @@ func (c *Coordinator) Heartbeat(r *HeartbeatRequest) error {
 		return nil // a member that is sent away while its group loads would only rebalance for nothing
 	default:
 		return err
+	}
+	if at, g := s.consumerLocked(r.GroupID); g != nil {
+		step, err := g.ClassicHeartbeat(r.MemberID, r.InstanceID, r.Generation, s.c.cfg.Clock.Now())
+		return s.afterErrorLocked(at, step, err)
 	}
 	at, g := s.classicLocked(r.GroupID)
 	if g == nil {

@@ -11,7 +11,8 @@
 // at a restart, and members join again by Kafka's own rules.
 //
 // A group is a state machine behind the interface group.Group: no lock, no clock, no I/O. The classic protocol (spec:
-// groups 1-16) is classicGroup. Package group has the contract for all types of groups.
+// groups 1-16) is classicGroup, the consumer protocol (spec: groups 17-20) package consumergroup. Package group has the
+// contract for all types of groups.
 //
 // The package does not use wire codes; handlers call it, the transaction coordinator calls it through its own interface
 // Participant.
@@ -29,7 +30,10 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"once/groupcoordinator/assignment"
+	"once/groupcoordinator/consumergroup"
 	"once/groupcoordinator/group"
+	"once/groupcoordinator/sharegroup"
 	"once/groupcoordinator/streamsgroup"
 	"once/internal/clock"
 	"once/internal/fault"
@@ -54,6 +58,19 @@ type Config struct {
 	MaxBatchBytes          int           // largest record batch that is written; 8 MiB, Kafka's default is 1 MiB
 	TombstonesPerBatch     int           // most tombstones in one batch; 1000
 
+	ShareStates   ShareStates                              // nil: share groups get no state
+	ShareMaxSize  int                                      // group.share.max.size; 200
+	ShareSettings func(groupID string) sharegroup.Settings // of one share group; nil means the defaults
+	// ConsumerProtocol says that the consumer protocol is served (KIP-848): group.version and
+	// group.coordinator.rebalance.protocols.
+	ConsumerProtocol func() bool // nil: it is
+	// ConsumerGroupMaxSize is group.consumer.max.size; 2,147,483,647.
+	ConsumerGroupMaxSize int
+	ConsumerAssignors    []string                            // group.consumer.assignors, the default first; uniform and range
+	MigrationPolicy      MigrationPolicy                     // group.consumer.migration.policy; both ways
+	RegexRefreshInterval time.Duration                       // group.consumer.regex.refresh.interval.ms; 10 min
+	ConsumerSettings     func(group string) ConsumerSettings // of one group; nil: Kafka's defaults
+
 	OffsetsRetention       time.Duration // offsets.retention.minutes; 7 days
 	RetentionCheckInterval time.Duration // offsets.retention.check.interval.ms; 10 min
 
@@ -77,8 +94,15 @@ const (
 	DefaultMaxInflatedBytes       = 256 << 20
 	DefaultMaxBatchBytes          = 8 << 20
 	DefaultTombstonesPerBatch     = 1000
+	DefaultRegexRefreshInterval   = 10 * time.Minute
 	DefaultOffsetsRetention       = 7 * 24 * time.Hour
 	DefaultRetentionCheckInterval = 10 * time.Minute
+)
+
+// Defaults of DefaultConsumerSettings, as in Kafka.
+const (
+	defaultConsumerSession   = 45 * time.Second
+	defaultConsumerHeartbeat = 5 * time.Second
 )
 
 // newMemberJoinTimeout bounds how long a new member's parked Join keeps it in the group: it does not
@@ -100,6 +124,14 @@ func (c Config) withDefaults() Config {
 		c.Partitions = DefaultPartitions
 	}
 	orInt(&c.MaxSize, DefaultMaxSize)
+	orInt(&c.ConsumerGroupMaxSize, DefaultMaxSize)
+	orDuration(&c.RegexRefreshInterval, DefaultRegexRefreshInterval)
+	if len(c.ConsumerAssignors) == 0 {
+		c.ConsumerAssignors = []string{"uniform", "range"}
+	}
+	if c.ConsumerSettings == nil {
+		c.ConsumerSettings = func(string) ConsumerSettings { return DefaultConsumerSettings }
+	}
 	orInt(&c.OffsetMetadataMaxBytes, DefaultOffsetMetadataMaxBytes)
 	orInt(&c.MaxInflatedBytes, DefaultMaxInflatedBytes)
 	orInt(&c.MaxBatchBytes, DefaultMaxBatchBytes)
@@ -110,6 +142,9 @@ func (c Config) withDefaults() Config {
 	orDuration(&c.RetentionCheckInterval, DefaultRetentionCheckInterval)
 	if c.Topics == nil {
 		c.Topics = group.NoTopics{}
+	}
+	if c.ShareStates == nil {
+		c.ShareStates = noShareStates{}
 	}
 	if c.StreamsSettings == nil {
 		c.StreamsSettings = func(string) streamsgroup.Settings { return streamsgroup.Settings{} }
@@ -143,7 +178,10 @@ func (c Config) Validate() error {
 	check(c.MaxSessionTimeout >= 0, "negative maximum session timeout")
 	check(c.MaxSessionTimeout == 0 || c.MinSessionTimeout <= c.MaxSessionTimeout, "minimum session timeout above the maximum")
 	check(c.InitialRebalanceDelay >= 0, "negative initial rebalance delay")
-	check(c.MaxSize >= 0, "negative group size")
+	check(c.MaxSize >= 0 && c.ConsumerGroupMaxSize >= 0, "negative group size")
+	for _, name := range c.ConsumerAssignors {
+		check(assignment.ByName[name] != nil, "unknown assignor "+name)
+	}
 	check(c.OffsetMetadataMaxBytes >= 0, "negative offset metadata size")
 	check(c.MaxInflatedBytes >= 0 && c.MaxBatchBytes >= 0 && c.TombstonesPerBatch >= 0,
 		"negative size of a record batch")
@@ -160,10 +198,13 @@ func (c Config) Validate() error {
 // Kafka does), after Close ErrClosed.
 type Coordinator struct {
 	cfg     Config // immutable, with defaults
+	share   *sharegroup.Config
 	shards  []*shard
 	metrics *metrics
-	closed  atomic.Bool
-	running sync.WaitGroup // timer functions that are under way
+	// consumer is what all consumer groups share; immutable.
+	consumer consumergroup.Config
+	closed   atomic.Bool
+	running  sync.WaitGroup // timer functions that are under way
 
 	retention *clock.Check // set at the end of Load
 }
@@ -174,6 +215,8 @@ func New(cfg Config) (*Coordinator, error) {
 		return nil, err
 	}
 	c := &Coordinator{cfg: cfg.withDefaults()}
+	c.share = c.cfg.shareConfig()
+	c.consumer = c.consumerConfig()
 	c.shards = make([]*shard, c.cfg.Partitions)
 	for i := range c.shards {
 		c.shards[i] = &shard{c: c, partition: int32(i)}

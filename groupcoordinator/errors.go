@@ -3,6 +3,7 @@ package groupcoordinator
 import (
 	"errors"
 
+	"once/groupcoordinator/consumergroup"
 	"once/groupcoordinator/group"
 )
 
@@ -22,6 +23,9 @@ var (
 	ErrGroupNotFound        = group.ErrGroupNotFound
 	ErrGroupNotEmpty        = group.ErrGroupNotEmpty
 	ErrSubscribed           = group.ErrSubscribed
+	ErrUnsupportedAssignor  = consumergroup.ErrUnsupportedAssignor
+	ErrInvalidRegex         = consumergroup.ErrInvalidRegex
+	ErrProtocolNotServed    = errors.New("the protocol of the group is not served")
 	ErrInvalidRequest       = group.ErrInvalidRequest
 	ErrFencedMemberEpoch    = group.ErrFencedMemberEpoch
 	ErrStaleMemberEpoch     = group.ErrStaleMemberEpoch

@@ -277,7 +277,7 @@ func contains(s, part string) bool {
 // FuzzDecodeRecord feeds keys and values to the decoder; what it takes must survive being written again.
 func FuzzDecodeRecord(f *testing.F) {
 	g := newClassicGroup(&Config{}, "g", 5)
-	g.add(&member{id: "m", instanceID: text("i"), sessionTimeout: session, protocols: []Protocol{{"range", []byte(subscription("t"))}}, assignment: []byte("a")})
+	g.add(&member{id: "m", instanceID: text("i"), sessionTimeout: session, protocols: []Protocol{{Name: "range", Metadata: []byte(subscription("t"))}}, assignment: []byte("a")})
 	g.protocolType, g.protocolName = "consumer", text("range")
 	for _, r := range []record{
 		ownRecord(g.record()),

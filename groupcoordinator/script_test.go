@@ -337,7 +337,7 @@ func protocols(c script.Command) (all []Protocol) {
 	}
 	for _, p := range list {
 		name, metadata, _ := strings.Cut(p, ":")
-		all = append(all, Protocol{name, encodeSubscription(metadata)})
+		all = append(all, Protocol{Name: name, Metadata: encodeSubscription(metadata)})
 	}
 	return all
 }

@@ -78,11 +78,15 @@ func (s *shard) classicLocked(groupID string) (*entry, *classicGroup) {
 	return at, g
 }
 
-// carryOutLocked carries out a transition of a group. With an error nothing has changed.
+// carryOutLocked carries out a transition of a group; at is nil for a new group, which is step.Next. With an error
+// nothing has changed.
 func (s *shard) carryOutLocked(at *entry, step group.Step) error {
-	id := at.ID()
 	install := func() {
-		if step.Next != nil {
+		switch {
+		case step.Next == nil:
+		case at == nil:
+			at = s.putGroupLocked(step.Next)
+		default:
 			at.Group = step.Next
 		}
 	}
@@ -100,7 +104,13 @@ func (s *shard) carryOutLocked(at *entry, step group.Step) error {
 	if step.After != nil {
 		step.After(s.mu.durable)
 	}
-	if at := s.mu.groups[id]; at != nil { // the records may have ended the group, or made one of another type
+	switch {
+	case s.mu.groups[at.ID()] != at: // the records have ended the group
+	case len(step.Records) == 0 && step.Next == nil && !step.WakeBy.IsZero():
+		if at.heapIndex < 0 || step.WakeBy.Before(at.wake) {
+			s.wakeAtLocked(at, step.WakeBy)
+		}
+	default:
 		s.rescheduleLocked(at)
 	}
 	return nil
@@ -118,11 +128,20 @@ func (s *shard) finishLocked(at *entry, work *classicGroup, e *effects) error {
 	return nil
 }
 
-// createGroupLocked makes a group for its first Join. Its record keeps it in listings after a restart, before a member
-// has joined.
-func (s *shard) createGroupLocked(groupID string) error {
+// createGroupLocked makes a classic group for its first Join, in place of old, an empty one of another type, if there is
+// one. Its record keeps it in listings after a restart, before a member has joined.
+func (s *shard) createGroupLocked(groupID string, old *entry) error {
 	g := newClassicGroup(&s.c.cfg, groupID, s.c.cfg.Clock.Now().UnixMilli())
-	return s.appendLocked(noProducer, []record{ownRecord(g.record())}, nil)
+	var records []record
+	if old != nil {
+		records = appendTombstones(records, old)
+	}
+	return s.appendLocked(noProducer, append(records, ownRecord(g.record())), nil)
+}
+
+// isReplaceable says that a group is empty and that a classic one may take its place; its offsets stay.
+func isReplaceable(g group.Group) bool {
+	return g.IsEmpty() && (g.Type() == group.Consumer || g.Type() == group.Streams)
 }
 
 // producer is the producer of a batch to append.

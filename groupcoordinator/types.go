@@ -3,22 +3,30 @@ package groupcoordinator
 import (
 	"strings"
 
+	"once/groupcoordinator/consumergroup"
 	"once/groupcoordinator/group"
+	"once/groupcoordinator/sharegroup"
 	"once/groupcoordinator/streamsgroup"
 )
 
 // keyTypes are the key types of __consumer_offsets that belong to groups, each with the decoder of its records. The
 // records of a key type that is missing stay in the log and are skipped.
-var keyTypes = map[int16]decoder{
-	keyTypeGroup: decodeClassic,
-
-	streamsgroup.KeyTypeGroup:       streamsgroup.DecodeRecord,
-	streamsgroup.KeyTypeMember:      streamsgroup.DecodeRecord,
-	streamsgroup.KeyTypeTargetEpoch: streamsgroup.DecodeRecord,
-	streamsgroup.KeyTypeTarget:      streamsgroup.DecodeRecord,
-	streamsgroup.KeyTypeCurrent:     streamsgroup.DecodeRecord,
-	streamsgroup.KeyTypeTopology:    streamsgroup.DecodeRecord,
-}
+var keyTypes = func() map[int16]decoder {
+	all := map[int16]decoder{keyTypeGroup: decodeClassic}
+	for _, keyType := range consumergroup.KeyTypes() {
+		all[keyType] = consumergroup.DecodeRecord
+	}
+	for _, keyType := range []int16{
+		streamsgroup.KeyTypeGroup, streamsgroup.KeyTypeMember, streamsgroup.KeyTypeTargetEpoch,
+		streamsgroup.KeyTypeTarget, streamsgroup.KeyTypeCurrent, streamsgroup.KeyTypeTopology,
+	} {
+		all[keyType] = streamsgroup.DecodeRecord
+	}
+	for keyType := int16(sharegroup.KeyMember); keyType <= sharegroup.KeyStatePartitions; keyType++ {
+		all[keyType] = sharegroup.Decode
+	}
+	return all
+}()
 
 // decoder reads the record of a key, with its key type, and a value; value nil: a tombstone. Its error wraps
 // group.ErrDamaged.
@@ -33,6 +41,10 @@ func (c *Coordinator) newGroup(t group.Type, groupID string) group.Group {
 	switch t {
 	case group.Classic:
 		return newClassicGroup(&c.cfg, groupID, -1)
+	case group.Share:
+		return sharegroup.New(c.share, groupID)
+	case group.Consumer:
+		return consumergroup.New(&c.consumer, groupID)
 	case group.Streams:
 		return c.newStreamsGroup(groupID)
 	}

@@ -178,7 +178,7 @@ func withProtocols(namesAndMetadata ...string) joinOption {
 	return func(r *JoinRequest) {
 		r.Protocols = nil
 		for i := 0; i < len(namesAndMetadata); i += 2 {
-			r.Protocols = append(r.Protocols, Protocol{namesAndMetadata[i], []byte(namesAndMetadata[i+1])})
+			r.Protocols = append(r.Protocols, Protocol{Name: namesAndMetadata[i], Metadata: []byte(namesAndMetadata[i+1])})
 		}
 	}
 }
@@ -197,7 +197,7 @@ func subscription(topics ...string) string {
 func (w *world) join(group string, options ...joinOption) *Future[JoinResult] {
 	r := JoinRequest{
 		GroupID: group, ClientID: "client", ClientHost: "/127.0.0.1", SessionTimeout: session, RebalanceTimeout: time.Minute,
-		ProtocolType: "consumer", Protocols: []Protocol{{"range", []byte(subscription("t"))}},
+		ProtocolType: "consumer", Protocols: []Protocol{{Name: "range", Metadata: []byte(subscription("t"))}},
 	}
 	for _, o := range options {
 		o(&r)

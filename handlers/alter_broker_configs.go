@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
-	"slices"
 	"strconv"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -22,64 +21,57 @@ func (s *Services) checkBrokerName(name string) error {
 	return nil
 }
 
-// changeable are the settings of this broker that can be changed while it runs.
-var changeable = []string{"advertised.listeners"}
-
-// alterBroker alters the settings of this broker, or with an empty name the default of all brokers. Of changes to other
-// settings than the changeable ones, those that change nothing succeed, as some tools send them, and all others are
-// refused.
+// alterBroker alters the settings of this broker, or with an empty name the default of all brokers (spec: admin 8).
 func (s *Services) alterBroker(a alteration) error {
 	if a.name == "" {
-		return s.alterClusterDefault(a)
+		return s.Configs.Alter(configs.Broker, configs.ClusterDefault, s.changeOfDefaults(a), a.validateOnly)
 	}
 	if err := s.checkBrokerName(a.name); err != nil {
 		return err
 	}
-	change := func(current settings.Values) (settings.Values, error) {
+	return s.Configs.Alter(configs.Broker, strconv.Itoa(int(s.NodeID)), a.change, a.validateOnly)
+}
+
+// changeOfDefaults changes what is set for all brokers. What is so from the start is not stored, and cannot be removed.
+func (s *Services) changeOfDefaults(a alteration) func(settings.Values) (settings.Values, error) {
+	return func(stored settings.Values) (settings.Values, error) {
+		fromStart := s.Settings.ClusterDefaults()
+		current := settings.Values{}
+		maps.Copy(current, fromStart)
+		maps.Copy(current, stored)
 		next, err := a.change(current)
 		if err != nil {
 			return nil, err
 		}
-		fixed := func(values settings.Values) settings.Values {
-			values = maps.Clone(values)
-			maps.DeleteFunc(values, func(name, _ string) bool { return slices.Contains(changeable, name) })
-			return values
-		}
-		if !maps.Equal(fixed(current), fixed(next)) {
-			return nil, errFixedSettings
+		for name, value := range fromStart {
+			switch kept, ok := next[name]; {
+			case !ok:
+				return nil, &settings.InvalidError{Name: name, Reason: "the default of the cluster cannot be removed"}
+			case kept == value:
+				delete(next, name)
+			}
 		}
 		return next, nil
 	}
-	return s.Configs.Alter(configs.Broker, strconv.Itoa(int(s.NodeID)), change, a.validateOnly)
-}
-
-var errFixedSettings = fmt.Errorf("%w: this broker's settings cannot be changed while it runs; give them at its start", errInvalidRequest)
-
-func (s *Services) alterClusterDefault(a alteration) error {
-	current := s.Settings.ClusterDefaults()
-	next, err := a.change(current)
-	for name := range current {
-		if _, kept := next[name]; err == nil && !kept {
-			return &settings.InvalidError{Name: name, Reason: "the default of the cluster cannot be removed"}
-		}
-	}
-	if err == nil && !maps.Equal(next, current) {
-		err = errFixedSettings
-	}
-	return err
 }
 
 // rootLogger is the one logger of this broker with a name of Kafka's.
 const rootLogger = "root"
 
-// logLevels are Kafka's.
-var logLevels = []string{"TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL"}
+// logLevels are Kafka's, each with ours.
+var logLevels = []struct {
+	name  string
+	level slog.Level
+}{
+	{"TRACE", slog.LevelDebug - 4}, {"DEBUG", slog.LevelDebug}, {"INFO", slog.LevelInfo}, {"WARN", slog.LevelWarn},
+	{"ERROR", slog.LevelError}, {"FATAL", slog.LevelError + 4},
+}
 
 // logLevel is the lowest level that this broker logs.
 func (s *Services) logLevel() string {
-	for _, l := range []slog.Level{slog.LevelDebug, slog.LevelInfo, slog.LevelWarn, slog.LevelError} {
-		if s.Logger.Enabled(context.Background(), l) {
-			return l.String()
+	for _, l := range logLevels {
+		if s.LogLevel != nil && s.LogLevel.Level() <= l.level || s.LogLevel == nil && s.Logger.Enabled(context.Background(), l.level) {
+			return l.name
 		}
 	}
 	return "FATAL"
@@ -90,12 +82,14 @@ func (s *Services) loggerEntries() []settings.Entry {
 	return []settings.Entry{{Name: rootLogger, Value: s.logLevel(), Source: settings.SourceBrokerLogger}}
 }
 
-// alterLoggers alters levels of loggers. The level of this broker is fixed at its start: setting the same level
-// succeeds, and every other level is refused.
-func (s *Services) alterLoggers(name string, changes []kmsg.IncrementalAlterConfigsRequestResourceConfig) error {
+// alterLoggers alters levels of loggers, all or none. As in Kafka they hold until the broker stops.
+func (s *Services) alterLoggers(
+	name string, changes []kmsg.IncrementalAlterConfigsRequestResourceConfig, validateOnly bool,
+) error {
 	if err := s.checkBrokerName(name); err != nil {
 		return err
 	}
+	next := s.logLevel()
 	for i := range changes {
 		c := &changes[i]
 		switch {
@@ -105,11 +99,20 @@ func (s *Services) alterLoggers(name string, changes []kmsg.IncrementalAlterConf
 			return &settings.InvalidError{Name: c.Name, Reason: "there is no logger of this name"}
 		case c.Op == kmsg.IncrementalAlterConfigOpDelete:
 			return fmt.Errorf("%w: logger %s always has a level", errInvalidRequest, rootLogger)
-		case !slices.Contains(logLevels, *c.Value):
-			return &settings.InvalidError{Name: c.Name, Value: *c.Value, Reason: "is no level"}
-		case *c.Value != s.logLevel():
-			return fmt.Errorf("%w: the level of this broker cannot be changed while it runs", errInvalidRequest)
+		}
+		next = *c.Value
+	}
+	for _, l := range logLevels {
+		switch {
+		case l.name != next:
+		case validateOnly, next == s.logLevel():
+			return nil
+		case s.LogLevel == nil:
+			return fmt.Errorf("%w: the level of this broker's logger is not its own", errInvalidRequest)
+		default:
+			s.LogLevel.Set(l.level)
+			return nil
 		}
 	}
-	return nil
+	return &settings.InvalidError{Name: rootLogger, Value: next, Reason: "is no level"}
 }

@@ -126,7 +126,7 @@ func (s *Services) incrementalAlterConfigs(_ context.Context, r *wire.Request) w
 			err = errTwice
 		case err != nil:
 		case of.kind == kmsg.ConfigResourceTypeBrokerLogger:
-			err = s.alterLoggers(of.name, asked.Configs)
+			err = s.alterLoggers(of.name, asked.Configs, req.ValidateOnly)
 		default:
 			change := func(current settings.Values) (settings.Values, error) {
 				return increment(of.kind, current, asked.Configs)

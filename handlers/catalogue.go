@@ -18,6 +18,9 @@ func NewCatalogue(ts *topics.Topics) Catalogue { return Catalogue{ts} }
 
 // Topic returns the topic of a name, or the code for the answer.
 func (c Catalogue) Topic(name string) (*topics.Topic, wire.Code) {
+	if c.topics == nil { // of none
+		return nil, wire.UnknownTopicOrPartition
+	}
 	if t, ok := c.topics.Lookup(name); ok {
 		return t, wire.NoError
 	}
@@ -26,6 +29,9 @@ func (c Catalogue) Topic(name string) (*topics.Topic, wire.Code) {
 
 // TopicByID returns the topic of an ID, or the code for the answer.
 func (c Catalogue) TopicByID(id [16]byte) (*topics.Topic, wire.Code) {
+	if c.topics == nil {
+		return nil, wire.UnknownTopicID
+	}
 	if t, ok := c.topics.LookupID(id); ok {
 		return t, wire.NoError
 	}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"once/faults"
 	"once/wire"
 )
 
@@ -53,7 +54,19 @@ func TestChainAllocatesNothing(t *testing.T) {
 	s := tableServices(t)
 	r := &wire.Request{Key: int16(kmsg.Produce), Version: 12, Body: kmsg.NewPtrProduceRequest()}
 	s.byKey[r.Key].handle = func(*Services, context.Context, *wire.Request) wire.Reply { return wire.Reply{} }
-	if n := testing.AllocsPerRun(100, func() { s.Handle(t.Context(), r) }); n != 0 {
-		t.Errorf("%v allocations", n)
+	check := func(rules string) {
+		t.Helper()
+		if n := testing.AllocsPerRun(100, func() { s.Handle(t.Context(), r) }); n != 0 {
+			t.Errorf("%s: %v allocations", rules, n)
+		}
 	}
+	check("no rules")
+	s.Faults = faults.New(faults.Options{APIs: FaultAPIs})
+	check("none yet")
+	for _, m := range []faults.Match{{API: faults.Names{"EndTxn"}}, {ClientID: faults.Names{"other"}}} {
+		if _, err := s.Faults.Add(faults.Rule{Match: m, Do: faults.Do{LoseAnswer: true}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	check("rules for others")
 }

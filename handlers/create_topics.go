@@ -126,7 +126,7 @@ func (s *Services) createTopic(
 	}
 	t.NumPartitions, t.ReplicationFactor = spec.Partitions, 1
 	t.Configs = []kmsg.CreateTopicsResponseTopicConfig{}
-	for _, e := range s.Settings.DescribeTopic(spec.Overrides) {
+	for _, e := range s.Configs.Settings().DescribeTopic(spec.Overrides) {
 		c := kmsg.NewCreateTopicsResponseTopicConfig()
 		c.Name, c.Source, c.IsSensitive, c.ReadOnly = e.Name, e.Source, e.Sensitive, e.ReadOnly
 		if !e.Null {

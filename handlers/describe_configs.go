@@ -70,10 +70,10 @@ func (s *Services) configEntries(asked *kmsg.DescribeConfigsRequestResource) ([]
 		if code != wire.NoError {
 			return nil, fmt.Errorf("%w: %q", topics.ErrUnknownTopic, name)
 		}
-		return s.Settings.DescribeTopic(s.shownOverrides(t)), nil
+		return s.Configs.Settings().DescribeTopic(s.shownOverrides(t)), nil
 	case kmsg.ConfigResourceTypeBroker:
 		if name == "" {
-			return s.Settings.DescribeClusterDefault(), nil
+			return s.Configs.Settings().DescribeClusterDefault(), nil
 		}
 		if err := s.checkBrokerName(name); err != nil {
 			return nil, err
@@ -89,7 +89,7 @@ func (s *Services) configEntries(asked *kmsg.DescribeConfigsRequestResource) ([]
 		return nil, fmt.Errorf("%w: it has no name", errInvalidRequest)
 	}
 	if asked.ResourceType == kmsg.ConfigResourceTypeGroupConfig {
-		return s.Settings.DescribeGroup(s.Configs.Get(configs.Group, name)), nil
+		return s.Configs.Settings().DescribeGroup(s.Configs.Get(configs.Group, name)), nil
 	}
 	return settings.DescribeClientMetrics(s.Configs.Get(configs.ClientMetrics, name)), nil
 }

@@ -5,6 +5,7 @@ import (
 
 	"once/configs"
 	"once/durability"
+	"once/faults"
 	"once/log"
 	"once/log/batch"
 	"once/meta"
@@ -35,6 +36,7 @@ var errorTables = [][]errorRow{
 	configErrors,
 	txnErrors,
 	groupErrors,
+	shareErrors,
 }
 
 var partitionErrors = []errorRow{
@@ -76,6 +78,7 @@ var configErrors = []errorRow{
 	{errInvalidRequest, wire.InvalidRequest},
 	{settings.ErrClientMetrics, wire.InvalidRequest},
 	{configs.ErrTooMany, wire.PolicyViolation},
+	{configs.ErrBroker, wire.InvalidRequest},
 }
 
 // codeFor returns the code for a domain error in a version of an API.
@@ -88,6 +91,10 @@ func codeFor(err error, key, version int16) wire.Code {
 	if errors.As(err, &invalid) {
 		code = wire.InvalidConfig
 	}
+	var asked *faults.CodeError
+	if errors.As(err, &asked) {
+		return downgrade(asked.Code, key, version)
+	}
 search:
 	for _, table := range errorTables {
 		for _, row := range table {
@@ -97,7 +104,7 @@ search:
 			}
 		}
 	}
-	return downgrade(replaceCode(code, key, version, groupLogCodes), key, version)
+	return downgrade(replaceCode(code, key, version, groupLogCodes, shareCodes), key, version)
 }
 
 // downgrade replaces a code that a version of an API does not know.

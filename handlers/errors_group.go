@@ -12,6 +12,9 @@ import (
 // groupLogCodes then replaces the code by one that group clients handle.
 var groupErrors = []errorRow{
 	{groupcoordinator.ErrLoading, wire.CoordinatorLoadInProgress},
+	{groupcoordinator.ErrUnsupportedAssignor, wire.UnsupportedAssignor},
+	{groupcoordinator.ErrInvalidRegex, wire.InvalidRegularExpression},
+	{groupcoordinator.ErrProtocolNotServed, wire.UnsupportedVersion},
 	{groupcoordinator.ErrClosed, wire.CoordinatorNotAvailable},
 	{groupcoordinator.ErrInvalidGroupID, wire.InvalidGroupID},
 	{groupcoordinator.ErrSessionTimeout, wire.InvalidSessionTimeout},
@@ -52,7 +55,7 @@ var groupDowngrades = []downgradeRow{
 // codes stay.
 var groupLogCodes = groupLogCodesOf(
 	kmsg.JoinGroup, kmsg.SyncGroup, kmsg.LeaveGroup, kmsg.OffsetCommit, kmsg.OffsetFetch, kmsg.TxnOffsetCommit,
-	kmsg.DeleteGroups, kmsg.OffsetDelete, kmsg.StreamsGroupHeartbeat)
+	kmsg.DeleteGroups, kmsg.OffsetDelete, kmsg.ConsumerGroupHeartbeat, kmsg.StreamsGroupHeartbeat)
 
 func groupLogCodesOf(keys ...kmsg.Key) []downgradeRow {
 	var rows []downgradeRow

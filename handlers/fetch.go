@@ -31,6 +31,7 @@ func (s *Services) fetch(ctx context.Context, r *wire.Request) wire.Reply {
 	f := &fetching{s: s, version: r.Version, committed: req.IsolationLevel == 1, minBytes: int(req.MinBytes), response: resp}
 	f.maxBytes = max(0, min(int(req.MaxBytes), s.Settings.FetchMaxBytes))
 	f.minBytes = min(f.minBytes, f.maxBytes)
+	f.spoiled = spoiledBy(ctx)
 	f.replica = req.ReplicaID >= 0
 	if r.Version >= 15 {
 		f.replica = req.ReplicaState.ID >= 0
@@ -67,6 +68,7 @@ type fetching struct {
 	bytes              int
 	urgent             bool // an error or a diverging epoch: answer at once
 	response           *kmsg.FetchResponse
+	spoiled            func(topic string, partition int32) wire.Code // by a test; nil for none
 }
 
 // fetched is the result for one partition.
@@ -166,6 +168,11 @@ func (f *fetching) nameID(p *fetchPartition) {
 // partition looks up a partition by name or ID. An ID that had a topic is looked up by that topic's name, as in Kafka:
 // the topic may be deleted, or the name belong to another one by now.
 func (f *fetching) partition(p *fetchPartition) (*partition.Partition, wire.Code) {
+	if f.spoiled != nil {
+		if code := f.spoiled(cmp.Or(p.nameOfID, p.topic), p.key.partition); code != wire.NoError {
+			return nil, code
+		}
+	}
 	if f.version < 13 {
 		found, code := f.s.Catalogue.Partition(p.topic, p.key.partition)
 		if code == wire.NoError && f.replica {

@@ -1,12 +1,14 @@
 package handlers
 
 import (
+	"cmp"
 	"container/list"
 	"math"
 	"math/rand/v2"
 	"sync"
 	"time"
 
+	"once/faults"
 	"once/internal/clock"
 )
 
@@ -172,4 +174,21 @@ func nextEpoch(e int32) int32 {
 		return 1
 	}
 	return e + 1
+}
+
+// topics returns what a session fetches; nothing when there is none of the ID.
+func (fs *fetchSessions) topics(id int32) (all []faults.Topic) {
+	fs.mu.Lock()
+	s := fs.mu.byID[id]
+	fs.mu.Unlock()
+	if s == nil {
+		return nil
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for key, e := range s.parts {
+		p := e.Value.(*fetchPartition)
+		all = append(all, faults.Topic{Name: cmp.Or(p.nameOfID, p.topic), Partitions: []int32{key.partition}})
+	}
+	return all
 }

@@ -11,10 +11,13 @@ import (
 
 	"once/configs"
 	"once/durability"
+	"once/faults"
 	"once/groupcoordinator"
 	"once/internal/clock"
 	"once/pidmanager"
 	"once/settings"
+	"once/sharecoordinator"
+	"once/sharepartition"
 	"once/txncoordinator"
 	"once/wire"
 )
@@ -26,11 +29,14 @@ type Services struct {
 	Configs     *configs.Configs
 	Txns        *txncoordinator.Coordinator
 	Groups      *groupcoordinator.Coordinator
+	Shares      *sharepartition.Manager
+	ShareStates *sharecoordinator.Coordinator
 	ProducerIDs *pidmanager.Manager
-	Settings    *settings.Broker
-	Features    *Features
-	NodeID      int32
-	ClusterID   string
+	// Settings are those that the broker was started with. Those in force are of Configs.
+	Settings  *settings.Broker
+	Features  *Features
+	NodeID    int32
+	ClusterID string
 	// Advertised returns the address at which the client of a connection reaches this broker.
 	Advertised func(*wire.Conn) (host string, port int32)
 	// Disk describes the data directory.
@@ -40,6 +46,9 @@ type Services struct {
 	Ended  <-chan struct{}
 	Clock  clock.Clock // the cluster's; what waits for network or disk goes by the machine's
 	Logger *slog.Logger
+	// LogLevel is the level of Logger, for clients to change; nil where it is not the broker's own.
+	LogLevel *slog.LevelVar
+	Faults   *faults.Rules // of tests; nil: none
 
 	apis          []wire.API // for ApiVersions
 	byKey         map[int16]*row
@@ -75,3 +84,11 @@ func (s *Services) respondAs(kind durability.Answer, resp kmsg.Response) wire.Re
 		return resp
 	}}
 }
+
+// shareGroup returns the settings of a share group that are in force.
+func (s *Services) shareGroup(groupID string) settings.ShareGroup {
+	return s.Settings.ShareGroup(s.Configs.Get(configs.Group, groupID))
+}
+
+// Disconnected ends what a connection has begun and left open.
+func (s *Services) Disconnected(c *wire.Conn) { s.Shares.Disconnected(c.ID()) }

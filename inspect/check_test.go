@@ -24,7 +24,7 @@ import (
 	"once/log/batch"
 )
 
-func TestWhatABrokerLeavesIsClean(t *testing.T) {
+func TestDirectoryOfABrokerIsClean(t *testing.T) {
 	for name, dir := range map[string]string{"clean stop": cleanDir(t), "killed": runningDir(t)} {
 		if got := check(t, dir, inspect.Warning, inspect.Options{}); len(got) > 0 {
 			t.Errorf("%s:\n%s", name, strings.Join(got, "\n"))
@@ -513,7 +513,7 @@ func TestARunningBrokerIsNotInspected(t *testing.T) {
 	inspecttest.RequireClean(t, dir)
 }
 
-func TestWhatIsNoDataDirectoryCannotBeRead(t *testing.T) {
+func TestDirectoryThatIsNoDataDirectory(t *testing.T) {
 	empty := t.TempDir()
 	for _, dir := range []string{empty, filepath.Join(empty, "missing")} {
 		if _, err := inspect.Check(vfs.OS, dir, inspect.Options{}); !errors.Is(err, inspect.ErrUnreadable) {
@@ -545,7 +545,7 @@ type hasty struct {
 
 func (h *hasty) Now() time.Time { h.now = h.now.Add(5 * time.Second); return h.now }
 
-func TestLongWorkSaysHowFarItIs(t *testing.T) {
+func TestLongChecksReportProgress(t *testing.T) {
 	var out strings.Builder
 	report, err := inspect.Check(vfs.OS, cleanDir(t), inspect.Options{Progress: &out, Clock: &hasty{now: time.Now()}})
 	if err != nil {

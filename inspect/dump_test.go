@@ -37,7 +37,7 @@ func dumps(t *testing.T, dir string) map[string]string {
 	return all
 }
 
-func TestDumpsSayWhatIsThere(t *testing.T) {
+func TestDumpsOfADataDirectory(t *testing.T) {
 	all := dumps(t, cleanDir(t))
 	for what, wants := range map[string][]string{
 		"segments": {

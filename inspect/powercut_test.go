@@ -76,7 +76,7 @@ func (m *machine) write(sequence int32, records int, timestampMs int64) {
 // The transaction index knew two aborted transactions when the power went, and one of them went with the
 // cut. The one that comes in its place is another one: readers of committed data have to be told of it,
 // and not of the one that is gone.
-func TestATransactionThatWentWithThePowerLeavesTheIndex(t *testing.T) {
+func TestTransactionLostInAPowerCutLeavesTheIndex(t *testing.T) {
 	m := &machine{t: t, dir: t.TempDir(), nowMs: time.Now().UnixMilli()}
 	m.boot("first")
 	m.abort(0, 1)

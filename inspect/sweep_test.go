@@ -100,7 +100,7 @@ func batchesOf(file string, content []byte) (all []int) {
 // sweepSample is how many of all damages a test run takes, half of them always the same.
 const sweepSample = 120
 
-func TestDamageIsServedToNobody(t *testing.T) {
+func TestDamageIsNotServed(t *testing.T) {
 	only := os.Getenv("ONCE_FLIP_SWEEP")
 	whole := only != ""
 	modes := []string{"page", "fsync"}

@@ -169,3 +169,33 @@ func TestClockIsMoved(t *testing.T) {
 	w.expect("POST", "/v1/clock", `{"set": "2130-01-01T00:00:00Z"}`, 200, `"now": "2130-01-01T00:00:00Z"`)
 	w.expect("POST", "/v1/clock", `{"resume": true}`, 200, `"frozen": false`)
 }
+
+// A rule is made, seen, waited for, and ended; one that never fired fails the test that required it.
+func TestFaultCalls(t *testing.T) {
+	w := start(t)
+	var f Fault
+	w.into("POST", "/v1/faults", `{"name": "commit gap", "match": {"api": "EndTxn", "transactionalId": ["orders-*"]}, "when": {"nth": 2}, "do": {"loseAnswer": true}}`, &f)
+	if f.ID != "f1" || f.Name != "commit gap" || f.Matched != 0 || *f.When.Nth != 2 || !f.Do.LoseAnswer {
+		t.Errorf("%+v", f)
+	}
+	if status, _ := w.ask("POST", "/v1/faults", `{"match": {"point": "txn.marker", "topic": "t", "partition": 0}, "do": {"delay": "2s"}}`); status != 201 {
+		t.Errorf("status %d", status)
+	}
+	w.expect("POST", "/v1/faults", `{"match": {"api": "EndTxn", "topic": "t"}, "do": {"loseAnswer": true}}`, 400, "match.topic: EndTxn has none")
+	w.expect("POST", "/v1/faults", `{"match": {"nonsense": 1}, "do": {"loseAnswer": true}}`, 400, "match.nonsense: is unknown here; allowed are api,")
+	w.expect("POST", "/v1/faults", `{"do": {"delay": "soon"}}`, 400, "do.delay: must be a duration")
+	w.expect("PUT", "/v1/faults", `[{"do": {"hold": true}}, {"do": {}}]`, 400, "[1].do: must have one action")
+	w.expect("GET", "/v1/faults", "", 200, `"id": "f2"`)
+	w.expect("GET", "/v1/faults/f1?wait=triggered&timeout=1ms", "", 408, `"triggered": 0`)
+	w.expect("GET", "/v1/faults/f1?wait=nonsense", "", 400, "?wait")
+	w.expect("GET", "/v1/faults/f1?wait=held&timeout=61s", "", 400, "?timeout: must be a duration of at most 1m0s")
+	w.expect("GET", "/v1/faults/f9", "", 404, "no fault")
+	w.expect("POST", "/v1/faults/f2/release", "", 200, `"released": 0`)
+	w.expect("DELETE", "/v1/faults/f2", "", 200, `"id": "f2"`)
+	w.expect("DELETE", "/v1/faults/f2", "", 404, "no fault")
+	w.expect("DELETE", "/v1/faults?requireTriggered=true", "", 409, "f1 (commit gap)")
+	w.expect("GET", "/v1/faults", "", 200, "[]")
+	w.expect("PUT", "/v1/faults", `[{"name": "a", "do": {"hold": true}}, {"name": "b", "match": {"point": "disk.sync"}, "do": {"fail": true}}]`, 200, `"name": "b"`)
+	w.expect("DELETE", "/v1/faults/f3?requireTriggered=true", "", 409, "f3 (a)")
+	w.expect("DELETE", "/v1/faults", "", 200, `"name": "b"`)
+}

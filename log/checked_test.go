@@ -69,7 +69,7 @@ func twoSegments(t *testing.T) (*vfs.Mem, []string, []byte) {
 
 // P8: whichever byte of a log that was stopped in order is not what was written, nobody gets to see it, and the
 // error names the file and the batch. The leader epoch is the one field that nothing vouches for.
-func TestFlippedByteIsServedToNobody(t *testing.T) {
+func TestFlippedByteIsNotServed(t *testing.T) {
 	mem, names, whole := twoSegments(t)
 	for _, name := range names {
 		stored, err := files.ReadSmall(mem, name)
@@ -261,7 +261,7 @@ func TestLargeBatchIsVerifiedInPieces(t *testing.T) {
 
 // P8: no checksum covers a batch's base offset, and in a log that was compacted offsets may be missing. A batch that
 // would reach beyond its segment, or above the log's end, is served to nobody all the same; nobody skips a segment.
-func TestBatchBeyondItsSegmentIsServedToNobody(t *testing.T) {
+func TestBatchBeyondItsSegmentIsNotServed(t *testing.T) {
 	mem, names, whole := twoSegments(t)
 	for which, name := range names {
 		stored, err := files.ReadSmall(mem, name)

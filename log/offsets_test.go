@@ -30,7 +30,7 @@ func readTo(l *log.Log, limit int64) error {
 // P8, P10: no checksum covers a batch's base offset. In a log in which offsets may be missing, a batch that says the
 // offset of a later one does not stand for all that is between: neither the recovery point nor the end of what is read
 // is taken to be behind it, so that nothing is cut and nobody skips the others.
-func TestBatchThatSaysALaterOffsetEndsNothing(t *testing.T) {
+func TestBatchWithALaterOffsetCutsNothing(t *testing.T) {
 	const batches = 10
 	mem := vfs.NewMem()
 	w := logtest.NewWorld(t, mem, durability.Page)

@@ -66,7 +66,7 @@ func TestEverySnapshotIsSynced(t *testing.T) {
 
 // A snapshot that was removed because its batches have been cut must not come back after a power cut,
 // when other batches stand below its offset.
-func TestRemovedSnapshotsStayAway(t *testing.T) {
+func TestRemovedSnapshotsDoNotComeBack(t *testing.T) {
 	for seed := range int64(20) {
 		mem := vfs.NewCrashable(seed)
 		w := logtest.NewWorld(t, mem, durability.Page)

@@ -79,7 +79,7 @@ func TestEndOfNothing(t *testing.T) {
 	}
 }
 
-func TestResetBeginsWhatASnapshotLeftOpen(t *testing.T) {
+func TestResetBeginsTheOpenTransactionsOfASnapshot(t *testing.T) {
 	var tracker Tracker
 	tracker.Reset(map[int64]int64{1: 30, 2: 10, 3: 20})
 	if got := tracker.LastStableOffset(0, 100); got != 10 {

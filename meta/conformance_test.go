@@ -38,7 +38,7 @@ func eachStore(t *testing.T, run func(t *testing.T, open func() Store)) {
 }
 
 // A random history of changes, some of which fail, with restarts between: every look shows what a map would.
-func TestStoresKeepWhatTheyAreGiven(t *testing.T) {
+func TestStoresKeepRecords(t *testing.T) {
 	eachStore(t, func(t *testing.T, open func() Store) {
 		seed := rand.Uint64()
 		dice := rand.New(rand.NewPCG(seed, 0))
@@ -130,7 +130,7 @@ func compare(t *testing.T, want map[string]string, all func(func(string, []byte)
 	}
 }
 
-func TestStoresRefuseWhatCannotBeKept(t *testing.T) {
+func TestStoresRefuseOversizedAndReservedRecords(t *testing.T) {
 	eachStore(t, func(t *testing.T, open func() Store) {
 		s := open()
 		for key, size := range map[string]int{versionKey: 1, summaryKey: 1, "large": maxValueBytes + 1} {

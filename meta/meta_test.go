@@ -33,7 +33,7 @@ func filled(t *testing.T) string {
 	return path
 }
 
-func TestWhatWasWrittenIsThereAfterReopening(t *testing.T) {
+func TestRecordsSurviveReopening(t *testing.T) {
 	path := filled(t)
 	s := open(t, path)
 	defer s.Close()

@@ -107,7 +107,7 @@ func TestBothHeadsAreNeeded(t *testing.T) {
 
 // Whatever bbolt writes is taken: records of all sizes come and go, in trees of several levels, and after each few
 // changes the file is opened again.
-func TestWhateverBboltWritesIsTaken(t *testing.T) {
+func TestEveryFileThatBboltWritesIsAccepted(t *testing.T) {
 	seed := time.Now().UnixNano()
 	t.Logf("seed %d", seed)
 	dice := rand.New(rand.NewSource(seed))

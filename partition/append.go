@@ -86,7 +86,7 @@ func (p *Partition) appendLocked(raw []byte, h *batch.Header, origin pidmanager.
 				return p.duplicateLocked(b), wakeUp{}, nil
 			}
 		}
-		if err := p.mu.producers.Check(h, origin, guard, !p.opts.Unverified); err != nil {
+		if err := p.mu.producers.Check(h, origin, guard, !p.unverified.Load()); err != nil {
 			return Appended{}, wakeUp{}, fmt.Errorf("%s: %w", p.id, err)
 		}
 	}
@@ -220,7 +220,7 @@ func (p *Partition) BeginVerification(producerID int64, producerEpoch int16, bas
 	if p.mu.offline != nil {
 		return 0, false, p.offlineErrorLocked()
 	}
-	if !supportsEpochBump && p.opts.Unverified {
+	if !supportsEpochBump && p.unverified.Load() {
 		return 0, false, nil
 	}
 	return p.mu.producers.BeginVerification(producerID, producerEpoch, baseSequence, supportsEpochBump, p.opts.Clock.Now().UnixMilli())

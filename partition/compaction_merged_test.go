@@ -16,7 +16,7 @@ import (
 // A marker goes in the pass that merges its segment into the one before it. When the power is cut while the merged
 // segment's files are removed, any of them may come back; the entry of its list of aborted transactions must not:
 // clients would skip what the producer committed later.
-func TestAbortedEntryOfAMergedSegmentStaysAway(t *testing.T) {
+func TestAbortedEntryOfAMergedSegmentDoesNotComeBack(t *testing.T) {
 	story := func(s *shelf, lastPass func()) error {
 		if err := s.open(); err != nil {
 			return err

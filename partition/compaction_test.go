@@ -99,7 +99,7 @@ func (s *shelf) expect(when, want string) {
 
 // L42: of a key the newest record stays; a tombstone stays for delete.retention.ms from the first pass
 // that meets it.
-func TestTombstoneStaysForDeleteRetention(t *testing.T) {
+func TestTombstoneIsKeptForDeleteRetention(t *testing.T) {
 	s := newCompacted(t)
 	for _, v := range []string{"1", "2", "-"} {
 		s.must(s.send(rec{"k", v}))
@@ -326,7 +326,7 @@ func TestProducerSurvivesCompactionAndRestart(t *testing.T) {
 }
 
 // The marker of a newer transaction protocol carries an epoch that nothing else in the log has.
-func TestMarkerThatHoldsTheEpochStays(t *testing.T) {
+func TestMarkerWithTheNewestEpochIsKept(t *testing.T) {
 	s := newCompacted(t)
 	s.must(s.sendAs(7, 0, 0, true, rec{"k", "1"}))
 	if _, err := s.p.AppendMarker(batch.Marker{ProducerID: 7, ProducerEpoch: 1, Type: batch.Commit}, 2); err != nil {
@@ -449,7 +449,7 @@ func TestCompactionWithSmallMap(t *testing.T) {
 }
 
 // A tombstone whose time has come, behind the end of the map, stays: what it deletes is still there.
-func TestTombstoneBehindTheMapStays(t *testing.T) {
+func TestTombstoneBehindTheMapIsKept(t *testing.T) {
 	s := newCompacted(t)
 	s.config.Log.SegmentBytes = 4000
 	s.p.SetConfig(s.config)

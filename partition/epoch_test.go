@@ -45,9 +45,9 @@ func TestLeaderEpochsTellWhereTheyEnd(t *testing.T) {
 	}
 }
 
-// TestAReaderOfRecordsThatAreGoneIsTold reads as a consumer does that has seen more of an epoch than there
+// TestReaderOfTruncatedRecordsGetsTheDivergingEpoch reads as a consumer does that has seen more of an epoch than there
 // is: it gets no records, but where its history and the log's part (KIP-320, KIP-595).
-func TestAReaderOfRecordsThatAreGoneIsTold(t *testing.T) {
+func TestReaderOfTruncatedRecordsGetsTheDivergingEpoch(t *testing.T) {
 	w := newWorld(t)
 	w.send(t, 3)
 	w.again()

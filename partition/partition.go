@@ -95,11 +95,13 @@ type Options struct {
 // may not be on the disk are never acknowledged.
 type Partition struct {
 	id     ID      // immutable
-	opts   Options // immutable, but for Config, which stands in config
+	opts   Options // immutable, but for Config and Unverified, which stand below
 	config atomic.Pointer[Config]
-	log    *log.Log // immutable
-	view   atomic.Pointer[view]
-	mu     struct {
+	// unverified: see Options.Unverified
+	unverified atomic.Bool
+	log        *log.Log // immutable
+	view       atomic.Pointer[view]
+	mu         struct {
 		sync.Mutex
 		producers pidmanager.Producers
 		open      lso.Tracker
@@ -128,6 +130,7 @@ func Open(id ID, o Options) (*Partition, error) {
 	p.mu.snapshot = -1
 	config := o.Config
 	p.config.Store(&config)
+	p.unverified.Store(o.Unverified)
 	var onDurable func(int64)
 	if o.Barrier.Waits(durability.RecordsShown) { // what is not durable is not shown (reliability P5)
 		onDurable = p.becameDurable
@@ -161,6 +164,9 @@ func (p *Partition) SetConfig(c Config) {
 		p.log.SetConfig(c.Log)
 	}
 }
+
+// SetUnverified says whether the first append of a transaction needs no verification, from now on.
+func (p *Partition) SetUnverified(unverified bool) { p.unverified.Store(unverified) }
 
 // LeaderEpoch returns the epoch that the partition stamps into its batches.
 func (p *Partition) LeaderEpoch() int32 { return p.opts.LeaderEpoch }

@@ -178,7 +178,7 @@ func (w *world) run(t *testing.T, c script.Command) string {
 		w.config.Rules.LogAppendTime = c.String("timestamps", "CreateTime") == "LogAppendTime"
 		w.config.Rules.TimestampAfterMaxMs = c.Duration(t, "ahead", time.Hour).Milliseconds()
 		w.p.SetConfig(w.config)
-		w.p.opts.Unverified = !w.verify // as after a restart
+		w.p.SetUnverified(!w.verify) // as after a restart
 		return "ok"
 	case "restart":
 		w.close(!c.Has("kill"))

@@ -39,7 +39,7 @@ func TestNoProducerIDIsHandedOutTwice(t *testing.T) {
 	}
 }
 
-func TestProducerIDsBeginAboveWhatALogHolds(t *testing.T) {
+func TestProducerIDsBeginAboveThoseInLogs(t *testing.T) {
 	store := &memoryStore{} // as after the metadata was restored from an old copy
 	m := NewManager(store, 4999)
 	if id, err := m.Next(); id < 5000 || err != nil {

@@ -204,7 +204,7 @@ func TestRepairAsksFirst(t *testing.T) {
 }
 
 // Damage of what concerns the directory as a whole is named and left.
-func TestRepairLeavesWhatItCannotMend(t *testing.T) {
+func TestRepairLeavesDamageThatItCannotRepair(t *testing.T) {
 	for name, spoilMore := range map[string]func(t *testing.T, dir string) (file string){
 		"metadata": func(t *testing.T, dir string) string {
 			write(t, filepath.Join(dir, "meta.db"), []byte("no database"))

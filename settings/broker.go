@@ -3,6 +3,7 @@ package settings
 import (
 	"math"
 	"strconv"
+	"strings"
 	"time"
 
 	"once/internal/invariant"
@@ -16,10 +17,10 @@ const (
 	layerCount
 )
 
-// Broker is the settings of the broker that are in force: what was set when it started and since then, over the
-// defaults. It is immutable: WithDynamic makes another one. The fields are the settings that this broker implements,
-// under Kafka's names; those that are only the defaults of topics are in Topic. Sizes are in bytes. A duration that is
-// longer than Go's longest is that one.
+// Broker is the settings of the broker that are in force: those set at its start and since then, over the defaults. It
+// is immutable: WithDynamic makes another one. The fields are the settings that this broker implements, under Kafka's
+// names; those that are only the defaults of topics are in Topic. Sizes are in bytes. Durations above Go's longest
+// become that one.
 type Broker struct {
 	// Identity and place.
 	NodeID              int32      // node.id and broker.id
@@ -58,6 +59,15 @@ type Broker struct {
 	NumPartitions               int32
 
 	// Groups.
+	DevGroupRebalanceHeartbeatInterval time.Duration // 0: none
+	GroupConsumer                      ConsumerGroup // of groups without settings of their own
+	GroupConsumerAssignors             []string
+	GroupConsumerMaxSize               int
+	GroupConsumerMigrationPolicy       string // in lower case
+	GroupConsumerRegexRefreshInterval  time.Duration
+	GroupProtocols                     []string // group.coordinator.rebalance.protocols
+	GroupVersion                       int16
+
 	GroupInitialRebalanceDelay    time.Duration
 	GroupMaxSessionTimeout        time.Duration
 	GroupMaxSize                  int
@@ -68,6 +78,15 @@ type Broker struct {
 	OffsetsTopicNumPartitions     int32
 	OffsetsTopicSegmentBytes      int32
 	StreamsGroups                 StreamsGroups // group.streams.*
+
+	// Share groups.
+	DeadLetterAutoCreateTopics            bool   // errors.deadletterqueue.auto.create.topics.enable
+	DeadLetterTopicPrefix                 string // errors.deadletterqueue.topic.name.prefix
+	GroupShareMaxShareSessions            int
+	GroupShareMaxSize                     int
+	ShareCoordinatorSnapshotUpdateRecords int // share.coordinator.snapshot.update.records.per.snapshot
+	ShareCoordinatorStateTopicPartitions  int32
+	ShareCoordinatorStateTopicSegment     int32 // share.coordinator.state.topic.segment.bytes
 
 	// Producers and transactions.
 	AddPartitionsToTxnRetryBackoff         time.Duration
@@ -84,9 +103,11 @@ type Broker struct {
 	TransactionVersion                     int16
 	TransactionalIDExpiration              time.Duration
 
-	advertisedListeners []Listener         // see AdvertisedListener
-	layers              [layerCount]Values // canonical; unknown names as they came
-	topic               Topic              // of a topic without settings of its own
+	advertisedListeners []Listener          // see AdvertisedListener
+	layers              [layerCount]Values  // canonical; values of unknown names unchanged
+	topic               Topic               // of a topic without settings of its own
+	shareBounds         map[string][2]int64 // see resolveShareBounds
+	shareGroup          ShareGroup          // of a share group without settings of its own
 }
 
 // resolve fills in the fields from the layers. It is called whenever the layers have changed.
@@ -130,6 +151,15 @@ func (b *Broker) resolve() {
 		LogRetentionCheckInterval:   b.milliseconds("log.retention.check.interval.ms"),
 		NumPartitions:               b.int32("num.partitions"),
 
+		DevGroupRebalanceHeartbeatInterval: b.milliseconds("dev.group.rebalance.heartbeat.interval.ms"),
+		GroupConsumer:                      b.ConsumerGroup(nil),
+		GroupConsumerAssignors:             splitList(b.text("group.consumer.assignors")),
+		GroupConsumerMaxSize:               b.int("group.consumer.max.size"),
+		GroupConsumerMigrationPolicy:       strings.ToLower(b.text("group.consumer.migration.policy")),
+		GroupConsumerRegexRefreshInterval:  b.milliseconds("group.consumer.regex.refresh.interval.ms"),
+		GroupProtocols:                     splitList(b.text("group.coordinator.rebalance.protocols")),
+		GroupVersion:                       int16(b.int64("group.version")),
+
 		GroupInitialRebalanceDelay:    b.milliseconds("group.initial.rebalance.delay.ms"),
 		GroupMaxSessionTimeout:        b.milliseconds("group.max.session.timeout.ms"),
 		GroupMaxSize:                  b.int("group.max.size"),
@@ -140,6 +170,14 @@ func (b *Broker) resolve() {
 		OffsetsTopicNumPartitions:     b.int32("offsets.topic.num.partitions"),
 		OffsetsTopicSegmentBytes:      b.int32("offsets.topic.segment.bytes"),
 		StreamsGroups:                 b.resolveStreamsGroups(),
+
+		DeadLetterAutoCreateTopics:            b.bool("errors.deadletterqueue.auto.create.topics.enable"),
+		DeadLetterTopicPrefix:                 b.text("errors.deadletterqueue.topic.name.prefix"),
+		GroupShareMaxShareSessions:            b.int("group.share.max.share.sessions"),
+		GroupShareMaxSize:                     b.int("group.share.max.size"),
+		ShareCoordinatorSnapshotUpdateRecords: b.int("share.coordinator.snapshot.update.records.per.snapshot"),
+		ShareCoordinatorStateTopicPartitions:  b.int32("share.coordinator.state.topic.num.partitions"),
+		ShareCoordinatorStateTopicSegment:     b.int32("share.coordinator.state.topic.segment.bytes"),
 
 		AddPartitionsToTxnRetryBackoff:         b.milliseconds("add.partitions.to.txn.retry.backoff.ms"),
 		AddPartitionsToTxnRetryBackoffMax:      b.milliseconds("add.partitions.to.txn.retry.backoff.max.ms"),
@@ -159,6 +197,8 @@ func (b *Broker) resolve() {
 		layers:              b.layers,
 		topic:               b.topic,
 	}
+	b.shareBounds = b.resolveShareBounds()
+	b.shareGroup = b.resolveShareGroup(nil)
 	if dir := b.text("log.dirs"); dir != "" {
 		b.DataDir = dir
 	}

@@ -21,6 +21,10 @@ var (
 // learn the published port only when the container runs. Kafka 4.4 refuses it, and so it is described as read only.
 const advertisedListeners = "advertised.listeners"
 
+// fixedHere are settings that Kafka changes while it runs, and this broker does not: its listeners are opened once, and it
+// loads no class.
+var fixedHere = []string{"listeners", "listener.security.protocol.map", "principal.builder.class"}
+
 // threadCounts may at most be halved or doubled by one change.
 var threadCounts = []string{
 	"background.threads", "num.io.threads", "num.network.threads", "num.recovery.threads.per.data.dir", "num.replica.fetchers",
@@ -51,12 +55,21 @@ func (b *Broker) WithDynamic(perBroker, clusterDefault Values) (*Broker, error) 
 	return next, errors.Join(problems...)
 }
 
+// Static returns the settings without the dynamic ones.
+func (b *Broker) Static() *Broker {
+	static, _ := b.WithDynamic(nil, nil)
+	return static
+}
+
 // ValidateDynamic says whether these may become the dynamic settings: of one broker, or with clusterDefault
 // the default of all. The values are all that are set at that level, not only those that change. The error
 // wraps ErrReadOnly or ErrPerBroker, or is one or more *InvalidError.
 func (b *Broker) ValidateDynamic(values Values, clusterDefault bool) error {
 	var readOnly, perBroker []string
 	for _, name := range slices.Sorted(maps.Keys(values)) {
+		if len(values[name]) > maxValueLength {
+			return &InvalidError{Name: name, Value: values[name][:32] + "…", Reason: fmt.Sprintf("must not be longer than %d", maxValueLength)}
+		}
 		d, known := Lookup(name)
 		prefixed := strings.HasPrefix(name, "listener.name.")
 		switch {
@@ -65,7 +78,7 @@ func (b *Broker) ValidateDynamic(values Values, clusterDefault bool) error {
 			if clusterDefault {
 				perBroker = append(perBroker, name)
 			}
-		case !d.Dynamic() && !prefixed, strings.HasPrefix(name, "ssl."):
+		case slices.Contains(fixedHere, name), !d.Dynamic() && !prefixed, strings.HasPrefix(name, "ssl."):
 			readOnly = append(readOnly, name)
 		case clusterDefault && (d.Traits&PerBroker != 0 || prefixed):
 			perBroker = append(perBroker, name)
@@ -87,6 +100,11 @@ func (b *Broker) ValidateDynamic(values Values, clusterDefault bool) error {
 	if err != nil {
 		return err
 	}
+	if _, set := values["log.cleaner.dedupe.buffer.size"]; set {
+		if each := next.int64("log.cleaner.dedupe.buffer.size") / max(1, next.int64("log.cleaner.threads")); each <= leastDedupeBuffer {
+			return next.problem("log.cleaner.dedupe.buffer.size", "must be more than %d for each thread", leastDedupeBuffer)
+		}
+	}
 	for _, name := range threadCounts {
 		was, is := b.int(name), next.int(name)
 		if is > 2*was || 2*is < was {
@@ -95,6 +113,9 @@ func (b *Broker) ValidateDynamic(values Values, clusterDefault bool) error {
 	}
 	return nil
 }
+
+// leastDedupeBuffer is what a thread of Kafka's log cleaner needs.
+const leastDedupeBuffer = 1 << 20
 
 // AppendToList and SubtractFromList change a List by whole entries: entries that are there already, or are
 // not there, are passed over (spec: admin 8). Entries are compared as they are given, blanks included, as in Kafka.

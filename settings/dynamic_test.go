@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// What Kafka 4.3.1 was seen to allow and to refuse.
+// What Kafka 4.4.0 was seen to allow and to refuse.
 func TestDynamicChanges(t *testing.T) {
 	b := resolve(t)
 	for _, c := range []struct {
@@ -20,8 +20,11 @@ func TestDynamicChanges(t *testing.T) {
 		{"log.retention.hours", "3", true, ErrReadOnly},
 		{"node.id", "3", true, ErrReadOnly},
 		{"log.cleaner.enable", "false", true, ErrReadOnly},
-		{"listeners", "PLAINTEXT://:1", true, ErrPerBroker},
-		{"listeners", "PLAINTEXT://:1", false, nil},
+		{"listeners", "PLAINTEXT://:1", true, ErrReadOnly}, // ErrPerBroker in Kafka, which allows the next one
+		{"listeners", "PLAINTEXT://:1", false, ErrReadOnly},
+		{"sasl.enabled.mechanisms", "PLAIN", true, ErrPerBroker},
+		{"sasl.enabled.mechanisms", "PLAIN", false, nil},
+		{"log.cleaner.dedupe.buffer.size", "10", true, errInvalid},
 		{"ssl.keystore.type", "PEM", false, ErrReadOnly},
 		{"listener.name.plaintext.ssl.keystore.type", "PEM", false, nil},
 		{"listener.name.plaintext.ssl.keystore.type", "PEM", true, ErrPerBroker},
@@ -47,7 +50,7 @@ func TestDynamicChanges(t *testing.T) {
 
 var errInvalid = errors.New("an InvalidError")
 
-func TestDynamicSettingsHoldAtOnce(t *testing.T) {
+func TestDynamicSettingsApplyAtOnce(t *testing.T) {
 	b := resolve(t, Values{"message.max.bytes": "1000"})
 	next, err := b.WithDynamic(Values{"message.max.bytes": "3000"}, Values{"message.max.bytes": "2000", "log.retention.ms": "5"})
 	if err != nil {

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"once/internal/invariant"
 )
@@ -53,6 +54,25 @@ func (b *Broker) groupInt64(overrides Values, name string) int64 {
 	n, err := strconv.ParseInt(value, 10, 64)
 	invariant.Check(err == nil, "settings: %s is no whole number", name)
 	return n
+}
+
+// ConsumerGroup is the settings of one consumer group.
+type ConsumerGroup struct {
+	SessionTimeout     time.Duration
+	HeartbeatInterval  time.Duration
+	AssignmentInterval time.Duration
+}
+
+// ConsumerGroup returns the settings of a consumer group for which overrides are set.
+func (b *Broker) ConsumerGroup(overrides Values) ConsumerGroup {
+	milliseconds := func(name string) time.Duration {
+		return time.Duration(b.groupInt64(overrides, name)) * time.Millisecond
+	}
+	return ConsumerGroup{
+		SessionTimeout:     milliseconds("consumer.session.timeout.ms"),
+		HeartbeatInterval:  milliseconds("consumer.heartbeat.interval.ms"),
+		AssignmentInterval: milliseconds("consumer.assignment.interval.ms"),
+	}
 }
 
 // ownDefault are the settings of groups that no broker setting stands behind.

@@ -13,7 +13,9 @@ import (
 func TestImplementedSettingsHaveAnEffect(t *testing.T) {
 	// These decide what is refused, or left out, together with others: see TestListenersThatAreRefused.
 	// No class of plug-ins is allowed.
-	withOthers := []string{"controller.listener.names", "group.streams.topology.description.plugin.class",
+	withOthers := []string{"group.consumer.max.assignment.interval.ms", "group.consumer.max.heartbeat.interval.ms",
+		"group.consumer.max.session.timeout.ms", "group.consumer.min.assignment.interval.ms",
+		"group.consumer.min.heartbeat.interval.ms", "group.consumer.min.session.timeout.ms", "controller.listener.names", "group.streams.topology.description.plugin.class",
 		"listener.security.protocol.map", "security.inter.broker.protocol"}
 	for _, table := range brokerTables {
 		for i := range table {

@@ -4,11 +4,13 @@ package settings
 // settings below to what Kafka does, and nothing else, so that each of them can still be set alone. A new Kafka 4.4.0
 // knows a topic 27 to 34 ms after the Metadata that creates it.
 var strictDefaults = map[string]string{
-	"dev.auto.create.delay.ms":                 "28",
-	"dev.strict.replication":                   "true",
-	"dev.strict.sources":                       "true",
-	"group.initial.rebalance.delay.ms":         "3000",
-	"group.streams.initial.rebalance.delay.ms": "3000",
+	"dev.auto.create.delay.ms":                  "28",
+	"dev.group.rebalance.heartbeat.interval.ms": "0",
+	"dev.strict.replication":                    "true",
+	"dev.strict.sources":                        "true",
+	"group.consumer.assignment.interval.ms":     "1000",
+	"group.initial.rebalance.delay.ms":          "3000",
+	"group.streams.initial.rebalance.delay.ms":  "3000",
 }
 
 // defaultOf returns the value that holds when d is not set; ok is false where there is none.

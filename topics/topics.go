@@ -31,6 +31,7 @@ import (
 const (
 	ConsumerOffsets  = "__consumer_offsets"
 	TransactionState = "__transaction_state"
+	ShareGroupState  = "__share_group_state"
 )
 
 // maxPartitions is the largest number of partitions of one broker.
@@ -90,9 +91,9 @@ type Options struct {
 
 // Topics is the set of all topics. Safe for concurrent use.
 type Topics struct {
-	opts      Options // immutable, as are the next two
-	verifies  bool    // transaction.partition.verification.enable
-	foldsCase bool    // the file system takes names that differ in case only for the same
+	opts      Options                         // immutable, as is the next one
+	settings  atomic.Pointer[settings.Broker] // in force: those of opts, until Reconfigure
+	foldsCase bool                            // the file system takes names that differ in case only for the same
 	index     atomic.Pointer[index]
 	mu        sync.Mutex // orders changes; docs/architecture.md has the order of all locks
 	removed   unsynced   // under mu
@@ -110,9 +111,8 @@ type index struct {
 // Open loads all topics and opens their partitions. A partition that cannot be opened is offline and logged; an
 // unreadable topic record is an error.
 func Open(o Options) (*Topics, error) {
-	ts := &Topics{
-		opts: o, verifies: o.Settings.TransactionPartitionVerificationEnable, foldsCase: vfs.FoldsCase(o.FS, o.Dir),
-	}
+	ts := &Topics{opts: o, foldsCase: vfs.FoldsCase(o.FS, o.Dir)}
+	ts.settings.Store(o.Settings)
 	ts.removed.all = o.Starts > 1 // what an earlier process removed may not be durable
 	next := &index{byName: map[string]*Topic{}, byID: map[[16]byte]*Topic{}}
 	records, err := readRecords(o.Store)
@@ -127,6 +127,9 @@ func Open(o Options) (*Topics, error) {
 			return nil, err
 		}
 		config, err := o.Settings.Topic(r.Overrides)
+		if err != nil { // it may not go with a setting of the broker that was changed since
+			config, err = o.Settings.Static().Topic(r.Overrides)
+		}
 		if err != nil {
 			return nil, o.Store.Damaged(meta.Topics, name, err)
 		}
@@ -145,7 +148,9 @@ func (ts *Topics) newTopic(name string, id [16]byte, createdAtStart int32) *Topi
 }
 
 // IsInternal says whether a name is that of an internal topic.
-func IsInternal(name string) bool { return name == ConsumerOffsets || name == TransactionState }
+func IsInternal(name string) bool {
+	return name == ConsumerOffsets || name == TransactionState || name == ShareGroupState
+}
 
 // openPartitions opens the partitions from one index up to another, several at a time, because each waits for the disk
 // in a handful of system calls. It returns all of them, and the errors of those that are offline.
@@ -154,7 +159,7 @@ func (ts *Topics) openPartitions(t *Topic, config settings.Topic, from, to int32
 	inParallel(len(ps), func(i int) {
 		p, err := partition.Open(partition.ID{Topic: t.Name, TopicID: t.ID, Index: from + int32(i)}, partition.Options{
 			FS: ts.opts.FS, Dir: ts.opts.Dir, Config: ts.partitionConfig(config), Barrier: ts.opts.Barrier,
-			LeaderEpoch: ts.opts.Starts - t.createdAtStart, Unverified: !ts.verifies,
+			LeaderEpoch: ts.opts.Starts - t.createdAtStart, Unverified: !ts.settings.Load().TransactionPartitionVerificationEnable,
 			InflatedBytes: max(log.DefaultInflatedBytes, ts.opts.MaxInflatedBytes), Clock: ts.opts.Clock, Logger: ts.opts.Logger,
 			Faults: ts.opts.Faults,
 		})
@@ -319,7 +324,7 @@ func (ts *Topics) Validate(s Spec) error {
 			}
 		}
 	}
-	if _, err := ts.opts.Settings.Topic(s.Overrides); err != nil {
+	if _, err := ts.settings.Load().Topic(s.Overrides); err != nil {
 		return err
 	}
 	if s.Partitions < 1 {
@@ -357,7 +362,7 @@ func (ts *Topics) Create(s Spec) (*Topic, error) {
 	if err := ts.Validate(s); err != nil {
 		return nil, err
 	}
-	config, err := ts.opts.Settings.Topic(s.Overrides)
+	config, err := ts.settings.Load().Topic(s.Overrides)
 	if err != nil {
 		return nil, err
 	}
@@ -455,7 +460,7 @@ func (ts *Topics) Alter(name string, change func(overrides settings.Values) (set
 	if err != nil {
 		return err
 	}
-	config, err := ts.opts.Settings.Topic(overrides)
+	config, err := ts.settings.Load().Topic(overrides)
 	if err != nil || validateOnly {
 		return err
 	}
@@ -471,6 +476,28 @@ func (ts *Topics) Alter(name string, change func(overrides settings.Values) (set
 		p.SetConfig(ts.partitionConfig(config))
 	}
 	return nil
+}
+
+// Reconfigure makes these the settings of the broker behind those of topics, at once and for all partitions. A topic
+// whose own settings contradict them keeps what it has.
+func (ts *Topics) Reconfigure(b *settings.Broker) {
+	ts.mu.Lock()
+	defer ts.mu.Unlock()
+	ts.settings.Store(b)
+	for _, t := range ts.index.Load().byName {
+		next := *t.state.Load()
+		config, err := b.Topic(next.overrides)
+		if err != nil {
+			ts.opts.Logger.Warn("a setting of the broker does not go with those of a topic, which keeps its own", "topic", t.Name, "error", err)
+			config = next.config
+		}
+		next.config = config
+		t.state.Store(&next)
+		for _, p := range next.partitions {
+			p.SetConfig(ts.partitionConfig(config))
+			p.SetUnverified(!b.TransactionPartitionVerificationEnable)
+		}
+	}
 }
 
 // Delete removes a topic, durably and for all readers when it returns.

@@ -183,9 +183,9 @@ func TestADeletedTopicIsGoneForGood(t *testing.T) {
 	}
 }
 
-// TestWhatACutOffDeletionLeftIsMovedAside is a kill between the record and the files: the topic is made
+// TestFilesOfAnInterruptedDeletionAreMovedAside is a kill between the record and the files: the topic is made
 // again, and must not find the old records.
-func TestWhatACutOffDeletionLeftIsMovedAside(t *testing.T) {
+func TestFilesOfAnInterruptedDeletionAreMovedAside(t *testing.T) {
 	p := newPlace(t)
 	p.create("orders", 1, nil)
 	p.append("orders", 3)

@@ -163,9 +163,9 @@ func TestUnsureDecisionBlocksTheID(t *testing.T) {
 	}
 }
 
-// TestAnswersSayWhatTheyWaitFor: an epoch waits in every mode, a decision where the mode says so, and what comes
+// TestAnswersCarryTheirTicket: an epoch waits in every mode, a decision where the mode says so, and what comes
 // before and after it never. An epoch that is not known to be durable is not handed out.
-func TestAnswersSayWhatTheyWaitFor(t *testing.T) {
+func TestAnswersCarryTheirTicket(t *testing.T) {
 	w := newWorld()
 	l := &failingStateLog{StateLog: w.stateLog(0)}
 	c := loaded(t, w, func(cfg *Config) { cfg.StateLogs = func(int32) StateLog { return l } })

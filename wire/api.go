@@ -18,6 +18,7 @@ type Request struct {
 	Body          kmsg.Request // nil only for an ApiVersions request of a version that is not served
 	SizeBytes     int          // of the frame, without its length prefix
 	Conn          *Conn
+	Fault         string // ID of the test's rule that acts on it; "" for none
 }
 
 // Reply is the result of a handler. Exactly one of these holds: Response is set (send it), Then is set (wait, then send

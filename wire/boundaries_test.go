@@ -210,7 +210,7 @@ func TestKeysBeyondTheTable(t *testing.T) {
 }
 
 // Unknown tags beside known ones, at both lengths of the number of tags that stays.
-func TestTagsThatStayAreCountedAnew(t *testing.T) {
+func TestKnownTagsAreCountedAgain(t *testing.T) {
 	p := &plan{flexible: true, minBytes: 1}
 	for tag := range uint32(200) {
 		p.tags = append(p.tags, tagOp{tag: 2 * tag, op: op{kind: opSkip, bytes: 1}})

@@ -295,3 +295,13 @@ func (c Code) String() string {
 	}
 	return "CODE_" + strconv.Itoa(int(c))
 }
+
+// CodeNamed returns the code of one of Kafka's names.
+func CodeNamed(name string) (Code, bool) {
+	for c, n := range codeNames {
+		if n == name {
+			return c, true
+		}
+	}
+	return NoError, false
+}

@@ -50,6 +50,9 @@ func (c *Conn) LocalAddr() net.Addr { return c.nc.LocalAddr() }
 // Listener is the client's listener, as it was given to Serve.
 func (c *Conn) Listener() net.Listener { return c.via }
 
+// Close closes the connection. What is in flight is not answered.
+func (c *Conn) Close() { _ = c.nc.Close() }
+
 // SetClientSoftware stores the client's name and version in ApiVersions. It copies its arguments, which may point into
 // a request.
 func (c *Conn) SetClientSoftware(name, version string) {

@@ -60,6 +60,8 @@ type Server struct {
 		listeners map[net.Listener]struct{}
 		conns     map[*Conn]struct{}
 		perIP     map[netip.Addr]int
+		// Limits.MaxConnections and MaxConnectionsPerIP, which can change.
+		maxConns, maxPerIP int
 	}
 	freed sync.Cond // of mu: a connection has ended, or Shutdown begun
 }
@@ -92,6 +94,7 @@ func NewServer(o Options) (*Server, error) {
 	s.mu.listeners = make(map[net.Listener]struct{})
 	s.mu.conns = make(map[*Conn]struct{})
 	s.mu.perIP = make(map[netip.Addr]int)
+	s.mu.maxConns, s.mu.maxPerIP = o.Limits.MaxConnections, o.Limits.MaxConnectionsPerIP
 	s.freed.L = &s.mu
 	return s, nil
 }
@@ -171,10 +174,18 @@ func (s *Server) pause(d time.Duration) bool {
 func (s *Server) waitSlot() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for s.limits.MaxConnections > 0 && len(s.mu.conns) >= s.limits.MaxConnections && !s.draining.Load() {
+	for s.mu.maxConns > 0 && len(s.mu.conns) >= s.mu.maxConns && !s.draining.Load() {
 		s.freed.Wait()
 	}
 	return !s.draining.Load()
+}
+
+// SetMaxConnections changes Limits.MaxConnections and MaxConnectionsPerIP for connections that are accepted from now on.
+func (s *Server) SetMaxConnections(total, perIP int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.mu.maxConns, s.mu.maxPerIP = total, perIP
+	s.freed.Broadcast()
 }
 
 // admit registers a connection and starts its reader.
@@ -190,7 +201,7 @@ func (s *Server) admit(nc net.Conn, via net.Listener, handle Handler) {
 	c := newConn(s, nc, handle, s.lastID.Add(1))
 	c.via = via
 	s.mu.Lock()
-	tooMany := s.limits.MaxConnectionsPerIP > 0 && s.mu.perIP[ip] >= s.limits.MaxConnectionsPerIP
+	tooMany := s.mu.maxPerIP > 0 && s.mu.perIP[ip] >= s.mu.maxPerIP
 	if tooMany || s.draining.Load() {
 		s.mu.Unlock()
 		c.cancel()

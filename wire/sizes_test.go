@@ -316,7 +316,7 @@ func TestOneConnectionPassesAnyBudget(t *testing.T) {
 }
 
 // An answer that is longer than a frame can be is not begun; one that is just as long is.
-func TestAnswerThatNoFrameCanHold(t *testing.T) {
+func TestAnswerTooLargeForAFrame(t *testing.T) {
 	for _, tc := range []struct {
 		sizeBytes int
 		begun     bool

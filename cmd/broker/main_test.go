@@ -140,7 +140,7 @@ func TestListenersThatCannotBeExitWith2(t *testing.T) {
 	}
 }
 
-func TestAPortThatIsTakenExitsWith1(t *testing.T) {
+func TestPortInUseExitsWith1(t *testing.T) {
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

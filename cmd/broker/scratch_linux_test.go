@@ -14,7 +14,7 @@ import (
 )
 
 // The image is FROM scratch: the program must need no interpreter, no libraries, no files and no rights.
-func TestImageRunsOnNothing(t *testing.T) {
+func TestImageNeedsNoFilesAndNoRights(t *testing.T) {
 	crashtest.Apart(t, "builds the program, and changes the root directory")
 	root := t.TempDir()
 	build := exec.CommandContext(t.Context(), "go", "build", "-o", filepath.Join(root, "broker"), ".")

@@ -253,7 +253,7 @@ func TestFullDiskForTheMetadata(t *testing.T) {
 }
 
 // A slow disk: in the mode page nobody waits for it, no lock is held over a sync.
-func TestSlowSyncHoldsUpNobodyInPage(t *testing.T) {
+func TestSlowSyncDelaysNoAnswerInPage(t *testing.T) {
 	crashtest.Apart(t, "traces a process with strace")
 	p := straceable(t, t.TempDir(), "page")
 	c := dial(t, p.listen)

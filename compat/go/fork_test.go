@@ -12,7 +12,7 @@ import (
 
 // A fork has what the original had at one instant, for stock clients; each goes on by itself, and so does the original
 // after a reset.
-func TestFranzGoesOnInAFork(t *testing.T) {
+func TestFranzContinuesInAFork(t *testing.T) {
 	for name, options := range map[string][]brokertest.Option{"in memory": {brokertest.WithMemory}, "on disk": nil} {
 		t.Run(name, func(t *testing.T) {
 			ctx := within(t)

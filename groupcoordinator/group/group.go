@@ -93,7 +93,10 @@ type Step struct {
 	Next    Group // takes the group's place before the records are applied; nil: it stays
 	Records []Record
 	// After runs after the records have been applied; stored is what an answer that shows them waits for. Nil: nothing.
-	After   func(stored durability.Ticket)
+	After func(stored durability.Ticket)
+	// WakeBy, of a step without records and Next, is the earliest deadline that After sets: then NextWake is not asked, which
+	// looks at all members. Zero: NextWake is asked.
+	WakeBy  time.Time
 	Dropped []string // IDs of members that the step removes because they said nothing in time
 }
 
@@ -127,3 +130,9 @@ type Committer struct {
 
 // CommitCheck decides about the offset of one partition.
 type CommitCheck func(topicID [16]byte, topic string, partition int32) error
+
+// Protocol is an assignment protocol that a member of the classic protocol supports, with its metadata for it.
+type Protocol struct {
+	Name     string
+	Metadata []byte
+}

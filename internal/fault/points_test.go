@@ -125,7 +125,7 @@ func heldAt(t *testing.T, p *Points, became *string) *Hold {
 	return hold
 }
 
-func TestWhatIsHeldIsReleasedOnce(t *testing.T) {
+func TestHeldCallsAreReleasedOnce(t *testing.T) {
 	p := NewPoints()
 	f := arm(t, p, Rule{Point: TxnMarker, Do: Action{Hold: true}})
 	var a, b, c, d string

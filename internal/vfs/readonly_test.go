@@ -44,7 +44,7 @@ func TestReadOnlyChangesNothing(t *testing.T) {
 }
 
 // A lock excludes a broker, but a lock file that does not exist is not made.
-func TestReadOnlyLocksWhatIsThere(t *testing.T) {
+func TestReadOnlyLocksAnExistingFile(t *testing.T) {
 	for kind, under := range map[string]FS{"disk": OS, "memory": NewMem()} {
 		dir := filepath.ToSlash(t.TempDir())
 		if err := under.MkdirAll(dir); err != nil {

@@ -173,7 +173,7 @@ func behaveAsAWhole(t *testing.T, f FS, root string) {
 	}
 }
 
-func TestCrashKeepsWhatWasSynced(t *testing.T) {
+func TestCrashKeepsSyncedBytes(t *testing.T) {
 	for seed := range int64(50) {
 		m := NewCrashable(seed)
 		_ = m.MkdirAll("d")
@@ -193,7 +193,7 @@ func TestCrashKeepsWhatWasSynced(t *testing.T) {
 	}
 }
 
-func TestCrashMayLoseAndTearWhatWasNotSynced(t *testing.T) {
+func TestCrashMayLoseOrTearUnsyncedBytes(t *testing.T) {
 	seen := map[string]bool{}
 	old, young := bytes.Repeat([]byte{'o'}, 3*tornUnitBytes), bytes.Repeat([]byte{'y'}, 3*tornUnitBytes)
 	for seed := range int64(200) {

@@ -206,7 +206,7 @@ func TestValidatingALargeRecordTakesNoMemory(t *testing.T) {
 }
 
 // These decode to what Kafka would read, were they read: Kafka's own decoders refuse them.
-func TestWhatKafkaCannotReadIsRefused(t *testing.T) {
+func TestPayloadsThatKafkaRefusesAreRefused(t *testing.T) {
 	record := recordBytes(append([]byte{0, 0, 0, 1, 24}, "abcdabcdabcd\x00"...)...)
 	repeat := slices.Concat([]byte{byte(len(record)), byte(len(record)-10) << 2}, record[:len(record)-9], []byte{1, 4, 1, 0, 0, 0})
 	if plain, err := snappy.Decode(nil, repeat); err != nil || !bytes.Equal(plain, record) {
@@ -224,7 +224,7 @@ func TestWhatKafkaCannotReadIsRefused(t *testing.T) {
 }
 
 // A generous limit is no licence for what is only announced.
-func TestZstdContentSizeIsNotBelieved(t *testing.T) {
+func TestZstdContentSizeIsNotTrusted(t *testing.T) {
 	frame := append([]byte{0x28, 0xB5, 0x2F, 0xFD, 0xA0, 0, 0, 0, 4}, zstdBlock(0, 5, true, 0, 0, 0, 0, 0)...) // 64 MiB
 	if n := allocated(func() {
 		if _, err := collect(ofBytes(Zstd, 1, frame), 1<<30); !errors.Is(err, ErrInvalidRecord) {

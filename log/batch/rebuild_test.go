@@ -78,7 +78,7 @@ func TestPrepareNumbersCompressedRecords(t *testing.T) {
 	}
 }
 
-func TestPrepareSetsTheTimestampsOfWhatItRebuilds(t *testing.T) {
+func TestPrepareSetsTheTimestampsOfRebuiltBatches(t *testing.T) {
 	r := testRules()
 	r.Recompress, r.Codec, r.LogAppendTime = true, Gzip, true
 	raw, h, err := Prepare(plainBatch(3), r, testNowMs+9)
@@ -90,7 +90,7 @@ func TestPrepareSetsTheTimestampsOfWhatItRebuilds(t *testing.T) {
 	}
 }
 
-func TestPrepareMeasuresWhatItRebuilds(t *testing.T) {
+func TestPrepareMeasuresRebuiltBatches(t *testing.T) {
 	sent := compressed(t, Gzip, Build(unsequenced(), Record{Value: make([]byte, 10_000)}))
 	r := testRules()
 	r.Recompress, r.Codec, r.MaxMessageBytes = true, None, 5_000

@@ -23,7 +23,7 @@ func encoderLevels(codec Codec) []int {
 }
 
 // An encoder that was used before, whatever became of that, makes of the same bytes what a new one does.
-func TestUsedEncodersMakeWhatNewOnesMake(t *testing.T) {
+func TestReusedEncodersEncodeAsNewOnes(t *testing.T) {
 	var text []byte
 	for i := range 5000 {
 		text = fmt.Appendf(text, `{"customer":"%04d","state":"paid"},`, i*7919%10_000)

@@ -196,7 +196,7 @@ func TestRepairOfAFlippedBitCostsOneBatch(t *testing.T) {
 }
 
 // A stretch of bytes is zeroed, or overwritten with others, or cut off: what it did not touch stays.
-func TestRepairKeepsWhatWasNotTouched(t *testing.T) {
+func TestRepairKeepsUntouchedRecords(t *testing.T) {
 	whole := newRepairWorld(t)
 	segments := whole.stored()
 	for seed := range int64(600) {

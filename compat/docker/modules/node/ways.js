@@ -39,21 +39,17 @@ const inNetwork = (container, network, alias) => container.withNetwork(network).
 export const ways = {
   'module, KRaft': (network, alias) => module(inNetwork(new KafkaContainer(image), network, alias)),
   'module, ZooKeeper': (network, alias) => module(inNetwork(new KafkaContainer(oldImage), network, alias)),
-  'module, KRaft before 7.4': (network, alias) => module(inNetwork(new KafkaContainer(oldImage).withKraft(), network, alias)),
+  'module, KRaft before 7.4': (network, alias) =>
+    module(inNetwork(new KafkaContainer(oldImage).withKraft(), network, alias)),
   GenericContainer: generic,
 };
 
 // neighbour runs a shell command in another container of the network, and returns what it has printed.
 export async function neighbour(network, command) {
-  const container = await new GenericContainer(image)
-    .withNetwork(network)
-    .withCommand(['sh', '-c', command])
-    .withWaitStrategy(Wait.forOneShotStartup())
-    .start();
+  const container = await new GenericContainer(image).withNetwork(network).withCommand(['sleep', '60']).start();
   try {
-    let text = '';
-    for await (const line of await container.logs()) text += line;
-    return text;
+    const { output } = await container.exec(['sh', '-c', command]);
+    return output;
   } finally {
     await container.stop();
   }

@@ -8,7 +8,7 @@ import (
 
 // In the mode fsync nothing is shown that a power cut could take back, and what has been acknowledged
 // is shown (spec: reliability P5, P21). Every sync takes 150 ms here, and a barrier is two of them at least.
-func TestFsyncShowsWhatIsDurable(t *testing.T) {
+func TestFsyncShowsDurableRecordsOnly(t *testing.T) {
 	p := straceable(t, t.TempDir(), "fsync")
 	c, reader := dial(t, p.listen), dial(t, p.listen)
 	create(t, c, "plain", "left", "right")

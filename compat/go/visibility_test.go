@@ -10,10 +10,10 @@ import (
 	"github.com/twmb/franz-go/pkg/kversion"
 )
 
-// TestTransactionsCommitIsVisibleToWhoeverComesAfter commits 1,000 transactions. After each, a connection
+// TestTransactionsCommitIsVisibleToNewConnections commits 1,000 transactions. After each, a connection
 // that did not exist before asks, once and without waiting, for the committed end offset and for the
 // record. Kafka answers EndTxn before its markers are written, so there it is only counted.
-func TestTransactionsCommitIsVisibleToWhoeverComesAfter(t *testing.T) {
+func TestTransactionsCommitIsVisibleToNewConnections(t *testing.T) {
 	const transactions = 1000
 	topic := newTopic(t, 1)
 	ctx := within(t)

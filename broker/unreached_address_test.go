@@ -27,7 +27,7 @@ const notCome = "a client has not come to the address that it was told"
 
 // A client that is told another port than its own, and is not seen at work within two seconds, is in the log once, with
 // the settings that would help. One that comes, only looks around, or goes, is not.
-func TestAClientThatDoesNotComeBackIsInTheLog(t *testing.T) {
+func TestClientThatDoesNotReachItsAddressIsLogged(t *testing.T) {
 	metadata := func(topics ...string) kmsg.Request {
 		r := kmsg.NewPtrMetadataRequest()
 		r.Version, r.Topics = 12, []kmsg.MetadataRequestTopic{}

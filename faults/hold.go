@@ -1,0 +1,168 @@
+package faults
+
+import (
+	"context"
+	"slices"
+	"time"
+)
+
+// Hold is a request, or an answer, that a rule holds.
+type Hold struct {
+	of    *Armed
+	rules *Rules
+	timer *time.Timer   // lets go of it; nil unless the rule delays
+	ended chan struct{} // closed when it is let go or dropped
+
+	dropped bool          // under Rules.mu until ended is closed
+	late    func()        // carries the request out; nil while its connection is open
+	after   chan struct{} // closed when the request has been carried out, or will not be
+}
+
+// Outcome is how a wait for a Hold ended.
+type Outcome int8
+
+// The outcomes.
+const (
+	Released Outcome = iota // go on
+	Dropped                 // the cluster has ended: close the connection
+	Gone                    // the client has gone; Late says how to go on without it
+)
+
+func (r *Rules) holdLocked(a *Armed) *Hold {
+	h := &Hold{of: a, rules: r, ended: make(chan struct{}), after: make(chan struct{})}
+	a.held = append(a.held, h)
+	if d := max(a.rule.Do.Delay, a.rule.Do.DelayAnswer); d > 0 {
+		h.timer = time.AfterFunc(time.Duration(d), func() { r.letGo([]*Hold{h}) })
+	}
+	return h
+}
+
+// Wait waits until the hold ends, or ctx does because the client has gone. Unless the outcome is Gone, the caller calls
+// Done when it has gone on.
+func (h *Hold) Wait(ctx context.Context) Outcome {
+	select {
+	case <-h.ended:
+	case <-ctx.Done():
+		select {
+		case <-h.ended: // then it counts
+		default:
+			return Gone
+		}
+	}
+	if h.dropped {
+		return Dropped
+	}
+	return Released
+}
+
+// Done says that the caller has gone on after the end of the hold.
+func (h *Hold) Done() { close(h.after) }
+
+// Late leaves the request to the release, which calls carryOut; nothing is left to do when it is nil, or when the cluster
+// ends before.
+func (h *Hold) Late(carryOut func()) {
+	r := h.rules
+	r.mu.Lock()
+	select {
+	case <-h.ended:
+		dropped := h.dropped
+		r.mu.Unlock()
+		if carryOut != nil && !dropped {
+			carryOut()
+		}
+		close(h.after)
+		return
+	default:
+	}
+	if h.late = carryOut; carryOut == nil { // an answer that nobody waits for
+		h.leaveLocked(true)
+		close(h.after)
+	}
+	r.mu.Unlock()
+}
+
+func (h *Hold) leaveLocked(dropped bool) {
+	h.dropped = dropped
+	h.of.held = slices.DeleteFunc(h.of.held, func(other *Hold) bool { return other == h })
+	if h.timer != nil {
+		h.timer.Stop()
+	}
+	close(h.ended)
+	h.rules.changedLocked()
+}
+
+// release lets go of all that a rule holds, and returns how much that was.
+func (r *Rules) release(a *Armed) int {
+	r.mu.Lock()
+	held := slices.Clone(a.held)
+	r.mu.Unlock()
+	return r.letGo(held)
+}
+
+// letGo returns when the requests have been carried out.
+func (r *Rules) letGo(held []*Hold) (n int) {
+	var late []*Hold
+	r.mu.Lock()
+	for _, h := range held {
+		if !slices.Contains(h.of.held, h) {
+			continue
+		}
+		n++
+		h.leaveLocked(false)
+		if h.late != nil {
+			late = append(late, h)
+		}
+	}
+	r.late.Add(1)
+	r.mu.Unlock()
+	defer r.late.Done()
+	for _, h := range late {
+		h.late()
+		close(h.after)
+	}
+	for _, h := range held {
+		select {
+		case <-h.ended:
+			if !h.dropped {
+				<-h.after
+			}
+		default:
+		}
+	}
+	return n
+}
+
+// Suspend drops what is held: the cluster ends. Until Resume no request is held or delayed.
+func (r *Rules) Suspend() {
+	if r == nil {
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.mu.suspended = true
+	for _, a := range r.mu.all {
+		for _, h := range slices.Clone(a.held) {
+			h.leaveLocked(true)
+			if h.late != nil {
+				close(h.after)
+			}
+		}
+	}
+}
+
+// Resume ends Suspend.
+func (r *Rules) Resume() {
+	if r == nil {
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.mu.suspended = false
+}
+
+// Wait waits for requests that a release carries out. It is called after Suspend.
+func (r *Rules) Wait() {
+	if r != nil {
+		r.late.Wait()
+	}
+}
