@@ -27,7 +27,8 @@ abstract class Kind {
     abstract String bootstrap(GenericContainer<?> container);
 
     static List<Kind> all() {
-        return List.of(new Apache(), new Confluent(), new Deprecated("zookeeper"), new Deprecated("kraft"), new Generic());
+        return List.of(new Apache(), new Confluent(), new Deprecated("zookeeper"), new Deprecated("kraft"), new Generic(),
+                new DotNet("apache", "kraft"), new DotNet("confluent", "zookeeper"), new DotNet("confluent", "kraft"));
     }
 
     /** org.testcontainers.kafka.KafkaContainer. */
