@@ -21,6 +21,8 @@ import (
 	"once/meta"
 	"once/pidmanager"
 	"once/settings"
+	"once/sharecoordinator"
+	"once/sharepartition"
 	"once/topics"
 	"once/txncoordinator"
 )
@@ -40,7 +42,9 @@ type engine struct {
 	topics      *topics.Topics
 	configs     *configs.Configs
 	producerIDs *pidmanager.Manager
+	shareStates *sharecoordinator.Coordinator
 	groups      *groupcoordinator.Coordinator
+	shares      *sharepartition.Manager
 	txns        *txncoordinator.Coordinator
 	features    *handlers.Features
 	services    *handlers.Services
@@ -291,11 +295,17 @@ func (e *engine) openCoordinators() error {
 	}
 	e.features = handlers.NewFeatures(transactionVersion, e.env.Settings.GroupVersion, int64(e.identity.starts))
 	registerer := e.registerer()
+	if err := e.openShareStates(); err != nil {
+		return err
+	}
 	if e.groups, err = e.openGroups(registerer); err != nil {
 		return err
 	}
 	if err := e.groups.Load(context.Background()); err != nil {
 		return e.stateError(err)
+	}
+	if err := e.openShares(registerer); err != nil {
+		return err
 	}
 	if e.txns, err = e.openTxns(registerer); err != nil {
 		return err
@@ -322,6 +332,7 @@ func (e *engine) openCoordinators() error {
 func (e *engine) openServices() error {
 	e.services = &handlers.Services{
 		Topics: e.topics, Catalogue: handlers.NewCatalogue(e.topics), Configs: e.configs, Txns: e.txns, Groups: e.groups,
+		Shares: e.shares, ShareStates: e.shareStates,
 		ProducerIDs: e.producerIDs, Settings: e.env.Settings, Features: e.features, NodeID: e.env.Settings.NodeID,
 		ClusterID: e.identity.clusterID, Advertised: e.env.Advertised, Disk: e.disk, Barrier: e.barrier,
 		Ended: e.stopped, Clock: e.env.Clock, Logger: e.env.Logger, LogLevel: e.env.LogLevel,
@@ -362,9 +373,15 @@ func (e *engine) close(clean bool) error {
 		e.txns.Close()
 	}
 	e.env.Faults.Wait()
+	if e.shares != nil {
+		e.shares.Close()
+	}
 	e.cluster.rules.Wait()
 	if e.groups != nil {
 		e.groups.Close()
+	}
+	if e.shareStates != nil {
+		e.shareStates.Close()
 	}
 	if e.topics != nil {
 		err := e.topics.Close()

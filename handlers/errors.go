@@ -36,6 +36,7 @@ var errorTables = [][]errorRow{
 	configErrors,
 	txnErrors,
 	groupErrors,
+	shareErrors,
 }
 
 var partitionErrors = []errorRow{
@@ -103,7 +104,7 @@ search:
 			}
 		}
 	}
-	return downgrade(replaceCode(code, key, version, groupLogCodes), key, version)
+	return downgrade(replaceCode(code, key, version, groupLogCodes, shareCodes), key, version)
 }
 
 // downgrade replaces a code that a version of an API does not know.

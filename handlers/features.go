@@ -11,6 +11,7 @@ import (
 // when the protocols are served.
 type Features struct {
 	transactionVersion atomic.Int32
+	shareVersion       atomic.Int32
 	groupVersion       atomic.Int32
 	epoch              int64 // immutable; grows with every start, never goes back
 }
@@ -26,6 +27,7 @@ const GroupVersionMax = 1
 func NewFeatures(transactionVersion, groupVersion int16, epoch int64) *Features {
 	f := &Features{epoch: epoch}
 	f.transactionVersion.Store(int32(transactionVersion))
+	f.shareVersion.Store(ShareVersionMax)
 	f.groupVersion.Store(int32(groupVersion))
 	return f
 }
@@ -36,10 +38,17 @@ func (f *Features) GroupVersion() int16 { return int16(f.groupVersion.Load()) }
 // TransactionVersion returns the finalized level of transaction.version.
 func (f *Features) TransactionVersion() int16 { return int16(f.transactionVersion.Load()) }
 
+// ShareVersionMax is the highest level of share.version: share groups with dead-letter queues.
+const ShareVersionMax = 2
+
+// ShareVersion returns the finalized level of share.version; 0: share groups are off.
+func (f *Features) ShareVersion() int16 { return int16(f.shareVersion.Load()) }
+
 // The features in the answer. metadata.version cannot be changed: it tells clients and tools the Kafka version.
 const (
 	metadataVersionFeature    = "metadata.version"
 	transactionVersionFeature = "transaction.version"
+	shareVersionFeature       = "share.version"
 	groupVersionFeature       = "group.version"
 	streamsVersionFeature     = "streams.version"
 
@@ -60,6 +69,7 @@ func (f *Features) describe(version int16, resp *kmsg.ApiVersionsResponse) {
 		{metadataVersionFeature, metadataVersionMin, metadataVersion, metadataVersion},
 		{streamsVersionFeature, 0, streamsVersion, streamsVersion},
 		{transactionVersionFeature, 0, TransactionVersionMax, f.TransactionVersion()},
+		{shareVersionFeature, 0, ShareVersionMax, f.ShareVersion()},
 		{groupVersionFeature, 0, GroupVersionMax, f.GroupVersion()},
 	} {
 		if version >= 4 || feature.min > 0 {

@@ -17,6 +17,8 @@ import (
 	"once/pidmanager"
 	"once/requestlog"
 	"once/settings"
+	"once/sharecoordinator"
+	"once/sharepartition"
 	"once/txncoordinator"
 	"once/wire"
 )
@@ -28,6 +30,8 @@ type Services struct {
 	Configs     *configs.Configs
 	Txns        *txncoordinator.Coordinator
 	Groups      *groupcoordinator.Coordinator
+	Shares      *sharepartition.Manager
+	ShareStates *sharecoordinator.Coordinator
 	ProducerIDs *pidmanager.Manager
 	// Settings are those that the broker was started with. Those in force are of Configs.
 	Settings  *settings.Broker
@@ -83,3 +87,11 @@ func (s *Services) respondAs(kind durability.Answer, resp kmsg.Response) wire.Re
 		return resp
 	}}
 }
+
+// shareGroup returns the settings of a share group that are in force.
+func (s *Services) shareGroup(groupID string) settings.ShareGroup {
+	return s.Settings.ShareGroup(s.Configs.Get(configs.Group, groupID))
+}
+
+// Disconnected ends what a connection has begun and left open.
+func (s *Services) Disconnected(c *wire.Conn) { s.Shares.Disconnected(c.ID()) }

@@ -20,6 +20,10 @@ for script in kafka-server-start kafka-server-stop zookeeper-server-start zookee
 	ln -s "/opt/kafka/bin/$script.sh" "$out/usr/local/bin/$script"
 done
 
+# What has to be passed on: the licences of what is linked into the program, and that of the base image.
+mkdir -p "$out/licenses"
+cp -r "$here/../cmd/broker/licenses/." "$here/licenses/." "$out/licenses/"
+
 mkdir -p "$out/etc/kafka/secrets" "$out/var/lib/kafka/data" "$out/mnt/shared/config" "$out/bitnami/kafka" "$out/kafka" \
 	"$out/docker-entrypoint-initdb.d" "$out/home/appuser" "$out/opt/kafka/logs" "$out/opt/kafka/config" "$out/tmp/kraft-combined-logs" "$out/var/log/kafka"
 ln -s /var/lib/kafka/data "$out/data"
