@@ -1,6 +1,6 @@
-// Package configs keeps what was set while the broker runs for groups and for subscriptions to client metrics, which are
-// configured by name and need not exist, and for the broker itself, whose settings in force it makes. A change is durable when the call that makes it returns; who reads sees
-// the whole of a resource's settings and never waits for the disk.
+// Package configs holds the settings that are changed while the broker runs: of groups and of subscriptions to client
+// metrics, which need not exist, and of the broker itself, whose settings in force it makes. A change is durable when
+// its call returns. Readers see all settings of a resource as of one change, and never wait for the disk.
 //
 // Configurations of topics are part of the topics; see package topics.
 package configs
@@ -35,7 +35,7 @@ const (
 // String returns the kind as logs and dumps have it.
 func (k Kind) String() string { return [...]string{"group", "client_metrics", "broker"}[k] }
 
-// kinds says where the records of a kind are, and what checks all that is set for one resource.
+// kinds has the bucket of each kind's records, and the check of all settings of one resource.
 var kinds = [kindCount]struct {
 	bucket   meta.Bucket
 	validate func(*Configs, string, settings.Values) error
@@ -51,7 +51,7 @@ const ClusterDefault = "<default>"
 // ErrBroker refuses settings of the broker in a way that Kafka calls a bad request, not a bad value.
 var ErrBroker = errors.New("cannot be changed")
 
-// maxBrokerSettings is how many settings may be set for one broker, or for all: names that nobody knows are kept, too.
+// maxBrokerSettings is how many settings may be set for one broker, or for all: unknown names are kept, too.
 const maxBrokerSettings = 1000
 
 func (c *Configs) checkBroker(name string, v settings.Values) error {
@@ -121,8 +121,8 @@ func ReadStored(store meta.Store) ([]Stored, error) {
 	return all, nil
 }
 
-// Open reads what is set. Values are not checked against the broker's bounds, which may have changed since: that
-// must not keep a broker from starting. Settings of the broker that do not go with those of this start are logged.
+// Open reads what is set. Values are not checked against the broker's bounds, which may have changed since: that must
+// not keep a broker from starting. Settings of the broker that contradict those of this start are logged.
 func Open(store meta.Store, s *settings.Broker, logger *slog.Logger) (*Configs, error) {
 	c := &Configs{store: store, static: s}
 	for k := range c.mu.set {
@@ -160,7 +160,7 @@ func (c *Configs) resolve() error {
 	return err
 }
 
-// ForgetAddresses removes what was set for the addresses of a broker: another one that continues from the same state has
+// ForgetAddresses removes advertised.listeners of all brokers: another broker that continues from the same state has
 // other addresses.
 func ForgetAddresses(tx meta.Tx) error {
 	changed := map[string]settings.Values{}
@@ -217,8 +217,8 @@ func (c *Configs) Names(k Kind) []string {
 	return slices.Sorted(maps.Keys(c.mu.set[k]))
 }
 
-// Alter replaces what is set for one resource by what change makes of it; with validateOnly it only checks. change
-// gets a copy, and runs while no other change does; its error is returned as it is.
+// Alter replaces the settings of one resource by the result of change; with validateOnly it only checks. change gets a
+// copy, and runs while no other change does; its error is returned unchanged.
 func (c *Configs) Alter(
 	k Kind, name string, change func(settings.Values) (settings.Values, error), validateOnly bool,
 ) error {

@@ -14,6 +14,8 @@ for tool in topics configs console-producer console-consumer consumer-groups tra
 	ln -s /usr/local/bin/broker "$out/opt/kafka/bin/kafka-$tool.sh"
 done
 ln -s broker "$out/usr/local/bin/entrypoint"
+mkdir -p "$out/usr/bin"
+ln -s /bin/env "$out/usr/bin/env" # for scripts that begin with #!/usr/bin/env
 for script in kafka-server-start kafka-server-stop zookeeper-server-start zookeeper-server-stop; do
 	ln -s "/opt/kafka/bin/$script.sh" "$out/usr/local/bin/$script"
 done
@@ -24,7 +26,7 @@ ln -s /var/lib/kafka/data "$out/data"
 
 find "$out" -type d -exec chmod 777 {} +
 find "$out/etc" "$out/opt" -type f -exec chmod a+rwX {} +
-chmod 755 "$out" "$out/bin" "$out/usr" "$out/usr/local" "$out/usr/local/bin" "$out/usr/local/bin/broker" "$out/usr/local/sbin" \
-	"$out/usr/local/sbin/sh" "$out/bin/bash"
+chmod 755 "$out" "$out/bin" "$out/usr" "$out/usr/bin" "$out/usr/local" "$out/usr/local/bin" "$out/usr/local/bin/broker" \
+	"$out/usr/local/sbin" "$out/usr/local/sbin/sh" "$out/bin/bash"
 chmod 1777 "$out/tmp"
 chmod 644 "$out/etc/passwd" "$out/etc/group"

@@ -15,7 +15,7 @@ import (
 // maxRanges bounds how many ranges of offsets a line names.
 const maxRanges = 20
 
-// printPlan says what is wrong, what a repair makes of it, and what is lost.
+// printPlan prints the damage, what a repair does, and what is lost.
 func printPlan(w io.Writer, plan *inspect.RepairPlan) error {
 	var b strings.Builder
 	for i := range plan.Partitions {
@@ -84,7 +84,7 @@ func printSegment(b *strings.Builder, r *inspect.PartitionRepair, s *salvage.Seg
 	}
 }
 
-// printLeft says what the broker's own topics know after the repair.
+// printLeft prints the groups or transactional IDs that remain after the repair of an internal topic's partition.
 func printLeft(b *strings.Builder, r *inspect.PartitionRepair) {
 	var left []string
 	what, others := "", ""
@@ -125,7 +125,7 @@ func ranges(all []salvage.OffsetRange) string {
 	return strings.Join(words, " ")
 }
 
-// printOutcome says what was done, and returns an error while damage is left.
+// printOutcome prints what was done, and returns an error while damage is left.
 func printOutcome(w io.Writer, before, left *inspect.RepairPlan, done bool) error {
 	var b strings.Builder
 	for _, f := range left.Beyond {

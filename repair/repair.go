@@ -1,8 +1,8 @@
-// Package repair mends the data directory of a broker that does not run: what of a damaged segment is whole is put
-// into a new one, and the damaged file is moved aside. inspect finds out what can be done, log does it; this package
-// says it to people, before anything is changed.
+// Package repair repairs the data directory of a stopped broker. The valid batches of a damaged segment go into a new
+// segment, and the damaged file is moved aside. inspect makes the plan and log/salvage carries it out; this package
+// prints the plan before anything is changed, and what was done.
 //
-// Anyone may call it: the command repair does, and tests.
+// The command repair calls it, and tests.
 package repair
 
 import (
@@ -17,13 +17,12 @@ import (
 // Options change how Run works. The zero value is fine.
 type Options struct {
 	Partitions []string // topic-index; none means all
-	Yes        bool     // do it; else Run only says what it would do
+	Yes        bool     // carry out the plan; else Run only prints it
 	Inspect    inspect.Options
 }
 
-// Run writes to w what a repair of a data directory does, and does it if that is asked for. It returns
-// inspect.ErrDamaged while damage is left, because nothing was asked for or because it cannot be mended, and
-// inspect.ErrInUse or inspect.ErrUnreadable where nothing could be found out.
+// Run prints the plan of a repair to w, and carries it out with Options.Yes. It returns inspect.ErrDamaged while damage
+// is left, and inspect.ErrInUse or inspect.ErrUnreadable if the directory cannot be checked.
 func Run(w io.Writer, under vfs.FS, dir string, o Options) (err error) {
 	locked := under
 	if !o.Yes {

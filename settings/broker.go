@@ -17,10 +17,10 @@ const (
 	layerCount
 )
 
-// Broker is the settings of the broker that are in force: what was set when it started and since then, over the
-// defaults. It is immutable: WithDynamic makes another one. The fields are the settings that this broker implements,
-// under Kafka's names; those that are only the defaults of topics are in Topic. Sizes are in bytes. A duration that is
-// longer than Go's longest is that one.
+// Broker is the settings of the broker that are in force: those set at its start and since then, over the defaults. It
+// is immutable: WithDynamic makes another one. The fields are the settings that this broker implements, under Kafka's
+// names; those that are only the defaults of topics are in Topic. Sizes are in bytes. Durations above Go's longest
+// become that one.
 type Broker struct {
 	// Identity and place.
 	NodeID              int32      // node.id and broker.id
@@ -95,7 +95,7 @@ type Broker struct {
 	TransactionalIDExpiration              time.Duration
 
 	advertisedListeners []Listener         // see AdvertisedListener
-	layers              [layerCount]Values // canonical; unknown names as they came
+	layers              [layerCount]Values // canonical; values of unknown names unchanged
 	topic               Topic              // of a topic without settings of its own
 }
 

@@ -58,8 +58,8 @@ var clientAttributes = []string{
 	"client_source_port",
 }
 
-// checkClientMatch accepts attribute=expression pairs. Expressions are Java's: those that Go does not know by their
-// constructs alone, such as look-around, are accepted unseen.
+// checkClientMatch accepts attribute=expression pairs. Expressions are Java's: constructs that only Java has, such as
+// look-around, are not checked.
 func checkClientMatch(value string) error {
 	for _, entry := range splitList(value) {
 		attribute, expression, ok := strings.Cut(strings.TrimRight(entry, "="), "=")
@@ -75,7 +75,7 @@ func checkClientMatch(value string) error {
 	return nil
 }
 
-// javaOnly are the complaints of Go about what may be fine in Java.
+// javaOnly are Go's errors for expressions that may be valid in Java.
 var javaOnly = []syntax.ErrorCode{
 	syntax.ErrInvalidPerlOp, syntax.ErrInvalidEscape, syntax.ErrInvalidRepeatOp, syntax.ErrInvalidRepeatSize,
 	syntax.ErrInvalidCharRange,

@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// contradictions finds values that are each allowed and not together, and fills in the topic defaults.
+// contradictions finds values that are allowed alone but not together, and fills in the topic defaults.
 func (b *Broker) contradictions() []error {
 	problems := slices.Concat(b.listenerProblems(), b.groupProblems(), b.logProblems())
 	topic, err := b.resolveTopic(nil)
@@ -41,8 +41,8 @@ func (b *Broker) logProblems() (problems []error) {
 	return problems
 }
 
-// listenerProblems refuses what Kafka refuses, but for what a cluster of several nodes needs: a listener between brokers,
-// or an open one of the controller.
+// listenerProblems refuses what Kafka refuses. What only a cluster of several nodes needs may be missing: a listener
+// between brokers, and an open one of the controller.
 func (b *Broker) listenerProblems() (problems []error) {
 	setting := "listeners"
 	if b.listenersAreDerived() {
@@ -65,8 +65,7 @@ func (b *Broker) listenerProblems() (problems []error) {
 	return append(problems, b.roleProblems(names)...)
 }
 
-// protocolProblem refuses a listener that is not PLAINTEXT: better no listener than one that is open where it was meant
-// to be closed.
+// protocolProblem refuses a listener that is not PLAINTEXT: without TLS and SASL it would let in everybody.
 func (b *Broker) protocolProblem(setting string, l Listener) error {
 	switch l.Protocol {
 	case plaintext:
@@ -135,7 +134,7 @@ func (b *Broker) roleProblems(listeners map[string]bool) (problems []error) {
 	return problems
 }
 
-// groupBounds say that one broker setting must lie between two others. Sorted as a reader looks for them.
+// groupBounds are broker settings that must lie between two others.
 var groupBounds = [...]struct{ low, name, up string }{
 	{"group.consumer.min.session.timeout.ms", "group.consumer.session.timeout.ms", "group.consumer.max.session.timeout.ms"},
 	{"group.consumer.min.heartbeat.interval.ms", "group.consumer.heartbeat.interval.ms", "group.consumer.max.heartbeat.interval.ms"},

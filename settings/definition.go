@@ -26,7 +26,7 @@ const (
 	Password
 )
 
-// isSensitive says whether values are hidden from DescribeConfigs: passwords, and what nobody knows.
+// isSensitive says whether values are hidden from DescribeConfigs: those of passwords and of unknown settings.
 func (k Kind) isSensitive() bool { return k == Password || k == KindUnknown }
 
 // Effect says what a setting does here.

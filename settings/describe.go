@@ -78,8 +78,8 @@ func mustCanonical(d *Definition, value string) string {
 	return value
 }
 
-// DescribeBroker returns every setting of the broker, sorted by name, with the unknown ones that were set:
-// of those nobody knows whether they are secret, so they are shown without a value.
+// DescribeBroker returns every setting of the broker, sorted by name, with the unknown ones that were set. Unknown ones
+// may be secret, so they have no value.
 func (b *Broker) DescribeBroker() []Entry {
 	var entries []Entry
 	for _, table := range brokerTables {

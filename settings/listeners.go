@@ -38,7 +38,7 @@ func (l Listener) isIPv6() bool {
 	return err == nil && ip.Is6()
 }
 
-// AdvertisedListener returns the address that clients of a listener are told; ok is false where none is set.
+// AdvertisedListener returns the advertised address of a listener; ok is false where none is set.
 func (b *Broker) AdvertisedListener(name string) (advertised Listener, ok bool) {
 	i := slices.IndexFunc(b.advertisedListeners, func(l Listener) bool { return l.Name == name })
 	if i < 0 {
@@ -47,7 +47,7 @@ func (b *Broker) AdvertisedListener(name string) (advertised Listener, ok bool) 
 	return b.advertisedListeners[i], true
 }
 
-// ListenersAreSet says whether Listeners are other than by default.
+// ListenersAreSet says whether Listeners were set.
 func (b *Broker) ListenersAreSet() bool { return b.isExplicit("listeners") || b.listenersAreDerived() }
 
 // listenersAreDerived says whether listeners follows from the advertised.listeners of the start, as in Kafka's image.

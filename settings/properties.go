@@ -9,7 +9,7 @@ import (
 	"strings"
 )
 
-// maxPropertiesBytes bounds a property file: far above any real one, far below what hurts.
+// maxPropertiesBytes bounds a property file; real ones are far smaller.
 const maxPropertiesBytes = 1 << 20
 
 // ErrPropertiesTooLarge is returned for a property file of more than a mebibyte.

@@ -58,7 +58,7 @@ func Resolve(layers ...Values) (b *Broker, unknown []string, err error) {
 	return ResolveSources(sources...)
 }
 
-// ResolveSources is Resolve of layers of which each knows where its values come from: the errors say it.
+// ResolveSources is like Resolve, for layers that know where their values come from: the errors name it.
 func ResolveSources(sources ...Source) (b *Broker, unknown []string, err error) {
 	merged, from := Values{}, map[string]string{}
 	for _, source := range slices.Backward(sources) {
@@ -109,7 +109,7 @@ func canonical(values Values) (checked Values, unknown []string, problems []erro
 	return checked, unknown, problems
 }
 
-// retired says whether a name is one of ZooKeeper's, which old property files are full of.
+// retired says whether a name is one of ZooKeeper's settings, which old property files contain.
 func retired(name string) bool { return strings.HasPrefix(name, "zookeeper.") }
 
 // completeNodeID makes node.id and broker.id the same where one of them is set.

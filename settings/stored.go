@@ -8,8 +8,8 @@ func CanonicalTopic(overrides Values) (Values, error) {
 	return checkOverrides(topicSettings, overrides, "topic")
 }
 
-// CheckStoredTopic says whether these are settings of a topic that CanonicalTopic has returned. A value that means the
-// same as an allowed one and is written otherwise, such as -0 for 0, nobody has stored. The error is an *InvalidError.
+// CheckStoredTopic says whether CanonicalTopic can have returned these settings of a topic. It refuses another spelling
+// of an allowed value, such as -0 for 0. The error is an *InvalidError.
 func CheckStoredTopic(overrides Values) error {
 	canonical, err := CanonicalTopic(overrides)
 	if err != nil {
@@ -18,8 +18,8 @@ func CheckStoredTopic(overrides Values) error {
 	return mustBeStoredAs(overrides, canonical, func(*Definition) bool { return true })
 }
 
-// CanonicalOldTopic is CanonicalTopic for settings that were stored as clients wrote them. Whole numbers are only taken
-// in the one form that everybody writes: with one flipped bit -1 is -0, and 100 is 10 with a space.
+// CanonicalOldTopic is CanonicalTopic for settings that were stored as clients wrote them. Whole numbers are accepted
+// in their usual form only: with one flipped bit, -1 is -0, and 100 is 10 with a space.
 func CanonicalOldTopic(overrides Values) (Values, error) {
 	canonical, err := CanonicalTopic(overrides)
 	if err != nil {

@@ -19,7 +19,7 @@ import (
 // requestTimeout bounds what one command does with the broker, as Kafka's default.api.timeout.ms does.
 const requestTimeout = 60 * time.Second
 
-// unreachableAfter is how long a broker that does not take a connection is asked again.
+// unreachableAfter is how long a tool tries to connect.
 const unreachableAfter = 5 * time.Second
 
 // connection is how a tool reaches the broker.
@@ -55,7 +55,7 @@ func readProperties(name string) ([]string, error) {
 	return properties, lines.Err()
 }
 
-// client connects. A tool that has no address says so as Kafka's do.
+// client connects. Without an address the error is that of Kafka's tools.
 func (e *env) client(options ...kgo.Opt) (*kgo.Client, error) {
 	c := e.connection
 	servers := c.servers
@@ -88,7 +88,7 @@ func (e *env) client(options ...kgo.Opt) (*kgo.Client, error) {
 	return kgo.NewClient(append(base, options...)...)
 }
 
-// clientOption is what a property of Kafka's Java client means here; nil is nothing.
+// clientOption returns the option for a property of Kafka's Java client; nil if it has no effect here.
 func clientOption(name, value string) (kgo.Opt, error) {
 	switch {
 	case name == "client.id":
@@ -110,7 +110,7 @@ func (e *env) admin(ctx context.Context) (context.Context, *kadm.Client, func(),
 	return ctx, kadm.NewClient(client), func() { cancel(); client.Close() }, nil
 }
 
-// reason is the message of the broker, or that of the error code where it gave none.
+// reason is the broker's message, or that of the error code if there is none.
 func reason(err error, message string) string {
 	if message != "" {
 		return message

@@ -157,7 +157,7 @@ func (e *env) reportSend(topic string, r *kgo.Record, err error) {
 		topic, key, len(r.Value), reason(err, ""))
 }
 
-// isTerminal reports whether somebody types the input.
+// isTerminal reports whether the input is a terminal.
 func isTerminal(r io.Reader) bool {
 	file, ok := r.(*os.File)
 	if !ok {

@@ -1,8 +1,8 @@
-// Package tools has Kafka's command-line tools under Kafka's names: kafka-topics, kafka-console-consumer and so on, with
-// the options and the output of Apache Kafka's for what people type by habit.
+// Package tools has Kafka's command-line tools under Kafka's names: kafka-topics, kafka-console-consumer and so on,
+// with the common options of Apache Kafka's tools and their output.
 //
-// It is a client like any other: it speaks to a broker over its port, and imports nothing of this one. An option that a
-// tool does not have is refused with a sentence that names Kafka's own tool.
+// The tools are clients: they reach a broker through its port, and import nothing of this one. An option that a tool
+// does not have is refused with a sentence that names Kafka's own tool.
 package tools
 
 import (
@@ -40,12 +40,12 @@ func all() []tool {
 	}
 }
 
-// Failure ends a tool with exit code 1. What there is to say about it has been printed.
+// Failure ends a tool with exit code 1. The reason has been printed.
 type Failure struct{ tool string }
 
 func (f *Failure) Error() string { return "kafka-" + f.tool + " failed" }
 
-// errFailed is what a tool returns that has printed its message, as Kafka's does, among its output.
+// errFailed is the error of a tool that has printed its message in its output, as Kafka's tool does.
 var errFailed = errors.New("failed")
 
 // message is an error in the words of Kafka's tools, which begin with a capital letter and may end with a full stop.
@@ -55,7 +55,7 @@ func (m message) Error() string { return string(m) }
 
 func say(format string, args ...any) error { return message(fmt.Sprintf(format, args...)) }
 
-// env is what one run of a tool has of the outside.
+// env is one run of a tool: its input, outputs and connection.
 type env struct {
 	tool           string
 	stdin          io.Reader
@@ -66,7 +66,7 @@ type env struct {
 
 func (e *env) print(format string, args ...any) { fmt.Fprintf(e.stdout, format, args...) }
 
-// fail prints a line on the standard output, where Kafka's tools say most of what failed.
+// fail prints a line on the standard output, where Kafka's tools print most errors.
 func (e *env) fail(format string, args ...any) error {
 	e.print(format+"\n", args...)
 	return errFailed
@@ -140,7 +140,7 @@ func Run(ctx context.Context, name string, args []string, stdin io.Reader, stdou
 	return fmt.Errorf("there is no tool kafka-%s", name)
 }
 
-// prepare gives a command, and those below it, what all have in common.
+// prepare sets what a command and those below it have in common.
 func (e *env) prepare(c *cobra.Command) {
 	c.SilenceErrors, c.SilenceUsage = true, true
 	c.CompletionOptions.DisableDefaultCmd = true
@@ -169,7 +169,7 @@ func (e *env) prepare(c *cobra.Command) {
 	}
 }
 
-// flagError says about an option that it is not there, and where it may be.
+// flagError returns the error for an unknown option, which names Kafka's own tool.
 func (e *env) flagError(err error) error {
 	var unknown *pflag.NotExistError
 	if errors.As(err, &unknown) {

@@ -6,8 +6,8 @@ import (
 	"once/internal/fault"
 )
 
-// testFlags are for tests that kill this program. They are not in the help, and no setting and no variable of the
-// environment means the same, so that nobody gives them by accident.
+// testFlags are for tests that kill this program. They are not in the help, and have no setting and no variable in the
+// environment, so that they are not given by accident.
 type testFlags struct {
 	faults []string // rules of package fault, POINT=ACTION or POINT=ACTION@N
 	bootID string   // in place of the machine's: another one stands for a power cut

@@ -80,7 +80,7 @@ func directoryDump(name, short string, dump func(w io.Writer, under vfs.FS, dir 
 	}
 }
 
-// arguments asks for exactly these.
+// arguments requires exactly these arguments.
 func arguments(names ...string) cobra.PositionalArgs {
 	return func(c *cobra.Command, args []string) error {
 		if len(args) != len(names) {

@@ -28,7 +28,7 @@ const (
 	exitStorage = 3 // the data directory is damaged or in use, or the disk fails
 )
 
-// usageError is a mistake of whoever called the program.
+// usageError is a mistake in the command line, the environment or a file that they name.
 type usageError struct{ error }
 
 func (e usageError) Unwrap() error { return e.error }
@@ -52,7 +52,7 @@ func run(args, environ []string, stdout, stderr io.Writer, began time.Time) int 
 	root.SetErr(stderr)
 	err := root.Execute()
 	code := exitCode(err)
-	var failed *tools.Failure // it has said why
+	var failed *tools.Failure // the tool has printed why
 	if err != nil && !errors.As(err, &failed) {
 		fmt.Fprintln(stderr, "broker:", err)
 	}

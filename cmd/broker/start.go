@@ -22,8 +22,8 @@ import (
 	"once/settings"
 )
 
-// startFlags are the flags of broker start. An empty listen, dataDir or durability was not given: then the
-// settings say it.
+// startFlags are the flags of broker start. An empty listen, dataDir or durability was not given: then the setting
+// holds.
 type startFlags struct {
 	listen, dataDir, durability string
 	admin, config, configFrom   string
@@ -88,9 +88,9 @@ func startCommand(environ []string, began time.Time) *cobra.Command {
 	return c
 }
 
-// configure makes one of all the places where a broker is configured: flags win over the environment, that
-// over the file, that over the defaults. --listen, --data-dir and --durability win over --set of the
-// settings that mean the same. It returns the names that no setting has.
+// configure merges all sources of settings: flags win over the environment, that over the file, that over the defaults.
+// --listen, --data-dir and --durability win over --set of the settings that mean the same. unknown are the names that
+// are no settings.
 func configure(f startFlags, environ []string) (cfg broker.Config, unknown []string, err error) {
 	given := settings.Source{Values: settings.Values{}, From: map[string]string{}}
 	set := func(name, value, flag string) { given.Values[name], given.From[name] = value, flag }
@@ -142,7 +142,7 @@ func configure(f startFlags, environ []string) (cfg broker.Config, unknown []str
 	}, unknown, nil
 }
 
-// readProperties reads a property file; from says who has named it.
+// readProperties reads a property file; from is the flag or variable that names it.
 func readProperties(name, from string) (settings.Source, error) {
 	if name == "" {
 		return settings.Source{}, nil
@@ -200,8 +200,8 @@ func start(ctx context.Context, f startFlags, environ []string, stdout, stderr i
 	return wait(b, signals, cfg.Logger)
 }
 
-// readyText is what a program that starts the broker waits for: the address of the first listener, and behind all else
-// every listener by name where there are several.
+// readyText is the line that a program waits for when it starts a broker: with the address of the first listener, and
+// at the end, if there are several, every listener by name.
 func readyText(b *broker.Broker, took time.Duration) string {
 	adminAddr := b.AdminAddr()
 	if adminAddr == "" {

@@ -229,6 +229,16 @@ zookeeper_module() {
 		. /etc/confluent/docker/bash-config; /etc/confluent/docker/configure; /etc/confluent/docker/launch" >/dev/null &&
 		wait_for "$c" '[KafkaServer id=1] started' && stops "$c"
 }
+rust_module() {
+	docker run -d --name "$c" --entrypoint bash $image -c 'while [ ! -f /opt/kafka/testcontainers_start.sh  ]; do sleep 0.1; done;
+		chmod 755 /opt/kafka/testcontainers_start.sh && /opt/kafka/testcontainers_start.sh' >/dev/null
+	docker exec "$c" sh -c "echo '#!/usr/bin/env bash
+export KAFKA_ADVERTISED_LISTENERS=PLAINTEXT://127.0.0.1:49092,BROKER://localhost:9093
+export KAFKA_LISTENERS=PLAINTEXT://0.0.0.0:9092,BROKER://0.0.0.0:9093
+export KAFKA_LISTENER_SECURITY_PROTOCOL_MAP=BROKER:PLAINTEXT,PLAINTEXT:PLAINTEXT
+/etc/kafka/docker/run
+' > /opt/kafka/testcontainers_start.sh" && wait_for "$c" 'Kafka Server started' && stops "$c"
+}
 first_shell() { # a shell that is the first process hands on output, input and exit code, and ends at a signal
 	[ "$(echo hello | docker run --rm -i $image sh -c 'cat; exit 0')" = hello ] || fail 'input' || return 1
 	docker run --rm $image bash -c 'exit 7'
@@ -304,6 +314,7 @@ check '/etc/kafka/docker/run with NAME=value' apache_run
 check '/etc/confluent/docker/run' confluent_run
 check 'started as by Java'"'"'s module' java_module
 check 'started as by Go'"'"'s module' go_module
+check 'started as by Rust'"'"'s module' rust_module
 check 'started as by modules with ZooKeeper' zookeeper_module
 check 'a shell as the first process' first_shell
 check 'as another user' another_user

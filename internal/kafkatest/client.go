@@ -12,22 +12,22 @@ import (
 	"once/log/batch"
 )
 
-// Client does what tests ask of a broker by hand, one request after the other, each about one partition. What it does
-// not know is asked with requests.
+// Client sends the common requests of tests, one after the other, each about one partition. Other requests go through
+// Answer.
 type Client struct {
 	// Ask sends a request and waits for the answer.
 	Ask func(kmsg.Request) (kmsg.Response, error)
-	// Fail is called with every error before it is returned, errors in answers too; nil is fine.
+	// Fail is called with every error before it is returned, error codes in answers included. It may be nil.
 	Fail func(error)
-	// TimestampMs is that of the next batch, whose StepMs is added for the one after it.
+	// TimestampMs is the timestamp of the next batch. Each batch adds StepMs to it.
 	TimestampMs, StepMs int64
-	// TransactionTimeout is that of new producers; 0 is as long as Kafka lets them.
+	// TransactionTimeout is the transaction timeout of new producers; 0 means the longest that Kafka allows.
 	TransactionTimeout time.Duration
-	// Gapless has Read refuse a log with gaps between its batches, as only compaction leaves them.
+	// With Gapless, Read refuses gaps between batches, which only compaction leaves.
 	Gapless bool
 }
 
-// CodeError is an answer that is an error.
+// CodeError is an answer with an error code.
 type CodeError struct {
 	What string
 	Code int16
@@ -35,12 +35,12 @@ type CodeError struct {
 
 func (e *CodeError) Error() string { return fmt.Sprintf("%s: code %d", e.What, e.Code) }
 
-// NewClient returns a client over a connection. What goes wrong is returned.
+// NewClient returns a client over a connection. Its errors end no test.
 func NewClient(c *Conn) *Client {
 	return &Client{Ask: c.Request, TimestampMs: time.Now().UnixMilli(), StepMs: 10}
 }
 
-// Code returns the code of an answer that is an error, and 0 for nil. Any other error ends the test.
+// Code returns the code of a CodeError, and 0 for nil. Any other error ends the test.
 func Code(t testing.TB, err error) int16 {
 	t.Helper()
 	var code *CodeError
@@ -53,7 +53,7 @@ func Code(t testing.TB, err error) int16 {
 	return 0
 }
 
-// Quiet returns a client over the same connection that returns what goes wrong.
+// Quiet returns a client over the same connection whose errors end no test.
 func (c *Client) Quiet() *Client {
 	quiet := *c
 	quiet.Fail = nil
@@ -61,7 +61,7 @@ func (c *Client) Quiet() *Client {
 }
 
 // Connect returns a client of a broker at host:port over a connection of its own, which is closed at the end of the
-// test. What goes wrong ends the test.
+// test. Its errors end the test.
 func Connect(t testing.TB, addr string) *Client {
 	t.Helper()
 	conn, err := Dial(addr)
@@ -72,14 +72,14 @@ func Connect(t testing.TB, addr string) *Client {
 	return Must(t, conn)
 }
 
-// Must returns a client over a connection. What goes wrong ends the test.
+// Must returns a client over a connection. Its errors end the test.
 func Must(t testing.TB, conn *Conn) *Client {
 	c := NewClient(conn)
 	c.Fail = func(err error) { t.Helper(); t.Fatal(err) }
 	return c
 }
 
-// failed returns err, after Fail.
+// failed calls Fail, and returns err.
 func (c *Client) failed(err error) error {
 	if err != nil && c.Fail != nil {
 		c.Fail(err)
@@ -124,23 +124,23 @@ type Place struct {
 	Partition int32
 }
 
-// Producer is an identity to write with, as InitProducer has got it.
+// Producer is a producer's identity and its next sequences; see InitProducer.
 type Producer struct {
 	TransactionalID string // "" for none
-	V1              bool   // speaks as before transactions V2
+	V1              bool   // uses transactions V1
 	ProducerID      int64
 	ProducerEpoch   int16
 	Sequences       map[Place]int32 // the next ones
 }
 
-// The codes that a client answers by asking again.
+// The codes after which a client tries again.
 const (
 	coordinatorLoadInProgress = 14
 	concurrentTransactions    = 51
 )
 
-// InitProducer returns a new producer, of transactions V2. "" is an idempotent one. While the last transaction of its
-// ID is being ended, or the coordinator loads, it asks again.
+// InitProducer returns a new producer of transactions V2, or with "" one that is only idempotent. It tries again while
+// the last transaction of the ID is being completed, or the coordinator loads.
 func (c *Client) InitProducer(transactionalID string) (*Producer, error) {
 	request := InitProducerIDRequest(transactionalID)
 	if c.TransactionTimeout > 0 {
@@ -177,8 +177,8 @@ func KeyValue(key, value string) batch.Record {
 	return batch.Record{Key: []byte(key), Value: []byte(value)}
 }
 
-// Produce appends a batch as the producer, or of nobody when p is nil, and returns its offset. A producer of
-// transactions V1 adds the partition first.
+// Produce appends a batch of the producer, or of none when p is nil, and returns its offset. A producer of transactions
+// V1 adds the partition first.
 func (c *Client) Produce(p *Producer, topic string, partition int32, records ...batch.Record) (offset int64, err error) {
 	timestampMs := c.TimestampMs
 	c.TimestampMs += c.StepMs
@@ -236,7 +236,7 @@ func (c *Client) StageOffsets(p *Producer, r *kmsg.TxnOffsetCommitRequest) error
 	return err
 }
 
-// End ends the producer's transaction. With V2 the producer goes on under the identity of the answer.
+// End ends the producer's transaction. With V2 the producer takes over the producer ID and epoch of the answer.
 func (c *Client) End(p *Producer, commit bool) error {
 	resp, err := ask(c, p.EndTxnRequest(commit), "end of the transaction", func(r *kmsg.EndTxnResponse) int16 { return r.ErrorCode })
 	if err == nil && !p.V1 {
@@ -305,15 +305,15 @@ func (c *Client) Join(group string) (*kmsg.JoinGroupResponse, error) {
 type Record struct {
 	Offset     int64
 	Key, Value string
-	// Aborted says that the record belongs to a transaction that a reader of committed records has been told is aborted.
+	// Aborted says that the answer lists the record's transaction as aborted.
 	Aborted bool
 	// Null says that the value is null: the record is a tombstone.
 	Null bool
 }
 
-// Read reads a partition from an offset on until nothing comes, and returns what has come before an error, too. next is
-// where it has come to. Records of aborted transactions are marked where committed is set. Each batch is verified, and
-// has to stand behind the one before it.
+// Read reads a partition from an offset to its end. With an error it also returns the records that it has read. next is
+// the offset behind the last one. With committed set, records of aborted transactions are marked. Each batch is
+// verified, and must begin behind the one before it.
 func (c *Client) Read(topic string, partition int32, from int64, committed bool) (records []Record, next int64, err error) {
 	for next = from; ; {
 		resp, err := ask(c, FetchRequest(topic, partition, next, committed), "fetch of "+topic, func(r *kmsg.FetchResponse) int16 {
@@ -345,7 +345,7 @@ func (c *Client) Ends(topic string, partition int32) (highWatermark, lastStable 
 	return p.HighWatermark, p.LastStableOffset, nil
 }
 
-// Consume returns the values that a consumer gets of a partition from an offset on, and where it has come to. With
+// Consume returns the values that a consumer gets of a partition from an offset on, and the offset behind them. With
 // committed set it gets no records of aborted transactions.
 func (c *Client) Consume(topic string, partition int32, from int64, committed bool) (values []string, next int64, err error) {
 	records, next, err := c.Read(topic, partition, from, committed)

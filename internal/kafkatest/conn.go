@@ -1,6 +1,6 @@
-// Package kafkatest is a raw Kafka client for tests: it sends what it is told to, right or wrong, at the
-// version it is told, and does nothing by itself. It knows framing and headers only, so that it can serve
-// the tests of every package. Fill makes a request of a text, and Text writes an answer down. Tests only.
+// Package kafkatest is a raw Kafka client for tests. It sends any request at any version, valid or not, and none of its
+// own. It knows framing and headers only, so that the tests of every package can use it. Fill makes a request from
+// JSON, and Text prints an answer. Tests only.
 package kafkatest
 
 import (
@@ -14,7 +14,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// ClientID is the client ID that a Conn sends unless told otherwise.
+// ClientID is the client ID of a new Conn.
 const ClientID = "kafkatest"
 
 // DefaultTimeout bounds each wait for an answer.

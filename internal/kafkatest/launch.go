@@ -20,7 +20,7 @@ type Launched struct {
 	Took          time.Duration // until it was ready, as it says itself
 	Line          string        // the first one of its output
 	Log           Log           // what it has written to stderr
-	Exited        chan struct{} // closed when it has
+	Exited        chan struct{} // closed when the process has ended
 }
 
 // Log is written by a process and read by a test.
@@ -45,8 +45,8 @@ func (l *Log) String() string {
 
 var readyLine = regexp.MustCompile(`^ready listen=(\S+) admin=(\S+) took=(\S+)(?: listeners=(\S+))?\n$`)
 
-// Launch starts a program that is prepared but for its outputs, and waits until it is ready or has ended. It is killed
-// at the end of the test.
+// Launch starts a command, whose outputs it sets, and waits until the broker is ready or the process has ended. The
+// process is killed at the end of the test.
 func Launch(t testing.TB, c *exec.Cmd) *Launched {
 	t.Helper()
 	p := &Launched{Cmd: c, Exited: make(chan struct{})}

@@ -6,8 +6,8 @@ import (
 	"once/log/batch"
 )
 
-// Requests of one topic and one partition, which most tests need. Each has the newest version that names topics by
-// their names; a test that wants another one sets it.
+// Requests about one topic and one partition. Each has the newest version without topic IDs; a test that needs another
+// version sets it.
 
 // CreateTopicsRequest creates a topic.
 func CreateTopicsRequest(topic string, partitions int32, configs map[string]string) *kmsg.CreateTopicsRequest {

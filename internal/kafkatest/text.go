@@ -11,9 +11,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// Text writes answers down for a test to compare: a line for each struct with its plain fields, then the lines of the
-// structs in it, further to the right. Throttle times are left out, and so are the texts of errors, unless Messages is
-// set.
+// Text prints answers for a test to compare: a line for each struct with its plain fields, then the lines of the
+// structs in it, indented. Throttle times are left out, and error messages unless Messages is set.
 type Text struct {
 	Show     []string // the plain fields that are shown; all of them when it is empty
 	Hide     []string // fields that are not shown, with all that is in them
@@ -22,8 +21,7 @@ type Text struct {
 	Messages bool     // texts of errors are shown as null, "" or text
 	// WithoutDefaults leaves out the plain fields that have kmsg's default.
 	WithoutDefaults bool
-	// Value returns what is shown for a value, and false to have it shown as it is. The name of an element of a list
-	// is "".
+	// Value returns the text of a value, or false for the usual one. The name of an element of a list is "".
 	Value func(name string, v reflect.Value) (string, bool)
 }
 

@@ -23,10 +23,10 @@ type Command struct {
 	Args  []Arg    // in the order of the line
 	Input []string // the lines between the command line and the dashes
 	Pos   string   // file:line
-	// Expected is the output that stands in the file, for who can show only a part of it.
+	// Expected is the output in the file, for commands that show only the part of theirs that is expected.
 	Expected string
 
-	looked map[string]bool // names of arguments that were asked for; nil when nobody counts
+	read map[string]bool // names of the arguments that were read; nil: not recorded
 }
 
 // Has tells whether an argument or a flag of this name is given.
@@ -67,7 +67,7 @@ func (c Command) List(name string) []string {
 	return strings.Fields(strings.TrimSuffix(v, "]"))
 }
 
-// Word returns the bare word that stands first behind the name, such as 10s in `advance 10s`.
+// Word returns the first argument, which is a bare word, such as 10s in `advance 10s`.
 func (c Command) Word(t testing.TB) string {
 	t.Helper()
 	if len(c.Args) == 0 || !c.Args[0].IsFlag {
@@ -136,10 +136,10 @@ func ParsePartition(s string) (Partition, error) {
 	return Partition{Topic: s[:i], Index: int32(n)}, err
 }
 
-// unread are the names of arguments that nobody has asked for.
+// unread returns the names of the arguments that the command has not read.
 func (c Command) unread() (names []string) {
 	for _, a := range c.Args {
-		if !c.looked[a.Name] {
+		if !c.read[a.Name] {
 			names = append(names, a.Name)
 		}
 	}
@@ -147,8 +147,8 @@ func (c Command) unread() (names []string) {
 }
 
 func (c Command) index(name string) int {
-	if c.looked != nil {
-		c.looked[name] = true
+	if c.read != nil {
+		c.read[name] = true
 	}
 	return slices.IndexFunc(c.Args, func(a Arg) bool { return a.Name == name })
 }

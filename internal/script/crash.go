@@ -9,9 +9,9 @@ import (
 // ErrCrashed is the error of every write of a process that has died.
 var ErrCrashed = errors.New("crashed")
 
-// Crash is the death of a process at one of its writes. A script names it with the argument crash: before-KIND or
-// after-KIND, with -2 behind it the second write of that kind; a sweep over all writes numbers them. What a kind is,
-// the world of the script says. The zero value does not die. A Crash is used from under the lock of its world.
+// Crash is the death of a process at one of its writes. The argument crash of a command says where: before-KIND or
+// after-KIND, with -2 behind it for the second write of that kind. A sweep over all writes counts them instead. The
+// kinds are defined by each test. The zero value does not die. The lock of its user guards a Crash.
 type Crash struct {
 	at     string
 	counts map[string]int // writes by kind since At
@@ -24,7 +24,7 @@ type Crash struct {
 	dead bool
 }
 
-// At sets where the process dies from here on; "" lets it live. A dead one lives again.
+// At sets the point at which the process dies; "" means never. A dead process lives again.
 func (x *Crash) At(point string) { *x = Crash{at: point, counts: map[string]int{}, writes: x.writes} }
 
 // AtWrite lets the process die at a write by its number, which counts all of them from the first, either before it is
@@ -61,8 +61,8 @@ func (x *Crash) dies(when, kind string) bool {
 		x.sweeping && x.writes == x.number && x.before == (when == "before")
 }
 
-// Reply is the output of a command in a world that writes: what was written, then the answer, or that the process has
-// died and nobody got one. A command that answers nothing says ok.
+// Reply is the output of a command that writes: what was written, then the answer, ok without one, or crashed if the
+// process has died.
 func (x *Crash) Reply(written []string, answer string) string {
 	switch {
 	case x.dead:

@@ -12,8 +12,8 @@ import (
 
 var rewrite = flag.Bool("rewrite", false, "write script files anew with the output of this run")
 
-// RunFiles runs each file that the pattern names as a test of its own: start makes what answers its commands. A title
-// that is none, and an argument that a command does not look at, fail the test.
+// RunFiles runs each file that matches the pattern as a test of its own. start returns the function that answers its
+// commands. A comment that is no title, or an argument that its command does not read, fails the test.
 func RunFiles(t *testing.T, pattern string, start func(t *testing.T) func(t *testing.T, c Command) string) {
 	t.Helper()
 	files, err := filepath.Glob(pattern)
@@ -25,7 +25,7 @@ func RunFiles(t *testing.T, pattern string, start func(t *testing.T) func(t *tes
 			CheckTitles(t, file)
 			answer := start(t)
 			Run(t, file, func(t *testing.T, c Command) string {
-				c.looked = map[string]bool{}
+				c.read = map[string]bool{}
 				out := answer(t, c)
 				for _, name := range c.unread() {
 					t.Errorf("%s: %s has no argument %s", c.Pos, c.Name, name)

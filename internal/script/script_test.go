@@ -102,7 +102,7 @@ func TestArguments(t *testing.T) {
 }
 
 func TestUnreadArgumentFailsTheScript(t *testing.T) {
-	c := Command{looked: map[string]bool{}}
+	c := Command{read: map[string]bool{}}
 	c.Args = []Arg{{Name: "10s", IsFlag: true}, {Name: "id", Value: "t"}, {Name: "pid", Value: "1"}}
 	c.Word(t)
 	c.String("id", "")

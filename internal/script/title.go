@@ -20,8 +20,8 @@ const page = `(?:[a-z]+(?:-[a-z0-9.]+)? (?:[A-Z]+[0-9]*-|[A-Z])?[0-9][^;()]*|KIP
 // number is how a title begins that has its scenario in front, number only one that says nothing else.
 var number = regexp.MustCompile(`^[A-Z]?[0-9]+\b`)
 
-// CheckTitles fails the test for each comment of a script that is no title, and for each new without one: a reader who
-// reads nothing but the titles of a script has to know what it shows.
+// CheckTitles fails the test for each comment of a script that is no title, and for each command `new` without one: the
+// titles alone say what a script shows.
 func CheckTitles(t testing.TB, path string) {
 	t.Helper()
 	text, err := os.ReadFile(path)

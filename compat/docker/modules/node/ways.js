@@ -45,15 +45,10 @@ export const ways = {
 
 // neighbour runs a shell command in another container of the network, and returns what it has printed.
 export async function neighbour(network, command) {
-  const container = await new GenericContainer(image)
-    .withNetwork(network)
-    .withCommand(['sh', '-c', command])
-    .withWaitStrategy(Wait.forOneShotStartup())
-    .start();
+  const container = await new GenericContainer(image).withNetwork(network).withCommand(['sleep', '60']).start();
   try {
-    let text = '';
-    for await (const line of await container.logs()) text += line;
-    return text;
+    const { output } = await container.exec(['sh', '-c', command]);
+    return output;
   } finally {
     await container.stop();
   }
