@@ -29,15 +29,15 @@ cluster
 inspect/inspecttest
 admin handlers inspect seed
 faults
-wire txncoordinator groupcoordinator
-groupcoordinator/consumergroup groupcoordinator/streamsgroup
+wire txncoordinator groupcoordinator sharepartition
+groupcoordinator/consumergroup groupcoordinator/sharegroup groupcoordinator/streamsgroup
 groupcoordinator/assignment groupcoordinator/group
 topics configs log/salvage
-partition log/logtest
+partition log/logtest sharecoordinator
 log/directory
 internal/kafkatest log lso pidmanager durability/durabilitytest
 durability
-log/batch
+log/batch sharepartition/window
 meta settings
 internal/files
 internal/memnet internal/script internal/vfs
@@ -50,6 +50,8 @@ var forbidden = []struct{ from, to, reason string }{
 	{"wire", "topics partition log lso pidmanager durability log/batch meta settings", "wire owns the sockets: it knows bytes and no topics"},
 	{"txncoordinator", "topics partition log meta settings", "a coordinator declares the journal that it needs; the test's one is a fake"},
 	{"groupcoordinator", "topics partition log meta settings", "a coordinator declares the journal that it needs; the test's one is a fake"},
+	{"sharecoordinator", "topics partition log meta settings", "a coordinator declares the journal that it needs; the test's one is a fake"},
+	{"sharepartition/window", "os sync net", "the window is pure: no lock, no clock, no I/O"},
 	{"lso", "os sync time net", "lso is pure: no lock, no clock, no I/O"},
 	{"log/salvage", "os io/ioutil syscall", "files are reached through internal/vfs, so that tests can fail and crash them"},
 	{"durability", "os io/ioutil syscall", "files are reached through internal/vfs, so that tests can fail and crash them"},

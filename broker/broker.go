@@ -75,6 +75,7 @@ func (b *Broker) openCluster() error {
 	env := b.cfg.Env
 	env.NoSync = env.NoSync || b.cfg.Ephemeral
 	env.Advertised, env.OnFailure, env.OnSettings = b.advertiser.of, b.fail, b.settingsChanged
+	env.Disconnect = b.disconnectAll
 	if b.cfg.Image != nil {
 		b.cluster, err = cluster.OpenImage(env, b.dir, b.cfg.Image)
 	} else {
@@ -108,14 +109,20 @@ func (b *Broker) makeDirectory() (string, error) {
 	case b.cfg.Ephemeral:
 		return os.MkdirTemp("", "once-")
 	}
-	return b.cfg.DataDir, os.MkdirAll(b.cfg.DataDir, 0o755)
+	return b.cfg.DataDir, os.MkdirAll(b.cfg.DataDir, 0o777) // less the umask
+}
+
+// closed is called when a connection has ended.
+func (b *Broker) closed(c *wire.Conn) {
+	b.watch.closed(c)
+	b.cluster.Disconnected(c)
 }
 
 func (b *Broker) serve() (err error) {
 	b.watch = newReturnWatch(b.cfg.Logger, b.advertiser.inDoubt)
 	registerer := prometheus.WrapRegistererWithPrefix("once_", b.registry)
 	b.server, err = wire.NewServer(wire.Options{
-		APIs: handlers.APIs(), Limits: b.cfg.limits(), Logger: b.cfg.Logger, Registerer: registerer, OnClose: b.watch.closed,
+		APIs: handlers.APIs(), Limits: b.cfg.limits(), Logger: b.cfg.Logger, Registerer: registerer, OnClose: b.closed,
 	})
 	if err != nil {
 		return err

@@ -37,3 +37,10 @@ func (p process) ClusterNamed(name string) (*cluster.Cluster, bool) {
 }
 
 func (p process) SetAdvertised(_, address string) error { return p.b.SetAdvertised(address) }
+
+// disconnectAll closes the connections of all clients while a cluster is restarted.
+func (b *Broker) disconnectAll() {
+	if b.server != nil {
+		b.server.Disconnect()
+	}
+}

@@ -205,8 +205,16 @@ func (c *Cluster) kill() {
 func (c *Cluster) bury(e *engine) {
 	c.changing.Lock()
 	defer c.changing.Unlock()
-	if c.lock != nil && c.engine() == e {
-		c.kill()
+	if c.lock == nil || c.engine() != e {
+		return
+	}
+	c.kill()
+	if !c.rules.TakeKill() {
+		return
+	}
+	c.disconnect()
+	if _, err := c.reopen(); err != nil {
+		c.env.Logger.Error("the cluster is down: it was killed by a rule, and does not open again", "error", err)
 	}
 }
 
@@ -330,6 +338,11 @@ func (c *Cluster) fail(of *engine, err error) {
 	}
 	c.failure.Unlock()
 	if !first {
+		return
+	}
+	if errors.Is(err, faults.ErrSyncFailed) { // on behalf of a test, which restarts it
+		c.env.Logger.Warn("a rule has made a sync fail; the cluster is down until it is restarted", "error", err)
+		c.dying.Go(func() { c.bury(of) })
 		return
 	}
 	c.env.Logger.Error("the broker stops", "error", err)

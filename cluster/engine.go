@@ -21,6 +21,8 @@ import (
 	"once/meta"
 	"once/pidmanager"
 	"once/settings"
+	"once/sharecoordinator"
+	"once/sharepartition"
 	"once/topics"
 	"once/txncoordinator"
 )
@@ -40,7 +42,9 @@ type engine struct {
 	topics      *topics.Topics
 	configs     *configs.Configs
 	producerIDs *pidmanager.Manager
+	shareStates *sharecoordinator.Coordinator
 	groups      *groupcoordinator.Coordinator
+	shares      *sharepartition.Manager
 	txns        *txncoordinator.Coordinator
 	features    *handlers.Features
 	services    *handlers.Services
@@ -51,6 +55,7 @@ type engine struct {
 	stopped  chan struct{}  // closed when it stops serving
 	endOnce  sync.Once
 	killed   atomic.Bool // no answer is to be given
+	prepared []string    // transactional IDs that the opening found prepared
 }
 
 // openEngine opens an engine, bottom first. With an error it returns the parts that are open.
@@ -284,17 +289,22 @@ func (e *engine) topicDeleted(t *topics.Topic) {
 }
 
 func (e *engine) openCoordinators() error {
-	transactionVersion, err := e.env.transactionVersion()
-	if err != nil {
+	if err := e.openFeatures(); err != nil {
 		return err
 	}
-	e.features = handlers.NewFeatures(transactionVersion, e.env.Settings.GroupVersion, int64(e.identity.starts))
+	var err error
 	registerer := e.registerer()
+	if err := e.openShareStates(); err != nil {
+		return err
+	}
 	if e.groups, err = e.openGroups(registerer); err != nil {
 		return err
 	}
 	if err := e.groups.Load(context.Background()); err != nil {
 		return e.stateError(err)
+	}
+	if err := e.openShares(registerer); err != nil {
+		return err
 	}
 	if e.txns, err = e.openTxns(registerer); err != nil {
 		return err
@@ -302,6 +312,7 @@ func (e *engine) openCoordinators() error {
 	if err := e.txns.Load(); err != nil {
 		return e.stateError(err)
 	}
+	e.prepared = e.txns.Resumed()
 	if err := e.txns.Reconcile(openTransactions(e.topics)); err != nil {
 		return fmt.Errorf("%w: %w", ErrStorage, err)
 	}
@@ -320,6 +331,7 @@ func (e *engine) openCoordinators() error {
 func (e *engine) openServices() error {
 	e.services = &handlers.Services{
 		Topics: e.topics, Catalogue: handlers.NewCatalogue(e.topics), Configs: e.configs, Txns: e.txns, Groups: e.groups,
+		Shares: e.shares, ShareStates: e.shareStates,
 		ProducerIDs: e.producerIDs, Settings: e.env.Settings, Features: e.features, NodeID: e.env.Settings.NodeID,
 		ClusterID: e.identity.clusterID, Advertised: e.env.Advertised, Disk: e.disk, Barrier: e.barrier,
 		Ended: e.stopped, Clock: e.env.Clock, Logger: e.env.Logger, LogLevel: e.env.LogLevel,
@@ -360,9 +372,15 @@ func (e *engine) close(clean bool) error {
 		e.txns.Close()
 	}
 	e.env.Faults.Wait()
+	if e.shares != nil {
+		e.shares.Close()
+	}
 	e.cluster.rules.Wait()
 	if e.groups != nil {
 		e.groups.Close()
+	}
+	if e.shareStates != nil {
+		e.shareStates.Close()
 	}
 	if e.topics != nil {
 		err := e.topics.Close()

@@ -37,6 +37,8 @@ type Env struct {
 	// Advertised returns the address at which the client of a connection reaches the cluster; nil means that of the
 	// connection.
 	Advertised func(*wire.Conn) (host string, port int32)
+	// Disconnect closes the connections of all clients of the cluster, when it is restarted; nil is allowed.
+	Disconnect func()
 	Logger     *slog.Logger   // nil discards
 	LogLevel   *slog.LevelVar // of Logger, for clients to change; nil where it cannot be changed
 	// OnSettings is called when settings of the broker have been changed while it runs, with those in force; nil is

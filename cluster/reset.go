@@ -13,6 +13,8 @@ import (
 type ResetOptions struct {
 	// KeepTopics keeps the topics that are not internal with their settings, empty and under new topic IDs.
 	KeepTopics bool
+	// Disconnect closes the connections of clients, which stay otherwise.
+	Disconnect bool
 }
 
 // Reset empties the cluster: topics, records, groups, transactions, faults and settings are removed, and its clock
@@ -42,6 +44,9 @@ func (c *Cluster) Reset(o ResetOptions) error {
 	c.rules.RemoveAll()
 	c.env.Faults.Clear()
 	c.env.Clock.Follow()
+	if o.Disconnect {
+		c.disconnect()
+	}
 	return c.start()
 }
 

@@ -1,6 +1,7 @@
 package faults
 
 import (
+	"errors"
 	"time"
 
 	"once/internal/fault"
@@ -14,6 +15,9 @@ type CodeError struct {
 
 func (e *CodeError) Error() string { return "a test makes it fail with " + e.Code.String() }
 
+// ErrSyncFailed is the error of a sync that a rule makes fail.
+var ErrSyncFailed = errors.New("a test makes the sync fail")
+
 // consumerOffsets is the topic with the offsets of groups.
 const consumerOffsets = "__consumer_offsets"
 
@@ -25,7 +29,7 @@ func (r *Rules) pointRule(a *Armed) fault.Rule {
 	case do.Error != "":
 		rule.Do.Error = &CodeError{a.code}
 	case do.Fail:
-		rule.Do.Error = fault.ErrInjected
+		rule.Do.Error = ErrSyncFailed
 	default:
 		rule.Do = fault.Action{Hold: do.Hold, Delay: time.Duration(do.Delay), Kill: do.Kill, Offline: do.Offline}
 	}

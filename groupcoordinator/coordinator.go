@@ -33,6 +33,7 @@ import (
 	"once/groupcoordinator/assignment"
 	"once/groupcoordinator/consumergroup"
 	"once/groupcoordinator/group"
+	"once/groupcoordinator/sharegroup"
 	"once/groupcoordinator/streamsgroup"
 	"once/internal/clock"
 	"once/internal/fault"
@@ -57,6 +58,9 @@ type Config struct {
 	MaxBatchBytes          int           // largest record batch that is written; 8 MiB, Kafka's default is 1 MiB
 	TombstonesPerBatch     int           // most tombstones in one batch; 1000
 
+	ShareStates   ShareStates                              // nil: share groups get no state
+	ShareMaxSize  int                                      // group.share.max.size; 200
+	ShareSettings func(groupID string) sharegroup.Settings // of one share group; nil means the defaults
 	// ConsumerProtocol says that the consumer protocol is served (KIP-848): group.version and
 	// group.coordinator.rebalance.protocols.
 	ConsumerProtocol func() bool // nil: it is
@@ -139,6 +143,9 @@ func (c Config) withDefaults() Config {
 	if c.Topics == nil {
 		c.Topics = group.NoTopics{}
 	}
+	if c.ShareStates == nil {
+		c.ShareStates = noShareStates{}
+	}
 	if c.StreamsSettings == nil {
 		c.StreamsSettings = func(string) streamsgroup.Settings { return streamsgroup.Settings{} }
 	}
@@ -191,6 +198,7 @@ func (c Config) Validate() error {
 // Kafka does), after Close ErrClosed.
 type Coordinator struct {
 	cfg     Config // immutable, with defaults
+	share   *sharegroup.Config
 	shards  []*shard
 	metrics *metrics
 	// consumer is what all consumer groups share; immutable.
@@ -207,6 +215,7 @@ func New(cfg Config) (*Coordinator, error) {
 		return nil, err
 	}
 	c := &Coordinator{cfg: cfg.withDefaults()}
+	c.share = c.cfg.shareConfig()
 	c.consumer = c.consumerConfig()
 	c.shards = make([]*shard, c.cfg.Partitions)
 	for i := range c.shards {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"once/groupcoordinator/group"
+	"once/groupcoordinator/sharegroup"
 	"once/log/batch"
 )
 
@@ -30,6 +31,11 @@ func (c *Coordinator) DeleteGroup(groupID string) *Future[DeleteResult] {
 		return refuse(ErrGroupNotFound)
 	case !at.IsEmpty():
 		return refuse(ErrGroupNotEmpty)
+	}
+	if g, ok := at.Group.(*sharegroup.Group); ok {
+		if err := s.removeShareStatesLocked(g, func([16]byte) bool { return true }); err != nil {
+			return refuse(err)
+		}
 	}
 	if err := s.appendLocked(noProducer, s.groupTombstonesLocked(at), nil); err != nil {
 		return refuse(err)
@@ -106,7 +112,7 @@ func (c *Coordinator) DeleteOffsets(r *DeleteOffsetsRequest) *Future[DeleteResul
 	defer s.mu.Unlock()
 	g := s.mu.groups[r.GroupID]
 	switch {
-	case g == nil:
+	case g == nil || g.Type() == group.Share:
 		return refuse(ErrGroupNotFound)
 	case g.Type() == group.Classic && !g.IsEmpty() && g.ProtocolType() != consumerProtocolType:
 		return refuse(ErrGroupNotEmpty)
@@ -171,7 +177,7 @@ func (s *shard) topicDeleted(name string, topicID [16]byte) error {
 	for k := range found {
 		records = append(records, offsetTombstone(k.group, name, k.partition))
 	}
-	return s.eraseLocked(records)
+	return errors.Join(s.eraseLocked(records), s.shareTopicDeletedLocked(topicID))
 }
 
 // Retention (spec: groups 13).

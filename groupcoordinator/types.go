@@ -5,6 +5,7 @@ import (
 
 	"once/groupcoordinator/consumergroup"
 	"once/groupcoordinator/group"
+	"once/groupcoordinator/sharegroup"
 	"once/groupcoordinator/streamsgroup"
 )
 
@@ -20,6 +21,9 @@ var keyTypes = func() map[int16]decoder {
 		streamsgroup.KeyTypeTarget, streamsgroup.KeyTypeCurrent, streamsgroup.KeyTypeTopology,
 	} {
 		all[keyType] = streamsgroup.DecodeRecord
+	}
+	for keyType := int16(sharegroup.KeyMember); keyType <= sharegroup.KeyStatePartitions; keyType++ {
+		all[keyType] = sharegroup.Decode
 	}
 	return all
 }()
@@ -37,6 +41,8 @@ func (c *Coordinator) newGroup(t group.Type, groupID string) group.Group {
 	switch t {
 	case group.Classic:
 		return newClassicGroup(&c.cfg, groupID, -1)
+	case group.Share:
+		return sharegroup.New(c.share, groupID)
 	case group.Consumer:
 		return consumergroup.New(&c.consumer, groupID)
 	case group.Streams:

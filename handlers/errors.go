@@ -36,6 +36,7 @@ var errorTables = [][]errorRow{
 	configErrors,
 	txnErrors,
 	groupErrors,
+	shareErrors,
 }
 
 var partitionErrors = []errorRow{
@@ -75,6 +76,7 @@ var topicErrors = []errorRow{
 
 var configErrors = []errorRow{
 	{errInvalidRequest, wire.InvalidRequest},
+	{errInvalidUpdate, wire.InvalidUpdateVersion},
 	{settings.ErrClientMetrics, wire.InvalidRequest},
 	{configs.ErrTooMany, wire.PolicyViolation},
 	{configs.ErrBroker, wire.InvalidRequest},
@@ -103,7 +105,7 @@ search:
 			}
 		}
 	}
-	return downgrade(replaceCode(code, key, version, groupLogCodes), key, version)
+	return downgrade(replaceCode(code, key, version, groupLogCodes, shareCodes), key, version)
 }
 
 // downgrade replaces a code that a version of an API does not know.

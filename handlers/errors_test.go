@@ -29,7 +29,7 @@ var unanswered = map[string]string{
 
 // TestEveryDomainErrorHasACode walks the exported errors of the domain packages: each stands in a table.
 func TestEveryDomainErrorHasACode(t *testing.T) {
-	for _, pkg := range []string{"partition", "pidmanager", "durability", "log", "log/batch", "topics", "configs", "txncoordinator", "groupcoordinator", "groupcoordinator/group", "groupcoordinator/streamsgroup"} {
+	for _, pkg := range []string{"partition", "pidmanager", "durability", "log", "log/batch", "topics", "configs", "txncoordinator", "groupcoordinator", "groupcoordinator/group", "groupcoordinator/sharegroup", "groupcoordinator/streamsgroup", "sharecoordinator", "sharepartition", "sharepartition/window"} {
 		files, err := filepath.Glob(filepath.Join("..", pkg, "*.go"))
 		if err != nil || len(files) == 0 {
 			t.Fatalf("no files in %s: %v", pkg, err)
@@ -81,7 +81,7 @@ func errorsOf(f *ast.File) (names []string) {
 func inTables(t *testing.T, name string) bool {
 	t.Helper()
 	pkg, base, _ := strings.Cut(name, ".")
-	for _, file := range []string{"errors.go", "errors_txn.go", "errors_group.go"} {
+	for _, file := range []string{"errors.go", "errors_txn.go", "errors_group.go", "errors_share.go"} {
 		f, err := parser.ParseFile(token.NewFileSet(), file, nil, 0)
 		if err != nil {
 			t.Fatal(err)

@@ -19,7 +19,10 @@ import (
 func (f *faulted) fail(ctx context.Context) wire.Reply {
 	whole := cloneRequest(f.r)
 	switch _, isFetch := f.r.Body.(*kmsg.FetchRequest); {
-	case f.d.Part == nil: // carried out
+	case f.d.Part == nil || !isFetch && !hasPlaces(reflect.TypeOf(whole.Body.ResponseKind()).Elem()):
+		if !f.d.Do.CarriedOut {
+			return f.s.Fail(whole, f.d.Code, errorMessageOfFault)
+		}
 		release(f.whole(ctx, f.r))
 		return f.s.Fail(whole, f.d.Code, errorMessageOfFault)
 	case f.d.Do.CarriedOut || namesAll(f.s.named(f.r, f.row)):
@@ -68,6 +71,31 @@ func fieldsOf(resp kmsg.Response) reflect.Value {
 		return v.Field(0).Elem()
 	}
 	return v
+}
+
+// hasPlaces says whether an answer has a place for the code of a topic or a partition. Where it has none, an error is that
+// of the whole answer.
+func hasPlaces(answer reflect.Type) bool {
+	for i := range answer.NumField() {
+		list := answer.Field(i).Type
+		if list.Kind() != reflect.Slice || list.Elem().Kind() != reflect.Struct {
+			continue
+		}
+		entry := list.Elem()
+		if _, has := entry.FieldByName("ErrorCode"); has && isTopicEntry(entry) {
+			return true
+		}
+		partitions, has := entry.FieldByName("Partitions")
+		if has && isTopicEntry(entry) && partitions.Type.Kind() == reflect.Slice && partitions.Type.Elem().Kind() == reflect.Struct {
+			if _, has := partitions.Type.Elem().FieldByName("ErrorCode"); has {
+				return true
+			}
+		}
+		if !isTopicEntry(entry) && hasPlaces(entry) {
+			return true
+		}
+	}
+	return false
 }
 
 // code is the code for this version.

@@ -33,13 +33,18 @@ func (r *fetchResponse) SizeBytes() int {
 
 // WriteBody implements wire.Streamed.
 func (r *fetchResponse) WriteBody(w *wire.BodyWriter) error {
+	return writeAround(w, r.head, r.cuts, r.slices)
+}
+
+// writeAround writes an encoded response with the records of each slice at its cut.
+func writeAround(w *wire.BodyWriter, head []byte, cuts []int, slices []log.Slice) error {
 	at := 0
-	for i, cut := range r.cuts {
-		s := &r.slices[i]
+	for i, cut := range cuts {
+		s := &slices[i]
 		if s.SizeBytes() == 0 {
 			continue
 		}
-		if _, err := w.Write(r.head[at:cut]); err != nil {
+		if _, err := w.Write(head[at:cut]); err != nil {
 			return err
 		}
 		if err := w.SendFile(s.File(), s.Position(), int64(s.SizeBytes())); err != nil {
@@ -47,7 +52,7 @@ func (r *fetchResponse) WriteBody(w *wire.BodyWriter) error {
 		}
 		at = cut
 	}
-	_, err := w.Write(r.head[at:])
+	_, err := w.Write(head[at:])
 	return err
 }
 

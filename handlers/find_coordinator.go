@@ -5,6 +5,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"once/sharecoordinator"
 	"once/wire"
 )
 
@@ -12,13 +13,15 @@ import (
 const (
 	coordinatorOfGroup       = 0
 	coordinatorOfTransaction = 1
+	coordinatorOfShare       = 2 // of a share partition's state; from v6 on
 )
 
 // FindCoordinator v0 to v6. v1 key type, v3 flexible, v4 several keys at once (KIP-699), v5
 // TRANSACTION_ABORTABLE, v6 share groups. This broker coordinates everything.
 func (s *Services) findCoordinator(_ context.Context, r *wire.Request) wire.Reply {
 	req, resp := r.Body.(*kmsg.FindCoordinatorRequest), response[*kmsg.FindCoordinatorResponse](r)
-	if req.CoordinatorType != coordinatorOfGroup && req.CoordinatorType != coordinatorOfTransaction {
+	share := req.CoordinatorType == coordinatorOfShare && r.Version >= 6
+	if req.CoordinatorType != coordinatorOfGroup && req.CoordinatorType != coordinatorOfTransaction && !share {
 		return s.Fail(r, wire.InvalidRequest, "this type of coordinator is not served")
 	}
 	host, port := s.Advertised(r.Conn)
@@ -26,6 +29,10 @@ func (s *Services) findCoordinator(_ context.Context, r *wire.Request) wire.Repl
 		c := kmsg.NewFindCoordinatorResponseCoordinator()
 		c.Key, c.NodeID, c.Host, c.Port = key, s.NodeID, host, port
 		c.ErrorMessage = kmsg.StringPtr("")
+		if _, err := sharecoordinator.ParseKey(key); share && err != nil {
+			c.NodeID, c.Host, c.Port = -1, "", -1
+			c.ErrorCode, c.ErrorMessage = int16(wire.InvalidRequest), messageOrCode("", wire.InvalidRequest)
+		}
 		return c
 	}
 	if r.Version >= 4 {

@@ -16,6 +16,8 @@ import (
 	"once/internal/clock"
 	"once/pidmanager"
 	"once/settings"
+	"once/sharecoordinator"
+	"once/sharepartition"
 	"once/txncoordinator"
 	"once/wire"
 )
@@ -27,6 +29,8 @@ type Services struct {
 	Configs     *configs.Configs
 	Txns        *txncoordinator.Coordinator
 	Groups      *groupcoordinator.Coordinator
+	Shares      *sharepartition.Manager
+	ShareStates *sharecoordinator.Coordinator
 	ProducerIDs *pidmanager.Manager
 	// Settings are those that the broker was started with. Those in force are of Configs.
 	Settings  *settings.Broker
@@ -60,6 +64,7 @@ func (s *Services) Open() {
 	s.byKey = make(map[int16]*row, len(table))
 	for i := range table {
 		s.apis = append(s.apis, table[i].API)
+		table[i].feature = gates[kmsg.Key(table[i].Key)]
 		s.byKey[table[i].Key] = &table[i]
 	}
 	s.passChain = s.link(chain)
@@ -80,3 +85,11 @@ func (s *Services) respondAs(kind durability.Answer, resp kmsg.Response) wire.Re
 		return resp
 	}}
 }
+
+// shareGroup returns the settings of a share group that are in force.
+func (s *Services) shareGroup(groupID string) settings.ShareGroup {
+	return s.Settings.ShareGroup(s.Configs.Get(configs.Group, groupID))
+}
+
+// Disconnected ends what a connection has begun and left open.
+func (s *Services) Disconnected(c *wire.Conn) { s.Shares.Disconnected(c.ID()) }

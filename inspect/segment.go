@@ -158,21 +158,3 @@ func (r *batchReader) skip(after, before int64) bool {
 	}
 	return true
 }
-
-// allZero says whether a range of a file holds only zeros.
-func allZero(f vfs.File, from, to int64) bool {
-	buf := make([]byte, min(to-from, readBytes))
-	for from < to {
-		b := buf[:min(int64(len(buf)), to-from)]
-		if n, _ := f.ReadAt(b, from); n < len(b) {
-			return false
-		}
-		for _, c := range b {
-			if c != 0 {
-				return false
-			}
-		}
-		from += int64(len(b))
-	}
-	return true
-}

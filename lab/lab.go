@@ -72,6 +72,7 @@ type call struct {
 	body, answer reflect.Type
 	changes      bool // something
 	ofProcess    bool // it is below /v1 only
+	optional     bool // it may have no body
 	serve        func(x *exchange) (any, error)
 }
 
@@ -96,6 +97,12 @@ func (c call) takes(query ...string) call {
 
 func (c call) withStatus(status int) call {
 	c.status = status
+	return c
+}
+
+// withoutBody lets the call do without a body.
+func (c call) withoutBody() call {
+	c.optional = true
 	return c
 }
 
@@ -215,6 +222,8 @@ func (x *exchange) read(into any) error {
 	case takesNone && len(text) > 0:
 		return wrong("", "must be empty: this call takes none")
 	case takesNone:
+		return nil
+	case len(text) == 0 && x.call.optional:
 		return nil
 	case len(text) == 0:
 		return wrong("", "is missing")

@@ -69,7 +69,7 @@ func (d *description) operation(c *call, path string) map[string]any {
 		"responses":   map[string]any{strconv.Itoa(max(c.status, http.StatusOK)): success, "default": failure},
 	}
 	if c.body != reflect.TypeFor[none]() {
-		operation["requestBody"] = map[string]any{"required": true, "content": map[string]any{
+		operation["requestBody"] = map[string]any{"required": !c.optional, "content": map[string]any{
 			"application/json": map[string]any{"schema": d.schema(c.body)},
 		}}
 	}

@@ -14,7 +14,6 @@ import (
 // Noted is the content of a log at one instant, for a copy of it: its start, and its segments with their bounds.
 //
 // Until the copy is made, neither Clean, FinishCleaning nor DeleteSegments may run. Appends go on.
-// DeleteSegments runs. Appends go on.
 type Noted struct {
 	log      *Log
 	state    durability.State

@@ -1,6 +1,7 @@
 package log
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -8,6 +9,9 @@ import (
 	"once/internal/vfs"
 	"once/log/batch"
 )
+
+// errStop ends a scan early.
+var errStop = errors.New("stop")
 
 var scanBuffers = sync.Pool{New: func() any { b := make([]byte, 0, scanBytes); return &b }}
 

@@ -286,5 +286,3 @@ func readBackRange(under vfs.FS, name string, f vfs.File, from, to int64, step i
 		return nil
 	})
 }
-
-var errStop = errors.New("stop")

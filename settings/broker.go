@@ -79,6 +79,15 @@ type Broker struct {
 	OffsetsTopicSegmentBytes      int32
 	StreamsGroups                 StreamsGroups // group.streams.*
 
+	// Share groups.
+	DeadLetterAutoCreateTopics            bool   // errors.deadletterqueue.auto.create.topics.enable
+	DeadLetterTopicPrefix                 string // errors.deadletterqueue.topic.name.prefix
+	GroupShareMaxShareSessions            int
+	GroupShareMaxSize                     int
+	ShareCoordinatorSnapshotUpdateRecords int // share.coordinator.snapshot.update.records.per.snapshot
+	ShareCoordinatorStateTopicPartitions  int32
+	ShareCoordinatorStateTopicSegment     int32 // share.coordinator.state.topic.segment.bytes
+
 	// Producers and transactions.
 	AddPartitionsToTxnRetryBackoff         time.Duration
 	AddPartitionsToTxnRetryBackoffMax      time.Duration
@@ -94,9 +103,11 @@ type Broker struct {
 	TransactionVersion                     int16
 	TransactionalIDExpiration              time.Duration
 
-	advertisedListeners []Listener         // see AdvertisedListener
-	layers              [layerCount]Values // canonical; values of unknown names unchanged
-	topic               Topic              // of a topic without settings of its own
+	advertisedListeners []Listener          // see AdvertisedListener
+	layers              [layerCount]Values  // canonical; values of unknown names unchanged
+	topic               Topic               // of a topic without settings of its own
+	shareBounds         map[string][2]int64 // see resolveShareBounds
+	shareGroup          ShareGroup          // of a share group without settings of its own
 }
 
 // resolve fills in the fields from the layers. It is called whenever the layers have changed.
@@ -160,6 +171,14 @@ func (b *Broker) resolve() {
 		OffsetsTopicSegmentBytes:      b.int32("offsets.topic.segment.bytes"),
 		StreamsGroups:                 b.resolveStreamsGroups(),
 
+		DeadLetterAutoCreateTopics:            b.bool("errors.deadletterqueue.auto.create.topics.enable"),
+		DeadLetterTopicPrefix:                 b.text("errors.deadletterqueue.topic.name.prefix"),
+		GroupShareMaxShareSessions:            b.int("group.share.max.share.sessions"),
+		GroupShareMaxSize:                     b.int("group.share.max.size"),
+		ShareCoordinatorSnapshotUpdateRecords: b.int("share.coordinator.snapshot.update.records.per.snapshot"),
+		ShareCoordinatorStateTopicPartitions:  b.int32("share.coordinator.state.topic.num.partitions"),
+		ShareCoordinatorStateTopicSegment:     b.int32("share.coordinator.state.topic.segment.bytes"),
+
 		AddPartitionsToTxnRetryBackoff:         b.milliseconds("add.partitions.to.txn.retry.backoff.ms"),
 		AddPartitionsToTxnRetryBackoffMax:      b.milliseconds("add.partitions.to.txn.retry.backoff.max.ms"),
 		ProducerIDExpiration:                   b.milliseconds("producer.id.expiration.ms"),
@@ -178,6 +197,8 @@ func (b *Broker) resolve() {
 		layers:              b.layers,
 		topic:               b.topic,
 	}
+	b.shareBounds = b.resolveShareBounds()
+	b.shareGroup = b.resolveShareGroup(nil)
 	if dir := b.text("log.dirs"); dir != "" {
 		b.DataDir = dir
 	}

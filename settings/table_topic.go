@@ -9,7 +9,7 @@ var topicSettings = []Definition{
 	{"compression.type", String, "producer", codecs, Dynamic, Implemented, "Codec that batches are stored with; producer keeps what the producer chose."},
 	{"compression.zstd.level", Int, "3", between(-131072, 22), Dynamic, Implemented, "Level for zstd where the broker compresses itself."},
 	{"delete.retention.ms", Long, "86400000", atLeast(0), Dynamic, Implemented, "How long a compacted topic keeps tombstones and markers."},
-	{"errors.deadletterqueue.group.enable", Boolean, "false", anything, Dynamic, NotImplemented, "Whether share groups may write records that they give up into the topic."},
+	{"errors.deadletterqueue.group.enable", Boolean, "false", anything, Dynamic, Implemented, "Whether share groups may write records that they give up into the topic."},
 	{"file.delete.delay.ms", Long, "60000", atLeast(0), Dynamic, NotImplemented, "How long the files of a deleted topic linger; here they go at once."},
 	{"flush.messages", Long, "9223372036854775807", atLeast(1), Dynamic, Implemented, "Records after which the log is synced to disk."},
 	{"flush.ms", Long, "9223372036854775807", atLeast(0), Dynamic, Implemented, "Longest time that a record stays unsynced."},

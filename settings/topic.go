@@ -18,6 +18,7 @@ type Topic struct {
 	CompressionGzipLevel        int32
 	CompressionLz4Level         int32
 	CompressionZstdLevel        int32
+	DeadLetterGroupEnable       bool // errors.deadletterqueue.group.enable
 	DeleteRetentionMs           int64
 	FlushMessages               int64
 	FlushMs                     int64
@@ -64,6 +65,7 @@ func (b *Broker) resolveTopic(overrides Values) (Topic, error) {
 		CompressionGzipLevel:        v.int32("compression.gzip.level"),
 		CompressionLz4Level:         v.int32("compression.lz4.level"),
 		CompressionZstdLevel:        v.int32("compression.zstd.level"),
+		DeadLetterGroupEnable:       v.bool("errors.deadletterqueue.group.enable"),
 		DeleteRetentionMs:           v.int64("delete.retention.ms"),
 		FlushMessages:               v.int64("flush.messages"),
 		FlushMs:                     v.int64("flush.ms"),

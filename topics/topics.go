@@ -31,6 +31,7 @@ import (
 const (
 	ConsumerOffsets  = "__consumer_offsets"
 	TransactionState = "__transaction_state"
+	ShareGroupState  = "__share_group_state"
 )
 
 // maxPartitions is the largest number of partitions of one broker.
@@ -147,7 +148,9 @@ func (ts *Topics) newTopic(name string, id [16]byte, createdAtStart int32) *Topi
 }
 
 // IsInternal says whether a name is that of an internal topic.
-func IsInternal(name string) bool { return name == ConsumerOffsets || name == TransactionState }
+func IsInternal(name string) bool {
+	return name == ConsumerOffsets || name == TransactionState || name == ShareGroupState
+}
 
 // openPartitions opens the partitions from one index up to another, several at a time, because each waits for the disk
 // in a handful of system calls. It returns all of them, and the errors of those that are offline.

@@ -29,6 +29,7 @@ type Coordinator struct {
 	loop   sync.WaitGroup
 
 	highestID   int64        // set by Load
+	resumed     []string     // see Resumed; immutable after Load
 	heldMarkers atomic.Int64 // how many markers faults hold
 	schedule    schedule
 }

@@ -27,6 +27,7 @@ func (c *Coordinator) Load() error {
 	now := c.cfg.Clock.Now()
 	unfinished := c.entriesWhere(func(e *entry) bool { return e.resume(now) })
 	for _, e := range unfinished {
+		c.resumed = append(c.resumed, e.mu.txn.TransactionalID)
 		_ = c.finishOrRetry(e, 0) // it has logged why, and whoever asks gets ErrConcurrentTransactions
 	}
 	c.schedule.lastRemoval = now
@@ -35,6 +36,12 @@ func (c *Coordinator) Load() error {
 		c.cfg.Logger.Info("transaction log loaded", "transactional_ids", c.ids.Load(), "resumed", len(unfinished))
 	}
 	return nil
+}
+
+// Resumed returns the transactional IDs whose transactions Load found prepared, sorted.
+func (c *Coordinator) Resumed() []string {
+	slices.Sort(c.resumed)
+	return c.resumed
 }
 
 // HighestProducerID returns the highest producer ID that Load found, -1 for none; fresh ones must be

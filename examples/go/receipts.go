@@ -21,9 +21,13 @@ func Open(address, transactionalID string) (*kgo.GroupTransactSession, error) {
 	)
 }
 
+// Write makes the receipt of a payment.
+type Write func(payment *kgo.Record) (*kgo.Record, error)
+
 // Step reads some payments and writes a receipt for each, in one transaction with the offsets of the payments. If write
-// fails for one of them, the whole transaction is aborted, and the next step reads the same payments again.
-func Step(ctx context.Context, session *kgo.GroupTransactSession, write func(*kgo.Record) (*kgo.Record, error)) (int, error) {
+// fails for one of them, the whole transaction is aborted, and the next step reads the same payments again. It returns
+// how many it has committed.
+func Step(ctx context.Context, session *kgo.GroupTransactSession, write Write) (int, error) {
 	fetches := session.PollFetches(ctx)
 	if err := fetches.Err0(); err != nil {
 		return 0, err

@@ -1,8 +1,8 @@
 // An application that consumes, transforms and produces exactly once.
 import { EventEmitter } from 'node:events';
 
-// Receipts reads payments and writes a receipt for each. Only one producer with the transactional ID can commit. It emits
-// 'committed' with the number of payments, after each transaction.
+// Receipts reads payments and writes a receipt for each. Only one producer with the transactional ID can commit. After
+// each transaction it emits 'committed' with the number of payments.
 export class Receipts extends EventEmitter {
   constructor(kafka, transactionalId, write) {
     super();

@@ -23,8 +23,8 @@ class Receipts:
     def step(self, write):
         """Reads some payments and writes their receipts, in one transaction with the offsets of the payments.
 
-        If write fails for one of them, the whole transaction is aborted, and the next step reads the same payments again.
-        Returns how many it has committed.
+        If write fails for one of them, the whole transaction is aborted, and the next step reads the same payments
+        again. Returns how many it has committed.
         """
         payments = [m for m in self.consumer.consume(10, timeout=1) if not m.error()]
         if not payments:

@@ -196,7 +196,7 @@ func (m *Movable) move(target func(now time.Time) time.Time) []Event {
 	m.moving.Lock()
 	defer m.moving.Unlock()
 	was := *m.reading.Load()
-	end := m.begin(target)
+	start, end := m.begin(target)
 	m.runDeadlines(end)
 	m.mu.Lock()
 	checks := slices.Clone(m.mu.checks)
@@ -205,11 +205,11 @@ func (m *Movable) move(target func(now time.Time) time.Time) []Event {
 		c.Run()
 	}
 	m.runDeadlines(end) // what the checks have made due
-	return m.end(was, end)
+	return m.end(was, start, end)
 }
 
 // begin stops the clock for a move.
-func (m *Movable) begin(target func(now time.Time) time.Time) (end time.Time) {
+func (m *Movable) begin(target func(now time.Time) time.Time) (start, end time.Time) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	now := m.Now()
@@ -217,16 +217,17 @@ func (m *Movable) begin(target func(now time.Time) time.Time) (end time.Time) {
 	m.mu.journal = true
 	m.armLocked()
 	m.awaitIdleLocked()
-	return target(now)
+	return now, target(now)
 }
 
-// end ends a move; the clock runs or stands as before.
-func (m *Movable) end(was reading, end time.Time) []Event {
+// end ends a move; the clock runs or stands as before. A clock that runs is ahead by the length of the move, exactly: the
+// time that the move took has passed on it, too.
+func (m *Movable) end(was reading, start, end time.Time) []Event {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	r := reading{frozen: true, at: end}
 	if !was.frozen {
-		r = reading{offset: end.Sub(m.machine.Now())}
+		r = reading{offset: was.offset + end.Sub(start)}
 	}
 	m.reading.Store(&r)
 	did := m.mu.did

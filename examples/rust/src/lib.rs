@@ -33,9 +33,9 @@ impl Receipts {
         Ok(Receipts { consumer, producer })
     }
 
-    /// Reads some payments and writes their receipts, in one transaction with the offsets of the payments. If `write` fails for
-    /// one of them, the whole transaction is aborted, and the next step reads the same payments again. Returns how
-    /// many it has committed.
+    /// Reads some payments and writes their receipts, in one transaction with the offsets of the payments. If `write`
+    /// fails for one of them, the whole transaction is aborted, and the next step reads the same payments again.
+    /// Returns how many it has committed.
     pub fn step(
         &self,
         write: impl FnMut(String) -> Result<String, Box<dyn Error>>,

@@ -1,2 +1,3 @@
-// Package modules holds the checks of Testcontainers for Go against the container image. There is nothing in it but tests.
+// Package modules holds the checks of Testcontainers for Go against the container image. There is nothing in it but
+// tests.
 package modules

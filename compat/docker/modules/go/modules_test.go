@@ -112,8 +112,9 @@ func (w way) checks(t *testing.T) {
 	})
 	c.check(t, neighbours, func(t *testing.T) {
 		transact(t, first.address, "neighbours", true, "from the host")
-		output := neighbour(t, net, "echo from a neighbour | kafka-console-producer --bootstrap-server first:9092 --topic neighbours"+
-			" && kafka-console-consumer --bootstrap-server first:9092 --topic neighbours --from-beginning --max-messages 2"+
+		output := neighbour(t, net, "echo from a neighbour |"+
+			" kafka-console-producer --bootstrap-server first:9092 --topic neighbours &&"+
+			" kafka-console-consumer --bootstrap-server first:9092 --topic neighbours --from-beginning --max-messages 2"+
 			" --timeout-ms 10000 --isolation-level read_committed")
 		expectLines(t, output, "from the host", "from a neighbour")
 		expectValues(t, first.address, "neighbours", "from the host", "from a neighbour")

@@ -1,6 +1,8 @@
-# Sourced. Puts a Node that Testcontainers for Node 12 can use first in the path: where the system's is older than 22.22, the
-# one in the npm package node.
-usable() { "$1" -e 'const [a, b] = process.versions.node.split(".").map(Number); process.exit(a > 22 || (a == 22 && b >= 22) ? 0 : 1)' 2>/dev/null; }
+# Sourced. Puts a Node that Testcontainers for Node 12 can use first in the path: where the system's is older than 22.22,
+# the one in the npm package node.
+usable() { # PROGRAM
+	"$1" -e 'const [a, b] = process.versions.node.split("."); process.exit(a * 100 + +b >= 2222 ? 0 : 1)' 2>/dev/null
+}
 
 if ! usable node; then
 	version=22.22.0

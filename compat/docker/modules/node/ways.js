@@ -39,7 +39,8 @@ const inNetwork = (container, network, alias) => container.withNetwork(network).
 export const ways = {
   'module, KRaft': (network, alias) => module(inNetwork(new KafkaContainer(image), network, alias)),
   'module, ZooKeeper': (network, alias) => module(inNetwork(new KafkaContainer(oldImage), network, alias)),
-  'module, KRaft before 7.4': (network, alias) => module(inNetwork(new KafkaContainer(oldImage).withKraft(), network, alias)),
+  'module, KRaft before 7.4': (network, alias) =>
+    module(inNetwork(new KafkaContainer(oldImage).withKraft(), network, alias)),
   GenericContainer: generic,
 };
 

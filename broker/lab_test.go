@@ -1,0 +1,251 @@
+package broker_test
+
+import (
+	"encoding/json"
+	"io"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"once/broker"
+	"once/broker/brokertest"
+	"once/internal/kafkatest"
+)
+
+// overHTTP is a broker in memory with a topic of two partitions, a client, and its lab.
+type overHTTP struct{ *ruled }
+
+func startLab(t *testing.T, options ...brokertest.Option) overHTTP {
+	options = append([]brokertest.Option{brokertest.WithMemory, func(c *broker.Config) { c.Admin = "127.0.0.1:0" }}, options...)
+	f := &ruled{Broker: brokertest.Start(t, options...), t: t}
+	f.reconnect()
+	f.CreateTopic("t", 2, nil)
+	return overHTTP{f}
+}
+
+// ask sends a request to the lab and returns the answer.
+func (l overHTTP) ask(method, path, body string) (status int, answer string) {
+	l.t.Helper()
+	r, err := http.NewRequestWithContext(l.t.Context(), method, "http://"+l.AdminAddr()+path, strings.NewReader(body))
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	if body != "" {
+		r.Header.Set("Content-Type", "application/json")
+	}
+	resp, err := http.DefaultClient.Do(r)
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(resp.Body)
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	return resp.StatusCode, string(text)
+}
+
+// expect asks, and checks the status and parts of the answer, in which runs of space are one.
+func (l overHTTP) expect(method, path, body string, status int, parts ...string) {
+	l.t.Helper()
+	got, text := l.ask(method, path, body)
+	text = strings.Join(strings.Fields(text), " ")
+	if got != status {
+		l.t.Errorf("%s %s %s: %d %s, want %d", method, path, body, got, text, status)
+	}
+	for _, part := range parts {
+		if !strings.Contains(text, part) {
+			l.t.Errorf("%s %s %s: %s, want %s", method, path, body, text, part)
+		}
+	}
+}
+
+func (l overHTTP) into(method, path, body string, answer any) {
+	l.t.Helper()
+	status, text := l.ask(method, path, body)
+	if err := json.Unmarshal([]byte(text), answer); err != nil || status/100 != 2 {
+		l.t.Fatalf("%s %s %s: %d %s: %v", method, path, body, status, text, err)
+	}
+}
+
+// The state over HTTP: transactions, partitions, records with what has become of them, groups with their lag.
+func TestStateOverHTTP(t *testing.T) {
+	l := startLab(t)
+	l.Append(one(0, "plain"))
+	for _, c := range []struct {
+		id     string
+		commit bool
+	}{{"good", true}, {"bad", false}} {
+		p, _ := l.InitProducer(c.id)
+		l.Produce(p, "t", 0, kafkatest.Values("x", "y")...)
+		l.Client.End(p, c.commit)
+	}
+	open, _ := l.InitProducer("open")
+	l.Produce(open, "t", 0, kafkatest.Values("z")...)
+	l.Commit("g", "t", 0, 1, "here")
+	l.Stage(open, "g", "t", 1, 5)
+
+	l.expect("GET", "/v1/transactions", "", 200, `"transactionalId": "bad", "state": "CompleteAbort"`, `"transactionalId": "open", "state": "Ongoing"`)
+	l.expect("GET", "/v1/transactions/open", "", 200, `"topic": "t", "partition": 0`, `"timeout": "15m"`, `"age": `, `"timeLeft": "`)
+	l.expect("GET", "/v1/transactions/none", "", 404, "no transactional ID")
+	l.expect("GET", "/v1/topics/t", "", 200, `"partition": 0, "logStartOffset": 0, "lastStableOffset": 7, "highWatermark": 8, "logEndOffset": 8`, `"openTransactions": 1`)
+	l.expect("GET", "/v1/topics", "", 200, `"name": "__transaction_state"`, `"internal": true`)
+	l.expect("GET", "/v1/records/t/0", "", 200,
+		`"baseOffset": 0, "lastOffset": 0, "fate": "plain"`, `"baseOffset": 1, "lastOffset": 2, "fate": "committed"`, `"fate": "marker", "marker": "COMMIT"`,
+		`"baseOffset": 4, "lastOffset": 5, "fate": "aborted"`, `"marker": "ABORT"`, `"fate": "open"`, `"value": "plain"`, `"nextOffset": 8`, `"transactionalId": "open"`)
+	l.expect("GET", "/v1/records/t/0?from=2&limit=1", "", 200, `"baseOffset": 1, "lastOffset": 2`, `"nextOffset": 3`, `"records": [ { "offset": 2,`)
+	l.expect("GET", "/v1/records/t/2", "", 404, "no partition")
+	l.expect("GET", "/v1/records/t/0?limit=0", "", 400, "?limit: must be a whole number between 1 and 1000")
+	l.expect("GET", "/v1/groups/g", "", 200, `"state": "Empty"`, `"committed": 1, "metadata": "here", "pending": false, "lastStableOffset": 7, "lag": 2`, `"lag": 2 }`)
+	l.Client.End(open, true)
+	l.expect("GET", "/v1/groups/g", "", 200, `"lag": 3 }`, `"partition": 1, "committed": 5`)
+	l.expect("GET", "/v1/groups", "", 200, `"id": "g"`)
+}
+
+// An await answers when its condition holds, and with the state as it is when the time is over.
+func TestAwait(t *testing.T) {
+	l := startLab(t)
+	p, _ := l.InitProducer("pay")
+	l.Produce(p, "t", 0, kafkatest.Values("a")...)
+	for _, c := range []struct {
+		body   string
+		status int
+		part   string
+	}{
+		{`{"transaction": {"id": "pay", "state": ["Empty", "Ongoing"]}}`, 200, `"state": "Ongoing"`},
+		{`{"transaction": {"id": "none", "absent": true}}`, 200, `"missing": "none"`},
+		{`{"transaction": {"id": "pay", "state": "CompleteCommit"}, "timeout": "10ms"}`, 408, `"state": "Ongoing"`},
+		{`{"transaction": {"id": "pay", "state": "Nonsense"}}`, 400, `transaction.state`},
+		{`{"transaction": {"id": "pay"}}`, 400, `must have one of state and absent`},
+		{`{"transaction": {"state": "Empty"}}`, 400, `transaction.id: is missing`},
+		{`{"group": {"id": "g"}}`, 400, `group: must have`},
+		{`{"group": {"id": "g", "state": "Stable"}, "timeout": "1ms"}`, 408, `"missing": "g"`},
+		{`{"partition": {"topic": "t", "partition": 0, "highWatermark": 1}}`, 200, `"highWatermark": 1`},
+		{`{"partition": {"topic": "t", "lastStableOffset": 1}, "timeout": "1ms"}`, 408, `"lastStableOffset": 0`},
+		{`{"partition": {"topic": "t", "openTransactions": 1}}`, 200, `"openTransactions": 1`},
+		{`{"partition": {"topic": "t"}}`, 400, `must have one of`},
+		{`{"fault": {"id": "f9", "triggered": 1}}`, 404, `no fault`},
+		{`{"timeout": "1s"}`, 400, `exactly one`},
+		{`{"fault": {"id": "f9", "triggered": 1}, "caughtUp": {"group": "g"}}`, 400, `exactly one`},
+		{`{"fault": {"id": "f9", "triggered": 1}, "timeout": "2m"}`, 400, `timeout: must be a duration of at most`},
+	} {
+		l.expect("POST", "/v1/await", c.body, c.status, c.part)
+	}
+	answered := make(chan string)
+	for _, body := range []string{
+		`{"partition": {"topic": "t", "partition": 0, "records": 1}}`,
+		`{"committed": {"group": "g", "topic": "t", "partition": 0, "offset": 1}}`,
+		`{"caughtUp": {"group": "g"}}`,
+		`{"transaction": {"id": "pay", "state": "CompleteCommit"}}`,
+	} {
+		go func() {
+			_, text := l.ask("POST", "/v1/await", body)
+			answered <- text
+		}()
+	}
+	l.Stage(p, "g", "t", 0, 1)
+	l.Client.End(p, true)
+	for range 4 {
+		if text := <-answered; strings.Contains(text, `"missing"`) {
+			t.Error(text)
+		}
+	}
+}
+
+// A restart keeps rules and clock; what it finds is in the answer. Connections are closed.
+func TestRestartOverHTTP(t *testing.T) {
+	l := startLab(t)
+	var rule struct{ ID string }
+	for _, how := range []string{"clean", "kill", "powerCut"} {
+		p, _ := l.InitProducer("pay-" + how)
+		l.Produce(p, "t", 0, kafkatest.Values(how)...)
+		l.expect("POST", "/v1/clock", `{"advance": "10s"}`, 200)
+		l.into("POST", "/v1/faults", `{"match": {"point": "txn.marker", "transactionalId": "pay-`+how+`"}, "do": {"hold": true}}`, &rule)
+		if how != "powerCut" { // it may take back the end
+			l.Client.End(p, true)
+			l.expect("GET", "/v1/faults/"+rule.ID+"?wait=held", "", 200)
+		}
+		if status, text := l.ask("POST", "/v1/restart", `{"how": "`+how+`"}`); status != 200 ||
+			strings.Contains(text, `"pay-`+how+`"`) != (how != "powerCut") {
+			t.Errorf("%s: %d %s", how, status, text)
+		}
+		if err := l.conn.WaitClosed(); err != nil {
+			t.Error(err)
+		}
+		l.reconnect()
+		l.expect("GET", "/v1/faults/"+rule.ID, "", 200, `"held": 0`)
+	}
+	l.expect("GET", "/v1/clock", "", 200, `"offset": "30s"`)
+	if got, _, _ := l.Consume("t", 0, 0, true); !slices.Equal(got, []string{"clean", "kill"}) && !slices.Equal(got, []string{}) {
+		t.Errorf("%q", got)
+	}
+	l.expect("POST", "/v1/restart", `{"how": "nonsense"}`, 400, "how: must be clean, kill or powerCut")
+	l.expect("POST", "/v1/restart", `{"how": "kill", "downFor": "2m"}`, 400, "downFor")
+}
+
+// A kill at an inner point leaves the cluster as a kill -9 does, and it opens again by itself. A failed sync takes it
+// down until it is restarted; the process goes on.
+func TestKillAndFailedSyncByRules(t *testing.T) {
+	l := startLab(t, func(c *broker.Config) { c.Durability = "fsync" })
+	var rule struct{ ID string }
+	p, _ := l.InitProducer("pay")
+	l.Produce(p, "t", 0, kafkatest.Values("a")...)
+	l.into("POST", "/v1/faults", `{"match": {"point": "txn.complete"}, "do": {"kill": true}}`, &rule)
+	l.closed(p.EndTxnRequest(true))
+	l.expect("POST", "/v1/await", `{"transaction": {"id": "pay", "state": "CompleteCommit"}}`, 200)
+	l.reconnect()
+	l.values(0, "a")
+	l.into("POST", "/v1/faults", `{"match": {"point": "disk.sync"}, "do": {"fail": true}}`, &rule)
+	if _, err := l.conn.Send(one(0, "b")); err != nil {
+		t.Fatal(err)
+	}
+	l.expect("GET", "/v1/faults/"+rule.ID+"?wait=triggered", "", 200)
+	l.Cluster().Killed()
+	l.expect("GET", "/v1/topics", "", 503, "the cluster is not open")
+	l.expect("POST", "/v1/restart", `{"how": "kill"}`, 200)
+	l.reconnect()
+	l.Append(one(0, "c"))
+	if l.Err() != nil {
+		t.Error(l.Err())
+	}
+}
+
+// A reset empties the cluster, for a test that follows; connections stay unless it says otherwise.
+func TestResetOverHTTP(t *testing.T) {
+	l := startLab(t)
+	l.Append(one(0, "a"))
+	l.expect("POST", "/v1/clock", `{"freeze": true}`, 200)
+	l.expect("POST", "/v1/faults", `{"do": {"hold": true}, "match": {"api": "EndTxn"}}`, 201)
+	l.expect("POST", "/v1/reset", `{"keep": ["topics"]}`, 200, `"took"`)
+	l.values(0)
+	l.expect("GET", "/v1/faults", "", 200, "[]")
+	l.expect("GET", "/v1/clock", "", 200, `"frozen": false`)
+	l.expect("POST", "/v1/reset", "", 200)
+	l.expect("GET", "/v1/topics/t", "", 404)
+	l.expect("POST", "/v1/reset", `{"keep": ["groups"]}`, 400, "keep: there is no")
+	if _, err := l.conn.Request(kmsg.NewPtrMetadataRequest()); err != nil {
+		t.Error(err)
+	}
+	l.expect("POST", "/v1/reset", `{"disconnect": true}`, 200)
+	if err := l.conn.WaitClosed(); err != nil {
+		t.Error(err)
+	}
+}
+
+// A transaction of fifteen minutes is aborted by moving the clock, in no time.
+func TestClockOverHTTP(t *testing.T) {
+	l := startLab(t)
+	l.TransactionTimeout = 15 * time.Minute
+	p, _ := l.InitProducer("orders-1")
+	l.Produce(p, "t", 0, kafkatest.Values("a")...)
+	began := time.Now()
+	l.expect("POST", "/v1/clock", `{"advance": "16m"}`, 200, `"what": "aborted transaction"`, `"transactionalId": "orders-1"`, `"offset": "16m"`)
+	if took := time.Since(began); took > time.Second {
+		t.Errorf("took %v", took)
+	}
+	l.expect("GET", "/v1/transactions/orders-1", "", 200, `"state": "CompleteAbort"`)
+}
