@@ -17,6 +17,7 @@ type step func(s *Services, next handler) handler
 // API. Rules for requests of more than one API belong here.
 var chain = []step{
 	(*Services).applyFaults,
+	(*Services).checkFeature,
 	(*Services).closeOlderConnection,
 }
 
