@@ -291,11 +291,10 @@ func (e *engine) topicDeleted(t *topics.Topic) {
 }
 
 func (e *engine) openCoordinators() error {
-	transactionVersion, err := e.env.transactionVersion()
-	if err != nil {
+	if err := e.openFeatures(); err != nil {
 		return err
 	}
-	e.features = handlers.NewFeatures(transactionVersion, e.env.Settings.GroupVersion, int64(e.identity.starts))
+	var err error
 	registerer := e.registerer()
 	if err := e.openShareStates(); err != nil {
 		return err

@@ -67,6 +67,7 @@ func (s *Services) Open() {
 	s.byKey = make(map[int16]*row, len(table))
 	for i := range table {
 		s.apis = append(s.apis, table[i].API)
+		table[i].feature = gates[kmsg.Key(table[i].Key)]
 		s.byKey[table[i].Key] = &table[i]
 	}
 	s.passChain = s.link(chain)
