@@ -4,8 +4,8 @@
 #   docker build -t once .
 #   docker run -p 9092:9092 once
 #
-# Build arguments: VERSION; TARGETARCH (amd64 or arm64, with --platform linux/…); BINARY, the path of a program that was built
-# outside, as `make image` gives it. Any builder since Docker 20.10 takes this file.
+# Build arguments: VERSION; REVISION, the commit; TARGETARCH (amd64 or arm64, with --platform linux/…); BINARY, the path of
+# a program that was built outside, as `make image` gives it. Any builder since Docker 20.10 takes this file.
 FROM golang:1.26 AS build
 ARG VERSION=
 ARG BINARY=
@@ -19,13 +19,17 @@ RUN mkdir -p /out/usr/local/bin && \
 
 FROM busybox:1.37-musl
 ARG VERSION=
+ARG REVISION=
 LABEL org.opencontainers.image.title="Once" \
       org.opencontainers.image.description="A Kafka-compatible broker in one small program" \
-      org.opencontainers.image.version="$VERSION"
+      org.opencontainers.image.version="$VERSION" \
+      org.opencontainers.image.revision="$REVISION" \
+      org.opencontainers.image.base.name="docker.io/library/busybox:1.37-musl"
 COPY --from=build --chown=1000:1000 /out/ /
 ENV PATH=/usr/local/sbin:/usr/local/bin:/opt/kafka/bin:/usr/sbin:/usr/bin:/sbin:/bin \
     HOME=/home/appuser COMPONENT=kafka LANG=C.UTF-8 ONCE_IMAGE=true ONCE_ADMIN=0.0.0.0:9644
-USER 1000:1000
+# User and group 1000, and the group root by /etc/group: Strimzi's test container writes a script that only root's group may run.
+USER 1000
 WORKDIR /home/appuser
 # No volume at /var/lib/kafka/data: it would lie over one that is mounted at /data, which links there.
 VOLUME ["/etc/kafka/secrets", "/mnt/shared/config"]

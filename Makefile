@@ -11,10 +11,13 @@ FUZZTIME ?= 30s
 IMAGE ?= once
 VERSION ?=
 
-.PHONY: help build builds image test check check-format check-vet check-lint check-race check-invariants check-sizes check-nested compat mutants eos bench fuzz crash crash-sample nightly
+.PHONY: help licenses build builds image test check check-format check-vet check-lint check-race check-invariants check-sizes check-nested compat mutants eos bench fuzz crash crash-sample nightly
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+
+licenses: ## write cmd/broker/licenses from the modules that are linked; after a change of go.mod
+	go test ./cmd/broker -count=1 -run TestLicensesAreThoseOfTheLinkedModules -rewrite-licenses
 
 build: ## the program, as the image has it
 	CGO_ENABLED=0 go build -trimpath -ldflags='-s -w -X main.version=$(VERSION)' -o bin/broker ./cmd/broker
@@ -27,7 +30,8 @@ builds: ## everything, tests too, compiled and vetted for all systems; runs noth
 ARCH := $(shell go env GOARCH)
 image: ## the container image, with the program built here; `docker build .` builds it inside
 	CGO_ENABLED=0 GOOS=linux GOARCH=$(ARCH) go build -trimpath -ldflags='-s -w -X main.version=$(VERSION)' -o bin/image/broker ./cmd/broker
-	docker build --build-arg BINARY=bin/image/broker --build-arg VERSION='$(VERSION)' -t $(IMAGE) .
+	docker build --build-arg BINARY=bin/image/broker --build-arg VERSION='$(VERSION)' \
+		--build-arg REVISION="$$(git rev-parse HEAD 2>/dev/null)" -t $(IMAGE) .
 
 test: ## everything in Go, with stock clients in Go against a started broker
 	go test ./...

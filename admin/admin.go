@@ -114,15 +114,9 @@ func (s *Server) routes(o Options) http.Handler {
 		plain(w, http.StatusOK)
 		_, _ = io.WriteString(w, "ok\n")
 	})
-	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
-		if !s.ready.Load() {
-			plain(w, http.StatusServiceUnavailable)
-			_, _ = io.WriteString(w, "not ready\n")
-			return
-		}
-		plain(w, http.StatusOK)
-		_, _ = io.WriteString(w, "ready\n")
-	})
+	for _, path := range readyPaths {
+		mux.HandleFunc("GET "+path, s.answerReady)
+	}
 	if o.Lab != nil {
 		mux.Handle("/v1/", o.Lab)
 	}
@@ -132,6 +126,19 @@ func (s *Server) routes(o Options) http.Handler {
 	mux.HandleFunc("GET /debug/pprof/symbol", pprof.Symbol)
 	mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
 	return mux
+}
+
+// readyPaths say whether the broker is ready: ours, and those that checks of other brokers ask for.
+var readyPaths = []string{"/readyz", "/ready", "/v1/status/ready"}
+
+func (s *Server) answerReady(w http.ResponseWriter, _ *http.Request) {
+	if !s.ready.Load() {
+		plain(w, http.StatusServiceUnavailable)
+		_, _ = io.WriteString(w, "not ready\n")
+		return
+	}
+	plain(w, http.StatusOK)
+	_, _ = io.WriteString(w, "ready\n")
 }
 
 func plain(w http.ResponseWriter, status int) {

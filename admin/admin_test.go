@@ -59,6 +59,8 @@ func TestWhatIsServed(t *testing.T) {
 		{"GET", "/state", 200, "all is well"},
 		{"GET", "/healthz", 200, "ok"},
 		{"GET", "/readyz", 200, "ready"},
+		{"GET", "/ready", 200, "ready"},
+		{"GET", "/v1/status/ready", 200, "ready"},
 		{"GET", "/debug/pprof/", 200, "goroutine"},
 		{"GET", "/debug/pprof/goroutine?debug=1", 200, "goroutine profile"},
 		{"GET", "/debug/pprof/cmdline", 200, ""},

@@ -20,7 +20,7 @@ type guard struct {
 }
 
 // unguarded are the paths for orchestrators and scrapers, which come by any name.
-var unguarded = []string{"/metrics", "/healthz", "/readyz"}
+var unguarded = append([]string{"/metrics", "/healthz"}, readyPaths...)
 
 func newGuard(hosts []string, refuse func(w http.ResponseWriter, status int, detail string)) *guard {
 	g := &guard{origin: http.NewCrossOriginProtection(), refuse: refuse}

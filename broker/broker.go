@@ -109,7 +109,7 @@ func (b *Broker) makeDirectory() (string, error) {
 	case b.cfg.Ephemeral:
 		return os.MkdirTemp("", "once-")
 	}
-	return b.cfg.DataDir, os.MkdirAll(b.cfg.DataDir, 0o755)
+	return b.cfg.DataDir, os.MkdirAll(b.cfg.DataDir, 0o777) // less the umask
 }
 
 // closed is called when a connection has ended.

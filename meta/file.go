@@ -164,7 +164,8 @@ func create(path string, noSync bool) error {
 	return vfs.OS.SyncDir(filepath.Dir(path))
 }
 
-const fileMode = 0o644
+// fileMode is the mode of a new file, less the process's umask.
+const fileMode = 0o666
 
 // boltOptions are the options for bbolt in all cases. The list of free pages is not stored: a walk finds it.
 func boltOptions(noSync bool) *bolt.Options {

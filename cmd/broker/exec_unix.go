@@ -9,6 +9,9 @@ import (
 	"syscall"
 )
 
+// openFilesToAll lets every user read and write the files that this process makes from now on.
+func openFilesToAll() { syscall.Umask(0) }
+
 // replaceBy replaces this process by another program, so that signals reach that one. It returns when it cannot.
 func replaceBy(args, environ []string, stderr io.Writer) int {
 	path, err := exec.LookPath(args[0])

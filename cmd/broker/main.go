@@ -82,7 +82,7 @@ func commands(environ []string, began time.Time) *cobra.Command {
 	root.Use, root.Short = "broker", "A message broker for clients of Apache Kafka, in one process"
 	start := startCommand(environ, began)
 	start.Use, start.Short = "start", "Start the broker; the same as broker alone"
-	root.AddCommand(start, checkCommand(), repairCommand(), dumpCommand(), healthCommand(), versionCommand())
+	root.AddCommand(start, checkCommand(), repairCommand(), dumpCommand(), healthCommand(environ), versionCommand())
 	for _, t := range tools.Commands(os.Stdin) {
 		t.GroupID = "kafka"
 		root.AddCommand(t)

@@ -178,6 +178,9 @@ func start(ctx context.Context, f startFlags, environ []string, stdout, stderr i
 	if len(unknown) > 0 {
 		cfg.Logger.Warn("unknown settings are ignored", "names", unknown)
 	}
+	if f.container.isImage { // the next container on the volume may run as another user
+		openFilesToAll()
+	}
 	if err := f.container.runInitScripts(cfg, stderr); err != nil {
 		return err
 	}

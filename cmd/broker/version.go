@@ -12,11 +12,15 @@ import (
 var version string
 
 func versionCommand() *cobra.Command {
-	return &cobra.Command{
+	var withLicenses bool
+	c := &cobra.Command{
 		Use:   "version",
 		Short: "Print the version",
 		Args:  noArguments,
-		Run: func(c *cobra.Command, _ []string) {
+		RunE: func(c *cobra.Command, _ []string) error {
+			if withLicenses {
+				return printLicenses(c.OutOrStdout())
+			}
 			info, ok := debug.ReadBuildInfo()
 			if !ok {
 				info = &debug.BuildInfo{}
@@ -25,8 +29,11 @@ func versionCommand() *cobra.Command {
 				info.Main.Version = version
 			}
 			fmt.Fprintln(c.OutOrStdout(), versionLine(info))
+			return nil
 		},
 	}
+	c.Flags().BoolVar(&withLicenses, "licenses", false, "print the licences and notices of what is linked into the program")
+	return c
 }
 
 // versionLine is "once VERSION GO", with the commit and its time where the build knows them.

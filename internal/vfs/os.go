@@ -71,7 +71,11 @@ func (osFS) Link(oldName, newName string) error {
 
 func (osFS) Remove(name string) error    { return remove(native(name)) }
 func (osFS) RemoveAll(name string) error { return removeAll(native(name)) }
-func (osFS) MkdirAll(dir string) error   { return noSpace(os.MkdirAll(native(dir), 0o755)) }
+
+// Modes of new files and directories, less the process's umask.
+const fileMode, dirMode = 0o666, 0o777
+
+func (osFS) MkdirAll(dir string) error { return noSpace(os.MkdirAll(native(dir), dirMode)) }
 
 func (osFS) List(dir string) ([]string, error) {
 	d, err := os.Open(native(dir))

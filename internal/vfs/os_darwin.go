@@ -7,7 +7,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-func openFile(name string, flags int) (*os.File, error) { return os.OpenFile(name, flags, 0o644) }
+func openFile(name string, flags int) (*os.File, error) { return os.OpenFile(name, flags, fileMode) }
 
 // syncData is F_FULLFSYNC: on this system fsync leaves the bytes in the drive's cache.
 func syncData(f *os.File) error { return f.Sync() }

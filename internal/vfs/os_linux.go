@@ -13,7 +13,7 @@ import (
 // os.OpenFile makes six further system calls for each file, and a start opens thousands.
 func openFile(name string, flags int) (*os.File, error) {
 	for {
-		fd, err := unix.Open(name, flags|unix.O_CLOEXEC, 0o644)
+		fd, err := unix.Open(name, flags|unix.O_CLOEXEC, fileMode)
 		switch {
 		case err == nil:
 			return os.NewFile(uintptr(fd), name), nil
