@@ -28,7 +28,8 @@ LABEL org.opencontainers.image.title="Once" \
 COPY --from=build --chown=1000:1000 /out/ /
 ENV PATH=/usr/local/sbin:/usr/local/bin:/opt/kafka/bin:/usr/sbin:/usr/bin:/sbin:/bin \
     HOME=/home/appuser COMPONENT=kafka LANG=C.UTF-8 ONCE_IMAGE=true ONCE_ADMIN=0.0.0.0:9644
-USER 1000:1000
+# User and group 1000, and the group root by /etc/group: Strimzi's test container writes a script that only root's group may run.
+USER 1000
 WORKDIR /home/appuser
 # No volume at /var/lib/kafka/data: it would lie over one that is mounted at /data, which links there.
 VOLUME ["/etc/kafka/secrets", "/mnt/shared/config"]

@@ -49,9 +49,9 @@ func TestAdvertisedListenersChangeWhileTheBrokerRuns(t *testing.T) {
 		resource, name, value string
 		code                  int16
 	}{
-		{"1", listeners, "OTHER://h:1", 40},
-		{"1", listeners, "PLAINTEXT://0.0.0.0:1", 40},
-		{"1", listeners, "PLAINTEXT:1", 40},
+		{"1", listeners, "OTHER://h:1", 42},
+		{"1", listeners, "PLAINTEXT://0.0.0.0:1", 42},
+		{"1", listeners, "PLAINTEXT:1", 42},
 		{"1", "num.partitions", "7", 42},
 		{"2", listeners, changed, 42},
 		{"", listeners, changed, 42},
@@ -83,7 +83,7 @@ func TestAdvertisedListenersChangeWhileTheBrokerRuns(t *testing.T) {
 // Listeners that are left to advertised.listeners follow from what was set at the start, and not from a change.
 func TestChangedAdvertisedListenersOpenNoListener(t *testing.T) {
 	b := brokertest.Start(t, brokertest.WithSettings(t, map[string]string{"listeners": "PLAINTEXT://127.0.0.1:0"}))
-	if code := change(t, b.Addr(), "1", "advertised.listeners", "SSL://h:1"); code != 40 {
+	if code := change(t, b.Addr(), "1", "advertised.listeners", "SSL://h:1"); code != 42 {
 		t.Errorf("a listener that is not open: code %d", code)
 	}
 	if code := change(t, b.Addr(), "1", "advertised.listeners", "PLAINTEXT://h:1"); code != 0 {

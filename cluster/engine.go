@@ -289,11 +289,10 @@ func (e *engine) topicDeleted(t *topics.Topic) {
 }
 
 func (e *engine) openCoordinators() error {
-	transactionVersion, err := e.env.transactionVersion()
-	if err != nil {
+	if err := e.openFeatures(); err != nil {
 		return err
 	}
-	e.features = handlers.NewFeatures(transactionVersion, e.env.Settings.GroupVersion, int64(e.identity.starts))
+	var err error
 	registerer := e.registerer()
 	if err := e.openShareStates(); err != nil {
 		return err
@@ -336,7 +335,7 @@ func (e *engine) openServices() error {
 		ProducerIDs: e.producerIDs, Settings: e.env.Settings, Features: e.features, NodeID: e.env.Settings.NodeID,
 		ClusterID: e.identity.clusterID, Advertised: e.env.Advertised, Disk: e.disk, Barrier: e.barrier,
 		Ended: e.stopped, Clock: e.env.Clock, Logger: e.env.Logger, LogLevel: e.env.LogLevel,
-		Faults: e.cluster.rules,
+		Faults: e.cluster.rules, Requests: e.cluster.remember,
 	}
 	e.services.Open()
 	e.registerer().MustRegister(newStateCollector(e))

@@ -71,6 +71,9 @@ func renew(tx meta.Tx, keepTopics bool) error {
 	if err == nil {
 		err = configs.Clear(tx)
 	}
+	if err == nil {
+		err = forgetFeatures(tx)
+	}
 	if err != nil {
 		return err
 	}
@@ -103,6 +106,9 @@ func checkMeta(store meta.Store, s *settings.Broker) error {
 		if _, err := s.Topic(t.Overrides); err != nil {
 			return store.Damaged(meta.Topics, t.Name, err)
 		}
+	}
+	if _, err = readFeatures(store); err != nil {
+		return err
 	}
 	_, err = configs.ReadStored(store)
 	return err

@@ -33,7 +33,7 @@ func TestApiVersionsAreKafkas(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := tableServices(t)
-	s.Features = NewFeatures(TransactionVersionMax, GroupVersionMax, 1)
+	s.Features = NewFeatures(nil, 1, nil)
 	resp := kmsg.NewPtrApiVersionsResponse()
 	resp.ApiKeys = wire.Advertise(s.apis)
 	s.Features.describe(4, resp)

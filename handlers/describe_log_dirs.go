@@ -79,16 +79,6 @@ var failDescribeLogDirs = failAtTop(func(r *kmsg.DescribeLogDirsResponse) (*int1
 	return &r.ErrorCode, nil
 })
 
-func aboutDescribeLogDirs(_ Catalogue, r *wire.Request) Subjects {
-	req := r.Body.(*kmsg.DescribeLogDirsRequest)
-	return Subjects{
-		AllTopics: req.Topics == nil,
-		Topics: eachOf(req.Topics, func(t *kmsg.DescribeLogDirsRequestTopic) TopicSubject {
-			return TopicSubject{Name: t.Topic, Partitions: t.Partitions}
-		}),
-	}
-}
-
 // AlterReplicaLogDirs v1 and v2 (v2 flexible): a partition is in the one directory already. Of a partition that is given
 // twice the last directory counts (spec: admin 12).
 func (s *Services) alterReplicaLogDirs(_ context.Context, r *wire.Request) wire.Reply {

@@ -54,9 +54,9 @@ func isMetadataPartition(req *kmsg.DescribeQuorumRequest) bool {
 }
 
 func (s *Services) describeQuorumPartition(p *kmsg.DescribeQuorumResponseTopicPartition) {
-	end := s.Features.epoch
+	end := s.Features.Epoch()
 	p.ErrorMessage = kmsg.StringPtr("")
-	p.LeaderID, p.LeaderEpoch, p.HighWatermark = s.NodeID, int32(s.Features.epoch), end
+	p.LeaderID, p.LeaderEpoch, p.HighWatermark = s.NodeID, int32(s.Features.Epoch()), end
 	voter := kmsg.NewDescribeQuorumResponseTopicPartitionReplicaState()
 	voter.ReplicaID, voter.LogEndOffset = s.NodeID, end
 	nowMs := s.Clock.Now().UnixMilli()

@@ -76,6 +76,7 @@ var topicErrors = []errorRow{
 
 var configErrors = []errorRow{
 	{errInvalidRequest, wire.InvalidRequest},
+	{errInvalidUpdate, wire.InvalidUpdateVersion},
 	{settings.ErrClientMetrics, wire.InvalidRequest},
 	{configs.ErrTooMany, wire.PolicyViolation},
 	{configs.ErrBroker, wire.InvalidRequest},

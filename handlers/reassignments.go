@@ -98,13 +98,3 @@ func aboutAlterPartitionReassignments(_ Catalogue, r *wire.Request) Subjects {
 		return TopicSubject{Name: t.Topic, Partitions: indexes}
 	})}
 }
-
-func aboutListPartitionReassignments(_ Catalogue, r *wire.Request) Subjects {
-	req := r.Body.(*kmsg.ListPartitionReassignmentsRequest)
-	return Subjects{
-		AllTopics: req.Topics == nil,
-		Topics: eachOf(req.Topics, func(t *kmsg.ListPartitionReassignmentsRequestTopic) TopicSubject {
-			return TopicSubject{Name: t.Topic, Partitions: t.Partitions}
-		}),
-	}
-}

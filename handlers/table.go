@@ -22,6 +22,8 @@ type row struct {
 	// singleConnectionBelow: in lower versions clients before transactions V2 send the request for a transactional ID,
 	// and closeOlderConnection checks it.
 	singleConnectionBelow int16
+	// feature is the feature without which the request is refused, as gates says; "" for none.
+	feature string
 }
 
 // rows returns the table of all APIs that are served.
@@ -93,7 +95,7 @@ func rows() []row {
 		{API: wire.API{Key: int16(kmsg.AlterReplicaLogDirs), Min: 1, Max: 2},
 			handle: (*Services).alterReplicaLogDirs, fail: failAlterReplicaLogDirs, subjects: aboutAlterReplicaLogDirs},
 		{API: wire.API{Key: int16(kmsg.DescribeLogDirs), Min: 1, Max: 5},
-			handle: (*Services).describeLogDirs, fail: failDescribeLogDirs, subjects: aboutDescribeLogDirs},
+			handle: (*Services).describeLogDirs, fail: failDescribeLogDirs},
 		{API: wire.API{Key: int16(kmsg.SASLAuthenticate), Min: 0, Max: 2},
 			handle: (*Services).saslAuthenticate, fail: failSASLAuthenticate},
 		{API: wire.API{Key: int16(kmsg.CreatePartitions), Min: 0, Max: 3},
@@ -117,8 +119,7 @@ func rows() []row {
 			handle: (*Services).alterPartitionReassignments, fail: failAlterPartitionReassignments,
 			subjects: aboutAlterPartitionReassignments},
 		{API: wire.API{Key: int16(kmsg.ListPartitionReassignments), Min: 0, Max: 0},
-			handle: (*Services).listPartitionReassignments, fail: failListPartitionReassignments,
-			subjects: aboutListPartitionReassignments},
+			handle: (*Services).listPartitionReassignments, fail: failListPartitionReassignments},
 		{API: wire.API{Key: int16(kmsg.OffsetDelete), Min: 0, Max: 0},
 			handle: (*Services).offsetDelete, fail: failOffsetDelete, subjects: aboutOffsetDelete},
 		{API: wire.API{Key: int16(kmsg.DescribeClientQuotas), Min: 0, Max: 1},
@@ -127,6 +128,8 @@ func rows() []row {
 			handle: (*Services).describeUserSCRAMCredentials, fail: failDescribeUserSCRAMCredentials},
 		{API: wire.API{Key: int16(kmsg.DescribeQuorum), Min: 0, Max: 2},
 			handle: (*Services).describeQuorum, fail: failDescribeQuorum},
+		{API: wire.API{Key: int16(kmsg.UpdateFeatures), Min: 0, Max: 2},
+			handle: (*Services).updateFeatures, fail: failUpdateFeatures},
 		{API: wire.API{Key: int16(kmsg.DescribeCluster), Min: 0, Max: 2},
 			handle: (*Services).describeCluster, fail: failDescribeCluster},
 		{API: wire.API{Key: int16(kmsg.DescribeProducers), Min: 0, Max: 0},

@@ -8,7 +8,7 @@ here=$(dirname "$0")
 cp -r "$here/files/." "$out/"
 
 # Kafka's tools are the program under other names.
-for tool in topics configs console-producer console-consumer consumer-groups transactions get-offsets broker-api-versions storage; do
+for tool in topics configs console-producer console-consumer consumer-groups transactions get-offsets broker-api-versions metadata-quorum storage; do
 	ln -s broker "$out/usr/local/bin/kafka-$tool"
 	ln -s broker "$out/usr/local/bin/kafka-$tool.sh"
 	ln -s /usr/local/bin/broker "$out/opt/kafka/bin/kafka-$tool.sh"
@@ -27,10 +27,12 @@ cp -r "$here/../cmd/broker/licenses/." "$here/licenses/." "$out/licenses/"
 mkdir -p "$out/etc/kafka/secrets" "$out/var/lib/kafka/data" "$out/mnt/shared/config" "$out/bitnami/kafka" "$out/kafka" \
 	"$out/docker-entrypoint-initdb.d" "$out/home/appuser" "$out/opt/kafka/logs" "$out/opt/kafka/config" "$out/tmp/kraft-combined-logs" "$out/var/log/kafka"
 ln -s /var/lib/kafka/data "$out/data"
+# Strimzi's test container calls bin/kafka-storage.sh from the working directory.
+ln -s /opt/kafka/bin "$out/home/appuser/bin"
 
 find "$out" -type d -exec chmod 777 {} +
 find "$out/etc" "$out/opt" -type f -exec chmod a+rwX {} +
 chmod 755 "$out" "$out/bin" "$out/usr" "$out/usr/bin" "$out/usr/local" "$out/usr/local/bin" "$out/usr/local/bin/broker" \
-	"$out/usr/local/sbin" "$out/usr/local/sbin/sh" "$out/bin/bash"
+	"$out/usr/local/sbin" "$out/usr/local/sbin/sh" "$out/bin/bash" "$out/work/kafka"
 chmod 1777 "$out/tmp"
 chmod 644 "$out/etc/passwd" "$out/etc/group"

@@ -35,6 +35,7 @@ func all() []tool {
 		{"consumer-groups", "List, describe, reset and delete consumer groups", groupsCommand},
 		{"transactions", "List, describe and abort transactions", transactionsCommand},
 		{"get-offsets", "Print the offsets of partitions", offsetsCommand},
+		{"metadata-quorum", "Describe the metadata quorum, which is one node here", quorumCommand},
 		{"broker-api-versions", "Print the versions of the APIs that a broker serves", versionsCommand},
 		{"storage", "Make cluster IDs; formatting needs nothing here", storageCommand},
 	}

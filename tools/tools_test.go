@@ -32,6 +32,7 @@ var classes = map[string]string{
 	"consumer-groups":     "org.apache.kafka.tools.consumer.group.ConsumerGroupCommand",
 	"transactions":        "org.apache.kafka.tools.TransactionsCommand",
 	"get-offsets":         "org.apache.kafka.tools.GetOffsetShell",
+	"metadata-quorum":     "org.apache.kafka.tools.MetadataQuorumCommand",
 	"broker-api-versions": "org.apache.kafka.tools.BrokerApiVersionsCommand",
 }
 
@@ -170,6 +171,8 @@ var (
 		{regexp.MustCompile(`java\.util\.concurrent\.ExecutionException: `), ""},
 		{regexp.MustCompile(`(?m)^org\.apache\.kafka\.common\.errors\.[A-Za-z]+: `), ""},
 		{regexp.MustCompile(`TopicId: \S+`), "TopicId: ID"},
+		{regexp.MustCompile(`(?m)^ClusterId: +\S+`), "ClusterId: ID"},
+		{regexp.MustCompile(`\b[0-9]+ ms ago *\t`), "N ms ago\t"},
 		{regexp.MustCompile(`\b1[0-9]{12}(\s*\t)[0-9]+ *\t`), "TIME${1}DURATION\t"},
 		{regexp.MustCompile(`\b1[0-9]{12}\b`), "TIME"},
 		{regexp.MustCompile(`[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}`), "UUID"},
@@ -234,6 +237,7 @@ func TestUnsupportedOptionsAreRefused(t *testing.T) {
 		{"transactions", append(noServer, "forceTerminateTransaction"), "forceTerminateTransaction is not built here; use kafka-transactions.sh"},
 		{"transactions", append(noServer, "abort", "--topic", "t", "--partition", "0"), "must be identified either with --start-offset"},
 		{"storage", []string{"format", "-t", "x", "-c", "f", "--add-scram", "a"}, "--add-scram is not built here"},
+		{"metadata-quorum", append(noServer, "add-controller"), "add-controller is not built here; use kafka-metadata-quorum.sh"},
 		{"storage", []string{"version-mapping"}, "version-mapping is not built here"},
 	} {
 		output, err := run(t, c.tool, c.args...)

@@ -40,6 +40,7 @@ func readyLines(nodeID int32) []string {
 		"Transitioning from RECOVERY to RUNNING.",
 		fmt.Sprintf("[KafkaServer id=%d] started", nodeID),
 		"Kafka Server started",
+		"Kafka broker started",
 	}
 }
 

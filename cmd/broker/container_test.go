@@ -93,7 +93,7 @@ func TestSettingsOfTheImage(t *testing.T) {
 func TestReadyLinesMatchOnce(t *testing.T) {
 	lines := readyLines(7)
 	for _, words := range []string{
-		"Transitioning from RECOVERY to RUNNING", "[KafkaServer id=7] started", "Kafka Server started", "Creating new log file",
+		"Transitioning from RECOVERY to RUNNING", "[KafkaServer id=7] started", "Kafka Server started", "Kafka broker started", "Creating new log file",
 		"Checking need to trigger auto leader balancing",
 	} {
 		matches := 0

@@ -1,24 +1,44 @@
 #!/usr/bin/env bash
-# Testcontainers for Java by all of its classes that know Kafka, and by GenericContainer; see ../README.md.
-# Needs a JDK 17 and Maven.
-set -euo pipefail
+# Testcontainers for Java by all of its classes that know Kafka, GenericContainer, Strimzi's test container and Quarkus' dev
+# services; see ../README.md. Needs a JDK 17 and Maven.
+set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 
+expression=''
+[ "${1:-}" != -k ] || expression=$2
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/once-compat
 jars=$cache/jars/testcontainers
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
-mkdir -p "$cache"
-exec 9>"$cache/lock-modules-java" # one installation at a time
-flock 9
-if ! cmp -s pom.xml "$jars/pom.xml"; then
+install() { # the jars of pom.xml
+	mkdir -p "$cache"
+	exec 9>"$cache/lock-modules-java" # one installation at a time
+	flock 9
+	cmp -s pom.xml "$jars/pom.xml" && return
 	rm -rf "$jars"
-	mvn -q -B -f pom.xml dependency:copy-dependencies -DoutputDirectory="$jars" >"$work/maven.log" 2>&1 ||
-		{ tail -5 "$work/maven.log"; printf 'FAIL the packages of pom.xml\n0 passed, 1 failed\n'; exit 1; }
-	cp pom.xml "$jars/pom.xml"
-fi
-exec 9>&-
+	mvn -q -B -f pom.xml dependency:copy-dependencies -DoutputDirectory="$jars" >"$work/maven.log" 2>&1 && cp pom.xml "$jars/pom.xml"
+}
 
-javac -nowarn -XDsuppressNotes -proc:none -cp "$jars/*" -d "$work/classes" src/*.java
-java -Xmx384m -XX:+UseSerialGC -XX:TieredStopAtLevel=1 -Dorg.slf4j.simpleLogger.defaultLogLevel="${LOG_LEVEL:-off}" -cp "$work/classes:$jars/*" Modules "$@"
+classes() { # the checks in src
+	(install) || { tail -5 "$work/maven.log"; echo 'FAIL the packages of pom.xml'; return; }
+	javac -nowarn -XDsuppressNotes -proc:none -cp "$jars/*" -d "$work/classes" src/*.java || { echo 'FAIL the checks compile'; return; }
+	java -Xmx384m -XX:+UseSerialGC -XX:TieredStopAtLevel=1 -Dorg.slf4j.simpleLogger.defaultLogLevel="${LOG_LEVEL:-off}" \
+		-cp "$work/classes:$jars/*" Modules "$expression" || echo 'FAIL the checks end'
+}
+
+quarkus() { # PROVIDER
+	local name="Quarkus dev services, $1: an application copies in transactions"
+	[[ $name =~ $expression ]] || return
+	if QUARKUS_KAFKA_DEVSERVICES_PROVIDER=$1 mvn -B -f quarkus/pom.xml test >"$work/quarkus.log" 2>&1; then
+		echo "ok $name, $(sed -nE 's/.*Container .* started in PT([0-9]*)\.?([0-9]{0,3}).*/ready in \1\2 ms/p' "$work/quarkus.log" | head -1)"
+	else
+		grep -E 'ERROR|Caused by' "$work/quarkus.log" | head -20 | cut -c1-300
+		echo "FAIL $name"
+	fi
+}
+
+{ classes; quarkus kafka-native; quarkus strimzi; } | tee "$work/out"
+failed=$(grep -c '^FAIL ' "$work/out")
+printf '%d passed, %d failed\n' "$(grep -c '^ok ' "$work/out")" "$failed"
+[ "$failed" = 0 ]
