@@ -249,3 +249,61 @@ func TestClockOverHTTP(t *testing.T) {
 	}
 	l.expect("GET", "/v1/transactions/orders-1", "", 200, `"state": "CompleteAbort"`)
 }
+
+// The journal has each request with what it was about, what was answered, and the fault that fired; it is followed as it
+// grows. A commit that changes nothing and what clients send while they wait leave the cluster idle.
+func TestRequestsOverHTTP(t *testing.T) {
+	l := startLab(t)
+	r, err := http.NewRequestWithContext(t.Context(), "GET", "http://"+l.AdminAddr()+"/v1/requests?follow=true&api=EndTxn", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	stream, err := http.DefaultClient.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stream.Body.Close()
+	l.expect("POST", "/v1/faults", `{"match": {"api": "EndTxn"}, "do": {"loseAnswer": true}}`, 201)
+	p, _ := l.InitProducer("pay")
+	l.Produce(p, "t", 0, kafkatest.Values("a")...)
+	l.closed(p.EndTxnRequest(true))
+	l.Client.End(p, true)
+	l.expect("GET", "/v1/requests?transactionalId=p*&api=EndTxn", "", 200, `"api": "EndTxn", "version": 5, "transactionalIds": [ "pay" ], "codes": [], "outcome": "closed"`,
+		`"fault": "f1"`, `"codes": [ "NONE" ], "outcome": "answered"`)
+	l.Quiet().Append(kafkatest.ProduceRequest("", "none", 0, one(0, "x").Topics[0].Partitions[0].Records))
+	l.expect("GET", "/v1/requests?topic=none", "", 200, `"topics": [ "none" ], "codes": [ "UNKNOWN_TOPIC_OR_PARTITION" ]`)
+	l.expect("GET", "/v1/requests?api=Nonsense", "", 200, `[]`)
+	l.expect("GET", "/v1/requests?since=soon", "", 400, `?since`)
+	var last []struct{ ID int }
+	l.into("GET", "/v1/requests?limit=1", "", &last)
+	if len(last) != 1 {
+		t.Errorf("%d entries", len(last))
+	}
+	events := ""
+	for buffer := make([]byte, 4096); strings.Count(events, "data: ") < 2; {
+		n, err := stream.Body.Read(buffer)
+		if events += string(buffer[:n]); err != nil {
+			t.Fatalf("%v after %s", err, events)
+		}
+	}
+
+	l.Commit("g", "t", 0, 1, "")
+	l.expect("POST", "/v1/await", `{"idle": "5ms"}`, 200, `"idle": "`)
+	busy, stop := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(busy)
+		c := kafkatest.Connect(t, l.Addr())
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+				c.Commit("g", "t", 0, 1, "")
+				c.Ends("t", 0)
+			}
+		}
+	}()
+	l.expect("POST", "/v1/await", `{"idle": "20ms"}`, 200, `"idle": "`)
+	close(stop)
+	<-busy
+}

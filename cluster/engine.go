@@ -335,7 +335,7 @@ func (e *engine) openServices() error {
 		ProducerIDs: e.producerIDs, Settings: e.env.Settings, Features: e.features, NodeID: e.env.Settings.NodeID,
 		ClusterID: e.identity.clusterID, Advertised: e.env.Advertised, Disk: e.disk, Barrier: e.barrier,
 		Ended: e.stopped, Clock: e.env.Clock, Logger: e.env.Logger, LogLevel: e.env.LogLevel,
-		Faults: e.cluster.rules,
+		Faults: e.cluster.rules, Requests: e.cluster.remember,
 	}
 	e.services.Open()
 	e.registerer().MustRegister(newStateCollector(e))
