@@ -28,7 +28,7 @@ lab
 cluster
 inspect/inspecttest
 admin handlers inspect seed
-faults
+faults requestlog
 wire txncoordinator groupcoordinator sharepartition
 groupcoordinator/consumergroup groupcoordinator/sharegroup groupcoordinator/streamsgroup
 groupcoordinator/assignment groupcoordinator/group

@@ -44,7 +44,7 @@ func (p *peer) txnOffsetCommit(c script.Command) string {
 	for _, s := range c.List("offsets") {
 		topic, i, offset := p.each(s)
 		t := kmsg.NewTxnOffsetCommitRequestTopic()
-		t.Topic = topic
+		t.Topic, t.TopicID = topic, p.topicIDs[topic]
 		rp := kmsg.NewTxnOffsetCommitRequestTopicPartition()
 		rp.Partition, rp.Offset = i, offset
 		rp.Metadata = kmsg.StringPtr(c.String("metadata", ""))
@@ -54,7 +54,7 @@ func (p *peer) txnOffsetCommit(c script.Command) string {
 	var out []string
 	for _, t := range p.ask(r).(*kmsg.TxnOffsetCommitResponse).Topics {
 		for _, rp := range t.Partitions {
-			out = append(out, fmt.Sprintf("%s-%d %s", p.plainName(t.Topic), rp.Partition, code(rp.ErrorCode)))
+			out = append(out, fmt.Sprintf("%s-%d %s", p.nameOf(t.Topic, t.TopicID), rp.Partition, code(rp.ErrorCode)))
 		}
 	}
 	return strings.Join(out, "\n")
@@ -68,7 +68,7 @@ func (p *peer) offsetCommit(c script.Command) string {
 	for _, s := range c.List("offsets") {
 		topic, i, offset := p.each(s)
 		t := kmsg.NewOffsetCommitRequestTopic()
-		t.Topic = topic
+		t.Topic, t.TopicID = topic, p.topicIDs[topic]
 		rp := kmsg.NewOffsetCommitRequestTopicPartition()
 		rp.Partition, rp.Offset = i, offset
 		rp.Metadata = kmsg.StringPtr(strings.Repeat("m", int(p.int(c, "metadata-length", 0))))
@@ -78,22 +78,23 @@ func (p *peer) offsetCommit(c script.Command) string {
 	var out []string
 	for _, t := range p.ask(r).(*kmsg.OffsetCommitResponse).Topics {
 		for _, rp := range t.Partitions {
-			out = append(out, fmt.Sprintf("%s-%d %s", p.plainName(t.Topic), rp.Partition, code(rp.ErrorCode)))
+			out = append(out, fmt.Sprintf("%s-%d %s", p.nameOf(t.Topic, t.TopicID), rp.Partition, code(rp.ErrorCode)))
 		}
 	}
 	return strings.Join(out, "\n")
 }
 
-// offsetFetch: offset-fetch [group=g] of=[x-0 …] [stable] [version=V]
+// offsetFetch: offset-fetch [group=g] of=[x-0 …] [stable] [version=V] [as=M epoch=E], the latter from version 9 on
 func (p *peer) offsetFetch(c script.Command) string {
 	r := kmsg.NewPtrOffsetFetchRequest()
 	r.Version = int16(p.int(c, "version", 8))
 	r.RequireStable = c.Has("stable")
 	g := kmsg.NewOffsetFetchRequestGroup()
-	g.Group = p.group(c)
+	g.Group, g.MemberEpoch = p.group(c), int32(p.int(c, "epoch", -1))
+	g.MemberID = p.optional(c, "as")
 	for _, s := range c.List("of") {
 		topic, i := p.place(s)
-		g.Topics = append(g.Topics, kmsg.OffsetFetchRequestGroupTopic{Topic: topic, Partitions: []int32{i}})
+		g.Topics = append(g.Topics, kmsg.OffsetFetchRequestGroupTopic{Topic: topic, TopicID: p.topicIDs[topic], Partitions: []int32{i}})
 	}
 	r.Groups = append(r.Groups, g)
 	rg := p.ask(r).(*kmsg.OffsetFetchResponse).Groups[0]
@@ -103,7 +104,7 @@ func (p *peer) offsetFetch(c script.Command) string {
 	var out []string
 	for _, t := range rg.Topics {
 		for _, rp := range t.Partitions {
-			out = append(out, fmt.Sprintf("%s-%d %s %d", p.plainName(t.Topic), rp.Partition, code(rp.ErrorCode), rp.Offset))
+			out = append(out, fmt.Sprintf("%s-%d %s %d", p.nameOf(t.Topic, t.TopicID), rp.Partition, code(rp.ErrorCode), rp.Offset))
 		}
 	}
 	if len(out) == 0 {

@@ -25,6 +25,7 @@ import (
 	"once/handlers"
 	"once/internal/clock"
 	"once/internal/fault"
+	"once/requestlog"
 	"once/settings"
 	"once/wire"
 )
@@ -39,7 +40,8 @@ type Cluster struct {
 	mode durability.Mode
 	dir  string
 
-	rules *faults.Rules // immutable
+	rules    *faults.Rules   // immutable, as is the next one
+	remember *requestlog.Log // nil while the lab is off
 
 	resets   atomic.Int64   // so far, to give names
 	images   atomic.Int64   // the same
@@ -72,6 +74,9 @@ func Open(env Env, dir string) (*Cluster, error) {
 	}
 	c := &Cluster{env: env, mode: mode, dir: dir}
 	c.rules = faults.New(faults.Options{Points: env.Faults, APIs: handlers.FaultAPIs, OffsetsPartition: c.offsetsPartition})
+	if env.Settings.Lab {
+		c.remember = requestlog.New(env.Settings.LabRequestsBytes)
+	}
 	if err := c.openDirectory(); err != nil {
 		return nil, err
 	}
@@ -291,6 +296,9 @@ func (c *Cluster) engine() *engine {
 // Faults are the points of the cluster for faults by tests. A kill at one of them leaves the cluster like Kill does;
 // Rules are the rules by which tests make requests, and steps at the points, go wrong.
 func (c *Cluster) Rules() *faults.Rules { return c.rules }
+
+// Requests are the last requests of clients; nil while they are not remembered.
+func (c *Cluster) Requests() *requestlog.Log { return c.remember }
 
 // offsetsPartition returns the partition of __consumer_offsets of a group.
 func (c *Cluster) offsetsPartition(group string) int32 {

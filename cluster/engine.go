@@ -15,6 +15,7 @@ import (
 	"once/durability"
 	"once/groupcoordinator"
 	"once/handlers"
+	"once/internal/clock"
 	"once/internal/files"
 	"once/internal/vfs"
 	"once/log/directory"
@@ -51,6 +52,7 @@ type engine struct {
 	upkeep      *upkeep
 	cleaner     *cleaner // nil when log.cleaner.enable is off
 
+	members  *clock.Kept    // of the sessions of group members
 	requests sync.WaitGroup // that are in it
 	stopped  chan struct{}  // closed when it stops serving
 	endOnce  sync.Once
@@ -66,7 +68,7 @@ func (c *Cluster) openEngine() (*engine, error) {
 	}
 	e := &engine{
 		env: &c.env, cluster: c, dir: c.dir, mode: c.mode, registry: prometheus.NewRegistry(), fence: vfs.NewFence(files),
-		stopped: make(chan struct{}),
+		stopped: make(chan struct{}), members: clock.NewKept(c.env.Clock),
 	}
 	e.env.Faults.Suspend()
 	c.rules.Suspend()
@@ -335,7 +337,7 @@ func (e *engine) openServices() error {
 		ProducerIDs: e.producerIDs, Settings: e.env.Settings, Features: e.features, NodeID: e.env.Settings.NodeID,
 		ClusterID: e.identity.clusterID, Advertised: e.env.Advertised, Disk: e.disk, Barrier: e.barrier,
 		Ended: e.stopped, Clock: e.env.Clock, Logger: e.env.Logger, LogLevel: e.env.LogLevel,
-		Faults: e.cluster.rules,
+		Faults: e.cluster.rules, Requests: e.cluster.remember,
 	}
 	e.services.Open()
 	e.registerer().MustRegister(newStateCollector(e))
@@ -393,6 +395,7 @@ func (e *engine) close(clean bool) error {
 	if e.store != nil {
 		errs = append(errs, e.store.Close())
 	}
+	e.members.Stop()
 	e.fence.Close() // to those who come late
 	return errors.Join(errs...)
 }

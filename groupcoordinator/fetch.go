@@ -12,6 +12,9 @@ type FetchRequest struct {
 	All           bool // every partition that has one; Topics is ignored
 	Topics        []FetchTopic
 	RequireStable bool // refuse offsets that an open transaction is about to change
+	// The sender, if it is a member of a group with member epochs; MemberID nil: it is none.
+	MemberID    *string
+	MemberEpoch int32
 }
 
 // FetchTopic names partitions. A non-zero TopicID must equal that of the stored offset, if that has one: the offset of
@@ -51,6 +54,11 @@ func (c *Coordinator) FetchOffsets(r *FetchRequest) *Future[FetchResult] {
 		return immediate(FetchResult{Err: err})
 	}
 	defer s.mu.Unlock()
+	if at := s.mu.groups[r.GroupID]; at != nil {
+		if err := at.ValidateFetch(r.MemberID, r.MemberEpoch); err != nil {
+			return immediate(FetchResult{Err: err})
+		}
+	}
 	if r.All {
 		return ready(s.fetchAllLocked(r), s.mu.durable)
 	}

@@ -1,6 +1,12 @@
 package groupcoordinator
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+	"fmt"
+
+	"once/groupcoordinator/consumergroup"
+	"once/groupcoordinator/group"
+)
 
 // What follows is for tools that read the groups of a stopped broker.
 
@@ -12,6 +18,7 @@ const (
 	StoredOther  StoredKind = iota // of a protocol that is not served; kept and passed over
 	StoredOffset                   // an offset, committed or staged
 	StoredGroup                    // a classic group with its members
+	StoredTyped                    // a record of a group of another type: Text has it
 )
 
 // StoredRecord is one record of __consumer_offsets. Times are Unix ms.
@@ -34,6 +41,10 @@ type StoredRecord struct {
 	Protocol, Leader string // "" none
 	StateTimestampMs int64
 	Members          []StoredMember
+
+	Type string // of StoredTyped: the type of the group
+	Text string // and a description
+	own  group.Record
 }
 
 // StoredMember is a member in its group's record.
@@ -59,6 +70,8 @@ func DecodeRecord(key, value []byte) (StoredRecord, error) {
 	case kindGroup:
 		classic, ok := r.own.(classicRecord)
 		if !ok {
+			s.Kind, s.Type, s.own = StoredTyped, string(r.own.GroupType()), r.own
+			s.Text = textOf(r.own)
 			break
 		}
 		s.Kind = StoredGroup
@@ -78,6 +91,50 @@ func DecodeRecord(key, value []byte) (StoredRecord, error) {
 		}
 	}
 	return s, nil
+}
+
+// textOf describes a record of a group.
+func textOf(r group.Record) string {
+	if d, ok := r.(interface{ Text() string }); ok {
+		return d.Text()
+	}
+	what := string(r.GroupType()) + "-group-record"
+	if r.IsTombstone() {
+		what = string(r.GroupType()) + "-group-tombstone"
+	}
+	return fmt.Sprintf("%s group=%q key_type=%d", what, r.GroupID(), r.KeyType())
+}
+
+// EndsGroup says that the record, of StoredTyped, is the tombstone that ends its group.
+func (s *StoredRecord) EndsGroup() bool { return s.own != nil && s.Tombstone && s.own.EndsGroup() }
+
+// StoredConsumerGroups checks the records of consumer groups in the order of the log.
+type StoredConsumerGroups struct {
+	groups map[string]*consumergroup.Group
+}
+
+// Check says what is wrong with a record, "" for nothing, and applies it. Records of other groups are passed over.
+func (c *StoredConsumerGroups) Check(s *StoredRecord) string {
+	if s.Kind != StoredTyped || s.Type != string(group.Consumer) {
+		return ""
+	}
+	g := c.groups[s.Group]
+	switch {
+	case s.Tombstone && s.own.EndsGroup():
+		delete(c.groups, s.Group)
+		return ""
+	case g == nil && s.Tombstone:
+		return ""
+	case g == nil:
+		if c.groups == nil {
+			c.groups = map[string]*consumergroup.Group{}
+		}
+		g = consumergroup.New(&consumergroup.Config{Topics: group.NoTopics{}}, s.Group)
+		c.groups[s.Group] = g
+	}
+	wrong := g.Contradiction(s.own)
+	g.Apply(s.own)
+	return wrong
 }
 
 func orEmpty(s *string) string {

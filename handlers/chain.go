@@ -16,6 +16,7 @@ type step func(s *Services, next handler) handler
 // chain is the list of steps that every request of every connection passes, in this order, before the handler of its
 // API. Rules for requests of more than one API belong here.
 var chain = []step{
+	(*Services).noteRequest,
 	(*Services).applyFaults,
 	(*Services).checkFeature,
 	(*Services).closeOlderConnection,

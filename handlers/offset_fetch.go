@@ -143,7 +143,10 @@ type offsetFetching struct {
 
 func (s *Services) beginOffsetFetch(g *kmsg.OffsetFetchRequestGroup, requireStable bool, r *wire.Request) *offsetFetching {
 	f := &offsetFetching{s: s, r: r, group: g, all: g.Topics == nil}
-	fetch := groupcoordinator.FetchRequest{GroupID: g.Group, RequireStable: requireStable, All: f.all}
+	fetch := groupcoordinator.FetchRequest{GroupID: g.Group, RequireStable: requireStable, All: f.all, MemberEpoch: -1}
+	if r.Version >= 9 {
+		fetch.MemberID, fetch.MemberEpoch = g.MemberID, g.MemberEpoch
+	}
 	for i := range g.Topics {
 		t := &g.Topics[i]
 		x := groupcoordinator.FetchTopic{Topic: t.Topic, Partitions: t.Partitions}

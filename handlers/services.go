@@ -15,6 +15,7 @@ import (
 	"once/groupcoordinator"
 	"once/internal/clock"
 	"once/pidmanager"
+	"once/requestlog"
 	"once/settings"
 	"once/sharecoordinator"
 	"once/sharepartition"
@@ -49,6 +50,8 @@ type Services struct {
 	// LogLevel is the level of Logger, for clients to change; nil where it is not the broker's own.
 	LogLevel *slog.LevelVar
 	Faults   *faults.Rules // of tests; nil: none
+	// Requests remembers requests for tests; nil: nothing is remembered.
+	Requests *requestlog.Log
 
 	apis          []wire.API // for ApiVersions
 	byKey         map[int16]*row

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"strings"
 
 	"once/groupcoordinator"
 	"once/internal/vfs"
@@ -53,6 +54,9 @@ func printGroupRecord(w io.Writer, at string, h batch.Header, s *groupcoordinato
 	switch {
 	case s.Kind == groupcoordinator.StoredOther:
 		fmt.Fprintf(w, "unknown %s key_type=%d\n", at, s.KeyType)
+	case s.Kind == groupcoordinator.StoredTyped:
+		what, text, _ := strings.Cut(s.Text, " ")
+		fmt.Fprintf(w, "%s %s %s\n", what, at, text)
 	case s.Kind == groupcoordinator.StoredOffset && s.Tombstone:
 		fmt.Fprintf(w, "offset-tombstone %s group=%q topic_partition=%s-%d\n", at, s.Group, s.Topic, s.Partition)
 	case s.Kind == groupcoordinator.StoredOffset:

@@ -15,6 +15,7 @@ type groups struct {
 	committed  map[offsetKey]int64
 	staged     map[stagedBy][]stagedOffset
 	partitions map[string]string // group → its partition's name
+	consumers  groupcoordinator.StoredConsumerGroups
 }
 
 type storedGroup struct {
@@ -63,8 +64,12 @@ func (g *groups) record(p *partitionCheck, h batch.Header, r batch.Record, posit
 		p.find(Damage, p.segmentAt(offset), position, "offset %d: group %q: a transaction holds something other than an offset", offset, s.Group)
 		return
 	}
-	if s.Kind == groupcoordinator.StoredGroup {
+	switch s.Kind {
+	case groupcoordinator.StoredGroup:
 		g.group(p, &s, offset, position)
+		return
+	case groupcoordinator.StoredTyped:
+		g.typed(p, &s, offset, position)
 		return
 	}
 	key := offsetKey{s.Group, s.Topic, s.Partition}
@@ -100,6 +105,21 @@ func (g *groups) group(p *partitionCheck, s *groupcoordinator.StoredRecord, offs
 			p.find(Damage, p.segmentAt(offset), position, "offset %d: group %q has the member %q twice or without an id", offset, s.Group, m.MemberID)
 		}
 		seen[m.MemberID] = true
+	}
+}
+
+// typed checks a record of a group of another protocol than the classic one.
+func (g *groups) typed(p *partitionCheck, s *groupcoordinator.StoredRecord, offset, position int64) {
+	if wrong := g.consumers.Check(s); wrong != "" {
+		p.find(Damage, p.segmentAt(offset), position, "offset %d: group %q %s", offset, s.Group, wrong)
+	}
+	if s.EndsGroup() {
+		if of := g.members[s.Group]; of != nil {
+			of.recorded = false
+			g.drop(s.Group)
+		}
+	} else if !s.Tombstone {
+		g.of(s.Group).recorded = true
 	}
 }
 

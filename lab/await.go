@@ -17,6 +17,7 @@ type Condition struct {
 	Partition   *PartitionCondition   `json:"partition"`
 	CaughtUp    *CaughtUpCondition    `json:"caughtUp"`
 	Fault       *FaultCondition       `json:"fault"`
+	Idle        *faults.Duration      `json:"idle"` // no request of a client that has work to do for so long
 	Timeout     string                `json:"timeout"`
 }
 
@@ -85,6 +86,9 @@ func await(x *exchange, c *Condition) (any, error) {
 		return nil, err
 	}
 	defer done()
+	if log := x.cluster.Requests(); c.Idle != nil && log != nil {
+		defer log.Watch()()
+	}
 	ticker := time.NewTicker(pollInterval)
 	defer ticker.Stop()
 	for {
@@ -111,7 +115,7 @@ func await(x *exchange, c *Condition) (any, error) {
 
 // observation returns how to look at the condition, or what is wrong with it.
 func (c *Condition) observation() (observation, error) {
-	given := []bool{c.Transaction != nil, c.Group != nil, c.Committed != nil, c.Partition != nil, c.CaughtUp != nil, c.Fault != nil}
+	given := []bool{c.Transaction != nil, c.Group != nil, c.Committed != nil, c.Partition != nil, c.CaughtUp != nil, c.Fault != nil, c.Idle != nil}
 	if err := exactlyOne(given...); err != nil {
 		return nil, wrong("", "%v of transaction, group, committed, partition, caughtUp, fault, idle", err)
 	}
@@ -126,8 +130,24 @@ func (c *Condition) observation() (observation, error) {
 		return c.Partition.observation()
 	case c.CaughtUp != nil:
 		return c.CaughtUp.observation, required("caughtUp.group", c.CaughtUp.Group)
+	case c.Idle != nil:
+		return c.observeIdle, nil
 	}
 	return c.Fault.observation()
+}
+
+// IdleState says for how long no client has had work to do.
+type IdleState struct {
+	Idle faults.Duration `json:"idle"`
+}
+
+func (c *Condition) observeIdle(x *exchange, _ cluster.View) (any, bool, error) {
+	log := x.cluster.Requests()
+	if log == nil {
+		return nil, false, fails(http.StatusNotFound, "requests are not remembered while the lab is off (lab=false)")
+	}
+	idle := log.Idle()
+	return IdleState{faults.Duration(idle.Round(time.Millisecond))}, idle >= time.Duration(*c.Idle), nil
 }
 
 // required returns an error for the first field, of pairs of names and values, that is empty.

@@ -30,6 +30,7 @@ type Broker struct {
 	PublishedPort       int        // published.port, 0 for none
 	Lab                 bool
 	LabHosts            []string
+	LabRequestsBytes    int // lab.requests
 
 	// Connections and requests.
 	ConnectionsMaxIdle                   time.Duration
@@ -125,6 +126,7 @@ func (b *Broker) resolve() {
 		PublishedPort:       b.int("published.port"),
 		Lab:                 b.bool("lab"),
 		LabHosts:            splitList(b.text("lab.hosts")),
+		LabRequestsBytes:    b.int("lab.requests"),
 
 		ConnectionsMaxIdle:                   b.milliseconds("connections.max.idle.ms"),
 		FetchMaxBytes:                        b.int("fetch.max.bytes"),

@@ -1,8 +1,10 @@
 package modules
 
 import (
-	"net"
-	"strconv"
+	"context"
+	"fmt"
+	"net/http"
+	"strings"
 	"testing"
 	"time"
 
@@ -42,31 +44,43 @@ func runModule(t *testing.T, net *testcontainers.DockerNetwork, alias string) (b
 	return broker{container, addresses[0]}, nil
 }
 
-// runGeneric starts a broker without the module. It is told which port of the host it has.
+// runGeneric starts a broker without the module. It is told its address when the engine has chosen the port.
 func runGeneric(t *testing.T, net *testcontainers.DockerNetwork, alias string) (broker, error) {
-	port, err := freePort()
-	if err != nil {
-		return broker{}, err
-	}
 	container, err := testcontainers.Run(t.Context(), image(),
 		network.WithNetwork([]string{alias}, net),
-		testcontainers.WithExposedPorts(port+":9092/tcp"),
-		testcontainers.WithEnv(map[string]string{"ONCE_PORT": port}),
+		testcontainers.WithExposedPorts("9092/tcp", "9644/tcp"),
 		testcontainers.WithWaitStrategy(wait.ForListeningPort("9092/tcp")))
 	if err != nil {
 		return broker{container: container}, err
 	}
 	address, err := container.PortEndpoint(t.Context(), "9092/tcp", "")
-	return broker{container, address}, err
+	if err != nil {
+		return broker{container: container}, err
+	}
+	return broker{container, address}, advertise(t.Context(), container, address)
 }
 
-func freePort() (string, error) {
-	listener, err := net.Listen("tcp4", "0.0.0.0:0")
+// advertise makes a broker tell clients on the host the address that they reach it by.
+func advertise(ctx context.Context, container testcontainers.Container, address string) error {
+	admin, err := container.PortEndpoint(ctx, "9644/tcp", "http")
 	if err != nil {
-		return "", err
+		return err
 	}
-	defer listener.Close()
-	return strconv.Itoa(listener.Addr().(*net.TCPAddr).Port), nil
+	body := strings.NewReader(fmt.Sprintf(`{"address": %q}`, address))
+	request, err := http.NewRequestWithContext(ctx, http.MethodPut, admin+"/v1/advertised", body)
+	if err != nil {
+		return err
+	}
+	request.Header.Set("Content-Type", "application/json")
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return err
+	}
+	defer response.Body.Close()
+	if response.StatusCode != http.StatusOK {
+		return fmt.Errorf("advertised: %s", response.Status)
+	}
+	return nil
 }
 
 func TestWays(t *testing.T) {

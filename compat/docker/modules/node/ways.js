@@ -1,7 +1,5 @@
 // The ways to start a broker with Testcontainers for Node. Other containers of the network reach it as alias:9092. The
 // module chooses its way by the tag: ZooKeeper below 8.0.0; with KRaft it formats the storage itself below 7.4.0.
-import { createServer } from 'node:net';
-import { once } from 'node:events';
 import { GenericContainer, Wait } from 'testcontainers';
 import { KafkaContainer } from '@testcontainers/kafka';
 
@@ -13,25 +11,22 @@ async function module(container) {
   return { container: started, address: `${started.getHost()}:${started.getMappedPort(9093)}` };
 }
 
-// Without the module. The broker is told which port of the host it has.
+// Without the module. The broker is told its address when the engine has chosen the port.
 async function generic(network, alias) {
-  const port = await freePort();
   const started = await new GenericContainer(image)
     .withNetwork(network)
     .withNetworkAliases(alias)
-    .withExposedPorts({ container: 9092, host: port })
-    .withEnvironment({ ONCE_PORT: String(port) })
+    .withExposedPorts(9092, 9644)
     .withWaitStrategy(Wait.forListeningPorts())
     .start();
-  return { container: started, address: `${started.getHost()}:${port}` };
-}
-
-async function freePort() {
-  const server = createServer().listen(0, '0.0.0.0');
-  await once(server, 'listening');
-  const { port } = server.address();
-  await new Promise((closed) => server.close(closed));
-  return port;
+  const address = `${started.getHost()}:${started.getMappedPort(9092)}`;
+  const answer = await fetch(`http://${started.getHost()}:${started.getMappedPort(9644)}/v1/advertised`, {
+    method: 'PUT',
+    headers: { 'Content-Type': 'application/json' },
+    body: JSON.stringify({ address }),
+  });
+  if (!answer.ok) throw new Error(await answer.text());
+  return { container: started, address };
 }
 
 const inNetwork = (container, network, alias) => container.withNetwork(network).withNetworkAliases(alias);

@@ -1,6 +1,7 @@
 """The ways to start a broker with Testcontainers for Python. Other containers of the network reach it as alias:9092."""
 
-import socket
+import json
+import urllib.request
 
 from testcontainers.community.kafka import KafkaContainer
 from testcontainers.core.container import DockerContainer
@@ -19,23 +20,29 @@ def kraft(image, network, alias):
 
 
 def generic(image, network, alias):
-    """Without the module. The broker is told which port of the host it has."""
-    port = free_port()
+    """Without the module. The broker is told its address when the engine has chosen the port."""
     container = (
         DockerContainer(image)
         .with_network(network)
         .with_network_aliases(alias)
-        .with_bind_ports(9092, port)
-        .with_env("ONCE_PORT", port)
+        .with_exposed_ports(9092, 9644)
         .waiting_for(LogMessageWaitStrategy("Kafka Server started"))
     )
-    return container, lambda: f"{container.get_container_host_ip()}:{container.get_exposed_port(9092)}"
+    return container, lambda: advertise(container)
 
 
-def free_port():
-    with socket.socket() as s:
-        s.bind(("0.0.0.0", 0))
-        return s.getsockname()[1]
+def advertise(container):
+    """Makes the broker tell clients on the host the address that they reach it by, and returns that."""
+    host = container.get_container_host_ip()
+    address = f"{host}:{container.get_exposed_port(9092)}"
+    request = urllib.request.Request(
+        f"http://{host}:{container.get_exposed_port(9644)}/v1/advertised",
+        method="PUT",
+        headers={"Content-Type": "application/json"},
+        data=json.dumps({"address": address}).encode(),
+    )
+    urllib.request.urlopen(request, timeout=10).close()
+    return address
 
 
 WAYS = {"module, ZooKeeper": zookeeper, "module, KRaft": kraft, "DockerContainer": generic}

@@ -1,0 +1,184 @@
+// Package requestlog remembers the last requests of a cluster: who asked what, about what, and what was answered. Bodies
+// are not kept. It is bounded in bytes, knows nothing of Kafka, and stays when the cluster is closed and opened again.
+package requestlog
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// MaxEntries bounds the number of remembered requests.
+const MaxEntries = 10_000
+
+// MaxNames is how many names of one kind are to be remembered of a request.
+const MaxNames = 20
+
+// fixedBytes is what an entry costs besides its texts.
+const fixedBytes = 256
+
+// Entry is a request that has been answered, or has not got an answer. It is immutable.
+type Entry struct {
+	ID               uint64    `json:"id"` // grows with each entry
+	At               time.Time `json:"at"` // when it came, by the machine's clock
+	Connection       int64     `json:"connection"`
+	Client           string    `json:"client"` // its address
+	ClientID         string    `json:"clientId"`
+	Software         string    `json:"software,omitempty"`
+	API              string    `json:"api"`
+	Version          int16     `json:"version"`
+	Topics           []string  `json:"topics,omitempty"`
+	Groups           []string  `json:"groups,omitempty"`
+	TransactionalIDs []string  `json:"transactionalIds,omitempty"`
+	Codes            []string  `json:"codes"`           // in the answer, each once; NONE where there is no other
+	Outcome          string    `json:"outcome"`         // answered, closed, or none: no answer is wanted or given
+	Took             string    `json:"took"`            // from its arrival to its answer
+	Fault            string    `json:"fault,omitempty"` // ID of the rule that fired
+	sizeBytes        int
+}
+
+// Log remembers requests. Safe for concurrent use; a nil *Log remembers nothing.
+type Log struct {
+	maxBytes int
+	watchers atomic.Int32 // who wait for Idle
+	mu       struct {
+		sync.Mutex
+		ring      []Entry
+		first     int // the oldest, in ring
+		n         int
+		sizeBytes int
+		last      uint64
+		changed   chan struct{} // closed when there is a new entry; nil while nobody waits
+		running   int           // requests that count for Idle
+		ended     time.Time     // when the last of them ended
+	}
+}
+
+// New returns a log of at most maxBytes.
+func New(maxBytes int) *Log {
+	l := &Log{maxBytes: maxBytes}
+	l.mu.ended = time.Now()
+	return l
+}
+
+// Add remembers a request, and forgets the oldest ones where there is no room.
+func (l *Log) Add(e Entry) {
+	e.sizeBytes = fixedBytes + len(e.Client) + len(e.ClientID) + len(e.Software)
+	for _, list := range [][]string{e.Topics, e.Groups, e.TransactionalIDs, e.Codes} {
+		for _, s := range list {
+			e.sizeBytes += len(s) + 16
+		}
+	}
+	if e.sizeBytes > l.maxBytes {
+		return
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.mu.last++
+	e.ID = l.mu.last
+	for l.mu.n > 0 && (l.mu.n == MaxEntries || l.mu.sizeBytes+e.sizeBytes > l.maxBytes) {
+		l.mu.sizeBytes -= l.mu.ring[l.mu.first].sizeBytes
+		l.mu.ring[l.mu.first] = Entry{}
+		l.mu.first = (l.mu.first + 1) % len(l.mu.ring)
+		l.mu.n--
+	}
+	if l.mu.n == len(l.mu.ring) {
+		l.growLocked()
+	}
+	l.mu.ring[(l.mu.first+l.mu.n)%len(l.mu.ring)] = e
+	l.mu.n++
+	l.mu.sizeBytes += e.sizeBytes
+	if l.mu.changed != nil {
+		close(l.mu.changed)
+		l.mu.changed = nil
+	}
+}
+
+func (l *Log) growLocked() {
+	ring := make([]Entry, min(max(2*len(l.mu.ring), 64), MaxEntries))
+	for i := range l.mu.n {
+		ring[i] = l.mu.ring[(l.mu.first+i)%len(l.mu.ring)]
+	}
+	l.mu.ring, l.mu.first = ring, 0
+}
+
+// Entries returns the last limit entries behind an ID for which keep says so, oldest first.
+func (l *Log) Entries(after uint64, limit int, keep func(*Entry) bool) []Entry {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var found []Entry
+	for i := l.mu.n - 1; i >= 0 && len(found) < limit; i-- {
+		e := &l.mu.ring[(l.mu.first+i)%len(l.mu.ring)]
+		if e.ID <= after {
+			break
+		}
+		if keep(e) {
+			found = append(found, *e)
+		}
+	}
+	for i, j := 0, len(found)-1; i < j; i, j = i+1, j-1 {
+		found[i], found[j] = found[j], found[i]
+	}
+	return found
+}
+
+// Last returns the ID of the last entry.
+func (l *Log) Last() uint64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.mu.last
+}
+
+// Await returns when there is an entry behind an ID, or ctx ends.
+func (l *Log) Await(ctx context.Context, after uint64) {
+	l.mu.Lock()
+	if l.mu.last > after {
+		l.mu.Unlock()
+		return
+	}
+	if l.mu.changed == nil {
+		l.mu.changed = make(chan struct{})
+	}
+	changed := l.mu.changed
+	l.mu.Unlock()
+	select {
+	case <-changed:
+	case <-ctx.Done():
+	}
+}
+
+// Begin counts a request that keeps the cluster busy until End.
+func (l *Log) Begin() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.mu.running++
+}
+
+// End ends a request that was counted.
+func (l *Log) End() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.mu.running--
+	l.mu.ended = time.Now()
+}
+
+// Idle says for how long there has been no request that counts.
+func (l *Log) Idle() time.Duration {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.mu.running > 0 {
+		return 0
+	}
+	return time.Since(l.mu.ended)
+}
+
+// Watch says that somebody waits for Idle, until the returned function is called: from now on it is worth to find out
+// whether a commit changes anything.
+func (l *Log) Watch() (end func()) {
+	l.watchers.Add(1)
+	return func() { l.watchers.Add(-1) }
+}
+
+// Watched says whether somebody waits for Idle.
+func (l *Log) Watched() bool { return l.watchers.Load() > 0 }
