@@ -14,6 +14,7 @@ import (
 	"once/broker"
 	"once/broker/brokertest"
 	"once/internal/kafkatest"
+	"once/wire"
 )
 
 // overHTTP is a broker in memory with a topic of two partitions, a client, and its lab.
@@ -306,4 +307,56 @@ func TestRequestsOverHTTP(t *testing.T) {
 	l.expect("POST", "/v1/await", `{"idle": "20ms"}`, 200, `"idle": "`)
 	close(stop)
 	<-busy
+}
+
+// Who lives stays alive: a move throws no member out that has said something within its session, and one on whose client
+// a black hole acts is out. With expireMembers all are.
+func TestMovesKeepMembersThatLive(t *testing.T) {
+	l := startLab(t)
+	member, _ := l.Join("g")
+	heartbeat := func() int16 {
+		r := kmsg.NewPtrHeartbeatRequest()
+		r.Version, r.Group, r.MemberID, r.Generation = 3, "g", member.MemberID, member.Generation
+		return kafkatest.Connect(t, l.Addr()).Answer(r).(*kmsg.HeartbeatResponse).ErrorCode
+	}
+	l.expect("POST", "/v1/clock", `{"advance": "16m"}`, 200, `"did": []`)
+	if code := heartbeat(); code != 0 {
+		t.Errorf("code %d", code)
+	}
+	l.expect("POST", "/v1/clock", `{"freeze": true}`, 200)
+	l.expect("POST", "/v1/clock", `{"advance": "16m"}`, 200, `"did": []`)
+	l.expect("POST", "/v1/clock", `{"resume": true}`, 200, `"offset": "32m`)
+	if code := heartbeat(); code != 0 {
+		t.Errorf("code %d", code)
+	}
+	l.expect("POST", "/v1/clock", `{"advance": "1m", "expireMembers": true}`, 200, `"what": "removed member"`)
+	if code := heartbeat(); code != int16(wire.UnknownMemberID) {
+		t.Errorf("code %d", code)
+	}
+
+	l.Join("h")
+	l.expect("POST", "/v1/faults", `{"match": {"clientId": "`+kafkatest.ClientID+`"}, "when": {"always": true}, "do": {"blackhole": true}}`, 201)
+	if _, err := l.conn.Send(kmsg.NewPtrMetadataRequest()); err != nil {
+		t.Fatal(err)
+	}
+	l.expect("GET", "/v1/faults/f1?wait=triggered", "", 200)
+	l.expect("POST", "/v1/clock", `{"advance": "10s"}`, 200, `"did": []`)
+	l.expect("POST", "/v1/clock", `{"advance": "1m"}`, 200, `"what": "removed member"`)
+}
+
+// The next thing that falls due is moved to; what a fault holds is pending.
+func TestMoveToTheNextDeadline(t *testing.T) {
+	l := startLab(t)
+	l.expect("POST", "/v1/faults", `{"match": {"point": "txn.marker", "transactionalId": "a"}, "do": {"hold": true}}`, 201)
+	for _, id := range []string{"b", "a"} {
+		l.TransactionTimeout = map[string]time.Duration{"a": time.Minute, "b": 2 * time.Minute}[id]
+		p, _ := l.InitProducer(id)
+		l.Produce(p, "t", 0, kafkatest.Values("x")...)
+	}
+	l.expect("GET", "/v1/clock", "", 200, `"what": "transaction a times out"`)
+	l.expect("POST", "/v1/clock", `{"advanceToNext": true}`, 200, `"pending": [ { "transactionalId": "a", "state": "PrepareAbort"`)
+	l.expect("GET", "/v1/transactions/b", "", 200, `"state": "Ongoing"`)
+	l.expect("POST", "/v1/faults/f1/release", "", 200, `"released": 1`)
+	l.expect("POST", "/v1/clock", `{"advanceToNext": true}`, 200, `"what": "aborted transaction"`, `"pending": []`)
+	l.expect("GET", "/v1/transactions/b", "", 200, `"state": "CompleteAbort"`)
 }

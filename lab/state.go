@@ -141,7 +141,7 @@ const (
 func stateCalls() []call {
 	return []call{
 		on(http.MethodGet, "/transactions", "All transactional IDs", viewing(func(x *exchange, v cluster.View) ([]Transaction, error) {
-			return transactionsIn(x, v)
+			return transactionsIn(x.cluster, v)
 		})),
 		on(http.MethodGet, "/transactions/{id}", "A transactional ID", viewing(func(x *exchange, v cluster.View) (Transaction, error) {
 			return transactionIn(x.cluster, v, x.request.PathValue("id"))
@@ -182,14 +182,14 @@ func viewing[A any](f func(x *exchange, v cluster.View) (A, error)) func(x *exch
 
 var errDown = fails(http.StatusServiceUnavailable, "the cluster is not open; POST /v1/restart opens it")
 
-func transactionsIn(x *exchange, v cluster.View) ([]Transaction, error) {
+func transactionsIn(c *cluster.Cluster, v cluster.View) ([]Transaction, error) {
 	listed, _, err := v.Txns.List(txncoordinator.ListFilter{DurationMs: -1})
 	if err != nil {
 		return nil, err
 	}
 	all := []Transaction{}
 	for _, l := range listed {
-		if t, err := transactionIn(x.cluster, v, l.TransactionalID); err == nil {
+		if t, err := transactionIn(c, v, l.TransactionalID); err == nil {
 			all = append(all, t)
 		}
 	}
