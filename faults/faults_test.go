@@ -198,3 +198,29 @@ func TestConcernAllocatesNothing(t *testing.T) {
 	}
 	check()
 }
+
+// An answer counts as held when there is one: whoever waits for the count may then look at what the request has done.
+func TestAnswerIsHeldWhenItsRequestHasBeenCarriedOut(t *testing.T) {
+	r := made(t)
+	state, err := r.Add(Rule{Do: Do{HoldAnswer: true}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := r.Decide(produce("", "a"))
+	if state, _ := r.State(state.ID); state.Held != 0 {
+		t.Errorf("%d held before there is an answer", state.Held)
+	}
+	outcome := make(chan Outcome)
+	go func() {
+		o := d.Hold.Wait(t.Context())
+		d.Hold.Done()
+		outcome <- o
+	}()
+	r.Await(t.Context(), state.ID, func(s State) bool { return s.Held == 1 })
+	if n, _ := r.Release(state.ID); n != 1 {
+		t.Errorf("%d released", n)
+	}
+	if o := <-outcome; o != Released {
+		t.Errorf("outcome %v", o)
+	}
+}

@@ -13,6 +13,7 @@ type Hold struct {
 	timer *time.Timer   // lets go of it; nil unless the rule delays
 	ended chan struct{} // closed when it is let go or dropped
 
+	waiting bool          // Wait has been called; under Rules.mu
 	dropped bool          // under Rules.mu until ended is closed
 	late    func()        // carries the request out; nil while its connection is open
 	after   chan struct{} // closed when the request has been carried out, or will not be
@@ -40,6 +41,10 @@ func (r *Rules) holdLocked(a *Armed) *Hold {
 // Wait waits until the hold ends, or ctx does because the client has gone. Unless the outcome is Gone, the caller calls
 // Done when it has gone on.
 func (h *Hold) Wait(ctx context.Context) Outcome {
+	h.rules.mu.Lock()
+	h.waiting = true
+	h.rules.changedLocked()
+	h.rules.mu.Unlock()
 	select {
 	case <-h.ended:
 	case <-ctx.Done():

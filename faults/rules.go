@@ -248,7 +248,12 @@ func (r *Rules) state(a *Armed) State {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return State{ID: a.id, Rule: a.rule, Matched: a.matched, Triggered: a.triggered, Held: held + len(a.held), Last: append([]Firing{}, a.last...)}
+	for _, h := range a.held {
+		if h.waiting { // an answer is held when the request has been carried out
+			held++
+		}
+	}
+	return State{ID: a.id, Rule: a.rule, Matched: a.matched, Triggered: a.triggered, Held: held, Last: append([]Firing{}, a.last...)}
 }
 
 // Remove ends a rule and returns its final counts; false when there is none of the ID.
