@@ -360,3 +360,35 @@ func TestMoveToTheNextDeadline(t *testing.T) {
 	l.expect("POST", "/v1/clock", `{"advanceToNext": true}`, 200, `"what": "aborted transaction"`, `"pending": []`)
 	l.expect("GET", "/v1/transactions/b", "", 200, `"state": "CompleteAbort"`)
 }
+
+// Topics are made from JSON; a transaction is fenced or aborted, and a member thrown out, by hand.
+func TestByHandOverHTTP(t *testing.T) {
+	l := startLab(t)
+	l.expect("POST", "/v1/topics", `[{"name": "made", "partitions": 2, "records": [{"partition": 1, "key": "k", "value": {"base64": "AAE="}}]}, {"name": "t"}]`, 200,
+		`"name": "made"`, `"partition": 1, "logStartOffset": 0, "lastStableOffset": 1`, `"name": "t"`)
+	l.expect("GET", "/v1/records/made/1", "", 200, `"key": "k", "value": { "base64": "AAE=" }`)
+	l.expect("POST", "/v1/topics", `[{"name": "x", "nonsense": 1}]`, 400, "nonsense")
+
+	p, _ := l.InitProducer("pay")
+	l.Produce(p, "t", 0, kafkatest.Values("a")...)
+	l.expect("POST", "/v1/transactions/pay/fence", "", 200, `"state": "Empty"`)
+	if err := l.Quiet().End(p, true); kafkatest.Code(t, err) != int16(wire.ProducerFenced) {
+		t.Error(err)
+	}
+	p, _ = l.InitProducer("pay")
+	l.expect("POST", "/v1/transactions/pay/abort", "", 409, "no open transaction")
+	l.Produce(p, "t", 0, kafkatest.Values("b")...)
+	l.expect("POST", "/v1/transactions/pay/abort", "", 200, `"state": "CompleteAbort"`)
+	if _, err := l.Quiet().Produce(p, "t", 0, kafkatest.Values("c")...); err == nil {
+		t.Error("an aborted producer writes on")
+	}
+	l.values(0)
+	l.expect("POST", "/v1/transactions/none/abort", "", 404)
+	l.expect("POST", "/v1/transactions/none/fence", "", 404)
+
+	member, _ := l.Join("g")
+	l.expect("POST", "/v1/groups/g/members/"+member.MemberID+"/expire", "", 200)
+	l.expect("GET", "/v1/groups/g", "", 200, `"state": "Empty"`, `"members": []`)
+	l.expect("POST", "/v1/groups/g/members/none/expire", "", 404, "no member")
+	l.expect("POST", "/v1/groups/none/members/none/expire", "", 404)
+}

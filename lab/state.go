@@ -1,6 +1,7 @@
 package lab
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"encoding/hex"
@@ -8,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"time"
+	"unicode"
 	"unicode/utf8"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -429,12 +431,17 @@ func batchOf(b cluster.Batch, names map[int64]string, from int64, maxBytes int) 
 	return r
 }
 
+// isText says whether bytes can be shown: control characters cannot, but for those of lines.
+func isText(b []byte) bool {
+	return utf8.Valid(b) && !bytes.ContainsFunc(b, func(r rune) bool { return unicode.IsControl(r) && r != '\n' && r != '\r' && r != '\t' })
+}
+
 // textOf returns bytes as text where they are, as {"base64": …} where they are not, and null.
 func textOf(b []byte) any {
 	switch {
 	case b == nil:
 		return nil
-	case utf8.Valid(b):
+	case isText(b):
 		return string(b)
 	}
 	return map[string][]byte{"base64": slices.Clone(b)}
