@@ -124,3 +124,10 @@ func (c *Cluster) ID() string {
 	}
 	return ""
 }
+
+// BootID is the run of the operating system that the cluster takes itself to be in.
+func (c *Cluster) BootID() string {
+	c.changing.Lock()
+	defer c.changing.Unlock()
+	return c.env.BootID
+}
