@@ -28,7 +28,9 @@ func (p *oneCluster) SetAdvertised(_, address string) error {
 
 func (p *oneCluster) Clusters() []Cluster { return nil }
 
-func (p *oneCluster) AddCluster(context.Context, NewCluster) (Cluster, error) { return Cluster{}, ErrTooMany }
+func (p *oneCluster) AddCluster(context.Context, NewCluster) (Cluster, error) {
+	return Cluster{}, ErrTooMany
+}
 
 func (p *oneCluster) RemoveCluster(string) error { return ErrNoCluster }
 
