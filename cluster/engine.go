@@ -15,6 +15,7 @@ import (
 	"once/durability"
 	"once/groupcoordinator"
 	"once/handlers"
+	"once/internal/clock"
 	"once/internal/files"
 	"once/internal/vfs"
 	"once/log/directory"
@@ -51,6 +52,7 @@ type engine struct {
 	upkeep      *upkeep
 	cleaner     *cleaner // nil when log.cleaner.enable is off
 
+	members  *clock.Kept    // of the sessions of group members
 	requests sync.WaitGroup // that are in it
 	stopped  chan struct{}  // closed when it stops serving
 	endOnce  sync.Once
@@ -66,7 +68,7 @@ func (c *Cluster) openEngine() (*engine, error) {
 	}
 	e := &engine{
 		env: &c.env, cluster: c, dir: c.dir, mode: c.mode, registry: prometheus.NewRegistry(), fence: vfs.NewFence(files),
-		stopped: make(chan struct{}),
+		stopped: make(chan struct{}), members: clock.NewKept(c.env.Clock),
 	}
 	e.env.Faults.Suspend()
 	c.rules.Suspend()
@@ -393,6 +395,7 @@ func (e *engine) close(clean bool) error {
 	if e.store != nil {
 		errs = append(errs, e.store.Close())
 	}
+	e.members.Stop()
 	e.fence.Close() // to those who come late
 	return errors.Join(errs...)
 }

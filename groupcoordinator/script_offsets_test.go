@@ -9,6 +9,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"once/groupcoordinator/consumergroup"
 	"once/internal/script"
 	"once/log/batch"
 )
@@ -40,7 +41,7 @@ func offsets(t *testing.T, c script.Command) (all []OffsetCommit) {
 // offsetCommit: offset-commit [group=g] [member=a] [instance=i] [generation=-1] offsets=[x-0:10 …] [retention=D]
 func (s *conversation) offsetCommit(c script.Command) string {
 	r := CommitRequest{
-		GroupID: groupID(c), MemberID: s.member(c), InstanceID: instance(c), Generation: s.generation(c, -1),
+		GroupID: groupID(c), KnowsMemberEpochs: true, MemberID: s.member(c), InstanceID: instance(c), Generation: s.generation(c, -1),
 		Retention: c.Duration(s.t, "retention", -1), Offsets: offsets(s.t, c),
 	}
 	return committedTo(c, now(s.t, s.w.c.CommitOffsets(&r)))
@@ -75,7 +76,7 @@ func each(words []string, errs []error) string {
 
 // offsetFetch: offset-fetch [group=g] [of=[x-0 …]] [topic-id=N] [stable]: without partitions all that there are
 func (s *conversation) offsetFetch(c script.Command) string {
-	r := FetchRequest{GroupID: groupID(c), All: !c.Has("of"), RequireStable: c.Has("stable")}
+	r := FetchRequest{GroupID: groupID(c), MemberEpoch: -1, All: !c.Has("of"), RequireStable: c.Has("stable")}
 	for _, p := range c.Partitions(s.t, "of") {
 		r.Topics = append(r.Topics, FetchTopic{Topic: p.Topic, TopicID: topicID(s.t, c), Partitions: []int32{p.Index}})
 	}
@@ -146,6 +147,9 @@ func (s *conversation) describeBatch(raw []byte) (text, kind string) {
 }
 
 func (s *conversation) describeRecord(r *record) (text, kind string) {
+	if of, ok := r.own.(consumergroup.Record); ok {
+		return s.describeConsumerRecord(of), "consumers"
+	}
 	switch {
 	case r.tombstone && r.kind == kindGroup:
 		return r.group, "tombstones"
@@ -173,7 +177,7 @@ func (s *conversation) describeValue(v *kmsg.GroupMetadataValue) string {
 	var members []string
 	for i := range v.Members {
 		m := &v.Members[i]
-		members = append(members, fmt.Sprintf("%s:%s", s.nameAt(m.MemberID, m.InstanceID), m.Assignment))
+		members = append(members, fmt.Sprintf("%s:%s", s.nameAt(m.MemberID, m.InstanceID), shownAssignment(m.Assignment)))
 	}
 	return text + fmt.Sprintf(" members=%v", members)
 }

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"once/groupcoordinator/group"
 	"once/internal/clock"
 	"once/internal/script"
 	"once/log/batch"
@@ -42,6 +43,7 @@ type conversation struct {
 	ids     map[string]string
 	names   map[string]string // by member ID
 	joining string            // the name of whoever is joining
+	topics  *topicsInTest     // that groups of the consumer protocol see
 	parked  []parkedRequest
 }
 
@@ -75,6 +77,11 @@ var codes = script.Codes{
 	{ErrSubscribed, "GROUP_SUBSCRIBED_TO_TOPIC"},
 	{ErrMetadataTooLarge, "OFFSET_METADATA_TOO_LARGE"},
 	{ErrUnstableOffset, "UNSTABLE_OFFSET_COMMIT"},
+	{ErrInvalidRequest, "INVALID_REQUEST"},
+	{ErrFencedMemberEpoch, "FENCED_MEMBER_EPOCH"},
+	{ErrStaleMemberEpoch, "STALE_MEMBER_EPOCH"},
+	{ErrUnreleasedInstance, "UNRELEASED_INSTANCE_ID"},
+	{ErrProtocolNotServed, "UNSUPPORTED_VERSION"},
 	{ErrNotWritten, "NOT_COORDINATOR"},
 	{errDisk, "KAFKA_STORAGE_ERROR"},
 }
@@ -111,7 +118,8 @@ func (c withoutChecks) Every(first time.Duration, interval func() time.Duration,
 	return c.checks.Every(first, interval, f)
 }
 
-// begin: new [max-size=N] [initial-rebalance-delay=D] [offsets-retention=D] [checks]: with checks offsets expire at the
+// begin: new [max-size=N] [initial-rebalance-delay=D] [offsets-retention=D] [consumer-max-size=N] [migration=POLICY]
+// [assignment-interval=D] [rebalance-heartbeat=D] [checks]: with checks offsets expire at the
 // end of every advance, else when expire-offsets says so
 func (s *conversation) begin(c script.Command) {
 	s.ids, s.names, s.parked = map[string]string{}, map[string]string{}, nil
@@ -121,11 +129,17 @@ func (s *conversation) begin(c script.Command) {
 		if now, ok := cfg.Clock.(*clock.Movable); ok && !c.Has("checks") {
 			cfg.Clock = withoutChecks{now, clock.NewManual(now.Now())}
 		}
+		s.topics = &topicsInTest{topics: map[string]group.Topic{}}
+		cfg.Topics = s.topics
 		s.configure(cfg, c)
 		next := cfg.NewMemberID
 		cfg.NewMemberID = func(prefix string) string {
 			id := next(prefix)
-			s.ids[s.joining], s.names[id] = id, s.joining
+			known := id
+			if prefix == "" { // a group of the consumer protocol, whose IDs have no prefix
+				known = strings.TrimPrefix(id, "-")
+			}
+			s.ids[s.joining], s.names[known] = known, s.joining
 			return id
 		}
 	})
@@ -138,6 +152,7 @@ func (s *conversation) configure(cfg *Config, c script.Command) {
 	cfg.MaxSize = int(c.Int(s.t, "max-size", int64(cfg.MaxSize)))
 	cfg.InitialRebalanceDelay = c.Duration(s.t, "initial-rebalance-delay", cfg.InitialRebalanceDelay)
 	cfg.OffsetsRetention = c.Duration(s.t, "offsets-retention", cfg.OffsetsRetention)
+	s.configureConsumers(cfg, c)
 }
 
 // write is how the state log writes a batch.
@@ -207,6 +222,12 @@ func (s *conversation) do(c script.Command) string {
 		return codes.OK(now(s.t, s.w.c.DeleteGroup(groupID(c))).Err)
 	case "markers":
 		return s.markers(c)
+	case "topic":
+		return s.topic(c)
+	case "consumer":
+		return s.consumer(c)
+	case "describe-consumers":
+		return s.describeConsumers(c)
 	}
 	return s.change(c)
 }

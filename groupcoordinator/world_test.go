@@ -282,7 +282,7 @@ func as(member string, generation int32) commitOption {
 func (w *world) commit(group, topic string, partition int32, offset int64, options ...commitOption) error {
 	w.t.Helper()
 	r := CommitRequest{
-		GroupID: group, Generation: -1, Retention: -1,
+		GroupID: group, KnowsMemberEpochs: true, Generation: -1, Retention: -1,
 		Offsets: []OffsetCommit{{Topic: topic, Partition: partition, Offset: offset, LeaderEpoch: -1}},
 	}
 	for _, o := range options {
@@ -313,7 +313,7 @@ const unstable = -88
 func (w *world) fetch(group, topic string, partition int32, requireStable bool) int64 {
 	w.t.Helper()
 	r := now(w.t, w.c.FetchOffsets(&FetchRequest{
-		GroupID: group, RequireStable: requireStable, Topics: []FetchTopic{{Topic: topic, Partitions: []int32{partition}}},
+		GroupID: group, MemberEpoch: -1, RequireStable: requireStable, Topics: []FetchTopic{{Topic: topic, Partitions: []int32{partition}}},
 	}))
 	if r.Err != nil {
 		w.t.Fatal(r.Err)
