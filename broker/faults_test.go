@@ -8,8 +8,10 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"once/broker/brokertest"
+	"once/cluster"
 	"once/faults"
 	"once/internal/kafkatest"
+	"once/lab"
 	"once/wire"
 )
 
@@ -351,4 +353,37 @@ func TestInnerPointsOfGroups(t *testing.T) {
 	if err := f.Quiet().Commit("g", "t", 0, 8, ""); kafkatest.Code(t, err) != int16(wire.NotCoordinator) {
 		t.Error(err)
 	}
+}
+
+// An error at an inner point reaches the client by its name, where the answer of its API has it.
+func TestErrorsAtInnerPoints(t *testing.T) {
+	f := startRuled(t)
+	p, _ := f.InitProducer("pay")
+	f.Fault(faults.Rule{Match: faults.Match{Point: "partition.append", Topic: faults.Names{"t"}}, Do: faults.Do{Error: "NOT_LEADER_OR_FOLLOWER"}})
+	if _, err := f.Quiet().Append(one(0, "x")); kafkatest.Code(t, err) != int16(wire.NotLeaderOrFollower) {
+		t.Error(err)
+	}
+	f.Produce(p, "t", 0, kafkatest.Values("a")...)
+	f.Fault(faults.Rule{Match: faults.Match{Point: "txn.prepare"}, Do: faults.Do{Error: "NOT_COORDINATOR"}})
+	if err := f.Quiet().End(p, true); kafkatest.Code(t, err) != int16(wire.NotCoordinator) {
+		t.Error(err)
+	}
+	f.Client.End(p, true)
+	f.values(0, "a")
+}
+
+// A test in Go has the same as methods.
+func TestLabInGo(t *testing.T) {
+	f := startRuled(t)
+	f.TransactionTimeout = 15 * time.Minute
+	p, _ := f.InitProducer("pay")
+	f.Produce(p, "t", 0, kafkatest.Values("a")...)
+	f.Await(lab.Condition{Transaction: &lab.TransactionCondition{ID: "pay", State: faults.Names{"Ongoing"}}})
+	if did := f.Clock().Advance(16 * time.Minute); len(did) != 1 || did[0].What != "aborted transaction" {
+		t.Errorf("%+v", did)
+	}
+	f.Await(lab.Condition{Transaction: &lab.TransactionCondition{ID: "pay", State: faults.Names{"CompleteAbort"}}})
+	f.Restart(cluster.ByKill)
+	f.reconnect()
+	f.values(0)
 }

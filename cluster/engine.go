@@ -12,6 +12,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"once/configs"
+	"once/credentials"
 	"once/durability"
 	"once/groupcoordinator"
 	"once/handlers"
@@ -21,6 +22,7 @@ import (
 	"once/log/directory"
 	"once/meta"
 	"once/pidmanager"
+	"once/quotas"
 	"once/settings"
 	"once/sharecoordinator"
 	"once/sharepartition"
@@ -42,6 +44,8 @@ type engine struct {
 	barrier     *durability.Barrier
 	topics      *topics.Topics
 	configs     *configs.Configs
+	quotas      *quotas.Quotas
+	credentials *credentials.Credentials
 	producerIDs *pidmanager.Manager
 	shareStates *sharecoordinator.Coordinator
 	groups      *groupcoordinator.Coordinator
@@ -205,6 +209,14 @@ func (e *engine) openTopics() error {
 	if e.configs, err = configs.Open(e.store, e.env.Settings, e.env.Logger); err != nil {
 		return fmt.Errorf("%w: %w", ErrStorage, err)
 	}
+	window := quotas.Config{Samples: e.env.Settings.QuotaWindowNum, Window: e.env.Settings.QuotaWindowSize}
+	changes := quotas.Config{Samples: e.env.Settings.ControllerQuotaWindowNum, Window: e.env.Settings.ControllerQuotaWindowSize}
+	if e.quotas, err = quotas.Open(e.store, window, changes); err != nil {
+		return fmt.Errorf("%w: %w", ErrStorage, err)
+	}
+	if e.credentials, err = credentials.Open(e.store); err != nil {
+		return fmt.Errorf("%w: %w", ErrStorage, err)
+	}
 	ts, err := topics.Open(topics.Options{
 		Store: e.store, FS: e.fence, Dir: e.dir, Barrier: e.barrier, Settings: e.configs.Settings(), Starts: e.identity.starts,
 		Clock: e.env.Clock, Logger: e.env.Logger, MaxInflatedBytes: e.env.Settings.MaxDecompressedBatchBytes, OnDelete: e.topicDeleted,
@@ -335,7 +347,7 @@ func (e *engine) openServices() error {
 		Topics: e.topics, Catalogue: handlers.NewCatalogue(e.topics), Configs: e.configs, Txns: e.txns, Groups: e.groups,
 		Shares: e.shares, ShareStates: e.shareStates,
 		ProducerIDs: e.producerIDs, Settings: e.env.Settings, Features: e.features, NodeID: e.env.Settings.NodeID,
-		ClusterID: e.identity.clusterID, Advertised: e.env.Advertised, Disk: e.disk, Barrier: e.barrier,
+		ClusterID: e.identity.clusterID, Advertised: e.env.Advertised, Disk: e.disk, Quotas: e.quotas, Credentials: e.credentials, Barrier: e.barrier,
 		Ended: e.stopped, Clock: e.env.Clock, Logger: e.env.Logger, LogLevel: e.env.LogLevel,
 		Faults: e.cluster.rules, Requests: e.cluster.remember,
 	}
