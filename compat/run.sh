@@ -28,7 +28,7 @@ while [ $# -gt 0 ]; do
 	*) suites+=("$1"); shift ;;
 	esac
 done
-[ ${#suites[@]} -gt 0 ] || suites=(kafka-python confluent java share streams connections)
+[ ${#suites[@]} -gt 0 ] || suites=(kafka-python confluent java share streams tools connections)
 
 declare -A files=([kafka-python]=test_kafka_python.py [confluent]=test_confluent.py [java]=test_java.py
 	[share]=test_share.py [streams]=test_streams.py [tools]=test_tools.py [connections]=test_connections.py)

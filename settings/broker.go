@@ -29,6 +29,9 @@ type Broker struct {
 	ControllerListeners []Listener // those of listeners that are the controller's: they are not opened
 	PublishedPort       int        // published.port, 0 for none
 	Lab                 bool
+	ClustersMax         int
+	ClustersFirstPort   int // of clusters.ports, 0 for any
+	ClustersLastPort    int // the same
 	LabHosts            []string
 	LabRequestsBytes    int // lab.requests
 
@@ -40,6 +43,8 @@ type Broker struct {
 	MaxDecompressedBatchBytes            int
 	MaxIncrementalFetchSessionCacheSlots int
 	MaxRequestPartitionSizeLimit         int
+	ControllerQuotaWindowNum             int
+	ControllerQuotaWindowSize            time.Duration
 	QuotaWindowNum                       int
 	QuotaWindowSize                      time.Duration
 	RequestTimeout                       time.Duration
@@ -127,6 +132,7 @@ func (b *Broker) resolve() {
 		ControllerListeners: controllers,
 		PublishedPort:       b.int("published.port"),
 		Lab:                 b.bool("lab"),
+		ClustersMax:         b.int("clusters.max"),
 		LabHosts:            splitList(b.text("lab.hosts")),
 		LabRequestsBytes:    b.int("lab.requests"),
 
@@ -137,6 +143,8 @@ func (b *Broker) resolve() {
 		MaxDecompressedBatchBytes:            b.int("max.decompressed.batch.bytes"),
 		MaxIncrementalFetchSessionCacheSlots: b.int("max.incremental.fetch.session.cache.slots"),
 		MaxRequestPartitionSizeLimit:         b.int("max.request.partition.size.limit"),
+		ControllerQuotaWindowNum:             b.int("controller.quota.window.num"),
+		ControllerQuotaWindowSize:            b.duration("controller.quota.window.size.seconds", time.Second),
 		QuotaWindowNum:                       b.int("quota.window.num"),
 		QuotaWindowSize:                      b.duration("quota.window.size.seconds", time.Second),
 		RequestTimeout:                       b.milliseconds("request.timeout.ms"),
@@ -205,6 +213,7 @@ func (b *Broker) resolve() {
 	}
 	b.shareBounds = b.resolveShareBounds()
 	b.shareGroup = b.resolveShareGroup(nil)
+	b.ClustersFirstPort, b.ClustersLastPort, _ = portRange(b.text("clusters.ports"))
 	if dir := b.text("log.dirs"); dir != "" {
 		b.DataDir = dir
 	}
