@@ -11,7 +11,7 @@ FUZZTIME ?= 30s
 IMAGE ?= once
 VERSION ?=
 
-.PHONY: help licenses build builds image test check check-format check-vet check-lint check-race check-invariants check-sizes check-nested compat mutants eos bench fuzz crash crash-sample nightly
+.PHONY: help licenses build builds image test check check-format check-vet check-lint check-race check-invariants check-sizes check-nested compat tools mutants eos bench fuzz crash crash-sample nightly
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -70,6 +70,11 @@ check-nested:
 
 compat: ## stock clients of other languages and Kafka's own tools; see compat/README.md
 	compat/run.sh
+
+# JARS is a directory with the jars of kafka-tools 4.4.0, such as the one that compat/run.sh fills.
+JARS := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/once-compat/jars/4.4.0
+tools: build ## Kafka's own command-line tools against this broker; writes docs/tools.md
+	python3 compat/tools/run.py --jars '$(JARS)' --broker bin/broker --table docs/tools.md
 
 mutants: ## the broker broken on purpose: each mutant has to be caught by a stock client
 	compat/mutants.sh

@@ -14,6 +14,7 @@ import (
 	"once/broker"
 	"once/broker/brokertest"
 	"once/internal/kafkatest"
+	"once/wire"
 )
 
 // overHTTP is a broker in memory with a topic of two partitions, a client, and its lab.
@@ -306,4 +307,88 @@ func TestRequestsOverHTTP(t *testing.T) {
 	l.expect("POST", "/v1/await", `{"idle": "20ms"}`, 200, `"idle": "`)
 	close(stop)
 	<-busy
+}
+
+// Who lives stays alive: a move throws no member out that has said something within its session, and one on whose client
+// a black hole acts is out. With expireMembers all are.
+func TestMovesKeepMembersThatLive(t *testing.T) {
+	l := startLab(t)
+	member, _ := l.Join("g")
+	heartbeat := func() int16 {
+		r := kmsg.NewPtrHeartbeatRequest()
+		r.Version, r.Group, r.MemberID, r.Generation = 3, "g", member.MemberID, member.Generation
+		return kafkatest.Connect(t, l.Addr()).Answer(r).(*kmsg.HeartbeatResponse).ErrorCode
+	}
+	l.expect("POST", "/v1/clock", `{"advance": "16m"}`, 200, `"did": []`)
+	if code := heartbeat(); code != 0 {
+		t.Errorf("code %d", code)
+	}
+	l.expect("POST", "/v1/clock", `{"freeze": true}`, 200)
+	l.expect("POST", "/v1/clock", `{"advance": "16m"}`, 200, `"did": []`)
+	l.expect("POST", "/v1/clock", `{"resume": true}`, 200, `"offset": "32m`)
+	if code := heartbeat(); code != 0 {
+		t.Errorf("code %d", code)
+	}
+	l.expect("POST", "/v1/clock", `{"advance": "1m", "expireMembers": true}`, 200, `"what": "removed member"`)
+	if code := heartbeat(); code != int16(wire.UnknownMemberID) {
+		t.Errorf("code %d", code)
+	}
+
+	l.Join("h")
+	l.expect("POST", "/v1/faults", `{"match": {"clientId": "`+kafkatest.ClientID+`"}, "when": {"always": true}, "do": {"blackhole": true}}`, 201)
+	if _, err := l.conn.Send(kmsg.NewPtrMetadataRequest()); err != nil {
+		t.Fatal(err)
+	}
+	l.expect("GET", "/v1/faults/f1?wait=triggered", "", 200)
+	l.expect("POST", "/v1/clock", `{"advance": "10s"}`, 200, `"did": []`)
+	l.expect("POST", "/v1/clock", `{"advance": "1m"}`, 200, `"what": "removed member"`)
+}
+
+// The next thing that falls due is moved to; what a fault holds is pending.
+func TestMoveToTheNextDeadline(t *testing.T) {
+	l := startLab(t)
+	l.expect("POST", "/v1/faults", `{"match": {"point": "txn.marker", "transactionalId": "a"}, "do": {"hold": true}}`, 201)
+	for _, id := range []string{"b", "a"} {
+		l.TransactionTimeout = map[string]time.Duration{"a": time.Minute, "b": 2 * time.Minute}[id]
+		p, _ := l.InitProducer(id)
+		l.Produce(p, "t", 0, kafkatest.Values("x")...)
+	}
+	l.expect("GET", "/v1/clock", "", 200, `"what": "transaction a times out"`)
+	l.expect("POST", "/v1/clock", `{"advanceToNext": true}`, 200, `"pending": [ { "transactionalId": "a", "state": "PrepareAbort"`)
+	l.expect("GET", "/v1/transactions/b", "", 200, `"state": "Ongoing"`)
+	l.expect("POST", "/v1/faults/f1/release", "", 200, `"released": 1`)
+	l.expect("POST", "/v1/clock", `{"advanceToNext": true}`, 200, `"what": "aborted transaction"`, `"pending": []`)
+	l.expect("GET", "/v1/transactions/b", "", 200, `"state": "CompleteAbort"`)
+}
+
+// Topics are made from JSON; a transaction is fenced or aborted, and a member thrown out, by hand.
+func TestByHandOverHTTP(t *testing.T) {
+	l := startLab(t)
+	l.expect("POST", "/v1/topics", `[{"name": "made", "partitions": 2, "records": [{"partition": 1, "key": "k", "value": {"base64": "AAE="}}]}, {"name": "t"}]`, 200,
+		`"name": "made"`, `"partition": 1, "logStartOffset": 0, "lastStableOffset": 1`, `"name": "t"`)
+	l.expect("GET", "/v1/records/made/1", "", 200, `"key": "k", "value": { "base64": "AAE=" }`)
+	l.expect("POST", "/v1/topics", `[{"name": "x", "nonsense": 1}]`, 400, "nonsense")
+
+	p, _ := l.InitProducer("pay")
+	l.Produce(p, "t", 0, kafkatest.Values("a")...)
+	l.expect("POST", "/v1/transactions/pay/fence", "", 200, `"state": "Empty"`)
+	if err := l.Quiet().End(p, true); kafkatest.Code(t, err) != int16(wire.ProducerFenced) {
+		t.Error(err)
+	}
+	p, _ = l.InitProducer("pay")
+	l.expect("POST", "/v1/transactions/pay/abort", "", 409, "no open transaction")
+	l.Produce(p, "t", 0, kafkatest.Values("b")...)
+	l.expect("POST", "/v1/transactions/pay/abort", "", 200, `"state": "CompleteAbort"`)
+	if _, err := l.Quiet().Produce(p, "t", 0, kafkatest.Values("c")...); err == nil {
+		t.Error("an aborted producer writes on")
+	}
+	l.values(0)
+	l.expect("POST", "/v1/transactions/none/abort", "", 404)
+	l.expect("POST", "/v1/transactions/none/fence", "", 404)
+
+	member, _ := l.Join("g")
+	l.expect("POST", "/v1/groups/g/members/"+member.MemberID+"/expire", "", 200)
+	l.expect("GET", "/v1/groups/g", "", 200, `"state": "Empty"`, `"members": []`)
+	l.expect("POST", "/v1/groups/g/members/none/expire", "", 404, "no member")
+	l.expect("POST", "/v1/groups/none/members/none/expire", "", 404)
 }

@@ -19,6 +19,7 @@ func init() {
 	commands["share-acknowledge"] = shareAcknowledge
 	commands["share-offsets"] = shareOffsets
 	commands["share-describe"] = shareDescribe
+	commands["share-letters"] = shareLetters
 	commands["hang-up"] = hangUp
 }
 
@@ -230,7 +231,7 @@ func shareAcknowledge(p *peer, c script.Command) string {
 	return strings.Join(lines, "\n")
 }
 
-// shareOffsets: share-offsets [group=g] [of=[x-0 …]] [version=1]: without of, all that the group has
+// shareOffsets: share-offsets [group=g] [of=[x-0 …]] [version=1] [lags]: without of, all that the group has
 func shareOffsets(p *peer, c script.Command) string {
 	r := kmsg.NewPtrDescribeShareGroupOffsetsRequest()
 	r.Version = int16(p.int(c, "version", 1))
@@ -252,7 +253,11 @@ func shareOffsets(p *peer, c script.Command) string {
 		}
 		for _, t := range g.Topics {
 			for _, x := range t.Partitions {
-				lines = append(lines, fmt.Sprintf("%s-%d %s start=%d lag=%d", p.plainName(t.Topic), x.Partition, code(x.ErrorCode), x.StartOffset, x.Lag))
+				line := fmt.Sprintf("%s-%d %s", p.plainName(t.Topic), x.Partition, code(x.ErrorCode))
+				if !c.Has("lags") {
+					line += fmt.Sprintf(" start=%d", x.StartOffset)
+				}
+				lines = append(lines, line+fmt.Sprintf(" lag=%d", x.Lag))
 			}
 		}
 	}
@@ -297,4 +302,39 @@ func hangUp(p *peer, _ script.Command) string {
 		delete(p.conns, p.conn)
 	}
 	return "ok"
+}
+
+// shareLetters: share-letters of=x-0: key, value and headers of all records
+func shareLetters(p *peer, c script.Command) string {
+	var lines []string
+	for raw := p.fetchOnce(c).RecordBatches; len(raw) > 0; {
+		h, err := batch.ParseHeader(raw)
+		if err != nil {
+			p.t.Fatal(err)
+		}
+		for r, err := range batch.Records(raw[:h.SizeBytes()], 1<<20) {
+			if err != nil {
+				p.t.Fatal(err)
+			}
+			var headers []string
+			for _, x := range r.Headers {
+				headers = append(headers, x.Key+"="+strings.ReplaceAll(string(x.Value), p.suffix, ""))
+			}
+			slices.Sort(headers)
+			lines = append(lines, fmt.Sprintf("key=%s value=%s %s", textOrNull(r.Key), textOrNull(r.Value), strings.Join(headers, " ")))
+		}
+		raw = raw[h.SizeBytes():]
+	}
+	if len(lines) == 0 {
+		return "nothing"
+	}
+	slices.Sort(lines)
+	return strings.Join(lines, "\n")
+}
+
+func textOrNull(b []byte) string {
+	if b == nil {
+		return "null"
+	}
+	return strconv.Quote(string(b))
 }

@@ -12,14 +12,17 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"once/configs"
+	"once/credentials"
 	"once/durability"
 	"once/groupcoordinator"
 	"once/handlers"
+	"once/internal/clock"
 	"once/internal/files"
 	"once/internal/vfs"
 	"once/log/directory"
 	"once/meta"
 	"once/pidmanager"
+	"once/quotas"
 	"once/settings"
 	"once/sharecoordinator"
 	"once/sharepartition"
@@ -41,6 +44,8 @@ type engine struct {
 	barrier     *durability.Barrier
 	topics      *topics.Topics
 	configs     *configs.Configs
+	quotas      *quotas.Quotas
+	credentials *credentials.Credentials
 	producerIDs *pidmanager.Manager
 	shareStates *sharecoordinator.Coordinator
 	groups      *groupcoordinator.Coordinator
@@ -51,6 +56,7 @@ type engine struct {
 	upkeep      *upkeep
 	cleaner     *cleaner // nil when log.cleaner.enable is off
 
+	members  *clock.Kept    // of the sessions of group members
 	requests sync.WaitGroup // that are in it
 	stopped  chan struct{}  // closed when it stops serving
 	endOnce  sync.Once
@@ -66,7 +72,7 @@ func (c *Cluster) openEngine() (*engine, error) {
 	}
 	e := &engine{
 		env: &c.env, cluster: c, dir: c.dir, mode: c.mode, registry: prometheus.NewRegistry(), fence: vfs.NewFence(files),
-		stopped: make(chan struct{}),
+		stopped: make(chan struct{}), members: clock.NewKept(c.env.Clock),
 	}
 	e.env.Faults.Suspend()
 	c.rules.Suspend()
@@ -203,6 +209,13 @@ func (e *engine) openTopics() error {
 	if e.configs, err = configs.Open(e.store, e.env.Settings, e.env.Logger); err != nil {
 		return fmt.Errorf("%w: %w", ErrStorage, err)
 	}
+	window := quotas.Config{Samples: e.env.Settings.QuotaWindowNum, Window: e.env.Settings.QuotaWindowSize}
+	if e.quotas, err = quotas.Open(e.store, window); err != nil {
+		return fmt.Errorf("%w: %w", ErrStorage, err)
+	}
+	if e.credentials, err = credentials.Open(e.store); err != nil {
+		return fmt.Errorf("%w: %w", ErrStorage, err)
+	}
 	ts, err := topics.Open(topics.Options{
 		Store: e.store, FS: e.fence, Dir: e.dir, Barrier: e.barrier, Settings: e.configs.Settings(), Starts: e.identity.starts,
 		Clock: e.env.Clock, Logger: e.env.Logger, MaxInflatedBytes: e.env.Settings.MaxDecompressedBatchBytes, OnDelete: e.topicDeleted,
@@ -333,7 +346,7 @@ func (e *engine) openServices() error {
 		Topics: e.topics, Catalogue: handlers.NewCatalogue(e.topics), Configs: e.configs, Txns: e.txns, Groups: e.groups,
 		Shares: e.shares, ShareStates: e.shareStates,
 		ProducerIDs: e.producerIDs, Settings: e.env.Settings, Features: e.features, NodeID: e.env.Settings.NodeID,
-		ClusterID: e.identity.clusterID, Advertised: e.env.Advertised, Disk: e.disk, Barrier: e.barrier,
+		ClusterID: e.identity.clusterID, Advertised: e.env.Advertised, Disk: e.disk, Quotas: e.quotas, Credentials: e.credentials, Barrier: e.barrier,
 		Ended: e.stopped, Clock: e.env.Clock, Logger: e.env.Logger, LogLevel: e.env.LogLevel,
 		Faults: e.cluster.rules, Requests: e.cluster.remember,
 	}
@@ -393,6 +406,7 @@ func (e *engine) close(clean bool) error {
 	if e.store != nil {
 		errs = append(errs, e.store.Close())
 	}
+	e.members.Stop()
 	e.fence.Close() // to those who come late
 	return errors.Join(errs...)
 }

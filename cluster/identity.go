@@ -8,7 +8,9 @@ import (
 	"math"
 
 	"once/configs"
+	"once/credentials"
 	"once/meta"
+	"once/quotas"
 	"once/settings"
 	"once/topics"
 )
@@ -74,6 +76,12 @@ func renew(tx meta.Tx, keepTopics bool) error {
 	if err == nil {
 		err = forgetFeatures(tx)
 	}
+	if err == nil {
+		err = quotas.Clear(tx)
+	}
+	if err == nil {
+		err = credentials.Clear(tx)
+	}
 	if err != nil {
 		return err
 	}
@@ -108,6 +116,9 @@ func checkMeta(store meta.Store, s *settings.Broker) error {
 		}
 	}
 	if _, err = readFeatures(store); err != nil {
+		return err
+	}
+	if err := errors.Join(quotas.Check(store), credentials.Check(store)); err != nil {
 		return err
 	}
 	_, err = configs.ReadStored(store)

@@ -135,7 +135,7 @@ func (e *engine) openGroups(registerer prometheus.Registerer) (*groupcoordinator
 		ShareSettings:          e.shareSettings,
 		OffsetsRetention:       s.OffsetsRetention,
 		RetentionCheckInterval: s.OffsetsRetentionCheckInterval,
-		Clock:                  e.env.Clock, Logger: e.env.Logger, Registerer: registerer,
+		Clock:                  e.env.Clock, Members: e.members, Logger: e.env.Logger, Registerer: registerer,
 		Faults: e.env.Faults,
 	})
 }

@@ -160,7 +160,7 @@ func (c *Coordinator) Heartbeat(r *HeartbeatRequest) error {
 		return err
 	}
 	if at, g := s.consumerLocked(r.GroupID); g != nil {
-		step, err := g.ClassicHeartbeat(r.MemberID, r.InstanceID, r.Generation, s.c.cfg.Clock.Now())
+		step, err := g.ClassicHeartbeat(r.MemberID, r.InstanceID, r.Generation, s.c.cfg.Members.Now())
 		return s.afterErrorLocked(at, step, err)
 	}
 	at, g := s.classicLocked(r.GroupID)

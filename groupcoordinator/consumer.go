@@ -66,7 +66,7 @@ func (c *Coordinator) ConsumerHeartbeat(r *ConsumerHeartbeatRequest) *Future[Con
 	if err != nil {
 		return refuse(err)
 	}
-	result, step, err := g.Heartbeat(r, s.c.cfg.Clock.Now())
+	result, step, err := g.Heartbeat(r, s.c.cfg.Members.Now())
 	if err != nil {
 		return refuse(err)
 	}
@@ -156,7 +156,7 @@ func (s *shard) joinConsumerLocked(at *entry, g *consumergroup.Group, r *JoinReq
 		MemberID: r.MemberID, InstanceID: r.InstanceID, ClientID: r.ClientID, ClientHost: r.ClientHost,
 		SessionTimeout: r.SessionTimeout, RebalanceTimeout: r.RebalanceTimeout, ProtocolType: r.ProtocolType,
 		Protocols: r.Protocols, MemberIDRequired: r.MemberIDRequired,
-	}, s.c.cfg.Clock.Now())
+	}, s.c.cfg.Members.Now())
 	if err == nil {
 		err = s.carryOutLocked(at, step)
 	}
@@ -171,7 +171,7 @@ func (s *shard) joinConsumerLocked(at *entry, g *consumergroup.Group, r *JoinReq
 }
 
 func (s *shard) syncConsumerLocked(at *entry, g *consumergroup.Group, r *SyncRequest) *Future[SyncResult] {
-	assigned, step, err := g.Sync(r.MemberID, r.InstanceID, r.Generation, r.ProtocolType, r.ProtocolName, s.c.cfg.Clock.Now())
+	assigned, step, err := g.Sync(r.MemberID, r.InstanceID, r.Generation, r.ProtocolType, r.ProtocolName, s.c.cfg.Members.Now())
 	if err := s.afterErrorLocked(at, step, err); err != nil {
 		return immediate(SyncResult{Err: err})
 	}
@@ -193,7 +193,7 @@ func (s *shard) leaveConsumerLocked(at *entry, g *consumergroup.Group, r *LeaveR
 	for i, m := range r.Members {
 		leaving[i] = consumergroup.LeavingMember(m)
 	}
-	errs, step := g.Leave(leaving, s.c.cfg.Clock.Now())
+	errs, step := g.Leave(leaving, s.c.cfg.Members.Now())
 	if len(step.Records) > 0 {
 		if err := s.carryOutLocked(at, step); err != nil {
 			return immediate(LeaveResult{Err: err})
@@ -218,7 +218,7 @@ func (s *shard) upgradeLocked(g *classicGroup) (prelude, error) {
 			Subscription: m.metadataFor(*g.protocolName), Assignment: m.assignment,
 		}
 	}
-	work, records, err := consumergroup.FromClassic(&s.c.consumer, g.id, g.generation, members, s.c.cfg.Clock.Now())
+	work, records, err := consumergroup.FromClassic(&s.c.consumer, g.id, g.generation, members, s.c.cfg.Members.Now())
 	if err != nil {
 		return prelude{}, err
 	}

@@ -74,7 +74,10 @@ type Config struct {
 	OffsetsRetention       time.Duration // offsets.retention.minutes; 7 days
 	RetentionCheckInterval time.Duration // offsets.retention.check.interval.ms; 10 min
 
-	Clock      clock.Clock           // the cluster's: sessions, rebalances, retention; nil means the machine's
+	Clock clock.Clock // the cluster's: sessions, rebalances, retention; nil means the machine's
+	// Members is the clock of sessions and rebalances, which a test may keep where it is while it moves Clock; nil means
+	// Clock.
+	Members    clock.Clock
 	RealTime   clock.Clock           // nil means the machine's
 	Logger     *slog.Logger          // nil discards
 	Faults     *fault.Points         // nil: none
@@ -151,6 +154,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.Clock == nil {
 		c.Clock = clock.Real{}
+	}
+	if c.Members == nil {
+		c.Members = c.Clock
 	}
 	if c.RealTime == nil {
 		c.RealTime = clock.Real{}

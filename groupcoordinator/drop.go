@@ -16,7 +16,7 @@ func (c *Coordinator) DropMembers() error {
 func (s *shard) dropMembers() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	now := s.c.cfg.Clock.Now()
+	now := s.c.cfg.Members.Now()
 	for _, at := range s.mu.groups {
 		if err := s.carryOutLocked(at, at.DropMembers(now)); err != nil {
 			return err

@@ -182,7 +182,7 @@ func (s *shard) load() error {
 	}
 	s.mu.stateLog, s.mu.groups, s.mu.offsets = stateLog, building.mu.groups, building.mu.offsets
 	s.mu.loaded = true
-	now := s.c.cfg.Clock.Now()
+	now := s.c.cfg.Members.Now()
 	for _, at := range s.mu.groups {
 		if err := s.carryOutLocked(at, at.Resume(now)); err != nil {
 			return err

@@ -55,7 +55,7 @@ func (s *shard) usableLocked() error {
 }
 
 func (s *shard) effectsLocked() *effects {
-	return &effects{now: s.c.cfg.Clock.Now(), cfg: &s.c.cfg}
+	return &effects{now: s.c.cfg.Members.Now(), cfg: &s.c.cfg}
 }
 
 // entry is a group in its shard, and its place among the shard's timers.
@@ -268,7 +268,7 @@ func (s *shard) wakeAtLocked(g *entry, at time.Time) {
 // extendSessionLocked restarts a member's session. Usually the deadline only moves later, and the timer notices when it
 // fires: so a heartbeat does not walk over the members.
 func (s *shard) extendSessionLocked(g *entry, m *member) {
-	m.deadline = s.c.cfg.Clock.Now().Add(m.sessionTimeout)
+	m.deadline = s.c.cfg.Members.Now().Add(m.sessionTimeout)
 	if g.heapIndex < 0 || m.deadline.Before(g.wake) {
 		s.wakeAtLocked(g, m.deadline)
 	}
@@ -288,7 +288,7 @@ func (s *shard) armLocked() {
 	}
 	s.c.running.Add(1)
 	s.mu.timerAt = first
-	s.mu.timer = s.c.cfg.Clock.AfterFunc(first.Sub(s.c.cfg.Clock.Now()), s.timerFired)
+	s.mu.timer = s.c.cfg.Members.AfterFunc(first.Sub(s.c.cfg.Members.Now()), s.timerFired)
 }
 
 func (s *shard) timerFired() {
@@ -299,8 +299,13 @@ func (s *shard) timerFired() {
 	if s.mu.closed {
 		return
 	}
+	s.dueLocked()
+}
+
+// dueLocked handles the deadlines that have passed, and sets the timer to the next one.
+func (s *shard) dueLocked() {
 	s.mu.firing = true
-	now := s.c.cfg.Clock.Now()
+	now := s.c.cfg.Members.Now()
 	for len(s.mu.timers) > 0 && !s.mu.timers[0].wake.After(now) {
 		g := s.mu.timers[0]
 		step := g.Due(now)

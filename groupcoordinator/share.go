@@ -77,7 +77,7 @@ func (c *Coordinator) ShareHeartbeat(h *sharegroup.Heartbeat) *Future[ShareHeart
 		return ready(ShareHeartbeatResult{Answer: sharegroup.Answer{MemberID: h.MemberID, MemberEpoch: sharegroup.LeaveEpoch}}, s.mu.durable)
 	}
 	var result ShareHeartbeatResult
-	step := g.Heartbeat(h, s.initializeLocked(g, g.Uninitialized(h)), c.cfg.Clock.Now(), &result.Answer)
+	step := g.Heartbeat(h, s.initializeLocked(g, g.Uninitialized(h)), c.cfg.Members.Now(), &result.Answer)
 	if at == nil {
 		at = s.putGroupLocked(g)
 		defer func() {

@@ -6,6 +6,7 @@ import (
 
 	"once/groupcoordinator/consumergroup"
 	"once/groupcoordinator/group"
+	"once/groupcoordinator/streamsgroup"
 )
 
 // What follows is for tools that read the groups of a stopped broker.
@@ -108,28 +109,51 @@ func textOf(r group.Record) string {
 // EndsGroup says that the record, of StoredTyped, is the tombstone that ends its group.
 func (s *StoredRecord) EndsGroup() bool { return s.own != nil && s.Tombstone && s.own.EndsGroup() }
 
-// StoredConsumerGroups checks the records of consumer groups in the order of the log.
-type StoredConsumerGroups struct {
-	groups map[string]*consumergroup.Group
+// StoredGroups checks the records of consumer and streams groups in the order of the log.
+type StoredGroups struct {
+	groups map[string]storedGroup
+}
+
+// storedGroup is a group that can check its records.
+type storedGroup interface {
+	group.Group
+	Contradiction(group.Record) string
+}
+
+func newStoredGroup(s *StoredRecord) storedGroup {
+	switch group.Type(s.Type) {
+	case group.Consumer:
+		return consumergroup.New(&consumergroup.Config{Topics: group.NoTopics{}}, s.Group)
+	case group.Streams:
+		return streamsgroup.New(&streamsgroup.Env{Topics: group.NoTopics{}}, s.Group)
+	}
+	return nil
 }
 
 // Check says what is wrong with a record, "" for nothing, and applies it. Records of other groups are passed over.
-func (c *StoredConsumerGroups) Check(s *StoredRecord) string {
-	if s.Kind != StoredTyped || s.Type != string(group.Consumer) {
+func (c *StoredGroups) Check(s *StoredRecord) string {
+	if s.Kind != StoredTyped {
 		return ""
 	}
 	g := c.groups[s.Group]
+	if g != nil && g.Type() != group.Type(s.Type) {
+		g = nil // the group has changed its type
+	}
 	switch {
 	case s.Tombstone && s.own.EndsGroup():
-		delete(c.groups, s.Group)
+		if g != nil {
+			delete(c.groups, s.Group)
+		}
 		return ""
 	case g == nil && s.Tombstone:
 		return ""
 	case g == nil:
-		if c.groups == nil {
-			c.groups = map[string]*consumergroup.Group{}
+		if g = newStoredGroup(s); g == nil {
+			return ""
 		}
-		g = consumergroup.New(&consumergroup.Config{Topics: group.NoTopics{}}, s.Group)
+		if c.groups == nil {
+			c.groups = map[string]storedGroup{}
+		}
 		c.groups[s.Group] = g
 	}
 	wrong := g.Contradiction(s.own)

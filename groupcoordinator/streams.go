@@ -35,7 +35,7 @@ func (c *Coordinator) StreamsHeartbeat(groupID string, h *streamsgroup.Heartbeat
 	if err != nil {
 		return refuse(err)
 	}
-	step, answer, err := g.Heartbeat(c.cfg.Clock.Now(), h)
+	step, answer, err := g.Heartbeat(c.cfg.Members.Now(), h)
 	if err != nil {
 		return refuse(err)
 	}

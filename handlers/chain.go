@@ -18,6 +18,7 @@ type step func(s *Services, next handler) handler
 var chain = []step{
 	(*Services).noteRequest,
 	(*Services).applyFaults,
+	(*Services).applyQuotas,
 	(*Services).checkFeature,
 	(*Services).closeOlderConnection,
 }

@@ -3,21 +3,16 @@ package handlers
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"once/quotas"
 	"once/wire"
 )
 
-// The kinds of entities that quotas are for.
-const (
-	quotaUser     = "user"
-	quotaClientID = "client-id"
-	quotaIP       = "ip"
-)
-
-// DescribeClientQuotas v0 and v1 (v1 flexible): there are no quotas, so every valid request gets an empty list (spec:
-// admin 17).
+// DescribeClientQuotas v0 and v1 (v1 flexible): the quotas of the entities that match (spec: admin 17).
 func (s *Services) describeClientQuotas(_ context.Context, r *wire.Request) wire.Reply {
 	req, resp := r.Body.(*kmsg.DescribeClientQuotasRequest), response[*kmsg.DescribeClientQuotasResponse](r)
 	if code, message := checkQuotaFilter(req.Components); code != wire.NoError {
@@ -25,7 +20,52 @@ func (s *Services) describeClientQuotas(_ context.Context, r *wire.Request) wire
 	}
 	resp.ErrorMessage = kmsg.StringPtr("")
 	resp.Entries = []kmsg.DescribeClientQuotasResponseEntry{} // null is for errors
+	for _, found := range s.Quotas.Find(quotaConditions(req.Components), req.Strict) {
+		entry := kmsg.NewDescribeClientQuotasResponseEntry()
+		for _, part := range shownEntity(found.Entity) {
+			e := kmsg.NewDescribeClientQuotasResponseEntryEntity()
+			e.Type, e.Name = string(part.Type), part.Name
+			entry.Entity = append(entry.Entity, e)
+		}
+		for _, name := range slices.Sorted(maps.Keys(found.Values)) {
+			v := kmsg.NewDescribeClientQuotasResponseEntryValue()
+			v.Key, v.Value = name, found.Values[name]
+			entry.Values = append(entry.Values, v)
+		}
+		resp.Entries = append(resp.Entries, entry)
+	}
 	return wire.Respond(resp)
+}
+
+// quotaConditions are the components of a checked filter.
+func quotaConditions(components []kmsg.DescribeClientQuotasRequestComponent) []quotas.Match {
+	return eachOf(components, func(c *kmsg.DescribeClientQuotasRequestComponent) quotas.Match {
+		m := quotas.Match{Type: quotas.Type(c.EntityType)}
+		switch c.MatchType {
+		case kmsg.QuotasMatchTypeExact:
+			m.Name = *c.Match
+		case kmsg.QuotasMatchTypeDefault:
+			m.Default = true
+		default:
+			m.Any = true
+		}
+		return m
+	})
+}
+
+// entityPart is one type of an entity with its name, nil for the default.
+type entityPart struct {
+	Type quotas.Type
+	Name *string
+}
+
+// shownEntity lists the parts of an entity, by type.
+func shownEntity(e quotas.Entity) []entityPart {
+	var parts []entityPart
+	for _, t := range slices.Sorted(maps.Keys(e)) {
+		parts = append(parts, entityPart{t, e[t]})
+	}
+	return parts
 }
 
 func checkQuotaFilter(components []kmsg.DescribeClientQuotasRequestComponent) (wire.Code, string) {
@@ -35,7 +75,7 @@ func checkQuotaFilter(components []kmsg.DescribeClientQuotasRequestComponent) (w
 		switch c.EntityType {
 		case "":
 			return wire.InvalidRequest, "an entity type is empty"
-		case quotaUser, quotaClientID, quotaIP:
+		case string(quotas.User), string(quotas.ClientID), string(quotas.IP):
 		default:
 			return wire.UnsupportedVersion, fmt.Sprintf("entity type %q is unknown", c.EntityType)
 		}
@@ -56,7 +96,7 @@ func checkQuotaFilter(components []kmsg.DescribeClientQuotasRequestComponent) (w
 			return wire.InvalidRequest, fmt.Sprintf("match type %d is unknown", c.MatchType)
 		}
 	}
-	if asked[quotaIP] && len(asked) > 1 {
+	if asked[string(quotas.IP)] && len(asked) > 1 {
 		return wire.InvalidRequest, "entity type ip cannot be combined with others"
 	}
 	return wire.NoError, ""

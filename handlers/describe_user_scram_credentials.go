@@ -3,17 +3,24 @@ package handlers
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"once/wire"
 )
 
-// DescribeUserScramCredentials v0: there are none. A request for all users gets an empty list, and a named user has no
-// credentials.
+// DescribeUserScramCredentials v0: the mechanisms and iterations of users, of all that have credentials when none is
+// named.
 func (s *Services) describeUserSCRAMCredentials(_ context.Context, r *wire.Request) wire.Reply {
 	req, resp := r.Body.(*kmsg.DescribeUserSCRAMCredentialsRequest), response[*kmsg.DescribeUserSCRAMCredentialsResponse](r)
 	resp.ErrorMessage = kmsg.StringPtr("")
+	if len(req.Users) == 0 {
+		for _, name := range s.Credentials.Users() {
+			resp.Results = append(resp.Results, s.scramCredentials(name))
+		}
+	}
 	times := counts(req.Users, func(u *kmsg.DescribeUserSCRAMCredentialsRequestUser) string { return u.Name })
 	for _, u := range req.Users {
 		n := times[u.Name]
@@ -21,16 +28,31 @@ func (s *Services) describeUserSCRAMCredentials(_ context.Context, r *wire.Reque
 			continue // a user that stands in the request twice is answered once
 		}
 		times[u.Name] = 0
-		result := kmsg.NewDescribeUserSCRAMCredentialsResponseResult()
-		result.User = u.Name
-		code, message := wire.ResourceNotFound, fmt.Sprintf("user %q has no SCRAM credentials", u.Name)
+		result := s.scramCredentials(u.Name)
 		if n > 1 {
-			code, message = wire.DuplicateResource, fmt.Sprintf("user %q stands in the request more than once", u.Name)
+			result.CredentialInfos, result.ErrorCode = nil, int16(wire.DuplicateResource)
+			result.ErrorMessage = errorMessage(fmt.Sprintf("user %q stands in the request more than once", u.Name))
 		}
-		result.ErrorCode, result.ErrorMessage = int16(code), errorMessage(message)
 		resp.Results = append(resp.Results, result)
 	}
 	return wire.Respond(resp)
+}
+
+// scramCredentials describes those of a user.
+func (s *Services) scramCredentials(name string) kmsg.DescribeUserSCRAMCredentialsResponseResult {
+	result := kmsg.NewDescribeUserSCRAMCredentialsResponseResult()
+	result.User, result.ErrorMessage = name, kmsg.StringPtr("")
+	found := s.Credentials.User(name)
+	if found == nil {
+		result.ErrorCode = int16(wire.ResourceNotFound)
+		result.ErrorMessage = errorMessage(fmt.Sprintf("user %q has no SCRAM credentials", name))
+	}
+	for _, mechanism := range slices.Sorted(maps.Keys(found)) {
+		info := kmsg.NewDescribeUserSCRAMCredentialsResponseResultCredentialInfo()
+		info.Mechanism, info.Iterations = int8(mechanism), found[mechanism].Iterations
+		result.CredentialInfos = append(result.CredentialInfos, info)
+	}
+	return result
 }
 
 // failDescribeUserSCRAMCredentials has the code at the top, and with each user; Kafka leaves out the names there.

@@ -4,12 +4,14 @@ import (
 	"errors"
 
 	"once/configs"
+	"once/credentials"
 	"once/durability"
 	"once/faults"
 	"once/log"
 	"once/log/batch"
 	"once/meta"
 	"once/partition"
+	"once/quotas"
 	"once/settings"
 	"once/topics"
 	"once/wire"
@@ -78,6 +80,12 @@ var configErrors = []errorRow{
 	{errInvalidRequest, wire.InvalidRequest},
 	{errInvalidUpdate, wire.InvalidUpdateVersion},
 	{settings.ErrClientMetrics, wire.InvalidRequest},
+	{quotas.ErrInvalid, wire.InvalidRequest},
+	{quotas.ErrTooMany, wire.PolicyViolation},
+	{credentials.ErrUnacceptable, wire.UnacceptableCredential},
+	{credentials.ErrMechanism, wire.UnsupportedSASLMechanism},
+	{credentials.ErrNotFound, wire.ResourceNotFound},
+	{credentials.ErrTooMany, wire.PolicyViolation},
 	{configs.ErrTooMany, wire.PolicyViolation},
 	{configs.ErrBroker, wire.InvalidRequest},
 }

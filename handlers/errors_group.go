@@ -26,6 +26,7 @@ var groupErrors = []errorRow{
 	{groupcoordinator.ErrMemberIDRequired, wire.MemberIDRequired},
 	{groupcoordinator.ErrGroupFull, wire.GroupMaxSizeReached},
 	{groupcoordinator.ErrGroupNotFound, wire.GroupIDNotFound},
+	{groupcoordinator.ErrNoMember, wire.UnknownMemberID},
 	{groupcoordinator.ErrGroupNotEmpty, wire.NonEmptyGroup},
 	{groupcoordinator.ErrSubscribed, wire.GroupSubscribedToTopic},
 	{groupcoordinator.ErrInvalidRequest, wire.InvalidRequest},

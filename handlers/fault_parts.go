@@ -254,6 +254,9 @@ func (f *faulted) failedTopic(of reflect.Type, asked reflect.Value) reflect.Valu
 	copyField(topic, asked, "TopicID")
 	partitions, from := topic.FieldByName("Partitions"), asked.FieldByName("Partitions")
 	if !partitions.IsValid() || !from.IsValid() {
+		if code := topic.FieldByName("ErrorCode"); code.IsValid() {
+			code.SetInt(f.code())
+		}
 		return topic
 	}
 	for i := range from.Len() {

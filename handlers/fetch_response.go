@@ -31,6 +31,12 @@ func (r *fetchResponse) SizeBytes() int {
 	return size
 }
 
+// SetThrottle sets the throttle time, also after SizeBytes.
+func (r *fetchResponse) SetThrottle(millis int32) {
+	r.FetchResponse.SetThrottle(millis)
+	r.head, r.cuts = nil, nil
+}
+
 // WriteBody implements wire.Streamed.
 func (r *fetchResponse) WriteBody(w *wire.BodyWriter) error {
 	return writeAround(w, r.head, r.cuts, r.slices)

@@ -10,11 +10,13 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"once/configs"
+	"once/credentials"
 	"once/durability"
 	"once/faults"
 	"once/groupcoordinator"
 	"once/internal/clock"
 	"once/pidmanager"
+	"once/quotas"
 	"once/requestlog"
 	"once/settings"
 	"once/sharecoordinator"
@@ -41,8 +43,10 @@ type Services struct {
 	// Advertised returns the address at which the client of a connection reaches this broker.
 	Advertised func(*wire.Conn) (host string, port int32)
 	// Disk describes the data directory.
-	Disk    func() Disk
-	Barrier *durability.Barrier // what answers wait for; nil: for nothing
+	Disk        func() Disk
+	Quotas      *quotas.Quotas // nil: none
+	Credentials *credentials.Credentials
+	Barrier     *durability.Barrier // what answers wait for; nil: for nothing
 	// Ended is closed when waiting requests must end, because the cluster is about to end.
 	Ended  <-chan struct{}
 	Clock  clock.Clock // the cluster's; what waits for network or disk goes by the machine's

@@ -196,7 +196,7 @@ func (s *Services) deleteShareGroupOffsets(_ context.Context, r *wire.Request) w
 		for i, err := range result.Offsets {
 			if err != nil {
 				x := &resp.Topics[places[i]]
-				x.ErrorCode, x.ErrorMessage = int16(codeFor(err, r.Key, r.Version)), errorMessage(err.Error())
+				x.TopicID, x.ErrorCode, x.ErrorMessage = [16]byte{}, int16(codeFor(err, r.Key, r.Version)), errorMessage(err.Error())
 			}
 		}
 		return resp

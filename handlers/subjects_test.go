@@ -54,7 +54,7 @@ var aboutNothing = []kmsg.Key{
 	kmsg.SASLAuthenticate, kmsg.CreateDelegationToken, kmsg.RenewDelegationToken, kmsg.ExpireDelegationToken,
 	kmsg.DescribeDelegationToken, kmsg.DescribeClientQuotas, kmsg.DescribeUserSCRAMCredentials, kmsg.DescribeQuorum,
 	kmsg.DescribeCluster, kmsg.ListTransactions, kmsg.ListConfigResources, kmsg.UnregisterController,
-	kmsg.UpdateFeatures, kmsg.DescribeLogDirs, kmsg.ListPartitionReassignments, kmsg.UnregisterBroker, kmsg.AddRaftVoter, kmsg.RemoveRaftVoter,
+	kmsg.AlterClientQuotas, kmsg.AlterUserSCRAMCredentials, kmsg.UpdateFeatures, kmsg.DescribeLogDirs, kmsg.ListPartitionReassignments, kmsg.UnregisterBroker, kmsg.AddRaftVoter, kmsg.RemoveRaftVoter,
 }
 
 func subjectsText(s Subjects, ids map[string][16]byte) string {

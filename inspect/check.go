@@ -32,6 +32,7 @@ type checker struct {
 
 	txns      *transactions
 	groups    *groups
+	shares    shareStates
 	producers map[int64]struct{}
 	ends      map[string]int64 // log end offset by partition
 	progress  progress
@@ -60,7 +61,7 @@ func Check(under vfs.FS, dir string, o Options) (Report, error) {
 
 func newChecker(d *directory, o Options) *checker {
 	c := &checker{directory: d, o: o, producers: map[int64]struct{}{}, ends: map[string]int64{}}
-	c.txns, c.groups = newTransactions(c), newGroups(c)
+	c.txns, c.groups, c.shares = newTransactions(c), newGroups(c), shareStates{}
 	return c
 }
 

@@ -15,7 +15,7 @@ type groups struct {
 	committed  map[offsetKey]int64
 	staged     map[stagedBy][]stagedOffset
 	partitions map[string]string // group → its partition's name
-	consumers  groupcoordinator.StoredConsumerGroups
+	checked    groupcoordinator.StoredGroups
 }
 
 type storedGroup struct {
@@ -110,7 +110,7 @@ func (g *groups) group(p *partitionCheck, s *groupcoordinator.StoredRecord, offs
 
 // typed checks a record of a group of another protocol than the classic one.
 func (g *groups) typed(p *partitionCheck, s *groupcoordinator.StoredRecord, offset, position int64) {
-	if wrong := g.consumers.Check(s); wrong != "" {
+	if wrong := g.checked.Check(s); wrong != "" {
 		p.find(Damage, p.segmentAt(offset), position, "offset %d: group %q %s", offset, s.Group, wrong)
 	}
 	if s.EndsGroup() {

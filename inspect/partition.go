@@ -71,6 +71,8 @@ func newPartitionCheck(c *checker, name string) *partitionCheck {
 		p.visit = c.txns.record
 	case topics.ConsumerOffsets:
 		p.visit = c.groups.record
+	case topics.ShareGroupState:
+		p.visit = c.shares.record
 	}
 	p.replay = newReplay(p)
 	return p

@@ -3,8 +3,10 @@ package lab
 import (
 	"log/slog"
 	"net/http"
+	"slices"
 	"time"
 
+	"once/cluster"
 	"once/faults"
 	"once/internal/clock"
 )
@@ -19,51 +21,88 @@ type Clock struct {
 
 // Deadline is what falls due next.
 type Deadline struct {
-	At time.Time `json:"at"`
+	At   time.Time `json:"at"`
+	What string    `json:"what"`
 }
 
-// ClockChange moves, freezes or resumes a clock. Exactly one of its fields is set.
+// ClockChange moves, freezes or resumes a clock. Exactly one of its fields is set, but for ExpireMembers.
 type ClockChange struct {
-	Advance *faults.Duration `json:"advance"`
-	Freeze  bool             `json:"freeze"`
-	Resume  bool             `json:"resume"`
-	Set     *time.Time       `json:"set"`
+	Advance       *faults.Duration `json:"advance"`
+	AdvanceToNext bool             `json:"advanceToNext"`
+	Freeze        bool             `json:"freeze"`
+	Resume        bool             `json:"resume"`
+	Set           *time.Time       `json:"set"`
+	// ExpireMembers lets the sessions of group members that live time out; it goes with a move.
+	ExpireMembers bool `json:"expireMembers"`
 }
 
 // Moved is what a change of the clock has done.
 type Moved struct {
 	Clock
-	Did []map[string]any `json:"did"`
+	Did     []map[string]any `json:"did"`
+	Pending []Transaction    `json:"pending"` // what has fallen due and cannot be finished now
 }
 
 func clockCalls() []call {
 	return []call{
 		on(http.MethodGet, "/clock", "The cluster's clock", func(x *exchange, _ *none) (Clock, error) {
-			return clockOf(x.cluster.Clock()), nil
+			return clockOf(x.cluster), nil
 		}),
 		on(http.MethodPost, "/clock", "Move, freeze or resume the cluster's clock", changeClock),
 	}
 }
 
-func clockOf(c *clock.Movable) Clock {
+func clockOf(of *cluster.Cluster) Clock {
+	c := of.Clock()
 	state := Clock{Now: c.Now().UTC(), Offset: faults.Duration(c.Offset().Round(time.Millisecond)), Frozen: c.Frozen()}
-	if at, ok := c.Next(); ok {
-		state.Next = &Deadline{At: at.UTC()}
-	}
+	state.Next = nextDeadline(of)
 	return state
+}
+
+// nextDeadline returns the timeout of the transaction that times out first, else the next check.
+func nextDeadline(c *cluster.Cluster) *Deadline {
+	var next *Deadline
+	for _, t := range openTransactions(c) {
+		if at := c.Clock().Now().Add(time.Duration(*t.TimeLeft)); next == nil || at.Before(next.At) {
+			next = &Deadline{at.UTC(), "transaction " + t.TransactionalID + " times out"}
+		}
+	}
+	if at, ok := c.Clock().Next(); next == nil && ok {
+		next = &Deadline{at.UTC(), "check"}
+	}
+	return next
+}
+
+// openTransactions returns the transactions that are not ended.
+func openTransactions(c *cluster.Cluster) (open []Transaction) {
+	v, ok := c.View()
+	if !ok {
+		return nil
+	}
+	defer v.End()
+	all, _ := transactionsIn(c, v)
+	return slices.DeleteFunc(all, func(t Transaction) bool { return t.TimeLeft == nil })
 }
 
 func changeClock(x *exchange, change *ClockChange) (Moved, error) {
 	c := x.cluster.Clock()
-	if err := exactlyOne(change.Advance != nil, change.Freeze, change.Resume, change.Set != nil); err != nil {
-		return Moved{}, wrong("", "%v of advance, freeze, resume, set", err)
+	if err := exactlyOne(change.Advance != nil, change.AdvanceToNext, change.Freeze, change.Resume, change.Set != nil); err != nil {
+		return Moved{}, wrong("", "%v of advance, advanceToNext, freeze, resume, set", err)
+	}
+	if change.ExpireMembers && (change.Freeze || change.Resume) {
+		return Moved{}, wrong("expireMembers", "goes with a move only")
 	}
 	var events []clock.Event
+	advance := func(d time.Duration) { events = x.cluster.AdvanceClock(d, change.ExpireMembers) }
 	switch {
 	case change.Advance != nil && *change.Advance < 0:
 		return Moved{}, wrong("advance", "must not be negative: time does not go back")
 	case change.Advance != nil:
-		events = c.Advance(time.Duration(*change.Advance))
+		advance(time.Duration(*change.Advance))
+	case change.AdvanceToNext:
+		if next := nextDeadline(x.cluster); next != nil {
+			advance(next.At.Sub(c.Now()) + 2*time.Millisecond) // it times out when its time is over, in whole milliseconds
+		}
 	case change.Freeze:
 		c.Freeze()
 	case change.Resume:
@@ -71,9 +110,14 @@ func changeClock(x *exchange, change *ClockChange) (Moved, error) {
 	case change.Set.Before(c.Now()):
 		return Moved{}, fails(http.StatusConflict, "set: the clock stands at %s, and time does not go back", c.Now().UTC().Format(time.RFC3339Nano))
 	default:
-		events = c.AdvanceTo(*change.Set)
+		advance(change.Set.Sub(c.Now()))
 	}
-	moved := Moved{Clock: clockOf(c), Did: []map[string]any{}}
+	moved := Moved{Clock: clockOf(x.cluster), Did: []map[string]any{}, Pending: []Transaction{}}
+	for _, t := range openTransactions(x.cluster) {
+		if *t.TimeLeft <= 0 || t.State == "PrepareCommit" || t.State == "PrepareAbort" {
+			moved.Pending = append(moved.Pending, t)
+		}
+	}
 	for _, e := range events {
 		moved.Did = append(moved.Did, eventOf(e))
 	}

@@ -166,7 +166,8 @@ func TestClockIsMoved(t *testing.T) {
 		t.Errorf("moved by %v, frozen %v", moved, after.Frozen)
 	}
 	w.expect("POST", "/v1/clock", `{"set": "2001-01-01T00:00:00Z"}`, 409, "does not go back")
-	w.expect("POST", "/v1/clock", `{"set": "2130-01-01T00:00:00Z"}`, 200, `"now": "2130-01-01T00:00:00Z"`)
+	w.expect("POST", "/v1/clock", `{"set": "2130-01-01T00:00:00Z"}`, 200, `"now": "2130-01-01T00:00:00`)
+	w.expect("POST", "/v1/clock", `{"freeze": true, "expireMembers": true}`, 400, "expireMembers: goes with a move")
 	w.expect("POST", "/v1/clock", `{"resume": true}`, 200, `"frozen": false`)
 }
 

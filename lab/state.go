@@ -1,6 +1,7 @@
 package lab
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"encoding/hex"
@@ -8,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"time"
+	"unicode"
 	"unicode/utf8"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -141,7 +143,7 @@ const (
 func stateCalls() []call {
 	return []call{
 		on(http.MethodGet, "/transactions", "All transactional IDs", viewing(func(x *exchange, v cluster.View) ([]Transaction, error) {
-			return transactionsIn(x, v)
+			return transactionsIn(x.cluster, v)
 		})),
 		on(http.MethodGet, "/transactions/{id}", "A transactional ID", viewing(func(x *exchange, v cluster.View) (Transaction, error) {
 			return transactionIn(x.cluster, v, x.request.PathValue("id"))
@@ -182,14 +184,14 @@ func viewing[A any](f func(x *exchange, v cluster.View) (A, error)) func(x *exch
 
 var errDown = fails(http.StatusServiceUnavailable, "the cluster is not open; POST /v1/restart opens it")
 
-func transactionsIn(x *exchange, v cluster.View) ([]Transaction, error) {
+func transactionsIn(c *cluster.Cluster, v cluster.View) ([]Transaction, error) {
 	listed, _, err := v.Txns.List(txncoordinator.ListFilter{DurationMs: -1})
 	if err != nil {
 		return nil, err
 	}
 	all := []Transaction{}
 	for _, l := range listed {
-		if t, err := transactionIn(x.cluster, v, l.TransactionalID); err == nil {
+		if t, err := transactionIn(c, v, l.TransactionalID); err == nil {
 			all = append(all, t)
 		}
 	}
@@ -429,12 +431,17 @@ func batchOf(b cluster.Batch, names map[int64]string, from int64, maxBytes int) 
 	return r
 }
 
+// isText says whether bytes can be shown: control characters cannot, but for those of lines.
+func isText(b []byte) bool {
+	return utf8.Valid(b) && !bytes.ContainsFunc(b, func(r rune) bool { return unicode.IsControl(r) && r != '\n' && r != '\r' && r != '\t' })
+}
+
 // textOf returns bytes as text where they are, as {"base64": …} where they are not, and null.
 func textOf(b []byte) any {
 	switch {
 	case b == nil:
 		return nil
-	case utf8.Valid(b):
+	case isText(b):
 		return string(b)
 	}
 	return map[string][]byte{"base64": slices.Clone(b)}

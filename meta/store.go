@@ -21,10 +21,12 @@ const (
 	GroupConfigs         Bucket = "group configs"          // configs
 	ClientMetricsConfigs Bucket = "client metrics configs" // configs
 	BrokerConfigs        Bucket = "broker configs"         // configs
+	ClientQuotas         Bucket = "client quotas"          // quotas
+	Credentials          Bucket = "credentials"            // credentials
 )
 
 // buckets are made when a file is opened that does not have them: a new one, or one of an older program.
-var buckets = []Bucket{Cluster, Topics, GroupConfigs, ClientMetricsConfigs, BrokerConfigs}
+var buckets = []Bucket{Cluster, Topics, GroupConfigs, ClientMetricsConfigs, BrokerConfigs, ClientQuotas, Credentials}
 
 // Store is an open store. Safe for concurrent use. A function that is passed to a method does not call the store.
 // After ErrFailed or ErrDamaged, a store answers nothing but that.

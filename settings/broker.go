@@ -40,6 +40,8 @@ type Broker struct {
 	MaxDecompressedBatchBytes            int
 	MaxIncrementalFetchSessionCacheSlots int
 	MaxRequestPartitionSizeLimit         int
+	QuotaWindowNum                       int
+	QuotaWindowSize                      time.Duration
 	RequestTimeout                       time.Duration
 	SocketRequestMaxBytes                int
 	SocketSendBufferBytes                int // -1 for the system's
@@ -135,6 +137,8 @@ func (b *Broker) resolve() {
 		MaxDecompressedBatchBytes:            b.int("max.decompressed.batch.bytes"),
 		MaxIncrementalFetchSessionCacheSlots: b.int("max.incremental.fetch.session.cache.slots"),
 		MaxRequestPartitionSizeLimit:         b.int("max.request.partition.size.limit"),
+		QuotaWindowNum:                       b.int("quota.window.num"),
+		QuotaWindowSize:                      b.duration("quota.window.size.seconds", time.Second),
 		RequestTimeout:                       b.milliseconds("request.timeout.ms"),
 		SocketRequestMaxBytes:                b.int("socket.request.max.bytes"),
 		SocketSendBufferBytes:                b.int("socket.send.buffer.bytes"),

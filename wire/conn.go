@@ -33,6 +33,7 @@ type Conn struct {
 	pipe     pipeline
 
 	software atomic.Pointer[clientSoftware]
+	mutedNs  atomic.Int64 // Unix time until which no request is looked at
 }
 
 type clientSoftware struct{ name, version string }
@@ -101,11 +102,56 @@ func (c *Conn) requests() closeReason {
 	for {
 		c.pipe.waitRoom(&c.srv.limits)
 		fr, reason := c.in.next(c.beforeWait)
+		if reason == open && c.mutedNs.Load() > 0 {
+			if reason = c.waitUnmuted(); reason != open {
+				c.in.release(&fr)
+			}
+		}
 		if reason == open {
 			reason = c.handle(&fr)
 		}
 		if reason != open {
 			return reason
+		}
+	}
+}
+
+// Mute keeps the connection's next requests from being handled for a time. Answers are still sent. A longer time that
+// was given before stays.
+func (c *Conn) Mute(by time.Duration) {
+	until := time.Now().Add(by).UnixNano()
+	for {
+		now := c.mutedNs.Load()
+		if now >= until || c.mutedNs.CompareAndSwap(now, until) {
+			return
+		}
+	}
+}
+
+// waitUnmuted waits until the connection is not muted any more. One that is muted for longer than it may be idle is
+// closed then, as in Kafka.
+func (c *Conn) waitUnmuted() closeReason {
+	began := time.Now()
+	for {
+		until := c.mutedNs.Load()
+		left := time.Until(time.Unix(0, until))
+		if left <= 0 {
+			c.mutedNs.CompareAndSwap(until, 0)
+			return open
+		}
+		if reason := c.beforeWait(); reason != open {
+			return reason
+		}
+		allowed := c.srv.limits.IdleTimeout - time.Since(began)
+		if allowed <= 0 {
+			return idleTimeout
+		}
+		timer := time.NewTimer(min(left, allowed))
+		select {
+		case <-timer.C:
+		case <-c.ctx.Done():
+			timer.Stop()
+			return serverShutdown
 		}
 	}
 }

@@ -60,6 +60,7 @@ func dumpCommand() *cobra.Command {
 		}),
 		directoryDump("transactions", "Print __transaction_state", inspect.DumpTransactions),
 		directoryDump("offsets", "Print __consumer_offsets", inspect.DumpOffsets),
+		directoryDump("share-states", "Print __share_group_state", inspect.DumpShareStates),
 		directoryDump("meta", "Print topics and what else no log can give back", inspect.DumpMeta),
 		directoryDump("barrier", "Print the barrier records", inspect.DumpBarrier),
 	)

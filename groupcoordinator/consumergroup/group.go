@@ -418,3 +418,19 @@ func cloneOptional(s *string) *string {
 	v := strings.Clone(*s)
 	return &v
 }
+
+// EachSession implements group.Group.
+func (g *Group) EachSession(fn func(memberID, clientID string, ends time.Time)) {
+	for _, m := range g.members {
+		fn(m.id, m.meta.ClientID, m.session)
+	}
+}
+
+// EndSession implements group.Group.
+func (g *Group) EndSession(memberID string, now time.Time) bool {
+	m := g.members[memberID]
+	if m != nil {
+		m.session = now
+	}
+	return m != nil
+}

@@ -80,6 +80,10 @@ type Group interface {
 	// Due handles the deadlines that have passed at now. It handles each in at most one step: after a step with records
 	// NextWake may still be in the past, and Due is called again.
 	Due(now time.Time) Step
+	// EachSession calls fn for each member with its client ID and the end of its session, zero while that does not count.
+	EachSession(fn func(memberID, clientID string, ends time.Time))
+	// EndSession makes the session of a member end now, for Due; it says whether there is such a member.
+	EndSession(memberID string, now time.Time) bool
 	// Resume starts the timers of a restored group.
 	Resume(now time.Time) Step
 	// DropMembers removes all members, in a fork of a cluster.

@@ -281,3 +281,19 @@ func (g *Group) topicsOf(members map[string]*member, changed *member) []group.To
 	slices.SortFunc(topics, func(a, b group.Topic) int { return cmp.Compare(a.Name, b.Name) })
 	return topics
 }
+
+// EachSession implements group.Group.
+func (g *Group) EachSession(fn func(memberID, clientID string, ends time.Time)) {
+	for id, m := range g.members {
+		fn(id, m.clientID, m.deadline)
+	}
+}
+
+// EndSession implements group.Group.
+func (g *Group) EndSession(memberID string, now time.Time) bool {
+	m := g.members[memberID]
+	if m != nil {
+		m.deadline = now
+	}
+	return m != nil
+}

@@ -27,9 +27,12 @@ func (g *Group) WithState() []StateTopic {
 	return inOrder(all)
 }
 
-// Create decides the first record of a group that has no members.
+// Create decides the first records of a group that has no members.
 func (g *Group) Create() group.Step {
-	return group.Step{Records: []group.Record{&Record{Key: KeyGroup, Group: g.id, GroupEpoch: 1, MetadataHash: hashTopics(nil)}}}
+	return group.Step{Records: []group.Record{
+		&Record{Key: KeyGroup, Group: g.id, GroupEpoch: 1, MetadataHash: hashTopics(nil)},
+		&Record{Key: KeyTargetMetadata, Group: g.id, AssignmentEpoch: 1},
+	}}
 }
 
 // AddState decides that partitions have share group state.

@@ -293,3 +293,20 @@ func (g *Group) ValidateFetch(memberID *string, memberEpoch int32) error {
 func sortedMembers(members map[string]*Member) []*Member {
 	return slices.SortedFunc(maps.Values(members), func(a, b *Member) int { return cmp.Compare(a.ID, b.ID) })
 }
+
+// EachSession implements group.Group.
+func (g *Group) EachSession(fn func(memberID, clientID string, ends time.Time)) {
+	for id, m := range g.members {
+		fn(id, m.ClientID, g.volatile[id].session)
+	}
+}
+
+// EndSession implements group.Group.
+func (g *Group) EndSession(memberID string, now time.Time) bool {
+	v, ok := g.volatile[memberID]
+	if ok {
+		v.session = now
+		g.volatile[memberID] = v
+	}
+	return ok
+}

@@ -266,6 +266,9 @@ func (s *conversation) replayed() *Group {
 		if err != nil {
 			s.t.Fatal(err)
 		}
+		if wrong := g.Contradiction(decoded); wrong != "" {
+			s.t.Errorf("the log's next record: the group %s", wrong)
+		}
 		g.Apply(decoded)
 	}
 	return g

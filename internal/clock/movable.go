@@ -24,6 +24,7 @@ type Movable struct {
 		deadlines deadlines
 		checksDue deadlines // when each of checks runs by itself
 		checks    []*Check
+		kept      []*Kept
 		wake      Timer     // of the machine, for what is due first
 		wakeAt    time.Time // on this clock
 		running   int       // functions that are under way
@@ -193,10 +194,22 @@ func (m *Movable) AdvanceTo(to time.Time) []Event {
 }
 
 func (m *Movable) move(target func(now time.Time) time.Time) []Event {
+	return m.moveKept(target, false)
+}
+
+func (m *Movable) moveKept(target func(now time.Time) time.Time, keep bool, before ...func()) []Event {
 	m.moving.Lock()
 	defer m.moving.Unlock()
 	was := *m.reading.Load()
 	start, end := m.begin(target)
+	for _, f := range before {
+		f()
+	}
+	if keep {
+		m.mu.Lock()
+		m.keepLocked(end.Sub(start))
+		m.mu.Unlock()
+	}
 	m.runDeadlines(end)
 	m.mu.Lock()
 	checks := slices.Clone(m.mu.checks)

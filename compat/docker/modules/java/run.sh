@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Testcontainers for Java by all of its classes that know Kafka, GenericContainer, Strimzi's test container and Quarkus' dev
-# services; see ../README.md. Needs a JDK 17 and Maven.
+# Testcontainers for Java by all of its classes that know Kafka, GenericContainer, Strimzi's test container, Quarkus' dev
+# services and Spring Boot's service connections; see ../README.md. Needs a JDK 17 and Maven.
 set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 
@@ -27,18 +27,24 @@ classes() { # the checks in src
 		-cp "$work/classes:$jars/*" Modules "$expression" || echo 'FAIL the checks end'
 }
 
-quarkus() { # PROVIDER
-	local name="Quarkus dev services, $1: an application copies in transactions"
+project() { # FOLDER NAME [VARIABLE=VALUE...], a Maven project with one test
+	local folder=$1 name=$2
+	shift 2
 	[[ $name =~ $expression ]] || return
-	if QUARKUS_KAFKA_DEVSERVICES_PROVIDER=$1 mvn -B -f quarkus/pom.xml test >"$work/quarkus.log" 2>&1; then
-		echo "ok $name, $(sed -nE 's/.*Container .* started in PT([0-9]*)\.?([0-9]{0,3}).*/ready in \1\2 ms/p' "$work/quarkus.log" | head -1)"
+	if env "$@" mvn -B -f "$folder/pom.xml" test >"$work/maven.log" 2>&1; then
+		echo "ok $name, $(sed -nE 's/.*Container .* started in PT([0-9]*)\.?([0-9]{0,3}).*/ready in \1\2 ms/p' "$work/maven.log" | sed 's/in 0*\([0-9]\)/in \1/;q')"
 	else
-		grep -E 'ERROR|Caused by' "$work/quarkus.log" | head -20 | cut -c1-300
+		grep -E 'ERROR|Caused by' "$work/maven.log" | head -20 | cut -c1-300
 		echo "FAIL $name"
 	fi
 }
 
-{ classes; quarkus kafka-native; quarkus strimzi; } | tee "$work/out"
+{
+	classes
+	project quarkus 'Quarkus dev services: an application copies in transactions'
+	project quarkus 'Quarkus dev services, kafka-native: the same' QUARKUS_KAFKA_DEVSERVICES_PROVIDER=kafka-native
+	project spring 'Spring Boot, @ServiceConnection: an application copies in transactions'
+} | tee "$work/out"
 failed=$(grep -c '^FAIL ' "$work/out")
 printf '%d passed, %d failed\n' "$(grep -c '^ok ' "$work/out")" "$failed"
 [ "$failed" = 0 ]

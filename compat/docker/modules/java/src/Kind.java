@@ -1,5 +1,10 @@
 import java.io.IOException;
 import java.net.ServerSocket;
+import java.net.URI;
+import java.net.http.HttpClient;
+import java.net.http.HttpRequest;
+import java.net.http.HttpRequest.BodyPublishers;
+import java.net.http.HttpResponse.BodyHandlers;
 import java.util.List;
 import org.testcontainers.containers.GenericContainer;
 import org.testcontainers.containers.wait.strategy.Wait;
@@ -27,7 +32,8 @@ abstract class Kind {
     abstract String bootstrap(GenericContainer<?> container);
 
     static List<Kind> all() {
-        return List.of(new Apache(), new Confluent(), new Deprecated("zookeeper"), new Deprecated("kraft"), new Generic());
+        return List.of(new Apache(), new Confluent(), new Deprecated("zookeeper"), new Deprecated("kraft"), new Generic(), new Told(),
+                new DotNet("apache", "kraft"), new DotNet("confluent", "zookeeper"), new DotNet("confluent", "kraft"));
     }
 
     /** org.testcontainers.kafka.KafkaContainer. */
@@ -83,7 +89,7 @@ abstract class Kind {
     /** GenericContainer: nobody tells the broker its port on the host, so that one is picked first. */
     static class Generic extends Kind {
         Generic() {
-            super("GenericContainer", 9092);
+            super("GenericContainer, ONCE_PORT", 9092);
         }
 
         GenericContainer<?> make() {
@@ -110,6 +116,32 @@ abstract class Kind {
             } catch (IOException e) {
                 throw new IllegalStateException(e);
             }
+        }
+    }
+
+    /** GenericContainer: when the engine has picked a port, the broker is told so over HTTP. */
+    static class Told extends Kind {
+        Told() {
+            super("GenericContainer, PUT /v1/advertised", 9092);
+        }
+
+        GenericContainer<?> make() {
+            return new GenericContainer<>(IMAGE).withExposedPorts(9092, 9644).waitingFor(Wait.forHttp("/readyz").forPort(9644));
+        }
+
+        String bootstrap(GenericContainer<?> container) {
+            String address = container.getHost() + ":" + container.getMappedPort(9092);
+            var request = HttpRequest.newBuilder(URI.create("http://" + container.getHost() + ":" + container.getMappedPort(9644) + "/v1/advertised"))
+                    .header("Content-Type", "application/json").PUT(BodyPublishers.ofString("{\"address\": \"" + address + "\"}")).build();
+            try {
+                var response = HttpClient.newHttpClient().send(request, BodyHandlers.ofString());
+                if (response.statusCode() != 200) {
+                    throw new IllegalStateException(response.body());
+                }
+            } catch (IOException | InterruptedException e) {
+                throw new IllegalStateException(e);
+            }
+            return address;
         }
     }
 }

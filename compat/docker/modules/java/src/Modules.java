@@ -36,6 +36,8 @@ public final class Modules {
             modules.check("containers.KafkaContainer, " + mode + ": withListener", () -> modules.listener(
                     new Kind.Deprecated(mode).make(), container -> container.withListener(() -> "kafka:19092")));
         }
+        modules.check("as by .NET, apache, kraft: withListener", () -> modules.listener(
+                new DotNet("apache", "kraft").make(), container -> container.withListener("kafka:19092")));
         Strimzi.checks(modules);
         System.exit(0); // whatever threads a module has left
     }

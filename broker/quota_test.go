@@ -1,0 +1,119 @@
+package broker_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"once/broker/brokertest"
+	"once/internal/kafkatest"
+	"once/log/batch"
+)
+
+// A client that produces or fetches more than its quota is told for how long it has to pause, and its next request on
+// the same connection waits; other connections do not (admin scenario 24).
+func TestQuotasThrottle(t *testing.T) {
+	b := brokertest.Start(t)
+	c, err := kafkatest.Dial(b.Addr())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	other, err := kafkatest.Dial(b.Addr())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Close()
+	topic := kmsg.NewPtrMetadataRequest()
+	topic.Version, topic.AllowAutoTopicCreation = 9, true
+	name := "x"
+	topic.Topics = []kmsg.MetadataRequestTopic{{Topic: &name}}
+	ask(t, c, topic)
+
+	if ms := produceBytes(t, c, 20_000); ms != 0 {
+		t.Fatalf("throttled for %d ms without a quota", ms)
+	}
+	setQuota(t, c, "producer_byte_rate", 1950) // 20,000 bytes at once are 2,000 a second
+	ms := produceBytes(t, c, 20_000)
+	if ms < 100 || ms > 1000 {
+		t.Fatalf("throttled for %d ms", ms)
+	}
+	began := time.Now()
+	ask(t, other, topic)
+	if took := time.Since(began); took > time.Duration(ms)*time.Millisecond {
+		t.Errorf("another connection waited for %v", took)
+	}
+	ask(t, c, topic)
+	if took := time.Since(began); took < time.Duration(ms-50)*time.Millisecond {
+		t.Errorf("the next request waited for %v of %d ms", took, ms)
+	}
+
+	setQuota(t, c, "consumer_byte_rate", 3900)
+	fetch := kmsg.NewPtrFetchRequest()
+	fetch.Version, fetch.MaxBytes, fetch.SessionEpoch = 12, 1<<20, -1
+	ft := kmsg.NewFetchRequestTopic()
+	fp := kmsg.NewFetchRequestTopicPartition()
+	fp.PartitionMaxBytes, fp.CurrentLeaderEpoch = 1<<20, -1
+	ft.Topic, ft.Partitions = name, append(ft.Partitions, fp)
+	fetch.Topics = append(fetch.Topics, ft)
+	answer := ask(t, c, fetch).(*kmsg.FetchResponse)
+	if ms := answer.ThrottleMillis; ms < 100 || ms > 2000 || len(answer.Topics[0].Partitions[0].RecordBatches) < 40_000 {
+		t.Errorf("throttled for %d ms with %d bytes", ms, len(answer.Topics[0].Partitions[0].RecordBatches))
+	}
+
+	// The time of requests: a percentage that no request stays below.
+	setQuota(t, other, "request_percentage", 1e-9)
+	if versions := ask(t, other, apiVersions()).(*kmsg.ApiVersionsResponse); versions.ThrottleMillis != 1000 {
+		t.Errorf("throttled for %d ms, want the length of a window", versions.ThrottleMillis)
+	}
+}
+
+func apiVersions() kmsg.Request {
+	r := kmsg.NewPtrApiVersionsRequest()
+	r.Version, r.ClientSoftwareName, r.ClientSoftwareVersion = 3, "a", "1"
+	return r
+}
+
+func ask(t *testing.T, c *kafkatest.Conn, r kmsg.Request) kmsg.Response {
+	t.Helper()
+	resp, err := c.Request(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return resp
+}
+
+// setQuota sets a quota for all clients by default.
+func setQuota(t *testing.T, c *kafkatest.Conn, quota string, value float64) {
+	t.Helper()
+	r := kmsg.NewPtrAlterClientQuotasRequest()
+	r.Version = 1
+	op := kmsg.NewAlterClientQuotasRequestEntryOp()
+	op.Key, op.Value = quota, value
+	r.Entries = []kmsg.AlterClientQuotasRequestEntry{{
+		Entity: []kmsg.AlterClientQuotasRequestEntryEntity{{Type: "client-id"}}, Ops: []kmsg.AlterClientQuotasRequestEntryOp{op},
+	}}
+	if got := ask(t, c, r).(*kmsg.AlterClientQuotasResponse).Entries[0]; got.ErrorCode != 0 {
+		t.Fatalf("setting %s: %s", quota, code(got.ErrorCode))
+	}
+}
+
+// produceBytes produces about so many bytes, and returns the throttle time.
+func produceBytes(t *testing.T, c *kafkatest.Conn, sizeBytes int) int32 {
+	t.Helper()
+	r := kmsg.NewPtrProduceRequest()
+	r.Version, r.Acks, r.TimeoutMillis = 12, -1, 10_000
+	rt := kmsg.NewProduceRequestTopic()
+	rp := kmsg.NewProduceRequestTopicPartition()
+	rp.Records = batch.Build(batch.BuildOptions{
+		ProducerID: -1, ProducerEpoch: -1, BaseSequence: -1, TimestampMs: time.Now().UnixMilli(), LeaderEpoch: -1,
+	}, batch.Record{Value: make([]byte, sizeBytes)})
+	rt.Topic, rt.Partitions = "x", append(rt.Partitions, rp)
+	r.Topics = append(r.Topics, rt)
+	resp := ask(t, c, r).(*kmsg.ProduceResponse)
+	if got := resp.Topics[0].Partitions[0].ErrorCode; got != 0 {
+		t.Fatal(code(got))
+	}
+	return resp.ThrottleMillis
+}
