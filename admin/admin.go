@@ -1,9 +1,9 @@
-// Package admin serves what operators, orchestrators and tests ask over HTTP: metrics, whether the process lives
-// and is ready, profiles, the state as text, and the lab.
+// Package admin is the HTTP endpoint for operators, orchestrators and tests: metrics, liveness, readiness, profiles,
+// the state as text, and the lab.
 //
-// It knows nothing of Kafka: what it shows is handed to it. Nobody is asked for a password, so it listens
-// on the loopback interface unless an address says otherwise, and a guard refuses what a browser sends for a page of
-// another site. Only package broker starts a Server.
+// It knows nothing of Kafka: Options has all that it shows. It has no authentication, so it listens on the loopback
+// interface unless an address is given, and a guard refuses requests that a browser sends for a page of another site.
+// Only package broker starts a Server.
 package admin
 
 import (
@@ -22,10 +22,10 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
-// DefaultAddress is where a broker serves without another wish.
+// DefaultAddress is the address if none is given.
 const DefaultAddress = "127.0.0.1:9644"
 
-// Limits: a client that is slow or hostile gets no more of the process than this.
+// Limits for slow and hostile clients.
 const (
 	readTimeout    = 5 * time.Second  // of a request's header and body
 	writeTimeout   = 2 * time.Minute  // of an answer; a profile may run for almost as long

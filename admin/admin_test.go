@@ -43,7 +43,7 @@ func get(t *testing.T, s *Server, method, path string) (int, string) {
 	return resp.StatusCode, string(body)
 }
 
-func TestWhatIsServed(t *testing.T) {
+func TestServedPaths(t *testing.T) {
 	registry := prometheus.NewRegistry()
 	counter := prometheus.NewCounter(prometheus.CounterOpts{Name: "once_things_total", Help: "Things."})
 	registry.MustRegister(counter)
@@ -75,7 +75,7 @@ func TestWhatIsServed(t *testing.T) {
 	}
 }
 
-func TestReadyOnlyWhenSaid(t *testing.T) {
+func TestReadyOnlyAfterSetReady(t *testing.T) {
 	s := start(t, Options{})
 	if status, _ := get(t, s, "GET", "/readyz"); status != 503 {
 		t.Errorf("before SetReady: %d", status)

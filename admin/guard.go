@@ -9,9 +9,9 @@ import (
 	"strings"
 )
 
-// guard keeps browsers on strange pages away. A request whose Host is a name that a stranger can own is
-// refused: its DNS entry may have been changed to this machine's address. A request that a page of another origin sends
-// is refused, too, unless it only reads, for then the browser keeps the answer from the page.
+// guard refuses requests that a browser sends for pages of other sites. A request whose Host is a name that others can
+// own is refused: its DNS entry may have been changed to this machine's address. A request from a page of another
+// origin is refused, too, unless it only reads: then the browser withholds the answer from the page.
 type guard struct {
 	hosts    []string // that are allowed besides, in lower case
 	hostname string
@@ -19,7 +19,7 @@ type guard struct {
 	refuse   func(w http.ResponseWriter, status int, detail string)
 }
 
-// unguarded are the paths for orchestrators and scrapers, which come by any name.
+// unguarded are the paths for orchestrators and scrapers, which use any name for this machine.
 var unguarded = append([]string{"/metrics", "/healthz"}, readyPaths...)
 
 func newGuard(hosts []string, refuse func(w http.ResponseWriter, status int, detail string)) *guard {
@@ -50,7 +50,7 @@ func (g *guard) wrap(next http.Handler) http.Handler {
 	})
 }
 
-// allows says whether a Host header is the name of this machine, an address, or a name that no stranger can own.
+// allows says whether a Host header is the name of this machine, an address, or a name that nobody else can own.
 func (g *guard) allows(host string) bool {
 	if name, _, err := net.SplitHostPort(host); err == nil {
 		host = name

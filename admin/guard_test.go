@@ -8,7 +8,7 @@ import (
 )
 
 // A page of another site reaches nothing: not by a form, not by a name whose DNS entry it has changed to this machine.
-func TestStrangersAreRefused(t *testing.T) {
+func TestForeignPagesAreRefused(t *testing.T) {
 	hostname, err := os.Hostname()
 	if err != nil {
 		t.Fatal(err)

@@ -49,7 +49,7 @@ var kinds = [kindCount]struct {
 const ClusterDefault = "<default>"
 
 // ErrBroker refuses settings of the broker in a way that Kafka calls a bad request, not a bad value.
-var ErrBroker = errors.New("cannot be changed")
+var ErrBroker = errors.New("invalid broker settings")
 
 // maxBrokerSettings is how many settings may be set for one broker, or for all: unknown names are kept, too.
 const maxBrokerSettings = 1000

@@ -11,11 +11,13 @@ import (
 
 // The features of the cluster. metadata.version cannot be changed: it tells clients and tools the Kafka version.
 const (
-	groupVersionFeature       = "group.version"
-	metadataVersionFeature    = "metadata.version"
-	shareVersionFeature       = "share.version"
-	streamsVersionFeature     = "streams.version"
-	transactionVersionFeature = "transaction.version"
+	eligibleLeaderReplicasVersionFeature = "eligible.leader.replicas.version"
+	groupVersionFeature                  = "group.version"
+	kraftVersionFeature                  = "kraft.version"
+	metadataVersionFeature               = "metadata.version"
+	shareVersionFeature                  = "share.version"
+	streamsVersionFeature                = "streams.version"
+	transactionVersionFeature            = "transaction.version"
 
 	metadataVersionMin int16 = 7  // 3.3-IV3, the first of KRaft
 	metadataVersion    int16 = 33 // 4.4-IV2
@@ -28,20 +30,24 @@ const (
 	ShareVersionMax = 2
 )
 
-// feature is a feature that is supported. A new cluster has it finalized at max.
+// feature is a feature that is supported.
 type feature struct {
 	name     string
 	min, max int16
-	fixed    bool // the level stays
+	initial  int16 // the level of a new cluster
+	fixed    bool  // the level stays
 }
 
-// supported are all features, by name.
+// supported are all features, by name. With one replica of each partition nothing hangs on the level of eligible leader
+// replicas. The quorum is static, which is level 0 of kraft.version.
 var supported = [...]feature{
-	{groupVersionFeature, 0, GroupVersionMax, false},
-	{metadataVersionFeature, metadataVersionMin, metadataVersion, true},
-	{shareVersionFeature, 0, ShareVersionMax, false},
-	{streamsVersionFeature, 0, 1, false},
-	{transactionVersionFeature, 0, TransactionVersionMax, false},
+	{eligibleLeaderReplicasVersionFeature, 0, 1, 1, false},
+	{groupVersionFeature, 0, GroupVersionMax, GroupVersionMax, false},
+	{kraftVersionFeature, 0, 1, 0, true},
+	{metadataVersionFeature, metadataVersionMin, metadataVersion, metadataVersion, true},
+	{shareVersionFeature, 0, ShareVersionMax, ShareVersionMax, false},
+	{streamsVersionFeature, 0, 1, 1, false},
+	{transactionVersionFeature, 0, TransactionVersionMax, TransactionVersionMax, false},
 }
 
 // gates are the APIs that are refused while a feature is disabled, with that feature.
@@ -59,7 +65,7 @@ type Features struct {
 	epoch  atomic.Int64 // by which clients compare answers: it grows with every start and change
 }
 
-// NewFeatures returns features that are finalized at these levels, and those without one at their highest. save makes
+// NewFeatures returns features that are finalized at these levels, and those without one as in a new cluster. save makes
 // all levels durable. epoch is the epoch of the levels.
 func NewFeatures(levels map[string]int16, epoch int64, save func(levels map[string]int16) error) *Features {
 	f := &Features{save: save}
@@ -67,7 +73,7 @@ func NewFeatures(levels map[string]int16, epoch int64, save func(levels map[stri
 	for i, of := range supported {
 		level, set := levels[of.name]
 		if !set || of.fixed || level < of.min || level > of.max {
-			level = of.max
+			level = of.initial
 		}
 		f.levels[i].Store(int32(level))
 	}
