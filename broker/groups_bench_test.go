@@ -34,7 +34,7 @@ func newGroupBench(b *testing.B, partitions int32) *groupBench {
 	topic := kmsg.NewCreateTopicsRequestTopic()
 	topic.Topic, topic.NumPartitions, topic.ReplicationFactor = g.topic, partitions, 1
 	create.Topics = append(create.Topics, topic)
-	g.id = ask(b, conn, create).(*kmsg.CreateTopicsResponse).Topics[0].TopicID
+	g.id = askBench(b, conn, create).(*kmsg.CreateTopicsResponse).Topics[0].TopicID
 	return g
 }
 
@@ -47,7 +47,7 @@ func (g *groupBench) dial() *kafkatest.Conn {
 	return conn
 }
 
-func ask(b *testing.B, conn *kafkatest.Conn, r kmsg.Request) kmsg.Response {
+func askBench(b *testing.B, conn *kafkatest.Conn, r kmsg.Request) kmsg.Response {
 	resp, err := conn.Request(r)
 	if err != nil {
 		b.Fatal(err)
@@ -66,7 +66,7 @@ func (g *groupBench) heartbeat(conn *kafkatest.Conn, group, member string, epoch
 	case owned != nil:
 		r.Topics = []kmsg.ConsumerGroupHeartbeatRequestTopic{{TopicID: g.id, Partitions: owned}}
 	}
-	resp := ask(g.b, conn, r).(*kmsg.ConsumerGroupHeartbeatResponse)
+	resp := askBench(g.b, conn, r).(*kmsg.ConsumerGroupHeartbeatResponse)
 	if resp.ErrorCode != 0 {
 		g.b.Errorf("heartbeat of %s: %s", member, code(resp.ErrorCode))
 	}
@@ -79,14 +79,14 @@ func (g *groupBench) joinClassic(conn *kafkatest.Conn, group string) {
 	join.Version, join.Group, join.ProtocolType = 9, group, "consumer"
 	join.SessionTimeoutMillis, join.RebalanceTimeoutMillis = 45_000, 60_000
 	join.Protocols = []kmsg.JoinGroupRequestProtocol{{Name: "range", Metadata: []byte{0, 0, 0, 0, 0, 1, 0, 1, 'x', 255, 255, 255, 255}}}
-	joined := ask(g.b, conn, join).(*kmsg.JoinGroupResponse)
+	joined := askBench(g.b, conn, join).(*kmsg.JoinGroupResponse)
 	join.MemberID = joined.MemberID
-	joined = ask(g.b, conn, join).(*kmsg.JoinGroupResponse)
+	joined = askBench(g.b, conn, join).(*kmsg.JoinGroupResponse)
 	sync := kmsg.NewPtrSyncGroupRequest()
 	sync.Version, sync.Group, sync.MemberID, sync.Generation = 5, group, joined.MemberID, joined.Generation
 	sync.ProtocolType, sync.Protocol = joined.ProtocolType, joined.Protocol
 	sync.GroupAssignment = []kmsg.SyncGroupRequestGroupAssignment{{MemberID: joined.MemberID, MemberAssignment: []byte("x-0")}}
-	if c := ask(g.b, conn, sync).(*kmsg.SyncGroupResponse).ErrorCode; c != 0 {
+	if c := askBench(g.b, conn, sync).(*kmsg.SyncGroupResponse).ErrorCode; c != 0 {
 		g.b.Fatal(code(c))
 	}
 }
@@ -98,13 +98,13 @@ func (g *groupBench) readFirst(conn *kafkatest.Conn, group string) {
 	asked := kmsg.NewOffsetFetchRequestGroup()
 	asked.Group, asked.Topics = group, []kmsg.OffsetFetchRequestGroupTopic{{Topic: g.topic, Partitions: []int32{0}}}
 	offsets.Groups = append(offsets.Groups, asked)
-	ask(g.b, conn, offsets)
+	askBench(g.b, conn, offsets)
 	fetch := kmsg.NewPtrFetchRequest()
 	fetch.Version, fetch.MaxWaitMillis, fetch.MinBytes, fetch.MaxBytes = 12, 500, 1, 1<<20
 	part := kmsg.NewFetchRequestTopicPartition()
 	part.PartitionMaxBytes, part.CurrentLeaderEpoch = 1<<20, -1
 	fetch.Topics = []kmsg.FetchRequestTopic{{Topic: g.topic, Partitions: []kmsg.FetchRequestTopicPartition{part}}}
-	if got := ask(g.b, conn, fetch).(*kmsg.FetchResponse).Topics[0].Partitions[0]; len(got.RecordBatches) == 0 {
+	if got := askBench(g.b, conn, fetch).(*kmsg.FetchResponse).Topics[0].Partitions[0]; len(got.RecordBatches) == 0 {
 		g.b.Fatal("nothing was read")
 	}
 }
@@ -121,7 +121,7 @@ func BenchmarkGroupJoinToFirstRecord(b *testing.B) {
 			produce := kmsg.NewPtrProduceRequest()
 			produce.Version, produce.Acks, produce.TimeoutMillis = 9, -1, 1000
 			produce.Topics = []kmsg.ProduceRequestTopic{{Topic: g.topic, Partitions: []kmsg.ProduceRequestTopicPartition{{Records: raw}}}}
-			if c := ask(b, conn, produce).(*kmsg.ProduceResponse).Topics[0].Partitions[0].ErrorCode; c != 0 {
+			if c := askBench(b, conn, produce).(*kmsg.ProduceResponse).Topics[0].Partitions[0].ErrorCode; c != 0 {
 				b.Fatal(code(c))
 			}
 			for i := 0; b.Loop(); i++ {
@@ -217,7 +217,7 @@ func BenchmarkGroupCommits(b *testing.B) {
 			}
 			r.Topics = append(r.Topics, topic)
 			for b.Loop() {
-				if c := ask(b, conn, r).(*kmsg.OffsetCommitResponse).Topics[0].Partitions[0].ErrorCode; c != 0 {
+				if c := askBench(b, conn, r).(*kmsg.OffsetCommitResponse).Topics[0].Partitions[0].ErrorCode; c != 0 {
 					b.Fatal(code(c))
 				}
 			}
