@@ -84,19 +84,28 @@ func (b *Broker) SetAdvertised(address string) error {
 		b.advertiser.outside.Store(nil)
 		return nil
 	}
+	to, err := parseAdvertised(address)
+	if err != nil {
+		return err
+	}
+	b.advertiser.outside.Store(to)
+	return nil
+}
+
+// parseAdvertised parses HOST:PORT.
+func parseAdvertised(address string) (*advertised, error) {
 	host, text, err := net.SplitHostPort(address)
 	if err != nil {
-		return fmt.Errorf("%w: the address %q is not HOST:PORT", cluster.ErrConfig, address)
+		return nil, fmt.Errorf("%w: the address %q is not HOST:PORT", cluster.ErrConfig, address)
 	}
 	port, err := strconv.ParseUint(text, 10, 16)
 	if err != nil || port == 0 {
-		return fmt.Errorf("%w: the address %q has a port that is not between 1 and 65535", cluster.ErrConfig, address)
+		return nil, fmt.Errorf("%w: the address %q has a port that is not between 1 and 65535", cluster.ErrConfig, address)
 	}
 	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() || len(host) > maxHostName {
-		return fmt.Errorf("%w: the address %q does not name a host that clients can reach", cluster.ErrConfig, address)
+		return nil, fmt.Errorf("%w: the address %q does not name a host that clients can reach", cluster.ErrConfig, address)
 	}
-	b.advertiser.outside.Store(&advertised{host: host, port: int32(port)})
-	return nil
+	return &advertised{host: host, port: int32(port)}, nil
 }
 
 // maxHostName is the longest name of a host in DNS.

@@ -35,6 +35,7 @@ type Broker struct {
 	watch      *returnWatch
 	admin      *admin.Server
 
+	clusters  clusters // besides the default one
 	serving   sync.WaitGroup
 	closeOnce sync.Once
 	closeErr  error
@@ -115,7 +116,7 @@ func (b *Broker) makeDirectory() (string, error) {
 // closed is called when a connection has ended.
 func (b *Broker) closed(c *wire.Conn) {
 	b.watch.closed(c)
-	b.cluster.Disconnected(c)
+	b.clusterOf(c).Disconnected(c)
 }
 
 func (b *Broker) serve() (err error) {
@@ -217,6 +218,7 @@ func (b *Broker) close() error {
 	if b.watch != nil {
 		b.watch.stop()
 	}
+	errs = append(errs, b.closeClusters())
 	if b.cluster != nil {
 		errs = append(errs, b.cluster.Close())
 	}

@@ -8,8 +8,10 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"once/broker/brokertest"
+	"once/cluster"
 	"once/faults"
 	"once/internal/kafkatest"
+	"once/lab"
 	"once/wire"
 )
 
@@ -351,4 +353,20 @@ func TestInnerPointsOfGroups(t *testing.T) {
 	if err := f.Quiet().Commit("g", "t", 0, 8, ""); kafkatest.Code(t, err) != int16(wire.NotCoordinator) {
 		t.Error(err)
 	}
+}
+
+// A test in Go has the same as methods.
+func TestLabInGo(t *testing.T) {
+	f := startRuled(t)
+	f.TransactionTimeout = 15 * time.Minute
+	p, _ := f.InitProducer("pay")
+	f.Produce(p, "t", 0, kafkatest.Values("a")...)
+	f.Await(lab.Condition{Transaction: &lab.TransactionCondition{ID: "pay", State: faults.Names{"Ongoing"}}})
+	if did := f.Clock().Advance(16 * time.Minute); len(did) != 1 || did[0].What != "aborted transaction" {
+		t.Errorf("%+v", did)
+	}
+	f.Await(lab.Condition{Transaction: &lab.TransactionCondition{ID: "pay", State: faults.Names{"CompleteAbort"}}})
+	f.Restart(cluster.ByKill)
+	f.reconnect()
+	f.values(0)
 }

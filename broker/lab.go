@@ -33,14 +33,27 @@ func (p process) ClusterNamed(name string) (*cluster.Cluster, bool) {
 	if name == lab.DefaultCluster {
 		return p.b.cluster, true
 	}
+	if x := p.b.extra(name); x != nil {
+		return x.cluster, true
+	}
 	return nil, false
 }
 
-func (p process) SetAdvertised(_, address string) error { return p.b.SetAdvertised(address) }
+func (p process) SetAdvertised(of, address string) error {
+	x := p.b.extra(of)
+	if x == nil {
+		return p.b.SetAdvertised(address)
+	}
+	to, err := parseAdvertised(address)
+	if err == nil {
+		x.advertised.Store(to)
+	}
+	return err
+}
 
 // disconnectAll closes the connections of all clients while a cluster is restarted.
 func (b *Broker) disconnectAll() {
 	if b.server != nil {
-		b.server.Disconnect()
+		b.server.DisconnectIf(b.isDefault)
 	}
 }

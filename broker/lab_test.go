@@ -392,3 +392,34 @@ func TestByHandOverHTTP(t *testing.T) {
 	l.expect("POST", "/v1/groups/g/members/none/expire", "", 404, "no member")
 	l.expect("POST", "/v1/groups/none/members/none/expire", "", 404)
 }
+
+// A program that copies each input once is judged right; a missing, a doubled, a foreign and a late output are named. A
+// running cluster is checked as a stopped one is.
+func TestVerdictsOverHTTP(t *testing.T) {
+	l := startLab(t)
+	l.CreateTopic("in", 1, nil)
+	l.CreateTopic("out", 1, nil)
+	put := func(topic string, values ...string) {
+		r := one(0, "")
+		r.Topics[0].Topic = topic
+		var nobody *kafkatest.Producer
+		r.Topics[0].Partitions[0].Records = nobody.Batch(-1, time.Now().UnixMilli(), kafkatest.Values(values...)...)
+		l.Append(r)
+	}
+	put("in", "a", "b", "c", "d")
+	put("out", "a", "b")
+	aborted, _ := l.InitProducer("copier")
+	l.Produce(aborted, "out", 0, kafkatest.Values("b")...)
+	l.Client.End(aborted, false)
+	const program = `{"input": "in", "output": "out", "key": "value"`
+	l.expect("POST", "/v1/verify", program+`}`, 409, `"ok": false, "inputs": 4, "outputs": 2`, `"id": "c"`, `"id": "d"`, `"duplicated": []`)
+	l.Commit("g", "in", 0, 2, "")
+	l.expect("POST", "/v1/verify", program+`, "group": "g"}`, 200, `"ok": true, "inputs": 2, "outputs": 2`)
+	put("out", "d", "c", "a", "x")
+	l.expect("POST", "/v1/verify", program+`}`, 409, `"missing": []`, `"duplicated": [ { "partition": 0, "offset": 6, "id": "a" } ]`,
+		`"outOfOrder": [ { "partition": 0, "offset": 5, "id": "c" } ]`, `"unknown": [ { "partition": 0, "offset": 7, "id": "x" } ]`)
+	l.expect("POST", "/v1/verify", `{"input": "none", "output": "out", "key": "value"}`, 400, "input: there is no topic")
+	l.expect("POST", "/v1/verify", `{"input": "in", "output": "out", "key": "header:"}`, 400, "key: must be")
+	l.expect("POST", "/v1/verify", `{"input": "in", "key": "value"}`, 400, "output: is missing")
+	l.expect("POST", "/v1/check", "", 200, `"damage": 0`, `"partitions": `)
+}

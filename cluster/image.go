@@ -149,6 +149,11 @@ func unpack(env *Env, dir string, i *Image) error {
 	} else if len(names) > 0 {
 		return errors.New("the directory is not empty")
 	}
+	return unpackFiles(env, dir, i, beginFork)
+}
+
+// unpackFiles puts the files of an image into a directory; begin changes the metadata before it counts.
+func unpackFiles(env *Env, dir string, i *Image, begin func(meta.Tx) error) error {
 	names, err := env.FS.List(i.dir)
 	if err != nil {
 		return err
@@ -182,7 +187,7 @@ func unpack(env *Env, dir string, i *Image) error {
 	if err != nil {
 		return err
 	}
-	if err := errors.Join(store.Update(beginFork), store.Close()); err != nil {
+	if err := errors.Join(store.Update(begin), store.Close()); err != nil {
 		return err
 	}
 	if err := env.FS.Rename(next, path.Join(dir, metaFile)); err != nil || env.NoSync {

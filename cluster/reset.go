@@ -105,7 +105,7 @@ func (e *engine) moveAside(names []string) error {
 		return err
 	}
 	for _, name := range names {
-		if isMetadata(name) || name == lockFile || isNumbered(resetDirectory, name) || isNumbered(imageDirectory, name) {
+		if isMetadata(name) || name == lockFile || isOwnDirectory(name) {
 			continue
 		}
 		if err := e.fence.Rename(path.Join(e.dir, name), path.Join(aside, name)); err != nil {

@@ -116,3 +116,18 @@ func CommittedRecords(p *partition.Partition, from, to int64) (n int64, err erro
 
 // MaxDecompressedBytes is the most that the batches of one request may inflate to.
 func (c *Cluster) MaxDecompressedBytes() int { return c.env.Settings.MaxDecompressedBatchBytes }
+
+// ID is the cluster ID; "" while the cluster is down.
+func (c *Cluster) ID() string {
+	if e := c.engine(); e != nil {
+		return e.identity.clusterID
+	}
+	return ""
+}
+
+// BootID is the run of the operating system that the cluster takes itself to be in.
+func (c *Cluster) BootID() string {
+	c.changing.Lock()
+	defer c.changing.Unlock()
+	return c.env.BootID
+}

@@ -20,6 +20,9 @@ import (
 	"once/topics"
 )
 
+// snapshotsDirectory holds the named snapshots of a cluster.
+const snapshotsDirectory = ".snapshots"
+
 // checker is one run of Check.
 type checker struct {
 	*directory
@@ -200,6 +203,7 @@ func (c *checker) directories() (logs []string) {
 			if c.belongs(name) {
 				logs = append(logs, name)
 			}
+		case name == snapshotsDirectory: // each is a data directory of its own
 		case strings.HasSuffix(name, log.DeleteSuffix):
 			c.find(Note, name, -1, "", "remains of a deleted partition; a start after an unclean stop removes them")
 		case strings.HasSuffix(name, log.StraySuffix):

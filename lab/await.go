@@ -1,6 +1,9 @@
 package lab
 
 import (
+	"context"
+	"errors"
+	"fmt"
 	"net/http"
 	"slices"
 	"time"
@@ -86,6 +89,26 @@ func await(x *exchange, c *Condition) (any, error) {
 		return nil, err
 	}
 	defer done()
+	return c.await(ctx, x, look)
+}
+
+// Await waits until a condition holds for a cluster, or ctx ends, and returns the state that it is about. The error says
+// what is wrong with the condition, or that it did not hold.
+func Await(ctx context.Context, of *cluster.Cluster, c Condition) (state any, err error) {
+	look, err := c.observation()
+	if err != nil {
+		return nil, err
+	}
+	x := &exchange{cluster: of, request: (&http.Request{}).WithContext(ctx)}
+	state, err = c.await(ctx, x, look)
+	var p *problem
+	if errors.As(err, &p) && p.status == http.StatusRequestTimeout {
+		return p.answer, fmt.Errorf("the condition did not hold: %+v", p.answer)
+	}
+	return state, err
+}
+
+func (c *Condition) await(ctx context.Context, x *exchange, look observation) (any, error) {
 	if log := x.cluster.Requests(); c.Idle != nil && log != nil {
 		defer log.Watch()()
 	}
@@ -93,6 +116,7 @@ func await(x *exchange, c *Condition) (any, error) {
 	defer ticker.Stop()
 	for {
 		var state any
+		var err error
 		holds := false
 		if v, ok := x.cluster.View(); ok { // it may be restarting
 			state, holds, err = look(x, v)

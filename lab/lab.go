@@ -6,6 +6,7 @@
 package lab
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -44,6 +45,12 @@ type Process interface {
 	ClusterNamed(name string) (*cluster.Cluster, bool)
 	// SetAdvertised sets the address that clients from outside of a container are told by a cluster.
 	SetAdvertised(cluster, address string) error
+	// Clusters returns all clusters, the default one first.
+	Clusters() []Cluster
+	// AddCluster makes a cluster. Errors: those of this package, and of package cluster for a snapshot.
+	AddCluster(ctx context.Context, c NewCluster) (Cluster, error)
+	// RemoveCluster ends a cluster.
+	RemoveCluster(name string) error
 }
 
 // Lab answers the calls. It is immutable.

@@ -1,6 +1,7 @@
 package lab
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"io"
@@ -24,6 +25,14 @@ func (p *oneCluster) SetAdvertised(_, address string) error {
 	}
 	return nil
 }
+
+func (p *oneCluster) Clusters() []Cluster { return nil }
+
+func (p *oneCluster) AddCluster(context.Context, NewCluster) (Cluster, error) {
+	return Cluster{}, ErrTooMany
+}
+
+func (p *oneCluster) RemoveCluster(string) error { return ErrNoCluster }
 
 func (p *oneCluster) ClusterNamed(name string) (*cluster.Cluster, bool) {
 	return p.Cluster, name == DefaultCluster

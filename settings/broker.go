@@ -29,6 +29,9 @@ type Broker struct {
 	ControllerListeners []Listener // those of listeners that are the controller's: they are not opened
 	PublishedPort       int        // published.port, 0 for none
 	Lab                 bool
+	ClustersMax         int
+	ClustersFirstPort   int // of clusters.ports, 0 for any
+	ClustersLastPort    int // the same
 	LabHosts            []string
 	LabRequestsBytes    int // lab.requests
 
@@ -127,6 +130,7 @@ func (b *Broker) resolve() {
 		ControllerListeners: controllers,
 		PublishedPort:       b.int("published.port"),
 		Lab:                 b.bool("lab"),
+		ClustersMax:         b.int("clusters.max"),
 		LabHosts:            splitList(b.text("lab.hosts")),
 		LabRequestsBytes:    b.int("lab.requests"),
 
@@ -205,6 +209,7 @@ func (b *Broker) resolve() {
 	}
 	b.shareBounds = b.resolveShareBounds()
 	b.shareGroup = b.resolveShareGroup(nil)
+	b.ClustersFirstPort, b.ClustersLastPort, _ = portRange(b.text("clusters.ports"))
 	if dir := b.text("log.dirs"); dir != "" {
 		b.DataDir = dir
 	}

@@ -131,7 +131,12 @@ func (s *Server) Serve(l net.Listener, handle Handler) error {
 	s.wg.Add(1)
 	s.mu.Unlock()
 	defer s.wg.Done()
-	defer l.Close()
+	defer func() {
+		l.Close()
+		s.mu.Lock()
+		delete(s.mu.listeners, l)
+		s.mu.Unlock()
+	}()
 	var backoff time.Duration
 	for s.waitSlot() {
 		nc, err := l.Accept()
@@ -261,11 +266,16 @@ func remoteIP(nc net.Conn) netip.Addr {
 }
 
 // Disconnect closes all connections; what is in flight is not answered. New ones are served.
-func (s *Server) Disconnect() {
+func (s *Server) Disconnect() { s.DisconnectIf(func(*Conn) bool { return true }) }
+
+// DisconnectIf closes some connections; what is in flight is not answered. New ones are served.
+func (s *Server) DisconnectIf(closes func(*Conn) bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for c := range s.mu.conns {
-		c.nc.Close()
+		if closes(c) {
+			c.nc.Close()
+		}
 	}
 }
 

@@ -170,6 +170,23 @@ func (m *Movable) Follow() {
 	}
 }
 
+// Restore makes the clock stand at a time, or go on from it, even if it has to go back: for a cluster that is closed. A
+// manual clock does not change.
+func (m *Movable) Restore(at time.Time, frozen bool) {
+	m.moving.Lock()
+	defer m.moving.Unlock()
+	if m.machine == nil {
+		return
+	}
+	now := m.machine.Now()
+	offset := at.Round(0).Sub(now.Round(0))
+	if frozen {
+		m.set(reading{frozen: true, at: now.Add(offset)})
+		return
+	}
+	m.set(reading{offset: offset})
+}
+
 func (m *Movable) set(r reading) {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -1,0 +1,46 @@
+package brokertest
+
+import (
+	"context"
+	"time"
+
+	"once/cluster"
+	"once/internal/clock"
+	"once/lab"
+)
+
+// Clock is the clock of the broker's cluster, for a test to move.
+type Clock struct {
+	b *Broker
+	*clock.Movable
+}
+
+// Clock returns the clock.
+func (b *Broker) Clock() Clock { return Clock{b, b.Cluster().Clock()} }
+
+// Advance moves the clock forward, and returns what was done because of that. Members of groups that live are not thrown
+// out; AdvanceAll moves their sessions as well.
+func (c Clock) Advance(d time.Duration) []clock.Event { return c.b.Cluster().AdvanceClock(d, false) }
+
+// AdvanceAll moves the clock forward, and with it the sessions of group members.
+func (c Clock) AdvanceAll(d time.Duration) []clock.Event { return c.b.Cluster().AdvanceClock(d, true) }
+
+// Await waits until a condition holds, as POST /v1/await does, and fails the test if it does not come to.
+func (b *Broker) Await(c lab.Condition) {
+	b.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), awaitTimeout)
+	defer cancel()
+	if _, err := lab.Await(ctx, b.Cluster(), c); err != nil {
+		b.t.Fatal(err)
+	}
+}
+
+// Restart ends the cluster as said and opens it again from its files. Connections are closed.
+func (b *Broker) Restart(how cluster.HowToStop) cluster.Recovery {
+	b.t.Helper()
+	found, err := b.Cluster().Restart(context.Background(), how, 0)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return found
+}

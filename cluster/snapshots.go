@@ -1,0 +1,252 @@
+package cluster
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"path"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"once/meta"
+)
+
+// Snapshot is an image that is kept under a name, in the data directory, until it is dropped.
+type Snapshot struct {
+	Name      string
+	Taken     time.Time // by the machine's clock
+	Clock     time.Time // the instant of the cluster's clock
+	Frozen    bool      // that clock stood
+	SizeBytes int64     // of all segments, whether they are shared or not
+}
+
+// snapshotsDirectory holds a directory for each snapshot, and a file that says when it was taken. It is no name of a log.
+const snapshotsDirectory = ".snapshots"
+
+// maxSnapshots bounds their number.
+const maxSnapshots = 100
+
+var (
+	// ErrNoSnapshot: there is no snapshot of the name.
+	ErrNoSnapshot = errors.New("no such snapshot")
+	// ErrSnapshotName: a snapshot cannot have the name, or there are too many.
+	ErrSnapshotName = errors.New("a snapshot's name has 1 to 64 letters, digits, dots, dashes and underscores, and no dot in front; there can be 100")
+
+	snapshotName = regexp.MustCompile(`^[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}$`)
+)
+
+func (c *Cluster) snapshotPath(name string) string {
+	return c.path(path.Join(snapshotsDirectory, name))
+}
+
+// KeepSnapshot keeps the present state under a name, in place of what had it. See Snapshot for what an image is.
+func (c *Cluster) KeepSnapshot(name string) (Snapshot, error) {
+	if !snapshotName.MatchString(name) || strings.HasSuffix(name, snapshotFile) {
+		return Snapshot{}, ErrSnapshotName
+	}
+	kept, err := c.Snapshots()
+	if err != nil {
+		return Snapshot{}, err
+	}
+	if len(kept) >= maxSnapshots && !slices.ContainsFunc(kept, func(s Snapshot) bool { return s.Name == name }) {
+		return Snapshot{}, ErrSnapshotName
+	}
+	s := Snapshot{Name: name, Taken: time.Now(), Clock: c.env.Clock.Now(), Frozen: c.env.Clock.Frozen()}
+	image, err := c.Snapshot()
+	if err != nil {
+		return s, err
+	}
+	s.SizeBytes = image.SizeBytes()
+	c.changing.Lock()
+	defer c.changing.Unlock()
+	if err = c.DropSnapshot(name); errors.Is(err, ErrNoSnapshot) {
+		err = nil
+	}
+	if err == nil {
+		err = c.env.FS.MkdirAll(c.path(snapshotsDirectory))
+	}
+	if err == nil {
+		err = c.env.FS.Rename(image.dir, c.snapshotPath(name))
+	}
+	if err == nil {
+		err = c.writeSnapshotFile(s)
+	}
+	if err != nil {
+		return s, errors.Join(err, image.Remove())
+	}
+	return s, nil
+}
+
+// snapshotFile is the end of the name of the file beside a snapshot's directory.
+const snapshotFile = ".json"
+
+func (c *Cluster) writeSnapshotFile(s Snapshot) error {
+	text, err := json.Marshal(s)
+	if err != nil {
+		return err
+	}
+	f, err := c.env.FS.Create(c.snapshotPath(s.Name) + snapshotFile)
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteAt(text, 0)
+	return errors.Join(err, f.Close())
+}
+
+func (c *Cluster) readSnapshotFile(name string) (s Snapshot, err error) {
+	f, err := c.env.FS.OpenRead(c.snapshotPath(name) + snapshotFile)
+	if err != nil {
+		if errors.Is(err, fs.ErrNotExist) {
+			err = ErrNoSnapshot
+		}
+		return s, err
+	}
+	defer f.Close()
+	text, err := io.ReadAll(io.NewSectionReader(f, 0, 1<<20))
+	if err == nil {
+		err = json.Unmarshal(text, &s)
+	}
+	return s, err
+}
+
+// Snapshots returns those that are kept, sorted by name.
+func (c *Cluster) Snapshots() ([]Snapshot, error) {
+	names, err := c.env.FS.List(c.path(snapshotsDirectory))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	var all []Snapshot
+	for _, name := range names {
+		if of, ok := strings.CutSuffix(name, snapshotFile); ok {
+			if s, err := c.readSnapshotFile(of); err == nil {
+				all = append(all, s)
+			}
+		}
+	}
+	return all, err
+}
+
+// DropSnapshot drops a snapshot. Clusters that were made from it have files of their own.
+func (c *Cluster) DropSnapshot(name string) error {
+	if !snapshotName.MatchString(name) {
+		return ErrNoSnapshot
+	}
+	if _, err := c.env.FS.Stat(c.snapshotPath(name) + snapshotFile); err != nil {
+		return ErrNoSnapshot
+	}
+	if err := c.env.FS.Remove(c.snapshotPath(name) + snapshotFile); err != nil {
+		return err
+	}
+	return c.env.FS.RemoveAll(c.snapshotPath(name))
+}
+
+// KeptImage returns the image of a snapshot, to open another cluster from.
+func (c *Cluster) KeptImage(name string) (*Image, Snapshot, error) {
+	if !snapshotName.MatchString(name) {
+		return nil, Snapshot{}, ErrNoSnapshot
+	}
+	s, err := c.readSnapshotFile(name)
+	if err != nil {
+		return nil, s, err
+	}
+	return &Image{env: c.env, dir: c.snapshotPath(name), sizeBytes: s.SizeBytes}, s, nil
+}
+
+// Restore goes back to a snapshot: what is there is removed as by a reset, and connections stay. Cluster ID and address
+// stay, topics get back their IDs, leader epochs are above all that were seen, and no producer ID that was given out is
+// valid or given again. Transactions that were open are aborted, groups have no members. The clock goes on at the instant
+// of the snapshot.
+func (c *Cluster) Restore(name string) error {
+	c.changing.Lock()
+	defer c.changing.Unlock()
+	if c.lock == nil {
+		return ErrClosed
+	}
+	image, s, err := c.KeptImage(name)
+	if err != nil {
+		return err
+	}
+	if e := c.stop(); e != nil {
+		e.drop()
+		_ = e.close(false) // complains about the fence
+	}
+	if err := c.replaceBy(image); err != nil {
+		return fmt.Errorf("%w: restoring the snapshot %s: %w", ErrStorage, name, err)
+	}
+	c.rules.RemoveAll()
+	c.env.Faults.Clear()
+	c.env.Clock.Restore(s.Clock, s.Frozen)
+	return c.start()
+}
+
+// replaceBy moves the files of the cluster aside, and puts copies of the image's in their place.
+func (c *Cluster) replaceBy(image *Image) error {
+	goOn, err := c.continuation()
+	if err != nil {
+		return err
+	}
+	if err := c.moveAllAside(); err != nil {
+		return err
+	}
+	return unpackFiles(&c.env, c.dir, image, goOn)
+}
+
+// continuation returns how the metadata of an image becomes that of this cluster.
+func (c *Cluster) continuation() (func(meta.Tx) error, error) {
+	store, err := c.env.Metadata(c.path(metaFile), meta.Options{NoSync: c.env.NoSync})
+	if err != nil {
+		return nil, err
+	}
+	clusterID, err := store.Get(meta.Cluster, clusterIDKey)
+	clusterID = slices.Clone(clusterID)
+	starts, startsErr := counter(store, startsKey)
+	next, nextErr := counter(store, nextProducerIDKey)
+	if err := errors.Join(err, startsErr, nextErr, store.Close()); err != nil {
+		return nil, err
+	}
+	return func(tx meta.Tx) error {
+		before, err := counter(tx, startsKey)
+		return errors.Join(err,
+			tx.Put(meta.Cluster, clusterIDKey, clusterID),
+			putCounter(tx, startsKey, max(starts, before)),
+			putCounter(tx, nextProducerIDKey, next),
+			putCounter(tx, forkKey, next+1))
+	}, nil
+}
+
+// moveAllAside moves all files of the cluster into a directory that is removed behind.
+func (c *Cluster) moveAllAside() error {
+	name := numbered(resetDirectory, c.resets.Add(1))
+	for {
+		if _, err := c.env.FS.Stat(c.path(name)); err != nil {
+			break
+		}
+		name = numbered(resetDirectory, c.resets.Add(1))
+	}
+	if err := c.env.FS.MkdirAll(c.path(name)); err != nil {
+		return err
+	}
+	names, err := c.env.FS.List(c.dir)
+	if err != nil {
+		return err
+	}
+	for _, file := range names {
+		if isOwnDirectory(file) || file == lockFile {
+			continue
+		}
+		if err := c.env.FS.Rename(c.path(file), c.path(path.Join(name, file))); err != nil {
+			return err
+		}
+	}
+	c.removeBehind(name)
+	return nil
+}
+
+// isOwnDirectory says whether a name is that of a directory that belongs to no state of the cluster.
+func isOwnDirectory(name string) bool {
+	return name == snapshotsDirectory || isNumbered(resetDirectory, name) || isNumbered(imageDirectory, name)
+}

@@ -1,0 +1,122 @@
+package compat
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/IBM/sarama"
+	"github.com/getkin/kin-openapi/openapi3"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"once/broker"
+	"once/broker/brokertest"
+	"once/faults"
+	"once/lab"
+)
+
+// The description of the lab is OpenAPI, by the judgement of another library.
+func TestDescriptionIsOpenAPI(t *testing.T) {
+	b := brokertest.Start(t, brokertest.WithMemory, func(c *broker.Config) { c.Admin = "127.0.0.1:0" })
+	resp, err := http.Get("http://" + b.AdminAddr() + "/v1/openapi.json")
+	must(t, err)
+	defer resp.Body.Close()
+	text, err := io.ReadAll(resp.Body)
+	must(t, err)
+	doc, err := openapi3.NewLoader().LoadFromData(text)
+	must(t, err)
+	must(t, doc.Validate(t.Context()))
+	if n := doc.Paths.Len(); n < 40 {
+		t.Errorf("%d paths", n)
+	}
+}
+
+// lostCommit is a broker in memory that loses the answer of the first EndTxn.
+func lostCommit(t *testing.T) (*brokertest.Broker, *brokertest.Fault) {
+	b := brokertest.Start(t, brokertest.WithMemory)
+	return b, b.Fault(faults.Rule{Match: faults.Match{API: faults.Names{"EndTxn"}}, Do: faults.Do{LoseAnswer: true}})
+}
+
+// committedOnce expects a record once, in a commit that took two EndTxns.
+func committedOnce(t *testing.T, b *brokertest.Broker, rule *brokertest.Fault, want ...string) {
+	t.Helper()
+	cl, err := kgo.NewClient(kgo.SeedBrokers(b.Addr()), kgo.ConsumeTopics("x"), kgo.FetchIsolationLevel(kgo.ReadCommitted()))
+	must(t, err)
+	defer cl.Close()
+	if got := values(poll(t, cl, len(want))); !slices.Equal(got, want) {
+		t.Errorf("read %q, want %q", got, want)
+	}
+	quiet(t, cl, 50*time.Millisecond)
+	if s := rule.State(); s.Triggered != 1 || s.Matched < 2 {
+		t.Errorf("%d of %d EndTxns have lost their answer", s.Triggered, s.Matched)
+	}
+}
+
+// A commit whose answer is lost is repeated by the client, and succeeds; the records are there once.
+func TestFranzRepeatsALostCommit(t *testing.T) {
+	ctx := within(t)
+	b, rule := lostCommit(t)
+	cl, err := kgo.NewClient(kgo.SeedBrokers(b.Addr()), kgo.TransactionalID("pay"), kgo.AllowAutoTopicCreation(), kgo.DefaultProduceTopic("x"))
+	must(t, err)
+	defer cl.Close()
+	for _, value := range []string{"a", "b"} {
+		must(t, cl.BeginTransaction())
+		must(t, cl.ProduceSync(ctx, kgo.StringRecord(value)).FirstErr())
+		must(t, cl.EndTransaction(ctx, kgo.TryCommit))
+	}
+	committedOnce(t, b, rule, "a", "b")
+}
+
+func TestSaramaRepeatsALostCommit(t *testing.T) {
+	b, rule := lostCommit(t)
+	c := saramaConfig(sarama.V2_8_0_0)
+	c.Producer.Transaction.ID, c.Producer.Idempotent, c.Net.MaxOpenRequests = "pay", true, 1
+	c.Producer.RequiredAcks = sarama.WaitForAll
+	p, err := sarama.NewSyncProducer([]string{b.Addr()}, c)
+	must(t, err)
+	defer p.Close()
+	for _, value := range []string{"a", "b"} {
+		must(t, p.BeginTxn())
+		_, _, err = p.SendMessage(&sarama.ProducerMessage{Topic: "x", Value: sarama.StringEncoder(value)})
+		must(t, err)
+		must(t, p.CommitTxn())
+	}
+	committedOnce(t, b, rule, "a", "b")
+}
+
+// A transaction of fifteen minutes is aborted by moving the clock; a consumer of a group with a session of ten seconds is
+// still a member.
+func TestFranzTransactionTimesOutInNoTime(t *testing.T) {
+	ctx := within(t)
+	b := brokertest.Start(t, brokertest.WithMemory)
+	cl, err := kgo.NewClient(kgo.SeedBrokers(b.Addr()), kgo.TransactionalID("orders-1"), kgo.TransactionTimeout(15*time.Minute),
+		kgo.AllowAutoTopicCreation(), kgo.DefaultProduceTopic("x"))
+	must(t, err)
+	defer cl.Close()
+	must(t, cl.BeginTransaction())
+	must(t, cl.ProduceSync(ctx, kgo.StringRecord("a")).FirstErr())
+	member, err := kgo.NewClient(kgo.SeedBrokers(b.Addr()), kgo.ConsumerGroup("g"), kgo.ConsumeTopics("x"), kgo.SessionTimeout(10*time.Second))
+	must(t, err)
+	defer member.Close()
+	one := 1
+	stable := lab.Condition{Group: &lab.GroupCondition{ID: "g", State: faults.Names{"Stable"}, Members: &one}}
+	b.Await(stable)
+	began := time.Now()
+	did := b.Clock().Advance(16 * time.Minute)
+	if took := time.Since(began); took > time.Second {
+		t.Errorf("took %v", took)
+	}
+	if len(did) != 1 || fmt.Sprint(did[0].Attributes) != "[transactionalId=orders-1]" {
+		t.Errorf("did %v", did)
+	}
+	b.Await(stable)
+	if err := cl.ProduceSync(ctx, kgo.StringRecord("b")).FirstErr(); err == nil {
+		err = cl.EndTransaction(ctx, kgo.TryCommit)
+		if err == nil {
+			t.Error("a transaction that was aborted is committed")
+		}
+	}
+}
