@@ -28,10 +28,10 @@ while [ $# -gt 0 ]; do
 	*) suites+=("$1"); shift ;;
 	esac
 done
-[ ${#suites[@]} -gt 0 ] || suites=(kafka-python confluent java share streams tools connections)
+[ ${#suites[@]} -gt 0 ] || suites=(kafka-python confluent java share groups streams tools connections)
 
 declare -A files=([kafka-python]=test_kafka_python.py [confluent]=test_confluent.py [java]=test_java.py
-	[share]=test_share.py [streams]=test_streams.py [tools]=test_tools.py [connections]=test_connections.py)
+	[groups]=test_groups.py [streams]=test_streams.py [tools]=test_tools.py [connections]=test_connections.py)
 for suite in "${suites[@]}"; do
 	[ -n "${files[$suite]:-}" ] || { echo "no such suite: $suite (there are: ${!files[*]})" >&2; exit 2; }
 done
