@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"once/faults"
+	"once/requestlog"
 )
 
 // describe returns the description of calls in OpenAPI 3.0. It is made of the table, so that it cannot differ from it.
@@ -89,6 +90,8 @@ func (d *description) schema(t reflect.Type) map[string]any {
 		return map[string]any{}
 	case reflect.TypeFor[time.Time]():
 		return map[string]any{"type": "string", "format": "date-time"}
+	case reflect.TypeFor[requestlog.Address](), reflect.TypeFor[requestlog.Took]():
+		return text
 	case reflect.TypeFor[faults.Duration]():
 		return map[string]any{"type": "string", "example": "61s"}
 	case reflect.TypeFor[faults.Names]():
