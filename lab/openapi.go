@@ -69,7 +69,13 @@ func (d *description) operation(c *call, path string) map[string]any {
 		"parameters":  parameters,
 		"responses":   map[string]any{strconv.Itoa(max(c.status, http.StatusOK)): success, "default": failure},
 	}
-	if c.body != reflect.TypeFor[none]() {
+	switch c.body {
+	case reflect.TypeFor[none]():
+	case reflect.TypeFor[archive]():
+		operation["requestBody"] = map[string]any{"required": true, "content": map[string]any{
+			"application/zstd": map[string]any{"schema": map[string]any{"type": "string", "format": "binary"}},
+		}}
+	default:
 		operation["requestBody"] = map[string]any{"required": !c.optional, "content": map[string]any{
 			"application/json": map[string]any{"schema": d.schema(c.body)},
 		}}
