@@ -156,7 +156,7 @@ func readInfo(h *tar.Header, r io.Reader) (s Snapshot, err error) {
 func (i *Image) readEntry(h *tar.Header, r io.Reader) error {
 	dir, file := path.Split(h.Name)
 	dir = strings.TrimSuffix(dir, "/")
-	if h.Typeflag != tar.TypeReg || !isPlainName(file) || dir != "" && !isPlainName(dir) {
+	if h.Typeflag != tar.TypeReg || !isPlainName(file) || strings.HasPrefix(h.Name, "/") || dir != "" && !isPlainName(dir) {
 		return fmt.Errorf("%w: it must have files only, at most one directory deep, and has %q", ErrArchive, h.Name)
 	}
 	if err := i.env.FS.MkdirAll(path.Join(i.dir, dir)); err != nil {
