@@ -8,8 +8,11 @@ import (
 	"once/wire"
 )
 
-// noAuthorizer is the message of all answers about ACLs.
-const noAuthorizer = "no authorizer is configured on this broker"
+// The messages of answers about ACLs, in Kafka's words: its tools print them.
+const (
+	noAuthorizer         = "No Authorizer is configured on the broker"
+	noAuthorizerToDelete = "No Authorizer is configured."
+)
 
 // hasUnknown says whether one of these is the number 0, which means "unknown". Kafka closes the connection for it, and
 // for no other number.
@@ -50,7 +53,7 @@ func (s *Services) deleteACLs(_ context.Context, r *wire.Request) wire.Reply {
 			return wire.Reply{Close: true}
 		}
 	}
-	return s.Fail(r, wire.SecurityDisabled, noAuthorizer)
+	return s.Fail(r, wire.SecurityDisabled, noAuthorizerToDelete)
 }
 
 var failDescribeACLs = failAtTop(func(r *kmsg.DescribeACLsResponse) (*int16, **string) {

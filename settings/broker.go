@@ -44,6 +44,8 @@ type Broker struct {
 	MaxDecompressedBatchBytes            int
 	MaxIncrementalFetchSessionCacheSlots int
 	MaxRequestPartitionSizeLimit         int
+	ControllerQuotaWindowNum             int
+	ControllerQuotaWindowSize            time.Duration
 	QuotaWindowNum                       int
 	QuotaWindowSize                      time.Duration
 	RequestTimeout                       time.Duration
@@ -143,6 +145,8 @@ func (b *Broker) resolve() {
 		MaxDecompressedBatchBytes:            b.int("max.decompressed.batch.bytes"),
 		MaxIncrementalFetchSessionCacheSlots: b.int("max.incremental.fetch.session.cache.slots"),
 		MaxRequestPartitionSizeLimit:         b.int("max.request.partition.size.limit"),
+		ControllerQuotaWindowNum:             b.int("controller.quota.window.num"),
+		ControllerQuotaWindowSize:            b.duration("controller.quota.window.size.seconds", time.Second),
 		QuotaWindowNum:                       b.int("quota.window.num"),
 		QuotaWindowSize:                      b.duration("quota.window.size.seconds", time.Second),
 		RequestTimeout:                       b.milliseconds("request.timeout.ms"),

@@ -37,6 +37,9 @@ func all() []tool {
 		{"get-offsets", "Print the offsets of partitions", offsetsCommand},
 		{"metadata-quorum", "Describe the metadata quorum, which is one node here", quorumCommand},
 		{"broker-api-versions", "Print the versions of the APIs that a broker serves", versionsCommand},
+		{"features", "Describe and change features", featuresCommand},
+		{"acls", "List, add and remove ACLs, as on a broker without authorizer", aclsCommand},
+		{"cluster", "Print the cluster's ID and addresses, unregister a broker", clusterCommand},
 		{"storage", "Make cluster IDs; formatting needs nothing here", storageCommand},
 	}
 }

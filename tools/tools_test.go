@@ -33,6 +33,9 @@ var classes = map[string]string{
 	"transactions":        "org.apache.kafka.tools.TransactionsCommand",
 	"get-offsets":         "org.apache.kafka.tools.GetOffsetShell",
 	"metadata-quorum":     "org.apache.kafka.tools.MetadataQuorumCommand",
+	"features":            "org.apache.kafka.tools.FeatureCommand",
+	"acls":                "org.apache.kafka.tools.AclCommand",
+	"cluster":             "org.apache.kafka.tools.ClusterTool",
 	"broker-api-versions": "org.apache.kafka.tools.BrokerApiVersionsCommand",
 }
 
@@ -85,6 +88,9 @@ func (s *stage) run(t *testing.T, c script.Command) string {
 			word += "=" + a.Value
 		}
 		args = append(args, strings.Trim(word, `"`))
+	}
+	if name == "cluster" && len(args) > 2 { // the address is an option of its commands
+		args = append(args[2:], args[:2]...)
 	}
 	input := strings.Join(c.Input, "\n")
 	if input != "" {
@@ -162,7 +168,7 @@ func (s *stage) join(t *testing.T, group, topic string) string {
 var (
 	removed = regexp.MustCompile(`(?m)^(\tat |Caused by: |\t\.\.\. |The consumer rebalance protocol|Warning: --property is deprecated|` +
 		`Option --property is deprecated|joptsimple|java\.lang\.IllegalArg|\t[A-Za-z]+\([0-9]+\): UNSUPPORTED|` +
-		`java\.util\.concurrent\.ExecutionException: org\.apache\.kafka\.common\.errors\.GroupIdNotFound).*\n`)
+		`java\.util\.concurrent\.ExecutionException: org\.apache\.kafka\.common\.errors\.(GroupIdNotFound|SecurityDisabled|BrokerIdNotRegistered)).*\n`)
 	usage    = regexp.MustCompile(`(?ms)^Option +Description *\n.*`)
 	replaced = []struct {
 		pattern *regexp.Regexp
@@ -176,6 +182,7 @@ var (
 		{regexp.MustCompile(`\b1[0-9]{12}(\s*\t)[0-9]+ *\t`), "TIME${1}DURATION\t"},
 		{regexp.MustCompile(`\b1[0-9]{12}\b`), "TIME"},
 		{regexp.MustCompile(`[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}`), "UUID"},
+		{regexp.MustCompile(`\b127\.0\.0\.1 [0-9]+ *`), "127.0.0.1 PORT "},
 		{regexp.MustCompile(`\[usable: [0-9]+\]`), "[usable: N]"},
 		{regexp.MustCompile(`,\n\)`), "\n)"},
 		{regexp.MustCompile(`(\t[A-Za-z]+\(([4-9]|[0-9]{2,})\): [0-9]+( to [0-9]+)? \[usable: N\],?\n)+`), "\t…\n"},
