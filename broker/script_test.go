@@ -118,6 +118,9 @@ func changesMetadata(c script.Command) bool {
 // awaitMetadata waits until another broker knows all that its controller has answered: the epoch of its features is the
 // offset up to which it has read the metadata.
 func (p *peer) awaitMetadata() {
+	of := p.conn
+	p.conn = "metadata" // that of the command may be muted
+	defer func() { p.conn = of }()
 	quorum := kmsg.NewPtrDescribeQuorumRequest()
 	quorum.Topics = []kmsg.DescribeQuorumRequestTopic{{
 		Topic: "__cluster_metadata", Partitions: []kmsg.DescribeQuorumRequestTopicPartition{{Partition: 0}},

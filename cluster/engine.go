@@ -210,7 +210,8 @@ func (e *engine) openTopics() error {
 		return fmt.Errorf("%w: %w", ErrStorage, err)
 	}
 	window := quotas.Config{Samples: e.env.Settings.QuotaWindowNum, Window: e.env.Settings.QuotaWindowSize}
-	if e.quotas, err = quotas.Open(e.store, window); err != nil {
+	changes := quotas.Config{Samples: e.env.Settings.ControllerQuotaWindowNum, Window: e.env.Settings.ControllerQuotaWindowSize}
+	if e.quotas, err = quotas.Open(e.store, window, changes); err != nil {
 		return fmt.Errorf("%w: %w", ErrStorage, err)
 	}
 	if e.credentials, err = credentials.Open(e.store); err != nil {

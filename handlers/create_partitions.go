@@ -25,6 +25,7 @@ func (s *Services) createPartitions(_ context.Context, r *wire.Request) wire.Rep
 			total += max(0, int(req.Topics[i].Count)-len(t.Partitions()))
 		}
 	}
+	quota := s.mutations(r, 3)
 	seen := map[string]bool{}
 	for i := range req.Topics {
 		asked := &req.Topics[i]
@@ -42,7 +43,7 @@ func (s *Services) createPartitions(_ context.Context, r *wire.Request) wire.Rep
 		case total > maxPartitionsPerRequest:
 			code, message = wire.PolicyViolation, tooManyPartitions(total)
 		default:
-			code, message = s.addPartitions(asked, req.ValidateOnly, r.Version)
+			code, message = s.addPartitions(asked, req.ValidateOnly, quota)
 		}
 		if code != wire.NoError {
 			t.ErrorCode, t.ErrorMessage = int16(code), errorMessage(message)
@@ -52,10 +53,12 @@ func (s *Services) createPartitions(_ context.Context, r *wire.Request) wire.Rep
 		}
 		resp.Topics = append(resp.Topics, t)
 	}
-	return wire.Respond(resp)
+	return quota.respond(resp)
 }
 
-func (s *Services) addPartitions(asked *kmsg.CreatePartitionsRequestTopic, validateOnly bool, version int16) (wire.Code, string) {
+func (s *Services) addPartitions(
+	asked *kmsg.CreatePartitionsRequestTopic, validateOnly bool, quota *mutations,
+) (wire.Code, string) {
 	t, code := s.Catalogue.Topic(asked.Topic)
 	if code != wire.NoError {
 		return code, ""
@@ -72,8 +75,15 @@ func (s *Services) addPartitions(asked *kmsg.CreatePartitionsRequestTopic, valid
 			}
 		}
 	}
-	if err := s.Topics.AddPartitions(asked.Topic, asked.Count, validateOnly); err != nil {
-		return codeFor(err, int16(kmsg.CreatePartitions), version), err.Error()
+	err := s.Topics.AddPartitions(asked.Topic, asked.Count, true)
+	if err == nil {
+		err = quota.take(int(asked.Count) - len(t.Partitions()))
+	}
+	if err == nil && !validateOnly {
+		err = s.Topics.AddPartitions(asked.Topic, asked.Count, false)
+	}
+	if err != nil {
+		return codeFor(err, int16(kmsg.CreatePartitions), quota.r.Version), err.Error()
 	}
 	return wire.NoError, ""
 }

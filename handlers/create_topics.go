@@ -43,6 +43,7 @@ func (s *Services) createTopics(_ context.Context, r *wire.Request) wire.Reply {
 			together = append(together, name)
 		}
 	}
+	quota := s.mutations(r, 6)
 	seen := map[string]bool{}
 	for i := range req.Topics {
 		asked := &req.Topics[i]
@@ -62,14 +63,14 @@ func (s *Services) createTopics(_ context.Context, r *wire.Request) wire.Reply {
 		case total > maxPartitionsPerRequest:
 			code, message = wire.PolicyViolation, tooManyPartitions(total)
 		default:
-			code, message = s.createTopic(asked, together, req.ValidateOnly, r.Version, &t)
+			code, message = s.createTopic(asked, together, req.ValidateOnly, quota, &t)
 		}
 		if code != wire.NoError {
 			t.ErrorCode, t.ErrorMessage = int16(code), errorMessage(message)
 		}
 		resp.Topics = append(resp.Topics, t)
 	}
-	return wire.Respond(resp)
+	return quota.respond(resp)
 }
 
 func tooManyPartitions(total int) string {
@@ -89,7 +90,7 @@ func (s *Services) partitionsAsked(t *kmsg.CreateTopicsRequestTopic) int32 {
 }
 
 func (s *Services) createTopic(
-	asked *kmsg.CreateTopicsRequestTopic, together []string, validateOnly bool, version int16,
+	asked *kmsg.CreateTopicsRequestTopic, together []string, validateOnly bool, quota *mutations,
 	t *kmsg.CreateTopicsResponseTopic,
 ) (wire.Code, string) {
 	spec := topics.Spec{
@@ -104,6 +105,7 @@ func (s *Services) createTopic(
 		}
 		spec.Overrides[strings.Clone(c.Name)] = strings.Clone(*c.Value)
 	}
+	version := quota.r.Version
 	err := s.Topics.Validate(spec)
 	// Errors of the name or the configuration come before those of the shape.
 	if code := codeFor(err, int16(kmsg.CreateTopics), version); err != nil && code != wire.InvalidPartitions {
@@ -111,6 +113,9 @@ func (s *Services) createTopic(
 	}
 	if code, message := s.checkReplicas(asked); code != wire.NoError {
 		return code, message
+	}
+	if err == nil {
+		err = quota.take(int(spec.Partitions))
 	}
 	if err == nil && validateOnly {
 		t.TopicID = topics.NewID() // Kafka shows one that no topic gets

@@ -17,7 +17,7 @@ import (
 func (s *Services) deleteTopics(_ context.Context, r *wire.Request) wire.Reply {
 	req, resp := r.Body.(*kmsg.DeleteTopicsRequest), response[*kmsg.DeleteTopicsResponse](r)
 	asked := topicRefs(req)
-	d := deletion{s: s, version: r.Version, times: map[string]int{}, timesByID: map[[16]byte]int{}, resp: resp}
+	d := deletion{s: s, quota: s.mutations(r, 5), version: r.Version, times: map[string]int{}, timesByID: map[[16]byte]int{}, resp: resp}
 	for _, ref := range asked {
 		d.count(ref)
 	}
@@ -27,7 +27,7 @@ func (s *Services) deleteTopics(_ context.Context, r *wire.Request) wire.Reply {
 	for _, ref := range asked {
 		d.delete(ref)
 	}
-	return wire.Respond(resp)
+	return d.quota.respond(resp)
 }
 
 // topicRef names a topic by name or by ID.
@@ -54,6 +54,7 @@ func (t topicRef) makesSense() bool { return (t.name == nil) != (t.id == [16]byt
 // deletion is one request.
 type deletion struct {
 	s         *Services
+	quota     *mutations
 	version   int16
 	times     map[string]int // how often a name is given; 0 again when that was answered
 	timesByID map[[16]byte]int
@@ -138,7 +139,11 @@ func (d *deletion) delete(t topicRef) {
 	case topic.Internal:
 		code, message = wire.InvalidTopicException, fmt.Sprintf("topic %q holds the broker's own state", topic.Name)
 	default:
-		if err := d.s.Topics.Delete(topic.Name); err != nil {
+		err := d.quota.take(len(topic.Partitions()))
+		if err == nil {
+			err = d.s.Topics.Delete(topic.Name)
+		}
+		if err != nil {
 			code, message = codeFor(err, int16(kmsg.DeleteTopics), d.version), err.Error()
 		}
 	}

@@ -80,6 +80,7 @@ var configErrors = []errorRow{
 	{errInvalidRequest, wire.InvalidRequest},
 	{errInvalidUpdate, wire.InvalidUpdateVersion},
 	{settings.ErrClientMetrics, wire.InvalidRequest},
+	{errThrottled, wire.ThrottlingQuotaExceeded},
 	{quotas.ErrInvalid, wire.InvalidRequest},
 	{quotas.ErrTooMany, wire.PolicyViolation},
 	{credentials.ErrUnacceptable, wire.UnacceptableCredential},

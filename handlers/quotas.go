@@ -77,8 +77,5 @@ func (m *measured) throttle(resp kmsg.Response) {
 	if pause <= 0 {
 		return
 	}
-	if told, ok := resp.(interface{ SetThrottle(millis int32) }); ok {
-		told.SetThrottle(int32(pause.Milliseconds()))
-	}
-	m.r.Conn.Mute(pause)
+	tellPause(m.r, resp, pause)
 }

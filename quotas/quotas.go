@@ -44,19 +44,19 @@ type Config struct {
 //
 // change is held over the write, and taken before mu.
 type Quotas struct {
-	store  meta.Store // immutable, as is the next one
-	cfg    Config
-	change sync.Mutex
-	kept   atomic.Pointer[map[string]Values] // by key of the entity; immutable; nil while there are none
-	mu     struct {
+	store          meta.Store // immutable, as is the next one
+	cfg, mutations Config     // of rates, and of controller_mutation_rate
+	change         sync.Mutex
+	kept           atomic.Pointer[map[string]Values] // by key of the entity; immutable; nil while there are none
+	mu             struct {
 		sync.Mutex
 		rates map[rateKey]*rate
 	}
 }
 
-// Open reads the quotas. An unreadable record is meta.ErrDamaged.
-func Open(store meta.Store, cfg Config) (*Quotas, error) {
-	q := &Quotas{store: store, cfg: cfg}
+// Open reads the quotas. mutations are the windows of controller_mutation_rate (controller.quota.window.*). An unreadable record is meta.ErrDamaged.
+func Open(store meta.Store, cfg, mutations Config) (*Quotas, error) {
+	q := &Quotas{store: store, cfg: cfg, mutations: mutations}
 	q.mu.rates = map[rateKey]*rate{}
 	kept, err := readStored(store)
 	if err != nil {

@@ -17,7 +17,7 @@ func open(t *testing.T, path string) (*Quotas, meta.Store) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { store.Close() })
-	q, err := Open(store, Config{Samples: 11, Window: time.Second})
+	q, err := Open(store, Config{Samples: 11, Window: time.Second}, Config{Samples: 11, Window: time.Second})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -101,6 +101,32 @@ func TestPausesAreKafkas(t *testing.T) {
 	}
 }
 
+// A bucket of 11 seconds at 10 a second may be overdrawn once, and is filled again.
+func TestChangesTakeFromABucket(t *testing.T) {
+	q, _ := open(t, filepath.Join(t.TempDir(), "meta.db"))
+	set(t, q, Entity{User: name("u")}, ControllerMutationRate, 10)
+	start := time.UnixMilli(1_000_000)
+	for _, c := range []struct {
+		after   time.Duration
+		permits float64
+		strict  bool
+		pause   time.Duration
+		refused bool
+	}{
+		{0, 100, true, 0, false},
+		{0, 30, true, 2 * time.Second, false},
+		{time.Second, 1, true, time.Second, true},
+		{time.Second, 1, false, 1100 * time.Millisecond, false},
+		{2100 * time.Millisecond, 1, true, 100 * time.Millisecond, false},
+		{time.Hour, 110, true, 0, false},
+	} {
+		pause, refused := q.Mutate("u", "c", c.permits, c.strict, start.Add(c.after))
+		if pause != c.pause || refused != c.refused {
+			t.Errorf("after %v: %v %v, want %v %v", c.after, pause, refused, c.pause, c.refused)
+		}
+	}
+}
+
 func TestQuotasAreBounded(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "meta.db")
 	q, store := open(t, path)
@@ -136,7 +162,7 @@ func TestADamagedRecordIsRefused(t *testing.T) {
 		if err := store.Update(func(tx meta.Tx) error { return tx.Put(meta.ClientQuotas, record[0], []byte(record[1])) }); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := Open(store, Config{}); !errors.Is(err, meta.ErrDamaged) {
+		if _, err := Open(store, Config{}, Config{}); !errors.Is(err, meta.ErrDamaged) {
 			t.Errorf("%q: %v", record, err)
 		}
 	}

@@ -56,19 +56,50 @@ func (q *Quotas) Throttle(quota, user, clientID string, amount float64, now time
 	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	r := q.mu.rates[key]
-	if r == nil {
-		q.makeRoomLocked(now)
-		r = newRate(q.cfg)
-		key.user, key.clientID = strings.Clone(key.user), strings.Clone(key.clientID)
-		q.mu.rates[key] = r
-	}
+	r := q.rateLocked(key, now)
 	r.add(amount, now)
 	pause := r.pause(limit, now)
 	if quota == RequestPercentage {
 		pause = min(pause, q.cfg.Window)
 	}
 	return pause
+}
+
+// Mutate takes permits from the bucket of a user's client for changes: it holds what may be used in all windows, and is
+// filled at the rate of controller_mutation_rate. A bucket may be overdrawn, then the client has to pause; with strict
+// nothing is taken from one that is, and the change is refused (KIP-599; spec: admin 17).
+func (q *Quotas) Mutate(user, clientID string, permits float64, strict bool, now time.Time) (pause time.Duration, refused bool) {
+	limit, key, ok := q.bound(ControllerMutationRate, user, clientID)
+	if !ok {
+		return 0, false
+	}
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	r := q.rateLocked(key, now)
+	r.fill(limit, now)
+	if refused = strict && r.tokens < 0; !refused {
+		r.tokens -= permits
+	}
+	if r.tokens < 0 {
+		pause = time.Duration(min(math.Round(-r.tokens/limit*1000), math.MaxInt32)) * time.Millisecond
+	}
+	return pause, refused
+}
+
+// rateLocked returns the rate of a key, a new one if there is none.
+func (q *Quotas) rateLocked(key rateKey, now time.Time) *rate {
+	r := q.mu.rates[key]
+	if r == nil {
+		q.makeRoomLocked(now)
+		cfg := q.cfg
+		if key.quota == ControllerMutationRate {
+			cfg = q.mutations
+		}
+		r = newRate(cfg)
+		key.user, key.clientID = strings.Clone(key.user), strings.Clone(key.clientID)
+		q.mu.rates[key] = r
+	}
+	return r
 }
 
 func (q *Quotas) makeRoomLocked(now time.Time) {
@@ -90,6 +121,9 @@ func (q *Quotas) makeRoomLocked(now time.Time) {
 type rate struct {
 	cfg     Config
 	samples []sample // at most cfg.Samples, oldest first
+	// A bucket has these in place of samples.
+	tokens float64
+	filled time.Time // zero: never
 }
 
 type sample struct {
@@ -111,7 +145,18 @@ func (r *rate) forget(now time.Time) {
 
 func (r *rate) isIdle(now time.Time) bool {
 	r.forget(now)
-	return len(r.samples) == 0
+	return len(r.samples) == 0 && r.tokens >= 0 && now.Sub(r.filled) >= time.Duration(r.cfg.Samples)*r.cfg.Window
+}
+
+// fill adds to a bucket what may be used since it was filled last, up to what may be used in all windows. A new one is
+// full.
+func (r *rate) fill(limit float64, now time.Time) {
+	full := limit * (time.Duration(r.cfg.Samples) * r.cfg.Window).Seconds()
+	if r.filled.IsZero() {
+		r.tokens = full
+	}
+	r.tokens = min(full, r.tokens+limit*max(0, now.Sub(r.filled).Seconds()))
+	r.filled = now
 }
 
 func (r *rate) add(amount float64, now time.Time) {

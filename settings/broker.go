@@ -32,6 +32,7 @@ type Broker struct {
 	ClustersMax         int
 	ClustersFirstPort   int // of clusters.ports, 0 for any
 	ClustersLastPort    int // the same
+	LabArchiveMaxBytes  int64
 	LabHosts            []string
 	LabRequestsBytes    int // lab.requests
 
@@ -43,6 +44,8 @@ type Broker struct {
 	MaxDecompressedBatchBytes            int
 	MaxIncrementalFetchSessionCacheSlots int
 	MaxRequestPartitionSizeLimit         int
+	ControllerQuotaWindowNum             int
+	ControllerQuotaWindowSize            time.Duration
 	QuotaWindowNum                       int
 	QuotaWindowSize                      time.Duration
 	RequestTimeout                       time.Duration
@@ -131,6 +134,7 @@ func (b *Broker) resolve() {
 		PublishedPort:       b.int("published.port"),
 		Lab:                 b.bool("lab"),
 		ClustersMax:         b.int("clusters.max"),
+		LabArchiveMaxBytes:  b.int64("lab.archive.max.bytes"),
 		LabHosts:            splitList(b.text("lab.hosts")),
 		LabRequestsBytes:    b.int("lab.requests"),
 
@@ -141,6 +145,8 @@ func (b *Broker) resolve() {
 		MaxDecompressedBatchBytes:            b.int("max.decompressed.batch.bytes"),
 		MaxIncrementalFetchSessionCacheSlots: b.int("max.incremental.fetch.session.cache.slots"),
 		MaxRequestPartitionSizeLimit:         b.int("max.request.partition.size.limit"),
+		ControllerQuotaWindowNum:             b.int("controller.quota.window.num"),
+		ControllerQuotaWindowSize:            b.duration("controller.quota.window.size.seconds", time.Second),
 		QuotaWindowNum:                       b.int("quota.window.num"),
 		QuotaWindowSize:                      b.duration("quota.window.size.seconds", time.Second),
 		RequestTimeout:                       b.milliseconds("request.timeout.ms"),

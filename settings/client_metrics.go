@@ -68,15 +68,15 @@ func checkClientMatch(value string) error {
 		}
 		_, err := syntax.Parse(strings.TrimSpace(expression), syntax.Perl)
 		var bad *syntax.Error
-		if errors.As(err, &bad) && !slices.Contains(javaOnly, bad.Code) {
+		if errors.As(err, &bad) && !slices.Contains(javaSyntaxErrors, bad.Code) {
 			return fmt.Errorf("has a bad regular expression: %w", bad)
 		}
 	}
 	return nil
 }
 
-// javaOnly are Go's errors for expressions that may be valid in Java.
-var javaOnly = []syntax.ErrorCode{
+// javaSyntaxErrors are Go's errors for expressions that may be valid in Java.
+var javaSyntaxErrors = []syntax.ErrorCode{
 	syntax.ErrInvalidPerlOp, syntax.ErrInvalidEscape, syntax.ErrInvalidRepeatOp, syntax.ErrInvalidRepeatSize,
 	syntax.ErrInvalidCharRange,
 }

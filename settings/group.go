@@ -75,14 +75,14 @@ func (b *Broker) ConsumerGroup(overrides Values) ConsumerGroup {
 	}
 }
 
-// ownDefault are the settings of groups that no broker setting stands behind.
-var ownDefault = []string{
+// groupDefaults are the settings of groups whose default is no setting of the broker.
+var groupDefaults = []string{
 	"errors.deadletterqueue.copy.record.enable", "errors.deadletterqueue.topic.name", "share.auto.offset.reset",
 	"share.isolation.level", "share.renew.acknowledge.enable",
 }
 
-// behindGroup is the broker setting that holds for groups without a setting of their own.
-func behindGroup(name string) string {
+// synonymOfGroup returns the broker setting that is the default of a group's setting.
+func synonymOfGroup(name string) string {
 	if name == "streams.assignor.name" {
 		return "group.streams.assignors" // of which the first is meant
 	}
@@ -99,11 +99,11 @@ func (b *Broker) DescribeGroup(overrides Values) []Entry {
 		if override, set := overrides[d.Name]; set {
 			e.Synonyms = append(e.Synonyms, Synonym{Name: d.Name, Value: mustCanonical(d, override), Source: SourceGroup})
 		}
-		if slices.Contains(ownDefault, d.Name) {
+		if slices.Contains(groupDefaults, d.Name) {
 			value, _ := d.Default()
 			e.Synonyms = append(e.Synonyms, Synonym{Name: d.Name, Value: value, Source: SourceDefault})
 		} else {
-			e.Synonyms = append(e.Synonyms, b.synonyms(behindGroup(d.Name))...)
+			e.Synonyms = append(e.Synonyms, b.synonyms(synonymOfGroup(d.Name))...)
 		}
 		e.Value, e.Source = e.Synonyms[0].Value, e.Synonyms[0].Source
 		entries = append(entries, e)

@@ -95,7 +95,7 @@ func canonical(values Values) (checked Values, unknown []string, problems []erro
 		d, _ := Lookup(name)
 		if d == nil {
 			checked[name] = value
-			if !retired(name) {
+			if !isOfZooKeeper(name) {
 				unknown = append(unknown, name)
 			}
 			continue
@@ -109,8 +109,8 @@ func canonical(values Values) (checked Values, unknown []string, problems []erro
 	return checked, unknown, problems
 }
 
-// retired says whether a name is one of ZooKeeper's settings, which old property files contain.
-func retired(name string) bool { return strings.HasPrefix(name, "zookeeper.") }
+// isOfZooKeeper says whether a name is one of ZooKeeper's settings, which old property files contain.
+func isOfZooKeeper(name string) bool { return strings.HasPrefix(name, "zookeeper.") }
 
 // completeNodeID makes node.id and broker.id the same where one of them is set.
 func (b *Broker) completeNodeID() []error {
@@ -183,8 +183,8 @@ func (b *Broker) Changed() []string {
 	return changed
 }
 
-// Inert returns the names of the static settings that are set and have no effect here, sorted.
-func (b *Broker) Inert() []string {
+// WithoutEffect returns the names of the static settings that are set and have no effect here, sorted.
+func (b *Broker) WithoutEffect() []string {
 	var names []string
 	for _, name := range slices.Sorted(maps.Keys(b.layers[staticLayer])) {
 		if d, ok := Lookup(name); ok && d.Effect != Implemented {

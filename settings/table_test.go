@@ -55,7 +55,7 @@ func TestSynonymsNameSettings(t *testing.T) {
 	}
 	for i := range perGroupSettings {
 		name := perGroupSettings[i].Name
-		if _, ok := Lookup(behindGroup(name)); ok == slices.Contains(ownDefault, name) {
+		if _, ok := Lookup(synonymOfGroup(name)); ok == slices.Contains(groupDefaults, name) {
 			t.Errorf("%s: has a broker setting: %v", name, ok)
 		}
 	}

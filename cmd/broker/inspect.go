@@ -17,7 +17,7 @@ func checkCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "check DIR",
 		Short: "Verify the data directory of a stopped broker, changing nothing",
-		Args:  arguments("DIR"),
+		Args:  exactly("DIR"),
 		RunE: func(c *cobra.Command, args []string) error {
 			report, err := inspect.Check(vfs.OS, args[0], inspect.Options{Progress: c.ErrOrStderr()})
 			if err != nil {
@@ -69,20 +69,20 @@ func dumpCommand() *cobra.Command {
 
 func partitionDump(name, short string, dump func(w io.Writer, dir, partition string) error) *cobra.Command {
 	return &cobra.Command{
-		Use: name + " DIR TOPIC-PARTITION", Short: short, Args: arguments("DIR", "TOPIC-PARTITION"),
+		Use: name + " DIR TOPIC-PARTITION", Short: short, Args: exactly("DIR", "TOPIC-PARTITION"),
 		RunE: func(c *cobra.Command, args []string) error { return dump(c.OutOrStdout(), args[0], args[1]) },
 	}
 }
 
 func directoryDump(name, short string, dump func(w io.Writer, under vfs.FS, dir string) error) *cobra.Command {
 	return &cobra.Command{
-		Use: name + " DIR", Short: short, Args: arguments("DIR"),
+		Use: name + " DIR", Short: short, Args: exactly("DIR"),
 		RunE: func(c *cobra.Command, args []string) error { return dump(c.OutOrStdout(), vfs.OS, args[0]) },
 	}
 }
 
-// arguments requires exactly these arguments.
-func arguments(names ...string) cobra.PositionalArgs {
+// exactly requires these arguments.
+func exactly(names ...string) cobra.PositionalArgs {
 	return func(c *cobra.Command, args []string) error {
 		if len(args) != len(names) {
 			return usageError{fmt.Errorf("%s needs %v, not %q", c.CommandPath(), names, args)}

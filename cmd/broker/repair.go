@@ -16,7 +16,7 @@ func repairCommand() *cobra.Command {
 		Long: "Says what is damaged in the data directory of a stopped broker, what of it is whole, and what would\n" +
 			"be lost by a repair. With --yes it puts the whole batches of each damaged segment into a new segment, and\n" +
 			"keeps the damaged file under another name.",
-		Args: arguments("DIR"),
+		Args: exactly("DIR"),
 		RunE: func(c *cobra.Command, args []string) error {
 			return repair.Run(c.OutOrStdout(), vfs.OS, args[0], o)
 		},

@@ -172,7 +172,7 @@ func start(ctx context.Context, f startFlags, environ []string, stdout, stderr i
 	if changed := cfg.Settings.Changed(); len(changed) > 0 {
 		cfg.Logger.Info("settings that differ from their defaults", "settings", changed)
 	}
-	if inert := cfg.Settings.Inert(); len(inert) > 0 {
+	if inert := cfg.Settings.WithoutEffect(); len(inert) > 0 {
 		cfg.Logger.Info("settings that are accepted and have no effect", "names", inert)
 	}
 	if len(unknown) > 0 {

@@ -11,7 +11,7 @@ set -u
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 root=$(cd "$here/../.." && pwd)
-readonly language_limit_s=${ONCE_LANGUAGE_LIMIT_S:-400}
+readonly language_limit_s=${ONCE_LANGUAGE_LIMIT_S:-600}
 
 expression=''
 [ "${1:-}" != -k ] || { expression=$2; shift 2; }

@@ -12,8 +12,8 @@ import threading
 COPIER = "org.apache.kafka.tools.TransactionalMessageCopier"
 PERFORMANCE = "org.apache.kafka.tools.ProducerPerformance"
 CONSUMER = "org.apache.kafka.tools.consumer.ConsoleConsumer"
-PRODUCER = {"4.3.1": "org.apache.kafka.tools.ConsoleProducer", "3.9.2": "kafka.tools.ConsoleProducer"}
-PRODUCER_SETTING = {"4.3.1": "--command-property", "3.9.2": "--producer-property"}
+PRODUCER = {"4.4.0": "org.apache.kafka.tools.ConsoleProducer", "3.9.2": "kafka.tools.ConsoleProducer"}
+PRODUCER_SETTING = {"4.4.0": "--command-property", "3.9.2": "--producer-property"}
 VERSIONS = tuple(PRODUCER)
 
 # Small and quick to start: two processors are shared with the broker.

@@ -48,7 +48,7 @@ class Client:
 
 CLIENTS = {
     "java-3.9": Client("apache-kafka-java", java("3.9.2")),
-    "java-4.3": Client("apache-kafka-java", java("4.3.1")),
+    "java-4.4": Client("apache-kafka-java", java("4.4.0")),
     "confluent": Client("confluent-kafka-python", python("transactions_confluent.py")),
     "librdkafka": Client("librdkafka", python("transactions_confluent.py", "librdkafka")),
     "kafka-python": Client("kafka-python", python("transactions_kafka_python.py"), resends=False),
