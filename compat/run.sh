@@ -3,13 +3,13 @@
 #
 #   compat/run.sh [--against HOST:PORT | --broker BINARY] [-k EXPRESSION] [SUITE...]
 #
-# Suites: kafka-python, confluent, java, groups, streams, tools, connections; all of them without an argument. Each gets a
-# broker of its own, built from this tree. --against takes a broker that runs already (Apache Kafka, say) and leaves
-# out the checks that kill it or need a setting; --broker takes a built binary. -k picks checks by name, as in pytest.
+# Suites: kafka-python, confluent, java, share, streams, tools, connections; all of them without an argument. Each gets a broker of its own,
+# built from this tree. --against takes a broker that runs already (Apache Kafka, say) and leaves out the checks that
+# kill it or need a setting; --broker takes a built binary. -k picks checks by name, as in pytest.
 #
 # Clients are installed by package name, with pinned versions, under ${XDG_CACHE_HOME:-$HOME/.cache}/once-compat.
-# Needs Go and Python 3.9+; for java, groups, streams, tools and connections a JDK 17 and Maven, for connections a C compiler.
-# Exit status: 0 when every check passed.
+# Needs Go and Python 3.9+; for java, share, streams, tools and connections a JDK 17 and Maven, for connections a C compiler. Exit status: 0
+# when every check passed.
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -28,7 +28,7 @@ while [ $# -gt 0 ]; do
 	*) suites+=("$1"); shift ;;
 	esac
 done
-[ ${#suites[@]} -gt 0 ] || suites=(kafka-python confluent java groups streams tools connections)
+[ ${#suites[@]} -gt 0 ] || suites=(kafka-python confluent java share groups streams tools connections)
 
 declare -A files=([kafka-python]=test_kafka_python.py [confluent]=test_confluent.py [java]=test_java.py
 	[groups]=test_groups.py [streams]=test_streams.py [tools]=test_tools.py [connections]=test_connections.py)
@@ -66,7 +66,7 @@ install_java() {
 
 flock 9 # one installation at a time
 install_python
-case " ${suites[*]} " in *" java "* | *" groups "* | *" streams "* | *" tools "* | *" connections "*) install_java ;; esac
+case " ${suites[*]} " in *" java "* | *" share "* | *" streams "* | *" tools "* | *" connections "*) install_java ;; esac
 flock -u 9
 case " ${suites[*]} " in *" connections "*)
 	(cd "$here/go" && go build -o "$work/transactions-go" ./transactions)
