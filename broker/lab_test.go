@@ -389,7 +389,22 @@ func TestByHandOverHTTP(t *testing.T) {
 	l.expect("POST", "/v1/transactions/none/abort", "", 404)
 	l.expect("POST", "/v1/transactions/none/fence", "", 404)
 
+	hanging, _ := l.InitProducer("hanging")
+	l.Produce(hanging, "t", 1, kafkatest.Values("d")...)
+	l.expect("POST", "/v1/transactions/hanging/hang", "", 200, `"state": "Ongoing"`)
+	l.expect("GET", "/v1/transactions/hanging", "", 404)
+	l.expect("POST", "/v1/await", `{"partition": {"topic": "t", "partition": 1, "openTransactions": 1}}`, 200, `"lastStableOffset": 0`)
+	l.expect("POST", "/v1/transactions/pay/hang", "", 409)
+	marker := kmsg.NewPtrWriteTxnMarkersRequest() // as kafka-transactions abort sends it
+	marker.Version = 1
+	marker.Markers = []kmsg.WriteTxnMarkersRequestMarker{{ProducerID: hanging.ProducerID, ProducerEpoch: hanging.ProducerEpoch,
+		Topics: []kmsg.WriteTxnMarkersRequestMarkerTopic{{Topic: "t", Partitions: []int32{1}}}}}
+	l.Answer(marker)
+	l.expect("POST", "/v1/await", `{"partition": {"topic": "t", "partition": 1, "openTransactions": 0}}`, 200)
+
 	member, _ := l.Join("g")
+	l.expect("POST", "/v1/groups/none/rebalance", "", 409)
+	l.expect("POST", "/v1/groups/g/rebalance", "", 200, `"state": "PreparingRebalance"`)
 	l.expect("POST", "/v1/groups/g/members/"+member.MemberID+"/expire", "", 200)
 	l.expect("GET", "/v1/groups/g", "", 200, `"state": "Empty"`, `"members": []`)
 	l.expect("POST", "/v1/groups/g/members/none/expire", "", 404, "no member")
