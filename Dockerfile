@@ -6,6 +6,8 @@
 #
 # Build arguments: VERSION; REVISION, the commit; TARGETARCH (amd64 or arm64, with --platform linux/…); BINARY, the path of
 # a program that was built outside, as `make image` gives it. Any builder since Docker 20.10 takes this file.
+# BASE is busybox of another architecture, where the builder would not choose it by --platform.
+ARG BASE=busybox:1.37-musl
 FROM golang:1.26 AS build
 ARG VERSION=
 ARG BINARY=
@@ -17,7 +19,7 @@ RUN mkdir -p /out/usr/local/bin && \
     CGO_ENABLED=0 GOOS=linux GOARCH=$TARGETARCH go build -trimpath -ldflags="-s -w -X main.version=$VERSION" -o /out/usr/local/bin/broker ./cmd/broker; fi && \
     sh image/layout.sh /out
 
-FROM busybox:1.37-musl
+FROM $BASE
 ARG VERSION=
 ARG REVISION=
 LABEL org.opencontainers.image.title="Once" \

@@ -355,6 +355,23 @@ func TestInnerPointsOfGroups(t *testing.T) {
 	}
 }
 
+// An error at an inner point reaches the client by its name, where the answer of its API has it.
+func TestErrorsAtInnerPoints(t *testing.T) {
+	f := startRuled(t)
+	p, _ := f.InitProducer("pay")
+	f.Fault(faults.Rule{Match: faults.Match{Point: "partition.append", Topic: faults.Names{"t"}}, Do: faults.Do{Error: "NOT_LEADER_OR_FOLLOWER"}})
+	if _, err := f.Quiet().Append(one(0, "x")); kafkatest.Code(t, err) != int16(wire.NotLeaderOrFollower) {
+		t.Error(err)
+	}
+	f.Produce(p, "t", 0, kafkatest.Values("a")...)
+	f.Fault(faults.Rule{Match: faults.Match{Point: "txn.prepare"}, Do: faults.Do{Error: "NOT_COORDINATOR"}})
+	if err := f.Quiet().End(p, true); kafkatest.Code(t, err) != int16(wire.NotCoordinator) {
+		t.Error(err)
+	}
+	f.Client.End(p, true)
+	f.values(0, "a")
+}
+
 // A test in Go has the same as methods.
 func TestLabInGo(t *testing.T) {
 	f := startRuled(t)

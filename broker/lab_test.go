@@ -92,6 +92,8 @@ func TestStateOverHTTP(t *testing.T) {
 
 	l.expect("GET", "/v1/transactions", "", 200, `"transactionalId": "bad", "state": "CompleteAbort"`, `"transactionalId": "open", "state": "Ongoing"`)
 	l.expect("GET", "/v1/transactions/open", "", 200, `"topic": "t", "partition": 0`, `"timeout": "15m"`, `"age": `, `"timeLeft": "`)
+	l.expect("GET", "/v1/transactions/bad", "", 200, `"state": "Empty", "producerId": 1, "producerEpoch": 0, "reason": "InitProducerId"`,
+		`"state": "Ongoing", "producerId": 1, "producerEpoch": 0, "reason": "first partitions added"`, `"state": "PrepareAbort"`, `"reason": "EndTxn"`, `"reason": "markers written"`)
 	l.expect("GET", "/v1/transactions/none", "", 404, "no transactional ID")
 	l.expect("GET", "/v1/topics/t", "", 200, `"partition": 0, "logStartOffset": 0, "lastStableOffset": 7, "highWatermark": 8, "logEndOffset": 8`, `"openTransactions": 1`)
 	l.expect("GET", "/v1/topics", "", 200, `"name": "__transaction_state"`, `"internal": true`)
@@ -245,6 +247,7 @@ func TestClockOverHTTP(t *testing.T) {
 	l.Produce(p, "t", 0, kafkatest.Values("a")...)
 	began := time.Now()
 	l.expect("POST", "/v1/clock", `{"advance": "16m"}`, 200, `"what": "aborted transaction"`, `"transactionalId": "orders-1"`, `"offset": "16m"`)
+	l.expect("GET", "/v1/transactions/orders-1", "", 200, `"reason": "timeout"`)
 	if took := time.Since(began); took > time.Second {
 		t.Errorf("took %v", took)
 	}
@@ -386,7 +389,22 @@ func TestByHandOverHTTP(t *testing.T) {
 	l.expect("POST", "/v1/transactions/none/abort", "", 404)
 	l.expect("POST", "/v1/transactions/none/fence", "", 404)
 
+	hanging, _ := l.InitProducer("hanging")
+	l.Produce(hanging, "t", 1, kafkatest.Values("d")...)
+	l.expect("POST", "/v1/transactions/hanging/hang", "", 200, `"state": "Ongoing"`)
+	l.expect("GET", "/v1/transactions/hanging", "", 404)
+	l.expect("POST", "/v1/await", `{"partition": {"topic": "t", "partition": 1, "openTransactions": 1}}`, 200, `"lastStableOffset": 0`)
+	l.expect("POST", "/v1/transactions/pay/hang", "", 409)
+	marker := kmsg.NewPtrWriteTxnMarkersRequest() // as kafka-transactions abort sends it
+	marker.Version = 1
+	marker.Markers = []kmsg.WriteTxnMarkersRequestMarker{{ProducerID: hanging.ProducerID, ProducerEpoch: hanging.ProducerEpoch,
+		Topics: []kmsg.WriteTxnMarkersRequestMarkerTopic{{Topic: "t", Partitions: []int32{1}}}}}
+	l.Answer(marker)
+	l.expect("POST", "/v1/await", `{"partition": {"topic": "t", "partition": 1, "openTransactions": 0}}`, 200)
+
 	member, _ := l.Join("g")
+	l.expect("POST", "/v1/groups/none/rebalance", "", 409)
+	l.expect("POST", "/v1/groups/g/rebalance", "", 200, `"state": "PreparingRebalance"`)
 	l.expect("POST", "/v1/groups/g/members/"+member.MemberID+"/expire", "", 200)
 	l.expect("GET", "/v1/groups/g", "", 200, `"state": "Empty"`, `"members": []`)
 	l.expect("POST", "/v1/groups/g/members/none/expire", "", 404, "no member")

@@ -87,7 +87,7 @@ func (d *deadLetters) target(name string) (*topics.Topic, error) {
 			deadLetterEnable: "true", "message.timestamp.type": "CreateTime",
 		}})
 		if errors.Is(err, topics.ErrExists) {
-			t, ok = d.e.topics.Lookup(name)
+			t, _ = d.e.topics.Lookup(name)
 		} else if err != nil {
 			return nil, err
 		}

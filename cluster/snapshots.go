@@ -45,15 +45,8 @@ func (c *Cluster) snapshotPath(name string) string {
 
 // KeepSnapshot keeps the present state under a name, in place of what had it. See Snapshot for what an image is.
 func (c *Cluster) KeepSnapshot(name string) (Snapshot, error) {
-	if !snapshotName.MatchString(name) || strings.HasSuffix(name, snapshotFile) {
-		return Snapshot{}, ErrSnapshotName
-	}
-	kept, err := c.Snapshots()
-	if err != nil {
+	if err := c.checkNewSnapshot(name); err != nil {
 		return Snapshot{}, err
-	}
-	if len(kept) >= maxSnapshots && !slices.ContainsFunc(kept, func(s Snapshot) bool { return s.Name == name }) {
-		return Snapshot{}, ErrSnapshotName
 	}
 	s := Snapshot{Name: name, Taken: time.Now(), Clock: c.env.Clock.Now(), Frozen: c.env.Clock.Frozen()}
 	image, err := c.Snapshot()
@@ -61,6 +54,25 @@ func (c *Cluster) KeepSnapshot(name string) (Snapshot, error) {
 		return s, err
 	}
 	s.SizeBytes = image.SizeBytes()
+	return s, c.keep(image, s)
+}
+
+// checkNewSnapshot says whether there may be a snapshot of a name.
+func (c *Cluster) checkNewSnapshot(name string) error {
+	if !snapshotName.MatchString(name) || strings.HasSuffix(name, snapshotFile) {
+		return ErrSnapshotName
+	}
+	kept, err := c.Snapshots()
+	if err == nil && len(kept) >= maxSnapshots && !slices.ContainsFunc(kept, func(s Snapshot) bool { return s.Name == name }) {
+		return ErrSnapshotName
+	}
+	return err
+}
+
+// keep keeps an image under the name of a snapshot, in place of what had it.
+func (c *Cluster) keep(image *Image, s Snapshot) (err error) {
+	s.SizeBytes = image.SizeBytes()
+	name := s.Name
 	c.changing.Lock()
 	defer c.changing.Unlock()
 	if err = c.DropSnapshot(name); errors.Is(err, ErrNoSnapshot) {
@@ -76,9 +88,9 @@ func (c *Cluster) KeepSnapshot(name string) (Snapshot, error) {
 		err = c.writeSnapshotFile(s)
 	}
 	if err != nil {
-		return s, errors.Join(err, image.Remove())
+		return errors.Join(err, image.Remove())
 	}
-	return s, nil
+	return nil
 }
 
 // snapshotFile is the end of the name of the file beside a snapshot's directory.

@@ -199,6 +199,7 @@ func (e *engine) openTxns(registerer prometheus.Registerer) (*txncoordinator.Coo
 		AddRetryInterval:   s.AddPartitionsToTxnRetryBackoff,
 		AddRetryLimit:      s.AddPartitionsToTxnRetryBackoffMax,
 		Ended:              e.stopped,
+		KeepTransitions:    s.Lab,
 		Clock:              e.env.Clock, Logger: e.env.Logger, Registerer: registerer,
 		Faults: e.env.Faults,
 	})

@@ -58,5 +58,7 @@ func tellPause(r *wire.Request, resp kmsg.Response, pause time.Duration) {
 	if told, ok := resp.(kmsg.SetThrottleResponse); ok {
 		told.SetThrottle(int32(pause.Milliseconds()))
 	}
-	r.Conn.Mute(pause)
+	if r.Conn != nil {
+		r.Conn.Mute(pause)
+	}
 }

@@ -77,7 +77,7 @@ func (n *noted) end(resp kmsg.Response, closed bool) {
 	if e.Codes == nil {
 		e.Codes = []string{}
 	}
-	e.Fault, e.Took = n.r.Fault, time.Since(n.began).Round(time.Microsecond).String()
+	e.Fault, e.Took = n.r.Fault, requestlog.Took(time.Since(n.began))
 	n.s.Requests.Add(*e)
 	if n.counts {
 		n.s.Requests.End()
@@ -87,7 +87,7 @@ func (n *noted) end(resp kmsg.Response, closed bool) {
 func (s *Services) entryOf(r *wire.Request, row *row, at time.Time) requestlog.Entry {
 	e := requestlog.Entry{At: at.UTC(), API: kmsg.NameForKey(r.Key), Version: r.Version, ClientID: r.ClientID}
 	if r.Conn != nil {
-		e.Connection, e.Client = r.Conn.ID(), r.Conn.RemoteAddr().String()
+		e.Connection, e.Client = r.Conn.ID(), requestlog.Address{Addr: r.Conn.RemoteAddr()}
 		e.Software, _ = r.Conn.ClientSoftware()
 	}
 	if row.subjects == nil || r.Body == nil {
@@ -202,19 +202,22 @@ func codePlanOf(t reflect.Type) *codePlan {
 	return p
 }
 
+// noError are the codes of an answer without an error. It is not changed.
+var noError = []string{wire.NoError.String()}
+
 // codesOf returns the codes in an answer, each once.
 func codesOf(resp kmsg.Response) []string {
 	v := fieldsOf(resp)
 	var codes []wire.Code
 	codes = codePlanOf(v.Type()).collect(v, codes)
-	names := make([]string, 0, 1)
+	var names []string
 	for _, c := range codes {
 		if c != wire.NoError {
 			names = append(names, c.String())
 		}
 	}
 	if len(names) == 0 {
-		names = append(names, "NONE")
+		return noError
 	}
 	return names
 }

@@ -15,7 +15,7 @@ import (
 func bodies() map[string]reflect.Type {
 	all := map[string]reflect.Type{}
 	for _, c := range (&Lab{}).calls() {
-		if c.body != reflect.TypeFor[none]() && c.body != reflect.TypeFor[[]byte]() {
+		if c.body != reflect.TypeFor[none]() && c.body != reflect.TypeFor[[]byte]() && c.body != reflect.TypeFor[archive]() {
 			all[c.method+" "+c.path] = c.body
 		}
 	}

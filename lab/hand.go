@@ -23,6 +23,8 @@ func handCalls() []call {
 		on(http.MethodPost, "/topics", "Make topics with records; those that are there already are left as they are", makeTopics),
 		on(http.MethodPost, "/transactions/{id}/fence", "Do as InitProducerId of a new incarnation: abort the open transaction, raise the epoch", viewing(fence)).changing(),
 		on(http.MethodPost, "/transactions/{id}/abort", "Abort the open transaction as its timeout would", viewing(abort)).changing(),
+		on(http.MethodPost, "/transactions/{id}/hang", "Make the coordinator forget an open transaction, whose records stay open", viewing(hang)).changing(),
+		on(http.MethodPost, "/groups/{id}/rebalance", "Make a group of the classic protocol rebalance", viewing(rebalance)).changing(),
 		on(http.MethodPost, "/groups/{id}/members/{member}/expire", "Treat a member as if its session had timed out", viewing(expireMember)).changing(),
 	}
 }
@@ -103,20 +105,50 @@ func fence(x *exchange, v cluster.View) (Transaction, error) {
 
 func abort(x *exchange, v cluster.View) (Transaction, error) {
 	id := x.request.PathValue("id")
-	aborted := false
+	if err := endOpen(x, id, v.Txns.Abort); err != nil {
+		return Transaction{}, err
+	}
+	return transactionIn(x.cluster, v, id)
+}
+
+// hang answers with the transaction as it was.
+func hang(x *exchange, v cluster.View) (Transaction, error) {
+	id := x.request.PathValue("id")
+	before, err := transactionIn(x.cluster, v, id)
+	if err == nil {
+		err = endOpen(x, id, v.Txns.Hang)
+	}
+	return before, err
+}
+
+// endOpen calls a function that does something with an open transaction.
+func endOpen(x *exchange, id string, do func(transactionalID string) (bool, error)) error {
+	done := false
 	err := whileConcurrent(x.request.Context(), func() (err error) {
-		aborted, err = v.Txns.Abort(id)
+		done, err = do(id)
 		return err
 	})
 	switch {
 	case errors.Is(err, txncoordinator.ErrTransactionalIDNotFound):
-		return Transaction{}, fails(http.StatusNotFound, "there is no transactional ID %q", id)
+		return fails(http.StatusNotFound, "there is no transactional ID %q", id)
 	case err != nil:
-		return Transaction{}, err
-	case !aborted:
-		return Transaction{}, fails(http.StatusConflict, "%q has no open transaction", id)
+		return err
+	case !done:
+		return fails(http.StatusConflict, "%q has no open transaction", id)
 	}
-	return transactionIn(x.cluster, v, id)
+	return nil
+}
+
+func rebalance(x *exchange, v cluster.View) (Group, error) {
+	id := x.request.PathValue("id")
+	ok, err := v.Groups.Rebalance(id)
+	switch {
+	case err != nil:
+		return Group{}, err
+	case !ok:
+		return Group{}, fails(http.StatusConflict, "there is no group %q of the classic protocol with members", id)
+	}
+	return groupIn(x.request.Context(), v, id)
 }
 
 func expireMember(x *exchange, v cluster.View) (Expired, error) {

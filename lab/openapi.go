@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"once/faults"
+	"once/requestlog"
 )
 
 // describe returns the description of calls in OpenAPI 3.0. It is made of the table, so that it cannot differ from it.
@@ -68,7 +69,13 @@ func (d *description) operation(c *call, path string) map[string]any {
 		"parameters":  parameters,
 		"responses":   map[string]any{strconv.Itoa(max(c.status, http.StatusOK)): success, "default": failure},
 	}
-	if c.body != reflect.TypeFor[none]() {
+	switch c.body {
+	case reflect.TypeFor[none]():
+	case reflect.TypeFor[archive]():
+		operation["requestBody"] = map[string]any{"required": true, "content": map[string]any{
+			"application/zstd": map[string]any{"schema": map[string]any{"type": "string", "format": "binary"}},
+		}}
+	default:
 		operation["requestBody"] = map[string]any{"required": !c.optional, "content": map[string]any{
 			"application/json": map[string]any{"schema": d.schema(c.body)},
 		}}
@@ -89,6 +96,8 @@ func (d *description) schema(t reflect.Type) map[string]any {
 		return map[string]any{}
 	case reflect.TypeFor[time.Time]():
 		return map[string]any{"type": "string", "format": "date-time"}
+	case reflect.TypeFor[requestlog.Address](), reflect.TypeFor[requestlog.Took]():
+		return text
 	case reflect.TypeFor[faults.Duration]():
 		return map[string]any{"type": "string", "example": "61s"}
 	case reflect.TypeFor[faults.Names]():

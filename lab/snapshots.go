@@ -7,6 +7,7 @@ import (
 
 	"once/cluster"
 	"once/faults"
+	"once/inspect"
 )
 
 // Snapshot is a state that is kept under a name.
@@ -33,6 +34,8 @@ func snapshotCalls() []call {
 			name := x.request.PathValue("name")
 			return RuleName{ID: name}, snapshotError(name, x.cluster.DropSnapshot(name))
 		}),
+		on(http.MethodGet, "/snapshots/{name}/archive", "A snapshot as one file, tar and zstd", getArchive),
+		on(http.MethodPut, "/snapshots/{name}/archive", "Keep the snapshot in an archive", putArchive),
 		on(http.MethodPost, "/snapshots/{name}/restore", "Go back to a snapshot", func(x *exchange, _ *none) (Took, error) {
 			began, name := time.Now(), x.request.PathValue("name")
 			err := snapshotError(name, x.cluster.Restore(name))
@@ -52,6 +55,58 @@ func keepSnapshot(x *exchange, _ *none) (Snapshot, error) {
 	s := snapshotOf(kept)
 	s.Took = &took
 	return s, snapshotError(name, err)
+}
+
+func getArchive(x *exchange, _ *none) (any, error) {
+	name := x.request.PathValue("name")
+	if _, _, err := x.cluster.KeptImage(name); err != nil {
+		return nil, snapshotError(name, err)
+	}
+	x.began = true
+	x.withoutDeadlines()
+	x.writer.Header().Set("Content-Type", "application/zstd")
+	x.writer.Header().Set("Content-Disposition", `attachment; filename="`+name+`.tar.zst"`)
+	if err := x.cluster.WriteArchive(name, x.writer); err != nil {
+		panic(http.ErrAbortHandler) // so that the client sees that it is cut off
+	}
+	return nil, nil
+}
+
+// putArchive reads the body by itself: it is no JSON, and has a limit of its own.
+func putArchive(x *exchange, _ *archive) (Snapshot, error) {
+	x.withoutDeadlines()
+	limit := x.cluster.Settings().LabArchiveMaxBytes
+	name := x.request.PathValue("name")
+	tooLong := fails(http.StatusRequestEntityTooLarge, "the archive must not be longer than %d bytes (lab.archive.max.bytes)", limit)
+	if x.request.ContentLength > limit {
+		return Snapshot{}, tooLong
+	}
+	body := http.MaxBytesReader(x.writer, x.request.Body, limit)
+	kept, err := x.cluster.ReadArchive(name, body, limit, func(image *cluster.Image) error {
+		report, err := inspect.Check(image.FS(), image.Dir(), inspect.Options{BootID: x.cluster.BootID()})
+		if err == nil {
+			err = report.Err()
+		}
+		if err != nil {
+			return fails(http.StatusBadRequest, "the data directory in the archive cannot be used: %v", err)
+		}
+		return nil
+	})
+	var tooLarge *http.MaxBytesError
+	switch {
+	case errors.As(err, &tooLarge):
+		return Snapshot{}, tooLong
+	case errors.Is(err, cluster.ErrArchive):
+		return Snapshot{}, fails(http.StatusBadRequest, "%v", err)
+	}
+	return snapshotOf(kept), snapshotError(name, err)
+}
+
+// withoutDeadlines lets the request take as long as it takes.
+func (x *exchange) withoutDeadlines() {
+	controller := http.NewResponseController(x.writer)
+	_ = controller.SetReadDeadline(time.Time{})
+	_ = controller.SetWriteDeadline(time.Time{})
 }
 
 func snapshotError(name string, err error) error {

@@ -39,6 +39,16 @@ type Transaction struct {
 	Timeout         faults.Duration  `json:"timeout"`
 	Age             *faults.Duration `json:"age,omitempty"`      // while it is open
 	TimeLeft        *faults.Duration `json:"timeLeft,omitempty"` // the same
+	Transitions     []Transition     `json:"transitions"`
+}
+
+// Transition is a change of the state of a transactional ID.
+type Transition struct {
+	At            time.Time `json:"at"`
+	State         string    `json:"state"`
+	ProducerID    int64     `json:"producerId"`
+	ProducerEpoch int16     `json:"producerEpoch"`
+	Reason        string    `json:"reason"`
 }
 
 // Topic is a topic with its partitions.
@@ -209,6 +219,10 @@ func transactionIn(c *cluster.Cluster, v cluster.View, id string) (Transaction, 
 	}
 	for _, p := range d.Partitions {
 		t.Partitions = append(t.Partitions, TopicPartition{p.Topic, p.Partition})
+	}
+	t.Transitions = []Transition{}
+	for _, c := range v.Txns.Transitions(id) {
+		t.Transitions = append(t.Transitions, Transition{c.At.UTC(), c.State.String(), c.ProducerID, c.ProducerEpoch, c.Reason})
 	}
 	if !d.State.Idle() && d.StartTimestampMs >= 0 {
 		age := faults.Duration(c.Clock().Now().Sub(time.UnixMilli(d.StartTimestampMs)).Round(time.Millisecond))

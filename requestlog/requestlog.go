@@ -4,6 +4,7 @@ package requestlog
 
 import (
 	"context"
+	"net"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -23,7 +24,7 @@ type Entry struct {
 	ID               uint64    `json:"id"` // grows with each entry
 	At               time.Time `json:"at"` // when it came, by the machine's clock
 	Connection       int64     `json:"connection"`
-	Client           string    `json:"client"` // its address
+	Client           Address   `json:"client"` // its address
 	ClientID         string    `json:"clientId"`
 	Software         string    `json:"software,omitempty"`
 	API              string    `json:"api"`
@@ -33,9 +34,28 @@ type Entry struct {
 	TransactionalIDs []string  `json:"transactionalIds,omitempty"`
 	Codes            []string  `json:"codes"`           // in the answer, each once; NONE where there is no other
 	Outcome          string    `json:"outcome"`         // answered, closed, or none: no answer is wanted or given
-	Took             string    `json:"took"`            // from its arrival to its answer
+	Took             Took      `json:"took"`            // from its arrival to its answer
 	Fault            string    `json:"fault,omitempty"` // ID of the rule that fired
 	sizeBytes        int
+}
+
+// Address is the address of a client. It becomes text when it is read, and not for each request.
+type Address struct{ net.Addr }
+
+// MarshalText implements encoding.TextMarshaler.
+func (a Address) MarshalText() ([]byte, error) {
+	if a.Addr == nil {
+		return nil, nil
+	}
+	return []byte(a.String()), nil
+}
+
+// Took is a time that becomes text when it is read.
+type Took time.Duration
+
+// MarshalText implements encoding.TextMarshaler.
+func (t Took) MarshalText() ([]byte, error) {
+	return []byte(time.Duration(t).Round(time.Microsecond).String()), nil
 }
 
 // Log remembers requests. Safe for concurrent use; a nil *Log remembers nothing.
@@ -64,7 +84,7 @@ func New(maxBytes int) *Log {
 
 // Add remembers a request, and forgets the oldest ones where there is no room.
 func (l *Log) Add(e Entry) {
-	e.sizeBytes = fixedBytes + len(e.Client) + len(e.ClientID) + len(e.Software)
+	e.sizeBytes = fixedBytes + len(e.ClientID) + len(e.Software)
 	for _, list := range [][]string{e.Topics, e.Groups, e.TransactionalIDs, e.Codes} {
 		for _, s := range list {
 			e.sizeBytes += len(s) + 16

@@ -32,6 +32,7 @@ type Broker struct {
 	ClustersMax         int
 	ClustersFirstPort   int // of clusters.ports, 0 for any
 	ClustersLastPort    int // the same
+	LabArchiveMaxBytes  int64
 	LabHosts            []string
 	LabRequestsBytes    int // lab.requests
 
@@ -133,6 +134,7 @@ func (b *Broker) resolve() {
 		PublishedPort:       b.int("published.port"),
 		Lab:                 b.bool("lab"),
 		ClustersMax:         b.int("clusters.max"),
+		LabArchiveMaxBytes:  b.int64("lab.archive.max.bytes"),
 		LabHosts:            splitList(b.text("lab.hosts")),
 		LabRequestsBytes:    b.int("lab.requests"),
 

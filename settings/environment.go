@@ -18,7 +18,7 @@ var notSettings = [...]string{
 // ownSettings are the settings that Kafka does not have.
 var ownSettings = [...]string{
 	"clusters.max", "clusters.ports", "dev.auto.create.delay.ms", "dev.group.rebalance.heartbeat.interval.ms", "dev.strict.replication",
-	"dev.strict.sources", "disk.reserve.bytes", "durability", "flush.interval.ms", "lab", "lab.hosts", "lab.requests", "max.decompressed.batch.bytes", "published.port", "strict", "transaction.allow.older.connections",
+	"dev.strict.sources", "disk.reserve.bytes", "durability", "flush.interval.ms", "lab", "lab.archive.max.bytes", "lab.hosts", "lab.requests", "max.decompressed.batch.bytes", "published.port", "strict", "transaction.allow.older.connections",
 }
 
 // publishedPortVariable sets published.port. In Kubernetes a service that is called once sets it, too, to an address.

@@ -1,5 +1,11 @@
 package txncoordinator
 
+import (
+	"fmt"
+
+	"once/durability"
+)
+
 // Abort aborts the open transaction of an ID as if its timeout had passed, and says whether there was one. While another
 // request is ending it the error is ErrConcurrentTransactions. Errors: ErrTransactionalIDNotFound.
 func (c *Coordinator) Abort(transactionalID string) (aborted bool, err error) {
@@ -26,4 +32,37 @@ func (c *Coordinator) Abort(transactionalID string) (aborted bool, err error) {
 		c.abortOne(e, now)
 	}
 	return open, nil
+}
+
+// Hang forgets an ID whose transaction is open, and leaves the transaction open in its partitions: such a transaction
+// hangs, and only a marker of an administrator ends it. It says whether there was one. Errors as for Abort.
+func (c *Coordinator) Hang(transactionalID string) (hung bool, err error) {
+	s, err := c.locate(transactionalID)
+	if err != nil {
+		return false, err
+	}
+	e := s.find(transactionalID)
+	if e == nil {
+		return false, ErrTransactionalIDNotFound
+	}
+	e.mu.Lock()
+	t := &e.mu.txn
+	open, busy := t.State == Ongoing, t.Pending != NoState
+	if open && !busy {
+		t.Pending = Dead
+	}
+	e.mu.Unlock()
+	switch {
+	case busy:
+		return false, ErrConcurrentTransactions
+	case !open:
+		return false, nil
+	}
+	nowMs := c.cfg.Clock.Now().UnixMilli()
+	if _, err := s.stateLog.AppendCoordinator(encodeTombstone(transactionalID, nowMs), durability.TransactionChanged); err != nil {
+		e.endUnchanged()
+		return false, fmt.Errorf("%w: forgetting a transactional ID: %w", ErrCoordinatorNotAvailable, err)
+	}
+	c.remove(s, transactionalID)
+	return true, nil
 }

@@ -65,11 +65,13 @@ type Config struct {
 	// Ended is closed when waits in EnlistAgain must end. [never]
 	Ended <-chan struct{}
 
-	Clock      clock.Clock           // the cluster's: timeouts, expiry, timestamps [clock.Real]
-	RealTime   clock.Clock           // retries of markers, durations of metrics [clock.Real]
-	Logger     *slog.Logger          // [discards]
-	Faults     *fault.Points         // [none]
-	Registerer prometheus.Registerer // [no metrics]
+	Clock    clock.Clock  // the cluster's: timeouts, expiry, timestamps [clock.Real]
+	RealTime clock.Clock  // retries of markers, durations of metrics [clock.Real]
+	Logger   *slog.Logger // [discards]
+	// KeepTransitions remembers the last transitions of each ID, see Transitions.
+	KeepTransitions bool
+	Faults          *fault.Points         // [none]
+	Registerer      prometheus.Registerer // [no metrics]
 }
 
 // The defaults of Config that are sizes.

@@ -42,8 +42,9 @@ const (
 
 // shard holds the IDs of one partition of __transaction_state.
 type shard struct {
-	stateLog StateLog // set by Load
-	mu       struct {
+	stateLog         StateLog // set by Load
+	keepsTransitions bool     // immutable
+	mu               struct {
 		sync.RWMutex
 		byID map[string]*entry // nil until there is one
 	}
@@ -56,6 +57,9 @@ func New(cfg Config) (*Coordinator, error) {
 		return nil, err
 	}
 	c := &Coordinator{cfg: cfg, shards: make([]shard, cfg.Partitions), kick: make(chan struct{}, 1)}
+	for i := range c.shards {
+		c.shards[i].keepsTransitions = cfg.KeepTransitions
+	}
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	c.metrics, err = newMetrics(c, cfg.Registerer)
 	return c, err

@@ -31,7 +31,7 @@ func (c *Coordinator) end(e *entry, p *plan, as outcome) error {
 	switch {
 	case err != nil:
 		e.endUnchanged()
-		return fmt.Errorf("%w: %v", ErrCoordinatorNotAvailable, err)
+		return fmt.Errorf("%w: %w", ErrCoordinatorNotAvailable, err)
 	case hold != nil:
 		return c.endWhenReleased(hold, e, *p, as)
 	}
@@ -40,6 +40,9 @@ func (c *Coordinator) end(e *entry, p *plan, as outcome) error {
 
 // decide is the part of end after the fault point.
 func (c *Coordinator) decide(e *entry, p *plan, as outcome) error {
+	e.mu.Lock()
+	e.mu.decidedAs = as
+	e.mu.Unlock()
 	if err := c.write(e, &p.next, durability.TransactionDecided); err != nil {
 		return err
 	}
@@ -139,6 +142,7 @@ func (c *Coordinator) complete(e *entry, t *Transaction) error {
 	e.mu.Lock()
 	e.mu.owed, e.mu.failed, e.mu.holds = nil, nil, nil
 	e.mu.txn.apply(next)
+	e.noteLocked(time.UnixMilli(now), "markers written")
 	e.mu.Unlock()
 	_ = c.cfg.Faults.Hit(fault.TxnCompleted, fault.Attributes{TransactionalID: next.TransactionalID}) // it has ended
 	return nil

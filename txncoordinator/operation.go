@@ -24,6 +24,8 @@ type entry struct {
 		failed         []TopicPartition // tried in this round without success
 		holds          *holds           // what faults hold of the transaction; nil for nothing
 		lastConnection lastConnection
+		decidedAs      outcome      // of the last end
+		transitions    []Transition // the last ones; see Config.KeepTransitions
 	}
 }
 
@@ -90,7 +92,9 @@ func (e *entry) written(next *Transaction, now time.Time) {
 	if next.State.prepared() {
 		e.mu.owed, e.mu.failed = next.Partitions, nil
 	}
+	before := e.mu.txn.State
 	e.mu.txn.apply(*next)
+	e.noteLocked(now, reasonFor(before, next.State, e.mu.decidedAs))
 	expiry := e.endHoldsLocked()
 	e.mu.Unlock()
 	expiry.Forget()

@@ -11,7 +11,7 @@ set -u
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 root=$(cd "$here/../.." && pwd)
-readonly language_limit_s=${ONCE_LANGUAGE_LIMIT_S:-400}
+readonly language_limit_s=${ONCE_LANGUAGE_LIMIT_S:-600}
 
 expression=''
 [ "${1:-}" != -k ] || { expression=$2; shift 2; }
@@ -40,6 +40,7 @@ cleanup() {
 	local containers
 	containers=$(docker ps -aq --filter "label=$label")
 	[ -z "$containers" ] || docker rm -fv $containers >/dev/null
+	docker rmi once-modules:8.1.0 >/dev/null 2>&1
 	rm -rf "$work"
 	[ "$STARTED" = no ] || "$here/engine.sh" stop
 }

@@ -6,6 +6,7 @@
 #   run.sh [-k EXPRESSION]    only checks whose name matches the expression
 #
 # ONCE_CHECK_IMAGE is the name that the image gets here, once:check by default.
+# ONCE_ARM64=1 builds and runs it for arm64, too, which takes minutes.
 # ONCE_BUILD_INSIDE=1 also builds it with nothing but `docker build`, which compiles the program inside and takes minutes.
 # Needs root or a Docker engine; see engine.sh. Where none can be had it says so, and exits with 0; with
 # ONCE_ENGINE=required that is a failure. Ends with "N passed, N failed".

@@ -16,6 +16,9 @@ def main(job):
     settings = {"bootstrap.servers": job["address"], "group.id": job["group"], "isolation.level": "read_committed",
                 "enable.auto.commit": False, "enable.partition.eof": True, "auto.offset.reset": "earliest",
                 "session.timeout.ms": job["session_ms"], "heartbeat.interval.ms": 500, **STAY}
+    if job["protocol"] == "consumer":  # the broker says how long a session is
+        settings = {k: v for k, v in settings.items() if k not in ("session.timeout.ms", "heartbeat.interval.ms")}
+        settings["group.protocol"] = "consumer"
     if job["instance"]:
         settings["group.instance.id"] = job["instance"]
     consumer = Consumer(settings)

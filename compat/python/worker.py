@@ -23,11 +23,11 @@ class Worker:
     """session_ms is the group session; the default is the shortest that Kafka allows, so that a killed worker
     leaves the group soon."""
 
-    def __init__(self, client, address, name, pause_before_commit=0, instance=None, session_ms=6000):
+    def __init__(self, client, address, name, pause_before_commit=0, instance=None, session_ms=6000, protocol="classic"):
         job = {"address": address, "input": name + "-in", "output": name + "-out", "group": name + "-group",
                "transactional_id": name + "-copier", "batch": IN_ONE_TRANSACTION,
                "pause_before_commit": pause_before_commit, "instance": instance,
-               "session_ms": session_ms}
+               "session_ms": session_ms, "protocol": protocol}
         self._process = subprocess.Popen(
             [sys.executable, os.path.join(HERE, "transform_%s.py" % client), json.dumps(job)],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)

@@ -8,6 +8,7 @@ expression=''
 [ "${1:-}" != -k ] || expression=$2
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/once-compat
 jars=$cache/jars/testcontainers
+quick='-Xmx512m -XX:+UseSerialGC -XX:TieredStopAtLevel=1' # JVMs that live for seconds
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
@@ -23,7 +24,7 @@ install() { # the jars of pom.xml
 classes() { # the checks in src
 	(install) || { tail -5 "$work/maven.log"; echo 'FAIL the packages of pom.xml'; return; }
 	javac -nowarn -XDsuppressNotes -proc:none -cp "$jars/*" -d "$work/classes" src/*.java || { echo 'FAIL the checks compile'; return; }
-	java -Xmx384m -XX:+UseSerialGC -XX:TieredStopAtLevel=1 -Dorg.slf4j.simpleLogger.defaultLogLevel="${LOG_LEVEL:-off}" \
+	java $quick -Dorg.slf4j.simpleLogger.defaultLogLevel="${LOG_LEVEL:-off}" \
 		-cp "$work/classes:$jars/*" Modules "$expression" || echo 'FAIL the checks end'
 }
 
@@ -31,7 +32,7 @@ project() { # FOLDER NAME [VARIABLE=VALUE...], a Maven project with one test
 	local folder=$1 name=$2
 	shift 2
 	[[ $name =~ $expression ]] || return
-	if env "$@" mvn -B -f "$folder/pom.xml" test >"$work/maven.log" 2>&1; then
+	if env "$@" MAVEN_OPTS="$quick" mvn -B -f "$folder/pom.xml" -DargLine="$quick" test >"$work/maven.log" 2>&1; then
 		echo "ok $name, $(sed -nE 's/.*Container .* started in PT([0-9]*)\.?([0-9]{0,3}).*/ready in \1\2 ms/p' "$work/maven.log" | sed 's/in 0*\([0-9]\)/in \1/;q')"
 	else
 		grep -E 'ERROR|Caused by' "$work/maven.log" | head -20 | cut -c1-300

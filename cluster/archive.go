@@ -1,0 +1,179 @@
+package cluster
+
+import (
+	"archive/tar"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"path"
+	"strings"
+	"time"
+
+	"github.com/klauspost/compress/zstd"
+
+	"once/internal/vfs"
+)
+
+// An archive is a snapshot as one file: tar, compressed with zstd. The first entry says when it was taken; the others are
+// the files of a data directory, at most one directory deep.
+
+// archiveInfo is the name of the first entry.
+const archiveInfo = "snapshot.json"
+
+// ErrArchive: what was read is no archive of a snapshot, or too large.
+var ErrArchive = errors.New("not an archive of a snapshot")
+
+// WriteArchive writes a snapshot as an archive.
+func (c *Cluster) WriteArchive(name string, to io.Writer) error {
+	image, s, err := c.KeptImage(name)
+	if err != nil {
+		return err
+	}
+	packed, err := zstd.NewWriter(to)
+	if err != nil {
+		return err
+	}
+	w := tar.NewWriter(packed)
+	info, err := json.Marshal(s)
+	if err == nil {
+		err = writeEntry(w, archiveInfo, int64(len(info)), strings.NewReader(string(info)), s.Taken)
+	}
+	if err == nil {
+		err = writeDirectory(w, image.FS(), image.Dir(), "", s.Taken)
+	}
+	return errors.Join(err, w.Close(), packed.Close())
+}
+
+func writeDirectory(w *tar.Writer, from vfs.FS, dir, under string, at time.Time) error {
+	names, err := from.List(dir)
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		info, err := from.Stat(path.Join(dir, name))
+		if err != nil {
+			return err
+		}
+		if info.IsDir {
+			err = writeDirectory(w, from, path.Join(dir, name), path.Join(under, name), at)
+		} else {
+			err = writeFile(w, from, path.Join(dir, name), path.Join(under, name), info.SizeBytes, at)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func writeFile(w *tar.Writer, from vfs.FS, file, name string, sizeBytes int64, at time.Time) error {
+	f, err := from.OpenRead(file)
+	if err != nil {
+		return err
+	}
+	return errors.Join(writeEntry(w, name, sizeBytes, io.NewSectionReader(f, 0, sizeBytes), at), f.Close())
+}
+
+func writeEntry(w *tar.Writer, name string, sizeBytes int64, content io.Reader, at time.Time) error {
+	if err := w.WriteHeader(&tar.Header{Name: name, Mode: 0o644, Size: sizeBytes, ModTime: at, Format: tar.FormatPAX}); err != nil {
+		return err
+	}
+	_, err := io.Copy(w, content)
+	return err
+}
+
+// ReadArchive keeps the snapshot in an archive under a name. check looks at the data directory before it counts. More
+// than maxBytes, unpacked, are refused. Errors: ErrArchive, ErrSnapshotName, and those of check.
+func (c *Cluster) ReadArchive(name string, from io.Reader, maxBytes int64, check func(*Image) error) (Snapshot, error) {
+	if err := c.checkNewSnapshot(name); err != nil {
+		return Snapshot{}, err
+	}
+	image := &Image{env: c.env, dir: c.path(numbered(imageDirectory, c.images.Add(1)))}
+	s, err := image.unarchive(from, maxBytes)
+	if err == nil {
+		err = check(image)
+	}
+	if err != nil {
+		return Snapshot{}, errors.Join(err, image.Remove())
+	}
+	s.Name, s.SizeBytes = name, image.SizeBytes()
+	return s, c.keep(image, s)
+}
+
+func (i *Image) unarchive(from io.Reader, maxBytes int64) (s Snapshot, err error) {
+	packed, err := zstd.NewReader(from, zstd.WithDecoderMaxMemory(128<<20), zstd.WithDecoderConcurrency(1))
+	if err != nil {
+		return s, fmt.Errorf("%w: %w", ErrArchive, err)
+	}
+	defer packed.Close()
+	r := tar.NewReader(packed)
+	if err := i.env.FS.MkdirAll(i.dir); err != nil {
+		return s, err
+	}
+	for left := maxBytes; ; {
+		h, err := r.Next()
+		switch {
+		case errors.Is(err, io.EOF) && s.Taken.IsZero():
+			return s, fmt.Errorf("%w: %s is missing", ErrArchive, archiveInfo)
+		case errors.Is(err, io.EOF):
+			return s, nil
+		case err != nil:
+			return s, fmt.Errorf("%w: %w", ErrArchive, err)
+		}
+		if left -= h.Size + tarBlockBytes; h.Size < 0 || left < 0 {
+			return s, fmt.Errorf("%w: it has more than %d bytes", ErrArchive, maxBytes)
+		}
+		if s.Taken.IsZero() {
+			s, err = readInfo(h, r)
+		} else {
+			err = i.readEntry(h, r)
+		}
+		if err != nil {
+			return s, err
+		}
+	}
+}
+
+// tarBlockBytes is what an entry costs besides its content.
+const tarBlockBytes = 512
+
+func readInfo(h *tar.Header, r io.Reader) (s Snapshot, err error) {
+	if h.Name != archiveInfo || h.Typeflag != tar.TypeReg {
+		return s, fmt.Errorf("%w: it begins with %q", ErrArchive, h.Name)
+	}
+	text, err := io.ReadAll(r)
+	if err == nil {
+		err = json.Unmarshal(text, &s)
+	}
+	if err != nil || s.Taken.IsZero() {
+		return s, fmt.Errorf("%w: %s cannot be read: %v", ErrArchive, archiveInfo, err)
+	}
+	return s, nil
+}
+
+// readEntry makes a file of the image. A name that would leave its directory is refused.
+func (i *Image) readEntry(h *tar.Header, r io.Reader) error {
+	dir, file := path.Split(h.Name)
+	dir = strings.TrimSuffix(dir, "/")
+	if h.Typeflag != tar.TypeReg || !isPlainName(file) || strings.HasPrefix(h.Name, "/") || dir != "" && !isPlainName(dir) {
+		return fmt.Errorf("%w: it must have files only, at most one directory deep, and has %q", ErrArchive, h.Name)
+	}
+	if err := i.env.FS.MkdirAll(path.Join(i.dir, dir)); err != nil {
+		return err
+	}
+	f, err := i.env.FS.Create(path.Join(i.dir, dir, file))
+	if err != nil {
+		return err
+	}
+	n, err := io.Copy(io.NewOffsetWriter(f, 0), r)
+	if strings.HasSuffix(file, ".log") {
+		i.sizeBytes += n
+	}
+	return errors.Join(err, f.Close())
+}
+
+// isPlainName says whether a name is one of a file or directory, and no way to another one.
+func isPlainName(name string) bool {
+	return name != "" && name != "." && name != ".." && !strings.ContainsAny(name, "/\\\x00:")
+}

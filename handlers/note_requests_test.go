@@ -1,0 +1,46 @@
+package handlers
+
+import (
+	"context"
+	"reflect"
+	"slices"
+	"testing"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"once/requestlog"
+	"once/wire"
+)
+
+// The codes of an answer are found wherever its API has them, each once.
+func TestCodesOfEveryAnswer(t *testing.T) {
+	for _, row := range rows() {
+		r := &wire.Request{Key: row.Key, Version: row.Max, Body: kmsg.RequestForKey(row.Key)}
+		fill(reflect.ValueOf(r.Body).Elem(), 0)
+		r.Body.SetVersion(row.Max)
+		resp := row.fail(r, wire.NotController, "")
+		if resp == nil {
+			continue
+		}
+		if got := codesOf(resp); !slices.Contains(got, "NOT_CONTROLLER") {
+			t.Errorf("%s v%d: %v", kmsg.NameForKey(row.Key), row.Max, got)
+		}
+	}
+}
+
+// What it costs to remember a Produce of one partition.
+func BenchmarkNoteRequest(b *testing.B) {
+	s := &Services{Requests: requestlog.New(4 << 20)}
+	body := kmsg.NewPtrProduceRequest()
+	body.Version, body.Acks = 12, -1
+	body.Topics = []kmsg.ProduceRequestTopic{{Topic: "orders", Partitions: make([]kmsg.ProduceRequestTopicPartition, 1)}}
+	resp := kmsg.NewPtrProduceResponse()
+	resp.Topics = []kmsg.ProduceResponseTopic{{Topic: "orders", Partitions: make([]kmsg.ProduceResponseTopicPartition, 1)}}
+	r := &wire.Request{Key: int16(kmsg.Produce), Version: 12, Body: body, ClientID: "bench"}
+	api := &row{API: wire.API{Key: r.Key}, subjects: aboutProduce}
+	pass := s.noteRequest(func(context.Context, *wire.Request, *row) wire.Reply { return wire.Respond(resp) })
+	b.ReportAllocs()
+	for b.Loop() {
+		pass(b.Context(), r, api)
+	}
+}
