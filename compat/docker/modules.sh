@@ -40,6 +40,7 @@ cleanup() {
 	local containers
 	containers=$(docker ps -aq --filter "label=$label")
 	[ -z "$containers" ] || docker rm -fv $containers >/dev/null
+	docker rmi once-modules:8.1.0 >/dev/null 2>&1
 	rm -rf "$work"
 	[ "$STARTED" = no ] || "$here/engine.sh" stop
 }
