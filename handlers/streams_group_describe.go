@@ -123,11 +123,11 @@ func taskOffsets(offsets map[streamsgroup.TaskID]int64) []kmsg.TaskOffset {
 	return list
 }
 
-func failStreamsGroupDescribe(r *wire.Request, code wire.Code, message string) kmsg.Response {
+func failStreamsGroupDescribe(r *wire.Request, code wire.Code, _ string) kmsg.Response {
 	req, resp := r.Body.(*kmsg.StreamsGroupDescribeRequest), response[*kmsg.StreamsGroupDescribeResponse](r)
 	for _, id := range req.Groups {
 		g := kmsg.NewStreamsGroupDescribeResponseGroup()
-		g.Group, g.ErrorCode, g.ErrorMessage = id, int16(code), messageOrNull(message)
+		g.Group, g.ErrorCode = id, int16(code)
 		resp.Groups = append(resp.Groups, g)
 	}
 	return resp

@@ -33,7 +33,9 @@ func (s *Services) streamsGroupHeartbeat(_ context.Context, r *wire.Request) wir
 		if !isCoordinatorMoving(code) {
 			message = err.Error()
 		}
-		return failStreamsGroupHeartbeat(r, code, message)
+		resp := failStreamsGroupHeartbeat(r, code, "").(*kmsg.StreamsGroupHeartbeatResponse)
+		resp.ErrorMessage = messageOrNull(message)
+		return resp
 	}
 	h, err := s.streamsHeartbeatOf(req, r)
 	if err != nil {
@@ -238,9 +240,9 @@ func taskLists(tasks streamsgroup.TaskSet) []kmsg.TaskIDs {
 	return lists
 }
 
-func failStreamsGroupHeartbeat(r *wire.Request, code wire.Code, message string) kmsg.Response {
+func failStreamsGroupHeartbeat(r *wire.Request, code wire.Code, _ string) kmsg.Response {
 	resp := response[*kmsg.StreamsGroupHeartbeatResponse](r)
-	resp.ErrorCode, resp.ErrorMessage = int16(code), messageOrNull(message)
+	resp.ErrorCode = int16(code)
 	resp.Status = []kmsg.StreamsGroupHeartbeatResponseStatus{}
 	return resp
 }

@@ -56,6 +56,8 @@ TOOLS = {
     "kafka-acls": (P + "AclCommand", "--bootstrap-server"),
     "kafka-delegation-tokens": (P + "DelegationTokenCommand", "--bootstrap-server"),
 }
+# These close their clients when their process ends.
+OWN_PROCESS = ("kafka-verifiable-producer", "kafka-verifiable-consumer")
 # Options whose value is a file that holds what the conversation says.
 FILES = ("--offset-json-file", "--topics-to-move-json-file", "--reassignment-json-file")
 
@@ -71,7 +73,7 @@ MASKS = [
     (r"127\.0\.0\.1 \d+", "127.0.0.1 PORT"),
     (r'"log_dirs":\["(?!any)[^"]*"\]', '"log_dirs":["DIR"]'),
     (r'"logDir":\s*"[^"]*"', '"logDir":"DIR"'),
-    (r"\b(?=[\w-]*\d)[A-Za-z0-9_-]{22}\b", "ID"),
+    (r"\b(?=[\w-]*[A-Z])(?=[\w-]*[a-z])[A-Za-z0-9_-]{22}(?![\w-])", "ID"),
     (r"\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b", "UUID"),
     (r"\b20\d\d-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:[:.,]\d+)?Z?", "TIME"),
     (r"\b1[789]\d{11}\b", "TIME"),
@@ -79,6 +81,7 @@ MASKS = [
     (r"console-consumer-\d+ *", "console-consumer-N "),
     (r"console-share-consumer-\d+ *", "console-share-consumer-N "),
     (r'"(totalBytes|usableBytes|size)":\s*-?\d+', r'"\1":N'),
+    (r'"(avg_throughput|target_throughput)":-?[\d.]+', r'"\1":N'),
     (r'"timestamp":\d+', '"timestamp":TIME'),
     (r"(Epoch: |LeaderEpoch: +|HighWatermark: +)\d+", r"\1N"),
     (r"(Leader|Follower|Observer|)\t(\d+) +\t0  \tTIME", r"\1\tN\t0\tTIME"),
@@ -125,10 +128,10 @@ class Runner:
 
     def __init__(self, jars, address, work):
         self.address, self.work, self.files = address, work, 0
-        self.process = subprocess.Popen(
-            ["java", "-Xmx512m", "-XX:+UseSerialGC", "-Dorg.slf4j.simpleLogger.defaultLogLevel=off", "-cp",
-             os.path.join(jars, "*"), os.path.join(HERE, "Tools.java")],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        self.java = ["java", "-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1",
+                     "-Dorg.slf4j.simpleLogger.defaultLogLevel=off", "-cp", os.path.join(jars, "*")]
+        self.process = subprocess.Popen(self.java + [os.path.join(HERE, "Tools.java")],
+                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE)
 
     def arguments(self, tool, words):
         out, option = [], ""
@@ -149,6 +152,10 @@ class Runner:
 
     def run(self, tool, words, stdin):
         given = "".join(line + "\n" for line in stdin)
+        if tool in OWN_PROCESS:
+            done = subprocess.run(self.java + [TOOLS[tool][0]] + self.arguments(tool, words), input=given.encode(),
+                                  stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=60)
+            return done.returncode, done.stdout.decode(errors="replace")
         parts = [TOOLS[tool][0], given] + self.arguments(tool, words)
         self.process.stdin.write(b" ".join(base64.b64encode(p.encode()) for p in parts) + b"\n")
         self.process.stdin.flush()
