@@ -39,6 +39,7 @@ type Options struct {
 	Gatherer prometheus.Gatherer // for /metrics
 	State    func(io.Writer)     // writes the state as text, for /state
 	Lab      http.Handler        // for /v1/
+	Page     http.Handler        // for people, at / and below /inspector/
 	// Refuse answers a request that the guard refuses; nil: in plain text.
 	Refuse func(w http.ResponseWriter, status int, detail string)
 	Hosts  []string     // names of this machine that the guard lets through, besides its own
@@ -119,6 +120,10 @@ func (s *Server) routes(o Options) http.Handler {
 	}
 	if o.Lab != nil {
 		mux.Handle("/v1/", o.Lab)
+	}
+	if o.Page != nil {
+		mux.Handle("GET /{$}", o.Page)
+		mux.Handle("GET /inspector/", o.Page)
 	}
 	mux.HandleFunc("GET /debug/pprof/", pprof.Index)
 	mux.HandleFunc("GET /debug/pprof/cmdline", pprof.Cmdline)

@@ -18,6 +18,7 @@ import (
 	"once/admin"
 	"once/cluster"
 	"once/handlers"
+	"once/lab"
 	"once/settings"
 	"once/wire"
 )
@@ -77,12 +78,29 @@ func (b *Broker) openCluster() error {
 	env.NoSync = env.NoSync || b.cfg.Ephemeral
 	env.Advertised, env.OnFailure, env.OnSettings = b.advertiser.of, b.fail, b.settingsChanged
 	env.Disconnect = b.disconnectAll
-	if b.cfg.Image != nil {
+	switch {
+	case b.cfg.Image != nil:
 		b.cluster, err = cluster.OpenImage(env, b.dir, b.cfg.Image)
-	} else {
+	case b.cfg.Load != "":
+		b.cluster, err = b.load(env)
+	default:
 		b.cluster, err = cluster.Open(env, b.dir)
 	}
 	return err
+}
+
+// load opens the cluster from an archive. An archive that cannot be used is a mistake of whoever has named it.
+func (b *Broker) load(env cluster.Env) (*cluster.Cluster, error) {
+	file, err := os.Open(b.cfg.Load)
+	if err != nil {
+		return nil, fmt.Errorf("%w: the archive to load: %w", cluster.ErrConfig, err)
+	}
+	defer file.Close()
+	c, err := cluster.OpenArchive(env, b.dir, file, func(i *cluster.Image) error { return lab.CheckImage(i, env.BootID) })
+	if errors.Is(err, cluster.ErrArchive) || errors.Is(err, cluster.ErrNotEmpty) {
+		err = fmt.Errorf("%w: loading %s: %w", cluster.ErrConfig, b.cfg.Load, err)
+	}
+	return c, err
 }
 
 func (b *Broker) seed() error { return b.cluster.Seed(context.Background(), b.cfg.Seed) }

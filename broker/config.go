@@ -24,6 +24,9 @@ type Config struct {
 	Seed []seed.Topic
 	// Image is the image that the cluster is a fork of; the data directory must be empty. See cluster.OpenImage.
 	Image *cluster.Image
+	// Load is a file with the archive of a snapshot that the cluster begins with; the data directory must be empty. See
+	// cluster.OpenArchive.
+	Load  string
 	Admin string // HTTP endpoint, HOST:PORT; "" switches it off
 	// Env is the environment of the cluster. The broker sets Advertised and OnFailure.
 	cluster.Env

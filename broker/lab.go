@@ -12,6 +12,7 @@ import (
 func (b *Broker) serveAdmin(o admin.Options) error {
 	s := b.cfg.Settings
 	o.Lab = lab.New(lab.Options{Process: process{b}, ReadOnly: !s.Lab, Logger: b.cfg.Logger}).Handler()
+	o.Page = lab.Inspector()
 	o.Hosts, o.Refuse = s.LabHosts, lab.WriteProblem
 	var err error
 	if b.admin, err = admin.Start(b.cfg.Admin, o); err != nil {

@@ -2,6 +2,7 @@ package lab
 
 import (
 	"errors"
+	"fmt"
 	"net/http"
 	"time"
 
@@ -83,14 +84,7 @@ func putArchive(x *exchange, _ *archive) (Snapshot, error) {
 	}
 	body := http.MaxBytesReader(x.writer, x.request.Body, limit)
 	kept, err := x.cluster.ReadArchive(name, body, limit, func(image *cluster.Image) error {
-		report, err := inspect.Check(image.FS(), image.Dir(), inspect.Options{BootID: x.cluster.BootID()})
-		if err == nil {
-			err = report.Err()
-		}
-		if err != nil {
-			return fails(http.StatusBadRequest, "the data directory in the archive cannot be used: %v", err)
-		}
-		return nil
+		return CheckImage(image, x.cluster.BootID())
 	})
 	var tooLarge *http.MaxBytesError
 	switch {
@@ -100,6 +94,18 @@ func putArchive(x *exchange, _ *archive) (Snapshot, error) {
 		return Snapshot{}, fails(http.StatusBadRequest, "%v", err)
 	}
 	return snapshotOf(kept), snapshotError(name, err)
+}
+
+// CheckImage returns an error, which wraps cluster.ErrArchive, when the data directory of an archive cannot be used.
+func CheckImage(image *cluster.Image, bootID string) error {
+	report, err := inspect.Check(image.FS(), image.Dir(), inspect.Options{BootID: bootID})
+	if err == nil {
+		err = report.Err()
+	}
+	if err != nil { // not wrapped: it is about bytes that somebody has sent, and not about this cluster's
+		return fmt.Errorf("%w: its data directory cannot be used: %v", cluster.ErrArchive, err)
+	}
+	return nil
 }
 
 // withoutDeadlines lets the request take as long as it takes.

@@ -2,7 +2,6 @@ package lab
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"encoding/hex"
 	"net/http"
@@ -152,19 +151,12 @@ const (
 
 func stateCalls() []call {
 	return []call{
-		on(http.MethodGet, "/transactions", "All transactional IDs", viewing(func(x *exchange, v cluster.View) ([]Transaction, error) {
-			return transactionsIn(x.cluster, v)
-		})),
+		on(http.MethodGet, "/transactions", "All transactional IDs, or a page of them; open=true: the open transactions, the oldest first", viewing(listTransactions)).
+			takes("open", "after", "limit"),
 		on(http.MethodGet, "/transactions/{id}", "A transactional ID", viewing(func(x *exchange, v cluster.View) (Transaction, error) {
 			return transactionIn(x.cluster, v, x.request.PathValue("id"))
 		})),
-		on(http.MethodGet, "/topics", "All topics with their partitions", viewing(func(_ *exchange, v cluster.View) ([]Topic, error) {
-			all := []Topic{}
-			for _, t := range v.Topics.All() {
-				all = append(all, topicOf(t))
-			}
-			return all, nil
-		})),
+		on(http.MethodGet, "/topics", "All topics with their partitions, or a page of them", viewing(listTopics)).takes("after", "limit"),
 		on(http.MethodGet, "/topics/{topic}", "A topic with its partitions", viewing(func(x *exchange, v cluster.View) (Topic, error) {
 			t, ok := v.Topics.Lookup(x.request.PathValue("topic"))
 			if !ok {
@@ -172,7 +164,7 @@ func stateCalls() []call {
 			}
 			return topicOf(t), nil
 		})),
-		on(http.MethodGet, "/groups", "All groups with their members, offsets and lag", viewing(groupsIn)),
+		on(http.MethodGet, "/groups", "All groups with their members, offsets and lag, or a page of them", viewing(listGroups)).takes("after", "limit"),
 		on(http.MethodGet, "/groups/{id}", "A group", viewing(func(x *exchange, v cluster.View) (Group, error) {
 			return groupIn(x.request.Context(), v, x.request.PathValue("id"))
 		})),
@@ -256,21 +248,6 @@ func partitionOf(index int32, p *partition.Partition) Partition {
 	}
 	state.SizeBytes, state.Producers, state.OpenTransactions = p.SizeBytes(), p.ProducerCount(), p.OpenTransactions()
 	return state
-}
-
-func groupsIn(x *exchange, v cluster.View) ([]Group, error) {
-	listed, err := v.Groups.List()
-	if err != nil {
-		return nil, err
-	}
-	all := []Group{}
-	for _, l := range listed {
-		if g, err := groupIn(x.request.Context(), v, l.GroupID); err == nil {
-			all = append(all, g)
-		}
-	}
-	slices.SortFunc(all, func(a, b Group) int { return cmp.Compare(a.ID, b.ID) })
-	return all, nil
 }
 
 // groupIn describes a group. One that has only offsets has no state.

@@ -31,6 +31,7 @@ type startFlags struct {
 	strict, lab                 string // "true" or "false"; "" was not given
 	set                         []string
 	seed, seedFrom              string
+	load                        string
 	container                   container
 	test                        testFlags
 }
@@ -81,6 +82,7 @@ func startCommand(environ []string, began time.Time) *cobra.Command {
 	flags.StringVar(&f.config, "config", "", "a server.properties `file`")
 	flags.StringArrayVar(&f.set, "set", nil, "one broker setting by Kafka's name, `NAME=VALUE`; repeatable")
 	flags.StringVar(&f.seed, "seed", "", "a `file` of topics and records, JSON or YAML, made before the broker is ready")
+	flags.StringVar(&f.load, "load", "", "a `file` with the archive of a snapshot, to begin with in an empty data directory")
 	flags.BoolVar(&strict, "strict", false, "do as Kafka does where the broker is kinder: see the setting strict")
 	flags.BoolVar(&lab, "lab", true, "let tests change things over HTTP: faults, clock, reset; see the setting lab")
 	f.test.add(c)
@@ -137,7 +139,7 @@ func configure(f startFlags, environ []string) (cfg broker.Config, unknown []str
 		return cfg, unknown, usageError{err}
 	}
 	return broker.Config{
-		Listeners: s.Listeners, DataDir: s.DataDir, Ephemeral: f.ephemeral, Admin: f.admin, Seed: seeded,
+		Listeners: s.Listeners, DataDir: s.DataDir, Ephemeral: f.ephemeral, Admin: f.admin, Seed: seeded, Load: f.load,
 		Env: cluster.Env{Settings: s, Durability: s.Durability, BootID: f.test.bootID, Faults: faults},
 	}, unknown, nil
 }
