@@ -3,7 +3,7 @@
 #
 #   compat/run.sh [--against HOST:PORT | --broker BINARY] [-k EXPRESSION] [SUITE...]
 #
-# Suites: kafka-python, confluent, java, groups, share, streams, tools, connections; all of them without an argument. Each
+# Suites: kafka-python, confluent, lab, java, groups, share, streams, tools, connections; all of them without an argument. Each
 # gets a broker of its own, built from this tree. --against takes a broker that runs already (Apache Kafka, say) and
 # leaves out the checks that kill it or need a setting; --broker takes a built binary. -k picks checks by name, as in
 # pytest.
@@ -29,9 +29,9 @@ while [ $# -gt 0 ]; do
 	*) suites+=("$1"); shift ;;
 	esac
 done
-[ ${#suites[@]} -gt 0 ] || suites=(kafka-python confluent java groups share streams tools connections)
+[ ${#suites[@]} -gt 0 ] || suites=(kafka-python confluent lab java groups share streams tools connections)
 
-declare -A files=([kafka-python]=test_kafka_python.py [confluent]=test_confluent.py [java]=test_java.py
+declare -A files=([kafka-python]=test_kafka_python.py [confluent]=test_confluent.py [lab]=test_lab.py [java]=test_java.py
 	[groups]=test_groups.py [share]=test_share.py [streams]=test_streams.py [tools]=test_tools.py [connections]=test_connections.py)
 for suite in "${suites[@]}"; do
 	[ -n "${files[$suite]:-}" ] || { echo "no such suite: $suite (there are: ${!files[*]})" >&2; exit 2; }

@@ -20,7 +20,7 @@ func describeCalls(x *exchange, _ *none) (any, error) {
 	x.began = true
 	h := x.writer.Header()
 	h.Set("Content-Type", "application/json")
-	_, _ = x.writer.Write(x.lab.openAPI)
+	_, _ = x.writer.Write(x.lab.openAPI())
 	return nil, nil
 }
 

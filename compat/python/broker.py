@@ -49,6 +49,7 @@ class Own:
         self._settings = settings
         self._process = None
         self.address = "127.0.0.1:%d" % _free_port()
+        self.admin = None  # known once it is ready
         self._log = os.path.join(directory, "broker.log")
 
     def start(self):
@@ -60,7 +61,7 @@ class Own:
             self._process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, stdin=subprocess.DEVNULL)
         line = self._ready_line()
         words = dict(w.split("=", 1) for w in line.split()[1:] if "=" in w)
-        self.address = words["listen"]
+        self.address, self.admin = words["listen"], words["admin"]
         return self
 
     def _ready_line(self):
