@@ -21,7 +21,7 @@ func (c *Coordinator) StreamsHeartbeat(groupID string, h *streamsgroup.Heartbeat
 		return immediate(StreamsHeartbeatResult{Err: err})
 	}
 	if groupID == "" {
-		return refuse(fmt.Errorf("%w: GroupId can't be empty.", group.ErrInvalidRequest))
+		return refuse(fmt.Errorf("%w: GroupId can't be empty", group.ErrInvalidRequest))
 	}
 	if err := h.Validate(); err != nil {
 		return refuse(err)

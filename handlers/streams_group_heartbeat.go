@@ -143,7 +143,7 @@ func (s *Services) topologyOf(t *kmsg.StreamsGroupHeartbeatRequestTopology) (*st
 	for i := range t.Subtopologies {
 		from, to := &t.Subtopologies[i], &subtopologies[i]
 		if len(from.SourceTopicRegex) > 0 {
-			return nil, fmt.Errorf("%w: Regular expressions for source topics are not supported yet.", group.ErrInvalidRequest)
+			return nil, fmt.Errorf("%w: regular expressions for source topics are not supported", group.ErrInvalidRequest)
 		}
 		*to = streamsgroup.Subtopology{ID: strings.Clone(from.SubtopologyID), SourceTopics: cloneStrings(from.SourceTopics),
 			RepartitionSinkTopics:   cloneStrings(from.RepartitionSinkTopics),
@@ -168,7 +168,7 @@ func (s *Services) topologyOf(t *kmsg.StreamsGroupHeartbeatRequestTopology) (*st
 		}
 	}
 	if len(internal) > 0 {
-		return nil, fmt.Errorf("%w: Use of Kafka internal topics %s in a Kafka Streams topology is prohibited.",
+		return nil, fmt.Errorf("%w: Use of Kafka internal topics %s in a Kafka Streams topology is prohibited",
 			streamsgroup.ErrInvalidTopology, strings.Join(internal, ","))
 	}
 	return topology, nil

@@ -10,7 +10,7 @@ func (l *Lab) calls() []call {
 		on(http.MethodGet, "/openapi.json", "This description", describeCalls).onProcess(),
 		on(http.MethodPut, "/advertised", "The address that clients from outside are told from now on", setAdvertised),
 	}
-	for _, part := range [][]call{faultCalls(), clockCalls(), stateCalls(), awaitCalls(), lifeCalls(), requestCalls(), handCalls(), snapshotCalls(), clusterCalls(), verdictCalls()} {
+	for _, part := range [][]call{faultCalls(), clockCalls(), stateCalls(), awaitCalls(), lifeCalls(), requestCalls(), handCalls(), snapshotCalls(), clusterCalls(), verdictCalls(), partitionCalls()} {
 		table = append(table, part...)
 	}
 	return table
@@ -20,7 +20,7 @@ func describeCalls(x *exchange, _ *none) (any, error) {
 	x.began = true
 	h := x.writer.Header()
 	h.Set("Content-Type", "application/json")
-	_, _ = x.writer.Write(x.lab.openAPI)
+	_, _ = x.writer.Write(x.lab.openAPI())
 	return nil, nil
 }
 

@@ -17,6 +17,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"sync"
 
 	"once/cluster"
 )
@@ -57,13 +58,13 @@ type Process interface {
 type Lab struct {
 	Options
 	waiting chan struct{} // a token for each await and stream
-	openAPI []byte
+	openAPI func() []byte // made when first asked for
 }
 
 // New returns a Lab.
 func New(o Options) *Lab {
 	l := &Lab{Options: o, waiting: make(chan struct{}, maxWaiting)}
-	l.openAPI = describe(l.calls())
+	l.openAPI = sync.OnceValue(func() []byte { return describe(l.calls()) })
 	return l
 }
 

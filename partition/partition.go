@@ -121,6 +121,7 @@ type Partition struct {
 type view struct {
 	logStart, logEnd, highWatermark, lastStable int64
 	offline                                     bool
+	intact                                      bool // it is offline because of a test: the log is as it was
 }
 
 // Open opens a partition and rebuilds its state. A damaged log gives a Partition that is offline, with
@@ -228,19 +229,20 @@ func (p *Partition) failLocked(err error) error {
 }
 
 func (p *Partition) goOfflineLocked(cause error) {
-	if p.mu.offline == nil {
+	if p.mu.offline == nil || takenOffline(p.mu.offline) && !takenOffline(cause) {
 		p.opts.Logger.Error("partition goes offline", "partition", p.id.String(), "error", cause)
 		p.endLocked(cause)
 	}
 }
 
-// endLocked ends the partition's work, for good. Only the first cause is kept.
+// endLocked ends the partition's work, for good unless a test has taken it offline (BringOnline). Only the first cause
+// other than a test is kept.
 func (p *Partition) endLocked(cause error) {
-	if p.mu.offline == nil {
+	if p.mu.offline == nil || takenOffline(p.mu.offline) {
 		p.mu.offline = cause
 	}
 	v := *p.view.Load()
-	v.offline = true
+	v.offline, v.intact = true, takenOffline(p.mu.offline)
 	p.view.Store(&v)
 }
 
@@ -267,16 +269,16 @@ func (p *Partition) publish(highWatermark int64) {
 }
 
 // becameDurable lets readers see the records that a barrier has covered. It does nothing while the partition is being
-// opened or offline.
+// opened or offline, but for one that comes back with what has become durable meanwhile.
 func (p *Partition) becameDurable(endOffset int64) {
-	if v := p.view.Load(); v != nil && !v.offline {
+	if v := p.view.Load(); v != nil && (!v.offline || v.intact) {
 		p.publish(endOffset)
 	}
 }
 
 func (p *Partition) publishLocked(highWatermark int64) wakeUp {
 	start, end := p.log.StartOffset(), p.log.EndOffset()
-	next := &view{logStart: start, logEnd: end, highWatermark: min(max(highWatermark, start), end), offline: p.mu.offline != nil}
+	next := &view{logStart: start, logEnd: end, highWatermark: min(max(highWatermark, start), end), offline: p.mu.offline != nil, intact: takenOffline(p.mu.offline)}
 	old := p.view.Load()
 	if old != nil {
 		next.highWatermark = max(next.highWatermark, old.highWatermark)

@@ -285,6 +285,12 @@ func (p *Producers) Expire(nowMs, limitMs int64) (expired int) {
 	return expired
 }
 
+// Forget forgets a producer, which has no open transaction, and its verification.
+func (p *Producers) Forget(producerID int64) {
+	delete(p.byID, producerID)
+	delete(p.verifications, producerID)
+}
+
 // Open returns the producers that have a transaction open, as first offset by producer ID.
 func (p *Producers) Open() map[int64]int64 {
 	open := map[int64]int64{}

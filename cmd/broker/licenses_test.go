@@ -39,7 +39,7 @@ func linkedLicenses(t *testing.T) map[string]string {
 			files[to+"/"+e.Name()] = string(text)
 		}
 	}
-	add(runtime.GOROOT(), "go")
+	add(goRoot(t), "go")
 	for _, system := range []string{"linux", "darwin", "windows"} {
 		c := exec.Command("go", "list", "-deps", "-f", "{{with .Module}}{{if not .Main}}{{.Path}}\t{{.Version}}\t{{.Dir}}\t{{$.Dir}}{{end}}{{end}}", ".")
 		c.Env = append(os.Environ(), "GOOS="+system, "CGO_ENABLED=0")
@@ -107,4 +107,14 @@ func TestLicensesAreThoseOfTheLinkedModules(t *testing.T) {
 			t.Errorf("%s is missing or has changed: run make licenses", name)
 		}
 	}
+}
+
+// goRoot is where the toolchain is that builds the program.
+func goRoot(t *testing.T) string {
+	t.Helper()
+	root, err := exec.Command("go", "env", "GOROOT").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.TrimSpace(string(root))
 }

@@ -97,7 +97,7 @@ func (h *Heartbeat) validateJoin(refuse func(string, ...any) error) error {
 	for i := range h.Topology.Subtopologies {
 		for _, changelog := range h.Topology.Subtopologies[i].ChangelogTopics {
 			if changelog.Partitions != 0 {
-				return fmt.Errorf("%w: Changelog topic %s must have an undefined partition count, but it is set to %d.",
+				return fmt.Errorf("%w: Changelog topic %s must have an undefined partition count, but it is set to %d",
 					ErrInvalidTopology, changelog.Name, changelog.Partitions)
 			}
 		}
@@ -282,7 +282,7 @@ func (s *heartbeatStep) takeTopology() error {
 		g.checked = nil
 	case t.Epoch < g.topology.Epoch: // the group's is used
 	case t.Epoch > g.topology.Epoch || !equalTopologies(t, g.topology):
-		return fmt.Errorf("%w: Topology updates are not supported yet.", group.ErrInvalidRequest)
+		return fmt.Errorf("%w: topology updates are not supported", group.ErrInvalidRequest)
 	}
 	return nil
 }
