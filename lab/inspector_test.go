@@ -71,5 +71,6 @@ func TestListsComeInPages(t *testing.T) {
 	w.expect("GET", "/v1/topics?limit=0", "", 400, "?limit")
 	w.expect("GET", "/v1/transactions?open=maybe", "", 400, "?open: must be true or false")
 	w.expect("GET", "/v1/transactions?open=true&limit=5", "", 200, "[]")
+	w.expect("GET", "/v1/topics?open=true&limit=5", "", 200, "[]")
 	w.expect("GET", "/v1/groups?limit=5&after=a", "", 200, "[]")
 }

@@ -6,6 +6,7 @@ import (
 
 	"once/cluster"
 	"once/groupcoordinator"
+	"once/partition"
 	"once/topics"
 	"once/txncoordinator"
 )
@@ -60,8 +61,19 @@ func listTransactions(x *exchange, v cluster.View) ([]Transaction, error) {
 	return firstOf(x, all)
 }
 
+// listTopics returns a page of the topics. With open=true it has those with an open transaction in a partition.
 func listTopics(x *exchange, v cluster.View) ([]Topic, error) {
-	listed, err := page(x, slices.Clone(v.Topics.All()), func(t *topics.Topic) string { return t.Name })
+	open, err := x.flag("open")
+	if err != nil {
+		return nil, err
+	}
+	listed := slices.Clone(v.Topics.All())
+	if open {
+		listed = slices.DeleteFunc(listed, func(t *topics.Topic) bool {
+			return !slices.ContainsFunc(t.Partitions(), func(p *partition.Partition) bool { return p.OpenTransactions() > 0 })
+		})
+	}
+	listed, err = page(x, listed, func(t *topics.Topic) string { return t.Name })
 	if err != nil {
 		return nil, err
 	}

@@ -156,7 +156,8 @@ func stateCalls() []call {
 		on(http.MethodGet, "/transactions/{id}", "A transactional ID", viewing(func(x *exchange, v cluster.View) (Transaction, error) {
 			return transactionIn(x.cluster, v, x.request.PathValue("id"))
 		})),
-		on(http.MethodGet, "/topics", "All topics with their partitions, or a page of them", viewing(listTopics)).takes("after", "limit"),
+		on(http.MethodGet, "/topics", "All topics with their partitions, or a page of them; open=true: those with an open transaction", viewing(listTopics)).
+			takes("open", "after", "limit"),
 		on(http.MethodGet, "/topics/{topic}", "A topic with its partitions", viewing(func(x *exchange, v cluster.View) (Topic, error) {
 			t, ok := v.Topics.Lookup(x.request.PathValue("topic"))
 			if !ok {

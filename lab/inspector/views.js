@@ -22,13 +22,28 @@ async function list(name, at) {
 
 const more = (at, all, name, nameOf) => (at ? pages([name], all, size, nameOf) : all.length > few && h("p", {}, link([name], "All " + name)));
 
+let suspects = new Set(); // partitions whose open transaction no coordinator knew at the last update, with their offset
+
 // hanging returns a sentence for each thing that waits, with the button that ends it.
 export async function hanging() {
-  const [open, faults, clock] = await Promise.all([get(["transactions"], { open: true, limit: few + 1 }), get(["faults"]), get(["clock"])]);
+  const [open, held, faults, clock] = await Promise.all([
+    get(["transactions"], { open: true, limit: 1000 }), get(["topics"], { open: true, limit: few }), get(["faults"]), get(["clock"])]);
   const nodes = [];
   const offsets = await offsetsOf(open.slice(0, few));
   for (const t of open.slice(0, few)) nodes.push(transactionSentence(t, offsets));
   if (open.length > few) nodes.push(h("p", {}, "More transactions are open. ", link(["transactions"], "All transactions", { open: true })));
+  const known = new Set(open.flatMap((t) => t.partitions.map((p) => `${p.topic}/${p.partition}`)));
+  const before = suspects; // both lists are read one after the other: who is in doubt once may just have begun or ended
+  suspects = new Set();
+  for (const t of open.length < 1000 ? held : []) {
+    for (const p of t.partitions.filter((one) => one.openTransactions > 0 && !known.has(`${t.name}/${one.partition}`)).slice(0, few)) {
+      const suspect = `${t.name}/${p.partition}/${p.lastStableOffset}`;
+      suspects.add(suspect);
+      if (!before.has(suspect)) continue;
+      nodes.push(sentence(`${t.name}-${p.partition}`, [link(["topics", t.name, p.partition], `${t.name}-${p.partition}`, { offset: p.lastStableOffset }),
+        ` stands at offset ${p.lastStableOffset} of ${p.highWatermark}: its transaction hangs, no coordinator will end it. kafka-transactions abort does.`]));
+    }
+  }
   for (const f of faults.filter((one) => one.held > 0)) {
     nodes.push(sentence("fault " + f.id, [`Fault ${f.name || f.id} holds ${f.held} of ${f.matched} matching requests.`],
       button("Release", "Release what fault " + f.id + " holds", "POST", ["faults", f.id, "release"])));
