@@ -10,7 +10,7 @@
 #
 # Clients are installed by package name, with pinned versions, under ${XDG_CACHE_HOME:-$HOME/.cache}/once-compat.
 # Needs Go and Python 3.9+; for java, groups, share, streams, tools and connections a JDK 17 and Maven, for connections a
-# C compiler, for lab Node 20. Exit status: 0 when every check passed.
+# C compiler, for lab Node 20, a JDK 17 and Maven. Exit status: 0 when every check passed.
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)

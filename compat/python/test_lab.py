@@ -51,6 +51,17 @@ def test_node_client(broker, tmp_path):
     assert int(re.search(r"^(?:#|ℹ) pass (\d+)$", ran.stdout, re.M)[1]) >= 4, ran.stdout[-4000:]
 
 
+def test_java_client(broker, tmp_path):
+    """examples/lab/java."""
+    folder = tmp_path / "java"
+    shutil.copytree(CLIENTS / "java", folder, ignore=shutil.ignore_patterns("target"))
+    ran = subprocess.run(["mvn", "-q", "-B", "test"], cwd=folder, env={**os.environ, "ONCE_LAB": "http://" + broker.admin},
+                         capture_output=True, text=True, timeout=85)
+    assert ran.returncode == 0, ran.stdout[-4000:] + ran.stderr[-2000:]
+    report, = (folder / "target" / "surefire-reports").glob("*.txt")
+    assert int(re.search(r"Tests run: (\d+)", report.read_text())[1]) == 4
+
+
 SECTIONS = re.split(r"^## ", PAGE, flags=re.M)[1:]
 
 
