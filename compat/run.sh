@@ -3,14 +3,14 @@
 #
 #   compat/run.sh [--against HOST:PORT | --broker BINARY] [-k EXPRESSION] [SUITE...]
 #
-# Suites: kafka-python, confluent, lab, java, groups, share, streams, tools, connections; all of them without an argument. Each
-# gets a broker of its own, built from this tree. --against takes a broker that runs already (Apache Kafka, say) and
+# Suites: kafka-python, confluent, lab, java, groups, share, streams, tools, connections; all of them without an argument.
+# Each gets a broker of its own, built from this tree. --against takes a broker that runs already (Apache Kafka, say) and
 # leaves out the checks that kill it or need a setting; --broker takes a built binary. -k picks checks by name, as in
 # pytest.
 #
 # Clients are installed by package name, with pinned versions, under ${XDG_CACHE_HOME:-$HOME/.cache}/once-compat.
 # Needs Go and Python 3.9+; for java, groups, share, streams, tools and connections a JDK 17 and Maven, for connections a
-# C compiler. Exit status: 0 when every check passed.
+# C compiler, for lab Node 20. Exit status: 0 when every check passed.
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)

@@ -1,4 +1,4 @@
-"""The lab over HTTP: its Python client in examples/lab/python, and the snippets of docs/lab.md."""
+"""The lab over HTTP: its clients in examples/lab, and the snippets of docs/lab.md."""
 
 import json
 import os
@@ -14,7 +14,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-CLIENT = ROOT / "examples" / "lab" / "python"
+CLIENTS = ROOT / "examples" / "lab"
+CLIENT = CLIENTS / "python"
 PAGE = (ROOT / "docs" / "lab.md").read_text()
 
 pytestmark = pytest.mark.own_broker
@@ -25,9 +26,9 @@ def fences(text, language):
     return re.findall(r"^```%s\n(.*?)^```$" % language, text, re.M | re.S)
 
 
-def run_pytest(directory, lab, *arguments):
+def run_pytest(directory, lab):
     environment = {**os.environ, "ONCE_LAB": lab, "COMPAT_RESULTS": ""}
-    ran = subprocess.run([sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir", directory, *arguments],
+    ran = subprocess.run([sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir", directory],
                          cwd=directory, env=environment, capture_output=True, text=True, timeout=80)
     assert ran.returncode == 0, ran.stdout[-4000:] + ran.stderr[-2000:]
 
@@ -37,7 +38,20 @@ def test_client(broker):
     run_pytest(CLIENT, "http://" + broker.admin)
 
 
-SECTIONS = [s for s in re.split(r"^## ", PAGE, flags=re.M)[1:]]
+def test_node_client(broker, tmp_path):
+    """examples/lab/node."""
+    folder = tmp_path / "node"
+    shutil.copytree(CLIENTS / "node", folder, ignore=shutil.ignore_patterns("node_modules"))
+    environment = {**os.environ, "ONCE_LAB": "http://" + broker.admin}
+    run = dict(cwd=folder, env=environment, capture_output=True, text=True, timeout=80)
+    installed = subprocess.run(["npm", "ci", "--silent", "--ignore-scripts", "--no-audit", "--no-fund"], **run)
+    assert installed.returncode == 0, installed.stderr[-2000:]
+    ran = subprocess.run(["npm", "test"], **run)
+    assert ran.returncode == 0, ran.stdout[-4000:] + ran.stderr[-2000:]
+    assert int(re.search(r"^(?:#|ℹ) pass (\d+)$", ran.stdout, re.M)[1]) >= 4, ran.stdout[-4000:]
+
+
+SECTIONS = re.split(r"^## ", PAGE, flags=re.M)[1:]
 
 
 @pytest.mark.parametrize("section", SECTIONS, ids=lambda s: s.split("\n")[0].split(".")[0])
