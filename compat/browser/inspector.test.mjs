@@ -1,6 +1,6 @@
 // What the inspector promises, in a browser: each check looks at the page as a person does, and at the broker behind it.
 import assert from "node:assert/strict";
-import { after, before, beforeEach, test } from "node:test";
+import { after, before, test } from "node:test";
 import { join } from "node:path";
 import { AxeBuilder } from "@axe-core/playwright";
 import { CompressionTypes, Kafka, logLevel, Partitioners } from "kafkajs";
@@ -170,6 +170,27 @@ test("the clock is moved, and the move ends what falls due", async () => {
   await page.getByText("The clock is frozen").waitFor();
   await page.getByRole("button", { name: "Resume the clock" }).click();
   await page.getByText("The clock is frozen").waitFor({ state: "detached" });
+});
+
+test("a group shows its lag, and offsets that wait in a transaction", async () => {
+  const from = await producer("billing-6");
+  const commit = (t, offset) => t.sendOffsets({ consumerGroupId: "readers", topics: [{ topic: "orders", partitions: [{ partition: 0, offset }] }] });
+  let t = await from.transaction();
+  await send(t, "output");
+  await commit(t, "1");
+  await t.commit();
+  t = await from.transaction();
+  await commit(t, "2");
+  await show("#/groups/readers");
+  const row = page.locator("#groups table").nth(1).locator("tbody tr");
+  await row.getByText("in a transaction").waitFor();
+  await t.commit();
+  await row.getByText("in a transaction").waitFor({ state: "detached" });
+  const [group] = await broker.lab("GET", "groups");
+  const cells = await row.locator("td").allInnerTexts();
+  assert.deepEqual(cells.slice(0, 2), ["orders-0", "2"]);
+  assert.equal(cells[3], String(group.lag));
+  assert.ok(group.lag > 0);
 });
 
 test("a transaction that no coordinator knows is seen", async () => {

@@ -32,16 +32,17 @@ export async function hanging() {
   const offsets = await offsetsOf(open.slice(0, few));
   for (const t of open.slice(0, few)) nodes.push(transactionSentence(t, offsets));
   if (open.length > few) nodes.push(h("p", {}, "More transactions are open. ", link(["transactions"], "All transactions", { open: true })));
-  const known = new Set(open.flatMap((t) => t.partitions.map((p) => `${p.topic}/${p.partition}`)));
+  const known = new Map(); // how many transactions of a coordinator are open in a partition
+  for (const p of open.flatMap((t) => t.partitions)) known.set(`${p.topic}/${p.partition}`, (known.get(`${p.topic}/${p.partition}`) || 0) + 1);
   const before = suspects; // both lists are read one after the other: who is in doubt once may just have begun or ended
   suspects = new Set();
   for (const t of open.length < 1000 ? held : []) {
-    for (const p of t.partitions.filter((one) => one.openTransactions > 0 && !known.has(`${t.name}/${one.partition}`)).slice(0, few)) {
+    for (const p of t.partitions.filter((one) => one.openTransactions > (known.get(`${t.name}/${one.partition}`) || 0)).slice(0, few)) {
       const suspect = `${t.name}/${p.partition}/${p.lastStableOffset}`;
       suspects.add(suspect);
       if (!before.has(suspect)) continue;
       nodes.push(sentence(`${t.name}-${p.partition}`, [link(["topics", t.name, p.partition], `${t.name}-${p.partition}`, { offset: p.lastStableOffset }),
-        ` stands at offset ${p.lastStableOffset} of ${p.highWatermark}: its transaction hangs, no coordinator will end it. kafka-transactions abort does.`]));
+        ` stands at offset ${p.lastStableOffset} of ${p.highWatermark}: a transaction in it hangs, no coordinator will end it. kafka-transactions abort does.`]));
     }
   }
   for (const f of faults.filter((one) => one.held > 0)) {
