@@ -75,6 +75,8 @@ func (w *world) close(clean bool) {
 		if err := w.barrier.Close(true); err != nil {
 			w.t.Error(err)
 		}
+	} else {
+		w.barrier.Kill() // it writes nothing any more, also not later beside the next one
 	}
 	w.p = nil
 }
