@@ -43,7 +43,8 @@ func (g *guard) wrap(next http.Handler) http.Handler {
 			return
 		}
 		if err := g.origin.Check(r); err != nil {
-			g.refuse(w, http.StatusForbidden, "the request comes from a page of another origin ("+err.Error()+"); lab.hosts does not change that")
+			g.refuse(w, http.StatusForbidden, "the request comes from a page of another origin ("+err.Error()+
+				"); lab.hosts does not change that")
 			return
 		}
 		next.ServeHTTP(w, r)

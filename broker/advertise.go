@@ -16,7 +16,8 @@ import (
 	"once/wire"
 )
 
-// advertiser computes the address that a client is given. All but seen and outside is immutable. Safe for concurrent use.
+// advertiser computes the address that a client is given. All but seen and outside is immutable. Safe for concurrent
+// use.
 type advertiser struct {
 	inForce     func() *settings.Broker
 	names       map[net.Listener]string
@@ -48,7 +49,8 @@ type advertised struct {
 
 // newAdvertiser makes an advertiser from the settings in force, which may change while the broker runs.
 func newAdvertiser(inForce func() *settings.Broker, listeners []listener) *advertiser {
-	a := &advertiser{inForce: inForce, names: map[net.Listener]string{}, first: listeners[0].socket, networks: networksOfThisHost}
+	a := &advertiser{inForce: inForce, names: map[net.Listener]string{}, first: listeners[0].socket,
+		networks: networksOfThisHost}
 	for _, l := range listeners {
 		a.names[l.socket] = l.settings.Name
 	}
@@ -76,9 +78,9 @@ func (a *advertiser) of(c *wire.Conn) (string, int32) {
 	return host, port
 }
 
-// SetAdvertised sets the address HOST:PORT that clients from outside are told from now on, whatever the settings say; ""
-// leaves it to the settings again. Outside of a container all clients are from outside, inside those that are not on one
-// of its networks. It is not stored.
+// SetAdvertised sets the address HOST:PORT that clients from outside are told from now on, whatever the settings say;
+// "" leaves it to the settings again. Outside of a container all clients are from outside, inside those that are not
+// on one of its networks. It is not stored.
 func (b *Broker) SetAdvertised(address string) error {
 	if address == "" {
 		b.advertiser.outside.Store(nil)
@@ -119,10 +121,10 @@ func (a *advertiser) inDoubt(c *wire.Conn) (address string, doubt bool) {
 	return net.JoinHostPort(host, strconv.Itoa(int(port))), guessed || port != reached
 }
 
-// address returns host and port for a client. What SetAdvertised has said wins for clients from outside. The setting of advertised.listeners for its listener wins. Without it the
-// client gets the address that it connected to, which is the local address of its connection. A client from outside of
-// a container has connected to a port that is published on the host, and gets localhost. That is guessed: its host may
-// be another machine, and the port another one.
+// address returns host and port for a client. What SetAdvertised has said wins for clients from outside. The setting
+// of advertised.listeners for its listener wins. Without it the client gets the address that it connected to, which is
+// the local address of its connection. A client from outside of a container has connected to a port that is published
+// on the host, and gets localhost. That is guessed: its host may be another machine, and the port another one.
 func (a *advertiser) address(set advertised, local, remote net.Addr) (host string, port int32, guessed bool) {
 	host, port = cluster.LocalAddress(local)
 	if outside := a.outside.Load(); outside != nil && (!a.inContainer || a.isFromOutside(remote)) {

@@ -50,9 +50,9 @@ type Broker struct {
 // drainTimeout bounds how long Close waits for requests that are being answered.
 const drainTimeout = 500 * time.Millisecond
 
-// Start opens the data directory, recovers it, makes the seed, and serves. It returns when every listener is open and every coordinator
-// is loaded. Errors wrap cluster.ErrConfig or cluster.ErrStorage where that is the cause. The broker runs until Close,
-// or until ctx ends, which closes it.
+// Start opens the data directory, recovers it, makes the seed, and serves. It returns when every listener is open and
+// every coordinator is loaded. Errors wrap cluster.ErrConfig or cluster.ErrStorage where that is the cause. The broker
+// runs until Close, or until ctx ends, which closes it.
 func Start(ctx context.Context, cfg Config) (*Broker, error) {
 	cfg, err := cfg.withDefaults()
 	if err != nil {

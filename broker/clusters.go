@@ -44,7 +44,8 @@ var clusterName = regexp.MustCompile(`^[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}$`)
 // temporary, or in memory as those of the broker are.
 func (b *Broker) AddCluster(c lab.NewCluster) (lab.Cluster, error) {
 	if !clusterName.MatchString(c.Name) {
-		return lab.Cluster{}, fmt.Errorf("%w: its name must have 1 to 64 letters, digits, dots, dashes and underscores, and no dot in front", lab.ErrInvalidCluster)
+		return lab.Cluster{}, fmt.Errorf("%w: its name must have 1 to 64 letters, digits, dots, dashes and underscores, "+
+			"and no dot in front", lab.ErrInvalidCluster)
 	}
 	x := &extraCluster{name: c.Name}
 	if c.Advertised != "" {
@@ -102,7 +103,8 @@ func (b *Broker) openExtra(x *extraCluster, c lab.NewCluster) (err error) {
 		return err
 	}
 	env := cluster.Env{
-		Settings: b.cfg.Settings, Durability: b.cfg.Durability, BootID: b.cfg.BootID, NoSync: true, Logger: b.cfg.Logger.With("cluster", c.Name),
+		Settings: b.cfg.Settings, Durability: b.cfg.Durability, BootID: b.cfg.BootID, NoSync: true,
+		Logger: b.cfg.Logger.With("cluster", c.Name),
 	}
 	env.Advertised = func(conn *wire.Conn) (string, int32) {
 		var set advertised

@@ -37,7 +37,8 @@ func (b *Broker) listen() error {
 		b.cfg.Logger.Info("listening", "listener", l.String(), "address", socket.Addr().String(), "advertised", advertised)
 	}
 	for _, l := range b.cfg.Settings.ControllerListeners {
-		b.cfg.Logger.Info("a listener of the controller is not opened: there is no controller apart from the broker", "listener", l.String())
+		b.cfg.Logger.Info("a listener of the controller is not opened: there is no controller apart from the broker",
+			"listener", l.String())
 	}
 	return nil
 }

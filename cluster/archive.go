@@ -15,8 +15,8 @@ import (
 	"once/internal/vfs"
 )
 
-// An archive is a snapshot as one file: tar, compressed with zstd. The first entry says when it was taken; the others are
-// the files of a data directory, at most one directory deep.
+// An archive is a snapshot as one file: tar, compressed with zstd. The first entry says when it was taken; the others
+// are the files of a data directory, at most one directory deep.
 
 // archiveInfo is the name of the first entry.
 const archiveInfo = "snapshot.json"
@@ -76,7 +76,8 @@ func writeFile(w *tar.Writer, from vfs.FS, file, name string, sizeBytes int64, a
 }
 
 func writeEntry(w *tar.Writer, name string, sizeBytes int64, content io.Reader, at time.Time) error {
-	if err := w.WriteHeader(&tar.Header{Name: name, Mode: 0o644, Size: sizeBytes, ModTime: at, Format: tar.FormatPAX}); err != nil {
+	if err := w.WriteHeader(&tar.Header{Name: name, Mode: 0o644, Size: sizeBytes, ModTime: at,
+		Format: tar.FormatPAX}); err != nil {
 		return err
 	}
 	_, err := io.Copy(w, content)
@@ -156,7 +157,8 @@ func readInfo(h *tar.Header, r io.Reader) (s Snapshot, err error) {
 func (i *Image) readEntry(h *tar.Header, r io.Reader) error {
 	dir, file := path.Split(h.Name)
 	dir = strings.TrimSuffix(dir, "/")
-	if h.Typeflag != tar.TypeReg || !isPlainName(file) || strings.HasPrefix(h.Name, "/") || dir != "" && !isPlainName(dir) {
+	if h.Typeflag != tar.TypeReg || !isPlainName(file) || strings.HasPrefix(h.Name, "/") || dir != "" &&
+		!isPlainName(dir) {
 		return fmt.Errorf("%w: it must have files only, at most one directory deep, and has %q", ErrArchive, h.Name)
 	}
 	if err := i.env.FS.MkdirAll(path.Join(i.dir, dir)); err != nil {

@@ -115,7 +115,8 @@ func (c *cleaner) clean(p *partition.Partition) {
 		c.warn(p, err)
 	default:
 		delete(c.failed, p)
-		c.e.env.Logger.Info("partition is compacted", "partition", p.ID().String(), "first_dirty_offset", done.DirtyStart, "to_offset", done.End,
+		c.e.env.Logger.Info("partition is compacted", "partition", p.ID().String(), "first_dirty_offset", done.DirtyStart,
+			"to_offset", done.End,
 			"read_bytes", done.ReadBytes, "written_bytes", done.WrittenBytes, "keys", done.Keys,
 			"segments_before", done.SegmentsBefore, "segments", done.Segments, "duration", ended.Sub(begun).String())
 		c.e.env.Clock.Did("compacted partition", slog.String("topic", p.ID().Topic), slog.Int("partition", int(p.ID().Index)))
@@ -126,7 +127,8 @@ func (c *cleaner) clean(p *partition.Partition) {
 
 func (c *cleaner) warn(p *partition.Partition, err error) {
 	if log.IsUncleanable(err) {
-		c.e.env.Logger.Error("what the cleaner wrote is not what it was to write; nothing is lost, and the partition is not compacted until the next start",
+		c.e.env.Logger.Error("what the cleaner wrote is not what it was to write; nothing is lost, and the partition is "+
+			"not compacted until the next start",
 			"partition", p.ID().String(), "error", err)
 		return
 	}

@@ -31,14 +31,17 @@ type cleanerMetrics struct {
 
 func newCleanerMetrics(r prometheus.Registerer) *cleanerMetrics {
 	passes := prometheus.NewCounterVec(prometheus.CounterOpts{
-		Name: "log_cleaner_passes_total", Help: "Passes of the cleaner over a partition, by how they ended; stopped means for the end of the partition or the broker.",
+		Name: "log_cleaner_passes_total", Help: "Passes of the cleaner over a partition, by how they ended; stopped means " +
+			"for the end of the partition or the broker.",
 	}, []string{"outcome"})
 	lastPass := prometheus.NewGaugeVec(prometheus.GaugeOpts{
-		Name: "log_cleaner_last_pass_timestamp_seconds", Help: "When the last pass that ended like this did, in Unix time; 0 when there was none since the start.",
+		Name: "log_cleaner_last_pass_timestamp_seconds",
+		Help: "When the last pass that ended like this did, in Unix time; 0 when there was none since the start.",
 	}, []string{"outcome"})
 	m := &cleanerMetrics{
 		readBytes: prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "log_cleaner_read_bytes_total", Help: "Bytes of segments that passes looked at for what can go. That the new ones among them are read for their keys before is not in it.",
+			Name: "log_cleaner_read_bytes_total", Help: "Bytes of segments that passes looked at for what can go. That the " +
+				"new ones among them are read for their keys before is not in it.",
 		}),
 		wroteBytes: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "log_cleaner_written_bytes_total", Help: "Bytes of segments that passes wrote in place of others.",
@@ -48,7 +51,8 @@ func newCleanerMetrics(r prometheus.Registerer) *cleanerMetrics {
 			Buckets: prometheus.ExponentialBuckets(0.001, 4, 12), // to 70 minutes
 		}),
 		uncleanable: prometheus.NewGauge(prometheus.GaugeOpts{
-			Name: "log_cleaner_uncleanable_partitions", Help: "Compacted partitions whose last pass failed; each is tried again after a while.",
+			Name: "log_cleaner_uncleanable_partitions",
+			Help: "Compacted partitions whose last pass failed; each is tried again after a while.",
 		}),
 	}
 	for i, name := range passOutcomeNames {

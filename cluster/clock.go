@@ -7,8 +7,8 @@ import (
 )
 
 // AdvanceClock moves the cluster's clock forward and returns what was done because of that. Members of groups that live
-// are not thrown out: the sessions and rebalances of groups stay where they are, unless expireMembers is set. A member on
-// whose client a black hole acts does not live.
+// are not thrown out: the sessions and rebalances of groups stay where they are, unless expireMembers is set. A member
+// on whose client a black hole acts does not live.
 func (c *Cluster) AdvanceClock(d time.Duration, expireMembers bool) []clock.Event {
 	if expireMembers {
 		return c.env.Clock.Advance(d)

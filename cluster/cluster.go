@@ -73,7 +73,8 @@ func Open(env Env, dir string) (*Cluster, error) {
 		return nil, err
 	}
 	c := &Cluster{env: env, mode: mode, dir: dir}
-	c.rules = faults.New(faults.Options{Points: env.Faults, APIs: handlers.FaultAPIs, OffsetsPartition: c.offsetsPartition})
+	c.rules = faults.New(faults.Options{Points: env.Faults, APIs: handlers.FaultAPIs,
+		OffsetsPartition: c.offsetsPartition})
 	if env.Settings.Lab {
 		c.remember = requestlog.New(env.Settings.LabRequestsBytes)
 	}

@@ -83,9 +83,10 @@ func (d *deadLetters) target(name string) (*topics.Topic, error) {
 	t, ok := d.e.topics.Lookup(name)
 	if !ok && s.DeadLetterAutoCreateTopics {
 		var err error
-		t, err = d.e.topics.Create(topics.Spec{Name: strings.Clone(name), Partitions: s.NumPartitions, Overrides: settings.Values{
-			deadLetterEnable: "true", "message.timestamp.type": "CreateTime",
-		}})
+		t, err = d.e.topics.Create(topics.Spec{Name: strings.Clone(name), Partitions: s.NumPartitions,
+			Overrides: settings.Values{
+				deadLetterEnable: "true", "message.timestamp.type": "CreateTime",
+			}})
 		if errors.Is(err, topics.ErrExists) {
 			t, _ = d.e.topics.Lookup(name)
 		} else if err != nil {
@@ -118,7 +119,8 @@ func letterHeaders(k sharecoordinator.Key, topic string, offset int64, letter wi
 
 // contents returns key and value of a record; nil when it cannot be read any more.
 func (d *deadLetters) contents(p *partition.Partition, offset int64) (key, value []byte) {
-	read, err := p.Read(partition.ReadRequest{Offset: offset, MaxBytes: 1, AtLeastOne: true, CurrentLeaderEpoch: -1, LastFetchedEpoch: -1})
+	read, err := p.Read(partition.ReadRequest{Offset: offset, MaxBytes: 1, AtLeastOne: true, CurrentLeaderEpoch: -1,
+		LastFetchedEpoch: -1})
 	if err != nil {
 		return nil, nil
 	}

@@ -183,7 +183,8 @@ func (e *engine) refuseOrphans(name string) error {
 	}
 	for _, entry := range entries {
 		if _, err := e.fence.Stat(path.Join(e.dir, entry, "partition.metadata")); err == nil {
-			return fmt.Errorf("%w: %s is missing, but %s holds logs (%s and others); restore the file or use another data directory",
+			return fmt.Errorf("%w: %s is missing, but %s holds logs (%s and others); restore the file or use another data "+
+				"directory",
 				ErrStorage, name, e.dir, entry)
 		}
 	}
@@ -192,15 +193,18 @@ func (e *engine) refuseOrphans(name string) error {
 
 func (e *engine) openBarrier() error {
 	barrier, err := durability.Open(durability.Options{
-		FS: e.fence, Dir: e.dir, FindLogs: directory.Logs, BootID: e.env.BootID, Mode: e.mode, Interval: e.env.Settings.FlushInterval,
-		ReserveBytes: e.reserveBytes(), JournalBytes: e.journalBytes(), Logger: e.env.Logger, OnFailure: e.fail, SyncWorkers: syncWorkers,
-		Registerer: e.registerer(), Faults: e.env.Faults,
+		FS: e.fence, Dir: e.dir, FindLogs: directory.Logs, BootID: e.env.BootID, Mode: e.mode,
+		Interval:     e.env.Settings.FlushInterval,
+		ReserveBytes: e.reserveBytes(), JournalBytes: e.journalBytes(), Logger: e.env.Logger, OnFailure: e.fail,
+		SyncWorkers: syncWorkers,
+		Registerer:  e.registerer(), Faults: e.env.Faults,
 	})
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrStorage, err)
 	}
 	e.barrier = barrier
-	e.env.Logger.Info("data directory is open", "dir", e.dir, "durability", e.mode.String(), "stopped_cleanly", barrier.Clean(), "same_boot", barrier.SameBoot())
+	e.env.Logger.Info("data directory is open", "dir", e.dir, "durability", e.mode.String(),
+		"stopped_cleanly", barrier.Clean(), "same_boot", barrier.SameBoot())
 	return nil
 }
 
@@ -210,7 +214,8 @@ func (e *engine) openTopics() error {
 		return fmt.Errorf("%w: %w", ErrStorage, err)
 	}
 	window := quotas.Config{Samples: e.env.Settings.QuotaWindowNum, Window: e.env.Settings.QuotaWindowSize}
-	changes := quotas.Config{Samples: e.env.Settings.ControllerQuotaWindowNum, Window: e.env.Settings.ControllerQuotaWindowSize}
+	changes := quotas.Config{Samples: e.env.Settings.ControllerQuotaWindowNum,
+		Window: e.env.Settings.ControllerQuotaWindowSize}
 	if e.quotas, err = quotas.Open(e.store, window, changes); err != nil {
 		return fmt.Errorf("%w: %w", ErrStorage, err)
 	}
@@ -218,9 +223,11 @@ func (e *engine) openTopics() error {
 		return fmt.Errorf("%w: %w", ErrStorage, err)
 	}
 	ts, err := topics.Open(topics.Options{
-		Store: e.store, FS: e.fence, Dir: e.dir, Barrier: e.barrier, Settings: e.configs.Settings(), Starts: e.identity.starts,
-		Clock: e.env.Clock, Logger: e.env.Logger, MaxInflatedBytes: e.env.Settings.MaxDecompressedBatchBytes, OnDelete: e.topicDeleted,
-		Faults: e.env.Faults,
+		Store: e.store, FS: e.fence, Dir: e.dir, Barrier: e.barrier, Settings: e.configs.Settings(),
+		Starts: e.identity.starts,
+		Clock:  e.env.Clock, Logger: e.env.Logger, MaxInflatedBytes: e.env.Settings.MaxDecompressedBatchBytes,
+		OnDelete: e.topicDeleted,
+		Faults:   e.env.Faults,
 	})
 	if ts != nil {
 		e.topics = ts
@@ -268,11 +275,12 @@ func (e *engine) createInternalTopics() error {
 		if _, ok := e.topics.Lookup(internal.name); ok {
 			continue
 		}
-		_, err := e.topics.Create(topics.Spec{Name: internal.name, Partitions: internal.partitions, Overrides: settings.Values{
-			"cleanup.policy":   "compact",
-			"compression.type": internal.compression,
-			"segment.bytes":    strconv.Itoa(int(internal.segmentBytes)),
-		}})
+		_, err := e.topics.Create(topics.Spec{Name: internal.name, Partitions: internal.partitions,
+			Overrides: settings.Values{
+				"cleanup.policy":   "compact",
+				"compression.type": internal.compression,
+				"segment.bytes":    strconv.Itoa(int(internal.segmentBytes)),
+			}})
 		if err != nil {
 			return fmt.Errorf("%w: creating %s: %w", ErrStorage, internal.name, err)
 		}
@@ -347,7 +355,8 @@ func (e *engine) openServices() error {
 		Topics: e.topics, Catalogue: handlers.NewCatalogue(e.topics), Configs: e.configs, Txns: e.txns, Groups: e.groups,
 		Shares: e.shares, ShareStates: e.shareStates,
 		ProducerIDs: e.producerIDs, Settings: e.env.Settings, Features: e.features, NodeID: e.env.Settings.NodeID,
-		ClusterID: e.identity.clusterID, Advertised: e.env.Advertised, Disk: e.disk, Quotas: e.quotas, Credentials: e.credentials, Barrier: e.barrier,
+		ClusterID: e.identity.clusterID, Advertised: e.env.Advertised, Disk: e.disk, Quotas: e.quotas,
+		Credentials: e.credentials, Barrier: e.barrier,
 		Ended: e.stopped, Clock: e.env.Clock, Logger: e.env.Logger, LogLevel: e.env.LogLevel,
 		Faults: e.cluster.rules, Requests: e.cluster.remember,
 	}

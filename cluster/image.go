@@ -43,8 +43,8 @@ func (i *Image) Remove() error { return i.env.FS.RemoveAll(i.dir) }
 const imageDirectory = ".image"
 
 // Snapshot takes an image. Requests go on; meanwhile no topic is changed, no partition compacted, and no segment
-// deleted. A partition that is offline cannot be copied: the error names it. Kill, Reset and Close wait for a snapshot as
-// they wait for a request; the end of the engine ends it with an error.
+// deleted. A partition that is offline cannot be copied: the error names it. Kill, Reset and Close wait for a snapshot
+// as they wait for a request; the end of the engine ends it with an error.
 func (c *Cluster) Snapshot() (*Image, error) {
 	c.changing.Lock() // waits for an engine that is being opened
 	e := c.enter()

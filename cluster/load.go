@@ -14,9 +14,9 @@ var ErrNotEmpty = errors.New("the data directory is not empty")
 
 // OpenArchive opens a cluster from the snapshot in an archive, in a directory that is missing or empty. It has the
 // cluster ID of the archive, and its clock goes on at the instant of the snapshot. Otherwise it is as OpenImage says:
-// groups have no members, open transactions are aborted, and no producer ID of the archive is given again. check looks at
-// the data directory before it counts. After an error about the archive the directory is as it was. Errors: ErrNotEmpty,
-// ErrArchive, those of check, and those of Open.
+// groups have no members, open transactions are aborted, and no producer ID of the archive is given again. check looks
+// at the data directory before it counts. After an error about the archive the directory is as it was. Errors:
+// ErrNotEmpty, ErrArchive, those of check, and those of Open.
 func OpenArchive(env Env, dir string, from io.Reader, check func(*Image) error) (*Cluster, error) {
 	env, err := env.WithDefaults()
 	if err != nil {
@@ -55,8 +55,8 @@ func requireEmpty(env *Env, dir string) error {
 	return nil
 }
 
-// beginLoaded turns the metadata of an archive into that of a cluster with the same ID, whose first start does what that
-// of a fork does.
+// beginLoaded turns the metadata of an archive into that of a cluster with the same ID, whose first start does what
+// that of a fork does.
 func beginLoaded(tx meta.Tx) error {
 	clusterID, err := tx.Get(meta.Cluster, clusterIDKey)
 	if err != nil {

@@ -122,7 +122,8 @@ func (e *engine) moveAside(names []string) error {
 func (c *Cluster) removeBehind(name string) {
 	c.removing.Go(func() {
 		if err := c.env.FS.RemoveAll(c.path(name)); err != nil {
-			c.env.Logger.Warn("files of the time before a reset are not removed; the next start tries again", "dir", name, "error", err)
+			c.env.Logger.Warn("files of the time before a reset are not removed; the next start tries again", "dir", name,
+				"error", err)
 		}
 	})
 }

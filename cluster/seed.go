@@ -12,9 +12,9 @@ import (
 	"once/topics"
 )
 
-// Seed makes topics with their records. Those that exist are left as they are. When it returns, the records are as durable
-// as those of a Produce that was answered. After an error none of the topics is left that it has made, unless the process
-// died. An error wraps ErrConfig when the topics cannot be made for what they ask.
+// Seed makes topics with their records. Those that exist are left as they are. When it returns, the records are as
+// durable as those of a Produce that was answered. After an error none of the topics is left that it has made, unless
+// the process died. An error wraps ErrConfig when the topics cannot be made for what they ask.
 func (c *Cluster) Seed(ctx context.Context, all []seed.Topic) error {
 	if len(all) == 0 {
 		return nil
@@ -59,7 +59,8 @@ func (s *seeding) make(all []seed.Topic) error {
 		if err := s.makeTopic(t); err != nil {
 			return fmt.Errorf("the topic %s of the seed: %w", t.Name, err)
 		}
-		s.env.Logger.Info("a topic of the seed is made", "topic", t.Name, "partitions", t.Partitions, "records", len(t.Records))
+		s.env.Logger.Info("a topic of the seed is made", "topic", t.Name, "partitions", t.Partitions,
+			"records", len(t.Records))
 	}
 	return nil
 }

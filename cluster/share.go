@@ -34,7 +34,8 @@ func (l shareStateLog) DeleteRecords(offset int64) error {
 	return err
 }
 
-// shareStates is the share coordinator as the group coordinator sees it. What it replaces is dropped from memory at once.
+// shareStates is the share coordinator as the group coordinator sees it. What it replaces is dropped from memory at
+// once.
 type shareStates struct{ e *engine }
 
 // Initialize implements groupcoordinator.ShareStates.

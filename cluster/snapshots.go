@@ -24,7 +24,8 @@ type Snapshot struct {
 	SizeBytes int64     // of all segments, whether they are shared or not
 }
 
-// snapshotsDirectory holds a directory for each snapshot, and a file that says when it was taken. It is no name of a log.
+// snapshotsDirectory holds a directory for each snapshot, and a file that says when it was taken. It is no name of a
+// log.
 const snapshotsDirectory = ".snapshots"
 
 // maxSnapshots bounds their number.
@@ -34,7 +35,8 @@ var (
 	// ErrNoSnapshot: there is no snapshot of the name.
 	ErrNoSnapshot = errors.New("no such snapshot")
 	// ErrSnapshotName: a snapshot cannot have the name, or there are too many.
-	ErrSnapshotName = errors.New("a snapshot's name has 1 to 64 letters, digits, dots, dashes and underscores, and no dot in front; there can be 100")
+	ErrSnapshotName = errors.New("a snapshot's name has 1 to 64 letters, digits, dots, dashes and underscores, and no " +
+		"dot in front; there can be 100")
 
 	snapshotName = regexp.MustCompile(`^[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}$`)
 )
@@ -63,7 +65,8 @@ func (c *Cluster) checkNewSnapshot(name string) error {
 		return ErrSnapshotName
 	}
 	kept, err := c.Snapshots()
-	if err == nil && len(kept) >= maxSnapshots && !slices.ContainsFunc(kept, func(s Snapshot) bool { return s.Name == name }) {
+	if err == nil && len(kept) >= maxSnapshots &&
+		!slices.ContainsFunc(kept, func(s Snapshot) bool { return s.Name == name }) {
 		return ErrSnapshotName
 	}
 	return err
@@ -170,8 +173,8 @@ func (c *Cluster) KeptImage(name string) (*Image, Snapshot, error) {
 
 // Restore goes back to a snapshot: what is there is removed as by a reset, and connections stay. Cluster ID and address
 // stay, topics get back their IDs, leader epochs are above all that were seen, and no producer ID that was given out is
-// valid or given again. Transactions that were open are aborted, groups have no members. The clock goes on at the instant
-// of the snapshot.
+// valid or given again. Transactions that were open are aborted, groups have no members. The clock goes on at the
+// instant of the snapshot.
 func (c *Cluster) Restore(name string) error {
 	c.changing.Lock()
 	defer c.changing.Unlock()

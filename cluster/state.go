@@ -18,7 +18,8 @@ func (c *Cluster) WriteState(w io.Writer) {
 }
 
 func (e *engine) writeState(w io.Writer) {
-	fmt.Fprintf(w, "cluster_id %s\nstarts %d\ntransaction.version %d\n", e.identity.clusterID, e.identity.starts, e.features.TransactionVersion())
+	fmt.Fprintf(w, "cluster_id %s\nstarts %d\ntransaction.version %d\n", e.identity.clusterID, e.identity.starts,
+		e.features.TransactionVersion())
 	for _, t := range e.topics.All() {
 		fmt.Fprintf(w, "topic %s id=%x partitions=%d\n", t.Name, t.ID, len(t.Partitions()))
 		for i, p := range t.Partitions() {
@@ -27,8 +28,10 @@ func (e *engine) writeState(w io.Writer) {
 			case err != nil:
 				fmt.Fprintf(w, "  %d offline: %v\n", i, err)
 			case o.LogEndOffset > 0:
-				fmt.Fprintf(w, "  %d log_start=%d last_stable=%d high_watermark=%d log_end=%d bytes=%d producers=%d open_transactions=%d\n",
-					i, o.LogStartOffset, o.LastStableOffset, o.HighWatermark, o.LogEndOffset, p.SizeBytes(), p.ProducerCount(), p.OpenTransactions())
+				fmt.Fprintf(w, "  %d log_start=%d last_stable=%d high_watermark=%d log_end=%d bytes=%d producers=%d "+
+					"open_transactions=%d\n",
+					i, o.LogStartOffset, o.LastStableOffset, o.HighWatermark, o.LogEndOffset, p.SizeBytes(), p.ProducerCount(),
+					p.OpenTransactions())
 			}
 		}
 	}
@@ -55,13 +58,18 @@ type stateCollector struct {
 
 func newStateCollector(e *engine) *stateCollector {
 	return &stateCollector{
-		e:          e,
-		lag:        prometheus.NewDesc("partition_last_stable_offset_lag", "High watermark minus last stable offset: what read_committed cannot see yet. Partitions without records are left out.", []string{"topic", "partition"}, nil),
-		openTxns:   prometheus.NewDesc("partition_open_transactions", "Transactions that are open, counted once for each partition they write to.", nil, nil),
-		producers:  prometheus.NewDesc("partition_producers", "Producers that partitions remember, counted once for each partition.", nil, nil),
+		e: e,
+		lag: prometheus.NewDesc("partition_last_stable_offset_lag",
+			"High watermark minus last stable offset: what read_committed cannot see yet. Partitions without records are "+
+				"left out.", []string{"topic", "partition"}, nil),
+		openTxns: prometheus.NewDesc("partition_open_transactions",
+			"Transactions that are open, counted once for each partition they write to.", nil, nil),
+		producers: prometheus.NewDesc("partition_producers",
+			"Producers that partitions remember, counted once for each partition.", nil, nil),
 		partitions: prometheus.NewDesc("partitions", "Partitions, internal ones included.", nil, nil),
-		offline:    prometheus.NewDesc("partitions_offline", "Partitions that answer nothing because their log is damaged or could not be written.", nil, nil),
-		diskBytes:  prometheus.NewDesc("log_size_bytes", "Size of all segments.", nil, nil),
+		offline: prometheus.NewDesc("partitions_offline",
+			"Partitions that answer nothing because their log is damaged or could not be written.", nil, nil),
+		diskBytes: prometheus.NewDesc("log_size_bytes", "Size of all segments.", nil, nil),
 	}
 }
 
@@ -86,7 +94,8 @@ func (c *stateCollector) Collect(ch chan<- prometheus.Metric) {
 			if o.LogEndOffset == 0 {
 				continue
 			}
-			ch <- prometheus.MustNewConstMetric(c.lag, prometheus.GaugeValue, float64(o.HighWatermark-o.LastStableOffset), t.Name, fmt.Sprint(i))
+			ch <- prometheus.MustNewConstMetric(c.lag, prometheus.GaugeValue, float64(o.HighWatermark-o.LastStableOffset),
+				t.Name, fmt.Sprint(i))
 			open += float64(p.OpenTransactions())
 			producers += float64(p.ProducerCount())
 			bytes += float64(p.SizeBytes())
@@ -95,7 +104,8 @@ func (c *stateCollector) Collect(ch chan<- prometheus.Metric) {
 	for _, m := range []struct {
 		desc  *prometheus.Desc
 		value float64
-	}{{c.openTxns, open}, {c.producers, producers}, {c.partitions, partitions}, {c.offline, offline}, {c.diskBytes, bytes}} {
+	}{{c.openTxns, open}, {c.producers, producers}, {c.partitions, partitions}, {c.offline, offline},
+		{c.diskBytes, bytes}} {
 		ch <- prometheus.MustNewConstMetric(m.desc, prometheus.GaugeValue, m.value)
 	}
 }

@@ -57,7 +57,8 @@ func (u *upkeep) start(c upkeepCheck) {
 		wall, steady := now.Round(0).Sub(last.Round(0)), now.Sub(last)
 		last = now
 		if jumped(wall, steady) {
-			u.e.env.Logger.Warn("the wall clock jumped; what goes by age stays for one more interval", "interval", c.setting, "jump", (wall - steady).String())
+			u.e.env.Logger.Warn("the wall clock jumped; what goes by age stays for one more interval", "interval", c.setting,
+				"jump", (wall - steady).String())
 			return
 		}
 		c.run(now.UnixMilli())
@@ -82,7 +83,8 @@ func (u *upkeep) applyRetention(nowMs int64) {
 	u.eachPartition(func(p *partition.Partition) {
 		deleted, err := p.ApplyRetention(nowMs)
 		if err != nil {
-			u.e.env.Logger.Warn("segments are not deleted; tried again at the next check", "partition", p.ID().String(), "error", err)
+			u.e.env.Logger.Warn("segments are not deleted; tried again at the next check", "partition", p.ID().String(),
+				"error", err)
 		}
 		if deleted.Segments > 0 {
 			u.e.env.Logger.Info("segments are deleted", "partition", p.ID().String(), "segments", deleted.Segments,

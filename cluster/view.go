@@ -55,8 +55,8 @@ type Batch struct {
 
 var errEnough = errors.New("enough")
 
-// Batches returns the batches from an offset on, until they have limit records or end at the offset to; the fate of each
-// is looked up as far behind them as need be. raw says whether the bytes are wanted.
+// Batches returns the batches from an offset on, until they have limit records or end at the offset to; the fate of
+// each is looked up as far behind them as need be. raw says whether the bytes are wanted.
 func Batches(p *partition.Partition, from, to int64, limit int, raw bool) (found []Batch, err error) {
 	waiting := map[int64][]int{} // of each producer ID, the places in found that wait for a marker
 	records := 0

@@ -56,7 +56,8 @@ func (l groupStateLog) AppendCoordinator(raw []byte, answer durability.Answer) (
 	return l.appended(l.Partition.AppendCoordinator(raw, answer))
 }
 
-func (l groupStateLog) AppendTransactionalOffsets(raw []byte, guard groupcoordinator.Guard) (groupcoordinator.Appended, error) {
+func (l groupStateLog) AppendTransactionalOffsets(raw []byte,
+	guard groupcoordinator.Guard) (groupcoordinator.Appended, error) {
 	return l.appended(l.Partition.AppendTransactionalOffsets(raw, partition.Guard(guard)))
 }
 
@@ -74,7 +75,9 @@ func (p dataParticipant) ApplyMarker(m batch.Marker, transactionVersion int16) e
 
 // participants returns the participant for a marker: the group coordinator for offsets, which makes them visible or
 // drops them, and the partition for data.
-func participants(ts *topics.Topics, groups *groupcoordinator.Coordinator) func(string, int32) (txncoordinator.Participant, bool) {
+func participants(
+	ts *topics.Topics, groups *groupcoordinator.Coordinator,
+) func(string, int32) (txncoordinator.Participant, bool) {
 	return func(topic string, index int32) (txncoordinator.Participant, bool) {
 		p, ok := ts.Partition(topic, index)
 		if !ok {
@@ -93,7 +96,8 @@ func openTransactions(ts *topics.Topics) (open []txncoordinator.OpenTransaction)
 		for i, p := range t.Partitions() {
 			p.EachOpenTransaction(func(producerID int64, producerEpoch int16) {
 				open = append(open, txncoordinator.OpenTransaction{
-					TopicPartition: txncoordinator.TopicPartition{Topic: t.Name, Partition: int32(i)}, ProducerID: producerID, ProducerEpoch: producerEpoch,
+					TopicPartition: txncoordinator.TopicPartition{Topic: t.Name, Partition: int32(i)}, ProducerID: producerID,
+					ProducerEpoch: producerEpoch,
 				})
 			})
 		}

@@ -45,7 +45,8 @@ var kinds = [kindCount]struct {
 	Broker:        {meta.BrokerConfigs, (*Configs).checkBroker},
 }
 
-// ClusterDefault is the name under which the defaults of all brokers are kept. Kafka's resource of type BROKER has no name.
+// ClusterDefault is the name under which the defaults of all brokers are kept. Kafka's resource of type BROKER has no
+// name.
 const ClusterDefault = "<default>"
 
 // ErrBroker refuses settings of the broker in a way that Kafka calls a bad request, not a bad value.
@@ -136,7 +137,8 @@ func Open(store meta.Store, s *settings.Broker, logger *slog.Logger) (*Configs, 
 		return nil, err
 	}
 	if problems := c.resolve(); problems != nil {
-		logger.Warn("settings that were changed while the broker ran do not go with those that it was started with", "error", problems)
+		logger.Warn("settings that were changed while the broker ran do not go with those that it was started with",
+			"error", problems)
 	}
 	return c, nil
 }

@@ -1,5 +1,5 @@
-// Package credentials keeps the SCRAM credentials of users (RFC 5802, KIP-554): what a broker needs to check a password,
-// and not the password. A change is durable when Alter returns.
+// Package credentials keeps the SCRAM credentials of users (RFC 5802, KIP-554): what a broker needs to check a
+// password, and not the password. A change is durable when Alter returns.
 //
 // Only handlers change them. A listener that authenticates with SCRAM reads them.
 package credentials
@@ -174,9 +174,11 @@ func (c *Change) check(present User) error {
 	case c.Delete:
 		return nil
 	case c.Iterations < MinIterations || c.Iterations > MaxIterations:
-		return fmt.Errorf("%w: %d iterations, %d to %d are allowed", ErrUnacceptable, c.Iterations, MinIterations, MaxIterations)
+		return fmt.Errorf("%w: %d iterations, %d to %d are allowed", ErrUnacceptable, c.Iterations, MinIterations,
+			MaxIterations)
 	case len(c.SaltedPassword) == 0, len(c.SaltedPassword) > maxSaltBytes, len(c.Salt) > maxSaltBytes:
-		return fmt.Errorf("%w: the salted password is empty, or it or the salt is longer than %d bytes", ErrUnacceptable, maxSaltBytes)
+		return fmt.Errorf("%w: the salted password is empty, or it or the salt is longer than %d bytes", ErrUnacceptable,
+			maxSaltBytes)
 	}
 	return nil
 }

@@ -21,7 +21,8 @@ func (b *Barrier) AtOneInstant(f func()) {
 func WriteImageRecord(under vfs.FS, dir string, mode Mode, bootID string, logs []StateOf) error {
 	r := Record{Sequence: 1, Clean: true, Mode: mode, BootID: bootID, Entries: map[string]RecordEntry{}}
 	for _, l := range logs {
-		r.Entries[l.DirBase] = RecordEntry{TopicID: l.TopicID, RecoveryPoint: l.EndOffset, StartOffset: l.StartOffset, Gaps: l.Gaps}
+		r.Entries[l.DirBase] = RecordEntry{TopicID: l.TopicID, RecoveryPoint: l.EndOffset, StartOffset: l.StartOffset,
+			Gaps: l.Gaps}
 	}
 	_, err := writeSlot(under, dir, r.Sequence, r.encode())
 	return err

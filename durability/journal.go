@@ -109,9 +109,9 @@ func (j *journal) add(dirBase string, topicID [16]byte, raw []byte) {
 	j.mu.group = append(g, raw...)
 }
 
-// takeGroup returns the group that the barrier can write instead of syncing files; false when it must sync them. On a full
-// disk the file does not grow: the rest of the disk is reserved for records that have no other place. The caller holds
-// instant for writing.
+// takeGroup returns the group that the barrier can write instead of syncing files; false when it must sync them. On a
+// full disk the file does not grow: the rest of the disk is reserved for records that have no other place. The caller
+// holds instant for writing.
 func (j *journal) takeGroup(diskIsFull bool) (group []byte, ok bool) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -286,7 +286,8 @@ func readJournal(f vfs.FS, dir string, of *Record) ([]Journaled, error) {
 
 func (r *journalReader) damaged(position int64, cause error) error {
 	return &files.DamagedError{File: r.name, Position: position, Cause: fmt.Errorf(
-		"%w; it holds what was acknowledged since the last barrier record: restore it, or put a file with the word %s in its place "+
+		"%w; it holds what was acknowledged since the last barrier record: restore it, or put a file with the word %s in "+
+			"its place "+
 			"to go back to that record", cause, journalDiscarded)}
 }
 
@@ -329,8 +330,8 @@ func (r *journalReader) groups() (found []Journaled, at int, number uint64, err 
 	return found, at, number, nil
 }
 
-// checkNothingLater looks for complete groups behind the end of the journal. One of the same generation means that a group
-// before it is damaged.
+// checkNothingLater looks for complete groups behind the end of the journal. One of the same generation means that a
+// group before it is damaged.
 func (r *journalReader) checkNothingLater(at int, number uint64) error {
 	for ; at < len(r.b); at += journalPageBytes {
 		h, raw, err := r.header(r.b[at:])

@@ -148,7 +148,8 @@ func (b *Barrier) loadJournal() error {
 // newerRecordError is the error when the journal belongs to the next record, which was complete and is damaged.
 func newerRecordError(dir string, sequence uint64) error {
 	return &files.DamagedError{File: path.Join(dir, slotName(sequence+1)), Cause: fmt.Errorf(
-		"%w, which was complete: what it covered was acknowledged; restore it, or put a file with the word %s in the place of %s "+
+		"%w, which was complete: what it covered was acknowledged; restore it, or put a file with the word %s in the "+
+			"place of %s "+
 			"to go back to the record before", errNewerRecord, journalDiscarded, JournalFile)}
 }
 

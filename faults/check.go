@@ -139,7 +139,8 @@ func (w *When) check() error {
 	}
 	switch {
 	case rows != 1:
-		return wrong("when", "must be one of nth; times; after and times; always; probability, with seed and times if need be")
+		return wrong("when", "must be one of nth; times; after and times; always; probability, with seed and times if "+
+			"need be")
 	case w.After != nil && (w.Times == nil || w.Probability != nil):
 		return wrong("when.after", "goes with times only")
 	case w.Seed != nil && w.Probability == nil:
@@ -229,8 +230,9 @@ var innerPoints = map[string]struct {
 	can   []string
 	names Kinds
 }{
-	fault.TxnPrepare.String():        {fault.TxnPrepare, []string{"error", "hold", "delay", "kill"}, TransactionalIDs},
-	fault.TxnMarker.String():         {fault.TxnMarker, []string{"hold", "delay", "kill"}, TransactionalIDs | Topics | Partitions | Groups},
+	fault.TxnPrepare.String(): {fault.TxnPrepare, []string{"error", "hold", "delay", "kill"}, TransactionalIDs},
+	fault.TxnMarker.String(): {fault.TxnMarker, []string{"hold", "delay", "kill"},
+		TransactionalIDs | Topics | Partitions | Groups},
 	fault.TxnComplete.String():       {fault.TxnComplete, []string{"hold", "delay", "kill"}, TransactionalIDs},
 	fault.TxnExpire.String():         {fault.TxnExpire, []string{"hold"}, TransactionalIDs},
 	fault.PartitionAppend.String():   {fault.PartitionAppend, []string{"error", "kill", "offline"}, Topics | Partitions},

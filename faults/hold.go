@@ -63,8 +63,8 @@ func (h *Hold) Wait(ctx context.Context) Outcome {
 // Done says that the caller has gone on after the end of the hold.
 func (h *Hold) Done() { close(h.after) }
 
-// Late leaves the request to the release, which calls carryOut; nothing is left to do when it is nil, or when the cluster
-// ends before.
+// Late leaves the request to the release, which calls carryOut; nothing is left to do when it is nil, or when the
+// cluster ends before.
 func (h *Hold) Late(carryOut func()) {
 	r := h.rules
 	r.mu.Lock()

@@ -64,7 +64,8 @@ func (r *Rules) matchesPoint(m *Match, point fault.Point, at fault.Attributes) b
 	} else if !m.Group.Match(at.Group) {
 		return false
 	}
-	return m.TransactionalID.Match(at.TransactionalID) && m.Topic.Match(at.Topic) && (m.Partition == nil || *m.Partition == at.Partition)
+	return m.TransactionalID.Match(at.TransactionalID) && m.Topic.Match(at.Topic) &&
+		(m.Partition == nil || *m.Partition == at.Partition)
 }
 
 // TakeKill says whether a rule has killed the cluster since the last call: then it is opened again.

@@ -64,8 +64,8 @@ func (r *Rules) Concern(key int16, clientID string) bool {
 	return false
 }
 
-// Decide counts the request with the rules that match it, in their order. It returns what the first one that fires does;
-// nil when none does.
+// Decide counts the request with the rules that match it, in their order. It returns what the first one that fires
+// does; nil when none does.
 func (r *Rules) Decide(q *Request) *Decision {
 	armed := r.armed.Load()
 	if armed == nil {
@@ -74,7 +74,8 @@ func (r *Rules) Decide(q *Request) *Decision {
 	var names *Named
 	matches := make([]bool, len(*armed))
 	for i, a := range *armed {
-		if a.keys[q.Key/64]>>(q.Key%64)&1 == 0 || !a.rule.Match.ClientID.Match(q.ClientID) || !a.rule.Match.User.Match(q.User) {
+		if a.keys[q.Key/64]>>(q.Key%64)&1 == 0 || !a.rule.Match.ClientID.Match(q.ClientID) ||
+			!a.rule.Match.User.Match(q.User) {
 			continue
 		}
 		if names == nil {
@@ -175,7 +176,8 @@ func (m *Match) matchesNames(n *Named) bool {
 }
 
 func (m *Match) matchesTopic(t Topic) bool {
-	return m.Topic.Match(t.Name) && (m.Partition == nil || t.Partitions == nil || slices.Contains(t.Partitions, *m.Partition))
+	return m.Topic.Match(t.Name) &&
+		(m.Partition == nil || t.Partitions == nil || slices.Contains(t.Partitions, *m.Partition))
 }
 
 // Forget forgets a connection that has ended.

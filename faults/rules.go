@@ -199,8 +199,8 @@ func (r *Rules) find(id string) *Armed {
 	return nil
 }
 
-// remove ends a rule: it carries out what it holds, and closes the connections that it has kept without answers, because
-// a client could take a later answer for an earlier one.
+// remove ends a rule: it carries out what it holds, and closes the connections that it has kept without answers,
+// because a client could take a later answer for an earlier one.
 func (r *Rules) remove(a *Armed) {
 	r.mu.Lock()
 	r.mu.all = slices.DeleteFunc(r.mu.all, func(other *Armed) bool { return other == a })
@@ -253,7 +253,8 @@ func (r *Rules) state(a *Armed) State {
 			held++
 		}
 	}
-	return State{ID: a.id, Rule: a.rule, Matched: a.matched, Triggered: a.triggered, Held: held, Last: append([]Firing{}, a.last...)}
+	return State{ID: a.id, Rule: a.rule, Matched: a.matched, Triggered: a.triggered, Held: held,
+		Last: append([]Firing{}, a.last...)}
 }
 
 // Remove ends a rule and returns its final counts; false when there is none of the ID.

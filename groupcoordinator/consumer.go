@@ -24,7 +24,8 @@ var DefaultConsumerSettings = ConsumerSettings{
 	SessionTimeout: defaultConsumerSession, HeartbeatInterval: defaultConsumerHeartbeat,
 }
 
-// MigrationPolicy says which way groups may change between the classic and the consumer protocol while they have members.
+// MigrationPolicy says which way groups may change between the classic and the consumer protocol while they have
+// members.
 type MigrationPolicy struct{ NoUpgrade, NoDowngrade bool }
 
 func (c *Coordinator) consumerConfig() consumergroup.Config {
@@ -171,7 +172,8 @@ func (s *shard) joinConsumerLocked(at *entry, g *consumergroup.Group, r *JoinReq
 }
 
 func (s *shard) syncConsumerLocked(at *entry, g *consumergroup.Group, r *SyncRequest) *Future[SyncResult] {
-	assigned, step, err := g.Sync(r.MemberID, r.InstanceID, r.Generation, r.ProtocolType, r.ProtocolName, s.c.cfg.Members.Now())
+	assigned, step, err := g.Sync(r.MemberID, r.InstanceID, r.Generation, r.ProtocolType, r.ProtocolName,
+		s.c.cfg.Members.Now())
 	if err := s.afterErrorLocked(at, step, err); err != nil {
 		return immediate(SyncResult{Err: err})
 	}

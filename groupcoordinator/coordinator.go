@@ -66,7 +66,8 @@ type Config struct {
 	ConsumerProtocol func() bool // nil: it is
 	// ConsumerGroupMaxSize is group.consumer.max.size; 2,147,483,647.
 	ConsumerGroupMaxSize int
-	ConsumerAssignors    []string                            // group.consumer.assignors, the default first; uniform and range
+	// group.consumer.assignors, the default first; uniform and range
+	ConsumerAssignors    []string
 	MigrationPolicy      MigrationPolicy                     // group.consumer.migration.policy; both ways
 	RegexRefreshInterval time.Duration                       // group.consumer.regex.refresh.interval.ms; 10 min
 	ConsumerSettings     func(group string) ConsumerSettings // of one group; nil: Kafka's defaults
@@ -182,7 +183,8 @@ func (c Config) Validate() error {
 	check(c.Partitions >= 0, "negative number of partitions")
 	check(c.MinSessionTimeout >= 0, "negative minimum session timeout")
 	check(c.MaxSessionTimeout >= 0, "negative maximum session timeout")
-	check(c.MaxSessionTimeout == 0 || c.MinSessionTimeout <= c.MaxSessionTimeout, "minimum session timeout above the maximum")
+	check(c.MaxSessionTimeout == 0 || c.MinSessionTimeout <= c.MaxSessionTimeout,
+		"minimum session timeout above the maximum")
 	check(c.InitialRebalanceDelay >= 0, "negative initial rebalance delay")
 	check(c.MaxSize >= 0 && c.ConsumerGroupMaxSize >= 0, "negative group size")
 	for _, name := range c.ConsumerAssignors {

@@ -122,7 +122,8 @@ func (c *Coordinator) DeleteOffsets(r *DeleteOffsetsRequest) *Future[DeleteResul
 	for i, o := range r.Offsets {
 		if g.IsSubscribedTo(o.Topic) {
 			result.Offsets[i] = ErrSubscribed
-		} else if _, ok := s.mu.offsets.get(g.ID(), o.Topic, o.Partition); ok || s.mu.offsets.staged(g.ID(), o.Topic, o.Partition) {
+		} else if _, ok := s.mu.offsets.get(g.ID(), o.Topic, o.Partition); ok ||
+			s.mu.offsets.staged(g.ID(), o.Topic, o.Partition) {
 			records = append(records, offsetTombstone(g.ID(), o.Topic, o.Partition))
 		}
 	}

@@ -289,10 +289,12 @@ func checkEncoding(raw []byte, records []record) {
 			invariant.Check(got.offset == want.offset, "offset reads back as %+v, was %+v", got.offset, want.offset)
 		}
 		if want.kind == kindGroup {
-			invariant.Check(bytes.Equal(got.appendKey(nil), want.appendKey(nil)), "key of group %q reads back differently", got.group)
+			invariant.Check(bytes.Equal(got.appendKey(nil), want.appendKey(nil)), "key of group %q reads back differently",
+				got.group)
 		}
 		if !want.tombstone && want.kind == kindGroup {
-			invariant.Check(bytes.Equal(got.appendValue(nil), want.appendValue(nil)), "group %q reads back differently", got.group)
+			invariant.Check(bytes.Equal(got.appendValue(nil), want.appendValue(nil)), "group %q reads back differently",
+				got.group)
 		}
 		i++
 	}

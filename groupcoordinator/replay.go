@@ -162,7 +162,8 @@ func (c *Coordinator) Load(ctx context.Context) error {
 			return fmt.Errorf("load groups of partition %d: %w", s.partition, err)
 		}
 	}
-	c.retention = c.cfg.Clock.Every(c.cfg.RetentionCheckInterval, func() time.Duration { return c.cfg.RetentionCheckInterval }, c.expireOffsets)
+	c.retention = c.cfg.Clock.Every(c.cfg.RetentionCheckInterval,
+		func() time.Duration { return c.cfg.RetentionCheckInterval }, c.expireOffsets)
 	return nil
 }
 

@@ -43,8 +43,8 @@ func (c *Coordinator) ExpireMember(groupID, memberID string) error {
 	return nil
 }
 
-// ExpireSilent ends the sessions that are over within a time, of members whose client is silent. The timers that are due
-// handle them.
+// ExpireSilent ends the sessions that are over within a time, of members whose client is silent. The timers that are
+// due handle them.
 func (c *Coordinator) ExpireSilent(within time.Duration, silent func(clientID string) bool) {
 	for _, s := range c.shards {
 		s.mu.Lock()
@@ -73,8 +73,8 @@ func (s *shard) expireSilentLocked(now time.Time, within time.Duration, silent f
 	s.dueLocked()
 }
 
-// Rebalance makes a group of the classic protocol rebalance, as if a member had changed its subscription. It says whether
-// there is such a group with members.
+// Rebalance makes a group of the classic protocol rebalance, as if a member had changed its subscription. It says
+// whether there is such a group with members.
 func (c *Coordinator) Rebalance(groupID string) (bool, error) {
 	s, err := c.lockShard(groupID)
 	if err != nil {

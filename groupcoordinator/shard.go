@@ -128,8 +128,8 @@ func (s *shard) finishLocked(at *entry, work *classicGroup, e *effects) error {
 	return nil
 }
 
-// createGroupLocked makes a classic group for its first Join, in place of old, an empty one of another type, if there is
-// one. Its record keeps it in listings after a restart, before a member has joined.
+// createGroupLocked makes a classic group for its first Join, in place of old, an empty one of another type, if there
+// is one. Its record keeps it in listings after a restart, before a member has joined.
 func (s *shard) createGroupLocked(groupID string, old *entry) error {
 	g := newClassicGroup(&s.c.cfg, groupID, s.c.cfg.Clock.Now().UnixMilli())
 	var records []record

@@ -74,7 +74,8 @@ func (c *Coordinator) ShareHeartbeat(h *sharegroup.Heartbeat) *Future[ShareHeart
 		if err := s.carryOutLocked(at, g.Leave(h.MemberID)); err != nil {
 			return refuse(err)
 		}
-		return ready(ShareHeartbeatResult{Answer: sharegroup.Answer{MemberID: h.MemberID, MemberEpoch: sharegroup.LeaveEpoch}}, s.mu.durable)
+		return ready(ShareHeartbeatResult{Answer: sharegroup.Answer{MemberID: h.MemberID,
+			MemberEpoch: sharegroup.LeaveEpoch}}, s.mu.durable)
 	}
 	var result ShareHeartbeatResult
 	step := g.Heartbeat(h, s.initializeLocked(g, g.Uninitialized(h)), c.cfg.Members.Now(), &result.Answer)
@@ -94,7 +95,8 @@ func (c *Coordinator) ShareHeartbeat(h *sharegroup.Heartbeat) *Future[ShareHeart
 
 // initializeLocked makes share group state for partitions, and returns those that have it. A failure is logged: a later
 // heartbeat tries again.
-func (s *shard) initializeLocked(g *sharegroup.Group, wanted []sharegroup.Uninitialized) (done []sharegroup.Uninitialized) {
+func (s *shard) initializeLocked(g *sharegroup.Group,
+	wanted []sharegroup.Uninitialized) (done []sharegroup.Uninitialized) {
 	for _, u := range wanted {
 		partitions := u.Partitions
 		u.Partitions = nil
@@ -150,8 +152,8 @@ type ShareStart struct {
 	Offset    int64
 }
 
-// AlterShareStarts sets start offsets of a share group without members, and makes the group if there is none. The result
-// has an error, or nil, for each one (spec: share-groups 17).
+// AlterShareStarts sets start offsets of a share group without members, and makes the group if there is none. The
+// result has an error, or nil, for each one (spec: share-groups 17).
 func (c *Coordinator) AlterShareStarts(groupID string, starts []ShareStart) *Future[DeleteResult] {
 	refuse := func(err error) *Future[DeleteResult] { return immediate(DeleteResult{Err: err}) }
 	s, err := c.lockShardOfNamedGroup(groupID)

@@ -15,10 +15,11 @@ import (
 func (s *Services) addOffsetsToTxn(_ context.Context, r *wire.Request) wire.Reply {
 	req, resp := r.Body.(*kmsg.AddOffsetsToTxnRequest), response[*kmsg.AddOffsetsToTxnResponse](r)
 	err := s.Txns.AddPartitions(txncoordinator.AddRequest{
-		TransactionalID:          req.TransactionalID,
-		ProducerID:               req.ProducerID,
-		ProducerEpoch:            req.ProducerEpoch,
-		Partitions:               []txncoordinator.TopicPartition{{Topic: topics.ConsumerOffsets, Partition: s.Groups.PartitionFor(req.Group)}},
+		TransactionalID: req.TransactionalID,
+		ProducerID:      req.ProducerID,
+		ProducerEpoch:   req.ProducerEpoch,
+		Partitions: []txncoordinator.TopicPartition{{Topic: topics.ConsumerOffsets,
+			Partition: s.Groups.PartitionFor(req.Group)}},
 		ClientTransactionVersion: transactionV0,
 	})
 	resp.ErrorCode = int16(codeFor(err, r.Key, r.Version))

@@ -30,7 +30,8 @@ func (s *Services) addPartitionsToTxn(_ context.Context, r *wire.Request) wire.R
 			t := kmsg.NewAddPartitionsToTxnResponseTopic()
 			t.Topic = req.Topics[i].Topic
 			for _, p := range req.Topics[i].Partitions {
-				t.Partitions = append(t.Partitions, kmsg.AddPartitionsToTxnResponseTopicPartition{Partition: p, ErrorCode: int16(codes[0])})
+				t.Partitions = append(t.Partitions, kmsg.AddPartitionsToTxnResponseTopicPartition{Partition: p,
+					ErrorCode: int16(codes[0])})
 				codes = codes[1:]
 			}
 			resp.Topics = append(resp.Topics, t)
@@ -60,7 +61,8 @@ func mergeRefused(answers []kmsg.AddPartitionsToTxnResponseTopic) []kmsg.AddPart
 	return answers
 }
 
-func (s *Services) addTransaction(asked *kmsg.AddPartitionsToTxnRequestTransaction, version int16) kmsg.AddPartitionsToTxnResponseTransaction {
+func (s *Services) addTransaction(asked *kmsg.AddPartitionsToTxnRequestTransaction,
+	version int16) kmsg.AddPartitionsToTxnResponseTransaction {
 	add := txncoordinator.AddRequest{
 		TransactionalID: asked.TransactionalID, ProducerID: asked.ProducerID, ProducerEpoch: asked.ProducerEpoch,
 		ClientTransactionVersion: transactionV2,
@@ -75,7 +77,8 @@ func (s *Services) addTransaction(asked *kmsg.AddPartitionsToTxnRequestTransacti
 		t := kmsg.NewAddPartitionsToTxnResponseTransactionTopic()
 		t.Topic = asked.Topics[i].Topic
 		for _, p := range asked.Topics[i].Partitions {
-			t.Partitions = append(t.Partitions, kmsg.AddPartitionsToTxnResponseTransactionTopicPartition{Partition: p, ErrorCode: int16(codes[0])})
+			t.Partitions = append(t.Partitions, kmsg.AddPartitionsToTxnResponseTransactionTopicPartition{Partition: p,
+				ErrorCode: int16(codes[0])})
 			codes = codes[1:]
 		}
 		answer.Topics = append(answer.Topics, t)
@@ -83,7 +86,8 @@ func (s *Services) addTransaction(asked *kmsg.AddPartitionsToTxnRequestTransacti
 	return answer
 }
 
-func appendPartitions(to []txncoordinator.TopicPartition, topic string, partitions []int32) []txncoordinator.TopicPartition {
+func appendPartitions(to []txncoordinator.TopicPartition, topic string,
+	partitions []int32) []txncoordinator.TopicPartition {
 	for _, p := range partitions {
 		to = append(to, txncoordinator.TopicPartition{Topic: topic, Partition: p})
 	}
@@ -116,7 +120,8 @@ func (s *Services) addToTransaction(add *txncoordinator.AddRequest, verifyOnly b
 
 // checkAddable says whether a partition may not be added, and then fills in the codes. Clients, whose versions are
 // below 4, cannot add partitions of internal topics.
-func (s *Services) checkAddable(partitions []txncoordinator.TopicPartition, version int16, codes []wire.Code) (refused bool) {
+func (s *Services) checkAddable(partitions []txncoordinator.TopicPartition, version int16,
+	codes []wire.Code) (refused bool) {
 	for i, p := range partitions {
 		codes[i] = wire.OperationNotAttempted
 		if version < 4 && topics.IsInternal(p.Topic) {

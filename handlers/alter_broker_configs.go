@@ -70,7 +70,8 @@ var logLevels = []struct {
 // logLevel is the lowest level that this broker logs.
 func (s *Services) logLevel() string {
 	for _, l := range logLevels {
-		if s.LogLevel != nil && s.LogLevel.Level() <= l.level || s.LogLevel == nil && s.Logger.Enabled(context.Background(), l.level) {
+		if s.LogLevel != nil && s.LogLevel.Level() <= l.level || s.LogLevel == nil &&
+			s.Logger.Enabled(context.Background(), l.level) {
 			return l.name
 		}
 	}

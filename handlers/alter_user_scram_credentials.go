@@ -11,8 +11,8 @@ import (
 	"once/wire"
 )
 
-// AlterUserScramCredentials v0 (KIP-554): one change for each user, which is durable and has a result of its own. A user
-// that is named twice is refused (spec: security 4).
+// AlterUserScramCredentials v0 (KIP-554): one change for each user, which is durable and has a result of its own. A
+// user that is named twice is refused (spec: security 4).
 func (s *Services) alterUserSCRAMCredentials(_ context.Context, r *wire.Request) wire.Reply {
 	req := r.Body.(*kmsg.AlterUserSCRAMCredentialsRequest)
 	resp := response[*kmsg.AlterUserSCRAMCredentialsResponse](r)

@@ -33,7 +33,8 @@ func (s *Services) consumerGroupDescribe(_ context.Context, r *wire.Request) wir
 	return wire.Respond(resp)
 }
 
-func (s *Services) describeConsumerGroup(g *kmsg.ConsumerGroupDescribeResponseGroup, d *groupcoordinator.ConsumerDescription) {
+func (s *Services) describeConsumerGroup(g *kmsg.ConsumerGroupDescribeResponseGroup,
+	d *groupcoordinator.ConsumerDescription) {
 	g.State, g.Epoch, g.AssignmentEpoch, g.AssignorName = d.State, d.GroupEpoch, d.AssignmentEpoch, d.Assignor
 	for i := range d.Members {
 		m := &d.Members[i]

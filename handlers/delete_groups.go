@@ -9,7 +9,8 @@ import (
 	"once/wire"
 )
 
-// DeleteGroups v0 to v3. v2 flexible, v3 messages (KIP-1331), which are null here. A group named twice is deleted and answered once.
+// DeleteGroups v0 to v3. v2 flexible, v3 messages (KIP-1331), which are null here. A group named twice is deleted and
+// answered once.
 func (s *Services) deleteGroups(_ context.Context, r *wire.Request) wire.Reply {
 	req, resp := r.Body.(*kmsg.DeleteGroupsRequest), response[*kmsg.DeleteGroupsResponse](r)
 	var deletions []*groupcoordinator.Future[groupcoordinator.DeleteResult]

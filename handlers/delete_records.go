@@ -57,14 +57,16 @@ func (s *Services) deleteRecords(_ context.Context, r *wire.Request) wire.Reply 
 		// The disk may be full, and the request be meant to make room.
 		for _, p := range moved {
 			if _, err := p.DeleteSegments(); err != nil {
-				s.Logger.Warn("segments are not deleted; tried again at the next check of retention", "partition", p.ID().String(), "error", err)
+				s.Logger.Warn("segments are not deleted; tried again at the next check of retention", "partition", p.ID().String(),
+					"error", err)
 			}
 		}
 		return resp
 	}}
 }
 
-func (s *Services) deleteRecordsOf(topic string, index int32, offset int64, version int16) (*partition.Partition, int64, wire.Code) {
+func (s *Services) deleteRecordsOf(topic string, index int32, offset int64,
+	version int16) (*partition.Partition, int64, wire.Code) {
 	t, code := s.Catalogue.Topic(topic)
 	if code != wire.NoError {
 		return nil, -1, code

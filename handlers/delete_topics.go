@@ -17,7 +17,8 @@ import (
 func (s *Services) deleteTopics(_ context.Context, r *wire.Request) wire.Reply {
 	req, resp := r.Body.(*kmsg.DeleteTopicsRequest), response[*kmsg.DeleteTopicsResponse](r)
 	asked := topicRefs(req)
-	d := deletion{s: s, quota: s.mutations(r, 5), version: r.Version, times: map[string]int{}, timesByID: map[[16]byte]int{}, resp: resp}
+	d := deletion{s: s, quota: s.mutations(r, 5), version: r.Version, times: map[string]int{},
+		timesByID: map[[16]byte]int{}, resp: resp}
 	for _, ref := range asked {
 		d.count(ref)
 	}

@@ -16,8 +16,8 @@ type Disk struct {
 	FreeBytes  int64  // -1 unknown
 }
 
-// DescribeLogDirs v1 to v5. v2 flexible, v3 a code for the whole answer, v4 the size of the file system, v5 says whether
-// the directory is cordoned, which this one never is. There is one directory (spec: admin 12).
+// DescribeLogDirs v1 to v5. v2 flexible, v3 a code for the whole answer, v4 the size of the file system, v5 says
+// whether the directory is cordoned, which this one never is. There is one directory (spec: admin 12).
 func (s *Services) describeLogDirs(_ context.Context, r *wire.Request) wire.Reply {
 	req, resp := r.Body.(*kmsg.DescribeLogDirsRequest), response[*kmsg.DescribeLogDirsResponse](r)
 	disk := s.Disk()
@@ -79,8 +79,8 @@ var failDescribeLogDirs = failAtTop(func(r *kmsg.DescribeLogDirsResponse) (*int1
 	return &r.ErrorCode, nil
 })
 
-// AlterReplicaLogDirs v1 and v2 (v2 flexible): a partition is in the one directory already. Of a partition that is given
-// twice the last directory counts (spec: admin 12).
+// AlterReplicaLogDirs v1 and v2 (v2 flexible): a partition is in the one directory already. Of a partition that is
+// given twice the last directory counts (spec: admin 12).
 func (s *Services) alterReplicaLogDirs(_ context.Context, r *wire.Request) wire.Reply {
 	req, resp := r.Body.(*kmsg.AlterReplicaLogDirsRequest), response[*kmsg.AlterReplicaLogDirsResponse](r)
 	own := s.Disk().Dir

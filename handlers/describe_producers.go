@@ -30,7 +30,8 @@ func (s *Services) describeProducers(_ context.Context, r *wire.Request) wire.Re
 	return wire.Respond(resp)
 }
 
-func (s *Services) describePartitionProducers(topic string, index int32, r *wire.Request) kmsg.DescribeProducersResponseTopicPartition {
+func (s *Services) describePartitionProducers(topic string, index int32,
+	r *wire.Request) kmsg.DescribeProducersResponseTopicPartition {
 	rp := kmsg.NewDescribeProducersResponseTopicPartition()
 	rp.Partition = index
 	rp.ActiveProducers = []kmsg.DescribeProducersResponseTopicPartitionActiveProducer{}
@@ -54,7 +55,8 @@ func (s *Services) describePartitionProducers(topic string, index int32, r *wire
 	}
 	for _, e := range producers {
 		a := kmsg.NewDescribeProducersResponseTopicPartitionActiveProducer()
-		a.ProducerID, a.ProducerEpoch, a.LastSequence, a.LastTimestamp = e.ProducerID, int32(e.ProducerEpoch), e.LastSequence, e.LastTimestampMs
+		a.ProducerID, a.ProducerEpoch, a.LastSequence, a.LastTimestamp = e.ProducerID, int32(e.ProducerEpoch), e.LastSequence,
+			e.LastTimestampMs
 		a.CoordinatorEpoch, a.CurrentTxnStartOffset = e.CoordinatorEpoch, e.TxnStartOffset
 		rp.ActiveProducers = append(rp.ActiveProducers, a)
 	}

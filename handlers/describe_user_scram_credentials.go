@@ -14,7 +14,8 @@ import (
 // DescribeUserScramCredentials v0: the mechanisms and iterations of users, of all that have credentials when none is
 // named.
 func (s *Services) describeUserSCRAMCredentials(_ context.Context, r *wire.Request) wire.Reply {
-	req, resp := r.Body.(*kmsg.DescribeUserSCRAMCredentialsRequest), response[*kmsg.DescribeUserSCRAMCredentialsResponse](r)
+	req, resp := r.Body.(*kmsg.DescribeUserSCRAMCredentialsRequest),
+		response[*kmsg.DescribeUserSCRAMCredentialsResponse](r)
 	resp.ErrorMessage = kmsg.StringPtr("")
 	if len(req.Users) == 0 {
 		for _, name := range s.Credentials.Users() {
@@ -57,7 +58,8 @@ func (s *Services) scramCredentials(name string) kmsg.DescribeUserSCRAMCredentia
 
 // failDescribeUserSCRAMCredentials has the code at the top, and with each user; Kafka leaves out the names there.
 func failDescribeUserSCRAMCredentials(r *wire.Request, code wire.Code, message string) kmsg.Response {
-	req, resp := r.Body.(*kmsg.DescribeUserSCRAMCredentialsRequest), response[*kmsg.DescribeUserSCRAMCredentialsResponse](r)
+	req, resp := r.Body.(*kmsg.DescribeUserSCRAMCredentialsRequest),
+		response[*kmsg.DescribeUserSCRAMCredentialsResponse](r)
 	resp.ErrorCode, resp.ErrorMessage = int16(code), messageOrNull(message)
 	for range req.Users {
 		result := kmsg.NewDescribeUserSCRAMCredentialsResponseResult()

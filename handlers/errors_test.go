@@ -25,6 +25,9 @@ var unanswered = map[string]string{
 	"log.ErrClosed":          "a closed partition is offline, which has a row",
 	"durability.ErrClosed":   "the topics are closed before, and their partitions are offline",
 	"group.ErrDamaged":       "a damaged record is skipped when groups are loaded",
+
+	"partition.ErrTransactionOpen": "only the lab makes a partition forget a producer",
+	"partition.ErrUnknownProducer": "only the lab makes a partition forget a producer",
 }
 
 // TestEveryDomainErrorHasACode walks the exported errors of the domain packages: each stands in a table.

@@ -12,8 +12,8 @@ import (
 	"once/wire"
 )
 
-// A rule for a topic, with an error, spoils the part of a request that is about that topic; the rest is carried out. The
-// functions here find those parts in requests and answers of any API by the names that kmsg gives their fields.
+// A rule for a topic, with an error, spoils the part of a request that is about that topic; the rest is carried out.
+// The functions here find those parts in requests and answers of any API by the names that kmsg gives their fields.
 
 // fail carries out what the rule spares, or all when it says so, and puts the error in the place of the rest.
 func (f *faulted) fail(ctx context.Context) wire.Reply {
@@ -73,8 +73,8 @@ func fieldsOf(resp kmsg.Response) reflect.Value {
 	return v
 }
 
-// hasPlaces says whether an answer has a place for the code of a topic or a partition. Where it has none, an error is that
-// of the whole answer.
+// hasPlaces says whether an answer has a place for the code of a topic or a partition. Where it has none, an error is
+// that of the whole answer.
 func hasPlaces(answer reflect.Type) bool {
 	for i := range answer.NumField() {
 		list := answer.Field(i).Type
@@ -86,7 +86,8 @@ func hasPlaces(answer reflect.Type) bool {
 			return true
 		}
 		partitions, has := entry.FieldByName("Partitions")
-		if has && isTopicEntry(entry) && partitions.Type.Kind() == reflect.Slice && partitions.Type.Elem().Kind() == reflect.Struct {
+		if has && isTopicEntry(entry) && partitions.Type.Kind() == reflect.Slice &&
+			partitions.Type.Elem().Kind() == reflect.Struct {
 			if _, has := partitions.Type.Elem().FieldByName("ErrorCode"); has {
 				return true
 			}
@@ -201,8 +202,8 @@ func keep(list reflect.Value, keeps func(reflect.Value) bool) bool {
 	return n > 0
 }
 
-// merge adds to an answer the entries for the spoiled part of a request: those of an answer that failed as a whole, else
-// new ones.
+// merge adds to an answer the entries for the spoiled part of a request: those of an answer that failed as a whole,
+// else new ones.
 func (f *faulted) merge(request, into, failed reflect.Value) {
 	for i := range into.NumField() {
 		list, name := into.Field(i), into.Type().Field(i).Name
@@ -271,7 +272,8 @@ func (f *faulted) failedTopic(of reflect.Type, asked reflect.Value) reflect.Valu
 }
 
 // unknownNumbers are the fields that are -1 where there is an error.
-var unknownNumbers = []string{"Offset", "BaseOffset", "Timestamp", "LeaderEpoch", "LogAppendTimeMillis", "LogStartOffset", "LowWatermark"}
+var unknownNumbers = []string{"Offset", "BaseOffset", "Timestamp", "LeaderEpoch", "LogAppendTimeMillis",
+	"LogStartOffset", "LowWatermark"}
 
 func withDefaults(of reflect.Type) reflect.Value {
 	e := reflect.New(of)

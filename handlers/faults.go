@@ -44,8 +44,8 @@ type faulted struct {
 	next handler
 }
 
-// carryOut does what the rule says. What waits, or needs the answer, runs in Resume: the connection's next requests wait,
-// and a client that goes is noticed.
+// carryOut does what the rule says. What waits, or needs the answer, runs in Resume: the connection's next requests
+// wait, and a client that goes is noticed.
 func (f *faulted) carryOut(ctx context.Context) wire.Reply {
 	do := &f.d.Do
 	switch {

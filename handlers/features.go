@@ -65,8 +65,8 @@ type Features struct {
 	epoch  atomic.Int64 // by which clients compare answers: it grows with every start and change
 }
 
-// NewFeatures returns features that are finalized at these levels, and those without one as in a new cluster. save makes
-// all levels durable. epoch is the epoch of the levels.
+// NewFeatures returns features that are finalized at these levels, and those without one as in a new cluster. save
+// makes all levels durable. epoch is the epoch of the levels.
 func NewFeatures(levels map[string]int16, epoch int64, save func(levels map[string]int16) error) *Features {
 	f := &Features{save: save}
 	f.epoch.Store(epoch)
@@ -165,7 +165,8 @@ func (f *Features) checkChange(c levelChange, present int16) error {
 	case c.upgradeType < upgrade || c.upgradeType > unsafeDowngrade:
 		return fmt.Errorf("%w: upgrade type %d is unknown", errInvalidUpdate, c.upgradeType)
 	case c.level < supported[i].min || c.level > supported[i].max:
-		return fmt.Errorf("%w: %s is supported from %d to %d", errInvalidUpdate, c.feature, supported[i].min, supported[i].max)
+		return fmt.Errorf("%w: %s is supported from %d to %d", errInvalidUpdate, c.feature, supported[i].min,
+			supported[i].max)
 	case supported[i].fixed && c.level != present:
 		return fmt.Errorf("%w: %s stays at %d", errInvalidUpdate, c.feature, present)
 	case c.level < present && c.upgradeType == upgrade:

@@ -28,7 +28,8 @@ var fetchDowngrades = []downgradeRow{
 // over; then everything is read again.
 func (s *Services) fetch(ctx context.Context, r *wire.Request) wire.Reply {
 	req, resp := r.Body.(*kmsg.FetchRequest), response[*kmsg.FetchResponse](r)
-	f := &fetching{s: s, version: r.Version, committed: req.IsolationLevel == 1, minBytes: int(req.MinBytes), response: resp}
+	f := &fetching{s: s, version: r.Version, committed: req.IsolationLevel == 1, minBytes: int(req.MinBytes),
+		response: resp}
 	f.maxBytes = max(0, min(int(req.MaxBytes), s.Settings.FetchMaxBytes))
 	f.minBytes = min(f.minBytes, f.maxBytes)
 	f.spoiled = spoiledBy(ctx)

@@ -82,7 +82,8 @@ func (fs *fetchSessions) create(parts []*fetchPartition, byID bool) *fetchSessio
 	if len(fs.mu.byID) >= fs.slots && !fs.evictLocked(now, len(parts)) {
 		return nil
 	}
-	s := &fetchSession{byID: byID, epoch: 1, order: list.New(), parts: map[fetchKey]*list.Element{}, created: now, used: now}
+	s := &fetchSession{byID: byID, epoch: 1, order: list.New(), parts: map[fetchKey]*list.Element{}, created: now,
+		used: now}
 	for s.id == 0 || fs.mu.byID[s.id] != nil {
 		s.id = rand.Int32N(math.MaxInt32)
 	}

@@ -45,7 +45,8 @@ func (s *Services) findCoordinator(_ context.Context, r *wire.Request) wire.Repl
 	if c.ErrorCode == 0 {
 		c.ErrorMessage = kmsg.StringPtr(wire.NoError.String()) // so Kafka says in these versions
 	}
-	resp.NodeID, resp.Host, resp.Port, resp.ErrorCode, resp.ErrorMessage = c.NodeID, c.Host, c.Port, c.ErrorCode, c.ErrorMessage
+	resp.NodeID, resp.Host, resp.Port, resp.ErrorCode, resp.ErrorMessage = c.NodeID, c.Host, c.Port, c.ErrorCode,
+		c.ErrorMessage
 	return wire.Respond(resp)
 }
 

@@ -67,7 +67,8 @@ func (s *Services) listOffsets(_ context.Context, r *wire.Request) wire.Reply {
 	return wire.Respond(resp)
 }
 
-func (s *Services) listOffset(topic string, asked *kmsg.ListOffsetsRequestTopicPartition, committed bool, version int16) (partition.TimestampOffset, wire.Code) {
+func (s *Services) listOffset(topic string, asked *kmsg.ListOffsetsRequestTopicPartition, committed bool,
+	version int16) (partition.TimestampOffset, wire.Code) {
 	none := partition.TimestampOffset{TimestampMs: -1, Offset: -1, LeaderEpoch: -1}
 	if lowest := timestampSince(asked.Timestamp); version < lowest {
 		return none, wire.UnsupportedVersion

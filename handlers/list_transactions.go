@@ -26,7 +26,8 @@ func (s *Services) listTransactions(_ context.Context, r *wire.Request) wire.Rep
 	resp.TransactionStates = make([]kmsg.ListTransactionsResponseTransactionState, 0, len(found))
 	for i := range found {
 		t := kmsg.NewListTransactionsResponseTransactionState()
-		t.TransactionalID, t.ProducerID, t.TransactionState = found[i].TransactionalID, found[i].ProducerID, found[i].State.String()
+		t.TransactionalID, t.ProducerID, t.TransactionState = found[i].TransactionalID, found[i].ProducerID,
+			found[i].State.String()
 		resp.TransactionStates = append(resp.TransactionStates, t)
 	}
 	return wire.Respond(resp)

@@ -15,8 +15,8 @@ import (
 	"once/wire"
 )
 
-// noteRequest is a step of the chain: it remembers each request and what has become of it, for tests. It is the first, so
-// that it sees what all others do.
+// noteRequest is a step of the chain: it remembers each request and what has become of it, for tests. It is the first,
+// so that it sees what all others do.
 func (s *Services) noteRequest(next handler) handler {
 	return func(ctx context.Context, r *wire.Request, row *row) wire.Reply {
 		if s.Requests == nil {
@@ -109,7 +109,8 @@ func (s *Services) entryOf(r *wire.Request, row *row, at time.Time) requestlog.E
 // countsAsWork says whether a request shows that a client has work to do: not one that a client sends while it waits.
 func (s *Services) countsAsWork(r *wire.Request) bool {
 	switch kmsg.Key(r.Key) {
-	case kmsg.Fetch, kmsg.Heartbeat, kmsg.ConsumerGroupHeartbeat, kmsg.ShareGroupHeartbeat, kmsg.StreamsGroupHeartbeat, kmsg.Metadata,
+	case kmsg.Fetch, kmsg.Heartbeat, kmsg.ConsumerGroupHeartbeat, kmsg.ShareGroupHeartbeat, kmsg.StreamsGroupHeartbeat,
+		kmsg.Metadata,
 		kmsg.ApiVersions, kmsg.GetTelemetrySubscriptions, kmsg.PushTelemetry:
 		return false
 	case kmsg.ShareFetch:
@@ -132,7 +133,8 @@ func acknowledges(v reflect.Value) bool {
 		}
 	case reflect.Struct:
 		for i := range v.NumField() {
-			if name := v.Type().Field(i).Name; strings.HasPrefix(name, "Acknowledg") && v.Field(i).Kind() == reflect.Slice && v.Field(i).Len() > 0 {
+			if name := v.Type().Field(i).Name; strings.HasPrefix(name, "Acknowledg") && v.Field(i).Kind() == reflect.Slice &&
+				v.Field(i).Len() > 0 {
 				return true
 			}
 			if v.Field(i).Kind() == reflect.Slice && v.Type().Field(i).IsExported() && acknowledges(v.Field(i)) {

@@ -141,7 +141,8 @@ type offsetFetching struct {
 	future *groupcoordinator.Future[groupcoordinator.FetchResult]
 }
 
-func (s *Services) beginOffsetFetch(g *kmsg.OffsetFetchRequestGroup, requireStable bool, r *wire.Request) *offsetFetching {
+func (s *Services) beginOffsetFetch(g *kmsg.OffsetFetchRequestGroup, requireStable bool,
+	r *wire.Request) *offsetFetching {
 	f := &offsetFetching{s: s, r: r, group: g, all: g.Topics == nil}
 	fetch := groupcoordinator.FetchRequest{GroupID: g.Group, RequireStable: requireStable, All: f.all, MemberEpoch: -1}
 	if r.Version >= 9 {

@@ -9,8 +9,8 @@ import (
 	"once/wire"
 )
 
-// What follows changes the brokers or the voters of a cluster. Here are one broker and a static quorum of one voter, and
-// they stay (spec: admin 13).
+// What follows changes the brokers or the voters of a cluster. Here are one broker and a static quorum of one voter,
+// and they stay (spec: admin 13).
 
 // UnregisterBroker v0. This broker is refused, too; Kafka does it, and is of no use any more.
 func (s *Services) unregisterBroker(_ context.Context, r *wire.Request) wire.Reply {

@@ -9,8 +9,8 @@ import (
 	"once/wire"
 )
 
-// AlterPartitionReassignments v0 and v1. v1 says whether the number of replicas may change (KIP-860). A partition can be
-// assigned to this broker, where it is; no reassignment is ever under way (spec: admin 12).
+// AlterPartitionReassignments v0 and v1. v1 says whether the number of replicas may change (KIP-860). A partition can
+// be assigned to this broker, where it is; no reassignment is ever under way (spec: admin 12).
 func (s *Services) alterPartitionReassignments(_ context.Context, r *wire.Request) wire.Reply {
 	req := r.Body.(*kmsg.AlterPartitionAssignmentsRequest)
 	resp := response[*kmsg.AlterPartitionAssignmentsResponse](r)

@@ -29,9 +29,10 @@ func (s *Services) shareAcknowledge(_ context.Context, r *wire.Request) wire.Rep
 		t := &req.Topics[i]
 		for j := range t.Partitions {
 			p := &t.Partitions[j]
-			list := shareAcknowledgements(p.AcknowledgementBatches, func(b *kmsg.ShareAcknowledgeRequestTopicPartitionAcknowledgementBatch) window.Acknowledgement {
-				return window.Acknowledgement{FirstOffset: b.FirstOffset, LastOffset: b.LastOffset, Types: b.AcknowledgeTypes}
-			})
+			list := shareAcknowledgements(p.AcknowledgementBatches,
+				func(b *kmsg.ShareAcknowledgeRequestTopicPartitionAcknowledgementBatch) window.Acknowledgement {
+					return window.Acknowledgement{FirstOffset: b.FirstOffset, LastOffset: b.LastOffset, Types: b.AcknowledgeTypes}
+				})
 			tp := sharepartition.TopicPartition{TopicID: t.TopicID, Partition: p.Partition}
 			code := s.acknowledge(group, member, tp, list, req.IsRenewAck, r, &waits)
 			if code == wire.NoError && len(list) == 0 {
@@ -63,7 +64,10 @@ func (s *Services) shareAcknowledge(_ context.Context, r *wire.Request) wire.Rep
 	}}
 }
 
-var failShareAcknowledge = failAtTop(func(r *kmsg.ShareAcknowledgeResponse) (*int16, **string) { return &r.ErrorCode, nil })
+var failShareAcknowledge = failAtTop(func(r *kmsg.ShareAcknowledgeResponse) (*int16, **string) {
+	return &r.ErrorCode,
+		nil
+})
 
 func aboutShareAcknowledge(c Catalogue, r *wire.Request) Subjects {
 	req := r.Body.(*kmsg.ShareAcknowledgeRequest)

@@ -38,7 +38,8 @@ func (s *Services) shareFetch(_ context.Context, r *wire.Request) wire.Reply {
 	}
 	f := &shareFetching{
 		s: s, r: r, req: req, group: group, member: member, response: response[*kmsg.ShareFetchResponse](r),
-		maxBytes: max(0, min(int(req.MaxBytes), s.Settings.FetchMaxBytes)), final: req.ShareSessionEpoch == sharepartition.FinalEpoch,
+		maxBytes:    max(0, min(int(req.MaxBytes), s.Settings.FetchMaxBytes)),
+		final:       req.ShareSessionEpoch == sharepartition.FinalEpoch,
 		byPartition: map[sharepartition.TopicPartition]int{},
 	}
 	f.minBytes = min(int(req.MinBytes), f.maxBytes)
@@ -98,7 +99,8 @@ type shareFetched struct {
 }
 
 func (f *shareFetching) openSession() (err error) {
-	q := sharepartition.SessionRequest{Group: f.group, Member: f.member, Epoch: f.req.ShareSessionEpoch, Conn: f.r.Conn.ID()}
+	q := sharepartition.SessionRequest{Group: f.group, Member: f.member, Epoch: f.req.ShareSessionEpoch,
+		Conn: f.r.Conn.ID()}
 	for i := range f.req.Topics {
 		t := &f.req.Topics[i]
 		for j := range t.Partitions {
@@ -135,9 +137,10 @@ func (f *shareFetching) acknowledge() {
 			if len(p.AcknowledgementBatches) == 0 {
 				continue
 			}
-			list := shareAcknowledgements(p.AcknowledgementBatches, func(b *kmsg.ShareFetchRequestTopicPartitionAcknowledgementBatch) window.Acknowledgement {
-				return window.Acknowledgement{FirstOffset: b.FirstOffset, LastOffset: b.LastOffset, Types: b.AcknowledgeTypes}
-			})
+			list := shareAcknowledgements(p.AcknowledgementBatches,
+				func(b *kmsg.ShareFetchRequestTopicPartitionAcknowledgementBatch) window.Acknowledgement {
+					return window.Acknowledgement{FirstOffset: b.FirstOffset, LastOffset: b.LastOffset, Types: b.AcknowledgeTypes}
+				})
 			tp := sharepartition.TopicPartition{TopicID: t.TopicID, Partition: p.Partition}
 			res := f.result(tp)
 			res.acknowledged = true
@@ -146,8 +149,8 @@ func (f *shareFetching) acknowledge() {
 	}
 }
 
-// partition looks up a partition of the session. A topic that the session knew and that is gone is an unknown topic, one
-// that never was is an unknown ID.
+// partition looks up a partition of the session. A topic that the session knew and that is gone is an unknown topic,
+// one that never was is an unknown ID.
 func (f *shareFetching) partition(p sharepartition.TopicPartition) (*partition.Partition, wire.Code) {
 	t, code := f.s.Catalogue.TopicByID(p.TopicID)
 	known := f.session.Knew(p.TopicID, code == wire.NoError)
@@ -193,7 +196,8 @@ func (f *shareFetching) read(w *partition.Waiter) (done bool) {
 	return done || fetchable == 0
 }
 
-// codeOf is the code of a failed fetch. A share partition without state is nothing that a consumer can do anything about.
+// codeOf is the code of a failed fetch. A share partition without state is nothing that a consumer can do anything
+// about.
 func (f *shareFetching) codeOf(err error) wire.Code {
 	if errors.Is(err, sharecoordinator.ErrNoState) {
 		return wire.UnknownServerError
@@ -201,7 +205,8 @@ func (f *shareFetching) codeOf(err error) wire.Code {
 	return codeFor(err, f.r.Key, f.r.Version)
 }
 
-func (f *shareFetching) request(p sharepartition.TopicPartition, found *partition.Partition, w *partition.Waiter) sharepartition.FetchRequest {
+func (f *shareFetching) request(p sharepartition.TopicPartition, found *partition.Partition,
+	w *partition.Waiter) sharepartition.FetchRequest {
 	return sharepartition.FetchRequest{
 		Key: f.key(p), Partition: found, MemberID: f.member, BatchSize: int64(f.req.BatchSize),
 		RecordLimit: f.req.ShareAcquireMode == acquireRecordLimit, MaxBytes: max(1, f.maxBytes/len(f.parts)), Waiter: w,
@@ -291,7 +296,8 @@ func (f *shareFetching) finish() kmsg.Response {
 		res := &f.results[i]
 		failed := res.code != wire.NoError
 		before := !f.final && f.session.NoteResult(res.partition, failed)
-		if f.req.ShareSessionEpoch != sharepartition.InitialEpoch && !failed && !before && !res.acknowledged && len(res.Acquired) == 0 {
+		if f.req.ShareSessionEpoch != sharepartition.InitialEpoch && !failed && !before && !res.acknowledged &&
+			len(res.Acquired) == 0 {
 			continue
 		}
 		if f.req.ShareSessionEpoch == sharepartition.InitialEpoch && res.Loading {

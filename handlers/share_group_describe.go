@@ -42,7 +42,8 @@ func (s *Services) shareGroupDescribe(_ context.Context, r *wire.Request) wire.R
 
 func (s *Services) describeShareMember(m *sharegroup.MemberDescription) kmsg.ShareGroupDescribeResponseGroupMember {
 	x := kmsg.NewShareGroupDescribeResponseGroupMember()
-	x.MemberID, x.RackID, x.MemberEpoch, x.ClientID, x.ClientHost = m.MemberID, m.RackID, m.MemberEpoch, m.ClientID, m.ClientHost
+	x.MemberID, x.RackID, x.MemberEpoch, x.ClientID, x.ClientHost = m.MemberID, m.RackID, m.MemberEpoch, m.ClientID,
+		m.ClientHost
 	x.SubscribedTopicNames = m.Subscribed
 	for _, t := range m.Assignment.InOrder() {
 		found, code := s.Catalogue.TopicByID(t.ID)

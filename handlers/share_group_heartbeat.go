@@ -24,8 +24,9 @@ func (s *Services) shareGroupHeartbeat(_ context.Context, r *wire.Request) wire.
 		return s.Fail(r, wire.CoordinatorNotAvailable, "")
 	}
 	future := s.Groups.ShareHeartbeat(&sharegroup.Heartbeat{
-		GroupID: req.GroupID, MemberID: req.MemberID, MemberEpoch: req.MemberEpoch, RackID: req.RackID, Subscribed: req.SubscribedTopicNames,
-		ClientID: r.ClientID, ClientHost: clientHost(r.Conn),
+		GroupID: req.GroupID, MemberID: req.MemberID, MemberEpoch: req.MemberEpoch, RackID: req.RackID,
+		Subscribed: req.SubscribedTopicNames,
+		ClientID:   r.ClientID, ClientHost: clientHost(r.Conn),
 	})
 	failed := func(err error) groupcoordinator.ShareHeartbeatResult {
 		return groupcoordinator.ShareHeartbeatResult{Err: err}
@@ -58,7 +59,8 @@ var failShareGroupHeartbeat = failAtTop(func(r *kmsg.ShareGroupHeartbeatResponse
 
 func aboutShareGroupHeartbeat(_ Catalogue, r *wire.Request) Subjects {
 	req := r.Body.(*kmsg.ShareGroupHeartbeatRequest)
-	return Subjects{Groups: []string{req.GroupID}, Topics: eachOf(req.SubscribedTopicNames, func(name *string) TopicSubject {
-		return TopicSubject{Name: *name}
-	})}
+	return Subjects{Groups: []string{req.GroupID},
+		Topics: eachOf(req.SubscribedTopicNames, func(name *string) TopicSubject {
+			return TopicSubject{Name: *name}
+		})}
 }

@@ -49,7 +49,8 @@ func (s *Services) describeAllShareOffsets(g *kmsg.DescribeShareGroupOffsetsResp
 	}
 }
 
-func (s *Services) describeShareTopic(groupID, topic string, partitions []int32, version int16) kmsg.DescribeShareGroupOffsetsResponseGroupTopic {
+func (s *Services) describeShareTopic(groupID, topic string, partitions []int32,
+	version int16) kmsg.DescribeShareGroupOffsetsResponseGroupTopic {
 	x := kmsg.NewDescribeShareGroupOffsetsResponseGroupTopic()
 	x.Topic = topic
 	found, code := s.Catalogue.Topic(topic)
@@ -60,7 +61,8 @@ func (s *Services) describeShareTopic(groupID, topic string, partitions []int32,
 		p := kmsg.NewDescribeShareGroupOffsetsResponseGroupTopicPartition()
 		p.Partition, p.StartOffset, p.Lag = index, -1, -1
 		if code == wire.NoError {
-			start, finished, leaderEpoch, err := s.Shares.State(sharepartition.Key{Group: groupID, TopicID: found.ID, Partition: index})
+			start, finished, leaderEpoch, err := s.Shares.State(
+				sharepartition.Key{Group: groupID, TopicID: found.ID, Partition: index})
 			if log, ok := found.Partition(index); ok && err == nil && start >= 0 {
 				p.StartOffset, p.LeaderEpoch = start, leaderEpoch
 				if version >= 1 && finished >= 0 {
@@ -161,10 +163,13 @@ func failAlterShareGroupOffsets(r *wire.Request, code wire.Code, message string)
 
 func aboutAlterShareGroupOffsets(_ Catalogue, r *wire.Request) Subjects {
 	req := r.Body.(*kmsg.AlterShareGroupOffsetsRequest)
-	return Subjects{Groups: []string{req.GroupID}, Topics: eachOf(req.Topics, func(t *kmsg.AlterShareGroupOffsetsRequestTopic) TopicSubject {
-		indexes := eachOf(t.Partitions, func(p *kmsg.AlterShareGroupOffsetsRequestTopicPartition) int32 { return p.Partition })
-		return TopicSubject{Name: t.Topic, Partitions: indexes}
-	})}
+	return Subjects{Groups: []string{req.GroupID},
+		Topics: eachOf(req.Topics, func(t *kmsg.AlterShareGroupOffsetsRequestTopic) TopicSubject {
+			indexes := eachOf(t.Partitions, func(p *kmsg.AlterShareGroupOffsetsRequestTopicPartition) int32 {
+				return p.Partition
+			})
+			return TopicSubject{Name: t.Topic, Partitions: indexes}
+		})}
 }
 
 // DeleteShareGroupOffsets v0.
@@ -196,7 +201,8 @@ func (s *Services) deleteShareGroupOffsets(_ context.Context, r *wire.Request) w
 		for i, err := range result.Offsets {
 			if err != nil {
 				x := &resp.Topics[places[i]]
-				x.TopicID, x.ErrorCode, x.ErrorMessage = [16]byte{}, int16(codeFor(err, r.Key, r.Version)), errorMessage(err.Error())
+				x.TopicID, x.ErrorCode, x.ErrorMessage = [16]byte{}, int16(codeFor(err, r.Key, r.Version)),
+					errorMessage(err.Error())
 			}
 		}
 		return resp
@@ -219,7 +225,8 @@ func failDeleteShareGroupOffsets(r *wire.Request, code wire.Code, message string
 
 func aboutDeleteShareGroupOffsets(_ Catalogue, r *wire.Request) Subjects {
 	req := r.Body.(*kmsg.DeleteShareGroupOffsetsRequest)
-	return Subjects{Groups: []string{req.GroupID}, Topics: eachOf(req.Topics, func(t *kmsg.DeleteShareGroupOffsetsRequestTopic) TopicSubject {
-		return TopicSubject{Name: t.Topic}
-	})}
+	return Subjects{Groups: []string{req.GroupID},
+		Topics: eachOf(req.Topics, func(t *kmsg.DeleteShareGroupOffsetsRequestTopic) TopicSubject {
+			return TopicSubject{Name: t.Topic}
+		})}
 }

@@ -116,7 +116,8 @@ func (s *Services) readShareGroupState(_ context.Context, r *wire.Request) wire.
 				}
 			}
 			result := s.stateError(err, r)
-			x.ErrorCode, x.ErrorMessage, x.StateEpoch, x.StartOffset = result.code, result.message, state.StateEpoch, state.StartOffset
+			x.ErrorCode, x.ErrorMessage, x.StateEpoch, x.StartOffset = result.code, result.message, state.StateEpoch,
+				state.StartOffset
 			for _, b := range state.Batches {
 				y := kmsg.NewReadShareGroupStateResponseTopicPartitionStateBatch()
 				y.FirstOffset, y.LastOffset = b.FirstOffset, b.LastOffset
@@ -152,7 +153,8 @@ func (s *Services) writeShareGroupState(_ context.Context, r *wire.Request) wire
 	return answerStates(&waits, resp)
 }
 
-func stateWrite(key sharecoordinator.Key, p *kmsg.WriteShareGroupStateRequestTopicPartition, version int16) *sharecoordinator.Write {
+func stateWrite(key sharecoordinator.Key, p *kmsg.WriteShareGroupStateRequestTopicPartition,
+	version int16) *sharecoordinator.Write {
 	w := &sharecoordinator.Write{
 		Key: key, StateEpoch: p.StateEpoch, LeaderEpoch: p.LeaderEpoch, StartOffset: p.StartOffset, DeliveryCompleteCount: -1,
 	}
@@ -161,7 +163,8 @@ func stateWrite(key sharecoordinator.Key, p *kmsg.WriteShareGroupStateRequestTop
 	}
 	for _, b := range p.StateBatches {
 		w.Batches = append(w.Batches, window.Batch{
-			FirstOffset: b.FirstOffset, LastOffset: b.LastOffset, State: window.State(b.DeliveryState), DeliveryCount: b.DeliveryCount,
+			FirstOffset: b.FirstOffset, LastOffset: b.LastOffset, State: window.State(b.DeliveryState),
+			DeliveryCount: b.DeliveryCount,
 		})
 	}
 	return w
@@ -176,7 +179,8 @@ func (s *Services) deleteShareGroupState(_ context.Context, r *wire.Request) wir
 		t.TopicID = req.Topics[i].TopicID
 		for _, p := range req.Topics[i].Partitions {
 			key := sharecoordinator.Key{Group: req.GroupID, TopicID: t.TopicID, Partition: p.Partition}
-			result := s.changeState(r, &waits, key, false, func() (durability.Ticket, error) { return s.ShareStates.Delete(key) })
+			result := s.changeState(r, &waits, key, false,
+				func() (durability.Ticket, error) { return s.ShareStates.Delete(key) })
 			x := kmsg.NewDeleteShareGroupStateResponseTopicPartition()
 			x.Partition, x.ErrorCode, x.ErrorMessage = p.Partition, result.code, result.message
 			t.Partitions = append(t.Partitions, x)
@@ -258,7 +262,8 @@ func failWriteShareGroupState(r *wire.Request, code wire.Code, message string) k
 		t.TopicID = req.Topics[i].TopicID
 		for j := range req.Topics[i].Partitions {
 			x := kmsg.NewWriteShareGroupStateResponseTopicPartition()
-			x.Partition, x.ErrorCode, x.ErrorMessage = req.Topics[i].Partitions[j].Partition, int16(code), messageOrCode(message, code)
+			x.Partition, x.ErrorCode, x.ErrorMessage = req.Topics[i].Partitions[j].Partition, int16(code),
+				messageOrCode(message, code)
 			t.Partitions = append(t.Partitions, x)
 		}
 		resp.Topics = append(resp.Topics, t)
@@ -352,7 +357,8 @@ var aboutReadShareGroupStateSummary = aboutShareState(
 	func(r *kmsg.ReadShareGroupStateSummaryRequest) []kmsg.ReadShareGroupStateSummaryRequestTopic {
 		return r.Topics
 	},
-	func(t *kmsg.ReadShareGroupStateSummaryRequestTopic) ([16]byte, []kmsg.ReadShareGroupStateSummaryRequestTopicPartition) {
+	func(t *kmsg.ReadShareGroupStateSummaryRequestTopic) ([16]byte,
+		[]kmsg.ReadShareGroupStateSummaryRequestTopicPartition) {
 		return t.TopicID, t.Partitions
 	},
 	func(p *kmsg.ReadShareGroupStateSummaryRequestTopicPartition) int32 { return p.Partition },

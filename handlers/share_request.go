@@ -35,7 +35,8 @@ func shareAcknowledgements[T any](batches []T, convert func(*T) window.Acknowled
 // acknowledge carries out the acknowledgements of one partition (spec: share-groups 10). The answer waits for what is
 // added to waits.
 func (s *Services) acknowledge(
-	group, member string, p sharepartition.TopicPartition, list []window.Acknowledgement, renew bool, r *wire.Request, waits *shareWaits,
+	group, member string, p sharepartition.TopicPartition, list []window.Acknowledgement, renew bool, r *wire.Request,
+	waits *shareWaits,
 ) wire.Code {
 	t, code := s.Catalogue.TopicByID(p.TopicID)
 	if code != wire.NoError {
@@ -47,7 +48,8 @@ func (s *Services) acknowledge(
 	if _, code := partitionOf(t, p.Partition); code != wire.NoError || len(list) == 0 {
 		return code
 	}
-	ticket, err := s.Shares.Acknowledge(sharepartition.Key{Group: group, TopicID: p.TopicID, Partition: p.Partition}, member, list)
+	ticket, err := s.Shares.Acknowledge(sharepartition.Key{Group: group, TopicID: p.TopicID, Partition: p.Partition},
+		member, list)
 	if err != nil {
 		return codeFor(err, r.Key, r.Version)
 	}

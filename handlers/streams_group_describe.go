@@ -33,7 +33,8 @@ func (s *Services) streamsGroupDescribe(_ context.Context, r *wire.Request) wire
 	return wire.Respond(resp)
 }
 
-func (s *Services) describeStreamsGroup(g *kmsg.StreamsGroupDescribeResponseGroup, req *kmsg.StreamsGroupDescribeRequest, r *wire.Request) {
+func (s *Services) describeStreamsGroup(g *kmsg.StreamsGroupDescribeResponseGroup,
+	req *kmsg.StreamsGroupDescribeRequest, r *wire.Request) {
 	d, err := s.Groups.DescribeStreams(g.Group)
 	if err != nil {
 		g.ErrorCode = int16(codeFor(err, r.Key, r.Version))

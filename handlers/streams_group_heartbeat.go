@@ -55,15 +55,16 @@ func (s *Services) streamsGroupHeartbeat(_ context.Context, r *wire.Request) wir
 		})
 }
 
-// isCoordinatorMoving reports whether a code stands for the coordinator and not for the request: Kafka sends these without a
-// message.
+// isCoordinatorMoving reports whether a code stands for the coordinator and not for the request: Kafka sends these
+// without a message.
 func isCoordinatorMoving(code wire.Code) bool {
 	return code == wire.CoordinatorLoadInProgress || code == wire.CoordinatorNotAvailable || code == wire.NotCoordinator ||
 		code == wire.UnknownServerError
 }
 
 // streamsHeartbeatOf checks the topics of a topology and converts the request (spec: streams-groups 5).
-func (s *Services) streamsHeartbeatOf(req *kmsg.StreamsGroupHeartbeatRequest, r *wire.Request) (*streamsgroup.Heartbeat, error) {
+func (s *Services) streamsHeartbeatOf(req *kmsg.StreamsGroupHeartbeatRequest,
+	r *wire.Request) (*streamsgroup.Heartbeat, error) {
 	h := &streamsgroup.Heartbeat{
 		MemberID: strings.Clone(req.MemberID), MemberEpoch: req.MemberEpoch, EndpointEpoch: req.EndpointInformationEpoch,
 		InstanceID: cloneOptional(req.InstanceID), RackID: cloneOptional(req.RackID),
@@ -93,7 +94,8 @@ func (s *Services) streamsHeartbeatOf(req *kmsg.StreamsGroupHeartbeatRequest, r 
 	if req.ClientTags != nil {
 		h.ClientTags = []streamsgroup.Config{}
 		for _, tag := range req.ClientTags {
-			h.ClientTags = append(h.ClientTags, streamsgroup.Config{Key: strings.Clone(tag.Key), Value: strings.Clone(tag.Value)})
+			h.ClientTags = append(h.ClientTags, streamsgroup.Config{Key: strings.Clone(tag.Key),
+				Value: strings.Clone(tag.Value)})
 		}
 	}
 	if h.Offsets, err = taskOffsetsOf(req.TaskOffsets); err != nil {

@@ -8,8 +8,8 @@ import (
 	"once/wire"
 )
 
-// StreamsGroupTopologyDescriptionUpdate v0 (KIP-1331): descriptions of topologies are kept by a plug-in, and without one
-// they are refused, as in Kafka. A client sends one only when a heartbeat asks for it (spec: kafka-4.4 2.5).
+// StreamsGroupTopologyDescriptionUpdate v0 (KIP-1331): descriptions of topologies are kept by a plug-in, and without
+// one they are refused, as in Kafka. A client sends one only when a heartbeat asks for it (spec: kafka-4.4 2.5).
 func (s *Services) streamsGroupTopologyDescriptionUpdate(_ context.Context, r *wire.Request) wire.Reply {
 	return s.Fail(r, wire.UnsupportedVersion, "no plug-in keeps descriptions of topologies")
 }

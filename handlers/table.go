@@ -195,11 +195,13 @@ func rows() []row {
 			handle: (*Services).readShareGroupStateSummary, fail: failReadShareGroupStateSummary,
 			subjects: aboutReadShareGroupStateSummary},
 		{API: wire.API{Key: int16(kmsg.DescribeShareGroupOffsets), Min: 0, Max: 1},
-			handle: (*Services).describeShareGroupOffsets, fail: failDescribeShareGroupOffsets, subjects: aboutDescribeShareGroupOffsets},
+			handle: (*Services).describeShareGroupOffsets, fail: failDescribeShareGroupOffsets,
+			subjects: aboutDescribeShareGroupOffsets},
 		{API: wire.API{Key: int16(kmsg.AlterShareGroupOffsets), Min: 0, Max: 0},
 			handle: (*Services).alterShareGroupOffsets, fail: failAlterShareGroupOffsets, subjects: aboutAlterShareGroupOffsets},
 		{API: wire.API{Key: int16(kmsg.DeleteShareGroupOffsets), Min: 0, Max: 0},
-			handle: (*Services).deleteShareGroupOffsets, fail: failDeleteShareGroupOffsets, subjects: aboutDeleteShareGroupOffsets},
+			handle: (*Services).deleteShareGroupOffsets, fail: failDeleteShareGroupOffsets,
+			subjects: aboutDeleteShareGroupOffsets},
 	}
 }
 

@@ -62,10 +62,11 @@ func (s *Services) txnOffsetCommit(ctx context.Context, r *wire.Request) wire.Re
 		asked.fill(&groupcoordinator.CommitResult{Err: err}, r)
 		return wire.Respond(finish())
 	}
-	return await(s.Groups.TxnCommitOffsets(&commit, guard), commitFailed, func(result groupcoordinator.CommitResult) kmsg.Response {
-		asked.fill(&result, r)
-		return finish()
-	})
+	return await(s.Groups.TxnCommitOffsets(&commit, guard), commitFailed,
+		func(result groupcoordinator.CommitResult) kmsg.Response {
+			asked.fill(&result, r)
+			return finish()
+		})
 }
 
 // enlistGroup makes sure that the group's partition is in the producer's transaction, and returns the verification

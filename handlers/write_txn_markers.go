@@ -49,7 +49,8 @@ func mergeMarked(m *kmsg.WriteTxnMarkersResponseMarker) {
 }
 
 // writeMarker writes one marker to each of its partitions, once for a partition that is named more than once.
-func (s *Services) writeMarker(asked *kmsg.WriteTxnMarkersRequestMarker, version int16) []kmsg.WriteTxnMarkersResponseMarkerTopic {
+func (s *Services) writeMarker(asked *kmsg.WriteTxnMarkersRequestMarker,
+	version int16) []kmsg.WriteTxnMarkersResponseMarkerTopic {
 	m := batch.Marker{
 		ProducerID: asked.ProducerID, ProducerEpoch: asked.ProducerEpoch, Type: batch.Abort,
 		CoordinatorEpoch: asked.CoordinatorEpoch, TimestampMs: s.Clock.Now().UnixMilli(),
@@ -76,13 +77,15 @@ func (s *Services) writeMarker(asked *kmsg.WriteTxnMarkersRequestMarker, version
 				})
 				continue
 			}
-			err := s.Txns.ApplyMarker(txncoordinator.TopicPartition{Topic: t.Topic, Partition: p}, m, int16(asked.TransactionVersion))
+			err := s.Txns.ApplyMarker(txncoordinator.TopicPartition{Topic: t.Topic, Partition: p}, m,
+				int16(asked.TransactionVersion))
 			code := codeFor(err, int16(kmsg.WriteTxnMarkers), version)
 			switch code { // a group coordinator's words, which the caller would not understand (spec: transactions 11)
 			case wire.CoordinatorLoadInProgress, wire.CoordinatorNotAvailable, wire.NotCoordinator:
 				code = wire.NotLeaderOrFollower
 			}
-			t.Partitions = append(t.Partitions, kmsg.WriteTxnMarkersResponseMarkerTopicPartition{Partition: p, ErrorCode: int16(code)})
+			t.Partitions = append(t.Partitions, kmsg.WriteTxnMarkersResponseMarkerTopicPartition{Partition: p,
+				ErrorCode: int16(code)})
 		}
 		answer = append(answer, t)
 	}

@@ -32,7 +32,8 @@ func (p *partitionCheck) leaderEpochOf(s *segmentFile, r *batchReader) {
 	e := r.header.LeaderEpoch
 	switch {
 	case e < p.leaderEpoch:
-		p.find(Damage, s.name, r.position, "leader epoch goes down from %d to %d at offset %d", p.leaderEpoch, e, r.header.BaseOffset)
+		p.find(Damage, s.name, r.position, "leader epoch goes down from %d to %d at offset %d", p.leaderEpoch, e,
+			r.header.BaseOffset)
 		return
 	case e == p.leaderEpoch:
 		return
@@ -40,7 +41,8 @@ func (p *partitionCheck) leaderEpochOf(s *segmentFile, r *batchReader) {
 	p.leaderEpoch = e
 	p.epochs = append(p.epochs, log.LeaderEpochStart{LeaderEpoch: e, StartOffset: r.header.BaseOffset})
 	if p.stored != nil && int64(e) > p.c.cluster.starts-int64(p.stored.CreatedAtStart) {
-		p.find(Damage, s.name, r.position, "leader epoch %d at offset %d is from the future: starts=%d created_at_start=%d; the metadata is older than the log",
+		p.find(Damage, s.name, r.position, "leader epoch %d at offset %d is from the future: starts=%d "+
+			"created_at_start=%d; the metadata is older than the log",
 			e, r.header.BaseOffset, p.c.cluster.starts, p.stored.CreatedAtStart)
 	}
 }
@@ -49,7 +51,8 @@ func (p *partitionCheck) leaderEpochOf(s *segmentFile, r *batchReader) {
 func (p *partitionCheck) records(s *segmentFile, r *batchReader) {
 	h := r.header
 	if h.RecordCount < 0 || int64(h.RecordCount) > int64(h.LastOffsetDelta)+1 {
-		p.find(Damage, s.name, r.position, "batch of offsets %d to %d has %d records", h.BaseOffset, h.LastOffset(), h.RecordCount)
+		p.find(Damage, s.name, r.position, "batch of offsets %d to %d has %d records", h.BaseOffset, h.LastOffset(),
+			h.RecordCount)
 	}
 	if h.RecordCount == 0 {
 		return // compaction keeps the header where it stands for something
@@ -57,7 +60,8 @@ func (p *partitionCheck) records(s *segmentFile, r *batchReader) {
 	last, largest, ordered := int32(-1), int64(batch.NoTimestampMs), true
 	for rec, err := range batch.Records(r.raw, p.c.o.MaxInflatedBytes) {
 		if errors.Is(err, batch.ErrTooLarge) {
-			p.find(Warning, s.name, r.position, "batch at offset %d inflates beyond %d bytes; its records are not checked", h.BaseOffset, p.c.o.MaxInflatedBytes)
+			p.find(Warning, s.name, r.position, "batch at offset %d inflates beyond %d bytes; its records are not checked",
+				h.BaseOffset, p.c.o.MaxInflatedBytes)
 			return
 		}
 		if err != nil {
@@ -71,18 +75,22 @@ func (p *partitionCheck) records(s *segmentFile, r *batchReader) {
 		}
 	}
 	if !ordered { // Kafka lets an uncompressed batch in with any, so we do
-		p.find(Note, s.name, r.position, "batch at offset %d has records whose offsets do not grow within its range", h.BaseOffset)
+		p.find(Note, s.name, r.position, "batch at offset %d has records whose offsets do not grow within its range",
+			h.BaseOffset)
 	}
 	if largest != h.MaxTimestampMs {
-		p.find(Warning, s.name, r.position, "batch at offset %d says that its largest timestamp is %d, it is %d", h.BaseOffset, h.MaxTimestampMs, largest)
+		p.find(Warning, s.name, r.position, "batch at offset %d says that its largest timestamp is %d, it is %d",
+			h.BaseOffset, h.MaxTimestampMs, largest)
 	}
 }
 
 // producerID checks that a producer ID was given out (spec: reliability P17). Clients may make one up, so this alone is
 // no proof of damage.
 func (p *partitionCheck) producerID(s *segmentFile, r *batchReader) {
-	if next := p.c.cluster.nextProducerID; p.c.topics != nil && !p.broken && r.header.ProducerID >= next && p.replay.isNew(r.header.ProducerID) {
-		p.find(Warning, s.name, r.position, "producer %d at offset %d was never handed out: the next producer id is %d", r.header.ProducerID, r.header.BaseOffset, next)
+	if next := p.c.cluster.nextProducerID; p.c.topics != nil && !p.broken && r.header.ProducerID >= next &&
+		p.replay.isNew(r.header.ProducerID) {
+		p.find(Warning, s.name, r.position, "producer %d at offset %d was never handed out: the next producer id is %d",
+			r.header.ProducerID, r.header.BaseOffset, next)
 	}
 }
 
@@ -95,7 +103,8 @@ func (p *partitionCheck) leaderEpochs() {
 	}
 	entries, derr := log.DecodeEpochs(b)
 	if err != nil || derr != nil {
-		p.find(p.derived(), log.EpochCheckpointFile, -1, "leader epochs cannot be read: %v; the file can be deleted", errors.Join(err, derr))
+		p.find(p.derived(), log.EpochCheckpointFile, -1, "leader epochs cannot be read: %v; the file can be deleted",
+			errors.Join(err, derr))
 		return
 	}
 	entries = slices.DeleteFunc(entries, func(e log.LeaderEpochStart) bool { return e.StartOffset >= p.next })
@@ -113,5 +122,6 @@ func (p *partitionCheck) leaderEpochs() {
 	if p.gapAt >= 0 || slices.Equal(entries, want) {
 		return
 	}
-	p.find(p.derived(), log.EpochCheckpointFile, -1, "leader epochs %v, the batches have %v; the file can be deleted", entries, want)
+	p.find(p.derived(), log.EpochCheckpointFile, -1, "leader epochs %v, the batches have %v; the file can be deleted",
+		entries, want)
 }

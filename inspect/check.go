@@ -145,7 +145,8 @@ func (c *checker) barrierRecords() {
 		return
 	}
 	if !c.barrier.Clean {
-		c.find(Note, c.barrier.File, -1, "", "the last stop was not a clean one: mode=%s same_boot=%v", c.barrier.Mode, c.barrier.BootID == c.o.BootID)
+		c.find(Note, c.barrier.File, -1, "", "the last stop was not a clean one: mode=%s same_boot=%v", c.barrier.Mode,
+			c.barrier.BootID == c.o.BootID)
 	}
 	for _, name := range sortedKeys(c.barrier.Entries) {
 		c.barrierEntry(name, c.barrier.Entries[name])
@@ -169,7 +170,9 @@ func (c *checker) journal() {
 	case c.journalErr != nil:
 		c.find(Damage, durability.JournalFile, -1, "", "journal cannot be read: %v", c.journalErr)
 	case len(c.journaled) > 0:
-		c.find(Note, durability.JournalFile, -1, "", "%d batches have been appended since the last barrier record; the next start appends those that are missing", len(c.journaled))
+		c.find(Note, durability.JournalFile, -1, "",
+			"%d batches have been appended since the last barrier record; the next start appends those that are missing",
+			len(c.journaled))
 	}
 }
 
@@ -198,7 +201,8 @@ func (c *checker) barrierEntry(name string, e durability.RecordEntry) {
 func (c *checker) directories() (logs []string) {
 	for _, name := range c.names {
 		switch {
-		case name == metaFile, name == lockFile, name == c.barriers[0].File, name == c.barriers[1].File, name == durability.JournalFile:
+		case name == metaFile, name == lockFile, name == c.barriers[0].File, name == c.barriers[1].File,
+			name == durability.JournalFile:
 		case log.IsLogDirectory(name):
 			if c.belongs(name) {
 				logs = append(logs, name)
@@ -246,7 +250,8 @@ func (c *checker) belongs(name string) bool {
 		return false
 	case readable && exists && t.ID != id:
 		c.txns.partial = c.txns.partial || topic == topics.TransactionState
-		c.find(Damage, path.Join(name, log.MetadataFile), -1, name, "log belongs to topic id %x, topic %q has %x", id, topic, t.ID)
+		c.find(Damage, path.Join(name, log.MetadataFile), -1, name, "log belongs to topic id %x, topic %q has %x", id, topic,
+			t.ID)
 		return false
 	case !exists:
 		severity := Warning

@@ -108,7 +108,8 @@ func read(under vfs.FS, dir string) (*directory, error) {
 }
 
 func ours(name string) bool {
-	return name == metaFile || name == durability.BarrierFile(0) || name == durability.BarrierFile(1) || log.IsLogDirectory(name)
+	return name == metaFile || name == durability.BarrierFile(0) || name == durability.BarrierFile(1) ||
+		log.IsLogDirectory(name)
 }
 
 func (d *directory) close() error {

@@ -53,13 +53,15 @@ func DumpMeta(w io.Writer, under vfs.FS, dir string) error {
 		if err != nil {
 			return fmt.Errorf("%w: %w", ErrDamaged, err)
 		}
-		fmt.Fprintf(w, "cluster cluster_id=%s starts=%d next_producer_id=%d format_version=%d\n", c.clusterID, c.starts, c.nextProducerID, d.store.Version())
+		fmt.Fprintf(w, "cluster cluster_id=%s starts=%d next_producer_id=%d format_version=%d\n", c.clusterID, c.starts,
+			c.nextProducerID, d.store.Version())
 		stored, err := topics.ReadStored(d.store)
 		if err != nil {
 			return fmt.Errorf("%w: %w", ErrDamaged, err)
 		}
 		for _, t := range stored {
-			fmt.Fprintf(w, "topic topic=%s topic_id=%s partitions=%d created_at_start=%d\n", t.Name, uuid(t.ID), t.Partitions, t.CreatedAtStart)
+			fmt.Fprintf(w, "topic topic=%s topic_id=%s partitions=%d created_at_start=%d\n", t.Name, uuid(t.ID), t.Partitions,
+				t.CreatedAtStart)
 			for _, name := range sortedKeys(t.Overrides) {
 				fmt.Fprintf(w, "config topic=%s %s=%q\n", t.Name, name, t.Overrides[name])
 			}
@@ -128,7 +130,8 @@ func partitionFiles(d *directory, partition string) ([]string, error) {
 }
 
 // eachFile calls f with every file of one kind and its offset.
-func eachFile(d *directory, partition string, names []string, suffix string, f func(name string, offset int64, content []byte) error) error {
+func eachFile(d *directory, partition string, names []string, suffix string,
+	f func(name string, offset int64, content []byte) error) error {
 	for _, name := range names {
 		offset, s, ok := log.ParseFileName(name)
 		if !ok || s != suffix {

@@ -39,7 +39,8 @@ func DumpSegments(w io.Writer, under vfs.FS, dir, partition string, o SegmentOpt
 				return nil
 			},
 			bad: func(s segmentFile, bad *badBatch) {
-				fmt.Fprintf(w, "damaged file=%s position=%d size_bytes=%d: %v\n", s.name, bad.position, s.sizeBytes-bad.position, bad.cause)
+				fmt.Fprintf(w, "damaged file=%s position=%d size_bytes=%d: %v\n", s.name, bad.position, s.sizeBytes-bad.position,
+					bad.cause)
 			},
 		})
 	})
@@ -213,7 +214,8 @@ func printTxnIndexes(w io.Writer, d *directory, partition string, names []string
 		entries, err := log.DecodeTxnIndex(b, base)
 		fmt.Fprintf(w, "txnindex file=%s entries=%d\n", name, len(entries))
 		for _, e := range entries {
-			fmt.Fprintf(w, "entry producer_id=%d first_offset=%d last_offset=%d last_stable_offset=%d\n", e.ProducerID, e.FirstOffset, e.LastOffset, e.LastStableOffset)
+			fmt.Fprintf(w, "entry producer_id=%d first_offset=%d last_offset=%d last_stable_offset=%d\n", e.ProducerID,
+				e.FirstOffset, e.LastOffset, e.LastStableOffset)
 		}
 		if err != nil {
 			fmt.Fprintf(w, "damaged file=%s: %v\n", name, err)
@@ -266,10 +268,13 @@ func DumpSnapshots(w io.Writer, under vfs.FS, dir, partition string) error {
 			}
 			fmt.Fprintf(w, "snapshot file=%s offset=%d producers=%d\n", name, offset, len(producers))
 			for _, p := range producers {
-				fmt.Fprintf(w, "producer producer_id=%d producer_epoch=%d last_sequence=%d last_offset=%d offset_delta=%d timestamp=%s coordinator_epoch=%d txn_first_offset=%d\n",
-					p.ProducerID, p.ProducerEpoch, p.LastSequence, p.LastOffset, p.OffsetDelta, timestamp(p.LastTimestampMs), p.CoordinatorEpoch, p.TxnFirstOffset)
+				fmt.Fprintf(w, "producer producer_id=%d producer_epoch=%d last_sequence=%d last_offset=%d offset_delta=%d "+
+					"timestamp=%s coordinator_epoch=%d txn_first_offset=%d\n",
+					p.ProducerID, p.ProducerEpoch, p.LastSequence, p.LastOffset, p.OffsetDelta, timestamp(p.LastTimestampMs),
+					p.CoordinatorEpoch, p.TxnFirstOffset)
 				for _, b := range p.Older {
-					fmt.Fprintf(w, "older producer_id=%d last_sequence=%d last_offset=%d offset_delta=%d timestamp=%s\n", p.ProducerID, b.LastSequence, b.LastOffset, b.OffsetDelta, timestamp(b.TimestampMs))
+					fmt.Fprintf(w, "older producer_id=%d last_sequence=%d last_offset=%d offset_delta=%d timestamp=%s\n", p.ProducerID,
+						b.LastSequence, b.LastOffset, b.OffsetDelta, timestamp(b.TimestampMs))
 				}
 			}
 			return nil

@@ -27,8 +27,11 @@ func DumpTransactions(w io.Writer, under vfs.FS, dir string) error {
 			case s.Tombstone:
 				fmt.Fprintf(w, "tombstone %s transactional_id=%q\n", at, s.TransactionalID)
 			default:
-				fmt.Fprintf(w, "transaction %s transactional_id=%q state=%v producer_id=%d producer_epoch=%d previous_producer_id=%d next_producer_id=%d client_transaction_version=%d timeout_ms=%d partitions=%s start_timestamp=%s last_update_timestamp=%s\n",
-					at, s.TransactionalID, t.State, t.ProducerID, t.ProducerEpoch, t.PreviousProducerID, t.NextProducerID, t.ClientTransactionVersion,
+				fmt.Fprintf(w, "transaction %s transactional_id=%q state=%v producer_id=%d producer_epoch=%d "+
+					"previous_producer_id=%d next_producer_id=%d client_transaction_version=%d timeout_ms=%d partitions=%s "+
+					"start_timestamp=%s last_update_timestamp=%s\n",
+					at, s.TransactionalID, t.State, t.ProducerID, t.ProducerEpoch, t.PreviousProducerID, t.NextProducerID,
+					t.ClientTransactionVersion,
 					t.TimeoutMs, joined(t.Partitions), timestamp(t.StartTimestampMs), timestamp(t.LastUpdateTimestampMs))
 			}
 		})
@@ -64,7 +67,8 @@ func printGroupRecord(w io.Writer, at string, h batch.Header, s *groupcoordinato
 		if h.IsTransactional() {
 			word = "staged"
 		}
-		fmt.Fprintf(w, "%s %s group=%q topic_partition=%s-%d committed_offset=%d leader_epoch=%d metadata=%q commit_timestamp=%s",
+		fmt.Fprintf(w, "%s %s group=%q topic_partition=%s-%d committed_offset=%d leader_epoch=%d metadata=%q "+
+			"commit_timestamp=%s",
 			word, at, s.Group, s.Topic, s.Partition, s.Offset, s.LeaderEpoch, s.Metadata, timestamp(s.CommitTimestampMs))
 		if s.ExpireTimestampMs >= 0 {
 			fmt.Fprintf(w, " expire_timestamp=%s", timestamp(s.ExpireTimestampMs))
@@ -76,11 +80,14 @@ func printGroupRecord(w io.Writer, at string, h batch.Header, s *groupcoordinato
 	case s.Tombstone:
 		fmt.Fprintf(w, "group-tombstone %s group=%q\n", at, s.Group)
 	default:
-		fmt.Fprintf(w, "group %s group=%q generation=%d protocol_type=%q protocol=%q leader=%q members=%d state_timestamp=%s\n",
+		fmt.Fprintf(w, "group %s group=%q generation=%d protocol_type=%q protocol=%q leader=%q members=%d "+
+			"state_timestamp=%s\n",
 			at, s.Group, s.Generation, s.ProtocolType, s.Protocol, s.Leader, len(s.Members), timestamp(s.StateTimestampMs))
 		for _, m := range s.Members {
-			fmt.Fprintf(w, "member %s group=%q member_id=%q group_instance_id=%q client_id=%q client_host=%q session_timeout_ms=%d rebalance_timeout_ms=%d subscription_bytes=%d assignment_bytes=%d\n",
-				at, s.Group, m.MemberID, m.InstanceID, m.ClientID, m.ClientHost, m.SessionTimeoutMs, m.RebalanceTimeoutMs, m.SubscriptionSizeBytes, m.AssignmentSizeBytes)
+			fmt.Fprintf(w, "member %s group=%q member_id=%q group_instance_id=%q client_id=%q client_host=%q "+
+				"session_timeout_ms=%d rebalance_timeout_ms=%d subscription_bytes=%d assignment_bytes=%d\n",
+				at, s.Group, m.MemberID, m.InstanceID, m.ClientID, m.ClientHost, m.SessionTimeoutMs, m.RebalanceTimeoutMs,
+				m.SubscriptionSizeBytes, m.AssignmentSizeBytes)
 		}
 	}
 }
@@ -95,7 +102,8 @@ func eachInternal(w io.Writer, d *directory, topic string, f func(at string, h b
 			batch: func(_ segmentFile, r *batchReader) error {
 				h := r.header
 				if m, isMarker, err := batch.ParseMarker(r.raw); isMarker && err == nil {
-					fmt.Fprintf(w, "marker partition=%s offset=%d type=%v producer_id=%d producer_epoch=%d coordinator_epoch=%d timestamp=%s\n",
+					fmt.Fprintf(w, "marker partition=%s offset=%d type=%v producer_id=%d producer_epoch=%d coordinator_epoch=%d "+
+						"timestamp=%s\n",
 						partition, h.BaseOffset, m.Type, m.ProducerID, m.ProducerEpoch, m.CoordinatorEpoch, timestamp(m.TimestampMs))
 					return nil
 				}

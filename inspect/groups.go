@@ -41,7 +41,8 @@ type stagedOffset struct {
 }
 
 func newGroups(c *checker) *groups {
-	return &groups{c: c, members: map[string]*storedGroup{}, committed: map[offsetKey]int64{}, staged: map[stagedBy][]stagedOffset{}, partitions: map[string]string{}}
+	return &groups{c: c, members: map[string]*storedGroup{}, committed: map[offsetKey]int64{},
+		staged: map[stagedBy][]stagedOffset{}, partitions: map[string]string{}}
 }
 
 // record checks one record of __consumer_offsets and applies it.
@@ -61,7 +62,8 @@ func (g *groups) record(p *partitionCheck, h batch.Header, r batch.Record, posit
 		}
 	}
 	if h.IsTransactional() && (s.Kind != groupcoordinator.StoredOffset || s.Tombstone) {
-		p.find(Damage, p.segmentAt(offset), position, "offset %d: group %q: a transaction holds something other than an offset", offset, s.Group)
+		p.find(Damage, p.segmentAt(offset), position,
+			"offset %d: group %q: a transaction holds something other than an offset", offset, s.Group)
 		return
 	}
 	switch s.Kind {
@@ -96,13 +98,15 @@ func (g *groups) group(p *partitionCheck, s *groupcoordinator.StoredRecord, offs
 	}
 	of := g.of(s.Group)
 	if of.recorded && s.Generation < of.generation {
-		p.find(Damage, p.segmentAt(offset), position, "offset %d: group %q goes back from generation %d to %d", offset, s.Group, of.generation, s.Generation)
+		p.find(Damage, p.segmentAt(offset), position, "offset %d: group %q goes back from generation %d to %d", offset,
+			s.Group, of.generation, s.Generation)
 	}
 	of.recorded, of.generation = true, s.Generation
 	seen := make(map[string]bool, len(s.Members))
 	for _, m := range s.Members {
 		if m.MemberID == "" || seen[m.MemberID] {
-			p.find(Damage, p.segmentAt(offset), position, "offset %d: group %q has the member %q twice or without an id", offset, s.Group, m.MemberID)
+			p.find(Damage, p.segmentAt(offset), position, "offset %d: group %q has the member %q twice or without an id", offset,
+				s.Group, m.MemberID)
 		}
 		seen[m.MemberID] = true
 	}
@@ -182,7 +186,8 @@ func (g *groups) finish() {
 			continue
 		}
 		beyond++
-		if line := fmt.Sprintf("group %q has offset %d of %s-%d, which ends at %d", key.group, value, key.topic, key.partition, end); example == "" || line < example {
+		if line := fmt.Sprintf("group %q has offset %d of %s-%d, which ends at %d", key.group, value, key.topic,
+			key.partition, end); example == "" || line < example {
 			example = line
 		}
 	}

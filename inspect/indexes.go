@@ -65,7 +65,8 @@ func (x *indexes) wrong(suffix, format string, args ...any) {
 		position, x.times = x.timesAt, nil
 	}
 	if !x.p.broken {
-		x.p.find(x.p.derived(), log.FileName(x.s.base, suffix), position, format+"; derived, the file can be deleted", args...)
+		x.p.find(x.p.derived(), log.FileName(x.s.base, suffix), position, format+"; derived, the file can be deleted",
+			args...)
 	}
 }
 
@@ -78,7 +79,8 @@ func (x *indexes) batch(h batch.Header, position int64) {
 		case at < position:
 			x.wrong(log.IndexSuffix, "entry of offset %d points to byte %d, where no batch begins", offset, at)
 		case offset != h.LastOffset():
-			x.wrong(log.IndexSuffix, "entry of offset %d points to byte %d, where the batch of offsets %d to %d begins", offset, at, h.BaseOffset, h.LastOffset())
+			x.wrong(log.IndexSuffix, "entry of offset %d points to byte %d, where the batch of offsets %d to %d begins", offset,
+				at, h.BaseOffset, h.LastOffset())
 		default:
 			x.offsets = x.offsets[1:]
 			x.offsetsAt += offsetEntryBytes
@@ -91,7 +93,8 @@ func (x *indexes) batch(h batch.Header, position int64) {
 		case offset < h.LastOffset():
 			x.wrong(log.TimeIndexSuffix, "entry of offset %d, where no batch ends", offset)
 		case e.TimestampMs != h.MaxTimestampMs || e.TimestampMs != x.largest:
-			x.wrong(log.TimeIndexSuffix, "entry of offset %d has timestamp %d; the batch has %d, the largest up to it is %d", offset, e.TimestampMs, h.MaxTimestampMs, x.largest)
+			x.wrong(log.TimeIndexSuffix, "entry of offset %d has timestamp %d; the batch has %d, the largest up to it is %d",
+				offset, e.TimestampMs, h.MaxTimestampMs, x.largest)
 		default:
 			x.times = x.times[1:]
 			x.timesAt += timeEntryBytes

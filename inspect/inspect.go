@@ -152,7 +152,8 @@ func (r *Report) Write(w io.Writer) error {
 		fmt.Fprintf(&b, "note: %d more findings are not shown\n", r.Omitted)
 	}
 	c := r.Counters
-	fmt.Fprintf(&b, "checked partitions=%d segments=%d batches=%d records=%d bytes=%d transactions=%d producers=%d groups=%d\n",
+	fmt.Fprintf(&b, "checked partitions=%d segments=%d batches=%d records=%d bytes=%d transactions=%d producers=%d "+
+		"groups=%d\n",
 		c.Partitions, c.Segments, c.Batches, c.Records, c.Bytes, c.Transactions, c.Producers, c.Groups)
 	verdict := "clean"
 	if c.Damage > 0 {

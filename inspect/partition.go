@@ -42,8 +42,9 @@ type partitionCheck struct {
 	leaderEpoch int32
 	epochs      []log.LeaderEpochStart
 	replay      *replay
-	repair      *salvage.Repair                                                         // once something was found to be damaged
-	visit       func(p *partitionCheck, h batch.Header, r batch.Record, position int64) // records of internal topics
+	// once something was found to be damaged
+	repair *salvage.Repair
+	visit  func(p *partitionCheck, h batch.Header, r batch.Record, position int64) // records of internal topics
 }
 
 func newPartitionCheck(c *checker, name string) *partitionCheck {
@@ -122,7 +123,8 @@ func (p *partitionCheck) run() (err error) {
 		if p.recovery.RecoveryPoint > p.recovery.StartOffset {
 			p.broken = true
 			p.c.txns.unknown(p)
-			p.find(Damage, "", -1, "no segment; offsets %d to %d were stored", p.recovery.StartOffset, p.recovery.RecoveryPoint-1)
+			p.find(Damage, "", -1, "no segment; offsets %d to %d were stored", p.recovery.StartOffset,
+				p.recovery.RecoveryPoint-1)
 			p.adviseRepair()
 		}
 		return nil
@@ -181,7 +183,8 @@ func (p *partitionCheck) journaled() {
 		s := p.journalAsSegment()
 		if j.Header.BaseOffset != p.next {
 			p.broken = true
-			p.find(Damage, s.name, j.Position, "batch of offsets %d to %d, %d is due", j.Header.BaseOffset, j.Header.LastOffset(), p.next)
+			p.find(Damage, s.name, j.Position, "batch of offsets %d to %d, %d is due", j.Header.BaseOffset,
+				j.Header.LastOffset(), p.next)
 			return
 		}
 		if _, err := batch.Verify(j.Raw); err != nil {
@@ -217,15 +220,18 @@ func (p *partitionCheck) leftovers() {
 	for _, name := range p.names {
 		_, suffix, ok := log.ParseFileName(name)
 		switch {
-		case name == log.MetadataFile, name == log.EpochCheckpointFile, name == log.TxnCheckpointFile, name == log.CleanCheckpointFile:
+		case name == log.MetadataFile, name == log.EpochCheckpointFile, name == log.TxnCheckpointFile,
+			name == log.CleanCheckpointFile:
 		case isSwap(name):
 			p.find(Note, name, -1, "takes the place of the segments that compaction made it of, at the next start")
 		case ok && suffix == log.BelowSuffix:
 			p.find(Note, name, -1, "segments below this offset are being deleted; the next start ends that")
-		case strings.HasSuffix(name, log.TmpSuffix), strings.HasSuffix(name, log.KeptSuffix), strings.HasSuffix(name, log.CleanedSuffix):
+		case strings.HasSuffix(name, log.TmpSuffix), strings.HasSuffix(name, log.KeptSuffix),
+			strings.HasSuffix(name, log.CleanedSuffix):
 			p.find(Note, name, -1, "left by a write that was interrupted; the next start removes it")
 		case ok && suffix == log.RepairedSuffix:
-			p.find(Note, name, -1, "what a repair that was interrupted keeps of a damaged segment; the next start puts it in its place")
+			p.find(Note, name, -1, "what a repair that was interrupted keeps of a damaged segment; the next start puts it in "+
+				"its place")
 		case ok && strings.HasPrefix(suffix, log.DamagedInfix):
 			st, _ := p.c.fs.Stat(p.c.path(p.name, name))
 			p.find(Note, name, -1, "%d bytes: a damaged segment that a repair has moved aside", st.SizeBytes)
@@ -233,7 +239,8 @@ func (p *partitionCheck) leftovers() {
 			st, _ := p.c.fs.Stat(p.c.path(p.name, name))
 			p.find(Note, name, -1, "%d bytes that an earlier start took out of the log", st.SizeBytes)
 			p.c.txns.torn = p.c.txns.torn || p.topic == topics.TransactionState && st.SizeBytes > 0
-		case ok && (suffix == log.LogSuffix || suffix == log.IndexSuffix || suffix == log.TimeIndexSuffix || suffix == log.TxnIndexSuffix || suffix == log.SnapshotSuffix):
+		case ok && (suffix == log.LogSuffix || suffix == log.IndexSuffix || suffix == log.TimeIndexSuffix ||
+			suffix == log.TxnIndexSuffix || suffix == log.SnapshotSuffix):
 		default:
 			p.find(Note, name, -1, "not a file of the log's")
 		}
@@ -251,7 +258,8 @@ func (p *partitionCheck) begin() {
 	p.logStart, p.next = max(p.recovery.StartOffset, first.base), first.base
 	if p.known && first.base > p.recovery.StartOffset && p.recovery.RecoveryPoint > p.recovery.StartOffset {
 		p.broken = true
-		p.find(Damage, first.name, 0, "first segment begins at offset %d; offsets from %d on were stored", first.base, p.recovery.StartOffset)
+		p.find(Damage, first.name, 0, "first segment begins at offset %d; offsets from %d on were stored", first.base,
+			p.recovery.StartOffset)
 	}
 	p.replay.begin()
 }
@@ -345,7 +353,8 @@ func (p *partitionCheck) badBatch(i int, r *batchReader, bad *badBatch) bool {
 	p.broken = true
 	s := &p.segments[i]
 	if r := p.repairOf(s.name); r != nil && r.ByCleaner {
-		p.find(Damage, s.name, bad.position, "the log cleaner of a version from c59de1e to 5d94261 (2026-11-22 to 2026-11-29) destroyed this segment; "+
+		p.find(Damage, s.name, bad.position, "the log cleaner of a version from c59de1e to 5d94261 (2026-11-22 to "+
+			"2026-11-29) destroyed this segment; "+
 			"%d batches in it are still whole, and %q keeps them", r.Batches(), p.c.repairCommand())
 		p.next = p.segments[i+1].base
 		return false
@@ -392,20 +401,25 @@ func (p *partitionCheck) cut(i int, r *batchReader, why string, expected bool) {
 	case zero:
 		p.find(Note, s.name, at, "the next start drops %d zero bytes above the last barrier: never written", bytes)
 	case expected, p.c.barrier != nil && p.c.barrier.BootID != p.c.o.BootID:
-		p.find(Note, s.name, at, "the next start cuts %d bytes above the last barrier, from offset %d on: %s", bytes, p.next, why)
+		p.find(Note, s.name, at, "the next start cuts %d bytes above the last barrier, from offset %d on: %s", bytes, p.next,
+			why)
 	default:
 		p.c.txns.torn = p.c.txns.torn || p.topic == topics.TransactionState
-		p.find(Warning, s.name, at, "the next start cuts %d bytes above the last barrier, from offset %d on, although the machine has not been down: %s", bytes, p.next, why)
+		p.find(Warning, s.name, at, "the next start cuts %d bytes above the last barrier, from offset %d on, although the "+
+			"machine has not been down: %s", bytes, p.next, why)
 	}
 }
 
 // splitLeftover says whether r has reached bytes that an interrupted recovery has already copied to the next segment,
 // and that the next start removes here.
 func (p *partitionCheck) splitLeftover(i int, r *batchReader) bool {
-	if p.recovery.Clean || i+1 == len(p.segments) || p.segments[i+1].base != p.recovery.RecoveryPoint || r.header.BaseOffset < p.recovery.RecoveryPoint {
+	if p.recovery.Clean || i+1 == len(p.segments) || p.segments[i+1].base != p.recovery.RecoveryPoint ||
+		r.header.BaseOffset < p.recovery.RecoveryPoint {
 		return false
 	}
-	p.find(Note, p.segments[i].name, r.position, "the next start removes %d bytes, which an interrupted one has copied to the next segment", p.segments[i].sizeBytes-r.position)
+	p.find(Note, p.segments[i].name, r.position,
+		"the next start removes %d bytes, which an interrupted one has copied to the next segment",
+		p.segments[i].sizeBytes-r.position)
 	return true
 }
 
@@ -425,16 +439,19 @@ func (p *partitionCheck) due(i int, r *batchReader) bool {
 		return false
 	case p.compacted && i < len(p.segments)-1 && h.NextOffset() > p.segments[i+1].base:
 		p.broken = true
-		p.find(Damage, s.name, r.position, "batch of offsets %d to %d in a segment that ends at offset %d", h.BaseOffset, h.LastOffset(), p.segments[i+1].base)
+		p.find(Damage, s.name, r.position, "batch of offsets %d to %d in a segment that ends at offset %d", h.BaseOffset,
+			h.LastOffset(), p.segments[i+1].base)
 		return false
 	case p.compacted && i < len(p.segments)-1: // the segment being written is never compacted
 		p.gapAt = p.next
 	default:
 		p.broken = true
-		p.find(Damage, s.name, r.position, "offsets %d to %d are missing: this batch has offsets %d to %d", p.next, h.BaseOffset-1, h.BaseOffset, h.LastOffset())
+		p.find(Damage, s.name, r.position, "offsets %d to %d are missing: this batch has offsets %d to %d", p.next,
+			h.BaseOffset-1, h.BaseOffset, h.LastOffset())
 	}
 	if rp := p.recovery.RecoveryPoint; h.BaseOffset < rp && rp < h.NextOffset() {
-		p.find(Damage, s.name, r.position, "batch of offsets %d to %d lies across the recovery point %d", h.BaseOffset, h.LastOffset(), rp)
+		p.find(Damage, s.name, r.position, "batch of offsets %d to %d lies across the recovery point %d", h.BaseOffset,
+			h.LastOffset(), rp)
 	}
 	return true
 }
@@ -449,7 +466,8 @@ func (p *partitionCheck) end() {
 		p.broken = true
 		p.find(Damage, last.name, last.sizeBytes, "log ends at offset %d, but everything below %d was stored", p.next, rp)
 	case p.recovery.Clean && p.next > rp:
-		p.find(Damage, p.pointFile, p.atPoint, "log goes on from offset %d to %d, but the clean stop left it ending here", rp, p.next-1)
+		p.find(Damage, p.pointFile, p.atPoint, "log goes on from offset %d to %d, but the clean stop left it ending here", rp,
+			p.next-1)
 	}
 	p.c.ends[p.name] = p.next
 	if p.topic == topics.TransactionState && p.gapAt >= 0 {
@@ -458,7 +476,8 @@ func (p *partitionCheck) end() {
 	p.leaderEpochs()
 	p.replay.end()
 	if p.broken {
-		p.find(Note, "", -1, "producers, transactions and what is derived are not judged further, because batches are missing or damaged")
+		p.find(Note, "", -1, "producers, transactions and what is derived are not judged further, because batches are "+
+			"missing or damaged")
 		p.adviseRepair()
 	}
 }

@@ -36,7 +36,8 @@ func (y *replay) begin() {
 	p := y.p
 	first := p.segments[0].base
 	for _, name := range p.names {
-		if offset, suffix, ok := log.ParseFileName(name); ok && suffix == log.SnapshotSuffix && offset >= first { // no start looks at older ones
+		// no start looks at older ones
+		if offset, suffix, ok := log.ParseFileName(name); ok && suffix == log.SnapshotSuffix && offset >= first {
 			y.snapshots = append(y.snapshots, offset)
 		}
 	}
@@ -109,8 +110,10 @@ func (y *replay) data(s *segmentFile, r *batchReader) {
 		err = pidmanager.ErrInvalidTxnState
 	}
 	if err != nil && !y.explained(s, h.MaxTimestampMs, &before) {
-		p.find(Damage, s.name, r.position, "offset %d, producer %d epoch %d sequence %d, after epoch %d sequence %d at offset %d: %v",
-			h.BaseOffset, h.ProducerID, h.ProducerEpoch, h.BaseSequence, before.ProducerEpoch, before.LastSequence(), before.LastOffset(), err)
+		p.find(Damage, s.name, r.position, "offset %d, producer %d epoch %d sequence %d, after epoch %d sequence %d at "+
+			"offset %d: %v",
+			h.BaseOffset, h.ProducerID, h.ProducerEpoch, h.BaseSequence, before.ProducerEpoch, before.LastSequence(),
+			before.LastOffset(), err)
 	}
 	if y.producers.Apply(&h) {
 		y.open.Begin(h.ProducerID, h.BaseOffset)
@@ -124,7 +127,8 @@ func (y *replay) explained(s *segmentFile, nowMs int64, before *pidmanager.Produ
 	if y.p.gapAt > before.LastOffset() {
 		return true
 	}
-	return before.TxnFirstOffset < 0 && max(nowMs, s.modTimeMs)-before.LastTimestampMs >= y.p.c.o.ProducerIDExpiration.Milliseconds()
+	return before.TxnFirstOffset < 0 &&
+		max(nowMs, s.modTimeMs)-before.LastTimestampMs >= y.p.c.o.ProducerIDExpiration.Milliseconds()
 }
 
 // control handles a marker, or another control record.
@@ -141,8 +145,10 @@ func (y *replay) control(s *segmentFile, r *batchReader) {
 	case !isMarker:
 		p.find(Note, s.name, r.position, "control record at offset %d that is no marker", h.BaseOffset)
 		return
-	case !h.IsTransactional(), !h.HasProducer(), h.BaseSequence != batch.NoSequence, h.LastOffsetDelta != 0, len(r.raw) != batch.MarkerSizeBytes && !h.HasDeleteHorizon():
-		p.find(Damage, s.name, r.position, "marker at offset %d is not of the form of one: %d bytes, base sequence %d", h.BaseOffset, len(r.raw), h.BaseSequence)
+	case !h.IsTransactional(), !h.HasProducer(), h.BaseSequence != batch.NoSequence, h.LastOffsetDelta != 0,
+		len(r.raw) != batch.MarkerSizeBytes && !h.HasDeleteHorizon():
+		p.find(Damage, s.name, r.position, "marker at offset %d is not of the form of one: %d bytes, base sequence %d",
+			h.BaseOffset, len(r.raw), h.BaseSequence)
 	}
 	before, _ := y.producers.Get(m.ProducerID)
 	if err := y.producers.CheckMarker(m, 0); err != nil && !y.explained(s, m.TimestampMs, &before) {
@@ -157,7 +163,8 @@ func (y *replay) control(s *segmentFile, r *batchReader) {
 		lastStable, _ := y.open.End(m.ProducerID, h.BaseOffset)
 		delete(y.epochs, m.ProducerID)
 		if m.Type == batch.Abort {
-			y.aborted = append(y.aborted, log.AbortedTxn{ProducerID: m.ProducerID, FirstOffset: first, LastOffset: h.BaseOffset, LastStableOffset: lastStable})
+			y.aborted = append(y.aborted, log.AbortedTxn{ProducerID: m.ProducerID, FirstOffset: first, LastOffset: h.BaseOffset,
+				LastStableOffset: lastStable})
 		}
 		p.c.txns.ended(p, s, r.position, m, first)
 	}

@@ -22,7 +22,8 @@ type segmentFile struct {
 	sizeBytes int64
 	modTimeMs int64
 	journal   bool // not a file: what the journal has, where there is none yet
-	swap      bool // compaction or a repair has put it in the place of others; what is derived is still that of the old ones
+	// compaction or a repair has put it in the place of others; what is derived is still that of the old ones
+	swap bool
 }
 
 // listSegments returns the segments in a partition's directory, ascending, as the next start uses them: without those
@@ -103,7 +104,8 @@ func (r *batchReader) next() error {
 	}
 	n := int64(r.header.SizeBytes())
 	if r.at+n > r.size {
-		return &badBatch{position: r.at, cause: fmt.Errorf("batch of %d bytes reaches beyond the end of the file at byte %d", n, r.size), torn: true}
+		return &badBatch{position: r.at, cause: fmt.Errorf("batch of %d bytes reaches beyond the end of the file at byte %d",
+			n, r.size), torn: true}
 	}
 	if r.raw, err = r.bytes(int(n)); err != nil {
 		return err

@@ -32,8 +32,10 @@ func DumpShareStates(w io.Writer, under vfs.FS, dir string) error {
 				fmt.Fprintf(w, "%s-tombstone %s\n", what, key)
 				return
 			}
-			fmt.Fprintf(w, "%s %s snapshot_epoch=%d state_epoch=%d leader_epoch=%d start_offset=%d delivery_complete_count=%d batches=%s\n",
-				what, key, s.SnapshotEpoch, s.StateEpoch, s.LeaderEpoch, s.StartOffset, s.DeliveryCompleteCount, stateBatches(s.Batches))
+			fmt.Fprintf(w, "%s %s snapshot_epoch=%d state_epoch=%d leader_epoch=%d start_offset=%d "+
+				"delivery_complete_count=%d batches=%s\n",
+				what, key, s.SnapshotEpoch, s.StateEpoch, s.LeaderEpoch, s.StartOffset, s.DeliveryCompleteCount,
+				stateBatches(s.Batches))
 		})
 	})
 }
@@ -52,8 +54,8 @@ func stateBatches(batches []window.Batch) string {
 // shareStates is the content of __share_group_state, as far as a check needs it.
 type shareStates map[sharecoordinator.Key]*sharecoordinator.Record // the newest snapshot
 
-// record checks one record of __share_group_state: it is readable, in the partition of its key, and its batches are states
-// that can be loaded. Epochs do not go back.
+// record checks one record of __share_group_state: it is readable, in the partition of its key, and its batches are
+// states that can be loaded. Epochs do not go back.
 func (x shareStates) record(p *partitionCheck, h batch.Header, r batch.Record, position int64) {
 	offset := h.BaseOffset + int64(r.OffsetDelta)
 	find := func(format string, args ...any) {
@@ -75,7 +77,8 @@ func (x shareStates) record(p *partitionCheck, h batch.Header, r batch.Record, p
 		delete(x, s.Key)
 		return
 	case old != nil && (s.Snapshot && s.StateEpoch < old.StateEpoch || s.SnapshotEpoch < old.SnapshotEpoch):
-		find("share partition %v goes back from state epoch %d, snapshot %d to %d, %d", s.Key, old.StateEpoch, old.SnapshotEpoch,
+		find("share partition %v goes back from state epoch %d, snapshot %d to %d, %d", s.Key, old.StateEpoch,
+			old.SnapshotEpoch,
 			s.StateEpoch, s.SnapshotEpoch)
 	}
 	for i, b := range s.Batches {

@@ -13,7 +13,8 @@ import (
 // snapshotAside reports a snapshot at an impossible offset.
 func (y *replay) snapshotAside(offset int64, format string, args ...any) {
 	if !y.p.broken {
-		y.p.find(y.p.derived(), log.FileName(offset, log.SnapshotSuffix), -1, "producer snapshot %s; derived, the file can be deleted", fmt.Sprintf(format, args...))
+		y.p.find(y.p.derived(), log.FileName(offset, log.SnapshotSuffix), -1,
+			"producer snapshot %s; derived, the file can be deleted", fmt.Sprintf(format, args...))
 	}
 }
 
@@ -43,7 +44,8 @@ func (y *replay) snapshot(offset int64) {
 	if offset >= p.segments[0].base && offset <= y.indexTo {
 		severity = Damage
 	}
-	p.find(severity, name, -1, "producer snapshot is not what the log says up to offset %d: %s; the file can be deleted", offset, wrong)
+	p.find(severity, name, -1, "producer snapshot is not what the log says up to offset %d: %s; the file can be deleted",
+		offset, wrong)
 }
 
 // differences describes the first producer in which a snapshot differs from the replay, "" for none. A producer missing

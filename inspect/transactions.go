@@ -42,9 +42,10 @@ type transactions struct {
 	byProducer map[int64]*storedImage
 	sets       map[string][]txncoordinator.TopicPartition // one copy of each set of partitions
 	partial    bool                                       // the log is damaged: what is missing in it says nothing
-	torn       bool                                       // a start has cut it, or will: a decision may be gone that partitions know of
-	compacted  bool                                       // old records may be gone
-	announced  map[string]bool                            // unfinished transactions already noted
+	// a start has cut it, or will: a decision may be gone that partitions know of
+	torn      bool
+	compacted bool            // old records may be gone
+	announced map[string]bool // unfinished transactions already noted
 }
 
 type storedImage struct {
@@ -53,8 +54,10 @@ type storedImage struct {
 }
 
 func newTransactions(c *checker) *transactions {
-	return &transactions{c: c, images: map[string]*storedImage{}, owners: map[int64]string{}, decisions: map[producerEpoch]*decision{},
-		byProducer: map[int64]*storedImage{}, sets: map[string][]txncoordinator.TopicPartition{}, announced: map[string]bool{}}
+	return &transactions{c: c, images: map[string]*storedImage{}, owners: map[int64]string{},
+		decisions:  map[producerEpoch]*decision{},
+		byProducer: map[int64]*storedImage{}, sets: map[string][]txncoordinator.TopicPartition{},
+		announced: map[string]bool{}}
 }
 
 // record judges one record of __transaction_state and applies it.
@@ -105,7 +108,8 @@ func (x *transactions) record(p *partitionCheck, h batch.Header, r batch.Record,
 		}
 		x.owners[id] = s.TransactionalID
 		if next := x.c.cluster.nextProducerID; x.c.topics != nil && id >= next {
-			wrong(Damage, "producer id %d of transactional_id %q was never reserved: the next one is %d", id, s.TransactionalID, next)
+			wrong(Damage, "producer id %d of transactional_id %q was never reserved: the next one is %d", id, s.TransactionalID,
+				next)
 		}
 	}
 	x.decide(prev, t)
@@ -121,7 +125,8 @@ func illegal(prev *storedImage, t *txncoordinator.Transaction) string {
 		}
 		return ""
 	}
-	step := fmt.Sprintf("%v (%d,%d) after %v (%d,%d)", t.State, t.ProducerID, t.ProducerEpoch, prev.State, prev.ProducerID, prev.ProducerEpoch)
+	step := fmt.Sprintf("%v (%d,%d) after %v (%d,%d)", t.State, t.ProducerID, t.ProducerEpoch, prev.State, prev.ProducerID,
+		prev.ProducerEpoch)
 	same := t.ProducerID == prev.ProducerID
 	switch {
 	case !txncoordinator.MayFollow(t.State, prev.State):
@@ -155,7 +160,8 @@ func (x *transactions) decide(prev *storedImage, t *txncoordinator.Transaction) 
 	fresh := t.State.Prepared()
 	// What compaction left of a transaction is its end, which had the same epoch unless the producer ID
 	// was exchanged.
-	late := (t.State == txncoordinator.CompleteCommit || t.State == txncoordinator.CompleteAbort) && (prev == nil || !prev.State.Prepared())
+	late := (t.State == txncoordinator.CompleteCommit || t.State == txncoordinator.CompleteAbort) &&
+		(prev == nil || !prev.State.Prepared())
 	if !fresh && !late {
 		return
 	}
@@ -201,14 +207,16 @@ func (x *transactions) loaded() {
 			x.c.report.Counters.Transactions++
 		}
 		if t.State.Prepared() {
-			x.c.find(Note, t.partition, -1, t.partition, "transactional_id %q is decided, %v, and not completed; the next start does it", id, t.State)
+			x.c.find(Note, t.partition, -1, t.partition,
+				"transactional_id %q is decided, %v, and not completed; the next start does it", id, t.State)
 		}
 		for _, tp := range t.Partitions {
 			if x.c.topics == nil {
 				break
 			}
 			if s := x.c.topics[tp.Topic]; s == nil || tp.Partition >= s.Partitions {
-				x.c.find(Note, t.partition, -1, t.partition, "transactional_id %q, %v, has partition %v, which does not exist any more", id, t.State, tp)
+				x.c.find(Note, t.partition, -1, t.partition,
+					"transactional_id %q, %v, has partition %v, which does not exist any more", id, t.State, tp)
 			}
 		}
 	}
@@ -237,7 +245,8 @@ func (x *transactions) ended(p *partitionCheck, s *segmentFile, position int64, 
 	p.replay.runs[key]++
 	n := p.replay.runs[key]
 	d := x.decisions[producerEpoch{m.ProducerID, m.ProducerEpoch}]
-	who := fmt.Sprintf("marker %v of producer %d epoch %d ends the transaction from offset %d", m.Type, m.ProducerID, m.ProducerEpoch, first)
+	who := fmt.Sprintf("marker %v of producer %d epoch %d ends the transaction from offset %d", m.Type, m.ProducerID,
+		m.ProducerEpoch, first)
 	if d == nil {
 		switch {
 		case x.compacted:
@@ -255,13 +264,16 @@ func (x *transactions) ended(p *partitionCheck, s *segmentFile, position int64, 
 	switch {
 	case n <= decided:
 	case d.epochPerTxn || m.Type == batch.Commit && !x.compacted:
-		p.find(x.contradiction(), s.name, position, "%s, but transactional_id %q decided otherwise: %d times so, %d times the opposite", who, d.id, decided, other)
+		p.find(x.contradiction(), s.name, position,
+			"%s, but transactional_id %q decided otherwise: %d times so, %d times the opposite", who, d.id, decided, other)
 		return
 	case !x.compacted:
-		p.find(Warning, s.name, position, "%s, but transactional_id %q decided so %d times only: an administrator's", who, d.id, decided)
+		p.find(Warning, s.name, position, "%s, but transactional_id %q decided so %d times only: an administrator's", who,
+			d.id, decided)
 	}
 	if d.epochPerTxn && d.partitions != nil && !slices.Contains(d.partitions, p.topicPartition()) {
-		p.find(x.contradiction(), s.name, position, "%s, but transactional_id %q did not have this partition: %v", who, d.id, d.partitions)
+		p.find(x.contradiction(), s.name, position, "%s, but transactional_id %q did not have this partition: %v", who, d.id,
+			d.partitions)
 	}
 }
 
@@ -279,7 +291,8 @@ func (x *transactions) open(p *partitionCheck, t lso.Transaction, epoch int16) {
 	case image.State.Idle():
 		why = fmt.Sprintf("transactional_id %q is in state %v", image.TransactionalID, image.State)
 	case !image.Has(p.topicPartition()):
-		why = fmt.Sprintf("transactional_id %q, %v, does not have this partition: %v", image.TransactionalID, image.State, image.Partitions)
+		why = fmt.Sprintf("transactional_id %q, %v, does not have this partition: %v", image.TransactionalID, image.State,
+			image.Partitions)
 	case image.State == txncoordinator.Ongoing && image.ProducerEpoch != epoch,
 		image.State.Prepared() && image.ProducerEpoch != epoch && image.ProducerEpoch != epoch+1:
 		why = fmt.Sprintf("transactional_id %q, %v, has epoch %d", image.TransactionalID, image.State, image.ProducerEpoch)
@@ -289,7 +302,8 @@ func (x *transactions) open(p *partitionCheck, t lso.Transaction, epoch int16) {
 	if image != nil { // txncoordinator.Reconcile
 		why += "; the next start ends it"
 	}
-	p.find(x.contradiction(), p.segmentAt(t.FirstOffset), -1, "hanging transaction of producer %d epoch %d, open since offset %d: %s", t.ProducerID, epoch, t.FirstOffset, why)
+	p.find(x.contradiction(), p.segmentAt(t.FirstOffset), -1,
+		"hanging transaction of producer %d epoch %d, open since offset %d: %s", t.ProducerID, epoch, t.FirstOffset, why)
 }
 
 func (p *partitionCheck) topicPartition() txncoordinator.TopicPartition {

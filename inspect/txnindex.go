@@ -66,7 +66,8 @@ func (y *replay) believeTxnIndex() {
 		if !slices.ContainsFunc(p.segments, func(f segmentFile) bool { return f.base == s.BaseOffset && !f.swap }) {
 			severity = Note // compaction has put another segment in its place
 		}
-		p.find(severity, log.FileName(s.BaseOffset, log.TxnIndexSuffix), -1, "does not hold the %d entries that %s says; the next start makes it anew", s.Entries, log.TxnCheckpointFile)
+		p.find(severity, log.FileName(s.BaseOffset, log.TxnIndexSuffix), -1,
+			"does not hold the %d entries that %s says; the next start makes it anew", s.Entries, log.TxnCheckpointFile)
 		return
 	}
 }
@@ -91,19 +92,23 @@ func (y *replay) compareTxnIndex() {
 	p := y.p
 	for _, e := range y.index.entries {
 		if e.LastOffset >= p.next {
-			p.find(p.derived(), e.file, e.position, "entry of a marker at offset %d, behind the end of the log; derived, the file can be deleted", e.LastOffset)
+			p.find(p.derived(), e.file, e.position, "entry of a marker at offset %d, behind the end of the log; derived, the "+
+				"file can be deleted", e.LastOffset)
 			continue
 		}
-		i, found := slices.BinarySearchFunc(y.aborted, e.LastOffset, func(a log.AbortedTxn, offset int64) int { return cmp.Compare(a.LastOffset, offset) })
+		i, found := slices.BinarySearchFunc(y.aborted, e.LastOffset,
+			func(a log.AbortedTxn, offset int64) int { return cmp.Compare(a.LastOffset, offset) })
 		switch producerID, marker := y.aborts[e.LastOffset]; {
 		case found && y.aborted[i] == e.AbortedTxn:
 		case !found && marker && producerID == e.ProducerID && (p.gapAt >= 0 || e.FirstOffset < p.segments[0].base):
 			// The records are gone: compacted, or deleted with the beginning of the log.
 		case found && (y.headless || p.gapAt >= 0) && y.aborted[i].ProducerID == e.ProducerID:
 		case found:
-			p.find(y.believed(e.LastOffset), e.file, e.position, "entry %+v, the log has %+v; the file can be deleted", e.AbortedTxn, y.aborted[i])
+			p.find(y.believed(e.LastOffset), e.file, e.position, "entry %+v, the log has %+v; the file can be deleted",
+				e.AbortedTxn, y.aborted[i])
 		default:
-			p.find(y.believed(e.LastOffset), e.file, e.position, "entry %+v, but no transaction was aborted there; the file can be deleted", e.AbortedTxn)
+			p.find(y.believed(e.LastOffset), e.file, e.position,
+				"entry %+v, but no transaction was aborted there; the file can be deleted", e.AbortedTxn)
 		}
 	}
 	y.missingEntries()
@@ -121,7 +126,8 @@ func (y *replay) missingEntries() {
 		}
 		i := sort.Search(len(p.segments), func(i int) bool { return p.segments[i].base > a.LastOffset }) - 1
 		p.find(y.believed(a.LastOffset), log.FileName(p.segments[i].base, log.TxnIndexSuffix), -1,
-			"no entry of the transaction that producer %d aborted: records from offset %d, marker at %d; the file can be deleted", a.ProducerID, a.FirstOffset, a.LastOffset)
+			"no entry of the transaction that producer %d aborted: records from offset %d, marker at %d; the file can be "+
+				"deleted", a.ProducerID, a.FirstOffset, a.LastOffset)
 	}
 }
 

@@ -92,8 +92,8 @@ func await(x *exchange, c *Condition) (any, error) {
 	return c.await(ctx, x, look)
 }
 
-// Await waits until a condition holds for a cluster, or ctx ends, and returns the state that it is about. The error says
-// what is wrong with the condition, or that it did not hold.
+// Await waits until a condition holds for a cluster, or ctx ends, and returns the state that it is about. The error
+// says what is wrong with the condition, or that it did not hold.
 func Await(ctx context.Context, of *cluster.Cluster, c Condition) (state any, err error) {
 	look, err := c.observation()
 	if err != nil {
@@ -139,7 +139,8 @@ func (c *Condition) await(ctx context.Context, x *exchange, look observation) (a
 
 // observation returns how to look at the condition, or what is wrong with it.
 func (c *Condition) observation() (observation, error) {
-	given := []bool{c.Transaction != nil, c.Group != nil, c.Committed != nil, c.Partition != nil, c.CaughtUp != nil, c.Fault != nil, c.Idle != nil}
+	given := []bool{c.Transaction != nil, c.Group != nil, c.Committed != nil, c.Partition != nil, c.CaughtUp != nil,
+		c.Fault != nil, c.Idle != nil}
 	if err := exactlyOne(given...); err != nil {
 		return nil, wrong("", "%v of transaction, group, committed, partition, caughtUp, fault, idle", err)
 	}
@@ -224,7 +225,8 @@ func (c *GroupCondition) observation() (observation, error) {
 		if err != nil {
 			return missing{c.ID}, false, nil
 		}
-		return g, (len(c.State) == 0 || slices.Contains(c.State, g.State)) && (c.Members == nil || len(g.Members) == *c.Members), nil
+		return g, (len(c.State) == 0 || slices.Contains(c.State, g.State)) &&
+			(c.Members == nil || len(g.Members) == *c.Members), nil
 	}, nil
 }
 
@@ -294,6 +296,7 @@ func (c *FaultCondition) observation() (observation, error) {
 		if !ok {
 			return nil, false, fails(http.StatusNotFound, "there is no fault %q", c.ID)
 		}
-		return f, (c.Triggered == nil || f.Triggered >= *c.Triggered) && (c.Held == nil || f.Held >= *c.Held) && (c.Matched == nil || f.Matched >= *c.Matched), nil
+		return f, (c.Triggered == nil || f.Triggered >= *c.Triggered) && (c.Held == nil || f.Held >= *c.Held) &&
+			(c.Matched == nil || f.Matched >= *c.Matched), nil
 	}, nil
 }

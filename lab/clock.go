@@ -86,7 +86,8 @@ func openTransactions(c *cluster.Cluster) (open []Transaction) {
 
 func changeClock(x *exchange, change *ClockChange) (Moved, error) {
 	c := x.cluster.Clock()
-	if err := exactlyOne(change.Advance != nil, change.AdvanceToNext, change.Freeze, change.Resume, change.Set != nil); err != nil {
+	if err := exactlyOne(change.Advance != nil, change.AdvanceToNext, change.Freeze, change.Resume,
+		change.Set != nil); err != nil {
 		return Moved{}, wrong("", "%v of advance, advanceToNext, freeze, resume, set", err)
 	}
 	if change.ExpireMembers && (change.Freeze || change.Resume) {
@@ -108,7 +109,8 @@ func changeClock(x *exchange, change *ClockChange) (Moved, error) {
 	case change.Resume:
 		c.Resume()
 	case change.Set.Before(c.Now()):
-		return Moved{}, fails(http.StatusConflict, "set: the clock stands at %s, and time does not go back", c.Now().UTC().Format(time.RFC3339Nano))
+		return Moved{}, fails(http.StatusConflict, "set: the clock stands at %s, and time does not go back",
+			c.Now().UTC().Format(time.RFC3339Nano))
 	default:
 		advance(change.Set.Sub(c.Now()))
 	}

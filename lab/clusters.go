@@ -35,7 +35,8 @@ func clusterCalls() []call {
 		on(http.MethodGet, "/clusters", "All clusters", func(x *exchange, _ *none) ([]Cluster, error) {
 			return x.lab.Process.Clusters(), nil
 		}).onProcess(),
-		on(http.MethodPost, "/clusters", "Make a cluster of its own, on a port of its own", makeCluster).onProcess().withStatus(http.StatusCreated),
+		on(http.MethodPost, "/clusters", "Make a cluster of its own, on a port of its own",
+			makeCluster).onProcess().withStatus(http.StatusCreated),
 		on(http.MethodDelete, "/clusters/{name}", "End a cluster", func(x *exchange, _ *none) (RuleName, error) {
 			name := x.request.PathValue("name")
 			return RuleName{ID: name}, clusterError(x.lab.Process.RemoveCluster(name))

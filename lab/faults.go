@@ -45,7 +45,8 @@ func faultCalls() []call {
 		on(http.MethodPost, "/faults", "Make a rule, behind the others", addFault).withStatus(http.StatusCreated),
 		on(http.MethodPut, "/faults", "Replace all rules by a list", replaceFaults),
 		on(http.MethodDelete, "/faults", "End all rules", endFaults).takes("requireTriggered"),
-		on(http.MethodGet, "/faults/{id}", "A rule; wait for it to be triggered, held or matched", getFault).takes("wait", "timeout"),
+		on(http.MethodGet, "/faults/{id}", "A rule; wait for it to be triggered, held or matched", getFault).takes("wait",
+			"timeout"),
 		on(http.MethodDelete, "/faults/{id}", "End a rule", endFault).takes("requireTriggered"),
 		on(http.MethodPost, "/faults/{id}/release", "Let go of what a rule holds", releaseFault),
 	}

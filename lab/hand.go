@@ -20,12 +20,18 @@ type Expired struct {
 
 func handCalls() []call {
 	return []call{
-		on(http.MethodPost, "/topics", "Make topics with records; those that are there already are left as they are", makeTopics),
-		on(http.MethodPost, "/transactions/{id}/fence", "Do as InitProducerId of a new incarnation: abort the open transaction, raise the epoch", viewing(fence)).changing(),
-		on(http.MethodPost, "/transactions/{id}/abort", "Abort the open transaction as its timeout would", viewing(abort)).changing(),
-		on(http.MethodPost, "/transactions/{id}/hang", "Make the coordinator forget an open transaction, whose records stay open", viewing(hang)).changing(),
-		on(http.MethodPost, "/groups/{id}/rebalance", "Make a group of the classic protocol rebalance", viewing(rebalance)).changing(),
-		on(http.MethodPost, "/groups/{id}/members/{member}/expire", "Treat a member as if its session had timed out", viewing(expireMember)).changing(),
+		on(http.MethodPost, "/topics", "Make topics with records; those that are there already are left as they are",
+			makeTopics),
+		on(http.MethodPost, "/transactions/{id}/fence",
+			"Do as InitProducerId of a new incarnation: abort the open transaction, raise the epoch", viewing(fence)).changing(),
+		on(http.MethodPost, "/transactions/{id}/abort", "Abort the open transaction as its timeout would",
+			viewing(abort)).changing(),
+		on(http.MethodPost, "/transactions/{id}/hang",
+			"Make the coordinator forget an open transaction, whose records stay open", viewing(hang)).changing(),
+		on(http.MethodPost, "/groups/{id}/rebalance", "Make a group of the classic protocol rebalance",
+			viewing(rebalance)).changing(),
+		on(http.MethodPost, "/groups/{id}/members/{member}/expire", "Treat a member as if its session had timed out",
+			viewing(expireMember)).changing(),
 	}
 }
 
@@ -93,7 +99,8 @@ func fence(x *exchange, v cluster.View) (Transaction, error) {
 		return Transaction{}, fails(http.StatusNotFound, "there is no transactional ID %q", id)
 	}
 	err = whileConcurrent(x.request.Context(), func() error {
-		_, err := v.Txns.InitProducerID(txncoordinator.InitRequest{TransactionalID: id, ProducerID: txncoordinator.NoProducerID,
+		_, err := v.Txns.InitProducerID(txncoordinator.InitRequest{TransactionalID: id,
+			ProducerID:    txncoordinator.NoProducerID,
 			ProducerEpoch: txncoordinator.NoProducerEpoch, TimeoutMs: d.TimeoutMs})
 		return err
 	})

@@ -87,7 +87,8 @@ type call struct {
 	serve        func(x *exchange) (any, error)
 }
 
-// on makes the row of a call. B is its body, none where it takes none, []byte for the bytes as they are. A is its answer.
+// on makes the row of a call. B is its body, none where it takes none, []byte for the bytes as they are. A is its
+// answer.
 func on[B, A any](method, path, summary string, serve func(x *exchange, body *B) (A, error)) call {
 	c := call{method: method, path: path, summary: summary, changes: method != http.MethodGet,
 		body: reflect.TypeFor[B](), answer: reflect.TypeFor[A]()}
@@ -174,7 +175,8 @@ func (l *Lab) dispatch(w http.ResponseWriter, r *http.Request, methods map[strin
 		}
 		slices.Sort(allowed)
 		w.Header().Set("Allow", strings.Join(allowed, ", "))
-		WriteProblem(w, http.StatusMethodNotAllowed, r.Method+" is not allowed here; allowed are "+strings.Join(allowed, ", "))
+		WriteProblem(w, http.StatusMethodNotAllowed,
+			r.Method+" is not allowed here; allowed are "+strings.Join(allowed, ", "))
 		return
 	case c.changes && l.ReadOnly:
 		WriteProblem(w, http.StatusNotFound, "the lab is off (lab=false): nothing can be changed over HTTP")
@@ -259,7 +261,8 @@ func (x *exchange) bytes(limit int64) ([]byte, error) {
 	case err != nil:
 		return nil, fmt.Errorf("reading the body: %w", err)
 	}
-	if kind, _, err := mime.ParseMediaType(x.request.Header.Get("Content-Type")); len(text) > 0 && (err != nil || kind != "application/json") {
+	if kind, _, err := mime.ParseMediaType(x.request.Header.Get("Content-Type")); len(text) > 0 &&
+		(err != nil || kind != "application/json") {
 		return nil, fails(http.StatusUnsupportedMediaType, "a body needs Content-Type: application/json")
 	}
 	return text, nil

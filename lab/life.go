@@ -32,7 +32,8 @@ type Restarted struct {
 	Took                  faults.Duration `json:"took"`
 }
 
-var howToStop = map[string]cluster.HowToStop{"clean": cluster.Cleanly, "kill": cluster.ByKill, "powerCut": cluster.PowerCut}
+var howToStop = map[string]cluster.HowToStop{"clean": cluster.Cleanly, "kill": cluster.ByKill,
+	"powerCut": cluster.PowerCut}
 
 func lifeCalls() []call {
 	return []call{
@@ -63,5 +64,6 @@ func restart(x *exchange, r *Restart) (Restarted, error) {
 		return Restarted{}, wrong("downFor", "must be at most %s", maxWait)
 	}
 	found, err := x.cluster.Restart(x.request.Context(), how, time.Duration(r.DownFor))
-	return Restarted{found.TruncatedBytes, append([]string{}, found.TransactionsCompleted...), faults.Duration(found.Took)}, err
+	return Restarted{found.TruncatedBytes, append([]string{}, found.TransactionsCompleted...),
+		faults.Duration(found.Took)}, err
 }

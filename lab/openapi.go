@@ -31,8 +31,9 @@ func describe(calls []call) []byte {
 		}
 	}
 	text, err := json.Marshal(map[string]any{
-		"openapi":    "3.0.3",
-		"info":       map[string]any{"title": "Once: the lab", "version": "1", "description": "What a test can do to the broker. /v1 is the default cluster, /v1/clusters/{cluster} any other."},
+		"openapi": "3.0.3",
+		"info": map[string]any{"title": "Once: the lab", "version": "1",
+			"description": "What a test can do to the broker. /v1 is the default cluster, /v1/clusters/{cluster} any other."},
 		"paths":      paths,
 		"components": map[string]any{"schemas": d.schemas},
 	})

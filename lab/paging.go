@@ -45,7 +45,10 @@ func listTransactions(x *exchange, v cluster.View) ([]Transaction, error) {
 	}
 	if open {
 		listed = slices.DeleteFunc(listed, func(l txncoordinator.Listing) bool { return l.State.Idle() })
-	} else if listed, err = page(x, listed, func(l txncoordinator.Listing) string { return l.TransactionalID }); err != nil {
+	} else if listed, err = page(x, listed, func(
+		l txncoordinator.Listing) string {
+		return l.TransactionalID
+	}); err != nil {
 		return nil, err
 	}
 	all := []Transaction{}
@@ -89,7 +92,8 @@ func listGroups(x *exchange, v cluster.View) ([]Group, error) {
 	if err != nil {
 		return nil, err
 	}
-	if listed, err = page(x, slices.Clone(listed), func(l groupcoordinator.Listed) string { return l.GroupID }); err != nil {
+	if listed, err = page(x, slices.Clone(listed),
+		func(l groupcoordinator.Listed) string { return l.GroupID }); err != nil {
 		return nil, err
 	}
 	all := []Group{}

@@ -12,9 +12,12 @@ import (
 
 func partitionCalls() []call {
 	return []call{
-		on(http.MethodPost, "/partitions/{topic}/{partition}/offline", "Take a partition offline, until it is brought online or the cluster restarts", viewing(takeOffline)).changing(),
-		on(http.MethodPost, "/partitions/{topic}/{partition}/online", "Bring a partition back that a test has taken offline", viewing(bringOnline)).changing(),
-		on(http.MethodPost, "/producers/{id}/forget", "Make a partition forget a producer, as if it had expired", forgetProducer),
+		on(http.MethodPost, "/partitions/{topic}/{partition}/offline",
+			"Take a partition offline, until it is brought online or the cluster restarts", viewing(takeOffline)).changing(),
+		on(http.MethodPost, "/partitions/{topic}/{partition}/online", "Bring a partition back that a test has taken offline",
+			viewing(bringOnline)).changing(),
+		on(http.MethodPost, "/producers/{id}/forget", "Make a partition forget a producer, as if it had expired",
+			forgetProducer),
 	}
 }
 
@@ -54,7 +57,8 @@ func bringOnline(x *exchange, v cluster.View) (Partition, error) {
 func forgetProducer(x *exchange, from *TopicPartition) (Partition, error) {
 	id, err := strconv.ParseInt(x.request.PathValue("id"), 10, 64)
 	if err != nil {
-		return Partition{}, fails(http.StatusNotFound, "there is no producer %q: a producer ID is a number", x.request.PathValue("id"))
+		return Partition{}, fails(http.StatusNotFound, "there is no producer %q: a producer ID is a number",
+			x.request.PathValue("id"))
 	}
 	if err := required("topic", from.Topic); err != nil {
 		return Partition{}, err
@@ -71,7 +75,8 @@ func forgetProducer(x *exchange, from *TopicPartition) (Partition, error) {
 	err = p.ForgetProducer(id)
 	switch {
 	case errors.Is(err, partition.ErrUnknownProducer):
-		return Partition{}, fails(http.StatusNotFound, "partition %d of %q does not know the producer %d", index, from.Topic, id)
+		return Partition{}, fails(http.StatusNotFound, "partition %d of %q does not know the producer %d", index, from.Topic,
+			id)
 	case err != nil: // its transaction is open, or the partition is offline
 		return Partition{}, fails(http.StatusConflict, "%v", err)
 	}

@@ -50,7 +50,8 @@ func writeError(w http.ResponseWriter, err error) {
 
 // WriteProblem answers with a problem.
 func WriteProblem(w http.ResponseWriter, status int, detail string) {
-	writeJSON(w, status, "application/problem+json", Problem{Title: http.StatusText(status), Status: status, Detail: detail})
+	writeJSON(w, status, "application/problem+json",
+		Problem{Title: http.StatusText(status), Status: status, Detail: detail})
 }
 
 func writeJSON(w http.ResponseWriter, status int, contentType string, answer any) {

@@ -17,7 +17,8 @@ type Request = requestlog.Entry
 
 func requestCalls() []call {
 	return []call{
-		on(http.MethodGet, "/requests", "The last requests of clients; follow=true streams them as server-sent events", requestsIn).
+		on(http.MethodGet, "/requests", "The last requests of clients; follow=true streams them as server-sent events",
+			requestsIn).
 			takes("api", "transactionalId", "group", "topic", "client", "since", "limit", "follow"),
 	}
 }

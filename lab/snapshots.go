@@ -78,7 +78,8 @@ func putArchive(x *exchange, _ *archive) (Snapshot, error) {
 	x.withoutDeadlines()
 	limit := x.cluster.Settings().LabArchiveMaxBytes
 	name := x.request.PathValue("name")
-	tooLong := fails(http.StatusRequestEntityTooLarge, "the archive must not be longer than %d bytes (lab.archive.max.bytes)", limit)
+	tooLong := fails(http.StatusRequestEntityTooLarge,
+		"the archive must not be longer than %d bytes (lab.archive.max.bytes)", limit)
 	if x.request.ContentLength > limit {
 		return Snapshot{}, tooLong
 	}

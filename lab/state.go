@@ -151,25 +151,31 @@ const (
 
 func stateCalls() []call {
 	return []call{
-		on(http.MethodGet, "/transactions", "All transactional IDs, or a page of them; open=true: the open transactions, the oldest first", viewing(listTransactions)).
+		on(http.MethodGet, "/transactions", "All transactional IDs, or a page of them; open=true: the open transactions, "+
+			"the oldest first", viewing(listTransactions)).
 			takes("open", "after", "limit"),
-		on(http.MethodGet, "/transactions/{id}", "A transactional ID", viewing(func(x *exchange, v cluster.View) (Transaction, error) {
-			return transactionIn(x.cluster, v, x.request.PathValue("id"))
-		})),
-		on(http.MethodGet, "/topics", "All topics with their partitions, or a page of them; open=true: those with an open transaction", viewing(listTopics)).
+		on(http.MethodGet, "/transactions/{id}", "A transactional ID",
+			viewing(func(x *exchange, v cluster.View) (Transaction, error) {
+				return transactionIn(x.cluster, v, x.request.PathValue("id"))
+			})),
+		on(http.MethodGet, "/topics", "All topics with their partitions, or a page of them; open=true: those with an open "+
+			"transaction", viewing(listTopics)).
 			takes("open", "after", "limit"),
-		on(http.MethodGet, "/topics/{topic}", "A topic with its partitions", viewing(func(x *exchange, v cluster.View) (Topic, error) {
-			t, ok := v.Topics.Lookup(x.request.PathValue("topic"))
-			if !ok {
-				return Topic{}, fails(http.StatusNotFound, "there is no topic %q", x.request.PathValue("topic"))
-			}
-			return topicOf(t), nil
-		})),
-		on(http.MethodGet, "/groups", "All groups with their members, offsets and lag, or a page of them", viewing(listGroups)).takes("after", "limit"),
+		on(http.MethodGet, "/topics/{topic}", "A topic with its partitions",
+			viewing(func(x *exchange, v cluster.View) (Topic, error) {
+				t, ok := v.Topics.Lookup(x.request.PathValue("topic"))
+				if !ok {
+					return Topic{}, fails(http.StatusNotFound, "there is no topic %q", x.request.PathValue("topic"))
+				}
+				return topicOf(t), nil
+			})),
+		on(http.MethodGet, "/groups", "All groups with their members, offsets and lag, or a page of them",
+			viewing(listGroups)).takes("after", "limit"),
 		on(http.MethodGet, "/groups/{id}", "A group", viewing(func(x *exchange, v cluster.View) (Group, error) {
 			return groupIn(x.request.Context(), v, x.request.PathValue("id"))
 		})),
-		on(http.MethodGet, "/records/{topic}/{partition}", "Batches and records of a partition with their fate", viewing(recordsIn)).takes("from", "limit"),
+		on(http.MethodGet, "/records/{topic}/{partition}", "Batches and records of a partition with their fate",
+			viewing(recordsIn)).takes("from", "limit"),
 	}
 }
 
@@ -215,7 +221,8 @@ func transactionIn(c *cluster.Cluster, v cluster.View, id string) (Transaction, 
 	}
 	t.Transitions = []Transition{}
 	for _, c := range v.Txns.Transitions(id) {
-		t.Transitions = append(t.Transitions, Transition{c.At.UTC(), c.State.String(), c.ProducerID, c.ProducerEpoch, c.Reason})
+		t.Transitions = append(t.Transitions, Transition{c.At.UTC(), c.State.String(), c.ProducerID, c.ProducerEpoch,
+			c.Reason})
 	}
 	if !d.State.Idle() && d.StartTimestampMs >= 0 {
 		age := faults.Duration(c.Clock().Now().Sub(time.UnixMilli(d.StartTimestampMs)).Round(time.Millisecond))
@@ -241,8 +248,9 @@ func uuid(id [16]byte) string {
 
 func partitionOf(index int32, p *partition.Partition) Partition {
 	o, err := p.Offsets()
-	state := Partition{Partition: index, LogStartOffset: o.LogStartOffset, LastStableOffset: o.LastStableOffset, HighWatermark: o.HighWatermark,
-		LogEndOffset: o.LogEndOffset, LeaderEpoch: p.LeaderEpoch()}
+	state := Partition{Partition: index, LogStartOffset: o.LogStartOffset, LastStableOffset: o.LastStableOffset,
+		HighWatermark: o.HighWatermark,
+		LogEndOffset:  o.LogEndOffset, LeaderEpoch: p.LeaderEpoch()}
 	if err != nil {
 		state.Offline = err.Error()
 		return state
@@ -297,7 +305,8 @@ func (g *Group) addOffsets(ctx context.Context, v cluster.View) error {
 	if err != nil {
 		return err
 	}
-	stable, err := v.Groups.FetchOffsets(&groupcoordinator.FetchRequest{GroupID: g.ID, All: true, RequireStable: true}).Wait(ctx)
+	stable, err := v.Groups.FetchOffsets(&groupcoordinator.FetchRequest{GroupID: g.ID, All: true,
+		RequireStable: true}).Wait(ctx)
 	if err != nil {
 		return err
 	}
@@ -397,8 +406,9 @@ func producersOf(v cluster.View) map[int64]string {
 
 func batchOf(b cluster.Batch, names map[int64]string, from int64, maxBytes int) RecordBatch {
 	r := RecordBatch{
-		BaseOffset: b.BaseOffset, LastOffset: b.LastOffset(), Fate: string(b.Fate), ProducerID: b.ProducerID, ProducerEpoch: b.ProducerEpoch,
-		BaseSequence: b.BaseSequence, SizeBytes: b.SizeBytes(), Records: []Record{},
+		BaseOffset: b.BaseOffset, LastOffset: b.LastOffset(), Fate: string(b.Fate), ProducerID: b.ProducerID,
+		ProducerEpoch: b.ProducerEpoch,
+		BaseSequence:  b.BaseSequence, SizeBytes: b.SizeBytes(), Records: []Record{},
 	}
 	if b.IsTransactional() {
 		r.TransactionalID = names[b.ProducerID]
@@ -414,7 +424,8 @@ func batchOf(b cluster.Batch, names map[int64]string, from int64, maxBytes int) 
 		if b.BaseOffset+int64(record.OffsetDelta) < from {
 			continue
 		}
-		one := Record{Offset: b.BaseOffset + int64(record.OffsetDelta), Timestamp: time.UnixMilli(b.TimestampMs(record)).UTC(), Key: textOf(record.Key), Value: textOf(record.Value)}
+		one := Record{Offset: b.BaseOffset + int64(record.OffsetDelta),
+			Timestamp: time.UnixMilli(b.TimestampMs(record)).UTC(), Key: textOf(record.Key), Value: textOf(record.Value)}
 		for _, h := range record.Headers {
 			one.Headers = append(one.Headers, RecordHeader{h.Key, textOf(h.Value)})
 		}
@@ -425,7 +436,8 @@ func batchOf(b cluster.Batch, names map[int64]string, from int64, maxBytes int) 
 
 // isText says whether bytes can be shown: control characters cannot, but for those of lines.
 func isText(b []byte) bool {
-	return utf8.Valid(b) && !bytes.ContainsFunc(b, func(r rune) bool { return unicode.IsControl(r) && r != '\n' && r != '\r' && r != '\t' })
+	return utf8.Valid(b) && !bytes.ContainsFunc(b,
+		func(r rune) bool { return unicode.IsControl(r) && r != '\n' && r != '\r' && r != '\t' })
 }
 
 // textOf returns bytes as text where they are, as {"base64": …} where they are not, and null.

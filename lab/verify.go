@@ -12,8 +12,9 @@ import (
 	"once/topics"
 )
 
-// Verification says which program is judged: it consumes the topic input as a group, and produces one record to the topic
-// output for each input. Key is how a record and its output are known to belong together: value, key or header:NAME.
+// Verification says which program is judged: it consumes the topic input as a group, and produces one record to the
+// topic output for each input. Key is how a record and its output are known to belong together: value, key or
+// header:NAME.
 type Verification struct {
 	Input  string `json:"input"`
 	Output string `json:"output"`
@@ -60,7 +61,8 @@ const (
 
 func verdictCalls() []call {
 	return []call{
-		on(http.MethodPost, "/verify", "Judge a consume-transform-produce program: each input has one output, in order", verify).onlyReads(),
+		on(http.MethodPost, "/verify", "Judge a consume-transform-produce program: each input has one output, in order",
+			verify).onlyReads(),
 		on(http.MethodPost, "/check", "Do as broker check does, on a snapshot of the running cluster", check).onlyReads(),
 	}
 }
@@ -78,7 +80,8 @@ func check(x *exchange, _ *none) (CheckReport, error) {
 		return CheckReport{}, err
 	}
 	c := report.Counters
-	r := CheckReport{c.Partitions, c.Segments, c.Batches, c.Records, c.Bytes, c.Transactions, c.Damage, c.Warning, []string{}}
+	r := CheckReport{c.Partitions, c.Segments, c.Batches, c.Records, c.Bytes, c.Transactions, c.Damage, c.Warning,
+		[]string{}}
 	for _, f := range report.Findings {
 		r.Findings = append(r.Findings, f.String())
 	}
@@ -135,7 +138,8 @@ func (v *Verification) committed(x *exchange, view cluster.View) (map[int32]int6
 	if v.Group == "" {
 		return nil, nil
 	}
-	fetched, err := view.Groups.FetchOffsets(&groupcoordinator.FetchRequest{GroupID: v.Group, All: true}).Wait(x.request.Context())
+	fetched, err := view.Groups.FetchOffsets(&groupcoordinator.FetchRequest{GroupID: v.Group, All: true}).Wait(
+		x.request.Context())
 	if err != nil {
 		return nil, err
 	}

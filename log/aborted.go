@@ -153,7 +153,8 @@ func (c TxnCheckpoint) encode() []byte {
 func decodeTxnCheckpoint(b []byte) (TxnCheckpoint, error) {
 	var c TxnCheckpoint
 	const crcLine = 9
-	if len(b) < crcLine || string(b[len(b)-crcLine:]) != fmt.Sprintf("%08x\n", crc32.Checksum(b[:len(b)-crcLine], castagnoli)) {
+	if len(b) < crcLine || string(b[len(b)-crcLine:]) != fmt.Sprintf("%08x\n",
+		crc32.Checksum(b[:len(b)-crcLine], castagnoli)) {
 		return c, errCheckpoint
 	}
 	lines := strings.Split(string(b[:len(b)-crcLine]), "\n")

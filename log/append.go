@@ -97,7 +97,8 @@ func (s *segment) closeTimes() {
 	}
 	entries := s.times.view()
 	e := TimeIndexEntry{s.largest.timestampMs, uint32(s.largest.offset - s.base)}
-	if n := len(entries); n == 0 || e.TimestampMs > entries[n-1].TimestampMs && e.RelativeOffset > entries[n-1].RelativeOffset {
+	if n := len(entries); n == 0 || e.TimestampMs > entries[n-1].TimestampMs &&
+		e.RelativeOffset > entries[n-1].RelativeOffset {
 		s.times.add(e)
 	}
 }
@@ -178,7 +179,8 @@ func (l *Log) roll(old *segment, base int64) (*segment, error) {
 	l.structure.Unlock()
 	if old != nil && l.onRoll != nil {
 		if err := l.WriteSnapshot(base, l.onRoll(base)); err != nil {
-			l.logger.Warn("producer snapshot not written; the next start replays more", "dir", l.dir, "offset", base, "error", err)
+			l.logger.Warn("producer snapshot not written; the next start replays more", "dir", l.dir, "offset", base,
+				"error", err)
 		}
 	}
 	return s, l.faults.Hit(fault.LogRollPublished, fault.Attributes{})

@@ -86,5 +86,6 @@ func (s *segment) verify(f vfs.File, from, to int64) error {
 	defer putScanBuffer(buf)
 	piece := (*buf)[:0:s.sizes.ScanBytes]
 	o := newOrder(s, from)
-	return s.eachVerified(f, from, to, &piece, false, func(at int64, h batch.Header, _ []byte) error { return o.next(at, h) })
+	return s.eachVerified(f, from, to, &piece, false,
+		func(at int64, h batch.Header, _ []byte) error { return o.next(at, h) })
 }

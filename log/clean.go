@@ -99,7 +99,8 @@ func (l *Log) readCleanCheckpoint() int64 {
 	}
 	var version int
 	var offset int64
-	if _, err := fmt.Sscanf(string(b), "%d\n%d\n", &version, &offset); err != nil || string(b) != string(encodeCleanCheckpoint(offset)) {
+	if _, err := fmt.Sscanf(string(b), "%d\n%d\n", &version, &offset); err != nil ||
+		string(b) != string(encodeCleanCheckpoint(offset)) {
 		return -1
 	}
 	return offset

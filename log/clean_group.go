@@ -91,7 +91,8 @@ func (c *contentSum) add(h batch.Header, raw []byte) {
 }
 
 func (l *Log) newCleaned(source *segment, maxBytes int64) *cleanedSegment {
-	return &cleanedSegment{log: l, source: source, segment: newSegment(l, source.base), maxBytes: maxBytes, same: true, sum: contentSum{lastOffset: -1}}
+	return &cleanedSegment{log: l, source: source, segment: newSegment(l, source.base), maxBytes: maxBytes, same: true,
+		sum: contentSum{lastOffset: -1}}
 }
 
 // begin creates the file of the segment and copies the part that equals its source.

@@ -44,7 +44,8 @@ func parseSwap(name string) (sw swap, ok bool) {
 }
 
 // replaceGroup carries out steps 2 and 3 for a finished segment.
-func (l *Log) replaceGroup(group []*segment, c *cleanedSegment, end int64, gone map[int64]struct{}, exclusively func(func())) error {
+func (l *Log) replaceGroup(group []*segment, c *cleanedSegment, end int64, gone map[int64]struct{},
+	exclusively func(func())) error {
 	s := c.segment
 	name := s.file(swapSuffix(end))
 	err := l.fs.Rename(s.file(CleanedSuffix), name)
@@ -124,7 +125,8 @@ func (l *Log) FinishCleaning(exclusively func(func())) error {
 			return fmt.Errorf("replace segment %d of %s: %w", sw.base, l.dir, err)
 		}
 		if err := sw.segment.flushIndexes(); err != nil {
-			l.logger.Warn("index not written; it will be made anew when needed", "file", sw.segment.file(IndexSuffix), "error", err)
+			l.logger.Warn("index not written; it will be made anew when needed", "file", sw.segment.file(IndexSuffix),
+				"error", err)
 		}
 		l.swaps = l.swaps[1:]
 		finished = append(finished, sw.segment)

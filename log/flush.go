@@ -14,12 +14,14 @@ func (s *segment) flushIndexes() error {
 	s.flushed.Lock()
 	defer s.flushed.Unlock()
 	offsets := s.offsets.view()
-	if err := writeTail(s.fs, s.file(IndexSuffix), encodeOffsets(offsets[min(s.flushed.offsets, len(offsets)):]), s.flushed.offsets*offsetEntryBytes); err != nil {
+	if err := writeTail(s.fs, s.file(IndexSuffix), encodeOffsets(offsets[min(s.flushed.offsets, len(offsets)):]),
+		s.flushed.offsets*offsetEntryBytes); err != nil {
 		return err
 	}
 	s.flushed.offsets = max(s.flushed.offsets, len(offsets))
 	times := s.times.view()
-	if err := writeTail(s.fs, s.file(TimeIndexSuffix), encodeTimes(times[min(s.flushed.times, len(times)):]), s.flushed.times*timeEntryBytes); err != nil {
+	if err := writeTail(s.fs, s.file(TimeIndexSuffix), encodeTimes(times[min(s.flushed.times, len(times)):]),
+		s.flushed.times*timeEntryBytes); err != nil {
 		return err
 	}
 	s.flushed.times = max(s.flushed.times, len(times))
@@ -50,8 +52,14 @@ func writeTail(f vfs.FS, name string, b []byte, position int) error {
 func (s *segment) cutIndexes() error {
 	end, size := s.bounds()
 	return errors.Join(
-		cutEntries(s.fs, s.file(IndexSuffix), func(b []byte) int { return offsetEntryBytes * len(decodeOffsets(b, size, end-s.base)) }),
-		cutEntries(s.fs, s.file(TimeIndexSuffix), func(b []byte) int { return timeEntryBytes * len(decodeTimes(b, end-s.base)) }),
+		cutEntries(s.fs, s.file(IndexSuffix), func(
+			b []byte) int {
+			return offsetEntryBytes * len(decodeOffsets(b, size, end-s.base))
+		}),
+		cutEntries(s.fs, s.file(TimeIndexSuffix), func(
+			b []byte) int {
+			return timeEntryBytes * len(decodeTimes(b, end-s.base))
+		}),
 	)
 }
 

@@ -38,10 +38,13 @@ func (s *segment) endLimit() int64 {
 // next checks the next batch and returns the error if it does not follow the one before.
 func (o *order) next(at int64, h batch.Header) error {
 	switch {
-	case h.BaseOffset < o.least || h.BaseOffset > maxOffset || h.LastOffsetDelta < 0 || h.LastOffset()-o.segment.base >= MaxSegmentOffsets:
-		return o.segment.damaged(at, fmt.Errorf("batch of offsets %d to %d where %d was due", h.BaseOffset, h.LastOffset(), o.least))
+	case h.BaseOffset < o.least || h.BaseOffset > maxOffset || h.LastOffsetDelta < 0 ||
+		h.LastOffset()-o.segment.base >= MaxSegmentOffsets:
+		return o.segment.damaged(at, fmt.Errorf("batch of offsets %d to %d where %d was due", h.BaseOffset, h.LastOffset(),
+			o.least))
 	case h.NextOffset() > o.end:
-		return o.segment.damaged(at, fmt.Errorf("batch of offsets %d to %d in a segment that ends at offset %d", h.BaseOffset, h.LastOffset(), o.end))
+		return o.segment.damaged(at, fmt.Errorf("batch of offsets %d to %d in a segment that ends at offset %d", h.BaseOffset,
+			h.LastOffset(), o.end))
 	case o.due >= 0 && h.BaseOffset != o.due && !o.segment.gaps.Load():
 		return o.segment.missing(at, o.due, h.BaseOffset)
 	}

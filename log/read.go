@@ -161,8 +161,8 @@ func (s *segment) locate(offset, limit int64, maxBytes int, atLeastOne bool) (Sl
 	return slice, err
 }
 
-// findBatch returns the position of the batch that holds offset or, if compaction removed it, of the next one. The header is
-// zero when it was not read.
+// findBatch returns the position of the batch that holds offset or, if compaction removed it, of the next one. The
+// header is zero when it was not read.
 func (s *segment) findBatch(f vfs.File, entries []OffsetIndexEntry, offset, size int64) (int64, batch.Header, error) {
 	if at, ok := s.recall(offset); ok && at < size {
 		return at, batch.Header{}, nil
@@ -229,7 +229,8 @@ func (s *segment) headerAt(f vfs.File, position int64) (batch.Header, error) {
 
 // extend returns the end of the longest run of batches that begins with first at start and keeps to the limits; first
 // itself always counts. The index gives a position close to it, the rest is a walk.
-func (s *segment) extend(f vfs.File, entries []OffsetIndexEntry, start int64, first batch.Header, limit, maxBytes, size int64) (int64, int64, error) {
+func (s *segment) extend(f vfs.File, entries []OffsetIndexEntry, start int64, first batch.Header, limit, maxBytes,
+	size int64) (int64, int64, error) {
 	endLimit := start + maxBytes
 	i := min(withinPosition(entries, endLimit), atOrBefore(entries, limit-s.base-1))
 	if i > 0 && int64(entries[i-1].Position) >= start+int64(first.SizeBytes()) {

@@ -46,7 +46,8 @@ func Open(o Options, r durability.Recovery) (*Log, Recovered, error) {
 	}
 	l.flushed.Store(l.end.Load())
 	l.member.Opened(durability.Restored{
-		TruncatedBytes: rc.report.TruncatedBytes, ZeroBytes: rc.report.ZeroBytes, RestoredBytes: rc.report.RestoredBytes, Changed: rc.report.changed,
+		TruncatedBytes: rc.report.TruncatedBytes, ZeroBytes: rc.report.ZeroBytes, RestoredBytes: rc.report.RestoredBytes,
+		Changed: rc.report.changed,
 	})
 	return l, rc.report, nil
 }
@@ -68,7 +69,8 @@ func (rc *recoverer) run() error {
 	names, err := l.fs.List(l.dir)
 	if errors.Is(err, fs.ErrNotExist) {
 		if rc.RecoveryPoint > rc.StartOffset {
-			return &files.DamagedError{File: l.dir, Cause: fmt.Errorf("directory is missing, with offsets up to %d", rc.RecoveryPoint)}
+			return &files.DamagedError{File: l.dir, Cause: fmt.Errorf("directory is missing, with offsets up to %d",
+				rc.RecoveryPoint)}
 		}
 		return rc.restore()
 	}
@@ -78,7 +80,8 @@ func (rc *recoverer) run() error {
 	rc.names = names
 	// Without a clean stop the directory's own name may not have been synced.
 	l.member.NewDirectory(!rc.Clean)
-	for _, step := range []func() error{rc.checkTopicID, rc.removeTemporaryFiles, rc.finishDeletions, rc.finishRepairs, rc.finishSwaps, rc.loadSegments, rc.recoverContent, rc.recoverDerived, rc.restore} {
+	for _, step := range []func() error{rc.checkTopicID, rc.removeTemporaryFiles, rc.finishDeletions, rc.finishRepairs,
+		rc.finishSwaps, rc.loadSegments, rc.recoverContent, rc.recoverDerived, rc.restore} {
 		if err := step(); err != nil {
 			return err
 		}
@@ -86,7 +89,8 @@ func (rc *recoverer) run() error {
 	return nil
 }
 
-// checkTopicID compares the topic ID. An unreadable metadata file is damage only if a barrier has covered data of the log:
+// checkTopicID compares the topic ID. An unreadable metadata file is damage only if a barrier has covered data of the
+// log:
 // before that, a power cut may have taken it.
 func (rc *recoverer) checkTopicID() error {
 	l := rc.log
@@ -141,7 +145,8 @@ func (rc *recoverer) loadSegments() error {
 			return err
 		}
 		if st.SizeBytes > MaxSegmentBytes {
-			return &files.DamagedError{File: l.path(name), Position: MaxSegmentBytes, Cause: errors.New("longer than any segment can be")}
+			return &files.DamagedError{File: l.path(name), Position: MaxSegmentBytes,
+				Cause: errors.New("longer than any segment can be")}
 		}
 		s := newSegment(l, base)
 		s.published.Store(uint64(st.SizeBytes)) // no offsets yet
@@ -154,7 +159,8 @@ func (rc *recoverer) loadSegments() error {
 		_, size := s.bounds()
 		next := rc.segments[i+1].base
 		if next-s.base > MaxSegmentOffsets {
-			return &files.DamagedError{File: s.file(LogSuffix), Cause: fmt.Errorf("next segment begins at offset %d, too far away", next)}
+			return &files.DamagedError{File: s.file(LogSuffix),
+				Cause: fmt.Errorf("next segment begins at offset %d, too far away", next)}
 		}
 		s.publish(next, size)
 	}

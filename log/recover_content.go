@@ -15,18 +15,20 @@ import (
 	"once/log/batch"
 )
 
-// recoverContent finds the end of the log. Above the recovery point it truncates invalid batches and copies the valid ones to
-// a new file.
+// recoverContent finds the end of the log. Above the recovery point it truncates invalid batches and copies the valid
+// ones to a new file.
 func (rc *recoverer) recoverContent() error {
 	if len(rc.segments) == 0 {
 		if rc.RecoveryPoint > rc.StartOffset {
-			return &files.DamagedError{File: rc.log.dir, Cause: fmt.Errorf("no segment, with offsets up to %d", rc.RecoveryPoint)}
+			return &files.DamagedError{File: rc.log.dir,
+				Cause: fmt.Errorf("no segment, with offsets up to %d", rc.RecoveryPoint)}
 		}
 		return nil
 	}
 	if rc.RecoveryPoint < rc.segments[0].base {
 		if rc.RecoveryPoint > rc.StartOffset {
-			return &files.DamagedError{File: rc.segments[0].file(LogSuffix), Cause: fmt.Errorf("first segment, but offset %d was stored", rc.StartOffset)}
+			return &files.DamagedError{File: rc.segments[0].file(LogSuffix),
+				Cause: fmt.Errorf("first segment, but offset %d was stored", rc.StartOffset)}
 		}
 		if rc.Cut {
 			// A power cut took the first segment and left later ones, which nothing connects to the log.
@@ -97,7 +99,8 @@ func walkTo(s *segment, f vfs.File, from, size, offset int64) (int64, error) {
 		if next := w.header.NextOffset(); next == offset {
 			return w.nextAt, s.endsGap(f, w.nextAt, size, due, w.header)
 		} else if next > offset {
-			return 0, s.damaged(w.at, fmt.Errorf("batch of offsets %d to %d lies across the recovery point %d", w.header.BaseOffset, next-1, offset))
+			return 0, s.damaged(w.at, fmt.Errorf("batch of offsets %d to %d lies across the recovery point %d",
+				w.header.BaseOffset, next-1, offset))
 		}
 		due = w.header.NextOffset()
 	}
@@ -114,7 +117,8 @@ func (s *segment) endsGap(f vfs.File, at, size, due int64, h batch.Header) error
 		return nil
 	}
 	if behind, err := s.headerAt(f, at); err == nil && behind.BaseOffset >= due && behind.BaseOffset < h.NextOffset() {
-		return s.damaged(at, fmt.Errorf("batch of offsets %d to %d behind one of %d to %d", behind.BaseOffset, behind.LastOffset(), h.BaseOffset, h.LastOffset()))
+		return s.damaged(at, fmt.Errorf("batch of offsets %d to %d behind one of %d to %d", behind.BaseOffset,
+			behind.LastOffset(), h.BaseOffset, h.LastOffset()))
 	}
 	return nil
 }
@@ -167,7 +171,8 @@ func (rc *recoverer) truncateSealed(s *segment, position int64) error {
 	end, _ := s.bounds()
 	s.publish(end, position)
 	if err := s.cutIndexes(); err != nil {
-		rc.log.logger.Warn("index not cut at the end of its segment; readers ignore the rest", "file", s.file(IndexSuffix), "error", err)
+		rc.log.logger.Warn("index not cut at the end of its segment; readers ignore the rest", "file", s.file(IndexSuffix),
+			"error", err)
 	}
 	return rc.truncate(s, position)
 }
@@ -290,7 +295,8 @@ func (rc *recoverer) restore() error {
 		}
 		if j.Header.BaseOffset != end {
 			return &files.DamagedError{File: path.Join(path.Dir(l.dir), durability.JournalFile), Position: j.Position,
-				Cause: fmt.Errorf("batch of offsets %d to %d of %s, %d is due", j.Header.BaseOffset, j.Header.LastOffset(), j.DirBase, end)}
+				Cause: fmt.Errorf("batch of offsets %d to %d of %s, %d is due", j.Header.BaseOffset, j.Header.LastOffset(),
+					j.DirBase, end)}
 		}
 		if err := l.Append(j.Raw, j.Header); err != nil {
 			return err

@@ -81,8 +81,10 @@ func (l *Log) largestTimestamp(s *segment) (int64, error) {
 // DropAborted forgets aborted transactions whose marker is in no segment any more. Like AppendAborted, one call at a
 // time with Append.
 func (l *Log) DropAborted() {
-	if segments, all := l.list(), l.abortedView(); len(segments) > 0 && len(all) > 0 && all[0].LastOffset < segments[0].base {
-		l.replaceAborted(slices.DeleteFunc(slices.Clone(all), func(a AbortedTxn) bool { return a.LastOffset < segments[0].base }))
+	if segments, all := l.list(), l.abortedView(); len(segments) > 0 && len(all) > 0 &&
+		all[0].LastOffset < segments[0].base {
+		l.replaceAborted(slices.DeleteFunc(slices.Clone(all),
+			func(a AbortedTxn) bool { return a.LastOffset < segments[0].base }))
 	}
 }
 
@@ -240,7 +242,8 @@ func (rc *recoverer) finishDeletions() error {
 }
 
 func isOfSegment(suffix string) bool {
-	return slices.Contains([]string{IndexSuffix, TimeIndexSuffix, TxnIndexSuffix, SnapshotSuffix, LogSuffix, CleanedSuffix, RepairedSuffix}, suffix) || strings.HasPrefix(suffix, suffixSwap)
+	return slices.Contains([]string{IndexSuffix, TimeIndexSuffix, TxnIndexSuffix, SnapshotSuffix, LogSuffix, CleanedSuffix,
+		RepairedSuffix}, suffix) || strings.HasPrefix(suffix, suffixSwap)
 }
 
 func (l *Log) removeFiles(s *segment) {

@@ -25,7 +25,8 @@ func putScanBuffer(buf *[]byte) {
 // eachVerified calls fn with each batch between two positions, after a check of its CRC, until one is damaged
 // (*files.DamagedError) or fn returns an error. raw is valid during the call. One read fills buf. For a larger batch
 // buf grows if whole is set; else the batch is read in pieces and raw is nil.
-func (s *segment) eachVerified(f vfs.File, from, to int64, buf *[]byte, whole bool, fn func(at int64, h batch.Header, raw []byte) error) error {
+func (s *segment) eachVerified(f vfs.File, from, to int64, buf *[]byte, whole bool,
+	fn func(at int64, h batch.Header, raw []byte) error) error {
 	chunk := (*buf)[:0]
 	for at := from; at < to; {
 		need := int64(batch.HeaderSizeBytes)
@@ -71,7 +72,8 @@ func (s *segment) eachVerified(f vfs.File, from, to int64, buf *[]byte, whole bo
 // EachVerified is for the file of a segment that no log has open: it calls fn with each batch between two positions,
 // until one is damaged (*files.DamagedError) or fn returns an error. raw is valid during the call, and nil for a large
 // batch unless whole is set.
-func EachVerified(f vfs.File, dir string, base, from, to int64, whole bool, fn func(at int64, h batch.Header, raw []byte) error) error {
+func EachVerified(f vfs.File, dir string, base, from, to int64, whole bool,
+	fn func(at int64, h batch.Header, raw []byte) error) error {
 	buf := scanBuffers.Get().(*[]byte)
 	defer putScanBuffer(buf)
 	return (&segment{dir: dir, base: base}).eachVerified(f, from, to, buf, whole, fn)

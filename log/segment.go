@@ -65,7 +65,8 @@ type segment struct {
 }
 
 func newSegment(l *Log, base int64) *segment {
-	s := &segment{fs: l.fs, dir: l.dir, base: base, sizes: l.sizes, inflatedBytes: l.inflatedBytes, gaps: &l.gaps, firstTimestampMs: batch.NoTimestampMs}
+	s := &segment{fs: l.fs, dir: l.dir, base: base, sizes: l.sizes, inflatedBytes: l.inflatedBytes, gaps: &l.gaps,
+		firstTimestampMs: batch.NoTimestampMs}
 	s.largest.timestampMs = batch.NoTimestampMs
 	s.refs.Store(1)
 	s.checked.noteWrite()
@@ -222,7 +223,8 @@ func (s *segment) loadOffsetsLocked() error {
 	return nil
 }
 
-// usableEntriesLocked returns how many of the entries to keep: all if the last one matches a batch of the file, else none.
+// usableEntriesLocked returns how many of the entries to keep: all if the last one matches a batch of the file, else
+// none.
 func (s *segment) usableEntriesLocked(entries []OffsetIndexEntry) int {
 	n := len(entries)
 	if n == 0 || s.matchesLocked(entries[n-1]) {
@@ -298,7 +300,8 @@ func (s *segment) positionOfTimeLocked(entries []TimeIndexEntry, size int64) (in
 	defer w.close()
 	for w.next() {
 		if w.header.LastOffset() >= s.base+int64(last.RelativeOffset) {
-			return w.at, w.header.LastOffset() == s.base+int64(last.RelativeOffset) && w.header.MaxTimestampMs == last.TimestampMs
+			return w.at, w.header.LastOffset() == s.base+int64(last.RelativeOffset) &&
+				w.header.MaxTimestampMs == last.TimestampMs
 		}
 	}
 	return 0, false

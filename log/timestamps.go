@@ -72,7 +72,8 @@ func (s *segment) firstSince(targetMs, from int64) (at TimestampOffset, found bo
 }
 
 // recordSince searches one batch.
-func (s *segment) recordSince(f vfs.File, at int64, h batch.Header, targetMs, from int64) (TimestampOffset, bool, error) {
+func (s *segment) recordSince(f vfs.File, at int64, h batch.Header, targetMs,
+	from int64) (TimestampOffset, bool, error) {
 	raw := make([]byte, h.SizeBytes())
 	if err := s.readBatch(f, raw, at); err != nil {
 		return TimestampOffset{}, false, err

@@ -143,7 +143,10 @@ func (rc *recoverer) moveTail(s *segment, from int64) error {
 
 // copyTail copies the end of a segment to a file whose name it returns, durably.
 func copyTail(s *segment, f vfs.File, from, to int64) (name string, err error) {
-	name, copied, err := tornName(s, from, func(name string) error { return readBackRange(s.fs, name, f, from, to, s.sizes.CopyBytes) })
+	name, copied, err := tornName(s, from, func(
+		name string) error {
+		return readBackRange(s.fs, name, f, from, to, s.sizes.CopyBytes)
+	})
 	if err != nil || copied { // by a start that was interrupted
 		return name, err
 	}
@@ -180,7 +183,8 @@ func (rc *recoverer) cutWithoutCopy(s *segment, f vfs.File, from, to int64, caus
 			"file", s.file(LogSuffix), "position", from, "size_bytes", to-from, "begins", fmt.Sprintf("%x", head))
 		return rc.truncate(s, from)
 	}
-	return fmt.Errorf("bytes %d to %d of %s are to be cut and kept in a file of their own: %d bytes have to be free for another start: %w",
+	return fmt.Errorf("bytes %d to %d of %s are to be cut and kept in a file of their own: %d bytes have to be free "+
+		"for another start: %w",
 		from, to, s.file(LogSuffix), to-from, cause)
 }
 
@@ -228,7 +232,8 @@ func (rc *recoverer) rewrite(s *segment, from, to, end int64) (*segment, error) 
 // rewriteInPlace is used when the disk has no room for a copy. It writes the same bytes over themselves, so that the
 // next sync writes them.
 func (rc *recoverer) rewriteInPlace(s *segment, f vfs.File, from, to, end int64) error {
-	rc.log.logger.Warn("no room to copy what is kept; it is written in place", "file", s.file(LogSuffix), "size_bytes", to-from)
+	rc.log.logger.Warn("no room to copy what is kept; it is written in place", "file", s.file(LogSuffix),
+		"size_bytes", to-from)
 	err := files.EachChunk(f, from, to, s.sizes.CopyBytes, func(b []byte, at int64) error {
 		_, err := f.WriteAt(b, at)
 		return err
@@ -281,7 +286,8 @@ func readBackRange(under vfs.FS, name string, f vfs.File, from, to int64, step i
 			return err
 		}
 		if !bytes.Equal(there[:len(b)], b) {
-			return fmt.Errorf("%w: %s differs from its source within %d bytes of byte %d", errNotAsWritten, name, len(b), at-from)
+			return fmt.Errorf("%w: %s differs from its source within %d bytes of byte %d", errNotAsWritten, name, len(b),
+				at-from)
 		}
 		return nil
 	})

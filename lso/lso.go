@@ -27,7 +27,8 @@ type Tracker struct {
 // Begin adds a transaction. Transactions begin in the order of their first offsets.
 func (t *Tracker) Begin(producerID, firstOffset int64) {
 	if n := len(t.open); n > 0 {
-		invariant.Check(t.open[n-1].FirstOffset < firstOffset, "transaction at %d begins behind one at %d", firstOffset, t.open[n-1].FirstOffset)
+		invariant.Check(t.open[n-1].FirstOffset < firstOffset, "transaction at %d begins behind one at %d", firstOffset,
+			t.open[n-1].FirstOffset)
 	}
 	t.open = append(t.open, Transaction{ProducerID: producerID, FirstOffset: firstOffset})
 }

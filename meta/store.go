@@ -1,7 +1,7 @@
 // Package meta keeps the few things that no log can give back: cluster ID, topics with their IDs and configurations,
-// those of groups, client metrics and the broker, producer ID blocks, the count of starts. It is a store of named bytes with
-// atomic, durable writes; whoever owns a record owns its encoding. No request of the produce, fetch, commit or
-// heartbeat kind writes here.
+// those of groups, client metrics and the broker, producer ID blocks, the count of starts. It is a store of named
+// bytes with atomic, durable writes; whoever owns a record owns its encoding. No request of the produce, fetch, commit
+// or heartbeat kind writes here.
 //
 // There are two stores. File is one bbolt file. Damage to it is named and never served: each record has a checksum,
 // all of them together have a summary that changes with each of them, and the structure of the file is checked before
@@ -16,7 +16,8 @@ type Bucket string
 
 // The buckets, each with its owner.
 const (
-	Cluster              Bucket = "cluster"                // broker, and meta itself for the format version and the summary
+	// broker, and meta itself for the format version and the summary
+	Cluster              Bucket = "cluster"
 	Topics               Bucket = "topics"                 // topics
 	GroupConfigs         Bucket = "group configs"          // configs
 	ClientMetricsConfigs Bucket = "client metrics configs" // configs

@@ -76,7 +76,8 @@ func (p *Partition) appendCoordinator(raw []byte, guard Guard, answer durability
 }
 
 // appendLocked gives a checked batch its offset and writes it. h is updated to what is written.
-func (p *Partition) appendLocked(raw []byte, h *batch.Header, origin pidmanager.Origin, guard Guard, answer durability.Answer) (Appended, wakeUp, error) {
+func (p *Partition) appendLocked(raw []byte, h *batch.Header, origin pidmanager.Origin, guard Guard,
+	answer durability.Answer) (Appended, wakeUp, error) {
 	if p.mu.offline != nil {
 		return Appended{}, wakeUp{}, p.offlineErrorLocked()
 	}
@@ -133,7 +134,8 @@ func (p *Partition) AppendMarker(m batch.Marker, transactionVersion int16) (Appe
 	return appended, err
 }
 
-func (p *Partition) appendMarkerLocked(raw []byte, h *batch.Header, m batch.Marker, transactionVersion int16) (Appended, wakeUp, error) {
+func (p *Partition) appendMarkerLocked(raw []byte, h *batch.Header, m batch.Marker,
+	transactionVersion int16) (Appended, wakeUp, error) {
 	if p.mu.offline != nil {
 		return Appended{}, wakeUp{}, p.offlineErrorLocked()
 	}
@@ -171,7 +173,8 @@ func (p *Partition) attributes() fault.Attributes {
 
 // appendedLocked publishes an append, unless readers have to wait until it is durable.
 func (p *Partition) appendedLocked(h *batch.Header, answer durability.Answer) (Appended, wakeUp, error) {
-	appended := Appended{BaseOffset: h.BaseOffset, LastOffset: h.LastOffset(), LogAppendTimeMs: -1, LogStartOffset: p.log.StartOffset(), Durable: p.durableLocked(answer)}
+	appended := Appended{BaseOffset: h.BaseOffset, LastOffset: h.LastOffset(), LogAppendTimeMs: -1,
+		LogStartOffset: p.log.StartOffset(), Durable: p.durableLocked(answer)}
 	highWatermark := h.NextOffset()
 	if p.opts.Barrier.Waits(durability.RecordsShown) { // the barrier will show it to readers, see Open
 		highWatermark = p.view.Load().highWatermark
@@ -209,12 +212,14 @@ func (p *Partition) applyMarkerLocked(m batch.Marker, offset int64) error {
 	if m.Type != batch.Abort {
 		return nil
 	}
-	return p.log.AppendAborted(log.AbortedTxn{ProducerID: m.ProducerID, FirstOffset: first, LastOffset: offset, LastStableOffset: lastStable})
+	return p.log.AppendAborted(log.AbortedTxn{ProducerID: m.ProducerID, FirstOffset: first, LastOffset: offset,
+		LastStableOffset: lastStable})
 }
 
 // BeginVerification says whether the coordinator must verify the transactional batch of a producer before it is
 // appended, and returns the verification guard to append it with (spec: idempotence 7).
-func (p *Partition) BeginVerification(producerID int64, producerEpoch int16, baseSequence int32, supportsEpochBump bool) (Guard, bool, error) {
+func (p *Partition) BeginVerification(producerID int64, producerEpoch int16, baseSequence int32,
+	supportsEpochBump bool) (Guard, bool, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.mu.offline != nil {
@@ -223,5 +228,6 @@ func (p *Partition) BeginVerification(producerID int64, producerEpoch int16, bas
 	if !supportsEpochBump && p.unverified.Load() {
 		return 0, false, nil
 	}
-	return p.mu.producers.BeginVerification(producerID, producerEpoch, baseSequence, supportsEpochBump, p.opts.Clock.Now().UnixMilli())
+	return p.mu.producers.BeginVerification(producerID, producerEpoch, baseSequence, supportsEpochBump,
+		p.opts.Clock.Now().UnixMilli())
 }

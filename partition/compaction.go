@@ -10,9 +10,10 @@ import (
 
 // Compaction says how the log keeps the newest record of each key. The zero value keeps all.
 type Compaction struct {
-	Compact           bool    // cleanup.policy contains compact; without it the rest does not count
-	MinLagMs          int64   // min.compaction.lag.ms: younger segments stay as they are
-	MaxLagMs          int64   // max.compaction.lag.ms: older records are compacted whatever MinDirtyRatio says; 0 is no limit
+	Compact  bool  // cleanup.policy contains compact; without it the rest does not count
+	MinLagMs int64 // min.compaction.lag.ms: younger segments stay as they are
+	// max.compaction.lag.ms: older records are compacted whatever MinDirtyRatio says; 0 is no limit
+	MaxLagMs          int64
 	DeleteRetentionMs int64   // delete.retention.ms: how long tombstones and markers stay
 	MinDirtyRatio     float64 // min.cleanable.dirty.ratio: share of bytes not compacted yet that is worth a pass
 }
@@ -33,7 +34,8 @@ func (p *Partition) Dirtiness(nowMs int64) (Dirtiness, error) {
 	if err != nil {
 		return Dirtiness{}, fmt.Errorf("looking for what to compact in %s: %w", p.id, p.offlineIfDamaged(err))
 	}
-	overdue := c.MaxLagMs > 0 && c.MaxLagMs < math.MaxInt64 && d.OldestTimestampMs >= 0 && d.OldestTimestampMs < nowMs-c.MaxLagMs
+	overdue := c.MaxLagMs > 0 && c.MaxLagMs < math.MaxInt64 && d.OldestTimestampMs >= 0 &&
+		d.OldestTimestampMs < nowMs-c.MaxLagMs
 	return Dirtiness{Dirtiness: d, Due: d.CleanableBytes > 0 && (d.Ratio() > c.MinDirtyRatio || overdue)}, nil
 }
 

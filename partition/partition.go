@@ -183,7 +183,8 @@ func (p *Partition) Offsets() (Offsets, error) {
 	if v.offline {
 		return Offsets{}, p.offlineError()
 	}
-	return Offsets{LogStartOffset: v.logStart, LastStableOffset: v.lastStable, HighWatermark: v.highWatermark, LogEndOffset: v.logEnd}, nil
+	return Offsets{LogStartOffset: v.logStart, LastStableOffset: v.lastStable, HighWatermark: v.highWatermark,
+		LogEndOffset: v.logEnd}, nil
 }
 
 // LogStartOffset returns the first offset that can still be read.
@@ -278,20 +279,24 @@ func (p *Partition) becameDurable(endOffset int64) {
 
 func (p *Partition) publishLocked(highWatermark int64) wakeUp {
 	start, end := p.log.StartOffset(), p.log.EndOffset()
-	next := &view{logStart: start, logEnd: end, highWatermark: min(max(highWatermark, start), end), offline: p.mu.offline != nil, intact: takenOffline(p.mu.offline)}
+	next := &view{logStart: start, logEnd: end, highWatermark: min(max(highWatermark, start), end),
+		offline: p.mu.offline != nil, intact: takenOffline(p.mu.offline)}
 	old := p.view.Load()
 	if old != nil {
 		next.highWatermark = max(next.highWatermark, old.highWatermark)
 	}
 	next.lastStable = p.mu.open.LastStableOffset(start, next.highWatermark)
 	invariant.Check(start <= next.lastStable && next.lastStable <= next.highWatermark && next.highWatermark <= end,
-		"%s: offsets out of order: log start %d, last stable %d, high watermark %d, log end %d", p.id, start, next.lastStable, next.highWatermark, end)
+		"%s: offsets out of order: log start %d, last stable %d, high watermark %d, log end %d", p.id, start, next.lastStable,
+		next.highWatermark, end)
 	if old != nil {
-		invariant.Check(next.lastStable >= old.lastStable, "%s: last stable offset goes back from %d to %d", p.id, old.lastStable, next.lastStable)
+		invariant.Check(next.lastStable >= old.lastStable, "%s: last stable offset goes back from %d to %d", p.id,
+			old.lastStable, next.lastStable)
 	}
 	p.view.Store(next)
 	moved := old == nil || old.logStart != next.logStart
-	return wakeUp{uncommitted: moved || old.highWatermark != next.highWatermark, committed: moved || old.lastStable != next.lastStable}
+	return wakeUp{uncommitted: moved || old.highWatermark != next.highWatermark,
+		committed: moved || old.lastStable != next.lastStable}
 }
 
 // Close writes the producer state snapshot and the derived files and closes the files. No other call may follow.

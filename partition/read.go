@@ -46,7 +46,8 @@ func (p *Partition) Read(r ReadRequest) (ReadResult, error) {
 	}
 	result := ReadResult{Offsets: offsets}
 	outOfRange := func() (ReadResult, error) {
-		return result, fmt.Errorf("%w: %d, log start offset %d, log end offset %d", ErrOffsetOutOfRange, r.Offset, offsets.LogStartOffset, offsets.LogEndOffset)
+		return result, fmt.Errorf("%w: %d, log start offset %d, log end offset %d", ErrOffsetOutOfRange, r.Offset,
+			offsets.LogStartOffset, offsets.LogEndOffset)
 	}
 	if r.Offset < offsets.LogStartOffset {
 		return outOfRange()

@@ -36,7 +36,8 @@ func (p *Partition) ApplyRetention(nowMs int64) (Deleted, error) {
 		return Deleted{}, fmt.Errorf("retention of %s: %w", p.id, err)
 	}
 	c := p.config.Load().Retention
-	rules := log.Retention{NowMs: nowMs, RetentionMs: c.RetentionMs, RetentionBytes: c.RetentionBytes, HighWatermark: p.HighWatermark()}
+	rules := log.Retention{NowMs: nowMs, RetentionMs: c.RetentionMs, RetentionBytes: c.RetentionBytes,
+		HighWatermark: p.HighWatermark()}
 	if !c.Delete {
 		rules.RetentionMs, rules.RetentionBytes = -1, -1
 	}

@@ -146,7 +146,8 @@ func (p *Producers) Check(h *batch.Header, origin Origin, guard Guard, verify bo
 	open := e != nil && e.TxnFirstOffset >= 0
 	if open && h.ProducerEpoch > epoch {
 		// The transaction of the older epoch has ended, but its marker is missing here. The next marker would end both.
-		return fmt.Errorf("%w: producer %d has a transaction of epoch %d open, the batch is of epoch %d", ErrInvalidTxnState, h.ProducerID, epoch, h.ProducerEpoch)
+		return fmt.Errorf("%w: producer %d has a transaction of epoch %d open, the batch is of epoch %d", ErrInvalidTxnState,
+			h.ProducerID, epoch, h.ProducerEpoch)
 	}
 	if h.IsTransactional() && !(open && epoch == h.ProducerEpoch) {
 		if h.ProducerEpoch < epoch {
@@ -165,7 +166,8 @@ func (p *Producers) Check(h *batch.Header, origin Origin, guard Guard, verify bo
 		}
 	}
 	if open && !h.IsTransactional() {
-		return fmt.Errorf("%w: producer %d has a transaction open, the batch is not part of it", ErrInvalidTxnState, h.ProducerID)
+		return fmt.Errorf("%w: producer %d has a transaction open, the batch is not part of it", ErrInvalidTxnState,
+			h.ProducerID)
 	}
 	return nil
 }
@@ -177,7 +179,8 @@ func (p *Producers) checkSequence(e *Producer, h *batch.Header) error {
 			return fmt.Errorf("%w: producer %d starts a transaction with sequence %d", ErrOutOfOrderSequence, h.ProducerID, s)
 		}
 		if s > v.lowestSequence {
-			return fmt.Errorf("%w: producer %d sent %d, %d was seen first", ErrOutOfOrderSequence, h.ProducerID, s, v.lowestSequence)
+			return fmt.Errorf("%w: producer %d sent %d, %d was seen first", ErrOutOfOrderSequence, h.ProducerID, s,
+				v.lowestSequence)
 		}
 	}
 	if e == nil || e.ProducerEpoch == -1 {
@@ -185,7 +188,8 @@ func (p *Producers) checkSequence(e *Producer, h *batch.Header) error {
 	}
 	if e.ProducerEpoch != h.ProducerEpoch {
 		if s != 0 {
-			return fmt.Errorf("%w: producer %d starts epoch %d with sequence %d", ErrOutOfOrderSequence, h.ProducerID, h.ProducerEpoch, s)
+			return fmt.Errorf("%w: producer %d starts epoch %d with sequence %d", ErrOutOfOrderSequence, h.ProducerID,
+				h.ProducerEpoch, s)
 		}
 		return nil
 	}
@@ -209,7 +213,8 @@ func (p *Producers) CheckMarker(m batch.Marker, transactionVersion int16) error 
 		fenced = e.TxnFirstOffset >= 0 && m.ProducerEpoch != lastEpoch
 	}
 	if fenced {
-		return fmt.Errorf("%w: producer %d has epoch %d, the marker %d", ErrFencedEpoch, m.ProducerID, e.ProducerEpoch, m.ProducerEpoch)
+		return fmt.Errorf("%w: producer %d has epoch %d, the marker %d", ErrFencedEpoch, m.ProducerID, e.ProducerEpoch,
+			m.ProducerEpoch)
 	}
 	if m.CoordinatorEpoch < e.CoordinatorEpoch {
 		return fmt.Errorf("%w: epoch %d, seen %d", ErrCoordinatorFenced, m.CoordinatorEpoch, e.CoordinatorEpoch)
@@ -225,7 +230,8 @@ func (p *Producers) Apply(h *batch.Header) (opened bool) {
 		e.cached = 0
 		e.ProducerEpoch = h.ProducerEpoch
 	}
-	e.push(Batch{LastSequence: h.LastSequence(), LastOffset: h.LastOffset(), OffsetDelta: h.LastOffsetDelta, TimestampMs: h.MaxTimestampMs})
+	e.push(Batch{LastSequence: h.LastSequence(), LastOffset: h.LastOffset(), OffsetDelta: h.LastOffsetDelta,
+		TimestampMs: h.MaxTimestampMs})
 	e.LastTimestampMs = h.MaxTimestampMs
 	if !h.IsTransactional() {
 		return false

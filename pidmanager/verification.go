@@ -18,10 +18,12 @@ type verification struct {
 
 // BeginVerification says whether the coordinator must verify a transactional batch before it is appended, and returns
 // the guard to append it with. A batch of an open transaction needs no verification.
-func (p *Producers) BeginVerification(producerID int64, producerEpoch int16, baseSequence int32, supportsEpochBump bool, nowMs int64) (guard Guard, needed bool, err error) {
+func (p *Producers) BeginVerification(producerID int64, producerEpoch int16, baseSequence int32, supportsEpochBump bool,
+	nowMs int64) (guard Guard, needed bool, err error) {
 	if e := p.byID[producerID]; e != nil {
 		if e.ProducerEpoch > producerEpoch {
-			return 0, false, fmt.Errorf("%w: producer %d has epoch %d, the request %d", ErrFencedEpoch, producerID, e.ProducerEpoch, producerEpoch)
+			return 0, false, fmt.Errorf("%w: producer %d has epoch %d, the request %d", ErrFencedEpoch, producerID,
+				e.ProducerEpoch, producerEpoch)
 		}
 		if e.TxnFirstOffset >= 0 && e.ProducerEpoch == producerEpoch {
 			return 0, false, nil
@@ -31,7 +33,8 @@ func (p *Producers) BeginVerification(producerID int64, producerEpoch int16, bas
 	switch {
 	case v == nil:
 		p.lastGuard++
-		v = &verification{guard: p.lastGuard, createdMs: nowMs, lowestSequence: baseSequence, epoch: producerEpoch, supportsEpochBump: supportsEpochBump}
+		v = &verification{guard: p.lastGuard, createdMs: nowMs, lowestSequence: baseSequence, epoch: producerEpoch,
+			supportsEpochBump: supportsEpochBump}
 		if p.verifications == nil {
 			p.verifications = make(map[int64]*verification, 1)
 		}

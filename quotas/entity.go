@@ -81,8 +81,9 @@ const (
 // highest is the highest value of each quota of users and clients, and of addresses; 0 means any number, and not only
 // whole ones.
 var highest = map[bool]map[string]float64{
-	false: {ProducerByteRate: math.MaxInt64, ConsumerByteRate: math.MaxInt64, RequestPercentage: 0, ControllerMutationRate: 0},
-	true:  {ConnectionCreationRate: math.MaxInt32},
+	false: {ProducerByteRate: math.MaxInt64, ConsumerByteRate: math.MaxInt64, RequestPercentage: 0,
+		ControllerMutationRate: 0},
+	true: {ConnectionCreationRate: math.MaxInt32},
 }
 
 // ErrInvalid refuses an entity, a quota that it cannot have, or a value.

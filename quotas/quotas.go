@@ -54,7 +54,8 @@ type Quotas struct {
 	}
 }
 
-// Open reads the quotas. mutations are the windows of controller_mutation_rate (controller.quota.window.*). An unreadable record is meta.ErrDamaged.
+// Open reads the quotas. mutations are the windows of controller_mutation_rate (controller.quota.window.*). An
+// unreadable record is meta.ErrDamaged.
 func Open(store meta.Store, cfg, mutations Config) (*Quotas, error) {
 	q := &Quotas{store: store, cfg: cfg, mutations: mutations}
 	q.mu.rates = map[rateKey]*rate{}

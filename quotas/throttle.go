@@ -68,7 +68,8 @@ func (q *Quotas) Throttle(quota, user, clientID string, amount float64, now time
 // Mutate takes permits from the bucket of a user's client for changes: it holds what may be used in all windows, and is
 // filled at the rate of controller_mutation_rate. A bucket may be overdrawn, then the client has to pause; with strict
 // nothing is taken from one that is, and the change is refused (KIP-599; spec: admin 17).
-func (q *Quotas) Mutate(user, clientID string, permits float64, strict bool, now time.Time) (pause time.Duration, refused bool) {
+func (q *Quotas) Mutate(user, clientID string, permits float64, strict bool,
+	now time.Time) (pause time.Duration, refused bool) {
 	limit, key, ok := q.bound(ControllerMutationRate, user, clientID)
 	if !ok {
 		return 0, false
@@ -116,8 +117,8 @@ func (q *Quotas) makeRoomLocked(now time.Time) {
 	}
 }
 
-// rate is an amount a second over sliding windows, as Kafka measures it: the sum of the last samples over the time since
-// the oldest of them began, but at least all windows but one. It is pure.
+// rate is an amount a second over sliding windows, as Kafka measures it: the sum of the last samples over the time
+// since the oldest of them began, but at least all windows but one. It is pure.
 type rate struct {
 	cfg     Config
 	samples []sample // at most cfg.Samples, oldest first

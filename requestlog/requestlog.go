@@ -1,5 +1,6 @@
-// Package requestlog remembers the last requests of a cluster: who asked what, about what, and what was answered. Bodies
-// are not kept. It is bounded in bytes, knows nothing of Kafka, and stays when the cluster is closed and opened again.
+// Package requestlog remembers the last requests of a cluster: who asked what, about what, and what was answered.
+// Bodies are not kept. It is bounded in bytes, knows nothing of Kafka, and stays when the cluster is closed and opened
+// again.
 package requestlog
 
 import (

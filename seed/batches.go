@@ -12,8 +12,8 @@ const (
 	maxBatchBytes   = 128 << 10
 )
 
-// recordOverhead is what a record takes besides its bytes, at most: five lengths and numbers of up to 10 bytes; a header has
-// two of them.
+// recordOverhead is what a record takes besides its bytes, at most: five lengths and numbers of up to 10 bytes; a
+// header has two of them.
 const recordOverhead, headerOverhead = 50, 20
 
 func (r *Record) sizeBytes() int64 {
@@ -86,7 +86,8 @@ func build(of []*Record, nowMs int64) []byte {
 			records[i].Headers = append(records[i].Headers, batch.RecordHeader{Key: h.Name, Value: h.Value})
 		}
 	}
-	return batch.Build(batch.BuildOptions{ProducerID: -1, ProducerEpoch: -1, BaseSequence: batch.NoSequence, TimestampMs: base, LeaderEpoch: -1}, records...)
+	return batch.Build(batch.BuildOptions{ProducerID: -1, ProducerEpoch: -1, BaseSequence: batch.NoSequence,
+		TimestampMs: base, LeaderEpoch: -1}, records...)
 }
 
 // partitionOf is the partition that Java's producer chooses for a key.

@@ -63,8 +63,8 @@ func (r *Record) check(partitions int32, config settings.Topic, nowMs int64) err
 	return nil
 }
 
-// ParseCreateTopics reads KAFKA_CREATE_TOPICS of compose files, NAME:PARTITIONS:REPLICAS[:CLEANUP.POLICY], with a separator
-// between the topics, "" for a comma. from names the variable in errors.
+// ParseCreateTopics reads KAFKA_CREATE_TOPICS of compose files, NAME:PARTITIONS:REPLICAS[:CLEANUP.POLICY], with a
+// separator between the topics, "" for a comma. from names the variable in errors.
 func ParseCreateTopics(text, separator, from string) ([]Topic, error) {
 	if separator == "" {
 		separator = ","

@@ -13,9 +13,9 @@ import (
 // maxPartitions is how many partitions a topic may ask for, as in one CreateTopics request.
 const maxPartitions = 10_000
 
-// Parse reads topics from JSON or YAML: a list of objects with name, partitions, configs, and records with partition, key,
-// value, headers and timestamp. A key or a value is text, null, or {"base64": "…"}; a number stands for its text. Unknown
-// fields are mistakes. The error joins one *Error for each of the first mistakes.
+// Parse reads topics from JSON or YAML: a list of objects with name, partitions, configs, and records with partition,
+// key, value, headers and timestamp. A key or a value is text, null, or {"base64": "…"}; a number stands for its text.
+// Unknown fields are mistakes. The error joins one *Error for each of the first mistakes.
 func Parse(raw []byte) ([]Topic, error) { return decode(parse(raw)) }
 
 // ParseJSON is Parse for JSON only.

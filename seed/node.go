@@ -213,7 +213,8 @@ func fromYAML(y *yaml.Node, depth int) (*node, error) {
 		case "!!int", "!!float", "!!bool", "!!timestamp":
 			n.kind = literal
 		default:
-			return nil, &Error{Line: n.line, Reason: fmt.Sprintf(`the tag %s is not understood; bytes are written as {"base64": "…"}`, tag)}
+			return nil, &Error{Line: n.line, Reason: fmt.Sprintf(
+				`the tag %s is not understood; bytes are written as {"base64": "…"}`, tag)}
 		}
 		return n, nil
 	case yaml.SequenceNode:

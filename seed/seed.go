@@ -1,6 +1,6 @@
-// Package seed reads what a cluster is to begin with: topics with their settings and records, from a file of JSON or YAML,
-// from the body of a request, or from the variable of compose files. It checks everything before anything is made, names
-// the field and the line of each mistake, and makes the batches. Package cluster creates and appends.
+// Package seed reads what a cluster is to begin with: topics with their settings and records, from a file of JSON or
+// YAML, from the body of a request, or from the variable of compose files. It checks everything before anything is
+// made, names the field and the line of each mistake, and makes the batches. Package cluster creates and appends.
 //
 // Everything here is a pure function of its arguments. Memory use follows the size of the text, which callers bound.
 package seed

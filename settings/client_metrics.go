@@ -13,7 +13,8 @@ import (
 // CLIENT_METRICS. Sorted by name.
 var clientMetricsSettings = []Definition{
 	{"interval.ms", Int, "300000", anything, Dynamic, NotImplemented, "How often clients send these metrics, in ms."},
-	{"match", List, "", anything, Dynamic, NotImplemented, "Which clients: pairs of attribute and expression; none is all."},
+	{"match", List, "", anything, Dynamic, NotImplemented,
+		"Which clients: pairs of attribute and expression; none is all."},
 	{"metrics", List, "", anything, Dynamic, NotImplemented, "Prefixes of the names of the metrics; * is all."},
 }
 

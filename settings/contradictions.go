@@ -35,7 +35,8 @@ func (b *Broker) logProblems() (problems []error) {
 		problems = append(problems, b.problem(name, "must be -1 or at least 1"))
 	}
 	if n := b.int64("queued.max.request.bytes"); n > 0 && n < b.int64("socket.request.max.bytes") {
-		problems = append(problems, b.problem("queued.max.request.bytes", "must not be below socket.request.max.bytes, which is %d",
+		problems = append(problems, b.problem("queued.max.request.bytes",
+			"must not be below socket.request.max.bytes, which is %d",
 			b.int64("socket.request.max.bytes")))
 	}
 	return problems
@@ -71,7 +72,8 @@ func (b *Broker) protocolProblem(setting string, l Listener) error {
 	case plaintext:
 		return nil
 	case "":
-		return b.problem(setting, "%s is not in listener.security.protocol.map, which is %s", l.Name, b.text("listener.security.protocol.map"))
+		return b.problem(setting, "%s is not in listener.security.protocol.map, which is %s", l.Name,
+			b.text("listener.security.protocol.map"))
 	default:
 		return b.problem(setting, "%s has the security protocol %s, and only PLAINTEXT is served", l.Name, l.Protocol)
 	}
@@ -118,10 +120,12 @@ func (b *Broker) advertisedProblems(listeners map[string]bool) (problems []error
 
 func (b *Broker) roleProblems(listeners map[string]bool) (problems []error) {
 	if roles := b.text("process.roles"); !slices.Contains(splitList(roles), "broker") {
-		problems = append(problems, b.problem("process.roles", "must have the role broker: there is no controller to be run alone"))
+		problems = append(problems, b.problem("process.roles",
+			"must have the role broker: there is no controller to be run alone"))
 	}
 	if p := b.text("security.inter.broker.protocol"); p != plaintext {
-		problems = append(problems, b.problem("security.inter.broker.protocol", "must be PLAINTEXT: no other protocol is served"))
+		problems = append(problems, b.problem("security.inter.broker.protocol",
+			"must be PLAINTEXT: no other protocol is served"))
 	}
 	name, set := b.explicit("inter.broker.listener.name")
 	switch {
@@ -129,25 +133,35 @@ func (b *Broker) roleProblems(listeners map[string]bool) (problems []error) {
 	case b.isControllerListener(name):
 		problems = append(problems, b.problem("inter.broker.listener.name", "must not be a listener of the controller"))
 	default:
-		problems = append(problems, b.problem("inter.broker.listener.name", "is not in listeners, which is %s", b.text("listeners")))
+		problems = append(problems, b.problem("inter.broker.listener.name", "is not in listeners, which is %s",
+			b.text("listeners")))
 	}
 	return problems
 }
 
 // groupBounds are broker settings that must lie between two others.
 var groupBounds = [...]struct{ low, name, up string }{
-	{"group.consumer.min.session.timeout.ms", "group.consumer.session.timeout.ms", "group.consumer.max.session.timeout.ms"},
-	{"group.consumer.min.heartbeat.interval.ms", "group.consumer.heartbeat.interval.ms", "group.consumer.max.heartbeat.interval.ms"},
-	{"group.consumer.min.assignment.interval.ms", "group.consumer.assignment.interval.ms", "group.consumer.max.assignment.interval.ms"},
+	{"group.consumer.min.session.timeout.ms", "group.consumer.session.timeout.ms",
+		"group.consumer.max.session.timeout.ms"},
+	{"group.consumer.min.heartbeat.interval.ms", "group.consumer.heartbeat.interval.ms",
+		"group.consumer.max.heartbeat.interval.ms"},
+	{"group.consumer.min.assignment.interval.ms", "group.consumer.assignment.interval.ms",
+		"group.consumer.max.assignment.interval.ms"},
 	{"group.share.min.session.timeout.ms", "group.share.session.timeout.ms", "group.share.max.session.timeout.ms"},
-	{"group.share.min.heartbeat.interval.ms", "group.share.heartbeat.interval.ms", "group.share.max.heartbeat.interval.ms"},
-	{"group.share.min.assignment.interval.ms", "group.share.assignment.interval.ms", "group.share.max.assignment.interval.ms"},
+	{"group.share.min.heartbeat.interval.ms", "group.share.heartbeat.interval.ms",
+		"group.share.max.heartbeat.interval.ms"},
+	{"group.share.min.assignment.interval.ms", "group.share.assignment.interval.ms",
+		"group.share.max.assignment.interval.ms"},
 	{"group.share.min.delivery.count.limit", "group.share.delivery.count.limit", "group.share.max.delivery.count.limit"},
-	{"group.share.min.record.lock.duration.ms", "group.share.record.lock.duration.ms", "group.share.max.record.lock.duration.ms"},
-	{"group.share.min.partition.max.record.locks", "group.share.partition.max.record.locks", "group.share.max.partition.max.record.locks"},
+	{"group.share.min.record.lock.duration.ms", "group.share.record.lock.duration.ms",
+		"group.share.max.record.lock.duration.ms"},
+	{"group.share.min.partition.max.record.locks", "group.share.partition.max.record.locks",
+		"group.share.max.partition.max.record.locks"},
 	{"group.streams.min.session.timeout.ms", "group.streams.session.timeout.ms", "group.streams.max.session.timeout.ms"},
-	{"group.streams.min.heartbeat.interval.ms", "group.streams.heartbeat.interval.ms", "group.streams.max.heartbeat.interval.ms"},
-	{"group.streams.min.assignment.interval.ms", "group.streams.assignment.interval.ms", "group.streams.max.assignment.interval.ms"},
+	{"group.streams.min.heartbeat.interval.ms", "group.streams.heartbeat.interval.ms",
+		"group.streams.max.heartbeat.interval.ms"},
+	{"group.streams.min.assignment.interval.ms", "group.streams.assignment.interval.ms",
+		"group.streams.max.assignment.interval.ms"},
 	{"", "group.streams.num.standby.replicas", "group.streams.max.standby.replicas"},
 	{"group.min.session.timeout.ms", "", "group.max.session.timeout.ms"},
 }

@@ -17,17 +17,19 @@ var (
 	ErrPerBroker = errors.New("can be changed for one broker only, not as the default of the cluster")
 )
 
-// advertisedListeners can be changed for one broker while it runs, as in Kafka with ZooKeeper: test modules of that time
-// learn the published port only when the container runs. Kafka 4.4 refuses it, and so it is described as read only.
+// advertisedListeners can be changed for one broker while it runs, as in Kafka with ZooKeeper: test modules of that
+// time learn the published port only when the container runs. Kafka 4.4 refuses it, and so it is described as read
+// only.
 const advertisedListeners = "advertised.listeners"
 
-// fixedHere are settings that Kafka changes while it runs, and this broker does not: its listeners are opened once, and it
-// loads no class.
+// fixedHere are settings that Kafka changes while it runs, and this broker does not: its listeners are opened once,
+// and it loads no class.
 var fixedHere = []string{"listeners", "listener.security.protocol.map", "principal.builder.class"}
 
 // threadCounts may at most be halved or doubled by one change.
 var threadCounts = []string{
-	"background.threads", "num.io.threads", "num.network.threads", "num.recovery.threads.per.data.dir", "num.replica.fetchers",
+	"background.threads", "num.io.threads", "num.network.threads", "num.recovery.threads.per.data.dir",
+	"num.replica.fetchers",
 }
 
 // WithDynamic returns the settings with these dynamic ones in place of those before: perBroker over
@@ -68,7 +70,8 @@ func (b *Broker) ValidateDynamic(values Values, clusterDefault bool) error {
 	var readOnly, perBroker []string
 	for _, name := range slices.Sorted(maps.Keys(values)) {
 		if len(values[name]) > maxValueLength {
-			return &InvalidError{Name: name, Value: values[name][:32] + "…", Reason: fmt.Sprintf("must not be longer than %d", maxValueLength)}
+			return &InvalidError{Name: name, Value: values[name][:32] + "…",
+				Reason: fmt.Sprintf("must not be longer than %d", maxValueLength)}
 		}
 		d, known := Lookup(name)
 		prefixed := strings.HasPrefix(name, "listener.name.")
@@ -101,7 +104,8 @@ func (b *Broker) ValidateDynamic(values Values, clusterDefault bool) error {
 		return err
 	}
 	if _, set := values["log.cleaner.dedupe.buffer.size"]; set {
-		if each := next.int64("log.cleaner.dedupe.buffer.size") / max(1, next.int64("log.cleaner.threads")); each <= leastDedupeBuffer {
+		if each := next.int64("log.cleaner.dedupe.buffer.size") / max(1,
+			next.int64("log.cleaner.threads")); each <= leastDedupeBuffer {
 			return next.problem("log.cleaner.dedupe.buffer.size", "must be more than %d for each thread", leastDedupeBuffer)
 		}
 	}

@@ -17,8 +17,11 @@ var notSettings = [...]string{
 
 // ownSettings are the settings that Kafka does not have.
 var ownSettings = [...]string{
-	"clusters.max", "clusters.ports", "dev.auto.create.delay.ms", "dev.group.rebalance.heartbeat.interval.ms", "dev.strict.replication",
-	"dev.strict.sources", "disk.reserve.bytes", "durability", "flush.interval.ms", "lab", "lab.archive.max.bytes", "lab.hosts", "lab.requests", "max.decompressed.batch.bytes", "published.port", "strict", "transaction.allow.older.connections",
+	"clusters.max", "clusters.ports", "dev.auto.create.delay.ms", "dev.group.rebalance.heartbeat.interval.ms",
+	"dev.strict.replication",
+	"dev.strict.sources", "disk.reserve.bytes", "durability", "flush.interval.ms", "lab", "lab.archive.max.bytes",
+	"lab.hosts", "lab.requests", "max.decompressed.batch.bytes", "published.port", "strict",
+	"transaction.allow.older.connections",
 }
 
 // publishedPortVariable sets published.port. In Kubernetes a service that is called once sets it, too, to an address.
@@ -29,8 +32,8 @@ const (
 
 // FromEnvironment picks settings out of NAME=VALUE pairs by the rule of Kafka's image: KAFKA_ is cut off, the
 // rest becomes lower case, ___ becomes -, __ becomes _ and _ becomes a dot. KAFKA_CFG_ of Bitnami's image stands for
-// KAFKA_, and wins over it. Settings that Kafka does not have may begin with ONCE_ as well, which wins. ONCE_PORT is short
-// for ONCE_PUBLISHED_PORT. For the host and port of older images see replaceHostNames.
+// KAFKA_, and wins over it. Settings that Kafka does not have may begin with ONCE_ as well, which wins. ONCE_PORT is
+// short for ONCE_PUBLISHED_PORT. For the host and port of older images see replaceHostNames.
 func FromEnvironment(environ []string) Source {
 	source := Source{Values: Values{}, From: map[string]string{}}
 	for _, prefix := range []string{"KAFKA_", bitnamiPrefix, "ONCE_"} {
@@ -57,8 +60,8 @@ func FromEnvironment(environ []string) Source {
 
 const bitnamiPrefix = "KAFKA_CFG_"
 
-// replaceHostNames turns host and port, which were settings of Kafka before 3.0 and are variables of images of that time,
-// into listeners, unless these are given.
+// replaceHostNames turns host and port, which were settings of Kafka before 3.0 and are variables of images of that
+// time, into listeners, unless these are given.
 func (s Source) replaceHostNames() {
 	const advertisedHost, advertisedPort, port = "advertised.host.name", "advertised.port", "port"
 	host, from := strings.TrimSpace(s.Values[advertisedHost]), s.From[advertisedHost]

@@ -26,21 +26,25 @@ func (b *Broker) CheckGroup(overrides Values) error {
 		}
 		n, _ := strconv.ParseInt(value, 10, 64)
 		if r.low != "" && n < b.int64(r.low) {
-			return &InvalidError{Name: name, Value: value, Reason: fmt.Sprintf("must not be below %s, which is %d", r.low, b.int64(r.low))}
+			return &InvalidError{Name: name, Value: value,
+				Reason: fmt.Sprintf("must not be below %s, which is %d", r.low, b.int64(r.low))}
 		}
 		if n > b.int64(r.up) {
-			return &InvalidError{Name: name, Value: value, Reason: fmt.Sprintf("must not be above %s, which is %d", r.up, b.int64(r.up))}
+			return &InvalidError{Name: name, Value: value,
+				Reason: fmt.Sprintf("must not be above %s, which is %d", r.up, b.int64(r.up))}
 		}
 	}
 	if name, set := checked["streams.assignor.name"]; set {
 		if known := splitList(b.text("group.streams.assignors")); !slices.Contains(known, name) {
-			return &InvalidError{Name: "streams.assignor.name", Value: name, Reason: "must be one of " + strings.Join(known, ", ")}
+			return &InvalidError{Name: "streams.assignor.name", Value: name,
+				Reason: "must be one of " + strings.Join(known, ", ")}
 		}
 	}
 	for _, kind := range []string{"consumer", "share", "streams"} {
 		session, heartbeat := kind+".session.timeout.ms", kind+".heartbeat.interval.ms"
 		if s, h := b.groupInt64(checked, session), b.groupInt64(checked, heartbeat); s <= h {
-			return &InvalidError{Name: session, Value: strconv.FormatInt(s, 10), Reason: fmt.Sprintf("must be above %s, which is %d", heartbeat, h)}
+			return &InvalidError{Name: session, Value: strconv.FormatInt(s, 10),
+				Reason: fmt.Sprintf("must be above %s, which is %d", heartbeat, h)}
 		}
 	}
 	return nil

@@ -3,9 +3,9 @@
 //
 // The tables (table_*.go) are the only place where a setting is named. They are Kafka 4.4's with the
 // differences that each table states; flush.interval.ms, durability, disk.reserve.bytes, max.decompressed.batch.bytes,
-// published.port, transaction.allow.older.connections, strict, lab and what begins with dev. or lab. are ours. Every value is
-// checked where it enters: a Broker and a Topic hold only valid values, in canonical form. Values are immutable and may be used from any
-// goroutine.
+// published.port, transaction.allow.older.connections, strict, lab and what begins with dev. or lab. are ours. Every
+// value is checked where it enters: a Broker and a Topic hold only valid values, in canonical form. Values are
+// immutable and may be used from any goroutine.
 //
 // A leaf: every package above internal may use it. A Broker, and the Topic of each topic, is resolved once and when a
 // setting changes; to read a setting is to read a field.
@@ -120,7 +120,8 @@ func (b *Broker) completeNodeID() []error {
 	brokerSet = brokerSet && broker != "-1" // Kafka's own default: choose one
 	switch {
 	case nodeSet && brokerSet && node != broker:
-		return []error{&InvalidError{Name: "broker.id", Value: broker, Reason: "must be the same as node.id, which is " + node}}
+		return []error{&InvalidError{Name: "broker.id", Value: broker,
+			Reason: "must be the same as node.id, which is " + node}}
 	case nodeSet:
 		values["broker.id"] = node
 	case brokerSet:
@@ -155,7 +156,8 @@ var brokerTables = [...][]Definition{
 func LookupTopic(name string) (*Definition, bool) { return find(topicSettings, name) }
 
 func find(table []Definition, name string) (*Definition, bool) {
-	i, ok := slices.BinarySearchFunc(table, name, func(d Definition, name string) int { return strings.Compare(d.Name, name) })
+	i, ok := slices.BinarySearchFunc(table, name,
+		func(d Definition, name string) int { return strings.Compare(d.Name, name) })
 	if !ok {
 		return nil, false
 	}

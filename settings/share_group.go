@@ -34,7 +34,8 @@ type ShareGroup struct {
 
 // bounded are the settings of a share group between group.share.min and group.share.max.
 var bounded = []string{
-	"assignment.interval.ms", "delivery.count.limit", "heartbeat.interval.ms", "partition.max.record.locks", "record.lock.duration.ms",
+	"assignment.interval.ms", "delivery.count.limit", "heartbeat.interval.ms", "partition.max.record.locks",
+	"record.lock.duration.ms",
 	"session.timeout.ms",
 }
 

@@ -34,7 +34,8 @@ func mustBeStoredAs(overrides, canonical Values, which func(*Definition) bool) e
 		d := &topicSettings[i]
 		value, set := overrides[d.Name]
 		if set && value != canonical[d.Name] && which(d) {
-			return &InvalidError{Name: d.Name, Value: strconv.Quote(value), Reason: "is not how " + canonical[d.Name] + " is stored"}
+			return &InvalidError{Name: d.Name, Value: strconv.Quote(value),
+				Reason: "is not how " + canonical[d.Name] + " is stored"}
 		}
 	}
 	return nil

@@ -10,12 +10,19 @@ import (
 // labSettings are the settings of the lab, with which tests change things over HTTP. Kafka has none of them.
 // Sorted by name.
 var labSettings = []Definition{
-	{"clusters.max", Int, "64", atLeast(0), static, Implemented, "Clusters that POST /v1/clusters may make, besides the default one."},
-	{"clusters.ports", String, "", valid{check: checkPorts}, static, Implemented, "Ports of the clusters that POST /v1/clusters makes, as FIRST-LAST; empty for any free port."},
-	{"lab", Boolean, "true", anything, static, Implemented, "Whether the admin endpoint has calls that change things, for tests."},
-	{"lab.archive.max.bytes", Long, "67108864", atLeast(0), static, Implemented, "Largest archive of a snapshot that is taken, packed and unpacked."},
-	{"lab.hosts", List, "", anything, static, Implemented, "Names of this machine that the admin endpoint may be asked by, besides its own name, addresses, and names without a dot."},
-	{"lab.requests", Int, "4194304", atLeast(0), static, Implemented, "Bytes for the requests that are remembered for GET /v1/requests."},
+	{"clusters.max", Int, "64", atLeast(0), static, Implemented,
+		"Clusters that POST /v1/clusters may make, besides the default one."},
+	{"clusters.ports", String, "", valid{check: checkPorts}, static, Implemented,
+		"Ports of the clusters that POST /v1/clusters makes, as FIRST-LAST; empty for any free port."},
+	{"lab", Boolean, "true", anything, static, Implemented,
+		"Whether the admin endpoint has calls that change things, for tests."},
+	{"lab.archive.max.bytes", Long, "67108864", atLeast(0), static, Implemented,
+		"Largest archive of a snapshot that is taken, packed and unpacked."},
+	{"lab.hosts", List, "", anything, static, Implemented,
+		"Names of this machine that the admin endpoint may be asked by, besides its own name, addresses, and names " +
+			"without a dot."},
+	{"lab.requests", Int, "4194304", atLeast(0), static, Implemented,
+		"Bytes for the requests that are remembered for GET /v1/requests."},
 }
 
 // checkPorts allows nothing, or a range of ports.

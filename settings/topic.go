@@ -9,8 +9,8 @@ import (
 	"once/internal/invariant"
 )
 
-// Topic is the settings of one topic that are in force, as far as this broker implements them (spec: admin 6). Times are
-// in ms, sizes in bytes; -1 as a retention means for ever.
+// Topic is the settings of one topic that are in force, as far as this broker implements them (spec: admin 6). Times
+// are in ms, sizes in bytes; -1 as a retention means for ever.
 type Topic struct {
 	CleanupDelete               bool // cleanup.policy; neither means that nothing ever goes
 	CleanupCompact              bool
@@ -55,7 +55,8 @@ func (b *Broker) resolveTopic(overrides Values) (Topic, error) {
 	}
 	v := topicValues{b, checked}
 	if v.bool("remote.storage.enable") {
-		return Topic{}, &InvalidError{Name: "remote.storage.enable", Value: "true", Reason: "must be false: tiered storage is off"}
+		return Topic{}, &InvalidError{Name: "remote.storage.enable", Value: "true",
+			Reason: "must be false: tiered storage is off"}
 	}
 	policy := splitList(v.text("cleanup.policy"))
 	t := Topic{
@@ -104,7 +105,8 @@ func checkOverrides(table []Definition, overrides Values, of string) (Values, er
 			return nil, &InvalidError{Name: name, Value: value, Reason: "no setting of a " + of + " has this name"}
 		}
 		if len(value) > maxValueLength {
-			return nil, &InvalidError{Name: name, Value: value[:32] + "…", Reason: fmt.Sprintf("must not be longer than %d", maxValueLength)}
+			return nil, &InvalidError{Name: name, Value: value[:32] + "…",
+				Reason: fmt.Sprintf("must not be longer than %d", maxValueLength)}
 		}
 		text, err := d.canonical(value)
 		if err != nil {

@@ -380,7 +380,8 @@ func (c *Coordinator) Read(k Key, leaderEpoch int32) (State, durability.Ticket, 
 	case state == nil:
 		return State{}, durability.Ticket{}, ErrNoState
 	case leaderEpoch >= 0 && leaderEpoch < state.LeaderEpoch:
-		return State{}, durability.Ticket{}, fmt.Errorf("%w: %d, stored %d", ErrFencedLeaderEpoch, leaderEpoch, state.LeaderEpoch)
+		return State{}, durability.Ticket{}, fmt.Errorf("%w: %d, stored %d", ErrFencedLeaderEpoch, leaderEpoch,
+			state.LeaderEpoch)
 	case leaderEpoch > state.LeaderEpoch:
 		r := &Record{
 			Key: k, SnapshotEpoch: state.SnapshotEpoch, LeaderEpoch: leaderEpoch, StartOffset: unchanged,
@@ -484,7 +485,8 @@ func (c *Coordinator) Keys() (keys []Key) {
 func (c *Coordinator) tidyUp() {
 	for _, s := range c.shards {
 		if err := s.tidyUp(); err != nil {
-			c.cfg.Logger.Warn("share group state is not tidied; tried again at the next check", "partition", s.partition, "error", err)
+			c.cfg.Logger.Warn("share group state is not tidied; tried again at the next check", "partition", s.partition,
+				"error", err)
 		}
 	}
 }

@@ -80,7 +80,8 @@ func DecodeRecord(key, value []byte) (Record, error) {
 	if keyType != keyTypeSnapshot && keyType != keyTypeUpdate {
 		k.Fail("key type %d", keyType)
 	}
-	r := Record{Snapshot: keyType == keyTypeSnapshot, Tombstone: value == nil, StartOffset: unchanged, DeliveryCompleteCount: -1}
+	r := Record{Snapshot: keyType == keyTypeSnapshot, Tombstone: value == nil, StartOffset: unchanged,
+		DeliveryCompleteCount: -1}
 	r.Key = Key{Group: k.String(), TopicID: k.UUID(), Partition: k.Int32()}
 	if k.Len() > 0 {
 		k.Fail("%d bytes behind the key", k.Len())
@@ -106,7 +107,8 @@ func (r *Record) decodeValue(v *fields.Reader) {
 		r.CreateTimestampMs, r.WriteTimestampMs = v.Int64(), v.Int64()
 	}
 	for n := v.ArrayLen(batchSizeBytes); n > 0 && v.Err() == nil; n-- {
-		b := window.Batch{FirstOffset: v.Int64(), LastOffset: v.Int64(), State: window.State(v.Int8()), DeliveryCount: v.Int16()}
+		b := window.Batch{FirstOffset: v.Int64(), LastOffset: v.Int64(), State: window.State(v.Int8()),
+			DeliveryCount: v.Int16()}
 		v.Tags(nil)
 		r.Batches = append(r.Batches, b)
 	}

@@ -58,7 +58,8 @@ func (sp *SharePartition) writeLetter(ctx context.Context, letter window.Letter)
 		}
 		if err != nil {
 			m.metrics.failedLetters.Inc()
-			m.cfg.Logger.Warn("dead letter is not written; its records are archived", "group", sp.key.Group, "topic", group.DeadLetterTopic,
+			m.cfg.Logger.Warn("dead letter is not written; its records are archived", "group", sp.key.Group,
+				"topic", group.DeadLetterTopic,
 				"partition", sp.key.Partition, "first_offset", letter.FirstOffset, "last_offset", letter.LastOffset, "error", err)
 		}
 	}

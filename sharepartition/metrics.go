@@ -45,11 +45,12 @@ func newMetrics(m *Manager, registerer prometheus.Registerer) (*metrics, error) 
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "share_sessions", Help: "Share sessions."}, func() float64 {
 			return float64(m.Sessions())
 		}),
-		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "share_partitions_loaded", Help: "Share partitions in memory."}, func() float64 {
-			m.mu.Lock()
-			defer m.mu.Unlock()
-			return float64(len(m.mu.loaded))
-		}),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "share_partitions_loaded", Help: "Share partitions in memory."},
+			func() float64 {
+				m.mu.Lock()
+				defer m.mu.Unlock()
+				return float64(len(m.mu.loaded))
+			}),
 		stateCollector{m},
 	} {
 		if err := registerer.Register(c); err != nil {
@@ -74,7 +75,8 @@ func (x *metrics) acknowledged(list []window.Acknowledgement) {
 // stateCollector counts the records of all windows by state.
 type stateCollector struct{ m *Manager }
 
-var recordsInFlight = prometheus.NewDesc("share_records", "Records in the windows of share partitions, by state.", []string{"state"}, nil)
+var recordsInFlight = prometheus.NewDesc("share_records", "Records in the windows of share partitions, by state.",
+	[]string{"state"}, nil)
 
 // Describe implements prometheus.Collector.
 func (stateCollector) Describe(ch chan<- *prometheus.Desc) { ch <- recordsInFlight }

@@ -47,8 +47,8 @@ type SessionRequest struct {
 	OnlyAcknowledges bool // a ShareAcknowledge, which begins no session
 }
 
-// Update finds or begins the session of a request, and returns it with its partitions in the order of this fetch. An error
-// leaves it as it was. With FinalEpoch the session stays until End (spec: share-groups 7).
+// Update finds or begins the session of a request, and returns it with its partitions in the order of this fetch. An
+// error leaves it as it was. With FinalEpoch the session stays until End (spec: share-groups 7).
 func (m *Manager) Update(r SessionRequest) (*Session, []TopicPartition, error) {
 	key := sessionKey{r.Group, r.Member}
 	m.mu.Lock()

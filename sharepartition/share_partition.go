@@ -40,7 +40,8 @@ type SharePartition struct {
 
 func limitsOf(g settings.ShareGroup) window.Limits {
 	return window.Limits{
-		DeliveryCount: g.DeliveryCountLimit, RecordLocks: g.RecordLocks, LockDuration: g.LockDuration, Renew: g.RenewAcknowledge,
+		DeliveryCount: g.DeliveryCountLimit, RecordLocks: g.RecordLocks, LockDuration: g.LockDuration,
+		Renew:       g.RenewAcknowledge,
 		DeadLetters: g.DeadLetterTopic != "",
 	}
 }
@@ -230,7 +231,8 @@ func (sp *SharePartition) fetchLocked(r *FetchRequest, group settings.ShareGroup
 		log[i] = batches[i].LogBatch
 	}
 	ranges := w.Acquire(window.Fetch{
-		MemberID: cloned(r.MemberID), Offset: offset, MaxRecords: r.MaxRecords, BatchSize: max(1, r.BatchSize), RecordLimit: r.RecordLimit,
+		MemberID: cloned(r.MemberID), Offset: offset, MaxRecords: r.MaxRecords, BatchSize: max(1, r.BatchSize),
+		RecordLimit: r.RecordLimit,
 	}, log, limits, sp.m.cfg.Clock.Now())
 	if len(ranges) == 0 {
 		read.Slice.Release()
@@ -253,7 +255,8 @@ type readBatch struct {
 // readBatches reads the log from an offset on, and the headers of its batches up to another one.
 func readBatches(r *FetchRequest, offset, reach int64, committed bool) (partition.ReadResult, []readBatch, error) {
 	read, err := r.Partition.Read(partition.ReadRequest{
-		Offset: offset, Committed: committed, MaxBytes: r.MaxBytes, AtLeastOne: true, CurrentLeaderEpoch: -1, LastFetchedEpoch: -1,
+		Offset: offset, Committed: committed, MaxBytes: r.MaxBytes, AtLeastOne: true, CurrentLeaderEpoch: -1,
+		LastFetchedEpoch: -1,
 	})
 	if err != nil {
 		return read, nil, err
@@ -261,7 +264,8 @@ func readBatches(r *FetchRequest, offset, reach int64, committed bool) (partitio
 	var batches []readBatch
 	err = read.Slice.Headers(func(h batch.Header, position int) bool {
 		batches = append(batches, readBatch{
-			LogBatch: window.LogBatch{FirstOffset: h.BaseOffset, LastOffset: h.LastOffset(), Aborted: isAborted(h, read.Aborted)},
+			LogBatch: window.LogBatch{FirstOffset: h.BaseOffset, LastOffset: h.LastOffset(),
+				Aborted: isAborted(h, read.Aborted)},
 			position: position, size: h.SizeBytes(),
 		})
 		return h.LastOffset() < reach
@@ -317,7 +321,8 @@ func (m *Manager) SizeFrom(r FetchRequest) int {
 	offset := w.NextFetchOffset()
 	sp.mu.Unlock()
 	read, err := r.Partition.Read(partition.ReadRequest{
-		Offset: offset, Committed: group.ReadCommitted, MaxBytes: r.MaxBytes, AtLeastOne: true, CurrentLeaderEpoch: -1, LastFetchedEpoch: -1,
+		Offset: offset, Committed: group.ReadCommitted, MaxBytes: r.MaxBytes, AtLeastOne: true, CurrentLeaderEpoch: -1,
+		LastFetchedEpoch: -1,
 	})
 	if err != nil {
 		return r.MaxBytes // the fetch finds out

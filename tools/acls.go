@@ -50,7 +50,10 @@ func aclsCommand(e *env) *cobra.Command {
 		if e.connection.servers == "" && e.connection.controllers == "" {
 			return say("One of --bootstrap-server or --bootstrap-controller must be specified")
 		}
-		return e.withClient(c.Context(), func(ctx context.Context, client *kgo.Client) error { return e.acls(ctx, client, o) })
+		return e.withClient(c.Context(), func(ctx context.Context,
+			client *kgo.Client) error {
+			return e.acls(ctx, client, o)
+		})
 	}
 	return c
 }
@@ -69,7 +72,8 @@ func (o aclsOptions) validate() error {
 	case o.add && len(o.allow)+len(o.deny) == 0:
 		return say("You must specify one of: --allow-principal, --deny-principal when trying to add ACLs.")
 	case !o.list && !hasResource:
-		return say("You must provide at least one resource: --topic <topic> or --cluster or --group <group> or --delegation-token <Delegation Token ID>")
+		return say("You must provide at least one resource: --topic <topic> or --cluster or --group <group> or " +
+			"--delegation-token <Delegation Token ID>")
 	case o.idempotent && !o.producer:
 		return say("The --idempotent option is only available if --producer is set")
 	}
@@ -108,8 +112,10 @@ func (e *env) acls(ctx context.Context, client *kgo.Client, o aclsOptions) error
 // addACL is for a broker that adds nothing: it asks for one ACL.
 func addACL(ctx context.Context, client *kgo.Client, principals []string) (code int16, message *string, err error) {
 	acl := kmsg.NewCreateACLsRequestCreation()
-	acl.ResourceType, acl.ResourceName, acl.ResourcePatternType = kmsg.ACLResourceTypeTopic, "none", kmsg.ACLResourcePatternTypeLiteral
-	acl.Principal, acl.Host, acl.Operation, acl.PermissionType = principals[0], "*", kmsg.ACLOperationRead, kmsg.ACLPermissionTypeAllow
+	acl.ResourceType, acl.ResourceName, acl.ResourcePatternType = kmsg.ACLResourceTypeTopic, "none",
+		kmsg.ACLResourcePatternTypeLiteral
+	acl.Principal, acl.Host, acl.Operation, acl.PermissionType = principals[0], "*", kmsg.ACLOperationRead,
+		kmsg.ACLPermissionTypeAllow
 	r := kmsg.NewPtrCreateACLsRequest()
 	r.Creations = append(r.Creations, acl)
 	answer, err := r.RequestWith(ctx, client)

@@ -16,7 +16,8 @@ func clusterCommand(e *env) *cobra.Command {
 		if len(args) == 0 {
 			return say("kafka-cluster: error: too few arguments")
 		}
-		return say("kafka-cluster: error: argument command: invalid choice: '%s' (choose from 'cluster-id', 'unregister', 'list-endpoints')", args[0])
+		return say("kafka-cluster: error: argument command: invalid choice: '%s' (choose from 'cluster-id', 'unregister', "+
+			"'list-endpoints')", args[0])
 	}
 	for _, sub := range []*cobra.Command{clusterID(e), unregister(e), listEndpoints(e)} {
 		e.connection.flags(sub.Flags())

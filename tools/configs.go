@@ -81,7 +81,8 @@ func (o *configsOptions) resolve(topic, broker bool) error {
 		return say("At least one entity type must be specified")
 	case "topics", "brokers":
 	default:
-		return fmt.Errorf("--entity-type %s is not built here; use kafka-configs.sh of Apache Kafka, which works with this broker", o.entityType)
+		return fmt.Errorf("--entity-type %s is not built here; use kafka-configs.sh of Apache Kafka, which works with "+
+			"this broker", o.entityType)
 	}
 	switch {
 	case o.alter && !o.entityNameGiven && !o.entityDefault:
@@ -213,7 +214,8 @@ func (e *env) alterConfigs(ctx context.Context, admin *kadm.Client, o configsOpt
 	}
 	for _, r := range responses {
 		if r.Err != nil {
-			return e.fail("Error while executing config command with args '%s'\n%s", strings.Join(e.args, " "), reason(r.Err, r.ErrMessage))
+			return e.fail("Error while executing config command with args '%s'\n%s", strings.Join(e.args, " "),
+				reason(r.Err, r.ErrMessage))
 		}
 	}
 	if o.entityDefault {

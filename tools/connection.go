@@ -30,8 +30,10 @@ type connection struct {
 
 func (c *connection) flags(flags *pflag.FlagSet) {
 	flags.StringVar(&c.servers, "bootstrap-server", "", "the broker, `HOST:PORT`; several with commas")
-	flags.StringVar(&c.controllers, "bootstrap-controller", "", "the controller, `HOST:PORT`; the same as --bootstrap-server")
-	flags.StringVar(&c.commandConfig, "command-config", "", "a property `file` for the client; security other than PLAINTEXT is refused")
+	flags.StringVar(&c.controllers, "bootstrap-controller", "",
+		"the controller, `HOST:PORT`; the same as --bootstrap-server")
+	flags.StringVar(&c.commandConfig, "command-config", "",
+		"a property `file` for the client; security other than PLAINTEXT is refused")
 }
 
 // readProperties reads the lines of a property file.

@@ -51,9 +51,10 @@ func consumerCommand(e *env) *cobra.Command {
 	f.StringVar(&o.group, "group", "", "the consumer `group`; without it no offsets are committed")
 	f.Int32Var(&o.partition, "partition", 0, "the `partition` to read")
 	f.StringVar(&o.offset, "offset", "latest", "`earliest, latest` or a number; needs --partition")
-	f.StringArrayVar(&o.properties, "property", nil, "print.timestamp, print.key, print.offset, print.epoch, print.partition, "+
-		"print.headers, print.value, key.separator, line.separator, headers.separator, null.literal, key.deserializer, "+
-		"value.deserializer; `NAME=VALUE`")
+	f.StringArrayVar(&o.properties, "property", nil,
+		"print.timestamp, print.key, print.offset, print.epoch, print.partition, "+
+			"print.headers, print.value, key.separator, line.separator, headers.separator, null.literal, key.deserializer, "+
+			"value.deserializer; `NAME=VALUE`")
 	f.StringArrayVar(&o.properties, "formatter-property", nil, "the same as --property")
 	f.StringArrayVar(&e.connection.properties, "consumer-property", nil, "a property of the consumer, `NAME=VALUE`")
 	f.StringArrayVar(&e.connection.properties, "command-property", nil, "the same as --consumer-property")
@@ -67,7 +68,8 @@ func consumerCommand(e *env) *cobra.Command {
 		if timeoutMs >= 0 {
 			o.timeout = time.Duration(timeoutMs) * time.Millisecond
 		}
-		for name, value := range map[string]string{"key.deserializer": keyDeserializer, "value.deserializer": valueDeserializer} {
+		for name, value := range map[string]string{"key.deserializer": keyDeserializer,
+			"value.deserializer": valueDeserializer} {
 			if value != "" {
 				o.properties = append(o.properties, name+"="+value)
 			}
@@ -126,7 +128,8 @@ func (e *env) consume(ctx context.Context, o consumerOptions) error {
 }
 
 // printRecords reads until an option, an error or the end of ctx stops it.
-func printRecords(ctx context.Context, client *kgo.Client, o consumerOptions, print func(*kgo.Record), flush func() error) (printed int, err error) {
+func printRecords(ctx context.Context, client *kgo.Client, o consumerOptions, print func(*kgo.Record),
+	flush func() error) (printed int, err error) {
 	for o.maxMessages < 0 || printed < o.maxMessages {
 		poll, cancel := ctx, context.CancelFunc(func() {})
 		if o.timeout > 0 {
@@ -160,7 +163,8 @@ func (o consumerOptions) clientOptions(p *positions) ([]kgo.Opt, error) {
 	if o.fromBeginning {
 		start = kgo.NewOffset().AtStart()
 	}
-	options := []kgo.Opt{kgo.ConsumeResetOffset(start), kgo.FetchMaxWait(500 * time.Millisecond), kgo.AllowAutoTopicCreation()}
+	options := []kgo.Opt{kgo.ConsumeResetOffset(start), kgo.FetchMaxWait(500 * time.Millisecond),
+		kgo.AllowAutoTopicCreation()}
 	switch o.isolation {
 	case "read_committed":
 		options = append(options, kgo.FetchIsolationLevel(kgo.ReadCommitted()))
@@ -203,7 +207,8 @@ func (o consumerOptions) startOffset() (kgo.Offset, error) {
 	}
 	at, err := strconv.ParseInt(o.offset, 10, 64)
 	if err != nil || at < 0 {
-		return kgo.Offset{}, say("The provided offset value '%s' is incorrect. Valid values are 'earliest', 'latest', or a non-negative long.", o.offset)
+		return kgo.Offset{}, say("The provided offset value '%s' is incorrect. Valid values are 'earliest', 'latest', or "+
+			"a non-negative long.", o.offset)
 	}
 	return kgo.NewOffset().At(at), nil
 }
@@ -216,7 +221,8 @@ type format struct {
 }
 
 func newFormat(properties []string) (*format, error) {
-	f := &format{value: true, separator: "\t", line: "\n", headersSeparator: ",", null: "null", keyText: text, valueText: text}
+	f := &format{value: true, separator: "\t", line: "\n", headersSeparator: ",", null: "null", keyText: text,
+		valueText: text}
 	for _, pair := range properties {
 		name, value, _ := strings.Cut(pair, "=")
 		on := strings.EqualFold(strings.TrimSpace(value), "true")
@@ -254,7 +260,8 @@ func newFormat(properties []string) (*format, error) {
 				f.valueText = convert
 			}
 		default:
-			return nil, fmt.Errorf("--property %s: there is no such property here; use kafka-console-consumer.sh of Apache Kafka", pair)
+			return nil, fmt.Errorf("--property %s: there is no such property here; use kafka-console-consumer.sh of Apache "+
+				"Kafka", pair)
 		}
 	}
 	return f, nil

@@ -53,10 +53,13 @@ func describeFeatures(e *env) *cobra.Command {
 		for _, f := range versions.FinalizedFeatures {
 			finalized[f.Name] = f.MaxVersionLevel
 		}
-		slices.SortFunc(versions.SupportedFeatures, func(a, b kmsg.ApiVersionsResponseSupportedFeature) int { return strings.Compare(a.Name, b.Name) })
+		slices.SortFunc(versions.SupportedFeatures,
+			func(a, b kmsg.ApiVersionsResponseSupportedFeature) int { return strings.Compare(a.Name, b.Name) })
 		for _, f := range versions.SupportedFeatures {
-			e.print("Feature: %-40s  SupportedMinVersion: %-15s  SupportedMaxVersion: %-15s  FinalizedVersionLevel: %-15s  Epoch: %d\n", f.Name,
-				levelName(f.Name, f.MinVersion), levelName(f.Name, f.MaxVersion), levelName(f.Name, finalized[f.Name]), versions.FinalizedFeaturesEpoch)
+			e.print("Feature: %-40s  SupportedMinVersion: %-15s  SupportedMaxVersion: %-15s  FinalizedVersionLevel: %-15s  "+
+				"Epoch: %d\n", f.Name,
+				levelName(f.Name, f.MinVersion), levelName(f.Name, f.MaxVersion), levelName(f.Name, finalized[f.Name]),
+				versions.FinalizedFeaturesEpoch)
 		}
 		return nil
 	}
@@ -65,7 +68,8 @@ func describeFeatures(e *env) *cobra.Command {
 
 // levelName is how a level is printed: those of metadata.version have names.
 func levelName(feature string, level int16) string {
-	if i := slices.IndexFunc(releases, func(r release) bool { return r.level == level }); feature == metadataVersion && i >= 0 {
+	if i := slices.IndexFunc(releases, func(r release) bool { return r.level == level }); feature == metadataVersion &&
+		i >= 0 {
 		return releases[i].name
 	}
 	return strconv.Itoa(int(level))
@@ -166,7 +170,8 @@ func (e *env) parseLevel(feature string) (name string, level int16, err error) {
 	return strings.TrimSpace(name), int16(n), nil
 }
 
-func (e *env) updateFeatures(ctx context.Context, client *kgo.Client, o featuresOptions, op operation, levels map[string]int16) error {
+func (e *env) updateFeatures(ctx context.Context, client *kgo.Client, o featuresOptions, op operation,
+	levels map[string]int16) error {
 	r := kmsg.NewPtrUpdateFeaturesRequest()
 	r.ValidateOnly = o.dryRun
 	names := slices.Sorted(maps.Keys(levels))
@@ -199,7 +204,8 @@ func (e *env) updateFeatures(ctx context.Context, client *kgo.Client, o features
 	return e.reportFeatures(names, levels, refused, o.dryRun, op)
 }
 
-func (e *env) reportFeatures(names []string, levels map[string]int16, refused map[string]string, dryRun bool, op operation) error {
+func (e *env) reportFeatures(names []string, levels map[string]int16, refused map[string]string, dryRun bool,
+	op operation) error {
 	could, was := "Could not ", " was "
 	if dryRun {
 		could, was = "Can not ", " can be "

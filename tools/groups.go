@@ -76,7 +76,8 @@ func (o groupsOptions) validate() error {
 	}
 	switch {
 	case actions != 1:
-		return say("Command must include exactly one action: --list, --describe, --delete, --reset-offsets, --delete-offsets.")
+		return say("Command must include exactly one action: --list, --describe, --delete, --reset-offsets, " +
+			"--delete-offsets.")
 	case !o.list && len(o.groups) == 0 && !o.allGroups:
 		return say("Option takes one of these options: all-groups, group")
 	case o.deleteOffsets && len(o.topics) == 0:
@@ -151,7 +152,8 @@ func (e *env) describeGroups(ctx context.Context, admin *kadm.Client, o groupsOp
 	for _, name := range names {
 		g := described[name]
 		if g.Err != nil || g.State == "Dead" {
-			e.print("\nError: Executing consumer group command failed due to org.apache.kafka.common.errors.GroupIdNotFoundException: "+
+			e.print("\nError: Executing consumer group command failed due to "+
+				"org.apache.kafka.common.errors.GroupIdNotFoundException: "+
 				"Group %s not found.\n", name)
 			return nil // as Kafka's tool does
 		}
@@ -185,7 +187,8 @@ func (e *env) describeState(g kadm.DescribedGroup) {
 	if strategy == "" {
 		strategy = "-"
 	}
-	e.print("\n%-*s %-*s %-20s %-20s %s\n", group, "GROUP", column, "COORDINATOR (ID)", "ASSIGNMENT-STRATEGY", "STATE", "#MEMBERS")
+	e.print("\n%-*s %-*s %-20s %-20s %s\n", group, "GROUP", column, "COORDINATOR (ID)", "ASSIGNMENT-STRATEGY", "STATE",
+		"#MEMBERS")
 	e.print("%-*s %-*s %-20s %-20s %d\n", group, g.Group, column, coordinator, strategy, g.State, len(g.Members))
 }
 
@@ -261,7 +264,8 @@ func (e *env) describeOffsets(ctx context.Context, admin *kadm.Client, g kadm.De
 		topic, member, host = max(topic, len(r.topic)), max(member, len(r.member)), max(host, len(r.host))
 	}
 	line := func(name string, r offsetRow) {
-		e.print("%-*s %-*s %-10s %-15s %-15s %-15s %-*s %-*s %s\n", group, name, topic, r.topic, r.partition, r.current, r.end, r.lag,
+		e.print("%-*s %-*s %-10s %-15s %-15s %-15s %-*s %-*s %s\n", group, name, topic, r.topic, r.partition, r.current,
+			r.end, r.lag,
 			member, r.member, host, r.host, r.client)
 	}
 	e.print("\n")
@@ -290,7 +294,8 @@ func offsetRows(ctx context.Context, admin *kadm.Client, g kadm.DescribedGroup) 
 		}
 	}
 	row := func(topic string, partition int32) offsetRow {
-		r := offsetRow{topic: topic, partition: strconv.Itoa(int(partition)), current: "-", end: "-", lag: "-", member: "-", host: "-", client: "-"}
+		r := offsetRow{topic: topic, partition: strconv.Itoa(int(partition)), current: "-", end: "-", lag: "-", member: "-",
+			host: "-", client: "-"}
 		end, known := ends.Lookup(topic, partition)
 		if known && end.Err == nil {
 			r.end = strconv.FormatInt(end.Offset, 10)
@@ -433,7 +438,8 @@ func partitionScope(ctx context.Context, admin *kadm.Client, topics []string) (k
 	}
 	for _, t := range metadata.Sorted() {
 		if t.Err != nil {
-			return nil, say("org.apache.kafka.common.errors.UnknownTopicOrPartitionException: This server does not host this topic-partition.")
+			return nil, say("org.apache.kafka.common.errors.UnknownTopicOrPartitionException: This server does not host this " +
+				"topic-partition.")
 		}
 		scope.Add(t.Topic, t.Partitions.Numbers()...)
 	}

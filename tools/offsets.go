@@ -44,8 +44,10 @@ func offsetsCommand(e *env) *cobra.Command {
 		if !named {
 			n, err := strconv.ParseInt(at, 10, 64)
 			if err != nil {
-				return e.fail("Error occurred: Malformed time argument %s. Please use -1 or latest / -2 or earliest / -3 or max-timestamp / "+
-					"-4 or earliest-local / -5 or latest-tiered / -6 or earliest-pending-upload, or a specified long format timestamp", at)
+				return e.fail("Error occurred: Malformed time argument %s. Please use -1 or latest / -2 or earliest / -3 or "+
+					"max-timestamp / "+
+					"-4 or earliest-local / -5 or latest-tiered / -6 or earliest-pending-upload, or a specified long format timestamp",
+					at)
 			}
 			timestamp = n
 		}
@@ -109,7 +111,8 @@ func wantedPartitions(topic, list, partitions string) (func(topic string, partit
 	}, nil
 }
 
-func (e *env) offsets(ctx context.Context, wanted func(string, int32) bool, timestamp int64, excludeInternal bool) error {
+func (e *env) offsets(ctx context.Context, wanted func(string, int32) bool, timestamp int64,
+	excludeInternal bool) error {
 	ctx, admin, done, err := e.admin(ctx)
 	if err != nil {
 		return err
@@ -153,7 +156,8 @@ func (e *env) offsets(ctx context.Context, wanted func(string, int32) bool, time
 	for _, o := range lines {
 		switch {
 		case o.Err != nil:
-			fmt.Fprintf(e.stderr, "Skip getting offsets for topic-partition %s-%d due to error: %s\n", o.Topic, o.Partition, reason(o.Err, ""))
+			fmt.Fprintf(e.stderr, "Skip getting offsets for topic-partition %s-%d due to error: %s\n", o.Topic, o.Partition,
+				reason(o.Err, ""))
 		case o.Offset < 0:
 			e.print("%s:%d:\n", o.Topic, o.Partition)
 		default:
@@ -163,7 +167,8 @@ func (e *env) offsets(ctx context.Context, wanted func(string, int32) bool, time
 	return nil
 }
 
-func listOffsets(ctx context.Context, admin *kadm.Client, timestamp int64, topics []string) (kadm.ListedOffsets, error) {
+func listOffsets(ctx context.Context, admin *kadm.Client, timestamp int64,
+	topics []string) (kadm.ListedOffsets, error) {
 	switch timestamp {
 	case latestTime:
 		return admin.ListEndOffsets(ctx, topics...)

@@ -88,7 +88,8 @@ func (p *positions) commit(ctx context.Context, client *kgo.Client, group string
 		byTopic[o.Topic][o.Partition] = kgo.EpochOffset{Epoch: -1, Offset: o.At}
 	})
 	var failed error
-	client.CommitOffsetsSync(ctx, byTopic, func(_ *kgo.Client, _ *kmsg.OffsetCommitRequest, _ *kmsg.OffsetCommitResponse, err error) {
+	client.CommitOffsetsSync(ctx, byTopic, func(_ *kgo.Client, _ *kmsg.OffsetCommitRequest, _ *kmsg.OffsetCommitResponse,
+		err error) {
 		failed = err
 	})
 	return failed

@@ -30,14 +30,16 @@ func producerCommand(e *env) *cobra.Command {
 	e.connection.flags(f)
 	f.StringVar(&e.connection.controllers, "broker-list", "", "the same as --bootstrap-server")
 	f.StringVar(&o.topic, "topic", "", "the `topic` to produce to")
-	f.StringArrayVar(&o.properties, "property", nil, "parse.key, key.separator, parse.headers, headers.delimiter, headers.separator, "+
-		"headers.key.separator, null.marker, ignore.error; `NAME=VALUE`")
+	f.StringArrayVar(&o.properties, "property", nil,
+		"parse.key, key.separator, parse.headers, headers.delimiter, headers.separator, "+
+			"headers.key.separator, null.marker, ignore.error; `NAME=VALUE`")
 	f.StringArrayVar(&o.properties, "reader-property", nil, "the same as --property")
 	f.StringArrayVar(&e.connection.properties, "producer-property", nil, "a property of the producer, `NAME=VALUE`")
 	f.StringArrayVar(&e.connection.properties, "command-property", nil, "the same as --producer-property")
 	f.StringVar(&e.connection.commandConfig, "producer.config", "", "the same as --command-config")
 	f.StringVar(&o.acks, "request-required-acks", "-1", "`-1, all, 0 or 1`")
-	f.StringVar(&o.compression, "compression-codec", "none", "`none, gzip, snappy, lz4 or zstd`; gzip where no value is given")
+	f.StringVar(&o.compression, "compression-codec", "none",
+		"`none, gzip, snappy, lz4 or zstd`; gzip where no value is given")
 	f.Lookup("compression-codec").NoOptDefVal = "gzip"
 	f.BoolVar(&o.sync, "sync", false, "wait for each record")
 	ignored(f, "batch-size", "max-block-ms", "max-memory-bytes", "max-partition-memory-bytes", "message-send-max-retries",

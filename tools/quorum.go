@@ -110,7 +110,8 @@ func (q quorum) leader() replica {
 	return replica{}
 }
 
-// lag returns how far the last of the voters is behind the leader, in records and milliseconds; -1 where it is not known.
+// lag returns how far the last of the voters is behind the leader, in records and milliseconds; -1 where it is not
+// known.
 func (q quorum) lag() (records, ms int64) {
 	leader := q.leader()
 	last := leader
@@ -188,7 +189,8 @@ func (q quorum) printReplicas(e *env, humanReadable bool) {
 	var rows [][]string
 	add := func(r replica, status string) {
 		rows = append(rows, []string{strconv.Itoa(int(r.ReplicaID)), directoryID(r), strconv.FormatInt(r.LogEndOffset, 10),
-			strconv.FormatInt(leader.LogEndOffset-r.LogEndOffset, 10), at(r.LastFetchTimestamp), at(r.LastCaughtUpTimestamp), status})
+			strconv.FormatInt(leader.LogEndOffset-r.LogEndOffset, 10), at(r.LastFetchTimestamp), at(r.LastCaughtUpTimestamp),
+			status})
 	}
 	add(leader, "Leader")
 	for _, r := range q.CurrentVoters {
@@ -199,5 +201,6 @@ func (q quorum) printReplicas(e *env, humanReadable bool) {
 	for _, r := range q.Observers {
 		add(r, "Observer")
 	}
-	printTable(e.stdout, []string{"NodeId", "DirectoryId", "LogEndOffset", "Lag", "LastFetchTimestamp", "LastCaughtUpTimestamp", "Status"}, rows)
+	printTable(e.stdout, []string{"NodeId", "DirectoryId", "LogEndOffset", "Lag", "LastFetchTimestamp",
+		"LastCaughtUpTimestamp", "Status"}, rows)
 }

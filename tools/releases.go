@@ -13,7 +13,8 @@ const latestRelease = "4.4-IV2"
 
 // featureNames are the features besides metadata.version, in the order in which kafka-features prints them.
 var featureNames = []string{
-	"kraft.version", "transaction.version", "group.version", "eligible.leader.replicas.version", "share.version", "streams.version",
+	"kraft.version", "transaction.version", "group.version", "eligible.leader.replicas.version", "share.version",
+	"streams.version",
 }
 
 // release is a level of metadata.version with the default levels of the other features, in the order of featureNames.
@@ -63,7 +64,8 @@ func (e *env) release(name string) (release, error) {
 		}
 		names = append(names, r.name)
 	}
-	return release{}, e.fail("Unknown metadata.version '%s'. Supported metadata.version are: %s", name, strings.Join(names, ", "))
+	return release{}, e.fail("Unknown metadata.version '%s'. Supported metadata.version are: %s", name,
+		strings.Join(names, ", "))
 }
 
 // messageOf is the message of the broker, or that of the code where it gave none.

@@ -37,7 +37,8 @@ func (o *resetOptions) given(f *pflag.FlagSet) {
 
 func (o resetOptions) validate(scoped bool) error {
 	ways := 0
-	for _, given := range []bool{o.earliest, o.latest, o.current, o.offsetGiven, o.shiftGiven, o.duration != "", o.datetime != ""} {
+	for _, given := range []bool{o.earliest, o.latest, o.current, o.offsetGiven, o.shiftGiven, o.duration != "",
+		o.datetime != ""} {
 		if given {
 			ways++
 		}
@@ -48,7 +49,8 @@ func (o resetOptions) validate(scoped bool) error {
 	case !scoped:
 		return say("Option [reset-offsets] takes one of these options: all-topics, topic")
 	case ways != 1:
-		return say("Option [reset-offsets] takes exactly one of these options: to-earliest, to-latest, to-current, to-offset, shift-by, " +
+		return say("Option [reset-offsets] takes exactly one of these options: to-earliest, to-latest, to-current, " +
+			"to-offset, shift-by, " +
 			"by-duration, to-datetime")
 	}
 	return nil
@@ -56,8 +58,10 @@ func (o resetOptions) validate(scoped bool) error {
 
 func (e *env) resetOffsets(ctx context.Context, admin *kadm.Client, o groupsOptions, names []string) error {
 	if !o.target.dryRun && !o.target.execute {
-		e.print("WARN: No action will be performed as the --execute option is missing. In version 5.0, this command will require either " +
-			"--dry-run or --execute to be specified. You should add the --dry-run option explicitly if you are scripting this command and " +
+		e.print("WARN: No action will be performed as the --execute option is missing. In version 5.0, this command will " +
+			"require either " +
+			"--dry-run or --execute to be specified. You should add the --dry-run option explicitly if you are scripting " +
+			"this command and " +
 			"want to keep the current default behavior without prompting.\n")
 	}
 	for _, name := range names {
@@ -66,7 +70,8 @@ func (e *env) resetOffsets(ctx context.Context, admin *kadm.Client, o groupsOpti
 			return err
 		}
 		if state := described[name].State; state != "Empty" && state != "Dead" {
-			e.print("\nError: Assignments can only be reset if the group '%s' is inactive, but the current state is %s.\n", name, state)
+			e.print("\nError: Assignments can only be reset if the group '%s' is inactive, but the current state is %s.\n", name,
+				state)
 			e.print("\n%-15s %-15s %-10s %s\n", "GROUP", "TOPIC", "PARTITION", "NEW-OFFSET")
 			continue // as Kafka's tool does
 		}
@@ -177,10 +182,12 @@ func (o resetOptions) time(now time.Time) (time.Time, error) {
 		}
 		return now.Add(-total), nil
 	}
-	for _, layout := range []string{"2006-01-02T15:04:05.000Z07:00", "2006-01-02T15:04:05Z07:00", "2006-01-02T15:04:05.000", "2006-01-02T15:04:05"} {
+	for _, layout := range []string{"2006-01-02T15:04:05.000Z07:00", "2006-01-02T15:04:05Z07:00",
+		"2006-01-02T15:04:05.000", "2006-01-02T15:04:05"} {
 		if at, err := time.ParseInLocation(layout, o.datetime, time.UTC); err == nil {
 			return at, nil
 		}
 	}
-	return now, say("--to-datetime %s: write YYYY-MM-DDThh:mm:ss.sss, with Z or +hh:mm for another zone than UTC", o.datetime)
+	return now, say("--to-datetime %s: write YYYY-MM-DDThh:mm:ss.sss, with Z or +hh:mm for another zone than UTC",
+		o.datetime)
 }

@@ -21,13 +21,14 @@ func storageCommand(e *env) *cobra.Command {
 	var scram, features []string
 	var ignoreFormatted, standalone, noInitial bool
 	var initial, release, level string
-	format := &cobra.Command{Use: "format", Short: "Accept what Kafka's needs, and do nothing", RunE: func(*cobra.Command, []string) error {
-		if len(scram) > 0 {
-			return say("--add-scram is not built here: there is no SASL yet")
-		}
-		e.print("Nothing to format: the broker makes its data directory at its first start.\n")
-		return nil
-	}}
+	format := &cobra.Command{Use: "format", Short: "Accept what Kafka's needs, and do nothing",
+		RunE: func(*cobra.Command, []string) error {
+			if len(scram) > 0 {
+				return say("--add-scram is not built here: there is no SASL yet")
+			}
+			e.print("Nothing to format: the broker makes its data directory at its first start.\n")
+			return nil
+		}}
 	f := format.Flags()
 	f.StringVarP(&clusterID, "cluster-id", "t", "", "the cluster ID; has no effect")
 	f.StringVarP(&config, "config", "c", "", "the property `file`; has no effect")
@@ -39,10 +40,11 @@ func storageCommand(e *env) *cobra.Command {
 	f.BoolVarP(&noInitial, "no-initial-controllers", "N", false, "has no effect")
 	f.StringVarP(&initial, "initial-controllers", "I", "", "has no effect")
 	f.StringVarP(&level, "metadata", "m", "", "has no effect")
-	random := &cobra.Command{Use: "random-uuid", Short: "Print a random cluster ID", RunE: func(*cobra.Command, []string) error {
-		e.print("%s\n", randomUUID())
-		return nil
-	}}
+	random := &cobra.Command{Use: "random-uuid", Short: "Print a random cluster ID",
+		RunE: func(*cobra.Command, []string) error {
+			e.print("%s\n", randomUUID())
+			return nil
+		}}
 	c.AddCommand(format, random)
 	return c
 }

@@ -181,7 +181,8 @@ func (e *env) flagError(err error) error {
 		if unknown.GetSpecifiedShortnames() != "" {
 			dashes = "-"
 		}
-		return fmt.Errorf("%s%s is not an option here; see kafka-%s --help, or use kafka-%s.sh of Apache Kafka, which works with this broker",
+		return fmt.Errorf("%s%s is not an option here; see kafka-%s --help, or use kafka-%s.sh of Apache Kafka, which "+
+			"works with this broker",
 			dashes, unknown.GetSpecifiedName(), e.tool, e.tool)
 	}
 	return err

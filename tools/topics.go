@@ -100,7 +100,8 @@ func (e *env) topics(ctx context.Context, o topicsOptions) error {
 
 func (e *env) createTopic(ctx context.Context, admin *kadm.Client, o topicsOptions) error {
 	if strings.ContainsAny(o.topic, "._") {
-		e.print("WARNING: Due to limitations in metric names, topics with a period ('.') or underscore ('_') could collide. " +
+		e.print("WARNING: Due to limitations in metric names, topics with a period ('.') or underscore ('_') could " +
+			"collide. " +
 			"To avoid issues it is best to use either, but not both.\n")
 	}
 	configs := map[string]*string{}

@@ -66,7 +66,8 @@ func listTransactions(e *env) *cobra.Command {
 					continue
 				}
 			}
-			rows = append(rows, []string{t.TxnID, strconv.Itoa(int(t.Coordinator)), strconv.FormatInt(t.ProducerID, 10), t.State})
+			rows = append(rows, []string{t.TxnID, strconv.Itoa(int(t.Coordinator)), strconv.FormatInt(t.ProducerID, 10),
+				t.State})
 		}
 		printTable(e.stdout, []string{"TransactionalId", "Coordinator", "ProducerId", "TransactionState"}, rows)
 		return nil
@@ -94,7 +95,8 @@ func describeTransactions(e *env) *cobra.Command {
 		t, err := described.On(id, func(t *kadm.DescribedTransaction) error { return t.Err })
 		if err != nil {
 			return e.fail("Failed to describe transaction state of transactional-id `%s`: DescribeTransactions request for "+
-				"transactionalId `%s` failed because the ID could not be found. Enable debug logging for additional detail.", id, id)
+				"transactionalId `%s` failed because the ID could not be found. Enable debug logging for additional detail.", id,
+				id)
 		}
 		start, duration := "None", "None"
 		if t.StartTimestamp >= 0 {
@@ -109,7 +111,8 @@ func describeTransactions(e *env) *cobra.Command {
 		}
 		printTable(e.stdout, []string{"CoordinatorId", "TransactionalId", "ProducerId", "ProducerEpoch", "TransactionState",
 			"TransactionTimeoutMs", "CurrentTransactionStartTimeMs", "TransactionDurationMs", "TopicPartitions"}, [][]string{{
-			strconv.Itoa(int(t.Coordinator)), id, strconv.FormatInt(t.ProducerID, 10), strconv.Itoa(int(t.ProducerEpoch)), t.State,
+			strconv.Itoa(int(t.Coordinator)), id, strconv.FormatInt(t.ProducerID, 10), strconv.Itoa(int(t.ProducerEpoch)),
+			t.State,
 			strconv.Itoa(int(t.TimeoutMillis)), start, duration, strings.Join(partitions, ","),
 		}})
 		return nil
@@ -148,7 +151,8 @@ func producers(ctx context.Context, admin *kadm.Client, o partitionOptions) ([]k
 	}
 	for _, p := range described.SortedPartitions() {
 		if p.Err != nil {
-			return nil, say("Failed to describe producers for partition %s-%d: %s", o.topic, o.partition, reason(p.Err, p.ErrMessage))
+			return nil, say("Failed to describe producers for partition %s-%d: %s", o.topic, o.partition,
+				reason(p.Err, p.ErrMessage))
 		}
 	}
 	return described.SortedProducers(), nil
@@ -184,7 +188,8 @@ func describeProducers(e *env) *cobra.Command {
 				strconv.Itoa(int(p.LastSequence)), strconv.FormatInt(p.LastTimestamp, 10), start,
 			})
 		}
-		printTable(e.stdout, []string{"ProducerId", "ProducerEpoch", "LatestCoordinatorEpoch", "LastSequence", "LastTimestamp",
+		printTable(e.stdout, []string{"ProducerId", "ProducerEpoch", "LatestCoordinatorEpoch", "LastSequence",
+			"LastTimestamp",
 			"CurrentTransactionStartOffset"}, rows)
 		return nil
 	}
@@ -198,7 +203,8 @@ func findHanging(e *env) *cobra.Command {
 	c := &cobra.Command{Use: "find-hanging", Short: "Find transactions that hang in partitions"}
 	o.flags(c)
 	c.Flags().Int32Var(&brokerID, "broker-id", -1, "look at the partitions of a broker")
-	c.Flags().IntVar(&maxTimeout, "max-transaction-timeout", defaultMaxTransactionTimeout, "in `minutes`; what is open for longer, and 5 minutes, may hang")
+	c.Flags().IntVar(&maxTimeout, "max-transaction-timeout", defaultMaxTransactionTimeout,
+		"in `minutes`; what is open for longer, and 5 minutes, may hang")
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		if brokerID < 0 && o.topic == "" {
 			return say("The `find-hanging` command requires either --topic or --broker-id to limit the scope of the search")
@@ -212,7 +218,8 @@ func findHanging(e *env) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		printTable(e.stdout, []string{"Topic", "Partition", "ProducerId", "ProducerEpoch", "CoordinatorEpoch", "StartOffset", "LastTimestamp",
+		printTable(e.stdout, []string{"Topic", "Partition", "ProducerId", "ProducerEpoch", "CoordinatorEpoch", "StartOffset",
+			"LastTimestamp",
 			"Duration(min)"}, rows)
 		return nil
 	}
@@ -221,7 +228,8 @@ func findHanging(e *env) *cobra.Command {
 
 // hanging returns rows about producers that have had a transaction open in a partition since before limit, of which no
 // coordinator knows.
-func hanging(ctx context.Context, admin *kadm.Client, o partitionOptions, brokerID int32, limit time.Time) ([][]string, error) {
+func hanging(ctx context.Context, admin *kadm.Client, o partitionOptions, brokerID int32,
+	limit time.Time) ([][]string, error) {
 	var topics []string
 	if o.topic != "" {
 		topics = []string{o.topic}
@@ -266,14 +274,16 @@ func hanging(ctx context.Context, admin *kadm.Client, o partitionOptions, broker
 	var rows [][]string
 	for _, p := range open {
 		owned := slices.ContainsFunc(known.Sorted(), func(t kadm.DescribedTransaction) bool {
-			return t.ProducerID == p.ProducerID && t.ProducerEpoch == p.ProducerEpoch && slices.Contains(sortedKeys(t.Topics[p.Topic]), p.Partition)
+			return t.ProducerID == p.ProducerID && t.ProducerEpoch == p.ProducerEpoch &&
+				slices.Contains(sortedKeys(t.Topics[p.Topic]), p.Partition)
 		})
 		if owned {
 			continue
 		}
 		rows = append(rows, []string{
 			p.Topic, strconv.Itoa(int(p.Partition)), strconv.FormatInt(p.ProducerID, 10), strconv.Itoa(int(p.ProducerEpoch)),
-			strconv.Itoa(int(p.CoordinatorEpoch)), strconv.FormatInt(p.CurrentTxnStartOffset, 10), strconv.FormatInt(p.LastTimestamp, 10),
+			strconv.Itoa(int(p.CoordinatorEpoch)), strconv.FormatInt(p.CurrentTxnStartOffset, 10),
+			strconv.FormatInt(p.LastTimestamp, 10),
 			strconv.Itoa(int(time.Since(time.UnixMilli(p.LastTimestamp)).Minutes())),
 		})
 	}
@@ -297,7 +307,8 @@ func abortTransaction(e *env) *cobra.Command {
 			return err
 		}
 		if startOffset < 0 && producerID < 0 {
-			return say("The transaction to abort must be identified either with --start-offset (for brokers on 3.0 or above) or with " +
+			return say("The transaction to abort must be identified either with --start-offset (for brokers on 3.0 or above) " +
+				"or with " +
 				"--producer-id, --producer-epoch, and --coordinator-epoch (for older brokers)")
 		}
 		if startOffset < 0 && (producerEpoch < 0 || coordinatorEpoch < 0) {
@@ -316,10 +327,12 @@ func abortTransaction(e *env) *cobra.Command {
 			}
 			i := slices.IndexFunc(active, func(p kadm.DescribedProducer) bool { return p.CurrentTxnStartOffset == startOffset })
 			if i < 0 {
-				return e.fail("Could not find any open transactions starting at offset %d on partition %s-%d", startOffset, o.topic, o.partition)
+				return e.fail("Could not find any open transactions starting at offset %d on partition %s-%d", startOffset, o.topic,
+					o.partition)
 			}
 			p := active[i]
-			marker.ProducerID, marker.ProducerEpoch, marker.CoordinatorEpoch = p.ProducerID, p.ProducerEpoch, max(p.CoordinatorEpoch, 0)
+			marker.ProducerID, marker.ProducerEpoch, marker.CoordinatorEpoch = p.ProducerID, p.ProducerEpoch,
+				max(p.CoordinatorEpoch, 0)
 		}
 		marker.Topics.Add(o.topic, o.partition)
 		written, err := admin.WriteTxnMarkers(ctx, marker)

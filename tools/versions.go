@@ -46,7 +46,8 @@ func versionsCommand(e *env) *cobra.Command {
 				}
 				lines = append(lines, fmt.Sprintf("\t%s(%d): %s [usable: %s]", apiName(key), key, span, usable))
 			})
-			e.print("%s:%d (id: %d rack: %s isFenced: false) -> (\n%s\n)\n", b.Host, b.Port, b.NodeID, rack, strings.Join(lines, ",\n"))
+			e.print("%s:%d (id: %d rack: %s isFenced: false) -> (\n%s\n)\n", b.Host, b.Port, b.NodeID, rack,
+				strings.Join(lines, ",\n"))
 		}
 		return nil
 	}

@@ -64,7 +64,8 @@ func contradiction(from reader, records map[string]record, directories []directo
 	for _, d := range directories {
 		owner, ok := names[d.TopicID]
 		if ok && !inPlace[d.Name] && (owner == d.Topic || !inPlace[directoryName(owner, d.Partition)]) {
-			return from.Damaged(meta.Topics, owner, fmt.Errorf("it has %d partitions and the topic id %x, which stands in directory %s",
+			return from.Damaged(meta.Topics, owner, fmt.Errorf(
+				"it has %d partitions and the topic id %x, which stands in directory %s",
 				records[owner].Partitions, d.TopicID, d.Name))
 		}
 	}

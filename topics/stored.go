@@ -62,7 +62,8 @@ func ReadStored(store meta.Store) ([]Stored, error) {
 	all := make([]Stored, 0, len(records))
 	for _, name := range slices.Sorted(maps.Keys(records)) {
 		r := records[name]
-		all = append(all, Stored{Name: name, ID: r.ID, Partitions: r.Partitions, CreatedAtStart: r.CreatedAtStart, Overrides: r.Overrides})
+		all = append(all, Stored{Name: name, ID: r.ID, Partitions: r.Partitions, CreatedAtStart: r.CreatedAtStart,
+			Overrides: r.Overrides})
 	}
 	return all, nil
 }

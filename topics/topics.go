@@ -159,7 +159,8 @@ func (ts *Topics) openPartitions(t *Topic, config settings.Topic, from, to int32
 	inParallel(len(ps), func(i int) {
 		p, err := partition.Open(partition.ID{Topic: t.Name, TopicID: t.ID, Index: from + int32(i)}, partition.Options{
 			FS: ts.opts.FS, Dir: ts.opts.Dir, Config: ts.partitionConfig(config), Barrier: ts.opts.Barrier,
-			LeaderEpoch: ts.opts.Starts - t.createdAtStart, Unverified: !ts.settings.Load().TransactionPartitionVerificationEnable,
+			LeaderEpoch:   ts.opts.Starts - t.createdAtStart,
+			Unverified:    !ts.settings.Load().TransactionPartitionVerificationEnable,
 			InflatedBytes: max(log.DefaultInflatedBytes, ts.opts.MaxInflatedBytes), Clock: ts.opts.Clock, Logger: ts.opts.Logger,
 			Faults: ts.opts.Faults,
 		})
@@ -172,7 +173,8 @@ func (ts *Topics) openPartitions(t *Topic, config settings.Topic, from, to int32
 }
 
 // makePartitionsLocked opens new partitions. On an error none stays open.
-func (ts *Topics) makePartitionsLocked(t *Topic, config settings.Topic, from, to int32) ([]*partition.Partition, error) {
+func (ts *Topics) makePartitionsLocked(t *Topic, config settings.Topic, from,
+	to int32) ([]*partition.Partition, error) {
 	if err := ts.checkDirectoriesLocked(t.Name, from, to); err != nil {
 		return nil, err
 	}
@@ -223,8 +225,10 @@ var codecs = map[string]func(settings.Topic) (batch.Codec, int32){
 
 func (ts *Topics) partitionConfig(c settings.Topic) partition.Config {
 	rules := batch.Rules{
-		MaxMessageBytes: c.MaxMessageBytes, MaxRecordBytes: c.MaxDecompressedMessageBytes, SegmentBytes: c.SegmentBytes, Compacted: c.CleanupCompact, LogAppendTime: c.LogAppendTime,
-		TimestampBeforeMaxMs: c.TimestampBeforeMaxMs, TimestampAfterMaxMs: c.TimestampAfterMaxMs, MaxInflatedBytes: ts.opts.MaxInflatedBytes,
+		MaxMessageBytes: c.MaxMessageBytes, MaxRecordBytes: c.MaxDecompressedMessageBytes, SegmentBytes: c.SegmentBytes,
+		Compacted: c.CleanupCompact, LogAppendTime: c.LogAppendTime,
+		TimestampBeforeMaxMs: c.TimestampBeforeMaxMs, TimestampAfterMaxMs: c.TimestampAfterMaxMs,
+		MaxInflatedBytes: ts.opts.MaxInflatedBytes,
 	}
 	if codec, ok := codecs[c.CompressionType]; ok {
 		kind, level := codec(c)
@@ -235,8 +239,9 @@ func (ts *Topics) partitionConfig(c settings.Topic) partition.Config {
 		segmentMs = min(segmentMs, c.MaxCompactionLagMs)
 	}
 	return partition.Config{
-		Log: log.Config{SegmentBytes: c.SegmentBytes, SegmentMs: segmentMs, IndexIntervalBytes: c.IndexIntervalBytes, SegmentIndexBytes: c.SegmentIndexBytes,
-			FlushMessages: c.FlushMessages, FlushMs: max(c.FlushMs, 1)},
+		Log: log.Config{SegmentBytes: c.SegmentBytes, SegmentMs: segmentMs, IndexIntervalBytes: c.IndexIntervalBytes,
+			SegmentIndexBytes: c.SegmentIndexBytes,
+			FlushMessages:     c.FlushMessages, FlushMs: max(c.FlushMs, 1)},
 		Rules:     rules,
 		Retention: partition.Retention{Delete: c.CleanupDelete, RetentionMs: c.RetentionMs, RetentionBytes: c.RetentionBytes},
 		Compaction: partition.Compaction{
@@ -313,14 +318,16 @@ func (ts *Topics) Validate(s Spec) error {
 	if strings.ContainsAny(s.Name, "._") {
 		for name := range ix.byName {
 			if strings.ReplaceAll(name, ".", "_") == strings.ReplaceAll(s.Name, ".", "_") && !slices.Contains(s.Together, name) {
-				return fmt.Errorf("%w: %q collides with topic %q, because '.' and '_' are alike in metric names", ErrInvalidName, s.Name, name)
+				return fmt.Errorf("%w: %q collides with topic %q, because '.' and '_' are alike in metric names", ErrInvalidName,
+					s.Name, name)
 			}
 		}
 	}
 	if ts.foldsCase {
 		for name := range ix.byName {
 			if strings.EqualFold(name, s.Name) {
-				return fmt.Errorf("%w: %q collides with topic %q, because the file system does not distinguish upper and lower case", ErrInvalidName, s.Name, name)
+				return fmt.Errorf("%w: %q collides with topic %q, because the file system does not distinguish upper and lower "+
+					"case", ErrInvalidName, s.Name, name)
 			}
 		}
 	}
@@ -331,7 +338,8 @@ func (ts *Topics) Validate(s Spec) error {
 		return fmt.Errorf("%w: %d, at least 1", ErrInvalidPartitions, s.Partitions)
 	}
 	if ix.count+int(s.Partitions) > maxPartitions {
-		return fmt.Errorf("%w: %d exist, %d more asked, %d allowed", ErrTooManyPartitions, ix.count, s.Partitions, maxPartitions)
+		return fmt.Errorf("%w: %d exist, %d more asked, %d allowed", ErrTooManyPartitions, ix.count, s.Partitions,
+			maxPartitions)
 	}
 	return nil
 }
@@ -393,7 +401,8 @@ func NewID() (id [16]byte) {
 }
 
 func (ts *Topics) save(t *Topic, s *state) error {
-	value, err := record{ID: t.ID, Partitions: int32(len(s.partitions)), CreatedAtStart: t.createdAtStart, Overrides: s.overrides}.encode()
+	value, err := record{ID: t.ID, Partitions: int32(len(s.partitions)), CreatedAtStart: t.createdAtStart,
+		Overrides: s.overrides}.encode()
 	if err != nil {
 		return err
 	}
@@ -448,7 +457,8 @@ func (ts *Topics) AddPartitions(name string, count int32, validateOnly bool) err
 // Alter replaces the overrides of one topic by the result of change; with validateOnly it only checks. The new
 // configuration is durable and applies at once, to the partitions, too. No other change runs beside change; its error
 // is returned as it is.
-func (ts *Topics) Alter(name string, change func(overrides settings.Values) (settings.Values, error), validateOnly bool) error {
+func (ts *Topics) Alter(name string, change func(overrides settings.Values) (settings.Values, error),
+	validateOnly bool) error {
 	ts.mu.Lock()
 	defer ts.mu.Unlock()
 	t := ts.index.Load().byName[name]
@@ -488,7 +498,8 @@ func (ts *Topics) Reconfigure(b *settings.Broker) {
 		next := *t.state.Load()
 		config, err := b.Topic(next.overrides)
 		if err != nil {
-			ts.opts.Logger.Warn("a setting of the broker does not go with those of a topic, which keeps its own", "topic", t.Name, "error", err)
+			ts.opts.Logger.Warn("a setting of the broker does not go with those of a topic, which keeps its own",
+				"topic", t.Name, "error", err)
 			config = next.config
 		}
 		next.config = config
@@ -523,7 +534,8 @@ func (ts *Topics) Delete(name string) error {
 	// The record is removed: the next start removes files that cannot be removed now.
 	for _, p := range t.Partitions() {
 		if err := p.Delete(); err != nil {
-			ts.opts.Logger.Warn("files of a deleted partition stay until the next start", "partition", p.ID().String(), "error", err)
+			ts.opts.Logger.Warn("files of a deleted partition stay until the next start", "partition", p.ID().String(),
+				"error", err)
 		}
 	}
 	return nil

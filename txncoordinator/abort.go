@@ -6,8 +6,8 @@ import (
 	"once/durability"
 )
 
-// Abort aborts the open transaction of an ID as if its timeout had passed, and says whether there was one. While another
-// request is ending it the error is ErrConcurrentTransactions. Errors: ErrTransactionalIDNotFound.
+// Abort aborts the open transaction of an ID as if its timeout had passed, and says whether there was one. While
+// another request is ending it the error is ErrConcurrentTransactions. Errors: ErrTransactionalIDNotFound.
 func (c *Coordinator) Abort(transactionalID string) (aborted bool, err error) {
 	s, err := c.locate(transactionalID)
 	if err != nil {
@@ -59,7 +59,8 @@ func (c *Coordinator) Hang(transactionalID string) (hung bool, err error) {
 		return false, nil
 	}
 	nowMs := c.cfg.Clock.Now().UnixMilli()
-	if _, err := s.stateLog.AppendCoordinator(encodeTombstone(transactionalID, nowMs), durability.TransactionChanged); err != nil {
+	if _, err := s.stateLog.AppendCoordinator(encodeTombstone(transactionalID, nowMs),
+		durability.TransactionChanged); err != nil {
 		e.endUnchanged()
 		return false, fmt.Errorf("%w: forgetting a transactional ID: %w", ErrCoordinatorNotAvailable, err)
 	}

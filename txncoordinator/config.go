@@ -52,11 +52,12 @@ type Config struct {
 	// TransactionVersion is the finalized level of the feature transaction.version, 0 to 2. [2]
 	TransactionVersion func() int16
 
-	MaxTimeoutMs        int32         // transaction.max.timeout.ms [900,000]
-	IDExpiration        time.Duration // transactional.id.expiration.ms [7 days]
-	AbortInterval       time.Duration // between two looks for timeouts [10 s]
-	RemoveInterval      time.Duration // between two looks for unused IDs [1 h]
-	AddRetryInterval    time.Duration // between two attempts of EnlistAgain; add.partitions.to.txn.retry.backoff.ms [20 ms]
+	MaxTimeoutMs   int32         // transaction.max.timeout.ms [900,000]
+	IDExpiration   time.Duration // transactional.id.expiration.ms [7 days]
+	AbortInterval  time.Duration // between two looks for timeouts [10 s]
+	RemoveInterval time.Duration // between two looks for unused IDs [1 h]
+	// between two attempts of EnlistAgain; add.partitions.to.txn.retry.backoff.ms [20 ms]
+	AddRetryInterval    time.Duration
 	AddRetryLimit       time.Duration // for all of them; add.partitions.to.txn.retry.backoff.max.ms [none are made]
 	MaxTransactionalIDs int64         // held in memory at most; more are refused [1,000,000, about 400 MB]
 	// largest record batch, inflated, that Load reads; its own are not compressed [64 MiB]

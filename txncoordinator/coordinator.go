@@ -181,7 +181,8 @@ func (c *Coordinator) entryForInit(r *InitRequest) (*entry, error) {
 	if err != nil {
 		return nil, err
 	}
-	return c.create(s, newTransaction(strings.Clone(r.TransactionalID), producerID, r.TimeoutMs, c.cfg.Clock.Now().UnixMilli()))
+	return c.create(s, newTransaction(strings.Clone(r.TransactionalID), producerID, r.TimeoutMs,
+		c.cfg.Clock.Now().UnixMilli()))
 }
 
 // create adds an image to the table, or returns the one that is there.

@@ -88,7 +88,8 @@ func (c *Coordinator) beforeMarker(e *entry, transactionalID string, p TopicPart
 	if e != nil && e.wasReleased(p) {
 		return nil, nil
 	}
-	return c.cfg.Faults.Meet(fault.TxnMarker, fault.Attributes{TransactionalID: transactionalID, Topic: p.Topic, Partition: p.Partition})
+	return c.cfg.Faults.Meet(fault.TxnMarker, fault.Attributes{TransactionalID: transactionalID, Topic: p.Topic,
+		Partition: p.Partition})
 }
 
 func (e *entry) wasReleased(p TopicPartition) bool {

@@ -155,7 +155,8 @@ func (c *Coordinator) each(fn func(e *entry)) {
 	}
 }
 
-// entriesWhere returns the entries for entriesWhere pick is true, ordered by ID, so that every run handles them in the same order.
+// entriesWhere returns the entries for entriesWhere pick is true, ordered by ID, so that every run handles them in the
+// same order.
 func (c *Coordinator) entriesWhere(pick func(e *entry) bool) []*entry {
 	var picked []*entry
 	c.each(func(e *entry) {

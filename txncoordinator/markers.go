@@ -61,10 +61,12 @@ func (c *Coordinator) finishOrRetry(e *entry, attempts int) error {
 	case err == nil || errors.Is(err, errHeld):
 		return err
 	case errors.Is(err, errGaveUp):
-		c.cfg.Logger.Error("transactional ID is blocked until the next start", "transactional_id", e.transactionalID(), "error", err)
+		c.cfg.Logger.Error("transactional ID is blocked until the next start", "transactional_id", e.transactionalID(),
+			"error", err)
 	default:
 		if attempts == 0 {
-			c.cfg.Logger.Warn("transaction is decided but not finished; trying again", "transactional_id", e.transactionalID(), "error", err)
+			c.cfg.Logger.Warn("transaction is decided but not finished; trying again", "transactional_id", e.transactionalID(),
+				"error", err)
 		}
 		c.retryLater(e, attempts)
 	}
@@ -125,7 +127,8 @@ func (c *Coordinator) mark(transactionalID string, p TopicPartition, m batch.Mar
 		}
 		return err
 	}
-	return c.cfg.Faults.Hit(fault.TxnMarked, fault.Attributes{TransactionalID: transactionalID, Topic: p.Topic, Partition: p.Partition})
+	return c.cfg.Faults.Hit(fault.TxnMarked, fault.Attributes{TransactionalID: transactionalID, Topic: p.Topic,
+		Partition: p.Partition})
 }
 
 // complete appends the Complete record. It does not wait for it: a start that does not find it writes the markers and
@@ -136,7 +139,8 @@ func (c *Coordinator) complete(e *entry, t *Transaction) error {
 	}
 	now := c.cfg.Clock.Now().UnixMilli()
 	next := prepareComplete(t, now)
-	if _, err := e.shard.stateLog.AppendCoordinator(encodeTransaction(&next, c.cfg.TransactionVersion(), now), durability.TransactionChanged); err != nil {
+	if _, err := e.shard.stateLog.AppendCoordinator(encodeTransaction(&next, c.cfg.TransactionVersion(), now),
+		durability.TransactionChanged); err != nil {
 		return fmt.Errorf("%v of a transactional ID: %w", next.State, err)
 	}
 	e.mu.Lock()

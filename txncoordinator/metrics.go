@@ -39,7 +39,8 @@ func newMetrics(c *Coordinator, r prometheus.Registerer) (*metrics, error) {
 			Name: "txn_errors_total", Help: "Requests of producers that the transaction coordinator refused, by kind.",
 		}, []string{"kind"}),
 		late: prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "txn_late_requests_total", Help: "Requests of an older connection of a transactional producer, which were not carried out.",
+			Name: "txn_late_requests_total", Help: "Requests of an older connection of a transactional producer, which were " +
+				"not carried out.",
 		}),
 		endSeconds: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: "txn_end_duration_seconds", Help: "From EndTxn to its answer, markers included.",
@@ -87,7 +88,8 @@ type gauges struct{ coordinator *Coordinator }
 var (
 	byStateDesc = prometheus.NewDesc("txn_transactional_ids", "Transactional IDs by state.", []string{"state"}, nil)
 	openDesc    = prometheus.NewDesc("txn_open", "Transactions that are ongoing, or decided with markers owed.", nil, nil)
-	retriesDesc = prometheus.NewDesc("txn_unfinished", "Decided transactions that wait for another try of their markers.", nil, nil)
+	retriesDesc = prometheus.NewDesc("txn_unfinished", "Decided transactions that wait for another try of their markers.",
+		nil, nil)
 )
 
 // Describe implements prometheus.Collector.

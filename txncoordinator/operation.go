@@ -44,7 +44,8 @@ func (c *Coordinator) begin(e *entry, decide func(t *Transaction, freshID, nowMs
 	}
 }
 
-func (e *entry) tryBegin(decide func(t *Transaction, freshID, nowMs int64) (plan, error), freshID, nowMs int64) (plan, error) {
+func (e *entry) tryBegin(decide func(t *Transaction, freshID, nowMs int64) (plan, error), freshID,
+	nowMs int64) (plan, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	t := &e.mu.txn
@@ -66,7 +67,8 @@ func (e *entry) tryBegin(decide func(t *Transaction, freshID, nowMs int64) (plan
 // and no other decision may be made meanwhile.
 func (c *Coordinator) write(e *entry, next *Transaction, answer durability.Answer) error {
 	now := c.cfg.Clock.Now()
-	appended, err := e.shard.stateLog.AppendCoordinator(encodeTransaction(next, c.cfg.TransactionVersion(), now.UnixMilli()), answer)
+	appended, err := e.shard.stateLog.AppendCoordinator(
+		encodeTransaction(next, c.cfg.TransactionVersion(), now.UnixMilli()), answer)
 	if err != nil {
 		e.endUnchanged()
 		if errors.Is(err, batch.ErrTooLarge) || errors.Is(err, batch.ErrRecordListTooLarge) {

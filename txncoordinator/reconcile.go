@@ -107,9 +107,9 @@ func (c *Coordinator) findOutcomes(left []*verdict) error {
 	return nil
 }
 
-// considerRecord handles a record of the open transaction's producer; records come in the order of the log. Of the deciding ones,
-// the newest with the best match counts. Before transactions V2 many transactions have one epoch: one without this
-// partition is used only if no other is left.
+// considerRecord handles a record of the open transaction's producer; records come in the order of the log. Of the
+// deciding ones, the newest with the best match counts. Before transactions V2 many transactions have one epoch: one
+// without this partition is used only if no other is left.
 func (v *verdict) considerRecord(s *shard, t Transaction) {
 	v.shard = s
 	isOpen := v.rank == stillOpen || v.rank == addedAtMost
@@ -151,17 +151,21 @@ func (v *verdict) endsEpoch(t *Transaction) bool {
 func (s State) abort() bool { return s == PrepareAbort || s == CompleteAbort }
 
 func (c *Coordinator) carryOut(v *verdict) error {
-	log := c.cfg.Logger.With("partition", v.open.String(), "producer_id", v.open.ProducerID, "producer_epoch", v.open.ProducerEpoch)
+	log := c.cfg.Logger.With("partition", v.open.String(), "producer_id", v.open.ProducerID,
+		"producer_epoch", v.open.ProducerEpoch)
 	switch {
 	case v.shard == nil:
-		log.Warn("a transaction is open whose producer no transactional ID has; WriteTxnMarkers, or kafka-transactions abort, ends it")
+		log.Warn("a transaction is open whose producer no transactional ID has; WriteTxnMarkers, or kafka-transactions " +
+			"abort, ends it")
 		return nil
 	case v.rank == stillOpen:
 		return nil
 	case v.rank == addedAtMost:
-		log.Warn("a partition is added again to the transaction that it has open", "transactional_id", v.found.TransactionalID)
-		return c.addPartitions(&AddRequest{TransactionalID: v.found.TransactionalID, ProducerID: v.open.ProducerID, ProducerEpoch: v.open.ProducerEpoch,
-			Partitions: []TopicPartition{v.open.TopicPartition}, ClientTransactionVersion: v.found.ClientTransactionVersion})
+		log.Warn("a partition is added again to the transaction that it has open", "transactional_id",
+			v.found.TransactionalID)
+		return c.addPartitions(&AddRequest{TransactionalID: v.found.TransactionalID, ProducerID: v.open.ProducerID,
+			ProducerEpoch: v.open.ProducerEpoch,
+			Partitions:    []TopicPartition{v.open.TopicPartition}, ClientTransactionVersion: v.found.ClientTransactionVersion})
 	}
 	m := batch.Marker{
 		ProducerID: v.open.ProducerID, ProducerEpoch: v.open.ProducerEpoch, Type: batch.Abort,
@@ -174,8 +178,10 @@ func (c *Coordinator) carryOut(v *verdict) error {
 			m.Type = batch.Commit
 		}
 	}
-	log.Warn("a transaction is open that has ended; it gets its marker again", "outcome", m.Type.String(), "outcome_known", v.rank != unrelated)
-	if _, err := c.beforeMarker(nil, v.found.TransactionalID, v.open.TopicPartition); err != nil { // nothing is held at a start
+	log.Warn("a transaction is open that has ended; it gets its marker again", "outcome", m.Type.String(), "outcome_known",
+		v.rank != unrelated)
+	// nothing is held at a start
+	if _, err := c.beforeMarker(nil, v.found.TransactionalID, v.open.TopicPartition); err != nil {
 		return err
 	}
 	return c.mark(v.found.TransactionalID, v.open.TopicPartition, m, version)

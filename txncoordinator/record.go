@@ -89,7 +89,8 @@ func (e *encoder) fill(t *Transaction, featureLevel int16) {
 		for to < len(t.Partitions) && t.Partitions[to].Topic == t.Partitions[from].Topic {
 			to++
 		}
-		e.topics = append(e.topics, kmsg.TxnMetadataValueTopic{Topic: t.Partitions[from].Topic, Partitions: e.partitions[from:to:to]})
+		e.topics = append(e.topics, kmsg.TxnMetadataValueTopic{Topic: t.Partitions[from].Topic,
+			Partitions: e.partitions[from:to:to]})
 		from = to
 	}
 	v.Topics = e.topics

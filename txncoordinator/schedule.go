@@ -181,7 +181,8 @@ func (c *Coordinator) abortOne(e *entry, now time.Time) {
 		}
 	}
 	if err != nil && !errors.Is(err, errHeld) { // the next look tries again, or the schedule does
-		c.cfg.Logger.Warn("abort of a timed out transaction is not finished", "transactional_id", e.transactionalID(), "error", err)
+		c.cfg.Logger.Warn("abort of a timed out transaction is not finished", "transactional_id", e.transactionalID(),
+			"error", err)
 	}
 }
 
@@ -216,7 +217,8 @@ func (c *Coordinator) expire(e *entry, now time.Time) {
 	if !due {
 		return
 	}
-	if _, err := e.shard.stateLog.AppendCoordinator(encodeTombstone(id, nowMs), durability.TransactionChanged); err != nil {
+	if _, err := e.shard.stateLog.AppendCoordinator(encodeTombstone(id, nowMs),
+		durability.TransactionChanged); err != nil {
 		e.endUnchanged()
 		c.cfg.Logger.Warn("unused transactional ID could not be removed", "transactional_id", id, "error", err)
 		return

@@ -24,7 +24,8 @@ const (
 	PrepareEpochFence State = 7
 )
 
-var stateNames = [...]string{"Empty", "Ongoing", "PrepareCommit", "PrepareAbort", "CompleteCommit", "CompleteAbort", "Dead", "PrepareEpochFence"}
+var stateNames = [...]string{"Empty", "Ongoing", "PrepareCommit", "PrepareAbort", "CompleteCommit", "CompleteAbort",
+	"Dead", "PrepareEpochFence"}
 
 // String returns Kafka's name of the state.
 func (s State) String() string {

@@ -46,7 +46,8 @@ func (c *Conn) decode(fr *frame) (call, closeReason) {
 		return call{}, badHeader
 	}
 	k := call{api: a, start: time.Now(), tagged: flexible && h.key != int16(kmsg.ApiVersions)}
-	k.req = &Request{Key: h.key, Version: h.version, CorrelationID: h.correlationID, ClientID: c.internClientID(h.clientID),
+	k.req = &Request{Key: h.key, Version: h.version, CorrelationID: h.correlationID,
+		ClientID:  c.internClientID(h.clientID),
 		SizeBytes: len(fr.b), Conn: c}
 	if served {
 		body, reason, err := decodeBody(a.schema.plan(h.version), &h, fr.b)

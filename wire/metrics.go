@@ -84,7 +84,8 @@ func newMetrics(r prometheus.Registerer, bytesInFlight func() int64) (*metrics, 
 	if r == nil {
 		return m, nil
 	}
-	for _, c := range []prometheus.Collector{m.connections, m.panics, m.bytesIn, m.bytesOut, m.requests, m.duration, closed, inFlight} {
+	for _, c := range []prometheus.Collector{m.connections, m.panics, m.bytesIn, m.bytesOut, m.requests, m.duration,
+		closed, inFlight} {
 		if err := r.Register(c); err != nil {
 			return nil, err
 		}

@@ -175,7 +175,8 @@ func (p *parser) want(literal string) {
 func (p *parser) word() string {
 	p.rest = strings.TrimLeft(p.rest, " ")
 	n := 0
-	for n < len(p.rest) && (p.rest[n] >= '0' && p.rest[n] <= '9' || p.rest[n] >= 'A' && p.rest[n] <= 'Z' || p.rest[n] >= 'a' && p.rest[n] <= 'z') {
+	for n < len(p.rest) && (p.rest[n] >= '0' && p.rest[n] <= '9' || p.rest[n] >= 'A' && p.rest[n] <= 'Z' ||
+		p.rest[n] >= 'a' && p.rest[n] <= 'z') {
 		n++
 	}
 	if n == 0 {

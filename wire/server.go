@@ -185,7 +185,8 @@ func (s *Server) waitSlot() bool {
 	return !s.draining.Load()
 }
 
-// SetMaxConnections changes Limits.MaxConnections and MaxConnectionsPerIP for connections that are accepted from now on.
+// SetMaxConnections changes Limits.MaxConnections and MaxConnectionsPerIP for connections that are accepted from now
+// on.
 func (s *Server) SetMaxConnections(total, perIP int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -27,7 +27,8 @@ func WithSettings(t testing.TB, values map[string]string) Option {
 	return func(c *broker.Config) { c.Settings = s }
 }
 
-// WithSeed makes topics and records before the broker is there; see seed.Parse for the text. A mistake in it fails the test.
+// WithSeed makes topics and records before the broker is there; see seed.Parse for the text. A mistake in it fails the
+// test.
 func WithSeed(t testing.TB, text string) Option {
 	t.Helper()
 	topics, err := seed.Parse([]byte(text))

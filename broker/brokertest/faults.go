@@ -16,8 +16,8 @@ type Fault struct {
 	ID string
 }
 
-// Fault makes a rule, behind the others. A rule that cannot be fails the test at once, and one that never fired fails it
-// at its end.
+// Fault makes a rule, behind the others. A rule that cannot be fails the test at once, and one that never fired fails
+// it at its end.
 func (b *Broker) Fault(rule faults.Rule) *Fault {
 	b.t.Helper()
 	state, err := b.Cluster().Rules().Add(rule)

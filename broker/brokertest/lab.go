@@ -18,8 +18,8 @@ type Clock struct {
 // Clock returns the clock.
 func (b *Broker) Clock() Clock { return Clock{b, b.Cluster().Clock()} }
 
-// Advance moves the clock forward, and returns what was done because of that. Members of groups that live are not thrown
-// out; AdvanceAll moves their sessions as well.
+// Advance moves the clock forward, and returns what was done because of that. Members of groups that live are not
+// thrown out; AdvanceAll moves their sessions as well.
 func (c Clock) Advance(d time.Duration) []clock.Event { return c.b.Cluster().AdvanceClock(d, false) }
 
 // AdvanceAll moves the clock forward, and with it the sessions of group members.

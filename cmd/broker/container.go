@@ -12,9 +12,9 @@ import (
 	"once/settings"
 )
 
-// The program behaves otherwise in its container image in a few ways, all of which are here: it runs other programs where
-// the image's command names one, listens on every interface, knows where volumes are mounted, and prints the lines that
-// other projects' test modules wait for.
+// The program behaves otherwise in its container image in a few ways, all of which are here: it runs other programs
+// where the image's command names one, listens on every interface, knows where volumes are mounted, and prints the
+// lines that other projects' test modules wait for.
 
 const (
 	// entrypointName is the name that the image calls the program by.
@@ -87,8 +87,8 @@ func (c container) defaults(others ...settings.Source) settings.Source {
 	return settings.Source{Values: values}
 }
 
-// dataDir is the directory of Kafka's images, or that of Bitnami's or wurstmeister's where only that one is mounted. /data
-// links to the first.
+// dataDir is the directory of Kafka's images, or that of Bitnami's or wurstmeister's where only that one is mounted.
+// /data links to the first.
 func (c container) dataDir() string {
 	const usual, bitnami, wurstmeister = "/var/lib/kafka/data", "/bitnami/kafka", "/kafka"
 	switch {
@@ -137,7 +137,8 @@ func isOwnCommand(args []string, root *cobra.Command) bool {
 func refuseKafkasDirectory(directory string) error {
 	for _, name := range []string{"meta.properties", "__cluster_metadata-0"} {
 		if _, err := os.Stat(filepath.Join(directory, name)); err == nil {
-			return usageError{fmt.Errorf("%s holds data of Apache Kafka (%s), which cannot be read: give another directory or an empty volume", directory, name)}
+			return usageError{fmt.Errorf("%s holds data of Apache Kafka (%s), which cannot be read: give another directory "+
+				"or an empty volume", directory, name)}
 		}
 	}
 	return nil

@@ -15,7 +15,8 @@ type testFlags struct {
 
 func (f *testFlags) add(to *cobra.Command) {
 	flags := to.Flags()
-	flags.StringArrayVar(&f.faults, "inject-fault", nil, "arm a fault of the default cluster, `POINT=ACTION[@N]`; repeatable")
+	flags.StringArrayVar(&f.faults, "inject-fault", nil,
+		"arm a fault of the default cluster, `POINT=ACTION[@N]`; repeatable")
 	flags.StringVar(&f.bootID, "boot-id", "", "take this for the `ID` of the machine's boot")
 	for _, name := range []string{"inject-fault", "boot-id"} {
 		flags.Lookup(name).Hidden = true

@@ -26,7 +26,8 @@ func healthCommand(environ []string) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "health",
 		Short: "Exit with 0 when the broker on this machine is ready",
-		Long: "Exit with 0 when the broker on this machine is ready.\n\nIt asks the admin address, and where nothing listens there, the first Kafka listener " +
+		Long: "Exit with 0 when the broker on this machine is ready.\n\nIt asks the admin address, and where nothing " +
+			"listens there, the first Kafka listener " +
 			"of the settings in the environment.",
 		Args: noArguments,
 		RunE: func(c *cobra.Command, _ []string) error {
@@ -42,7 +43,8 @@ func healthCommand(environ []string) *cobra.Command {
 	return c
 }
 
-// checkHealth asks the address that is given, else the admin address, and the Kafka listener if the admin address is off.
+// checkHealth asks the address that is given, else the admin address, and the Kafka listener if the admin address is
+// off.
 func checkHealth(c *cobra.Command, environ []string, adminAddr, listen string) error {
 	given := c.Flags().Changed("admin")
 	if listen != "" && given {
@@ -131,7 +133,8 @@ func checkListener(what, address string) error {
 		return err
 	}
 	const correlationID = 1
-	request := kmsg.NewRequestFormatter(kmsg.FormatterClientID("broker-health")).AppendRequest(nil, kmsg.NewPtrApiVersionsRequest(), correlationID)
+	request := kmsg.NewRequestFormatter(kmsg.FormatterClientID("broker-health")).AppendRequest(nil,
+		kmsg.NewPtrApiVersionsRequest(), correlationID)
 	if _, err := conn.Write(request); err != nil {
 		return err
 	}
@@ -139,9 +142,11 @@ func checkListener(what, address string) error {
 	if _, err := io.ReadFull(conn, head[:]); err != nil {
 		return fmt.Errorf("not ready: %w", err)
 	}
-	length, id, code := binary.BigEndian.Uint32(head[:]), binary.BigEndian.Uint32(head[4:]), binary.BigEndian.Uint16(head[8:])
+	length, id, code := binary.BigEndian.Uint32(head[:]), binary.BigEndian.Uint32(head[4:]),
+		binary.BigEndian.Uint16(head[8:])
 	if length > maxVersionsBytes || id != correlationID || code != 0 {
-		return errors.New("what listens on " + address + " does not answer as a broker does: length " + strconv.Itoa(int(length)))
+		return errors.New("what listens on " + address + " does not answer as a broker does: length " +
+			strconv.Itoa(int(length)))
 	}
 	return nil
 }

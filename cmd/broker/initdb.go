@@ -10,11 +10,13 @@ import (
 	"once/broker"
 )
 
-// initDirectory holds scripts that run once, before the broker starts on an empty data directory, as in Bitnami's image.
+// initDirectory holds scripts that run once, before the broker starts on an empty data directory, as in Bitnami's
+// image.
 const initDirectory = "docker-entrypoint-initdb.d"
 
-// runInitScripts runs the scripts *.sh of initDirectory in the order of their names, if the data directory has no cluster
-// yet: programs as they are, all others by sh. The broker does not run meanwhile. What they print goes to the log.
+// runInitScripts runs the scripts *.sh of initDirectory in the order of their names, if the data directory has no
+// cluster yet: programs as they are, all others by sh. The broker does not run meanwhile. What they print goes to the
+// log.
 func (c container) runInitScripts(cfg broker.Config, log io.Writer) error {
 	if !c.isImage {
 		return nil

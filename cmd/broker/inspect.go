@@ -41,9 +41,10 @@ func dumpCommand() *cobra.Command {
 		},
 	}
 	var o inspect.SegmentOptions
-	segments := partitionDump("segments", "Print the batches of a partition, and their records", func(w io.Writer, dir, partition string) error {
-		return inspect.DumpSegments(w, vfs.OS, dir, partition, o)
-	})
+	segments := partitionDump("segments", "Print the batches of a partition, and their records",
+		func(w io.Writer, dir, partition string) error {
+			return inspect.DumpSegments(w, vfs.OS, dir, partition, o)
+		})
 	flags := segments.Flags()
 	flags.SortFlags = false
 	flags.Int64Var(&o.From, "from", 0, "first `offset`")
@@ -52,12 +53,14 @@ func dumpCommand() *cobra.Command {
 	flags.BoolVar(&o.Values, "values", false, "print each record with key, value and headers")
 	dump.AddCommand(
 		segments,
-		partitionDump("indexes", "Print the indexes and leader epochs of a partition", func(w io.Writer, dir, partition string) error {
-			return inspect.DumpIndexes(w, vfs.OS, dir, partition)
-		}),
-		partitionDump("snapshots", "Print the producer snapshots of a partition", func(w io.Writer, dir, partition string) error {
-			return inspect.DumpSnapshots(w, vfs.OS, dir, partition)
-		}),
+		partitionDump("indexes", "Print the indexes and leader epochs of a partition",
+			func(w io.Writer, dir, partition string) error {
+				return inspect.DumpIndexes(w, vfs.OS, dir, partition)
+			}),
+		partitionDump("snapshots", "Print the producer snapshots of a partition",
+			func(w io.Writer, dir, partition string) error {
+				return inspect.DumpSnapshots(w, vfs.OS, dir, partition)
+			}),
 		directoryDump("transactions", "Print __transaction_state", inspect.DumpTransactions),
 		directoryDump("offsets", "Print __consumer_offsets", inspect.DumpOffsets),
 		directoryDump("share-states", "Print __share_group_state", inspect.DumpShareStates),

@@ -7,8 +7,8 @@ import (
 	"io/fs"
 )
 
-// licenses holds the licences and notices of everything that is linked into the program, by module. `make licenses` writes
-// them, and a test fails when they are not those of the modules that are linked. MODULES.txt lists the modules.
+// licenses holds the licences and notices of everything that is linked into the program, by module. `make licenses`
+// writes them, and a test fails when they are not those of the modules that are linked. MODULES.txt lists the modules.
 //
 //go:embed licenses
 var licenses embed.FS

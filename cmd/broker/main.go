@@ -69,7 +69,8 @@ func exitCode(err error) int {
 		return exitClean
 	case errors.Is(err, cluster.ErrStorage), errors.Is(err, inspect.ErrDamaged):
 		return exitStorage
-	case errors.As(err, &usage), errors.Is(err, cluster.ErrConfig), errors.Is(err, inspect.ErrInUse), errors.Is(err, inspect.ErrUnreadable):
+	case errors.As(err, &usage), errors.Is(err, cluster.ErrConfig), errors.Is(err, inspect.ErrInUse),
+		errors.Is(err, inspect.ErrUnreadable):
 		return exitUsage
 	default:
 		return exitFailure

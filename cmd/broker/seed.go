@@ -19,8 +19,8 @@ const (
 	separatorVariable    = "KAFKA_CREATE_TOPICS_SEPARATOR"
 )
 
-// readSeed reads the file of --seed and the variable of compose files, and checks both with the settings, so that nothing
-// is started with a mistake in them. A topic of the file wins over one of the variable.
+// readSeed reads the file of --seed and the variable of compose files, and checks both with the settings, so that
+// nothing is started with a mistake in them. A topic of the file wins over one of the variable.
 func readSeed(f startFlags, environ []string, s *settings.Broker) (all []seed.Topic, err error) {
 	nowMs := time.Now().UnixMilli()
 	if f.seed != "" {

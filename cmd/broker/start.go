@@ -43,7 +43,8 @@ func startCommand(environ []string, began time.Time) *cobra.Command {
 	c := &cobra.Command{
 		Args: noArguments,
 		RunE: func(c *cobra.Command, _ []string) error {
-			for name, given := range map[string]*string{"listen": &f.listen, "data-dir": &f.dataDir, "durability": &f.durability} {
+			for name, given := range map[string]*string{"listen": &f.listen, "data-dir": &f.dataDir,
+				"durability": &f.durability} {
 				if flag := c.Flags().Lookup(name); flag.Changed {
 					if *given = flag.Value.String(); *given == "" {
 						return usageError{fmt.Errorf("--%s must not be empty", name)}
@@ -78,11 +79,13 @@ func startCommand(environ []string, began time.Time) *cobra.Command {
 	flags.StringVar(&listen, "listen", "127.0.0.1:9092", "address for Kafka clients, `HOST:PORT`; port 0 picks a free one")
 	flags.StringVar(&dataDir, "data-dir", "./data", "data `directory`, created when missing")
 	flags.BoolVar(&f.ephemeral, "ephemeral", false, "use a temporary data directory, removed at exit")
-	flags.StringVar(&f.admin, "admin", admin.DefaultAddress, "address for metrics, health and profiles over HTTP, `HOST:PORT`; empty for none")
+	flags.StringVar(&f.admin, "admin", admin.DefaultAddress,
+		"address for metrics, health and profiles over HTTP, `HOST:PORT`; empty for none")
 	flags.StringVar(&f.config, "config", "", "a server.properties `file`")
 	flags.StringArrayVar(&f.set, "set", nil, "one broker setting by Kafka's name, `NAME=VALUE`; repeatable")
 	flags.StringVar(&f.seed, "seed", "", "a `file` of topics and records, JSON or YAML, made before the broker is ready")
-	flags.StringVar(&f.load, "load", "", "a `file` with the archive of a snapshot, to begin with in an empty data directory")
+	flags.StringVar(&f.load, "load", "", "a `file` with the archive of a snapshot, to begin with in an empty data "+
+		"directory")
 	flags.BoolVar(&strict, "strict", false, "do as Kafka does where the broker is kinder: see the setting strict")
 	flags.BoolVar(&lab, "lab", true, "let tests change things over HTTP: faults, clock, reset; see the setting lab")
 	f.test.add(c)
@@ -191,7 +194,8 @@ func start(ctx context.Context, f startFlags, environ []string, stdout, stderr i
 	defer signal.Stop(signals)
 	b, err := broker.Start(ctx, cfg)
 	if errors.Is(err, fs.ErrPermission) {
-		return fmt.Errorf("%w: this process runs as user %d; let that user own %s, or run it as the owner", err, os.Getuid(), cfg.DataDir)
+		return fmt.Errorf("%w: this process runs as user %d; let that user own %s, or run it as the owner", err, os.Getuid(),
+			cfg.DataDir)
 	}
 	if err != nil {
 		return err

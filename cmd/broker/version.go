@@ -32,7 +32,8 @@ func versionCommand() *cobra.Command {
 			return nil
 		},
 	}
-	c.Flags().BoolVar(&withLicenses, "licenses", false, "print the licences and notices of what is linked into the program")
+	c.Flags().BoolVar(&withLicenses, "licenses", false,
+		"print the licences and notices of what is linked into the program")
 	return c
 }
 

@@ -74,13 +74,18 @@ func parse(args []string) (*driver.Options, error) {
 	f.DurationVar(&o.Duration, "duration", 15*time.Minute, "then the run is judged as it is")
 	f.DurationVar(&o.KillEvery, "kill-every", 2*time.Second, "least time between a restart and the next kill")
 	f.DurationVar(&o.Timeout, "txn-timeout", 3*time.Second, "of the copiers' transactions")
-	f.DurationVar(&o.Expiry, "txn-expiry", 0, "time the broker may take to notice a timeout; 0: 1 s for -broker-binary, which is told so, else Kafka's 10 s")
-	f.DurationVar(&o.Session, "session", 0, "session timeout of dynamic members; 0: 2 s for -broker-binary, which is told to allow that, else 6 s")
-	f.StringVar(&o.Dir, "dir", "", "for histories, logs and the broker's data; must not exist. Default: a new temporary one")
+	f.DurationVar(&o.Expiry, "txn-expiry", 0, "time the broker may take to notice a timeout; 0: 1 s for "+
+		"-broker-binary, which is told so, else Kafka's 10 s")
+	f.DurationVar(&o.Session, "session", 0, "session timeout of dynamic members; 0: 2 s for -broker-binary, which is "+
+		"told to allow that, else 6 s")
+	f.StringVar(&o.Dir, "dir", "", "for histories, logs and the broker's data; must not exist. Default: a new "+
+		"temporary one")
 	binary := f.String("broker-binary", "", "this project's broker")
 	brokerArgs := f.String("broker-args", "", "more arguments for it, separated by spaces")
-	faults := f.String("faults", "", "with -broker-binary: faults as in its --inject-fault, separated by commas; a death by one counts as a kill")
-	start := f.String("start", "", "shell command that starts a broker in the background; its output ends in HOST:PORT:PID")
+	faults := f.String("faults", "", "with -broker-binary: faults as in its --inject-fault, separated by commas; a "+
+		"death by one counts as a kill")
+	start := f.String("start", "", "shell command that starts a broker in the background; its output ends in "+
+		"HOST:PORT:PID")
 	restart := f.String("restart", "", "the same for a restart on the same data (default: -start)")
 	kill := f.String("kill", "", "shell command that kills it (default: SIGKILL to PID)")
 	external := f.String("external", "", "HOST:PORT of a running broker, never killed")
@@ -128,7 +133,8 @@ func complete(o *driver.Options, binary, brokerArgs, faults, start, restart, kil
 	switch {
 	case binary != "":
 		expiry, session = time.Second, 2*time.Second
-		args := []string{"--set", "transaction.abort.timed.out.transaction.cleanup.interval.ms=1000", "--set", "group.min.session.timeout.ms=1000"}
+		args := []string{"--set", "transaction.abort.timed.out.transaction.cleanup.interval.ms=1000", "--set",
+			"group.min.session.timeout.ms=1000"}
 		o.System = driver.Binary(binary, o.Dir, faults, append(args, strings.Fields(brokerArgs)...)...)
 	case start != "":
 		o.System = driver.Commands(start, restart, kill, own)
@@ -152,7 +158,8 @@ func judge(dir string) int {
 	}
 	begin := time.Now()
 	results := verify.Run(in)
-	fmt.Printf("\n%d records in the logs, %d read as committed, %d events; judged in %v\n\n", len(in.Raw), len(in.Committed), len(in.Events), time.Since(begin).Round(time.Millisecond))
+	fmt.Printf("\n%d records in the logs, %d read as committed, %d events; judged in %v\n\n", len(in.Raw),
+		len(in.Committed), len(in.Events), time.Since(begin).Round(time.Millisecond))
 	passed, failed := 0, 0
 	for i := range results {
 		r := &results[i]

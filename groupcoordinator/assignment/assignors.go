@@ -87,8 +87,8 @@ func subscribersOf(members []Member, partitions map[TopicID]int32) map[TopicID][
 // subscribe to different topics.
 const mostRounds = 16
 
-// Uniform balances the number of partitions of members, and keeps as many of their current ones as that allows. When all
-// subscribe to the same topics, their numbers differ by at most one.
+// Uniform balances the number of partitions of members, and keeps as many of their current ones as that allows. When
+// all subscribe to the same topics, their numbers differ by at most one.
 func Uniform(members []Member, partitions map[TopicID]int32) map[string]Set {
 	u := &uniform{partitions: partitions, members: slices.Clone(members), owners: map[TopicID][]int{}}
 	slices.SortFunc(u.members, func(a, b Member) int { return strings.Compare(a.ID, b.ID) })

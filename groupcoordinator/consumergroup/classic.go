@@ -13,9 +13,9 @@ import (
 	"once/groupcoordinator/group"
 )
 
-// Members that speak the classic protocol (spec: groups 20). Such a member joins, gets its current assignment by a Sync,
-// and is told by a Heartbeat to join again when there is something to do. Nobody waits: a Join is answered at once, and
-// there is no leader.
+// Members that speak the classic protocol (spec: groups 20). Such a member joins, gets its current assignment by a
+// Sync, and is told by a Heartbeat to join again when there is something to do. Nobody waits: a Join is answered at
+// once, and there is no leader.
 
 // JoinRequest is a JoinGroup. Strings and bytes may be reused after the call.
 type JoinRequest struct {
@@ -151,7 +151,8 @@ func (g *Group) supportsProtocols(protocolType string, protocols []group.Protoco
 	}
 	return slices.ContainsFunc(protocols, func(p group.Protocol) bool {
 		for _, m := range g.members {
-			if m.isClassic() && !slices.ContainsFunc(m.meta.Classic.Protocols, func(q group.Protocol) bool { return q.Name == p.Name }) {
+			if m.isClassic() && !slices.ContainsFunc(m.meta.Classic.Protocols,
+				func(q group.Protocol) bool { return q.Name == p.Name }) {
 				return false
 			}
 		}
@@ -208,8 +209,8 @@ func (g *Group) expectJoin(m *member, now time.Time) group.Step {
 	return group.Step{WakeBy: join, After: func(durability.Ticket) { m.join = join }}
 }
 
-// ClassicHeartbeat keeps the session of a member that speaks the classic protocol. With group.ErrRebalanceInProgress the
-// step is to be carried out all the same, as with that error of Sync.
+// ClassicHeartbeat keeps the session of a member that speaks the classic protocol. With group.ErrRebalanceInProgress
+// the step is to be carried out all the same, as with that error of Sync.
 func (g *Group) ClassicHeartbeat(
 	memberID string, instanceID *string, generation int32, now time.Time,
 ) (group.Step, error) {

@@ -40,7 +40,8 @@ type Downgrade struct {
 var ErrNotUpgradable = fmt.Errorf("%w: it is no consumer group, and cannot become one", group.ErrGroupNotFound)
 
 // FromClassic makes a consumer group of a classic one and its records; its members keep what they are assigned.
-func FromClassic(cfg *Config, id string, generation int32, members []ClassicMember, now time.Time) (*Group, []group.Record, error) {
+func FromClassic(cfg *Config, id string, generation int32, members []ClassicMember,
+	now time.Time) (*Group, []group.Record, error) {
 	if len(members) > cfg.MaxSize {
 		return nil, nil, fmt.Errorf("%w: too many members", ErrNotUpgradable)
 	}

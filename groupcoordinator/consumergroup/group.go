@@ -1,13 +1,14 @@
-// Package consumergroup is the state machine of consumer groups (KIP-848; spec: groups 17-20). A member sends heartbeats
-// with what it subscribes to and owns, and each answer may change its assignment; no member waits for another one.
+// Package consumergroup is the state machine of consumer groups (KIP-848; spec: groups 17-20). A member sends
+// heartbeats with what it subscribes to and owns, and each answer may change its assignment; no member waits for
+// another one.
 //
 // A group has three layers, each with an epoch. The group epoch counts changes of members and subscribed topics. The
-// target assignment is computed for a group epoch, by an assignor. A member moves from its current assignment towards its
-// target: it gives up partitions first, and gets a partition when no other member has it any more. So no two members
-// ever have the same partition.
+// target assignment is computed for a group epoch, by an assignor. A member moves from its current assignment towards
+// its target: it gives up partitions first, and gets a partition when no other member has it any more. So no two
+// members ever have the same partition.
 //
-// Members may also speak the classic protocol (classic.go): a Join is then a heartbeat whose answer is the generation, and
-// a Sync returns the current assignment.
+// Members may also speak the classic protocol (classic.go): a Join is then a heartbeat whose answer is the generation,
+// and a Sync returns the current assignment.
 //
 // Group implements group.Group: methods decide, Apply changes. Deadlines are its only state that no record holds; steps
 // change them in After.
@@ -45,7 +46,8 @@ type Settings struct {
 	SessionTimeout     time.Duration // consumer.session.timeout.ms
 	HeartbeatInterval  time.Duration // consumer.heartbeat.interval.ms
 	AssignmentInterval time.Duration // consumer.assignment.interval.ms
-	// RebalanceHeartbeatInterval is the interval of a group that has changed within the last HeartbeatInterval; 0: the same.
+	// RebalanceHeartbeatInterval is the interval of a group that has changed within the last HeartbeatInterval; 0: the
+	// same.
 	RebalanceHeartbeatInterval time.Duration
 }
 

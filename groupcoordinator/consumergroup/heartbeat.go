@@ -230,7 +230,8 @@ func (v MemberValue) clone() MemberValue {
 	if v.Classic != nil {
 		classic := ClassicValue{SessionTimeoutMs: v.Classic.SessionTimeoutMs}
 		for _, p := range v.Classic.Protocols {
-			classic.Protocols = append(classic.Protocols, group.Protocol{Name: strings.Clone(p.Name), Metadata: slices.Clone(p.Metadata)})
+			classic.Protocols = append(classic.Protocols,
+				group.Protocol{Name: strings.Clone(p.Name), Metadata: slices.Clone(p.Metadata)})
 		}
 		v.Classic = &classic
 	}

@@ -88,7 +88,8 @@ func valueText(value Value) string {
 func setText(s assignment.Set) string {
 	var topics []string
 	for _, topic := range s.Topics() {
-		topics = append(topics, fmt.Sprintf("%x:%s", topic, strings.Trim(strings.ReplaceAll(fmt.Sprint(s[topic]), " ", ","), "[]")))
+		topics = append(topics, fmt.Sprintf("%x:%s", topic,
+			strings.Trim(strings.ReplaceAll(fmt.Sprint(s[topic]), " ", ","), "[]")))
 	}
 	return "[" + strings.Join(topics, " ") + "]"
 }

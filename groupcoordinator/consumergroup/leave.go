@@ -65,7 +65,8 @@ func (g *Group) removeMembers(members []*member, now time.Time) group.Step {
 		}
 	}
 	epoch := g.groupEpoch + 1
-	step.Records = append(step.Records, g.record(keyGroup, "", GroupValue{GroupEpoch: epoch, MetadataHash: g.hashOf(topics)}))
+	step.Records = append(step.Records, g.record(keyGroup, "",
+		GroupValue{GroupEpoch: epoch, MetadataHash: g.hashOf(topics)}))
 	if len(leaving) == len(g.members) {
 		step.Records = append(step.Records, g.record(keyTargetEpoch, "", TargetEpochValue{AssignmentEpoch: epoch}))
 	}

@@ -11,9 +11,9 @@ import (
 	"once/groupcoordinator/group"
 )
 
-// Records of consumer groups in __consumer_offsets (spec: groups 16). A key is an int16 key type, then the group ID, and
-// the member ID or the regular expression where the schema has one. A value is an int16 version, always 0, and a flexible
-// schema; tagged fields that have their default are left out.
+// Records of consumer groups in __consumer_offsets (spec: groups 16). A key is an int16 key type, then the group ID,
+// and the member ID or the regular expression where the schema has one. A value is an int16 version, always 0, and a
+// flexible schema; tagged fields that have their default are left out.
 //
 //	key type 3   group           group epoch, tag 0: hash of the subscribed topics
 //	key type 4   group           written by Kafka 4.0 only, here only as a tombstone

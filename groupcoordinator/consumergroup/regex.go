@@ -15,7 +15,8 @@ const (
 	maxRegexBytes = 1 << 12
 )
 
-// compileRegex makes a regular expression that matches whole names. Go's syntax is RE2's, as that of Kafka's library is.
+// compileRegex makes a regular expression that matches whole names. Go's syntax is RE2's, as that of Kafka's library
+// is.
 func compileRegex(regex string) (*regexp.Regexp, error) {
 	if len(regex) > maxRegexBytes {
 		return nil, fmt.Errorf("%w: %d bytes, %d allowed", ErrInvalidRegex, len(regex), maxRegexBytes)

@@ -43,7 +43,8 @@ type transition struct {
 }
 
 func (g *Group) newTransition(id string, now time.Time) *transition {
-	t := &transition{g: g, now: now, id: id, old: g.members[id], groupEpoch: g.groupEpoch, topicsVersion: g.cfg.Topics.Version()}
+	t := &transition{g: g, now: now, id: id, old: g.members[id], groupEpoch: g.groupEpoch,
+		topicsVersion: g.cfg.Topics.Version()}
 	if t.old != nil {
 		t.id = t.old.id
 		t.current = t.old.current
@@ -127,8 +128,8 @@ func (g *Group) preferredAssignor(t *transition) string {
 	return cmp.Or(best, g.cfg.Assignors[0])
 }
 
-// updateGroupEpoch raises the group epoch when members, subscriptions or subscribed topics have changed (spec: groups 17.2,
-// row 2).
+// updateGroupEpoch raises the group epoch when members, subscriptions or subscribed topics have changed (spec: groups
+// 17.2, row 2).
 func (t *transition) updateGroupEpoch(always bool) {
 	g := t.g
 	t.bump = t.bump || always

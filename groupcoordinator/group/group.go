@@ -1,8 +1,8 @@
 // Package group is the contract between the group coordinator and the state machines of groups: one type of group is
 // one implementation of Group (classic, consumer, share, streams).
 //
-// The coordinator has the shards with their locks, the offsets, the timers and the appends. A state machine has no lock,
-// no clock and no I/O. It works in three steps:
+// The coordinator has the shards with their locks, the offsets, the timers and the appends. A state machine has no
+// lock, no clock and no I/O. It works in three steps:
 //
 //   - Decide: a method returns a Step and leaves the group as it was. A classic group may return a changed copy of
 //     itself as Step.Next.
@@ -17,8 +17,8 @@
 // All calls for one group run under the lock of its shard; now is the cluster's clock. After each step the coordinator
 // asks NextWake, and calls Due at that time.
 //
-// Topics is the topic image. Its Version grows when topics are created or deleted or get partitions; a group that assigns
-// partitions remembers the version that it has assigned for, and looks again when another one is there.
+// Topics is the topic image. Its Version grows when topics are created or deleted or get partitions; a group that
+// assigns partitions remembers the version that it has assigned for, and looks again when another one is there.
 //
 // A new type of group needs: a Group, a row in the coordinator's table of key types (groupcoordinator/types.go), and
 // requests of its own in the coordinator.
@@ -98,8 +98,8 @@ type Step struct {
 	Records []Record
 	// After runs after the records have been applied; stored is what an answer that shows them waits for. Nil: nothing.
 	After func(stored durability.Ticket)
-	// WakeBy, of a step without records and Next, is the earliest deadline that After sets: then NextWake is not asked, which
-	// looks at all members. Zero: NextWake is asked.
+	// WakeBy, of a step without records and Next, is the earliest deadline that After sets: then NextWake is not asked,
+	// which looks at all members. Zero: NextWake is asked.
 	WakeBy  time.Time
 	Dropped []string // IDs of members that the step removes because they said nothing in time
 }
@@ -112,8 +112,8 @@ type Record interface {
 	// record's type; it is not given to Apply then.
 	IsTombstone() bool
 	EndsGroup() bool
-	// GroupType is the type of the groups with such records. A record that is no tombstone makes the group if there is none, or
-	// only a simple one without records of its own.
+	// GroupType is the type of the groups with such records. A record that is no tombstone makes the group if there is
+	// none, or only a simple one without records of its own.
 	GroupType() Type
 
 	AppendKey(dst []byte) []byte   // with the key type

@@ -48,7 +48,8 @@ func (a Assignment) slots() (all []slot) {
 
 // assign is Kafka's assignor "simple" (spec: share-groups 4). members gives the topics of each member; partitions are
 // those that may be assigned; previous is the last target, of which as much is kept as the sizes allow.
-func assign(members map[string][][16]byte, partitions map[[16]byte][]int32, previous map[string]Assignment) map[string]Assignment {
+func assign(members map[string][][16]byte, partitions map[[16]byte][]int32,
+	previous map[string]Assignment) map[string]Assignment {
 	target := make(map[string]Assignment, len(members))
 	groups := map[string][]string{} // members by topic, or by all topics if they have the same
 	topics := map[string][]slot{}

@@ -72,7 +72,8 @@ var _ group.Group = (*Group)(nil)
 func New(cfg *Config, id string) *Group {
 	return &Group{
 		id: strings.Clone(id), cfg: cfg, members: map[string]*member{}, target: map[string]Assignment{},
-		initialized: map[[16]byte]*StateTopic{}, initializing: map[[16]byte]*StateTopic{}, deleting: map[[16]byte]*StateTopic{},
+		initialized: map[[16]byte]*StateTopic{}, initializing: map[[16]byte]*StateTopic{},
+		deleting: map[[16]byte]*StateTopic{},
 	}
 }
 

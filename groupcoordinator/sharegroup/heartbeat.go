@@ -92,8 +92,8 @@ func (g *Group) changed(h *Heartbeat) (m member, changes, names bool) {
 
 func equalOptional(a, b *string) bool { return (a == nil) == (b == nil) && (a == nil || *a == *b) }
 
-// Uninitialized are partitions that a group needs share group state for. StartOffset is -1 in a topic that is new to the
-// group. In a topic that the group knows it is 0: nothing written to a new partition may be missed.
+// Uninitialized are partitions that a group needs share group state for. StartOffset is -1 in a topic that is new to
+// the group. In a topic that the group knows it is 0: nothing written to a new partition may be missed.
 type Uninitialized struct {
 	Topic       group.Topic
 	Partitions  []int32
@@ -136,7 +136,8 @@ func (g *Group) Heartbeat(h *Heartbeat, initialized []Uninitialized, now time.Ti
 		step.Records = append(step.Records, r)
 	}
 	if changes {
-		add(&Record{Key: KeyMember, MemberID: m.id, RackID: m.rackID, ClientID: m.clientID, ClientHost: m.clientHost, Subscribed: m.subscribed})
+		add(&Record{Key: KeyMember, MemberID: m.id, RackID: m.rackID, ClientID: m.clientID, ClientHost: m.clientHost,
+			Subscribed: m.subscribed})
 	}
 	state := g.initialized
 	if len(initialized) > 0 {
@@ -157,7 +158,8 @@ func (g *Group) Heartbeat(h *Heartbeat, initialized []Uninitialized, now time.Ti
 	}
 	target, assignmentEpoch := g.target[m.id], g.assignmentEpoch
 	// A join is answered with partitions at once; everything else waits for the assignment interval.
-	if epoch > g.assignmentEpoch && (h.MemberEpoch == 0 || now.UnixMilli()-g.assignmentMs >= settings.AssignmentInterval.Milliseconds()) {
+	if epoch > g.assignmentEpoch &&
+		(h.MemberEpoch == 0 || now.UnixMilli()-g.assignmentMs >= settings.AssignmentInterval.Milliseconds()) {
 		next := g.newTarget(&m, topics, state)
 		for _, id := range slices.Sorted(maps.Keys(next)) {
 			if old, had := g.target[id]; !had || !old.equal(next[id]) {
@@ -170,7 +172,8 @@ func (g *Group) Heartbeat(h *Heartbeat, initialized []Uninitialized, now time.Ti
 	assigned := g.subscribedOnly(target, &m, topics)
 	if m.epoch != assignmentEpoch || !m.assigned.equal(assigned) {
 		add(&Record{
-			Key: KeyCurrentAssignment, MemberID: m.id, MemberEpoch: assignmentEpoch, PreviousMemberEpoch: m.epoch, Partitions: assigned,
+			Key: KeyCurrentAssignment, MemberID: m.id, MemberEpoch: assignmentEpoch, PreviousMemberEpoch: m.epoch,
+			Partitions: assigned,
 		})
 	}
 	told := h.MemberEpoch == 0 || h.Subscribed != nil || !m.assigned.equal(assigned)

@@ -97,7 +97,8 @@ func (r *Record) AppendValue(b []byte) []byte {
 	b = fields.AppendInt16(b, valueVersion)
 	switch r.Key {
 	case KeyMember:
-		b = fields.AppendCompactString(fields.AppendCompactString(fields.AppendCompactNullableString(b, r.RackID), r.ClientID), r.ClientHost)
+		b = fields.AppendCompactString(fields.AppendCompactString(fields.AppendCompactNullableString(b, r.RackID),
+			r.ClientID), r.ClientHost)
 		b = fields.AppendCompactLen(b, len(r.Subscribed))
 		for _, name := range r.Subscribed {
 			b = fields.AppendCompactString(b, name)

@@ -52,7 +52,8 @@ func (g *Group) RemoveState(topicID [16]byte) group.Step {
 	delete(initializing, topicID)
 	delete(deleting, topicID)
 	return group.Step{Records: []group.Record{&Record{
-		Key: KeyStatePartitions, Group: g.id, Initializing: inOrder(initializing), Initialized: inOrder(initialized), Deleting: inOrder(deleting),
+		Key: KeyStatePartitions, Group: g.id, Initializing: inOrder(initializing), Initialized: inOrder(initialized),
+		Deleting: inOrder(deleting),
 	}}}
 }
 

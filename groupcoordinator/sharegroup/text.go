@@ -10,7 +10,8 @@ import (
 func (r *Record) Text() string {
 	names := map[int16]string{
 		KeyMember: "share-member", KeyGroup: "share-group", KeyTargetMetadata: "share-target-epoch",
-		KeyTargetMember: "share-target", KeyCurrentAssignment: "share-assignment", KeyStatePartitions: "share-state-partitions",
+		KeyTargetMember: "share-target", KeyCurrentAssignment: "share-assignment",
+		KeyStatePartitions: "share-state-partitions",
 	}
 	text := names[r.Key]
 	if r.Tombstone {

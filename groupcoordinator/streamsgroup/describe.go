@@ -10,8 +10,9 @@ type Description struct {
 	State           string
 	GroupEpoch      int32
 	AssignmentEpoch int32
-	Topology        *Topology // with the decided numbers of partitions when the group is ready; never nil for a member's group
-	Members         []MemberDescription
+	// with the decided numbers of partitions when the group is ready; never nil for a member's group
+	Topology *Topology
+	Members  []MemberDescription
 }
 
 // MemberDescription is a member with its target and the offsets that it has reported.

@@ -34,7 +34,8 @@ func (r *groupRecord) Text() string {
 	if r.tombstone {
 		return fmt.Sprintf("streams-group-tombstone group=%q", r.group)
 	}
-	return fmt.Sprintf("streams-group group=%q group_epoch=%d validated_topology_epoch=%d metadata_hash=%x", r.group, r.epoch,
+	return fmt.Sprintf("streams-group group=%q group_epoch=%d validated_topology_epoch=%d metadata_hash=%x", r.group,
+		r.epoch,
 		r.validatedEpoch, uint64(r.hash))
 }
 
@@ -58,7 +59,8 @@ func (r *targetEpochRecord) Text() string {
 	if r.tombstone {
 		return fmt.Sprintf("streams-group-target-epoch-tombstone group=%q", r.group)
 	}
-	return fmt.Sprintf("streams-group-target-epoch group=%q assignment_epoch=%d assignment_timestamp_ms=%d", r.group, r.epoch,
+	return fmt.Sprintf("streams-group-target-epoch group=%q assignment_epoch=%d assignment_timestamp_ms=%d", r.group,
+		r.epoch,
 		r.timeMs)
 }
 
@@ -76,7 +78,8 @@ func (r *currentRecord) Text() string {
 	if r.tombstone {
 		return fmt.Sprintf("streams-group-current-tombstone group=%q member_id=%q", r.group, r.member)
 	}
-	return fmt.Sprintf("streams-group-current group=%q member_id=%q member_epoch=%d previous_member_epoch=%d state=%d active=%v "+
+	return fmt.Sprintf("streams-group-current group=%q member_id=%q member_epoch=%d previous_member_epoch=%d state=%d "+
+		"active=%v "+
 		"standby=%v pending_active=%v", r.group, r.member, r.epoch, r.previousEpoch, r.state, sorted(r.assigned.Active),
 		sorted(r.assigned.Standby), sorted(r.pending.Active))
 }
@@ -86,6 +89,7 @@ func (r *topologyRecord) Text() string {
 	if r.tombstone {
 		return fmt.Sprintf("streams-group-topology-tombstone group=%q", r.group)
 	}
-	return fmt.Sprintf("streams-group-topology group=%q topology_epoch=%d subtopologies=%d topics=%q", r.group, r.topology.Epoch,
+	return fmt.Sprintf("streams-group-topology group=%q topology_epoch=%d subtopologies=%d topics=%q", r.group,
+		r.topology.Epoch,
 		len(r.topology.Subtopologies), r.topology.Topics())
 }

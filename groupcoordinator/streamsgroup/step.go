@@ -195,7 +195,8 @@ func (s *step) next(m *Member, epoch int32, owned *Assignment) *Member {
 
 // writeCurrent writes the tasks of a member where they, its epoch or its state have changed.
 func (s *step) writeCurrent(m *Member, epoch int32, state MemberState, assigned, pending MemberTasks) *Member {
-	if m.Epoch == epoch && m.State == state && sameMemberTasks(m.Assigned, assigned) && sameMemberTasks(m.Pending, pending) {
+	if m.Epoch == epoch && m.State == state && sameMemberTasks(m.Assigned, assigned) &&
+		sameMemberTasks(m.Pending, pending) {
 		return m
 	}
 	s.write(&currentRecord{group: s.work.id, member: m.ID, epoch: epoch, previousEpoch: m.Epoch, state: state,
@@ -218,8 +219,8 @@ func (g *Group) activeHeld(m *Member, id TaskID) bool {
 	return false
 }
 
-// activeBlocked reports whether a member has to wait for an active task: another one still runs it, or another member of
-// the same process has its state open.
+// activeBlocked reports whether a member has to wait for an active task: another one still runs it, or another member
+// of the same process has its state open.
 func (g *Group) activeBlocked(m *Member, id TaskID) bool {
 	if g.activeHeld(m, id) {
 		return true

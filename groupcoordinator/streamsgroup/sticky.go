@@ -22,7 +22,8 @@ type assignorMember struct {
 //
 // It is Kafka's sticky assignor, down to the order in which Java's hash tables list members and processes, because
 // members of a group are moved from one broker to the other with their tasks (spec: streams-groups 10).
-func assign(members []assignorMember, tasks map[string]int32, stateful map[string]bool, replicas int) map[string]Assignment {
+func assign(members []assignorMember, tasks map[string]int32, stateful map[string]bool,
+	replicas int) map[string]Assignment {
 	s := newSticky(members, tasks, stateful, replicas)
 	if len(s.members) > 0 {
 		s.assignActive()

@@ -8,7 +8,8 @@ import (
 	"strings"
 )
 
-// ErrInvalidTopology: a topology that no set of topics could satisfy, such as a repartition topic that only feeds itself.
+// ErrInvalidTopology: a topology that no set of topics could satisfy, such as a repartition topic that only feeds
+// itself.
 var ErrInvalidTopology = errors.New("invalid topology")
 
 // Config is one setting of an internal topic.

@@ -6,9 +6,10 @@ import (
 	"time"
 )
 
-// Kept is a clock that runs and stands as a cluster's does, and does not go along when that one is moved by AdvanceKept:
-// for deadlines that are to be kept, such as the sessions of group members that live. It is behind its cluster's clock by
-// the sum of those moves. A timer of it may fire early, while its clock is moved.
+// Kept is a clock that runs and stands as a cluster's does, and does not go along when that one is moved by
+// AdvanceKept:
+// for deadlines that are to be kept, such as the sessions of group members that live. It is behind its cluster's clock
+// by the sum of those moves. A timer of it may fire early, while its clock is moved.
 type Kept struct {
 	of     *Movable
 	behind atomic.Int64
@@ -50,8 +51,8 @@ func (k *Kept) Every(first time.Duration, interval func() time.Duration, f func(
 // Did implements Clock.
 func (k *Kept) Did(what string, attributes ...slog.Attr) { k.of.Did(what, attributes...) }
 
-// AdvanceKept is like Advance, but the clocks that are kept stay where they are. Each of before is called when the clock
-// stands, before anything falls due.
+// AdvanceKept is like Advance, but the clocks that are kept stay where they are. Each of before is called when the
+// clock stands, before anything falls due.
 func (m *Movable) AdvanceKept(d time.Duration, before ...func()) []Event {
 	return m.moveKept(func(now time.Time) time.Time { return now.Add(max(d, 0)) }, true, before...)
 }

@@ -250,8 +250,8 @@ func (m *Movable) begin(target func(now time.Time) time.Time) (start, end time.T
 	return now, target(now)
 }
 
-// end ends a move; the clock runs or stands as before. A clock that runs is ahead by the length of the move, exactly: the
-// time that the move took has passed on it, too.
+// end ends a move; the clock runs or stands as before. A clock that runs is ahead by the length of the move, exactly:
+// the time that the move took has passed on it, too.
 func (m *Movable) end(was reading, start, end time.Time) []Event {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -294,7 +294,8 @@ func (m *Movable) awaitIdleLocked() {
 // when the clock stands before it.
 func (m *Movable) armLocked() {
 	first, now := m.firstLocked(), m.Now()
-	never := m.machine == nil || m.mu.journal || first == nil || m.Frozen() && first.at.After(now) // a move runs what is due
+	// a move runs what is due
+	never := m.machine == nil || m.mu.journal || first == nil || m.Frozen() && first.at.After(now)
 	if m.mu.wake != nil {
 		if !never && m.mu.wakeAt.Equal(first.at) {
 			return

@@ -29,27 +29,30 @@ type Point uint8
 
 // The points. Attributes that a point has are in brackets.
 const (
-	TxnPrepare        Point = iota // the end of a transaction is decided, the Prepare record is not written [transactional ID]
-	TxnPrepared                    // it is written, no marker is [transactional ID]
-	TxnMarker                      // this partition's marker is not written; offsets have theirs in __consumer_offsets [transactional ID, topic, partition]
-	TxnMarked                      // it is written [transactional ID, topic, partition]
-	TxnComplete                    // all markers are written, the Complete record is not [transactional ID]
-	TxnCompleted                   // it is written [transactional ID]
-	TxnExpire                      // a transaction's timeout has passed, it is not aborted [transactional ID]
-	TxnInitialized                 // the epoch of an InitProducerId is written, not answered [transactional ID]
-	TxnAdded                       // partitions are added to a transaction, not answered [transactional ID]
-	PartitionAppend                // a batch, which may be a marker, is not written [topic, partition]
-	PartitionAppended              // it is written, not answered [topic, partition]
-	PartitionMarked                // a marker is written and readers see it [topic, partition]
-	GroupAppend                    // offsets or members of a group are not written [group, topic, partition]
-	GroupAppended                  // they are written, not answered [group, topic, partition]
-	LogWritten                     // the bytes of a batch are in the file, its log does not know
-	LogRollCreated                 // the file of a new segment is made, its log does not know
-	LogRollPublished               // the log knows, the batch is not written
-	TopicOpen                      // a topic is about to be opened at a start [topic]
-	DiskSync                       // a barrier is about to sync
-	DiskSynced                     // it has synced the files, its record is not written
-	DiskJournaled                  // it has written the journal, nobody is told
+	// the end of a transaction is decided, the Prepare record is not written [transactional ID]
+	TxnPrepare  Point = iota
+	TxnPrepared       // it is written, no marker is [transactional ID]
+	// this partition's marker is not written; offsets have theirs in __consumer_offsets [transactional ID, topic,
+	// partition]
+	TxnMarker
+	TxnMarked         // it is written [transactional ID, topic, partition]
+	TxnComplete       // all markers are written, the Complete record is not [transactional ID]
+	TxnCompleted      // it is written [transactional ID]
+	TxnExpire         // a transaction's timeout has passed, it is not aborted [transactional ID]
+	TxnInitialized    // the epoch of an InitProducerId is written, not answered [transactional ID]
+	TxnAdded          // partitions are added to a transaction, not answered [transactional ID]
+	PartitionAppend   // a batch, which may be a marker, is not written [topic, partition]
+	PartitionAppended // it is written, not answered [topic, partition]
+	PartitionMarked   // a marker is written and readers see it [topic, partition]
+	GroupAppend       // offsets or members of a group are not written [group, topic, partition]
+	GroupAppended     // they are written, not answered [group, topic, partition]
+	LogWritten        // the bytes of a batch are in the file, its log does not know
+	LogRollCreated    // the file of a new segment is made, its log does not know
+	LogRollPublished  // the log knows, the batch is not written
+	TopicOpen         // a topic is about to be opened at a start [topic]
+	DiskSync          // a barrier is about to sync
+	DiskSynced        // it has synced the files, its record is not written
+	DiskJournaled     // it has written the journal, nobody is told
 	numPoints
 )
 

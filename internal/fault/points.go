@@ -72,7 +72,8 @@ func (r *Rule) Check() error {
 	var needs Actions
 	actions := 0
 	for kind, given := range map[Actions]bool{
-		CanFail: r.Do.Error != nil, CanDelay: r.Do.Delay > 0, CanHold: r.Do.Hold, CanKill: r.Do.Kill, CanGoOffline: r.Do.Offline,
+		CanFail: r.Do.Error != nil, CanDelay: r.Do.Delay > 0, CanHold: r.Do.Hold, CanKill: r.Do.Kill,
+		CanGoOffline: r.Do.Offline,
 	} {
 		if given {
 			needs |= kind

@@ -1,6 +1,6 @@
-// Package fields reads and writes the fields of Kafka's record schemas: keys in the plain encoding, values in the flexible
-// one, with compact lengths and tagged fields (spec: wire 2). It is for records of internal topics that kmsg does not
-// have.
+// Package fields reads and writes the fields of Kafka's record schemas: keys in the plain encoding, values in the
+// flexible one, with compact lengths and tagged fields (spec: wire 2). It is for records of internal topics that kmsg
+// does not have.
 //
 // Writing is a set of functions that append; reading is a Reader, which never reads past its bytes and never makes more
 // room than they justify.

@@ -112,9 +112,10 @@ func (c *Client) Answer(r kmsg.Request) kmsg.Response {
 
 // CreateTopic creates a topic.
 func (c *Client) CreateTopic(name string, partitions int32, configs map[string]string) error {
-	_, err := ask(c, CreateTopicsRequest(name, partitions, configs), "creating "+name, func(r *kmsg.CreateTopicsResponse) int16 {
-		return r.Topics[0].ErrorCode
-	})
+	_, err := ask(c, CreateTopicsRequest(name, partitions, configs), "creating "+name,
+		func(r *kmsg.CreateTopicsResponse) int16 {
+			return r.Topics[0].ErrorCode
+		})
 	return err
 }
 
@@ -179,7 +180,8 @@ func KeyValue(key, value string) batch.Record {
 
 // Produce appends a batch of the producer, or of none when p is nil, and returns its offset. A producer of transactions
 // V1 adds the partition first.
-func (c *Client) Produce(p *Producer, topic string, partition int32, records ...batch.Record) (offset int64, err error) {
+func (c *Client) Produce(p *Producer, topic string, partition int32,
+	records ...batch.Record) (offset int64, err error) {
 	timestampMs := c.TimestampMs
 	c.TimestampMs += c.StepMs
 	if p == nil {
@@ -211,9 +213,10 @@ func (c *Client) Append(r *kmsg.ProduceRequest) (offset int64, err error) {
 
 // AddPartition adds a partition to the producer's transaction.
 func (c *Client) AddPartition(p *Producer, topic string, partition int32) error {
-	_, err := ask(c, p.AddPartitionsToTxnRequest(topic, partition), "adding a partition", func(r *kmsg.AddPartitionsToTxnResponse) int16 {
-		return r.Topics[0].Partitions[0].ErrorCode
-	})
+	_, err := ask(c, p.AddPartitionsToTxnRequest(topic, partition), "adding a partition",
+		func(r *kmsg.AddPartitionsToTxnResponse) int16 {
+			return r.Topics[0].Partitions[0].ErrorCode
+		})
 	return err
 }
 
@@ -225,7 +228,8 @@ func (c *Client) Stage(p *Producer, group, topic string, partition int32, offset
 // StageOffsets puts offsets of a group into the producer's transaction.
 func (c *Client) StageOffsets(p *Producer, r *kmsg.TxnOffsetCommitRequest) error {
 	if p.V1 {
-		_, err := ask(c, p.AddOffsetsToTxnRequest(r.Group), "adding offsets", func(r *kmsg.AddOffsetsToTxnResponse) int16 { return r.ErrorCode })
+		_, err := ask(c, p.AddOffsetsToTxnRequest(r.Group), "adding offsets",
+			func(r *kmsg.AddOffsetsToTxnResponse) int16 { return r.ErrorCode })
 		if err != nil {
 			return err
 		}
@@ -238,7 +242,8 @@ func (c *Client) StageOffsets(p *Producer, r *kmsg.TxnOffsetCommitRequest) error
 
 // End ends the producer's transaction. With V2 the producer takes over the producer ID and epoch of the answer.
 func (c *Client) End(p *Producer, commit bool) error {
-	resp, err := ask(c, p.EndTxnRequest(commit), "end of the transaction", func(r *kmsg.EndTxnResponse) int16 { return r.ErrorCode })
+	resp, err := ask(c, p.EndTxnRequest(commit), "end of the transaction",
+		func(r *kmsg.EndTxnResponse) int16 { return r.ErrorCode })
 	if err == nil && !p.V1 {
 		p.ProducerID, p.ProducerEpoch, p.Sequences = resp.ProducerID, resp.ProducerEpoch, map[Place]int32{}
 	}
@@ -267,18 +272,20 @@ func (c *Client) DeleteRecords(topic string, partition int32, offset int64) erro
 	p := kmsg.NewDeleteRecordsRequestTopicPartition()
 	p.Partition, p.Offset = partition, offset
 	r.Topics = []kmsg.DeleteRecordsRequestTopic{{Topic: topic, Partitions: []kmsg.DeleteRecordsRequestTopicPartition{p}}}
-	_, err := ask(c, r, "delete records of "+topic, func(r *kmsg.DeleteRecordsResponse) int16 { return r.Topics[0].Partitions[0].ErrorCode })
+	_, err := ask(c, r, "delete records of "+topic,
+		func(r *kmsg.DeleteRecordsResponse) int16 { return r.Topics[0].Partitions[0].ErrorCode })
 	return err
 }
 
 // Committed returns a group's offset, -1 for none.
 func (c *Client) Committed(group, topic string, partition int32) (int64, error) {
-	resp, err := ask(c, OffsetFetchRequest(group, topic, partition, false), "offset fetch", func(r *kmsg.OffsetFetchResponse) int16 {
-		if r.Groups[0].ErrorCode != 0 {
-			return r.Groups[0].ErrorCode
-		}
-		return r.Groups[0].Topics[0].Partitions[0].ErrorCode
-	})
+	resp, err := ask(c, OffsetFetchRequest(group, topic, partition, false), "offset fetch",
+		func(r *kmsg.OffsetFetchResponse) int16 {
+			if r.Groups[0].ErrorCode != 0 {
+				return r.Groups[0].ErrorCode
+			}
+			return r.Groups[0].Topics[0].Partitions[0].ErrorCode
+		})
 	if err != nil {
 		return -1, err
 	}
@@ -288,7 +295,8 @@ func (c *Client) Committed(group, topic string, partition int32) (int64, error) 
 // Join makes a classic group of one member, and returns the answer to its join.
 func (c *Client) Join(group string) (*kmsg.JoinGroupResponse, error) {
 	r := kmsg.NewPtrJoinGroupRequest()
-	r.Version, r.Group, r.ProtocolType, r.SessionTimeoutMillis, r.RebalanceTimeoutMillis = 3, group, "consumer", 30_000, 30_000
+	r.Version, r.Group, r.ProtocolType, r.SessionTimeoutMillis, r.RebalanceTimeoutMillis = 3, group, "consumer", 30_000,
+		30_000
 	r.Protocols = []kmsg.JoinGroupRequestProtocol{{Name: "range", Metadata: make([]byte, 10)}}
 	joined, err := ask(c, r, "join", func(r *kmsg.JoinGroupResponse) int16 { return r.ErrorCode })
 	if err != nil {
@@ -296,7 +304,8 @@ func (c *Client) Join(group string) (*kmsg.JoinGroupResponse, error) {
 	}
 	s := kmsg.NewPtrSyncGroupRequest()
 	s.Version, s.Group, s.MemberID, s.Generation = 2, group, joined.MemberID, joined.Generation
-	s.GroupAssignment = []kmsg.SyncGroupRequestGroupAssignment{{MemberID: joined.MemberID, MemberAssignment: []byte("all")}}
+	s.GroupAssignment = []kmsg.SyncGroupRequestGroupAssignment{{MemberID: joined.MemberID,
+		MemberAssignment: []byte("all")}}
 	_, err = ask(c, s, "sync", func(r *kmsg.SyncGroupResponse) int16 { return r.ErrorCode })
 	return joined, err
 }
@@ -314,11 +323,13 @@ type Record struct {
 // Read reads a partition from an offset to its end. With an error it also returns the records that it has read. next is
 // the offset behind the last one. With committed set, records of aborted transactions are marked. Each batch is
 // verified, and must begin behind the one before it.
-func (c *Client) Read(topic string, partition int32, from int64, committed bool) (records []Record, next int64, err error) {
+func (c *Client) Read(topic string, partition int32, from int64,
+	committed bool) (records []Record, next int64, err error) {
 	for next = from; ; {
-		resp, err := ask(c, FetchRequest(topic, partition, next, committed), "fetch of "+topic, func(r *kmsg.FetchResponse) int16 {
-			return r.Topics[0].Partitions[0].ErrorCode
-		})
+		resp, err := ask(c, FetchRequest(topic, partition, next, committed), "fetch of "+topic,
+			func(r *kmsg.FetchResponse) int16 {
+				return r.Topics[0].Partitions[0].ErrorCode
+			})
 		if err != nil {
 			return records, next, err
 		}
@@ -337,7 +348,10 @@ func (c *Client) Read(topic string, partition int32, from int64, committed bool)
 func (c *Client) Ends(topic string, partition int32) (highWatermark, lastStable int64, err error) {
 	r := FetchRequest(topic, partition, 0, false)
 	r.Topics[0].Partitions[0].PartitionMaxBytes = 1
-	resp, err := ask(c, r, "fetch of "+topic, func(r *kmsg.FetchResponse) int16 { return r.Topics[0].Partitions[0].ErrorCode })
+	resp, err := ask(c, r, "fetch of "+topic, func(
+		r *kmsg.FetchResponse) int16 {
+		return r.Topics[0].Partitions[0].ErrorCode
+	})
 	if err != nil {
 		return -1, -1, err
 	}
@@ -347,7 +361,8 @@ func (c *Client) Ends(topic string, partition int32) (highWatermark, lastStable 
 
 // Consume returns the values that a consumer gets of a partition from an offset on, and the offset behind them. With
 // committed set it gets no records of aborted transactions.
-func (c *Client) Consume(topic string, partition int32, from int64, committed bool) (values []string, next int64, err error) {
+func (c *Client) Consume(topic string, partition int32, from int64,
+	committed bool) (values []string, next int64, err error) {
 	records, next, err := c.Read(topic, partition, from, committed)
 	for _, r := range records {
 		if !r.Aborted {
@@ -358,7 +373,8 @@ func (c *Client) Consume(topic string, partition int32, from int64, committed bo
 }
 
 // appendRecords appends the records of an answer from an offset on, and returns the offset behind them.
-func appendRecords(records []Record, p *kmsg.FetchResponseTopicPartition, from int64, gapless bool) ([]Record, int64, error) {
+func appendRecords(records []Record, p *kmsg.FetchResponseTopicPartition, from int64,
+	gapless bool) ([]Record, int64, error) {
 	next := from
 	aborted := map[int64]bool{}
 	begins := p.AbortedTransactions

@@ -22,7 +22,8 @@ func CreateTopicsRequest(topic string, partitions int32, configs map[string]stri
 	return r
 }
 
-// InitProducerIDRequest asks for a producer ID; transactionalID may be "". Its transactions have as long as Kafka lets them.
+// InitProducerIDRequest asks for a producer ID; transactionalID may be "". Its transactions have as long as Kafka lets
+// them.
 func InitProducerIDRequest(transactionalID string) *kmsg.InitProducerIDRequest {
 	r := kmsg.NewPtrInitProducerIDRequest()
 	r.Version, r.TransactionTimeoutMillis, r.ProducerID, r.ProducerEpoch = 5, 900_000, -1, -1
@@ -90,12 +91,14 @@ func (p *Producer) AddPartitionsToTxnRequest(topic string, partition int32) *kms
 // AddOffsetsToTxnRequest is what a producer of transactions V1 sends before its first offset of a group.
 func (p *Producer) AddOffsetsToTxnRequest(group string) *kmsg.AddOffsetsToTxnRequest {
 	r := kmsg.NewPtrAddOffsetsToTxnRequest()
-	r.Version, r.TransactionalID, r.ProducerID, r.ProducerEpoch, r.Group = 3, p.TransactionalID, p.ProducerID, p.ProducerEpoch, group
+	r.Version, r.TransactionalID, r.ProducerID, r.ProducerEpoch, r.Group = 3, p.TransactionalID, p.ProducerID,
+		p.ProducerEpoch, group
 	return r
 }
 
 // TxnOffsetCommitRequest stages an offset in the producer's transaction.
-func (p *Producer) TxnOffsetCommitRequest(group, topic string, partition int32, offset int64) *kmsg.TxnOffsetCommitRequest {
+func (p *Producer) TxnOffsetCommitRequest(group, topic string, partition int32,
+	offset int64) *kmsg.TxnOffsetCommitRequest {
 	r := kmsg.NewPtrTxnOffsetCommitRequest()
 	r.Version, r.Generation = 5, -1
 	if p.V1 {
@@ -104,14 +107,16 @@ func (p *Producer) TxnOffsetCommitRequest(group, topic string, partition int32, 
 	r.TransactionalID, r.Group, r.ProducerID, r.ProducerEpoch = p.TransactionalID, group, p.ProducerID, p.ProducerEpoch
 	rp := kmsg.NewTxnOffsetCommitRequestTopicPartition()
 	rp.Partition, rp.Offset, rp.Metadata = partition, offset, kmsg.StringPtr("")
-	r.Topics = []kmsg.TxnOffsetCommitRequestTopic{{Topic: topic, Partitions: []kmsg.TxnOffsetCommitRequestTopicPartition{rp}}}
+	r.Topics = []kmsg.TxnOffsetCommitRequestTopic{{Topic: topic,
+		Partitions: []kmsg.TxnOffsetCommitRequestTopicPartition{rp}}}
 	return r
 }
 
 // EndTxnRequest commits or aborts the producer's transaction.
 func (p *Producer) EndTxnRequest(commit bool) *kmsg.EndTxnRequest {
 	r := kmsg.NewPtrEndTxnRequest()
-	r.Version, r.TransactionalID, r.ProducerID, r.ProducerEpoch, r.Commit = 5, p.TransactionalID, p.ProducerID, p.ProducerEpoch, commit
+	r.Version, r.TransactionalID, r.ProducerID, r.ProducerEpoch, r.Commit = 5, p.TransactionalID, p.ProducerID,
+		p.ProducerEpoch, commit
 	if p.V1 {
 		r.Version = 4
 	}

@@ -83,7 +83,8 @@ func run(path, text string, written *strings.Builder, fn func(Command) string) (
 		c.Expected = expected
 		actual := strings.TrimRight(fn(c), " \t\n")
 		if actual != expected {
-			failed = append(failed, fmt.Sprintf("%s: %s\nexpected:\n%s\nanswered:\n%s", c.Pos, line, indent(expected), indent(actual)))
+			failed = append(failed, fmt.Sprintf("%s: %s\nexpected:\n%s\nanswered:\n%s", c.Pos, line, indent(expected),
+				indent(actual)))
 		}
 		written.WriteString(strings.Join(head, "\n") + "\n" + format(actual))
 		if p.next < len(p.lines) && p.lines[p.next] != "" {

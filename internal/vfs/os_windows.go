@@ -20,8 +20,8 @@ var fullErrnos = []syscall.Errno{
 	windows.ERROR_DISK_FULL, windows.ERROR_HANDLE_DISK_FULL, windows.ERROR_DISK_QUOTA_EXCEEDED,
 }
 
-// native returns the absolute name behind the prefix `\\?\`, which Windows does not interpret: a path may be longer than
-// 260 characters, and a directory `aux.orders-0` is a directory and not the device `aux`.
+// native returns the absolute name behind the prefix `\\?\`, which Windows does not interpret: a path may be longer
+// than 260 characters, and a directory `aux.orders-0` is a directory and not the device `aux`.
 // filepath.Abs cannot be used, since it would ask Windows, which would return the device.
 func native(name string) string {
 	name = filepath.FromSlash(name)
@@ -137,7 +137,8 @@ func isInUse(err error) bool {
 
 // setInformation opens a file or directory for renaming or deletion and sets a class of its information.
 func setInformation(op, name string, class uint32, information []byte) error {
-	h, err := openHandle(op, name, windows.DELETE|windows.SYNCHRONIZE, windows.OPEN_EXISTING, windows.FILE_FLAG_OPEN_REPARSE_POINT)
+	h, err := openHandle(op, name, windows.DELETE|windows.SYNCHRONIZE, windows.OPEN_EXISTING,
+		windows.FILE_FLAG_OPEN_REPARSE_POINT)
 	if err != nil {
 		return err
 	}
@@ -178,7 +179,8 @@ func rename(oldName, newName string) error {
 	return err
 }
 
-// remove frees the name at once, even if others have the file open, where the file system can; elsewhere, when they close it.
+// remove frees the name at once, even if others have the file open, where the file system can; elsewhere, when they
+// close it.
 func remove(name string) error {
 	flags := uint32(windows.FILE_DISPOSITION_DELETE | windows.FILE_DISPOSITION_POSIX_SEMANTICS |
 		windows.FILE_DISPOSITION_IGNORE_READONLY_ATTRIBUTE)
@@ -217,8 +219,8 @@ func diskSpace(dir string) (freeBytes, totalBytes int64, err error) {
 	return int64(free), int64(total), pathError("disk space", dir, err)
 }
 
-// lockFile locks one byte of the open file, far beyond its end: locks of Windows keep others from reading what is locked.
-// The lock ends with the open file. bbolt locks the byte behind it.
+// lockFile locks one byte of the open file, far beyond its end: locks of Windows keep others from reading what is
+// locked. The lock ends with the open file. bbolt locks the byte behind it.
 func lockFile(f *os.File, shared bool) error {
 	flags := uint32(windows.LOCKFILE_FAIL_IMMEDIATELY)
 	if !shared {
@@ -240,7 +242,8 @@ func bootID() string {
 		timeZoneID, _                       uint32
 		bootTimeBias, _                     uint64
 	}
-	if windows.NtQuerySystemInformation(windows.SystemTimeOfDayInformation, unsafe.Pointer(&t), uint32(unsafe.Sizeof(t)), nil) != nil {
+	if windows.NtQuerySystemInformation(windows.SystemTimeOfDayInformation, unsafe.Pointer(&t), uint32(unsafe.Sizeof(t)),
+		nil) != nil {
 		return ""
 	}
 	return strconv.FormatInt(t.bootTime-int64(t.bootTimeBias), 10)

@@ -163,15 +163,16 @@ func newLZ4Deflater(level int) *blockDeflater {
 	header := binary.LittleEndian.AppendUint32(nil, lz4Magic)
 	header = append(header, 0x40|lz4FlagIndependent, lz4Block64KiB)
 	header = append(header, byte(xxh32(header[4:])>>8))
-	return &blockDeflater{size: lz4BlockBytes, header: header, trailer: []byte{0, 0, 0, 0}, compress: func(dst, plain []byte) ([]byte, error) {
-		n, err := compressor.CompressBlock(plain, buf)
-		if err != nil {
-			return nil, err
-		}
-		if n == 0 || n >= len(plain) { // not compressible
-			dst = binary.LittleEndian.AppendUint32(dst, uint32(len(plain))|lz4Stored)
-			return append(dst, plain...), nil
-		}
-		return append(binary.LittleEndian.AppendUint32(dst, uint32(n)), buf[:n]...), nil
-	}}
+	return &blockDeflater{size: lz4BlockBytes, header: header, trailer: []byte{0, 0, 0, 0},
+		compress: func(dst, plain []byte) ([]byte, error) {
+			n, err := compressor.CompressBlock(plain, buf)
+			if err != nil {
+				return nil, err
+			}
+			if n == 0 || n >= len(plain) { // not compressible
+				dst = binary.LittleEndian.AppendUint32(dst, uint32(len(plain))|lz4Stored)
+				return append(dst, plain...), nil
+			}
+			return append(binary.LittleEndian.AppendUint32(dst, uint32(n)), buf[:n]...), nil
+		}}
 }

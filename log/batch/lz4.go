@@ -157,7 +157,8 @@ func xxh32(b []byte) uint32 {
 				v[i] = bits.RotateLeft32(v[i]+le.Uint32(b[4*i:])*prime2, 13) * prime1
 			}
 		}
-		h = bits.RotateLeft32(v[0], 1) + bits.RotateLeft32(v[1], 7) + bits.RotateLeft32(v[2], 12) + bits.RotateLeft32(v[3], 18)
+		h = bits.RotateLeft32(v[0], 1) + bits.RotateLeft32(v[1], 7) + bits.RotateLeft32(v[2], 12) +
+			bits.RotateLeft32(v[3], 18)
 	}
 	h += length
 	for ; len(b) >= 4; b = b[4:] {

@@ -164,7 +164,8 @@ func (c *cursor) slowFrame() frame {
 		return frame{}
 	}
 	if c.maxRecord > 0 && length > c.maxRecord {
-		c.fail(fmt.Errorf("%w: a record has %d bytes, max.decompressed.message.bytes is %d", ErrInvalidRecord, length, c.maxRecord))
+		c.fail(fmt.Errorf("%w: a record has %d bytes, max.decompressed.message.bytes is %d", ErrInvalidRecord, length,
+			c.maxRecord))
 		return frame{}
 	}
 	end := c.at() + int64(length)

@@ -161,7 +161,8 @@ func checkHeader(raw []byte, r *Rules) (Header, error) {
 	case h.RecordCount <= 0:
 		return Header{}, fmt.Errorf("%w: %d records", ErrInvalidRecord, h.RecordCount)
 	case int64(h.LastOffsetDelta)+1 != int64(h.RecordCount):
-		return Header{}, fmt.Errorf("%w: %d records, but last offset delta %d", ErrInvalidRecord, h.RecordCount, h.LastOffsetDelta)
+		return Header{}, fmt.Errorf("%w: %d records, but last offset delta %d", ErrInvalidRecord, h.RecordCount,
+			h.LastOffsetDelta)
 	case h.IsControl():
 		return Header{}, fmt.Errorf("%w: clients may not write control records", ErrInvalidRecord)
 	case h.HasProducer() && h.BaseSequence < 0:

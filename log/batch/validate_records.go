@@ -93,7 +93,8 @@ func (r *Rules) describe(f fault, index int32, timestampMs, nowMs int64) string 
 	case noKey:
 		return "A compacted topic needs a key in every record."
 	case badTime:
-		return fmt.Sprintf("Timestamp %d of record %d is out of range: it may be %d ms before and %d ms after the broker's time, which is %d.",
+		return fmt.Sprintf("Timestamp %d of record %d is out of range: it may be %d ms before and %d ms after the "+
+			"broker's time, which is %d.",
 			timestampMs, index, r.TimestampBeforeMaxMs, r.TimestampAfterMaxMs, nowMs)
 	case badTimeType:
 		return "Timestamp type LogAppendTime is set by the broker only, not by producers."

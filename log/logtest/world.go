@@ -28,9 +28,11 @@ var Topic = [16]byte{1, 2, 3}
 func MakeBatch(offset int64, n int, ts int64, epoch int32) ([]byte, batch.Header) {
 	records := make([]batch.Record, n)
 	for i := range records {
-		records[i] = batch.Record{TimestampDeltaMs: int64(i), Key: []byte("key"), Value: fmt.Appendf(nil, "value %d", offset+int64(i))}
+		records[i] = batch.Record{TimestampDeltaMs: int64(i), Key: []byte("key"),
+			Value: fmt.Appendf(nil, "value %d", offset+int64(i))}
 	}
-	raw := batch.Build(batch.BuildOptions{BaseOffset: offset, ProducerID: -1, ProducerEpoch: -1, BaseSequence: -1, TimestampMs: ts, LeaderEpoch: epoch}, records...)
+	raw := batch.Build(batch.BuildOptions{BaseOffset: offset, ProducerID: -1, ProducerEpoch: -1, BaseSequence: -1,
+		TimestampMs: ts, LeaderEpoch: epoch}, records...)
 	batch.SetOffsetAndEpoch(raw, offset, epoch)
 	h, err := batch.Verify(raw)
 	if err != nil {
@@ -82,7 +84,8 @@ const Dir = "data/orders-0"
 // NewWorld returns a data directory in which nothing is open yet.
 func NewWorld(t testing.TB, fs vfs.FS, mode durability.Mode) *World {
 	t.Helper()
-	w := &World{T: t, FS: fs, Mode: mode, Boot: "boot-1", Config: log.Config{SegmentBytes: 1000, IndexIntervalBytes: 100}, Sizes: shrink.Sizes[durability.Sizes](t), LogSizes: shrink.Sizes[log.Sizes](t)}
+	w := &World{T: t, FS: fs, Mode: mode, Boot: "boot-1", Config: log.Config{SegmentBytes: 1000, IndexIntervalBytes: 100},
+		Sizes: shrink.Sizes[durability.Sizes](t), LogSizes: shrink.Sizes[log.Sizes](t)}
 	// Each test says what goes into the journal, and which batch is damaged.
 	w.Sizes.JournalGroupBytes, w.LogSizes.PredecessorBytes = 0, 0
 	if err := fs.MkdirAll("data"); err != nil {
@@ -101,7 +104,8 @@ func (w *World) Open() error {
 	if !w.Whole {
 		under = vfs.FileByFile(under)
 	}
-	o := durability.Options{FS: under, Dir: "data", FindLogs: directory.Logs, BootID: w.Boot, Mode: w.Mode, RealTime: w.Clock, JournalBytes: w.JournalBytes,
+	o := durability.Options{FS: under, Dir: "data", FindLogs: directory.Logs, BootID: w.Boot, Mode: w.Mode,
+		RealTime: w.Clock, JournalBytes: w.JournalBytes,
 		ReserveBytes: w.ReserveBytes, Sizes: w.Sizes}
 	if w.Metrics != nil {
 		o.Registerer = w.Metrics
@@ -111,7 +115,8 @@ func (w *World) Open() error {
 		return err
 	}
 	w.Barrier = b
-	w.Log, w.Report, err = log.Open(log.Options{FS: w.FS, Dir: Dir, TopicID: Topic, Config: w.Config, Barrier: b, Clock: w.Clock, Sizes: &w.LogSizes,
+	w.Log, w.Report, err = log.Open(log.Options{FS: w.FS, Dir: Dir, TopicID: Topic, Config: w.Config, Barrier: b,
+		Clock: w.Clock, Sizes: &w.LogSizes,
 		OnRoll: func(base int64) []byte { return fmt.Appendf(nil, "snapshot %d", base) }},
 		b.Recovery("orders-0", Topic))
 	return err
@@ -251,7 +256,8 @@ func CheckOffsets(l *log.Log, end, every int64) error {
 func LargeBatch(offset int64) ([]byte, batch.Header) {
 	value := make([]byte, 5000)
 	rand.New(rand.NewSource(offset + 1)).Read(value)
-	raw := batch.Build(batch.BuildOptions{BaseOffset: offset, ProducerID: -1, ProducerEpoch: -1, BaseSequence: -1, TimestampMs: 1000 * offset}, batch.Record{Value: value})
+	raw := batch.Build(batch.BuildOptions{BaseOffset: offset, ProducerID: -1, ProducerEpoch: -1, BaseSequence: -1,
+		TimestampMs: 1000 * offset}, batch.Record{Value: value})
 	batch.SetOffsetAndEpoch(raw, offset, 0)
 	h, err := batch.Verify(raw)
 	if err != nil {
@@ -263,7 +269,8 @@ func LargeBatch(offset int64) ([]byte, batch.Header) {
 // OpenOther opens a second log in the world's directory.
 func (w *World) OpenOther(name string) *log.Log {
 	w.T.Helper()
-	l, _, err := log.Open(log.Options{FS: w.FS, Dir: "data/" + name, TopicID: Topic, Config: w.Config, Barrier: w.Barrier}, w.Barrier.Recovery(name, Topic))
+	l, _, err := log.Open(log.Options{FS: w.FS, Dir: "data/" + name, TopicID: Topic, Config: w.Config, Barrier: w.Barrier},
+		w.Barrier.Recovery(name, Topic))
 	if err != nil {
 		w.T.Fatal(err)
 	}

@@ -197,7 +197,8 @@ func (v *salvager) believedEnd(bad int64) (int64, error) {
 	return end, nil
 }
 
-// findWhole returns the first position from one on at which a whole batch of this segment begins; the size if none does.
+// findWhole returns the first position from one on at which a whole batch of this segment begins; the size if none
+// does.
 func (v *salvager) findWhole(at int64) (int64, error) {
 	chunk := make([]byte, searchBytes)
 	for at+batch.HeaderSizeBytes <= v.size {

@@ -89,7 +89,8 @@ func Run(ctx context.Context, o Options, in io.Reader, out io.Writer) int {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
-	a := &agent{Options: o, cfg: o.Config, history: w, log: &ring{}, orders: make(chan struct{}, 1), stop: stop, out: json.NewEncoder(out)}
+	a := &agent{Options: o, cfg: o.Config, history: w, log: &ring{}, orders: make(chan struct{}, 1), stop: stop,
+		out: json.NewEncoder(out)}
 	a.calm.Store(o.Calm)
 	go a.listen(in) // ends with stdin, at the latest with the process
 	a.event(history.Event{Kind: history.KindStart, TransactionalID: o.TransactionalID, Text: o.Role})

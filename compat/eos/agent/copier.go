@@ -48,7 +48,8 @@ type batch struct {
 }
 
 func (a *agent) copy(ctx context.Context) error {
-	c := &copier{agent: a, trip: &tripwire{}, index: a.cfg.LogIndex(), dice: rand.New(rand.NewSource(int64(history.Mix(a.cfg.Seed, int64(a.Incarnation)))))}
+	c := &copier{agent: a, trip: &tripwire{}, index: a.cfg.LogIndex(),
+		dice: rand.New(rand.NewSource(int64(history.Mix(a.cfg.Seed, int64(a.Incarnation)))))}
 	opts := a.options(
 		kgo.TransactionalID(a.TransactionalID),
 		kgo.TransactionTimeout(time.Duration(a.cfg.TimeoutMs)*time.Millisecond),
@@ -98,7 +99,8 @@ func (c *copier) initProducer(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("InitProducerId: %w", err)
 	}
-	c.event(history.Event{Kind: history.KindInitDone, TransactionalID: c.TransactionalID, ProducerID: id, ProducerEpoch: epoch})
+	c.event(history.Event{Kind: history.KindInitDone, TransactionalID: c.TransactionalID, ProducerID: id,
+		ProducerEpoch: epoch})
 	return nil
 }
 
@@ -113,7 +115,8 @@ func (c *copier) step(ctx context.Context) error {
 	fetches := c.session.PollRecords(pollCtx, limit)
 	cancel()
 	for _, e := range fetches.Errors() {
-		if e.Topic != "" && !errors.Is(e.Err, context.DeadlineExceeded) && !errors.Is(e.Err, context.Canceled) { // no topic: the group waits for the broker
+		// no topic: the group waits for the broker
+		if e.Topic != "" && !errors.Is(e.Err, context.DeadlineExceeded) && !errors.Is(e.Err, context.Canceled) {
 			c.event(history.Event{Kind: history.KindNote, Text: fmt.Sprintf("poll %s-%d: %v", e.Topic, e.Partition, e.Err)})
 		}
 	}

@@ -141,7 +141,8 @@ func (c *copier) fenced(ctx context.Context, b *batch, racing bool) error {
 }
 
 func (c *copier) twin(ctx context.Context) error {
-	cl, err := kgo.NewClient(c.options(kgo.TransactionalID(c.TransactionalID), kgo.TransactionTimeout(time.Duration(c.cfg.TimeoutMs)*time.Millisecond))...)
+	cl, err := kgo.NewClient(c.options(kgo.TransactionalID(c.TransactionalID),
+		kgo.TransactionTimeout(time.Duration(c.cfg.TimeoutMs)*time.Millisecond))...)
 	if err != nil {
 		return err
 	}
@@ -151,7 +152,8 @@ func (c *copier) twin(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	c.event(history.Event{Kind: history.KindTwinDone, TransactionalID: c.TransactionalID, ProducerID: id, ProducerEpoch: epoch})
+	c.event(history.Event{Kind: history.KindTwinDone, TransactionalID: c.TransactionalID, ProducerID: id,
+		ProducerEpoch: epoch})
 	return nil
 }
 

@@ -51,18 +51,19 @@ func (a *agent) feedRange(ctx context.Context, cl *kgo.Client, from, to int64) e
 		log := a.cfg.InputLog(id)
 		value := history.Provenance{RunID: a.cfg.RunID, Seq: uint32(id), InPartition: -1, ID: id}.Encode()
 		wait.Add(1)
-		cl.Produce(ctx, &kgo.Record{Topic: a.cfg.Logs[log].Topic, Partition: a.cfg.Logs[log].Partition, Value: value}, func(r *kgo.Record, err error) {
-			defer wait.Done()
-			mu.Lock()
-			defer mu.Unlock()
-			if err != nil {
-				fails = fmt.Errorf("input %d: %w", id, err)
-				return
-			}
-			acks.Log = append(acks.Log, log)
-			acks.Offsets = append(acks.Offsets, r.Offset)
-			acks.Seq = append(acks.Seq, uint32(id))
-		})
+		cl.Produce(ctx, &kgo.Record{Topic: a.cfg.Logs[log].Topic, Partition: a.cfg.Logs[log].Partition, Value: value},
+			func(r *kgo.Record, err error) {
+				defer wait.Done()
+				mu.Lock()
+				defer mu.Unlock()
+				if err != nil {
+					fails = fmt.Errorf("input %d: %w", id, err)
+					return
+				}
+				acks.Log = append(acks.Log, log)
+				acks.Offsets = append(acks.Offsets, r.Offset)
+				acks.Seq = append(acks.Seq, uint32(id))
+			})
 	}
 	wait.Wait()
 	acks.Count = len(acks.Offsets)

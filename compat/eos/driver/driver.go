@@ -131,7 +131,8 @@ func (r *run) prepare(ctx context.Context, address string) error {
 		return err
 	}
 	r.events.Write(history.Event{Kind: history.KindRun, Config: r.cfg})
-	cl, err := kgo.NewClient(kgo.SeedBrokers(address), kgo.RequestRetries(200), kgo.RetryTimeout(readyLimit), kgo.MetadataMinAge(50*time.Millisecond),
+	cl, err := kgo.NewClient(kgo.SeedBrokers(address), kgo.RequestRetries(200), kgo.RetryTimeout(readyLimit),
+		kgo.MetadataMinAge(50*time.Millisecond),
 		kgo.RetryBackoffFn(func(int) time.Duration { return 100 * time.Millisecond }))
 	if err != nil {
 		return err
@@ -385,7 +386,8 @@ func (r *run) kill(ctx context.Context) error {
 	r.readyAt = time.Now()
 	r.drawKillDelay()
 	r.events.Write(history.Event{Kind: history.KindReady})
-	fmt.Fprintf(r.Out, "%7.1fs  kill %d of %d, ready after %v\n", time.Since(r.started).Seconds(), r.kills, r.Kills, r.readyAt.Sub(begin).Round(time.Millisecond))
+	fmt.Fprintf(r.Out, "%7.1fs  kill %d of %d, ready after %v\n", time.Since(r.started).Seconds(), r.kills, r.Kills,
+		r.readyAt.Sub(begin).Round(time.Millisecond))
 	if cleaned != "" {
 		fmt.Fprintln(r.Out, "         ", cleaned)
 	}
@@ -394,7 +396,9 @@ func (r *run) kill(ctx context.Context) error {
 
 func (r *run) printProgress() {
 	r.lastPrint = time.Now()
-	fmt.Fprintf(r.Out, "%7.1fs  fed %d, copied %d of %d; transactions: %d committed, %d aborted, %d unknown, %d empty; agents: %d died, %d left; kills %d\n",
-		time.Since(r.started).Seconds(), r.fed, r.copied, r.Records, r.outcomes[history.Committed], r.outcomes[history.Aborted],
+	fmt.Fprintf(r.Out, "%7.1fs  fed %d, copied %d of %d; transactions: %d committed, %d aborted, %d unknown, %d empty; "+
+		"agents: %d died, %d left; kills %d\n",
+		time.Since(r.started).Seconds(), r.fed, r.copied, r.Records, r.outcomes[history.Committed],
+		r.outcomes[history.Aborted],
 		r.outcomes[history.Unknown], r.outcomes["empty"], r.died, max(0, r.respawns-r.died), r.kills)
 }

@@ -52,7 +52,8 @@ func (r *run) groupOffsets(ctx context.Context) ([]int64, error) {
 func (r *run) settle(ctx context.Context) error {
 	final := &history.Final{Finished: r.fedDone && r.fed == r.Records && r.copied == r.Records}
 	if !final.Finished {
-		final.Text = fmt.Sprintf("fed %d, copied %d of %d; agents left with %q", r.fed, r.copied, r.Records, lastOf(r.failures, 5))
+		final.Text = fmt.Sprintf("fed %d, copied %d of %d; agents left with %q", r.fed, r.copied, r.Records,
+			lastOf(r.failures, 5))
 	}
 	for deadline := time.Now().Add(r.Timeout + r.Expiry + 15*time.Second); ; time.Sleep(tick) {
 		open, err := r.look(ctx, final)
@@ -124,7 +125,8 @@ func (r *run) look(ctx context.Context, final *history.Final) (open bool, err er
 		}
 	}
 	for _, t := range mine {
-		final.OpenTransactions = append(final.OpenTransactions, fmt.Sprintf("%s %s producer id %d", t.TxnID, t.State, t.ProducerID))
+		final.OpenTransactions = append(final.OpenTransactions,
+			fmt.Sprintf("%s %s producer id %d", t.TxnID, t.State, t.ProducerID))
 	}
 	return open || len(mine) > 0, nil
 }
@@ -182,7 +184,8 @@ func (r *run) readAll(ctx context.Context, isolation kgo.IsolationLevel, ends []
 }
 
 func (r *run) logRecord(log int32, rec *kgo.Record) history.LogRecord {
-	out := history.LogRecord{Log: log, Offset: rec.Offset, ProducerID: rec.ProducerID, ProducerEpoch: int32(rec.ProducerEpoch)}
+	out := history.LogRecord{Log: log, Offset: rec.Offset, ProducerID: rec.ProducerID,
+		ProducerEpoch: int32(rec.ProducerEpoch)}
 	if rec.Attrs.IsTransactional() {
 		out.Flags |= history.Transactional
 	}

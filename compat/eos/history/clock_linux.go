@@ -11,7 +11,8 @@ const clockMonotonic = 1
 // histories of different agents can be compared.
 func Now() int64 {
 	var ts syscall.Timespec
-	if _, _, errno := syscall.RawSyscall(syscall.SYS_CLOCK_GETTIME, clockMonotonic, uintptr(unsafe.Pointer(&ts)), 0); errno != 0 {
+	if _, _, errno := syscall.RawSyscall(syscall.SYS_CLOCK_GETTIME, clockMonotonic, uintptr(unsafe.Pointer(&ts)),
+		0); errno != 0 {
 		panic(errno) // a constant clock id and a valid pointer: cannot fail
 	}
 	return ts.Nano()

@@ -47,7 +47,8 @@ func (p Provenance) Encode() []byte {
 
 // Decode is the reverse of Encode; ErrProvenance if size or checksum is wrong.
 func Decode(b []byte) (Provenance, error) {
-	if len(b) != provenanceBytes || crc32.Checksum(b[:provenanceBytes-4], castagnoli) != binary.BigEndian.Uint32(b[provenanceBytes-4:]) {
+	if len(b) != provenanceBytes ||
+		crc32.Checksum(b[:provenanceBytes-4], castagnoli) != binary.BigEndian.Uint32(b[provenanceBytes-4:]) {
 		return Provenance{}, fmt.Errorf("%w: %d bytes %x", ErrProvenance, len(b), b[:min(len(b), 64)])
 	}
 	u32 := func(at int) uint32 { return binary.BigEndian.Uint32(b[at:]) }

@@ -18,7 +18,8 @@ func checkMarkers(m *model, r *Result) {
 	log := int32(-1)
 	finish := func() {
 		for pid, run := range open {
-			r.violate("%s: data of %s (producer id %d) from offset %d is followed by no marker", m.Config.Logs[log], &m.txns[run.txn], pid, m.Raw[run.records[0]].Offset)
+			r.violate("%s: data of %s (producer id %d) from offset %d is followed by no marker", m.Config.Logs[log],
+				&m.txns[run.txn], pid, m.Raw[run.records[0]].Offset)
 		}
 		clear(open)
 		clear(epochs)
@@ -35,7 +36,8 @@ func checkMarkers(m *model, r *Result) {
 		name := m.Config.Logs[log]
 		if rec.Flags&(history.Control|history.Transactional) != 0 {
 			if rec.ProducerEpoch < epochs[rec.ProducerID] {
-				r.violate("%s offset %d: epoch %d of producer id %d after epoch %d", name, rec.Offset, rec.ProducerEpoch, rec.ProducerID, epochs[rec.ProducerID])
+				r.violate("%s offset %d: epoch %d of producer id %d after epoch %d", name, rec.Offset, rec.ProducerEpoch,
+					rec.ProducerID, epochs[rec.ProducerID])
 			}
 			epochs[rec.ProducerID] = rec.ProducerEpoch
 		}
@@ -56,7 +58,8 @@ func checkMarkers(m *model, r *Result) {
 				run = &openRun{txn: t}
 				open[rec.ProducerID] = run
 			} else if run.txn != t {
-				r.violate("%s offset %d: %s follows %s of the same producer id without a marker between them", name, rec.Offset, &m.txns[t], &m.txns[run.txn])
+				r.violate("%s offset %d: %s follows %s of the same producer id without a marker between them", name, rec.Offset,
+					&m.txns[t], &m.txns[run.txn])
 			}
 			run.records = append(run.records, i)
 		}
@@ -75,7 +78,8 @@ func (m *model) endRun(r *Result, marker *history.LogRecord, run *openRun, visib
 		is = 1
 	}
 	if was := decision[run.txn]; was != 0 && was != is {
-		r.violate("%s offset %d: %s is committed in one partition and aborted in another", m.Config.Logs[marker.Log], marker.Offset, &m.txns[run.txn])
+		r.violate("%s offset %d: %s is committed in one partition and aborted in another", m.Config.Logs[marker.Log],
+			marker.Offset, &m.txns[run.txn])
 	}
 	decision[run.txn] = is
 	for _, i := range run.records {
@@ -101,7 +105,8 @@ func (m *model) compareVisible(r *Result, visible []bool) {
 		rec := &m.Raw[i]
 		got := data()
 		for got != nil && (got.Log < rec.Log || got.Log == rec.Log && got.Offset < rec.Offset) {
-			r.violate("%s offset %d: in the committed read, hidden by the markers of the log", m.Config.Logs[got.Log], got.Offset)
+			r.violate("%s offset %d: in the committed read, hidden by the markers of the log", m.Config.Logs[got.Log],
+				got.Offset)
 			next++
 			got = data()
 		}

@@ -12,10 +12,12 @@ func checkOneValue(m *model, r *Result) {
 		switch was := seen.at(log, offset); was {
 		case attempt + 1:
 		case 0:
-			r.violate("%s offset %d: %s saw %s, the final log has nothing there", m.Config.Logs[log], offset, what, m.name(attempt+1))
+			r.violate("%s offset %d: %s saw %s, the final log has nothing there", m.Config.Logs[log], offset, what,
+				m.name(attempt+1))
 			seen.set(log, offset, attempt+1)
 		default:
-			r.violate("%s offset %d: %s saw %s, elsewhere it is %s", m.Config.Logs[log], offset, what, m.name(attempt+1), m.name(was))
+			r.violate("%s offset %d: %s saw %s, elsewhere it is %s", m.Config.Logs[log], offset, what, m.name(attempt+1),
+				m.name(was))
 		}
 	}
 	for i := range m.Raw {
@@ -102,7 +104,8 @@ func checkNoAbortedRead(m *model, r *Result) {
 			if t := m.txnOf(a); t != nil && t.outcome == history.Aborted {
 				r.violate("%s offset %d: record of %s in a committed poll", m.Config.Logs[log], offset, t)
 			} else if m.committed.at(log, offset) != a+1 {
-				r.violate("%s offset %d: a committed poll saw %s, the final committed read does not", m.Config.Logs[log], offset, m.name(a+1))
+				r.violate("%s offset %d: a committed poll saw %s, the final committed read does not", m.Config.Logs[log], offset,
+					m.name(a+1))
 			}
 		})
 	}
@@ -138,7 +141,8 @@ func checkSendOrder(m *model, r *Result) {
 		r.Checked++
 		at := int64(rec.Incarnation)*logs + int64(rec.Log)
 		if int64(rec.Seq) < last[at] {
-			r.violate("%s offset %d: record %d of incarnation %d after its record %d", m.Config.Logs[rec.Log], rec.Offset, rec.Seq, rec.Incarnation, last[at]-1)
+			r.violate("%s offset %d: record %d of incarnation %d after its record %d", m.Config.Logs[rec.Log], rec.Offset,
+				rec.Seq, rec.Incarnation, last[at]-1)
 		}
 		last[at] = int64(rec.Seq) + 1
 	}

@@ -44,8 +44,10 @@ func checkExactlyOnce(m *model, r *Result) {
 			r.violate("%s offset %d: output %d belongs to no input", log, rec.Offset, rec.ID)
 			continue
 		}
-		if rec.InPartition < 0 || rec.InPartition >= m.Config.InParts || m.raw.at(rec.InPartition, rec.InOffset) != rec.ID/2+1 {
-			r.violate("%s offset %d: output %d says it was made from in-%d offset %d, which is another record", log, rec.Offset, rec.ID, rec.InPartition, rec.InOffset)
+		if rec.InPartition < 0 || rec.InPartition >= m.Config.InParts ||
+			m.raw.at(rec.InPartition, rec.InOffset) != rec.ID/2+1 {
+			r.violate("%s offset %d: output %d says it was made from in-%d offset %d, which is another record", log, rec.Offset,
+				rec.ID, rec.InPartition, rec.InOffset)
 		}
 		if outputs[rec.ID] < 255 {
 			outputs[rec.ID]++
@@ -64,7 +66,8 @@ func checkExactlyOnce(m *model, r *Result) {
 					want = 1
 				}
 				if got := outputs[2*id+int64(k)]; got != want {
-					r.violate("input %d at in-%d offset %d (group's offset %d): output %d is there %d times, must be %d", id, p, at, offset, k, got, want)
+					r.violate("input %d at in-%d offset %d (group's offset %d): output %d is there %d times, must be %d", id, p, at,
+						offset, k, got, want)
 				}
 			}
 		}
@@ -81,7 +84,8 @@ func checkOrder(m *model, r *Result) {
 		r.Checked++
 		at := int(rec.InPartition)*len(m.Config.Logs) + int(rec.Log)
 		if rec.InOffset < last[at] {
-			r.violate("%s offset %d: output of in-%d offset %d after that of %d", m.Config.Logs[rec.Log], rec.Offset, rec.InPartition, rec.InOffset, last[at]-1)
+			r.violate("%s offset %d: output of in-%d offset %d after that of %d", m.Config.Logs[rec.Log], rec.Offset,
+				rec.InPartition, rec.InOffset, last[at]-1)
 		}
 		last[at] = rec.InOffset + 1
 	}
@@ -96,7 +100,8 @@ func checkCommittedOffsets(m *model, r *Result) {
 			probes = append(probes, e)
 		}
 	}
-	byStart := slices.SortedFunc(slices.Values(probes), func(a, b *history.Event) int { return int(a.StartNs - b.StartNs) })
+	byStart := slices.SortedFunc(slices.Values(probes),
+		func(a, b *history.Event) int { return int(a.StartNs - b.StartNs) })
 	highest := make([]int64, m.Config.InParts)
 	done := 0
 	for _, e := range byStart {
@@ -142,7 +147,8 @@ func checkFencing(m *model, r *Result) {
 	for i := range m.txns {
 		t := &m.txns[i]
 		if at := fencedAt[t.incarnation]; t.endCallNs > at && (t.visible > 0 || t.outcome == history.Committed) {
-			r.violate("%s: asked to end %d ms after its transactional id was taken over, %d records are visible", t, (t.endCallNs-at)/1e6, t.visible)
+			r.violate("%s: asked to end %d ms after its transactional id was taken over, %d records are visible", t,
+				(t.endCallNs-at)/1e6, t.visible)
 		}
 	}
 }
@@ -161,7 +167,8 @@ func checkProducerIDs(m *model, r *Result) {
 		r.Checked++
 		p := pair{e.ProducerID, e.ProducerEpoch}
 		if was, ok := owner[p]; ok {
-			r.violate("producer id %d epoch %d was given to %s, later to %s of incarnation %d", p.id, p.epoch, was, e.Kind, e.Incarnation)
+			r.violate("producer id %d epoch %d was given to %s, later to %s of incarnation %d", p.id, p.epoch, was, e.Kind,
+				e.Incarnation)
 		}
 		owner[p] = e.Kind + " " + e.TransactionalID
 	}
@@ -206,7 +213,8 @@ func checkVisibleAtOnce(m *model, r *Result) {
 		for j, need := range e.InNeed {
 			r.Checked++
 			if e.InOffsets[j] < need {
-				r.violate("in-%d: offset %d was committed by transaction %d of incarnation %d, OffsetFetch later says %d", e.InParts[j], need, e.Txn, e.Incarnation, e.InOffsets[j])
+				r.violate("in-%d: offset %d was committed by transaction %d of incarnation %d, OffsetFetch later says %d",
+					e.InParts[j], need, e.Txn, e.Incarnation, e.InOffsets[j])
 			}
 		}
 		for j, need := range e.Need {
@@ -217,9 +225,11 @@ func checkVisibleAtOnce(m *model, r *Result) {
 			}
 			v := m.raw.at(log, stable)
 			if v == 0 {
-				r.violate("%s: transaction %d of incarnation %d committed up to %d, the stable offset later is %d, where no data record is", m.Config.Logs[log], e.Txn, e.Incarnation, need, stable)
+				r.violate("%s: transaction %d of incarnation %d committed up to %d, the stable offset later is %d, where no "+
+					"data record is", m.Config.Logs[log], e.Txn, e.Incarnation, need, stable)
 			} else if t := m.txnOf(v - 1); t == nil || t.endDoneNs < e.StartNs {
-				r.violate("%s: transaction %d of incarnation %d committed up to %d, the stable offset later is %d: %s, long ended", m.Config.Logs[log], e.Txn, e.Incarnation, need, stable, m.name(v))
+				r.violate("%s: transaction %d of incarnation %d committed up to %d, the stable offset later is %d: %s, long ended",
+					m.Config.Logs[log], e.Txn, e.Incarnation, need, stable, m.name(v))
 			}
 		}
 	}

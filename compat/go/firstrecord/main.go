@@ -2,9 +2,9 @@
 //
 //	firstrecord HOST:PORT COMMAND [ARGUMENTS…]
 //
-// It starts the command, and meanwhile tries to write a record to a topic that does not exist yet, again and again. When it
-// has read the record, it prints the time in milliseconds since it called the command, and the time of day. A command that
-// goes on running, such as a broker in the foreground, is ended then.
+// It starts the command, and meanwhile tries to write a record to a topic that does not exist yet, again and again.
+// When it has read the record, it prints the time in milliseconds since it called the command, and the time of day. A
+// command that goes on running, such as a broker in the foreground, is ended then.
 package main
 
 import (
@@ -56,7 +56,8 @@ func run(address string, command []string) error {
 // firstRecord writes and reads one record.
 func firstRecord(ctx context.Context, address string) error {
 	client, err := kgo.NewClient(kgo.SeedBrokers(address), kgo.AllowAutoTopicCreation(), kgo.ConsumeTopics("first"),
-		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.MetadataMinAge(10*time.Millisecond), kgo.UnknownTopicRetries(-1),
+		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.MetadataMinAge(10*time.Millisecond),
+		kgo.UnknownTopicRetries(-1),
 		kgo.RetryBackoffFn(func(int) time.Duration { return pause }), kgo.DialTimeout(time.Second), kgo.RequestRetries(1<<20))
 	if err != nil {
 		return err
