@@ -8,6 +8,14 @@ import (
 	"testing"
 )
 
+func setOf(ids ...TaskID) TaskSet {
+	s := make(TaskSet, len(ids))
+	for _, id := range ids {
+		s[id] = struct{}{}
+	}
+	return s
+}
+
 func show(ids TaskSet) string {
 	var b strings.Builder
 	groupedTasks(sorted(ids), func(subtopology string, ids []TaskID) {

@@ -19,14 +19,6 @@ type TaskSet map[TaskID]struct{}
 // this member. Commits with an older member epoch are refused for the task.
 type ActiveTasks map[TaskID]int32
 
-func setOf(ids ...TaskID) TaskSet {
-	s := make(TaskSet, len(ids))
-	for _, id := range ids {
-		s[id] = struct{}{}
-	}
-	return s
-}
-
 func has[V any](m map[TaskID]V, id TaskID) bool {
 	_, ok := m[id]
 	return ok
