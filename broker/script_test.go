@@ -42,7 +42,7 @@ type peer struct {
 	settings map[string]string
 	conns    map[string]*kafkatest.Conn // by the name that commands give them with conn=NAME
 	conn     string                     // the one that this command uses; "" unless it names another
-	suffix   string
+	suffix   string                     // a dash and six digits: answers have lengths of names in them
 	letters  map[int64]string
 	ids      map[string]int64
 	topicIDs map[string][16]byte
@@ -66,7 +66,7 @@ func TestScripts(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			p := &peer{t: t, addr: other, suffix: "-" + strconv.FormatInt(time.Now().UnixNano()%1e9, 36)}
+			p := &peer{t: t, addr: other, suffix: "-" + strconv.FormatInt(36*36*36*36*36+time.Now().UnixNano()%1e9, 36)}
 			p.forget()
 			p.onceOnly = strings.HasPrefix(string(text), "# Once only: ")
 			if other == "" {
