@@ -45,6 +45,11 @@ class Member:
         return sorted(p.partition for p in self.client.assignment())
 
 
+def partitions_of(*members):
+    """How many partitions each has. All are polled: one that gives partitions up does so while it is polled."""
+    return [len(m.partitions()) for m in members]
+
+
 def send(address, topic, partitions, first, last):
     sender = kp.producer(address)
     for i in range(first, last):
@@ -62,7 +67,7 @@ def test_librdkafka_shares_and_hands_over(broker, name):
         until("one member reads everything", lambda: a.poll() or len(a.records) == 40)
         a.client.commit(asynchronous=False)
         b = Member(broker.address, name)
-        until("each has two partitions", lambda: len(a.partitions()) == 2 and len(b.partitions()) == 2)
+        until("each has two partitions", lambda: partitions_of(a, b) == [2, 2])
         send(broker.address, name, 4, 40, 60)
         until("both read the rest", lambda: a.poll() or b.poll() or len(a.records) + len(b.records) == 60)
         a.client.commit(asynchronous=False)
@@ -81,7 +86,7 @@ def test_librdkafka_static_member(broker, name):
     kp.create_topic(broker.address, name, 4)
     a = Member(broker.address, name, group_instance_id="a")
     b = Member(broker.address, name, group_instance_id="b")
-    until("each has two partitions", lambda: len(a.partitions()) == 2 and len(b.partitions()) == 2)
+    until("each has two partitions", lambda: partitions_of(a, b) == [2, 2])
     had, before = a.partitions(), b.rebalances
     a.client.close()
     a = Member(broker.address, name, group_instance_id="a")
@@ -105,7 +110,7 @@ def test_broker_killed_without_a_rebalance(mortal, name):
     kp.create_topic(mortal.address, name, 4)
     through = wire.Proxy(mortal.address)
     a, b = Member(through.address, name), Member(through.address, name)
-    until("each has two partitions", lambda: len(a.partitions()) == 2 and len(b.partitions()) == 2)
+    until("each has two partitions", lambda: partitions_of(a, b) == [2, 2])
     before = a.rebalances + b.rebalances
     had = (a.partitions(), b.partitions())
     mortal.kill()
