@@ -304,7 +304,8 @@ func hangUp(p *peer, _ script.Command) string {
 	return "ok"
 }
 
-// shareLetters: share-letters of=x-0: key, value and headers of all records
+// shareLetters: share-letters of=x-0: how many records there are, and key, value and headers of each. They are written in
+// no particular order.
 func shareLetters(p *peer, c script.Command) string {
 	var lines []string
 	for raw := p.fetchOnce(c).RecordBatches; len(raw) > 0; {
@@ -329,7 +330,7 @@ func shareLetters(p *peer, c script.Command) string {
 		return "nothing"
 	}
 	slices.Sort(lines)
-	return strings.Join(lines, "\n")
+	return fmt.Sprintf("%d letters\n", len(lines)) + strings.Join(lines, "\n")
 }
 
 func textOrNull(b []byte) string {
