@@ -24,7 +24,8 @@ import (
 // StreamsGroupHeartbeat v0 to v1 (KIP-1071). v1 has the recovery lag in 64 bits, and a status for client tags that a
 // member lacks.
 //
-// Internal topics that the topology lacks are created behind the answer: the member finds them at its next heartbeat.
+// Internal topics that the topology lacks are created before the answer is sent. The answer says that they are missing,
+// and the member's next heartbeat finds them, as in Kafka.
 func (s *Services) streamsGroupHeartbeat(_ context.Context, r *wire.Request) wire.Reply {
 	req, resp := r.Body.(*kmsg.StreamsGroupHeartbeatRequest), response[*kmsg.StreamsGroupHeartbeatResponse](r)
 	refused := func(err error) kmsg.Response {
@@ -295,6 +296,7 @@ func (c *streamsTopics) create(s *Services, a *streamsgroup.Answer) {
 	}
 	now := clock.Real{}.Now()
 	var failures []string
+	room := maxPartitionsPerRequest
 	for _, t := range a.Missing {
 		if err := c.failure(t.Name, now); err != nil {
 			failures = append(failures, t.Name+" ("+err.Error()+")")
@@ -307,8 +309,13 @@ func (c *streamsTopics) create(s *Services, a *streamsgroup.Answer) {
 		err := error(nil)
 		if factor := int(t.ReplicationFactor); factor > 0 && s.isTooManyReplicas(factor) {
 			err = fmt.Errorf("the replication factor is %d, there is 1 broker (dev.strict.replication is on)", factor)
+		} else if int(t.Partitions) > room {
+			err = errors.New(tooManyPartitions(int(t.Partitions)))
 		} else if _, err = s.Topics.Create(spec); errors.Is(err, topics.ErrExists) {
 			err = nil
+		}
+		if err == nil {
+			room -= int(t.Partitions)
 		}
 		if err != nil {
 			c.remember(t.Name, failedCreation{err, now.Add(2 * a.HeartbeatInterval)}, now)
