@@ -51,6 +51,7 @@ type Broker struct {
 	RequestTimeout                       time.Duration
 	SocketRequestMaxBytes                int
 	SocketSendBufferBytes                int // -1 for the system's
+	TelemetryMaxBytes                    int
 
 	// Topics and logs.
 	AutoCreateTopicsEnable      bool
@@ -152,6 +153,7 @@ func (b *Broker) resolve() {
 		RequestTimeout:                       b.milliseconds("request.timeout.ms"),
 		SocketRequestMaxBytes:                b.int("socket.request.max.bytes"),
 		SocketSendBufferBytes:                b.int("socket.send.buffer.bytes"),
+		TelemetryMaxBytes:                    b.int("telemetry.max.bytes"),
 
 		AutoCreateTopicsEnable:      b.bool("auto.create.topics.enable"),
 		DefaultReplicationFactor:    b.int("default.replication.factor"),

@@ -91,7 +91,7 @@ var networkSettings = []Definition{
 			"dev.auto.create.delay.ms, dev.group.rebalance.heartbeat.interval.ms, dev.strict.replication, " +
 			"dev.strict.sources, group.consumer.assignment.interval.ms, group.initial.rebalance.delay.ms, " +
 			"group.streams.initial.rebalance.delay.ms."},
-	{"telemetry.max.bytes", Int, "1048576", atLeast(1), static, NotImplemented,
+	{"telemetry.max.bytes", Int, "1048576", atLeast(1), static, Implemented,
 		"Largest telemetry push of a client, in bytes."},
 	{"unstable.api.versions.enable", Boolean, "false", anything, Hidden, NotImplemented,
 		"Whether unfinished API versions are served."},
