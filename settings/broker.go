@@ -2,6 +2,7 @@ package settings
 
 import (
 	"math"
+	"net/netip"
 	"strconv"
 	"strings"
 	"time"
@@ -41,6 +42,8 @@ type Broker struct {
 	FetchMaxBytes                        int
 	MaxConnections                       int
 	MaxConnectionsPerIP                  int
+	MaxConnectionsPerIPOverrides         map[netip.Addr]int // nil for none
+	MaxConnectionCreationRate            int                // math.MaxInt32 for any
 	MaxDecompressedBatchBytes            int
 	MaxIncrementalFetchSessionCacheSlots int
 	MaxRequestPartitionSizeLimit         int
@@ -143,6 +146,8 @@ func (b *Broker) resolve() {
 		FetchMaxBytes:                        b.int("fetch.max.bytes"),
 		MaxConnections:                       b.int("max.connections"),
 		MaxConnectionsPerIP:                  b.int("max.connections.per.ip"),
+		MaxConnectionsPerIPOverrides:         b.ipOverrides(),
+		MaxConnectionCreationRate:            b.int("max.connection.creation.rate"),
 		MaxDecompressedBatchBytes:            b.int("max.decompressed.batch.bytes"),
 		MaxIncrementalFetchSessionCacheSlots: b.int("max.incremental.fetch.session.cache.slots"),
 		MaxRequestPartitionSizeLimit:         b.int("max.request.partition.size.limit"),
