@@ -10,7 +10,7 @@ func (l *Lab) calls() []call {
 		on(http.MethodGet, "/openapi.json", "This description", describeCalls).onProcess(),
 		on(http.MethodPut, "/advertised", "The address that clients from outside are told from now on", setAdvertised),
 	}
-	for _, part := range [][]call{faultCalls(), clockCalls(), stateCalls(), awaitCalls(), lifeCalls(), requestCalls(),
+	for _, part := range [][]call{faultCalls(), clockCalls(), stateCalls(), awaitCalls(), lifeCalls(), requestCalls(), findingCalls(),
 		handCalls(), snapshotCalls(), clusterCalls(), verdictCalls(), partitionCalls()} {
 		table = append(table, part...)
 	}
