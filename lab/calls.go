@@ -10,8 +10,8 @@ func (l *Lab) calls() []call {
 		on(http.MethodGet, "/openapi.json", "This description", describeCalls).onProcess(),
 		on(http.MethodPut, "/advertised", "The address that clients from outside are told from now on", setAdvertised),
 	}
-	for _, part := range [][]call{faultCalls(), clockCalls(), stateCalls(), awaitCalls(), lifeCalls(), requestCalls(), findingCalls(),
-		handCalls(), snapshotCalls(), clusterCalls(), verdictCalls(), partitionCalls()} {
+	for _, part := range [][]call{faultCalls(), clockCalls(), stateCalls(), awaitCalls(), lifeCalls(), requestCalls(),
+		handCalls(), snapshotCalls(), clusterCalls(), verdictCalls(), partitionCalls(), hangingCalls(), findingCalls()} {
 		table = append(table, part...)
 	}
 	return table
