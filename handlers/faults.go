@@ -7,6 +7,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"once/faults"
+	"once/internal/apiname"
 	"once/wire"
 )
 
@@ -18,7 +19,7 @@ func (s *Services) applyFaults(next handler) handler {
 			return next(ctx, r, row)
 		}
 		d := s.Faults.Decide(&faults.Request{
-			Key: r.Key, Version: r.Version, API: kmsg.NameForKey(r.Key), ClientID: r.ClientID, User: anonymous,
+			Key: r.Key, Version: r.Version, API: apiname.Of(r.Key), ClientID: r.ClientID, User: anonymous,
 			Connection: r.Conn.ID(), Close: r.Conn.Close, Names: func() *faults.Named { return s.named(r, row) },
 		})
 		if d == nil {
