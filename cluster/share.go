@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"cmp"
 	"fmt"
 	"strconv"
 
@@ -87,8 +88,10 @@ func (e *engine) openShareStates() error {
 			return shareStateLog{stateLog{Partition: p, logger: e.env.Logger}}
 		},
 		CreateTopic:        e.createShareStateTopic,
-		Partitions:         partitions,
-		UpdatesPerSnapshot: s.ShareCoordinatorSnapshotUpdateRecords,
+		Partitions:           partitions,
+		UpdatesPerSnapshot:   cmp.Or(s.ShareCoordinatorSnapshotUpdateRecords, -1),
+		ColdSnapshotInterval: s.ShareCoordinatorColdSnapshotInterval,
+		PruneInterval:        s.ShareCoordinatorPruneInterval,
 		Clock:              e.env.Clock, Logger: e.env.Logger, Faults: e.env.Faults,
 	})
 	if err := e.shareStates.Load(); err != nil {
