@@ -130,6 +130,7 @@ func (e *engine) openShares(registerer prometheus.Registerer) (err error) {
 		},
 		Settings:    e.shareGroup,
 		MaxSessions: e.env.Settings.GroupShareMaxShareSessions,
+		Enabled:     func() bool { return e.features.ShareVersion() > 0 },
 		Letters:     &deadLetters{e},
 		Clock:       e.env.Clock, Logger: e.env.Logger, Registerer: registerer,
 	})
