@@ -324,7 +324,9 @@ func (p *peer) asKafka(c script.Command, out string) string {
 }
 
 // textOf is an argument of several lines.
-func textOf(c script.Command, name string) string { return strings.ReplaceAll(c.String(name, ""), `\n`, "\n") }
+func textOf(c script.Command, name string) string {
+	return strings.ReplaceAll(c.String(name, ""), `\n`, "\n")
+}
 
 func producerAt(p *peer, id int64, epoch int16) string {
 	return fmt.Sprintf("(%s,%d)", p.letter(id), epoch)

@@ -87,12 +87,12 @@ func (e *engine) openShareStates() error {
 			}
 			return shareStateLog{stateLog{Partition: p, logger: e.env.Logger}}
 		},
-		CreateTopic:        e.createShareStateTopic,
+		CreateTopic:          e.createShareStateTopic,
 		Partitions:           partitions,
 		UpdatesPerSnapshot:   cmp.Or(s.ShareCoordinatorSnapshotUpdateRecords, -1),
 		ColdSnapshotInterval: s.ShareCoordinatorColdSnapshotInterval,
 		PruneInterval:        s.ShareCoordinatorPruneInterval,
-		Clock:              e.env.Clock, Logger: e.env.Logger, Faults: e.env.Faults,
+		Clock:                e.env.Clock, Logger: e.env.Logger, Faults: e.env.Faults,
 	})
 	if err := e.shareStates.Load(); err != nil {
 		return e.stateError(err)

@@ -111,7 +111,7 @@ type Config struct {
 	// StateLogs gives the state log of a partition of __share_group_state; nil while the topic does not exist.
 	StateLogs func(partition int32) StateLog
 	// CreateTopic creates the topic. It is called without a lock of this package.
-	CreateTopic        func() error
+	CreateTopic          func() error
 	Partitions           int32         // 50, never to change while the data directory lives
 	UpdatesPerSnapshot   int           // share.coordinator.snapshot.update.records.per.snapshot; 500; -1: no updates
 	ColdSnapshotInterval time.Duration // share.coordinator.cold.partition.snapshot.interval.ms; 5 min
