@@ -28,7 +28,7 @@ lab
 cluster
 inspect/inspecttest
 admin handlers inspect seed
-faults requestlog
+faults findings requestlog
 wire txncoordinator groupcoordinator sharepartition
 groupcoordinator/consumergroup groupcoordinator/sharegroup groupcoordinator/streamsgroup
 groupcoordinator/assignment groupcoordinator/group
