@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"cmp"
 	"fmt"
 	"strconv"
 
@@ -92,10 +93,12 @@ func (e *engine) openShareStates() error {
 			}
 			return shareStateLog{stateLog{Partition: p, logger: e.env.Logger}}
 		},
-		CreateTopic:        e.createShareStateTopic,
-		Partitions:         partitions,
-		UpdatesPerSnapshot: s.ShareCoordinatorSnapshotUpdateRecords,
-		Clock:              e.env.Clock, Logger: e.env.Logger, Faults: e.env.Faults,
+		CreateTopic:          e.createShareStateTopic,
+		Partitions:           partitions,
+		UpdatesPerSnapshot:   cmp.Or(s.ShareCoordinatorSnapshotUpdateRecords, -1),
+		ColdSnapshotInterval: s.ShareCoordinatorColdSnapshotInterval,
+		PruneInterval:        s.ShareCoordinatorPruneInterval,
+		Clock:                e.env.Clock, Logger: e.env.Logger, Faults: e.env.Faults,
 	})
 	if err := e.shareStates.Load(); err != nil {
 		return e.stateError(err)
@@ -133,6 +136,7 @@ func (e *engine) openShares(registerer prometheus.Registerer) (err error) {
 		},
 		Settings:    e.shareGroup,
 		MaxSessions: e.env.Settings.GroupShareMaxShareSessions,
+		Enabled:     func() bool { return e.features.ShareVersion() > 0 },
 		Letters:     &deadLetters{e},
 		Clock:       e.env.Clock, Logger: e.env.Logger, Registerer: registerer,
 	})

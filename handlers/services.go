@@ -13,6 +13,7 @@ import (
 	"once/credentials"
 	"once/durability"
 	"once/faults"
+	"once/findings"
 	"once/groupcoordinator"
 	"once/internal/clock"
 	"once/pidmanager"
@@ -56,6 +57,8 @@ type Services struct {
 	Faults   *faults.Rules // of tests; nil: none
 	// Requests remembers requests for tests; nil: nothing is remembered.
 	Requests *requestlog.Log
+	// Findings notices for tests what clients do wrong; nil: nothing is noticed.
+	Findings *findings.Findings
 
 	apis          []wire.API // for ApiVersions
 	byKey         map[int16]*row

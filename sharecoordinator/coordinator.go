@@ -113,11 +113,12 @@ type Config struct {
 	// StateLogs gives the state log of a partition of __share_group_state; nil while the topic does not exist.
 	StateLogs func(partition int32) StateLog
 	// CreateTopic creates the topic. It is called without a lock of this package.
-	CreateTopic        func() error
-	Partitions         int32         // 50, never to change while the data directory lives
-	UpdatesPerSnapshot int           // share.coordinator.snapshot.update.records.per.snapshot; 500
-	TidyInterval       time.Duration // for cold snapshots and the deletion of old records; 5 min
-	MaxInflatedBytes   int           // largest record batch, inflated, that Load reads; 256 MiB
+	CreateTopic          func() error
+	Partitions           int32         // 50, never to change while the data directory lives
+	UpdatesPerSnapshot   int           // share.coordinator.snapshot.update.records.per.snapshot; 500; -1: no updates
+	ColdSnapshotInterval time.Duration // share.coordinator.cold.partition.snapshot.interval.ms; 5 min
+	PruneInterval        time.Duration // share.coordinator.state.topic.prune.interval.ms; 5 min
+	MaxInflatedBytes     int           // largest record batch, inflated, that Load reads; 256 MiB
 
 	Clock  clock.Clock   // the cluster's; nil means the machine's
 	Logger *slog.Logger  // nil discards
@@ -126,10 +127,11 @@ type Config struct {
 
 // Defaults of Config, as in Kafka where it has them.
 const (
-	DefaultPartitions         = 50
-	DefaultUpdatesPerSnapshot = 500
-	DefaultTidyInterval       = 5 * time.Minute
-	DefaultMaxInflatedBytes   = 256 << 20
+	DefaultPartitions           = 50
+	DefaultUpdatesPerSnapshot   = 500
+	DefaultColdSnapshotInterval = 5 * time.Minute
+	DefaultPruneInterval        = 5 * time.Minute
+	DefaultMaxInflatedBytes     = 256 << 20
 )
 
 func (c Config) withDefaults() Config {
@@ -139,8 +141,11 @@ func (c Config) withDefaults() Config {
 	if c.UpdatesPerSnapshot == 0 {
 		c.UpdatesPerSnapshot = DefaultUpdatesPerSnapshot
 	}
-	if c.TidyInterval == 0 {
-		c.TidyInterval = DefaultTidyInterval
+	if c.ColdSnapshotInterval == 0 {
+		c.ColdSnapshotInterval = DefaultColdSnapshotInterval
+	}
+	if c.PruneInterval == 0 {
+		c.PruneInterval = DefaultPruneInterval
 	}
 	if c.MaxInflatedBytes == 0 {
 		c.MaxInflatedBytes = DefaultMaxInflatedBytes
@@ -159,7 +164,7 @@ func (c Config) withDefaults() Config {
 type Coordinator struct {
 	cfg    Config // immutable, with defaults
 	shards []*shard
-	tidy   *clock.Check // set at the end of Load
+	checks []*clock.Check // set at the end of Load
 
 	reloading sync.Mutex // held while state is loaded again
 
@@ -204,7 +209,9 @@ func (c *Coordinator) Load() error {
 		}
 	}
 	c.present.Store(c.cfg.StateLogs(0) != nil)
-	c.tidy = c.cfg.Clock.Every(c.cfg.TidyInterval, func() time.Duration { return c.cfg.TidyInterval }, c.tidyUp)
+	// Cold snapshots come first: what they replace can be pruned in the same move of the clock.
+	c.every(c.cfg.ColdSnapshotInterval, "cold share partitions get no snapshot", (*shard).writeColdSnapshots)
+	c.every(c.cfg.PruneInterval, "old share group state is not deleted", (*shard).prune)
 	return nil
 }
 
@@ -273,8 +280,8 @@ func (s *shard) replayBatchLocked(h batch.Header, raw []byte) error {
 
 // Close ends the periodic work.
 func (c *Coordinator) Close() {
-	if c.tidy != nil {
-		c.tidy.Stop()
+	for _, check := range c.checks {
+		check.Stop()
 	}
 	for _, s := range c.shards {
 		s.mu.Lock()
@@ -498,31 +505,45 @@ func (c *Coordinator) Keys() (keys []Key) {
 	return keys
 }
 
-// tidyUp writes snapshots of share partitions without a recent one, and deletes the records below all snapshots.
-func (c *Coordinator) tidyUp() {
-	for _, s := range c.shards {
-		if err := s.tidyUp(); err != nil {
-			c.cfg.Logger.Warn("share group state is not tidied; tried again at the next check", "partition", s.partition,
-				"error", err)
+// every does something with each shard at an interval. What fails is logged and done at the next check.
+func (c *Coordinator) every(interval time.Duration, failed string, do func(*shard) error) {
+	c.checks = append(c.checks, c.cfg.Clock.Every(interval, func() time.Duration { return interval }, func() {
+		for _, s := range c.shards {
+			if err := do(s); err != nil {
+				c.cfg.Logger.Warn(failed+"; tried again at the next check", "partition", s.partition, "error", err)
+			}
 		}
-	}
+	}))
 }
 
-func (s *shard) tidyUp() error {
+// writeColdSnapshots writes snapshots of share partitions that have updates, but no recent snapshot.
+func (s *shard) writeColdSnapshots() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.mu.closed || !s.mu.loaded || s.mu.stateLog == nil {
 		return nil
 	}
 	nowMs := s.c.cfg.Clock.Now().UnixMilli()
-	needed := s.mu.stateLog.LogEndOffset()
 	for k, state := range s.mu.states {
-		if state.updates > 0 && nowMs-state.snapshotTimestampMs >= s.c.cfg.TidyInterval.Milliseconds() {
+		if state.updates > 0 && nowMs-state.snapshotTimestampMs >= s.c.cfg.ColdSnapshotInterval.Milliseconds() {
 			if err := s.appendLocked(s.snapshotRecordLocked(k)); err != nil {
 				return err
 			}
 		}
-		needed = min(needed, s.mu.states[k].snapshotOffset)
+	}
+	return nil
+}
+
+// prune deletes the records below the newest snapshots of all share partitions.
+func (s *shard) prune() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.mu.closed || s.mu.stateLog == nil {
+		return nil
+	}
+	needed := s.mu.stateLog.LogEndOffset()
+	for _, state := range s.mu.states {
+		needed = min(needed, state.snapshotOffset)
 	}
 	if needed > s.mu.stateLog.LogStartOffset() {
 		return s.mu.stateLog.DeleteRecords(needed)

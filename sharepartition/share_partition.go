@@ -176,6 +176,8 @@ func (m *Manager) Fetch(r FetchRequest) (Fetched, error) {
 	switch {
 	case sp.mu.dropped:
 		return Fetched{Loading: true}, nil // the next try finds another one
+	case !m.cfg.Enabled():
+		return Fetched{Loading: true}, nil // asked under the lock, so that DropAll finds what is loaded before it
 	case sp.mu.fetching:
 		if r.Waiter != nil {
 			sp.mu.turnedAway = append(sp.mu.turnedAway, r.Waiter)

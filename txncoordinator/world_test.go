@@ -311,6 +311,13 @@ func (p *memPartition) ApplyMarker(m batch.Marker, transactionVersion int16) err
 	})
 }
 
+func (p *memPartition) HasOpenTransaction(producerID int64) bool {
+	p.world.mu.Lock()
+	defer p.world.mu.Unlock()
+	e, ok := p.producersLocked().Get(producerID)
+	return ok && e.TxnFirstOffset >= 0
+}
+
 // warnings keeps the messages of warnings and errors.
 type warnings struct {
 	slog.Handler
