@@ -41,7 +41,7 @@ log/batch sharepartition/window
 meta settings
 internal/files
 internal/memnet internal/script internal/vfs
-internal/clock internal/crashtest internal/fault internal/fields internal/invariant internal/shrink
+internal/apiname internal/clock internal/crashtest internal/fault internal/fields internal/invariant internal/shrink
 `
 
 // forbidden imports, though they would point down: package, what it must not import, why.

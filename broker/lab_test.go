@@ -277,6 +277,7 @@ func TestRequestsOverHTTP(t *testing.T) {
 		`"fault": "f1"`, `"codes": [ "NONE" ], "outcome": "answered"`)
 	l.Quiet().Append(kafkatest.ProduceRequest("", "none", 0, one(0, "x").Topics[0].Partitions[0].Records))
 	l.expect("GET", "/v1/requests?topic=none", "", 200, `"topics": [ "none" ], "codes": [ "UNKNOWN_TOPIC_OR_PARTITION" ]`)
+	l.expect("GET", "/v1/requests?api=InitProducerId", "", 200, `"api": "InitProducerId"`)
 	l.expect("GET", "/v1/requests?api=Nonsense", "", 200, `[]`)
 	l.expect("GET", "/v1/requests?since=soon", "", 400, `?since`)
 	var last []struct{ ID int }

@@ -307,7 +307,7 @@ func (f *fetching) release() {
 
 // finish makes the response from the results.
 func (f *fetching) finish() kmsg.Response {
-	resp := &fetchResponse{FetchResponse: f.response, slices: make([]log.Slice, 0, len(f.parts))}
+	resp := &fetchResponse{FetchResponse: f.response, withRecords: withRecords{slices: make([]log.Slice, 0, len(f.parts))}}
 	if f.session != nil {
 		f.session.mu.Lock()
 		defer f.session.mu.Unlock()

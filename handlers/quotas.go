@@ -64,7 +64,7 @@ func (m *measured) throttle(resp kmsg.Response) {
 	switch kmsg.Key(m.r.Key) {
 	case kmsg.Produce:
 		pause = count(quotas.ProducerByteRate, float64(m.r.SizeBytes))
-	case kmsg.Fetch:
+	case kmsg.Fetch, kmsg.ShareFetch:
 		if answer, ok := resp.(wire.Streamed); ok {
 			answer.SetVersion(m.r.Version)
 			pause = count(quotas.ConsumerByteRate, float64(answer.SizeBytes()))
