@@ -28,7 +28,7 @@ lab
 cluster
 inspect/inspecttest
 admin handlers inspect seed
-faults requestlog
+faults findings requestlog
 wire txncoordinator groupcoordinator sharepartition
 groupcoordinator/consumergroup groupcoordinator/sharegroup groupcoordinator/streamsgroup
 groupcoordinator/assignment groupcoordinator/group
@@ -41,7 +41,7 @@ log/batch sharepartition/window
 meta settings
 internal/files
 internal/memnet internal/script internal/vfs
-internal/clock internal/crashtest internal/fault internal/fields internal/invariant internal/shrink
+internal/apiname internal/clock internal/crashtest internal/fault internal/fields internal/invariant internal/shrink
 `
 
 // forbidden imports, though they would point down: package, what it must not import, why.

@@ -23,6 +23,7 @@ import (
 
 	"once/durability"
 	"once/faults"
+	"once/findings"
 	"once/handlers"
 	"once/internal/clock"
 	"once/internal/fault"
@@ -41,8 +42,9 @@ type Cluster struct {
 	mode durability.Mode
 	dir  string
 
-	rules    *faults.Rules   // immutable, as is the next one
-	remember *requestlog.Log // nil while the lab is off
+	rules    *faults.Rules      // immutable, as are the next two
+	remember *requestlog.Log    // nil while the lab is off
+	noticed  *findings.Findings // the same
 
 	resets   atomic.Int64   // so far, to give names
 	images   atomic.Int64   // the same
@@ -78,6 +80,7 @@ func Open(env Env, dir string) (*Cluster, error) {
 		OffsetsPartition: c.offsetsPartition})
 	if env.Settings.Lab {
 		c.remember = requestlog.New(env.Settings.LabRequestsBytes)
+		c.noticed = findings.New(env.Settings.LabRequestsBytes, nil)
 	}
 	if err := c.openDirectory(); err != nil {
 		return nil, err

@@ -377,7 +377,7 @@ func (e *engine) openServices() error {
 		ClusterID: e.identity.clusterID, Advertised: e.env.Advertised, Disk: e.disk, Quotas: e.quotas,
 		Credentials: e.credentials, Barrier: e.barrier,
 		Ended: e.stopped, Clock: e.env.Clock, Logger: e.env.Logger, LogLevel: e.env.LogLevel,
-		Faults: e.cluster.rules, Requests: e.cluster.remember,
+		Faults: e.cluster.rules, Requests: e.cluster.remember, Findings: e.cluster.noticed,
 		Telemetry: e.telemetry,
 	}
 	e.services.Open()

@@ -87,7 +87,7 @@ func (g *classicGroup) Due(now time.Time) group.Step {
 // Resume implements group.Group: members get a full session timeout.
 func (g *classicGroup) Resume(now time.Time) group.Step {
 	work, e := g.clone(), &effects{now: now, cfg: g.cfg}
-	work.restored = true
+	work.restored = work.restored || work.given == 0
 	for _, m := range work.members {
 		m.deadline = now.Add(m.sessionTimeout)
 	}

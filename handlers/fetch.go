@@ -335,7 +335,7 @@ func (f *fetching) emptied() *fetchResponse {
 
 // describeAll makes the response from the results.
 func (f *fetching) describeAll() *fetchResponse {
-	resp := &fetchResponse{FetchResponse: f.response, slices: make([]log.Slice, 0, len(f.parts))}
+	resp := &fetchResponse{FetchResponse: f.response, withRecords: withRecords{slices: make([]log.Slice, 0, len(f.parts))}}
 	var topic *kmsg.FetchResponseTopic
 	for i, p := range f.parts {
 		r := &f.results[i]

@@ -80,8 +80,14 @@ func (m *measured) throttle(resp kmsg.Response) {
 		return m.s.Quotas.Throttle(quota, anonymousPrincipal, m.r.ClientID, amount, now)
 	}
 	var pause time.Duration
-	if kmsg.Key(m.r.Key) == kmsg.Produce {
+	switch kmsg.Key(m.r.Key) {
+	case kmsg.Produce:
 		pause = count(quotas.ProducerByteRate, float64(m.r.SizeBytes))
+	case kmsg.ShareFetch: // a Fetch has been measured: see admitFetch
+		if answer, ok := resp.(wire.Streamed); ok {
+			answer.SetVersion(m.r.Version)
+			pause = count(quotas.ConsumerByteRate, float64(answer.SizeBytes()))
+		}
 	}
 	if resp != nil && kmsg.Key(m.r.Key) != kmsg.WriteTxnMarkers { // as in Kafka, which exempts brokers
 		const percent = 100

@@ -13,6 +13,7 @@ import (
 	"once/credentials"
 	"once/durability"
 	"once/faults"
+	"once/findings"
 	"once/groupcoordinator"
 	"once/internal/clock"
 	"once/pidmanager"
@@ -59,6 +60,8 @@ type Services struct {
 	Requests *requestlog.Log
 	// Telemetry takes the metrics of clients; nil: it does not.
 	Telemetry *telemetry.Telemetry
+	// Findings notices for tests what clients do wrong; nil: nothing is noticed.
+	Findings *findings.Findings
 
 	byKey         map[int16]*row
 	passChain     handler

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"once/cluster"
+	"once/faults"
 	"once/groupcoordinator"
 	"once/seed"
 	"once/txncoordinator"
@@ -16,6 +17,15 @@ import (
 type Expired struct {
 	Group  string `json:"group"`
 	Member string `json:"member"`
+}
+
+// ReloadedCoordinators is what the coordinators have loaded.
+type ReloadedCoordinators struct {
+	TransactionalIDs int             `json:"transactionalIds"`
+	Resumed          []string        `json:"resumed"` // transactional IDs whose markers were owed
+	Groups           int             `json:"groups"`
+	SharePartitions  int             `json:"sharePartitions"`
+	Took             faults.Duration `json:"took"`
 }
 
 func handCalls() []call {
@@ -28,6 +38,8 @@ func handCalls() []call {
 			viewing(abort)).changing(),
 		on(http.MethodPost, "/transactions/{id}/hang",
 			"Make the coordinator forget an open transaction, whose records stay open", viewing(hang)).changing(),
+		on(http.MethodPost, "/coordinators/reload", "Make the coordinators drop their memory and read their logs; they answer "+
+			"COORDINATOR_LOAD_IN_PROGRESS meanwhile", viewing(reloadCoordinators)).changing(),
 		on(http.MethodPost, "/groups/{id}/rebalance", "Make a group of the classic protocol rebalance",
 			viewing(rebalance)).changing(),
 		on(http.MethodPost, "/groups/{id}/members/{member}/expire", "Treat a member as if its session had timed out",
@@ -144,6 +156,15 @@ func endOpen(x *exchange, id string, do func(transactionalID string) (bool, erro
 		return fails(http.StatusConflict, "%q has no open transaction", id)
 	}
 	return nil
+}
+
+func reloadCoordinators(_ *exchange, v cluster.View) (ReloadedCoordinators, error) {
+	r, err := v.ReloadCoordinators()
+	if err != nil {
+		return ReloadedCoordinators{}, fails(http.StatusConflict, "%v", err)
+	}
+	return ReloadedCoordinators{TransactionalIDs: r.TransactionalIDs, Resumed: append([]string{}, r.Resumed...),
+		Groups: r.Groups, SharePartitions: r.SharePartitions, Took: faults.Duration(r.Took)}, nil
 }
 
 func rebalance(x *exchange, v cluster.View) (Group, error) {

@@ -97,7 +97,9 @@ type Broker struct {
 	DeadLetterTopicPrefix                 string // errors.deadletterqueue.topic.name.prefix
 	GroupShareMaxShareSessions            int
 	GroupShareMaxSize                     int
-	ShareCoordinatorSnapshotUpdateRecords int // share.coordinator.snapshot.update.records.per.snapshot
+	ShareCoordinatorColdSnapshotInterval  time.Duration // share.coordinator.cold.partition.snapshot.interval.ms
+	ShareCoordinatorPruneInterval         time.Duration // share.coordinator.state.topic.prune.interval.ms
+	ShareCoordinatorSnapshotUpdateRecords int           // share.coordinator.snapshot.update.records.per.snapshot
 	ShareCoordinatorStateTopicPartitions  int32
 	ShareCoordinatorStateTopicSegment     int32 // share.coordinator.state.topic.segment.bytes
 
@@ -198,6 +200,8 @@ func (b *Broker) resolve() {
 		DeadLetterTopicPrefix:                 b.text("errors.deadletterqueue.topic.name.prefix"),
 		GroupShareMaxShareSessions:            b.int("group.share.max.share.sessions"),
 		GroupShareMaxSize:                     b.int("group.share.max.size"),
+		ShareCoordinatorColdSnapshotInterval:  b.milliseconds("share.coordinator.cold.partition.snapshot.interval.ms"),
+		ShareCoordinatorPruneInterval:         b.milliseconds("share.coordinator.state.topic.prune.interval.ms"),
 		ShareCoordinatorSnapshotUpdateRecords: b.int("share.coordinator.snapshot.update.records.per.snapshot"),
 		ShareCoordinatorStateTopicPartitions:  b.int32("share.coordinator.state.topic.num.partitions"),
 		ShareCoordinatorStateTopicSegment:     b.int32("share.coordinator.state.topic.segment.bytes"),

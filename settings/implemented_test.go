@@ -15,7 +15,7 @@ func TestImplementedSettingsHaveAnEffect(t *testing.T) {
 	// No class of plug-ins is allowed.
 	withOthers := []string{"group.consumer.max.assignment.interval.ms", "group.consumer.max.heartbeat.interval.ms",
 		"group.consumer.max.session.timeout.ms", "group.consumer.min.assignment.interval.ms",
-		"group.consumer.min.heartbeat.interval.ms", "group.consumer.min.session.timeout.ms", "controller.listener.names", "group.streams.topology.description.plugin.class",
+		"group.consumer.min.heartbeat.interval.ms", "group.consumer.min.session.timeout.ms", "controller.listener.names", "group.share.assignors", "group.streams.topology.description.plugin.class",
 		"listener.security.protocol.map", "security.inter.broker.protocol"}
 	for _, table := range brokerTables {
 		for i := range table {

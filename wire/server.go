@@ -25,6 +25,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"once/internal/apiname"
 	"once/internal/clock"
 )
 
@@ -107,7 +108,7 @@ func NewServer(o Options) (*Server, error) {
 }
 
 func (s *Server) addAPI(a API) error {
-	name := kmsg.NameForKey(a.Key)
+	name := apiname.Of(a.Key)
 	switch sch := schemas()[a.Key]; {
 	case a.Key < 0 || a.Key > maxKey || sch == nil:
 		return fmt.Errorf("API %d has no schema", a.Key)
