@@ -7,7 +7,6 @@ import (
 	"io"
 	"io/fs"
 	"path"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -37,9 +36,17 @@ var (
 	// ErrSnapshotName: a snapshot cannot have the name, or there are too many.
 	ErrSnapshotName = errors.New("a snapshot's name has 1 to 64 letters, digits, dots, dashes and underscores, and no " +
 		"dot in front; there can be 100")
-
-	snapshotName = regexp.MustCompile(`^[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}$`)
 )
+
+// maxNameBytes is how long the name of a snapshot or a cluster can be.
+const maxNameBytes = 64
+
+// IsName says whether a snapshot or a cluster can have a name: 1 to 64 letters, digits, dots, dashes and underscores,
+// and no dot in front.
+func IsName(name string) bool {
+	const characters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-"
+	return name != "" && len(name) <= maxNameBytes && name[0] != '.' && strings.Trim(name, characters) == ""
+}
 
 func (c *Cluster) snapshotPath(name string) string {
 	return c.path(path.Join(snapshotsDirectory, name))
@@ -61,7 +68,7 @@ func (c *Cluster) KeepSnapshot(name string) (Snapshot, error) {
 
 // checkNewSnapshot says whether there may be a snapshot of a name.
 func (c *Cluster) checkNewSnapshot(name string) error {
-	if !snapshotName.MatchString(name) || strings.HasSuffix(name, snapshotFile) {
+	if !IsName(name) || strings.HasSuffix(name, snapshotFile) {
 		return ErrSnapshotName
 	}
 	kept, err := c.Snapshots()
@@ -147,7 +154,7 @@ func (c *Cluster) Snapshots() ([]Snapshot, error) {
 
 // DropSnapshot drops a snapshot. Clusters that were made from it have files of their own.
 func (c *Cluster) DropSnapshot(name string) error {
-	if !snapshotName.MatchString(name) {
+	if !IsName(name) {
 		return ErrNoSnapshot
 	}
 	if _, err := c.env.FS.Stat(c.snapshotPath(name) + snapshotFile); err != nil {
@@ -161,7 +168,7 @@ func (c *Cluster) DropSnapshot(name string) error {
 
 // KeptImage returns the image of a snapshot, to open another cluster from.
 func (c *Cluster) KeptImage(name string) (*Image, Snapshot, error) {
-	if !snapshotName.MatchString(name) {
+	if !IsName(name) {
 		return nil, Snapshot{}, ErrNoSnapshot
 	}
 	s, err := c.readSnapshotFile(name)

@@ -135,8 +135,13 @@ type exchange struct {
 	began   bool // the answer has begun: nothing follows what the call returns
 }
 
-// Handler returns the handler of /v1/.
+// Handler returns the handler of /v1/. Its table is made at the first request: most brokers never get one.
 func (l *Lab) Handler() http.Handler {
+	mux := sync.OnceValue(l.mux)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { mux().ServeHTTP(w, r) })
+}
+
+func (l *Lab) mux() *http.ServeMux {
 	mux := http.NewServeMux()
 	calls := l.calls()
 	byPath := map[string]map[string]*call{}

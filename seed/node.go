@@ -8,6 +8,7 @@ import (
 	"io"
 	"regexp"
 	"strconv"
+	"sync"
 	"unicode/utf8"
 
 	"go.yaml.in/yaml/v3"
@@ -170,7 +171,9 @@ func (r *jsonReader) inside(n *node, depth int) error {
 }
 
 // yamlLine finds the line in an error of the library.
-var yamlLine = regexp.MustCompile(`^yaml: (?:unmarshal errors:\s+)?(?:line (\d+): )?(?s:(.*))$`)
+var yamlLine = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`^yaml: (?:unmarshal errors:\s+)?(?:line (\d+): )?(?s:(.*))$`)
+})
 
 func parseYAML(raw []byte) (*node, error) {
 	documents := yaml.NewDecoder(bytes.NewReader(raw))
@@ -189,7 +192,7 @@ func parseYAML(raw []byte) (*node, error) {
 	}
 	if err != nil {
 		e := &Error{Reason: "is not YAML: " + err.Error()}
-		if part := yamlLine.FindStringSubmatch(err.Error()); part != nil {
+		if part := yamlLine().FindStringSubmatch(err.Error()); part != nil {
 			e.Line, _ = strconv.Atoi(part[1])
 			e.Reason = "is not YAML: " + part[2]
 		}
