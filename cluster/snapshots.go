@@ -244,6 +244,7 @@ func (c *Cluster) Restore(name string) error {
 		return fmt.Errorf("%w: restoring the snapshot %s: %w", ErrStorage, name, err)
 	}
 	c.rules.RemoveAll()
+	c.noticed.Clear()
 	c.env.Faults.Clear()
 	c.env.Clock.Restore(s.Clock, s.Frozen)
 	if err := c.start(); err != nil {

@@ -59,6 +59,10 @@ var errEnough = errors.New("enough")
 // each is looked up as far behind them as need be. raw says whether the bytes are wanted.
 func Batches(p *partition.Partition, from, to int64, limit int, raw bool) (found []Batch, err error) {
 	waiting := map[int64][]int{} // of each producer ID, the places in found that wait for a marker
+	open := map[int64]int64{}    // first offsets of open transactions, which have no marker to wait for
+	for _, t := range p.OldestTransactions(p.OpenTransactions()) {
+		open[t.ProducerID] = t.FirstOffset
+	}
 	records := 0
 	err = p.Scan(max(from, p.LogStartOffset()), p.LogEndOffset(), func(h batch.Header, bytes []byte) error {
 		enough := records >= limit || h.BaseOffset >= to
@@ -84,7 +88,9 @@ func Batches(p *partition.Partition, from, to int64, limit int, raw bool) (found
 		}
 		if h.IsTransactional() && b.Fate != FateMarker {
 			b.Fate = FateOpen
-			waiting[h.ProducerID] = append(waiting[h.ProducerID], len(found))
+			if first, ok := open[h.ProducerID]; !ok || h.BaseOffset < first {
+				waiting[h.ProducerID] = append(waiting[h.ProducerID], len(found))
+			}
 		}
 		if raw {
 			b.Raw = append([]byte(nil), bytes...)

@@ -8,6 +8,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"once/faults"
+	"once/internal/apiname"
 	"once/wire"
 )
 
@@ -54,7 +55,7 @@ var questions = sync.Pool{New: func() any {
 
 func (q *question) ask(s *Services, r *wire.Request, row *row) {
 	q.s, q.r, q.row, q.conn = s, r, row, r.Conn
-	q.Key, q.Version, q.API = r.Key, r.Version, kmsg.NameForKey(r.Key)
+	q.Key, q.Version, q.API = r.Key, r.Version, apiname.Of(r.Key)
 	q.ClientID, q.User, q.Connection = r.ClientID, anonymous, r.Conn.ID()
 }
 
@@ -124,7 +125,7 @@ func (f *faulted) carryOut(ctx context.Context) wire.Reply {
 	case do.LoseRequest:
 		return wire.Reply{Close: true}
 	case do.Error != "" && !do.CarriedOut && f.d.Part == nil:
-		return f.s.Fail(f.r, f.d.Code, errorMessageOfFault)
+		return f.refuse()
 	case do.Disconnect:
 		late := cloneRequest(f.r)
 		f.s.Faults.GoLate(f.r.SizeBytes, func() { f.carryOutLate(late) })
@@ -153,6 +154,24 @@ func (f *faulted) carryOut(ctx context.Context) wire.Reply {
 
 // errorMessageOfFault is the text beside an error that a test has asked for.
 const errorMessageOfFault = "a test has asked for this error"
+
+// refuse answers with the error. An ApiVersions that is to get UNSUPPORTED_VERSION is answered as one of a version that is
+// not served: in the layout of version 0, which names lower versions, so that the client asks again (KIP-511).
+func (f *faulted) refuse() wire.Reply {
+	reply := f.s.Fail(f.r, f.d.Code, errorMessageOfFault)
+	resp, ok := reply.Response.(*kmsg.ApiVersionsResponse)
+	if !ok || f.d.Code != wire.UnsupportedVersion {
+		return reply
+	}
+	f.r.Body = nil // an answer to such a request has the layout of version 0
+	if f.r.Version == 0 {
+		resp.ApiKeys = nil
+	}
+	for i := range resp.ApiKeys {
+		resp.ApiKeys[i].MaxVersion = f.r.Version - 1
+	}
+	return reply
+}
 
 // whole carries a request out up to its answer.
 func (f *faulted) whole(ctx context.Context, r *wire.Request) wire.Reply {

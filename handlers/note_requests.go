@@ -11,6 +11,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"once/groupcoordinator"
+	"once/internal/apiname"
 	"once/requestlog"
 	"once/wire"
 )
@@ -95,7 +96,7 @@ func (n *noted) end(resp kmsg.Response, closed bool) {
 func (n *noted) describe(row *row) {
 	r := n.r
 	topics, groups, ids, codes := n.entry.Topics[:0], n.entry.Groups[:0], n.entry.TransactionalIDs[:0], n.entry.Codes[:0]
-	n.entry = requestlog.Entry{At: n.began.UTC(), API: kmsg.NameForKey(r.Key), Version: r.Version, ClientID: r.ClientID,
+	n.entry = requestlog.Entry{At: n.began.UTC(), API: apiname.Of(r.Key), Version: r.Version, ClientID: r.ClientID,
 		Topics: topics, Groups: groups, TransactionalIDs: ids, Codes: codes}
 	e := &n.entry
 	if r.Conn != nil {

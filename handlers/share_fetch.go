@@ -247,7 +247,7 @@ func (f *shareFetching) wait(ctx context.Context, limit time.Duration) {
 	}()
 	timer := time.NewTimer(limit)
 	defer timer.Stop()
-	for {
+	for f.s.shareEnabled() {
 		for _, p := range f.parts { // again each time: a share partition may have been dropped
 			f.s.Shares.Watch(f.key(p), w)
 		}

@@ -3,12 +3,12 @@ package lab
 import (
 	"log/slog"
 	"net/http"
-	"slices"
 	"time"
 
 	"once/cluster"
 	"once/faults"
 	"once/internal/clock"
+	"once/txncoordinator"
 )
 
 // Clock is the state of a cluster's clock.
@@ -62,11 +62,16 @@ func clockOf(of *cluster.Cluster) Clock {
 // nextDeadline returns the timeout of the transaction that times out first, else the next check.
 func nextDeadline(c *cluster.Cluster) *Deadline {
 	var next *Deadline
-	for _, t := range openTransactions(c) {
-		if at := c.Clock().Now().Add(time.Duration(*t.TimeLeft)); next == nil || at.Before(next.At) {
-			next = &Deadline{at.UTC(), "transaction " + t.TransactionalID + " times out"}
+	eachOpen(c, func(v cluster.View, id string) {
+		d, err := v.Txns.Describe(id)
+		if err != nil || d.StartTimestampMs < 0 {
+			return
 		}
-	}
+		at := time.UnixMilli(d.StartTimestampMs + int64(d.TimeoutMs))
+		if next == nil || at.Before(next.At) {
+			next = &Deadline{at.UTC(), "transaction " + id + " times out"}
+		}
+	})
 	if at, ok := c.Clock().Next(); next == nil && ok {
 		next = &Deadline{at.UTC(), "check"}
 	}
@@ -75,13 +80,27 @@ func nextDeadline(c *cluster.Cluster) *Deadline {
 
 // openTransactions returns the transactions that are not ended.
 func openTransactions(c *cluster.Cluster) (open []Transaction) {
+	eachOpen(c, func(v cluster.View, id string) {
+		if t, err := transactionIn(c, v, id); err == nil && t.TimeLeft != nil {
+			open = append(open, t)
+		}
+	})
+	return open
+}
+
+// eachOpen calls f with each transactional ID that has an open transaction.
+func eachOpen(c *cluster.Cluster, f func(v cluster.View, id string)) {
 	v, ok := c.View()
 	if !ok {
-		return nil
+		return
 	}
 	defer v.End()
-	all, _ := transactionsIn(c, v)
-	return slices.DeleteFunc(all, func(t Transaction) bool { return t.TimeLeft == nil })
+	listed, _, _ := v.Txns.List(txncoordinator.ListFilter{DurationMs: -1})
+	for _, l := range listed {
+		if !l.State.Idle() {
+			f(v, l.TransactionalID)
+		}
+	}
 }
 
 func changeClock(x *exchange, change *ClockChange) (Moved, error) {

@@ -4,12 +4,18 @@ import (
 	"embed"
 	"io/fs"
 	"net/http"
+	"path"
 )
 
 // inspectorFiles is the page for people: plain files, without a build step.
 //
 //go:embed inspector
 var inspectorFiles embed.FS
+
+// inspectorTypes are the types of the page's files, by extension. No other file is served below /inspector/.
+var inspectorTypes = map[string]string{
+	".js": "text/javascript; charset=utf-8", ".css": "text/css; charset=utf-8", ".svg": "image/svg+xml",
+}
 
 // Inspector returns the handler of the page for people: / and the files below /inspector/. The page reads what GET
 // calls below /v1/ answer. Browsers let it load nothing from elsewhere, and let no other page frame it.
@@ -25,11 +31,13 @@ func Inspector() http.Handler {
 		h.Set("X-Content-Type-Options", "nosniff")
 		h.Set("Referrer-Policy", "no-referrer")
 		h.Set("Cache-Control", "no-cache")
-		switch r.URL.Path {
-		case "/":
+		kind, served := inspectorTypes[path.Ext(r.URL.Path)]
+		switch _, err := fs.Stat(inspectorFiles, path.Clean(r.URL.Path)[1:]); {
+		case r.URL.Path == "/":
 			h.Set("Content-Type", "text/html; charset=utf-8")
 			_, _ = w.Write(index)
-		case "/inspector/app.js", "/inspector/views.js", "/inspector/page.js", "/inspector/style.css", "/inspector/icon.svg":
+		case served && err == nil:
+			h.Set("Content-Type", kind)
 			files.ServeHTTP(w, r)
 		default:
 			WriteProblem(w, http.StatusNotFound, "there is no "+r.URL.Path)

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"once/faults"
+	"once/findings"
 	"once/requestlog"
 )
 
@@ -102,6 +103,8 @@ func (d *description) schema(t reflect.Type) map[string]any {
 		return text
 	case reflect.TypeFor[faults.Duration]():
 		return map[string]any{"type": "string", "example": "61s"}
+	case reflect.TypeFor[findings.Code]():
+		return map[string]any{"type": "string", "enum": findings.Codes()}
 	case reflect.TypeFor[faults.Names]():
 		return map[string]any{"oneOf": []any{text, map[string]any{"type": "array", "items": text}}}
 	}

@@ -1,25 +1,20 @@
 package lab
 
 import (
-	"bytes"
 	"context"
 	"encoding/hex"
+	"math"
 	"net/http"
 	"slices"
 	"strconv"
 	"time"
-	"unicode"
-	"unicode/utf8"
-
-	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"once/cluster"
 	"once/faults"
 	"once/groupcoordinator"
-	"once/log/batch"
+	"once/groupcoordinator/group"
 	"once/partition"
 	"once/topics"
-	"once/txncoordinator"
 )
 
 // TopicPartition names a partition.
@@ -35,6 +30,7 @@ type Transaction struct {
 	ProducerID      int64            `json:"producerId"`
 	ProducerEpoch   int16            `json:"producerEpoch"`
 	Partitions      []TopicPartition `json:"partitions"`
+	PartitionCount  int              `json:"partitionCount"`
 	Timeout         faults.Duration  `json:"timeout"`
 	Age             *faults.Duration `json:"age,omitempty"`      // while it is open
 	TimeLeft        *faults.Duration `json:"timeLeft,omitempty"` // the same
@@ -50,12 +46,17 @@ type Transition struct {
 	Reason        string    `json:"reason"`
 }
 
-// Topic is a topic with its partitions.
+// Topic is a topic with its partitions, and sums over them.
 type Topic struct {
-	Name       string      `json:"name"`
-	TopicID    string      `json:"topicId"`
-	Internal   bool        `json:"internal"`
-	Partitions []Partition `json:"partitions"`
+	Name              string      `json:"name"`
+	TopicID           string      `json:"topicId"`
+	Internal          bool        `json:"internal"`
+	PartitionCount    int         `json:"partitionCount"`
+	OffsetCount       int64       `json:"offsetCount"`   // between log start offsets and high watermarks
+	UnstableCount     int64       `json:"unstableCount"` // of these, at or above last stable offsets
+	OpenTransactions  int         `json:"openTransactions"`
+	OfflinePartitions int         `json:"offlinePartitions"`
+	Partitions        []Partition `json:"partitions"`
 }
 
 // Partition is a partition with its offsets.
@@ -70,6 +71,8 @@ type Partition struct {
 	Producers        int    `json:"producers"`
 	OpenTransactions int    `json:"openTransactions"`
 	Offline          string `json:"offline,omitempty"` // why it is
+	// HeldBy is the transaction that holds back the last stable offset, in answers about few partitions.
+	HeldBy *Holder `json:"heldBy,omitempty"`
 }
 
 // Group is a group with its members and offsets.
@@ -80,8 +83,13 @@ type Group struct {
 	ProtocolType string   `json:"protocolType"`
 	Protocol     string   `json:"protocol,omitempty"`
 	Members      []Member `json:"members"`
+	MemberCount  int      `json:"memberCount"`
 	Offsets      []Offset `json:"offsets"`
-	Lag          int64    `json:"lag"` // the sum over its offsets
+	OffsetCount  int      `json:"offsetCount"`
+	PendingCount int      `json:"pendingCount"` // of the offsets
+	// LagAtMost: the lag is an upper bound, because estimate=true and some partition is far behind.
+	LagAtMost bool  `json:"lagAtMost,omitempty"`
+	Lag       int64 `json:"lag"` // the sum over its offsets
 }
 
 // Member is a member of a group.
@@ -91,10 +99,13 @@ type Member struct {
 	ClientID        string           `json:"clientId"`
 	Host            string           `json:"host"`
 	Assignment      []TopicPartition `json:"assignment"`
+	// Tasks are those of a member of a streams group: active ones, then standby and warm-up ones.
+	Tasks []string `json:"tasks,omitempty"`
 }
 
 // Offset is a partition that a group has committed, or that is assigned to it. Lag counts the records that a
-// read_committed reader still gets up to the last stable offset: no markers, and none that are aborted.
+// read_committed reader still gets up to the last stable offset: no markers, and none that are aborted. In a share
+// group Committed is the start offset of the share partition, and Lag is what DescribeShareGroupOffsets says.
 type Offset struct {
 	TopicPartition
 	Committed        int64  `json:"committed"` // -1: none
@@ -102,6 +113,10 @@ type Offset struct {
 	Pending          bool   `json:"pending"` // an open transaction is about to change it
 	LastStableOffset int64  `json:"lastStableOffset"`
 	Lag              int64  `json:"lag"`
+	LagAtMost        bool   `json:"lagAtMost,omitempty"` // the lag is a difference of offsets
+	HighWatermark    int64  `json:"highWatermark"`
+	// HeldBy is the transaction that holds back the last stable offset, in the answer about one group.
+	HeldBy *Holder `json:"heldBy,omitempty"`
 }
 
 // Records are the batches of a partition from an offset on.
@@ -135,6 +150,9 @@ type Record struct {
 	Key       any            `json:"key"`
 	Value     any            `json:"value"`
 	Headers   []RecordHeader `json:"headers,omitempty"`
+	// KeyBytes and ValueBytes are the lengths of a key and a value that are cut.
+	KeyBytes   int `json:"keyBytes,omitempty"`
+	ValueBytes int `json:"valueBytes,omitempty"`
 }
 
 // RecordHeader is a header of a record.
@@ -143,40 +161,70 @@ type RecordHeader struct {
 	Value any    `json:"value"`
 }
 
-const (
-	defaultRecords = 100
-	maxRecords     = 1000
-	maxRecordBytes = 8 << 20 // of one answer of /v1/records
-)
-
 func stateCalls() []call {
 	return []call{
 		on(http.MethodGet, "/transactions", "All transactional IDs, or a page of them; open=true: the open transactions, "+
-			"the oldest first", viewing(listTransactions)).
-			takes("open", "after", "limit"),
+			"the oldest first; brief=true: without transitions and partitions", viewing(listTransactions)).
+			takes("open", "name", "brief", "after", "limit"),
 		on(http.MethodGet, "/transactions/{id}", "A transactional ID",
 			viewing(func(x *exchange, v cluster.View) (Transaction, error) {
 				return transactionIn(x.cluster, v, x.request.PathValue("id"))
 			})),
 		on(http.MethodGet, "/topics", "All topics with their partitions, or a page of them; open=true: those with an open "+
-			"transaction", viewing(listTopics)).
-			takes("open", "after", "limit"),
-		on(http.MethodGet, "/topics/{topic}", "A topic with its partitions",
-			viewing(func(x *exchange, v cluster.View) (Topic, error) {
-				t, ok := v.Topics.Lookup(x.request.PathValue("topic"))
-				if !ok {
-					return Topic{}, fails(http.StatusNotFound, "there is no topic %q", x.request.PathValue("topic"))
-				}
-				return topicOf(t), nil
-			})),
-		on(http.MethodGet, "/groups", "All groups with their members, offsets and lag, or a page of them",
-			viewing(listGroups)).takes("after", "limit"),
-		on(http.MethodGet, "/groups/{id}", "A group", viewing(func(x *exchange, v cluster.View) (Group, error) {
-			return groupIn(x.request.Context(), v, x.request.PathValue("id"))
-		})),
-		on(http.MethodGet, "/records/{topic}/{partition}", "Batches and records of a partition with their fate",
-			viewing(recordsIn)).takes("from", "limit"),
+			"transaction; internal=false: without internal ones; brief=true: without partitions", viewing(listTopics)).
+			takes("open", "internal", "name", "brief", "after", "limit"),
+		on(http.MethodGet, "/topics/{topic}", "A topic with its partitions, or limit of them from an index on",
+			viewing(getTopic)).takes("from", "limit"),
+		on(http.MethodGet, "/groups", "All groups with their members, offsets and lag, or a page of them; brief=true: "+
+			"without members and offsets; estimate=true: a long lag is not counted but estimated",
+			viewing(listGroups)).takes("name", "brief", "estimate", "after", "limit"),
+		on(http.MethodGet, "/groups/{id}", "A group, or limit members and offsets of it from an index on; "+
+			"estimate=true: a long lag is not counted but estimated", viewing(getGroup)).takes("estimate", "from", "limit"),
+		on(http.MethodGet, "/records/{topic}/{partition}", "Batches and records of a partition with their fate; cut: longer "+
+			"keys and values are cut to so many bytes, and there are no more records than limit",
+			viewing(recordsIn)).takes("from", "limit", "cut"),
 	}
+}
+
+func getTopic(x *exchange, v cluster.View) (Topic, error) {
+	t, ok := v.Topics.Lookup(x.request.PathValue("topic"))
+	if !ok {
+		return Topic{}, fails(http.StatusNotFound, "there is no topic %q", x.request.PathValue("topic"))
+	}
+	topic, err := topicOf(t), error(nil)
+	if topic.Partitions, err = part(x, topic.Partitions); err != nil {
+		return Topic{}, err
+	}
+	addHolders(x, v, topic.Name, topic.Partitions)
+	return topic, nil
+}
+
+func getGroup(x *exchange, v cluster.View) (Group, error) {
+	exactLag, err := x.exactLag()
+	if err != nil {
+		return Group{}, err
+	}
+	g, err := describeGroup(x.request.Context(), v, x.request.PathValue("id"), exactLag)
+	if err != nil {
+		return Group{}, err
+	}
+	if g.Members, err = part(x, g.Members); err != nil {
+		return Group{}, err
+	}
+	if g.Offsets, err = part(x, g.Offsets); err != nil {
+		return Group{}, err
+	}
+	addOffsetHolders(x, v, g.Offsets)
+	return g, nil
+}
+
+// exactLag is how many offsets are looked at to count a lag.
+func (x *exchange) exactLag() (int64, error) {
+	estimate, err := x.flag("estimate")
+	if estimate {
+		return exactLagOffsets, err
+	}
+	return math.MaxInt64, err
 }
 
 // viewing makes the function of a call that looks into the cluster.
@@ -193,20 +241,6 @@ func viewing[A any](f func(x *exchange, v cluster.View) (A, error)) func(x *exch
 
 var errDown = fails(http.StatusServiceUnavailable, "the cluster is not open; POST /v1/restart opens it")
 
-func transactionsIn(c *cluster.Cluster, v cluster.View) ([]Transaction, error) {
-	listed, _, err := v.Txns.List(txncoordinator.ListFilter{DurationMs: -1})
-	if err != nil {
-		return nil, err
-	}
-	all := []Transaction{}
-	for _, l := range listed {
-		if t, err := transactionIn(c, v, l.TransactionalID); err == nil {
-			all = append(all, t)
-		}
-	}
-	return all, nil
-}
-
 func transactionIn(c *cluster.Cluster, v cluster.View, id string) (Transaction, error) {
 	d, err := v.Txns.Describe(id)
 	if err != nil {
@@ -216,6 +250,7 @@ func transactionIn(c *cluster.Cluster, v cluster.View, id string) (Transaction, 
 		TransactionalID: id, State: d.State.String(), ProducerID: d.ProducerID, ProducerEpoch: d.ProducerEpoch,
 		Partitions: []TopicPartition{}, Timeout: faults.Duration(time.Duration(d.TimeoutMs) * time.Millisecond),
 	}
+	t.PartitionCount = len(d.Partitions)
 	for _, p := range d.Partitions {
 		t.Partitions = append(t.Partitions, TopicPartition{p.Topic, p.Partition})
 	}
@@ -235,7 +270,15 @@ func transactionIn(c *cluster.Cluster, v cluster.View, id string) (Transaction, 
 func topicOf(t *topics.Topic) Topic {
 	topic := Topic{Name: t.Name, TopicID: uuid(t.ID), Internal: t.Internal, Partitions: []Partition{}}
 	for i, p := range t.Partitions() {
-		topic.Partitions = append(topic.Partitions, partitionOf(int32(i), p))
+		state := partitionOf(int32(i), p)
+		topic.Partitions = append(topic.Partitions, state)
+		topic.PartitionCount++
+		topic.OffsetCount += state.HighWatermark - state.LogStartOffset
+		topic.UnstableCount += state.HighWatermark - state.LastStableOffset
+		topic.OpenTransactions += state.OpenTransactions
+		if state.Offline != "" {
+			topic.OfflinePartitions++
+		}
 	}
 	return topic
 }
@@ -261,6 +304,11 @@ func partitionOf(index int32, p *partition.Partition) Partition {
 
 // groupIn describes a group. One that has only offsets has no state.
 func groupIn(ctx context.Context, v cluster.View, id string) (Group, error) {
+	return describeGroup(ctx, v, id, math.MaxInt64)
+}
+
+// describeGroup is groupIn, with a lag that is estimated where more than exactLag offsets would have to be looked at.
+func describeGroup(ctx context.Context, v cluster.View, id string, exactLag int64) (Group, error) {
 	g := Group{ID: id, Members: []Member{}, Offsets: []Offset{}}
 	listed, err := v.Groups.List()
 	if err != nil {
@@ -271,114 +319,63 @@ func groupIn(ctx context.Context, v cluster.View, id string) (Group, error) {
 		return g, fails(http.StatusNotFound, "there is no group %q", id)
 	}
 	g.Type, g.State, g.ProtocolType = listed[at].Type, listed[at].State, listed[at].ProtocolType
-	if d, err := v.Groups.Describe(id); err == nil {
-		g.Protocol = d.Protocol
-		for _, m := range d.Members {
-			g.Members = append(g.Members, memberOf(m))
-		}
+	g.addMembers(v)
+	if g.Type == string(group.Share) {
+		err = g.addShareOffsets(v)
+	} else {
+		err = g.addOffsets(ctx, v, exactLag)
 	}
-	return g, g.addOffsets(ctx, v)
+	g.MemberCount, g.OffsetCount = len(g.Members), len(g.Offsets)
+	return g, err
 }
 
-func memberOf(m groupcoordinator.MemberDescription) Member {
-	member := Member{MemberID: m.MemberID, ClientID: m.ClientID, Host: m.ClientHost, Assignment: []TopicPartition{}}
-	if m.InstanceID != nil {
-		member.GroupInstanceID = *m.InstanceID
-	}
-	var a kmsg.ConsumerMemberAssignment
-	if a.ReadFrom(m.Assignment) == nil { // other protocols than the consumers' have their own
-		for _, t := range a.Topics {
-			for _, p := range t.Partitions {
-				member.Assignment = append(member.Assignment, TopicPartition{t.Topic, p})
-			}
-		}
-	}
-	return member
-}
+const noMember = -1 // the member epoch of who is no member of a group
 
 // addOffsets adds the committed and the assigned partitions with their lag.
-func (g *Group) addOffsets(ctx context.Context, v cluster.View) error {
-	fetched, err := v.Groups.FetchOffsets(&groupcoordinator.FetchRequest{GroupID: g.ID, All: true}).Wait(ctx)
+func (g *Group) addOffsets(ctx context.Context, v cluster.View, exactLag int64) error {
+	fetched, err := v.Groups.FetchOffsets(&groupcoordinator.FetchRequest{GroupID: g.ID, All: true,
+		MemberEpoch: noMember}).Wait(ctx)
 	if err == nil {
 		err = fetched.Err
 	}
 	if err != nil {
 		return err
 	}
-	stable, err := v.Groups.FetchOffsets(&groupcoordinator.FetchRequest{GroupID: g.ID, All: true,
-		RequireStable: true}).Wait(ctx)
+	listed, err := v.Groups.Pending(g.ID)
 	if err != nil {
 		return err
 	}
+	pending := map[TopicPartition]bool{}
+	for _, p := range listed {
+		pending[TopicPartition(p)] = true
+	}
 	seen := map[TopicPartition]bool{}
-	for i, t := range fetched.Topics {
-		for j, p := range t.Partitions {
-			o := Offset{TopicPartition: TopicPartition{t.Topic, p.Partition}, Committed: p.Offset, Metadata: p.Metadata}
-			if i < len(stable.Topics) && j < len(stable.Topics[i].Partitions) {
-				o.Pending = stable.Topics[i].Partitions[j].Err != nil
-			}
-			g.Offsets = append(g.Offsets, o)
+	add := func(o Offset) {
+		if !seen[o.TopicPartition] {
 			seen[o.TopicPartition] = true
+			o.Pending = pending[o.TopicPartition]
+			g.Offsets = append(g.Offsets, o)
+		}
+	}
+	for _, t := range fetched.Topics {
+		for _, p := range t.Partitions {
+			add(Offset{TopicPartition: TopicPartition{t.Topic, p.Partition}, Committed: p.Offset, Metadata: p.Metadata})
 		}
 	}
 	for _, m := range g.Members {
 		for _, at := range m.Assignment {
-			if !seen[at] {
-				seen[at] = true
-				g.Offsets = append(g.Offsets, Offset{TopicPartition: at, Committed: -1})
-			}
+			add(Offset{TopicPartition: at, Committed: -1})
 		}
 	}
-	for i := range g.Offsets {
-		o := &g.Offsets[i]
-		p, ok := v.Topics.Partition(o.Topic, o.Partition)
-		if !ok {
-			continue
+	g.addLag(v, exactLag)
+	for _, at := range listed { // neither committed nor assigned: there is no lag yet
+		if p, ok := v.Topics.Partition(at.Topic, at.Partition); ok && !seen[TopicPartition(at)] {
+			g.Offsets = append(g.Offsets, Offset{TopicPartition: TopicPartition(at), Committed: -1, Pending: true,
+				LastStableOffset: p.LastStableOffset(), HighWatermark: p.HighWatermark()})
+			g.PendingCount++
 		}
-		o.LastStableOffset = p.LastStableOffset()
-		if o.Lag, err = cluster.CommittedRecords(p, max(o.Committed, p.LogStartOffset()), o.LastStableOffset); err != nil {
-			return err
-		}
-		g.Lag += o.Lag
 	}
 	return nil
-}
-
-func recordsIn(x *exchange, v cluster.View) (Records, error) {
-	topic, text := x.request.PathValue("topic"), x.request.PathValue("partition")
-	index, err := strconv.ParseInt(text, 10, 32)
-	p, ok := v.Topics.Partition(topic, int32(index))
-	if err != nil || !ok {
-		return Records{}, fails(http.StatusNotFound, "there is no partition %s of a topic %q", text, topic)
-	}
-	from, err := x.number("from", p.LogStartOffset(), 0, 1<<62)
-	if err != nil {
-		return Records{}, err
-	}
-	limit, err := x.number("limit", defaultRecords, 1, maxRecords)
-	if err != nil {
-		return Records{}, err
-	}
-	o, err := p.Offsets()
-	if err != nil {
-		return Records{}, fails(http.StatusConflict, "%v", err)
-	}
-	found, err := cluster.Batches(p, from, o.LogEndOffset, int(limit), true)
-	if err != nil {
-		return Records{}, err
-	}
-	r := Records{TopicPartition: TopicPartition{topic, int32(index)}, LogStartOffset: o.LogStartOffset,
-		LastStableOffset: o.LastStableOffset, HighWatermark: o.HighWatermark, NextOffset: from, Batches: []RecordBatch{}}
-	names := producersOf(v)
-	sizeBytes := 0
-	for _, b := range found {
-		if sizeBytes += b.SizeBytes(); sizeBytes > maxRecordBytes && len(r.Batches) > 0 {
-			break
-		}
-		r.Batches = append(r.Batches, batchOf(b, names, from, x.cluster.MaxDecompressedBytes()))
-		r.NextOffset = b.NextOffset()
-	}
-	return r, nil
 }
 
 // number returns a parameter of the query that is a whole number.
@@ -392,61 +389,4 @@ func (x *exchange) number(name string, usual, low, high int64) (int64, error) {
 		return 0, wrong("?"+name, "must be a whole number between %d and %d", low, high)
 	}
 	return n, nil
-}
-
-// producersOf returns the transactional IDs of producer IDs.
-func producersOf(v cluster.View) map[int64]string {
-	names := map[int64]string{}
-	listed, _, _ := v.Txns.List(txncoordinator.ListFilter{DurationMs: -1})
-	for _, l := range listed {
-		names[l.ProducerID] = l.TransactionalID
-	}
-	return names
-}
-
-func batchOf(b cluster.Batch, names map[int64]string, from int64, maxBytes int) RecordBatch {
-	r := RecordBatch{
-		BaseOffset: b.BaseOffset, LastOffset: b.LastOffset(), Fate: string(b.Fate), ProducerID: b.ProducerID,
-		ProducerEpoch: b.ProducerEpoch,
-		BaseSequence:  b.BaseSequence, SizeBytes: b.SizeBytes(), Records: []Record{},
-	}
-	if b.IsTransactional() {
-		r.TransactionalID = names[b.ProducerID]
-	}
-	if b.Fate == cluster.FateMarker {
-		r.Marker = b.Marker.Type.String()
-		return r
-	}
-	for record, err := range batch.Records(b.Raw, maxBytes) {
-		if err != nil {
-			break // of a batch that was stored whole: larger than the limit
-		}
-		if b.BaseOffset+int64(record.OffsetDelta) < from {
-			continue
-		}
-		one := Record{Offset: b.BaseOffset + int64(record.OffsetDelta),
-			Timestamp: time.UnixMilli(b.TimestampMs(record)).UTC(), Key: textOf(record.Key), Value: textOf(record.Value)}
-		for _, h := range record.Headers {
-			one.Headers = append(one.Headers, RecordHeader{h.Key, textOf(h.Value)})
-		}
-		r.Records = append(r.Records, one)
-	}
-	return r
-}
-
-// isText says whether bytes can be shown: control characters cannot, but for those of lines.
-func isText(b []byte) bool {
-	return utf8.Valid(b) && !bytes.ContainsFunc(b,
-		func(r rune) bool { return unicode.IsControl(r) && r != '\n' && r != '\r' && r != '\t' })
-}
-
-// textOf returns bytes as text where they are, as {"base64": …} where they are not, and null.
-func textOf(b []byte) any {
-	switch {
-	case b == nil:
-		return nil
-	case isText(b):
-		return string(b)
-	}
-	return map[string][]byte{"base64": slices.Clone(b)}
 }

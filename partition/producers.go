@@ -49,6 +49,41 @@ func (p *Partition) EachOpenTransaction(f func(producerID int64, producerEpoch i
 	}
 }
 
+// HasOpenTransaction says whether a transaction of a producer is open here: whether there are records of it. Of a
+// partition that is offline nothing is known, and the answer is yes.
+func (p *Partition) HasOpenTransaction(producerID int64) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	e, ok := p.mu.producers.Get(producerID)
+	return p.mu.offline != nil || ok && e.TxnFirstOffset >= 0
+}
+
+// OpenTransaction is a transaction that is open in a partition.
+type OpenTransaction struct {
+	ProducerID       int64
+	ProducerEpoch    int16
+	CoordinatorEpoch int32 // -1 before the producer's first marker
+	FirstOffset      int64
+	LastTimestampMs  int64 // of the producer's last batch
+}
+
+// OldestTransactions returns the first limit transactions that are open in the partition, by first offset. The first
+// one holds back the last stable offset.
+func (p *Partition) OldestTransactions(limit int) []OpenTransaction {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	open := p.mu.open.Open()
+	oldest := make([]OpenTransaction, 0, min(limit, len(open)))
+	for _, t := range open[:cap(oldest)] {
+		e, _ := p.mu.producers.Get(t.ProducerID)
+		oldest = append(oldest, OpenTransaction{
+			ProducerID: t.ProducerID, ProducerEpoch: e.ProducerEpoch, CoordinatorEpoch: e.CoordinatorEpoch,
+			FirstOffset: t.FirstOffset, LastTimestampMs: e.LastTimestampMs,
+		})
+	}
+	return oldest
+}
+
 // OpenTransactions returns how many transactions are open in the partition.
 func (p *Partition) OpenTransactions() int {
 	p.mu.Lock()

@@ -61,9 +61,10 @@ type ListFilter struct {
 
 // Listing is one line of ListTransactions.
 type Listing struct {
-	TransactionalID string
-	ProducerID      int64
-	State           State
+	TransactionalID  string
+	ProducerID       int64
+	State            State
+	StartTimestampMs int64 // of the last transaction; -1 when there was none yet
 }
 
 // List returns the IDs that match a filter, sorted, and the unknown state names. A filter of only unknown names matches
@@ -102,7 +103,10 @@ func (c *Coordinator) List(f ListFilter) (found []Listing, unknownStates []strin
 			pattern != nil && !pattern.MatchString(t.TransactionalID):
 			return
 		}
-		found = append(found, Listing{t.TransactionalID, t.ProducerID, t.State})
+		found = append(found, Listing{
+			TransactionalID: t.TransactionalID, ProducerID: t.ProducerID, State: t.State,
+			StartTimestampMs: t.StartTimestampMs,
+		})
 	})
 	slices.SortFunc(found, func(a, b Listing) int { return strings.Compare(a.TransactionalID, b.TransactionalID) })
 	return found, unknownStates, nil

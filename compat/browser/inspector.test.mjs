@@ -155,6 +155,23 @@ test("an open transaction is seen, and ended by its button", async () => {
   assert.match((await broker.lab("GET", "transactions/billing-3")).state, /Abort/);
 });
 
+test("a finding is a sentence, and is cleared by its button", async () => {
+  const hostile = "<img src=x onerror=alert(1)>";
+  for (const reader of [await producer(hostile), await producer(hostile)]) {
+    const t = await reader.transaction();
+    await send(t, "shared");
+    await t.commit();
+  }
+  await show("#/");
+  const finding = page.locator('[data-finding="shared-transactional-id"]');
+  await finding.waitFor();
+  assert.ok((await finding.innerText()).includes(`Transactional ID "${hostile}" is used by two clients`), await finding.innerText());
+  assert.equal(await page.locator("img").count(), 0);
+  await page.getByRole("button", { name: "Clear the findings" }).click();
+  await finding.waitFor({ state: "detached" });
+  assert.deepEqual(await broker.lab("GET", "findings"), []);
+});
+
 test("the clock is moved, and the move ends what falls due", async () => {
   const slow = await producer("billing-4", 60000);
   await send(await slow.transaction(), "slow");

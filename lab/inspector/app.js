@@ -1,11 +1,12 @@
 // The page: which sections the address asks for, how they are kept up to date, and what buttons do.
 import { address, ask, Failure, get, h, to } from "./page.js";
+import { findings } from "./findings.js";
 import * as views from "./views.js";
 
 const every = 2000; // ms between updates
 
 const sections = {
-  hanging: { title: "What hangs" }, transactions: { title: "Transactions" }, topics: { title: "Topics" }, groups: { title: "Groups" },
+  hanging: { title: "What hangs" }, findings: { title: "Findings" }, transactions: { title: "Transactions" }, topics: { title: "Topics" }, groups: { title: "Groups" },
   faults: { title: "Faults" }, clock: { title: "Clock" }, requests: { title: "Last requests" },
 };
 
@@ -49,14 +50,14 @@ async function update() {
     element(id).hidden = alone !== "" && id !== alone && id !== "hanging";
     if (element(id).hidden) return;
     try {
-      const found = await views[id](id === alone ? at : null);
+      const found = await (id === "findings" ? findings : views[id])(id === alone ? at : null);
       if (mine !== round) return;
       put(id, (found.nodes || found).filter(Boolean));
       if (id === "hanging") announce(found.count);
     } catch (problem) {
       if (mine !== round) return;
-      if (id === "requests" && problem instanceof Failure && problem.status === 404) {
-        element(id).hidden = true; // the lab is off: nothing is remembered, and nothing can be changed
+      if ((id === "requests" || id === "findings") && problem instanceof Failure && problem.status === 404) {
+        element(id).hidden = true; // the lab is off: nothing is remembered or noticed, and nothing can be changed
         return;
       }
       problems.push(problem instanceof Failure ? problem.message : "The broker does not answer.");

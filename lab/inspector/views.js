@@ -11,7 +11,7 @@ export function useAction(action) {
   act = action;
 }
 
-const button = (text, label, method, parts, body) =>
+export const button = (text, label, method, parts, body) =>
   h("button", { type: "button", class: "changes", "aria-label": label, key: label, onclick: () => act(label, method, parts, body) }, text);
 
 async function list(name, at) {
