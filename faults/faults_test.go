@@ -17,7 +17,7 @@ func made(t *testing.T) *Rules {
 			return []API{
 				{Key: 0, Name: "Produce", Names: Topics | Partitions | TransactionalIDs, Throttle: true},
 				{Key: 26, Name: "EndTxn", Names: TransactionalIDs, Throttle: true},
-				{Key: 17, Name: "SASLHandshake"},
+				{Key: 17, Name: "SaslHandshake"},
 			}
 		},
 	})
@@ -106,7 +106,7 @@ func TestRulesThatAreRefused(t *testing.T) {
 		{Rule{Match: Match{API: Names{"EndTxn"}, Topic: Names{"a"}}, Do: fine}, "match.topic: EndTxn has none"},
 		{Rule{Match: Match{API: Names{"Produce", "EndTxn"}, Partition: ptr(int32(1))}, Do: fine}, "match.partition: EndTxn has none"},
 		{Rule{Match: Match{API: Names{"Produce"}, Group: Names{"a"}}, Do: fine}, "match.group: Produce has none"},
-		{Rule{Match: Match{API: Names{"SASLHandshake"}, TransactionalID: Names{"a"}}, Do: fine}, "match.transactionalId"},
+		{Rule{Match: Match{API: Names{"SaslHandshake"}, TransactionalID: Names{"a"}}, Do: fine}, "match.transactionalId"},
 		{Rule{Match: Match{API: Names{"Produce"}, Member: Names{"a"}}, Do: fine}, "match.member: Produce has none"},
 		{Rule{Match: Match{Partition: ptr(int32(-1))}, Do: fine}, "match.partition: must not be negative"},
 		{Rule{Match: Match{Point: "txn.prepare", Topic: Names{"a"}}, Do: Do{Kill: true}}, "match.topic: txn.prepare has none"},
@@ -124,7 +124,7 @@ func TestRulesThatAreRefused(t *testing.T) {
 		{Rule{Do: Do{Error: "NONE"}}, "do.error"},
 		{Rule{Do: Do{Delay: -second}}, "do.delay: must not be negative"},
 		{Rule{Do: Do{DelayAnswer: -second}}, "do.delayAnswer: must not be negative"},
-		{Rule{Match: Match{API: Names{"SASLHandshake"}}, Do: Do{Throttle: second}}, "do.throttle: the answer of SASLHandshake"},
+		{Rule{Match: Match{API: Names{"SaslHandshake"}}, Do: Do{Throttle: second}}, "do.throttle: the answer of SaslHandshake"},
 		{Rule{When: &When{}, Do: fine}, "when: must be one of"},
 		{Rule{When: &When{Nth: ptr(1), Always: true}, Do: fine}, "when: must be one of"},
 		{Rule{When: &When{Nth: ptr(0)}, Do: fine}, "when.nth"},

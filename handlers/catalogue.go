@@ -58,10 +58,10 @@ func partitionOf(t *topics.Topic, index int32) (*partition.Partition, wire.Code)
 // All returns the topics, ordered by name.
 func (c Catalogue) All() []*topics.Topic { return c.topics.All() }
 
-// offsetsPartition returns a partition of __consumer_offsets, for writes of the broker itself: the request names a
-// group.
-func (c Catalogue) offsetsPartition(index int32) (*partition.Partition, bool) {
-	return c.topics.Partition(topics.ConsumerOffsets, index)
+// coordinatorPartition returns a partition of an internal topic, for the broker itself: the request names a group or a
+// transactional ID.
+func (c Catalogue) coordinatorPartition(topic string, index int32) (*partition.Partition, bool) {
+	return c.topics.Partition(topic, index)
 }
 
 // TopicChanges changes topics. Lookups use the Catalogue.

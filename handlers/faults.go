@@ -7,6 +7,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"once/faults"
+	"once/internal/apiname"
 	"once/wire"
 )
 
@@ -18,7 +19,7 @@ func (s *Services) applyFaults(next handler) handler {
 			return next(ctx, r, row)
 		}
 		d := s.Faults.Decide(&faults.Request{
-			Key: r.Key, Version: r.Version, API: kmsg.NameForKey(r.Key), ClientID: r.ClientID, User: anonymous,
+			Key: r.Key, Version: r.Version, API: apiname.Of(r.Key), ClientID: r.ClientID, User: anonymous,
 			Connection: r.Conn.ID(), Close: r.Conn.Close, Names: func() *faults.Named { return s.named(r, row) },
 		})
 		if d == nil {
@@ -54,7 +55,7 @@ func (f *faulted) carryOut(ctx context.Context) wire.Reply {
 	case do.LoseRequest:
 		return wire.Reply{Close: true}
 	case do.Error != "" && !do.CarriedOut && f.d.Part == nil:
-		return f.s.Fail(f.r, f.d.Code, errorMessageOfFault)
+		return f.refuse()
 	case do.Disconnect:
 		late := cloneRequest(f.r)
 		go f.whole(context.Background(), late)
@@ -83,6 +84,24 @@ func (f *faulted) carryOut(ctx context.Context) wire.Reply {
 
 // errorMessageOfFault is the text beside an error that a test has asked for.
 const errorMessageOfFault = "a test has asked for this error"
+
+// refuse answers with the error. An ApiVersions that is to get UNSUPPORTED_VERSION is answered as one of a version that is
+// not served: in the layout of version 0, which names lower versions, so that the client asks again (KIP-511).
+func (f *faulted) refuse() wire.Reply {
+	reply := f.s.Fail(f.r, f.d.Code, errorMessageOfFault)
+	resp, ok := reply.Response.(*kmsg.ApiVersionsResponse)
+	if !ok || f.d.Code != wire.UnsupportedVersion {
+		return reply
+	}
+	f.r.Body = nil // an answer to such a request has the layout of version 0
+	if f.r.Version == 0 {
+		resp.ApiKeys = nil
+	}
+	for i := range resp.ApiKeys {
+		resp.ApiKeys[i].MaxVersion = f.r.Version - 1
+	}
+	return reply
+}
 
 // whole carries a request out up to its answer.
 func (f *faulted) whole(ctx context.Context, r *wire.Request) wire.Reply {

@@ -11,6 +11,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"once/groupcoordinator"
+	"once/internal/apiname"
 	"once/requestlog"
 	"once/wire"
 )
@@ -85,7 +86,7 @@ func (n *noted) end(resp kmsg.Response, closed bool) {
 }
 
 func (s *Services) entryOf(r *wire.Request, row *row, at time.Time) requestlog.Entry {
-	e := requestlog.Entry{At: at.UTC(), API: kmsg.NameForKey(r.Key), Version: r.Version, ClientID: r.ClientID}
+	e := requestlog.Entry{At: at.UTC(), API: apiname.Of(r.Key), Version: r.Version, ClientID: r.ClientID}
 	if r.Conn != nil {
 		e.Connection, e.Client = r.Conn.ID(), requestlog.Address{Addr: r.Conn.RemoteAddr()}
 		e.Software, _ = r.Conn.ClientSoftware()

@@ -8,6 +8,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"once/findings"
 	"once/requestlog"
 	"once/wire"
 )
@@ -28,6 +29,16 @@ func TestCodesOfEveryAnswer(t *testing.T) {
 	}
 }
 
+// A client that pushes its metrics does no work for anybody.
+func TestTelemetryIsNoWork(t *testing.T) {
+	s := &Services{Requests: requestlog.New(1 << 20)}
+	for key, want := range map[kmsg.Key]bool{kmsg.GetTelemetrySubscriptions: false, kmsg.PushTelemetry: false, kmsg.Produce: true} {
+		if got := s.countsAsWork(&wire.Request{Key: int16(key)}); got != want {
+			t.Errorf("%s counts: %v", key.Name(), got)
+		}
+	}
+}
+
 // What it costs to remember a Produce of one partition.
 func BenchmarkNoteRequest(b *testing.B) {
 	s := &Services{Requests: requestlog.New(4 << 20)}
@@ -42,5 +53,28 @@ func BenchmarkNoteRequest(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		pass(b.Context(), r, api)
+	}
+}
+
+// What it costs to notice what a Produce, and a commit of one offset, say about their client: of a Produce nothing.
+func BenchmarkNoteFindings(b *testing.B) {
+	s := &Services{Findings: findings.New(4<<20, nil)}
+	commit := kmsg.NewPtrOffsetCommitRequest()
+	commit.Group, commit.MemberID = "group", "member"
+	commit.Topics = []kmsg.OffsetCommitRequestTopic{{Topic: "orders", Partitions: make([]kmsg.OffsetCommitRequestTopicPartition, 1)}}
+	committed := kmsg.NewPtrOffsetCommitResponse()
+	committed.Topics = []kmsg.OffsetCommitResponseTopic{{Topic: "orders", Partitions: make([]kmsg.OffsetCommitResponseTopicPartition, 1)}}
+	for _, c := range []struct {
+		body kmsg.Request
+		resp kmsg.Response
+	}{{kmsg.NewPtrProduceRequest(), kmsg.NewPtrProduceResponse()}, {commit, committed}} {
+		b.Run(kmsg.NameForKey(c.body.Key()), func(b *testing.B) {
+			r := &wire.Request{Key: c.body.Key(), Body: c.body, ClientID: "bench"}
+			pass := s.noteFindings(func(context.Context, *wire.Request, *row) wire.Reply { return wire.Respond(c.resp) })
+			b.ReportAllocs()
+			for b.Loop() {
+				pass(b.Context(), r, nil)
+			}
+		})
 	}
 }
