@@ -246,12 +246,15 @@ func (b *Broker) extra(name string) *extraCluster {
 	return b.clusters.byName[name]
 }
 
-// clusterOf returns the cluster behind a connection's listener.
-func (b *Broker) clusterOf(c *wire.Conn) *cluster.Cluster {
+// clusterOf returns the cluster of a connection.
+func (b *Broker) clusterOf(c *wire.Conn) *cluster.Cluster { return b.clusterAt(c.Listener()) }
+
+// clusterAt returns the cluster behind a listener.
+func (b *Broker) clusterAt(l net.Listener) *cluster.Cluster {
 	b.clusters.Lock()
 	defer b.clusters.Unlock()
 	for _, x := range b.clusters.byName {
-		if x != nil && x.socket == c.Listener() {
+		if x != nil && x.socket == l {
 			return x.cluster
 		}
 	}

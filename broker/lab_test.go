@@ -105,6 +105,7 @@ func TestStateOverHTTP(t *testing.T) {
 	l.expect("GET", "/v1/records/t/2", "", 404, "no partition")
 	l.expect("GET", "/v1/records/t/0?limit=0", "", 400, "?limit: must be a whole number between 1 and 1000")
 	l.expect("GET", "/v1/groups/g", "", 200, `"state": "Empty"`, `"committed": 1, "metadata": "here", "pending": false, "lastStableOffset": 7, "lag": 2`, `"lag": 2 }`)
+	l.expect("GET", "/v1/groups/g", "", 200, `"partition": 1, "committed": -1, "pending": true`)
 	l.Client.End(open, true)
 	l.expect("GET", "/v1/groups/g", "", 200, `"lag": 3 }`, `"partition": 1, "committed": 5`)
 	l.expect("GET", "/v1/groups", "", 200, `"id": "g"`)

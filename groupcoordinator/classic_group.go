@@ -110,6 +110,13 @@ func (g *classicGroup) DropMembers(now time.Time) group.Step {
 	return work.step(e)
 }
 
+// Rebalance implements group.Group, as if a member had changed its subscription.
+func (g *classicGroup) Rebalance(now time.Time) group.Step {
+	work, e := g.clone(), &effects{now: now, cfg: g.cfg}
+	work.rebalanceOrComplete(e)
+	return work.step(e)
+}
+
 // AnswerParked implements group.Group.
 func (g *classicGroup) AnswerParked(err error) {
 	for _, m := range g.members {

@@ -29,6 +29,16 @@ func TestCodesOfEveryAnswer(t *testing.T) {
 	}
 }
 
+// A client that pushes its metrics does no work for anybody.
+func TestTelemetryIsNoWork(t *testing.T) {
+	s := &Services{Requests: requestlog.New(1 << 20)}
+	for key, want := range map[kmsg.Key]bool{kmsg.GetTelemetrySubscriptions: false, kmsg.PushTelemetry: false, kmsg.Produce: true} {
+		if got := s.countsAsWork(&wire.Request{Key: int16(key)}); got != want {
+			t.Errorf("%s counts: %v", key.Name(), got)
+		}
+	}
+}
+
 // What it costs to remember a Produce of one partition.
 func BenchmarkNoteRequest(b *testing.B) {
 	s := &Services{Requests: requestlog.New(4 << 20)}

@@ -40,7 +40,7 @@ func handCalls() []call {
 			"Make the coordinator forget an open transaction, whose records stay open", viewing(hang)).changing(),
 		on(http.MethodPost, "/coordinators/reload", "Make the coordinators drop their memory and read their logs; they answer "+
 			"COORDINATOR_LOAD_IN_PROGRESS meanwhile", viewing(reloadCoordinators)).changing(),
-		on(http.MethodPost, "/groups/{id}/rebalance", "Make a group of the classic protocol rebalance",
+		on(http.MethodPost, "/groups/{id}/rebalance", "Make a group of any type assign anew",
 			viewing(rebalance)).changing(),
 		on(http.MethodPost, "/groups/{id}/members/{member}/expire", "Treat a member as if its session had timed out",
 			viewing(expireMember)).changing(),
@@ -174,7 +174,7 @@ func rebalance(x *exchange, v cluster.View) (Group, error) {
 	case err != nil:
 		return Group{}, err
 	case !ok:
-		return Group{}, fails(http.StatusConflict, "there is no group %q of the classic protocol with members", id)
+		return Group{}, fails(http.StatusConflict, "there is no group %q with members", id)
 	}
 	return groupIn(x.request.Context(), v, id)
 }
