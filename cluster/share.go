@@ -42,7 +42,10 @@ type shareStates struct{ e *engine }
 // Initialize implements groupcoordinator.ShareStates.
 func (s shareStates) Initialize(groupID string, topicID [16]byte, index, stateEpoch int32, startOffset int64) error {
 	k := sharecoordinator.Key{Group: groupID, TopicID: topicID, Partition: index}
-	_, err := s.e.shareStates.Initialize(k, stateEpoch, startOffset)
+	err := s.e.shareStates.Persist(k, func() error {
+		_, err := s.e.shareStates.Initialize(k, stateEpoch, startOffset)
+		return err
+	})
 	if err == nil && s.e.shares != nil {
 		s.e.shares.Drop(k)
 	}
@@ -52,7 +55,10 @@ func (s shareStates) Initialize(groupID string, topicID [16]byte, index, stateEp
 // Delete implements groupcoordinator.ShareStates.
 func (s shareStates) Delete(groupID string, topicID [16]byte, index int32) error {
 	k := sharecoordinator.Key{Group: groupID, TopicID: topicID, Partition: index}
-	_, err := s.e.shareStates.Delete(k)
+	err := s.e.shareStates.Persist(k, func() error {
+		_, err := s.e.shareStates.Delete(k)
+		return err
+	})
 	if s.e.shares != nil {
 		s.e.shares.Drop(k)
 	}

@@ -29,7 +29,7 @@ const maxMembers = 64
 // commits are the commits of one kind.
 type commits struct {
 	last            Client
-	lastMember      string
+	namesMember     bool     // the last one does
 	transactionalID string   // of the last one
 	members         []uint64 // hashes of their IDs
 }
@@ -38,7 +38,7 @@ func (c *commits) add(by Client, of *Commit, member uint64) {
 	if c.last.Connection != by.Connection || c.last.ID != by.ID {
 		c.last = by.kept()
 	}
-	c.lastMember = clip(of.MemberID)
+	c.namesMember = of.MemberID != ""
 	if c.transactionalID != of.TransactionalID {
 		c.transactionalID = strings.Clone(of.TransactionalID)
 	}
@@ -76,7 +76,7 @@ func (f *Findings) OffsetsCommitted(by Client, c Commit) {
 	}
 	kind.add(by, &c, member)
 	oneMember := c.MemberID != "" && slices.Contains(other.members, member)
-	noMember := g.inTransactions.last.Connection != 0 && g.inTransactions.lastMember == "" && other.last.connected()
+	noMember := !g.inTransactions.namesMember && other.last.connected()
 	if !oneMember && !noMember {
 		return
 	}

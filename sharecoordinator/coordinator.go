@@ -85,6 +85,8 @@ var (
 	// ErrLoading and ErrClosed: the coordinator has not loaded yet, or is stopping.
 	ErrLoading = errors.New("share coordinator is loading")
 	ErrClosed  = errors.New("share coordinator is stopping")
+	// ErrNotCoordinator: the partition of __share_group_state that the share partition belongs to is offline.
+	ErrNotCoordinator = errors.New("partition of the share group state is offline")
 	// ErrNotWritten wraps the error of a state log that appended nothing: memory and log are unchanged.
 	ErrNotWritten = errors.New("share group state was not written")
 )
@@ -164,6 +166,8 @@ type Coordinator struct {
 	shards []*shard
 	checks []*clock.Check // set at the end of Load
 
+	reloading sync.Mutex // held while state is loaded again
+
 	present  atomic.Bool // the topic exists
 	creating sync.Mutex  // held while the topic is created
 }
@@ -178,6 +182,8 @@ type shard struct {
 	mu        struct {
 		sync.Mutex
 		loaded, closed bool
+		offline        bool          // the partition is offline: nothing is loaded
+		loading        chan struct{} // closed at the end of a load after the first one; nil before
 		stateLog       StateLog
 		states         map[Key]*State    // nil until the first one
 		durable        durability.Ticket // of the last append
@@ -210,18 +216,24 @@ func (c *Coordinator) Load() error {
 }
 
 func (s *shard) load() error {
+	stateLog := s.c.cfg.StateLogs(s.partition)
+	building := &shard{c: s.c, partition: s.partition}
+	if stateLog != nil { // else nothing is stored yet
+		err := stateLog.Scan(stateLog.LogStartOffset(), stateLog.LogEndOffset(), building.replayBatchLocked)
+		if err != nil {
+			return err
+		}
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.mu.closed {
 		return ErrClosed
 	}
-	if s.mu.stateLog = s.c.cfg.StateLogs(s.partition); s.mu.stateLog == nil {
-		s.mu.loaded = true // nothing is stored yet
-		return nil
+	if stateLog != nil { // the topic may have been created meanwhile
+		s.mu.stateLog = stateLog
 	}
-	err := s.mu.stateLog.Scan(s.mu.stateLog.LogStartOffset(), s.mu.stateLog.LogEndOffset(), s.replayBatchLocked)
-	s.mu.loaded = err == nil
-	return err
+	s.mu.states, s.mu.loaded, s.mu.offline = building.mu.states, true, false
+	return nil
 }
 
 // Ensure creates the topic if it does not exist. It must be called, without any lock held, before state is stored: a
@@ -278,14 +290,19 @@ func (c *Coordinator) Close() {
 	}
 }
 
+// PartitionFor returns the partition of the topic for a key.
+func (c *Coordinator) PartitionFor(k Key) int32 { return PartitionOf(k, c.cfg.Partitions) }
+
 // lock locks the shard of a key, and the caller unlocks it. With an error nothing is locked.
 func (c *Coordinator) lock(k Key) (*shard, error) {
-	s := c.shards[PartitionOf(k, c.cfg.Partitions)]
+	s := c.shards[c.PartitionFor(k)]
 	s.mu.Lock()
 	var err error
 	switch {
 	case s.mu.closed:
 		err = ErrClosed
+	case s.mu.offline:
+		err = ErrNotCoordinator
 	case !s.mu.loaded:
 		err = ErrLoading
 	default:
@@ -503,7 +520,7 @@ func (c *Coordinator) every(interval time.Duration, failed string, do func(*shar
 func (s *shard) writeColdSnapshots() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.mu.closed || s.mu.stateLog == nil {
+	if s.mu.closed || !s.mu.loaded || s.mu.stateLog == nil {
 		return nil
 	}
 	nowMs := s.c.cfg.Clock.Now().UnixMilli()

@@ -19,6 +19,7 @@ type fakeLog struct {
 	start, end int64
 	batches    [][]byte
 	fail       error
+	scanning   func() // called when a scan begins; nil: nothing
 }
 
 func (l *fakeLog) AppendCoordinator(raw []byte, _ durability.Answer) (Appended, error) {
@@ -32,6 +33,9 @@ func (l *fakeLog) AppendCoordinator(raw []byte, _ durability.Answer) (Appended, 
 }
 
 func (l *fakeLog) Scan(from, to int64, fn func(h batch.Header, raw []byte) error) error {
+	if l.scanning != nil {
+		l.scanning()
+	}
 	for _, raw := range l.batches {
 		h, err := batch.ParseHeader(raw)
 		if err != nil {

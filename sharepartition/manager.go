@@ -142,7 +142,11 @@ func (m *Manager) DropAll() {
 // State returns the start offset of a share partition and how many offsets from it on are finished, as the window has
 // them if it is loaded. -1 and -1 while no start offset is stored.
 func (m *Manager) State(k Key) (start, finished int64, leaderEpoch int32, err error) {
-	state, _, err := m.cfg.States.Summary(k)
+	var state sharecoordinator.State
+	err = m.cfg.States.Persist(k, func() (err error) {
+		state, _, err = m.cfg.States.Summary(k)
+		return err
+	})
 	if err != nil {
 		return -1, -1, 0, err
 	}

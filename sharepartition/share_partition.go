@@ -95,7 +95,11 @@ func (sp *SharePartition) loadLocked(p *partition.Partition, g settings.ShareGro
 		return nil
 	}
 	began := time.Now()
-	state, _, err := sp.m.cfg.States.Read(sp.key, p.LeaderEpoch())
+	var state sharecoordinator.State
+	err := sp.m.cfg.States.Persist(sp.key, func() (err error) {
+		state, _, err = sp.m.cfg.States.Read(sp.key, p.LeaderEpoch())
+		return err
+	})
 	if err != nil {
 		return err
 	}
@@ -358,10 +362,12 @@ func (m *Manager) Acknowledge(k Key, memberID string, list []window.Acknowledgem
 func (sp *SharePartition) changeLocked(c *window.Change, limits window.Limits) (durability.Ticket, error) {
 	var ticket durability.Ticket
 	if !c.IsEmpty() {
-		var err error
-		ticket, err = sp.m.cfg.States.Write(&sharecoordinator.Write{
-			Key: sp.key, StateEpoch: sp.mu.stateEpoch, LeaderEpoch: sp.mu.leaderEpoch, StartOffset: c.StartOffset,
-			DeliveryCompleteCount: int32(c.Finished), Batches: c.Batches,
+		err := sp.m.cfg.States.Persist(sp.key, func() (err error) {
+			ticket, err = sp.m.cfg.States.Write(&sharecoordinator.Write{
+				Key: sp.key, StateEpoch: sp.mu.stateEpoch, LeaderEpoch: sp.mu.leaderEpoch, StartOffset: c.StartOffset,
+				DeliveryCompleteCount: int32(c.Finished), Batches: c.Batches,
+			})
+			return err
 		})
 		if err != nil {
 			if errors.Is(err, sharecoordinator.ErrNoState) || errors.Is(err, sharecoordinator.ErrFencedStateEpoch) ||

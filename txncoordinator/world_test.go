@@ -27,6 +27,7 @@ var (
 	startOfTime = time.UnixMilli(1_000_000)
 	codes       = script.Codes{
 		{ErrInvalidRequest, "INVALID_REQUEST"}, {ErrInvalidTransactionTimeout, "INVALID_TRANSACTION_TIMEOUT"},
+		{ErrNotCoordinator, "NOT_COORDINATOR"},
 		{ErrCoordinatorLoading, "COORDINATOR_LOAD_IN_PROGRESS"}, {ErrCoordinatorNotAvailable, "COORDINATOR_NOT_AVAILABLE"},
 		{ErrConcurrentTransactions, "CONCURRENT_TRANSACTIONS"}, {ErrFenced, "PRODUCER_FENCED"},
 		{ErrInvalidProducerIDMapping, "INVALID_PRODUCER_ID_MAPPING"}, {ErrInvalidTxnState, "INVALID_TXN_STATE"},
