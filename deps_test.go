@@ -32,7 +32,7 @@ faults findings requestlog
 wire txncoordinator groupcoordinator sharepartition
 groupcoordinator/consumergroup groupcoordinator/sharegroup groupcoordinator/streamsgroup
 groupcoordinator/assignment groupcoordinator/group
-topics configs credentials quotas log/salvage
+topics configs credentials quotas telemetry log/salvage
 partition log/logtest sharecoordinator
 log/directory
 internal/kafkatest log lso pidmanager durability/durabilitytest

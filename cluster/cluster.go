@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/netip"
 	"path"
 	"sync"
 	"sync/atomic"
@@ -85,6 +86,9 @@ func Open(env Env, dir string) (*Cluster, error) {
 		return nil, err
 	}
 	err = c.removeImages()
+	if err == nil {
+		err = c.removeUnkept()
+	}
 	if err == nil {
 		err = c.start()
 	}
@@ -324,6 +328,15 @@ func (c *Cluster) Settings() *settings.Broker {
 		return e.configs.Settings()
 	}
 	return c.env.Settings
+}
+
+// Connect counts a connection of an address, and returns for how long it is to be held before it is closed; 0 where it
+// is to be served.
+func (c *Cluster) Connect(from netip.Addr, now time.Time) time.Duration {
+	if e := c.engine(); e != nil {
+		return e.quotas.Connect(from, now)
+	}
+	return 0
 }
 
 // Clock is the cluster's clock.

@@ -20,7 +20,7 @@ func (o transactionObserver) TransactionEnded(e txncoordinator.End) {
 
 func seen(e txncoordinator.End) findings.Transaction {
 	return findings.Transaction{TransactionalID: e.TransactionalID, Began: e.Began, Open: e.Open, Timeout: e.Timeout,
-		Ended: e.How, Empty: e.Empty}
+		Ended: e.How, ByClient: e.ByClient, Empty: e.Empty}
 }
 
 // Findings returns what was noticed about the cluster's clients, but for the codes in ignore. ok is false while the lab

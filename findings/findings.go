@@ -97,6 +97,7 @@ func New(maxBytes int, now func() time.Time) *Findings {
 	}
 	f := &Findings{maxBytes: maxBytes, now: now}
 	f.clearLocked()
+	f.mu.ids = recent[transactional]{maxBytes: maxBytes / 6}
 	return f
 }
 
@@ -116,7 +117,7 @@ func (f *Findings) All(ignore ...Code) []Finding {
 	return all
 }
 
-// Clear forgets all findings, and what has been seen of clients so far.
+// Clear forgets all findings, and what clients have done so far, but not over which connections.
 func (f *Findings) Clear() {
 	if f == nil {
 		return
@@ -124,12 +125,14 @@ func (f *Findings) Clear() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.clearLocked()
+	f.mu.ids.each(func(_ string, t *transactional) {
+		*t = transactional{now: incarnation{connections: t.now.connections}}
+	})
 }
 
 func (f *Findings) clearLocked() {
 	f.mu.found, f.mu.byKey, f.mu.sizeBytes = nil, map[string]*noted{}, 0
 	f.mu.groups = recent[group]{maxBytes: f.maxBytes / 6}
-	f.mu.ids = recent[transactional]{maxBytes: f.maxBytes / 6}
 	f.mu.producers = recent[idempotent]{maxBytes: f.maxBytes / 6}
 }
 

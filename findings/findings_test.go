@@ -111,8 +111,10 @@ func TestClientsWithoutMembersThatCommitInBothWays(t *testing.T) {
 // A transaction that is open for long is found while it is open, and not a second time when it ends.
 func TestLongTransaction(t *testing.T) {
 	w := newWorld(t)
+	w.begin(1, "orders")
 	see := func(open time.Duration, ended string) {
-		w.TransactionSeen(Transaction{TransactionalID: "orders", Began: w.clock, Open: open, Timeout: time.Minute, Ended: ended})
+		w.TransactionSeen(Transaction{TransactionalID: "orders", Began: w.clock, Open: open, Timeout: time.Minute, Ended: ended,
+			ByClient: ended == "committed"})
 	}
 	see(30*time.Second, "committed")
 	w.expect()
@@ -132,12 +134,30 @@ func TestLongTransaction(t *testing.T) {
 	if left := w.All(LongTransaction); len(left) != 0 {
 		t.Errorf("ignored: %v", left)
 	}
+	w.Clear()
+	see(31*time.Second, "")
+	w.expect(LongTransaction)
+}
+
+// A transaction of a client that is gone stays open until its successor comes, which is no mistake.
+func TestTransactionOfAClientThatIsGone(t *testing.T) {
+	w := newWorld(t)
+	w.begin(1, "orders")
+	w.disconnect(1)
+	for _, id := range []string{"orders", "unknown"} {
+		for _, ended := range []string{"", "timed out", "fenced"} {
+			w.TransactionSeen(Transaction{TransactionalID: id, Open: time.Hour, Timeout: time.Minute, Ended: ended})
+		}
+	}
+	w.expect()
+	w.TransactionSeen(Transaction{TransactionalID: "orders", Open: time.Hour, Timeout: time.Minute, Ended: "aborted", ByClient: true})
+	w.expect(LongTransaction)
 }
 
 func TestEmptyTransaction(t *testing.T) {
 	w := newWorld(t)
-	w.TransactionSeen(Transaction{TransactionalID: "orders", Timeout: time.Minute, Ended: "committed", Empty: true})
-	w.TransactionSeen(Transaction{TransactionalID: "orders", Timeout: time.Minute, Ended: "committed", Empty: true})
+	w.TransactionSeen(Transaction{TransactionalID: "orders", Timeout: time.Minute, Ended: "committed", ByClient: true, Empty: true})
+	w.TransactionSeen(Transaction{TransactionalID: "orders", Timeout: time.Minute, Ended: "committed", ByClient: true, Empty: true})
 	w.expect(EmptyTransaction)
 	if n := w.All()[0].Count; n != 2 {
 		t.Errorf("%d times", n)
@@ -240,7 +260,7 @@ func TestFindingsAreBounded(t *testing.T) {
 	w.Findings = New(0, w.now)
 	w.begin(1, "orders")
 	w.begin(2, "orders")
-	w.TransactionSeen(Transaction{Empty: true})
+	w.TransactionSeen(Transaction{ByClient: true, Empty: true})
 	w.expect()
 	var none *Findings
 	none.TransactionBegan("orders")
@@ -253,7 +273,7 @@ func TestClearForgetsClients(t *testing.T) {
 	w := newWorld(t)
 	w.begin(1, "orders")
 	w.OffsetsCommitted(w.client(1), Commit{Group: "g", MemberID: "m"})
-	w.TransactionSeen(Transaction{Empty: true})
+	w.TransactionSeen(Transaction{ByClient: true, Empty: true})
 	w.Clear()
 	w.begin(2, "orders")
 	w.OffsetsCommitted(w.client(1), Commit{Group: "g", MemberID: "m", TransactionalID: "orders"})

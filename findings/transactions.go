@@ -154,10 +154,12 @@ type Transaction struct {
 	Open            time.Duration // for how long, by the same clock
 	Timeout         time.Duration
 	Ended           string // how: committed, aborted, timed out, fenced; "" while it is open
+	ByClient        bool   // its own client has ended it
 	Empty           bool   // it was committed, and no partition has a record of it
 }
 
-// TransactionSeen notices a transaction that is open for long, or has ended as it should not.
+// TransactionSeen notices a transaction that is open for long, or has ended as it should not. One whose client is gone is
+// open for as long as it takes to replace the client, which is no mistake.
 func (f *Findings) TransactionSeen(t Transaction) {
 	long := t.Open > t.Timeout/2
 	if f == nil || !long && !t.Empty {
@@ -165,6 +167,15 @@ func (f *Findings) TransactionSeen(t Transaction) {
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if !t.ByClient {
+		id := f.mu.ids.get(t.TransactionalID)
+		if id == nil {
+			return
+		}
+		if _, connected := id.now.connected(); !connected {
+			return
+		}
+	}
 	id, about := quoted(t.TransactionalID), Subjects{TransactionalID: strings.Clone(t.TransactionalID)}
 	if long {
 		fate := fmt.Sprintf("was open for %s of its timeout of %s, and then %s", round(t.Open), t.Timeout, t.Ended)

@@ -86,7 +86,7 @@ func otherValues(d *Definition) []string {
 	case Double:
 		values = []string{"0.1", "0.3"}
 	default:
-		values = append(slices.Clone(d.valid.oneOf), "x", "classic", "*", "PLAINTEXT://h:1", "PLAINTEXT", "host:1", "9100-9163")
+		values = append(slices.Clone(d.valid.oneOf), "x", "classic", "*", "PLAINTEXT://h:1", "PLAINTEXT", "host:1", "10.0.0.1:1", "9100-9163")
 	}
 	return slices.DeleteFunc(values, func(s string) bool { return strings.EqualFold(s, usual) })
 }
