@@ -28,11 +28,11 @@ lab
 cluster
 inspect/inspecttest
 admin handlers inspect seed
-faults requestlog
+faults findings requestlog
 wire txncoordinator groupcoordinator sharepartition
 groupcoordinator/consumergroup groupcoordinator/sharegroup groupcoordinator/streamsgroup
 groupcoordinator/assignment groupcoordinator/group
-topics configs credentials quotas log/salvage
+topics configs credentials quotas telemetry log/salvage
 partition log/logtest sharecoordinator
 log/directory
 internal/kafkatest log lso pidmanager durability/durabilitytest
@@ -41,7 +41,7 @@ log/batch sharepartition/window
 meta settings
 internal/files
 internal/memnet internal/script internal/vfs
-internal/clock internal/crashtest internal/fault internal/fields internal/invariant internal/shrink
+internal/apiname internal/clock internal/crashtest internal/fault internal/fields internal/invariant internal/shrink
 `
 
 // forbidden imports, though they would point down: package, what it must not import, why.

@@ -8,6 +8,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
+	"net"
+	"net/netip"
 	"os"
 	"sync"
 	"time"
@@ -19,6 +22,7 @@ import (
 	"once/cluster"
 	"once/handlers"
 	"once/lab"
+	"once/quotas"
 	"once/settings"
 	"once/wire"
 )
@@ -29,12 +33,13 @@ type Broker struct {
 	dir      string // data directory
 	registry *prometheus.Registry
 
-	cluster    *cluster.Cluster
-	server     *wire.Server
-	listeners  []listener // not empty
-	advertiser *advertiser
-	watch      *returnWatch
-	admin      *admin.Server
+	cluster     *cluster.Cluster
+	server      *wire.Server
+	listeners   []listener // not empty
+	advertiser  *advertiser
+	watch       *returnWatch
+	connections *quotas.Meter // for max.connection.creation.rate
+	admin       *admin.Server
 
 	clusters  clusters // besides the default one
 	serving   sync.WaitGroup
@@ -116,8 +121,18 @@ func (b *Broker) settings() *settings.Broker {
 // settingsChanged makes those settings hold that are not of the cluster but of its listeners.
 func (b *Broker) settingsChanged(s *settings.Broker) {
 	if server := b.server; server != nil {
-		server.SetMaxConnections(s.MaxConnections, s.MaxConnectionsPerIP)
+		server.SetMaxConnections(s.MaxConnections, s.MaxConnectionsPerIP, s.MaxConnectionsPerIPOverrides)
 	}
+}
+
+// pace says how long the next connection has to wait to be accepted, by max.connection.creation.rate, and for how long
+// this one is held before it is closed, by the quota of its address.
+func (b *Broker) pace(l net.Listener, from netip.Addr) (wait, hold time.Duration) {
+	now := time.Now()
+	if limit := b.settings().MaxConnectionCreationRate; limit < math.MaxInt32 {
+		wait = b.connections.Add(1, float64(limit), now)
+	}
+	return wait, b.clusterAt(l).Connect(from, now)
 }
 
 // makeDirectory returns the data directory; it is new when the broker is ephemeral.
@@ -138,10 +153,13 @@ func (b *Broker) closed(c *wire.Conn) {
 }
 
 func (b *Broker) serve() (err error) {
+	s := b.cfg.Settings
+	b.connections = quotas.NewMeter(quotas.Config{Samples: s.QuotaWindowNum, Window: s.QuotaWindowSize})
 	b.watch = newReturnWatch(b.cfg.Logger, b.advertiser.inDoubt)
 	registerer := prometheus.WrapRegistererWithPrefix("once_", b.registry)
 	b.server, err = wire.NewServer(wire.Options{
 		APIs: handlers.APIs(), Limits: b.cfg.limits(), Logger: b.cfg.Logger, Registerer: registerer, OnClose: b.closed,
+		Pace: b.pace,
 	})
 	if err != nil {
 		return err

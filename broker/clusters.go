@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"net"
 	"os"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -38,12 +37,10 @@ type extraCluster struct {
 	serving    sync.WaitGroup
 }
 
-var clusterName = regexp.MustCompile(`^[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}$`)
-
 // AddCluster makes a cluster with its own cluster ID, clock, faults and data, on a port of its own. Its files are
 // temporary, or in memory as those of the broker are.
 func (b *Broker) AddCluster(c lab.NewCluster) (lab.Cluster, error) {
-	if !clusterName.MatchString(c.Name) {
+	if !cluster.IsName(c.Name) {
 		return lab.Cluster{}, fmt.Errorf("%w: its name must have 1 to 64 letters, digits, dots, dashes and underscores, "+
 			"and no dot in front", lab.ErrInvalidCluster)
 	}
@@ -246,12 +243,15 @@ func (b *Broker) extra(name string) *extraCluster {
 	return b.clusters.byName[name]
 }
 
-// clusterOf returns the cluster behind a connection's listener.
-func (b *Broker) clusterOf(c *wire.Conn) *cluster.Cluster {
+// clusterOf returns the cluster of a connection.
+func (b *Broker) clusterOf(c *wire.Conn) *cluster.Cluster { return b.clusterAt(c.Listener()) }
+
+// clusterAt returns the cluster behind a listener.
+func (b *Broker) clusterAt(l net.Listener) *cluster.Cluster {
 	b.clusters.Lock()
 	defer b.clusters.Unlock()
 	for _, x := range b.clusters.byName {
-		if x != nil && x.socket == c.Listener() {
+		if x != nil && x.socket == l {
 			return x.cluster
 		}
 	}

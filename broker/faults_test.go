@@ -121,6 +121,32 @@ func TestErrors(t *testing.T) {
 	f.values(0, "stored")
 }
 
+// A client whose ApiVersions is not supported reads the layout of version 0, and which lower versions it may ask for.
+func TestUnsupportedApiVersions(t *testing.T) {
+	f := startRuled(t)
+	for _, c := range []struct{ asked, offered int16 }{{5, 4}, {3, 2}, {0, -1}} {
+		f.Fault(faults.Rule{Match: api("ApiVersions"), Do: faults.Do{Error: "UNSUPPORTED_VERSION"}})
+		r := kmsg.NewPtrApiVersionsRequest()
+		r.Version, r.ClientSoftwareName, r.ClientSoftwareVersion = c.asked, "test", "1"
+		id, err := f.conn.Send(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Version = 0
+		resp, err := f.conn.Receive(r, id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		answer, offered := resp.(*kmsg.ApiVersionsResponse), int16(-1)
+		for _, k := range answer.ApiKeys {
+			offered = k.MaxVersion
+		}
+		if answer.ErrorCode != int16(wire.UnsupportedVersion) || offered != c.offered {
+			t.Errorf("v%d: %+v", c.asked, answer)
+		}
+	}
+}
+
 // An error for one partition leaves the others of the request alone, in a Produce and in a Fetch, also in one whose
 // session names nothing.
 func TestErrorsOfOnePartition(t *testing.T) {

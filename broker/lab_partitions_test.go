@@ -47,7 +47,6 @@ func TestPartitionIsTakenOfflineAndBroughtBack(t *testing.T) {
 	l.expect("POST", "/v1/partitions/t/2/offline", "", 404, "no partition 2")
 	l.expect("POST", "/v1/partitions/t/x/offline", "", 404, "no partition x")
 	l.expect("POST", "/v1/partitions/none/0/online", "", 404)
-	l.expect("POST", "/v1/partitions/__consumer_offsets/0/offline", "", 409, "internal topic")
 }
 
 // A partition that has forgotten a producer takes a batch again that it would have known for a retry. What is open is not
@@ -70,6 +69,7 @@ func TestPartitionForgetsAProducer(t *testing.T) {
 	l.Client.End(open, true)
 	l.expect("POST", "/v1/producers/1/forget", `{"topic": "t", "partition": 1}`, 200, `"producers": 0`)
 	l.expect("POST", "/v1/producers/1/forget", `{"topic": "t", "partition": 1}`, 404, "does not know the producer 1")
+	l.expect("POST", "/v1/producers/1/forget", `{"topic": "__consumer_offsets", "partition": 1}`, 409, "internal topic")
 	l.expect("POST", "/v1/producers/x/forget", `{"topic": "t", "partition": 1}`, 404)
 	l.expect("POST", "/v1/producers/1/forget", `{"partition": 1}`, 400, "topic: is missing")
 	l.expect("POST", "/v1/producers/1/forget", `{"topic": "t", "partition": 9}`, 404)

@@ -14,6 +14,7 @@ import (
 	"once/broker"
 	"once/broker/brokertest"
 	"once/internal/kafkatest"
+	"once/log/batch"
 	"once/wire"
 )
 
@@ -104,6 +105,7 @@ func TestStateOverHTTP(t *testing.T) {
 	l.expect("GET", "/v1/records/t/2", "", 404, "no partition")
 	l.expect("GET", "/v1/records/t/0?limit=0", "", 400, "?limit: must be a whole number between 1 and 1000")
 	l.expect("GET", "/v1/groups/g", "", 200, `"state": "Empty"`, `"committed": 1, "metadata": "here", "pending": false, "lastStableOffset": 7, "lag": 2`, `"lag": 2 }`)
+	l.expect("GET", "/v1/groups/g", "", 200, `"partition": 1, "committed": -1, "pending": true`)
 	l.Client.End(open, true)
 	l.expect("GET", "/v1/groups/g", "", 200, `"lag": 3 }`, `"partition": 1, "committed": 5`)
 	l.expect("GET", "/v1/groups", "", 200, `"id": "g"`)
@@ -276,6 +278,7 @@ func TestRequestsOverHTTP(t *testing.T) {
 		`"fault": "f1"`, `"codes": [ "NONE" ], "outcome": "answered"`)
 	l.Quiet().Append(kafkatest.ProduceRequest("", "none", 0, one(0, "x").Topics[0].Partitions[0].Records))
 	l.expect("GET", "/v1/requests?topic=none", "", 200, `"topics": [ "none" ], "codes": [ "UNKNOWN_TOPIC_OR_PARTITION" ]`)
+	l.expect("GET", "/v1/requests?api=InitProducerId", "", 200, `"api": "InitProducerId"`)
 	l.expect("GET", "/v1/requests?api=Nonsense", "", 200, `[]`)
 	l.expect("GET", "/v1/requests?since=soon", "", 400, `?since`)
 	var last []struct{ ID int }
@@ -436,6 +439,21 @@ func TestVerdictsOverHTTP(t *testing.T) {
 	put("out", "d", "c", "a", "x")
 	l.expect("POST", "/v1/verify", program+`}`, 409, `"missing": []`, `"duplicated": [ { "partition": 0, "offset": 6, "id": "a" } ]`,
 		`"outOfOrder": [ { "partition": 0, "offset": 5, "id": "c" } ]`, `"unknown": [ { "partition": 0, "offset": 7, "id": "x" } ]`)
+	with := func(name string, records ...batch.Record) (all []batch.Record) {
+		for _, r := range records {
+			r.Headers = []batch.RecordHeader{{Key: name, Value: r.Value}}
+			all = append(all, r)
+		}
+		return all
+	}
+	l.CreateTopic("some", 1, nil)
+	l.CreateTopic("made", 1, nil)
+	l.Produce(nil, "some", 0, append(with("id", kafkatest.Values("1", "2")...), kafkatest.Values("dropped")...)...)
+	l.Produce(nil, "made", 0, with("id", kafkatest.Values("1", "2")...)...)
+	const dropping = `{"input": "some", "output": "made", "key": "header:id"}`
+	l.expect("POST", "/v1/verify", dropping, 200, `"ok": true, "inputs": 2, "outputs": 2`)
+	l.Produce(nil, "made", 0, kafkatest.Values("of nothing")...)
+	l.expect("POST", "/v1/verify", dropping, 409, `"missing": []`, `"unknown": [ { "partition": 0, "offset": 2, "id": "" } ]`)
 	l.expect("POST", "/v1/verify", `{"input": "none", "output": "out", "key": "value"}`, 400, "input: there is no topic")
 	l.expect("POST", "/v1/verify", `{"input": "in", "output": "out", "key": "header:"}`, 400, "key: must be")
 	l.expect("POST", "/v1/verify", `{"input": "in", "key": "value"}`, 400, "output: is missing")

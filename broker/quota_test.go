@@ -49,24 +49,77 @@ func TestQuotasThrottle(t *testing.T) {
 		t.Errorf("the next request waited for %v of %d ms", took, ms)
 	}
 
-	setQuota(t, c, "consumer_byte_rate", 3900)
-	fetch := kmsg.NewPtrFetchRequest()
-	fetch.Version, fetch.MaxBytes, fetch.SessionEpoch = 12, 1<<20, -1
-	ft := kmsg.NewFetchRequestTopic()
-	fp := kmsg.NewFetchRequestTopicPartition()
-	fp.PartitionMaxBytes, fp.CurrentLeaderEpoch = 1<<20, -1
-	ft.Topic, ft.Partitions = name, append(ft.Partitions, fp)
-	fetch.Topics = append(fetch.Topics, ft)
-	answer := ask(t, c, fetch).(*kmsg.FetchResponse)
-	if ms := answer.ThrottleMillis; ms < 100 || ms > 2000 || len(answer.Topics[0].Partitions[0].RecordBatches) < 40_000 {
-		t.Errorf("throttled for %d ms with %d bytes", ms, len(answer.Topics[0].Partitions[0].RecordBatches))
-	}
-
 	// The time of requests: a percentage that no request stays below.
 	setQuota(t, other, "request_percentage", 1e-9)
 	if versions := ask(t, other, apiVersions()).(*kmsg.ApiVersionsResponse); versions.ThrottleMillis != 1000 {
 		t.Errorf("throttled for %d ms, want the length of a window", versions.ThrottleMillis)
 	}
+}
+
+// A Fetch above the quota is answered without records, and what it would have got does not count. It gets no more than
+// the quota allows in all windows; a batch that is larger is given when the client has fetched nothing else (admin 17).
+func TestFetchesAboveTheQuotaAreEmpty(t *testing.T) {
+	b := brokertest.Start(t)
+	admin := kafkatest.Must(t, dial(t, b))
+	if err := admin.CreateTopic("x", 1, nil); err != nil {
+		t.Fatal(err)
+	}
+	c := dial(t, b)
+	for range 3 {
+		produceBytes(t, c, 20_000)
+	}
+	setQuota(t, c, "consumer_byte_rate", 3900) // 39,000 in all windows
+	fetch := func(c *kafkatest.Conn, session, epoch int32, batches int, throttled bool) *kmsg.FetchResponse {
+		t.Helper()
+		r := kmsg.NewPtrFetchRequest()
+		r.Version, r.MaxBytes, r.SessionID, r.SessionEpoch = 12, 1<<20, session, epoch
+		if epoch <= 0 {
+			part := kmsg.NewFetchRequestTopicPartition()
+			part.PartitionMaxBytes, part.CurrentLeaderEpoch = 1<<20, -1
+			r.Topics = []kmsg.FetchRequestTopic{{Topic: "x", Partitions: []kmsg.FetchRequestTopicPartition{part}}}
+		}
+		resp := ask(t, c, r).(*kmsg.FetchResponse)
+		got := 0
+		for _, topic := range resp.Topics {
+			got += len(topic.Partitions[0].RecordBatches) / 20_000
+		}
+		if got != batches || resp.ErrorCode != 0 || (resp.ThrottleMillis > 0) != throttled ||
+			batches == 0 && len(resp.Topics) > 0 {
+			t.Errorf("%d batches, %d topics, throttled for %d ms, code %d", got, len(resp.Topics), resp.ThrottleMillis, resp.ErrorCode)
+		}
+		return resp
+	}
+	begun := fetch(c, 0, 0, 1, false)
+	if begun.SessionID == 0 {
+		t.Fatal("no session")
+	}
+	if kept := fetch(c, begun.SessionID, 1, 0, true); kept.SessionID != begun.SessionID {
+		t.Errorf("the session is %d, and was %d", kept.SessionID, begun.SessionID)
+	}
+	if none := fetch(dial(t, b), 0, 0, 0, true); none.SessionID != 0 {
+		t.Errorf("a session was begun without an answer")
+	}
+	fetch(dial(t, b), 0, -1, 0, true)
+	setQuota(t, dial(t, b), "consumer_byte_rate", 1e9)
+	fetch(c, begun.SessionID, 2, 3, false)
+
+	setQuota(t, dial(t, b), "consumer_byte_rate", 10)
+	small := dial(t, b)
+	small.ClientID = kmsg.StringPtr("small")
+	fetch(small, 0, -1, 1, true)
+	small = dial(t, b)
+	small.ClientID = kmsg.StringPtr("small")
+	fetch(small, 0, -1, 0, true)
+}
+
+func dial(t *testing.T, b *brokertest.Broker) *kafkatest.Conn {
+	t.Helper()
+	c, err := kafkatest.Dial(b.Addr())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	return c
 }
 
 func apiVersions() kmsg.Request {

@@ -8,6 +8,7 @@ import (
 	"os"
 	"reflect"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode"
@@ -29,7 +30,8 @@ func init() {
 // input is the request as JSON.
 //
 // A ~ in a text stands for the suffix of the script's names, {N} for N times the letter x, "member M" for the ID of a
-// member that joined, "cluster ID" for that of the cluster, "log dir" for the data directory. An ID of a topic is the topic's name, or "former ID"
+// member that joined, "client A" for a client instance ID, "subscription A" for an ID of a subscription that was
+// answered, "metrics [CODEC] NAME=VALUE …" for what a client pushes, "cluster ID" for the ID of the cluster, "log dir" for the data directory. An ID of a topic is the topic's name, or "former ID"
 // for that of the topic that was made again last, one of a producer its letter. Records are a text: plain, or
 // the arguments of produce for one batch.
 //
@@ -132,7 +134,7 @@ func (p *peer) setText(c script.Command, v reflect.Value, text string) error {
 		v.Set(reflect.ValueOf(p.topicID(text)))
 	case v.Type() == reflect.TypeFor[[]byte]():
 		v.SetBytes(p.bytes(c, text))
-	case strings.HasPrefix(text, "session "):
+	case strings.HasPrefix(text, "session "), strings.HasPrefix(text, "subscription "):
 		v.SetInt(p.ids[text])
 	case v.CanInt():
 		v.SetInt(p.producer(script.Command{Pos: c.Pos, Args: []script.Arg{{Name: "producer", Value: text}}}))
@@ -162,11 +164,18 @@ func (p *peer) topicID(name string) [16]byte {
 	if id, ok := p.topicIDs[name]; ok {
 		return id
 	}
+	if strings.HasPrefix(name, "client ") {
+		p.topicIDs[name] = clientInstanceID(name + p.suffix)
+		return p.topicIDs[name]
+	}
 	return [16]byte{1, 2, 3}
 }
 
 // bytes are a batch where the text says so, else the text's.
 func (p *peer) bytes(c script.Command, text string) []byte {
+	if metrics, ok := strings.CutPrefix(text, "metrics "); ok {
+		return pushedMetrics(c, p, strings.Fields(metrics))
+	}
 	if !strings.HasPrefix(text, "plain") && !strings.Contains(text, "sequence=") {
 		return []byte(text)
 	}
@@ -202,6 +211,11 @@ func (p *peer) shownValue(name string, v reflect.Value) (text string, ok bool) {
 		return p.letter(v.Int()), true
 	case name == "SessionID":
 		return p.session(v.Int()), true
+	case name == "RequestedMetrics": // which Kafka gives in the order of a set
+		list := slices.Sorted(slices.Values(v.Interface().([]string)))
+		return fmt.Sprint(list), true
+	case name == "SubscriptionID":
+		return p.numbered("subscription", v.Int()), true
 	}
 	return "", false
 }

@@ -98,19 +98,22 @@ func (p *peer) nameOf(topic string, id [16]byte) string {
 }
 
 // session names a fetch session.
-func (p *peer) session(id int64) string {
+func (p *peer) session(id int64) string { return p.numbered("session", id) }
+
+// numbered names a number of a kind.
+func (p *peer) numbered(kind string, id int64) string {
 	if id == 0 {
-		return "no session"
+		return "no " + kind
 	}
 	known := 0
 	for name, other := range p.ids {
-		if strings.HasPrefix(name, "session ") {
+		if strings.HasPrefix(name, kind+" ") {
 			if known++; other == id {
 				return name
 			}
 		}
 	}
-	name := "session " + string(rune('A'+known))
+	name := kind + " " + string(rune('A'+known))
 	p.ids[name] = id
 	return name
 }

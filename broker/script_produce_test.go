@@ -41,12 +41,16 @@ func lines(p *peer, c script.Command) []script.Command {
 }
 
 // batchOf builds the batch of a produce: [producer=p epoch=E sequence=S] [records=N] [plain] [time=MS]
-// [step=MS] [no-key] [key=K]. Each record is step later than the one before.
+// [step=MS] [no-key] [key=K] [keys=[K …]]. Each record is step later than the one before; keys has a record for each.
 func (p *peer) batchOf(c script.Command) []byte {
 	value := bytes.Repeat([]byte("v"), int(p.int(c, "value", 1)))
-	records := make([]batch.Record, p.int(c, "records", 1))
+	keys := c.List("keys")
+	records := make([]batch.Record, p.int(c, "records", max(1, int64(len(keys)))))
 	for j := range records {
 		records[j] = batch.Record{OffsetDelta: int32(j), Key: []byte(c.String("key", "k")), Value: value, TimestampDeltaMs: int64(j) * p.int(c, "step", 0)}
+		if len(keys) > 0 {
+			records[j].Key = []byte(keys[j])
+		}
 		if c.Has("no-key") {
 			records[j].Key = nil
 		}

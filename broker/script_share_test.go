@@ -16,6 +16,7 @@ import (
 func init() {
 	commands["share-heartbeat"] = shareHeartbeat
 	commands["share-fetch"] = shareFetch
+	commands["share-fetched"] = shareFetchReceived
 	commands["share-acknowledge"] = shareAcknowledge
 	commands["share-offsets"] = shareOffsets
 	commands["share-describe"] = shareDescribe
@@ -109,7 +110,7 @@ func (p *peer) splitPlace(place string) ([16]byte, int32) {
 }
 
 // shareFetch: share-fetch [group=g] member=M epoch=E [of=[x-0 …]] [forget=[x-0 …]] [acks=[x-0:0-4:1 …]] [max=500] [batch=500]
-// [wait-ms=0] [min=1] [bytes=1048576] [mode=0] [renew] [version=2]
+// [wait-ms=0] [min=1] [bytes=1048576] [mode=0] [renew] [version=2] [send]
 func shareFetch(p *peer, c script.Command) string {
 	r := kmsg.NewPtrShareFetchRequest()
 	r.Version, r.ShareSessionEpoch = int16(p.int(c, "version", 2)), int32(p.int(c, "epoch", 0))
@@ -159,6 +160,20 @@ func shareFetch(p *peer, c script.Command) string {
 	resp := p.ask(r)
 	if resp == nil {
 		return closed
+	}
+	return p.shareFetched(resp.(*kmsg.ShareFetchResponse))
+}
+
+// shareFetchReceived: share-fetched: the answer to a share-fetch with the flag send
+func shareFetchReceived(p *peer, c script.Command) string {
+	sent, ok := p.sent[p.conn]
+	if !ok {
+		p.t.Fatalf("%s: nothing was sent", c.Pos)
+	}
+	delete(p.sent, p.conn)
+	resp, err := p.connect().Receive(sent.request, sent.correlationID)
+	if err != nil {
+		p.t.Fatalf("%s: %v", c.Pos, err)
 	}
 	return p.shareFetched(resp.(*kmsg.ShareFetchResponse))
 }
@@ -220,7 +235,11 @@ func shareAcknowledge(p *peer, c script.Command) string {
 		t.Partitions = append(t.Partitions, x)
 		r.Topics = append(r.Topics, t)
 	}
-	resp := p.ask(r).(*kmsg.ShareAcknowledgeResponse)
+	answer := p.ask(r)
+	if answer == nil {
+		return closed
+	}
+	resp := answer.(*kmsg.ShareAcknowledgeResponse)
 	lines := []string{code(resp.ErrorCode)}
 	for i := range resp.Topics {
 		for _, x := range resp.Topics[i].Partitions {

@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/netip"
 	"path"
 	"sync"
 	"sync/atomic"
@@ -22,6 +23,7 @@ import (
 
 	"once/durability"
 	"once/faults"
+	"once/findings"
 	"once/handlers"
 	"once/internal/clock"
 	"once/internal/fault"
@@ -40,8 +42,9 @@ type Cluster struct {
 	mode durability.Mode
 	dir  string
 
-	rules    *faults.Rules   // immutable, as is the next one
-	remember *requestlog.Log // nil while the lab is off
+	rules    *faults.Rules      // immutable, as are the next two
+	remember *requestlog.Log    // nil while the lab is off
+	noticed  *findings.Findings // the same
 
 	resets   atomic.Int64   // so far, to give names
 	images   atomic.Int64   // the same
@@ -77,11 +80,15 @@ func Open(env Env, dir string) (*Cluster, error) {
 		OffsetsPartition: c.offsetsPartition})
 	if env.Settings.Lab {
 		c.remember = requestlog.New(env.Settings.LabRequestsBytes)
+		c.noticed = findings.New(env.Settings.LabRequestsBytes, nil)
 	}
 	if err := c.openDirectory(); err != nil {
 		return nil, err
 	}
 	err = c.removeImages()
+	if err == nil {
+		err = c.removeUnkept()
+	}
 	if err == nil {
 		err = c.start()
 	}
@@ -321,6 +328,15 @@ func (c *Cluster) Settings() *settings.Broker {
 		return e.configs.Settings()
 	}
 	return c.env.Settings
+}
+
+// Connect counts a connection of an address, and returns for how long it is to be held before it is closed; 0 where it
+// is to be served.
+func (c *Cluster) Connect(from netip.Addr, now time.Time) time.Duration {
+	if e := c.engine(); e != nil {
+		return e.quotas.Connect(from, now)
+	}
+	return 0
 }
 
 // Clock is the cluster's clock.

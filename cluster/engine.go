@@ -26,6 +26,7 @@ import (
 	"once/settings"
 	"once/sharecoordinator"
 	"once/sharepartition"
+	"once/telemetry"
 	"once/topics"
 	"once/txncoordinator"
 )
@@ -52,6 +53,7 @@ type engine struct {
 	shares      *sharepartition.Manager
 	txns        *txncoordinator.Coordinator
 	features    *handlers.Features
+	telemetry   *telemetry.Telemetry
 	services    *handlers.Services
 	upkeep      *upkeep
 	cleaner     *cleaner // nil when log.cleaner.enable is off
@@ -350,7 +352,24 @@ func (e *engine) openCoordinators() error {
 	return nil
 }
 
+// openTelemetry makes the subscriptions to client metrics hold, those of now and those that change later.
+func (e *engine) openTelemetry() (err error) {
+	e.telemetry, err = telemetry.New(telemetry.Options{Clock: e.env.Clock, MaxBytes: e.env.Settings.TelemetryMaxBytes,
+		Registerer: e.registerer()})
+	if err != nil {
+		return err
+	}
+	for _, name := range e.configs.Names(configs.ClientMetrics) {
+		e.telemetry.SetSubscription(name, e.configs.Get(configs.ClientMetrics, name))
+	}
+	e.configs.OnClientMetrics = e.telemetry.SetSubscription
+	return nil
+}
+
 func (e *engine) openServices() error {
+	if err := e.openTelemetry(); err != nil {
+		return err
+	}
 	e.services = &handlers.Services{
 		Topics: e.topics, Catalogue: handlers.NewCatalogue(e.topics), Configs: e.configs, Txns: e.txns, Groups: e.groups,
 		Shares: e.shares, ShareStates: e.shareStates,
@@ -358,7 +377,8 @@ func (e *engine) openServices() error {
 		ClusterID: e.identity.clusterID, Advertised: e.env.Advertised, Disk: e.disk, Quotas: e.quotas,
 		Credentials: e.credentials, Barrier: e.barrier,
 		Ended: e.stopped, Clock: e.env.Clock, Logger: e.env.Logger, LogLevel: e.env.LogLevel,
-		Faults: e.cluster.rules, Requests: e.cluster.remember,
+		Faults: e.cluster.rules, Requests: e.cluster.remember, Findings: e.cluster.noticed,
+		Telemetry: e.telemetry,
 	}
 	e.services.Open()
 	e.registerer().MustRegister(newStateCollector(e))
@@ -390,6 +410,9 @@ func (e *engine) close(clean bool) error {
 	}
 	if e.cleaner != nil {
 		e.cleaner.stop()
+	}
+	if e.telemetry != nil {
+		e.telemetry.Close()
 	}
 	if e.txns != nil {
 		e.txns.Close()

@@ -42,6 +42,7 @@ func (c *Cluster) Reset(o ResetOptions) error {
 		return fmt.Errorf("%w: %w", ErrStorage, err)
 	}
 	c.rules.RemoveAll()
+	c.noticed.Clear()
 	c.env.Faults.Clear()
 	c.env.Clock.Follow()
 	if o.Disconnect {

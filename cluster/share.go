@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"cmp"
 	"fmt"
 	"strconv"
 
@@ -41,7 +42,10 @@ type shareStates struct{ e *engine }
 // Initialize implements groupcoordinator.ShareStates.
 func (s shareStates) Initialize(groupID string, topicID [16]byte, index, stateEpoch int32, startOffset int64) error {
 	k := sharecoordinator.Key{Group: groupID, TopicID: topicID, Partition: index}
-	_, err := s.e.shareStates.Initialize(k, stateEpoch, startOffset)
+	err := s.e.shareStates.Persist(k, func() error {
+		_, err := s.e.shareStates.Initialize(k, stateEpoch, startOffset)
+		return err
+	})
 	if err == nil && s.e.shares != nil {
 		s.e.shares.Drop(k)
 	}
@@ -51,7 +55,10 @@ func (s shareStates) Initialize(groupID string, topicID [16]byte, index, stateEp
 // Delete implements groupcoordinator.ShareStates.
 func (s shareStates) Delete(groupID string, topicID [16]byte, index int32) error {
 	k := sharecoordinator.Key{Group: groupID, TopicID: topicID, Partition: index}
-	_, err := s.e.shareStates.Delete(k)
+	err := s.e.shareStates.Persist(k, func() error {
+		_, err := s.e.shareStates.Delete(k)
+		return err
+	})
 	if s.e.shares != nil {
 		s.e.shares.Drop(k)
 	}
@@ -86,10 +93,12 @@ func (e *engine) openShareStates() error {
 			}
 			return shareStateLog{stateLog{Partition: p, logger: e.env.Logger}}
 		},
-		CreateTopic:        e.createShareStateTopic,
-		Partitions:         partitions,
-		UpdatesPerSnapshot: s.ShareCoordinatorSnapshotUpdateRecords,
-		Clock:              e.env.Clock, Logger: e.env.Logger, Faults: e.env.Faults,
+		CreateTopic:          e.createShareStateTopic,
+		Partitions:           partitions,
+		UpdatesPerSnapshot:   cmp.Or(s.ShareCoordinatorSnapshotUpdateRecords, -1),
+		ColdSnapshotInterval: s.ShareCoordinatorColdSnapshotInterval,
+		PruneInterval:        s.ShareCoordinatorPruneInterval,
+		Clock:                e.env.Clock, Logger: e.env.Logger, Faults: e.env.Faults,
 	})
 	if err := e.shareStates.Load(); err != nil {
 		return e.stateError(err)
@@ -127,6 +136,7 @@ func (e *engine) openShares(registerer prometheus.Registerer) (err error) {
 		},
 		Settings:    e.shareGroup,
 		MaxSessions: e.env.Settings.GroupShareMaxShareSessions,
+		Enabled:     func() bool { return e.features.ShareVersion() > 0 },
 		Letters:     &deadLetters{e},
 		Clock:       e.env.Clock, Logger: e.env.Logger, Registerer: registerer,
 	})

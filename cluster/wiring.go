@@ -73,6 +73,16 @@ func (p dataParticipant) ApplyMarker(m batch.Marker, transactionVersion int16) e
 	return err
 }
 
+// offsetsParticipant is a partition of __consumer_offsets at the end of a transaction.
+type offsetsParticipant struct {
+	*groupcoordinator.OffsetsPartition
+	partition *partition.Partition
+}
+
+func (p offsetsParticipant) HasOpenTransaction(producerID int64) bool {
+	return p.partition.HasOpenTransaction(producerID)
+}
+
 // participants returns the participant for a marker: the group coordinator for offsets, which makes them visible or
 // drops them, and the partition for data.
 func participants(
@@ -84,7 +94,7 @@ func participants(
 			return nil, false
 		}
 		if topic == topics.ConsumerOffsets {
-			return groups.Participant(index), true
+			return offsetsParticipant{groups.Participant(index), p}, true
 		}
 		return dataParticipant{p}, true
 	}
@@ -183,6 +193,10 @@ func (e *engine) streamsSettings(groupID string) streamsgroup.Settings {
 
 func (e *engine) openTxns(registerer prometheus.Registerer) (*txncoordinator.Coordinator, error) {
 	s := e.env.Settings
+	var observer txncoordinator.Observer
+	if e.cluster.noticed != nil {
+		observer = transactionObserver{e}
+	}
 	return txncoordinator.New(txncoordinator.Config{
 		Partitions: e.partitionsOf(topics.TransactionState),
 		StateLogs: func(i int32) txncoordinator.StateLog {
@@ -204,6 +218,7 @@ func (e *engine) openTxns(registerer prometheus.Registerer) (*txncoordinator.Coo
 		AddRetryLimit:      s.AddPartitionsToTxnRetryBackoffMax,
 		Ended:              e.stopped,
 		KeepTransitions:    s.Lab,
+		Observer:           observer,
 		Clock:              e.env.Clock, Logger: e.env.Logger, Registerer: registerer,
 		Faults: e.env.Faults,
 	})

@@ -31,7 +31,7 @@ while [ $# -gt 0 ]; do
 done
 [ ${#suites[@]} -gt 0 ] || suites=(kafka-python confluent lab java groups share streams tools connections)
 
-declare -A files=([kafka-python]=test_kafka_python.py [confluent]=test_confluent.py [lab]=test_lab.py [java]=test_java.py
+declare -A files=([kafka-python]=test_kafka_python.py [confluent]=test_confluent.py [lab]="test_lab.py test_lab_scenarios.py" [java]=test_java.py
 	[groups]=test_groups.py [share]=test_share.py [streams]=test_streams.py [tools]=test_tools.py [connections]=test_connections.py)
 for suite in "${suites[@]}"; do
 	[ -n "${files[$suite]:-}" ] || { echo "no such suite: $suite (there are: ${!files[*]})" >&2; exit 2; }
@@ -67,7 +67,7 @@ install_java() {
 
 flock 9 # one installation at a time
 install_python
-case " ${suites[*]} " in *" java "* | *" groups "* | *" share "* | *" streams "* | *" tools "* | *" connections "*) install_java ;; esac
+case " ${suites[*]} " in *" lab "* | *" java "* | *" groups "* | *" share "* | *" streams "* | *" tools "* | *" connections "*) install_java ;; esac
 flock -u 9
 case " ${suites[*]} " in *" connections "*)
 	(cd "$here/go" && go build -o "$work/transactions-go" ./transactions)
@@ -91,7 +91,7 @@ for suite in "${suites[@]}"; do
 		cd "$here/python"
 		export COMPAT_SUITE=$suite COMPAT_RESULTS=$table COMPAT_JARS=$cache/jars
 		export COMPAT_AGAINST=$against COMPAT_BROKER=$broker COMPAT_PROGRAMS=$work PYTHONDONTWRITEBYTECODE=1
-		exec timeout --kill-after=10 "$suite_limit_s" "$venv/bin/pytest" ${expression:+-k "$expression"} "${files[$suite]}" 9>&-
+		exec timeout --kill-after=10 "$suite_limit_s" "$venv/bin/pytest" ${expression:+-k "$expression"} ${files[$suite]} 9>&-
 	) || status=$?
 	# 5: -k left nothing of this suite. Anything else without a failed check is a failure of the suite itself.
 	if [ "$status" -ne 0 ] && [ "$status" -ne 5 ] && ! tail -n +$((before + 1)) "$table" | cut -f4 | grep -q FAIL; then

@@ -75,10 +75,21 @@ func checkClientMetrics(_ *Configs, _ string, v settings.Values) error {
 	return settings.CheckClientMetrics(v)
 }
 
-// maxResources is how many resources of a kind may have settings: they are held in memory.
-const maxResources = 10_000
+// How many resources of a kind may have settings: they are held in memory, and each client is compared with all
+// subscriptions to client metrics.
+const (
+	maxResources     = 10_000
+	maxSubscriptions = 100
+)
 
-// ErrTooMany refuses one more resource above maxResources.
+func most(k Kind) int {
+	if k == ClientMetrics {
+		return maxSubscriptions
+	}
+	return maxResources
+}
+
+// ErrTooMany refuses one more resource above the most of its kind.
 var ErrTooMany = errors.New("too many resources of this kind have settings")
 
 // Configs is what is set for all resources. Safe for concurrent use.
@@ -87,9 +98,11 @@ type Configs struct {
 	static *settings.Broker // as the broker was started with
 	// OnSettings is called with new settings in force, one change after the other. It is set before the first change.
 	OnSettings func(*settings.Broker)
-	inForce    atomic.Pointer[settings.Broker]
-	change     sync.Mutex // orders changes; held across the write
-	mu         struct {
+	// OnClientMetrics is called in the same way with the settings of a subscription, none for one that is gone.
+	OnClientMetrics func(name string, set settings.Values)
+	inForce         atomic.Pointer[settings.Broker]
+	change          sync.Mutex // orders changes; held across the write
+	mu              struct {
 		sync.RWMutex
 		set [kindCount]map[string]settings.Values // only resources that have settings; the values are immutable
 	}
@@ -234,8 +247,8 @@ func (c *Configs) Alter(
 	if err := kinds[k].validate(c, name, next); err != nil {
 		return err
 	}
-	if len(old) == 0 && len(next) > 0 && c.count(k) >= maxResources {
-		return fmt.Errorf("%w: %d", ErrTooMany, maxResources)
+	if len(old) == 0 && len(next) > 0 && c.count(k) >= most(k) {
+		return fmt.Errorf("%w: %d", ErrTooMany, most(k))
 	}
 	if validateOnly || maps.Equal(old, next) {
 		return nil
@@ -244,7 +257,11 @@ func (c *Configs) Alter(
 		return err
 	}
 	c.publish(k, name, next)
-	if k != Broker {
+	switch {
+	case k == ClientMetrics && c.OnClientMetrics != nil:
+		c.OnClientMetrics(name, next)
+		return nil
+	case k != Broker:
 		return nil
 	}
 	err = c.resolve()

@@ -119,6 +119,7 @@ type classicGroup struct {
 	static         map[string]string // group instance ID → member ID
 	subscribed     map[string]bool   // topics; nil unknown; only for protocol type consumer
 	restored       bool              // no phase has been completed since the restart
+	given          int32             // the highest generation that was given out before the group was loaded again; 0 none
 
 	pendingJoin map[string]time.Time // member IDs handed out, with the deadline to join with them
 	pendingSync map[string]bool      // members that have not synced in this generation

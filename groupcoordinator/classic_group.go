@@ -87,7 +87,7 @@ func (g *classicGroup) Due(now time.Time) group.Step {
 // Resume implements group.Group: members get a full session timeout.
 func (g *classicGroup) Resume(now time.Time) group.Step {
 	work, e := g.clone(), &effects{now: now, cfg: g.cfg}
-	work.restored = true
+	work.restored = work.restored || work.given == 0
 	for _, m := range work.members {
 		m.deadline = now.Add(m.sessionTimeout)
 	}
@@ -107,6 +107,13 @@ func (g *classicGroup) DropMembers(now time.Time) group.Step {
 		work.drop(e, m)
 	}
 	work.afterRemoval(e)
+	return work.step(e)
+}
+
+// Rebalance implements group.Group, as if a member had changed its subscription.
+func (g *classicGroup) Rebalance(now time.Time) group.Step {
+	work, e := g.clone(), &effects{now: now, cfg: g.cfg}
+	work.rebalanceOrComplete(e)
 	return work.step(e)
 }
 

@@ -1,5 +1,7 @@
 package groupcoordinator
 
+import "errors"
+
 // LeaveRequest takes members out of a group (spec: groups 7).
 type LeaveRequest struct {
 	GroupID string
@@ -126,12 +128,15 @@ type Listed struct {
 	GroupID, ProtocolType, Type, State string
 }
 
-// List returns all groups, in no particular order.
+// List returns all groups, in no particular order. As in Kafka those of a partition that is offline are left out.
 func (c *Coordinator) List() ([]Listed, error) {
 	var list []Listed
 	for _, s := range c.shards {
 		s.mu.Lock()
 		err := s.usableLocked()
+		if errors.Is(err, ErrNotCoordinator) {
+			err = nil
+		}
 		for _, g := range s.mu.groups {
 			list = append(list, Listed{
 				GroupID: g.ID(), ProtocolType: g.ProtocolType(), Type: string(g.Type()), State: g.State(),

@@ -108,7 +108,7 @@ func (g *classicGroup) completeJoin(e *effects) {
 }
 
 func (g *classicGroup) nextGeneration(now time.Time) {
-	next := int64(g.generation) + 1
+	next := max(int64(g.generation), int64(g.given)) + 1
 	if g.restored {
 		next = max(next+generationReserve, now.Unix()-generationEpoch)
 		g.restored = false
@@ -116,7 +116,7 @@ func (g *classicGroup) nextGeneration(now time.Time) {
 	if next > lastGeneration {
 		next = 1 // rather than hand out what means "none"
 	}
-	g.generation = int32(next)
+	g.generation, g.given = int32(next), 0
 }
 
 // electJoinedLeader makes a member that has joined the leader; false when there is none.

@@ -199,6 +199,8 @@ func (c *Coordinator) Participant(partition int32) *OffsetsPartition {
 // every OffsetFetch after a successful EndTxn sees them (spec: reliability P21). A producer without pending offsets
 // gets its marker all the same. With an error nothing has changed.
 func (p *OffsetsPartition) ApplyMarker(m batch.Marker, transactionVersion int16) error {
+	p.s.c.reloading.RLock()
+	defer p.s.c.reloading.RUnlock()
 	p.s.mu.Lock()
 	defer p.s.mu.Unlock()
 	if err := p.s.usableLocked(); err != nil {

@@ -213,6 +213,9 @@ type Coordinator struct {
 	consumer consumergroup.Config
 	closed   atomic.Bool
 	running  sync.WaitGroup // timer functions that are under way
+	// reloading is held for writing while groups are loaded again, and for reading by work that waits for that rather than
+	// being refused: markers, and deletions of topics.
+	reloading sync.RWMutex
 
 	retention *clock.Check // set at the end of Load
 }

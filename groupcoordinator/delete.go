@@ -138,6 +138,8 @@ func (c *Coordinator) DeleteOffsets(r *DeleteOffsetsRequest) *Future[DeleteResul
 // OnTopicDeleted erases the committed and pending offsets of a deleted topic in every group. Offsets with the ID of
 // another topic of the same name stay.
 func (c *Coordinator) OnTopicDeleted(name string, topicID [16]byte) error {
+	c.reloading.RLock()
+	defer c.reloading.RUnlock()
 	var errs []error
 	for _, s := range c.shards {
 		if err := s.topicDeleted(name, topicID); err != nil {

@@ -11,6 +11,7 @@ import (
 var (
 	ErrLoading              = errors.New("group coordinator is loading")
 	ErrClosed               = errors.New("group coordinator is stopping")
+	ErrNotCoordinator       = errors.New("partition of the group is offline")
 	ErrInvalidGroupID       = errors.New("group ID is empty")
 	ErrSessionTimeout       = errors.New("session timeout is outside of what the broker allows")
 	ErrUnknownMember        = group.ErrUnknownMember

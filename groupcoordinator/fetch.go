@@ -1,6 +1,7 @@
 package groupcoordinator
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 )
@@ -72,6 +73,26 @@ func (c *Coordinator) FetchOffsets(r *FetchRequest) *Future[FetchResult] {
 		result.Topics[i] = out
 	}
 	return ready(result, s.mu.durable)
+}
+
+// Pending returns the partitions of a group whose offsets an open transaction is about to change, in order. An unknown
+// group has none.
+func (c *Coordinator) Pending(groupID string) ([]TopicPartition, error) {
+	s, err := c.lockShard(groupID)
+	if err != nil {
+		return nil, err
+	}
+	defer s.mu.Unlock()
+	var pending []TopicPartition
+	s.mu.offsets.each(groupID, func(topic string, partition int32) {
+		if s.mu.offsets.staged(groupID, topic, partition) {
+			pending = append(pending, TopicPartition{topic, partition})
+		}
+	})
+	slices.SortFunc(pending, func(a, b TopicPartition) int {
+		return cmp.Or(strings.Compare(a.Topic, b.Topic), cmp.Compare(a.Partition, b.Partition))
+	})
+	return pending, nil
 }
 
 func (s *shard) fetchOneLocked(r *FetchRequest, topic string, topicID [16]byte, partition int32) FetchedOffset {

@@ -152,7 +152,7 @@ func (m *member) applyRecord(x *kmsg.GroupMetadataValueMember, protocolName *str
 }
 
 // Load reads every partition of __consumer_offsets and then serves requests. An unreadable record is logged and
-// skipped; an unreadable state log ends Load with its error.
+// skipped; an unreadable state log ends Load with its error. Reload does it again.
 func (c *Coordinator) Load(ctx context.Context) error {
 	for _, s := range c.shards {
 		if err := ctx.Err(); err != nil {
@@ -182,7 +182,8 @@ func (s *shard) load() error {
 		return ErrClosed
 	}
 	s.mu.stateLog, s.mu.groups, s.mu.offsets = stateLog, building.mu.groups, building.mu.offsets
-	s.mu.loaded = true
+	s.mu.loaded, s.mu.offline = true, false
+	s.continueGenerationsLocked()
 	now := s.c.cfg.Members.Now()
 	for _, at := range s.mu.groups {
 		if err := s.carryOutLocked(at, at.Resume(now)); err != nil {

@@ -235,7 +235,7 @@ func (p *peer) can(c script.Command) bool {
 		return false
 	}
 	switch c.Name {
-	case "restart", "load", "fail", "delete-topic":
+	case "restart", "reload", "offline", "online", "load", "fail", "delete-topic":
 		return false
 	case "topic", "consumer", "describe-consumers": // broker/testdata has conversations with consumer groups for Kafka
 		return false

@@ -63,6 +63,7 @@ var codes = script.Codes{
 	{errFenced, "INVALID_PRODUCER_EPOCH"},
 	{ErrLoading, "COORDINATOR_LOAD_IN_PROGRESS"},
 	{ErrClosed, "COORDINATOR_NOT_AVAILABLE"},
+	{ErrNotCoordinator, "NOT_COORDINATOR"},
 	{ErrInvalidGroupID, "INVALID_GROUP_ID"},
 	{ErrSessionTimeout, "INVALID_SESSION_TIMEOUT"},
 	{ErrUnknownMember, "UNKNOWN_MEMBER_ID"},
@@ -254,6 +255,13 @@ func (s *conversation) change(c script.Command) string {
 		s.restart(c)
 	case "load":
 		s.load()
+	case "reload": // the coordinator drops its memory and reads its log
+		loaded, err := s.w.c.ReloadAll()
+		return strings.TrimSpace(fmt.Sprintf("%s %d groups", codes.OK(err), loaded.Groups))
+	case "offline": // the coordinator of a partition that went offline
+		s.w.c.Unload(0)
+	case "online":
+		return codes.OK(s.w.c.Reload(0))
 	case "expire-offsets":
 		s.w.c.expireOffsets()
 	case "delete-topic":

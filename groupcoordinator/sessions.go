@@ -73,19 +73,16 @@ func (s *shard) expireSilentLocked(now time.Time, within time.Duration, silent f
 	s.dueLocked()
 }
 
-// Rebalance makes a group of the classic protocol rebalance, as if a member had changed its subscription. It says
-// whether there is such a group with members.
+// Rebalance makes a group assign anew, of any type. It says whether there is such a group with members.
 func (c *Coordinator) Rebalance(groupID string) (bool, error) {
 	s, err := c.lockShard(groupID)
 	if err != nil {
 		return false, err
 	}
 	defer s.mu.Unlock()
-	at, g := s.classicLocked(groupID)
-	if g == nil || len(g.members) == 0 {
+	at := s.mu.groups[groupID]
+	if at == nil || at.Members() == 0 {
 		return false, nil
 	}
-	work, e := g.clone(), s.effectsLocked()
-	work.rebalanceOrComplete(e)
-	return true, s.finishLocked(at, work, e)
+	return true, s.carryOutLocked(at, at.Rebalance(c.cfg.Members.Now()))
 }

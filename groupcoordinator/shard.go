@@ -29,6 +29,7 @@ type shard struct {
 	mu struct {
 		sync.Mutex
 		loaded   bool
+		offline  bool // the partition is offline: nothing is loaded
 		closed   bool
 		released bool // nobody is parked any more
 		stateLog StateLog
@@ -41,6 +42,8 @@ type shard struct {
 		timerAt time.Time
 		firing  bool                      // the timer's function runs and arms it again at its end
 		retries map[*clock.Timer]struct{} // in real time, of groups whose append failed
+
+		generations map[string]givenGeneration // of the classic groups that were dropped, until the shard is loaded
 	}
 }
 
@@ -48,6 +51,8 @@ func (s *shard) usableLocked() error {
 	switch {
 	case s.mu.closed:
 		return ErrClosed
+	case s.mu.offline:
+		return ErrNotCoordinator
 	case !s.mu.loaded:
 		return ErrLoading
 	}
@@ -349,6 +354,12 @@ func (s *shard) close() {
 		return
 	}
 	s.mu.closed = true
+	s.stopTimersLocked()
+	s.answerParkedLocked(ErrClosed)
+}
+
+// stopTimersLocked stops the timer and the retries of the shard. Those that have fired already wait for the lock.
+func (s *shard) stopTimersLocked() {
 	if s.mu.timer != nil && s.mu.timer.Stop() {
 		s.c.running.Done()
 		s.mu.timer = nil
@@ -358,7 +369,7 @@ func (s *shard) close() {
 			s.c.running.Done()
 		}
 	}
-	s.answerParkedLocked(ErrClosed)
+	s.mu.retries = nil
 }
 
 // answerParkedLocked answers all parked requests.

@@ -30,7 +30,7 @@ func (s *Services) apiVersions(_ context.Context, r *wire.Request) wire.Reply {
 		}
 		s.Features.describe(r.Version, resp)
 	}
-	resp.ApiKeys = wire.Advertise(s.apis)
+	resp.ApiKeys = wire.Advertise(s.listed())
 	return wire.Respond(resp)
 }
 

@@ -1,6 +1,8 @@
 package handlers
 
 import (
+	"strings"
+
 	"once/partition"
 	"once/settings"
 	"once/topics"
@@ -38,6 +40,23 @@ func (c Catalogue) TopicByID(id [16]byte) (*topics.Topic, wire.Code) {
 	return nil, wire.UnknownTopicID
 }
 
+// lastingName returns the name of a topic that a request names, or its ID, as a string that may be kept: that of the
+// topic itself where there is one. It is "" for an ID that no topic has.
+func (c Catalogue) lastingName(name string, id [16]byte, byID bool) string {
+	switch {
+	case byID:
+		if t, code := c.TopicByID(id); code == wire.NoError {
+			return t.Name
+		}
+		return ""
+	case c.topics != nil:
+		if t, ok := c.topics.Lookup(name); ok {
+			return t.Name
+		}
+	}
+	return strings.Clone(name)
+}
+
 // Partition returns a partition by the name of its topic and its index, or the code for the answer.
 func (c Catalogue) Partition(topic string, index int32) (*partition.Partition, wire.Code) {
 	t, code := c.Topic(topic)
@@ -58,10 +77,10 @@ func partitionOf(t *topics.Topic, index int32) (*partition.Partition, wire.Code)
 // All returns the topics, ordered by name.
 func (c Catalogue) All() []*topics.Topic { return c.topics.All() }
 
-// offsetsPartition returns a partition of __consumer_offsets, for writes of the broker itself: the request names a
-// group.
-func (c Catalogue) offsetsPartition(index int32) (*partition.Partition, bool) {
-	return c.topics.Partition(topics.ConsumerOffsets, index)
+// coordinatorPartition returns a partition of an internal topic, for the broker itself: the request names a group or a
+// transactional ID.
+func (c Catalogue) coordinatorPartition(topic string, index int32) (*partition.Partition, bool) {
+	return c.topics.Partition(topic, index)
 }
 
 // TopicChanges changes topics. Lookups use the Catalogue.

@@ -21,6 +21,7 @@ var chain = []step{
 	(*Services).applyQuotas,
 	(*Services).checkFeature,
 	(*Services).closeOlderConnection,
+	(*Services).noteFindings,
 }
 
 // link makes one handler of the chain and the handlers of the table.

@@ -13,6 +13,7 @@ import (
 	"once/partition"
 	"once/quotas"
 	"once/settings"
+	"once/telemetry"
 	"once/topics"
 	"once/wire"
 )
@@ -89,6 +90,13 @@ var configErrors = []errorRow{
 	{credentials.ErrTooMany, wire.PolicyViolation},
 	{configs.ErrTooMany, wire.PolicyViolation},
 	{configs.ErrBroker, wire.InvalidRequest},
+	{telemetry.ErrThrottled, wire.ThrottlingQuotaExceeded},
+	{telemetry.ErrTerminating, wire.InvalidRequest},
+	{telemetry.ErrInstanceID, wire.InvalidRequest},
+	{telemetry.ErrUnknownSubscription, wire.UnknownSubscriptionID},
+	{telemetry.ErrCodec, wire.UnsupportedCompressionType},
+	{telemetry.ErrTooLarge, wire.TelemetryTooLarge},
+	{telemetry.ErrUnreadable, wire.InvalidRecord},
 }
 
 // codeFor returns the code for a domain error in a version of an API.

@@ -16,6 +16,7 @@ var groupErrors = []errorRow{
 	{groupcoordinator.ErrInvalidRegex, wire.InvalidRegularExpression},
 	{groupcoordinator.ErrProtocolNotServed, wire.UnsupportedVersion},
 	{groupcoordinator.ErrClosed, wire.CoordinatorNotAvailable},
+	{groupcoordinator.ErrNotCoordinator, wire.NotCoordinator},
 	{groupcoordinator.ErrInvalidGroupID, wire.InvalidGroupID},
 	{groupcoordinator.ErrSessionTimeout, wire.InvalidSessionTimeout},
 	{groupcoordinator.ErrUnknownMember, wire.UnknownMemberID},

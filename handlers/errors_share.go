@@ -31,6 +31,7 @@ var shareErrors = []errorRow{
 	{sharecoordinator.ErrFencedLeaderEpoch, wire.FencedLeaderEpoch},
 	{sharecoordinator.ErrLoading, wire.CoordinatorLoadInProgress},
 	{sharecoordinator.ErrClosed, wire.CoordinatorNotAvailable},
+	{sharecoordinator.ErrNotCoordinator, wire.NotCoordinator},
 	{sharecoordinator.ErrNotWritten, wire.CoordinatorNotAvailable},
 }
 
@@ -43,6 +44,7 @@ func shareCodesOf(keys ...kmsg.Key) []downgradeRow {
 	for _, key := range keys {
 		for _, c := range []struct{ from, to wire.Code }{
 			{wire.CoordinatorLoadInProgress, wire.CoordinatorNotAvailable},
+			{wire.NotCoordinator, wire.CoordinatorNotAvailable},
 			{wire.KafkaStorageError, wire.CoordinatorNotAvailable},
 			{wire.FencedStateEpoch, wire.NotLeaderOrFollower},
 			{wire.FencedLeaderEpoch, wire.NotLeaderOrFollower},

@@ -12,6 +12,7 @@ var txnErrors = []errorRow{
 	{txncoordinator.ErrInvalidTransactionTimeout, wire.InvalidTransactionTimeout},
 	{txncoordinator.ErrCoordinatorLoading, wire.CoordinatorLoadInProgress},
 	{txncoordinator.ErrCoordinatorNotAvailable, wire.CoordinatorNotAvailable},
+	{txncoordinator.ErrNotCoordinator, wire.NotCoordinator},
 	{txncoordinator.ErrConcurrentTransactions, wire.ConcurrentTransactions},
 	{txncoordinator.ErrFenced, wire.ProducerFenced},
 	{txncoordinator.ErrInvalidProducerIDMapping, wire.InvalidProducerIDMapping},

@@ -7,6 +7,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"once/faults"
+	"once/internal/apiname"
 	"once/wire"
 )
 
@@ -14,7 +15,7 @@ import (
 // the row for the subjects of filled requests, so that a new row needs no second table.
 var FaultAPIs = sync.OnceValue(func() (apis []faults.API) {
 	for _, row := range rows() {
-		api := faults.API{Key: row.Key, Name: kmsg.NameForKey(row.Key)}
+		api := faults.API{Key: row.Key, Name: apiname.Of(row.Key)}
 		for version := row.Min; version <= row.Max; version++ {
 			body := kmsg.RequestForKey(row.Key)
 			_, throttle := reflect.TypeOf(body.ResponseKind()).Elem().FieldByName("ThrottleMillis")

@@ -28,9 +28,9 @@ var fetchDowngrades = []downgradeRow{
 // over; then everything is read again.
 func (s *Services) fetch(ctx context.Context, r *wire.Request) wire.Reply {
 	req, resp := r.Body.(*kmsg.FetchRequest), response[*kmsg.FetchResponse](r)
-	f := &fetching{s: s, version: r.Version, committed: req.IsolationLevel == 1, minBytes: int(req.MinBytes),
+	f := &fetching{s: s, r: r, version: r.Version, committed: req.IsolationLevel == 1, minBytes: int(req.MinBytes),
 		response: resp}
-	f.maxBytes = max(0, min(int(req.MaxBytes), s.Settings.FetchMaxBytes))
+	f.maxBytes = max(0, min(int(req.MaxBytes), s.Settings.FetchMaxBytes, s.fetchRoom(r)))
 	f.minBytes = min(f.minBytes, f.maxBytes)
 	f.spoiled = spoiledBy(ctx)
 	f.replica = req.ReplicaID >= 0
@@ -47,17 +47,18 @@ func (s *Services) fetch(ctx context.Context, r *wire.Request) wire.Reply {
 	f.findMissing()
 	wait := time.Duration(req.MaxWaitMillis) * time.Millisecond
 	if f.read(); wait <= 0 || f.satisfied() {
-		return wire.Respond(f.finish())
+		return wire.Respond(f.answer())
 	}
 	return wire.Reply{Then: func(ctx context.Context) kmsg.Response {
 		f.wait(ctx, wait)
-		return f.finish()
+		return f.answer()
 	}}
 }
 
 // fetching is the state of one Fetch request.
 type fetching struct {
 	s                  *Services
+	r                  *wire.Request
 	version            int16
 	committed          bool
 	replica            bool // asks as a broker that follows, of which there are none
@@ -305,13 +306,36 @@ func (f *fetching) release() {
 	}
 }
 
-// finish makes the response from the results.
-func (f *fetching) finish() kmsg.Response {
-	resp := &fetchResponse{FetchResponse: f.response, slices: make([]log.Slice, 0, len(f.parts))}
-	if f.session != nil {
-		f.session.mu.Lock()
-		defer f.session.mu.Unlock()
+// answer makes the response from the results. One above the client's quota is kept back: the client has to pause, and
+// then asks again (spec: wire 6).
+func (f *fetching) answer() kmsg.Response {
+	resp := f.describeAll()
+	pause, admitted := f.s.admitFetch(f.r, resp)
+	if admitted {
+		f.rememberAll()
+	} else {
+		resp.Release()
+		resp = f.emptied()
 	}
+	if pause > 0 {
+		tellPause(f.r, resp, pause)
+	}
+	return resp
+}
+
+// emptied is a response without partitions. A session that the request has begun ends: the client does not know it.
+func (f *fetching) emptied() *fetchResponse {
+	if f.session != nil && !f.incremental {
+		f.s.sessions.remove(f.session.id)
+		f.response.SessionID = 0
+	}
+	f.response.Topics = nil
+	return &fetchResponse{FetchResponse: f.response}
+}
+
+// describeAll makes the response from the results.
+func (f *fetching) describeAll() *fetchResponse {
+	resp := &fetchResponse{FetchResponse: f.response, withRecords: withRecords{slices: make([]log.Slice, 0, len(f.parts))}}
 	var topic *kmsg.FetchResponseTopic
 	for i, p := range f.parts {
 		r := &f.results[i]
@@ -330,9 +354,22 @@ func (f *fetching) finish() kmsg.Response {
 		}
 		topic.Partitions = append(topic.Partitions, f.describe(p, r))
 		resp.slices = append(resp.slices, r.Slice)
-		f.remember(p, r)
 	}
 	return resp
+}
+
+// rememberAll remembers in the session what is answered.
+func (f *fetching) rememberAll() {
+	if f.session == nil {
+		return
+	}
+	f.session.mu.Lock()
+	defer f.session.mu.Unlock()
+	for i, p := range f.parts {
+		if r := &f.results[i]; !f.incremental || f.changed(p, r) {
+			f.rememberLocked(p, r)
+		}
+	}
 }
 
 // ofSameTopic returns the number of partitions from the i-th on that belong to its topic.
@@ -351,10 +388,7 @@ func (f *fetching) changed(p *fetchPartition, r *fetched) bool {
 		r.HighWatermark != p.saidHighWatermark || r.LogStartOffset != p.saidLogStart
 }
 
-func (f *fetching) remember(p *fetchPartition, r *fetched) {
-	if f.session == nil {
-		return
-	}
+func (f *fetching) rememberLocked(p *fetchPartition, r *fetched) {
 	e := f.session.parts[p.key]
 	if e == nil {
 		return // forgotten meanwhile

@@ -7,14 +7,10 @@ import (
 	"once/wire"
 )
 
-// fetchResponse is a FetchResponse whose records never pass through this process: kmsg holds all other fields, and
-// slices are the ranges of files with the records. The bytes between the records are encoded once, with a cut at each
-// range.
+// fetchResponse is a FetchResponse whose records never pass through this process: kmsg holds all other fields.
 type fetchResponse struct {
 	*kmsg.FetchResponse
-	slices []log.Slice // one for each partition, in order
-	head   []byte      // everything but the records
-	cuts   []int       // where in head the records of each slice belong
+	withRecords
 }
 
 var _ wire.Streamed = (*fetchResponse)(nil)
@@ -24,42 +20,13 @@ func (r *fetchResponse) SizeBytes() int {
 	if r.head == nil {
 		r.encode()
 	}
-	size := len(r.head)
-	for i := range r.slices {
-		size += r.slices[i].SizeBytes()
-	}
-	return size
+	return r.sizeBytes()
 }
 
 // SetThrottle sets the throttle time, also after SizeBytes.
 func (r *fetchResponse) SetThrottle(millis int32) {
 	r.FetchResponse.SetThrottle(millis)
-	r.head, r.cuts = nil, nil
-}
-
-// WriteBody implements wire.Streamed.
-func (r *fetchResponse) WriteBody(w *wire.BodyWriter) error {
-	return writeAround(w, r.head, r.cuts, r.slices)
-}
-
-// writeAround writes an encoded response with the records of each slice at its cut.
-func writeAround(w *wire.BodyWriter, head []byte, cuts []int, slices []log.Slice) error {
-	at := 0
-	for i, cut := range cuts {
-		s := &slices[i]
-		if s.SizeBytes() == 0 {
-			continue
-		}
-		if _, err := w.Write(head[at:cut]); err != nil {
-			return err
-		}
-		if err := w.SendFile(s.File(), s.Position(), int64(s.SizeBytes())); err != nil {
-			return err
-		}
-		at = cut
-	}
-	_, err := w.Write(head[at:])
-	return err
+	r.forget()
 }
 
 // dropFailed drops the records of partitions that have got an error.
@@ -76,24 +43,10 @@ func (r *fetchResponse) dropFailed() {
 	}
 }
 
-// Release implements wire.Streamed.
-func (r *fetchResponse) Release() {
-	for i := range r.slices {
-		r.slices[i].Release()
-	}
-}
-
-// The usual size of the encoded bytes, and of each partition in them; they grow when topic names are long or aborted
-// transactions many.
-const (
-	fetchHeadBytes      = 64
-	fetchPartitionBytes = 128
-)
-
 // encode encodes the response in its version (spec: wire-schemas 1).
 func (r *fetchResponse) encode() {
 	version := r.Version
-	e := &encoder{flexible: version >= 12, b: make([]byte, 0, fetchHeadBytes+fetchPartitionBytes*len(r.slices))}
+	e := r.newHead(version >= 12)
 	e.int32(r.ThrottleMillis)
 	if version >= 7 {
 		e.int16(r.ErrorCode)
@@ -137,8 +90,7 @@ func (r *fetchResponse) encodePartition(e *encoder, p *kmsg.FetchResponseTopicPa
 	if version >= 11 {
 		e.int32(-1) // preferred read replica
 	}
-	e.length(recordBytes)
-	r.cuts = append(r.cuts, len(e.b))
+	r.cut(e, recordBytes)
 	if !e.flexible {
 		return
 	}

@@ -6,6 +6,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"once/sharecoordinator"
+	"once/topics"
 	"once/wire"
 )
 
@@ -29,9 +30,9 @@ func (s *Services) findCoordinator(_ context.Context, r *wire.Request) wire.Repl
 		c := kmsg.NewFindCoordinatorResponseCoordinator()
 		c.Key, c.NodeID, c.Host, c.Port = key, s.NodeID, host, port
 		c.ErrorMessage = kmsg.StringPtr("")
-		if _, err := sharecoordinator.ParseKey(key); share && err != nil {
+		if code := s.coordinates(req.CoordinatorType, key); code != wire.NoError {
 			c.NodeID, c.Host, c.Port = -1, "", -1
-			c.ErrorCode, c.ErrorMessage = int16(wire.InvalidRequest), messageOrCode("", wire.InvalidRequest)
+			c.ErrorCode, c.ErrorMessage = int16(code), messageOrCode("", code)
 		}
 		return c
 	}
@@ -48,6 +49,29 @@ func (s *Services) findCoordinator(_ context.Context, r *wire.Request) wire.Repl
 	resp.NodeID, resp.Host, resp.Port, resp.ErrorCode, resp.ErrorMessage = c.NodeID, c.Host, c.Port, c.ErrorCode,
 		c.ErrorMessage
 	return wire.Respond(resp)
+}
+
+// coordinates says whether there is a coordinator for a key: there is none while its partition is offline.
+func (s *Services) coordinates(coordinator int8, key string) wire.Code {
+	topic, index := topics.ConsumerOffsets, int32(0)
+	switch coordinator {
+	case coordinatorOfGroup:
+		index = s.Groups.PartitionFor(key)
+	case coordinatorOfTransaction:
+		topic, index = topics.TransactionState, s.Txns.PartitionFor(key)
+	case coordinatorOfShare:
+		k, err := sharecoordinator.ParseKey(key)
+		if err != nil {
+			return wire.InvalidRequest
+		}
+		topic, index = topics.ShareGroupState, s.ShareStates.PartitionFor(k)
+	}
+	if p, ok := s.Catalogue.coordinatorPartition(topic, index); ok {
+		if _, err := p.Offsets(); err != nil {
+			return wire.CoordinatorNotAvailable
+		}
+	}
+	return wire.NoError
 }
 
 // failFindCoordinator has the code at the top, and from v4 on with each key.

@@ -3,8 +3,7 @@ package handlers
 import (
 	"context"
 
-	"github.com/twmb/franz-go/pkg/kmsg"
-
+	"once/internal/apiname"
 	"once/txncoordinator"
 	"once/wire"
 )
@@ -50,7 +49,7 @@ func (s *Services) isFromOlderConnection(r *wire.Request, row *row) bool {
 	}
 	s.Logger.Warn("a request of an older connection of a transactional producer was not carried out, and the connection "+
 		"is closed; transaction.allow.older.connections=true lets them through",
-		"api", kmsg.NameForKey(r.Key), "transactional_id", transactionalID, "producer_id", by.ProducerID,
+		"api", apiname.Of(r.Key), "transactional_id", transactionalID, "producer_id", by.ProducerID,
 		"producer_epoch", by.ProducerEpoch, "client", r.Conn.RemoteAddr().String(), "software", software)
 	return true
 }

@@ -21,7 +21,7 @@ import (
 // producer's last transaction happens before the next Produce, while the connection is still read.
 func (s *Services) produce(_ context.Context, r *wire.Request) wire.Reply {
 	req, resp := r.Body.(*kmsg.ProduceRequest), response[*kmsg.ProduceResponse](r)
-	p := &producing{s: s, req: req, resp: resp, version: r.Version, clientID: r.ClientID}
+	p := &producing{s: s, r: r, req: req, resp: resp, version: r.Version}
 	p.collect()
 	p.check()
 	enlistment := p.enlistment()
@@ -61,12 +61,12 @@ func (p *producing) carryOut() wire.Reply {
 
 // producing is the state of one Produce request.
 type producing struct {
-	s        *Services
-	req      *kmsg.ProduceRequest
-	resp     *kmsg.ProduceResponse
-	version  int16
-	clientID string
-	parts    []producePartition
+	s       *Services
+	r       *wire.Request
+	req     *kmsg.ProduceRequest
+	resp    *kmsg.ProduceResponse
+	version int16
+	parts   []producePartition
 }
 
 // producePartition is one partition of a request. Its first error decides the code.
@@ -202,12 +202,16 @@ func (p *producing) append() {
 		case p.req.Acks < -1 || p.req.Acks > 1:
 			part.fail(wire.InvalidRequiredAcks, nil)
 			continue
-		case topics.IsInternal(part.topic) && p.clientID != adminClientID:
+		case topics.IsInternal(part.topic) && p.r.ClientID != adminClientID:
 			part.fail(wire.InvalidTopicException, nil)
 			continue
 		}
 		appended, err := part.partition.AppendClient(part.raw, part.guard, p.version)
 		part.appended, part.tried = appended, true
+		if appended.SequencesBegan {
+			p.s.Findings.SequencesBegan(clientOf(context.Background(), p.r), part.header.ProducerID,
+				part.header.ProducerEpoch, part.topic, part.resp.Partition)
+		}
 		if err != nil {
 			code := codeFor(err, int16(kmsg.Produce), p.version)
 			var failed *batch.RecordErrors

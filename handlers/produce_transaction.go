@@ -85,7 +85,8 @@ func produceTxnCode(err error, version int16) wire.Code {
 		return wire.InvalidProducerEpoch
 	case errors.Is(err, txncoordinator.ErrInvalidProducerIDMapping):
 		return wire.InvalidProducerIDMapping
-	case errors.Is(err, txncoordinator.ErrCoordinatorLoading), errors.Is(err, txncoordinator.ErrCoordinatorNotAvailable):
+	case errors.Is(err, txncoordinator.ErrCoordinatorLoading), errors.Is(err, txncoordinator.ErrCoordinatorNotAvailable),
+		errors.Is(err, txncoordinator.ErrNotCoordinator):
 		return wire.NotEnoughReplicas
 	case errors.Is(err, txncoordinator.ErrRecordTooLarge):
 		return wire.UnknownServerError

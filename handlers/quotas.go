@@ -2,6 +2,7 @@ package handlers
 
 import (
 	"context"
+	"math"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -23,6 +24,24 @@ func (s *Services) applyQuotas(next handler) handler {
 		m := measured{s: s, r: r, spent: time.Since(start)}
 		return m.apply(reply)
 	}
+}
+
+// fetchRoom is the most bytes of records that a Fetch may ever get by the client's quota.
+func (s *Services) fetchRoom(r *wire.Request) int {
+	if s.Quotas == nil || !s.Quotas.Active() {
+		return math.MaxInt
+	}
+	return int(min(s.Quotas.Room(quotas.ConsumerByteRate, anonymousPrincipal, r.ClientID), math.MaxInt32))
+}
+
+// admitFetch measures the answer to a Fetch against the client's quota. The client has to pause where that is not 0;
+// the answer is to be kept back where it is not admitted.
+func (s *Services) admitFetch(r *wire.Request, resp wire.Streamed) (pause time.Duration, admitted bool) {
+	if s.Quotas == nil || !s.Quotas.Active() {
+		return 0, true
+	}
+	resp.SetVersion(r.Version)
+	return s.Quotas.Admit(quotas.ConsumerByteRate, anonymousPrincipal, r.ClientID, float64(resp.SizeBytes()), time.Now())
 }
 
 // measured is a request, and the time that was spent on it without waiting.
@@ -64,7 +83,7 @@ func (m *measured) throttle(resp kmsg.Response) {
 	switch kmsg.Key(m.r.Key) {
 	case kmsg.Produce:
 		pause = count(quotas.ProducerByteRate, float64(m.r.SizeBytes))
-	case kmsg.Fetch:
+	case kmsg.ShareFetch: // a Fetch has been measured: see admitFetch
 		if answer, ok := resp.(wire.Streamed); ok {
 			answer.SetVersion(m.r.Version)
 			pause = count(quotas.ConsumerByteRate, float64(answer.SizeBytes()))

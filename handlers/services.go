@@ -13,6 +13,7 @@ import (
 	"once/credentials"
 	"once/durability"
 	"once/faults"
+	"once/findings"
 	"once/groupcoordinator"
 	"once/internal/clock"
 	"once/pidmanager"
@@ -21,6 +22,7 @@ import (
 	"once/settings"
 	"once/sharecoordinator"
 	"once/sharepartition"
+	"once/telemetry"
 	"once/txncoordinator"
 	"once/wire"
 )
@@ -56,8 +58,11 @@ type Services struct {
 	Faults   *faults.Rules // of tests; nil: none
 	// Requests remembers requests for tests; nil: nothing is remembered.
 	Requests *requestlog.Log
+	// Telemetry takes the metrics of clients; nil: it does not.
+	Telemetry *telemetry.Telemetry
+	// Findings notices for tests what clients do wrong; nil: nothing is noticed.
+	Findings *findings.Findings
 
-	apis          []wire.API // for ApiVersions
 	byKey         map[int16]*row
 	passChain     handler
 	sessions      *fetchSessions
@@ -70,7 +75,6 @@ func (s *Services) Open() {
 	table := rows()
 	s.byKey = make(map[int16]*row, len(table))
 	for i := range table {
-		s.apis = append(s.apis, table[i].API)
 		table[i].feature = gates[kmsg.Key(table[i].Key)]
 		s.byKey[table[i].Key] = &table[i]
 	}
@@ -98,5 +102,21 @@ func (s *Services) shareGroup(groupID string) settings.ShareGroup {
 	return s.Settings.ShareGroup(s.Configs.Get(configs.Group, groupID))
 }
 
+// listed returns the APIs that ApiVersions shows.
+func (s *Services) listed() []wire.API {
+	apis := make([]wire.API, 0, len(s.byKey))
+	for _, row := range s.byKey {
+		if row.listed == nil || row.listed(s) {
+			apis = append(apis, row.API)
+		}
+	}
+	return apis
+}
+
 // Disconnected ends what a connection has begun and left open.
-func (s *Services) Disconnected(c *wire.Conn) { s.Shares.Disconnected(c.ID()) }
+func (s *Services) Disconnected(c *wire.Conn) {
+	s.Shares.Disconnected(c.ID())
+	if s.Telemetry != nil {
+		s.Telemetry.Disconnected(c.ID())
+	}
+}

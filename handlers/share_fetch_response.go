@@ -3,16 +3,13 @@ package handlers
 import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
-	"once/log"
 	"once/wire"
 )
 
 // shareFetchResponse is a ShareFetchResponse whose records never pass through this process, like fetchResponse.
 type shareFetchResponse struct {
 	*kmsg.ShareFetchResponse
-	slices []log.Slice // one for each partition, in order
-	head   []byte      // everything but the records
-	cuts   []int       // where in head the records of each slice belong
+	withRecords
 }
 
 var _ wire.Streamed = (*shareFetchResponse)(nil)
@@ -22,27 +19,17 @@ func (r *shareFetchResponse) SizeBytes() int {
 	if r.head == nil {
 		r.encode()
 	}
-	size := len(r.head)
-	for i := range r.slices {
-		size += r.slices[i].SizeBytes()
-	}
-	return size
+	return r.sizeBytes()
 }
 
-// WriteBody implements wire.Streamed.
-func (r *shareFetchResponse) WriteBody(w *wire.BodyWriter) error {
-	return writeAround(w, r.head, r.cuts, r.slices)
-}
-
-// Release implements wire.Streamed.
-func (r *shareFetchResponse) Release() {
-	for i := range r.slices {
-		r.slices[i].Release()
-	}
+// SetThrottle sets the throttle time, also after SizeBytes.
+func (r *shareFetchResponse) SetThrottle(millis int32) {
+	r.ShareFetchResponse.SetThrottle(millis)
+	r.forget()
 }
 
 func (r *shareFetchResponse) encode() {
-	e := &encoder{flexible: true, b: make([]byte, 0, fetchHeadBytes+fetchPartitionBytes*len(r.slices))}
+	e := r.newHead(true)
 	e.int32(r.ThrottleMillis)
 	e.int16(r.ErrorCode)
 	e.nullableString(r.ErrorMessage)
@@ -81,8 +68,7 @@ func (r *shareFetchResponse) encodePartition(e *encoder, p *kmsg.ShareFetchRespo
 	e.int32(p.CurrentLeader.LeaderID)
 	e.int32(p.CurrentLeader.LeaderEpoch)
 	e.noTags()
-	e.length(recordBytes)
-	r.cuts = append(r.cuts, len(e.b))
+	r.cut(e, recordBytes)
 	e.length(len(p.AcquiredRecords))
 	for i := range p.AcquiredRecords {
 		a := &p.AcquiredRecords[i]

@@ -55,6 +55,7 @@ var aboutNothing = []kmsg.Key{
 	kmsg.DescribeDelegationToken, kmsg.DescribeClientQuotas, kmsg.DescribeUserSCRAMCredentials, kmsg.DescribeQuorum,
 	kmsg.DescribeCluster, kmsg.ListTransactions, kmsg.ListConfigResources, kmsg.UnregisterController,
 	kmsg.AlterClientQuotas, kmsg.AlterUserSCRAMCredentials, kmsg.UpdateFeatures, kmsg.DescribeLogDirs, kmsg.ListPartitionReassignments, kmsg.UnregisterBroker, kmsg.AddRaftVoter, kmsg.RemoveRaftVoter,
+	kmsg.GetTelemetrySubscriptions, kmsg.PushTelemetry,
 }
 
 func subjectsText(s Subjects, ids map[string][16]byte) string {

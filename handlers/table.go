@@ -24,6 +24,8 @@ type row struct {
 	singleConnectionBelow int16
 	// feature is the feature without which the request is refused, as gates says; "" for none.
 	feature string
+	// listed says whether ApiVersions shows the API; nil: always.
+	listed func(*Services) bool
 }
 
 // rows returns the table of all APIs that are served.
@@ -151,6 +153,11 @@ func rows() []row {
 		{API: wire.API{Key: int16(kmsg.ConsumerGroupDescribe), Min: 0, Max: 1},
 			handle: (*Services).consumerGroupDescribe, fail: failConsumerGroupDescribe,
 			subjects: aboutConsumerGroupDescribe},
+		{API: wire.API{Key: int16(kmsg.GetTelemetrySubscriptions), Min: 0, Max: 0},
+			handle: (*Services).getTelemetrySubscriptions, fail: failGetTelemetrySubscriptions,
+			listed: (*Services).collectsTelemetry},
+		{API: wire.API{Key: int16(kmsg.PushTelemetry), Min: 0, Max: 0},
+			handle: (*Services).pushTelemetry, fail: failPushTelemetry, listed: (*Services).collectsTelemetry},
 		{API: wire.API{Key: int16(kmsg.ListConfigResources), Min: 0, Max: 1},
 			handle: (*Services).listConfigResources, fail: failListConfigResources},
 		{API: wire.API{Key: int16(kmsg.DescribeTopicPartitions), Min: 0, Max: 0},

@@ -76,7 +76,7 @@ func (s *Services) enlistGroup(req *kmsg.TxnOffsetCommitRequest, version int16) 
 		return 0, groupcoordinator.ErrInvalidGroupID
 	}
 	index := s.Groups.PartitionFor(req.Group)
-	p, ok := s.Catalogue.offsetsPartition(index)
+	p, ok := s.Catalogue.coordinatorPartition(topics.ConsumerOffsets, index)
 	if !ok {
 		return 0, groupcoordinator.ErrClosed
 	}

@@ -24,6 +24,9 @@ func (s *Services) updateFeatures(_ context.Context, r *wire.Request) wire.Reply
 	if err := s.Features.update(changes, req.ValidateOnly); err != nil {
 		return s.Fail(r, codeFor(err, r.Key, r.Version), err.Error())
 	}
+	if !req.ValidateOnly && !s.shareEnabled() {
+		s.Shares.DropAll()
+	}
 	if r.Version < 2 {
 		for i := range req.FeatureUpdates {
 			result := kmsg.NewUpdateFeaturesResponseResult()

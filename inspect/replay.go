@@ -115,7 +115,7 @@ func (y *replay) data(s *segmentFile, r *batchReader) {
 			h.BaseOffset, h.ProducerID, h.ProducerEpoch, h.BaseSequence, before.ProducerEpoch, before.LastSequence(),
 			before.LastOffset(), err)
 	}
-	if y.producers.Apply(&h) {
+	if opened, _ := y.producers.Apply(&h); opened {
 		y.open.Begin(h.ProducerID, h.BaseOffset)
 		y.epochs[h.ProducerID] = h.ProducerEpoch
 	}

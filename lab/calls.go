@@ -11,7 +11,7 @@ func (l *Lab) calls() []call {
 		on(http.MethodPut, "/advertised", "The address that clients from outside are told from now on", setAdvertised),
 	}
 	for _, part := range [][]call{faultCalls(), clockCalls(), stateCalls(), awaitCalls(), lifeCalls(), requestCalls(),
-		handCalls(), snapshotCalls(), clusterCalls(), verdictCalls(), partitionCalls(), hangingCalls()} {
+		handCalls(), snapshotCalls(), clusterCalls(), verdictCalls(), partitionCalls(), hangingCalls(), findingCalls()} {
 		table = append(table, part...)
 	}
 	return table

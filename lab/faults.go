@@ -87,8 +87,11 @@ func replaceFaults(x *exchange, rules *[]faults.Rule) ([]Fault, error) {
 // ruleError makes the field of a rule that is wrong one of the body.
 func ruleError(before string, err error) error {
 	var field *faults.FieldError
-	if errors.As(err, &field) {
+	switch {
+	case errors.As(err, &field):
 		return wrong(before+field.Field, "%s", field.Reason)
+	case errors.Is(err, faults.ErrTooManyRules):
+		return fails(http.StatusConflict, "%v", err)
 	}
 	return err
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"once/cluster"
+	"once/faults"
 	"once/groupcoordinator"
 	"once/seed"
 	"once/txncoordinator"
@@ -16,6 +17,15 @@ import (
 type Expired struct {
 	Group  string `json:"group"`
 	Member string `json:"member"`
+}
+
+// ReloadedCoordinators is what the coordinators have loaded.
+type ReloadedCoordinators struct {
+	TransactionalIDs int             `json:"transactionalIds"`
+	Resumed          []string        `json:"resumed"` // transactional IDs whose markers were owed
+	Groups           int             `json:"groups"`
+	SharePartitions  int             `json:"sharePartitions"`
+	Took             faults.Duration `json:"took"`
 }
 
 func handCalls() []call {
@@ -28,7 +38,9 @@ func handCalls() []call {
 			viewing(abort)).changing(),
 		on(http.MethodPost, "/transactions/{id}/hang",
 			"Make the coordinator forget an open transaction, whose records stay open", viewing(hang)).changing(),
-		on(http.MethodPost, "/groups/{id}/rebalance", "Make a group of the classic protocol rebalance",
+		on(http.MethodPost, "/coordinators/reload", "Make the coordinators drop their memory and read their logs; they answer "+
+			"COORDINATOR_LOAD_IN_PROGRESS meanwhile", viewing(reloadCoordinators)).changing(),
+		on(http.MethodPost, "/groups/{id}/rebalance", "Make a group of any type assign anew",
 			viewing(rebalance)).changing(),
 		on(http.MethodPost, "/groups/{id}/members/{member}/expire", "Treat a member as if its session had timed out",
 			viewing(expireMember)).changing(),
@@ -146,6 +158,15 @@ func endOpen(x *exchange, id string, do func(transactionalID string) (bool, erro
 	return nil
 }
 
+func reloadCoordinators(_ *exchange, v cluster.View) (ReloadedCoordinators, error) {
+	r, err := v.ReloadCoordinators()
+	if err != nil {
+		return ReloadedCoordinators{}, fails(http.StatusConflict, "%v", err)
+	}
+	return ReloadedCoordinators{TransactionalIDs: r.TransactionalIDs, Resumed: append([]string{}, r.Resumed...),
+		Groups: r.Groups, SharePartitions: r.SharePartitions, Took: faults.Duration(r.Took)}, nil
+}
+
 func rebalance(x *exchange, v cluster.View) (Group, error) {
 	id := x.request.PathValue("id")
 	ok, err := v.Groups.Rebalance(id)
@@ -153,7 +174,7 @@ func rebalance(x *exchange, v cluster.View) (Group, error) {
 	case err != nil:
 		return Group{}, err
 	case !ok:
-		return Group{}, fails(http.StatusConflict, "there is no group %q of the classic protocol with members", id)
+		return Group{}, fails(http.StatusConflict, "there is no group %q with members", id)
 	}
 	return groupIn(x.request.Context(), v, id)
 }

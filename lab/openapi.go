@@ -7,9 +7,11 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"once/faults"
+	"once/findings"
 	"once/requestlog"
 )
 
@@ -48,11 +50,11 @@ type description struct {
 	schemas map[string]any
 }
 
-var wildcards = regexp.MustCompile(`\{(\w+)\}`)
+var wildcards = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`\{(\w+)\}`) })
 
 func (d *description) operation(c *call, path string) map[string]any {
 	parameters := []any{}
-	for _, m := range wildcards.FindAllStringSubmatch(path, -1) {
+	for _, m := range wildcards().FindAllStringSubmatch(path, -1) {
 		parameters = append(parameters, map[string]any{"name": m[1], "in": "path", "required": true, "schema": text})
 	}
 	for _, name := range c.query {
@@ -101,6 +103,8 @@ func (d *description) schema(t reflect.Type) map[string]any {
 		return text
 	case reflect.TypeFor[faults.Duration]():
 		return map[string]any{"type": "string", "example": "61s"}
+	case reflect.TypeFor[findings.Code]():
+		return map[string]any{"type": "string", "enum": findings.Codes()}
 	case reflect.TypeFor[faults.Names]():
 		return map[string]any{"oneOf": []any{text, map[string]any{"type": "array", "items": text}}}
 	}

@@ -12,8 +12,8 @@ import (
 
 func partitionCalls() []call {
 	return []call{
-		on(http.MethodPost, "/partitions/{topic}/{partition}/offline",
-			"Take a partition offline, until it is brought online or the cluster restarts", viewing(takeOffline)).changing(),
+		on(http.MethodPost, "/partitions/{topic}/{partition}/offline", "Take a partition offline, until it is brought online "+
+			"or the cluster restarts; with one of an internal topic goes its coordinator", viewing(takeOffline)).changing(),
 		on(http.MethodPost, "/partitions/{topic}/{partition}/online", "Bring a partition back that a test has taken offline",
 			viewing(bringOnline)).changing(),
 		on(http.MethodPost, "/producers/{id}/forget", "Make a partition forget a producer, as if it had expired",
@@ -21,15 +21,12 @@ func partitionCalls() []call {
 	}
 }
 
-// partitionIn returns a partition that a test may change, and its index.
+// partitionIn returns a partition and its index.
 func partitionIn(v cluster.View, topic, index string) (*partition.Partition, int32, error) {
 	i, err := strconv.ParseInt(index, 10, 32)
 	p, ok := v.Topics.Partition(topic, int32(i))
-	switch {
-	case err != nil || !ok:
+	if err != nil || !ok {
 		return nil, 0, fails(http.StatusNotFound, "there is no partition %s of a topic %q", index, topic)
-	case topics.IsInternal(topic):
-		return nil, 0, fails(http.StatusConflict, "%q is an internal topic, which the coordinators need", topic)
 	}
 	return p, int32(i), nil
 }
@@ -39,7 +36,7 @@ func takeOffline(x *exchange, v cluster.View) (Partition, error) {
 	if err != nil {
 		return Partition{}, err
 	}
-	p.TakeOffline()
+	v.TakeOffline(p)
 	return partitionOf(index, p), nil
 }
 
@@ -48,7 +45,7 @@ func bringOnline(x *exchange, v cluster.View) (Partition, error) {
 	if err != nil {
 		return Partition{}, err
 	}
-	if err := p.BringOnline(); err != nil {
+	if err := v.BringOnline(p); err != nil {
 		return Partition{}, fails(http.StatusConflict, "%v", err)
 	}
 	return partitionOf(index, p), nil
@@ -71,6 +68,9 @@ func forgetProducer(x *exchange, from *TopicPartition) (Partition, error) {
 	p, index, err := partitionIn(v, from.Topic, strconv.Itoa(int(from.Partition)))
 	if err != nil {
 		return Partition{}, err
+	}
+	if topics.IsInternal(from.Topic) {
+		return Partition{}, fails(http.StatusConflict, "%q is an internal topic", from.Topic)
 	}
 	err = p.ForgetProducer(id)
 	switch {

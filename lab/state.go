@@ -342,31 +342,40 @@ func (g *Group) addOffsets(ctx context.Context, v cluster.View, exactLag int64) 
 	if err != nil {
 		return err
 	}
-	stable, err := v.Groups.FetchOffsets(&groupcoordinator.FetchRequest{GroupID: g.ID, All: true,
-		MemberEpoch: noMember, RequireStable: true}).Wait(ctx)
+	listed, err := v.Groups.Pending(g.ID)
 	if err != nil {
 		return err
 	}
+	pending := map[TopicPartition]bool{}
+	for _, p := range listed {
+		pending[TopicPartition(p)] = true
+	}
 	seen := map[TopicPartition]bool{}
-	for i, t := range fetched.Topics {
-		for j, p := range t.Partitions {
-			o := Offset{TopicPartition: TopicPartition{t.Topic, p.Partition}, Committed: p.Offset, Metadata: p.Metadata}
-			if i < len(stable.Topics) && j < len(stable.Topics[i].Partitions) {
-				o.Pending = stable.Topics[i].Partitions[j].Err != nil
-			}
-			g.Offsets = append(g.Offsets, o)
+	add := func(o Offset) {
+		if !seen[o.TopicPartition] {
 			seen[o.TopicPartition] = true
+			o.Pending = pending[o.TopicPartition]
+			g.Offsets = append(g.Offsets, o)
+		}
+	}
+	for _, t := range fetched.Topics {
+		for _, p := range t.Partitions {
+			add(Offset{TopicPartition: TopicPartition{t.Topic, p.Partition}, Committed: p.Offset, Metadata: p.Metadata})
 		}
 	}
 	for _, m := range g.Members {
 		for _, at := range m.Assignment {
-			if !seen[at] {
-				seen[at] = true
-				g.Offsets = append(g.Offsets, Offset{TopicPartition: at, Committed: -1})
-			}
+			add(Offset{TopicPartition: at, Committed: -1})
 		}
 	}
 	g.addLag(v, exactLag)
+	for _, at := range listed { // neither committed nor assigned: there is no lag yet
+		if p, ok := v.Topics.Partition(at.Topic, at.Partition); ok && !seen[TopicPartition(at)] {
+			g.Offsets = append(g.Offsets, Offset{TopicPartition: TopicPartition(at), Committed: -1, Pending: true,
+				LastStableOffset: p.LastStableOffset(), HighWatermark: p.HighWatermark()})
+			g.PendingCount++
+		}
+	}
 	return nil
 }
 

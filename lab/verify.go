@@ -1,7 +1,9 @@
 package lab
 
 import (
+	"cmp"
 	"net/http"
+	"slices"
 	"strings"
 
 	"once/cluster"
@@ -14,7 +16,7 @@ import (
 
 // Verification says which program is judged: it consumes the topic input as a group, and produces one record to the
 // topic output for each input. Key is how a record and its output are known to belong together: value, key or
-// header:NAME.
+// header:NAME. An input without that header is to have no output.
 type Verification struct {
 	Input  string `json:"input"`
 	Output string `json:"output"`
@@ -155,21 +157,21 @@ func (v *Verification) committed(x *exchange, view cluster.View) (map[int32]int6
 }
 
 // identifier returns how the ID of a record is read.
-func identifier(key string) (func(batch.Record) string, error) {
+func identifier(key string) (func(batch.Record) (id string, has bool), error) {
 	name, isHeader := strings.CutPrefix(key, "header:")
 	switch {
 	case key == "value":
-		return func(r batch.Record) string { return string(r.Value) }, nil
+		return func(r batch.Record) (string, bool) { return string(r.Value), true }, nil
 	case key == "key":
-		return func(r batch.Record) string { return string(r.Key) }, nil
+		return func(r batch.Record) (string, bool) { return string(r.Key), true }, nil
 	case isHeader && name != "":
-		return func(r batch.Record) string {
+		return func(r batch.Record) (string, bool) {
 			for _, h := range r.Headers {
 				if h.Key == name {
-					return string(h.Value)
+					return string(h.Value), true
 				}
 			}
-			return ""
+			return "", false
 		}, nil
 	}
 	return nil, wrong("key", "must be value, key or header:NAME")
@@ -221,14 +223,18 @@ func (j *judgement) eachCommitted(p *partition.Partition, fn func(offset int64, 
 	return nil
 }
 
-func (j *judgement) readInputs(t *topics.Topic, committed map[int32]int64, id func(batch.Record) string) error {
+func (j *judgement) readInputs(t *topics.Topic, committed map[int32]int64,
+	id func(batch.Record) (string, bool)) error {
 	n := 0
 	for i, p := range t.Partitions() {
 		err := j.eachCommitted(p, func(offset int64, r batch.Record) error {
 			if n++; n > maxVerified {
 				return fails(http.StatusConflict, "there are more than %d inputs", maxVerified)
 			}
-			key := id(r)
+			key, has := id(r)
+			if !has { // such an input is to have no output
+				return nil
+			}
 			j.inputs[key] = append(j.inputs[key], place{int32(i), offset})
 			if counts(committed, place{int32(i), offset}) {
 				j.verdict.Inputs++
@@ -247,14 +253,18 @@ func counts(committed map[int32]int64, p place) bool {
 	return committed == nil || p.offset < committed[p.partition]
 }
 
-func (j *judgement) readOutputs(t *topics.Topic, id func(batch.Record) string) error {
+func (j *judgement) readOutputs(t *topics.Topic, id func(batch.Record) (string, bool)) error {
 	j.seen = map[string]int{}
 	for i, p := range t.Partitions() {
 		latest := map[int32]int64{} // of each input partition, the last input whose output stands in this one
 		err := j.eachCommitted(p, func(offset int64, r batch.Record) error {
 			j.verdict.Outputs++
-			key := id(r)
+			key, has := id(r)
 			at := Placed{int32(i), offset, strings.ToValidUTF8(key, "\uFFFD")}
+			if !has {
+				list(&j.verdict.Unknown, at)
+				return nil
+			}
 			inputs, n := j.inputs[key], j.seen[key]
 			j.seen[key]++
 			switch {
@@ -278,12 +288,18 @@ func (j *judgement) readOutputs(t *topics.Topic, id func(batch.Record) string) e
 	return nil
 }
 
+// findMissing lists the first inputs without an output.
 func (j *judgement) findMissing(committed map[int32]int64) {
+	missing := []Placed{}
 	for key, inputs := range j.inputs {
 		for _, p := range inputs[min(j.seen[key], len(inputs)):] {
 			if counts(committed, p) {
-				list(&j.verdict.Missing, Placed{p.partition, p.offset, strings.ToValidUTF8(key, "\uFFFD")})
+				missing = append(missing, Placed{p.partition, p.offset, strings.ToValidUTF8(key, "\uFFFD")})
 			}
 		}
 	}
+	slices.SortFunc(missing, func(a, b Placed) int {
+		return cmp.Or(cmp.Compare(a.Partition, b.Partition), cmp.Compare(a.Offset, b.Offset))
+	})
+	j.verdict.Missing = missing[:min(len(missing), maxListed)]
 }

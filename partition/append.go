@@ -17,6 +17,7 @@ type Appended struct {
 	LogAppendTimeMs        int64 // -1 unless the topic stamps its own time, or for a duplicate
 	LogStartOffset         int64
 	Duplicate              bool // the batch was stored before; the offsets are those of then
+	SequencesBegan         bool // the producer, which has no transactions, raised its epoch: its sequences began again
 	// Durable is the ticket that the answer waits for. After it, readers can see the batch.
 	Durable durability.Ticket
 }
@@ -99,8 +100,10 @@ func (p *Partition) appendLocked(raw []byte, h *batch.Header, origin pidmanager.
 	if err := p.writeLocked(raw, h); err != nil {
 		return Appended{}, wakeUp{}, err
 	}
-	p.applyLocked(h)
-	return p.appendedLocked(h, answer)
+	restarted := p.applyLocked(h)
+	appended, wake, err := p.appendedLocked(h, answer)
+	appended.SequencesBegan = restarted
+	return appended, wake, err
 }
 
 // duplicateLocked returns the offsets of the first time for a retry. Its ticket covers everything written so far.
@@ -194,11 +197,17 @@ func (p *Partition) durableLocked(answer durability.Answer) durability.Ticket {
 	return ticket
 }
 
-// applyLocked updates the state for a data batch that is in the log. Replay calls it too.
-func (p *Partition) applyLocked(h *batch.Header) {
-	if h.HasProducer() && p.mu.producers.Apply(h) {
+// applyLocked updates the state for a data batch that is in the log, and says whether its producer's sequences began
+// again. Replay calls it too.
+func (p *Partition) applyLocked(h *batch.Header) (restarted bool) {
+	if !h.HasProducer() {
+		return false
+	}
+	opened, restarted := p.mu.producers.Apply(h)
+	if opened {
 		p.mu.open.Begin(h.ProducerID, h.BaseOffset)
 	}
+	return restarted
 }
 
 // applyMarkerLocked updates the state for a marker that is in the log. The entry of an aborted transaction is added for

@@ -49,6 +49,15 @@ func (p *Partition) EachOpenTransaction(f func(producerID int64, producerEpoch i
 	}
 }
 
+// HasOpenTransaction says whether a transaction of a producer is open here: whether there are records of it. Of a
+// partition that is offline nothing is known, and the answer is yes.
+func (p *Partition) HasOpenTransaction(producerID int64) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	e, ok := p.mu.producers.Get(producerID)
+	return p.mu.offline != nil || ok && e.TxnFirstOffset >= 0
+}
+
 // OpenTransaction is a transaction that is open in a partition.
 type OpenTransaction struct {
 	ProducerID       int64

@@ -222,11 +222,13 @@ func (p *Producers) CheckMarker(m batch.Marker, transactionVersion int16) error 
 	return nil
 }
 
-// Apply records an appended data batch, whose offsets are set, and says whether it opened a transaction. It cannot
-// fail: a batch in the log counts even if Check would have refused it.
-func (p *Producers) Apply(h *batch.Header) (opened bool) {
+// Apply records an appended data batch, whose offsets are set. It says whether the batch opened a transaction, and
+// whether a producer without transactions began its sequences again, with a new epoch. It cannot fail: a batch in the
+// log counts even if Check would have refused it.
+func (p *Producers) Apply(h *batch.Header) (opened, restarted bool) {
 	e := p.entry(h.ProducerID)
 	if e.ProducerEpoch != h.ProducerEpoch {
+		restarted = e.ProducerEpoch >= 0 && !h.IsTransactional()
 		e.cached = 0
 		e.ProducerEpoch = h.ProducerEpoch
 	}
@@ -234,14 +236,14 @@ func (p *Producers) Apply(h *batch.Header) (opened bool) {
 		TimestampMs: h.MaxTimestampMs})
 	e.LastTimestampMs = h.MaxTimestampMs
 	if !h.IsTransactional() {
-		return false
+		return false, restarted
 	}
 	delete(p.verifications, h.ProducerID)
 	if e.TxnFirstOffset >= 0 {
-		return false
+		return false, false
 	}
 	e.TxnFirstOffset = h.BaseOffset
-	return true
+	return true, false
 }
 
 // ApplyMarker records an appended marker and returns the first offset of the transaction that it

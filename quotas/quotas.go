@@ -1,7 +1,8 @@
 // Package quotas keeps the quotas of clients, and measures what clients do against them (spec: admin 17).
 //
 // A quota is kept for an entity and is durable when Alter returns. Throttle finds the quota that holds for a user and a
-// client ID, adds to their rate, and returns for how long the client has to pause. Without quotas it costs one load.
+// client ID, adds to their rate, and returns for how long the client has to pause. Connect does it for the connections
+// of an address. Without quotas that costs one load.
 //
 // handlers and cluster use it. It knows no requests and no connections.
 package quotas
@@ -48,6 +49,7 @@ type Quotas struct {
 	cfg, mutations Config     // of rates, and of controller_mutation_rate
 	change         sync.Mutex
 	kept           atomic.Pointer[map[string]Values] // by key of the entity; immutable; nil while there are none
+	addresses      atomic.Pointer[addressLimits]     // of kept; nil while there are none
 	mu             struct {
 		sync.Mutex
 		rates map[rateKey]*rate
@@ -109,6 +111,7 @@ func Clear(tx meta.Tx) error {
 }
 
 func (q *Quotas) publish(kept map[string]Values) {
+	q.addresses.Store(addressLimitsOf(kept))
 	if len(kept) == 0 {
 		q.kept.Store(nil)
 	} else {

@@ -3,6 +3,7 @@ package quotas
 import (
 	"errors"
 	"fmt"
+	"math"
 	"path/filepath"
 	"testing"
 	"time"
@@ -98,6 +99,37 @@ func TestPausesAreKafkas(t *testing.T) {
 	set(t, q, Entity{User: nil}, RequestPercentage, 1)
 	if got := q.Throttle(RequestPercentage, "u", "c", 1e6, start); got != time.Second {
 		t.Errorf("a pause for request time is %v, want one window", got)
+	}
+}
+
+// What is kept back does not count. What is more than all windows allow passes alone.
+func TestAmountsAreKeptBack(t *testing.T) {
+	q, _ := open(t, filepath.Join(t.TempDir(), "meta.db"))
+	if room := q.Room(ConsumerByteRate, "u", "c"); !math.IsInf(room, 1) {
+		t.Errorf("room for %v without a quota", room)
+	}
+	set(t, q, Entity{ClientID: name("c")}, ConsumerByteRate, 500)
+	if room := q.Room(ConsumerByteRate, "u", "c"); room != 5_000 {
+		t.Errorf("room for %v", room)
+	}
+	start := time.UnixMilli(1_000_000)
+	for i, c := range []struct {
+		after    time.Duration
+		amount   float64
+		pause    time.Duration
+		admitted bool
+	}{
+		{0, 3_000, 0, true},
+		{0, 7_000, 10 * time.Second, false},
+		{0, 2_000, 0, true},
+		{5 * time.Second, 5_000, 10 * time.Second, false},
+		{11 * time.Second, 10_000, 10 * time.Second, true},
+		{11 * time.Second, 1, 10_002 * time.Millisecond, false},
+	} {
+		pause, admitted := q.Admit(ConsumerByteRate, "u", "c", c.amount, start.Add(c.after))
+		if pause != c.pause || admitted != c.admitted {
+			t.Errorf("%d: %v %v", i, pause, admitted)
+		}
 	}
 }
 

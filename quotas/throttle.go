@@ -65,6 +65,36 @@ func (q *Quotas) Throttle(quota, user, clientID string, amount float64, now time
 	return pause
 }
 
+// Admit is Throttle for an amount that can be kept back: if it is too much it is not added, and admitted is false. One
+// that is more than may be used in all windows would never be admitted; it is when nothing else has been used.
+func (q *Quotas) Admit(quota, user, clientID string, amount float64, now time.Time) (pause time.Duration,
+	admitted bool) {
+	limit, key, ok := q.bound(quota, user, clientID)
+	if !ok {
+		return 0, true
+	}
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	r := q.rateLocked(key, now)
+	used, _ := r.measure(now)
+	r.add(amount, now)
+	pause = r.pause(limit, now)
+	if pause > 0 && used > 0 {
+		r.add(-amount, now)
+		return pause, false
+	}
+	return pause, true
+}
+
+// Room is what may be used in all windows; infinite where there is no quota.
+func (q *Quotas) Room(quota, user, clientID string) float64 {
+	limit, _, ok := q.bound(quota, user, clientID)
+	if !ok {
+		return math.Inf(1)
+	}
+	return limit * float64(q.cfg.Samples-1) * q.cfg.Window.Seconds()
+}
+
 // Mutate takes permits from the bucket of a user's client for changes: it holds what may be used in all windows, and is
 // filled at the rate of controller_mutation_rate. A bucket may be overdrawn, then the client has to pause; with strict
 // nothing is taken from one that is, and the change is refused (KIP-599; spec: admin 17).

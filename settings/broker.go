@@ -2,6 +2,7 @@ package settings
 
 import (
 	"math"
+	"net/netip"
 	"strconv"
 	"strings"
 	"time"
@@ -41,6 +42,8 @@ type Broker struct {
 	FetchMaxBytes                        int
 	MaxConnections                       int
 	MaxConnectionsPerIP                  int
+	MaxConnectionsPerIPOverrides         map[netip.Addr]int // nil for none
+	MaxConnectionCreationRate            int                // math.MaxInt32 for any
 	MaxDecompressedBatchBytes            int
 	MaxIncrementalFetchSessionCacheSlots int
 	MaxRequestPartitionSizeLimit         int
@@ -51,6 +54,7 @@ type Broker struct {
 	RequestTimeout                       time.Duration
 	SocketRequestMaxBytes                int
 	SocketSendBufferBytes                int // -1 for the system's
+	TelemetryMaxBytes                    int
 
 	// Topics and logs.
 	AutoCreateTopicsEnable      bool
@@ -93,7 +97,9 @@ type Broker struct {
 	DeadLetterTopicPrefix                 string // errors.deadletterqueue.topic.name.prefix
 	GroupShareMaxShareSessions            int
 	GroupShareMaxSize                     int
-	ShareCoordinatorSnapshotUpdateRecords int // share.coordinator.snapshot.update.records.per.snapshot
+	ShareCoordinatorColdSnapshotInterval  time.Duration // share.coordinator.cold.partition.snapshot.interval.ms
+	ShareCoordinatorPruneInterval         time.Duration // share.coordinator.state.topic.prune.interval.ms
+	ShareCoordinatorSnapshotUpdateRecords int           // share.coordinator.snapshot.update.records.per.snapshot
 	ShareCoordinatorStateTopicPartitions  int32
 	ShareCoordinatorStateTopicSegment     int32 // share.coordinator.state.topic.segment.bytes
 
@@ -142,6 +148,8 @@ func (b *Broker) resolve() {
 		FetchMaxBytes:                        b.int("fetch.max.bytes"),
 		MaxConnections:                       b.int("max.connections"),
 		MaxConnectionsPerIP:                  b.int("max.connections.per.ip"),
+		MaxConnectionsPerIPOverrides:         b.ipOverrides(),
+		MaxConnectionCreationRate:            b.int("max.connection.creation.rate"),
 		MaxDecompressedBatchBytes:            b.int("max.decompressed.batch.bytes"),
 		MaxIncrementalFetchSessionCacheSlots: b.int("max.incremental.fetch.session.cache.slots"),
 		MaxRequestPartitionSizeLimit:         b.int("max.request.partition.size.limit"),
@@ -152,6 +160,7 @@ func (b *Broker) resolve() {
 		RequestTimeout:                       b.milliseconds("request.timeout.ms"),
 		SocketRequestMaxBytes:                b.int("socket.request.max.bytes"),
 		SocketSendBufferBytes:                b.int("socket.send.buffer.bytes"),
+		TelemetryMaxBytes:                    b.int("telemetry.max.bytes"),
 
 		AutoCreateTopicsEnable:      b.bool("auto.create.topics.enable"),
 		DefaultReplicationFactor:    b.int("default.replication.factor"),
@@ -191,6 +200,8 @@ func (b *Broker) resolve() {
 		DeadLetterTopicPrefix:                 b.text("errors.deadletterqueue.topic.name.prefix"),
 		GroupShareMaxShareSessions:            b.int("group.share.max.share.sessions"),
 		GroupShareMaxSize:                     b.int("group.share.max.size"),
+		ShareCoordinatorColdSnapshotInterval:  b.milliseconds("share.coordinator.cold.partition.snapshot.interval.ms"),
+		ShareCoordinatorPruneInterval:         b.milliseconds("share.coordinator.state.topic.prune.interval.ms"),
 		ShareCoordinatorSnapshotUpdateRecords: b.int("share.coordinator.snapshot.update.records.per.snapshot"),
 		ShareCoordinatorStateTopicPartitions:  b.int32("share.coordinator.state.topic.num.partitions"),
 		ShareCoordinatorStateTopicSegment:     b.int32("share.coordinator.state.topic.segment.bytes"),

@@ -41,12 +41,12 @@ var networkSettings = []Definition{
 		Dynamic | PerBroker, Implemented, "Security protocol of each listener name."},
 	{"listeners", List, "PLAINTEXT://127.0.0.1:9092", addresses, Dynamic | PerBroker, Implemented,
 		"Addresses that the broker listens on; unset, they are those of advertised.listeners on every address."},
-	{"max.connection.creation.rate", Int, "2147483647", atLeast(0), Dynamic, NotImplemented,
+	{"max.connection.creation.rate", Int, "2147483647", atLeast(0), Dynamic, Implemented,
 		"New connections in a second."},
 	{"max.connections", Int, "2147483647", atLeast(0), Dynamic, Implemented, "Most open connections."},
 	{"max.connections.per.ip", Int, "2147483647", atLeast(0), Dynamic, Implemented,
 		"Most open connections of one address."},
-	{"max.connections.per.ip.overrides", String, "", valid{check: checkIPOverrides}, Dynamic, NotImplemented,
+	{"max.connections.per.ip.overrides", String, "", valid{check: checkIPOverrides}, Dynamic, Implemented,
 		"Most open connections of single addresses, as host:number."},
 	{"max.decompressed.batch.bytes", Int, "104857600", atLeast(1), static, Implemented,
 		"Most bytes that one compressed batch may inflate to."},
@@ -91,7 +91,7 @@ var networkSettings = []Definition{
 			"dev.auto.create.delay.ms, dev.group.rebalance.heartbeat.interval.ms, dev.strict.replication, " +
 			"dev.strict.sources, group.consumer.assignment.interval.ms, group.initial.rebalance.delay.ms, " +
 			"group.streams.initial.rebalance.delay.ms."},
-	{"telemetry.max.bytes", Int, "1048576", atLeast(1), static, NotImplemented,
+	{"telemetry.max.bytes", Int, "1048576", atLeast(1), static, Implemented,
 		"Largest telemetry push of a client, in bytes."},
 	{"unstable.api.versions.enable", Boolean, "false", anything, Hidden, NotImplemented,
 		"Whether unfinished API versions are served."},

@@ -3,6 +3,7 @@ package settings
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 	"regexp"
 	"strconv"
 	"strings"
@@ -91,15 +92,40 @@ func checkProtocolMap(value string) error {
 // checkIPOverrides accepts host:number pairs.
 func checkIPOverrides(value string) error {
 	for _, entry := range splitList(value) {
-		colon := strings.LastIndexByte(entry, ':')
-		if colon < 1 {
-			return errors.New("must be host:number pairs")
-		}
-		if n, err := strconv.ParseInt(entry[colon+1:], 10, 32); err != nil || n < 0 {
+		host, number, _ := cutLast(entry, ":")
+		if n, err := strconv.ParseInt(number, 10, 32); err != nil || n < 0 || host == "" {
 			return errors.New("must be host:number pairs")
 		}
 	}
 	return nil
+}
+
+// ipOverrides returns nil for nothing. Hosts that are no addresses have no effect, except for localhost: the broker asks
+// no name server.
+func (b *Broker) ipOverrides() (most map[netip.Addr]int) {
+	for _, entry := range splitList(b.text("max.connections.per.ip.overrides")) {
+		host, number, _ := cutLast(entry, ":")
+		if host == "localhost" {
+			host = "127.0.0.1"
+		}
+		address, err := netip.ParseAddr(strings.Trim(host, "[]"))
+		if err != nil {
+			continue
+		}
+		if most == nil {
+			most = map[netip.Addr]int{}
+		}
+		most[address.Unmap()], _ = strconv.Atoi(number)
+	}
+	return most
+}
+
+// cutLast is strings.Cut at the last separator.
+func cutLast(s, separator string) (before, after string, found bool) {
+	if i := strings.LastIndex(s, separator); i >= 0 {
+		return s[:i], s[i+len(separator):], true
+	}
+	return s, "", false
 }
 
 // checkOffsetReset accepts what a share group may start at (KIP-932).

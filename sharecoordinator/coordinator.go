@@ -85,6 +85,8 @@ var (
 	// ErrLoading and ErrClosed: the coordinator has not loaded yet, or is stopping.
 	ErrLoading = errors.New("share coordinator is loading")
 	ErrClosed  = errors.New("share coordinator is stopping")
+	// ErrNotCoordinator: the partition of __share_group_state that the share partition belongs to is offline.
+	ErrNotCoordinator = errors.New("partition of the share group state is offline")
 	// ErrNotWritten wraps the error of a state log that appended nothing: memory and log are unchanged.
 	ErrNotWritten = errors.New("share group state was not written")
 )
@@ -111,11 +113,12 @@ type Config struct {
 	// StateLogs gives the state log of a partition of __share_group_state; nil while the topic does not exist.
 	StateLogs func(partition int32) StateLog
 	// CreateTopic creates the topic. It is called without a lock of this package.
-	CreateTopic        func() error
-	Partitions         int32         // 50, never to change while the data directory lives
-	UpdatesPerSnapshot int           // share.coordinator.snapshot.update.records.per.snapshot; 500
-	TidyInterval       time.Duration // for cold snapshots and the deletion of old records; 5 min
-	MaxInflatedBytes   int           // largest record batch, inflated, that Load reads; 256 MiB
+	CreateTopic          func() error
+	Partitions           int32         // 50, never to change while the data directory lives
+	UpdatesPerSnapshot   int           // share.coordinator.snapshot.update.records.per.snapshot; 500; -1: no updates
+	ColdSnapshotInterval time.Duration // share.coordinator.cold.partition.snapshot.interval.ms; 5 min
+	PruneInterval        time.Duration // share.coordinator.state.topic.prune.interval.ms; 5 min
+	MaxInflatedBytes     int           // largest record batch, inflated, that Load reads; 256 MiB
 
 	Clock  clock.Clock   // the cluster's; nil means the machine's
 	Logger *slog.Logger  // nil discards
@@ -124,10 +127,11 @@ type Config struct {
 
 // Defaults of Config, as in Kafka where it has them.
 const (
-	DefaultPartitions         = 50
-	DefaultUpdatesPerSnapshot = 500
-	DefaultTidyInterval       = 5 * time.Minute
-	DefaultMaxInflatedBytes   = 256 << 20
+	DefaultPartitions           = 50
+	DefaultUpdatesPerSnapshot   = 500
+	DefaultColdSnapshotInterval = 5 * time.Minute
+	DefaultPruneInterval        = 5 * time.Minute
+	DefaultMaxInflatedBytes     = 256 << 20
 )
 
 func (c Config) withDefaults() Config {
@@ -137,8 +141,11 @@ func (c Config) withDefaults() Config {
 	if c.UpdatesPerSnapshot == 0 {
 		c.UpdatesPerSnapshot = DefaultUpdatesPerSnapshot
 	}
-	if c.TidyInterval == 0 {
-		c.TidyInterval = DefaultTidyInterval
+	if c.ColdSnapshotInterval == 0 {
+		c.ColdSnapshotInterval = DefaultColdSnapshotInterval
+	}
+	if c.PruneInterval == 0 {
+		c.PruneInterval = DefaultPruneInterval
 	}
 	if c.MaxInflatedBytes == 0 {
 		c.MaxInflatedBytes = DefaultMaxInflatedBytes
@@ -157,7 +164,9 @@ func (c Config) withDefaults() Config {
 type Coordinator struct {
 	cfg    Config // immutable, with defaults
 	shards []*shard
-	tidy   *clock.Check // set at the end of Load
+	checks []*clock.Check // set at the end of Load
+
+	reloading sync.Mutex // held while state is loaded again
 
 	present  atomic.Bool // the topic exists
 	creating sync.Mutex  // held while the topic is created
@@ -173,6 +182,8 @@ type shard struct {
 	mu        struct {
 		sync.Mutex
 		loaded, closed bool
+		offline        bool          // the partition is offline: nothing is loaded
+		loading        chan struct{} // closed at the end of a load after the first one; nil before
 		stateLog       StateLog
 		states         map[Key]*State    // nil until the first one
 		durable        durability.Ticket // of the last append
@@ -198,23 +209,31 @@ func (c *Coordinator) Load() error {
 		}
 	}
 	c.present.Store(c.cfg.StateLogs(0) != nil)
-	c.tidy = c.cfg.Clock.Every(c.cfg.TidyInterval, func() time.Duration { return c.cfg.TidyInterval }, c.tidyUp)
+	// Cold snapshots come first: what they replace can be pruned in the same move of the clock.
+	c.every(c.cfg.ColdSnapshotInterval, "cold share partitions get no snapshot", (*shard).writeColdSnapshots)
+	c.every(c.cfg.PruneInterval, "old share group state is not deleted", (*shard).prune)
 	return nil
 }
 
 func (s *shard) load() error {
+	stateLog := s.c.cfg.StateLogs(s.partition)
+	building := &shard{c: s.c, partition: s.partition}
+	if stateLog != nil { // else nothing is stored yet
+		err := stateLog.Scan(stateLog.LogStartOffset(), stateLog.LogEndOffset(), building.replayBatchLocked)
+		if err != nil {
+			return err
+		}
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.mu.closed {
 		return ErrClosed
 	}
-	if s.mu.stateLog = s.c.cfg.StateLogs(s.partition); s.mu.stateLog == nil {
-		s.mu.loaded = true // nothing is stored yet
-		return nil
+	if stateLog != nil { // the topic may have been created meanwhile
+		s.mu.stateLog = stateLog
 	}
-	err := s.mu.stateLog.Scan(s.mu.stateLog.LogStartOffset(), s.mu.stateLog.LogEndOffset(), s.replayBatchLocked)
-	s.mu.loaded = err == nil
-	return err
+	s.mu.states, s.mu.loaded, s.mu.offline = building.mu.states, true, false
+	return nil
 }
 
 // Ensure creates the topic if it does not exist. It must be called, without any lock held, before state is stored: a
@@ -261,8 +280,8 @@ func (s *shard) replayBatchLocked(h batch.Header, raw []byte) error {
 
 // Close ends the periodic work.
 func (c *Coordinator) Close() {
-	if c.tidy != nil {
-		c.tidy.Stop()
+	for _, check := range c.checks {
+		check.Stop()
 	}
 	for _, s := range c.shards {
 		s.mu.Lock()
@@ -271,14 +290,19 @@ func (c *Coordinator) Close() {
 	}
 }
 
+// PartitionFor returns the partition of the topic for a key.
+func (c *Coordinator) PartitionFor(k Key) int32 { return PartitionOf(k, c.cfg.Partitions) }
+
 // lock locks the shard of a key, and the caller unlocks it. With an error nothing is locked.
 func (c *Coordinator) lock(k Key) (*shard, error) {
-	s := c.shards[PartitionOf(k, c.cfg.Partitions)]
+	s := c.shards[c.PartitionFor(k)]
 	s.mu.Lock()
 	var err error
 	switch {
 	case s.mu.closed:
 		err = ErrClosed
+	case s.mu.offline:
+		err = ErrNotCoordinator
 	case !s.mu.loaded:
 		err = ErrLoading
 	default:
@@ -481,31 +505,45 @@ func (c *Coordinator) Keys() (keys []Key) {
 	return keys
 }
 
-// tidyUp writes snapshots of share partitions without a recent one, and deletes the records below all snapshots.
-func (c *Coordinator) tidyUp() {
-	for _, s := range c.shards {
-		if err := s.tidyUp(); err != nil {
-			c.cfg.Logger.Warn("share group state is not tidied; tried again at the next check", "partition", s.partition,
-				"error", err)
+// every does something with each shard at an interval. What fails is logged and done at the next check.
+func (c *Coordinator) every(interval time.Duration, failed string, do func(*shard) error) {
+	c.checks = append(c.checks, c.cfg.Clock.Every(interval, func() time.Duration { return interval }, func() {
+		for _, s := range c.shards {
+			if err := do(s); err != nil {
+				c.cfg.Logger.Warn(failed+"; tried again at the next check", "partition", s.partition, "error", err)
+			}
 		}
-	}
+	}))
 }
 
-func (s *shard) tidyUp() error {
+// writeColdSnapshots writes snapshots of share partitions that have updates, but no recent snapshot.
+func (s *shard) writeColdSnapshots() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.mu.closed || !s.mu.loaded || s.mu.stateLog == nil {
+		return nil
+	}
+	nowMs := s.c.cfg.Clock.Now().UnixMilli()
+	for k, state := range s.mu.states {
+		if state.updates > 0 && nowMs-state.snapshotTimestampMs >= s.c.cfg.ColdSnapshotInterval.Milliseconds() {
+			if err := s.appendLocked(s.snapshotRecordLocked(k)); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// prune deletes the records below the newest snapshots of all share partitions.
+func (s *shard) prune() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.mu.closed || s.mu.stateLog == nil {
 		return nil
 	}
-	nowMs := s.c.cfg.Clock.Now().UnixMilli()
 	needed := s.mu.stateLog.LogEndOffset()
-	for k, state := range s.mu.states {
-		if state.updates > 0 && nowMs-state.snapshotTimestampMs >= s.c.cfg.TidyInterval.Milliseconds() {
-			if err := s.appendLocked(s.snapshotRecordLocked(k)); err != nil {
-				return err
-			}
-		}
-		needed = min(needed, s.mu.states[k].snapshotOffset)
+	for _, state := range s.mu.states {
+		needed = min(needed, state.snapshotOffset)
 	}
 	if needed > s.mu.stateLog.LogStartOffset() {
 		return s.mu.stateLog.DeleteRecords(needed)

@@ -19,6 +19,7 @@ type fakeLog struct {
 	start, end int64
 	batches    [][]byte
 	fail       error
+	scanning   func() // called when a scan begins; nil: nothing
 }
 
 func (l *fakeLog) AppendCoordinator(raw []byte, _ durability.Answer) (Appended, error) {
@@ -32,6 +33,9 @@ func (l *fakeLog) AppendCoordinator(raw []byte, _ durability.Answer) (Appended, 
 }
 
 func (l *fakeLog) Scan(from, to int64, fn func(h batch.Header, raw []byte) error) error {
+	if l.scanning != nil {
+		l.scanning()
+	}
 	for _, raw := range l.batches {
 		h, err := batch.ParseHeader(raw)
 		if err != nil {
@@ -54,9 +58,10 @@ func (l *fakeLog) DeleteRecords(offset int64) error {
 }
 
 type world struct {
-	log   *fakeLog
-	clock *clock.Movable
-	c     *Coordinator
+	log    *fakeLog
+	clock  *clock.Movable
+	config Config // intervals
+	c      *Coordinator
 }
 
 func newWorld(t *testing.T) *world {
@@ -65,9 +70,15 @@ func newWorld(t *testing.T) *world {
 	return w
 }
 
+// open starts a coordinator, after the end of the one before.
 func (w *world) open(t *testing.T) {
 	t.Helper()
-	w.c = New(Config{StateLogs: func(int32) StateLog { return w.log }, Partitions: 1, Clock: w.clock})
+	if w.c != nil {
+		w.c.Close()
+	}
+	c := w.config
+	c.StateLogs, c.Partitions, c.Clock = func(int32) StateLog { return w.log }, 1, w.clock
+	w.c = New(c)
 	if err := w.c.Load(); err != nil {
 		t.Fatal(err)
 	}
@@ -140,14 +151,14 @@ func TestOldRecordsAreDeleted(t *testing.T) {
 	}
 	w.write(t, 0, 0, window.Batch{FirstOffset: 0, LastOffset: 3, State: window.Available, DeliveryCount: 2})
 	before := w.state(t)
-	w.clock.Advance(DefaultTidyInterval)
+	w.clock.Advance(DefaultPruneInterval)
 	if w.log.start != 1 { // the other one's snapshot, which has no updates
 		t.Errorf("log starts at %d", w.log.start)
 	}
 	if _, err := w.c.Delete(other); err != nil {
 		t.Fatal(err)
 	}
-	w.clock.Advance(DefaultTidyInterval)
+	w.clock.Advance(DefaultPruneInterval)
 	if w.log.start != 3 {
 		t.Errorf("log starts at %d", w.log.start)
 	}
@@ -157,6 +168,56 @@ func TestOldRecordsAreDeleted(t *testing.T) {
 	}
 	if _, _, err := w.c.Summary(other); !errors.Is(err, ErrNoState) {
 		t.Errorf("the deleted share partition: %v", err)
+	}
+}
+
+// A share partition is cold after an interval without a snapshot. A move of the clock runs all checks, so that the
+// interval of the deletion shows in the time at which it is due.
+func TestColdSnapshotsAndDeletionHaveTheirIntervals(t *testing.T) {
+	w := newWorld(t)
+	w.config = Config{ColdSnapshotInterval: time.Minute, PruneInterval: time.Hour}
+	w.open(t)
+	if _, err := w.c.Initialize(key, 1, 0); err != nil {
+		t.Fatal(err)
+	}
+	w.write(t, 0, 0, window.Batch{FirstOffset: 0, LastOffset: 3, State: window.Available, DeliveryCount: 2})
+	w.clock.Advance(59 * time.Second)
+	if got := w.state(t); got.SnapshotEpoch != 0 || w.log.end != 2 {
+		t.Errorf("after 59 s: snapshot epoch %d, the log ends at %d", got.SnapshotEpoch, w.log.end)
+	}
+	w.clock.Advance(time.Second)
+	if got := w.state(t); got.SnapshotEpoch != 1 || w.log.end != 3 {
+		t.Errorf("after 1 min: snapshot epoch %d, the log ends at %d", got.SnapshotEpoch, w.log.end)
+	}
+	w.clock.Advance(time.Hour)
+	if w.log.start != 2 || w.log.end != 3 {
+		t.Errorf("after 1 h the log is %d to %d: nothing has changed since the snapshot", w.log.start, w.log.end)
+	}
+	for _, config := range []Config{
+		{ColdSnapshotInterval: time.Minute, PruneInterval: time.Hour},
+		{ColdSnapshotInterval: time.Hour, PruneInterval: time.Minute},
+	} {
+		w = newWorld(t)
+		w.config = config
+		w.open(t)
+		if at, _ := w.clock.Next(); at.Sub(w.clock.Now()) != time.Minute {
+			t.Errorf("%v and %v: the first check is due after %v", config.ColdSnapshotInterval, config.PruneInterval,
+				at.Sub(w.clock.Now()))
+		}
+	}
+}
+
+func TestWithoutUpdatesEachWriteIsASnapshot(t *testing.T) {
+	w := newWorld(t)
+	w.config = Config{UpdatesPerSnapshot: -1}
+	w.open(t)
+	if _, err := w.c.Initialize(key, 1, 0); err != nil {
+		t.Fatal(err)
+	}
+	w.write(t, 0, 1, window.Batch{FirstOffset: 0, LastOffset: 0, State: window.Acknowledged, DeliveryCount: 1})
+	w.write(t, 1, 1, window.Batch{FirstOffset: 1, LastOffset: 1, State: window.Acknowledged, DeliveryCount: 1})
+	if got := w.state(t); got.SnapshotEpoch != 2 || got.StartOffset != 1 {
+		t.Errorf("snapshot epoch %d, start offset %d", got.SnapshotEpoch, got.StartOffset)
 	}
 }
 

@@ -45,6 +45,7 @@ type Config struct {
 	Partition   func(topicID [16]byte, index int32) (*partition.Partition, bool)
 	Settings    func(groupID string) settings.ShareGroup
 	MaxSessions int         // group.share.max.share.sessions
+	Enabled     func() bool // share.version is at least 1; nil: it is
 	Letters     DeadLetters // nil: there is no dead-letter queue
 
 	Clock      clock.Clock // the cluster's: locks
@@ -76,6 +77,9 @@ type Manager struct {
 func New(cfg Config) (*Manager, error) {
 	if cfg.RealTime == nil {
 		cfg.RealTime = clock.Real{}
+	}
+	if cfg.Enabled == nil {
+		cfg.Enabled = func() bool { return true }
 	}
 	m := &Manager{cfg: cfg, stopped: make(chan struct{})}
 	m.mu.loaded = map[Key]*SharePartition{}
@@ -117,7 +121,8 @@ func (m *Manager) Drop(k Key) {
 	}
 }
 
-// DropAll ends all sessions and forgets all share partitions, when share.version is set to 0.
+// DropAll ends all sessions and forgets all share partitions, after share.version has been set to 0. Locks end without
+// a record of it. A fetch that is under way acquires nothing (spec: share-groups 2).
 func (m *Manager) DropAll() {
 	m.mu.Lock()
 	all := make([]*SharePartition, 0, len(m.mu.loaded))
@@ -137,7 +142,11 @@ func (m *Manager) DropAll() {
 // State returns the start offset of a share partition and how many offsets from it on are finished, as the window has
 // them if it is loaded. -1 and -1 while no start offset is stored.
 func (m *Manager) State(k Key) (start, finished int64, leaderEpoch int32, err error) {
-	state, _, err := m.cfg.States.Summary(k)
+	var state sharecoordinator.State
+	err = m.cfg.States.Persist(k, func() (err error) {
+		state, _, err = m.cfg.States.Summary(k)
+		return err
+	})
 	if err != nil {
 		return -1, -1, 0, err
 	}

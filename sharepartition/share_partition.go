@@ -95,7 +95,11 @@ func (sp *SharePartition) loadLocked(p *partition.Partition, g settings.ShareGro
 		return nil
 	}
 	began := time.Now()
-	state, _, err := sp.m.cfg.States.Read(sp.key, p.LeaderEpoch())
+	var state sharecoordinator.State
+	err := sp.m.cfg.States.Persist(sp.key, func() (err error) {
+		state, _, err = sp.m.cfg.States.Read(sp.key, p.LeaderEpoch())
+		return err
+	})
 	if err != nil {
 		return err
 	}
@@ -172,6 +176,8 @@ func (m *Manager) Fetch(r FetchRequest) (Fetched, error) {
 	switch {
 	case sp.mu.dropped:
 		return Fetched{Loading: true}, nil // the next try finds another one
+	case !m.cfg.Enabled():
+		return Fetched{Loading: true}, nil // asked under the lock, so that DropAll finds what is loaded before it
 	case sp.mu.fetching:
 		if r.Waiter != nil {
 			sp.mu.turnedAway = append(sp.mu.turnedAway, r.Waiter)
@@ -356,10 +362,12 @@ func (m *Manager) Acknowledge(k Key, memberID string, list []window.Acknowledgem
 func (sp *SharePartition) changeLocked(c *window.Change, limits window.Limits) (durability.Ticket, error) {
 	var ticket durability.Ticket
 	if !c.IsEmpty() {
-		var err error
-		ticket, err = sp.m.cfg.States.Write(&sharecoordinator.Write{
-			Key: sp.key, StateEpoch: sp.mu.stateEpoch, LeaderEpoch: sp.mu.leaderEpoch, StartOffset: c.StartOffset,
-			DeliveryCompleteCount: int32(c.Finished), Batches: c.Batches,
+		err := sp.m.cfg.States.Persist(sp.key, func() (err error) {
+			ticket, err = sp.m.cfg.States.Write(&sharecoordinator.Write{
+				Key: sp.key, StateEpoch: sp.mu.stateEpoch, LeaderEpoch: sp.mu.leaderEpoch, StartOffset: c.StartOffset,
+				DeliveryCompleteCount: int32(c.Finished), Batches: c.Batches,
+			})
+			return err
 		})
 		if err != nil {
 			if errors.Is(err, sharecoordinator.ErrNoState) || errors.Is(err, sharecoordinator.ErrFencedStateEpoch) ||

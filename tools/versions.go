@@ -6,6 +6,8 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"once/internal/apiname"
 )
 
 func versionsCommand(e *env) *cobra.Command {
@@ -44,7 +46,7 @@ func versionsCommand(e *env) *cobra.Command {
 				if request := kmsg.RequestForKey(key); request != nil {
 					usable = fmt.Sprint(min(high, request.MaxVersion()))
 				}
-				lines = append(lines, fmt.Sprintf("\t%s(%d): %s [usable: %s]", apiName(key), key, span, usable))
+				lines = append(lines, fmt.Sprintf("\t%s(%d): %s [usable: %s]", apiname.Of(key), key, span, usable))
 			})
 			e.print("%s:%d (id: %d rack: %s isFenced: false) -> (\n%s\n)\n", b.Host, b.Port, b.NodeID, rack,
 				strings.Join(lines, ",\n"))
@@ -52,20 +54,4 @@ func versionsCommand(e *env) *cobra.Command {
 		return nil
 	}
 	return c
-}
-
-// apiName is Kafka's name of an API; kmsg has others for a few.
-func apiName(key int16) string {
-	switch name := kmsg.NameForKey(key); name {
-	case "SASLHandshake", "SASLAuthenticate":
-		return strings.Replace(name, "SASL", "Sasl", 1)
-	case "DescribeUserSCRAMCredentials", "AlterUserSCRAMCredentials":
-		return strings.Replace(name, "SCRAM", "Scram", 1)
-	case "InitProducerID":
-		return "InitProducerId"
-	case "DescribeACLs", "CreateACLs", "DeleteACLs":
-		return strings.Replace(name, "ACLs", "Acls", 1)
-	default:
-		return name
-	}
 }

@@ -9,6 +9,14 @@ import (
 // Abort aborts the open transaction of an ID as if its timeout had passed, and says whether there was one. While
 // another request is ending it the error is ErrConcurrentTransactions. Errors: ErrTransactionalIDNotFound.
 func (c *Coordinator) Abort(transactionalID string) (aborted bool, err error) {
+	err = c.operate(func() (err error) {
+		aborted, err = c.abort(transactionalID)
+		return err
+	})
+	return aborted, err
+}
+
+func (c *Coordinator) abort(transactionalID string) (aborted bool, err error) {
 	s, err := c.locate(transactionalID)
 	if err != nil {
 		return false, err
@@ -37,6 +45,14 @@ func (c *Coordinator) Abort(transactionalID string) (aborted bool, err error) {
 // Hang forgets an ID whose transaction is open, and leaves the transaction open in its partitions: such a transaction
 // hangs, and only a marker of an administrator ends it. It says whether there was one. Errors as for Abort.
 func (c *Coordinator) Hang(transactionalID string) (hung bool, err error) {
+	err = c.operate(func() (err error) {
+		hung, err = c.hang(transactionalID)
+		return err
+	})
+	return hung, err
+}
+
+func (c *Coordinator) hang(transactionalID string) (hung bool, err error) {
 	s, err := c.locate(transactionalID)
 	if err != nil {
 		return false, err

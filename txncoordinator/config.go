@@ -37,6 +37,27 @@ type Participant interface {
 	// ApplyMarker ends the transaction there. When it returns nil the marker is in the log, and the
 	// offsets of the transaction, if there are any, are visible or gone.
 	ApplyMarker(m batch.Marker, transactionVersion int16) error
+	// HasOpenTransaction says whether there are records of the producer's open transaction.
+	HasOpenTransaction(producerID int64) bool
+}
+
+// Observer is told what becomes of transactions. No lock is held during its calls, and requests wait for them.
+type Observer interface {
+	// TransactionBegan says that the first partitions were added to a transaction.
+	TransactionBegan(transactionalID string)
+	// TransactionEnded says that the end of an open transaction is decided.
+	TransactionEnded(e End)
+}
+
+// End is the end of a transaction.
+type End struct {
+	TransactionalID string
+	Began           time.Time // by the cluster's clock, as is Open
+	Open            time.Duration
+	Timeout         time.Duration
+	How             string // committed, aborted, timed out, fenced
+	ByClient        bool   // with EndTxn
+	Empty           bool   // it was committed, and no partition has a record of it
 }
 
 // Config is the configuration of a Coordinator. Zero values mean the default in brackets.
@@ -71,6 +92,7 @@ type Config struct {
 	Logger   *slog.Logger // [discards]
 	// KeepTransitions remembers the last transitions of each ID, see Transitions.
 	KeepTransitions bool
+	Observer        Observer              // of transactions [none]
 	Faults          *fault.Points         // [none]
 	Registerer      prometheus.Registerer // [no metrics]
 }

@@ -21,7 +21,9 @@ type Coordinator struct {
 	shards  []shard      // one a partition of __transaction_state
 	ids     atomic.Int64 // how many transactional IDs there are
 	phase   atomic.Int32
+	gate    gate // of operations that change a transactional ID
 
+	reloading sync.Mutex // held while partitions are loaded again, or unloaded
 	// ctx ends with Close; waits for the disk end with it.
 	ctx    context.Context
 	cancel context.CancelFunc
@@ -44,6 +46,7 @@ const (
 type shard struct {
 	stateLog         StateLog // set by Load
 	keepsTransitions bool     // immutable
+	offline          atomic.Bool
 	mu               struct {
 		sync.RWMutex
 		byID map[string]*entry // nil until there is one
@@ -57,6 +60,7 @@ func New(cfg Config) (*Coordinator, error) {
 		return nil, err
 	}
 	c := &Coordinator{cfg: cfg, shards: make([]shard, cfg.Partitions), kick: make(chan struct{}, 1)}
+	c.gate.init()
 	for i := range c.shards {
 		c.shards[i].keepsTransitions = cfg.KeepTransitions
 	}
@@ -65,9 +69,9 @@ func New(cfg Config) (*Coordinator, error) {
 	return c, err
 }
 
-// partitionFor returns the partition of __transaction_state for an ID: Java's String.hashCode over the UTF-16 units,
+// PartitionFor returns the partition of __transaction_state for an ID: Java's String.hashCode over the UTF-16 units,
 // without its sign (spec: transactions 2).
-func (c *Coordinator) partitionFor(transactionalID string) int32 {
+func (c *Coordinator) PartitionFor(transactionalID string) int32 {
 	return partitionFor(transactionalID, int32(len(c.shards)))
 }
 
@@ -95,7 +99,34 @@ func (c *Coordinator) locate(transactionalID string) (*shard, error) {
 	if err := c.serving(); err != nil {
 		return nil, err
 	}
-	return &c.shards[c.partitionFor(transactionalID)], nil
+	s := &c.shards[c.PartitionFor(transactionalID)]
+	if s.offline.Load() {
+		return nil, ErrNotCoordinator
+	}
+	return s, nil
+}
+
+// operate runs a request that may change a transactional ID, unless the coordinator is loading again. If a fault holds
+// the end of a transaction before it is decided, the wait for that is outside of the gate.
+func (c *Coordinator) operate(request func() error) error {
+	if !c.gate.admit() {
+		return ErrCoordinatorLoading
+	}
+	err := func() error {
+		defer c.gate.leave()
+		return request()
+	}()
+	if held, ok := err.(*heldEnd); ok {
+		return held.wait(c.ctx)
+	}
+	return err
+}
+
+// work runs work without a request that may change transactional IDs. It waits while the coordinator is loading again.
+func (c *Coordinator) work(do func()) {
+	c.gate.enter()
+	defer c.gate.leave()
+	do()
 }
 
 func (c *Coordinator) serving() error {
@@ -130,7 +161,11 @@ func (c *Coordinator) known(transactionalID string) (*entry, error) {
 // If a transaction is open it aborts that and returns ErrConcurrentTransactions; the retry gets the identity. It
 // returns only when the epoch is on the disk.
 func (c *Coordinator) InitProducerID(r InitRequest) (Identity, error) {
-	id, err := c.initProducerID(&r)
+	id := noIdentity
+	err := c.operate(func() (err error) {
+		id, err = c.initProducerID(&r)
+		return err
+	})
 	c.metrics.refused(err)
 	return id, err
 }
@@ -148,10 +183,14 @@ func (c *Coordinator) initProducerID(r *InitRequest) (Identity, error) {
 		return noIdentity, err
 	}
 	if p.next.State == PrepareAbort {
-		if err := c.end(e, &p, outcomeFenced); err != nil && !errors.Is(err, errHeld) {
-			return noIdentity, err
+		err := c.end(e, &p, outcomeFenced)
+		if held, ok := err.(*heldEnd); ok {
+			held.success = ErrConcurrentTransactions
 		}
-		return noIdentity, ErrConcurrentTransactions
+		if err == nil || errors.Is(err, errHeld) {
+			err = ErrConcurrentTransactions
+		}
+		return noIdentity, err
 	}
 	if err := c.write(e, &p.next, durability.EpochGiven); err != nil {
 		return noIdentity, err
@@ -216,7 +255,7 @@ func (c *Coordinator) freshProducerID() (int64, error) {
 // AddPartitions adds partitions to the producer's transaction and opens one when there is none (spec: transactions 6,
 // 7). Partitions that are in it already cost no write.
 func (c *Coordinator) AddPartitions(r AddRequest) error {
-	err := c.addPartitions(&r)
+	err := c.operate(func() error { return c.addPartitions(&r) })
 	c.metrics.refused(err)
 	return err
 }
@@ -273,7 +312,11 @@ func (c *Coordinator) VerifyPartitions(r AddRequest) ([]error, error) {
 // asks the client to try again. The identity is the next one for clients of version 2, else -1, -1.
 func (c *Coordinator) EndTxn(r EndRequest) (Identity, error) {
 	begun := c.cfg.RealTime.Now()
-	id, err := c.endTxn(&r)
+	id := noIdentity
+	err := c.operate(func() (err error) {
+		id, err = c.endTxn(&r)
+		return err
+	})
 	if err != nil {
 		c.metrics.refused(err)
 		return noIdentity, err
@@ -298,7 +341,7 @@ func (c *Coordinator) endTxn(r *EndRequest) (Identity, error) {
 		as = outcomeCommit
 	}
 	if err := c.end(e, &p, as); err != nil && !errors.Is(err, errHeld) {
-		return noIdentity, err
+		return p.answer, err // a heldEnd leads to the answer
 	}
 	return p.answer, nil
 }

@@ -365,6 +365,7 @@ func (nowhere) LogStartOffset() int64                                           
 func (nowhere) LogEndOffset() int64                                             { return 0 }
 func (nowhere) LeaderEpoch() int32                                              { return 0 }
 func (nowhere) ApplyMarker(batch.Marker, int16) error                           { return nil }
+func (nowhere) HasOpenTransaction(int64) bool                                   { return true }
 
 func benchmarkCoordinator(b *testing.B) (*Coordinator, Identity) {
 	c := newWorld().coordinator(b, func(cfg *Config) {

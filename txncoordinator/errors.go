@@ -13,6 +13,8 @@ var (
 	ErrCoordinatorLoading = errors.New("txncoordinator: coordinator is loading")
 	// ErrCoordinatorNotAvailable: the transaction log could not be written, or the coordinator is closed.
 	ErrCoordinatorNotAvailable = errors.New("txncoordinator: coordinator is not available")
+	// ErrNotCoordinator: the partition of the transaction log that the transactional ID belongs to is offline.
+	ErrNotCoordinator = errors.New("txncoordinator: partition of the transactional ID is offline")
 	// ErrConcurrentTransactions: another operation on the transactional ID is under way, or markers are owed.
 	ErrConcurrentTransactions = errors.New("txncoordinator: another operation on the transactional ID is under way")
 	// ErrFenced: the producer epoch is not the current one; a newer producer, a fence or a timeout came between.
@@ -50,6 +52,7 @@ var kinds = []struct {
 	{ErrPartitionNotInTransaction, "partition_not_in_transaction"},
 	{ErrCoordinatorLoading, "coordinator_loading"},
 	{ErrCoordinatorNotAvailable, "coordinator_not_available"},
+	{ErrNotCoordinator, "not_coordinator"},
 	{ErrInvalidTransactionTimeout, "invalid_timeout"},
 }
 

@@ -1,6 +1,7 @@
 package txncoordinator
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -16,11 +17,13 @@ import (
 // errHeld: faults hold all missing steps of a transaction's end.
 var errHeld = errors.New("txncoordinator: the rest is held by a fault")
 
-// holds are the holds by faults of one transactional ID.
+// holds are the holds by faults of one transactional ID. They stay when the coordinator loads again.
 type holds struct {
+	prepare          bool // the end is decided on and not written; the hold owns the transactional ID
 	markers          []heldMarker
 	released         []TopicPartition // their markers are written without asking the point again
-	completeReleased bool             // so is the Complete record
+	complete         bool             // the Complete record is held
+	completeReleased bool             // it is written without asking the point again
 	expiry           *fault.Hold      // of a timeout that has passed
 	ownerless        bool             // only what is held is missing: whoever releases it owns the transaction
 }
@@ -58,28 +61,61 @@ func (e *entry) endHoldsLocked() (expiry *fault.Hold) {
 	return expiry
 }
 
-// endWhenReleased ends the transaction when the hold is released. A request waits for that; a timeout does not.
+// heldEnd is the error of an end that a fault holds before it is decided, until its request waits for the release.
+type heldEnd struct {
+	decided chan error
+	success error // what the request is answered when the end has succeeded
+}
+
+// Error implements error.
+func (h *heldEnd) Error() string { return errHeld.Error() }
+
+// wait returns what the request is answered.
+func (h *heldEnd) wait(ctx context.Context) error {
+	select {
+	case err := <-h.decided:
+		if err == nil || errors.Is(err, errHeld) {
+			err = h.success
+		}
+		return err
+	case <-ctx.Done():
+		return errEnds
+	}
+}
+
+var errEnds = fmt.Errorf("%w: the cluster ends", ErrCoordinatorNotAvailable)
+
+// endWhenReleased ends the transaction when the hold is released. A request waits for that with heldEnd; a timeout does
+// not.
 func (c *Coordinator) endWhenReleased(hold *fault.Hold, e *entry, p plan, as outcome) error {
-	answer := make(chan error, 1)
+	held := &heldEnd{decided: make(chan error, 1)}
+	e.holdPrepare(true)
 	giveUp := func() {
+		e.holdPrepare(false)
 		e.endUnchanged()
-		answer <- fmt.Errorf("%w: the cluster ends", ErrCoordinatorNotAvailable)
+		held.decided <- errEnds
 	}
 	hold.Then(func() {
-		if c.ctx.Err() != nil {
-			giveUp()
-			return
-		}
-		answer <- c.decide(e, &p, as)
+		c.work(func() {
+			if c.ctx.Err() != nil {
+				giveUp()
+				return
+			}
+			e.holdPrepare(false)
+			held.decided <- c.decide(e, &p, as)
+		})
 	}, giveUp)
 	if as == outcomeTimeout {
 		return errHeld
 	}
-	select {
-	case err := <-answer:
-		return err
-	case <-c.ctx.Done():
-		return fmt.Errorf("%w: the cluster ends", ErrCoordinatorNotAvailable)
+	return held
+}
+
+func (e *entry) holdPrepare(is bool) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if is || e.mu.holds != nil {
+		e.holdsLocked().prepare = is
 	}
 }
 
@@ -106,7 +142,7 @@ func (c *Coordinator) holdMarker(e *entry, p TopicPartition, hold *fault.Hold) {
 	h.markers = append(h.markers, heldMarker{p, hold})
 	e.mu.Unlock()
 	c.heldMarkers.Add(1)
-	hold.Then(func() { c.releaseMarker(e, p) }, nil)
+	hold.Then(func() { c.work(func() { c.releaseMarker(e, p) }) }, nil)
 }
 
 // releaseMarker lets a held marker be written, at once if no other goroutine owns the transaction.
@@ -149,7 +185,7 @@ func (e *entry) ownLocked() bool {
 // finishOrWakeOwner finishes a transaction that the caller owns, or wakes the owner of any other.
 func (c *Coordinator) finishOrWakeOwner(e *entry, owned bool) {
 	switch {
-	case c.ctx.Err() != nil: // the next Load does it
+	case c.ctx.Err() != nil || e.shard.offline.Load(): // the next load does it
 	case owned:
 		_ = c.finishOrRetry(e, 0) // puts itself back
 	default:
@@ -162,23 +198,29 @@ func (c *Coordinator) finishOrWakeOwner(e *entry, owned bool) {
 func (c *Coordinator) beforeComplete(e *entry, transactionalID string) (held bool, err error) {
 	e.mu.Lock()
 	released := e.mu.holds != nil && e.mu.holds.completeReleased
+	heldAlready := e.mu.holds != nil && e.mu.holds.complete
+	if heldAlready {
+		e.mu.holds.ownerless = true
+	}
 	e.mu.Unlock()
-	if released {
-		return false, nil
+	if released || heldAlready {
+		return heldAlready, nil
 	}
 	hold, err := c.cfg.Faults.Meet(fault.TxnComplete, fault.Attributes{TransactionalID: transactionalID})
 	if hold == nil {
 		return false, err
 	}
 	e.mu.Lock()
-	e.holdsLocked().ownerless = true
+	e.holdsLocked().ownerless, e.holdsLocked().complete = true, true
 	e.mu.Unlock()
 	hold.Then(func() {
-		e.mu.Lock()
-		e.holdsLocked().completeReleased = true
-		owned := e.ownLocked()
-		e.mu.Unlock()
-		c.finishOrWakeOwner(e, owned)
+		c.work(func() {
+			e.mu.Lock()
+			e.holdsLocked().completeReleased, e.holdsLocked().complete = true, false
+			owned := e.ownLocked()
+			e.mu.Unlock()
+			c.finishOrWakeOwner(e, owned)
+		})
 	}, nil)
 	return true, nil
 }
@@ -201,14 +243,16 @@ func (c *Coordinator) expireTransaction(e *entry, now time.Time) {
 		return
 	}
 	hold.Then(func() {
-		e.mu.Lock()
-		if e.mu.holds != nil && e.mu.holds.expiry == hold {
-			e.mu.holds = nil
-		}
-		e.mu.Unlock()
-		if c.ctx.Err() == nil {
-			c.abortOne(e, c.cfg.Clock.Now())
-		}
+		c.work(func() {
+			e.mu.Lock()
+			if e.mu.holds != nil && e.mu.holds.expiry == hold {
+				e.mu.holds = nil
+			}
+			e.mu.Unlock()
+			if c.ctx.Err() == nil {
+				c.abortOne(e, c.cfg.Clock.Now())
+			}
+		})
 	}, nil)
 }
 
@@ -217,6 +261,8 @@ func (c *Coordinator) TopicDeleted(topic string) {
 	if c.heldMarkers.Load() == 0 {
 		return
 	}
+	c.gate.enter()
+	defer c.gate.leave()
 	c.each(func(e *entry) {
 		e.mu.Lock()
 		var forgotten []heldMarker

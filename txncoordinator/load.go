@@ -12,7 +12,7 @@ import (
 
 // Load reads all partitions of __transaction_state and finishes the prepared transactions: markers to every partition
 // of the record, then the Complete record. If a participant fails, the retry loop tries again. Requests are served when
-// Load has returned without an error.
+// Load has returned without an error. Reload does it again.
 func (c *Coordinator) Load() error {
 	c.highestID = NoProducerID
 	for i := range c.shards {
@@ -48,9 +48,58 @@ func (c *Coordinator) Resumed() []string {
 // above it (reliability P17).
 func (c *Coordinator) HighestProducerID() int64 { return c.highestID }
 
-// replay applies the log of one partition; the last record of an ID wins, a tombstone removes it.
+// replay applies the log of one partition; the last record of an ID wins, a tombstone removes it. The table is replaced
+// as a whole. What no record has stays with the entries that there are already.
 func (c *Coordinator) replay(s *shard) error {
-	return c.eachRecord(s, func(id string, value []byte) error { return c.replayRecord(s, id, value) })
+	images := map[string]*Transaction{}
+	err := c.eachRecord(s, func(id string, value []byte) error {
+		if value == nil {
+			delete(images, id)
+			return nil
+		}
+		next, err := decodeValue(id, value)
+		if err != nil {
+			return err
+		}
+		c.highestID = max(c.highestID, next.ProducerID, next.NextProducerID)
+		if images[id] == nil {
+			images[id] = &Transaction{}
+		}
+		images[id].apply(next)
+		return nil
+	})
+	if err == nil {
+		c.install(s, images)
+	}
+	return err
+}
+
+func (c *Coordinator) install(s *shard, images map[string]*Transaction) {
+	var table map[string]*entry
+	if len(images) > 0 {
+		table = make(map[string]*entry, len(images))
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for id, image := range images {
+		e := s.mu.byID[id]
+		if e == nil {
+			e = &entry{shard: s}
+		}
+		e.install(image)
+		table[id] = e
+	}
+	c.ids.Add(int64(len(table) - len(s.mu.byID)))
+	s.mu.byID = table
+}
+
+func (e *entry) install(image *Transaction) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.mu.holds != nil && e.mu.holds.prepare { // no record can have changed it meanwhile
+		image.Pending = e.mu.txn.Pending
+	}
+	e.mu.txn = *image
 }
 
 // eachRecord calls fn for each record of one partition of the transaction log, oldest first; value is nil in a
@@ -84,31 +133,6 @@ func (c *Coordinator) eachRecord(s *shard, fn func(transactionalID string, value
 	})
 }
 
-func (c *Coordinator) replayRecord(s *shard, id string, value []byte) error {
-	if value == nil {
-		c.remove(s, id)
-		return nil
-	}
-	next, err := decodeValue(id, value)
-	if err != nil {
-		return err
-	}
-	c.highestID = max(c.highestID, next.ProducerID, next.NextProducerID)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	e := s.mu.byID[id]
-	if e == nil {
-		if s.mu.byID == nil {
-			s.mu.byID = make(map[string]*entry)
-		}
-		e = &entry{shard: s}
-		s.mu.byID[id] = e
-		c.ids.Add(1)
-	}
-	e.mu.txn.apply(next)
-	return nil
-}
-
 // remove takes an ID out of the table.
 func (c *Coordinator) remove(s *shard, transactionalID string) {
 	s.mu.Lock()
@@ -131,18 +155,29 @@ func (e *entry) resume(now time.Time) bool {
 		left := time.UnixMilli(t.StartTimestampMs).Add(timeout).Sub(now)
 		e.mu.deadline = now.Add(min(max(left, 0), timeout))
 	}
-	e.mu.owed = nil
+	e.mu.owed, e.mu.failed = nil, nil
 	if t.State.prepared() {
-		e.mu.owed = t.Partitions
+		held := e.mu.holds.partitions()
+		for _, p := range t.Partitions {
+			if !slices.Contains(held, p) {
+				e.mu.owed = append(e.mu.owed, p)
+			}
+		}
+	}
+	if e.mu.holds != nil {
+		e.mu.holds.ownerless = false
 	}
 	return t.State.prepared()
 }
 
-// each calls fn with every entry. It holds no lock during the call.
+// each calls fn with every entry of the partitions that are online. It holds no lock during the call.
 func (c *Coordinator) each(fn func(e *entry)) {
 	var some []*entry
 	for i := range c.shards {
 		s := &c.shards[i]
+		if s.offline.Load() {
+			continue
+		}
 		s.mu.RLock()
 		some = some[:0]
 		for _, e := range s.mu.byID {

@@ -43,10 +43,14 @@ func (c *Coordinator) decide(e *entry, p *plan, as outcome) error {
 	e.mu.Lock()
 	e.mu.decidedAs = as
 	e.mu.Unlock()
+	end := c.observedEnd(&p.next, as)
 	if err := c.write(e, &p.next, durability.TransactionDecided); err != nil {
 		return err
 	}
 	c.metrics.ended(as)
+	if end != nil {
+		c.cfg.Observer.TransactionEnded(*end)
+	}
 	if err := c.cfg.Faults.Hit(fault.TxnPrepared, fault.Attributes{TransactionalID: p.next.TransactionalID}); err != nil {
 		c.retryLater(e, 0)
 		return ErrConcurrentTransactions

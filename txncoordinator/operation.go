@@ -81,14 +81,16 @@ func (c *Coordinator) write(e *entry, next *Transaction, answer durability.Answe
 			"transactional_id", next.TransactionalID, "state", next.State.String(), "error", err)
 		return fmt.Errorf("%w: %v of a transactional ID: %v", ErrCoordinatorNotAvailable, next.State, err)
 	}
-	e.written(next, now)
+	if began := e.written(next, now); began && c.cfg.Observer != nil {
+		c.cfg.Observer.TransactionBegan(next.TransactionalID)
+	}
 	return nil
 }
 
-// written applies an image that is in the log.
-func (e *entry) written(next *Transaction, now time.Time) {
+// written applies an image that is in the log, and says whether a transaction began with it.
+func (e *entry) written(next *Transaction, now time.Time) (began bool) {
 	e.mu.Lock()
-	if next.State == Ongoing && e.mu.txn.State != Ongoing {
+	if began = next.State == Ongoing && e.mu.txn.State != Ongoing; began {
 		e.mu.deadline = now.Add(time.Duration(next.TimeoutMs) * time.Millisecond)
 	}
 	if next.State.prepared() {
@@ -100,6 +102,7 @@ func (e *entry) written(next *Transaction, now time.Time) {
 	expiry := e.endHoldsLocked()
 	e.mu.Unlock()
 	expiry.Forget()
+	return began
 }
 
 // endUnchanged ends an operation without a change.

@@ -100,9 +100,11 @@ func (c *Coordinator) Close() {
 
 // retryDue retries the markers that are due at now, and returns when the next ones are; false when there are none.
 func (c *Coordinator) retryDue(now time.Time) (next time.Time, waiting bool) {
-	for _, r := range c.schedule.takeDue(now) {
-		_ = c.finishOrRetry(r.entry, r.attempts) // puts itself back
-	}
+	c.work(func() {
+		for _, r := range c.schedule.takeDue(now) {
+			_ = c.finishOrRetry(r.entry, r.attempts) // puts itself back
+		}
+	})
 	c.schedule.mu.Lock()
 	defer c.schedule.mu.Unlock()
 	for i, r := range c.schedule.mu.retries {
@@ -127,8 +129,23 @@ func (s *schedule) takeDue(now time.Time) (due []retry) {
 	return due
 }
 
+// RetryNow tries all missing markers now: a partition that was offline is back.
+func (c *Coordinator) RetryNow() {
+	c.retryDue(c.cfg.RealTime.Now().Add(maxRetry))
+	c.wakeUp()
+}
+
+// forget drops the retries of entries.
+func (s *schedule) forget(of func(e *entry) bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.mu.retries = slices.DeleteFunc(s.mu.retries, func(r retry) bool { return of(r.entry) })
+}
+
 // abortTimedOut aborts every transaction that has been open for longer than its timeout.
 func (c *Coordinator) abortTimedOut() {
+	c.gate.enter()
+	defer c.gate.leave()
 	now := c.cfg.Clock.Now()
 	for _, e := range c.entriesWhere(func(e *entry) bool { return e.timedOut(now) }) {
 		c.expireTransaction(e, now)
@@ -137,6 +154,8 @@ func (c *Coordinator) abortTimedOut() {
 
 // removeUnused forgets every ID that was unused for too long.
 func (c *Coordinator) removeUnused() {
+	c.gate.enter()
+	defer c.gate.leave()
 	now := c.cfg.Clock.Now()
 	if !c.clocksAgree(now) {
 		return

@@ -184,6 +184,14 @@ func (s *session) change(t *testing.T, c script.Command) string {
 		return codes.OK(s.coordinator.Reconcile(open))
 	case "load":
 		return codes.OK(s.coordinator.Load())
+	case "reload": // the coordinator drops its memory and reads its log
+		loaded, err := s.coordinator.ReloadAll()
+		return strings.TrimSpace(fmt.Sprintf("%s %d loaded, resumed %v", codes.OK(err), loaded.TransactionalIDs, loaded.Resumed))
+	case "offline": // the coordinator of a partition that went offline
+		s.coordinator.Unload(0)
+		return ""
+	case "online":
+		return codes.OK(s.coordinator.Reload(0))
 	case "image": // what the log holds from an earlier life; restart reads it
 		e := newTransaction(c.String("id", "t"), c.Int(t, "producer", 0), timeoutMs(t, c), w.clock.Now().UnixMilli())
 		e.State, _ = parseState(c.String("state", "Empty"))

@@ -334,7 +334,7 @@ func TestTransactionalIDsInAnyNumberOfPartitions(t *testing.T) {
 		for n := range 100 {
 			id := fmt.Sprint("producer ", n)
 			mustInit(t, c, id)
-			used[c.partitionFor(id)] = true
+			used[c.PartitionFor(id)] = true
 		}
 		if len(used) < int(partitions)/2 || len(used) > int(partitions) {
 			t.Errorf("%d of %d partitions are used", len(used), partitions)

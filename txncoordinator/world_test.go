@@ -27,6 +27,7 @@ var (
 	startOfTime = time.UnixMilli(1_000_000)
 	codes       = script.Codes{
 		{ErrInvalidRequest, "INVALID_REQUEST"}, {ErrInvalidTransactionTimeout, "INVALID_TRANSACTION_TIMEOUT"},
+		{ErrNotCoordinator, "NOT_COORDINATOR"},
 		{ErrCoordinatorLoading, "COORDINATOR_LOAD_IN_PROGRESS"}, {ErrCoordinatorNotAvailable, "COORDINATOR_NOT_AVAILABLE"},
 		{ErrConcurrentTransactions, "CONCURRENT_TRANSACTIONS"}, {ErrFenced, "PRODUCER_FENCED"},
 		{ErrInvalidProducerIDMapping, "INVALID_PRODUCER_ID_MAPPING"}, {ErrInvalidTxnState, "INVALID_TXN_STATE"},
@@ -308,6 +309,13 @@ func (p *memPartition) ApplyMarker(m batch.Marker, transactionVersion int16) err
 		w.mu.trace = append(w.mu.trace, fmt.Sprintf("marker %v producer=%d epoch=%d transaction_version=%d coordinator=%d → %v",
 			m.Type, m.ProducerID, m.ProducerEpoch, transactionVersion, m.CoordinatorEpoch, p.id))
 	})
+}
+
+func (p *memPartition) HasOpenTransaction(producerID int64) bool {
+	p.world.mu.Lock()
+	defer p.world.mu.Unlock()
+	e, ok := p.producersLocked().Get(producerID)
+	return ok && e.TxnFirstOffset >= 0
 }
 
 // warnings keeps the messages of warnings and errors.

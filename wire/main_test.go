@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/netip"
 	"os"
 	"runtime"
 	"slices"
@@ -93,10 +94,11 @@ type options struct {
 	Logger     *slog.Logger
 	Registerer prometheus.Registerer
 	OnClose    func(*Conn)
+	Pace       func(net.Listener, netip.Addr) (wait, hold time.Duration)
 }
 
 func newServer(o options) (*Server, error) {
-	return NewServer(Options{APIs: table(o.APIs), Limits: o.Limits, Logger: o.Logger, Registerer: o.Registerer, OnClose: o.OnClose})
+	return NewServer(Options{APIs: table(o.APIs), Limits: o.Limits, Logger: o.Logger, Registerer: o.Registerer, OnClose: o.OnClose, Pace: o.Pace})
 }
 
 func table(rows []row) []API {

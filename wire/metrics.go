@@ -27,6 +27,7 @@ const (
 	badResponse    // longer than a frame can be, or a Streamed one that broke off
 	noMemory       // MaxRequestBytesInFlight was used up for FrameTimeout
 	tooManyPerIP   // MaxConnectionsPerIP
+	tooFastPerIP   // Options.Pace
 	handshake      // of TLS
 	serverShutdown // Shutdown
 	closeReasons   // how many there are
@@ -38,7 +39,8 @@ var closeReasonNames = [closeReasons]string{
 	frameTimeout: "frame_timeout", badFrameLength: "bad_frame_length", badHeader: "bad_header",
 	unknownKey: "unknown_key", badVersion: "bad_version", badBody: "bad_body", badDecode: "bad_decode",
 	handlerClosed: "handler_closed", handlerPanic: "handler_panic", badResponse: "bad_response",
-	noMemory: "no_memory", tooManyPerIP: "too_many_per_ip", handshake: "handshake", serverShutdown: "shutdown",
+	noMemory: "no_memory", tooManyPerIP: "too_many_per_ip", tooFastPerIP: "too_fast_per_ip",
+	handshake: "handshake", serverShutdown: "shutdown",
 }
 
 // String returns the metric label.

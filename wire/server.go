@@ -23,8 +23,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"once/internal/apiname"
 	"once/internal/clock"
 )
 
@@ -38,6 +38,9 @@ type Options struct {
 	// OnClose, if set, is called once for each connection after its last request, from its goroutine, for
 	// owners of state that lives as long as a connection. It must not block.
 	OnClose func(*Conn)
+	// Pace, if set, is asked about each connection that has been accepted: further ones are accepted after wait. After
+	// hold this one is closed without having been served; 0 serves it. It must not block.
+	Pace func(l net.Listener, from netip.Addr) (wait, hold time.Duration)
 }
 
 // Server accepts connections and serves the table of APIs on them.
@@ -47,6 +50,7 @@ type Server struct {
 	log      *slog.Logger
 	metrics  *metrics
 	onClose  func(*Conn)
+	pace     func(net.Listener, netip.Addr) (wait, hold time.Duration)
 	ctx      context.Context // ends with Shutdown
 	cancel   context.CancelFunc
 	refusals refusalLog
@@ -60,8 +64,10 @@ type Server struct {
 		listeners map[net.Listener]struct{}
 		conns     map[*Conn]struct{}
 		perIP     map[netip.Addr]int
-		// Limits.MaxConnections and MaxConnectionsPerIP, which can change.
+		held      map[net.Conn]*time.Timer // until they are closed without having been served
+		// Limits.MaxConnections and MaxConnectionsPerIP, and exceptions of the latter, which can change.
 		maxConns, maxPerIP int
+		exceptions         map[netip.Addr]int
 	}
 	freed sync.Cond // of mu: a connection has ended, or Shutdown begun
 }
@@ -75,7 +81,7 @@ func NewServer(o Options) (*Server, error) {
 	if o.RealTime == nil {
 		o.RealTime = clock.Real{}
 	}
-	s := &Server{limits: o.Limits, log: o.Logger, onClose: o.OnClose}
+	s := &Server{limits: o.Limits, log: o.Logger, onClose: o.OnClose, pace: o.Pace}
 	s.refusals = refusalLog{log: o.Logger, clock: o.RealTime}
 	s.budget.max = o.Limits.MaxRequestBytesInFlight
 	m, err := newMetrics(o.Registerer, s.budget.inUse)
@@ -94,19 +100,20 @@ func NewServer(o Options) (*Server, error) {
 	s.mu.listeners = make(map[net.Listener]struct{})
 	s.mu.conns = make(map[*Conn]struct{})
 	s.mu.perIP = make(map[netip.Addr]int)
+	s.mu.held = make(map[net.Conn]*time.Timer)
 	s.mu.maxConns, s.mu.maxPerIP = o.Limits.MaxConnections, o.Limits.MaxConnectionsPerIP
 	s.freed.L = &s.mu
 	return s, nil
 }
 
 func (s *Server) addAPI(a API) error {
-	name := kmsg.NameForKey(a.Key)
+	name := apiname.Of(a.Key)
 	switch sch := schemas()[a.Key]; {
 	case a.Key < 0 || a.Key > maxKey || sch == nil:
 		return fmt.Errorf("API %d has no schema", a.Key)
 	case s.apis[a.Key] != nil:
 		return fmt.Errorf("API %s stands twice in the table", name)
-	case a.Min < 0 || a.Min > a.Max || a.Max > kmsg.RequestForKey(a.Key).MaxVersion():
+	case a.Min < 0 || a.Min > a.Max: // a test compares with kmsg: asking it here would load the code of every API
 		return fmt.Errorf("API %s has a bad version range %d-%d", name, a.Min, a.Max)
 	default:
 		lo, hi := sch.versionBounds()
@@ -157,6 +164,9 @@ func (s *Server) Serve(l net.Listener, handle Handler) error {
 			}
 		default:
 			backoff = 0
+			if !s.inTime(nc, l) {
+				continue
+			}
 			s.admit(nc, l, handle)
 		}
 	}
@@ -186,11 +196,11 @@ func (s *Server) waitSlot() bool {
 }
 
 // SetMaxConnections changes Limits.MaxConnections and MaxConnectionsPerIP for connections that are accepted from now
-// on.
-func (s *Server) SetMaxConnections(total, perIP int) {
+// on, the latter with exceptions for single addresses, which the caller does not change any more.
+func (s *Server) SetMaxConnections(total, perIP int, exceptions map[netip.Addr]int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.mu.maxConns, s.mu.maxPerIP = total, perIP
+	s.mu.maxConns, s.mu.maxPerIP, s.mu.exceptions = total, perIP, exceptions
 	s.freed.Broadcast()
 }
 
@@ -207,7 +217,7 @@ func (s *Server) admit(nc net.Conn, via net.Listener, handle Handler) {
 	c := newConn(s, nc, handle, s.lastID.Add(1))
 	c.via = via
 	s.mu.Lock()
-	tooMany := s.mu.maxPerIP > 0 && s.mu.perIP[ip] >= s.mu.maxPerIP
+	tooMany := s.hasTooManyLocked(ip)
 	if tooMany || s.draining.Load() {
 		s.mu.Unlock()
 		c.cancel()
@@ -293,6 +303,11 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	for l := range s.mu.listeners {
 		l.Close()
 	}
+	for nc, timer := range s.mu.held {
+		timer.Stop()
+		nc.Close()
+	}
+	clear(s.mu.held)
 	for c := range s.mu.conns {
 		// Readers check draining after they set a deadline, so this one is not overwritten unseen.
 		c.nc.SetReadDeadline(time.Unix(1, 0))

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"once/cluster"
+	"once/findings"
 	"once/internal/clock"
 	"once/lab"
 )
@@ -33,6 +34,30 @@ func (b *Broker) Await(c lab.Condition) {
 	if _, err := lab.Await(ctx, b.Cluster(), c); err != nil {
 		b.t.Fatal(err)
 	}
+}
+
+// Findings returns what the broker has noticed about its clients, but for the codes in ignore. See package findings.
+func (b *Broker) Findings(ignore ...findings.Code) []findings.Finding {
+	b.t.Helper()
+	all, on := b.Cluster().Findings(ignore...)
+	if !on {
+		b.t.Fatal("the lab is off (lab=false): nothing is noticed")
+	}
+	return all
+}
+
+// RequireNoFindings fails the test if the broker has noticed something, but for the codes in ignore.
+func (b *Broker) RequireNoFindings(ignore ...findings.Code) {
+	b.t.Helper()
+	for _, f := range b.Findings(ignore...) {
+		b.t.Errorf("%s (%d times): %s", f.Code, f.Count, f.Sentence)
+	}
+}
+
+// ClearFindings forgets what the broker has noticed, and returns it.
+func (b *Broker) ClearFindings() []findings.Finding {
+	cleared, _ := b.Cluster().ClearFindings()
+	return cleared
 }
 
 // Restart ends the cluster as said and opens it again from its files. Connections are closed.

@@ -61,6 +61,23 @@ test("a partition is taken offline, and brought back by its button", async () =>
   assert.equal((await w.lab("GET", "topics/orders")).offlinePartitions, 0);
 });
 
+test("a finding is a sentence, and is cleared by its button", async () => {
+  const hostile = "<img src=x onerror=alert(1)>";
+  for (const one of [await w.producer(hostile), await w.producer(hostile)]) {
+    const t = await one.transaction();
+    await w.send(t, "shared");
+    await t.commit();
+  }
+  await w.show(page, "#/");
+  const finding = page.locator('[data-finding="shared-transactional-id"]');
+  await finding.waitFor();
+  assert.ok((await finding.innerText()).includes(`Transactional ID "${hostile}" is used by two clients`), await finding.innerText());
+  assert.equal(await page.locator("main img").count(), 0);
+  await press("Clear the findings");
+  await finding.waitFor({ state: "detached" });
+  assert.deepEqual(await w.lab("GET", "findings"), []);
+});
+
 // choose sets the fields of the form, by their names.
 async function choose(fields) {
   for (const [name, value] of Object.entries(fields)) {
@@ -223,6 +240,12 @@ test("a restart says what recovery found", async () => {
     await page.getByRole("status").getByText("truncated").waitFor();
   }
   await page.getByText("Transactions completed").waitFor();
+});
+
+test("the coordinators are loaded again", async () => {
+  await w.show(page, "#/cluster");
+  await press("Reload the coordinators");
+  await page.getByRole("status").getByText(/transactional IDs? and \d+ groups? in/).waitFor();
 });
 
 test("a cluster that has stopped is opened by its button", async () => {

@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -73,7 +74,7 @@ func parse(args []string) (*driver.Options, error) {
 	f.Int64Var(&o.Seed, "seed", 0, "of workload, dice and kills; 0 draws one")
 	f.DurationVar(&o.Duration, "duration", 15*time.Minute, "then the run is judged as it is")
 	f.DurationVar(&o.KillEvery, "kill-every", 2*time.Second, "least time between a restart and the next kill")
-	f.DurationVar(&o.Timeout, "txn-timeout", 3*time.Second, "of the copiers' transactions")
+	f.DurationVar(&o.Timeout, "txn-timeout", 0, "of the copiers' transactions; 0: 3 s")
 	f.DurationVar(&o.Expiry, "txn-expiry", 0, "time the broker may take to notice a timeout; 0: 1 s for "+
 		"-broker-binary, which is told so, else Kafka's 10 s")
 	f.DurationVar(&o.Session, "session", 0, "session timeout of dynamic members; 0: 2 s for -broker-binary, which is "+
@@ -89,6 +90,11 @@ func parse(args []string) (*driver.Options, error) {
 	restart := f.String("restart", "", "the same for a restart on the same data (default: -start)")
 	kill := f.String("kill", "", "shell command that kills it (default: SIGKILL to PID)")
 	external := f.String("external", "", "HOST:PORT of a running broker, never killed")
+	admin := f.String("admin", "", "HOST:PORT of the lab of a broker of -start or -external, if it has one: what it "+
+		"notices, and its own verdict, are judged too")
+	f.BoolVar(&o.Correct, "correct", false, "copiers that commit, abort and die, and do nothing that the broker has to "+
+		"notice; -txn-timeout is a minute then")
+	f.StringVar(&o.Mutant, "mutant", "", "the mistake that the copiers make: "+strings.Join(agent.Mutants, ", "))
 	own := f.Bool("own", false, "with -start or -external: the broker promises C17 (not only reported)")
 	if err := f.Parse(args); err != nil {
 		return nil, err
@@ -99,11 +105,21 @@ func parse(args []string) (*driver.Options, error) {
 	if o.Records < 1 || o.Copiers < 1 || o.Parts < 1 || o.MaxPoll < 1 || o.Kills < 0 {
 		return nil, fmt.Errorf("-records, -copiers, -partitions and -max-poll must be positive")
 	}
-	return o, complete(o, *binary, *brokerArgs, *faults, *start, *restart, *kill, *external, *own)
+	if o.Mutant != "" && !slices.Contains(agent.Mutants, o.Mutant) {
+		return nil, fmt.Errorf("there is no mutant %q", o.Mutant)
+	}
+	switch {
+	case o.Timeout == 0 && o.Correct:
+		o.Timeout = time.Minute
+	case o.Timeout == 0:
+		o.Timeout = 3 * time.Second
+	}
+	return o, complete(o, *binary, *brokerArgs, *faults, *start, *restart, *kill, *external, *admin, *own)
 }
 
 // complete fills in what depends on other flags.
-func complete(o *driver.Options, binary, brokerArgs, faults, start, restart, kill, external string, own bool) error {
+func complete(o *driver.Options, binary, brokerArgs, faults, start, restart, kill, external, admin string,
+	own bool) error {
 	if o.Seed == 0 {
 		o.Seed = time.Now().UnixNano() % 1_000_000_007
 	}
@@ -137,9 +153,9 @@ func complete(o *driver.Options, binary, brokerArgs, faults, start, restart, kil
 			"group.min.session.timeout.ms=1000"}
 		o.System = driver.Binary(binary, o.Dir, faults, append(args, strings.Fields(brokerArgs)...)...)
 	case start != "":
-		o.System = driver.Commands(start, restart, kill, own)
+		o.System = driver.Commands(start, restart, kill, admin, own)
 	default:
-		o.System = driver.External(external, own)
+		o.System = driver.External(external, admin, own)
 	}
 	if o.Expiry == 0 {
 		o.Expiry = expiry

@@ -1,6 +1,7 @@
 package compat
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/IBM/sarama"
 	"github.com/getkin/kin-openapi/openapi3"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"once/broker"
@@ -118,5 +120,51 @@ func TestFranzTransactionTimesOutInNoTime(t *testing.T) {
 		if err == nil {
 			t.Error("a transaction that was aborted is committed")
 		}
+	}
+}
+
+// One partition of a Produce gets UNKNOWN_PRODUCER_ID, and the part of the other one is stored. The producer aborts and
+// sends both again.
+func TestFranzProducerUnknownInOnePartition(t *testing.T) {
+	ctx := within(t)
+	l := startLabOverHTTP(t)
+	l.call("POST", "/topics", `[{"name": "x", "partitions": 2}]`, &[]lab.Topic{})
+	l.call("POST", "/faults", `{"match": {"api": "Produce", "topic": "x", "partition": 1}, "when": {"nth": 2},
+		"do": {"error": "UNKNOWN_PRODUCER_ID"}}`, &faults.State{})
+	cl, err := kgo.NewClient(kgo.SeedBrokers(l.b.Addr()), kgo.TransactionalID("pay"), kgo.DefaultProduceTopic("x"),
+		kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.ProducerLinger(100*time.Millisecond))
+	must(t, err)
+	defer cl.Close()
+	send := func(value string) (errs [2]error) {
+		must(t, cl.BeginTransaction())
+		for _, r := range cl.ProduceSync(ctx, &kgo.Record{Partition: 0, Value: []byte(value)}, &kgo.Record{Partition: 1, Value: []byte(value)}) {
+			errs[r.Record.Partition] = r.Err
+		}
+		return errs
+	}
+	for i, value := range []string{"a", "b", "b"} {
+		errs := send(value)
+		if errs[0] != nil || errors.Is(errs[1], kerr.UnknownProducerID) != (i == 1) {
+			t.Errorf("transaction %d: %v", i, errs)
+		}
+		must(t, cl.EndTransaction(ctx, kgo.TransactionEndTry(i != 1)))
+	}
+	fates := func(partition int) (all []string) {
+		var found struct {
+			Batches []struct {
+				Fate    string
+				Records []struct{ Value string }
+			}
+		}
+		l.call("GET", fmt.Sprintf("/records/x/%d", partition), "", &found)
+		for _, b := range found.Batches {
+			if b.Fate != "marker" {
+				all = append(all, b.Fate+" "+b.Records[0].Value)
+			}
+		}
+		return all
+	}
+	if got, want := fmt.Sprint(fates(0), fates(1)), "[committed a aborted b committed b] [committed a committed b]"; got != want {
+		t.Errorf("%s, want %s", got, want)
 	}
 }

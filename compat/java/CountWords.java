@@ -10,7 +10,8 @@ import org.apache.kafka.streams.state.Stores;
 
 /**
  * Counts words with Kafka Streams, exactly once, as a member of a streams group (KIP-1071): through a repartition topic
- * and a changelog, which the broker makes. Each count of each word is written. Runs until it is stopped.
+ * and a changelog, which the broker makes. Each count of each word is written. Runs until it is stopped. Arguments:
+ * address, application ID, state directory, and if need be a client ID and how often to commit in milliseconds.
  */
 class CountWords {
 	public static void main(String[] args) throws Exception {
@@ -20,6 +21,9 @@ class CountWords {
 				"processing.guarantee", "exactly_once_v2", "state.dir", directory, "num.stream.threads", 2,
 				"default.key.serde", Serdes.StringSerde.class, "default.value.serde", Serdes.StringSerde.class));
 		config.putAll(Map.of("statestore.cache.max.bytes", 0, "commit.interval.ms", 100, "auto.offset.reset", "earliest"));
+		if (args.length > 3)
+			config.putAll(Map.of("client.id", args[3], "commit.interval.ms", args[4],
+					"producer.transaction.timeout.ms", 600_000));
 		StreamsBuilder builder = new StreamsBuilder();
 		builder.<String, String>stream(name + "-words")
 				.groupBy((key, word) -> word)

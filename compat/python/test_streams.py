@@ -43,9 +43,10 @@ def states():
     shutil.rmtree(directory, ignore_errors=True)
 
 
-def instance(address, name, states, number):
+def instance(address, name, states, number, *more):
+    """more: the client ID, and how often it commits in ms."""
     source = os.path.join(os.path.dirname(__file__), "..", "java", "CountWords.java")
-    return jvm.Tool(VERSION, source, address, name, os.path.join(states, str(number)))
+    return jvm.Tool(VERSION, source, address, name, os.path.join(states, str(number)), *more)
 
 
 def running(tool):

@@ -396,6 +396,12 @@ func (g *Group) watchRevocation(m *member, now time.Time) {
 	}
 }
 
+// Rebalance implements group.Group: the next heartbeat of a member finds a new group epoch, and assigns for it.
+func (g *Group) Rebalance(now time.Time) group.Step {
+	return group.Step{After: g.changedAfter(now), Records: []group.Record{g.record(keyGroup, "",
+		GroupValue{GroupEpoch: g.groupEpoch + 1, MetadataHash: g.metadataHash})}}
+}
+
 // DropMembers implements group.Group.
 func (g *Group) DropMembers(now time.Time) group.Step {
 	if len(g.members) == 0 {

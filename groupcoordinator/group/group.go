@@ -86,6 +86,8 @@ type Group interface {
 	EndSession(memberID string, now time.Time) bool
 	// Resume starts the timers of a restored group.
 	Resume(now time.Time) Step
+	// Rebalance makes a group with members assign anew, because a test wants it to.
+	Rebalance(now time.Time) Step
 	// DropMembers removes all members, in a fork of a cluster.
 	DropMembers(now time.Time) Step
 	// AnswerParked answers all parked requests with an error.

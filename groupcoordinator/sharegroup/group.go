@@ -232,6 +232,12 @@ func (g *Group) Resume(now time.Time) group.Step {
 	}}
 }
 
+// Rebalance implements group.Group: the next heartbeat of a member finds a new group epoch, and assigns for it.
+func (g *Group) Rebalance(time.Time) group.Step {
+	return group.Step{Records: []group.Record{&Record{Key: KeyGroup, Group: g.id, GroupEpoch: g.epoch + 1,
+		MetadataHash: g.metadataHash}}}
+}
+
 // DropMembers implements group.Group.
 func (g *Group) DropMembers(time.Time) group.Step {
 	return g.remove(slices.Sorted(maps.Keys(g.members)))

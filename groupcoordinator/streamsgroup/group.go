@@ -215,6 +215,13 @@ func (g *Group) Resume(now time.Time) group.Step {
 	return group.Step{}
 }
 
+// Rebalance implements group.Group: the next heartbeat of a member finds a new group epoch, and assigns for it.
+func (g *Group) Rebalance(now time.Time) group.Step {
+	s := g.begin(now)
+	s.bump()
+	return s.step()
+}
+
 // DropMembers implements group.Group.
 func (g *Group) DropMembers(now time.Time) group.Step {
 	s := g.begin(now)

@@ -7,6 +7,7 @@
 import { address, clusters, Failure, get, h, say, show, to, toCluster } from "./page.js";
 import { whenDone } from "./actions.js";
 import { hanging } from "./hanging.js";
+import { findings } from "./findings.js";
 import { transactions } from "./transactions.js";
 import { topics } from "./topics.js";
 import { groups } from "./groups.js";
@@ -18,7 +19,7 @@ import { requests } from "./requests.js";
 const every = 2000; // ms between updates
 const everyWhenDown = 5000;
 
-const sections = [hanging, transactions, topics, groups, faults, clock, cluster, requests];
+const sections = [hanging, findings, transactions, topics, groups, faults, clock, cluster, requests];
 
 const element = (id) => document.getElementById(id);
 let round = 0; // the update that counts: a later one makes an earlier one stop

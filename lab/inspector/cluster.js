@@ -1,5 +1,5 @@
 // The cluster as a whole: reset, restart, snapshots, and the other clusters of the process.
-import { act, address, button, bytes, chip, clockTime, clusters, duration, facts, field, get, h, link, none, options, table, toCluster,
+import { act, address, button, bytes, chip, clockTime, clusters, duration, facts, field, get, h, link, many, none, options, table, toCluster,
   url, hasToken, request, Failure } from "./page.js";
 
 export const cluster = { id: "cluster", title: "Cluster", show: showCluster, controls };
@@ -68,7 +68,7 @@ async function ofProcess(method, parts, body) {
 }
 
 function controls(at) {
-  return at && h("div", { class: "changes panels" }, resetting(), restarting(), keeping(), making());
+  return at && h("div", { class: "changes panels" }, resetting(), restarting(), reloading(), keeping(), making());
 }
 
 const panel = (title, text, submit, ...content) => {
@@ -101,6 +101,11 @@ const restarting = () => panel("Restart", "The cluster ends as said, and opens a
   field("It ends", h("select", { name: "how" }, options(Object.entries(ends)))),
   field("Down for", h("input", { name: "downFor", value: "0s", size: 6, required: true, autocomplete: "off" })),
   h("button", {}, "Restart the cluster"));
+
+const reloading = () => panel("Coordinators", "They drop what they know and read their logs again, as when they move to another broker.",
+  () => act("Reload the coordinators", "POST", ["coordinators", "reload"], undefined, {
+    said: (r) => `${many(r.transactionalIds, "transactional ID")} and ${many(r.groups, "group")} in ${duration(r.took)}.` }),
+  h("button", {}, "Reload the coordinators"));
 
 const keeping = () => panel("Snapshot", "The state of all partitions at one instant is kept under a name.",
   (f) => act("Take snapshot " + f.name.value, "PUT", ["snapshots", f.name.value], undefined, {

@@ -143,3 +143,32 @@ func (z *zstdInflater) release() bool {
 	z.in = zstdFrames{}
 	return z.decoder.Reset(nil) == nil && kept
 }
+
+// Inflate returns what was compressed as the records of a batch are, but is no batch, such as the metrics that a client
+// pushes. More than maxBytes are ErrTooLarge, and what cannot be read is ErrInvalidRecord. Without compression it
+// returns payload itself.
+func Inflate(payload []byte, codec Codec, maxBytes int) ([]byte, error) {
+	if codec == None {
+		return payload, nil
+	}
+	if !codec.isKnown() {
+		return nil, fmt.Errorf("%w: %v", ErrUnsupportedCompression, codec)
+	}
+	src := inflaters[codec].Get().(inflater)
+	defer func() {
+		if src.release() {
+			inflaters[codec].Put(src)
+		}
+	}()
+	if err := src.reset(payload, int64(maxBytes)); err != nil {
+		return nil, inflateError(err)
+	}
+	var inflated bytes.Buffer
+	if _, err := inflated.ReadFrom(io.LimitReader(src, int64(maxBytes)+1)); err != nil {
+		return nil, inflateError(err)
+	}
+	if inflated.Len() > maxBytes {
+		return nil, fmt.Errorf("%w: more than %d bytes when it is inflated", ErrTooLarge, maxBytes)
+	}
+	return inflated.Bytes(), nil
+}

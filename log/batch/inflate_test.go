@@ -120,6 +120,33 @@ func TestBombsAreRefusedAndTakeNoMemory(t *testing.T) {
 		}
 		check("Validate", func() error { _, err := Validate(raw, r, testNowMs); return err })
 		check("Records", func() error { _, err := collect(raw, limit); return err })
+		check("Inflate", func() error {
+			inflated, err := Inflate(c.payload, c.codec, limit)
+			if err == nil && len(inflated) == 0 { // only for the others an error: there is no record
+				return c.want
+			}
+			return err
+		})
+	}
+}
+
+// What is inflated as a whole may have as many bytes as the limit, and not one more.
+func TestInflate(t *testing.T) {
+	plain := mixed(70_000)
+	for _, codec := range allCodecs {
+		payload := plain
+		if codec != None {
+			payload = deflated(t, codec, plain)
+		}
+		if got, err := Inflate(payload, codec, len(plain)); err != nil || !bytes.Equal(got, plain) {
+			t.Errorf("%v: %d bytes, %v", codec, len(got), err)
+		}
+		if _, err := Inflate(payload, codec, len(plain)-1); (codec != None) != errors.Is(err, ErrTooLarge) {
+			t.Errorf("%v: one byte more than the limit: %v", codec, err)
+		}
+	}
+	if _, err := Inflate(plain, 5, 1); !errors.Is(err, ErrUnsupportedCompression) {
+		t.Errorf("got %v", err)
 	}
 }
 

@@ -45,6 +45,7 @@ type Options struct {
 	ReadCommitted   bool   // watcher
 	MaxPoll         int    // copier: most inputs of one transaction
 	Calm            bool   // copier: start without dice
+	Mutant          string // copier: the mistake that it makes; see Mutants
 }
 
 // Order is one line from the driver.

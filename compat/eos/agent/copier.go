@@ -149,11 +149,12 @@ func (c *copier) begin(fetches kgo.Fetches) (*batch, error) {
 			return
 		}
 		b.offsets[r.Partition] = r.Offset + 1
-		for k := range c.cfg.Outputs(in.ID) {
+		for _, k := range c.outputs(in.ID) {
 			to := c.cfg.Logs[c.cfg.OutputLog(in.ID, k)]
 			values = append(values, history.Provenance{RunID: c.cfg.RunID, Incarnation: c.Incarnation, Txn: c.txn, Seq: c.seq,
 				Index: uint32(len(values)), InPartition: r.Partition, InOffset: r.Offset, ID: 2*in.ID + int64(k)})
-			b.records = append(b.records, &kgo.Record{Topic: to.Topic, Partition: to.Partition})
+			b.records = append(b.records, &kgo.Record{Topic: to.Topic, Partition: to.Partition,
+				Headers: idHeaders(in.ID, history.OutputNames[k])})
 			c.seq++
 		}
 	})
@@ -171,6 +172,9 @@ func (c *copier) begin(fetches kgo.Fetches) (*batch, error) {
 	c.event(e)
 	if err := c.session.Begin(); err != nil {
 		return nil, fmt.Errorf("begin: %w", err)
+	}
+	if c.Mutant == Outside {
+		c.commitOutside(b)
 	}
 	return b, nil
 }

@@ -29,7 +29,7 @@ const (
 	fateHang         fate = "hang"                 // past the transaction's timeout
 	fateFenced       fate = "fenced"               // a twin has the transactional id, then commit
 	fateFencedRacing fate = "fenced-racing"        // the twin comes while the commit runs
-	fateEmpty        fate = "empty"
+	fateEmpty        fate = history.EmptyFate
 )
 
 var deaths = []fate{fateDieSending, fateDieSent, fateDieOffsets, fateDieEndSent, fateDieEndDone}
@@ -42,7 +42,7 @@ func (c *copier) drawFate() fate {
 		return fateCommit
 	}
 	switch {
-	case d < 70:
+	case d < 70, c.cfg.Correct && d >= 90:
 		return fateCommit
 	case d < 85:
 		return fateAbort
@@ -161,6 +161,7 @@ func (c *copier) twin(ctx context.Context) error {
 // without writing to them, and must be able to commit that (spec: reliability P19); any other client
 // merely begins and ends.
 func (c *copier) emptyTransaction(ctx context.Context) error {
+	c.event(history.Event{Kind: history.KindDice, Text: history.EmptyFate})
 	cl := c.session.Client()
 	if !c.BeforeV2 {
 		if err := c.session.Begin(); err != nil {

@@ -3,6 +3,7 @@ package agent
 import (
 	"context"
 	"fmt"
+	"strconv"
 	"sync"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -40,6 +41,14 @@ func (a *agent) feed(ctx context.Context) error {
 	return nil
 }
 
+// idHeaders returns headers with an input's ID, for the verdict of the broker.
+func idHeaders(id int64, names ...string) (headers []kgo.RecordHeader) {
+	for _, name := range names {
+		headers = append(headers, kgo.RecordHeader{Key: name, Value: strconv.AppendInt(nil, id, 10)})
+	}
+	return headers
+}
+
 func (a *agent) feedRange(ctx context.Context, cl *kgo.Client, from, to int64) error {
 	var (
 		mu    sync.Mutex
@@ -51,7 +60,8 @@ func (a *agent) feedRange(ctx context.Context, cl *kgo.Client, from, to int64) e
 		log := a.cfg.InputLog(id)
 		value := history.Provenance{RunID: a.cfg.RunID, Seq: uint32(id), InPartition: -1, ID: id}.Encode()
 		wait.Add(1)
-		cl.Produce(ctx, &kgo.Record{Topic: a.cfg.Logs[log].Topic, Partition: a.cfg.Logs[log].Partition, Value: value},
+		cl.Produce(ctx, &kgo.Record{Topic: a.cfg.Logs[log].Topic, Partition: a.cfg.Logs[log].Partition, Value: value,
+			Headers: idHeaders(id, history.OutputNames[:a.cfg.Outputs(id)]...)},
 			func(r *kgo.Record, err error) {
 				defer wait.Done()
 				mu.Lock()

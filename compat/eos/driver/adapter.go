@@ -34,7 +34,8 @@ type System interface {
 	MidPass() bool // whether the cleaner is in the middle of a pass, or was when the broker died
 	Cleans() bool  // whether all that can be seen
 	Kills() bool
-	Own() bool // whether it promises what this project's broker does beyond Kafka
+	Admin() string // HOST:PORT of the broker's lab; "" where it has none
+	Own() bool     // whether it promises what this project's broker does beyond Kafka
 }
 
 // binarySystem runs this project's broker: it prints one ready line and can be killed by its process.
@@ -56,6 +57,9 @@ const readyLimit = 60 * time.Second
 func (b *binarySystem) Kills() bool  { return true }
 func (b *binarySystem) Own() bool    { return true }
 func (b *binarySystem) Cleans() bool { return true }
+
+// Admin is another address after each start.
+func (b *binarySystem) Admin() string { return b.admin }
 
 // Start begins on a free port; restarts stay on it.
 func (b *binarySystem) Start(ctx context.Context) (string, error) {
@@ -212,6 +216,7 @@ func (b *binarySystem) Stop() error {
 // commandSystem is any broker started by shell commands whose last line of output ends in HOST:PORT:PID.
 type commandSystem struct {
 	start, restart, kill string // kill may be empty: SIGKILL to PID
+	admin                string
 	address              string
 	pid                  int
 	own                  bool
@@ -219,6 +224,8 @@ type commandSystem struct {
 
 func (c *commandSystem) Kills() bool { return true }
 func (c *commandSystem) Own() bool   { return c.own }
+
+func (c *commandSystem) Admin() string { return c.admin }
 
 func (c *commandSystem) Start(ctx context.Context) (string, error) {
 	err := c.launch(ctx, c.start)
@@ -285,8 +292,8 @@ func (c *commandSystem) Stop() error { return c.Kill() }
 
 // externalSystem is a broker that somebody else runs.
 type externalSystem struct {
-	address string
-	own     bool
+	address, admin string
+	own            bool
 }
 
 func (e *externalSystem) Start(ctx context.Context) (string, error) {
@@ -302,6 +309,7 @@ func (e *externalSystem) Kill() error                         { return errors.Ne
 func (e *externalSystem) Stop() error                         { return nil }
 func (e *externalSystem) Kills() bool                         { return false }
 func (e *externalSystem) Own() bool                           { return e.own }
+func (e *externalSystem) Admin() string                       { return e.admin }
 
 func dialUntil(ctx context.Context, address string) error {
 	for deadline := time.Now().Add(readyLimit); ; {

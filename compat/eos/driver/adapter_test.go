@@ -81,7 +81,7 @@ func TestCommandsTellAddressAndPID(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := Commands(fmt.Sprintf("sleep 60 >/dev/null & echo kafka=%s:$!", l.Addr()), "", "", false)
+	s := Commands(fmt.Sprintf("sleep 60 >/dev/null & echo kafka=%s:$!", l.Addr()), "", "", "", false)
 	address, err := s.Start(ctx)
 	if err != nil || address != l.Addr().String() {
 		t.Fatalf("address %q, %v; want %s", address, err, l.Addr())
@@ -90,7 +90,7 @@ func TestCommandsTellAddressAndPID(t *testing.T) {
 	if err := s.Kill(); err != nil {
 		t.Errorf("kill: %v", err)
 	}
-	if _, err := Commands("echo nothing useful", "", "", false).Start(ctx); err == nil {
+	if _, err := Commands("echo nothing useful", "", "", "", false).Start(ctx); err == nil {
 		t.Error("output without an address was accepted")
 	}
 }

@@ -39,7 +39,9 @@ type Options struct {
 	Session   time.Duration // of dynamic members
 	Dir       string
 	System    System
-	Faults    bool // the broker is expected to die by itself
+	Faults    bool   // the broker is expected to die by itself
+	Correct   bool   // the copiers do nothing that the broker has to notice
+	Mutant    string // the copiers' mistake, see agent.Mutants; "" for none
 	Out       io.Writer
 }
 
@@ -118,6 +120,7 @@ func (r *run) prepare(ctx context.Context, address string) error {
 		TimeoutMs: r.Timeout.Milliseconds(), ExpiryMs: r.Expiry.Milliseconds(), SessionMs: r.Session.Milliseconds(),
 		KeptTopic: name("kept"), KeptParts: keptParts, KeptGroups: keptGroups, KeptIDs: keptIDs,
 		Cleans: r.System.Cleans() && r.Kills > 0 && !r.Faults,
+		Judges: r.System.Admin() != "", Correct: r.Correct,
 	}
 	r.cleaner = newCleaner(nil)
 	topics := []string{name("in"), name("out"), name("audit")}
@@ -186,6 +189,7 @@ func (r *run) startAgents(transactionalID string) error {
 		copier.Role = agent.Copier
 		copier.TransactionalID = fmt.Sprintf("%s-%d", transactionalID, i)
 		copier.BeforeV2 = i < r.BeforeV2
+		copier.Mutant = r.Mutant
 		// A static member that dies between the two halves of a cooperative rebalance, and comes back, starts no
 		// second half: what it had given up belongs to nobody until something else makes the group rebalance. The
 		// protocol has it so, in Kafka too.
@@ -367,6 +371,11 @@ func (r *run) killIsDue() bool {
 func (r *run) kill(ctx context.Context) error {
 	if r.cfg.Cleans && r.kills%2 == 1 {
 		if err := r.awaitPass(ctx); err != nil {
+			return err
+		}
+	}
+	if r.System.Died() == nil {
+		if err := r.observeFindings(ctx); err != nil {
 			return err
 		}
 	}

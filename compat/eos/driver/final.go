@@ -64,6 +64,9 @@ func (r *run) settle(ctx context.Context) error {
 			break
 		}
 	}
+	if err := errors.Join(r.observeFindings(ctx), r.askVerdicts(ctx, final)); err != nil {
+		return err
+	}
 	r.events.Write(history.Event{Kind: history.KindFinal, Final: final})
 	raw, err := r.readAll(ctx, kgo.ReadUncommitted(), final.HighWatermarks)
 	if err != nil {

@@ -10,13 +10,15 @@ func Binary(path, dir, faults string, args ...string) System {
 }
 
 // Commands is a broker run by shell commands, whose output ends in HOST:PORT:PID. Without a kill command
-// the process gets SIGKILL; without one to restart, start is used.
-func Commands(start, restart, kill string, own bool) System {
+// the process gets SIGKILL; without one to restart, start is used. admin is the address of its lab, "" without one.
+func Commands(start, restart, kill, admin string, own bool) System {
 	if restart == "" {
 		restart = start
 	}
-	return &commandSystem{start: start, restart: restart, kill: kill, own: own}
+	return &commandSystem{start: start, restart: restart, kill: kill, admin: admin, own: own}
 }
 
-// External is a broker at address that is never killed.
-func External(address string, own bool) System { return &externalSystem{address: address, own: own} }
+// External is a broker at address that is never killed. admin is the address of its lab, "" without one.
+func External(address, admin string, own bool) System {
+	return &externalSystem{address: address, admin: admin, own: own}
+}

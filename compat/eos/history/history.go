@@ -45,6 +45,7 @@ const (
 	KindOffsets   = "offsets" // keeper: the Offsets that group From has; Count of them have metadata of another
 	KindIDs       = "ids"     // keeper: InitProducerId of transactional ids From, From+1 …; −1 is a failure
 	KindKept      = "kept"    // keeper: at the end, everything has been read once more
+	KindFindings  = "found"   // driver: the Findings of the broker since its last start
 )
 
 // Outcomes of an end call, as far as its caller knows.
@@ -53,6 +54,9 @@ const (
 	Aborted   = "aborted"
 	Unknown   = "unknown"
 )
+
+// EmptyFate is the text of the dice for a transaction without a record.
+const EmptyFate = "empty"
 
 // Event is one line of a history. Which fields are set depends on Kind. Times are nanoseconds of Now.
 type Event struct {
@@ -93,7 +97,8 @@ type Event struct {
 	ProducerIDs    []int64 `json:"pids,omitempty"` // ids
 	ProducerEpochs []int16 `json:"pes,omitempty"`
 
-	Cleaner *Cleaner `json:"cleaner,omitempty"`
+	Cleaner  *Cleaner  `json:"cleaner,omitempty"`
+	Findings []Finding `json:"findings,omitempty"`
 
 	Config *Config `json:"config,omitempty"`
 	Final  *Final  `json:"final,omitempty"`
@@ -119,7 +124,36 @@ type Config struct {
 	KeptGroups int32  `json:"kept_groups"`
 	KeptIDs    int32  `json:"kept_ids"` // transactional ids of the keeper
 
-	Cleans bool `json:"cleans"` // the run is to show that the internal topics were compacted between the kills
+	Cleans  bool `json:"cleans"`  // the run is to show that the internal topics were compacted between the kills
+	Judges  bool `json:"judges"`  // the broker has a lab: it says what it noticed, and judges the copiers itself
+	Correct bool `json:"correct"` // the copiers do nothing that it has to notice
+}
+
+// Finding is something that the broker noticed about its clients.
+type Finding struct {
+	Code            string
+	Sentence        string
+	TransactionalID string
+	Count           int64
+}
+
+// Verdict is the broker's own judgement of the copiers, for one output topic.
+type Verdict struct {
+	Output     string
+	OK         bool
+	Inputs     int
+	Outputs    int
+	Missing    []Placed
+	Duplicated []Placed
+	OutOfOrder []Placed
+	Unknown    []Placed
+}
+
+// Placed is a record that a verdict names.
+type Placed struct {
+	Partition int32
+	Offset    int64
+	ID        string
 }
 
 // Log is one topic partition of the run.
@@ -138,6 +172,8 @@ type Final struct {
 	OpenTransactions  []string `json:"open_transactions"`
 	Finished          bool     `json:"finished"` // the group reached the end in time
 	Text              string   `json:"text,omitempty"`
+
+	Verdicts []Verdict `json:"verdicts,omitempty"` // of the broker: on out, then on audit
 }
 
 // Writer appends events to one file. Safe for concurrent use. Errors are kept and returned by Close: a

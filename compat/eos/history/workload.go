@@ -42,3 +42,7 @@ func (c *Config) LogIndex() map[Log]int32 {
 	}
 	return m
 }
+
+// OutputNames are the headers with an input's ID in the inputs that have an output in `out`, in those that have one in
+// `audit`, and in the outputs themselves.
+var OutputNames = []string{"out", "audit"}

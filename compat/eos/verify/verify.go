@@ -67,6 +67,8 @@ var checks = []check{
 	{"C17", "a commit that was answered is visible at once", checkVisibleAtOnce},
 	{"C19", "each run of a producer ends in one marker, and decides what is read", checkMarkers},
 	{"C21", "the internal topics were compacted between the kills, with long segments left", checkCleaned},
+	{"C22", "the broker notices nothing about the copiers but what they do on purpose", checkFindings},
+	{"C23", "the broker's own verdicts on the copiers are right", checkVerdicts},
 }
 
 // Run judges in. The results are in a fixed order, one for each invariant.
@@ -87,6 +89,8 @@ func Run(in *Input) []Result {
 			r.ReportOnly = !in.Config.Own
 		case "C21":
 			r.ReportOnly = !in.Config.Cleans
+		case "C22", "C23":
+			r.ReportOnly = !in.Config.Judges
 		}
 	}
 	return results

@@ -305,6 +305,31 @@ func TestEachMutationIsCaught(t *testing.T) {
 		{name: "nobody looked at the cleaner", want: []string{"C21"}, mutate: func(in *Input) {
 			in.Events = slices.DeleteFunc(in.Events, func(e history.Event) bool { return e.Kind == history.KindCleaner })
 		}},
+		{name: "a correct copier is noticed", want: []string{"C22"}, mutate: func(in *Input) { in.Config.Correct = true }},
+		{name: "something else is noticed", want: []string{"C22"}, mutate: func(in *Input) {
+			last(in, history.KindFindings).Findings[0].Code = "mixed-commits"
+		}},
+		{name: "a short transaction is noticed as a long one", want: []string{"C22"}, mutate: func(in *Input) {
+			last(in, history.KindFindings).Findings[0].TransactionalID = "b"
+		}},
+		{name: "a transaction is noticed as empty that was not", want: []string{"C22"}, mutate: func(in *Input) {
+			event(in, history.KindDice, 1, 0).Text = "commit"
+		}},
+		{name: "nobody asked what was noticed", want: []string{"C22"}, mutate: func(in *Input) {
+			in.Events = slices.DeleteFunc(in.Events, func(e history.Event) bool { return e.Kind == history.KindFindings })
+		}},
+		{name: "the broker takes a lost output for made", want: []string{"C23"}, mutate: func(in *Input) {
+			drop(in, isOutputOf(3, 1))
+		}},
+		{name: "the broker misses a doubled output", want: []string{"C2", "C23"}, mutate: func(in *Input) {
+			i := find(in.Committed, isOutputOf(1, 1))
+			in.Committed = slices.Insert(in.Committed, i+1, in.Committed[i])
+		}},
+		{name: "the broker names another record", want: []string{"C23"}, mutate: func(in *Input) {
+			in.Final.Verdicts[1].OK = false
+			in.Final.Verdicts[1].Missing = []history.Placed{{ID: "1"}}
+		}},
+		{name: "the broker gave no verdict", want: []string{"C23"}, mutate: func(in *Input) { in.Final.Verdicts = nil }},
 		{name: "transaction's record without the transactional bit", want: []string{"C19"}, mutate: func(in *Input) {
 			in.Raw[find(in.Raw, isOutputOf(1, 1))].Flags = 0
 		}},

@@ -17,7 +17,8 @@ type world struct {
 
 func newWorld() *world {
 	cfg := &history.Config{RunID: 7, Seed: 3, Records: 60, InParts: 2, OutParts: 2, Own: true,
-		KeptGroups: 2, KeptParts: 2, KeptIDs: 2, Cleans: true}
+		KeptGroups: 2, KeptParts: 2, KeptIDs: 2, Cleans: true, Judges: true,
+		TimeoutMs: 3000}
 	for _, topic := range []string{"in", "out", "audit"} {
 		for p := range int32(2) {
 			cfg.Logs = append(cfg.Logs, history.Log{Topic: topic, Partition: p})
@@ -143,6 +144,8 @@ func (w *world) finish() *Input {
 	}
 	w.in.Final.LastStableOffsets = append([]int64(nil), w.in.Final.HighWatermarks...)
 	w.in.Final.GroupOffsets = append([]int64(nil), w.in.Final.HighWatermarks[:w.in.Config.InParts]...)
+	m := newModel(w.in)
+	w.in.Final.Verdicts = []history.Verdict{m.verdict(0), m.verdict(1)}
 	return w.in
 }
 
@@ -173,6 +176,10 @@ func goodRun() *world {
 	w := newWorld()
 	w.feed()
 	ends := [2]int64{int64(len(w.logs[0])), int64(len(w.logs[1]))}
+	w.event(history.Event{Kind: history.KindStart, Incarnation: 1, TransactionalID: "a"})
+	w.event(history.Event{Kind: history.KindStart, Incarnation: 2, TransactionalID: "b"})
+	w.event(history.Event{Kind: history.KindStart, Incarnation: 3, TransactionalID: "a"})
+	w.event(history.Event{Kind: history.KindDice, Incarnation: 1, Text: history.EmptyFate})
 	w.init(1, "a")
 	w.init(2, "b")
 	w.transact(1, "a", 1, 0, 0, 8, history.Committed, true)
@@ -184,6 +191,11 @@ func goodRun() *world {
 	w.transact(3, "a", 2, 0, 12, ends[0], history.Committed, true)
 	w.transact(2, "b", 3, 1, 6, ends[1], history.Committed, true)
 	w.keep(4)
+	w.event(history.Event{Kind: history.KindFindings, Findings: []history.Finding{{Code: emptyTransaction, TransactionalID: "a"}}})
+	w.now += 1_600_000_000
+	w.event(history.Event{Kind: history.KindTxn, Incarnation: 3, Txn: 3})
+	w.now += 1_600_000_000
+	w.event(history.Event{Kind: history.KindFindings, Findings: []history.Finding{{Code: longTransaction, TransactionalID: "a"}}})
 	return w
 }
 

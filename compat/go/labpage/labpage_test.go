@@ -21,7 +21,7 @@ func TestPageIsWhatIsRun(t *testing.T) {
 	for _, m := range fence.FindAllSubmatch(page, -1) {
 		snippets = append(snippets, string(m[1]))
 	}
-	if len(snippets) != 11 {
+	if len(snippets) != 12 {
 		t.Errorf("the page has %d Go snippets", len(snippets))
 	}
 	want := strings.Join(snippets, "\n")

@@ -13,6 +13,7 @@ import (
 	"once/broker/brokertest"
 	"once/cluster"
 	"once/faults"
+	"once/findings"
 	"once/lab"
 )
 
@@ -181,4 +182,21 @@ func TestSlowBroker(t *testing.T) {
 	if n := slow.State().Matched; n < 2 {
 		t.Errorf("%d Produce requests: nothing was sent again", n)
 	}
+}
+
+func TestProgramIsRight(t *testing.T) {
+	b := start(t)
+	must(t, commit(begin(t, b, "a")))
+	b.RequireNoFindings()
+}
+
+func TestTwoProgramsShareAnID(t *testing.T) {
+	b := start(t)
+	begin(t, b, "a")
+	must(t, commit(begin(t, b, "b")))
+	found := b.Findings()
+	if len(found) != 1 || found[0].Code != findings.SharedTransactionalID || found[0].Subjects.TransactionalID != "orders-1" {
+		t.Errorf("found %+v", found)
+	}
+	b.RequireNoFindings(findings.SharedTransactionalID)
 }

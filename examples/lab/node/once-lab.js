@@ -82,6 +82,16 @@ export class Lab {
     return verb ? this.call('POST', `${path}/${verb}`) : this.call('GET', path);
   }
 
+  /** What the broker noticed about clients, but for the codes in ignore: assert.deepEqual(await lab.findings(), []). */
+  findings(ignore = []) {
+    return this.call('GET', '/findings', undefined, ignore.length ? { ignore } : undefined);
+  }
+
+  /** Forgets the findings, and returns them. */
+  clearFindings() {
+    return this.call('DELETE', '/findings');
+  }
+
   /** The values of the records with this fate: 'committed', 'aborted', 'open' or 'plain'. */
   async values(topic, { partition = 0, fate = 'committed' } = {}) {
     const values = [];

@@ -45,3 +45,15 @@ test('a fault that never happens is named', async (t) => {
   await lab.fault({ name: 'never', match: { api: 'EndTxn' }, do: { loseAnswer: true } });
   await assert.rejects(lab.heal(), { status: 409, message: /never/ });
 });
+
+test('a correct program gives no finding, and two with one ID give one', async (t) => {
+  const lab = await labOf(t);
+  await (await begin(t, lab, 'a')).commit();
+  assert.deepEqual(await lab.findings(), []);
+  await (await begin(t, lab, 'b')).commit();
+  const [found] = await lab.findings();
+  assert.equal(found.code, 'shared-transactional-id');
+  assert.deepEqual(await lab.findings(['shared-transactional-id']), []);
+  assert.equal((await lab.clearFindings()).length, 1);
+  assert.deepEqual(await lab.findings(), []);
+});

@@ -97,6 +97,14 @@ class Lab:
         path = "/transactions/" + _quoted(transactional_id)
         return self.call("POST", path + "/" + verb) if verb else self.call("GET", path)
 
+    def findings(self, ignore=()):
+        """What the broker noticed about clients, but for the codes in ignore: assert lab.findings() == []."""
+        return self.call("GET", "/findings", **({"ignore": ",".join(ignore)} if ignore else {}))
+
+    def clear_findings(self):
+        """Forgets the findings, and returns them."""
+        return self.call("DELETE", "/findings")
+
     def values(self, topic, partition=0, fate="committed"):
         """The values of the records with this fate: "committed", "aborted", "open" or "plain"."""
         values, at, end = [], 0, 1

@@ -1,5 +1,5 @@
 import pytest
-from confluent_kafka import Producer
+from confluent_kafka import Consumer, Producer
 from once_lab import LabError
 
 
@@ -24,3 +24,31 @@ def test_mistake_is_named(lab):
     with pytest.raises(LabError, match="match.apy") as e:
         lab.fault({"loseAnswer": True}, apy="EndTxn")
     assert e.value.status == 400
+
+
+def test_findings(lab):
+    for _ in range(2):
+        producer = Producer({"bootstrap.servers": lab.bootstrap, "transactional.id": "orders-1"})
+        producer.init_transactions(30)
+        producer.begin_transaction()
+        producer.produce("orders", "a")
+        producer.commit_transaction(30)
+        del producer
+        assert lab.findings() == []
+    consumer = Consumer({"bootstrap.servers": lab.bootstrap, "group.id": "billing", "auto.offset.reset": "earliest"})
+    consumer.subscribe(["orders"])
+    message = None
+    while message is None:
+        message = consumer.poll(0.1)
+    producer = Producer({"bootstrap.servers": lab.bootstrap, "transactional.id": "billing-1"})
+    producer.init_transactions(30)
+    producer.begin_transaction()
+    position = consumer.position(consumer.assignment())
+    producer.send_offsets_to_transaction(position, consumer.consumer_group_metadata(), 30)
+    producer.commit_transaction(30)
+    assert lab.findings() == []
+    consumer.close()  # commits by itself: enable.auto.commit was left on
+    assert [f["code"] for f in lab.findings()] == ["mixed-commits"]
+    assert lab.findings(ignore=["mixed-commits"]) == []
+    assert len(lab.clear_findings()) == 1
+    assert lab.findings() == []

@@ -89,6 +89,19 @@ public final class Lab {
 		return call("POST", "/await", condition);
 	}
 
+	/**
+	 * What the broker noticed about clients, but for some codes: {@code assertEquals("[]", lab.findings())}.
+	 */
+	public String findings(String... ignore) {
+		String query = ignore.length == 0 ? "" : "?ignore=" + String.join(",", ignore);
+		return call("GET", "/findings" + query, null).strip();
+	}
+
+	/** Forgets the findings, and returns them. */
+	public String clearFindings() {
+		return call("DELETE", "/findings", null).strip();
+	}
+
 	private static String send(String url, String method, String path, String body) {
 		HttpRequest.Builder request = HttpRequest.newBuilder(URI.create(url + "/v1" + path));
 		if (body == null) {

@@ -45,6 +45,19 @@ class OrdersTest {
 	}
 
 	@Test
+	void transactionThatIsOpenForLongIsFound(Lab lab) {
+		try (var producer = begin(lab)) {
+			assertEquals("[]", lab.findings());
+			lab.advance("45s"); // of a minute
+			producer.commitTransaction();
+		}
+		assertTrue(lab.findings().contains("\"long-transaction\""), lab.findings());
+		assertEquals("[]", lab.findings("long-transaction"));
+		lab.clearFindings();
+		assertEquals("[]", lab.findings());
+	}
+
+	@Test
 	void faultThatNeverHappensIsNamed(Lab lab) {
 		lab.fault("{\"name\": \"never\", \"match\": {\"api\": \"EndTxn\"}, \"do\": {\"loseAnswer\": true}}");
 		var e = assertThrows(Lab.LabException.class, lab::heal);
