@@ -69,7 +69,7 @@ func rawClients(t testing.TB) (*brokertest.Broker, map[string]*rawClient) {
 	return b, clients
 }
 
-// Rules that match no request cost it no allocation (spec: lab LAB-16).
+// Rules that match no request cost it no allocation.
 func TestRulesForOthersAllocateNothing(t *testing.T) {
 	if invariant.Enabled {
 		t.Skip("with the race detector pools forget what they have")

@@ -99,6 +99,12 @@ class Own:
         self.kill()
         raise AssertionError("the broker did not get ready; its log ends with\n" + self.log_tail())
 
+    def findings(self, clear=False):
+        """What the broker has noticed about its clients since its start; nothing while it is down."""
+        if self._process is None:
+            return []
+        return self.lab.clear_findings() if clear else self.lab.findings()
+
     def kill(self):
         if self._process is not None:
             self._process.kill()
