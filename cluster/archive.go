@@ -18,8 +18,10 @@ import (
 // An archive is a snapshot as one file: tar, compressed with zstd. The first entry says when it was taken; the others
 // are the files of a data directory, at most one directory deep.
 
-// archiveInfo is the name of the first entry.
-const archiveInfo = "snapshot.json"
+const (
+	archiveInfo  = "snapshot.json" // the name of the first entry
+	maxInfoBytes = 64 << 10        // of it
+)
 
 // ErrArchive: what was read is no archive of a snapshot, or too large.
 var ErrArchive = errors.New("not an archive of a snapshot")
@@ -142,6 +144,9 @@ const tarBlockBytes = 512
 func readInfo(h *tar.Header, r io.Reader) (s Snapshot, err error) {
 	if h.Name != archiveInfo || h.Typeflag != tar.TypeReg {
 		return s, fmt.Errorf("%w: it begins with %q", ErrArchive, h.Name)
+	}
+	if h.Size > maxInfoBytes {
+		return s, fmt.Errorf("%w: %s has %d bytes", ErrArchive, archiveInfo, h.Size)
 	}
 	text, err := io.ReadAll(r)
 	if err == nil {

@@ -87,6 +87,9 @@ func Open(env Env, dir string) (*Cluster, error) {
 	}
 	err = c.removeImages()
 	if err == nil {
+		err = c.removeUnkept()
+	}
+	if err == nil {
 		err = c.start()
 	}
 	if err != nil {

@@ -247,11 +247,11 @@ func (f *shareFetching) wait(ctx context.Context, limit time.Duration) {
 	}()
 	timer := time.NewTimer(limit)
 	defer timer.Stop()
-	for f.s.shareEnabled() {
+	for {
 		for _, p := range f.parts { // again each time: a share partition may have been dropped
 			f.s.Shares.Watch(f.key(p), w)
 		}
-		if f.read(w) {
+		if f.read(w) || !f.s.shareEnabled() {
 			return
 		}
 		select {

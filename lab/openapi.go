@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"once/faults"
@@ -49,11 +50,11 @@ type description struct {
 	schemas map[string]any
 }
 
-var wildcards = regexp.MustCompile(`\{(\w+)\}`)
+var wildcards = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`\{(\w+)\}`) })
 
 func (d *description) operation(c *call, path string) map[string]any {
 	parameters := []any{}
-	for _, m := range wildcards.FindAllStringSubmatch(path, -1) {
+	for _, m := range wildcards().FindAllStringSubmatch(path, -1) {
 		parameters = append(parameters, map[string]any{"name": m[1], "in": "path", "required": true, "schema": text})
 	}
 	for _, name := range c.query {

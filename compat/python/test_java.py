@@ -1,6 +1,7 @@
-"""Kafka's own Java tools, of a version with transactions V2 (4.3) and of one with V1 (3.9)."""
+"""Kafka's own Java tools, of a version with transactions V2 (4.4) and of one with V1 (3.9), and its Admin client."""
 
 import json
+import os
 
 import pytest
 
@@ -61,6 +62,16 @@ def test_console(broker, name, version):
     other.close()
     kp.await_stable(broker.address, topic)
     assert console_read(version, broker.address, topic, "read_committed") == before + after + [b"open"]
+
+
+# --- Admin ---
+
+@pytest.mark.parametrize("program, version", [("AdminCluster", "4.4.0"), ("AdminGroups", "streams-4.4.0")])
+def test_admin(broker, name, program, version):
+    """Calls of the Admin client that no tool makes: each answer as expected."""
+    source = os.path.join(os.path.dirname(__file__), "..", "java", program + ".java")
+    said = jvm.run(version, source, broker.address, name, within_s=120)
+    assert said.splitlines()[-1] == b"DONE", said
 
 
 # --- TransactionalMessageCopier ---
@@ -137,6 +148,7 @@ def test_copier_answers_lost(broker, proxy, name, version):
     assert_copied(broker.address, name)
 
 
+@pytest.mark.noticed("shared-transactional-id")
 def test_copier_fenced(broker, proxy, name, version):
     """A second TransactionalMessageCopier with the id fences the first, whose commit is under way: each message once."""
     fill(broker.address, name)

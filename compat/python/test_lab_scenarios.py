@@ -179,7 +179,7 @@ def test_held_marker_holds_nothing_else(broker, lab):
     with later(transaction, producer, ("orders", 0, "c")) as second:
         until("the next transaction is refused",
               lambda: answered_with(lab, "CONCURRENT_TRANSACTIONS", transactionalId="pay"), WITHIN_S)
-        assert waiting_goroutines(broker) == []
+        until("no goroutine waits", lambda: not waiting_goroutines(broker))
         moved = lab.call("POST", "/clock", {"advance": "16m"})
         assert [(d["what"], d["transactionalId"]) for d in moved["did"]] == [("aborted transaction", "other")]
         assert [(t["transactionalId"], t["state"]) for t in moved["pending"]] == [("pay", "PrepareCommit")]
@@ -379,7 +379,7 @@ def test_delayed_markers_are_kafkas_order(tmp_path, client):
     strict = Own(os.environ["COMPAT_BROKER"], str(tmp_path), ("strict=true",)).start()
     try:
         with cluster_of(strict) as lab:
-            lab.fault({"delay": "300ms"}, {"always": True}, point="txn.marker")
+            lab.fault({"delay": "700ms"}, {"always": True}, point="txn.marker")
             producer = client.producer(lab.bootstrap, "pay")
             values = ["a", "b", "c"]
             for value in values:

@@ -54,6 +54,11 @@ public final class Lab {
 		return new Lab(url, name, text(made, "bootstrap"));
 	}
 
+	/** The lab of a cluster that is there; the broker's own is {@code default}. */
+	public static Lab ofCluster(String url, String name, String bootstrap) {
+		return new Lab(url, name, bootstrap);
+	}
+
 	/** Ends the cluster. */
 	public void delete() {
 		send(url, "DELETE", "/clusters/" + cluster, null);
@@ -82,6 +87,11 @@ public final class Lab {
 	/** Moves the clock forward, {@code 16m}, and returns what fell due. */
 	public String advance(String by) {
 		return call("POST", "/clock", "{\"advance\": \"" + by + "\"}");
+	}
+
+	/** Makes the cluster as new; clients stay connected. */
+	public void reset() {
+		call("POST", "/reset", null);
 	}
 
 	/** Waits for a condition of POST /v1/await. */
