@@ -1,5 +1,6 @@
 """The broker that the checks run against: one of ours, started fresh, or one that runs already."""
 
+import json
 import os
 import random
 import select
@@ -7,6 +8,7 @@ import signal
 import socket
 import subprocess
 import time
+import urllib.request
 
 READY_WITHIN_S = 20
 
@@ -78,6 +80,14 @@ class Own:
                     break
         self.kill()
         raise AssertionError("the broker did not get ready; its log ends with\n" + self.log_tail())
+
+    def findings(self, clear=False):
+        """What the broker has noticed about its clients since its start; nothing while it is down."""
+        if self._process is None:
+            return []
+        request = urllib.request.Request("http://%s/v1/findings" % self.admin, method="DELETE" if clear else "GET")
+        with urllib.request.urlopen(request, timeout=20) as answer:
+            return json.load(answer)
 
     def kill(self):
         if self._process is not None:

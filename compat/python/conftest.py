@@ -20,6 +20,8 @@ AGAINST = os.environ.get("COMPAT_AGAINST", "")
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "own_broker: kills the broker or needs a setting, so it must be one of ours")
+    config.addinivalue_line("markers", "noticed(code, ...): what the broker may notice about the check's clients, which "
+                            "do that on purpose; it notices nothing else")
 
 
 def pytest_collection_modifyitems(config, items):
@@ -59,6 +61,24 @@ def mortal():
     shutil.rmtree(directory, ignore_errors=True)
 
 
+@pytest.fixture(autouse=True)
+def only_what_is_noticed(request):
+    """Stock clients that are used as they should be give the broker nothing to notice (GET /v1/findings). What checks
+    of the lab do is not looked at: they make things go wrong."""
+    serving = [f for f in ("mortal", "quick", "before_v2", "broker") if f in request.fixturenames]
+    if AGAINST or not serving or request.module.__name__.startswith("test_lab"):
+        yield
+        return
+    by = request.getfixturevalue(serving[0])
+    by.findings(clear=True)
+    yield
+    if getattr(request.node, "has_failed", False):
+        return
+    marker = request.node.get_closest_marker("noticed")
+    found = [f for f in by.findings() if not marker or f["code"] not in marker.args]
+    assert not found, found
+
+
 @pytest.fixture
 def name():
     """A prefix for the names of this check's topics, groups and transactional ids."""
@@ -76,6 +96,7 @@ def proxy(broker):
 def pytest_runtest_makereport(item, call):
     report = (yield).get_result()
     if report.failed:
+        item.has_failed = True
         for fixture in ("mortal", "before_v2", "broker"):
             served_by = item.funcargs.get(fixture)
             if served_by is not None and served_by.log_tail():

@@ -195,6 +195,7 @@ def test_offsets_in_open_transaction(broker, name):
 
 # --- fencing and timeouts ---
 
+@pytest.mark.noticed("shared-transactional-id")
 def test_fenced_at_commit(broker, name):
     """A second producer with the id fences the first: its commit fails fatally as fenced, its data stays unseen."""
     topic = kp.create_topic(broker.address, name, 1)
@@ -231,6 +232,7 @@ def test_fenced_at_begin(broker, name):
     assert kp.values(cf.read(broker.address, topic, "read_uncommitted")) == [b"mine"]
 
 
+@pytest.mark.noticed("long-transaction")
 def test_timeout(broker, name):
     """A producer that stops mid-transaction is aborted after transaction.timeout.ms; the stable offset moves on."""
     topic = kp.create_topic(broker.address, name, 1)

@@ -227,6 +227,7 @@ def test_offsets_in_open_transaction(broker, name):
 
 # --- fencing and timeouts ---
 
+@pytest.mark.noticed("shared-transactional-id")
 def test_fenced_at_commit(broker, name):
     """A second producer with the id fences the first: its commit raises ProducerFencedError, its data stays unseen."""
     topic = kp.create_topic(broker.address, name, 1)
@@ -269,6 +270,7 @@ def test_fenced_at_begin(broker, name):
     second.close()
 
 
+@pytest.mark.noticed("long-transaction")
 def test_timeout(broker, name):
     """A producer that stops mid-transaction is aborted after transaction_timeout_ms; the stable offset moves on."""
     topic = kp.create_topic(broker.address, name, 1)
