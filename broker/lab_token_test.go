@@ -33,7 +33,9 @@ func TestTokenOfTheLab(t *testing.T) {
 	const token = "s3cret-of-the-lab"
 	log := &logged{}
 	l := startLab(t, brokertest.WithSettings(t, map[string]string{"lab.token": token}),
-		func(c *broker.Config) { c.Logger = slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug})) })
+		func(c *broker.Config) {
+			c.Logger = slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+		})
 	for _, path := range []string{"/v1/topics", "/v1/clock", "/state", "/debug/pprof/cmdline"} {
 		l.expect("GET", path, "", 401, "Authorization: Bearer TOKEN")
 	}
