@@ -11,7 +11,7 @@ FUZZTIME ?= 30s
 IMAGE ?= once
 VERSION ?=
 
-.PHONY: help licenses build builds image test check check-format check-vet check-lint check-race check-invariants check-sizes check-nested compat tools mutants eos bench fuzz crash crash-sample nightly
+.PHONY: help licenses build builds image test check check-format check-vet check-lint check-race check-invariants check-sizes check-nested compat suite tools mutants eos bench fuzz crash crash-sample nightly
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -70,6 +70,10 @@ check-nested:
 
 compat: ## stock clients of other languages and Kafka's own tools; see compat/README.md
 	compat/run.sh
+	compat/suite.sh
+
+suite: ## transactional tests in Java, each on a broker that is as new; AGAINST=HOST:PORT for one that runs, such as Kafka
+	compat/suite.sh $(if $(AGAINST),--against $(AGAINST))
 
 # JARS is a directory with the jars of kafka-tools 4.4.0, such as the one that compat/run.sh fills.
 JARS := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/once-compat/jars/4.4.0

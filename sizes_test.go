@@ -34,7 +34,7 @@ var notSizes = map[string]string{
 	"groupcoordinator": `generationEpoch DefaultMinSessionTimeout DefaultMaxSessionTimeout DefaultOffsetsRetention
 		DefaultRegexRefreshInterval DefaultRetentionCheckInterval defaultConsumer* newMemberJoinTimeout keyType* offsetValue* groupValue*`,
 	"txncoordinator": `firstRetry maxRetry keyVersion highestValueVersion flexibleTransactions No* noTimestampMs epochBumpVersion defaultMaxTimeoutMs`,
-	"handlers": `sessionIdle endpoint* allVersions transactionV0 transactionV2 TransactionVersionMax GroupVersionMax coordinatorOf* latestTimestamp
+	"handlers": `sessionIdle lateTimeout endpoint* allVersions transactionV0 transactionV2 TransactionVersionMax GroupVersionMax coordinatorOf* latestTimestamp
 		earliest* electUnclean percent upgrade unsafeDowngrade maxTimestamp latestTieredTimestamp acquire* ShareVersionMax noAuthorizedOperations topicOperations groupOperations clusterOperations
 		metadataVersion* streamsVersion topologyDescription*`,
 }

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"net"
 	"os"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -38,12 +37,10 @@ type extraCluster struct {
 	serving    sync.WaitGroup
 }
 
-var clusterName = regexp.MustCompile(`^[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}$`)
-
 // AddCluster makes a cluster with its own cluster ID, clock, faults and data, on a port of its own. Its files are
 // temporary, or in memory as those of the broker are.
 func (b *Broker) AddCluster(c lab.NewCluster) (lab.Cluster, error) {
-	if !clusterName.MatchString(c.Name) {
+	if !cluster.IsName(c.Name) {
 		return lab.Cluster{}, fmt.Errorf("%w: its name must have 1 to 64 letters, digits, dots, dashes and underscores, "+
 			"and no dot in front", lab.ErrInvalidCluster)
 	}

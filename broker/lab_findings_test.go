@@ -113,6 +113,8 @@ func TestUnstableCommitsAreNoticed(t *testing.T) {
 	l.codes(findings.UnstableCommit)
 	l.Client.End(p, true)
 	l.Commit("g", "t", 0, 3, "")
+	l.Produce(copier, "t", 0, kafkatest.Values("its own")...)
+	l.Stage(copier, "h", "t", 0, 5)
 	l.codes()
 }
 

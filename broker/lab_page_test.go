@@ -50,6 +50,33 @@ func TestWhatHangsOverHTTP(t *testing.T) {
 	l.Client.End(last, true)
 }
 
+// A transaction that begins or ends while the cluster is looked at does not hang.
+func TestTransactionsThatEndDoNotHang(t *testing.T) {
+	l := startLab(t)
+	p, _ := l.InitProducer("busy")
+	stop, stopped := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(stopped)
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+				l.Produce(p, "t", 0, kafkatest.Values("a")...)
+				l.Client.End(p, true)
+			}
+		}
+	}()
+	for range 300 {
+		if _, text := l.ask("GET", "/v1/hanging", ""); !strings.Contains(text, `"hangingCount": 0`) {
+			t.Errorf("%s", text)
+			break
+		}
+	}
+	close(stop)
+	<-stopped
+}
+
 // A committed offset in a hanging transaction is pending for ever, until the transaction is aborted by hand.
 func TestHangingOffsetsAreAborted(t *testing.T) {
 	l := startLab(t)

@@ -59,6 +59,7 @@ type engine struct {
 	cleaner     *cleaner // nil when log.cleaner.enable is off
 
 	members  *clock.Kept    // of the sessions of group members
+	locks    *clock.Kept    // of the record locks of share groups
 	requests sync.WaitGroup // that are in it
 	stopped  chan struct{}  // closed when it stops serving
 	endOnce  sync.Once
@@ -75,6 +76,7 @@ func (c *Cluster) openEngine() (*engine, error) {
 	e := &engine{
 		env: &c.env, cluster: c, dir: c.dir, mode: c.mode, registry: prometheus.NewRegistry(), fence: vfs.NewFence(files),
 		stopped: make(chan struct{}), members: clock.NewKept(c.env.Clock),
+		locks: clock.NewKept(c.env.Clock),
 	}
 	e.env.Faults.Suspend()
 	c.rules.Suspend()
@@ -439,7 +441,6 @@ func (e *engine) close(clean bool) error {
 	if e.store != nil {
 		errs = append(errs, e.store.Close())
 	}
-	e.members.Stop()
 	e.fence.Close() // to those who come late
 	return errors.Join(errs...)
 }

@@ -20,7 +20,7 @@ func (o transactionObserver) TransactionEnded(e txncoordinator.End) {
 
 func seen(e txncoordinator.End) findings.Transaction {
 	return findings.Transaction{TransactionalID: e.TransactionalID, Began: e.Began, Open: e.Open, Timeout: e.Timeout,
-		Ended: e.How, Empty: e.Empty}
+		Ended: e.How, ByClient: e.ByClient, Empty: e.Empty}
 }
 
 // Findings returns what was noticed about the cluster's clients, but for the codes in ignore. ok is false while the lab
@@ -36,8 +36,8 @@ func (c *Cluster) Findings(ignore ...findings.Code) (all []findings.Finding, ok 
 	return c.noticed.All(ignore...), true
 }
 
-// ClearFindings forgets the findings and what has been seen of clients so far, and returns what Findings would have. What
-// goes on, such as a transaction that is open for long, will be found again.
+// ClearFindings forgets the findings and what has been seen of clients so far, and returns what Findings would have.
+// What goes on, such as a transaction that is open for long, will be found again.
 func (c *Cluster) ClearFindings() (cleared []findings.Finding, ok bool) {
 	cleared, ok = c.Findings()
 	c.noticed.Clear()

@@ -86,7 +86,7 @@ func (e *engine) snapshot(i *Image) error {
 				parts = append(parts, part)
 			}
 		}
-		if err := e.barrier.Checkpoint(context.Background()); err != nil { // what it covers can be shared
+		if err := e.barrier.TryCheckpoint(context.Background()); err != nil { // what it covers can be shared
 			return err
 		}
 		e.barrier.AtOneInstant(func() {

@@ -138,7 +138,7 @@ func (e *engine) openShares(registerer prometheus.Registerer) (err error) {
 		MaxSessions: e.env.Settings.GroupShareMaxShareSessions,
 		Enabled:     func() bool { return e.features.ShareVersion() > 0 },
 		Letters:     &deadLetters{e},
-		Clock:       e.env.Clock, Logger: e.env.Logger, Registerer: registerer,
+		Clock:       e.env.Clock, Locks: e.locks, Logger: e.env.Logger, Registerer: registerer,
 	})
 	return err
 }

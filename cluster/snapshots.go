@@ -1,13 +1,14 @@
 package cluster
 
 import (
+	"cmp"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"path"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -22,10 +23,11 @@ type Snapshot struct {
 	Clock     time.Time // the instant of the cluster's clock
 	Frozen    bool      // that clock stood
 	SizeBytes int64     // of all segments, whether they are shared or not
+	Dir       string    // in snapshotsDirectory; "": the name
 }
 
-// snapshotsDirectory holds a directory for each snapshot, and a file that says when it was taken. It is no name of a
-// log.
+// snapshotsDirectory holds a directory for each snapshot, and a file that says when it was taken and names the
+// directory. It is no name of a log.
 const snapshotsDirectory = ".snapshots"
 
 // maxSnapshots bounds their number.
@@ -37,9 +39,17 @@ var (
 	// ErrSnapshotName: a snapshot cannot have the name, or there are too many.
 	ErrSnapshotName = errors.New("a snapshot's name has 1 to 64 letters, digits, dots, dashes and underscores, and no " +
 		"dot in front; there can be 100")
-
-	snapshotName = regexp.MustCompile(`^[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}$`)
 )
+
+// maxNameBytes is how long the name of a snapshot or a cluster can be.
+const maxNameBytes = 64
+
+// IsName says whether a snapshot or a cluster can have a name: 1 to 64 letters, digits, dots, dashes and underscores,
+// and no dot in front.
+func IsName(name string) bool {
+	const characters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-"
+	return name != "" && len(name) <= maxNameBytes && name[0] != '.' && strings.Trim(name, characters) == ""
+}
 
 func (c *Cluster) snapshotPath(name string) string {
 	return c.path(path.Join(snapshotsDirectory, name))
@@ -61,7 +71,7 @@ func (c *Cluster) KeepSnapshot(name string) (Snapshot, error) {
 
 // checkNewSnapshot says whether there may be a snapshot of a name.
 func (c *Cluster) checkNewSnapshot(name string) error {
-	if !snapshotName.MatchString(name) || strings.HasSuffix(name, snapshotFile) {
+	if !IsName(name) || strings.HasSuffix(name, snapshotFile) {
 		return ErrSnapshotName
 	}
 	kept, err := c.Snapshots()
@@ -72,26 +82,27 @@ func (c *Cluster) checkNewSnapshot(name string) error {
 	return err
 }
 
-// keep keeps an image under the name of a snapshot, in place of what had it.
-func (c *Cluster) keep(image *Image, s Snapshot) (err error) {
-	s.SizeBytes = image.SizeBytes()
-	name := s.Name
+// keep keeps an image under the name of a snapshot, in place of what had it. Its directory gets a name of its own, with
+// a dot in front, so that the file beside it replaces the old snapshot by the new one at once: after an error the old
+// one is there.
+func (c *Cluster) keep(image *Image, s Snapshot) error {
 	c.changing.Lock()
 	defer c.changing.Unlock()
-	if err = c.DropSnapshot(name); errors.Is(err, ErrNoSnapshot) {
-		err = nil
+	old, oldErr := c.readSnapshotFile(s.Name)
+	s.SizeBytes, s.Dir = image.SizeBytes(), "."+s.Name+"."+rand.Text()
+	err := c.env.FS.MkdirAll(c.path(snapshotsDirectory))
+	if err == nil {
+		err = c.env.FS.Rename(image.dir, c.snapshotPath(s.Dir))
 	}
 	if err == nil {
-		err = c.env.FS.MkdirAll(c.path(snapshotsDirectory))
-	}
-	if err == nil {
-		err = c.env.FS.Rename(image.dir, c.snapshotPath(name))
-	}
-	if err == nil {
+		image.dir = c.snapshotPath(s.Dir)
 		err = c.writeSnapshotFile(s)
 	}
 	if err != nil {
 		return errors.Join(err, image.Remove())
+	}
+	if oldErr == nil { // what is left of it is removed by the next start
+		_ = c.env.FS.RemoveAll(c.snapshotPath(old.dir()))
 	}
 	return nil
 }
@@ -99,17 +110,43 @@ func (c *Cluster) keep(image *Image, s Snapshot) (err error) {
 // snapshotFile is the end of the name of the file beside a snapshot's directory.
 const snapshotFile = ".json"
 
+// dir is the name of the directory.
+func (s Snapshot) dir() string { return cmp.Or(s.Dir, s.Name) }
+
+// writeSnapshotFile replaces the file, completely or not at all.
 func (c *Cluster) writeSnapshotFile(s Snapshot) error {
 	text, err := json.Marshal(s)
 	if err != nil {
 		return err
 	}
-	f, err := c.env.FS.Create(c.snapshotPath(s.Name) + snapshotFile)
+	next := c.snapshotPath(s.Dir) + ".next"
+	f, err := c.env.FS.Create(next)
 	if err != nil {
 		return err
 	}
 	_, err = f.WriteAt(text, 0)
-	return errors.Join(err, f.Close())
+	if err = errors.Join(err, f.Close()); err == nil {
+		err = c.env.FS.Rename(next, c.snapshotPath(s.Name)+snapshotFile)
+	}
+	return err
+}
+
+// removeUnkept removes what belongs to no snapshot: what an earlier process has left of one that it replaced.
+func (c *Cluster) removeUnkept() error {
+	names, err := c.env.FS.List(c.path(snapshotsDirectory))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	kept, keptErr := c.Snapshots()
+	if err = errors.Join(err, keptErr); err != nil {
+		return fmt.Errorf("%w: %w", ErrStorage, err)
+	}
+	for _, name := range names {
+		if strings.HasPrefix(name, ".") && !slices.ContainsFunc(kept, func(s Snapshot) bool { return s.Dir == name }) {
+			c.removeBehind(path.Join(snapshotsDirectory, name))
+		}
+	}
+	return nil
 }
 
 func (c *Cluster) readSnapshotFile(name string) (s Snapshot, err error) {
@@ -124,6 +161,9 @@ func (c *Cluster) readSnapshotFile(name string) (s Snapshot, err error) {
 	text, err := io.ReadAll(io.NewSectionReader(f, 0, 1<<20))
 	if err == nil {
 		err = json.Unmarshal(text, &s)
+	}
+	if err == nil && s.Dir != "" && (!strings.HasPrefix(s.Dir, "."+name+".") || !isPlainName(s.Dir)) {
+		err = fmt.Errorf("%w: the snapshot %s cannot be in %q", ErrStorage, name, s.Dir)
 	}
 	return s, err
 }
@@ -147,34 +187,33 @@ func (c *Cluster) Snapshots() ([]Snapshot, error) {
 
 // DropSnapshot drops a snapshot. Clusters that were made from it have files of their own.
 func (c *Cluster) DropSnapshot(name string) error {
-	if !snapshotName.MatchString(name) {
-		return ErrNoSnapshot
-	}
-	if _, err := c.env.FS.Stat(c.snapshotPath(name) + snapshotFile); err != nil {
-		return ErrNoSnapshot
+	_, s, err := c.KeptImage(name)
+	if err != nil {
+		return err
 	}
 	if err := c.env.FS.Remove(c.snapshotPath(name) + snapshotFile); err != nil {
 		return err
 	}
-	return c.env.FS.RemoveAll(c.snapshotPath(name))
+	return c.env.FS.RemoveAll(c.snapshotPath(s.dir()))
 }
 
 // KeptImage returns the image of a snapshot, to open another cluster from.
 func (c *Cluster) KeptImage(name string) (*Image, Snapshot, error) {
-	if !snapshotName.MatchString(name) {
+	if !IsName(name) {
 		return nil, Snapshot{}, ErrNoSnapshot
 	}
 	s, err := c.readSnapshotFile(name)
 	if err != nil {
 		return nil, s, err
 	}
-	return &Image{env: c.env, dir: c.snapshotPath(name), sizeBytes: s.SizeBytes}, s, nil
+	return &Image{env: c.env, dir: c.snapshotPath(s.dir()), sizeBytes: s.SizeBytes}, s, nil
 }
 
 // Restore goes back to a snapshot: what is there is removed as by a reset, and connections stay. Cluster ID and address
 // stay, topics get back their IDs, leader epochs are above all that were seen, and no producer ID that was given out is
 // valid or given again. Transactions that were open are aborted, groups have no members. The clock goes on at the
-// instant of the snapshot.
+// instant of the snapshot. If the disk has no room for the files, nothing changes; if the last bytes
+// that are missing are those of the metadata, the cluster goes on as after a kill.
 func (c *Cluster) Restore(name string) error {
 	c.changing.Lock()
 	defer c.changing.Unlock()
@@ -185,30 +224,80 @@ func (c *Cluster) Restore(name string) error {
 	if err != nil {
 		return err
 	}
+	staged, err := c.stage(image)
+	if err != nil {
+		return fmt.Errorf("%w: restoring the snapshot %s: %w", ErrStorage, name, err)
+	}
+	aside, err := c.makeAside()
+	if err != nil {
+		return fmt.Errorf("%w: restoring the snapshot %s: %w", ErrStorage, name, err)
+	}
+	defer c.replacing()()
 	if e := c.stop(); e != nil {
 		e.drop()
 		_ = e.close(false) // complains about the fence
 	}
-	if err := c.replaceBy(image); err != nil {
+	if err := c.continueIn(staged); err != nil {
+		return errors.Join(fmt.Errorf("%w: restoring the snapshot %s: %w", ErrStorage, name, err),
+			c.env.FS.RemoveAll(staged), c.start())
+	}
+	if err := c.replaceBy(staged, aside); err != nil {
 		return fmt.Errorf("%w: restoring the snapshot %s: %w", ErrStorage, name, err)
 	}
 	c.rules.RemoveAll()
 	c.noticed.Clear()
 	c.env.Faults.Clear()
 	c.env.Clock.Restore(s.Clock, s.Frozen)
-	return c.start()
+	if err := c.start(); err != nil {
+		return fmt.Errorf("the snapshot %s is restored, and the cluster does not open: %w", name, err)
+	}
+	return nil
 }
 
-// replaceBy moves the files of the cluster aside, and puts copies of the image's in their place.
-func (c *Cluster) replaceBy(image *Image) error {
+// stage makes the files that are to replace those of the cluster, in a directory of their own. It changes no other file.
+func (c *Cluster) stage(image *Image) (staged string, err error) {
+	staged = c.path(numbered(imageDirectory, c.images.Add(1)))
+	if err = c.env.FS.MkdirAll(staged); err == nil {
+		err = unpackFiles(&c.env, staged, image, func(meta.Tx) error { return nil })
+	}
+	if err != nil {
+		return "", errors.Join(err, c.env.FS.RemoveAll(staged))
+	}
+	return staged, nil
+}
+
+// continueIn turns the metadata in a directory into that of this cluster, whose metadata nobody has open.
+func (c *Cluster) continueIn(staged string) error {
 	goOn, err := c.continuation()
 	if err != nil {
 		return err
 	}
-	if err := c.moveAllAside(); err != nil {
+	store, err := c.env.Metadata(path.Join(staged, metaFile), meta.Options{NoSync: c.env.NoSync})
+	if err != nil {
 		return err
 	}
-	return unpackFiles(&c.env, c.dir, image, goOn)
+	return errors.Join(store.Update(goOn), store.Close())
+}
+
+// replaceBy moves the files of the cluster aside, and those of a directory into their place, the metadata last.
+func (c *Cluster) replaceBy(staged, aside string) error {
+	if err := c.moveAllAside(aside); err != nil {
+		return err
+	}
+	names, err := c.env.FS.List(staged)
+	if err != nil {
+		return err
+	}
+	names = append(slices.DeleteFunc(names, func(name string) bool { return name == metaFile }), metaFile)
+	for _, name := range names {
+		if err := c.env.FS.Rename(path.Join(staged, name), c.path(name)); err != nil {
+			return err
+		}
+	}
+	if err := c.env.FS.RemoveAll(staged); err != nil || c.env.NoSync {
+		return err
+	}
+	return c.env.FS.SyncDir(c.dir)
 }
 
 // continuation returns how the metadata of an image becomes that of this cluster.
@@ -234,18 +323,20 @@ func (c *Cluster) continuation() (func(meta.Tx) error, error) {
 	}, nil
 }
 
-// moveAllAside moves all files of the cluster into a directory that is removed behind.
-func (c *Cluster) moveAllAside() error {
-	name := numbered(resetDirectory, c.resets.Add(1))
+// makeAside makes a directory for files that are moved aside.
+func (c *Cluster) makeAside() (name string, err error) {
+	name = numbered(resetDirectory, c.resets.Add(1))
 	for {
 		if _, err := c.env.FS.Stat(c.path(name)); err != nil {
 			break
 		}
 		name = numbered(resetDirectory, c.resets.Add(1))
 	}
-	if err := c.env.FS.MkdirAll(c.path(name)); err != nil {
-		return err
-	}
+	return name, c.env.FS.MkdirAll(c.path(name))
+}
+
+// moveAllAside moves all files of the cluster into a directory, which is removed behind.
+func (c *Cluster) moveAllAside(name string) error {
 	names, err := c.env.FS.List(c.dir)
 	if err != nil {
 		return err

@@ -2,7 +2,10 @@ package durability
 
 import (
 	"context"
+	"fmt"
 	"time"
+
+	"once/internal/vfs"
 )
 
 // Ticket is for waiting until everything appended before it was given is durable. The zero Ticket waits for nothing.
@@ -55,6 +58,11 @@ func (t Ticket) Wait(ctx context.Context) error { return t.WaitUntil(ctx, nil) }
 // WaitUntil is like Wait, but gives up with context.DeadlineExceeded when it receives from expired: a timer costs less
 // than a context with a deadline.
 func (t Ticket) WaitUntil(ctx context.Context, expired <-chan time.Time) error {
+	return t.wait(ctx, expired, true)
+}
+
+// wait waits for room on a full disk only when it is patient.
+func (t Ticket) wait(ctx context.Context, expired <-chan time.Time, patient bool) error {
 	b := t.barrier
 	if b == nil {
 		return nil
@@ -64,6 +72,10 @@ func (t Ticket) WaitUntil(ctx context.Context, expired <-chan time.Time) error {
 		if err := b.failure(); err != nil {
 			b.mu.Unlock()
 			return err
+		}
+		if !patient && b.mu.stalled {
+			b.mu.Unlock()
+			return fmt.Errorf("the record of a barrier: %w", vfs.ErrNoSpace)
 		}
 		b.mu.wanted = max(b.mu.wanted, t.generation)
 		ended := b.mu.next
@@ -94,4 +106,12 @@ func (b *Barrier) Checkpoint(ctx context.Context) error {
 	b.mu.recordDirty = true
 	b.mu.Unlock()
 	return b.Sync(ctx)
+}
+
+// TryCheckpoint is like Checkpoint, but returns vfs.ErrNoSpace when the disk is full, where Checkpoint waits for room.
+func (b *Barrier) TryCheckpoint(ctx context.Context) error {
+	b.mu.Lock()
+	b.mu.recordDirty, b.mu.stalled = true, false
+	b.mu.Unlock()
+	return b.ticket().wait(ctx, nil, false)
 }

@@ -43,6 +43,7 @@ func wrong(field, format string, args ...any) error {
 // check returns what is wrong with a rule, so that nothing shows only when it does not fire.
 func (r *Rule) check(apis []API) error {
 	for _, part := range []func() error{
+		r.checkText,
 		func() error { return r.checkMatch(apis) },
 		func() error { return r.checkNames(apis) },
 		r.When.check,
@@ -52,6 +53,20 @@ func (r *Rule) check(apis []API) error {
 		if err := part(); err != nil {
 			return err
 		}
+	}
+	return nil
+}
+
+func (r *Rule) checkText() error {
+	m := &r.Match
+	sum := len(r.Name) + len(m.Point) + len(r.Do.Error)
+	for _, list := range []Names{m.API, m.TransactionalID, m.ClientID, m.Group, m.Topic, m.User, m.Member} {
+		for _, name := range list {
+			sum += 1 + len(name)
+		}
+	}
+	if sum > maxTextBytes {
+		return wrong("match", "must not have more than %d bytes of names, with the name of the rule", maxTextBytes)
 	}
 	return nil
 }

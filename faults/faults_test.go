@@ -1,7 +1,10 @@
 package faults
 
 import (
+	"context"
+	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -109,6 +112,9 @@ func TestRulesThatAreRefused(t *testing.T) {
 		{Rule{Match: Match{API: Names{"SaslHandshake"}, TransactionalID: Names{"a"}}, Do: fine}, "match.transactionalId"},
 		{Rule{Match: Match{API: Names{"Produce"}, Member: Names{"a"}}, Do: fine}, "match.member: Produce has none"},
 		{Rule{Match: Match{Partition: ptr(int32(-1))}, Do: fine}, "match.partition: must not be negative"},
+		{Rule{Match: Match{Topic: Names{strings.Repeat("x", maxTextBytes)}}, Do: fine}, "match: must not have more than 16384 bytes"},
+		{Rule{Match: Match{Topic: make(Names, maxTextBytes+1)}, Do: fine}, "match: must not have more than 16384 bytes"},
+		{Rule{Name: strings.Repeat("x", maxTextBytes+1), Do: fine}, "match: must not have more than 16384 bytes"},
 		{Rule{Match: Match{Point: "txn.prepare", Topic: Names{"a"}}, Do: Do{Kill: true}}, "match.topic: txn.prepare has none"},
 		{Rule{Match: Match{Point: "disk.sync", ClientID: Names{"a"}}, Do: Do{Fail: true}}, "match.clientId"},
 		{Rule{Match: Match{Point: "disk.sync", User: Names{"a"}}, Do: Do{Fail: true}}, "match.user"},
@@ -222,5 +228,111 @@ func TestAnswerIsHeldWhenItsRequestHasBeenCarriedOut(t *testing.T) {
 	}
 	if o := <-outcome; o != Released {
 		t.Errorf("outcome %v", o)
+	}
+}
+
+// Without rules a request takes no lock: it is decided while somebody holds it.
+func TestNoLockWithoutRules(t *testing.T) {
+	r := made(t)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	passed := make(chan bool)
+	go func() { passed <- r.Concern(0, "me") }()
+	select {
+	case concerns := <-passed:
+		if concerns {
+			t.Error("there are no rules")
+		}
+	case <-time.After(10 * time.Second):
+		t.Error("it waits for the lock")
+	}
+}
+
+// There are a thousand rules at most, and each of them decides; one more is refused, and a longer list changes nothing.
+func TestThousandRules(t *testing.T) {
+	r := made(t)
+	for i := range maxRules {
+		if _, err := r.Add(Rule{Match: Match{API: Names{"Produce"}, Topic: Names{fmt.Sprint("t", i)}}, Do: Do{LoseAnswer: true}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := r.Add(Rule{Do: Do{Hold: true}}); !errors.Is(err, ErrTooManyRules) {
+		t.Errorf("rule %d: %v", maxRules+1, err)
+	}
+	many := slices.Repeat([]Rule{{Do: Do{Hold: true}}}, maxRules+1)
+	if _, _, err := r.Replace(many); !errors.Is(err, ErrTooManyRules) || len(r.States()) != maxRules {
+		t.Errorf("%d rules after %v", len(r.States()), err)
+	}
+	for i := range maxRules {
+		if d := r.Decide(produce("", fmt.Sprint("t", i))); d == nil || d.RuleID != fmt.Sprint("f", i+1) {
+			t.Fatalf("request %d: %+v", i, d)
+		}
+	}
+	if _, _, err := r.Replace(many[:maxRules]); err != nil {
+		t.Error(err)
+	}
+	if _, ok := r.Remove(r.States()[0].ID); !ok || len(r.States()) != maxRules-1 {
+		t.Errorf("%d rules", len(r.States()))
+	}
+	if _, err := r.Add(Rule{Do: Do{Hold: true}}); err != nil {
+		t.Error(err)
+	}
+}
+
+// Requests whose clients have gone are kept up to a number and a size; one more is lost. What is carried out, or dropped
+// with the cluster, makes room.
+func TestLateRequestsAreLimited(t *testing.T) {
+	gone, cancel := context.WithCancel(t.Context())
+	cancel()
+	for _, c := range []struct{ sizeBytes, want int }{{1, maxLate}, {maxLateBytes / 4, 4}} {
+		r := made(t)
+		rule, err := r.Add(Rule{When: &When{Always: true}, Do: Do{Hold: true}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		carriedOut := 0
+		for _, letGo := range []func(){func() { r.Release(rule.ID) }, r.Suspend} {
+			carriedOut = 0
+			for range c.want + 1 {
+				h := r.Decide(produce("", "a")).Hold
+				if o := h.Wait(gone); o != Gone {
+					t.Fatalf("outcome %v", o)
+				}
+				h.Late(c.sizeBytes, func() { carriedOut++ })
+			}
+			if state, _ := r.State(rule.ID); state.Held != c.want {
+				t.Errorf("%d of %d bytes are held, want %d", state.Held, c.sizeBytes, c.want)
+			}
+			if letGo(); r.mu.late != 0 || r.mu.lateBytes != 0 {
+				t.Errorf("%d of %d bytes are left", r.mu.late, r.mu.lateBytes)
+			}
+			if carriedOut != 0 && carriedOut != c.want {
+				t.Errorf("%d carried out", carriedOut)
+			}
+		}
+		if carriedOut != 0 {
+			t.Errorf("%d carried out by a cluster that has ended", carriedOut)
+		}
+		if r.GoLate(maxLateBytes+1, func() { t.Error("carried out") }) {
+			t.Error("there is room for more than the limit")
+		}
+	}
+}
+
+// A blackhole remembers a limited number of client IDs; the connections of others are swallowed all the same.
+func TestClientsOfABlackholeAreLimited(t *testing.T) {
+	r := made(t)
+	if _, err := r.Add(Rule{When: &When{Always: true}, Do: Do{Blackhole: true}}); err != nil {
+		t.Fatal(err)
+	}
+	for i := range maxClients + 5 {
+		q := produce(fmt.Sprint("client", i), "a")
+		q.Connection, q.Close = int64(i), func() {}
+		if d := r.Decide(q); d == nil || !d.Swallow {
+			t.Fatalf("%+v", d)
+		}
+	}
+	if n := len(r.list()[0].clients); n != maxClients || !r.ActsOn("client0") {
+		t.Errorf("%d clients", n)
 	}
 }

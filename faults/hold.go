@@ -16,6 +16,7 @@ type Hold struct {
 	waiting bool          // Wait has been called; under Rules.mu
 	dropped bool          // under Rules.mu until ended is closed
 	late    func()        // carries the request out; nil while its connection is open
+	bytes   int           // that late keeps
 	after   chan struct{} // closed when the request has been carried out, or will not be
 }
 
@@ -63,9 +64,9 @@ func (h *Hold) Wait(ctx context.Context) Outcome {
 // Done says that the caller has gone on after the end of the hold.
 func (h *Hold) Done() { close(h.after) }
 
-// Late leaves the request to the release, which calls carryOut; nothing is left to do when it is nil, or when the
-// cluster ends before.
-func (h *Hold) Late(carryOut func()) {
+// Late leaves the request, which has a size, to the release, which calls carryOut; nothing is left to do when it is nil,
+// or when the cluster ends before. A request that there is no room for is lost.
+func (h *Hold) Late(sizeBytes int, carryOut func()) {
 	r := h.rules
 	r.mu.Lock()
 	select {
@@ -79,11 +80,48 @@ func (h *Hold) Late(carryOut func()) {
 		return
 	default:
 	}
-	if h.late = carryOut; carryOut == nil { // an answer that nobody waits for
+	if carryOut != nil && r.keepLateLocked(sizeBytes) {
+		h.late, h.bytes = carryOut, sizeBytes
+	} else { // an answer that nobody waits for, or no room
 		h.leaveLocked(true)
 		close(h.after)
 	}
 	r.mu.Unlock()
+}
+
+// keepLateLocked takes room for a request whose client has gone; false when there is none.
+func (r *Rules) keepLateLocked(sizeBytes int) bool {
+	if r.mu.late == maxLate || r.mu.lateBytes+sizeBytes > maxLateBytes {
+		return false
+	}
+	r.mu.late++
+	r.mu.lateBytes += sizeBytes
+	return true
+}
+
+func (r *Rules) endLateLocked(sizeBytes int) {
+	r.mu.late--
+	r.mu.lateBytes -= sizeBytes
+}
+
+// GoLate carries out a request whose client has gone in a goroutine of its own. It returns false, and does nothing,
+// when there is no room.
+func (r *Rules) GoLate(sizeBytes int, carryOut func()) bool {
+	r.mu.Lock()
+	room := r.keepLateLocked(sizeBytes)
+	r.mu.Unlock()
+	if !room {
+		return false
+	}
+	go func() {
+		defer func() {
+			r.mu.Lock()
+			r.endLateLocked(sizeBytes)
+			r.mu.Unlock()
+		}()
+		carryOut()
+	}()
+	return true
 }
 
 func (h *Hold) leaveLocked(dropped bool) {
@@ -124,6 +162,9 @@ func (r *Rules) letGo(held []*Hold) (n int) {
 	for _, h := range late {
 		h.late()
 		close(h.after)
+		r.mu.Lock()
+		r.endLateLocked(h.bytes)
+		r.mu.Unlock()
 	}
 	for _, h := range held {
 		select {
@@ -150,6 +191,7 @@ func (r *Rules) Suspend() {
 			h.leaveLocked(true)
 			if h.late != nil {
 				close(h.after)
+				r.endLateLocked(h.bytes)
 			}
 		}
 	}

@@ -46,7 +46,8 @@ func (r *Rules) pointRule(a *Armed) fault.Rule {
 			}
 			f := Firing{At: time.Now(), TransactionalID: at.TransactionalID, Group: at.Group, Topic: at.Topic}
 			if at.Topic != "" {
-				f.Partition = &at.Partition
+				partition := at.Partition // so that at is copied only when the rule fires
+				f.Partition = &partition
 			}
 			a.firedLocked(f)
 		}

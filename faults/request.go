@@ -17,6 +17,8 @@ type Request struct {
 	Connection   int64
 	Close        func()        // the connection
 	Names        func() *Named // what the request names
+
+	matches []bool // by rule; used again with the Request
 }
 
 // Named is what a request names.
@@ -72,7 +74,11 @@ func (r *Rules) Decide(q *Request) *Decision {
 		return nil
 	}
 	var names *Named
-	matches := make([]bool, len(*armed))
+	matches := q.matches[:0]
+	for range *armed {
+		matches = append(matches, false)
+	}
+	q.matches = matches
 	for i, a := range *armed {
 		if a.keys[q.Key/64]>>(q.Key%64)&1 == 0 || !a.rule.Match.ClientID.Match(q.ClientID) ||
 			!a.rule.Match.User.Match(q.User) {
@@ -130,7 +136,9 @@ func (r *Rules) fireLocked(a *Armed, q *Request, names *Named) *Decision {
 	if d.Do.Blackhole {
 		d.Swallow = true
 		r.mu.blackholes[q.Connection] = blackhole{a, q.Close}
-		a.clients[q.ClientID] = struct{}{}
+		if len(a.clients) < maxClients {
+			a.clients[q.ClientID] = struct{}{}
+		}
 	}
 	a.firedLocked(firingOf(q, names, m))
 	r.changedLocked()

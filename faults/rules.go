@@ -2,6 +2,7 @@ package faults
 
 import (
 	"context"
+	"errors"
 	"math/rand/v2"
 	"slices"
 	"strconv"
@@ -13,8 +14,18 @@ import (
 	"once/wire"
 )
 
-// lastFirings is how many requests are remembered of each rule that it fired on.
-const lastFirings = 10
+// Limits on the rules of a cluster, and on what they keep.
+const (
+	lastFirings  = 10       // requests that are remembered of each rule that it fired on
+	maxRules     = 1000     // at a time
+	maxTextBytes = 16 << 10 // of all names in a rule
+	maxClients   = 1000     // client IDs that a blackhole acts on, beyond the connections that it has swallowed
+	maxLate      = 1000     // requests whose clients have gone and that are still to be carried out
+	maxLateBytes = 64 << 20 // of them
+)
+
+// ErrTooManyRules: a cluster can have 1000 rules at a time.
+var ErrTooManyRules = errors.New("there can be 1000 rules at a time")
 
 // Options are what rules need of their cluster.
 type Options struct {
@@ -39,6 +50,8 @@ type Rules struct {
 		blackholes map[int64]blackhole // by connection
 		changed    chan struct{}       // closed when a count changes; nil while nobody waits for that
 		suspended  bool                // nothing is held or delayed
+		late       int                 // requests that are kept for clients that have gone
+		lateBytes  int                 // of them
 	}
 	late sync.WaitGroup // requests that are carried out after a release
 }
@@ -94,7 +107,7 @@ func New(o Options) *Rules {
 	return r
 }
 
-// Add adds a rule behind the others. The error is a *FieldError.
+// Add adds a rule behind the others. The error is a *FieldError or ErrTooManyRules.
 func (r *Rules) Add(rule Rule) (State, error) {
 	a, err := r.make(rule)
 	if err != nil {
@@ -108,6 +121,9 @@ func (r *Rules) Add(rule Rule) (State, error) {
 
 // Replace replaces all rules by a list, or changes nothing if one of them is wrong; at is its place in the list.
 func (r *Rules) Replace(rules []Rule) (states []State, at int, err error) {
+	if len(rules) > maxRules {
+		return nil, 0, ErrTooManyRules
+	}
 	made := make([]*Armed, len(rules))
 	for i, rule := range rules {
 		if made[i], err = r.make(rule); err != nil {
@@ -150,6 +166,10 @@ func (r *Rules) make(rule Rule) (*Armed, error) {
 
 func (r *Rules) arm(a *Armed) error {
 	r.mu.Lock()
+	if len(r.mu.all) >= maxRules {
+		r.mu.Unlock()
+		return ErrTooManyRules
+	}
 	r.mu.made++
 	a.id = "f" + strconv.Itoa(r.mu.made)
 	r.mu.Unlock()

@@ -111,8 +111,10 @@ func TestClientsWithoutMembersThatCommitInBothWays(t *testing.T) {
 // A transaction that is open for long is found while it is open, and not a second time when it ends.
 func TestLongTransaction(t *testing.T) {
 	w := newWorld(t)
+	w.begin(1, "orders")
 	see := func(open time.Duration, ended string) {
-		w.TransactionSeen(Transaction{TransactionalID: "orders", Began: w.clock, Open: open, Timeout: time.Minute, Ended: ended})
+		w.TransactionSeen(Transaction{TransactionalID: "orders", Began: w.clock, Open: open, Timeout: time.Minute, Ended: ended,
+			ByClient: ended == "committed"})
 	}
 	see(30*time.Second, "committed")
 	w.expect()
@@ -132,12 +134,30 @@ func TestLongTransaction(t *testing.T) {
 	if left := w.All(LongTransaction); len(left) != 0 {
 		t.Errorf("ignored: %v", left)
 	}
+	w.Clear()
+	see(31*time.Second, "")
+	w.expect(LongTransaction)
+}
+
+// A transaction of a client that is gone stays open until its successor comes, which is no mistake.
+func TestTransactionOfAClientThatIsGone(t *testing.T) {
+	w := newWorld(t)
+	w.begin(1, "orders")
+	w.disconnect(1)
+	for _, id := range []string{"orders", "unknown"} {
+		for _, ended := range []string{"", "timed out", "fenced"} {
+			w.TransactionSeen(Transaction{TransactionalID: id, Open: time.Hour, Timeout: time.Minute, Ended: ended})
+		}
+	}
+	w.expect()
+	w.TransactionSeen(Transaction{TransactionalID: "orders", Open: time.Hour, Timeout: time.Minute, Ended: "aborted", ByClient: true})
+	w.expect(LongTransaction)
 }
 
 func TestEmptyTransaction(t *testing.T) {
 	w := newWorld(t)
-	w.TransactionSeen(Transaction{TransactionalID: "orders", Timeout: time.Minute, Ended: "committed", Empty: true})
-	w.TransactionSeen(Transaction{TransactionalID: "orders", Timeout: time.Minute, Ended: "committed", Empty: true})
+	w.TransactionSeen(Transaction{TransactionalID: "orders", Timeout: time.Minute, Ended: "committed", ByClient: true, Empty: true})
+	w.TransactionSeen(Transaction{TransactionalID: "orders", Timeout: time.Minute, Ended: "committed", ByClient: true, Empty: true})
 	w.expect(EmptyTransaction)
 	if n := w.All()[0].Count; n != 2 {
 		t.Errorf("%d times", n)
@@ -218,12 +238,18 @@ func TestFindingsAreBounded(t *testing.T) {
 	const maxBytes = 64 << 10
 	w.Findings = New(maxBytes, w.now)
 	long := strings.Repeat("x", 3000)
+	verbose := func(connection int64) Client {
+		c := w.client(connection)
+		c.ID = long
+		return c
+	}
 	for i := range 1000 {
 		id := fmt.Sprint(long, i)
 		w.begin(int64(2*i+1), id)
 		w.begin(int64(2*i+2), id)
-		w.OffsetsCommitted(w.client(1), Commit{Group: id, MemberID: id})
-		w.OffsetsCommitted(w.client(1), Commit{Group: id, MemberID: id, TransactionalID: id})
+		w.ProducerActed(verbose(int64(2*i+2)), id, true)
+		w.OffsetsCommitted(verbose(1), Commit{Group: id, MemberID: id})
+		w.OffsetsCommitted(verbose(1), Commit{Group: id, MemberID: id, TransactionalID: id})
 		w.IdempotentInitialized(w.client(int64(i)), 1, 2)
 		w.All()
 	}
@@ -234,13 +260,16 @@ func TestFindingsAreBounded(t *testing.T) {
 	if f.groups.order.Len() == 0 || f.groups.order.Len() != len(f.groups.byName) || f.ids.get(fmt.Sprint(long, 999)) == nil {
 		t.Error("the last groups and IDs are forgotten")
 	}
+	if g := f.groups.get(fmt.Sprint(long, 999)); len(g.plain.last.ID) > maxShown+3 || len(g.inTransactions.transactionalID) > maxKept+3 {
+		t.Error("long names are kept with a group")
+	}
 	if all := w.All(); len(all) < 5 || all[0].Subjects.TransactionalID != long+"0" {
 		t.Errorf("%d findings", len(all))
 	}
 	w.Findings = New(0, w.now)
 	w.begin(1, "orders")
 	w.begin(2, "orders")
-	w.TransactionSeen(Transaction{Empty: true})
+	w.TransactionSeen(Transaction{ByClient: true, Empty: true})
 	w.expect()
 	var none *Findings
 	none.TransactionBegan("orders")
@@ -253,7 +282,7 @@ func TestClearForgetsClients(t *testing.T) {
 	w := newWorld(t)
 	w.begin(1, "orders")
 	w.OffsetsCommitted(w.client(1), Commit{Group: "g", MemberID: "m"})
-	w.TransactionSeen(Transaction{Empty: true})
+	w.TransactionSeen(Transaction{ByClient: true, Empty: true})
 	w.Clear()
 	w.begin(2, "orders")
 	w.OffsetsCommitted(w.client(1), Commit{Group: "g", MemberID: "m", TransactionalID: "orders"})

@@ -155,13 +155,18 @@ func (g *classicGroup) clone() *classicGroup {
 
 // effects is the part of a transition outside of the group.
 type effects struct {
-	now        time.Time
+	now        time.Time // of sessions and rebalances
+	clockMs    int64     // of the cluster's clock, which a test may have moved further
 	cfg        *Config
 	write      bool     // the group's record must be appended before anyone may see the change
 	rebalanced bool     // an assignment was stored
 	dropped    []string // IDs of members that were removed because they said nothing in time
 	joins      []joinAnswer
 	syncs      []syncAnswer
+}
+
+func newEffects(now time.Time, cfg *Config) *effects {
+	return &effects{now: now, clockMs: cfg.Clock.Now().UnixMilli(), cfg: cfg}
 }
 
 type joinAnswer struct {

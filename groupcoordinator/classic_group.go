@@ -79,14 +79,14 @@ func (g *classicGroup) Tombstones() []group.Record {
 
 // Due implements group.Group.
 func (g *classicGroup) Due(now time.Time) group.Step {
-	work, e := g.clone(), &effects{now: now, cfg: g.cfg}
+	work, e := g.clone(), newEffects(now, g.cfg)
 	work.due(e)
 	return work.step(e)
 }
 
 // Resume implements group.Group: members get a full session timeout.
 func (g *classicGroup) Resume(now time.Time) group.Step {
-	work, e := g.clone(), &effects{now: now, cfg: g.cfg}
+	work, e := g.clone(), newEffects(now, g.cfg)
 	work.restored = work.restored || work.given == 0
 	for _, m := range work.members {
 		m.deadline = now.Add(m.sessionTimeout)
@@ -102,7 +102,7 @@ func (g *classicGroup) DropMembers(now time.Time) group.Step {
 	if len(g.members) == 0 {
 		return group.Step{}
 	}
-	work, e := g.clone(), &effects{now: now, cfg: g.cfg}
+	work, e := g.clone(), newEffects(now, g.cfg)
 	for _, m := range slices.Clone(work.members) {
 		work.drop(e, m)
 	}
@@ -112,7 +112,7 @@ func (g *classicGroup) DropMembers(now time.Time) group.Step {
 
 // Rebalance implements group.Group, as if a member had changed its subscription.
 func (g *classicGroup) Rebalance(now time.Time) group.Step {
-	work, e := g.clone(), &effects{now: now, cfg: g.cfg}
+	work, e := g.clone(), newEffects(now, g.cfg)
 	work.rebalanceOrComplete(e)
 	return work.step(e)
 }

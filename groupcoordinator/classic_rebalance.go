@@ -9,10 +9,10 @@ import (
 
 // The join phase (spec: groups 2, 3.4, 4).
 
-func (g *classicGroup) enter(s State, now time.Time) {
+func (g *classicGroup) enter(s State, e *effects) {
 	invariant.Check(slices.Contains(legalFrom[s], g.state), "group goes from %v to %v", g.state, s)
 	g.previous, g.state = g.state, s
-	g.stateTimestamp = now.UnixMilli()
+	g.stateTimestamp = e.clockMs
 }
 
 // rebalanceOrComplete begins a join phase, or ends the running one if all have joined.
@@ -35,7 +35,7 @@ func (g *classicGroup) prepareRebalance(e *effects) {
 	}
 	g.pendingSync, g.syncDeadline = nil, time.Time{}
 	fromEmpty := g.state == Empty
-	g.enter(PreparingRebalance, e.now)
+	g.enter(PreparingRebalance, e)
 	switch {
 	case !fromEmpty && g.allJoined(), fromEmpty && e.cfg.InitialRebalanceDelay <= 0:
 		g.completeJoin(e)
@@ -89,14 +89,14 @@ func (g *classicGroup) completeJoin(e *effects) {
 	if len(g.members) == 0 {
 		g.protocolName = nil
 		g.subscribed = g.subscribedTopics()
-		g.enter(Empty, e.now)
+		g.enter(Empty, e)
 		e.write = true
 		return
 	}
 	name := g.selectProtocol()
 	g.protocolName = &name
 	g.subscribed = g.subscribedTopics()
-	g.enter(CompletingRebalance, e.now)
+	g.enter(CompletingRebalance, e)
 	g.pendingSync = make(map[string]bool, len(g.members))
 	for _, m := range g.members {
 		g.answerJoin(e, m, g.joined(m))

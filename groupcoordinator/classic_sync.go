@@ -54,6 +54,9 @@ func (c *Coordinator) Sync(r *SyncRequest) *Future[SyncResult] {
 	}
 	e := s.effectsLocked()
 	work.sync(e, r, f)
+	if g.byID[r.MemberID] != nil {
+		s.heardLocked(r.GroupID, r.MemberID)
+	}
 	if err := s.finishLocked(at, work, e); err != nil {
 		s.assignmentNotStoredLocked(at, g, err)
 		return refuse(err)
@@ -115,7 +118,7 @@ func (g *classicGroup) assign(e *effects, assignments []Assignment) {
 			m.assignment = bytes.Clone(a.Assignment)
 		}
 	}
-	g.enter(Stable, e.now)
+	g.enter(Stable, e)
 	e.write, e.rebalanced = true, true
 	for _, m := range g.members {
 		if g.answerSync(e, m, g.assigned(m)) {
@@ -160,6 +163,7 @@ func (c *Coordinator) Heartbeat(r *HeartbeatRequest) error {
 		return err
 	}
 	if at, g := s.consumerLocked(r.GroupID); g != nil {
+		s.heardLocked(r.GroupID, r.MemberID)
 		step, err := g.ClassicHeartbeat(r.MemberID, r.InstanceID, r.Generation, s.c.cfg.Members.Now())
 		return s.afterErrorLocked(at, step, err)
 	}

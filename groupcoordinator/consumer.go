@@ -74,6 +74,7 @@ func (c *Coordinator) ConsumerHeartbeat(r *ConsumerHeartbeatRequest) *Future[Con
 	if err := s.carryOutLocked(at, before.followedBy(g, step)); err != nil {
 		return refuse(err)
 	}
+	s.heardLocked(r.GroupID, result.MemberID)
 	return ready(ConsumerHeartbeatResult{HeartbeatResult: result}, s.mu.durable)
 }
 
@@ -252,7 +253,7 @@ func (c *Coordinator) downgrade(d consumergroup.Downgrade) (group.Step, bool) {
 	step := group.Step{Next: g, Records: append(slices.Clip(d.Tombstones), g.record())}
 	if d.Rebalance {
 		step.After = func(durability.Ticket) {
-			e := &effects{now: d.Now, cfg: g.cfg}
+			e := newEffects(d.Now, g.cfg)
 			g.prepareRebalance(e) // nobody has joined yet, so this needs no record
 		}
 	}

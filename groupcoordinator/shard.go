@@ -60,7 +60,7 @@ func (s *shard) usableLocked() error {
 }
 
 func (s *shard) effectsLocked() *effects {
-	return &effects{now: s.c.cfg.Members.Now(), cfg: &s.c.cfg}
+	return newEffects(s.c.cfg.Members.Now(), &s.c.cfg)
 }
 
 // entry is a group in its shard, and its place among the shard's timers.
@@ -68,6 +68,8 @@ type entry struct {
 	group.Group           // replaced by transitions that make a copy
 	heapIndex   int       // in the timers; -1 when not there
 	wake        time.Time // what the timers hold
+	// heard is when members were heard last, in real time; not of all, and of some that have left.
+	heard map[string]time.Time
 }
 
 // classicLocked returns the classic group of an ID, nil if there is none or one of another type.
@@ -129,6 +131,11 @@ func (s *shard) finishLocked(at *entry, work *classicGroup, e *effects) error {
 	}
 	if e.rebalanced {
 		s.c.metrics.rebalances.Inc()
+	}
+	for _, a := range e.joins {
+		if a.result.Err == nil {
+			s.heardLocked(work.id, a.result.MemberID)
+		}
 	}
 	return nil
 }
@@ -273,6 +280,7 @@ func (s *shard) wakeAtLocked(g *entry, at time.Time) {
 // extendSessionLocked restarts a member's session. Usually the deadline only moves later, and the timer notices when it
 // fires: so a heartbeat does not walk over the members.
 func (s *shard) extendSessionLocked(g *entry, m *member) {
+	s.heardLocked(g.ID(), m.id)
 	m.deadline = s.c.cfg.Members.Now().Add(m.sessionTimeout)
 	if g.heapIndex < 0 || m.deadline.Before(g.wake) {
 		s.wakeAtLocked(g, m.deadline)

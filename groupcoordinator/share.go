@@ -90,6 +90,7 @@ func (c *Coordinator) ShareHeartbeat(h *sharegroup.Heartbeat) *Future[ShareHeart
 	if result.Err = s.carryOutLocked(at, step); result.Err != nil {
 		return refuse(result.Err)
 	}
+	s.heardLocked(h.GroupID, h.MemberID)
 	return ready(result, s.mu.durable)
 }
 

@@ -46,11 +46,13 @@ func (c *Coordinator) StreamsHeartbeat(groupID string, h *streamsgroup.Heartbeat
 			s.removeGroupLocked(at)
 			return refuse(err)
 		}
+		s.heardLocked(groupID, h.MemberID)
 		return ready(StreamsHeartbeatResult{Answer: answer}, s.mu.durable)
 	}
 	if err := s.carryOutLocked(at, step); err != nil {
 		return refuse(err)
 	}
+	s.heardLocked(groupID, h.MemberID)
 	return ready(StreamsHeartbeatResult{Answer: answer}, s.mu.durable)
 }
 

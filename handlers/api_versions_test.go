@@ -77,6 +77,15 @@ func recordVersions(t *testing.T, addr string) {
 	}
 }
 
+// What is served can be decoded: kmsg knows the highest version of each API.
+func TestVersionsAreKnownToKmsg(t *testing.T) {
+	for _, a := range APIs() {
+		if max := kmsg.RequestForKey(a.Key).MaxVersion(); a.Max > max {
+			t.Errorf("%s is served up to version %d, kmsg knows %d", kmsg.NameForKey(a.Key), a.Max, max)
+		}
+	}
+}
+
 // versionLines are lines "key API min-max", then "feature min-max finalized".
 func versionLines(resp *kmsg.ApiVersionsResponse) []string {
 	slices.SortFunc(resp.ApiKeys, func(a, b kmsg.ApiVersionsResponseApiKey) int { return int(a.ApiKey) - int(b.ApiKey) })

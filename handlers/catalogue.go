@@ -1,6 +1,8 @@
 package handlers
 
 import (
+	"strings"
+
 	"once/partition"
 	"once/settings"
 	"once/topics"
@@ -36,6 +38,23 @@ func (c Catalogue) TopicByID(id [16]byte) (*topics.Topic, wire.Code) {
 		return t, wire.NoError
 	}
 	return nil, wire.UnknownTopicID
+}
+
+// lastingName returns the name of a topic that a request names, or its ID, as a string that may be kept: that of the
+// topic itself where there is one. It is "" for an ID that no topic has.
+func (c Catalogue) lastingName(name string, id [16]byte, byID bool) string {
+	switch {
+	case byID:
+		if t, code := c.TopicByID(id); code == wire.NoError {
+			return t.Name
+		}
+		return ""
+	case c.topics != nil:
+		if t, ok := c.topics.Lookup(name); ok {
+			return t.Name
+		}
+	}
+	return strings.Clone(name)
 }
 
 // Partition returns a partition by the name of its topic and its index, or the code for the answer.

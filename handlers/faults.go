@@ -2,6 +2,7 @@ package handlers
 
 import (
 	"context"
+	"sync"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -18,11 +19,12 @@ func (s *Services) applyFaults(next handler) handler {
 		if !s.Faults.Concern(r.Key, r.ClientID) || r.Body == nil {
 			return next(ctx, r, row)
 		}
-		d := s.Faults.Decide(&faults.Request{
-			Key: r.Key, Version: r.Version, API: apiname.Of(r.Key), ClientID: r.ClientID, User: anonymous,
-			Connection: r.Conn.ID(), Close: r.Conn.Close, Names: func() *faults.Named { return s.named(r, row) },
-		})
+		q := questions.Get().(*question)
+		q.ask(s, r, row)
+		d := s.Faults.Decide(&q.Request)
+		q.forget()
 		if d == nil {
+			questions.Put(q)
 			return next(ctx, r, row)
 		}
 		r.Fault = d.RuleID
@@ -31,6 +33,74 @@ func (s *Services) applyFaults(next handler) handler {
 		}
 		return (&faulted{s, d, r, row, next}).carryOut(ctx)
 	}
+}
+
+// question is what the rules ask about a request. It is used again unless a rule fires, so that rules for other requests
+// cost no allocation.
+type question struct {
+	faults.Request
+	s          *Services
+	r          *wire.Request // only while the rules ask
+	row        *row
+	conn       *wire.Conn
+	named      faults.Named
+	partitions []int32 // of the topics in named
+}
+
+var questions = sync.Pool{New: func() any {
+	q := &question{}
+	q.Close, q.Names = func() { q.conn.Close() }, q.names
+	return q
+}}
+
+func (q *question) ask(s *Services, r *wire.Request, row *row) {
+	q.s, q.r, q.row, q.conn = s, r, row, r.Conn
+	q.Key, q.Version, q.API = r.Key, r.Version, apiname.Of(r.Key)
+	q.ClientID, q.User, q.Connection = r.ClientID, anonymous, r.Conn.ID()
+}
+
+// forget lets go of the request, into which the names point.
+func (q *question) forget() {
+	q.r, q.row = nil, nil
+	clear(q.named.Topics)
+	clear(q.named.TransactionalIDs)
+}
+
+// names returns what the request names. The two APIs that carry records have neither groups nor members.
+func (q *question) names() *faults.Named {
+	q.named = faults.Named{Topics: q.named.Topics[:0], TransactionalIDs: q.named.TransactionalIDs[:0]}
+	q.partitions = q.partitions[:0]
+	switch req := q.r.Body.(type) {
+	case *kmsg.ProduceRequest:
+		for i := range req.Topics {
+			t, from := &req.Topics[i], len(q.partitions)
+			for j := range t.Partitions {
+				q.partitions = append(q.partitions, t.Partitions[j].Partition)
+			}
+			q.addTopic(t.Topic, t.TopicID, from)
+		}
+		if req.TransactionID != nil {
+			q.named.TransactionalIDs = append(q.named.TransactionalIDs, *req.TransactionID)
+		}
+	case *kmsg.FetchRequest:
+		for i := range req.Topics {
+			t, from := &req.Topics[i], len(q.partitions)
+			for j := range t.Partitions {
+				q.partitions = append(q.partitions, t.Partitions[j].Partition)
+			}
+			q.addTopic(t.Topic, t.TopicID, from)
+		}
+		q.named.Topics = append(q.named.Topics, q.s.sessions.topics(req.SessionID)...)
+	default:
+		return q.s.named(q.r, q.row)
+	}
+	return &q.named
+}
+
+// addTopic adds a topic with the partitions from an index on.
+func (q *question) addTopic(name string, id [16]byte, from int) {
+	of := q.s.Catalogue.subject(name, id, q.r.Version >= 13, q.partitions[from:len(q.partitions):len(q.partitions)])
+	q.named.Topics = append(q.named.Topics, faults.Topic{Name: of.Name, Partitions: of.Partitions})
 }
 
 // anonymous is the name of every client while there is no authentication.
@@ -58,7 +128,7 @@ func (f *faulted) carryOut(ctx context.Context) wire.Reply {
 		return f.refuse()
 	case do.Disconnect:
 		late := cloneRequest(f.r)
-		go f.whole(context.Background(), late)
+		f.s.Faults.GoLate(f.r.SizeBytes, func() { f.carryOutLate(late) })
 		return wire.Reply{Close: true}
 	}
 	return wire.Reply{Resume: func(ctx context.Context) wire.Reply {
@@ -135,12 +205,23 @@ func (f *faulted) hold(ctx context.Context) wire.Reply {
 		return wire.Reply{Close: true}
 	case faults.Gone:
 		late := cloneRequest(f.r)
-		h.Late(func() { release(f.whole(context.Background(), late)) })
+		h.Late(f.r.SizeBytes, func() { f.carryOutLate(late) })
 		return wire.Reply{Close: true}
 	}
 	reply := f.next(ctx, f.r, f.row)
 	h.Done()
 	return complete(ctx, reply)
+}
+
+// lateTimeout bounds how long a request waits whose client has gone: what it asks for is done by then, but for other
+// members of its group.
+const lateTimeout = 5 * time.Second
+
+// carryOutLate carries out a request whose client has gone.
+func (f *faulted) carryOutLate(r *wire.Request) {
+	ctx, cancel := context.WithTimeout(context.Background(), lateTimeout)
+	defer cancel()
+	release(f.whole(ctx, r))
 }
 
 // holdAnswer carries the request out, and gives the answer when the rule lets go of it.
@@ -151,7 +232,7 @@ func (f *faulted) holdAnswer(ctx context.Context) wire.Reply {
 		release(reply)
 		return wire.Reply{Close: true}
 	case faults.Gone:
-		h.Late(nil)
+		h.Late(0, nil)
 		release(reply)
 		return wire.Reply{Close: true}
 	}

@@ -2,11 +2,14 @@ package handlers
 
 import (
 	"context"
+	"slices"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"once/findings"
+	"once/partition"
 	"once/topics"
+	"once/txncoordinator"
 	"once/wire"
 )
 
@@ -138,16 +141,18 @@ func (o *observed) committed(resp *kmsg.OffsetCommitResponse) {
 func (o *observed) storedOffset(topic string, id [16]byte, partition int32) {
 	for i := range o.unstable {
 		u := &o.unstable[i]
-		if found, code := o.s.topicOf(topic, id); u.Partition == partition && code == wire.NoError && found.Name == u.Topic {
+		found, code := o.s.topicOf(topic, id)
+		if u.Partition == partition && code == wire.NoError && found.Name == u.Topic {
 			o.s.Findings.CommittedUnstable(o.by, *u)
 		}
 	}
 }
 
 // unstableCommits returns the offsets of a commit that lie beyond the last stable offset, as it is when the request
-// comes. An offset beyond the end of the log says nothing: no record is read there.
+// comes. An offset beyond the end of the log says nothing: no record is read there. Nor does an offset behind records
+// of the same transaction, which has the same outcome.
 func (s *Services) unstableCommits(r *wire.Request) (found []findings.Unstable) {
-	look := func(group, topic string, id [16]byte, partition int32, offset int64) {
+	look := func(group string, producerID int64, topic string, id [16]byte, partition int32, offset int64) {
 		t, code := s.topicOf(topic, id)
 		if code != wire.NoError {
 			return
@@ -156,28 +161,37 @@ func (s *Services) unstableCommits(r *wire.Request) (found []findings.Unstable) 
 		if !ok {
 			return
 		}
-		if at, err := p.Offsets(); err == nil && at.LastStableOffset < offset && offset <= at.HighWatermark {
-			found = append(found, findings.Unstable{Group: group, Topic: t.Name, Partition: partition, Offset: offset,
-				LastStableOffset: at.LastStableOffset})
+		at, err := p.Offsets()
+		if err != nil || offset <= at.LastStableOffset || offset > at.HighWatermark || !passesOther(p, offset, producerID) {
+			return
 		}
+		found = append(found, findings.Unstable{Group: group, Topic: t.Name, Partition: partition, Offset: offset,
+			LastStableOffset: at.LastStableOffset})
 	}
 	switch req := r.Body.(type) {
 	case *kmsg.OffsetCommitRequest:
 		for i := range req.Topics {
 			t := &req.Topics[i]
 			for j := range t.Partitions {
-				look(req.Group, t.Topic, t.TopicID, t.Partitions[j].Partition, t.Partitions[j].Offset)
+				look(req.Group, txncoordinator.NoProducerID, t.Topic, t.TopicID, t.Partitions[j].Partition, t.Partitions[j].Offset)
 			}
 		}
 	case *kmsg.TxnOffsetCommitRequest:
 		for i := range req.Topics {
 			t := &req.Topics[i]
 			for j := range t.Partitions {
-				look(req.Group, t.Topic, t.TopicID, t.Partitions[j].Partition, t.Partitions[j].Offset)
+				look(req.Group, req.ProducerID, t.Topic, t.TopicID, t.Partitions[j].Partition, t.Partitions[j].Offset)
 			}
 		}
 	}
 	return found
+}
+
+// passesOther says whether an open transaction of another producer begins before an offset.
+func passesOther(p *partition.Partition, offset, producerID int64) bool {
+	return slices.ContainsFunc(p.OldestTransactions(2), func(t partition.OpenTransaction) bool {
+		return t.FirstOffset < offset && t.ProducerID != producerID
+	})
 }
 
 // topicOf returns a topic that is given by its ID, or by its name where the ID is zero.

@@ -23,15 +23,17 @@ func (s *Services) noteRequest(next handler) handler {
 		if s.Requests == nil {
 			return next(ctx, r, row)
 		}
-		n := &noted{s: s, r: r, began: time.Now(), counts: s.countsAsWork(r)}
-		n.entry = s.entryOf(r, row, n.began)
-		if n.counts {
+		counts := s.countsAsWork(r)
+		n := notes.Get().(*noted)
+		n.s, n.r, n.began, n.counts = s, r, time.Now(), counts
+		n.describe(row)
+		if counts {
 			s.Requests.Begin()
 		}
 		done := false
 		defer func() { // after a panic
-			if !done && n.counts {
-				s.Requests.End()
+			if !done && counts {
+				s.Requests.End(time.Now())
 			}
 		}()
 		reply := n.note(next(ctx, r, row))
@@ -46,8 +48,12 @@ type noted struct {
 	r      *wire.Request
 	began  time.Time
 	counts bool
-	entry  requestlog.Entry
+	entry  requestlog.Entry // its lists are used again: the log copies them
+	codes  []wire.Code
 }
+
+// notes are those of requests that have ended, to be used again: each request needs one.
+var notes = sync.Pool{New: func() any { return new(noted) }}
 
 func (n *noted) note(reply wire.Reply) wire.Reply {
 	switch then, resume := reply.Then, reply.Resume; {
@@ -69,34 +75,61 @@ func (n *noted) end(resp kmsg.Response, closed bool) {
 	e := &n.entry
 	switch {
 	case resp != nil:
-		e.Outcome, e.Codes = "answered", codesOf(resp)
+		e.Outcome = "answered"
+		n.noteCodes(resp)
 	case closed:
 		e.Outcome = "closed"
 	default:
 		e.Outcome = "none"
 	}
-	if e.Codes == nil {
-		e.Codes = []string{}
-	}
-	e.Fault, e.Took = n.r.Fault, requestlog.Took(time.Since(n.began))
-	n.s.Requests.Add(*e)
+	now := time.Now()
+	e.Fault, e.Took = n.r.Fault, requestlog.Took(now.Sub(n.began))
+	n.s.Requests.Add(e)
 	if n.counts {
-		n.s.Requests.End()
+		n.s.Requests.End(now)
 	}
+	n.s, n.r = nil, nil
+	notes.Put(n)
 }
 
-func (s *Services) entryOf(r *wire.Request, row *row, at time.Time) requestlog.Entry {
-	e := requestlog.Entry{At: at.UTC(), API: apiname.Of(r.Key), Version: r.Version, ClientID: r.ClientID}
+// describe fills the entry with what is known before the request is carried out.
+func (n *noted) describe(row *row) {
+	r := n.r
+	topics, groups, ids, codes := n.entry.Topics[:0], n.entry.Groups[:0], n.entry.TransactionalIDs[:0], n.entry.Codes[:0]
+	n.entry = requestlog.Entry{At: n.began.UTC(), API: apiname.Of(r.Key), Version: r.Version, ClientID: r.ClientID,
+		Topics: topics, Groups: groups, TransactionalIDs: ids, Codes: codes}
+	e := &n.entry
 	if r.Conn != nil {
 		e.Connection, e.Client = r.Conn.ID(), requestlog.Address{Addr: r.Conn.RemoteAddr()}
 		e.Software, _ = r.Conn.ClientSoftware()
 	}
-	if row.subjects == nil || r.Body == nil {
-		return e
+	switch req := r.Body.(type) { // the first two have no need of all subjects
+	case nil:
+	case *kmsg.ProduceRequest:
+		for i := range req.Topics[:min(len(req.Topics), requestlog.MaxNames)] {
+			t := &req.Topics[i]
+			e.Topics = append(e.Topics, n.s.Catalogue.lastingName(t.Topic, t.TopicID, r.Version >= 13))
+		}
+		if req.TransactionID != nil {
+			e.TransactionalIDs = append(e.TransactionalIDs, strings.Clone(*req.TransactionID))
+		}
+	case *kmsg.FetchRequest:
+		for i := range req.Topics[:min(len(req.Topics), requestlog.MaxNames)] {
+			t := &req.Topics[i]
+			e.Topics = append(e.Topics, n.s.Catalogue.lastingName(t.Topic, t.TopicID, r.Version >= 13))
+		}
+	default:
+		n.describeSubjects(row)
 	}
-	about := row.subjects(s.Catalogue, r)
+}
+
+func (n *noted) describeSubjects(row *row) {
+	if row.subjects == nil {
+		return
+	}
+	e, about := &n.entry, row.subjects(n.s.Catalogue, n.r)
 	for _, t := range about.Topics[:min(len(about.Topics), requestlog.MaxNames)] {
-		e.Topics = append(e.Topics, strings.Clone(t.Name))
+		e.Topics = append(e.Topics, n.s.Catalogue.lastingName(t.Name, t.ID, false))
 	}
 	for _, g := range about.Groups[:min(len(about.Groups), requestlog.MaxNames)] {
 		e.Groups = append(e.Groups, strings.Clone(g))
@@ -104,7 +137,6 @@ func (s *Services) entryOf(r *wire.Request, row *row, at time.Time) requestlog.E
 	for _, t := range about.Transactions[:min(len(about.Transactions), requestlog.MaxNames)] {
 		e.TransactionalIDs = append(e.TransactionalIDs, strings.Clone(t.TransactionalID))
 	}
-	return e
 }
 
 // countsAsWork says whether a request shows that a client has work to do: not one that a client sends while it waits.
@@ -175,8 +207,9 @@ func (s *Services) changesOffsets(r *wire.Request) bool {
 
 // codePlan says where in a type the codes of an answer are.
 type codePlan struct {
-	codes []int // fields
-	lists []codeList
+	embeds bool  // the codes are those of the first field, as in an answer that is encoded here
+	codes  []int // fields
+	lists  []codeList
 }
 
 type codeList struct {
@@ -193,6 +226,10 @@ func codePlanOf(t reflect.Type) *codePlan {
 	p := &codePlan{}
 	for i := range t.NumField() {
 		switch f := t.Field(i); {
+		case i == 0 && f.Anonymous:
+			p.embeds = true
+			codePlans.Store(t, p)
+			return p
 		case f.Name == "ErrorCode" && f.Type.Kind() == reflect.Int16:
 			p.codes = append(p.codes, i)
 		case f.Type.Kind() == reflect.Slice && f.Type.Elem().Kind() == reflect.Struct && f.IsExported():
@@ -205,25 +242,28 @@ func codePlanOf(t reflect.Type) *codePlan {
 	return p
 }
 
-// noError are the codes of an answer without an error. It is not changed.
-var noError = []string{wire.NoError.String()}
-
-// codesOf returns the codes in an answer, each once.
-func codesOf(resp kmsg.Response) []string {
-	v := fieldsOf(resp)
-	var codes []wire.Code
-	codes = codePlanOf(v.Type()).collect(v, codes)
-	var names []string
-	for _, c := range codes {
+// noteCodes adds the codes in an answer to the entry, each once.
+func (n *noted) noteCodes(resp kmsg.Response) {
+	v := reflect.Indirect(reflect.ValueOf(resp))
+	plan := codePlanOf(v.Type())
+	if plan.embeds {
+		v = v.Field(0).Elem()
+		plan = codePlanOf(v.Type())
+	}
+	n.codes = plan.collect(v, n.codes[:0])
+	e := &n.entry
+	for _, c := range n.codes {
 		if c != wire.NoError {
-			names = append(names, c.String())
+			e.Codes = append(e.Codes, c.String())
 		}
 	}
-	if len(names) == 0 {
-		return noError
+	if len(e.Codes) == 0 {
+		e.Codes = append(e.Codes, noError)
 	}
-	return names
 }
+
+// noError is the code of an answer without another one.
+var noError = wire.NoError.String()
 
 func (p *codePlan) collect(v reflect.Value, codes []wire.Code) []wire.Code {
 	for _, i := range p.codes {

@@ -9,6 +9,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"once/findings"
+	"once/internal/invariant"
 	"once/requestlog"
 	"once/wire"
 )
@@ -23,7 +24,9 @@ func TestCodesOfEveryAnswer(t *testing.T) {
 		if resp == nil {
 			continue
 		}
-		if got := codesOf(resp); !slices.Contains(got, "NOT_CONTROLLER") {
+		n := &noted{}
+		n.noteCodes(resp)
+		if got := n.entry.Codes; !slices.Contains(got, "NOT_CONTROLLER") {
 			t.Errorf("%s v%d: %v", kmsg.NameForKey(row.Key), row.Max, got)
 		}
 	}
@@ -41,7 +44,31 @@ func TestTelemetryIsNoWork(t *testing.T) {
 
 // What it costs to remember a Produce of one partition.
 func BenchmarkNoteRequest(b *testing.B) {
-	s := &Services{Requests: requestlog.New(4 << 20)}
+	note := notedProduce(1 << 20)
+	b.ReportAllocs()
+	for b.Loop() {
+		note(b.Context())
+	}
+}
+
+// To remember a Produce allocates the name of its topic only, which would be that of the topic itself if there were one.
+func TestNotingARequestAllocatesNothing(t *testing.T) {
+	note := notedProduce(1000)
+	for range 100 { // the log has no more room
+		note(t.Context())
+	}
+	limit := 1.0
+	if invariant.Enabled { // also with the race detector, with which pools forget
+		limit = 20
+	}
+	if n := testing.AllocsPerRun(1000, func() { note(t.Context()) }); n > limit {
+		t.Errorf("%v allocations", n)
+	}
+}
+
+// notedProduce has a Produce of one partition remembered each time that it is called.
+func notedProduce(logBytes int) func(context.Context) {
+	s := &Services{Requests: requestlog.New(logBytes)}
 	body := kmsg.NewPtrProduceRequest()
 	body.Version, body.Acks = 12, -1
 	body.Topics = []kmsg.ProduceRequestTopic{{Topic: "orders", Partitions: make([]kmsg.ProduceRequestTopicPartition, 1)}}
@@ -50,10 +77,7 @@ func BenchmarkNoteRequest(b *testing.B) {
 	r := &wire.Request{Key: int16(kmsg.Produce), Version: 12, Body: body, ClientID: "bench"}
 	api := &row{API: wire.API{Key: r.Key}, subjects: aboutProduce}
 	pass := s.noteRequest(func(context.Context, *wire.Request, *row) wire.Reply { return wire.Respond(resp) })
-	b.ReportAllocs()
-	for b.Loop() {
-		pass(b.Context(), r, api)
-	}
+	return func(ctx context.Context) { pass(ctx, r, api) }
 }
 
 // What it costs to notice what a Produce, and a commit of one offset, say about their client: of a Produce nothing.

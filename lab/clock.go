@@ -25,7 +25,7 @@ type Deadline struct {
 	What string    `json:"what"`
 }
 
-// ClockChange moves, freezes or resumes a clock. Exactly one of its fields is set, but for ExpireMembers.
+// ClockChange moves, freezes or resumes a clock. Exactly one of its fields is set, but for the last two.
 type ClockChange struct {
 	Advance       *faults.Duration `json:"advance"`
 	AdvanceToNext bool             `json:"advanceToNext"`
@@ -34,6 +34,8 @@ type ClockChange struct {
 	Set           *time.Time       `json:"set"`
 	// ExpireMembers lets the sessions of group members that live time out; it goes with a move.
 	ExpireMembers bool `json:"expireMembers"`
+	// ExpireLocks lets the record locks of members that live end; it goes with a move.
+	ExpireLocks bool `json:"expireLocks"`
 }
 
 // Moved is what a change of the clock has done.
@@ -109,11 +111,16 @@ func changeClock(x *exchange, change *ClockChange) (Moved, error) {
 		change.Set != nil); err != nil {
 		return Moved{}, wrong("", "%v of advance, advanceToNext, freeze, resume, set", err)
 	}
-	if change.ExpireMembers && (change.Freeze || change.Resume) {
-		return Moved{}, wrong("expireMembers", "goes with a move only")
+	for name, given := range map[string]bool{"expireMembers": change.ExpireMembers, "expireLocks": change.ExpireLocks} {
+		if given && (change.Freeze || change.Resume) {
+			return Moved{}, wrong(name, "goes with a move only")
+		}
 	}
 	var events []clock.Event
-	advance := func(d time.Duration) { events = x.cluster.AdvanceClock(d, change.ExpireMembers) }
+	advance := func(d time.Duration) {
+		events = x.cluster.AdvanceClock(d, cluster.MoveOptions{ExpireMembers: change.ExpireMembers,
+			ExpireLocks: change.ExpireLocks})
+	}
 	switch {
 	case change.Advance != nil && *change.Advance < 0:
 		return Moved{}, wrong("advance", "must not be negative: time does not go back")

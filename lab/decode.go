@@ -28,17 +28,46 @@ const maxDepth = 16
 type fieldError struct {
 	field  string // "" for the body as a whole
 	reason string // what is allowed
+	whole  bool   // it is about the body wherever it was found
 }
+
+// maxFieldBytes is how much of a field an error names: its name may be as long as a body.
+const maxFieldBytes = 200
 
 func (e *fieldError) Error() string {
 	if e.field == "" {
 		return "the body " + e.reason
 	}
-	return e.field + ": " + e.reason
+	field := e.field
+	if len(field) > maxFieldBytes {
+		field = strings.ToValidUTF8(field[:maxFieldBytes], "") + "…"
+	}
+	return field + ": " + e.reason
 }
 
+// within returns the error for the value in which the field stands. An error gets its path when there is one: paths of
+// all fields would take the square of the size of a body.
+func within(part string, err error) error {
+	var e *fieldError
+	switch {
+	case !errors.As(err, &e) || e.whole:
+		return err
+	case e.field == "" || strings.HasPrefix(e.field, "["):
+		return &fieldError{field: part + e.field, reason: e.reason}
+	}
+	return &fieldError{field: part + "." + e.field, reason: e.reason}
+}
+
+// entry is the part of a path for an entry of a list.
+func entry(i int) string { return "[" + strconv.Itoa(i) + "]" }
+
 func wrong(field, format string, args ...any) error {
-	return &fieldError{field, fmt.Sprintf(format, args...)}
+	return &fieldError{field: field, reason: fmt.Sprintf(format, args...)}
+}
+
+// wrongBody is wrong for the body as a whole.
+func wrongBody(format string, args ...any) error {
+	return &fieldError{reason: fmt.Sprintf(format, args...), whole: true}
 }
 
 // value is a JSON value: nil, bool, json.Number, string, []value or object.
@@ -56,19 +85,19 @@ type member struct {
 func decode(body []byte, to any) error {
 	d := json.NewDecoder(bytes.NewReader(body))
 	d.UseNumber()
-	v, err := parse(d, "", 0)
+	v, err := parse(d, 0)
 	if err == nil {
 		if _, err = d.Token(); !errors.Is(err, io.EOF) {
-			return wrong("", "must be one JSON value, and something follows it")
+			return wrongBody("must be one JSON value, and something follows it")
 		}
-		err = bind(v, reflect.ValueOf(to).Elem(), "")
+		err = bind(v, reflect.ValueOf(to).Elem())
 	}
 	return err
 }
 
-func parse(d *json.Decoder, field string, depth int) (value, error) {
+func parse(d *json.Decoder, depth int) (value, error) {
 	if depth > maxDepth {
-		return nil, wrong("", "is nested deeper than %d", maxDepth)
+		return nil, wrongBody("is nested deeper than %d", maxDepth)
 	}
 	token, err := d.Token()
 	if err != nil {
@@ -81,9 +110,9 @@ func parse(d *json.Decoder, field string, depth int) (value, error) {
 	if delimiter == '[' {
 		list := []value{}
 		for d.More() {
-			v, err := parse(d, fmt.Sprintf("%s[%d]", field, len(list)), depth+1)
+			v, err := parse(d, depth+1)
 			if err != nil {
-				return nil, err
+				return nil, within(entry(len(list)), err)
 			}
 			list = append(list, v)
 		}
@@ -97,14 +126,13 @@ func parse(d *json.Decoder, field string, depth int) (value, error) {
 			return nil, notJSON(err)
 		}
 		name, _ := token.(string)
-		at := inside(field, name)
 		if seen[name] {
-			return nil, wrong(at, "stands twice")
+			return nil, wrong(name, "stands twice")
 		}
 		seen[name] = true
-		v, err := parse(d, at, depth+1)
+		v, err := parse(d, depth+1)
 		if err != nil {
-			return nil, err
+			return nil, within(name, err)
 		}
 		members = append(members, member{name, v})
 	}
@@ -120,30 +148,23 @@ func end(d *json.Decoder) error {
 
 func notJSON(err error) error {
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-		return wrong("", "ends too early to be JSON")
+		return wrongBody("ends too early to be JSON")
 	}
-	return wrong("", "must be JSON: %v", err)
-}
-
-func inside(field, name string) string {
-	if field == "" {
-		return name
-	}
-	return field + "." + name
+	return wrongBody("must be JSON: %v", err)
 }
 
 // bind stores a JSON value in a Go value.
-func bind(v value, to reflect.Value, field string) error {
+func bind(v value, to reflect.Value) error {
 	if v == nil {
-		return wrong(field, "must not be null; leave it out")
+		return wrong("", "must not be null; leave it out")
 	}
 	if t, ok := to.Addr().Interface().(encoding.TextUnmarshaler); ok {
 		text, ok := v.(string)
 		if !ok {
-			return wrong(field, "must be a string")
+			return wrong("", "must be a string")
 		}
 		if err := t.UnmarshalText([]byte(text)); err != nil {
-			return wrong(field, "%v", err)
+			return wrong("", "%v", err)
 		}
 		return nil
 	}
@@ -153,51 +174,51 @@ func bind(v value, to reflect.Value, field string) error {
 	switch to.Kind() {
 	case reflect.Pointer:
 		to.Set(reflect.New(to.Type().Elem()))
-		return bind(v, to.Elem(), field)
+		return bind(v, to.Elem())
 	case reflect.Struct:
-		return bindStruct(v, to, field)
+		return bindStruct(v, to)
 	case reflect.Slice:
 		list, ok := v.([]value)
 		if !ok {
-			return wrong(field, "must be a list")
+			return wrong("", "must be a list")
 		}
 		to.Set(reflect.MakeSlice(to.Type(), len(list), len(list)))
 		for i := range list {
-			if err := bind(list[i], to.Index(i), fmt.Sprintf("%s[%d]", field, i)); err != nil {
-				return err
+			if err := bind(list[i], to.Index(i)); err != nil {
+				return within(entry(i), err)
 			}
 		}
 		return nil
 	}
-	return bindScalar(v, to, field)
+	return bindScalar(v, to)
 }
 
-func bindScalar(v value, to reflect.Value, field string) error {
+func bindScalar(v value, to reflect.Value) error {
 	switch to.Kind() {
 	case reflect.Bool:
 		is, ok := v.(bool)
 		if !ok {
-			return wrong(field, "must be true or false")
+			return wrong("", "must be true or false")
 		}
 		to.SetBool(is)
 	case reflect.String:
 		text, ok := v.(string)
 		if !ok {
-			return wrong(field, "must be a string")
+			return wrong("", "must be a string")
 		}
 		to.SetString(text)
 	case reflect.Int, reflect.Int32, reflect.Int64:
 		n, ok := v.(json.Number)
 		i, err := strconv.ParseInt(n.String(), 10, to.Type().Bits())
 		if !ok || err != nil {
-			return wrong(field, "must be a whole number of %d bits", to.Type().Bits())
+			return wrong("", "must be a whole number of %d bits", to.Type().Bits())
 		}
 		to.SetInt(i)
 	case reflect.Float64:
 		n, ok := v.(json.Number)
 		x, err := n.Float64()
 		if !ok || err != nil {
-			return wrong(field, "must be a number")
+			return wrong("", "must be a number")
 		}
 		to.SetFloat(x)
 	default:
@@ -206,19 +227,18 @@ func bindScalar(v value, to reflect.Value, field string) error {
 	return nil
 }
 
-func bindStruct(v value, to reflect.Value, field string) error {
+func bindStruct(v value, to reflect.Value) error {
 	members, ok := v.(object)
 	if !ok {
-		return wrong(field, "must be an object")
+		return wrong("", "must be an object")
 	}
 	for _, m := range members {
-		at := inside(field, m.name)
 		f, ok := fieldNamed(to, m.name)
 		if !ok {
-			return wrong(at, "is unknown here; allowed are %s", strings.Join(fieldNames(to.Type()), ", "))
+			return wrong(m.name, "is unknown here; allowed are %s", strings.Join(fieldNames(to.Type()), ", "))
 		}
-		if err := bind(m.value, f, at); err != nil {
-			return err
+		if err := bind(m.value, f); err != nil {
+			return within(m.name, err)
 		}
 	}
 	return nil

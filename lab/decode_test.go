@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"reflect"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -137,6 +138,22 @@ func TestBodiesThatAreNoJSON(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%.40s: %v, want %q", text, err, want)
 		}
+	}
+}
+
+// What a body costs is in proportion to its size: no path is made for each of many fields in one with a long name. The
+// error names a part of it.
+func TestLongNamesCostTheirLength(t *testing.T) {
+	body := []byte(`{"` + strings.Repeat("x", maxBodyBytes/2) + `": [` + strings.Repeat("1,", maxBodyBytes/4-10) + `null]}`)
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	err := decode(body, &ClockChange{})
+	runtime.ReadMemStats(&after)
+	if allocated := after.TotalAlloc - before.TotalAlloc; allocated > 100*uint64(len(body)) {
+		t.Errorf("%d bytes are allocated for %d", allocated, len(body))
+	}
+	if err == nil || len(err.Error()) > 2*maxFieldBytes || !strings.Contains(err.Error(), "xxx…: is unknown here") {
+		t.Errorf("%.500v", err)
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"time"
 
 	"once/faults"
@@ -39,9 +40,8 @@ type RuleName struct {
 
 func faultCalls() []call {
 	return []call{
-		on(http.MethodGet, "/faults", "All rules with their counts", func(x *exchange, _ *none) ([]Fault, error) {
-			return x.cluster.Rules().States(), nil
-		}),
+		on(http.MethodGet, "/faults", "All rules with their counts, or the first limit ones; held=true: those that hold "+
+			"something; brief=true: without the requests that they fired on", listFaults).takes("held", "brief", "limit"),
 		on(http.MethodPost, "/faults", "Make a rule, behind the others", addFault).withStatus(http.StatusCreated),
 		on(http.MethodPut, "/faults", "Replace all rules by a list", replaceFaults),
 		on(http.MethodDelete, "/faults", "End all rules", endFaults).takes("requireTriggered"),
@@ -50,6 +50,25 @@ func faultCalls() []call {
 		on(http.MethodDelete, "/faults/{id}", "End a rule", endFault).takes("requireTriggered"),
 		on(http.MethodPost, "/faults/{id}/release", "Let go of what a rule holds", releaseFault),
 	}
+}
+
+func listFaults(x *exchange, _ *none) ([]Fault, error) {
+	held, err := x.flag("held")
+	if err != nil {
+		return nil, err
+	}
+	brief, err := x.flag("brief")
+	if err != nil {
+		return nil, err
+	}
+	all := slices.DeleteFunc(x.cluster.Rules().States(), func(f Fault) bool { return held && f.Held == 0 })
+	x.countAll(len(all))
+	for i := range all {
+		if brief {
+			all[i].Last = []faults.Firing{}
+		}
+	}
+	return firstOf(x, all)
 }
 
 func addFault(x *exchange, rule *faults.Rule) (Fault, error) {
@@ -68,8 +87,11 @@ func replaceFaults(x *exchange, rules *[]faults.Rule) ([]Fault, error) {
 // ruleError makes the field of a rule that is wrong one of the body.
 func ruleError(before string, err error) error {
 	var field *faults.FieldError
-	if errors.As(err, &field) {
+	switch {
+	case errors.As(err, &field):
 		return wrong(before+field.Field, "%s", field.Reason)
+	case errors.Is(err, faults.ErrTooManyRules):
+		return fails(http.StatusConflict, "%v", err)
 	}
 	return err
 }

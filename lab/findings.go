@@ -14,7 +14,7 @@ type Finding = findings.Finding
 func findingCalls() []call {
 	return []call{
 		on(http.MethodGet, "/findings", "What was noticed about clients that a reviewer of their programs would notice; "+
-			"ignore=CODE,CODE leaves codes out", findingsIn).takes("ignore"),
+			"ignore=CODE,CODE leaves codes out", findingsIn).takes("ignore", "limit"),
 		on(http.MethodDelete, "/findings", "Forget the findings, and what was seen of clients so far", clearFindings),
 	}
 }
@@ -24,7 +24,12 @@ func findingsIn(x *exchange, _ *none) ([]Finding, error) {
 	if err != nil {
 		return nil, err
 	}
-	return noticed(x.cluster.Findings(ignore...))
+	all, err := noticed(x.cluster.Findings(ignore...))
+	if err != nil {
+		return nil, err
+	}
+	x.countAll(len(all))
+	return firstOf(x, all)
 }
 
 func clearFindings(x *exchange, _ *none) ([]Finding, error) {

@@ -9,6 +9,7 @@ import (
 	"once/cluster"
 	"once/log/batch"
 	"once/partition"
+	"once/topics"
 	"once/txncoordinator"
 )
 
@@ -39,6 +40,13 @@ type Held struct {
 	TopicPartition
 	LastStableOffset int64 `json:"lastStableOffset"`
 	HighWatermark    int64 `json:"highWatermark"`
+}
+
+func (h *Held) isMoreThan(o *Held) bool {
+	if own, other := topics.IsInternal(h.Topic), topics.IsInternal(o.Topic); own != other {
+		return other
+	}
+	return h.HighWatermark-h.LastStableOffset > o.HighWatermark-o.LastStableOffset
 }
 
 // HangingPlace is a transaction in a partition that no coordinator knows.
@@ -112,7 +120,8 @@ func (h *Hanging) addOpen(x *exchange, v cluster.View, limit int) error {
 	return nil
 }
 
-// mostHeld returns the partition in which a transaction holds back most offsets; nil if it holds back none.
+// mostHeld returns the partition in which a transaction holds back most offsets, of an internal topic only if there is
+// no other; nil if it holds back none.
 func mostHeld(v cluster.View, t Transaction) (most *Held) {
 	for _, at := range t.Partitions[:min(len(t.Partitions), maxHangingPartitions)] {
 		p, ok := v.Topics.Partition(at.Topic, at.Partition)
@@ -123,8 +132,7 @@ func mostHeld(v cluster.View, t Transaction) (most *Held) {
 		if len(first) == 0 || first[0].ProducerID != t.ProducerID {
 			continue
 		}
-		held := heldIn(at, p)
-		if most == nil || held.HighWatermark-held.LastStableOffset > most.HighWatermark-most.LastStableOffset {
+		if held := heldIn(at, p); most == nil || held.isMoreThan(most) {
 			most = &held
 		}
 	}

@@ -26,6 +26,7 @@ import (
 const (
 	maxBodyBytes = 1 << 20 // of a body, unless the call has a limit of its own
 	maxWaiting   = 64      // awaits and streams at a time
+	maxUploads   = 4       // archives, and bodies that may be longer than maxBodyBytes, at a time
 )
 
 // DefaultCluster is the name of the cluster that /v1 stands for.
@@ -58,12 +59,13 @@ type Process interface {
 type Lab struct {
 	Options
 	waiting chan struct{} // a token for each await and stream
+	uploads chan struct{} // a token for each upload
 	openAPI func() []byte // made when first asked for
 }
 
 // New returns a Lab.
 func New(o Options) *Lab {
-	l := &Lab{Options: o, waiting: make(chan struct{}, maxWaiting)}
+	l := &Lab{Options: o, waiting: make(chan struct{}, maxWaiting), uploads: make(chan struct{}, maxUploads)}
 	l.openAPI = sync.OnceValue(func() []byte { return describe(l.calls()) })
 	return l
 }
@@ -133,10 +135,16 @@ type exchange struct {
 	request *http.Request
 	writer  http.ResponseWriter
 	began   bool // the answer has begun: nothing follows what the call returns
+	ends    []func()
 }
 
-// Handler returns the handler of /v1/.
+// Handler returns the handler of /v1/. Its table is made at the first request: most brokers never get one.
 func (l *Lab) Handler() http.Handler {
+	mux := sync.OnceValue(l.mux)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { mux().ServeHTTP(w, r) })
+}
+
+func (l *Lab) mux() *http.ServeMux {
 	mux := http.NewServeMux()
 	calls := l.calls()
 	byPath := map[string]map[string]*call{}
@@ -183,6 +191,7 @@ func (l *Lab) dispatch(w http.ResponseWriter, r *http.Request, methods map[strin
 		return
 	}
 	x := &exchange{lab: l, call: c, request: r, writer: w, name: DefaultCluster}
+	defer x.end() // also after a panic
 	answer, err := x.carryOut()
 	switch {
 	case x.began:
@@ -190,6 +199,12 @@ func (l *Lab) dispatch(w http.ResponseWriter, r *http.Request, methods map[strin
 		writeError(w, err)
 	default:
 		writeJSON(w, max(c.status, http.StatusOK), "application/json", answer)
+	}
+}
+
+func (x *exchange) end() {
+	for _, end := range x.ends {
+		end()
 	}
 }
 
@@ -230,11 +245,19 @@ func (x *exchange) read(into any) error {
 		return nil
 	}
 	_, takesNone := into.(*none)
-	text, err := x.bytes(maxBodyBytes)
+	raw, isRaw := into.(*[]byte)
+	limit := int64(maxBodyBytes)
+	if isRaw && (x.request.ContentLength < 0 || x.request.ContentLength > maxBodyBytes) {
+		limit = x.cluster.Settings().LabArchiveMaxBytes
+		if err := x.upload(); err != nil {
+			return err
+		}
+	}
+	text, err := x.bytes(limit)
 	if err != nil {
 		return err
 	}
-	switch raw, isRaw := into.(*[]byte); {
+	switch {
 	case takesNone && len(text) > 0:
 		return wrong("", "must be empty: this call takes none")
 	case takesNone:
@@ -252,6 +275,11 @@ func (x *exchange) read(into any) error {
 
 // bytes reads a body of JSON up to a limit.
 func (x *exchange) bytes(limit int64) ([]byte, error) {
+	kind, _, kindErr := mime.ParseMediaType(x.request.Header.Get("Content-Type"))
+	isJSON := kindErr == nil && kind == "application/json"
+	if x.request.ContentLength > 0 && !isJSON {
+		return nil, errNotJSON
+	}
 	body := http.MaxBytesReader(x.writer, x.request.Body, limit)
 	text, err := io.ReadAll(body)
 	var tooLarge *http.MaxBytesError
@@ -259,13 +287,26 @@ func (x *exchange) bytes(limit int64) ([]byte, error) {
 	case errors.As(err, &tooLarge):
 		return nil, fails(http.StatusRequestEntityTooLarge, "the body must not be longer than %d bytes", limit)
 	case err != nil:
-		return nil, fmt.Errorf("reading the body: %w", err)
-	}
-	if kind, _, err := mime.ParseMediaType(x.request.Header.Get("Content-Type")); len(text) > 0 &&
-		(err != nil || kind != "application/json") {
-		return nil, fails(http.StatusUnsupportedMediaType, "a body needs Content-Type: application/json")
+		return nil, fails(http.StatusBadRequest, "the body cannot be read: %v", err)
+	case len(text) > 0 && !isJSON:
+		return nil, errNotJSON
 	}
 	return text, nil
+}
+
+var errNotJSON = fails(http.StatusUnsupportedMediaType, "a body needs Content-Type: application/json")
+
+// upload takes a token for an upload, which is given back at the end of the request, and lets it take as long as it
+// takes.
+func (x *exchange) upload() error {
+	select {
+	case x.lab.uploads <- struct{}{}:
+		x.ends = append(x.ends, func() { <-x.lab.uploads })
+		x.withoutDeadlines()
+		return nil
+	default:
+		return fails(http.StatusTooManyRequests, "%d uploads are under way, there can be no more", maxUploads)
+	}
 }
 
 // wait takes a token for an await or a stream, which release gives back.

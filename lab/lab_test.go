@@ -151,7 +151,7 @@ func TestLabThatIsOff(t *testing.T) {
 		if !c.changes {
 			continue
 		}
-		path := "/v1" + wildcards.ReplaceAllString(c.path, "x")
+		path := "/v1" + wildcards().ReplaceAllString(c.path, "x")
 		if status, text := w.ask(c.method, path, ""); status != 404 || !strings.Contains(text, "lab is off") {
 			t.Errorf("%s %s: %d %s", c.method, path, status, text)
 		}

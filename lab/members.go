@@ -64,6 +64,7 @@ func classicMember(m groupcoordinator.MemberDescription) Member {
 			}
 		}
 	}
+	slices.SortFunc(member.Assignment, TopicPartition.compare)
 	return member
 }
 

@@ -150,6 +150,7 @@ func (x *exchange) wantedTopics(open bool) (func(*topics.Topic) bool, error) {
 	}, nil
 }
 
+// listGroups returns a page of the groups. With a topic it has those with an offset of the topic, and no other offsets.
 func listGroups(x *exchange, v cluster.View) ([]Group, error) {
 	brief, err := x.flag("brief")
 	if err != nil {
@@ -163,13 +164,21 @@ func listGroups(x *exchange, v cluster.View) ([]Group, error) {
 	if err != nil {
 		return nil, err
 	}
-	if listed, err = page(x, slices.Clone(listed),
-		func(l groupcoordinator.Listed) string { return l.GroupID }); err != nil {
+	id := func(l groupcoordinator.Listed) string { return l.GroupID }
+	describe := func(l groupcoordinator.Listed) (Group, error) {
+		return describeGroup(x.request.Context(), v, l.GroupID, exactLag)
+	}
+	if topic := x.query.Get("topic"); topic != "" {
+		return readersOf(x, topic, slices.SortedFunc(slices.Values(listed), func(a, b groupcoordinator.Listed) int {
+			return cmp.Compare(id(a), id(b))
+		}), describe)
+	}
+	if listed, err = page(x, slices.Clone(listed), id); err != nil {
 		return nil, err
 	}
 	all := []Group{}
 	for _, l := range listed {
-		g, err := describeGroup(x.request.Context(), v, l.GroupID, exactLag)
+		g, err := describe(l)
 		if err != nil {
 			continue
 		}
@@ -177,6 +186,31 @@ func listGroups(x *exchange, v cluster.View) ([]Group, error) {
 			g.Members, g.Offsets = []Member{}, []Offset{}
 		}
 		all = append(all, g)
+	}
+	return all, nil
+}
+
+// readersOf returns the first groups with an offset of a topic, with those offsets.
+func readersOf(x *exchange, topic string, listed []groupcoordinator.Listed,
+	describe func(groupcoordinator.Listed) (Group, error)) ([]Group, error) {
+	limit, err := x.number("limit", maxPage, 1, maxPage)
+	if err != nil {
+		return nil, err
+	}
+	all := []Group{}
+	for _, l := range listed {
+		g, err := describe(l)
+		if err != nil {
+			continue
+		}
+		g.Offsets = slices.DeleteFunc(g.Offsets, func(o Offset) bool { return o.Topic != topic })
+		if len(g.Offsets) > 0 {
+			g.Members = []Member{}
+			all = append(all, g)
+		}
+		if len(all) == int(limit) {
+			break
+		}
 	}
 	return all, nil
 }

@@ -75,13 +75,15 @@ func getArchive(x *exchange, _ *none) (any, error) {
 
 // putArchive reads the body by itself: it is no JSON, and has a limit of its own.
 func putArchive(x *exchange, _ *archive) (Snapshot, error) {
-	x.withoutDeadlines()
 	limit := x.cluster.Settings().LabArchiveMaxBytes
 	name := x.request.PathValue("name")
 	tooLong := fails(http.StatusRequestEntityTooLarge,
 		"the archive must not be longer than %d bytes (lab.archive.max.bytes)", limit)
 	if x.request.ContentLength > limit {
 		return Snapshot{}, tooLong
+	}
+	if err := x.upload(); err != nil {
+		return Snapshot{}, err
 	}
 	body := http.MaxBytesReader(x.writer, x.request.Body, limit)
 	kept, err := x.cluster.ReadArchive(name, body, limit, func(image *cluster.Image) error {

@@ -176,8 +176,9 @@ func stateCalls() []call {
 		on(http.MethodGet, "/topics/{topic}", "A topic with its partitions, or limit of them from an index on",
 			viewing(getTopic)).takes("from", "limit"),
 		on(http.MethodGet, "/groups", "All groups with their members, offsets and lag, or a page of them; brief=true: "+
-			"without members and offsets; estimate=true: a long lag is not counted but estimated",
-			viewing(listGroups)).takes("name", "brief", "estimate", "after", "limit"),
+			"without members and offsets; estimate=true: a long lag is not counted but estimated; topic: those with an offset of "+
+			"the topic, and only these offsets",
+			viewing(listGroups)).takes("topic", "name", "brief", "estimate", "after", "limit"),
 		on(http.MethodGet, "/groups/{id}", "A group, or limit members and offsets of it from an index on; "+
 			"estimate=true: a long lag is not counted but estimated", viewing(getGroup)).takes("estimate", "from", "limit"),
 		on(http.MethodGet, "/records/{topic}/{partition}", "Batches and records of a partition with their fate; cut: longer "+
@@ -257,7 +258,7 @@ func transactionIn(c *cluster.Cluster, v cluster.View, id string) (Transaction, 
 	t.Transitions = []Transition{}
 	for _, c := range v.Txns.Transitions(id) {
 		t.Transitions = append(t.Transitions, Transition{c.At.UTC(), c.State.String(), c.ProducerID, c.ProducerEpoch,
-			c.Reason})
+			c.Reason()})
 	}
 	if !d.State.Idle() && d.StartTimestampMs >= 0 {
 		age := faults.Duration(c.Clock().Now().Sub(time.UnixMilli(d.StartTimestampMs)).Round(time.Millisecond))

@@ -17,10 +17,13 @@ const MaxEntries = 10_000
 // MaxNames is how many names of one kind are to be remembered of a request.
 const MaxNames = 20
 
-// fixedBytes is what an entry costs besides its texts.
-const fixedBytes = 256
+// What an entry costs besides its texts, and a name besides its text.
+const (
+	fixedBytes = 256
+	nameBytes  = 16
+)
 
-// Entry is a request that has been answered, or has not got an answer. It is immutable.
+// Entry is a request that has been answered, or has not got an answer. One that Entries has returned does not change.
 type Entry struct {
 	ID               uint64    `json:"id"` // grows with each entry
 	At               time.Time `json:"at"` // when it came, by the machine's clock
@@ -63,6 +66,7 @@ func (t Took) MarshalText() ([]byte, error) {
 type Log struct {
 	maxBytes int
 	watchers atomic.Int32 // who wait for Idle
+	running  atomic.Int64 // requests that count for Idle
 	mu       struct {
 		sync.Mutex
 		ring      []Entry
@@ -71,8 +75,7 @@ type Log struct {
 		sizeBytes int
 		last      uint64
 		changed   chan struct{} // closed when there is a new entry; nil while nobody waits
-		running   int           // requests that count for Idle
-		ended     time.Time     // when the last of them ended
+		ended     time.Time     // when the last request that counts for Idle ended
 	}
 }
 
@@ -83,37 +86,71 @@ func New(maxBytes int) *Log {
 	return l
 }
 
-// Add remembers a request, and forgets the oldest ones where there is no room.
-func (l *Log) Add(e Entry) {
-	e.sizeBytes = fixedBytes + len(e.ClientID) + len(e.Software)
-	for _, list := range [][]string{e.Topics, e.Groups, e.TransactionalIDs, e.Codes} {
+// Add remembers a request, and forgets the oldest ones where there is no room. The lists of the entry are copied.
+func (l *Log) Add(e *Entry) {
+	sizeBytes := fixedBytes + len(e.ClientID) + len(e.Software)
+	for _, list := range [...][]string{e.Topics, e.Groups, e.TransactionalIDs, e.Codes} {
 		for _, s := range list {
-			e.sizeBytes += len(s) + 16
+			sizeBytes += len(s) + nameBytes
 		}
 	}
-	if e.sizeBytes > l.maxBytes {
+	if sizeBytes > l.maxBytes {
 		return
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.mu.last++
-	e.ID = l.mu.last
-	for l.mu.n > 0 && (l.mu.n == MaxEntries || l.mu.sizeBytes+e.sizeBytes > l.maxBytes) {
+	for l.mu.n > 0 && (l.mu.n == MaxEntries || l.mu.sizeBytes+sizeBytes > l.maxBytes) {
 		l.mu.sizeBytes -= l.mu.ring[l.mu.first].sizeBytes
-		l.mu.ring[l.mu.first] = Entry{}
+		l.mu.ring[l.mu.first].forget()
 		l.mu.first = (l.mu.first + 1) % len(l.mu.ring)
 		l.mu.n--
 	}
 	if l.mu.n == len(l.mu.ring) {
 		l.growLocked()
 	}
-	l.mu.ring[(l.mu.first+l.mu.n)%len(l.mu.ring)] = e
+	l.mu.last++
+	kept := &l.mu.ring[(l.mu.first+l.mu.n)%len(l.mu.ring)]
+	kept.become(e)
+	kept.ID, kept.sizeBytes = l.mu.last, sizeBytes
 	l.mu.n++
-	l.mu.sizeBytes += e.sizeBytes
+	l.mu.sizeBytes += sizeBytes
 	if l.mu.changed != nil {
 		close(l.mu.changed)
 		l.mu.changed = nil
 	}
+}
+
+// maxReused is how many names a list may have to be used again: most have one, and one of many would stay for good.
+const maxReused = 2
+
+// forget empties the entry. Its lists are used again by the next one, so that a request costs no allocation.
+func (e *Entry) forget() {
+	reused := func(list []string) []string {
+		if cap(list) > maxReused {
+			return nil
+		}
+		clear(list)
+		return list[:0]
+	}
+	*e = Entry{Topics: reused(e.Topics), Groups: reused(e.Groups), TransactionalIDs: reused(e.TransactionalIDs),
+		Codes: reused(e.Codes)}
+}
+
+// become makes an entry that was forgotten a copy of another one, with lists of its own.
+func (e *Entry) become(other *Entry) {
+	topics, groups, ids, codes := e.Topics, e.Groups, e.TransactionalIDs, e.Codes
+	*e = *other
+	e.Topics, e.Groups = append(topics, other.Topics...), append(groups, other.Groups...)
+	e.TransactionalIDs, e.Codes = append(ids, other.TransactionalIDs...), append(codes, other.Codes...)
+}
+
+// clone returns a copy that stays as it is.
+func (e *Entry) clone() (c Entry) {
+	c.become(e)
+	if c.Codes == nil {
+		c.Codes = []string{}
+	}
+	return c
 }
 
 func (l *Log) growLocked() {
@@ -135,7 +172,7 @@ func (l *Log) Entries(after uint64, limit int, keep func(*Entry) bool) []Entry {
 			break
 		}
 		if keep(e) {
-			found = append(found, *e)
+			found = append(found, e.clone())
 		}
 	}
 	for i, j := 0, len(found)-1; i < j; i, j = i+1, j-1 {
@@ -170,27 +207,23 @@ func (l *Log) Await(ctx context.Context, after uint64) {
 }
 
 // Begin counts a request that keeps the cluster busy until End.
-func (l *Log) Begin() {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.mu.running++
-}
+func (l *Log) Begin() { l.running.Add(1) }
 
 // End ends a request that was counted.
-func (l *Log) End() {
+func (l *Log) End(now time.Time) {
 	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.mu.running--
-	l.mu.ended = time.Now()
+	l.mu.ended = now
+	l.mu.Unlock()
+	l.running.Add(-1) // last: who sees that there is none sees when it ended
 }
 
 // Idle says for how long there has been no request that counts.
 func (l *Log) Idle() time.Duration {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.mu.running > 0 {
+	if l.running.Load() > 0 {
 		return 0
 	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	return time.Since(l.mu.ended)
 }
 

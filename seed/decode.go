@@ -10,7 +10,7 @@ import (
 	"once/topics"
 )
 
-// maxPartitions is how many partitions a topic may ask for, as in one CreateTopics request.
+// maxPartitions is how many partitions all topics may ask for, as in one CreateTopics request.
 const maxPartitions = 10_000
 
 // Parse reads topics from JSON or YAML: a list of objects with name, partitions, configs, and records with partition,
@@ -33,12 +33,17 @@ func decode(n *node, err error) ([]Topic, error) {
 	d := &decoder{}
 	var all []Topic
 	seen := map[string]bool{}
+	partitions := 0
 	d.entries(n, place{line: n.line}, func(e *node, at place) {
 		t := d.topic(e, at)
 		if t.Name != "" && seen[t.Name] {
 			d.add(at.below(".name", at.line).mistake("the topic %q stands twice", t.Name))
 		}
 		seen[t.Name] = true
+		before := partitions
+		if partitions += max(int(t.Partitions), 1); partitions > maxPartitions && before <= maxPartitions {
+			d.add(at.mistake("with this topic there are more than %d partitions", maxPartitions))
+		}
 		all = append(all, t)
 	})
 	return all, d.err()

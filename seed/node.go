@@ -8,6 +8,7 @@ import (
 	"io"
 	"regexp"
 	"strconv"
+	"sync"
 	"unicode/utf8"
 
 	"go.yaml.in/yaml/v3"
@@ -42,8 +43,10 @@ func (k kind) String() string {
 	return [...]string{"null", "text", "a number, true or false", "a list", "an object"}[k]
 }
 
-// maxDepth is how deep lists and objects may be nested: no seed needs more than six.
-const maxDepth = 32
+const (
+	maxDepth  = 32        // how deep lists and objects may be nested: no seed needs more than six
+	maxValues = 1_000_000 // in JSON: each takes much more memory than its text
+)
 
 // parse reads JSON, or else YAML.
 func parse(raw []byte) (*node, error) {
@@ -86,6 +89,7 @@ type jsonReader struct {
 	tokens  *json.Decoder
 	counted int64 // bytes in which lines have been counted
 	line    int
+	values  int // so far
 }
 
 func parseJSON(raw []byte) (*node, error) {
@@ -125,6 +129,9 @@ func (r *jsonReader) value(depth int) (*node, error) {
 	n := &node{line: r.lineAt(r.tokens.InputOffset())}
 	if depth > maxDepth {
 		return nil, &Error{Line: n.line, Reason: "is nested too deep"}
+	}
+	if r.values++; r.values > maxValues {
+		return nil, &Error{Line: n.line, Reason: fmt.Sprintf("has more than %d values", maxValues)}
 	}
 	switch token := token.(type) {
 	case string:
@@ -170,7 +177,9 @@ func (r *jsonReader) inside(n *node, depth int) error {
 }
 
 // yamlLine finds the line in an error of the library.
-var yamlLine = regexp.MustCompile(`^yaml: (?:unmarshal errors:\s+)?(?:line (\d+): )?(?s:(.*))$`)
+var yamlLine = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`^yaml: (?:unmarshal errors:\s+)?(?:line (\d+): )?(?s:(.*))$`)
+})
 
 func parseYAML(raw []byte) (*node, error) {
 	documents := yaml.NewDecoder(bytes.NewReader(raw))
@@ -189,7 +198,7 @@ func parseYAML(raw []byte) (*node, error) {
 	}
 	if err != nil {
 		e := &Error{Reason: "is not YAML: " + err.Error()}
-		if part := yamlLine.FindStringSubmatch(err.Error()); part != nil {
+		if part := yamlLine().FindStringSubmatch(err.Error()); part != nil {
 			e.Line, _ = strconv.Atoi(part[1])
 			e.Reason = "is not YAML: " + part[2]
 		}

@@ -48,7 +48,9 @@ type Config struct {
 	Enabled     func() bool // share.version is at least 1; nil: it is
 	Letters     DeadLetters // nil: there is no dead-letter queue
 
-	Clock      clock.Clock // the cluster's: locks
+	Clock clock.Clock // the cluster's
+	// Locks is the clock of record locks, which a test may keep where it is while it moves Clock; nil means Clock.
+	Locks      clock.Clock
 	RealTime   clock.Clock // nil means the machine's: retries
 	Logger     *slog.Logger
 	Registerer prometheus.Registerer // nil keeps the metrics to itself
@@ -80,6 +82,9 @@ func New(cfg Config) (*Manager, error) {
 	}
 	if cfg.Enabled == nil {
 		cfg.Enabled = func() bool { return true }
+	}
+	if cfg.Locks == nil {
+		cfg.Locks = cfg.Clock
 	}
 	m := &Manager{cfg: cfg, stopped: make(chan struct{})}
 	m.mu.loaded = map[Key]*SharePartition{}

@@ -239,7 +239,7 @@ func (sp *SharePartition) fetchLocked(r *FetchRequest, group settings.ShareGroup
 	ranges := w.Acquire(window.Fetch{
 		MemberID: cloned(r.MemberID), Offset: offset, MaxRecords: r.MaxRecords, BatchSize: max(1, r.BatchSize),
 		RecordLimit: r.RecordLimit,
-	}, log, limits, sp.m.cfg.Clock.Now())
+	}, log, limits, sp.m.cfg.Locks.Now())
 	if len(ranges) == 0 {
 		read.Slice.Release()
 		return Fetched{}, w.NextFetchOffset() != offset, nil
@@ -378,7 +378,7 @@ func (sp *SharePartition) changeLocked(c *window.Change, limits window.Limits) (
 		}
 	}
 	full, start := sp.mu.window.InFlight() >= limits.RecordLocks, sp.mu.window.StartOffset()
-	sp.mu.window.Apply(c, limits, sp.m.cfg.Clock.Now())
+	sp.mu.window.Apply(c, limits, sp.m.cfg.Locks.Now())
 	if c.Releases() || full && sp.mu.window.StartOffset() > start {
 		sp.wakeLocked()
 	}
@@ -417,7 +417,7 @@ func (sp *SharePartition) armLocked() {
 	}
 	sp.m.running.Add(1)
 	sp.mu.timerAt = at
-	sp.mu.timer = sp.m.cfg.Clock.AfterFunc(at.Sub(sp.m.cfg.Clock.Now()), func() { sp.locksDue(sp.m.cfg.Clock) })
+	sp.mu.timer = sp.m.cfg.Locks.AfterFunc(at.Sub(sp.m.cfg.Locks.Now()), func() { sp.locksDue(sp.m.cfg.Locks) })
 }
 
 func (sp *SharePartition) stopTimerLocked() {
@@ -437,7 +437,7 @@ func (sp *SharePartition) locksDue(c clock.Clock) {
 	if sp.mu.window == nil || sp.m.isClosed() {
 		return
 	}
-	change := sp.mu.window.Expire(sp.m.cfg.Clock.Now(), limits)
+	change := sp.mu.window.Expire(sp.m.cfg.Locks.Now(), limits)
 	if !change.IsEmpty() {
 		if _, err := sp.changeLocked(change, limits); err != nil {
 			sp.m.cfg.Logger.Error("end of locks not written; trying again", "group", sp.key.Group, "error", err)
@@ -453,6 +453,23 @@ func (sp *SharePartition) locksDue(c clock.Clock) {
 	}
 }
 
+// PassTime lets time pass for the locks of members that are gone, while those of others stay where they are.
+func (m *Manager) PassTime(passed time.Duration, gone func(group, member string) bool) {
+	m.mu.Lock()
+	all := make([]*SharePartition, 0, len(m.mu.loaded))
+	for _, sp := range m.mu.loaded {
+		all = append(all, sp)
+	}
+	m.mu.Unlock()
+	for _, sp := range all {
+		sp.mu.Lock()
+		if w := sp.mu.window; w != nil && w.Shorten(passed, func(member string) bool { return gone(sp.key.Group, member) }) {
+			sp.armLocked()
+		}
+		sp.mu.Unlock()
+	}
+}
+
 // retryLocked tries to end the locks again in a while.
 func (sp *SharePartition) retryLocked() {
 	if sp.mu.window == nil {
@@ -460,7 +477,7 @@ func (sp *SharePartition) retryLocked() {
 	}
 	sp.m.running.Add(1)
 	sp.mu.timerAt = time.Time{}
-	sp.mu.timer = sp.m.cfg.RealTime.AfterFunc(retryAfterFailedWrite, func() { sp.locksDue(sp.m.cfg.Clock) })
+	sp.mu.timer = sp.m.cfg.RealTime.AfterFunc(retryAfterFailedWrite, func() { sp.locksDue(sp.m.cfg.Locks) })
 }
 
 func (m *Manager) isClosed() bool {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"regexp"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/spf13/pflag"
@@ -166,12 +167,14 @@ func (e *env) newOffsets(ctx context.Context, admin *kadm.Client, o groupsOption
 }
 
 // isoDuration is Java's Duration: days, hours, minutes and seconds.
-var isoDuration = regexp.MustCompile(`^P(?:(\d+)D)?(?:T(?:(\d+)H)?(?:(\d+)M)?(?:(\d+)(?:\.\d+)?S)?)?$`)
+var isoDuration = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`^P(?:(\d+)D)?(?:T(?:(\d+)H)?(?:(\d+)M)?(?:(\d+)(?:\.\d+)?S)?)?$`)
+})
 
 // time returns the point of time that --by-duration or --to-datetime means.
 func (o resetOptions) time(now time.Time) (time.Time, error) {
 	if o.duration != "" {
-		parts := isoDuration.FindStringSubmatch(o.duration)
+		parts := isoDuration().FindStringSubmatch(o.duration)
 		if parts == nil {
 			return now, say("Text cannot be parsed to a Duration: %s; write PnDTnHnMnS", o.duration)
 		}

@@ -56,6 +56,7 @@ type End struct {
 	Open            time.Duration
 	Timeout         time.Duration
 	How             string // committed, aborted, timed out, fenced
+	ByClient        bool   // with EndTxn
 	Empty           bool   // it was committed, and no partition has a record of it
 }
 

@@ -17,7 +17,7 @@ func (c *Coordinator) observedEnd(next *Transaction, as outcome) *End {
 	return &End{
 		TransactionalID: next.TransactionalID, Began: began, Open: c.cfg.Clock.Now().Sub(began),
 		Timeout: time.Duration(next.TimeoutMs) * time.Millisecond, How: howEnded[as],
-		Empty: as == outcomeCommit && !c.hasRecords(next),
+		ByClient: as == outcomeCommit || as == outcomeAbort, Empty: as == outcomeCommit && !c.hasRecords(next),
 	}
 }
 

@@ -23,7 +23,6 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"once/internal/apiname"
 	"once/internal/clock"
@@ -114,7 +113,7 @@ func (s *Server) addAPI(a API) error {
 		return fmt.Errorf("API %d has no schema", a.Key)
 	case s.apis[a.Key] != nil:
 		return fmt.Errorf("API %s stands twice in the table", name)
-	case a.Min < 0 || a.Min > a.Max || a.Max > kmsg.RequestForKey(a.Key).MaxVersion():
+	case a.Min < 0 || a.Min > a.Max: // a test compares with kmsg: asking it here would load the code of every API
 		return fmt.Errorf("API %s has a bad version range %d-%d", name, a.Min, a.Max)
 	default:
 		lo, hi := sch.versionBounds()

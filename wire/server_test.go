@@ -462,7 +462,7 @@ func TestNewServerReportsEveryFault(t *testing.T) {
 	h := empty
 	_, err := newServer(options{Limits: Limits{IdleTimeout: -1}, APIs: []row{
 		{Key: 4, Min: 0, Max: 0, Handle: h},
-		{Key: 3, Min: 0, Max: 14, Handle: h},
+		{Key: 3, Min: 2, Max: 1, Handle: h},
 		{Key: 0, Min: 0, Max: 13, Handle: h},
 		{Key: 18, Min: 0, Max: 4, Handle: h},
 		{Key: 18, Min: 0, Max: 4, Handle: h},
@@ -470,7 +470,7 @@ func TestNewServerReportsEveryFault(t *testing.T) {
 	if err == nil {
 		t.Fatal("no error")
 	}
-	for _, want := range []string{"IdleTimeout", "API 4 has no schema", "bad version range 0-14", "not within the schema's 3-13",
+	for _, want := range []string{"IdleTimeout", "API 4 has no schema", "bad version range 2-1", "not within the schema's 3-13",
 		"ApiVersions stands twice"} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("%q is not reported in: %v", want, err)

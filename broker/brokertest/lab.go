@@ -20,11 +20,15 @@ type Clock struct {
 func (b *Broker) Clock() Clock { return Clock{b, b.Cluster().Clock()} }
 
 // Advance moves the clock forward, and returns what was done because of that. Members of groups that live are not
-// thrown out; AdvanceAll moves their sessions as well.
-func (c Clock) Advance(d time.Duration) []clock.Event { return c.b.Cluster().AdvanceClock(d, false) }
+// thrown out, and keep their record locks; AdvanceAll moves their sessions and locks as well.
+func (c Clock) Advance(d time.Duration) []clock.Event {
+	return c.b.Cluster().AdvanceClock(d, cluster.MoveOptions{})
+}
 
-// AdvanceAll moves the clock forward, and with it the sessions of group members.
-func (c Clock) AdvanceAll(d time.Duration) []clock.Event { return c.b.Cluster().AdvanceClock(d, true) }
+// AdvanceAll moves the clock forward, and with it the sessions of group members and the record locks of share groups.
+func (c Clock) AdvanceAll(d time.Duration) []clock.Event {
+	return c.b.Cluster().AdvanceClock(d, cluster.MoveOptions{ExpireMembers: true, ExpireLocks: true})
+}
 
 // Await waits until a condition holds, as POST /v1/await does, and fails the test if it does not come to.
 func (b *Broker) Await(c lab.Condition) {

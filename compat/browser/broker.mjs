@@ -36,30 +36,52 @@ export async function startBroker(...flags) {
   };
 }
 
-// initProducers makes transactional IDs many-00000, many-00001, …: as many InitProducerId requests, version 0, on one connection.
-export async function initProducers(address, n) {
+// openTransactions opens n transactions with a partition of a topic, of the transactional IDs many-00000, many-00001, …:
+// InitProducerId and AddPartitionsToTxn, version 0, on one connection.
+export async function openTransactions(address, n, topic) {
+  const ids = Array.from({ length: n }, (_, i) => `many-${String(i).padStart(5, "0")}`);
+  const connection = connectTo(address);
+  const producers = await connection.ask(22, ids.map((id) => [text(id), int(4, 60000)]));
+  const added = await connection.ask(24, ids.map((id, i) => [text(id), producers[i].subarray(6, 16), // producer ID and epoch
+    int(4, 1), text(topic), int(4, 1), int(4, 0)]));
+  connection.close();
+  const codes = added.map((answer) => answer.readInt16BE(answer.length - 2));
+  if (codes.some((code) => code !== 0)) throw new Error("AddPartitionsToTxn: " + codes.find((code) => code !== 0));
+}
+
+function int(bytes, value) {
+  const b = Buffer.alloc(bytes);
+  b.writeIntBE(value, 0, bytes);
+  return b;
+}
+
+const text = (s) => Buffer.concat([int(2, Buffer.byteLength(s)), Buffer.from(s)]);
+
+// connectTo returns a connection that sends requests of one API and waits for all answers: their bodies, in order.
+function connectTo(address) {
   const [host, port] = address.split(":");
   const socket = connect(Number(port), host);
-  const request = (i) => {
-    const id = Buffer.from(`many-${String(i).padStart(5, "0")}`);
-    const frame = Buffer.alloc(4 + 10 + 2 + id.length + 4);
-    frame.writeInt32BE(frame.length - 4, 0);
-    frame.writeInt16BE(22, 4); // InitProducerId
-    frame.writeInt32BE(i, 8); // correlation ID
-    frame.writeInt16BE(-1, 12); // no client ID
-    frame.writeInt16BE(id.length, 14);
-    id.copy(frame, 16);
-    frame.writeInt32BE(60000, 16 + id.length); // the timeout
-    return frame;
+  return {
+    close: () => socket.destroy(),
+    ask: (key, bodies) => new Promise((resolve, reject) => {
+      const answers = [];
+      let rest = Buffer.alloc(0);
+      socket.removeAllListeners();
+      socket.on("data", (bytes) => {
+        rest = Buffer.concat([rest, bytes]);
+        while (rest.length >= 4 && rest.length >= 4 + rest.readInt32BE(0)) {
+          const end = 4 + rest.readInt32BE(0);
+          answers.push(Buffer.from(rest.subarray(8, end))); // behind the correlation ID
+          rest = rest.subarray(end);
+        }
+        if (answers.length === bodies.length) resolve(answers);
+      });
+      socket.on("error", reject);
+      socket.on("close", () => reject(new Error(`closed after ${answers.length} answers`)));
+      bodies.forEach((body, i) => {
+        const frame = Buffer.concat([int(2, key), int(2, 0), int(4, i), int(2, -1), ...body]); // no client ID
+        socket.write(Buffer.concat([int(4, frame.length), frame]));
+      });
+    }),
   };
-  const answerBytes = 4 + 4 + 4 + 2 + 8 + 2;
-  let got = 0;
-  const done = new Promise((resolve, reject) => {
-    socket.on("data", (bytes) => (got += bytes.length) >= n * answerBytes && resolve());
-    socket.on("error", reject);
-    socket.on("close", () => reject(new Error(`closed after ${got} bytes`)));
-  });
-  for (let i = 0; i < n; i++) socket.write(request(i));
-  await done;
-  socket.destroy();
 }

@@ -27,8 +27,15 @@ import (
 // those of the script of package handlers.
 func TestFaultsOfEveryAPI(t *testing.T) {
 	l := startLabOverHTTP(t)
+	client := l.client()
+	// The APIs of client metrics are listed while there is a subscription.
+	subscribe := kmsg.NewPtrIncrementalAlterConfigsRequest()
+	subscribe.Resources = []kmsg.IncrementalAlterConfigsRequestResource{{ResourceType: kmsg.ConfigResourceTypeClientMetrics, ResourceName: "all",
+		Configs: []kmsg.IncrementalAlterConfigsRequestResourceConfig{{Name: "metrics", Value: kmsg.StringPtr("*")}}}}
+	_, err := client.Request(t.Context(), subscribe)
+	must(t, err)
 	left := map[int16]bool{}
-	listed, err := l.client().Request(t.Context(), kmsg.NewPtrApiVersionsRequest())
+	listed, err := client.Request(t.Context(), kmsg.NewPtrApiVersionsRequest())
 	must(t, err)
 	for _, api := range listed.(*kmsg.ApiVersionsResponse).ApiKeys {
 		left[api.ApiKey] = true
@@ -79,7 +86,7 @@ func startLabOverHTTP(t *testing.T) *labOverHTTP {
 // client returns a client of one connection, which is open.
 func (l *labOverHTTP) client() *kgo.Broker {
 	l.t.Helper()
-	cl, err := kgo.NewClient(kgo.SeedBrokers(l.b.Addr()), kgo.MaxVersions(nil))
+	cl, err := kgo.NewClient(kgo.SeedBrokers(l.b.Addr()), kgo.MaxVersions(nil), kgo.DisableClientMetrics())
 	must(l.t, err)
 	l.t.Cleanup(cl.Close)
 	seed := cl.SeedBrokers()[0]

@@ -36,48 +36,57 @@ func TestDescriptionIsOpenAPI(t *testing.T) {
 	}
 }
 
-// lostCommit is a broker in memory that loses the answer of the first EndTxn.
-func lostCommit(t *testing.T) (*brokertest.Broker, *brokertest.Fault) {
-	b := brokertest.Start(t, brokertest.WithMemory)
-	return b, b.Fault(faults.Rule{Match: faults.Match{API: faults.Names{"EndTxn"}}, Do: faults.Do{LoseAnswer: true}})
+// lostCommit is a broker that loses the answer of the first EndTxn.
+func lostCommit(t *testing.T) *labOverHTTP {
+	l := startLabOverHTTP(t)
+	l.call("POST", "/faults", `{"match": {"api": "EndTxn"}, "do": {"loseAnswer": true}}`, &faults.State{})
+	return l
 }
 
-// committedOnce expects a record once, in a commit that took two EndTxns.
-func committedOnce(t *testing.T, b *brokertest.Broker, rule *brokertest.Fault, want ...string) {
+// committedOnce expects the records of two commits once; the first one took two EndTxns.
+func committedOnce(t *testing.T, l *labOverHTTP, want ...string) {
 	t.Helper()
-	cl, err := kgo.NewClient(kgo.SeedBrokers(b.Addr()), kgo.ConsumeTopics("x"), kgo.FetchIsolationLevel(kgo.ReadCommitted()))
+	cl, err := kgo.NewClient(kgo.SeedBrokers(l.b.Addr()), kgo.ConsumeTopics("x"), kgo.FetchIsolationLevel(kgo.ReadCommitted()))
 	must(t, err)
 	defer cl.Close()
 	if got := values(poll(t, cl, len(want))); !slices.Equal(got, want) {
 		t.Errorf("read %q, want %q", got, want)
 	}
 	quiet(t, cl, 50*time.Millisecond)
-	if s := rule.State(); s.Triggered != 1 || s.Matched < 2 {
-		t.Errorf("%d of %d EndTxns have lost their answer", s.Triggered, s.Matched)
+	var rule faults.State
+	l.call("DELETE", "/faults/f1", "", &rule)
+	var asked []remembered
+	l.call("GET", "/requests?api=EndTxn", "", &asked)
+	if rule.Triggered != 1 || len(asked) != 3 || asked[0].Outcome != "closed" || asked[0].Fault != rule.ID ||
+		asked[1].Outcome != "answered" || !slices.Equal(asked[1].Codes, []string{"NONE"}) {
+		t.Errorf("%d answers lost, EndTxns %+v", rule.Triggered, asked)
 	}
 }
 
 // A commit whose answer is lost is repeated by the client, and succeeds; the records are there once.
 func TestFranzRepeatsALostCommit(t *testing.T) {
-	ctx := within(t)
-	b, rule := lostCommit(t)
-	cl, err := kgo.NewClient(kgo.SeedBrokers(b.Addr()), kgo.TransactionalID("pay"), kgo.AllowAutoTopicCreation(), kgo.DefaultProduceTopic("x"))
-	must(t, err)
-	defer cl.Close()
-	for _, value := range []string{"a", "b"} {
-		must(t, cl.BeginTransaction())
-		must(t, cl.ProduceSync(ctx, kgo.StringRecord(value)).FirstErr())
-		must(t, cl.EndTransaction(ctx, kgo.TryCommit))
-	}
-	committedOnce(t, b, rule, "a", "b")
+	eachTransactionVersion(t, func(t *testing.T, version []kgo.Opt) {
+		ctx := within(t)
+		l := lostCommit(t)
+		cl, err := kgo.NewClient(with(version, kgo.SeedBrokers(l.b.Addr()), kgo.TransactionalID("pay"), kgo.AllowAutoTopicCreation(),
+			kgo.DefaultProduceTopic("x"))...)
+		must(t, err)
+		defer cl.Close()
+		for _, value := range []string{"a", "b"} {
+			must(t, cl.BeginTransaction())
+			must(t, cl.ProduceSync(ctx, kgo.StringRecord(value)).FirstErr())
+			must(t, cl.EndTransaction(ctx, kgo.TryCommit))
+		}
+		committedOnce(t, l, "a", "b")
+	})
 }
 
 func TestSaramaRepeatsALostCommit(t *testing.T) {
-	b, rule := lostCommit(t)
+	l := lostCommit(t)
 	c := saramaConfig(sarama.V2_8_0_0)
 	c.Producer.Transaction.ID, c.Producer.Idempotent, c.Net.MaxOpenRequests = "pay", true, 1
 	c.Producer.RequiredAcks = sarama.WaitForAll
-	p, err := sarama.NewSyncProducer([]string{b.Addr()}, c)
+	p, err := sarama.NewSyncProducer([]string{l.b.Addr()}, c)
 	must(t, err)
 	defer p.Close()
 	for _, value := range []string{"a", "b"} {
@@ -86,7 +95,7 @@ func TestSaramaRepeatsALostCommit(t *testing.T) {
 		must(t, err)
 		must(t, p.CommitTxn())
 	}
-	committedOnce(t, b, rule, "a", "b")
+	committedOnce(t, l, "a", "b")
 }
 
 // A transaction of fifteen minutes is aborted by moving the clock; a consumer of a group with a session of ten seconds is

@@ -1,12 +1,19 @@
 """The broker that the checks run against: one of ours, started fresh, or one that runs already."""
 
+import contextlib
 import os
 import random
 import select
+import shutil
 import signal
 import socket
 import subprocess
+import sys
+import tempfile
 import time
+
+sys.path.append(os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "examples", "lab", "python"))
+from once_lab import Lab  # noqa: E402
 
 READY_WITHIN_S = 20
 
@@ -37,8 +44,20 @@ class Running:
         return ""
 
 
+@contextlib.contextmanager
+def running(*settings):
+    """A broker of ours in a directory of its own, which goes with it."""
+    directory = tempfile.mkdtemp(prefix="once-compat-")
+    started = Own(os.environ["COMPAT_BROKER"], directory, settings)
+    try:
+        yield started.start()
+    finally:
+        started.stop()
+        shutil.rmtree(directory, ignore_errors=True)
+
+
 class Own:
-    """A broker process with a data directory of its own.
+    """A broker process with a data directory of its own. A start has a lab of its own, without rules.
 
     kill is SIGKILL; start after it comes back on the same directory and port.
     """
@@ -49,7 +68,7 @@ class Own:
         self._settings = settings
         self._process = None
         self.address = "127.0.0.1:%d" % _free_port()
-        self.admin = None  # known once it is ready
+        self.admin = self.lab = None  # known once it is ready
         self._log = os.path.join(directory, "broker.log")
 
     def start(self):
@@ -62,6 +81,7 @@ class Own:
         line = self._ready_line()
         words = dict(w.split("=", 1) for w in line.split()[1:] if "=" in w)
         self.address, self.admin = words["listen"], words["admin"]
+        self.lab = Lab("http://" + self.admin, bootstrap=self.address)
         return self
 
     def _ready_line(self):
@@ -78,6 +98,12 @@ class Own:
                     break
         self.kill()
         raise AssertionError("the broker did not get ready; its log ends with\n" + self.log_tail())
+
+    def findings(self, clear=False):
+        """What the broker has noticed about its clients since its start; nothing while it is down."""
+        if self._process is None:
+            return []
+        return self.lab.clear_findings() if clear else self.lab.findings()
 
     def kill(self):
         if self._process is not None:

@@ -6,13 +6,11 @@ gets one line for each check: suite, name, PASS or FAIL, seconds. COMPAT_SUITE i
 """
 
 import os
-import shutil
-import tempfile
 import uuid
 
 import pytest
 
-from broker import Own, Running
+from broker import Running, running
 from proxy import Proxy
 
 AGAINST = os.environ.get("COMPAT_AGAINST", "")
@@ -20,6 +18,8 @@ AGAINST = os.environ.get("COMPAT_AGAINST", "")
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "own_broker: kills the broker or needs a setting, so it must be one of ours")
+    config.addinivalue_line("markers", "noticed(code, ...): what the broker may notice about the check's clients, which "
+                            "do that on purpose; it notices nothing else")
 
 
 def pytest_collection_modifyitems(config, items):
@@ -28,35 +28,39 @@ def pytest_collection_modifyitems(config, items):
         items[:] = [i for i in items if not i.get_closest_marker("own_broker")]
 
 
-def _start_own():
-    directory = tempfile.mkdtemp(prefix="once-compat-")
-    started = Own(os.environ["COMPAT_BROKER"], directory)
-    try:
-        return started.start(), directory
-    except BaseException:
-        shutil.rmtree(directory, ignore_errors=True)
-        raise
-
-
 @pytest.fixture(scope="session")
 def broker():
     """The suite's broker: fresh, shared by the suite's checks."""
     if AGAINST:
         yield Running(AGAINST)
         return
-    started, directory = _start_own()
-    yield started
-    started.stop()
-    shutil.rmtree(directory, ignore_errors=True)
+    with running() as started:
+        yield started
 
 
 @pytest.fixture
 def mortal():
     """A broker for one check, which may kill it."""
-    started, directory = _start_own()
-    yield started
-    started.stop()
-    shutil.rmtree(directory, ignore_errors=True)
+    with running() as started:
+        yield started
+
+
+@pytest.fixture(autouse=True)
+def only_what_is_noticed(request):
+    """Stock clients that are used as they should be give the broker nothing to notice (GET /v1/findings). What checks
+    of the lab do is not looked at: they make things go wrong."""
+    serving = [f for f in ("mortal", "quick", "before_v2", "broker") if f in request.fixturenames]
+    if AGAINST or not serving or request.module.__name__.startswith("test_lab"):
+        yield
+        return
+    by = request.getfixturevalue(serving[0])
+    by.findings(clear=True)
+    yield
+    if getattr(request.node, "has_failed", False):
+        return
+    marker = request.node.get_closest_marker("noticed")
+    found = [f for f in by.findings() if not marker or f["code"] not in marker.args]
+    assert not found, found
 
 
 @pytest.fixture
@@ -76,7 +80,8 @@ def proxy(broker):
 def pytest_runtest_makereport(item, call):
     report = (yield).get_result()
     if report.failed:
-        for fixture in ("mortal", "before_v2", "broker"):
+        item.has_failed = True
+        for fixture in ("mortal", "before_v2", "quick", "broker"):
             served_by = item.funcargs.get(fixture)
             if served_by is not None and served_by.log_tail():
                 report.sections.append(("the broker's log, its end", served_by.log_tail()))

@@ -148,6 +148,7 @@ def test_copier_answers_lost(broker, proxy, name, version):
     assert_copied(broker.address, name)
 
 
+@pytest.mark.noticed("shared-transactional-id")
 def test_copier_fenced(broker, proxy, name, version):
     """A second TransactionalMessageCopier with the id fences the first, whose commit is under way: each message once."""
     fill(broker.address, name)

@@ -1,13 +1,10 @@
 """Share groups with KafkaShareConsumer."""
 
 import os
-import shutil
-import tempfile
 
 import pytest
 
 import jvm
-from broker import Own
 
 VERSION = "4.4.0"
 RECORDS = 3_000
@@ -24,18 +21,6 @@ def classes(tmp_path_factory):
     return directory
 
 
-@pytest.fixture
-def quick():
-    """A broker for one check, which may kill it."""
-    directory = tempfile.mkdtemp(prefix="once-compat-")
-    started = Own(os.environ["COMPAT_BROKER"], directory)
-    try:
-        yield started.start()
-    finally:
-        started.stop()
-        shutil.rmtree(directory, ignore_errors=True)
-
-
 def members(address, classes, broker_kills):
     return jvm.Tool(VERSION, "ShareGroups", address, RECORDS, MEMBERS, KILLED_MEMBERS, broker_kills, classes=classes)
 
@@ -49,11 +34,11 @@ def test_every_record_is_accepted(broker, classes):
 
 @pytest.mark.own_broker
 @pytest.mark.timeout(WITHIN_S)
-def test_every_record_is_accepted_over_kills(quick, classes):
+def test_every_record_is_accepted_over_kills(mortal, classes):
     """The same while the broker is killed -9 twice: each record accepted at least once, lag 0 in the end."""
-    with members(quick.address, classes, 2) as tool:
+    with members(mortal.address, classes, 2) as tool:
         for _ in range(2):
             tool.await_line(lambda line: line.strip() == b"now", WITHIN_S)
-            quick.kill()
-            quick.start()
+            mortal.kill()
+            mortal.start()
         tool.await_end(WITHIN_S)

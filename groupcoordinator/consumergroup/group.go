@@ -428,17 +428,18 @@ func cloneOptional(s *string) *string {
 }
 
 // EachSession implements group.Group.
-func (g *Group) EachSession(fn func(memberID, clientID string, ends time.Time)) {
+func (g *Group) EachSession(fn func(group.Session)) {
+	settings := g.cfg.Settings(g.id)
 	for _, m := range g.members {
-		fn(m.id, m.meta.ClientID, m.session)
+		fn(group.Session{MemberID: m.id, ClientID: m.meta.ClientID, Ends: m.session, Timeout: m.sessionTimeout(settings)})
 	}
 }
 
 // EndSession implements group.Group.
-func (g *Group) EndSession(memberID string, now time.Time) bool {
+func (g *Group) EndSession(memberID string, at time.Time) bool {
 	m := g.members[memberID]
 	if m != nil {
-		m.session = now
+		m.session = at
 	}
 	return m != nil
 }

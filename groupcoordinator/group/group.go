@@ -80,10 +80,10 @@ type Group interface {
 	// Due handles the deadlines that have passed at now. It handles each in at most one step: after a step with records
 	// NextWake may still be in the past, and Due is called again.
 	Due(now time.Time) Step
-	// EachSession calls fn for each member with its client ID and the end of its session, zero while that does not count.
-	EachSession(fn func(memberID, clientID string, ends time.Time))
-	// EndSession makes the session of a member end now, for Due; it says whether there is such a member.
-	EndSession(memberID string, now time.Time) bool
+	// EachSession calls fn for each member.
+	EachSession(fn func(Session))
+	// EndSession makes the session of a member end at another time, for Due; it says whether there is such a member.
+	EndSession(memberID string, at time.Time) bool
 	// Resume starts the timers of a restored group.
 	Resume(now time.Time) Step
 	// Rebalance makes a group with members assign anew, because a test wants it to.
@@ -92,6 +92,14 @@ type Group interface {
 	DropMembers(now time.Time) Step
 	// AnswerParked answers all parked requests with an error.
 	AnswerParked(err error)
+}
+
+// Session is the session of a member.
+type Session struct {
+	MemberID, ClientID string
+	Ends               time.Time // zero while it does not count
+	Timeout            time.Duration
+	Waits              bool // a request of the member waits for others
 }
 
 // Step is a decided transition.

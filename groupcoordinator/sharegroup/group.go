@@ -290,17 +290,18 @@ func (g *Group) topicsOf(members map[string]*member, changed *member) []group.To
 }
 
 // EachSession implements group.Group.
-func (g *Group) EachSession(fn func(memberID, clientID string, ends time.Time)) {
+func (g *Group) EachSession(fn func(group.Session)) {
+	timeout := g.cfg.Settings(g.id).SessionTimeout
 	for id, m := range g.members {
-		fn(id, m.clientID, m.deadline)
+		fn(group.Session{MemberID: id, ClientID: m.clientID, Ends: m.deadline, Timeout: timeout})
 	}
 }
 
 // EndSession implements group.Group.
-func (g *Group) EndSession(memberID string, now time.Time) bool {
+func (g *Group) EndSession(memberID string, at time.Time) bool {
 	m := g.members[memberID]
 	if m != nil {
-		m.deadline = now
+		m.deadline = at
 	}
 	return m != nil
 }

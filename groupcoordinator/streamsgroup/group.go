@@ -302,17 +302,18 @@ func sortedMembers(members map[string]*Member) []*Member {
 }
 
 // EachSession implements group.Group.
-func (g *Group) EachSession(fn func(memberID, clientID string, ends time.Time)) {
+func (g *Group) EachSession(fn func(group.Session)) {
+	timeout := g.env.Settings(g.id).SessionTimeout
 	for id, m := range g.members {
-		fn(id, m.ClientID, g.volatile[id].session)
+		fn(group.Session{MemberID: id, ClientID: m.ClientID, Ends: g.volatile[id].session, Timeout: timeout})
 	}
 }
 
 // EndSession implements group.Group.
-func (g *Group) EndSession(memberID string, now time.Time) bool {
+func (g *Group) EndSession(memberID string, at time.Time) bool {
 	v, ok := g.volatile[memberID]
 	if ok {
-		v.session = now
+		v.session = at
 		g.volatile[memberID] = v
 	}
 	return ok

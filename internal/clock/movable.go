@@ -24,7 +24,6 @@ type Movable struct {
 		deadlines deadlines
 		checksDue deadlines // when each of checks runs by itself
 		checks    []*Check
-		kept      []*Kept
 		wake      Timer     // of the machine, for what is due first
 		wakeAt    time.Time // on this clock
 		running   int       // functions that are under way
@@ -211,10 +210,10 @@ func (m *Movable) AdvanceTo(to time.Time) []Event {
 }
 
 func (m *Movable) move(target func(now time.Time) time.Time) []Event {
-	return m.moveKept(target, false)
+	return m.moveKept(target, nil)
 }
 
-func (m *Movable) moveKept(target func(now time.Time) time.Time, keep bool, before ...func()) []Event {
+func (m *Movable) moveKept(target func(now time.Time) time.Time, keep []*Kept, before ...func()) []Event {
 	m.moving.Lock()
 	defer m.moving.Unlock()
 	was := *m.reading.Load()
@@ -222,10 +221,8 @@ func (m *Movable) moveKept(target func(now time.Time) time.Time, keep bool, befo
 	for _, f := range before {
 		f()
 	}
-	if keep {
-		m.mu.Lock()
-		m.keepLocked(end.Sub(start))
-		m.mu.Unlock()
+	for _, k := range keep {
+		k.behind.Add(int64(end.Sub(start)))
 	}
 	m.runDeadlines(end)
 	m.mu.Lock()

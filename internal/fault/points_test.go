@@ -268,3 +268,29 @@ func BenchmarkHit(b *testing.B) {
 		})
 	}
 }
+
+// A point at which nothing is armed takes no lock: it is passed while somebody holds it.
+func TestPointTakesNoLock(t *testing.T) {
+	p := NewPoints()
+	if _, err := p.Arm(Rule{Point: TxnMarker, Do: Action{Hold: true}}); err != nil {
+		t.Fatal(err)
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	passed := make(chan error)
+	go func() {
+		err := p.Hit(PartitionAppend, Attributes{})
+		if hold, meetErr := p.Meet(TxnPrepare, Attributes{}); hold != nil || meetErr != nil {
+			err = errors.Join(meetErr, errors.New("held"))
+		}
+		passed <- err
+	}()
+	select {
+	case err := <-passed:
+		if err != nil {
+			t.Error(err)
+		}
+	case <-time.After(10 * time.Second):
+		t.Error("it waits for the lock")
+	}
+}

@@ -1,22 +1,78 @@
-// The page: which sections the address asks for, how they are kept up to date, and what buttons do.
-import { address, ask, Failure, get, h, to } from "./page.js";
+// The page: which sections the address asks for, and how they are kept up to date.
+//
+// A section is {id, title, show, controls, always}. show(at) asks the lab and returns what is shown, as nodes or as
+// {nodes, announce}; at is the address when the section is shown alone, else null: then it shows a few lines. controls(at)
+// returns what is made once for an address, such as forms; controlsFirst: they stand above. always: the section stands above
+// every view. withoutLab false: it is left out when the lab is off.
+import { address, clusters, Failure, get, h, say, show, to, toCluster } from "./page.js";
+import { whenDone } from "./actions.js";
+import { hanging } from "./hanging.js";
 import { findings } from "./findings.js";
-import * as views from "./views.js";
+import { transactions } from "./transactions.js";
+import { topics } from "./topics.js";
+import { groups } from "./groups.js";
+import { faults } from "./faults.js";
+import { clock } from "./clock.js";
+import { cluster } from "./cluster.js";
+import { requests } from "./requests.js";
 
 const every = 2000; // ms between updates
+const everyWhenDown = 5000;
 
-const sections = {
-  hanging: { title: "What hangs" }, findings: { title: "Findings" }, transactions: { title: "Transactions" }, topics: { title: "Topics" }, groups: { title: "Groups" },
-  faults: { title: "Faults" }, clock: { title: "Clock" }, requests: { title: "Last requests" },
-};
+const sections = [hanging, findings, transactions, topics, groups, faults, clock, cluster, requests];
 
 const element = (id) => document.getElementById(id);
 let round = 0; // the update that counts: a later one makes an earlier one stop
-let hung = -1;
+let paused = false;
 let timer;
 
-function say(text) {
-  element("status").textContent = text;
+for (const s of sections) {
+  element("main").append(h("section", { id: s.id, "aria-labelledby": s.id + "-title" },
+    h("h2", { id: s.id + "-title" }, s.title), s.controlsFirst && h("div", { class: "controls first" }), h("div", { class: "view" }),
+    !s.controlsFirst && h("div", { class: "controls" })));
+}
+
+const isAlone = (s, at) => at.parts[0] === s.id && !s.always;
+
+// update brings the sections up to date that the address asks for.
+async function update() {
+  clearTimeout(timer);
+  const mine = ++round;
+  const problems = new Set();
+  await Promise.all(sections.filter((s) => !element(s.id).hidden).map((s) => refresh(s, mine, problems)));
+  if (mine !== round) return;
+  complain([...problems].join(" "));
+  live(problems.size === 0);
+  if (!document.hidden && !paused) timer = setTimeout(update, problems.size ? everyWhenDown : every);
+}
+
+// refresh brings one section up to date, unless another update has begun meanwhile.
+async function refresh(s, mine, problems) {
+  const at = address();
+  const view = element(s.id).querySelector(".view");
+  try {
+    const found = await s.show(isAlone(s, at) ? at : null);
+    if (mine !== round || found === undefined) return;
+    show(view, found.nodes || found);
+    if (found.announce) say(found.announce);
+  } catch (problem) {
+    if (mine === round) explain(s, view, problem, problems);
+  }
+}
+
+// explain shows why a section has nothing to show.
+function explain(s, view, problem, problems) {
+  if (!(problem instanceof Failure)) {
+    if (!(problem instanceof TypeError) || !/fetch|network|load/i.test(problem.message)) console.error(problem);
+    problems.add("The broker does not answer.");
+  } else if (problem.status === 404 && s.withoutLab === false && document.body.classList.contains("readonly")) {
+    element(s.id).hidden = true; // the lab is off
+  } else if (problem.status === 503) {
+    show(view, h("p", { class: "none" }, "The cluster is not open."));
+  } else {
+    show(view, h("p", { class: "none" }, problem.message));
+    if (problem.status !== 404) problems.add(problem.message);
+  }
 }
 
 function complain(text) {
@@ -25,112 +81,67 @@ function complain(text) {
   box.hidden = !text;
 }
 
-// put shows nodes in a section. What has not changed is left alone, and the focus stays where it was.
-function put(id, nodes) {
-  const box = element(id).querySelector("div");
-  const next = h("div", {}, nodes);
-  if (box.isEqualNode(next)) return;
-  const focused = box.contains(document.activeElement) ? document.activeElement : null;
-  const key = focused && (focused.dataset.key || focused.id);
-  const scrolled = new Map([...box.querySelectorAll(".scroll")].map((s) => [s.dataset.key, s.scrollLeft]));
-  box.replaceWith(next);
-  for (const s of next.querySelectorAll(".scroll")) s.scrollLeft = scrolled.get(s.dataset.key) || 0;
-  if (!key) return;
-  const again = [...next.querySelectorAll("[data-key], [id]")].find((e) => e.dataset.key === key || e.id === key);
-  if (again) again.focus({ preventScroll: true });
+function live(answers) {
+  element("live").textContent = paused ? "Paused" : answers ? "Live" : "No answer";
+  document.body.classList.toggle("paused", paused);
+  document.body.classList.toggle("down", !answers);
 }
 
-async function update() {
-  clearTimeout(timer);
-  const mine = ++round;
-  const at = address();
-  const alone = sections[at.parts[0]] ? at.parts[0] : "";
-  const problems = [];
-  await Promise.all(Object.keys(sections).map(async (id) => {
-    element(id).hidden = alone !== "" && id !== alone && id !== "hanging";
-    if (element(id).hidden) return;
-    try {
-      const found = await (id === "findings" ? findings : views[id])(id === alone ? at : null);
-      if (mine !== round) return;
-      put(id, (found.nodes || found).filter(Boolean));
-      if (id === "hanging") announce(found.count);
-    } catch (problem) {
-      if (mine !== round) return;
-      if ((id === "requests" || id === "findings") && problem instanceof Failure && problem.status === 404) {
-        element(id).hidden = true; // the lab is off: nothing is remembered or noticed, and nothing can be changed
-        return;
-      }
-      problems.push(problem instanceof Failure ? problem.message : "The broker does not answer.");
-      if (problem instanceof Failure && problem.status === 404) put(id, [h("p", { class: "none" }, problem.message)]);
-    }
-  }));
-  if (mine !== round) return;
-  complain([...new Set(problems)].join(" "));
-  if (!document.hidden) timer = setTimeout(update, every);
-}
-
-// announce tells screen readers how much hangs, when that changes.
-function announce(count) {
-  if (count !== hung && (hung >= 0 || count > 0)) say(count === 0 ? "Nothing hangs." : count === 1 ? "One thing hangs." : `${count} things hang.`);
-  hung = count;
-}
-
-async function act(text, method, parts, body) {
-  try {
-    const answer = await ask(method, parts, {}, body);
-    complain("");
-    say(`${text}: done.` + (Array.isArray(answer.did) ? ` ${answer.did.length} things fell due.` : ""));
-  } catch (problem) {
-    say(`${text}: ${problem instanceof Failure ? problem.message : "the broker does not answer."}`);
-  }
-  await update();
-}
-
+// navigate shows the sections of the address.
 function navigate() {
   const at = address();
-  const links = [["", "Overview"], ...Object.keys(sections).filter((id) => id !== "hanging").map((id) => [id, sections[id].title])];
-  element("nav").replaceChildren(...links.map(([id, title]) => {
-    const a = h("a", { href: to(id ? [id] : []) }, title);
-    if ((at.parts[0] || "") === id) a.setAttribute("aria-current", "page");
-    return a;
-  }));
+  const alone = sections.find((s) => isAlone(s, at));
+  for (const s of sections) {
+    element(s.id).hidden = Boolean(alone) && s !== alone && !s.always;
+    const controls = s.controls && !element(s.id).hidden ? s.controls(alone === s ? at : null) : null;
+    element(s.id).querySelector(".controls").replaceChildren(...[controls].flat().filter(Boolean));
+    if (alone && !s.always) element(s.id).querySelector(".view").replaceChildren(); // it shows something else from now on
+  }
+  const tabs = [{ id: "", title: "Overview" }, ...sections.filter((s) => !s.always)];
+  show(element("nav"), tabs.map(({ id, title }) => h("a", { href: to(id ? [id] : []), key: id,
+    "aria-current": (alone ? alone.id : "") === id ? "page" : undefined }, title)));
   document.title = ["Once", ...at.parts].join(" / ");
+  chooseCluster();
   update();
 }
 
-function armed(event) {
-  event.preventDefault();
-  const f = Object.fromEntries(new FormData(event.target));
-  const match = { api: f.api };
-  if (f.subject && f.named) match[f.subject] = f.named;
-  const when = f.when === "always" ? { always: true } : { [f.when]: Number(f.n) || 1 };
-  const action = f.do === "error" || f.do === "delay" ? { [f.do]: f.value } : { [f.do]: true };
-  act("Arm a fault of " + f.api, "POST", ["faults"], { match, when, do: action });
-}
-
-async function clusters() {
-  const all = await fetch("v1/clusters", { cache: "no-store" }).then((answer) => answer.json()).catch(() => []);
-  element("clusters").hidden = !Array.isArray(all) || all.length < 2;
-  if (element("clusters").hidden) return;
+async function chooseCluster() {
+  const all = await clusters().catch(() => []);
   const chosen = address().query.get("cluster") || "default";
-  element("cluster").replaceChildren(...all.map((c) => h("option", { value: c.name, selected: c.name === chosen }, c.name)));
+  if (!all.some((c) => c.name === chosen)) all.push({ name: chosen });
+  element("clusters").hidden = all.length < 2;
+  show(element("cluster-name"), all.map((c) => h("option", { value: c.name, key: c.name }, c.name)));
+  element("cluster-name").value = chosen;
 }
 
-views.useAction(act);
-element("arm").addEventListener("submit", armed);
-element("advance").addEventListener("submit", (event) => {
-  event.preventDefault();
-  const by = new FormData(event.target).get("by");
-  act("Advance the clock by " + by, "POST", ["clock"], { advance: by });
+element("cluster-name").addEventListener("change", (event) => { location.hash = toCluster(event.target.value); });
+element("pause").addEventListener("click", () => {
+  paused = !paused;
+  element("pause").setAttribute("aria-pressed", String(paused));
+  live(true);
+  update();
 });
-element("next").addEventListener("click", () => act("Advance to the next deadline", "POST", ["clock"], { advanceToNext: true }));
-element("freeze").addEventListener("click", () => act("Freeze the clock", "POST", ["clock"], { freeze: true }));
-element("cluster").addEventListener("change", (event) => {
-  location.hash = to([], event.target.value === "default" ? {} : { cluster: event.target.value });
-  if (event.target.value === "default") location.hash = "#/";
+element("skip").addEventListener("click", (event) => {
+  event.preventDefault(); // the address says what is shown
+  element("main").focus();
 });
-addEventListener("hashchange", navigate);
+whenDone(async () => {
+  chooseCluster();
+  await update();
+});
+let soon; // a section has news of its own, and is shown again
+addEventListener("news", (event) => {
+  if (!paused) soon ??= setTimeout(() => {
+    soon = undefined;
+    const s = sections.find((one) => one.id === event.detail);
+    if (!element(s.id).hidden) refresh(s, round, new Set());
+  }, 250);
+});
+addEventListener("hashchange", () => {
+  navigate();
+  scrollTo(0, 0);
+});
 document.addEventListener("visibilitychange", () => { if (!document.hidden) update(); });
-get(["requests"], { limit: 1 }).catch((problem) => document.body.classList.toggle("readonly", problem instanceof Failure && problem.status === 404));
-clusters();
-navigate();
+get(["requests"], { limit: 1 }).catch((problem) => {
+  document.body.classList.toggle("readonly", problem instanceof Failure && problem.status === 404);
+}).then(navigate);

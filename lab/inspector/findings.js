@@ -1,18 +1,17 @@
 // What the broker noticed about its clients: a sentence for each finding, with links to what it is about.
-import { clockTime, get, h, link, none } from "./page.js";
-import { button } from "./views.js";
+import { button, clockTime, count, few, get, h, link, none, size } from "./page.js";
 
-const few = 5;
+export const findings = { id: "findings", title: "Findings", show: showFindings, withoutLab: false };
 
-export async function findings(at) {
-  const all = await get(["findings"]);
+async function showFindings(at) {
+  const all = await get(["findings"], { limit: at ? size : few });
   if (!all.length) return [none("Nothing was noticed about the clients.")];
-  const shown = at ? all : all.slice(0, few);
   return [
-    ...shown.map((f) => h("div", { class: "hangs", "data-finding": f.code }, h("span", {}, f.sentence, " ", ...subjects(f.subjects)),
-      h("small", {}, `${f.code}, ${f.count === 1 ? "once" : f.count + " times"} since ${clockTime(f.since)}`))),
-    all.length > shown.length && h("p", {}, link(["findings"], `All ${all.length} findings`)),
-    h("p", {}, button("Clear", "Clear the findings", "DELETE", ["findings"])),
+    h("ul", { class: "hanging" }, all.map((f, i) => h("li", { class: "hangs open", "data-finding": f.code, key: `${f.code} ${i}` },
+      h("span", {}, f.sentence, " ", subjects(f.subjects)),
+      h("small", { class: "soft" }, `${f.code}, ${f.count === 1 ? "once" : count(f.count) + " times"} since ${clockTime(f.since)}`)))),
+    all.total > all.length && h("p", {}, at ? `${all.length} of ${count(all.total)}` : link(["findings"], `All ${count(all.total)} findings`)),
+    h("p", { class: "buttons" }, button("Clear", "Clear the findings", "DELETE", ["findings"])),
   ];
 }
 

@@ -297,6 +297,21 @@ func (w *Window) Apply(c *Change, l Limits, now time.Time) {
 // finds nothing and Rearm gives the next time.
 func (w *Window) NextExpiry() (time.Time, bool) { return w.wake, !w.wake.IsZero() }
 
+// Shorten makes the locks of some members end earlier, and reports whether there were any.
+func (w *Window) Shorten(by time.Duration, of func(memberID string) bool) bool {
+	any := w.each(w.start, w.next, func(c *cell, _ int64) bool {
+		if c.state != Acquired || !of(c.member) {
+			return false
+		}
+		c.deadline = c.deadline.Add(-by)
+		return true
+	})
+	if any {
+		w.Rearm()
+	}
+	return any
+}
+
 // Rearm looks for the lock that ends first.
 func (w *Window) Rearm() {
 	w.wake = time.Time{}

@@ -19,8 +19,8 @@ import org.junit.jupiter.api.extension.ParameterResolver;
  * text; conditions are waited for by the broker, so that a test has little to read.
  *
  * <p>With {@code @ExtendWith(Lab.Extension.class)} a test that has a Lab as a parameter gets a cluster of its own, in a
- * broker that runs: ONCE_LAB is its admin address, http://localhost:9644 by default. A test fails when a fault that it
- * asked for never happened.
+ * broker that runs: ONCE_LAB is its admin address, http://localhost:9644 by default, and ONCE_LAB_TOKEN its token, if it
+ * has one. A test fails when a fault that it asked for never happened.
  */
 public final class Lab {
 	private static final HttpClient CLIENT = HttpClient.newHttpClient();
@@ -54,6 +54,11 @@ public final class Lab {
 		return new Lab(url, name, text(made, "bootstrap"));
 	}
 
+	/** The lab of a cluster that is there; the broker's own is {@code default}. */
+	public static Lab ofCluster(String url, String name, String bootstrap) {
+		return new Lab(url, name, bootstrap);
+	}
+
 	/** Ends the cluster. */
 	public void delete() {
 		send(url, "DELETE", "/clusters/" + cluster, null);
@@ -84,6 +89,11 @@ public final class Lab {
 		return call("POST", "/clock", "{\"advance\": \"" + by + "\"}");
 	}
 
+	/** Makes the cluster as new; clients stay connected. */
+	public void reset() {
+		call("POST", "/reset", null);
+	}
+
 	/** Waits for a condition of POST /v1/await. */
 	public String await(String condition) {
 		return call("POST", "/await", condition);
@@ -108,6 +118,10 @@ public final class Lab {
 			request.method(method, HttpRequest.BodyPublishers.noBody());
 		} else {
 			request.method(method, HttpRequest.BodyPublishers.ofString(body)).header("Content-Type", "application/json");
+		}
+		String token = System.getenv("ONCE_LAB_TOKEN");
+		if (token != null && !token.isEmpty()) {
+			request.header("Authorization", "Bearer " + token);
 		}
 		try {
 			HttpResponse<String> answer = CLIENT.send(request.build(), HttpResponse.BodyHandlers.ofString());
