@@ -36,8 +36,8 @@ func (c *Cluster) Findings(ignore ...findings.Code) (all []findings.Finding, ok 
 	return c.noticed.All(ignore...), true
 }
 
-// ClearFindings forgets the findings and what has been seen of clients so far, and returns what Findings would have. What
-// goes on, such as a transaction that is open for long, will be found again.
+// ClearFindings forgets the findings and what has been seen of clients so far, and returns what Findings would have.
+// What goes on, such as a transaction that is open for long, will be found again.
 func (c *Cluster) ClearFindings() (cleared []findings.Finding, ok bool) {
 	cleared, ok = c.Findings()
 	c.noticed.Clear()

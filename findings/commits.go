@@ -21,7 +21,7 @@ type group struct {
 }
 
 // groupBytes is about the size of a group, with what its slices point to.
-const groupBytes = 2048
+const groupBytes = 4096
 
 // maxMembers is how many members of a group are remembered for each kind of commit; then the oldest goes.
 const maxMembers = 64
@@ -35,12 +35,12 @@ type commits struct {
 }
 
 func (c *commits) add(by Client, of *Commit, member uint64) {
-	if c.last.Connection != by.Connection || c.last.ID != by.ID {
+	if c.last.Connection != by.Connection {
 		c.last = by.kept()
 	}
 	c.namesMember = of.MemberID != ""
 	if c.transactionalID != of.TransactionalID {
-		c.transactionalID = strings.Clone(of.TransactionalID)
+		c.transactionalID = clip(of.TransactionalID, maxKept)
 	}
 	if of.MemberID == "" || slices.Contains(c.members, member) {
 		return
@@ -106,11 +106,11 @@ func (f *Findings) CommittedUnstable(by Client, u Unstable) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	about := Subjects{Group: strings.Clone(u.Group), Topic: strings.Clone(u.Topic), Partition: &u.Partition,
-		Clients: []string{strings.Clone(by.ID)}}
+		Clients: clientsOf(by.kept())}
 	f.noteLocked(UnstableCommit, u.Group+"\x00"+u.Topic+"\x00"+strconv.Itoa(int(u.Partition)), 0,
 		fmt.Sprintf("Group %s committed offset %d of %s-%d, beyond the last stable offset %d: client %s has read, or "+
 			"skipped, records of a transaction that is open and can still be aborted.",
-			quoted(u.Group), u.Offset, clip(u.Topic), u.Partition, u.LastStableOffset, quoted(by.ID)), about)
+			quoted(u.Group), u.Offset, clip(u.Topic, maxShown), u.Partition, u.LastStableOffset, quoted(by.ID)), about)
 }
 
 func hash(text string) uint64 {
@@ -121,15 +121,3 @@ func hash(text string) uint64 {
 	_, _ = h.Write([]byte(text))
 	return h.Sum64()
 }
-
-// maxShown is how much of a name stands in a sentence.
-const maxShown = 100
-
-func clip(name string) string {
-	if len(name) > maxShown {
-		return strings.ToValidUTF8(name[:maxShown], "") + "…"
-	}
-	return strings.Clone(name)
-}
-
-func quoted(name string) string { return strconv.Quote(clip(name)) }

@@ -1,7 +1,7 @@
-// Package findings notices what a reviewer of a program with transactions would: offsets that are committed in two ways,
-// transactions that are nearly too old, two clients with one transactional ID. The handlers and the transaction
-// coordinator tell it what clients do, and tests read what was found. It is bounded in bytes, decides nothing, and stays
-// when the cluster is closed and opened again.
+// Package findings notices what a reviewer of a program with transactions would: offsets that are committed in two
+// ways, transactions that are nearly too old, two clients with one transactional ID. The handlers and the transaction
+// coordinator tell it what clients do, and tests read what was found. It is bounded in bytes, decides nothing, and
+// stays when the cluster is closed and opened again.
 //
 // A correct program gives no finding, even if its clients are killed or fenced. Where what the broker sees can be the
 // work of a correct program, nothing is found.
@@ -9,6 +9,7 @@ package findings
 
 import (
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -181,11 +182,26 @@ func (c *Client) connected() bool {
 	}
 }
 
-// kept returns a client whose text does not point into a request.
+// kept returns a client whose text does not point into a request, and is not long.
 func (c Client) kept() Client {
-	c.ID = strings.Clone(c.ID)
+	c.ID = clip(c.ID, maxShown)
 	return c
 }
+
+const (
+	maxShown = 100  // bytes of a name in a sentence, and of a client ID
+	maxKept  = 1000 // of a transactional ID that is remembered with a group
+)
+
+// clip returns a copy of a name, without what is beyond max bytes.
+func clip(name string, max int) string {
+	if len(name) > max {
+		return strings.ToValidUTF8(name[:max], "") + "…"
+	}
+	return strings.Clone(name)
+}
+
+func quoted(name string) string { return strconv.Quote(clip(name, maxShown)) }
 
 // clientsOf returns the IDs of clients, each once.
 func clientsOf(clients ...Client) (ids []string) {

@@ -238,12 +238,18 @@ func TestFindingsAreBounded(t *testing.T) {
 	const maxBytes = 64 << 10
 	w.Findings = New(maxBytes, w.now)
 	long := strings.Repeat("x", 3000)
+	verbose := func(connection int64) Client {
+		c := w.client(connection)
+		c.ID = long
+		return c
+	}
 	for i := range 1000 {
 		id := fmt.Sprint(long, i)
 		w.begin(int64(2*i+1), id)
 		w.begin(int64(2*i+2), id)
-		w.OffsetsCommitted(w.client(1), Commit{Group: id, MemberID: id})
-		w.OffsetsCommitted(w.client(1), Commit{Group: id, MemberID: id, TransactionalID: id})
+		w.ProducerActed(verbose(int64(2*i+2)), id, true)
+		w.OffsetsCommitted(verbose(1), Commit{Group: id, MemberID: id})
+		w.OffsetsCommitted(verbose(1), Commit{Group: id, MemberID: id, TransactionalID: id})
 		w.IdempotentInitialized(w.client(int64(i)), 1, 2)
 		w.All()
 	}
@@ -253,6 +259,9 @@ func TestFindingsAreBounded(t *testing.T) {
 	}
 	if f.groups.order.Len() == 0 || f.groups.order.Len() != len(f.groups.byName) || f.ids.get(fmt.Sprint(long, 999)) == nil {
 		t.Error("the last groups and IDs are forgotten")
+	}
+	if g := f.groups.get(fmt.Sprint(long, 999)); len(g.plain.last.ID) > maxShown+3 || len(g.inTransactions.transactionalID) > maxKept+3 {
+		t.Error("long names are kept with a group")
 	}
 	if all := w.All(); len(all) < 5 || all[0].Subjects.TransactionalID != long+"0" {
 		t.Errorf("%d findings", len(all))

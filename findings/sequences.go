@@ -37,10 +37,10 @@ func (f *Findings) IdempotentInitialized(by Client, previous, given int64) {
 	if previous < 0 {
 		return
 	}
-	f.noteLocked(SequencesReset, connection, 0, fmt.Sprintf("The idempotent producer of client %s asked for a new producer "+
-		"ID in place of %d, and got %d: its sequences begin again, and a batch that it sends once more is not recognised "+
-		"as a duplicate.", quoted(by.ID), previous, given),
-		Subjects{ProducerID: &previous, Clients: []string{strings.Clone(by.ID)}})
+	f.noteLocked(SequencesReset, connection, 0, fmt.Sprintf("The idempotent producer of client %s asked for a new "+
+		"producer ID in place of %d, and got %d: its sequences begin again, and a batch that it sends once more is not "+
+		"recognised as a duplicate.", quoted(by.ID), previous, given),
+		Subjects{ProducerID: &previous, Clients: clientsOf(by.kept())})
 }
 
 // SequencesBegan says that a producer has written a batch outside of transactions with a higher epoch than before, and
@@ -51,9 +51,9 @@ func (f *Findings) SequencesBegan(by Client, producerID int64, producerEpoch int
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.noteLocked(SequencesReset, "producer "+strconv.FormatInt(producerID, 10), 0, fmt.Sprintf("The idempotent producer %d "+
-		"of client %s raised its epoch to %d and wrote to %s-%d: its sequences began again, and a batch that it sent once "+
-		"more was not recognised as a duplicate.", producerID, quoted(by.ID), producerEpoch, clip(topic), partition),
-		Subjects{ProducerID: &producerID, Topic: strings.Clone(topic), Partition: &partition,
-			Clients: []string{strings.Clone(by.ID)}})
+	f.noteLocked(SequencesReset, "producer "+strconv.FormatInt(producerID, 10), 0, fmt.Sprintf("The idempotent producer "+
+		"%d of client %s raised its epoch to %d and wrote to %s-%d: its sequences began again, and a batch that it sent "+
+		"once more was not recognised as a duplicate.", producerID, quoted(by.ID), producerEpoch, clip(topic, maxShown),
+		partition), Subjects{ProducerID: &producerID, Topic: strings.Clone(topic), Partition: &partition,
+		Clients: clientsOf(by.kept())})
 }

@@ -122,8 +122,8 @@ func (f *Findings) TransactionBegan(transactionalID string) {
 }
 
 // lookAtPairLocked notices that two clients use a transactional ID: both had transactions, the second took over while
-// the first was at work, and both are connected. A client that was killed, closed, or silent for a while is none; nor is
-// one that only fences another, as an administrator does.
+// the first was at work, and both are connected. A client that was killed, closed, or silent for a while is none; nor
+// is one that only fences another, as an administrator does.
 func (f *Findings) lookAtPairLocked(transactionalID string, t *transactional) {
 	if t.shared || !t.before.worked || !t.now.worked || t.now.began.Sub(t.before.lastUsed) > takeoverTime {
 		return
@@ -138,9 +138,9 @@ func (f *Findings) lookAtPairLocked(transactionalID string, t *transactional) {
 	}
 	t.shared = true
 	t.pairs++
-	f.noteLocked(SharedTransactionalID, transactionalID, t.pairs, fmt.Sprintf("Transactional ID %s is used by two clients "+
-		"that are both connected: client %s (connection %d) used it %s before client %s (connection %d) took it over. "+
-		"Each one fences the other.", quoted(transactionalID), quoted(first.ID), first.Connection,
+	f.noteLocked(SharedTransactionalID, transactionalID, t.pairs, fmt.Sprintf("Transactional ID %s is used by two "+
+		"clients that are both connected: client %s (connection %d) used it %s before client %s (connection %d) took it "+
+		"over. Each one fences the other.", quoted(transactionalID), quoted(first.ID), first.Connection,
 		t.now.began.Sub(t.before.lastUsed).Round(time.Millisecond), quoted(second.ID), second.Connection),
 		Subjects{TransactionalID: strings.Clone(transactionalID), Clients: clientsOf(first, second)})
 }
@@ -158,8 +158,8 @@ type Transaction struct {
 	Empty           bool   // it was committed, and no partition has a record of it
 }
 
-// TransactionSeen notices a transaction that is open for long, or has ended as it should not. One whose client is gone is
-// open for as long as it takes to replace the client, which is no mistake.
+// TransactionSeen notices a transaction that is open for long, or has ended as it should not. One whose client is gone
+// is open for as long as it takes to replace the client, which is no mistake.
 func (f *Findings) TransactionSeen(t Transaction) {
 	long := t.Open > t.Timeout/2
 	if f == nil || !long && !t.Empty {
@@ -186,9 +186,9 @@ func (f *Findings) TransactionSeen(t Transaction) {
 			"ID %s %s: meanwhile read_committed readers get nothing behind its first record.", id, fate), about)
 	}
 	if t.Empty {
-		f.noteLocked(EmptyTransaction, t.TransactionalID, 0, fmt.Sprintf("A transaction of transactional ID %s was committed "+
-			"without a record: partitions were added to it, and nothing was written to them. Sends may have failed without "+
-			"being noticed.", id), about)
+		f.noteLocked(EmptyTransaction, t.TransactionalID, 0, fmt.Sprintf("A transaction of transactional ID %s was "+
+			"committed without a record: partitions were added to it, and nothing was written to them. Sends may have failed "+
+			"without being noticed.", id), about)
 	}
 }
 

@@ -141,15 +141,16 @@ func (o *observed) committed(resp *kmsg.OffsetCommitResponse) {
 func (o *observed) storedOffset(topic string, id [16]byte, partition int32) {
 	for i := range o.unstable {
 		u := &o.unstable[i]
-		if found, code := o.s.topicOf(topic, id); u.Partition == partition && code == wire.NoError && found.Name == u.Topic {
+		found, code := o.s.topicOf(topic, id)
+		if u.Partition == partition && code == wire.NoError && found.Name == u.Topic {
 			o.s.Findings.CommittedUnstable(o.by, *u)
 		}
 	}
 }
 
 // unstableCommits returns the offsets of a commit that lie beyond the last stable offset, as it is when the request
-// comes. An offset beyond the end of the log says nothing: no record is read there. Nor does an offset behind records of
-// the same transaction, which has the same outcome.
+// comes. An offset beyond the end of the log says nothing: no record is read there. Nor does an offset behind records
+// of the same transaction, which has the same outcome.
 func (s *Services) unstableCommits(r *wire.Request) (found []findings.Unstable) {
 	look := func(group string, producerID int64, topic string, id [16]byte, partition int32, offset int64) {
 		t, code := s.topicOf(topic, id)

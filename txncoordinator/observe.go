@@ -16,8 +16,8 @@ func (c *Coordinator) observedEnd(next *Transaction, as outcome) *End {
 	began := time.UnixMilli(next.StartTimestampMs)
 	return &End{
 		TransactionalID: next.TransactionalID, Began: began, Open: c.cfg.Clock.Now().Sub(began),
-		Timeout: time.Duration(next.TimeoutMs) * time.Millisecond, How: howEnded[as], ByClient: as == outcomeCommit || as == outcomeAbort,
-		Empty: as == outcomeCommit && !c.hasRecords(next),
+		Timeout: time.Duration(next.TimeoutMs) * time.Millisecond, How: howEnded[as],
+		ByClient: as == outcomeCommit || as == outcomeAbort, Empty: as == outcomeCommit && !c.hasRecords(next),
 	}
 }
 
