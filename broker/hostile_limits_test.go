@@ -5,7 +5,6 @@ import (
 	"net"
 	"runtime"
 	"runtime/metrics"
-	"slices"
 	"strconv"
 	"sync"
 	"testing"
@@ -16,6 +15,7 @@ import (
 	"once/broker"
 	"once/broker/brokertest"
 	"once/internal/kafkatest"
+	"once/lab"
 	"once/log/batch"
 )
 
@@ -221,9 +221,8 @@ func TestHostileGroupIsFull(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	h.await(func() bool { // the members are in the group, in whatever order they came
-		return slices.Equal(h.scrape(`once_wire_requests_total{api="JoinGroup"} `), []string{strconv.Itoa(members)})
-	})
+	full := members
+	h.own.Await(lab.Condition{Group: &lab.GroupCondition{ID: r.Group, Members: &full}})
 	if got := joining(func(r *kmsg.JoinGroupRequest) { r.Protocols[0].Metadata = []byte("small") })(h); got != "GROUP_MAX_SIZE_REACHED" {
 		t.Errorf("the last one: %s", got)
 	}

@@ -3,13 +3,14 @@
 #
 #   compat/run.sh [--against HOST:PORT | --broker BINARY] [-k EXPRESSION] [SUITE...]
 #
-# Suites: kafka-python, confluent, lab, java, groups, share, streams, tools, connections; all of them without an argument.
+# Suites: kafka-python, confluent, lab, java, groups, share, streams, telemetry, tools,
+# connections; all of them without an argument.
 # Each gets a broker of its own, built from this tree. --against takes a broker that runs already (Apache Kafka, say) and
 # leaves out the checks that kill it or need a setting; --broker takes a built binary. -k picks checks by name, as in
 # pytest.
 #
 # Clients are installed by package name, with pinned versions, under ${XDG_CACHE_HOME:-$HOME/.cache}/once-compat.
-# Needs Go and Python 3.9+; for java, groups, share, streams, tools and connections a JDK 17 and Maven, for connections a
+# Needs Go and Python 3.9+; for java, groups, share, streams, telemetry, tools and connections a JDK 17 and Maven, for connections a
 # C compiler, for lab Node 20, a JDK 17 and Maven. Exit status: 0 when every check passed.
 set -euo pipefail
 
@@ -24,15 +25,15 @@ while [ $# -gt 0 ]; do
 	--broker) broker=$2; shift 2 ;;
 	--results) results=$2; shift 2 ;; # the table as lines of tab-separated fields, for mutants.sh
 	-k) expression=$2; shift 2 ;;
-	-h | --help) sed -n '2,13p' "$0"; exit 0 ;;
+	-h | --help) sed -n '2,14p' "$0"; exit 0 ;;
 	-*) echo "unknown option $1" >&2; exit 2 ;;
 	*) suites+=("$1"); shift ;;
 	esac
 done
-[ ${#suites[@]} -gt 0 ] || suites=(kafka-python confluent lab java groups share streams tools connections)
+[ ${#suites[@]} -gt 0 ] || suites=(kafka-python confluent lab java groups share streams telemetry tools connections)
 
 declare -A files=([kafka-python]=test_kafka_python.py [confluent]=test_confluent.py [lab]="test_lab.py test_lab_scenarios.py" [java]=test_java.py
-	[groups]=test_groups.py [share]=test_share.py [streams]=test_streams.py [tools]=test_tools.py [connections]=test_connections.py)
+	[groups]=test_groups.py [share]=test_share.py [streams]=test_streams.py [telemetry]=test_telemetry.py [tools]=test_tools.py [connections]=test_connections.py)
 for suite in "${suites[@]}"; do
 	[ -n "${files[$suite]:-}" ] || { echo "no such suite: $suite (there are: ${!files[*]})" >&2; exit 2; }
 done
@@ -67,7 +68,7 @@ install_java() {
 
 flock 9 # one installation at a time
 install_python
-case " ${suites[*]} " in *" lab "* | *" java "* | *" groups "* | *" share "* | *" streams "* | *" tools "* | *" connections "*) install_java ;; esac
+case " ${suites[*]} " in *" lab "* | *" java "* | *" groups "* | *" share "* | *" streams "* | *" telemetry "* | *" tools "* | *" connections "*) install_java ;; esac
 flock -u 9
 case " ${suites[*]} " in *" connections "*)
 	(cd "$here/go" && go build -o "$work/transactions-go" ./transactions)

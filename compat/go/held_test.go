@@ -10,7 +10,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"once/broker/brokertest"
-	"once/internal/fault"
+	"once/faults"
 )
 
 // One of the two markers of a commit is held. The commit returns all the same, readers see one partition of it, and the
@@ -23,10 +23,10 @@ func TestTransactionsWhoseMarkerIsHeld(t *testing.T) {
 		b, ctx := brokertest.Start(t, brokertest.WithMemory), within(t)
 		of := func(opts ...kgo.Opt) *kgo.Client { return franz(t, append(opts, kgo.SeedBrokers(b.Addr()))...) }
 		topic := unique(t, "topic")
-		f, err := b.Cluster().Faults().Arm(fault.Rule{Point: fault.TxnMarker, Do: fault.Action{Hold: true},
-			Fires: func(at fault.Attributes) bool { return at.Topic == topic && at.Partition == 1 }})
-		must(t, err)
-		_, err = kadm.NewClient(of()).CreateTopic(ctx, 2, 1, nil, topic)
+		index := int32(1)
+		marker := b.Fault(faults.Rule{Do: faults.Do{Hold: true},
+			Match: faults.Match{Point: "txn.marker", Topic: faults.Names{topic}, Partition: &index}})
+		_, err := kadm.NewClient(of()).CreateTopic(ctx, 2, 1, nil, topic)
 		must(t, err)
 
 		producer := of(with(version, kgo.TransactionalID("t"), kgo.DefaultProduceTopic(topic), kgo.RecordPartitioner(kgo.ManualPartitioner()))...)
@@ -54,7 +54,7 @@ func TestTransactionsWhoseMarkerIsHeld(t *testing.T) {
 			t.Errorf("the next transaction does not wait: %v", err)
 		case <-time.After(300 * time.Millisecond):
 		}
-		if n := f.Release(); n != 1 {
+		if n := marker.Release(); n != 1 {
 			t.Errorf("%d released", n)
 		}
 		must(t, <-second)

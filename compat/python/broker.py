@@ -1,14 +1,19 @@
 """The broker that the checks run against: one of ours, started fresh, or one that runs already."""
 
-import json
+import contextlib
 import os
 import random
 import select
+import shutil
 import signal
 import socket
 import subprocess
+import sys
+import tempfile
 import time
-import urllib.request
+
+sys.path.append(os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "examples", "lab", "python"))
+from once_lab import Lab  # noqa: E402
 
 READY_WITHIN_S = 20
 
@@ -39,8 +44,20 @@ class Running:
         return ""
 
 
+@contextlib.contextmanager
+def running(*settings):
+    """A broker of ours in a directory of its own, which goes with it."""
+    directory = tempfile.mkdtemp(prefix="once-compat-")
+    started = Own(os.environ["COMPAT_BROKER"], directory, settings)
+    try:
+        yield started.start()
+    finally:
+        started.stop()
+        shutil.rmtree(directory, ignore_errors=True)
+
+
 class Own:
-    """A broker process with a data directory of its own.
+    """A broker process with a data directory of its own. A start has a lab of its own, without rules.
 
     kill is SIGKILL; start after it comes back on the same directory and port.
     """
@@ -51,7 +68,7 @@ class Own:
         self._settings = settings
         self._process = None
         self.address = "127.0.0.1:%d" % _free_port()
-        self.admin = None  # known once it is ready
+        self.admin = self.lab = None  # known once it is ready
         self._log = os.path.join(directory, "broker.log")
 
     def start(self):
@@ -64,6 +81,7 @@ class Own:
         line = self._ready_line()
         words = dict(w.split("=", 1) for w in line.split()[1:] if "=" in w)
         self.address, self.admin = words["listen"], words["admin"]
+        self.lab = Lab("http://" + self.admin, bootstrap=self.address)
         return self
 
     def _ready_line(self):
@@ -85,9 +103,7 @@ class Own:
         """What the broker has noticed about its clients since its start; nothing while it is down."""
         if self._process is None:
             return []
-        request = urllib.request.Request("http://%s/v1/findings" % self.admin, method="DELETE" if clear else "GET")
-        with urllib.request.urlopen(request, timeout=20) as answer:
-            return json.load(answer)
+        return self.lab.clear_findings() if clear else self.lab.findings()
 
     def kill(self):
         if self._process is not None:

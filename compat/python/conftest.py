@@ -6,13 +6,11 @@ gets one line for each check: suite, name, PASS or FAIL, seconds. COMPAT_SUITE i
 """
 
 import os
-import shutil
-import tempfile
 import uuid
 
 import pytest
 
-from broker import Own, Running
+from broker import Running, running
 from proxy import Proxy
 
 AGAINST = os.environ.get("COMPAT_AGAINST", "")
@@ -30,35 +28,21 @@ def pytest_collection_modifyitems(config, items):
         items[:] = [i for i in items if not i.get_closest_marker("own_broker")]
 
 
-def _start_own():
-    directory = tempfile.mkdtemp(prefix="once-compat-")
-    started = Own(os.environ["COMPAT_BROKER"], directory)
-    try:
-        return started.start(), directory
-    except BaseException:
-        shutil.rmtree(directory, ignore_errors=True)
-        raise
-
-
 @pytest.fixture(scope="session")
 def broker():
     """The suite's broker: fresh, shared by the suite's checks."""
     if AGAINST:
         yield Running(AGAINST)
         return
-    started, directory = _start_own()
-    yield started
-    started.stop()
-    shutil.rmtree(directory, ignore_errors=True)
+    with running() as started:
+        yield started
 
 
 @pytest.fixture
 def mortal():
     """A broker for one check, which may kill it."""
-    started, directory = _start_own()
-    yield started
-    started.stop()
-    shutil.rmtree(directory, ignore_errors=True)
+    with running() as started:
+        yield started
 
 
 @pytest.fixture(autouse=True)
@@ -97,7 +81,7 @@ def pytest_runtest_makereport(item, call):
     report = (yield).get_result()
     if report.failed:
         item.has_failed = True
-        for fixture in ("mortal", "before_v2", "broker"):
+        for fixture in ("mortal", "before_v2", "quick", "broker"):
             served_by = item.funcargs.get(fixture)
             if served_by is not None and served_by.log_tail():
                 report.sections.append(("the broker's log, its end", served_by.log_tail()))

@@ -154,15 +154,12 @@ def test_transform_commit_answer_lost(broker, proxy, name):
 def test_transform_across_broker_kill(mortal, name):
     """The broker is killed -9 while a commit's answer is on its way: one output each."""
     inputs = Worker.fill(mortal.address, name)
-    through = wire.Proxy(mortal.address)
-    held = through.hold(wire.END_TXN, nth=3, match=lambda answer: answer.error_code == 0)
-    with worker(through.address, name, session_ms=45_000) as only:  # a slow restart must not end the session
-        only.await_event(held.reached, "the third commit is answered")
+    third = mortal.lab.fault({"holdAnswer": True}, when={"nth": 3}, api="EndTxn")
+    with worker(mortal.address, name, session_ms=45_000) as only:  # a slow restart must not end the session
+        third.wait("held", timeout="45s")
         mortal.kill()
-        held.drop()
         mortal.start()
         only.await_done()
-    through.close()
     Worker.assert_copied(mortal.address, name, inputs, leftovers=False)
 
 

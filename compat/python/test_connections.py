@@ -8,10 +8,8 @@ aborted. In each, four threads send side by side, each to a partition of its own
 """
 
 import os
-import shutil
 import subprocess
 import sys
-import tempfile
 from dataclasses import dataclass
 
 import pytest
@@ -19,7 +17,7 @@ import pytest
 import jvm
 import kp
 import proxy as wire
-from broker import Own
+from broker import running
 from connections import THREADS, is_aborted, values
 
 pytestmark = pytest.mark.own_broker
@@ -65,13 +63,8 @@ def client(request):
 @pytest.fixture(scope="module")
 def before_v2():
     """A broker for which every client is one from before transactions V2."""
-    directory = tempfile.mkdtemp(prefix="once-compat-")
-    broker = Own(os.environ["COMPAT_BROKER"], directory, settings=["transaction.version=1"])
-    try:
-        yield broker.start()
-        broker.stop()
-    finally:
-        shutil.rmtree(directory, ignore_errors=True)
+    with running("transaction.version=1") as broker:
+        yield broker
 
 
 @pytest.fixture

@@ -7,7 +7,6 @@ from confluent_kafka import Consumer, TopicPartition
 
 import jvm
 import kp
-import proxy as wire
 import wait
 from worker import Worker
 
@@ -108,8 +107,7 @@ def test_librdkafka_transform(broker, name):
 def test_broker_killed_without_a_rebalance(mortal, name):
     """The broker is killed and comes back: members keep their partitions, and commit as before."""
     kp.create_topic(mortal.address, name, 4)
-    through = wire.Proxy(mortal.address)
-    a, b = Member(through.address, name), Member(through.address, name)
+    a, b = Member(mortal.address, name), Member(mortal.address, name)
     until("each has two partitions", lambda: partitions_of(a, b) == [2, 2])
     before = a.rebalances + b.rebalances
     had = (a.partitions(), b.partitions())
@@ -122,7 +120,6 @@ def test_broker_killed_without_a_rebalance(mortal, name):
     assert (a.partitions(), b.partitions()) == had and a.rebalances + b.rebalances == before
     for member in (a, b):
         member.client.close()
-    through.close()
 
 
 def test_java(broker, name):

@@ -1,6 +1,5 @@
 """kafka-python, stock: idempotence, transactions, consume-transform-produce, fencing, timeouts."""
 
-import contextlib
 import hashlib
 import random
 import zlib
@@ -67,18 +66,16 @@ def test_payments_control(broker, proxy, name):
 def test_payments_across_kill(mortal, name):
     """1,000 payments, the broker killed -9 twice with one stored and not answered: each once, in order."""
     topic = kp.create_topic(mortal.address, name, 3)
-    with contextlib.closing(wire.Proxy(mortal.address)) as proxy:
-        held = []
+    held = []
 
-        def between(i):
-            if i in (300, 700):
-                held.append(proxy.hold(wire.PRODUCE))
-            if i in (350, 750):
-                assert held[-1].reached.wait(30), "nothing was in flight"
-                mortal.kill()
-                held[-1].drop()
-                mortal.start()
-        assert_payments(mortal.address, topic, send_payments(proxy.address, topic, between, enable_idempotence=True))
+    def between(i):
+        if i in (300, 700):
+            held.append(mortal.lab.fault({"holdAnswer": True}, api="Produce"))
+        if i in (350, 750):
+            held[-1].wait("held", timeout="30s")
+            mortal.kill()
+            mortal.start()
+    assert_payments(mortal.address, topic, send_payments(mortal.address, topic, between, enable_idempotence=True))
 
 
 def in_transaction(sender, topic, values, partitions=3):
@@ -186,15 +183,12 @@ def test_transform_commit_answer_lost(broker, proxy, name):
 def test_transform_across_broker_kill(mortal, name):
     """The broker is killed -9 while a commit's answer is on its way: one output each."""
     inputs = Worker.fill(mortal.address, name)
-    through = wire.Proxy(mortal.address)
-    held = through.hold(wire.END_TXN, nth=3, match=lambda answer: answer.error_code == 0)
-    with worker(through.address, name, session_ms=45_000) as only:  # a slow restart must not end the session
-        only.await_event(held.reached, "the third commit is answered")
+    third = mortal.lab.fault({"holdAnswer": True}, when={"nth": 3}, api="EndTxn")
+    with worker(mortal.address, name, session_ms=45_000) as only:  # a slow restart must not end the session
+        third.wait("held", timeout="45s")
         mortal.kill()
-        held.drop()
         mortal.start()
         only.await_done()
-    through.close()
     Worker.assert_copied(mortal.address, name, inputs, leftovers=False)
 
 

@@ -122,6 +122,44 @@ def test_lost_commit_answer(lab, client):
     producer.close()
 
 
+# --- each request of a transaction ---
+
+# What a client may be answered and asks again.
+RETRIABLE = {"FindCoordinator": "COORDINATOR_NOT_AVAILABLE", "InitProducerId": "COORDINATOR_LOAD_IN_PROGRESS",
+             "AddPartitionsToTxn": "CONCURRENT_TRANSACTIONS", "Produce": "NOT_LEADER_OR_FOLLOWER",
+             "AddOffsetsToTxn": "NOT_COORDINATOR", "TxnOffsetCommit": "COORDINATOR_LOAD_IN_PROGRESS",
+             "EndTxn": "NOT_COORDINATOR"}
+MISHAPS = {
+    "request lost": lambda api: {"loseRequest": True},
+    "answer lost": lambda api: {"loseAnswer": True},
+    "carried out twice": lambda api: {"duplicate": True},
+    "refused and carried out": lambda api: {"error": RETRIABLE[api], "carriedOut": True},
+}
+
+
+@held_with(*ALL)
+@pytest.mark.parametrize("mishap", MISHAPS)
+def test_each_request_of_a_transaction(lab, client, mishap):
+    """Each request of a transaction meets the same mishap once: records and offsets are committed once."""
+    for api in RETRIABLE:
+        if client.v2 and api.startswith("Add"):
+            continue  # it sends none
+        if api == "InitProducerId" and mishap == "carried out twice":
+            continue  # the second one fences the producer
+        lab.fault(MISHAPS[mishap](api), api=api)
+    producer = client.producer(lab.bootstrap, "pay")
+    producer.begin()
+    producer.send("orders", "a")
+    producer.offsets("billing", "orders", 0, 7)
+    producer.commit()
+    offset, = lab.call("GET", "/groups/billing")["offsets"]
+    assert (offset["committed"], offset["pending"]) == (7, False)
+    lab.heal()
+    transaction(producer, ("orders", 0, "b"))
+    assert lab.values("orders") == ["a", "b"]
+    producer.close()
+
+
 # --- between the decision and its markers ---
 
 @held_with("java-4.4.0", "confluent", "kafka-python")

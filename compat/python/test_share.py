@@ -1,29 +1,14 @@
 """Share groups with KafkaShareConsumer."""
 
 import os
-import shutil
-import tempfile
 
 import pytest
 
 import jvm
-from broker import Own
 
 VERSION = "4.4.0"
 RECORDS = 20_000
 MEMBERS = 5
-
-
-@pytest.fixture
-def quick():
-    """A broker for one check, which may kill it."""
-    directory = tempfile.mkdtemp(prefix="once-compat-")
-    started = Own(os.environ["COMPAT_BROKER"], directory)
-    try:
-        yield started.start()
-    finally:
-        started.stop()
-        shutil.rmtree(directory, ignore_errors=True)
 
 
 def members(address):
@@ -38,10 +23,10 @@ def test_every_record_is_accepted(broker):
 
 
 @pytest.mark.own_broker
-def test_every_record_is_accepted_over_a_kill(quick):
+def test_every_record_is_accepted_over_a_kill(mortal):
     """The same while the broker is killed: each record accepted at least once, lag 0 in the end."""
-    with members(quick.address) as tool:
+    with members(mortal.address) as tool:
         tool.await_line(lambda line: line.strip() == b"half")
-        quick.kill()
-        quick.start()
+        mortal.kill()
+        mortal.start()
         tool.await_end()

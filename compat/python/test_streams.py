@@ -9,9 +9,9 @@ import time
 
 import pytest
 
+import broker
 import jvm
 import kp
-from broker import Own
 
 VERSION = "streams-4.4.0"
 WORDS = 8
@@ -27,13 +27,8 @@ SETTINGS = ("group.streams.min.session.timeout.ms=1000", "group.streams.session.
 @pytest.fixture
 def quick():
     """A broker for one check, which may kill it."""
-    directory = tempfile.mkdtemp(prefix="once-compat-")
-    started = Own(os.environ["COMPAT_BROKER"], directory, SETTINGS)
-    try:
-        yield started.start()
-    finally:
-        started.stop()
-        shutil.rmtree(directory, ignore_errors=True)
+    with broker.running(*SETTINGS) as started:
+        yield started
 
 
 @pytest.fixture
