@@ -23,7 +23,7 @@ var labSettings = []Definition{
 		"Names of this machine that the admin endpoint may be asked by, besides its own name, addresses, and names " +
 			"without a dot."},
 	{"lab.requests", Int, "4194304", atLeast(0), static, Implemented,
-		"Bytes for the requests that are remembered for GET /v1/requests."},
+		"Bytes for the requests that are remembered for GET /v1/requests, and as many for findings."},
 	{"lab.token", Password, null, valid{check: checkToken}, static, Implemented,
 		"What calls of the admin endpoint must have as Authorization: Bearer TOKEN, reading ones too; without it they need " +
 			"nothing. Metrics and health need nothing."},

@@ -394,7 +394,7 @@ STREAM_THREADS = 2  # of an instance
 
 @pytest.mark.timeout(150)
 def test_streams_instance_in_a_black_hole(lab, tmp_path):
-    """An instance of Kafka Streams in a black hole: the other takes over, the first is fenced, each word counts once."""
+    """An instance of Kafka Streams in a black hole: the other takes over, the first is fenced, counts are exact."""
     name = "words"
     lab.call("POST", "/topics", [{"name": name + of, "partitions": streams.PARTITIONS} for of in ("-words", "-counts")])
     feeder = streams.Feeder(lab.bootstrap, name + "-words")
