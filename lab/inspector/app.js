@@ -1,10 +1,10 @@
 // The page: which sections the address asks for, and how they are kept up to date.
 //
-// A section is {id, title, show, controls, always}. show(at) asks the lab and returns what is shown, as nodes or as
-// {nodes, announce}; at is the address when the section is shown alone, else null: then it shows a few lines. controls(at)
-// returns what is made once for an address, such as forms; controlsFirst: they stand above. always: the section stands above
-// every view. withoutLab false: it is left out when the lab is off.
-import { address, clusters, Failure, get, h, say, show, to, toCluster } from "./page.js";
+// A section is {id, title, show, filters, controls, always}. show(at) asks the lab and returns what is shown, as nodes or as
+// {nodes, announce}; at is the address when the section is shown alone, else null: then it shows a few lines. filters(at)
+// and controls(at) return what is made once for an address and stands above and below: forms. always: the section stands
+// above every view. withoutLab false: it is left out when the lab is off.
+import { address, clusters, Failure, get, h, show, to, toCluster } from "./page.js";
 import { whenDone } from "./actions.js";
 import { hanging } from "./hanging.js";
 import { findings } from "./findings.js";
@@ -28,8 +28,7 @@ let timer;
 
 for (const s of sections) {
   element("main").append(h("section", { id: s.id, "aria-labelledby": s.id + "-title" },
-    h("h2", { id: s.id + "-title" }, s.title), s.controlsFirst && h("div", { class: "controls first" }), h("div", { class: "view" }),
-    !s.controlsFirst && h("div", { class: "controls" })));
+    h("h2", { id: s.id + "-title" }, s.title), h("div", { class: "filters" }), h("div", { class: "view" }), h("div", { class: "controls" })));
 }
 
 const isAlone = (s, at) => at.parts[0] === s.id && !s.always;
@@ -54,7 +53,7 @@ async function refresh(s, mine, problems) {
     const found = await s.show(isAlone(s, at) ? at : null);
     if (mine !== round || found === undefined) return;
     show(view, found.nodes || found);
-    if (found.announce) say(found.announce);
+    if (found.announce) element("news").textContent = found.announce;
   } catch (problem) {
     if (mine === round) explain(s, view, problem, problems);
   }
@@ -93,8 +92,10 @@ function navigate() {
   const alone = sections.find((s) => isAlone(s, at));
   for (const s of sections) {
     element(s.id).hidden = Boolean(alone) && s !== alone && !s.always;
-    const controls = s.controls && !element(s.id).hidden ? s.controls(alone === s ? at : null) : null;
-    element(s.id).querySelector(".controls").replaceChildren(...[controls].flat().filter(Boolean));
+    for (const part of ["filters", "controls"]) {
+      const made = s[part] && !element(s.id).hidden ? s[part](alone === s ? at : null) : null;
+      element(s.id).querySelector("." + part).replaceChildren(...[made].flat().filter(Boolean));
+    }
     if (alone && !s.always) element(s.id).querySelector(".view").replaceChildren(); // it shows something else from now on
   }
   const tabs = [{ id: "", title: "Overview" }, ...sections.filter((s) => !s.always)];
