@@ -7,6 +7,7 @@ import pathlib
 import re
 import subprocess
 import sys
+import threading
 import time
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
@@ -119,6 +120,36 @@ def test_lost_commit_answer(lab, client):
     assert (again["version"] >= 5) == client.v2
     transaction(producer, ("orders", 0, "b"))
     assert lab.values("orders") == ["a", "b"]
+    producer.close()
+
+
+# --- coordinators load again ---
+
+@held_with(*ALL)
+def test_coordinators_load_again(lab, client):
+    """The coordinators load again, time after time, while a client commits records with offsets: all is there once."""
+    transactions, over = 20, threading.Event()
+
+    def load_again():
+        times = 0
+        while not over.is_set():
+            lab.call("POST", "/coordinators/reload")
+            times += 1
+        return times
+
+    producer = client.producer(lab.bootstrap, "pay")
+    with later(load_again) as loads:
+        try:
+            for i in range(transactions):
+                producer.begin()
+                producer.send("orders", str(i))
+                producer.offsets("billing", "orders", 0, i + 1)
+                producer.commit()
+        finally:
+            over.set()
+        assert loads.result() > transactions
+    assert lab.values("orders") == [str(i) for i in range(transactions)]
+    assert client.consumer(lab.bootstrap, "billing").committed("orders", 0) == transactions
     producer.close()
 
 
@@ -363,7 +394,7 @@ STREAM_THREADS = 2  # of an instance
 
 @pytest.mark.timeout(150)
 def test_streams_instance_in_a_black_hole(lab, tmp_path):
-    """An instance of Kafka Streams in a black hole: the other takes over, the first is fenced, each word counts once."""
+    """An instance of Kafka Streams in a black hole: the other takes over, the first is fenced, counts are exact."""
     name = "words"
     lab.call("POST", "/topics", [{"name": name + of, "partitions": streams.PARTITIONS} for of in ("-words", "-counts")])
     feeder = streams.Feeder(lab.bootstrap, name + "-words")
