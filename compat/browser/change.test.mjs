@@ -316,34 +316,46 @@ test("a reset asks first", async () => {
   assert.equal(await topics(), 0);
 });
 
-// The broker's side of it is played here: 401 until the token comes.
 test("a token is asked for, kept for the tab, and sent", async () => {
-  const guarded = await w.open();
-  await guarded.route(/\/v1\//, (route) => (route.request().headers().authorization === "Bearer sesame" ? route.fallback() : route.fulfill({
-    status: 401, headers: { "WWW-Authenticate": "Bearer" }, contentType: "application/problem+json",
-    body: JSON.stringify({ title: "Unauthorized", status: 401, detail: "a token is needed" }) })));
-  await guarded.reload();
-  const dialog = guarded.getByRole("dialog");
-  await dialog.getByLabel("Token").fill("wrong");
-  await guarded.keyboard.press("Enter");
-  await dialog.getByText("does not accept this token").waitFor();
-  await dialog.getByLabel("Token").fill("sesame");
-  await guarded.keyboard.press("Enter");
-  await guarded.locator("#clock [data-clock]").waitFor();
-  await guarded.reload();
-  await guarded.locator("#clock [data-clock]").waitFor();
-  assert.equal(await dialog.count(), 0);
-  assert.deepEqual(await guarded.evaluate(() => [sessionStorage.length, localStorage.length, document.cookie]), [1, 0, ""]);
-  await w.lab("PUT", "snapshots/kept");
-  await w.show(guarded, "#/cluster");
-  const begun = guarded.waitForEvent("download");
-  await guarded.getByRole("button", { name: "Download the archive of kept" }).click();
-  assert.equal((await readFile(await (await begun).path())).readUInt32LE(0), 0xfd2fb528, "zstd");
-  const other = await w.open();
-  assert.equal(await other.evaluate(() => sessionStorage.length), 0);
-  await other.context().close();
-  await guarded.context().close();
-  w.refused(401);
+  const other = await startWorld("--set", "lab.token=sesame");
+  try {
+    await other.lab("PUT", "snapshots/kept");
+    const guarded = await other.open();
+    const dialog = guarded.getByRole("dialog");
+    await dialog.getByRole("button", { name: "Cancel" }).click();
+    await guarded.getByRole("alert").getByRole("button", { name: "Enter the token" }).click();
+    await dialog.getByLabel("Token").fill("wrong");
+    await guarded.keyboard.press("Enter");
+    await dialog.getByText("does not accept this token").waitFor();
+    await dialog.getByLabel("Token").fill("sesame");
+    await guarded.keyboard.press("Enter");
+    await guarded.locator("#clock [data-clock]").waitFor();
+    await guarded.locator("#problem").waitFor({ state: "hidden" });
+    await guarded.reload();
+    await guarded.locator("#clock [data-clock]").waitFor();
+    assert.equal(await dialog.count(), 0);
+    assert.deepEqual(await guarded.evaluate(() => [sessionStorage.length, localStorage.length, document.cookie]), [1, 0, ""]);
+    await guarded.locator("#clock").getByRole("button", { name: "Freeze" }).click();
+    await guarded.locator('[data-hangs="clock"]').waitFor();
+    await other.show(guarded, "#/cluster");
+    const begun = guarded.waitForEvent("download");
+    await guarded.getByRole("button", { name: "Download the archive of kept" }).click();
+    assert.equal((await readFile(await (await begun).path())).readUInt32LE(0), 0xfd2fb528, "zstd");
+    await other.show(guarded, "#/requests?follow=true&api=Metadata");
+    await guarded.getByLabel("follow").waitFor();
+    const admin = other.kafka.admin();
+    await admin.connect();
+    await admin.listTopics();
+    await admin.disconnect();
+    await guarded.locator("#requests tbody tr").first().waitFor();
+    const stranger = await other.open();
+    await stranger.getByRole("dialog").waitFor();
+    assert.equal(await stranger.evaluate(() => sessionStorage.length), 0);
+    other.refused(401);
+    assert.deepEqual([other.complaints, other.strangers], [[], []]);
+  } finally {
+    await other.stop();
+  }
 });
 
 test("the console has no error, and no request went to another host", () => {

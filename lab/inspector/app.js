@@ -4,7 +4,7 @@
 // {nodes, announce}; at is the address when the section is shown alone, else null: then it shows a few lines. filters(at)
 // and controls(at) return what is made once for an address and stands above and below: forms. always: the section stands
 // above every view. withoutLab false: it is left out when the lab is off.
-import { address, clusters, Failure, get, h, show, to, toCluster } from "./page.js";
+import { address, askAgain, clusters, Failure, get, h, show, to, toCluster } from "./page.js";
 import { whenDone } from "./actions.js";
 import { hanging } from "./hanging.js";
 import { findings } from "./findings.js";
@@ -18,6 +18,7 @@ import { requests } from "./requests.js";
 
 const every = 2000; // ms between updates
 const everyWhenDown = 5000;
+const noToken = "The broker wants a token.";
 
 const sections = [hanging, findings, transactions, topics, groups, faults, clock, cluster, requests];
 
@@ -66,6 +67,8 @@ function explain(s, view, problem, problems) {
     problems.add("The broker does not answer.");
   } else if (problem.status === 404 && s.withoutLab === false && document.body.classList.contains("readonly")) {
     element(s.id).hidden = true; // the lab is off
+  } else if (problem.status === 401) {
+    problems.add(noToken);
   } else if (problem.status === 503) {
     show(view, h("p", { class: "none" }, "The cluster is not open."));
   } else {
@@ -76,7 +79,10 @@ function explain(s, view, problem, problems) {
 
 function complain(text) {
   const box = element("problem");
-  if (box.textContent !== text) box.textContent = text;
+  show(box, [text, text.includes(noToken) && [" ", h("button", { type: "button", key: "token", onclick: () => {
+    askAgain();
+    update();
+  } }, "Enter the token")]]);
   box.hidden = !text;
 }
 
