@@ -59,6 +59,9 @@ var badInput = map[string][]badRequest{
 		{"", `{"advance": "-1s"}`, 400, "advance: must not be negative"},
 		{"", `{"advance": "2600000h"}`, 400, "advance: must be a duration"},
 		{"", `{"set": "1969-01-01T00:00:00Z"}`, 409, "does not go back"},
+		{"", `{"set": "2200-01-01T00:00:01Z"}`, 400, "set: must not be later than 2200-01-01"},
+		{"", `{"set": "9999-12-31T23:59:59Z"}`, 400, "set: must not be later than 2200-01-01"},
+		{"", `{"advance": "2000000h"}`, 400, "advance: must not go beyond 2200-01-01"},
 		{"", `{"freeze": true, "expireMembers": true}`, 400, "expireMembers: "},
 	},
 	"POST /v1/await": {

@@ -155,3 +155,16 @@ func TestArchiveOfALaterVersion(t *testing.T) {
 	later[first] = files[first]
 	l.expect("PUT", "/v1/snapshots/x/archive", packed(t, append(later, later[2:]...)...), 400, "twice")
 }
+
+// The metadata of a cluster in memory are another file than those on disk: an archive of one kind is refused by the other
+// kind, and no restore finds that out.
+func TestArchiveOfAnotherKindOfCluster(t *testing.T) {
+	memory, disk := startLab(t, labOn(t)["memory"]), startLab(t, labOn(t)["disk"])
+	memory.expect("PUT", "/v1/snapshots/x/archive", archiveOf(disk), 400, "not an archive")
+	disk.expect("PUT", "/v1/snapshots/x/archive", archiveOf(memory), 400, "of clusters on disk")
+	for _, l := range []overHTTP{memory, disk} {
+		l.expect("POST", "/v1/snapshots/x/restore", "", 404)
+		l.expect("POST", "/v1/snapshots/one/restore", "", 200)
+		l.values(0, "kept", "committed")
+	}
+}

@@ -14,6 +14,7 @@ import (
 	"github.com/klauspost/compress/zstd"
 
 	"once/internal/vfs"
+	"once/meta"
 )
 
 // An archive is a snapshot as one file: tar, compressed with zstd. The first entry says when it was taken; the others
@@ -104,13 +105,27 @@ func (c *Cluster) ReadArchive(name string, from io.Reader, maxBytes int64, check
 	image := &Image{env: c.env, dir: c.path(numbered(imageDirectory, c.images.Add(1)))}
 	s, err := image.unarchive(from, maxBytes)
 	if err == nil {
-		err = check(image)
+		err = image.check(check)
 	}
 	if err != nil {
 		return Snapshot{}, errors.Join(err, image.Remove())
 	}
 	s.Name, s.SizeBytes = name, image.SizeBytes()
 	return s, c.keep(image, s)
+}
+
+// check looks at an image that was unpacked: by check, and by opening its metadata. Those of a cluster in memory are
+// another file than those on disk.
+func (i *Image) check(check func(*Image) error) error {
+	if err := check(i); err != nil {
+		return err
+	}
+	store, err := i.env.Metadata(path.Join(i.dir, metaFile), meta.Options{NoSync: true})
+	if err != nil {
+		return fmt.Errorf("%w: %s cannot be opened here; a cluster in memory takes archives of clusters in memory only, "+
+			"and one on disk those of clusters on disk: %v", ErrArchive, metaFile, err)
+	}
+	return store.Close()
 }
 
 func (i *Image) unarchive(from io.Reader, maxBytes int64) (s Snapshot, err error) {
