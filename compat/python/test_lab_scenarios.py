@@ -440,6 +440,24 @@ def test_streams_instance_in_a_black_hole(lab, tmp_path):
         assert of == list(range(1, feeder.fed + 1)), "%s was not counted once each time" % word
 
 
+def test_streams_group_assigns_anew(lab, tmp_path):
+    """A streams group assigns anew and its coordinator loads again, time after time: it works on, counts are exact."""
+    name = "words"
+    lab.call("POST", "/topics", [{"name": name + of, "partitions": streams.PARTITIONS} for of in ("-words", "-counts")])
+    feeder = streams.Feeder(lab.bootstrap, name + "-words")
+    with streams.instance(lab.bootstrap, name, tmp_path, 1, "one", 100) as instance:
+        streams.running(instance)
+        for _ in range(3):
+            feeder.feed(5)
+            assert lab.call("POST", "/groups/%s/rebalance" % name)["type"] == "streams"
+            lab.call("POST", "/coordinators/reload")
+            lab.wait_for(group={"id": name, "state": "Stable"}, timeout="40s")
+            streams.await_counts(lab.bootstrap, name + "-counts", feeder.fed, within_s=60)
+        counts = streams.await_counts(lab.bootstrap, name + "-counts", feeder.fed, within_s=60)
+    for word, of in counts.items():
+        assert of == list(range(1, feeder.fed + 1)), "%s was not counted once each time" % word
+
+
 # --- a commit that is answered before its markers are written ---
 
 @held_with("java-4.4.0")
