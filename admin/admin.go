@@ -1,8 +1,9 @@
 // Package admin is the HTTP endpoint for operators, orchestrators and tests: metrics, liveness, readiness, profiles,
 // the state as text, and the lab.
 //
-// It knows nothing of Kafka: Options has all that it shows. It has no authentication, so it listens on the loopback
-// interface unless an address is given, and a guard refuses requests that a browser sends for a page of another site.
+// It knows nothing of Kafka: Options has all that it shows. It listens on the loopback interface unless an address is
+// given. A guard refuses requests that a browser sends for a page of another site, and those without the token, if there
+// is one.
 // Only package broker starts a Server.
 package admin
 
@@ -43,6 +44,7 @@ type Options struct {
 	// Refuse answers a request that the guard refuses; nil: in plain text.
 	Refuse func(w http.ResponseWriter, status int, detail string)
 	Hosts  []string     // names of this machine that the guard lets through, besides its own
+	Token  string       // that requests must have, but for those that need none (guard.go); "": no request needs one
 	Logger *slog.Logger // nil discards
 }
 
@@ -83,7 +85,7 @@ func Start(addr string, o Options) (*Server, error) {
 	}
 	s := &Server{listener: listener}
 	s.http = &http.Server{
-		Handler:           s.tracked(newGuard(o.Hosts, o.Refuse).wrap(s.routes(o))),
+		Handler:           s.tracked(newGuard(o.Hosts, o.Token, o.Refuse).wrap(s.routes(o))),
 		ReadTimeout:       readTimeout,
 		ReadHeaderTimeout: readTimeout,
 		WriteTimeout:      writeTimeout,

@@ -1,6 +1,8 @@
 package admin
 
 import (
+	"crypto/sha256"
+	"crypto/subtle"
 	"net"
 	"net/http"
 	"net/netip"
@@ -15,6 +17,7 @@ import (
 type guard struct {
 	hosts    []string // that are allowed besides, in lower case
 	hostname string
+	token    *[sha256.Size]byte // the hash of the token; nil for none
 	origin   *http.CrossOriginProtection
 	refuse   func(w http.ResponseWriter, status int, detail string)
 }
@@ -22,8 +25,17 @@ type guard struct {
 // unguarded are the paths for orchestrators and scrapers, which use any name for this machine.
 var unguarded = append([]string{"/metrics", "/healthz"}, readyPaths...)
 
-func newGuard(hosts []string, refuse func(w http.ResponseWriter, status int, detail string)) *guard {
+// open says whether a path needs no token: the page for people and the description of the lab hold nothing of the broker.
+func open(path string) bool {
+	return path == "/" || path == "/v1/openapi.json" || strings.HasPrefix(path, "/inspector/")
+}
+
+func newGuard(hosts []string, token string, refuse func(w http.ResponseWriter, status int, detail string)) *guard {
 	g := &guard{origin: http.NewCrossOriginProtection(), refuse: refuse}
+	if token != "" {
+		hash := sha256.Sum256([]byte(token))
+		g.token = &hash
+	}
 	for _, host := range hosts {
 		g.hosts = append(g.hosts, strings.ToLower(host))
 	}
@@ -47,8 +59,23 @@ func (g *guard) wrap(next http.Handler) http.Handler {
 				"); lab.hosts does not change that")
 			return
 		}
+		if !open(r.URL.Path) && !g.knows(r.Header.Get("Authorization")) {
+			w.Header().Set("WWW-Authenticate", `Bearer realm="once"`)
+			g.refuse(w, http.StatusUnauthorized, "the request needs Authorization: Bearer TOKEN, with the token of lab.token")
+			return
+		}
 		next.ServeHTTP(w, r)
 	})
+}
+
+// knows says whether a header has the token. The comparison takes the same time for every token.
+func (g *guard) knows(authorization string) bool {
+	if g.token == nil {
+		return true
+	}
+	scheme, token, _ := strings.Cut(authorization, " ")
+	hash := sha256.Sum256([]byte(strings.TrimLeft(token, " ")))
+	return strings.EqualFold(scheme, "Bearer") && subtle.ConstantTimeCompare(hash[:], g.token[:]) == 1
 }
 
 // allows says whether a Host header is the name of this machine, an address, or a name that nobody else can own.

@@ -14,7 +14,7 @@ func TestForeignPagesAreRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	changed := 0
-	served := newGuard([]string{"broker.example.org"}, func(w http.ResponseWriter, status int, detail string) {
+	served := newGuard([]string{"broker.example.org"}, "", func(w http.ResponseWriter, status int, detail string) {
 		http.Error(w, detail, status)
 	}).wrap(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { changed++ }))
 	for _, c := range []struct {

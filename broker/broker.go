@@ -167,7 +167,7 @@ func (b *Broker) serve() (err error) {
 	b.settingsChanged(b.settings()) // they may have been changed before this start
 	b.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	if b.cfg.Admin != "" {
-		all := prometheus.Gatherers{b.registry, b.cluster}
+		all := prometheus.Gatherers{b.registry, b.cluster, &b.clusters}
 		if err := b.serveAdmin(admin.Options{Gatherer: all, State: b.WriteState, Logger: b.cfg.Logger}); err != nil {
 			return err
 		}

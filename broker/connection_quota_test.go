@@ -6,6 +6,7 @@ import (
 	"os"
 	"runtime"
 	"testing"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
@@ -94,9 +95,23 @@ func TestConnectionsOfAnAddressAreHeld(t *testing.T) {
 // All connections together are accepted at the rate of max.connection.creation.rate, and each is served.
 func TestConnectionsAreAcceptedAtARate(t *testing.T) {
 	b := brokertest.Start(t, brokertest.WithSettings(t, map[string]string{"max.connection.creation.rate": "1"}))
-	for range 11 { // the last one waits
+	began := time.Now()
+	for range 12 { // those after the tenth wait for a window, if they come within ten
 		if !isServed(t, b.Addr(), "127.0.0.1") {
 			t.Fatal("not served")
 		}
+	}
+	if took := time.Since(began); took < time.Second {
+		t.Errorf("served within %v", took)
+	}
+}
+
+// One address may have fewer connections than all others.
+func TestAnAddressHasALimitOfItsOwn(t *testing.T) {
+	b := brokertest.Start(t, brokertest.WithSettings(t, map[string]string{
+		"max.connections.per.ip": "3", "max.connections.per.ip.overrides": "localhost:1,10.0.0.1:2"}))
+	kafkatest.Connect(t, b.Addr()).Answer(apiVersions())
+	if isServed(t, b.Addr(), "127.0.0.1") {
+		t.Error("a second connection is served")
 	}
 }

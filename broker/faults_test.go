@@ -408,6 +408,9 @@ func TestLabInGo(t *testing.T) {
 	if did := f.Clock().Advance(16 * time.Minute); len(did) != 1 || did[0].What != "aborted transaction" {
 		t.Errorf("%+v", did)
 	}
+	if loaded := f.ReloadCoordinators(); loaded.TransactionalIDs != 1 {
+		t.Errorf("%+v", loaded)
+	}
 	f.Await(lab.Condition{Transaction: &lab.TransactionCondition{ID: "pay", State: faults.Names{"CompleteAbort"}}})
 	f.Restart(cluster.ByKill)
 	f.reconnect()

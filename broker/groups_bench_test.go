@@ -109,9 +109,42 @@ func (g *groupBench) readFirst(conn *kafkatest.Conn, group string) {
 	}
 }
 
+// resetToEarliest makes a share group begin with the first record.
+func (g *groupBench) resetToEarliest(conn *kafkatest.Conn, group string) {
+	earliest := "earliest"
+	r := kmsg.NewPtrIncrementalAlterConfigsRequest()
+	r.Version = 1
+	r.Resources = []kmsg.IncrementalAlterConfigsRequestResource{{
+		ResourceType: kmsg.ConfigResourceTypeGroupConfig, ResourceName: group,
+		Configs: []kmsg.IncrementalAlterConfigsRequestResourceConfig{{Name: "share.auto.offset.reset", Value: &earliest}},
+	}}
+	if c := askBench(g.b, conn, r).(*kmsg.IncrementalAlterConfigsResponse).Resources[0].ErrorCode; c != 0 {
+		g.b.Fatal(code(c))
+	}
+}
+
+// joinShare joins a share group and gets the partition, as the only member.
+func (g *groupBench) joinShare(conn *kafkatest.Conn, group string) {
+	r := kmsg.NewPtrShareGroupHeartbeatRequest()
+	r.Version, r.GroupID, r.MemberID, r.SubscribedTopicNames = 1, group, "m", []string{g.topic}
+	resp := askBench(g.b, conn, r).(*kmsg.ShareGroupHeartbeatResponse)
+	if resp.ErrorCode != 0 || resp.Assignment == nil || len(resp.Assignment.TopicPartitions) != 1 {
+		g.b.Fatalf("%s, assigned %v", code(resp.ErrorCode), resp.Assignment)
+	}
+}
+
+// acquireFirst begins a share session and acquires the first record of the partition.
+func (g *groupBench) acquireFirst(conn *kafkatest.Conn, group string) {
+	r := shareFetchOf("m", 0, g.id)
+	r.GroupID, r.MaxWaitMillis = &group, 500
+	if got := askBench(g.b, conn, r).(*kmsg.ShareFetchResponse).Topics[0].Partitions[0]; len(got.AcquiredRecords) == 0 {
+		g.b.Fatal("nothing is acquired")
+	}
+}
+
 // BenchmarkGroupJoinToFirstRecord is a new group with its first member, until that has read a record.
 func BenchmarkGroupJoinToFirstRecord(b *testing.B) {
-	for _, protocol := range []string{"classic", "consumer"} {
+	for _, protocol := range []string{"classic", "consumer", "share"} {
 		b.Run(protocol, func(b *testing.B) {
 			g := newGroupBench(b, 1)
 			conn := g.dial()
@@ -126,13 +159,23 @@ func BenchmarkGroupJoinToFirstRecord(b *testing.B) {
 			}
 			for i := 0; b.Loop(); i++ {
 				group := fmt.Sprint("group-", i)
-				member := g.dial()
-				if protocol == "classic" {
-					g.joinClassic(member, group)
-				} else {
-					g.heartbeat(member, group, "m", 0, nil)
+				if protocol == "share" {
+					b.StopTimer()
+					g.resetToEarliest(conn, group)
+					b.StartTimer()
 				}
-				g.readFirst(member, group)
+				member := g.dial()
+				switch protocol {
+				case "classic":
+					g.joinClassic(member, group)
+					g.readFirst(member, group)
+				case "consumer":
+					g.heartbeat(member, group, "m", 0, nil)
+					g.readFirst(member, group)
+				case "share":
+					g.joinShare(member, group)
+					g.acquireFirst(member, group)
+				}
 			}
 		})
 	}

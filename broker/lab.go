@@ -13,14 +13,15 @@ func (b *Broker) serveAdmin(o admin.Options) error {
 	s := b.cfg.Settings
 	o.Lab = lab.New(lab.Options{Process: process{b}, ReadOnly: !s.Lab, Logger: b.cfg.Logger}).Handler()
 	o.Page = lab.Inspector()
-	o.Hosts, o.Refuse = s.LabHosts, lab.WriteProblem
+	o.Hosts, o.Token, o.Refuse = s.LabHosts, string(s.LabToken), lab.WriteProblem
 	var err error
 	if b.admin, err = admin.Start(b.cfg.Admin, o); err != nil {
 		return addressError("the admin endpoint on "+b.cfg.Admin, b.cfg.Admin, err)
 	}
-	if host, _, err := net.SplitHostPort(b.admin.Addr()); err == nil && s.Lab {
+	if host, _, err := net.SplitHostPort(b.admin.Addr()); err == nil && s.Lab && s.LabToken == "" {
 		if ip := net.ParseIP(host); ip != nil && !ip.IsLoopback() {
-			b.cfg.Logger.Warn("the lab is on: whoever reaches this address can change everything; lab=false switches it off",
+			b.cfg.Logger.Warn("the lab is on: whoever reaches this address can change everything; lab.token "+
+				"asks for a token, lab=false switches it off",
 				"address", b.admin.Addr())
 		}
 	}

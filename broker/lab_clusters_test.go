@@ -17,6 +17,44 @@ import (
 
 type madeCluster struct{ Name, Bootstrap, ClusterID string }
 
+// The metrics of a cluster have its name, beside those of the default cluster, and go with it.
+func TestMetricsOfClusters(t *testing.T) {
+	l := startLab(t)
+	l.CreateTopic("only-here", 1, nil)
+	l.Produce(nil, "only-here", 0, kafkatest.Values("a")...)
+	metric := func(line string, present bool) {
+		t.Helper()
+		status, text := l.ask("GET", "/metrics", "")
+		if found := strings.Contains(text, "\n"+line+"\n"); status != 200 || found != present {
+			t.Errorf("%s: %d, found %v, want %v", line, status, found, present)
+		}
+	}
+	partitions := func(c string, n int, present bool) {
+		t.Helper()
+		metric(fmt.Sprintf(`once_partitions{cluster=%q} %d`, c, n), present)
+	}
+	for _, name := range []string{"a", "b"} {
+		var c madeCluster
+		l.into("POST", "/v1/clusters", `{"name": "`+name+`"}`, &c)
+		client := kafkatest.Connect(t, c.Bootstrap)
+		client.CreateTopic("t-"+name, 3, nil)
+		client.Produce(nil, "t-"+name, 1, kafkatest.Values("a")...)
+		metric(`once_partition_last_stable_offset_lag{cluster="`+name+`",partition="1",topic="t-`+name+`"} 0`, true)
+	}
+	for range 2 { // labels do not pile up
+		metric("once_partitions 103", true)
+		partitions("a", 103, true)
+		partitions("b", 103, true)
+		metric(`once_partition_last_stable_offset_lag{partition="0",topic="only-here"} 0`, true)
+	}
+	l.expect("DELETE", "/v1/clusters/a", "", 200)
+	partitions("a", 103, false)
+	partitions("b", 103, true)
+	l.expect("POST", "/v1/clusters/b/reset", "", 200)
+	partitions("b", 100, true)
+	metric("once_partitions 103", true)
+}
+
 // Fifty tests at a time, each with a cluster of its own: rules of the same shape, topics of the same name and a reset of
 // one do not meet those of another.
 func TestClustersOfTheirOwn(t *testing.T) {

@@ -1,9 +1,14 @@
 package broker_test
 
 import (
+	"fmt"
 	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"once/internal/kafkatest"
+	"once/wire"
 )
 
 // A partition that is taken offline answers nothing until it is brought online, with all its records; the other partition
@@ -73,4 +78,44 @@ func TestPartitionForgetsAProducer(t *testing.T) {
 	l.expect("POST", "/v1/producers/x/forget", `{"topic": "t", "partition": 1}`, 404)
 	l.expect("POST", "/v1/producers/1/forget", `{"partition": 1}`, 400, "topic: is missing")
 	l.expect("POST", "/v1/producers/1/forget", `{"topic": "t", "partition": 9}`, 404)
+}
+
+// What a partition answers to a producer that it has forgotten, as Kafka 4.4 does when the producer has expired: the next
+// batch is accepted whatever its sequence, and refused with OUT_OF_ORDER_SEQUENCE_NUMBER if it begins a transaction of V2.
+// No Kafka of these days answers UNKNOWN_PRODUCER_ID (idempotence 4).
+func TestForgottenProducerIsAnsweredAsInKafka(t *testing.T) {
+	l := startLab(t)
+	forget := func(p *kafkatest.Producer) {
+		t.Helper()
+		l.expect("POST", fmt.Sprintf("/v1/producers/%d/forget", p.ProducerID), `{"topic": "t", "partition": 0}`, 200)
+	}
+	produce := func(p *kafkatest.Producer, version int16) wire.Code {
+		r := p.ProduceRequest("t", 0, p.Batch(3, time.Now().UnixMilli(), kafkatest.Values("x")...))
+		r.Version = version
+		return wire.Code(l.Answer(r).(*kmsg.ProduceResponse).Topics[0].Partitions[0].ErrorCode)
+	}
+	idempotent, _ := l.InitProducer("")
+	l.Produce(idempotent, "t", 0, kafkatest.Values("a", "b", "c")...)
+	forget(idempotent)
+	if code := produce(idempotent, 12); code != wire.NoError {
+		t.Errorf("idempotent: %v", code)
+	}
+	for _, c := range []struct {
+		version int16
+		want    wire.Code
+	}{{11, wire.NoError}, {12, wire.OutOfOrderSequenceNumber}} {
+		p, _ := l.InitProducer("pay")
+		l.Produce(p, "t", 0, kafkatest.Values("a")...)
+		l.Client.End(p, true)
+		forget(p)
+		if c.version < 12 {
+			add := p.AddPartitionsToTxnRequest("t", 0)
+			add.Version = 3
+			l.Answer(add)
+		}
+		if code := produce(p, c.version); code != c.want {
+			t.Errorf("Produce v%d: %v, want %v", c.version, code, c.want)
+		}
+		l.Client.End(p, false)
+	}
 }

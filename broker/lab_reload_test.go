@@ -100,4 +100,19 @@ func TestPartitionsOfInternalTopicsAreTakenOffline(t *testing.T) {
 	l.Client.End(p, true)
 	l.values(1, "b")
 	l.expect("POST", "/v1/partitions/__transaction_state/50/offline", "", 404, "no partition 50")
+
+	for _, how := range []string{"clean", "kill"} { // a restart opens them again
+		l.expect("POST", offsets+"offline", "", 200)
+		l.expect("POST", transactions+"offline", "", 200)
+		l.expect("POST", "/v1/restart", `{"how": "`+how+`"}`, 200)
+		l.reconnect()
+		if offset, err := l.Committed("g", "t", 0); offset != 5 || err != nil {
+			t.Errorf("committed %d, %v", offset, err)
+		}
+		l.expect("GET", "/v1/transactions/pay", "", 200, `"state": "CompleteCommit"`)
+	}
+	l.expect("POST", offsets+"offline", "", 200)
+	l.expect("POST", "/v1/reset", "", 200)
+	l.CreateTopic("t", 1, nil)
+	l.Commit("g", "t", 0, 1, "")
 }

@@ -93,8 +93,8 @@ func TestStateOverHTTP(t *testing.T) {
 
 	l.expect("GET", "/v1/transactions", "", 200, `"transactionalId": "bad", "state": "CompleteAbort"`, `"transactionalId": "open", "state": "Ongoing"`)
 	l.expect("GET", "/v1/transactions/open", "", 200, `"topic": "t", "partition": 0`, `"timeout": "15m"`, `"age": `, `"timeLeft": "`)
-	l.expect("GET", "/v1/transactions/bad", "", 200, `"state": "Empty", "producerId": 1, "producerEpoch": 0, "reason": "InitProducerId"`,
-		`"state": "Ongoing", "producerId": 1, "producerEpoch": 0, "reason": "first partitions added"`, `"state": "PrepareAbort"`, `"reason": "EndTxn"`, `"reason": "markers written"`)
+	l.expect("GET", "/v1/transactions/bad", "", 200, `"state": "Empty", "producerId": 1, "producerEpoch": 0, "reason": "InitProducerId v5 from client kafkatest"`,
+		`"state": "Ongoing", "producerId": 1, "producerEpoch": 0, "reason": "first partitions added by Produce v12 from client kafkatest"`, `"state": "PrepareAbort"`, `"reason": "EndTxn v5 from client kafkatest"`, `"reason": "markers written"`)
 	l.expect("GET", "/v1/transactions/none", "", 404, "no transactional ID")
 	l.expect("GET", "/v1/topics/t", "", 200, `"partition": 0, "logStartOffset": 0, "lastStableOffset": 7, "highWatermark": 8, "logEndOffset": 8`, `"openTransactions": 1`)
 	l.expect("GET", "/v1/topics", "", 200, `"name": "__transaction_state"`, `"internal": true`)
@@ -109,6 +109,11 @@ func TestStateOverHTTP(t *testing.T) {
 	l.Client.End(open, true)
 	l.expect("GET", "/v1/groups/g", "", 200, `"lag": 3 }`, `"partition": 1, "committed": 5`)
 	l.expect("GET", "/v1/groups", "", 200, `"id": "g"`)
+
+	fenced, _ := l.InitProducer("fenced")
+	l.Produce(fenced, "t", 0, kafkatest.Values("f")...)
+	l.InitProducer("fenced")
+	l.expect("GET", "/v1/transactions/fenced", "", 200, `"reason": "fenced by InitProducerId v5 from client kafkatest"`)
 }
 
 // An await answers when its condition holds, and with the state as it is when the time is over.

@@ -14,6 +14,7 @@ import (
 // Members of classic groups. A script names them as it likes; the broker's names for them are kept apart.
 func init() {
 	commands["join"] = joinGroup
+	commands["stored-offsets"] = storedOffsets
 	commands["sync"] = syncGroup
 	commands["heartbeat"] = heartbeatGroup
 	commands["leave"] = leaveGroup

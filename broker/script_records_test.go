@@ -12,6 +12,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"once/groupcoordinator"
 	"once/internal/script"
 	"once/log/batch"
 )
@@ -124,6 +125,41 @@ func (p *peer) offsetDelete(c script.Command) string {
 		return code(resp.ErrorCode)
 	}
 	return code(resp.Topics[0].Partitions[0].ErrorCode)
+}
+
+// storedOffsets: stored-offsets [group=g]: the records of the group's committed offsets in __consumer_offsets, with the
+// version of their values and the topic of their topic ID
+func storedOffsets(p *peer, c script.Command) string {
+	group := p.group(c)
+	place := fmt.Sprintf("__consumer_offsets-%d", groupcoordinator.PartitionOf(group, 50))
+	var lines []string
+	for from := int64(0); ; {
+		raw := p.fetchOnce(script.Command{Pos: c.Pos, Args: []script.Arg{
+			{Name: "of", Value: place}, {Name: "from", Value: strconv.FormatInt(from, 10)}}}).RecordBatches
+		if len(raw) == 0 {
+			break
+		}
+		for len(raw) > 0 {
+			h, err := batch.ParseHeader(raw)
+			if err != nil {
+				p.t.Fatal(err)
+			}
+			for r, err := range batch.Records(raw[:h.SizeBytes()], 1<<20) {
+				if err != nil {
+					p.t.Fatal(err)
+				}
+				var k kmsg.OffsetCommitKey
+				var v kmsg.OffsetCommitValue
+				if h.IsControl() || k.ReadFrom(r.Key) != nil || k.Version > 1 || k.Group != group || v.ReadFrom(r.Value) != nil {
+					continue
+				}
+				lines = append(lines, fmt.Sprintf("%s-%d offset %d, value of version %d, topic ID of %s", p.plainName(k.Topic),
+					k.Partition, v.Offset, v.Version, p.topicName(v.TopicID)))
+			}
+			from, raw = h.NextOffset(), raw[h.SizeBytes():]
+		}
+	}
+	return strings.Join(lines, "\n")
 }
 
 // fetch: fetch of=x-0 [from=O] [committed] [version=V]: offsets, batches, aborted transactions

@@ -24,7 +24,7 @@ func clientInstanceID(of string) (id [16]byte) {
 }
 
 // pushedMetrics are metrics as a client pushes them: [CODEC] NAME=VALUE …, each of which is what was counted since the
-// last push. A NAME of zeros=N gives N bytes of zeros.
+// last push. A NAME of zeros=N gives N bytes of zeros, in a field that nobody reads, and 4 bytes before them.
 func pushedMetrics(c script.Command, p *peer, words []string) []byte {
 	codec := 0
 	if len(words) > 0 {
@@ -40,7 +40,7 @@ func pushedMetrics(c script.Command, p *peer, words []string) []byte {
 			p.t.Fatalf("%s: %v", c.Pos, err)
 		}
 		if name == "zeros" {
-			payload = append(payload, make([]byte, int(n))...)
+			payload = kafkatest.Message(payload, 15, make([]byte, int(n)))
 			continue
 		}
 		payload = append(payload, kafkatest.MetricsData(kafkatest.Metric{Name: name, Sum: true, Value: n})...)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"path"
 	"strings"
 	"time"
@@ -13,15 +14,23 @@ import (
 	"github.com/klauspost/compress/zstd"
 
 	"once/internal/vfs"
+	"once/meta"
 )
 
 // An archive is a snapshot as one file: tar, compressed with zstd. The first entry says when it was taken; the others
 // are the files of a data directory, at most one directory deep.
 
 const (
-	archiveInfo  = "snapshot.json" // the name of the first entry
-	maxInfoBytes = 64 << 10        // of it
+	archiveInfo   = "snapshot.json" // the name of the first entry
+	maxInfoBytes  = 64 << 10        // of it
+	archiveFormat = 1               // that is written; 0 is the same, before it was said
 )
+
+// archiveHead is the first entry.
+type archiveHead struct {
+	Format int
+	Snapshot
+}
 
 // ErrArchive: what was read is no archive of a snapshot, or too large.
 var ErrArchive = errors.New("not an archive of a snapshot")
@@ -37,7 +46,8 @@ func (c *Cluster) WriteArchive(name string, to io.Writer) error {
 		return err
 	}
 	w := tar.NewWriter(packed)
-	info, err := json.Marshal(s)
+	s.Dir = ""
+	info, err := json.Marshal(archiveHead{archiveFormat, s})
 	if err == nil {
 		err = writeEntry(w, archiveInfo, int64(len(info)), strings.NewReader(string(info)), s.Taken)
 	}
@@ -95,13 +105,27 @@ func (c *Cluster) ReadArchive(name string, from io.Reader, maxBytes int64, check
 	image := &Image{env: c.env, dir: c.path(numbered(imageDirectory, c.images.Add(1)))}
 	s, err := image.unarchive(from, maxBytes)
 	if err == nil {
-		err = check(image)
+		err = image.check(check)
 	}
 	if err != nil {
 		return Snapshot{}, errors.Join(err, image.Remove())
 	}
 	s.Name, s.SizeBytes = name, image.SizeBytes()
 	return s, c.keep(image, s)
+}
+
+// check looks at an image that was unpacked: by check, and by opening its metadata. Those of a cluster in memory are
+// another file than those on disk.
+func (i *Image) check(check func(*Image) error) error {
+	if err := check(i); err != nil {
+		return err
+	}
+	store, err := i.env.Metadata(path.Join(i.dir, metaFile), meta.Options{NoSync: true})
+	if err != nil {
+		return fmt.Errorf("%w: %s cannot be opened here; a cluster in memory takes archives of clusters in memory only, "+
+			"and one on disk those of clusters on disk: %v", ErrArchive, metaFile, err)
+	}
+	return store.Close()
 }
 
 func (i *Image) unarchive(from io.Reader, maxBytes int64) (s Snapshot, err error) {
@@ -148,11 +172,15 @@ func readInfo(h *tar.Header, r io.Reader) (s Snapshot, err error) {
 	if h.Size > maxInfoBytes {
 		return s, fmt.Errorf("%w: %s has %d bytes", ErrArchive, archiveInfo, h.Size)
 	}
-	text, err := io.ReadAll(r)
-	if err == nil {
-		err = json.Unmarshal(text, &s)
-	}
-	if err != nil || s.Taken.IsZero() {
+	var head archiveHead
+	d := json.NewDecoder(r)
+	d.DisallowUnknownFields()
+	err = d.Decode(&head)
+	switch s = head.Snapshot; {
+	case head.Format > archiveFormat:
+		return s, fmt.Errorf("%w: it has format %d, of a later version; this version reads %d", ErrArchive, head.Format,
+			archiveFormat)
+	case err != nil || s.Taken.IsZero():
 		return s, fmt.Errorf("%w: %s cannot be read: %v", ErrArchive, archiveInfo, err)
 	}
 	return s, nil
@@ -170,14 +198,35 @@ func (i *Image) readEntry(h *tar.Header, r io.Reader) error {
 		return err
 	}
 	f, err := i.env.FS.Create(path.Join(i.dir, dir, file))
+	if errors.Is(err, fs.ErrExist) {
+		return fmt.Errorf("%w: it has %q twice", ErrArchive, h.Name)
+	}
 	if err != nil {
 		return err
 	}
-	n, err := io.Copy(io.NewOffsetWriter(f, 0), r)
+	packed := &noted{r: r}
+	n, err := io.Copy(io.NewOffsetWriter(f, 0), packed)
+	if packed.err != nil { // and not one of the disk
+		err = fmt.Errorf("%w: %q: %w", ErrArchive, h.Name, packed.err)
+	}
 	if strings.HasSuffix(file, ".log") {
 		i.sizeBytes += n
 	}
 	return errors.Join(err, f.Close())
+}
+
+// noted is a reader that keeps its error.
+type noted struct {
+	r   io.Reader
+	err error
+}
+
+func (n *noted) Read(b []byte) (int, error) {
+	read, err := n.r.Read(b)
+	if err != nil && !errors.Is(err, io.EOF) {
+		n.err = err
+	}
+	return read, err
 }
 
 // isPlainName says whether a name is one of a file or directory, and no way to another one.

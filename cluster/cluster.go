@@ -54,6 +54,9 @@ type Cluster struct {
 	lock     io.Closer // of the directory; under changing
 	gate     sync.RWMutex
 	current  *engine // under gate; nil while the cluster is down
+	// replaced is closed when the next engine is there; under gate. It is nil unless an engine is being replaced, for
+	// which requests wait.
+	replaced chan struct{}
 	failure  struct {
 		sync.Mutex
 		err     error
@@ -246,11 +249,44 @@ func (c *Cluster) Reopen() error {
 
 // Handle carries out a request. It is the wire.Handler of every listener of the cluster.
 func (c *Cluster) Handle(ctx context.Context, r *wire.Request) wire.Reply {
-	e := c.enter()
-	if e == nil {
+	e, replaced := c.enterOrWait()
+	switch {
+	case e != nil:
+		return e.carryOut(func() wire.Reply { return e.services.Handle(ctx, r) })
+	case replaced == nil:
 		return wire.Reply{Close: true}
 	}
-	return e.carryOut(func() wire.Reply { return e.services.Handle(ctx, r) })
+	return wire.Reply{Resume: func(ctx context.Context) wire.Reply {
+		select {
+		case <-replaced:
+		case <-ctx.Done():
+			return wire.Reply{Close: true}
+		}
+		e := c.enter()
+		if e == nil {
+			return wire.Reply{Close: true}
+		}
+		reply := e.carryOut(func() wire.Reply { return e.services.Handle(ctx, r) })
+		if reply.Resume != nil {
+			reply = reply.Resume(ctx)
+		}
+		return reply
+	}}
+}
+
+// replacing keeps requests waiting, in place of closing their connections, until the returned function is called: an
+// engine is replaced by another one in milliseconds.
+func (c *Cluster) replacing() (done func()) {
+	replaced := make(chan struct{})
+	c.gate.Lock()
+	defer c.gate.Unlock()
+	c.replaced = replaced
+	return func() {
+		c.gate.Lock()
+		c.replaced = nil
+		c.gate.Unlock()
+		close(replaced)
+	}
 }
 
 // carryOut runs the next part of a counted request, and ends the count after the last part.
@@ -293,6 +329,16 @@ func (c *Cluster) enter() *engine {
 		c.current.requests.Add(1)
 	}
 	return c.current
+}
+
+// enterOrWait is enter, or the channel to wait for.
+func (c *Cluster) enterOrWait() (*engine, <-chan struct{}) {
+	c.gate.RLock()
+	defer c.gate.RUnlock()
+	if c.current != nil {
+		c.current.requests.Add(1)
+	}
+	return c.current, c.replaced
 }
 
 func (c *Cluster) engine() *engine {

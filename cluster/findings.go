@@ -29,17 +29,23 @@ func (c *Cluster) Findings(ignore ...findings.Code) (all []findings.Finding, ok 
 	if c.noticed == nil {
 		return nil, false
 	}
-	if v, open := c.View(); open {
-		v.Txns.EachOpen(func(e txncoordinator.End) { c.noticed.TransactionSeen(seen(e)) })
-		v.End()
-	}
+	c.lookAtOpenTransactions()
 	return c.noticed.All(ignore...), true
 }
 
 // ClearFindings forgets the findings and what has been seen of clients so far, and returns what Findings would have.
 // What goes on, such as a transaction that is open for long, will be found again.
 func (c *Cluster) ClearFindings() (cleared []findings.Finding, ok bool) {
-	cleared, ok = c.Findings()
-	c.noticed.Clear()
-	return cleared, ok
+	if c.noticed == nil {
+		return nil, false
+	}
+	c.lookAtOpenTransactions()
+	return c.noticed.Clear(), true
+}
+
+func (c *Cluster) lookAtOpenTransactions() {
+	if v, open := c.View(); open {
+		defer v.End()
+		v.Txns.EachOpen(func(e txncoordinator.End) { c.noticed.TransactionSeen(seen(e)) })
+	}
 }

@@ -28,7 +28,7 @@ func OpenArchive(env Env, dir string, from io.Reader, check func(*Image) error) 
 	image := &Image{env: env, dir: path.Join(dir, numbered(imageDirectory, 1))}
 	s, err := image.unarchive(from, env.Settings.LabArchiveMaxBytes)
 	if err == nil {
-		err = check(image)
+		err = image.check(check)
 	}
 	if err != nil {
 		return nil, errors.Join(err, image.Remove())

@@ -27,6 +27,7 @@ func (c *Cluster) Reset(o ResetOptions) error {
 	if c.lock == nil {
 		return ErrClosed
 	}
+	defer c.replacing()()
 	if e := c.stop(); e != nil {
 		e.drop()
 		_ = e.close(false) // complains about the fence

@@ -232,6 +232,7 @@ func (c *Cluster) Restore(name string) error {
 	if err != nil {
 		return fmt.Errorf("%w: restoring the snapshot %s: %w", ErrStorage, name, err)
 	}
+	defer c.replacing()()
 	if e := c.stop(); e != nil {
 		e.drop()
 		_ = e.close(false) // complains about the fence

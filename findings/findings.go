@@ -106,6 +106,10 @@ func New(maxBytes int, now func() time.Time) *Findings {
 func (f *Findings) All(ignore ...Code) []Finding {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	return f.allLocked(ignore)
+}
+
+func (f *Findings) allLocked(ignore []Code) []Finding {
 	f.lookAtPairsLocked()
 	all := []Finding{}
 	for _, n := range f.mu.found {
@@ -118,17 +122,19 @@ func (f *Findings) All(ignore ...Code) []Finding {
 	return all
 }
 
-// Clear forgets all findings, and what clients have done so far, but not over which connections.
-func (f *Findings) Clear() {
+// Clear forgets all findings, which it returns, and what clients have done so far, but not over which connections.
+func (f *Findings) Clear() []Finding {
 	if f == nil {
-		return
+		return nil
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	all := f.allLocked(nil)
 	f.clearLocked()
 	f.mu.ids.each(func(_ string, t *transactional) {
 		*t = transactional{now: incarnation{connections: t.now.connections}}
 	})
+	return all
 }
 
 func (f *Findings) clearLocked() {

@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/twmb/franz-go/pkg/kmsg"
+
 	"once/log/batch"
 )
 
@@ -93,5 +95,30 @@ func TestTopicDeletionErasesItsOffsets(t *testing.T) {
 		}
 		w.wantOffset("a", "t", 1, true, -1)
 		w.restart()
+	}
+}
+
+// Offsets that were stored before records had topic IDs belong to the topic of their name, and so do those of a record
+// with an empty topic ID (kafka-4.4 K44-21).
+func TestOffsetsStoredWithoutTopicIDs(t *testing.T) {
+	w := newWorld(t)
+	key := kmsg.OffsetCommitKey{Version: 1, Group: "g", Topic: "t"}
+	for partition, version := range []int16{0, 1, 2, 3, 4} {
+		key.Partition = int32(partition)
+		v := kmsg.OffsetCommitValue{Version: version, Offset: 5 + int64(partition), LeaderEpoch: -1, Metadata: "m", ExpireTimestamp: -1}
+		raw := batch.Build(batch.BuildOptions{ProducerID: -1, ProducerEpoch: -1, BaseSequence: -1},
+			batch.Record{Key: key.AppendTo(nil), Value: v.AppendTo(nil)})
+		if _, err := w.stateLog("g").append(raw); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.restart()
+	for _, topicID := range [][16]byte{{}, {1, 2, 3}} {
+		r := now(t, w.c.FetchOffsets(&FetchRequest{GroupID: "g", Topics: []FetchTopic{{Topic: "t", TopicID: topicID, Partitions: []int32{0, 1, 2, 3, 4}}}}))
+		for i, o := range r.Topics[0].Partitions {
+			if o.Offset != 5+int64(i) || o.Metadata != "m" {
+				t.Errorf("topic ID %x: the value of version %d gives %+v", topicID, i, o)
+			}
+		}
 	}
 }

@@ -21,6 +21,7 @@ func (s *Services) addOffsetsToTxn(_ context.Context, r *wire.Request) wire.Repl
 		Partitions: []txncoordinator.TopicPartition{{Topic: topics.ConsumerOffsets,
 			Partition: s.Groups.PartitionFor(req.Group)}},
 		ClientTransactionVersion: transactionV0,
+		Source:                   sourceOf(r),
 	})
 	resp.ErrorCode = int16(codeFor(err, r.Key, r.Version))
 	return wire.Respond(resp)

@@ -19,7 +19,7 @@ func (s *Services) addPartitionsToTxn(_ context.Context, r *wire.Request) wire.R
 	if r.Version < 4 {
 		add := txncoordinator.AddRequest{
 			TransactionalID: req.TransactionalID, ProducerID: req.ProducerID, ProducerEpoch: req.ProducerEpoch,
-			ClientTransactionVersion: transactionV0,
+			ClientTransactionVersion: transactionV0, Source: sourceOf(r),
 		}
 		for i := range req.Topics {
 			add.Partitions = appendPartitions(add.Partitions, req.Topics[i].Topic, req.Topics[i].Partitions)
@@ -42,7 +42,7 @@ func (s *Services) addPartitionsToTxn(_ context.Context, r *wire.Request) wire.R
 		return wire.Respond(resp)
 	}
 	for i := range req.Transactions {
-		resp.Transactions = append(resp.Transactions, s.addTransaction(&req.Transactions[i], r.Version))
+		resp.Transactions = append(resp.Transactions, s.addTransaction(&req.Transactions[i], r))
 	}
 	return wire.Respond(resp)
 }
@@ -62,15 +62,15 @@ func mergeRefused(answers []kmsg.AddPartitionsToTxnResponseTopic) []kmsg.AddPart
 }
 
 func (s *Services) addTransaction(asked *kmsg.AddPartitionsToTxnRequestTransaction,
-	version int16) kmsg.AddPartitionsToTxnResponseTransaction {
+	r *wire.Request) kmsg.AddPartitionsToTxnResponseTransaction {
 	add := txncoordinator.AddRequest{
 		TransactionalID: asked.TransactionalID, ProducerID: asked.ProducerID, ProducerEpoch: asked.ProducerEpoch,
-		ClientTransactionVersion: transactionV2,
+		ClientTransactionVersion: transactionV2, Source: sourceOf(r),
 	}
 	for i := range asked.Topics {
 		add.Partitions = appendPartitions(add.Partitions, asked.Topics[i].Topic, asked.Topics[i].Partitions)
 	}
-	codes := s.addToTransaction(&add, asked.VerifyOnly, version)
+	codes := s.addToTransaction(&add, asked.VerifyOnly, r.Version)
 	answer := kmsg.NewAddPartitionsToTxnResponseTransaction()
 	answer.TransactionalID = asked.TransactionalID
 	for i := range asked.Topics {

@@ -27,6 +27,7 @@ func (s *Services) endTxn(_ context.Context, r *wire.Request) wire.Reply {
 		ProducerEpoch:            req.ProducerEpoch,
 		Commit:                   req.Commit,
 		ClientTransactionVersion: version,
+		Source:                   sourceOf(r),
 	})
 	resp.ErrorCode = int16(codeFor(err, r.Key, r.Version))
 	resp.ProducerID, resp.ProducerEpoch = id.ProducerID, id.ProducerEpoch

@@ -18,13 +18,9 @@ var acceptedCodecs = []int8{int8(batch.Zstd), int8(batch.LZ4), int8(batch.Gzip),
 // shows them when it has a metrics reporter that takes the metrics of clients, which by default it has not.
 func (s *Services) collectsTelemetry() bool { return s.Telemetry.IsConfigured() }
 
-// GetTelemetrySubscriptions v0 (KIP-714; spec: wire 16). Where the API is not listed, the connection is closed, as in
-// Kafka, but not to a client that has used it before.
+// GetTelemetrySubscriptions v0 (KIP-714; spec: wire 16). It is answered also where it is not listed, as by Kafka.
 func (s *Services) getTelemetrySubscriptions(_ context.Context, r *wire.Request) wire.Reply {
 	req := r.Body.(*kmsg.GetTelemetrySubscriptionsRequest)
-	if !s.Telemetry.Serves(req.ClientInstanceID) {
-		return wire.Reply{Close: true}
-	}
 	sub, err := s.Telemetry.Subscription(req.ClientInstanceID, telemetryClient(r))
 	if err != nil {
 		return s.Fail(r, codeFor(err, r.Key, r.Version), "")

@@ -14,12 +14,12 @@ import (
 // two-phase commit, is not stable in Kafka and not served.
 func (s *Services) initProducerID(_ context.Context, r *wire.Request) wire.Reply {
 	req, resp := r.Body.(*kmsg.InitProducerIDRequest), response[*kmsg.InitProducerIDResponse](r)
-	id, code := s.initIdentity(req, r.Version)
+	id, code := s.initIdentity(req, r)
 	resp.ErrorCode, resp.ProducerID, resp.ProducerEpoch = int16(code), id.ProducerID, id.ProducerEpoch
 	return wire.Respond(resp)
 }
 
-func (s *Services) initIdentity(req *kmsg.InitProducerIDRequest, version int16) (txncoordinator.Identity, wire.Code) {
+func (s *Services) initIdentity(req *kmsg.InitProducerIDRequest, r *wire.Request) (txncoordinator.Identity, wire.Code) {
 	none := txncoordinator.Identity{ProducerID: -1, ProducerEpoch: -1}
 	if (req.ProducerID == -1) != (req.ProducerEpoch == -1) {
 		return none, wire.InvalidRequest
@@ -39,8 +39,9 @@ func (s *Services) initIdentity(req *kmsg.InitProducerIDRequest, version int16) 
 		ProducerID:      req.ProducerID,
 		ProducerEpoch:   req.ProducerEpoch,
 		TimeoutMs:       req.TransactionTimeoutMillis,
+		Source:          sourceOf(r),
 	})
-	return id, codeFor(err, int16(kmsg.InitProducerID), version)
+	return id, codeFor(err, r.Key, r.Version)
 }
 
 func failInitProducerID(r *wire.Request, code wire.Code, _ string) kmsg.Response {

@@ -23,6 +23,7 @@ func (p *producing) enlistment() *txncoordinator.Enlistment {
 			e = &txncoordinator.Enlistment{
 				TransactionalID: *p.req.TransactionID, ProducerID: h.ProducerID, ProducerEpoch: h.ProducerEpoch,
 				ClientTransactionVersion: transactionV0,
+				Source:                   sourceOf(p.r),
 				Partitions:               make([]txncoordinator.EnlistedPartition, 0, len(p.parts)-i),
 			}
 			if p.version >= 12 {

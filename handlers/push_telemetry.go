@@ -10,12 +10,9 @@ import (
 	"once/wire"
 )
 
-// PushTelemetry v0 (KIP-714; spec: wire 16). Where the API is not listed: see getTelemetrySubscriptions.
+// PushTelemetry v0 (KIP-714; spec: wire 16).
 func (s *Services) pushTelemetry(_ context.Context, r *wire.Request) wire.Reply {
 	req := r.Body.(*kmsg.PushTelemetryRequest)
-	if !s.Telemetry.Serves(req.ClientInstanceID) {
-		return wire.Reply{Close: true}
-	}
 	err := s.Telemetry.Push(&telemetry.Push{
 		InstanceID: req.ClientInstanceID, SubscriptionID: req.SubscriptionID, Terminating: req.Terminating,
 		Codec: batch.Codec(req.CompressionType), Metrics: req.Metrics, Client: telemetryClient(r),

@@ -58,7 +58,7 @@ type Services struct {
 	Faults   *faults.Rules // of tests; nil: none
 	// Requests remembers requests for tests; nil: nothing is remembered.
 	Requests *requestlog.Log
-	// Telemetry takes the metrics of clients; nil: it does not.
+	// Telemetry takes the metrics of clients.
 	Telemetry *telemetry.Telemetry
 	// Findings notices for tests what clients do wrong; nil: nothing is noticed.
 	Findings *findings.Findings

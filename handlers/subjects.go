@@ -3,6 +3,7 @@ package handlers
 import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"once/internal/apiname"
 	"once/txncoordinator"
 	"once/wire"
 )
@@ -60,6 +61,11 @@ func aboutGroup[R kmsg.Request](group func(R) string) subjectsFunc {
 	return func(_ Catalogue, r *wire.Request) Subjects {
 		return Subjects{Groups: []string{group(r.Body.(R))}}
 	}
+}
+
+// sourceOf says which request asks the transaction coordinator for a change.
+func sourceOf(r *wire.Request) txncoordinator.Source {
+	return txncoordinator.Source{API: apiname.Of(r.Key), Version: r.Version, ClientID: r.ClientID}
 }
 
 func transactionSubjects(transactionalID *string, by txncoordinator.Identity) []TransactionSubject {

@@ -57,7 +57,7 @@ func (s *Services) txnOffsetCommit(ctx context.Context, r *wire.Request) wire.Re
 	if commit.Offsets = asked.offsets; len(commit.Offsets) == 0 {
 		return wire.Respond(finish())
 	}
-	guard, err := s.enlistGroup(req, r.Version)
+	guard, err := s.enlistGroup(req, r)
 	if err != nil {
 		asked.fill(&groupcoordinator.CommitResult{Err: err}, r)
 		return wire.Respond(finish())
@@ -71,7 +71,7 @@ func (s *Services) txnOffsetCommit(ctx context.Context, r *wire.Request) wire.Re
 
 // enlistGroup makes sure that the group's partition is in the producer's transaction, and returns the verification
 // guard.
-func (s *Services) enlistGroup(req *kmsg.TxnOffsetCommitRequest, version int16) (groupcoordinator.Guard, error) {
+func (s *Services) enlistGroup(req *kmsg.TxnOffsetCommitRequest, r *wire.Request) (groupcoordinator.Guard, error) {
 	if req.Group == "" {
 		return 0, groupcoordinator.ErrInvalidGroupID
 	}
@@ -82,13 +82,13 @@ func (s *Services) enlistGroup(req *kmsg.TxnOffsetCommitRequest, version int16) 
 	}
 	e := txncoordinator.Enlistment{
 		TransactionalID: req.TransactionalID, ProducerID: req.ProducerID, ProducerEpoch: req.ProducerEpoch,
-		ClientTransactionVersion: transactionV0,
+		ClientTransactionVersion: transactionV0, Source: sourceOf(r),
 		Partitions: []txncoordinator.EnlistedPartition{{
 			TopicPartition: txncoordinator.TopicPartition{Topic: topics.ConsumerOffsets, Partition: index},
 			Verifier:       p, BaseSequence: -1,
 		}},
 	}
-	if version >= 5 {
+	if r.Version >= 5 {
 		e.ClientTransactionVersion = transactionV2
 	}
 	s.Txns.Enlist(&e) // CONCURRENT_TRANSACTIONS is for the client, as in Kafka

@@ -105,6 +105,9 @@ func eachOpen(c *cluster.Cluster, f func(v cluster.View, id string)) {
 	}
 }
 
+// latestClock is as far as the clock goes: behind it times in nanoseconds would end, and begin again in the past.
+var latestClock = time.Date(2200, 1, 1, 0, 0, 0, 0, time.UTC)
+
 func changeClock(x *exchange, change *ClockChange) (Moved, error) {
 	c := x.cluster.Clock()
 	if err := exactlyOne(change.Advance != nil, change.AdvanceToNext, change.Freeze, change.Resume,
@@ -124,6 +127,10 @@ func changeClock(x *exchange, change *ClockChange) (Moved, error) {
 	switch {
 	case change.Advance != nil && *change.Advance < 0:
 		return Moved{}, wrong("advance", "must not be negative: time does not go back")
+	case change.Advance != nil && time.Duration(*change.Advance) > latestClock.Sub(c.Now()):
+		return Moved{}, wrong("advance", "must not go beyond %s", latestClock.Format(time.RFC3339))
+	case change.Set != nil && change.Set.After(latestClock):
+		return Moved{}, wrong("set", "must not be later than %s", latestClock.Format(time.RFC3339))
 	case change.Advance != nil:
 		advance(time.Duration(*change.Advance))
 	case change.AdvanceToNext:

@@ -32,12 +32,17 @@ func describe(calls []call) []byte {
 			paths[path][strings.ToLower(c.method)] = d.operation(c, path)
 		}
 	}
+	paths["/v1/openapi.json"]["get"].(map[string]any)["security"] = []any{}
 	text, err := json.Marshal(map[string]any{
-		"openapi": "3.0.3",
+		"openapi":  "3.0.3",
+		"security": []any{map[string]any{"token": []string{}}, map[string]any{}},
 		"info": map[string]any{"title": "Once: the lab", "version": "1",
 			"description": "What a test can do to the broker. /v1 is the default cluster, /v1/clusters/{cluster} any other."},
-		"paths":      paths,
-		"components": map[string]any{"schemas": d.schemas},
+		"paths": paths,
+		"components": map[string]any{"schemas": d.schemas, "securitySchemes": map[string]any{
+			"token": map[string]any{"type": "http", "scheme": "bearer",
+				"description": "The token of lab.token; without that setting no call needs one."},
+		}},
 	})
 	if err != nil {
 		panic("lab: describing the calls: " + err.Error())

@@ -258,7 +258,7 @@ func transactionIn(c *cluster.Cluster, v cluster.View, id string) (Transaction, 
 	t.Transitions = []Transition{}
 	for _, c := range v.Txns.Transitions(id) {
 		t.Transitions = append(t.Transitions, Transition{c.At.UTC(), c.State.String(), c.ProducerID, c.ProducerEpoch,
-			c.Reason})
+			c.Reason()})
 	}
 	if !d.State.Idle() && d.StartTimestampMs >= 0 {
 		age := faults.Duration(c.Clock().Now().Sub(time.UnixMilli(d.StartTimestampMs)).Round(time.Millisecond))

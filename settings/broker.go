@@ -36,6 +36,7 @@ type Broker struct {
 	LabArchiveMaxBytes  int64
 	LabHosts            []string
 	LabRequestsBytes    int // lab.requests
+	LabToken            Secret
 
 	// Connections and requests.
 	ConnectionsMaxIdle                   time.Duration
@@ -143,6 +144,7 @@ func (b *Broker) resolve() {
 		LabArchiveMaxBytes:  b.int64("lab.archive.max.bytes"),
 		LabHosts:            splitList(b.text("lab.hosts")),
 		LabRequestsBytes:    b.int("lab.requests"),
+		LabToken:            Secret(b.text("lab.token")),
 
 		ConnectionsMaxIdle:                   b.milliseconds("connections.max.idle.ms"),
 		FetchMaxBytes:                        b.int("fetch.max.bytes"),

@@ -34,6 +34,10 @@ func (b *Broker) logProblems() (problems []error) {
 		}
 		problems = append(problems, b.problem(name, "must be -1 or at least 1"))
 	}
+	if b.int("max.connections.per.ip") == 0 && b.text("max.connections.per.ip.overrides") == "" {
+		problems = append(problems, b.problem("max.connections.per.ip",
+			"can be 0 only where max.connections.per.ip.overrides is set"))
+	}
 	if n := b.int64("queued.max.request.bytes"); n > 0 && n < b.int64("socket.request.max.bytes") {
 		problems = append(problems, b.problem("queued.max.request.bytes",
 			"must not be below socket.request.max.bytes, which is %d",

@@ -20,7 +20,7 @@ var ownSettings = [...]string{
 	"clusters.max", "clusters.ports", "dev.auto.create.delay.ms", "dev.group.rebalance.heartbeat.interval.ms",
 	"dev.strict.replication",
 	"dev.strict.sources", "disk.reserve.bytes", "durability", "flush.interval.ms", "lab", "lab.archive.max.bytes",
-	"lab.hosts", "lab.requests", "max.decompressed.batch.bytes", "published.port", "strict",
+	"lab.hosts", "lab.requests", "lab.token", "max.decompressed.batch.bytes", "published.port", "strict",
 	"transaction.allow.older.connections",
 }
 

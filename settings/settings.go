@@ -13,6 +13,7 @@ package settings
 
 import (
 	"errors"
+	"log/slog"
 	"maps"
 	"slices"
 	"strings"
@@ -163,6 +164,26 @@ func find(table []Definition, name string) (*Definition, bool) {
 	}
 	return &table[i], true
 }
+
+// Secret is the value of a password. It is not printed; "" is none.
+type Secret string
+
+// String implements fmt.Stringer.
+func (s Secret) String() string {
+	if s == "" {
+		return ""
+	}
+	return "[hidden]"
+}
+
+// GoString implements fmt.GoStringer.
+func (s Secret) GoString() string { return s.String() }
+
+// LogValue implements slog.LogValuer.
+func (s Secret) LogValue() slog.Value { return slog.StringValue(s.String()) }
+
+// MarshalText implements encoding.TextMarshaler.
+func (s Secret) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 
 // Changed returns "name=value" of every static setting that differs from its default, sorted; passwords
 // without their value.

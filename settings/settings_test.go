@@ -79,6 +79,7 @@ func TestContradictionsAreRefused(t *testing.T) {
 		"must include classic":                                    {"group.coordinator.rebalance.protocols": "consumer"},
 		"min.compaction.lag.ms=6: must not be above":              {"log.cleaner.min.compaction.lag.ms": "6", "log.cleaner.max.compaction.lag.ms": "5"},
 		"queued.max.request.bytes=5: must not be below":           {"queued.max.request.bytes": "5"},
+		"max.connections.per.ip=0: can be 0 only where":           {"max.connections.per.ip": "0"},
 		"group.streams.num.standby.replicas=9: must not be above": {"group.streams.num.standby.replicas": "9"},
 	} {
 		_, _, err := Resolve(values)

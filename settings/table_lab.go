@@ -3,6 +3,7 @@ package settings
 import (
 	"errors"
 	"math"
+	"regexp"
 	"strconv"
 	"strings"
 )
@@ -22,7 +23,20 @@ var labSettings = []Definition{
 		"Names of this machine that the admin endpoint may be asked by, besides its own name, addresses, and names " +
 			"without a dot."},
 	{"lab.requests", Int, "4194304", atLeast(0), static, Implemented,
-		"Bytes for the requests that are remembered for GET /v1/requests."},
+		"Bytes for the requests that are remembered for GET /v1/requests, and as many for findings."},
+	{"lab.token", Password, null, valid{check: checkToken}, static, Implemented,
+		"What calls of the admin endpoint must have as Authorization: Bearer TOKEN, reading ones too; without it they need " +
+			"nothing. Metrics and health need nothing."},
+}
+
+// bearerToken is what a header can have as a token (RFC 6750).
+var bearerToken = regexp.MustCompile(`^[A-Za-z0-9._~+/-]+=*$`)
+
+func checkToken(value string) error {
+	if bearerToken.MatchString(value) {
+		return nil
+	}
+	return errors.New("must be letters, digits and -._~+/, with = only at its end")
 }
 
 // checkPorts allows nothing, or a range of ports.

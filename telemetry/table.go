@@ -55,12 +55,6 @@ func (t *table) len() int {
 	return t.mu.order.Len()
 }
 
-func (t *table) has(id ID, now time.Time) bool {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return t.findLocked(id, now) != nil
-}
-
 func (t *table) findLocked(id ID, now time.Time) *instance {
 	e := t.mu.instances[id]
 	if e == nil {

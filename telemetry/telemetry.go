@@ -100,14 +100,8 @@ func (t *Telemetry) SetSubscription(name string, set settings.Values) {
 	t.subs.Store(&subscriptions{old.version + 1, byName})
 }
 
-// IsConfigured says whether there are subscriptions. While there are none, the APIs are hidden from clients.
+// IsConfigured says whether there are subscriptions. While there are none, clients are not shown the APIs.
 func (t *Telemetry) IsConfigured() bool { return t != nil && len(t.subs.Load().byName) > 0 }
-
-// Serves says whether a request of a client instance is answered: its client may have learnt of the APIs before the
-// last subscription was removed.
-func (t *Telemetry) Serves(id ID) bool {
-	return t.IsConfigured() || t != nil && t.table.has(id, t.clock.Now())
-}
 
 // Client is the client of a request, with what subscriptions are matched against.
 type Client struct {

@@ -209,13 +209,19 @@ func TestInstancesAreForgotten(t *testing.T) {
 	f.clock.Advance(61 * time.Second) // the next check
 	count(0)
 	pushing(t, f, anID)
-	f.SetSubscription("s", nil)
-	if !f.Serves(anID) || f.Serves(ID{9}) || f.IsConfigured() {
-		t.Error("known instances are served without subscriptions, and no others")
+	f.clock.Advance(59 * time.Second)
+	if _, err := f.Subscription(anID, client); err != nil { // which is a sign of life
+		t.Error(err)
 	}
-	f.clock.Advance(time.Minute) // not noticed by a check yet
-	if f.Serves(anID) {
-		t.Error("an expired instance is served")
+	f.clock.Advance(2 * time.Second) // a check
+	count(1)
+	f.clock.Advance(58 * time.Second) // it expires before the next one
+	p := &Push{InstanceID: anID, Client: client}
+	if err := f.Push(p); !errors.Is(err, ErrUnknownSubscription) {
+		t.Error(err)
+	}
+	if i := f.table.mu.instances[anID].Value.(*instance); !i.lastAsk.IsZero() {
+		t.Error("it is not a new one")
 	}
 	f.SetSubscription("s", everything())
 	pushing(t, f, anID)
@@ -238,7 +244,7 @@ func TestInstancesAreForgotten(t *testing.T) {
 	}
 	pushing(t, f, ID{6})
 	for i, want := range []bool{false, false, true, false, true, true} {
-		if got := f.table.has(ID{byte(i + 1)}, f.clock.Now()); got != want {
+		if got := f.table.mu.instances[ID{byte(i + 1)}] != nil; got != want {
 			t.Errorf("instance %d is there: %v", i+1, got)
 		}
 	}

@@ -176,7 +176,7 @@ func (c *Coordinator) initProducerID(r *InitRequest) (Identity, error) {
 		return noIdentity, err
 	}
 	version := c.cfg.TransactionVersion()
-	p, err := c.begin(e, func(t *Transaction, freshID, nowMs int64) (plan, error) {
+	p, err := c.begin(e, r.Source, func(t *Transaction, freshID, nowMs int64) (plan, error) {
 		return prepareInit(t, r, freshID, version, nowMs)
 	})
 	if err != nil {
@@ -265,7 +265,7 @@ func (c *Coordinator) addPartitions(r *AddRequest) error {
 	if err != nil {
 		return err
 	}
-	p, err := c.begin(e, func(t *Transaction, _, nowMs int64) (plan, error) { return prepareAdd(t, r, nowMs) })
+	p, err := c.begin(e, r.Source, func(t *Transaction, _, nowMs int64) (plan, error) { return prepareAdd(t, r, nowMs) })
 	if err != nil || p.done {
 		return err
 	}
@@ -330,7 +330,7 @@ func (c *Coordinator) endTxn(r *EndRequest) (Identity, error) {
 	if err != nil {
 		return noIdentity, err
 	}
-	p, err := c.begin(e, func(t *Transaction, freshID, nowMs int64) (plan, error) {
+	p, err := c.begin(e, r.Source, func(t *Transaction, freshID, nowMs int64) (plan, error) {
 		return prepareEnd(t, r, freshID, nowMs)
 	})
 	if err != nil || p.done {

@@ -29,6 +29,7 @@ type Enlistment struct {
 	// ClientTransactionVersion is 2 for Produce 12, TxnOffsetCommit 5 and above, whose batches add their partition to
 	// the transaction. Below, the partition must have been added before.
 	ClientTransactionVersion int16
+	Source                   Source
 	Partitions               []EnlistedPartition
 }
 
@@ -58,7 +59,7 @@ func (e *Enlistment) addsPartitions() bool { return e.ClientTransactionVersion >
 func (c *Coordinator) Enlist(e *Enlistment) (again bool) {
 	r := AddRequest{
 		TransactionalID: e.TransactionalID, ProducerID: e.ProducerID, ProducerEpoch: e.ProducerEpoch,
-		ClientTransactionVersion: e.ClientTransactionVersion,
+		ClientTransactionVersion: e.ClientTransactionVersion, Source: e.Source,
 	}
 	for i := range e.Partitions {
 		p := &e.Partitions[i]

@@ -150,7 +150,7 @@ func (c *Coordinator) complete(e *entry, t *Transaction) error {
 	e.mu.Lock()
 	e.mu.owed, e.mu.failed, e.mu.holds = nil, nil, nil
 	e.mu.txn.apply(next)
-	e.noteLocked(time.UnixMilli(now), "markers written")
+	e.noteLocked(time.UnixMilli(now), "markers written", Source{})
 	e.mu.Unlock()
 	_ = c.cfg.Faults.Hit(fault.TxnCompleted, fault.Attributes{TransactionalID: next.TransactionalID}) // it has ended
 	return nil

@@ -25,16 +25,17 @@ type entry struct {
 		holds          *holds           // what faults hold of the transaction; nil for nothing
 		lastConnection lastConnection
 		decidedAs      outcome      // of the last end
+		source         Source       // of the operation that is under way, or was the last
 		transitions    []Transition // the last ones; see Config.KeepTransitions
 	}
 }
 
 // begin decides under the ID's lock and makes the caller its owner if a record is to be written. A decision that needs
-// a fresh producer ID is made again with one; the lock is not held meanwhile.
-func (c *Coordinator) begin(e *entry, decide func(t *Transaction, freshID, nowMs int64) (plan, error)) (plan, error) {
+// a fresh producer ID is made again with one; the lock is not held meanwhile. by is the request, if there is one.
+func (c *Coordinator) begin(e *entry, by Source, decide func(t *Transaction, freshID, nowMs int64) (plan, error)) (plan, error) {
 	freshID := NoProducerID
 	for {
-		p, err := e.tryBegin(decide, freshID, c.cfg.Clock.Now().UnixMilli())
+		p, err := e.tryBegin(by, decide, freshID, c.cfg.Clock.Now().UnixMilli())
 		if !errors.Is(err, errNeedProducerID) {
 			return p, err
 		}
@@ -44,8 +45,8 @@ func (c *Coordinator) begin(e *entry, decide func(t *Transaction, freshID, nowMs
 	}
 }
 
-func (e *entry) tryBegin(decide func(t *Transaction, freshID, nowMs int64) (plan, error), freshID,
-	nowMs int64) (plan, error) {
+func (e *entry) tryBegin(by Source, decide func(t *Transaction, freshID, nowMs int64) (plan, error),
+	freshID, nowMs int64) (plan, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	t := &e.mu.txn
@@ -58,7 +59,7 @@ func (e *entry) tryBegin(decide func(t *Transaction, freshID, nowMs int64) (plan
 	if p.raiseFirst {
 		t.raise(&p.next)
 	}
-	t.Pending = p.next.State
+	t.Pending, e.mu.source = p.next.State, by
 	return p, nil
 }
 
@@ -98,7 +99,7 @@ func (e *entry) written(next *Transaction, now time.Time) (began bool) {
 	}
 	before := e.mu.txn.State
 	e.mu.txn.apply(*next)
-	e.noteLocked(now, reasonFor(before, next.State, e.mu.decidedAs))
+	e.noteLocked(now, causeOf(before, next.State, e.mu.decidedAs), e.mu.source)
 	expiry := e.endHoldsLocked()
 	e.mu.Unlock()
 	expiry.Forget()

@@ -16,6 +16,7 @@ type InitRequest struct {
 	ProducerID      int64
 	ProducerEpoch   int16
 	TimeoutMs       int32
+	Source          Source
 }
 
 // AddRequest names partitions to add to a transaction, or to verify (spec: transactions 6). ClientTransactionVersion is
@@ -26,6 +27,7 @@ type AddRequest struct {
 	ProducerEpoch            int16
 	Partitions               []TopicPartition // read only; not kept
 	ClientTransactionVersion int16
+	Source                   Source
 }
 
 // EndRequest commits or aborts (spec: transactions 10). ClientTransactionVersion is 2 for EndTxn 5 and
@@ -36,6 +38,7 @@ type EndRequest struct {
 	ProducerEpoch            int16
 	Commit                   bool
 	ClientTransactionVersion int16
+	Source                   Source
 }
 
 // plan is a decision: the image to append, and the answer after that.

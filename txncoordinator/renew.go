@@ -32,7 +32,7 @@ func (c *Coordinator) renewIdentity(e *entry) error {
 		return c.finish(e)
 	}
 	version := c.cfg.TransactionVersion()
-	p, err := c.begin(e, func(t *Transaction, _, nowMs int64) (plan, error) {
+	p, err := c.begin(e, Source{}, func(t *Transaction, _, nowMs int64) (plan, error) {
 		if t.State != Ongoing {
 			return prepareRenewed(t, freshID, nowMs), nil
 		}

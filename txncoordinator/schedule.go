@@ -186,7 +186,7 @@ func (e *entry) unused(expiration time.Duration, now time.Time) bool {
 // transactions 12). Activity does not move the deadline. If another request is ending the transaction, that end wins.
 func (c *Coordinator) abortOne(e *entry, now time.Time) {
 	version := c.cfg.TransactionVersion()
-	p, err := c.begin(e, func(t *Transaction, freshID, nowMs int64) (plan, error) {
+	p, err := c.begin(e, Source{}, func(t *Transaction, freshID, nowMs int64) (plan, error) {
 		if !e.timedOutLocked(now) { // decisions are made with e.mu held
 			return plan{done: true}, nil
 		}

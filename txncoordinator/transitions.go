@@ -1,6 +1,27 @@
 package txncoordinator
 
-import "time"
+import (
+	"fmt"
+	"time"
+)
+
+// Source is the request that asks for a change; zero for a change that no request has asked for.
+type Source struct {
+	API      string // Kafka's name
+	Version  int16
+	ClientID string
+}
+
+// String returns "EndTxn v5 from client X".
+func (s Source) String() string {
+	if s.API == "" {
+		return ""
+	}
+	if s.ClientID == "" {
+		return fmt.Sprintf("%s v%d", s.API, s.Version)
+	}
+	return fmt.Sprintf("%s v%d from client %s", s.API, s.Version, s.ClientID)
+}
 
 // Transition is a change of the state of a transactional ID.
 type Transition struct {
@@ -8,16 +29,35 @@ type Transition struct {
 	State         State     // after it
 	ProducerID    int64
 	ProducerEpoch int16
-	Reason        string
+	cause         string
+	source        Source
 }
 
-// endReasons are the reasons of a Prepare record.
-var endReasons = [...]string{
-	outcomeCommit: "EndTxn", outcomeAbort: "EndTxn", outcomeTimeout: "timeout", outcomeFenced: "fenced by InitProducerId",
+// Reason is what changed the state, with the request if there was one: "EndTxn v5 from client X".
+func (t *Transition) Reason() string {
+	source := t.source.String()
+	switch {
+	case source == "":
+		return t.cause
+	case t.cause == causeEnd || t.cause == causeInit:
+		return source
+	}
+	return t.cause + " by " + source
+}
+
+// Causes of changes.
+const (
+	causeInit = "InitProducerId"
+	causeEnd  = "EndTxn"
+)
+
+// endCauses are the causes of a Prepare record.
+var endCauses = [...]string{
+	outcomeCommit: causeEnd, outcomeAbort: causeEnd, outcomeTimeout: "timeout", outcomeFenced: "fenced",
 }
 
 // noteLocked remembers the last twenty transitions of an ID, if the coordinator is to.
-func (e *entry) noteLocked(now time.Time, reason string) {
+func (e *entry) noteLocked(now time.Time, cause string, by Source) {
 	if !e.shard.keepsTransitions {
 		return
 	}
@@ -26,20 +66,20 @@ func (e *entry) noteLocked(now time.Time, reason string) {
 	if len(all) == 20 {
 		all = append(all[:0], all[1:]...)
 	}
-	e.mu.transitions = append(all, Transition{now, t.State, t.ProducerID, t.ProducerEpoch, reason})
+	e.mu.transitions = append(all, Transition{now, t.State, t.ProducerID, t.ProducerEpoch, cause, by})
 }
 
-// reasonFor is the reason for a state that is written; as is how the last end was decided.
-func reasonFor(before, after State, as outcome) string {
+// causeOf is the cause of a state that is written; as is how the last end was decided.
+func causeOf(before, after State, as outcome) string {
 	switch {
 	case after.prepared():
-		return endReasons[as]
+		return endCauses[as]
 	case after == Ongoing && before == Ongoing:
 		return "partitions added"
 	case after == Ongoing:
 		return "first partitions added"
 	}
-	return "InitProducerId"
+	return causeInit
 }
 
 // Transitions returns the last transitions of an ID, oldest first.

@@ -46,10 +46,11 @@ func (s *Server) hold(nc net.Conn, d time.Duration) {
 	})
 }
 
-// hasTooManyLocked says whether an address has as many connections as it may have.
+// hasTooManyLocked says whether an address has as many connections as it may have. Where there are exceptions, no limit
+// is none for all others, as in Kafka.
 func (s *Server) hasTooManyLocked(from netip.Addr) bool {
 	if most, ok := s.mu.exceptions[from]; ok {
 		return s.mu.perIP[from] >= most
 	}
-	return s.mu.maxPerIP > 0 && s.mu.perIP[from] >= s.mu.maxPerIP
+	return (s.mu.maxPerIP > 0 || len(s.mu.exceptions) > 0) && s.mu.perIP[from] >= s.mu.maxPerIP
 }

@@ -105,6 +105,11 @@ func TestConnectionLimitsOfAddresses(t *testing.T) {
 		t.Error(err)
 	}
 	s.wantClosed(tooManyPerIP, 1)
-	s.SetMaxConnections(0, 0, map[netip.Addr]int{netip.MustParseAddr("127.0.0.2"): 2})
+	s.SetMaxConnections(0, 0, nil)
 	mustMetadata(t, s.dial())
+	s.SetMaxConnections(0, 0, map[netip.Addr]int{netip.MustParseAddr("127.0.0.2"): 2})
+	if err := s.dial().WaitClosed(); err != nil {
+		t.Error(err)
+	}
+	s.wantClosed(tooManyPerIP, 2)
 }

@@ -73,3 +73,18 @@ func (b *Broker) Restart(how cluster.HowToStop) cluster.Recovery {
 	}
 	return found
 }
+
+// ReloadCoordinators makes the coordinators drop their memory and read their logs, as POST /v1/coordinators/reload does.
+func (b *Broker) ReloadCoordinators() cluster.Reloaded {
+	b.t.Helper()
+	v, ok := b.Cluster().View()
+	if !ok {
+		b.t.Fatal("the cluster is down")
+	}
+	defer v.End()
+	loaded, err := v.ReloadCoordinators()
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return loaded
+}

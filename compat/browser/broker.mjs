@@ -19,11 +19,13 @@ export async function startBroker(...flags) {
   });
   const part = (name) => ready.match(new RegExp(`${name}=(\\S+)`))[1];
   const page = `http://${part("admin")}/`;
+  const token = flags.find((f) => f.startsWith("lab.token="))?.slice("lab.token=".length);
   return {
     address: part("listen"),
     page,
     async lab(method, path, body) {
-      const answer = await fetch(`${page}v1/${path}`, { method, headers: body ? { "Content-Type": "application/json" } : {}, body: body && JSON.stringify(body) });
+      const answer = await fetch(`${page}v1/${path}`, { method, body: body && JSON.stringify(body), headers: {
+        ...(body && { "Content-Type": "application/json" }), ...(token && { Authorization: "Bearer " + token }) } });
       const said = await answer.json();
       if (!answer.ok) throw new Error(`${method} ${path}: ${answer.status} ${said.detail}`);
       return said;

@@ -16,6 +16,33 @@ before(async () => {
 
 after(() => w?.stop());
 
+test("a snapshot is taken, downloaded, restored and dropped", async () => {
+  await w.show(page, "#/cluster");
+  const form = page.locator("form", { hasText: "Take a snapshot" });
+  await form.getByLabel("Name").fill("before");
+  await press("Take a snapshot");
+  await page.getByRole("cell", { name: "before", exact: true }).waitFor();
+  const begun = page.waitForEvent("download");
+  await page.getByRole("link", { name: "Download the archive of before" }).click();
+  const file = await begun;
+  assert.equal(file.suggestedFilename(), "before.tar.zst");
+  assert.equal((await readFile(await file.path())).readUInt32LE(0), 0xfd2fb528, "zstd");
+  await w.lab("POST", "topics", [{ name: "later", partitions: 1 }]);
+  await press("Restore snapshot before");
+  await page.getByRole("dialog").getByRole("button", { name: "Restore" }).click();
+  await page.getByRole("status").getByText("Restore snapshot before: done").waitFor();
+  const names = (await w.lab("GET", "topics?internal=false&brief=true")).map((t) => t.name);
+  assert.deepEqual(names, ["orders"]);
+  await page.locator("input[type=file]").setInputFiles(await file.path());
+  await page.locator("form", { hasText: "Upload the archive" }).getByLabel("Name").fill("again");
+  await press("Upload the archive");
+  await page.getByRole("cell", { name: "again", exact: true }).waitFor();
+  await w.lab("DELETE", "snapshots/again");
+  await press("Drop snapshot before");
+  await page.getByRole("dialog").getByRole("button", { name: "Drop it" }).click();
+  await page.getByText("There is no snapshot.").waitFor();
+});
+
 test("an open transaction is seen, and ended by its button", async () => {
   await w.send(await (await w.producer("billing-3")).transaction(), "unfinished", 3);
   await w.show(page, "#/");
@@ -76,6 +103,18 @@ test("a finding is a sentence, and is cleared by its button", async () => {
   await press("Clear the findings");
   await finding.waitFor({ state: "detached" });
   assert.deepEqual(await w.lab("GET", "findings"), []);
+});
+
+test("a partition forgets a producer", async () => {
+  const t = await (await w.producer("billing-2")).transaction();
+  await w.send(t, "forgotten");
+  await t.commit();
+  const [{ producers }] = (await w.lab("GET", "topics/orders")).partitions;
+  const { producerId } = await w.lab("GET", "transactions/billing-2");
+  await w.show(page, "#/topics/orders/0");
+  await page.getByRole("spinbutton", { name: "Producer ID" }).fill(String(producerId));
+  await press("Forget the producer");
+  await until("forgotten", async () => (await w.lab("GET", "topics/orders")).partitions[0].producers === producers - 1);
 });
 
 // choose sets the fields of the form, by their names.
@@ -196,36 +235,15 @@ test("the clock is moved in each way, and says what fell due", async () => {
   await hangs("clock").waitFor({ state: "detached" });
   await page.getByLabel("Set it to").fill("2030-01-01T00:00:00Z");
   await page.getByLabel("let members of groups time out").check();
+  await page.getByLabel("let the locks of share groups end").check();
   const sent = page.waitForRequest((r) => r.method() === "POST" && r.url().endsWith("/v1/clock"));
   await press("Set");
-  assert.deepEqual((await sent).postDataJSON(), { set: "2030-01-01T00:00:00Z", expireMembers: true });
+  assert.deepEqual((await sent).postDataJSON(), { set: "2030-01-01T00:00:00Z", expireMembers: true, expireLocks: true });
   await page.getByText("2030-01-01").first().waitFor();
   await page.getByLabel("Set it to").fill("2020-01-01T00:00:00Z");
   await press("Set");
   await page.getByRole("status").getByText("time does not go back").waitFor();
   w.refused(409);
-});
-
-test("a snapshot is taken, downloaded, restored and dropped", async () => {
-  await w.show(page, "#/cluster");
-  const form = page.locator("form", { hasText: "Take a snapshot" });
-  await form.getByLabel("Name").fill("before");
-  await press("Take a snapshot");
-  await page.getByRole("cell", { name: "before", exact: true }).waitFor();
-  const begun = page.waitForEvent("download");
-  await page.getByRole("link", { name: "Download the archive of before" }).click();
-  const file = await begun;
-  assert.equal(file.suggestedFilename(), "before.tar.zst");
-  assert.equal((await readFile(await file.path())).readUInt32LE(0), 0xfd2fb528, "zstd");
-  await w.lab("POST", "topics", [{ name: "later", partitions: 1 }]);
-  await press("Restore snapshot before");
-  await page.getByRole("dialog").getByRole("button", { name: "Restore" }).click();
-  await page.getByRole("status").getByText("Restore snapshot before: done").waitFor();
-  const names = (await w.lab("GET", "topics?internal=false&brief=true")).map((t) => t.name);
-  assert.deepEqual(names, ["orders"]);
-  await press("Drop snapshot before");
-  await page.getByRole("dialog").getByRole("button", { name: "Drop it" }).click();
-  await page.getByText("There is no snapshot.").waitFor();
 });
 
 test("a restart says what recovery found", async () => {
@@ -298,34 +316,46 @@ test("a reset asks first", async () => {
   assert.equal(await topics(), 0);
 });
 
-// The broker's side of it is played here: 401 until the token comes.
 test("a token is asked for, kept for the tab, and sent", async () => {
-  const guarded = await w.open();
-  await guarded.route(/\/v1\//, (route) => (route.request().headers().authorization === "Bearer sesame" ? route.fallback() : route.fulfill({
-    status: 401, headers: { "WWW-Authenticate": "Bearer" }, contentType: "application/problem+json",
-    body: JSON.stringify({ title: "Unauthorized", status: 401, detail: "a token is needed" }) })));
-  await guarded.reload();
-  const dialog = guarded.getByRole("dialog");
-  await dialog.getByLabel("Token").fill("wrong");
-  await guarded.keyboard.press("Enter");
-  await dialog.getByText("does not accept this token").waitFor();
-  await dialog.getByLabel("Token").fill("sesame");
-  await guarded.keyboard.press("Enter");
-  await guarded.locator("#clock [data-clock]").waitFor();
-  await guarded.reload();
-  await guarded.locator("#clock [data-clock]").waitFor();
-  assert.equal(await dialog.count(), 0);
-  assert.deepEqual(await guarded.evaluate(() => [sessionStorage.length, localStorage.length, document.cookie]), [1, 0, ""]);
-  await w.lab("PUT", "snapshots/kept");
-  await w.show(guarded, "#/cluster");
-  const begun = guarded.waitForEvent("download");
-  await guarded.getByRole("button", { name: "Download the archive of kept" }).click();
-  assert.equal((await readFile(await (await begun).path())).readUInt32LE(0), 0xfd2fb528, "zstd");
-  const other = await w.open();
-  assert.equal(await other.evaluate(() => sessionStorage.length), 0);
-  await other.context().close();
-  await guarded.context().close();
-  w.refused(401);
+  const other = await startWorld("--set", "lab.token=sesame");
+  try {
+    await other.lab("PUT", "snapshots/kept");
+    const guarded = await other.open();
+    const dialog = guarded.getByRole("dialog");
+    await dialog.getByRole("button", { name: "Cancel" }).click();
+    await guarded.getByRole("alert").getByRole("button", { name: "Enter the token" }).click();
+    await dialog.getByLabel("Token").fill("wrong");
+    await guarded.keyboard.press("Enter");
+    await dialog.getByText("does not accept this token").waitFor();
+    await dialog.getByLabel("Token").fill("sesame");
+    await guarded.keyboard.press("Enter");
+    await guarded.locator("#clock [data-clock]").waitFor();
+    await guarded.locator("#problem").waitFor({ state: "hidden" });
+    await guarded.reload();
+    await guarded.locator("#clock [data-clock]").waitFor();
+    assert.equal(await dialog.count(), 0);
+    assert.deepEqual(await guarded.evaluate(() => [sessionStorage.length, localStorage.length, document.cookie]), [1, 0, ""]);
+    await guarded.locator("#clock").getByRole("button", { name: "Freeze" }).click();
+    await guarded.locator('[data-hangs="clock"]').waitFor();
+    await other.show(guarded, "#/cluster");
+    const begun = guarded.waitForEvent("download");
+    await guarded.getByRole("button", { name: "Download the archive of kept" }).click();
+    assert.equal((await readFile(await (await begun).path())).readUInt32LE(0), 0xfd2fb528, "zstd");
+    await other.show(guarded, "#/requests?follow=true&api=Metadata");
+    await guarded.getByLabel("follow").waitFor();
+    const admin = other.kafka.admin();
+    await admin.connect();
+    await admin.listTopics();
+    await admin.disconnect();
+    await guarded.locator("#requests tbody tr").first().waitFor();
+    const stranger = await other.open();
+    await stranger.getByRole("dialog").waitFor();
+    assert.equal(await stranger.evaluate(() => sessionStorage.length), 0);
+    other.refused(401);
+    assert.deepEqual([other.complaints, other.strangers], [[], []]);
+  } finally {
+    await other.stop();
+  }
 });
 
 test("the console has no error, and no request went to another host", () => {

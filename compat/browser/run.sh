@@ -42,4 +42,4 @@ fi
 cp "$here"/*.mjs "$work"
 ln -s "$cache/node_modules" "$work/node_modules"
 cd "$work"
-BROKER=$broker CHROMIUM=$chromium PICTURES=$pictures timeout --kill-after=10 300 node --test --test-concurrency=1 ./*.test.mjs
+BROKER=$broker CHROMIUM=$chromium PICTURES=$pictures timeout --kill-after=10 300 node --test --test-concurrency=3 ./*.test.mjs

@@ -219,3 +219,15 @@ func TestCorrectProgramsGiveNoFinding(t *testing.T) {
 	}
 	b.RequireNoFindings()
 }
+
+// Clients with one ID that come one after the other, each when the last one is closed, share nothing: the broker sees
+// that a connection is closed before the next client has ended its first transaction.
+func TestSuccessorsAtOnceGiveNoFinding(t *testing.T) {
+	b := brokertest.Start(t, brokertest.WithMemory)
+	for range 50 {
+		cl := connectTo(t, b, kgo.TransactionalID("successor"))
+		transact(t, cl, "a")
+		cl.Close()
+	}
+	b.RequireNoFindings()
+}

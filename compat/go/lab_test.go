@@ -65,17 +65,20 @@ func committedOnce(t *testing.T, l *labOverHTTP, want ...string) {
 
 // A commit whose answer is lost is repeated by the client, and succeeds; the records are there once.
 func TestFranzRepeatsALostCommit(t *testing.T) {
-	ctx := within(t)
-	l := lostCommit(t)
-	cl, err := kgo.NewClient(kgo.SeedBrokers(l.b.Addr()), kgo.TransactionalID("pay"), kgo.AllowAutoTopicCreation(), kgo.DefaultProduceTopic("x"))
-	must(t, err)
-	defer cl.Close()
-	for _, value := range []string{"a", "b"} {
-		must(t, cl.BeginTransaction())
-		must(t, cl.ProduceSync(ctx, kgo.StringRecord(value)).FirstErr())
-		must(t, cl.EndTransaction(ctx, kgo.TryCommit))
-	}
-	committedOnce(t, l, "a", "b")
+	eachTransactionVersion(t, func(t *testing.T, version []kgo.Opt) {
+		ctx := within(t)
+		l := lostCommit(t)
+		cl, err := kgo.NewClient(with(version, kgo.SeedBrokers(l.b.Addr()), kgo.TransactionalID("pay"), kgo.AllowAutoTopicCreation(),
+			kgo.DefaultProduceTopic("x"))...)
+		must(t, err)
+		defer cl.Close()
+		for _, value := range []string{"a", "b"} {
+			must(t, cl.BeginTransaction())
+			must(t, cl.ProduceSync(ctx, kgo.StringRecord(value)).FirstErr())
+			must(t, cl.EndTransaction(ctx, kgo.TryCommit))
+		}
+		committedOnce(t, l, "a", "b")
+	})
 }
 
 func TestSaramaRepeatsALostCommit(t *testing.T) {

@@ -19,9 +19,9 @@ import org.apache.kafka.common.serialization.StringDeserializer;
 import org.apache.kafka.common.serialization.StringSerializer;
 
 /**
- * Kafka's own producers and consumers, as clients.py drives them. A line of the input is the name of a client, a command
- * and its arguments; the answer is a line with the name, ok or error, and a result. Each client has a thread: one that
- * waits does not hold up the others.
+ * Kafka's own producers and consumers, as clients.py drives them. A line of the input is the name of a client, a
+ * command and its arguments; the answer is a line with the name, ok or error, and a result. Each client has a thread:
+ * one that waits does not hold up the others.
  */
 class Clients {
 	static final Duration LIMIT = Duration.ofSeconds(40);

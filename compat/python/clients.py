@@ -92,8 +92,8 @@ class ConfluentProducer:
 class ConfluentConsumer:
     def __init__(self, address, group):
         self._consumer = Consumer({
-            "bootstrap.servers": address, "group.id": group, "enable.auto.commit": False, "auto.offset.reset": "earliest",
-            "session.timeout.ms": SESSION_MS, "heartbeat.interval.ms": HEARTBEAT_MS})
+            "bootstrap.servers": address, "group.id": group, "enable.auto.commit": False,
+            "auto.offset.reset": "earliest", "session.timeout.ms": SESSION_MS, "heartbeat.interval.ms": HEARTBEAT_MS})
 
     def committed(self, topic, partition):
         return _told(self._consumer.committed, [TopicPartition(topic, partition)], LIMIT_S)[0].offset

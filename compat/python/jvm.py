@@ -21,9 +21,16 @@ JVM = ["java", "-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xsha
        "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn"]
 
 
-def command(version, tool, *args):
+def command(version, tool, *args, classes=None):
+    """classes is a directory of compiled programs."""
+    path = [os.path.join(os.environ["COMPAT_JARS"], version, "*")] + ([classes] if classes else [])
+    return JVM + ["-cp", os.pathsep.join(path), tool] + [str(a) for a in args]
+
+
+def compile(version, source, directory):
+    """Compile a program that starts itself again. Others run from their source."""
     jars = os.path.join(os.environ["COMPAT_JARS"], version, "*")
-    return JVM + ["-cp", jars, tool] + [str(a) for a in args]
+    subprocess.run(["javac", "-cp", jars, "-d", directory, source], check=True, timeout=120)
 
 
 def run(version, tool, *args, stdin=b"", within_s=60, expect=0):
@@ -38,9 +45,9 @@ def run(version, tool, *args, stdin=b"", within_s=60, expect=0):
 class Tool:
     """A tool that runs beside the check."""
 
-    def __init__(self, version, tool, *args):
+    def __init__(self, version, tool, *args, classes=None):
         self.name = tool
-        self._process = subprocess.Popen(command(version, tool, *args), stdin=subprocess.DEVNULL,
+        self._process = subprocess.Popen(command(version, tool, *args, classes=classes), stdin=subprocess.DEVNULL,
                                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
         self.output = []
         self._lines = queue.Queue()
@@ -87,8 +94,8 @@ class Tool:
         self._thread.join(10)
         return code
 
-    def await_end(self):
-        code = self.await_exit()
+    def await_end(self, within_s=75):
+        code = self.await_exit(within_s)
         assert code == 0, "%s ended with %d; %s" % (self.name, code, self.tail())
 
     def tail(self):

@@ -7,6 +7,7 @@ import pathlib
 import re
 import subprocess
 import sys
+import threading
 import time
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
@@ -117,6 +118,74 @@ def test_lost_commit_answer(lab, client):
     assert (first["outcome"], first["fault"]) == ("closed", gap.id)
     assert (again["outcome"], again["codes"]) == ("answered", ["NONE"])
     assert (again["version"] >= 5) == client.v2
+    transaction(producer, ("orders", 0, "b"))
+    assert lab.values("orders") == ["a", "b"]
+    producer.close()
+
+
+# --- coordinators load again ---
+
+@held_with(*ALL)
+def test_coordinators_load_again(lab, client):
+    """The coordinators load again, time after time, while a client commits records with offsets: all is there once."""
+    transactions, over = 20, threading.Event()
+
+    def load_again():
+        times = 0
+        while not over.is_set():
+            lab.call("POST", "/coordinators/reload")
+            times += 1
+        return times
+
+    producer = client.producer(lab.bootstrap, "pay")
+    with later(load_again) as loads:
+        try:
+            for i in range(transactions):
+                producer.begin()
+                producer.send("orders", str(i))
+                producer.offsets("billing", "orders", 0, i + 1)
+                producer.commit()
+        finally:
+            over.set()
+        assert loads.result() > transactions
+    assert lab.values("orders") == [str(i) for i in range(transactions)]
+    assert client.consumer(lab.bootstrap, "billing").committed("orders", 0) == transactions
+    producer.close()
+
+
+# --- each request of a transaction ---
+
+# What a client may be answered and asks again.
+RETRIABLE = {"FindCoordinator": "COORDINATOR_NOT_AVAILABLE", "InitProducerId": "COORDINATOR_LOAD_IN_PROGRESS",
+             "AddPartitionsToTxn": "CONCURRENT_TRANSACTIONS", "Produce": "NOT_LEADER_OR_FOLLOWER",
+             "AddOffsetsToTxn": "NOT_COORDINATOR", "TxnOffsetCommit": "COORDINATOR_LOAD_IN_PROGRESS",
+             "EndTxn": "NOT_COORDINATOR"}
+MISHAPS = {
+    "request lost": lambda api: {"loseRequest": True},
+    "answer lost": lambda api: {"loseAnswer": True},
+    "carried out twice": lambda api: {"duplicate": True},
+    "refused and carried out": lambda api: {"error": RETRIABLE[api], "carriedOut": True},
+}
+
+
+@held_with(*ALL)
+@pytest.mark.parametrize("mishap", MISHAPS)
+def test_each_request_of_a_transaction(lab, client, mishap):
+    """Each request of a transaction meets the same mishap once: records and offsets are committed once."""
+    for api in RETRIABLE:
+        if client.v2 and api.startswith("Add"):
+            continue  # it sends none
+        if api == "InitProducerId" and mishap == "carried out twice":
+            continue  # the second one fences the producer
+        lab.fault(MISHAPS[mishap](api), api=api)
+    producer = client.producer(lab.bootstrap, "pay")
+    producer.begin()
+    producer.send("orders", "a")
+    producer.offsets("billing", "orders", 0, 7)
+    producer.commit()
+    offset, = lab.call("GET", "/groups/billing")["offsets"]
+    assert (offset["committed"], offset["pending"]) == (7, False)
+    lab.heal()
     transaction(producer, ("orders", 0, "b"))
     assert lab.values("orders") == ["a", "b"]
     producer.close()
@@ -325,7 +394,7 @@ STREAM_THREADS = 2  # of an instance
 
 @pytest.mark.timeout(150)
 def test_streams_instance_in_a_black_hole(lab, tmp_path):
-    """An instance of Kafka Streams in a black hole: the other takes over, the first is fenced, each word counts once."""
+    """An instance of Kafka Streams in a black hole: the other takes over, the first is fenced, counts are exact."""
     name = "words"
     lab.call("POST", "/topics", [{"name": name + of, "partitions": streams.PARTITIONS} for of in ("-words", "-counts")])
     feeder = streams.Feeder(lab.bootstrap, name + "-words")
@@ -366,6 +435,24 @@ def test_streams_instance_in_a_black_hole(lab, tmp_path):
         until("the first one is fenced", fenced, WITHIN_S)
         lab.call("DELETE", "/faults/" + hears.id)
         feeder.feed(5)
+        counts = streams.await_counts(lab.bootstrap, name + "-counts", feeder.fed, within_s=60)
+    for word, of in counts.items():
+        assert of == list(range(1, feeder.fed + 1)), "%s was not counted once each time" % word
+
+
+def test_streams_group_assigns_anew(lab, tmp_path):
+    """A streams group assigns anew and its coordinator loads again, time after time: it works on, counts are exact."""
+    name = "words"
+    lab.call("POST", "/topics", [{"name": name + of, "partitions": streams.PARTITIONS} for of in ("-words", "-counts")])
+    feeder = streams.Feeder(lab.bootstrap, name + "-words")
+    with streams.instance(lab.bootstrap, name, tmp_path, 1, "one", 100) as instance:
+        streams.running(instance)
+        for _ in range(3):
+            feeder.feed(5)
+            assert lab.call("POST", "/groups/%s/rebalance" % name)["type"] == "streams"
+            lab.call("POST", "/coordinators/reload")
+            lab.wait_for(group={"id": name, "state": "Stable"}, timeout="40s")
+            streams.await_counts(lab.bootstrap, name + "-counts", feeder.fed, within_s=60)
         counts = streams.await_counts(lab.bootstrap, name + "-counts", feeder.fed, within_s=60)
     for word, of in counts.items():
         assert of == list(range(1, feeder.fed + 1)), "%s was not counted once each time" % word

@@ -9,6 +9,7 @@ import (
 
 	"once/groupcoordinator/assignment"
 	"once/groupcoordinator/group"
+	"once/internal/fields"
 )
 
 // Records of consumer groups in __consumer_offsets (spec: groups 16). A key is an int16 key type, then the group ID,
@@ -121,7 +122,7 @@ func appendTaggedInt64(dst []byte, value int64) []byte {
 	if value == 0 {
 		return append(dst, 0)
 	}
-	return group.AppendTag(append(dst, 1), 0, kbin.AppendInt64(nil, value))
+	return fields.AppendTag(append(dst, 1), 0, kbin.AppendInt64(nil, value))
 }
 
 // TargetEpochValue is the epoch that the target assignment is of.
@@ -179,7 +180,7 @@ func (v MemberValue) append(dst []byte) []byte {
 	dst = kbin.AppendCompactNullableString(dst, v.RackID)
 	dst = kbin.AppendCompactString(dst, v.ClientID)
 	dst = kbin.AppendCompactString(dst, v.ClientHost)
-	dst = appendStrings(dst, v.SubscribedTopics)
+	dst = fields.AppendCompactStrings(dst, v.SubscribedTopics)
 	dst = kbin.AppendCompactNullableString(dst, v.SubscribedRegex)
 	dst = kbin.AppendInt32(dst, v.RebalanceTimeoutMs)
 	dst = kbin.AppendCompactNullableString(dst, v.ServerAssignor)
@@ -193,15 +194,7 @@ func (v MemberValue) append(dst []byte) []byte {
 		classic = kbin.AppendCompactBytes(classic, p.Metadata)
 		classic = append(classic, 0)
 	}
-	return group.AppendTag(append(dst, 1), 0, append(classic, 0))
-}
-
-func appendStrings(dst []byte, list []string) []byte {
-	dst = kbin.AppendCompactArrayLen(dst, len(list))
-	for _, s := range list {
-		dst = kbin.AppendCompactString(dst, s)
-	}
-	return dst
+	return fields.AppendTag(append(dst, 1), 0, append(classic, 0))
 }
 
 // TargetValue is a member's target assignment.
@@ -221,18 +214,10 @@ func (v TargetValue) append(dst []byte) []byte {
 	dst = kbin.AppendCompactArrayLen(dst, len(v.Partitions))
 	for _, topic := range v.Partitions.Topics() {
 		dst = kbin.AppendUuid(dst, topic)
-		dst = appendInt32s(dst, v.Partitions[topic])
+		dst = fields.AppendInt32s(dst, v.Partitions[topic])
 		dst = append(dst, 0)
 	}
 	return append(dst, 0)
-}
-
-func appendInt32s(dst []byte, list []int32) []byte {
-	dst = kbin.AppendCompactArrayLen(dst, len(list))
-	for _, p := range list {
-		dst = kbin.AppendInt32(dst, p)
-	}
-	return dst
 }
 
 // CurrentValue is what a member has.
@@ -261,12 +246,12 @@ func (o Owned) append(dst []byte) []byte {
 	for _, topic := range o.Set.Topics() {
 		partitions := o.Set[topic]
 		dst = kbin.AppendUuid(dst, topic)
-		dst = appendInt32s(dst, partitions)
+		dst = fields.AppendInt32s(dst, partitions)
 		epochs := make([]int32, len(partitions))
 		for i, p := range partitions {
 			epochs[i] = o.Epoch(topic, p)
 		}
-		dst = group.AppendTag(append(dst, 1), 0, appendInt32s(nil, epochs))
+		dst = fields.AppendTag(append(dst, 1), 0, fields.AppendInt32s(nil, epochs))
 	}
 	return dst
 }
@@ -287,7 +272,7 @@ func (v RegexValue) size() int {
 }
 
 func (v RegexValue) append(dst []byte) []byte {
-	dst = kbin.AppendInt64(appendStrings(dst, v.Topics), v.Version)
+	dst = kbin.AppendInt64(fields.AppendCompactStrings(dst, v.Topics), v.Version)
 	return append(kbin.AppendInt64(dst, v.TimestampMs), 0)
 }
 
@@ -300,13 +285,13 @@ func (v LegacyTopicsValue) append(dst []byte) []byte { return append(dst, v.raw.
 // DecodeRecord reads a key and its value; value nil: a tombstone. The record keeps no slice of them. Its error wraps
 // group.ErrDamaged.
 func DecodeRecord(key, value []byte) (group.Record, error) {
-	f := group.ReadFields(key)
+	f := fields.NewReader(key)
 	r := Record{keyType: f.Int16(), groupID: f.String()}
 	if r.hasName() {
 		r.name = f.String()
 	}
-	if err := f.Err(); err != nil {
-		return nil, fmt.Errorf("key of type %d: %w", r.keyType, err)
+	if err := f.Finish(); err != nil {
+		return nil, fmt.Errorf("%w: key of type %d: %w", group.ErrDamaged, r.keyType, err)
 	}
 	if value == nil {
 		return r, nil
@@ -314,7 +299,7 @@ func DecodeRecord(key, value []byte) (group.Record, error) {
 	if len(value) < 2 || binary.BigEndian.Uint16(value) != valueVersion {
 		return nil, fmt.Errorf("%w: unknown version of a value of key type %d", group.ErrDamaged, r.keyType)
 	}
-	f = group.ReadFields(value[2:])
+	f = fields.NewReader(value[2:])
 	switch r.keyType {
 	case keyGroup:
 		v := GroupValue{GroupEpoch: f.Int32()}
@@ -340,43 +325,38 @@ func DecodeRecord(key, value []byte) (group.Record, error) {
 	default:
 		return nil, fmt.Errorf("%w: key type %d is none of a consumer group", group.ErrDamaged, r.keyType)
 	}
-	if err := f.Err(); err != nil {
-		return nil, fmt.Errorf("value of key type %d: %w", r.keyType, err)
+	if err := f.Finish(); err != nil {
+		return nil, fmt.Errorf("%w: value of key type %d: %w", group.ErrDamaged, r.keyType, err)
 	}
 	return r, nil
 }
 
-func readTaggedInt64(f *group.Fields) (value int64) {
-	f.Tags(func(tag uint32, v *group.Fields) bool {
+func readTaggedInt64(f *fields.Reader) (value int64) {
+	f.Tags(func(tag int, v *fields.Reader) {
 		if tag == 0 {
 			value = v.Int64()
 		}
-		return tag == 0
 	})
 	return value
 }
 
-func readMember(f *group.Fields) MemberValue {
+func readMember(f *fields.Reader) MemberValue {
 	v := MemberValue{
 		InstanceID: f.CompactNullableString(), RackID: f.CompactNullableString(),
 		ClientID: f.CompactString(), ClientHost: f.CompactString(), SubscribedTopics: sortedNames(f.CompactStrings()),
 		SubscribedRegex: f.CompactNullableString(), RebalanceTimeoutMs: f.Int32(), ServerAssignor: f.CompactNullableString(),
 	}
-	f.Tags(func(tag uint32, c *group.Fields) bool {
-		if tag != 0 {
-			return false
-		}
-		if c.Int8() < 0 {
-			return true // null
+	f.Tags(func(tag int, c *fields.Reader) {
+		if tag != 0 || c.Int8() < 0 { // not known, or null
+			return
 		}
 		classic := &ClassicValue{SessionTimeoutMs: c.Int32()}
-		for range c.Count(3) {
+		for range c.ArrayLen(3) {
 			classic.Protocols = append(classic.Protocols, group.Protocol{Name: c.CompactString(), Metadata: c.CompactBytes()})
 			c.Tags(nil)
 		}
 		c.Tags(nil)
 		v.Classic = classic
-		return true
 	})
 	return v
 }
@@ -391,16 +371,16 @@ func sortedNames(names []string) []string {
 // topicBytes is the least that a topic with its partitions takes.
 const topicBytes = 18
 
-func readSet(f *group.Fields) assignment.Set {
+func readSet(f *fields.Reader) assignment.Set {
 	s := assignment.Set{}
-	for range f.Count(topicBytes) {
+	for range f.ArrayLen(topicBytes) {
 		s.Add(f.UUID(), f.Int32s()...)
 		f.Tags(nil)
 	}
 	return s
 }
 
-func readCurrent(f *group.Fields) CurrentValue {
+func readCurrent(f *fields.Reader) CurrentValue {
 	v := CurrentValue{MemberEpoch: f.Int32(), PreviousMemberEpoch: f.Int32(), State: MemberState(f.Int8())}
 	v.Assigned = readOwned(f, v.MemberEpoch)
 	v.PendingRevocation = readOwned(f, v.MemberEpoch)
@@ -409,16 +389,15 @@ func readCurrent(f *group.Fields) CurrentValue {
 }
 
 // readOwned reads partitions with their epochs. Before Kafka 4.3 there were none: then the member's own holds.
-func readOwned(f *group.Fields, memberEpoch int32) Owned {
+func readOwned(f *fields.Reader, memberEpoch int32) Owned {
 	o := Owned{}
-	for range f.Count(topicBytes) {
+	for range f.ArrayLen(topicBytes) {
 		topic, partitions := f.UUID(), f.Int32s()
 		var epochs []int32
-		f.Tags(func(tag uint32, v *group.Fields) bool {
+		f.Tags(func(tag int, v *fields.Reader) {
 			if tag == 0 {
 				epochs = v.Int32s()
 			}
-			return tag == 0
 		})
 		for i, p := range partitions {
 			epoch := memberEpoch

@@ -126,7 +126,7 @@ func (r *Record) AppendValue(b []byte) []byte {
 func appendAssignment(b []byte, a Assignment) []byte {
 	b = fields.AppendCompactLen(b, len(a))
 	for _, id := range a.topics() {
-		b = append(appendInt32s(append(b, id[:]...), a[id]), 0)
+		b = append(fields.AppendInt32s(append(b, id[:]...), a[id]), 0)
 	}
 	return b
 }
@@ -136,7 +136,7 @@ func appendStateTopics(b []byte, topics []StateTopic, partitions bool) []byte {
 	for _, t := range topics {
 		b = fields.AppendCompactString(append(b, t.ID[:]...), t.Name)
 		if partitions {
-			b = appendInt32s(b, t.Partitions)
+			b = fields.AppendInt32s(b, t.Partitions)
 		}
 		b = append(b, 0)
 	}
@@ -227,7 +227,7 @@ func (r *Record) decodeValue(v *fields.Reader) {
 func readAssignment(v *fields.Reader) Assignment {
 	a := Assignment{}
 	for n := v.ArrayLen(18); n > 0 && v.Err() == nil; n-- {
-		id, partitions := v.UUID(), readInt32s(v)
+		id, partitions := v.UUID(), v.Int32s()
 		v.Tags(nil)
 		a[id] = partitions
 	}
@@ -238,7 +238,7 @@ func readStateTopics(v *fields.Reader, partitions bool) (topics []StateTopic) {
 	for n := v.ArrayLen(18); n > 0 && v.Err() == nil; n-- {
 		t := StateTopic{ID: v.UUID(), Name: v.CompactString()}
 		if partitions {
-			t.Partitions = readInt32s(v)
+			t.Partitions = v.Int32s()
 		}
 		v.Tags(nil)
 		topics = append(topics, t)
@@ -270,20 +270,4 @@ func cloneAll(names []string) []string {
 		c[i] = strings.Clone(name)
 	}
 	return c
-}
-
-func appendInt32s(b []byte, all []int32) []byte {
-	b = fields.AppendCompactLen(b, len(all))
-	for _, v := range all {
-		b = fields.AppendInt32(b, v)
-	}
-	return b
-}
-
-func readInt32s(v *fields.Reader) []int32 {
-	all := make([]int32, max(0, v.ArrayLen(4)))
-	for i := range all {
-		all[i] = v.Int32()
-	}
-	return all
 }

@@ -230,10 +230,10 @@ func (r *topologyRecord) AppendValue(dst []byte) []byte {
 	for i := range r.topology.Subtopologies {
 		s := &r.topology.Subtopologies[i]
 		dst = fields.AppendCompactString(dst, s.ID)
-		dst = appendStrings(dst, s.SourceTopics)
+		dst = fields.AppendCompactStrings(dst, s.SourceTopics)
 		dst = fields.AppendCompactLen(dst, 0) // source topic regular expressions
 		dst = appendInternalTopics(dst, s.ChangelogTopics)
-		dst = appendStrings(dst, s.RepartitionSinkTopics)
+		dst = fields.AppendCompactStrings(dst, s.RepartitionSinkTopics)
 		dst = appendInternalTopics(dst, s.RepartitionSourceTopics)
 		dst = fields.AppendCompactLen(dst, len(s.CopartitionGroups))
 		for _, g := range s.CopartitionGroups {
@@ -277,14 +277,6 @@ func readTopology(v *fields.Reader) *Topology {
 		v.Fail("%v", err)
 	}
 	return t
-}
-
-func appendStrings(dst []byte, list []string) []byte {
-	dst = fields.AppendCompactLen(dst, len(list))
-	for _, s := range list {
-		dst = fields.AppendCompactString(dst, s)
-	}
-	return dst
 }
 
 func readStrings(v *fields.Reader) []string {

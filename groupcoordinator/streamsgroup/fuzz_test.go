@@ -22,14 +22,14 @@ func FuzzDecodeRecord(f *testing.F) {
 		AppendKey([]byte) []byte
 		AppendValue([]byte) []byte
 	}{
-		&groupRecord{group: "g", epoch: 3, hash: 4, validatedEpoch: 0, configs: []Config{{"num.standby.replicas", "0"}}},
-		&memberRecord{group: "g", member: "m", metadata: &Member{InstanceID: &text, RackID: &text, ClientID: "c",
+		&groupRecord{recordKey: groupKey(KeyTypeGroup, "g"), epoch: 3, hash: 4, validatedEpoch: 0, configs: []Config{{"num.standby.replicas", "0"}}},
+		&memberRecord{recordKey: memberKey(KeyTypeMember, "g", "m"), metadata: &Member{InstanceID: &text, RackID: &text, ClientID: "c",
 			ClientHost: "/127.0.0.1", ProcessID: "p", Endpoint: &Endpoint{"h", 1}, ClientTags: []Config{{"k", "v"}}}},
-		&targetEpochRecord{group: "g", epoch: 3, timeMs: 5},
-		&targetRecord{group: "g", member: "m", target: tasks.assignment()},
-		&currentRecord{group: "g", member: "m", epoch: 3, previousEpoch: 2, state: UnrevokedTasks, assigned: tasks,
+		&targetEpochRecord{recordKey: groupKey(KeyTypeTargetEpoch, "g"), epoch: 3, timeMs: 5},
+		&targetRecord{recordKey: memberKey(KeyTypeTarget, "g", "m"), target: tasks.assignment()},
+		&currentRecord{recordKey: memberKey(KeyTypeCurrent, "g", "m"), epoch: 3, previousEpoch: 2, state: UnrevokedTasks, assigned: tasks,
 			pending: tasks},
-		&topologyRecord{group: "g", topology: topology},
+		&topologyRecord{recordKey: groupKey(KeyTypeTopology, "g"), topology: topology},
 	} {
 		f.Add(r.AppendKey(nil), r.AppendValue(nil))
 	}
@@ -49,7 +49,7 @@ func FuzzDecodeRecord(f *testing.F) {
 			t.Fatal("the same record is written in two ways")
 		}
 		g := New(&Env{}, r.GroupID())
-		g.Apply(&memberRecord{group: r.GroupID(), member: "m", metadata: &Member{ID: "m"}})
+		g.Apply(&memberRecord{recordKey: memberKey(KeyTypeMember, r.GroupID(), "m"), metadata: &Member{ID: "m"}})
 		g.Apply(r)
 		g.State()
 		g.Tombstones()

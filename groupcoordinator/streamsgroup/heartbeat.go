@@ -210,11 +210,12 @@ func (s *heartbeatStep) replace(old *Member) {
 	s.forget(old.ID)
 	m := old.clone()
 	m.ID, m.Epoch, m.PreviousEpoch = s.h.MemberID, 0, 0
-	s.write(&memberRecord{group: g.id, member: m.ID, metadata: m})
+	s.write(&memberRecord{recordKey: memberKey(KeyTypeMember, g.id, m.ID), metadata: m})
 	if hasTarget {
-		s.write(&targetRecord{group: g.id, member: m.ID, target: target})
+		s.write(&targetRecord{recordKey: memberKey(KeyTypeTarget, g.id, m.ID), target: target})
 	}
-	s.write(&currentRecord{group: g.id, member: m.ID, state: m.State, assigned: m.Assigned.withEpoch(0),
+	s.write(&currentRecord{recordKey: memberKey(KeyTypeCurrent, g.id, m.ID),
+		state: m.State, assigned: m.Assigned.withEpoch(0),
 		pending: m.Pending.withEpoch(0)})
 	g.volatile[m.ID] = v
 	s.m = g.members[m.ID]
@@ -267,7 +268,7 @@ func (s *heartbeatStep) mergeMember() {
 	}
 	changed, target := m.differs(s.m)
 	if s.joined || changed {
-		s.write(&memberRecord{group: s.work.id, member: m.ID, metadata: m})
+		s.write(&memberRecord{recordKey: memberKey(KeyTypeMember, s.work.id, m.ID), metadata: m})
 		s.m = s.work.members[m.ID]
 	}
 	s.raise = s.joined || target || changed && !m.isStatic()
@@ -278,7 +279,7 @@ func (s *heartbeatStep) takeTopology() error {
 	switch {
 	case t == nil:
 	case g.topology == nil:
-		s.write(&topologyRecord{group: g.id, topology: t})
+		s.write(&topologyRecord{recordKey: groupKey(KeyTypeTopology, g.id), topology: t})
 		g.checked = nil
 	case t.Epoch < g.topology.Epoch: // the group's is used
 	case t.Epoch > g.topology.Epoch || !equalTopologies(t, g.topology):
@@ -460,7 +461,8 @@ func (g *Group) leave(now time.Time, h *Heartbeat) (group.Step, *Answer, error) 
 		s.work.shutdownBy = m.ID
 	}
 	if h.MemberEpoch == StaticLeaveEpoch {
-		s.write(&currentRecord{group: g.id, member: m.ID, epoch: StaticLeaveEpoch, previousEpoch: m.Epoch,
+		s.write(&currentRecord{recordKey: memberKey(KeyTypeCurrent, g.id, m.ID),
+			epoch: StaticLeaveEpoch, previousEpoch: m.Epoch,
 			state: m.State, assigned: m.Assigned.withEpoch(0)})
 		v := s.work.volatile[m.ID] // its session goes on from its last heartbeat
 		v.rebalance = time.Time{}

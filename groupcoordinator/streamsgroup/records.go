@@ -20,10 +20,59 @@ const (
 	fixedBytes   = 128 // more than the fields of fixed size of a record, with its framing in a batch
 )
 
+// recordKey is the key of a record, and what group.Record asks of all of them.
+type recordKey struct {
+	keyType   int16
+	group     string
+	member    string // "" in the keys of the group
+	tombstone bool
+}
+
+func groupKey(keyType int16, group string) recordKey {
+	return recordKey{keyType: keyType, group: group}
+}
+
+func memberKey(keyType int16, group, member string) recordKey {
+	return recordKey{keyType: keyType, group: group, member: member}
+}
+
+// removed is the key of the tombstone.
+func (k recordKey) removed() recordKey {
+	k.tombstone = true
+	return k
+}
+
+// KeyType implements group.Record, as do the next ones.
+func (k *recordKey) KeyType() int16 { return k.keyType }
+
+// GroupID implements group.Record.
+func (k *recordKey) GroupID() string { return k.group }
+
+// GroupType implements group.Record.
+func (k *recordKey) GroupType() group.Type { return group.Streams }
+
+// IsTombstone implements group.Record.
+func (k *recordKey) IsTombstone() bool { return k.tombstone }
+
+// EndsGroup implements group.Record.
+func (k *recordKey) EndsGroup() bool { return k.keyType == KeyTypeGroup }
+
+// AppendKey implements group.Record.
+func (k *recordKey) AppendKey(dst []byte) []byte {
+	dst = fields.AppendString(fields.AppendInt16(dst, k.keyType), k.group)
+	if k.isOfMember() {
+		dst = fields.AppendString(dst, k.member)
+	}
+	return dst
+}
+
+func (k *recordKey) isOfMember() bool {
+	return k.keyType == KeyTypeMember || k.keyType == KeyTypeTarget || k.keyType == KeyTypeCurrent
+}
+
 // groupRecord is the group epoch and what it stands for.
 type groupRecord struct {
-	group          string
-	tombstone      bool
+	recordKey
 	epoch          int32
 	hash           int64
 	validatedEpoch int32
@@ -32,30 +81,26 @@ type groupRecord struct {
 
 // memberRecord is a member's metadata; its tasks are not in it.
 type memberRecord struct {
-	group, member string
-	tombstone     bool
-	metadata      *Member
+	recordKey
+	metadata *Member
 }
 
 // targetEpochRecord is the assignment epoch.
 type targetEpochRecord struct {
-	group     string
-	tombstone bool
-	epoch     int32
-	timeMs    int64
+	recordKey
+	epoch  int32
+	timeMs int64
 }
 
 // targetRecord is the target assignment of a member.
 type targetRecord struct {
-	group, member string
-	tombstone     bool
-	target        Assignment
+	recordKey
+	target Assignment
 }
 
 // currentRecord is what a member runs, and what it has still to give up.
 type currentRecord struct {
-	group, member        string
-	tombstone            bool
+	recordKey
 	epoch, previousEpoch int32
 	state                MemberState
 	assigned, pending    MemberTasks
@@ -63,9 +108,8 @@ type currentRecord struct {
 
 // topologyRecord is the topology as it was sent.
 type topologyRecord struct {
-	group     string
-	tombstone bool
-	topology  *Topology
+	recordKey
+	topology *Topology
 }
 
 // Apply implements group.Group.
@@ -129,70 +173,12 @@ func (g *Group) applyCurrent(r *currentRecord) {
 func (g *Group) Tombstones() []group.Record {
 	var records []group.Record
 	for _, m := range sortedMembers(g.members) {
-		records = append(records, &currentRecord{group: g.id, member: m.ID, tombstone: true},
-			&targetRecord{group: g.id, member: m.ID, tombstone: true},
-			&memberRecord{group: g.id, member: m.ID, tombstone: true})
+		records = append(records, &currentRecord{recordKey: memberKey(KeyTypeCurrent, g.id, m.ID).removed()},
+			&targetRecord{recordKey: memberKey(KeyTypeTarget, g.id, m.ID).removed()},
+			&memberRecord{recordKey: memberKey(KeyTypeMember, g.id, m.ID).removed()})
 	}
-	return append(records, &targetEpochRecord{group: g.id, tombstone: true},
-		&groupRecord{group: g.id, tombstone: true}, &topologyRecord{group: g.id, tombstone: true})
-}
-
-// The methods of group.Record.
-
-func (r *groupRecord) KeyType() int16       { return KeyTypeGroup }
-func (r *memberRecord) KeyType() int16      { return KeyTypeMember }
-func (r *targetEpochRecord) KeyType() int16 { return KeyTypeTargetEpoch }
-func (r *targetRecord) KeyType() int16      { return KeyTypeTarget }
-func (r *currentRecord) KeyType() int16     { return KeyTypeCurrent }
-func (r *topologyRecord) KeyType() int16    { return KeyTypeTopology }
-
-func (r *groupRecord) GroupID() string       { return r.group }
-func (r *memberRecord) GroupID() string      { return r.group }
-func (r *targetEpochRecord) GroupID() string { return r.group }
-func (r *targetRecord) GroupID() string      { return r.group }
-func (r *currentRecord) GroupID() string     { return r.group }
-func (r *topologyRecord) GroupID() string    { return r.group }
-
-func (r *groupRecord) GroupType() group.Type       { return group.Streams }
-func (r *memberRecord) GroupType() group.Type      { return group.Streams }
-func (r *targetEpochRecord) GroupType() group.Type { return group.Streams }
-func (r *targetRecord) GroupType() group.Type      { return group.Streams }
-func (r *currentRecord) GroupType() group.Type     { return group.Streams }
-func (r *topologyRecord) GroupType() group.Type    { return group.Streams }
-
-func (r *groupRecord) IsTombstone() bool       { return r.tombstone }
-func (r *memberRecord) IsTombstone() bool      { return r.tombstone }
-func (r *targetEpochRecord) IsTombstone() bool { return r.tombstone }
-func (r *targetRecord) IsTombstone() bool      { return r.tombstone }
-func (r *currentRecord) IsTombstone() bool     { return r.tombstone }
-func (r *topologyRecord) IsTombstone() bool    { return r.tombstone }
-
-func (r *groupRecord) EndsGroup() bool       { return true }
-func (r *memberRecord) EndsGroup() bool      { return false }
-func (r *targetEpochRecord) EndsGroup() bool { return false }
-func (r *targetRecord) EndsGroup() bool      { return false }
-func (r *currentRecord) EndsGroup() bool     { return false }
-func (r *topologyRecord) EndsGroup() bool    { return false }
-
-func appendGroupKey(dst []byte, keyType int16, group string) []byte {
-	return fields.AppendString(fields.AppendInt16(dst, keyType), group)
-}
-
-func (r *groupRecord) AppendKey(dst []byte) []byte { return appendGroupKey(dst, KeyTypeGroup, r.group) }
-func (r *memberRecord) AppendKey(dst []byte) []byte {
-	return fields.AppendString(appendGroupKey(dst, KeyTypeMember, r.group), r.member)
-}
-func (r *targetEpochRecord) AppendKey(dst []byte) []byte {
-	return appendGroupKey(dst, KeyTypeTargetEpoch, r.group)
-}
-func (r *targetRecord) AppendKey(dst []byte) []byte {
-	return fields.AppendString(appendGroupKey(dst, KeyTypeTarget, r.group), r.member)
-}
-func (r *currentRecord) AppendKey(dst []byte) []byte {
-	return fields.AppendString(appendGroupKey(dst, KeyTypeCurrent, r.group), r.member)
-}
-func (r *topologyRecord) AppendKey(dst []byte) []byte {
-	return appendGroupKey(dst, KeyTypeTopology, r.group)
+	return append(records, &targetEpochRecord{recordKey: groupKey(KeyTypeTargetEpoch, g.id).removed()},
+		&groupRecord{recordKey: groupKey(KeyTypeGroup, g.id).removed()}, &topologyRecord{recordKey: groupKey(KeyTypeTopology, g.id).removed()})
 }
 
 // MaxBytes of a record is what it takes: streams groups are small, and change seldom.
@@ -221,64 +207,62 @@ func DecodeRecord(key, value []byte) (group.Record, error) {
 }
 
 func decodeRecord(k *fields.Reader, value []byte) (group.Record, error) {
-	keyType, id, member := k.Int16(), k.String(), ""
-	switch keyType {
-	case KeyTypeMember, KeyTypeTarget, KeyTypeCurrent:
-		member = k.String()
+	read := recordKey{keyType: k.Int16(), group: k.String(), tombstone: value == nil}
+	if read.isOfMember() {
+		read.member = k.String()
 	}
 	if err := k.Finish(); err != nil {
 		return nil, err
 	}
-	tombstone := value == nil
 	v := fields.NewReader(value)
-	if !tombstone {
+	if !read.tombstone {
 		if version := v.Int16(); version != valueVersion {
-			v.Fail("version %d of key type %d, known is %d", version, keyType, valueVersion)
+			v.Fail("version %d of key type %d, known is %d", version, read.keyType, valueVersion)
 		}
 	}
 	var r group.Record
-	switch keyType {
+	switch read.keyType {
 	case KeyTypeGroup:
-		own := &groupRecord{group: id, tombstone: tombstone, validatedEpoch: -1}
+		own := &groupRecord{recordKey: read, validatedEpoch: -1}
 		r = own
-		if !tombstone {
+		if !read.tombstone {
 			own.decode(v)
 		}
 	case KeyTypeMember:
-		own := &memberRecord{group: id, member: member, tombstone: tombstone}
+		own := &memberRecord{recordKey: read}
 		r = own
-		if !tombstone {
+		if !read.tombstone {
 			own.decode(v)
 		}
 	case KeyTypeTargetEpoch:
-		own := &targetEpochRecord{group: id, tombstone: tombstone}
+		own := &targetEpochRecord{recordKey: read}
 		r = own
-		if !tombstone {
+		if !read.tombstone {
 			own.decode(v)
 		}
 	case KeyTypeTarget:
-		own := &targetRecord{group: id, member: member, tombstone: tombstone}
+		own := &targetRecord{recordKey: read}
 		r = own
-		if !tombstone {
+		if !read.tombstone {
 			own.target = Assignment{Active: readTasks(v), Standby: readTasks(v), Warmup: readTasks(v)}
 			v.Tags(nil)
 		}
 	case KeyTypeCurrent:
-		own := &currentRecord{group: id, member: member, tombstone: tombstone}
+		own := &currentRecord{recordKey: read}
 		r = own
-		if !tombstone {
+		if !read.tombstone {
 			own.decode(v)
 		}
 	case KeyTypeTopology:
-		own := &topologyRecord{group: id, tombstone: tombstone}
+		own := &topologyRecord{recordKey: read}
 		r = own
-		if !tombstone {
+		if !read.tombstone {
 			own.topology = readTopology(v)
 		}
 	default:
-		return nil, fmt.Errorf("%w: key type %d", fields.ErrDamaged, keyType)
+		return nil, fmt.Errorf("%w: key type %d", fields.ErrDamaged, read.keyType)
 	}
-	if !tombstone {
+	if !read.tombstone {
 		if err := v.Finish(); err != nil {
 			return nil, err
 		}

@@ -34,7 +34,8 @@ func (s *step) bump() { s.writeGroup(s.work.epoch + 1) }
 
 func (s *step) writeGroup(epoch int32) {
 	g := s.work
-	s.write(&groupRecord{group: g.id, epoch: epoch, hash: g.metadataHash, validatedEpoch: g.validatedEpoch,
+	s.write(&groupRecord{recordKey: groupKey(KeyTypeGroup, g.id),
+		epoch: epoch, hash: g.metadataHash, validatedEpoch: g.validatedEpoch,
 		configs: g.assignmentConfigs})
 }
 
@@ -49,15 +50,15 @@ func (s *step) remove(ids ...string) {
 	}
 	s.bump()
 	if len(s.work.members) == 0 {
-		s.write(&targetEpochRecord{group: s.work.id, epoch: s.work.epoch})
+		s.write(&targetEpochRecord{recordKey: groupKey(KeyTypeTargetEpoch, s.work.id), epoch: s.work.epoch})
 	}
 }
 
 // forget writes the tombstones of a member.
 func (s *step) forget(id string) {
-	s.write(&currentRecord{group: s.work.id, member: id, tombstone: true})
-	s.write(&targetRecord{group: s.work.id, member: id, tombstone: true})
-	s.write(&memberRecord{group: s.work.id, member: id, tombstone: true})
+	s.write(&currentRecord{recordKey: memberKey(KeyTypeCurrent, s.work.id, id).removed()})
+	s.write(&targetRecord{recordKey: memberKey(KeyTypeTarget, s.work.id, id).removed()})
+	s.write(&memberRecord{recordKey: memberKey(KeyTypeMember, s.work.id, id).removed()})
 }
 
 // assign computes the target of all members (spec: streams-groups 6).
@@ -70,10 +71,11 @@ func (s *step) assign() {
 	for _, m := range sortedMembers(g.members) {
 		target := targets[m.ID]
 		if old, ok := g.targets[m.ID]; !ok || !old.equal(target) {
-			s.write(&targetRecord{group: g.id, member: m.ID, target: target})
+			s.write(&targetRecord{recordKey: memberKey(KeyTypeTarget, g.id, m.ID), target: target})
 		}
 	}
-	s.write(&targetEpochRecord{group: g.id, epoch: g.epoch, timeMs: s.now.UnixMilli()})
+	s.write(&targetEpochRecord{recordKey: groupKey(KeyTypeTargetEpoch, g.id),
+		epoch: g.epoch, timeMs: s.now.UnixMilli()})
 }
 
 func (g *Group) computeTargets(replicas int) map[string]Assignment {
@@ -199,7 +201,8 @@ func (s *step) writeCurrent(m *Member, epoch int32, state MemberState, assigned,
 		sameMemberTasks(m.Pending, pending) {
 		return m
 	}
-	s.write(&currentRecord{group: s.work.id, member: m.ID, epoch: epoch, previousEpoch: m.Epoch, state: state,
+	s.write(&currentRecord{recordKey: memberKey(KeyTypeCurrent, s.work.id, m.ID),
+		epoch: epoch, previousEpoch: m.Epoch, state: state,
 		assigned: assigned, pending: pending})
 	return s.work.members[m.ID]
 }

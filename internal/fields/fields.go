@@ -43,6 +43,24 @@ func AppendCompactNullableString(dst []byte, s *string) []byte {
 // AppendCompactLen appends the length of an array or string that is not null.
 func AppendCompactLen(dst []byte, n int) []byte { return binary.AppendUvarint(dst, uint64(n)+1) }
 
+// AppendInt32s appends an array of 32-bit integers.
+func AppendInt32s(dst []byte, list []int32) []byte {
+	dst = AppendCompactLen(dst, len(list))
+	for _, v := range list {
+		dst = AppendInt32(dst, v)
+	}
+	return dst
+}
+
+// AppendCompactStrings appends an array of strings.
+func AppendCompactStrings(dst []byte, list []string) []byte {
+	dst = AppendCompactLen(dst, len(list))
+	for _, s := range list {
+		dst = AppendCompactString(dst, s)
+	}
+	return dst
+}
+
 // AppendUvarint appends an unsigned integer of variable size.
 func AppendUvarint(dst []byte, v uint64) []byte { return binary.AppendUvarint(dst, v) }
 
@@ -179,6 +197,41 @@ func (r *Reader) ArrayLen(minBytes int) int {
 		return -1
 	}
 	return n
+}
+
+// CompactBytes reads bytes with a compact length, a copy; nil is null.
+func (r *Reader) CompactBytes() []byte {
+	n := r.Uvarint()
+	if n == 0 || r.err != nil {
+		return nil
+	}
+	return append([]byte{}, r.Bytes(n-1)...)
+}
+
+// Int32s reads an array of 32-bit integers; nil is null.
+func (r *Reader) Int32s() []int32 {
+	n := r.ArrayLen(4)
+	if n < 0 {
+		return nil
+	}
+	list := make([]int32, n)
+	for i := range list {
+		list[i] = r.Int32()
+	}
+	return list
+}
+
+// CompactStrings reads an array of strings; nil is null.
+func (r *Reader) CompactStrings() []string {
+	n := r.ArrayLen(1)
+	if n < 0 {
+		return nil
+	}
+	list := make([]string, n)
+	for i := range list {
+		list[i] = r.CompactString()
+	}
+	return list
 }
 
 // Tags reads the tagged fields of a struct and calls field with each; nil skips them. Numbers have to rise.

@@ -1,10 +1,10 @@
 // The page: which sections the address asks for, and how they are kept up to date.
 //
-// A section is {id, title, show, controls, always}. show(at) asks the lab and returns what is shown, as nodes or as
-// {nodes, announce}; at is the address when the section is shown alone, else null: then it shows a few lines. controls(at)
-// returns what is made once for an address, such as forms; controlsFirst: they stand above. always: the section stands above
-// every view. withoutLab false: it is left out when the lab is off.
-import { address, clusters, Failure, get, h, say, show, to, toCluster } from "./page.js";
+// A section is {id, title, show, filters, controls, always}. show(at) asks the lab and returns what is shown, as nodes or as
+// {nodes, announce}; at is the address when the section is shown alone, else null: then it shows a few lines. filters(at)
+// and controls(at) return what is made once for an address and stands above and below: forms. always: the section stands
+// above every view. withoutLab false: it is left out when the lab is off.
+import { address, askAgain, clusters, Failure, get, h, show, to, toCluster } from "./page.js";
 import { whenDone } from "./actions.js";
 import { hanging } from "./hanging.js";
 import { findings } from "./findings.js";
@@ -18,6 +18,7 @@ import { requests } from "./requests.js";
 
 const every = 2000; // ms between updates
 const everyWhenDown = 5000;
+const noToken = "The broker wants a token.";
 
 const sections = [hanging, findings, transactions, topics, groups, faults, clock, cluster, requests];
 
@@ -28,8 +29,7 @@ let timer;
 
 for (const s of sections) {
   element("main").append(h("section", { id: s.id, "aria-labelledby": s.id + "-title" },
-    h("h2", { id: s.id + "-title" }, s.title), s.controlsFirst && h("div", { class: "controls first" }), h("div", { class: "view" }),
-    !s.controlsFirst && h("div", { class: "controls" })));
+    h("h2", { id: s.id + "-title" }, s.title), h("div", { class: "filters" }), h("div", { class: "view" }), h("div", { class: "controls" })));
 }
 
 const isAlone = (s, at) => at.parts[0] === s.id && !s.always;
@@ -54,7 +54,7 @@ async function refresh(s, mine, problems) {
     const found = await s.show(isAlone(s, at) ? at : null);
     if (mine !== round || found === undefined) return;
     show(view, found.nodes || found);
-    if (found.announce) say(found.announce);
+    if (found.announce) element("news").textContent = found.announce;
   } catch (problem) {
     if (mine === round) explain(s, view, problem, problems);
   }
@@ -67,6 +67,8 @@ function explain(s, view, problem, problems) {
     problems.add("The broker does not answer.");
   } else if (problem.status === 404 && s.withoutLab === false && document.body.classList.contains("readonly")) {
     element(s.id).hidden = true; // the lab is off
+  } else if (problem.status === 401) {
+    problems.add(noToken);
   } else if (problem.status === 503) {
     show(view, h("p", { class: "none" }, "The cluster is not open."));
   } else {
@@ -77,7 +79,10 @@ function explain(s, view, problem, problems) {
 
 function complain(text) {
   const box = element("problem");
-  if (box.textContent !== text) box.textContent = text;
+  show(box, [text, text.includes(noToken) && [" ", h("button", { type: "button", key: "token", onclick: () => {
+    askAgain();
+    update();
+  } }, "Enter the token")]]);
   box.hidden = !text;
 }
 
@@ -93,8 +98,10 @@ function navigate() {
   const alone = sections.find((s) => isAlone(s, at));
   for (const s of sections) {
     element(s.id).hidden = Boolean(alone) && s !== alone && !s.always;
-    const controls = s.controls && !element(s.id).hidden ? s.controls(alone === s ? at : null) : null;
-    element(s.id).querySelector(".controls").replaceChildren(...[controls].flat().filter(Boolean));
+    for (const part of ["filters", "controls"]) {
+      const made = s[part] && !element(s.id).hidden ? s[part](alone === s ? at : null) : null;
+      element(s.id).querySelector("." + part).replaceChildren(...[made].flat().filter(Boolean));
+    }
     if (alone && !s.always) element(s.id).querySelector(".view").replaceChildren(); // it shows something else from now on
   }
   const tabs = [{ id: "", title: "Overview" }, ...sections.filter((s) => !s.always)];

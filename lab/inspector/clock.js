@@ -36,7 +36,9 @@ function controls(at) {
   const simple = (text, label, body) => h("button", { type: "button", onclick: () => move(label, withMembers(body)) }, text);
   const by = h("input", { name: "by", value: "1m", size: 6, required: true, autocomplete: "off" });
   const members = h("input", { type: "checkbox", name: "expireMembers" });
-  const withMembers = (body) => ((body.advance || body.advanceToNext || body.set) && members.checked ? { ...body, expireMembers: true } : body);
+  const locks = h("input", { type: "checkbox", name: "expireLocks" });
+  const isMove = (body) => body.advance || body.advanceToNext || body.set;
+  const withMembers = (body) => (isMove(body) ? { ...body, ...(members.checked && { expireMembers: true }), ...(locks.checked && { expireLocks: true }) } : body);
   const submit = (make) => (event) => {
     event.preventDefault();
     move(...make());
@@ -50,5 +52,6 @@ function controls(at) {
     h("div", { class: "row" }, simple("Advance to the next deadline", "Advance to the next deadline", { advanceToNext: true }),
       simple("Freeze", "Freeze the clock", { freeze: true }), simple("Resume", "Resume the clock", { resume: true })),
     at && set,
-    at && h("label", { class: "check" }, members, "let members of groups time out, too, whose sessions end on the way"));
+    at && h("label", { class: "check" }, members, "let members of groups time out, too, whose sessions end on the way"),
+    at && h("label", { class: "check" }, locks, "let the locks of share groups end, too, though their members live"));
 }

@@ -1,5 +1,5 @@
 // The cluster as a whole: reset, restart, snapshots, and the other clusters of the process.
-import { act, address, button, bytes, chip, clockTime, clusters, duration, facts, field, get, h, link, many, none, options, table, toCluster,
+import { act, address, answerOf, button, bytes, chip, clockTime, clusters, duration, facts, field, get, h, link, many, none, options, table, toCluster,
   url, hasToken, request, Failure } from "./page.js";
 
 export const cluster = { id: "cluster", title: "Cluster", show: showCluster, controls };
@@ -60,15 +60,12 @@ const clusterTable = (all) => table("Clusters", ["Name", "Bootstrap server", "Cl
 
 // ofProcess makes a call that is not about the cluster of the page.
 async function ofProcess(method, parts, body) {
-  const answer = await request(method, ["v1"].concat(parts).map(encodeURIComponent).join("/"), body === undefined ? {} : {
-    headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) });
-  const said = await answer.json().catch(() => ({}));
-  if (!answer.ok) throw new Failure(answer.status, said.detail || answer.statusText);
-  return said;
+  return answerOf(await request(method, ["v1"].concat(parts).map(encodeURIComponent).join("/"), body === undefined ? {} : {
+    headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) }));
 }
 
 function controls(at) {
-  return at && h("div", { class: "changes panels" }, resetting(), restarting(), reloading(), keeping(), making());
+  return at && h("div", { class: "changes panels" }, resetting(), restarting(), reloading(), keeping(), uploading(), making());
 }
 
 const panel = (title, text, submit, ...content) => {
@@ -112,6 +109,13 @@ const keeping = () => panel("Snapshot", "The state of all partitions at one inst
     said: (s) => `${bytes(s.sizeBytes)} in ${duration(s.took)}.` }),
   field("Name", h("input", { name: "name", required: true, autocomplete: "off", placeholder: "before" })),
   h("button", {}, "Take a snapshot"));
+
+const uploading = () => panel("Archive", "The archive of a snapshot becomes a snapshot of this cluster.",
+  (f) => act("Upload snapshot " + f.name.value, "", [], undefined, { said: (s) => bytes(s.sizeBytes) + ".", call: async () =>
+    answerOf(await request("PUT", url(["snapshots", f.name.value, "archive"]), { body: f.file.files[0], headers: { "Content-Type": "application/zstd" } })) }),
+  field("File", h("input", { name: "file", type: "file", required: true, accept: ".zst" })),
+  field("Name", h("input", { name: "name", required: true, autocomplete: "off" })),
+  h("button", {}, "Upload the archive"));
 
 const making = () => panel("New cluster", "A cluster of its own in this process, on a port of its own.",
   (f) => act("Make cluster " + f.name.value, "POST", [], undefined, { said: (c) => `its bootstrap server is ${c.bootstrap}.`,

@@ -26,7 +26,8 @@ export async function sure(title, text, verb) {
 
 // askToken asks for the token of the broker; null when there is none.
 export async function askToken(again) {
-  const token = h("input", { type: "password", name: "token", required: true, autofocus: true, autocomplete: "off" });
+  const token = h("input", { type: "password", name: "token", required: true, autofocus: true, autocomplete: "off",
+    pattern: "[A-Za-z0-9._~+\\/\\-]+=*", title: "letters, digits and -._~+/, with = only at its end" });
   const text = again ? "The broker does not accept this token." : "The broker wants the token that its setting lab.token has.";
   const said = await open("Token", [h("p", {}, text), h("label", { class: "field" }, h("span", {}, "Token"), token)],
     [h("button", { value: "yes", class: "primary" }, "Use it"), cancel()]);

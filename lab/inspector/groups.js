@@ -2,9 +2,9 @@
 import { button, chip, count, duration, facts, few, filter, get, h, link, many, none, pages, partitionLink, size, table } from "./page.js";
 import { willEnd } from "./hanging.js";
 
-export const groups = { id: "groups", title: "Groups", show: showGroups, controls, controlsFirst: true };
+export const groups = { id: "groups", title: "Groups", show: showGroups, filters };
 
-function controls(at) {
+function filters(at) {
   return at && at.parts[1] === undefined ? h("div", { class: "bar" }, filter(["groups"], at, "groups")) : null;
 }
 

@@ -39,6 +39,11 @@ export async function request(method, address, options = {}) {
   }
 }
 
+// askAgain lets calls ask for the token again.
+export function askAgain() {
+  refused = false;
+}
+
 // hasToken says whether calls need more than their address.
 export const hasToken = () => sessionStorage.getItem(kept) !== null;
 

@@ -2,7 +2,7 @@
 export * from "./dom.js";
 export * from "./address.js";
 export * from "./text.js";
-export { ask, clusters, Failure, get, hasToken, request, url } from "./lab.js";
+export { answerOf, ask, askAgain, clusters, Failure, get, hasToken, request, url } from "./lab.js";
 export { act, button, say } from "./actions.js";
 
 export const few = 8; // rows of a section on the overview

@@ -1,5 +1,5 @@
 // A partition: where readers stand and why, its batches as a strip, and its records.
-import { bytes, button, chip, clockTime, count, cutAt, duration, facts, Failure, get, h, link, many, none, shown, size,
+import { act, bytes, button, chip, clockTime, count, cutAt, duration, facts, Failure, field, get, h, link, many, none, shown, size,
   table } from "./page.js";
 import { willEnd } from "./hanging.js";
 
@@ -45,6 +45,15 @@ async function recordsOf(name, index, from, p) {
   const key = JSON.stringify([location.hash, from, p.logStartOffset, p.lastStableOffset, p.highWatermark]);
   if (kept.key !== key) kept = { key, records: await get(["records", name, index], { from, limit: size, cut: cutAt }) };
   return kept.records;
+}
+
+// forgetting makes the form that makes the partition forget a producer.
+export function forgetting(name, index) {
+  const id = h("input", { name: "producer", type: "number", min: 0, required: true });
+  return h("form", { class: "changes row", onsubmit: (event) => {
+    event.preventDefault();
+    act(`Forget producer ${id.value} in ${name}-${index}`, "POST", ["producers", id.value, "forget"], { topic: name, partition: Number(index) });
+  } }, field("Producer ID", id), h("button", {}, "Forget the producer"));
 }
 
 // where says in words where readers stand, and why.

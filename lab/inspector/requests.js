@@ -1,14 +1,14 @@
 // The last requests of clients, filtered, and followed as they come.
 import { address, chip, clockTime, duration, few, get, h, link, none, request, size, table, to, url } from "./page.js";
 
-export const requests = { id: "requests", title: "Last requests", show: showRequests, controls, controlsFirst: true, withoutLab: false };
+export const requests = { id: "requests", title: "Last requests", show: showRequests, filters, withoutLab: false };
 
-const filters = { api: "API", transactionalId: "Transactional ID", topic: "Topic", group: "Group", client: "Client ID" };
+const fields = { api: "API", transactionalId: "Transactional ID", topic: "Topic", group: "Group", client: "Client ID" };
 const most = 2 * size; // that are shown
 
 let stream; // {stop, entries} while they are followed
 
-const chosen = (at) => Object.fromEntries(Object.keys(filters).map((name) => [name, at.query.get(name) || ""]));
+const chosen = (at) => Object.fromEntries(Object.keys(fields).map((name) => [name, at.query.get(name) || ""]));
 const isFollowed = (at) => at.query.get("follow") === "true";
 
 async function showRequests(at) {
@@ -85,18 +85,18 @@ function stop() {
 
 addEventListener("hashchange", stop);
 
-function controls(at) {
+function filters(at) {
   if (!at) return null;
   const follow = h("input", { type: "checkbox", name: "follow", checked: isFollowed(at) });
   const form = h("form", { class: "panel row", "aria-label": "Which requests", onsubmit: (event) => {
     event.preventDefault();
     go();
-  } }, Object.entries(filters).map(([name, text]) => h("label", { class: "field" }, h("span", {}, text),
+  } }, Object.entries(fields).map(([name, text]) => h("label", { class: "field" }, h("span", {}, text),
     h("input", { name, value: at.query.get(name) || "", autocomplete: "off", spellcheck: "false", placeholder: name === "api" ? "EndTxn" : "" }))),
   h("label", { class: "check" }, follow, "follow"), h("button", {}, "Filter"));
   const go = () => {
     const f = form.elements;
-    location.hash = to(["requests"], { ...Object.fromEntries(Object.keys(filters).map((name) => [name, f[name].value])),
+    location.hash = to(["requests"], { ...Object.fromEntries(Object.keys(fields).map((name) => [name, f[name].value])),
       follow: f.follow.checked ? "true" : "", cluster: address().query.get("cluster") || "" });
   };
   follow.addEventListener("change", go);

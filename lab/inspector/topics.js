@@ -1,10 +1,14 @@
 // Topics, and the partitions of one.
 import { bytes, chip, count, facts, few, filter, get, h, link, none, pages, partitionLink, size, table } from "./page.js";
-import { partition } from "./partition.js";
+import { forgetting, partition } from "./partition.js";
 
-export const topics = { id: "topics", title: "Topics", show: showTopics, controls, controlsFirst: true };
+export const topics = { id: "topics", title: "Topics", show: showTopics, filters, controls };
 
 function controls(at) {
+  return at && at.parts[2] !== undefined && forgetting(at.parts[1], at.parts[2]);
+}
+
+function filters(at) {
   if (!at || at.parts[1] !== undefined) return null;
   const internal = at.query.get("internal") === "true";
   return h("div", { class: "bar" }, filter(["topics"], at, "topics"),

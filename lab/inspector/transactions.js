@@ -3,9 +3,9 @@ import { button, chip, clockTime, count, duration, facts, few, filter, get, h, l
   table } from "./page.js";
 import { willEnd } from "./hanging.js";
 
-export const transactions = { id: "transactions", title: "Transactions", show: showTransactions, controls, controlsFirst: true };
+export const transactions = { id: "transactions", title: "Transactions", show: showTransactions, filters };
 
-function controls(at) {
+function filters(at) {
   if (!at || at.parts[1] !== undefined) return null;
   const open = at.query.get("open") === "true";
   return h("div", { class: "bar" }, filter(["transactions"], at, "transactional IDs"),

@@ -1,6 +1,6 @@
 // The lab of Once from Node: one file over fetch. Copy it beside your tests. `labOf(t)` gives a test of node:test a cluster
-// of its own, in a broker that runs: ONCE_LAB is its admin address, http://localhost:9644 by default. A test fails when a
-// fault that it asked for never happened.
+// of its own, in a broker that runs: ONCE_LAB is its admin address, http://localhost:9644 by default, and
+// ONCE_LAB_TOKEN its token, if it has one. A test fails when a fault that it asked for never happened.
 
 /** An answer that is no success; `answer` is what stands in it, as JSON. */
 export class LabError extends Error {
@@ -13,8 +13,13 @@ export class LabError extends Error {
 
 /** The lab of one cluster. Clients connect to `bootstrap`. */
 export class Lab {
-  constructor(url = 'http://localhost:9644', cluster = 'default', bootstrap = 'localhost:9092') {
-    Object.assign(this, { url: url.replace(/\/$/, ''), cluster, bootstrap });
+  constructor(
+    url = 'http://localhost:9644',
+    cluster = 'default',
+    bootstrap = 'localhost:9092',
+    token = process.env.ONCE_LAB_TOKEN,
+  ) {
+    Object.assign(this, { url: url.replace(/\/$/, ''), cluster, bootstrap, token });
   }
 
   /** Any call of GET /v1/openapi.json, with the path behind /v1, and its answer. */
@@ -23,10 +28,10 @@ export class Lab {
   }
 
   async #send(method, path, body, query) {
-    const options = { method };
+    const options = { method, headers: this.token ? { Authorization: `Bearer ${this.token}` } : {} };
     if (body !== undefined) {
       options.body = JSON.stringify(body);
-      options.headers = { 'Content-Type': 'application/json' };
+      options.headers['Content-Type'] = 'application/json';
     }
     const response = await fetch(`${this.url}/v1${path}${query ? `?${new URLSearchParams(query)}` : ''}`, options);
     const answer = await response.json();
@@ -38,7 +43,7 @@ export class Lab {
   async newCluster(options) {
     const name = `test-${crypto.randomUUID().slice(0, 13)}`;
     const made = await this.#send('POST', '/clusters', { name, ...options });
-    return new Lab(this.url, made.name, made.bootstrap);
+    return new Lab(this.url, made.name, made.bootstrap, this.token);
   }
 
   /** Ends the cluster. */

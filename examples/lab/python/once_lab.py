@@ -5,7 +5,8 @@ Copy it beside your tests, and put this into conftest.py:
     pytest_plugins = ["once_lab"]
 
 The fixture `lab` gives each test a cluster of its own, in a broker that runs: `ONCE_LAB` is its admin address,
-http://localhost:9644 by default. A test fails when a fault that it asked for never happened.
+http://localhost:9644 by default, and `ONCE_LAB_TOKEN` its token, if it has one. A test fails when a fault that it asked
+for never happened.
 """
 
 import json
@@ -32,8 +33,9 @@ class LabError(Exception):
 class Lab:
     """The lab of one cluster. Clients connect to `bootstrap`."""
 
-    def __init__(self, url="http://localhost:9644", cluster="default", bootstrap="localhost:9092"):
+    def __init__(self, url="http://localhost:9644", cluster="default", bootstrap="localhost:9092", token=None):
         self.url = url.rstrip("/")
+        self.token = token or os.environ.get("ONCE_LAB_TOKEN")
         self.cluster = cluster
         self.bootstrap = bootstrap
 
@@ -47,6 +49,8 @@ class Lab:
         if body is not None:
             request.data = json.dumps(body).encode()
             request.add_header("Content-Type", "application/json")
+        if self.token:
+            request.add_header("Authorization", "Bearer " + self.token)
         try:
             with urllib.request.urlopen(request, timeout=WAIT_S) as response:
                 return json.load(response)
@@ -57,7 +61,7 @@ class Lab:
     def new_cluster(self, name=None, **options):
         """The lab of a new cluster; options as of POST /v1/clusters."""
         made = self._send("POST", "/clusters", {"name": name or "test-" + uuid.uuid4().hex[:12], **options})
-        return Lab(self.url, made["name"], made["bootstrap"])
+        return Lab(self.url, made["name"], made["bootstrap"], self.token)
 
     def delete(self):
         """Ends the cluster."""

@@ -19,8 +19,8 @@ import org.junit.jupiter.api.extension.ParameterResolver;
  * text; conditions are waited for by the broker, so that a test has little to read.
  *
  * <p>With {@code @ExtendWith(Lab.Extension.class)} a test that has a Lab as a parameter gets a cluster of its own, in a
- * broker that runs: ONCE_LAB is its admin address, http://localhost:9644 by default. A test fails when a fault that it
- * asked for never happened.
+ * broker that runs: ONCE_LAB is its admin address, http://localhost:9644 by default, and ONCE_LAB_TOKEN its token, if it
+ * has one. A test fails when a fault that it asked for never happened.
  */
 public final class Lab {
 	private static final HttpClient CLIENT = HttpClient.newHttpClient();
@@ -118,6 +118,10 @@ public final class Lab {
 			request.method(method, HttpRequest.BodyPublishers.noBody());
 		} else {
 			request.method(method, HttpRequest.BodyPublishers.ofString(body)).header("Content-Type", "application/json");
+		}
+		String token = System.getenv("ONCE_LAB_TOKEN");
+		if (token != null && !token.isEmpty()) {
+			request.header("Authorization", "Bearer " + token);
 		}
 		try {
 			HttpResponse<String> answer = CLIENT.send(request.build(), HttpResponse.BodyHandlers.ofString());
