@@ -173,10 +173,7 @@ func (l overHTTP) operations() map[string]operation {
 // Bad input to any call is answered with what is wrong, and changes nothing. A call without rows fails this test.
 func TestBadInputToEveryCall(t *testing.T) {
 	l := startLab(t)
-	var seen []string
-	for _, at := range []string{"/v1/topics", "/v1/groups", "/v1/transactions", "/v1/faults", "/v1/snapshots", "/v1/clusters"} {
-		seen = append(seen, at)
-	}
+	seen := []string{"/v1/topics", "/v1/groups", "/v1/transactions", "/v1/faults", "/v1/snapshots", "/v1/clusters"}
 	state := func() (all string) {
 		for _, at := range seen {
 			_, text := l.ask("GET", at, "")

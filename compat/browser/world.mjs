@@ -65,12 +65,18 @@ export async function startWorld(...flags) {
   return world;
 }
 
-// accessible fails for what axe-core finds wrong, and for a page that is wider than the window.
+// accessible fails for what axe-core finds wrong, for a page that is wider than the window, and for fields that are wider than
+// what they stand in.
 export async function accessible(page, where) {
   const { violations } = await new AxeBuilder({ page }).setLegacyMode(true).analyze(); // there are no frames
   assert.deepEqual(violations.map((v) => `${where}: ${v.id}: ${v.nodes.map((n) => n.target).join(" ")}`), []);
   const wider = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
   assert.ok(wider <= 0, `${where} is ${wider} pixels too wide`);
+  const out = await page.evaluate(() => [...document.querySelectorAll("main form :is(input, select, button)")].filter((e) => {
+    const own = e.getBoundingClientRect();
+    return own.width > 0 && own.right > e.closest("form, .panel").getBoundingClientRect().right + 1;
+  }).map((e) => e.name || e.textContent));
+  assert.deepEqual(out, [], `${where}: fields that stick out`);
 }
 
 // until waits for a condition of the broker.
