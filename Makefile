@@ -70,7 +70,6 @@ check-nested:
 
 compat: ## stock clients of other languages and Kafka's own tools; see compat/README.md
 	compat/run.sh
-	compat/suite.sh
 
 suite: ## transactional tests in Java, each on a broker that is as new; AGAINST=HOST:PORT for one that runs, such as Kafka
 	compat/suite.sh $(if $(AGAINST),--against $(AGAINST))
@@ -116,4 +115,5 @@ nightly: crash ## whole sweeps, long runs with kills, fuzzing, mutants
 	for n in $$(seq $(SEEDS)); do ONCE_SMALL_SIZES=$$n go test ./log ./durability || exit 1; done
 	$(MAKE) eos FLAGS="-records 1000000 -kills 50"
 	$(MAKE) fuzz FUZZTIME=5m
+	$(MAKE) suite
 	$(MAKE) mutants

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Prints how long the image takes from the start of its process to the first record that the host reads back, and beside it
-# how long Apache Kafka takes on the same machine, started from its jars on a data directory that is formatted already.
+# Prints how long the image takes from the start of its process to the first record that the host reads back, in its parts,
+# and what the engine takes before; beside it, how long Apache Kafka takes on the same machine, started from its jars on a
+# data directory that is formatted already. The client begins when `docker start` has returned; see go/firstrecord.
 #
 #   start.sh IMAGE [RUNS]
 #
@@ -19,16 +20,21 @@ trap 'docker rm -fv $name >/dev/null 2>&1; rm -rf "$work"' EXIT
 (cd "$here/../go" && go build -o "$work/firstrecord" ./firstrecord)
 port=$((20000 + $$ % 10000))
 
-median() { sort -n | awk '{ v[NR] = $1 } END { print v[int((NR + 1) / 2)] }'; }
+median() { cut -d' ' -f"$1" "$work/times" | sort -n | awk '{ v[NR] = $1 } END { print v[int((NR + 1) / 2)] }'; }
+ms_of() { date -d "$1" +%s%3N; }
 
-# once_ms: the engine says when it has started the process.
+# once_ms prints four times: until the engine starts the process, from there until it is ready, until the engine has
+# returned, and until the record is read.
 once_ms() {
 	docker create --name "$name" -p "127.0.0.1:$port:9092" -e ONCE_PORT=$port "$image" >/dev/null
-	local end started
-	end=$("$work/firstrecord" "127.0.0.1:$port" docker start "$name" | sed 's/.*at_ms=//')
-	started=$(date -d "$(docker inspect -f '{{.State.StartedAt}}' "$name")" +%s%3N)
+	local began end started ready returned
+	began=$(date +%s%3N)
+	end=$("$work/firstrecord" -after "127.0.0.1:$port" sh -c "docker start $name >/dev/null && date +%s%3N >'$work/returned'" | sed 's/.*at_ms=//')
+	returned=$(cat "$work/returned")
+	started=$(ms_of "$(docker inspect -f '{{.State.StartedAt}}' "$name")")
+	ready=$(ms_of "$(docker logs -t "$name" 2>/dev/null | sed -n 's/ ready .*//p')")
 	docker rm -fv "$name" >/dev/null
-	echo $((end - started))
+	echo $((started - began)) $((ready - started)) $((returned - started)) $((end - started))
 }
 
 fetch_jars() {
@@ -62,7 +68,9 @@ kafka_ms() {
 	rm -rf "$dir"
 }
 
-ours=$(for _ in $(seq "$runs"); do once_ms; done | median)
+for _ in $(seq "$runs"); do once_ms; done >"$work/times"
 kafka='not measured: there are no jars'
 if fetch_jars; then kafka="$(kafka_ms) ms, Apache Kafka $version from its jars"; fi
-printf 'from the start of the process to the first record: %s ms, the median of %s; %s\n' "$ours" "$runs" "$kafka"
+printf 'from the start of the process to the first record: %s ms, the median of %s; %s\n' "$(median 4)" "$runs" "$kafka"
+printf 'of these: ready after %s ms, the engine returns after %s ms; before them: %s ms of the engine\n' \
+	"$(median 2)" "$(median 3)" "$(median 1)"
