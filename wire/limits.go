@@ -33,7 +33,7 @@ type Limits struct {
 	WriteTimeout time.Duration
 	// MaxConnections holds back further accepts while so many connections are open (max.connections);
 	// MaxConnectionsPerIP closes a connection of an address that has so many (max.connections.per.ip).
-	// 0 means no limit, as in Kafka.
+	// 0 means no limit.
 	MaxConnections      int
 	MaxConnectionsPerIP int
 	// SendBufferBytes is the system's buffer for answers that a client has not taken, for each connection

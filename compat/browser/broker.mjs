@@ -8,8 +8,11 @@ import { createInterface } from "node:readline";
 
 export async function startBroker(...flags) {
   const directory = await mkdtemp(join(tmpdir(), "inspector-"));
-  const child = spawn(process.env.BROKER, ["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--data-dir", join(directory, "data"), ...flags],
-    { stdio: ["ignore", "pipe", "pipe"] });
+  const child = spawn(
+    process.env.BROKER,
+    ["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--data-dir", join(directory, "data"), ...flags],
+    { stdio: ["ignore", "pipe", "pipe"] },
+  );
   const log = [];
   const ended = new Promise((resolve) => child.once("exit", resolve));
   child.stderr.on("data", (text) => log.push(text));
@@ -24,8 +27,14 @@ export async function startBroker(...flags) {
     address: part("listen"),
     page,
     async lab(method, path, body) {
-      const answer = await fetch(`${page}v1/${path}`, { method, body: body && JSON.stringify(body), headers: {
-        ...(body && { "Content-Type": "application/json" }), ...(token && { Authorization: "Bearer " + token }) } });
+      const answer = await fetch(`${page}v1/${path}`, {
+        method,
+        body: body && JSON.stringify(body),
+        headers: {
+          ...(body && { "Content-Type": "application/json" }),
+          ...(token && { Authorization: "Bearer " + token }),
+        },
+      });
       const said = await answer.json();
       if (!answer.ok) throw new Error(`${method} ${path}: ${answer.status} ${said.detail}`);
       return said;
@@ -43,9 +52,21 @@ export async function startBroker(...flags) {
 export async function openTransactions(address, n, topic) {
   const ids = Array.from({ length: n }, (_, i) => `many-${String(i).padStart(5, "0")}`);
   const connection = connectTo(address);
-  const producers = await connection.ask(22, ids.map((id) => [text(id), int(4, 60000)]));
-  const added = await connection.ask(24, ids.map((id, i) => [text(id), producers[i].subarray(6, 16), // producer ID and epoch
-    int(4, 1), text(topic), int(4, 1), int(4, 0)]));
+  const producers = await connection.ask(
+    22,
+    ids.map((id) => [text(id), int(4, 60000)]),
+  );
+  const added = await connection.ask(
+    24,
+    ids.map((id, i) => [
+      text(id),
+      producers[i].subarray(6, 16), // producer ID and epoch
+      int(4, 1),
+      text(topic),
+      int(4, 1),
+      int(4, 0),
+    ]),
+  );
   connection.close();
   const codes = added.map((answer) => answer.readInt16BE(answer.length - 2));
   if (codes.some((code) => code !== 0)) throw new Error("AddPartitionsToTxn: " + codes.find((code) => code !== 0));
@@ -65,25 +86,26 @@ function connectTo(address) {
   const socket = connect(Number(port), host);
   return {
     close: () => socket.destroy(),
-    ask: (key, bodies) => new Promise((resolve, reject) => {
-      const answers = [];
-      let rest = Buffer.alloc(0);
-      socket.removeAllListeners();
-      socket.on("data", (bytes) => {
-        rest = Buffer.concat([rest, bytes]);
-        while (rest.length >= 4 && rest.length >= 4 + rest.readInt32BE(0)) {
-          const end = 4 + rest.readInt32BE(0);
-          answers.push(Buffer.from(rest.subarray(8, end))); // behind the correlation ID
-          rest = rest.subarray(end);
-        }
-        if (answers.length === bodies.length) resolve(answers);
-      });
-      socket.on("error", reject);
-      socket.on("close", () => reject(new Error(`closed after ${answers.length} answers`)));
-      bodies.forEach((body, i) => {
-        const frame = Buffer.concat([int(2, key), int(2, 0), int(4, i), int(2, -1), ...body]); // no client ID
-        socket.write(Buffer.concat([int(4, frame.length), frame]));
-      });
-    }),
+    ask: (key, bodies) =>
+      new Promise((resolve, reject) => {
+        const answers = [];
+        let rest = Buffer.alloc(0);
+        socket.removeAllListeners();
+        socket.on("data", (bytes) => {
+          rest = Buffer.concat([rest, bytes]);
+          while (rest.length >= 4 && rest.length >= 4 + rest.readInt32BE(0)) {
+            const end = 4 + rest.readInt32BE(0);
+            answers.push(Buffer.from(rest.subarray(8, end))); // behind the correlation ID
+            rest = rest.subarray(end);
+          }
+          if (answers.length === bodies.length) resolve(answers);
+        });
+        socket.on("error", reject);
+        socket.on("close", () => reject(new Error(`closed after ${answers.length} answers`)));
+        bodies.forEach((body, i) => {
+          const frame = Buffer.concat([int(2, key), int(2, 0), int(4, i), int(2, -1), ...body]); // no client ID
+          socket.write(Buffer.concat([int(4, frame.length), frame]));
+        });
+      }),
   };
 }

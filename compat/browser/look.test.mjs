@@ -9,8 +9,11 @@ let w, page;
 
 before(async () => {
   w = await startWorld();
-  await w.lab("POST", "topics", [{ name: "orders", partitions: 1, records: [{ key: "opened", value: "the shop" }] },
-    { name: "payments", partitions: 1 }, { name: "shipments", partitions: 12 }]);
+  await w.lab("POST", "topics", [
+    { name: "orders", partitions: 1, records: [{ key: "opened", value: "the shop" }] },
+    { name: "payments", partitions: 1 },
+    { name: "shipments", partitions: 12 },
+  ]);
   const done = await w.producer("billing-1");
   let t = await done.transaction();
   await w.send(t, "paid", 4);
@@ -31,10 +34,25 @@ after(() => w?.stop());
 test("a partition's strip shows fates, in the order of the log, and where readers stand", async () => {
   await w.show(page, "#/topics/orders/0");
   await page.locator("ol.strip li.open").waitFor();
-  const items = await page.locator("ol.strip li").evaluateAll((all) => all.map((li) => li.dataset.fate || li.dataset.line));
-  assert.deepEqual(items, ["plain", "committed", "shipping", "marker", "aborted", "marker", "last stable offset", "open", "high watermark"]);
+  const items = await page
+    .locator("ol.strip li")
+    .evaluateAll((all) => all.map((li) => li.dataset.fate || li.dataset.line));
+  assert.deepEqual(items, [
+    "plain",
+    "committed",
+    "shipping",
+    "marker",
+    "aborted",
+    "marker",
+    "last stable offset",
+    "open",
+    "high watermark",
+  ]);
   assert.match(await page.locator("ol.strip").innerText(), /COMMIT[\s\S]*ABORT[\s\S]*last stable offset 9/);
-  assert.match(await page.locator(".where").innerText(), /stand at offset 9, 3 offsets before the end.* transaction of billing-3, which has been open for/);
+  assert.match(
+    await page.locator(".where").innerText(),
+    /stand at offset 9, 3 offsets before the end.* transaction of billing-3, which has been open for/,
+  );
   await page.getByRole("button", { name: /^aborted offset 6 to 7/ }).click();
   assert.equal(await page.evaluate(() => document.activeElement.id), "offset-6");
 });
@@ -43,9 +61,18 @@ test("pictures of the page are made when they are wanted", { skip: !process.env.
   const stock = await (await w.producer("stock-5")).transaction();
   await w.send(stock, "lost", 1, "payments");
   await w.lab("POST", "transactions/stock-5/hang");
-  await w.lab("POST", "faults", { name: "commit gap", match: { api: "EndTxn", transactionalId: "billing-*" }, when: { nth: 2 }, do: { loseAnswer: true } });
-  for (const [name, hash, options] of [["light", "#/topics/orders/0", {}], ["dark", "#/", { colorScheme: "dark" }], ["group", "#/groups/shipping", {}],
-    ["narrow", "#/topics/orders/0", { viewport: { width: 360, height: 800 } }]]) {
+  await w.lab("POST", "faults", {
+    name: "commit gap",
+    match: { api: "EndTxn", transactionalId: "billing-*" },
+    when: { nth: 2 },
+    do: { loseAnswer: true },
+  });
+  for (const [name, hash, options] of [
+    ["light", "#/topics/orders/0", {}],
+    ["dark", "#/", { colorScheme: "dark" }],
+    ["group", "#/groups/shipping", {}],
+    ["narrow", "#/topics/orders/0", { viewport: { width: 360, height: 800 } }],
+  ]) {
     const on = await w.open(options);
     await w.show(on, hash);
     await on.locator('[data-hangs="payments-0"]').waitFor();
@@ -66,7 +93,10 @@ test("the page updates itself, and what has the focus or is selected stays", asy
   const more = await (await w.producer("billing-2")).transaction();
   await w.send(more, "more", 1);
   await page.locator('ol.strip li[data-offset="12"]').waitFor();
-  assert.match(await page.evaluate(() => document.activeElement.getAttribute("aria-label")), /^committed offset 1 to 4/);
+  assert.match(
+    await page.evaluate(() => document.activeElement.getAttribute("aria-label")),
+    /^committed offset 1 to 4/,
+  );
   assert.equal(await page.evaluate(() => String(getSelection())), "key-0");
   await more.abort();
   await page.locator('ol.strip li[data-offset="12"].aborted').waitFor();
@@ -116,7 +146,10 @@ test("a group shows its lag, why it stands there, and offsets that wait in a tra
   await w.show(page, "#/groups/readers");
   const row = page.locator("#groups tbody tr").first();
   await row.getByText("in a transaction").waitFor();
-  assert.match(await row.innerText(), /It waits for billing-3, open for .*, which will be aborted in .* A transaction will change the offset/);
+  assert.match(
+    await row.innerText(),
+    /It waits for billing-3, open for .*, which will be aborted in .* A transaction will change the offset/,
+  );
   await t.commit();
   await row.getByText("The group has no member.").waitFor();
   const [group] = await w.lab("GET", "groups?name=readers");
@@ -139,12 +172,30 @@ test("members of a group are shown, with what they read", async () => {
 
 // The client here has no groups of other kinds; the answers are as TestMembersOfGroupsOfEachKind has them.
 test("share and streams groups are shown in their own words", async () => {
-  const group = (more) => ({ state: "Stable", protocolType: "", memberCount: 1, offsetCount: 1, pendingCount: 0, lag: 2, ...more,
-    offsets: [{ topic: "orders", partition: 0, committed: 4, pending: false, lastStableOffset: 9, lag: 2, highWatermark: 12 }] });
-  const member = { memberId: "m-1", clientId: "app", host: "/127.0.0.1", assignment: [{ topic: "orders", partition: 0 }] };
-  const answers = { sharers: group({ id: "sharers", type: "share", members: [member] }),
-    counters: group({ id: "counters", type: "streams", members: [{ ...member, tasks: ["0_0", "0_1 standby"] }] }) };
-  for (const [id, answer] of Object.entries(answers)) await page.route(new RegExp(`/v1/groups/${id}\\?`), (route) => route.fulfill({ json: answer }));
+  const group = (more) => ({
+    state: "Stable",
+    protocolType: "",
+    memberCount: 1,
+    offsetCount: 1,
+    pendingCount: 0,
+    lag: 2,
+    ...more,
+    offsets: [
+      { topic: "orders", partition: 0, committed: 4, pending: false, lastStableOffset: 9, lag: 2, highWatermark: 12 },
+    ],
+  });
+  const member = {
+    memberId: "m-1",
+    clientId: "app",
+    host: "/127.0.0.1",
+    assignment: [{ topic: "orders", partition: 0 }],
+  };
+  const answers = {
+    sharers: group({ id: "sharers", type: "share", members: [member] }),
+    counters: group({ id: "counters", type: "streams", members: [{ ...member, tasks: ["0_0", "0_1 standby"] }] }),
+  };
+  for (const [id, answer] of Object.entries(answers))
+    await page.route(new RegExp(`/v1/groups/${id}\\?`), (route) => route.fulfill({ json: answer }));
   await w.show(page, "#/groups/sharers");
   await page.getByRole("heading", { name: "Where delivery stands" }).waitFor();
   await page.getByRole("columnheader", { name: "Start" }).waitFor();
@@ -158,7 +209,11 @@ test("axe-core finds nothing wrong, light, dark and narrow", async () => {
   const dark = await w.open({ colorScheme: "dark" });
   const narrow = await w.open({ viewport: { width: 360, height: 800 } });
   const all = ["#/", "#/topics/orders/0", "#/faults", "#/groups/readers", "#/cluster"];
-  for (const [where, on, n] of [["light", page, 5], ["dark", dark, 2], ["narrow", narrow, 3]]) {
+  for (const [where, on, n] of [
+    ["light", page, 5],
+    ["dark", dark, 2],
+    ["narrow", narrow, 3],
+  ]) {
     for (const hash of all.slice(0, n)) {
       await w.show(on, hash);
       await on.getByText("will be aborted in").first().waitFor();
@@ -172,28 +227,49 @@ test("axe-core finds nothing wrong, light, dark and narrow", async () => {
 
 test("hostile keys, values and names are text", async () => {
   const names = { long: "k".repeat(10000), zero: "a\u0000b", rtl: rightToLeft };
-  await w.lab("POST", "topics", [{ name: "hostile", partitions: 1, records: [
-    { key: names.long, value: names.rtl, headers: { [markup]: markup } }, { key: { base64: Buffer.from(names.zero).toString("base64") }, value: markup },
-  ] }]);
+  await w.lab("POST", "topics", [
+    {
+      name: "hostile",
+      partitions: 1,
+      records: [
+        { key: names.long, value: names.rtl, headers: { [markup]: markup } },
+        { key: { base64: Buffer.from(names.zero).toString("base64") }, value: markup },
+      ],
+    },
+  ]);
   await w.show(page, "#/topics/hostile/0");
   await page.locator("td.value").getByText(markup, { exact: true }).first().waitFor();
   const text = await page.locator("#topics tbody").innerText();
   assert.match(text, /of 10,000 bytes/);
   assert.ok(text.includes(Buffer.from(names.zero).toString("base64")), "bytes that are no text");
-  assert.equal(await page.locator("td.value bdi").getByText(rightToLeft, { exact: true }).count(), 1, "text of another direction stands apart");
+  assert.equal(
+    await page.locator("td.value bdi").getByText(rightToLeft, { exact: true }).count(),
+    1,
+    "text of another direction stands apart",
+  );
   await accessible(page, "hostile records");
 
   const t = await (await w.producer(markup)).transaction();
   await w.commitOffset(t, names.rtl + markup, 1, "hostile");
   await t.commit();
   await w.lab("POST", "faults", { name: markup, match: { api: "Heartbeat", clientId: markup }, do: { delay: "1ms" } });
-  for (const hash of ["#/", "#/transactions/" + encodeURIComponent(markup), "#/groups/" + encodeURIComponent(names.rtl + markup), "#/faults", "#/requests"]) {
+  for (const hash of [
+    "#/",
+    "#/transactions/" + encodeURIComponent(markup),
+    "#/groups/" + encodeURIComponent(names.rtl + markup),
+    "#/faults",
+    "#/requests",
+  ]) {
     await w.show(page, hash);
     await page.locator(".view:visible").getByText(markup).first().waitFor();
     await page.locator(".view table:visible").first().waitFor();
     assert.equal(await page.evaluate(() => window.broken), undefined, hash);
     assert.equal(await page.locator("main img, main script").count(), 0, hash);
-    assert.equal(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth), true, hash + " is too wide");
+    assert.equal(
+      await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth),
+      true,
+      hash + " is too wide",
+    );
   }
   await w.lab("DELETE", "faults");
 });
@@ -203,12 +279,18 @@ test("it is used by keyboard, and says what begins to hang", async () => {
   await still.locator('[data-hangs="billing-3"]').waitFor();
   await still.keyboard.press("Tab");
   assert.equal(await still.evaluate(() => document.activeElement.textContent), "To the content");
-  assert.ok(await still.evaluate(() => document.activeElement.getBoundingClientRect().left >= 0), "the skip link is seen");
+  assert.ok(
+    await still.evaluate(() => document.activeElement.getBoundingClientRect().left >= 0),
+    "the skip link is seen",
+  );
   await still.keyboard.press("Enter");
   assert.equal(await still.evaluate(() => document.activeElement.id), "main");
   await still.keyboard.press("Tab");
   assert.notEqual(await still.evaluate(() => getComputedStyle(document.activeElement).outlineStyle), "none");
-  assert.equal(await still.evaluate(() => getComputedStyle(document.getElementById("live"), "::before").animationName), "none");
+  assert.equal(
+    await still.evaluate(() => getComputedStyle(document.getElementById("live"), "::before").animationName),
+    "none",
+  );
   await w.lab("POST", "clock", { freeze: true });
   await still.getByRole("log").getByText("One more thing hangs.").waitFor();
   await still.locator('[data-hangs="clock"]').waitFor();
@@ -223,7 +305,9 @@ test("requests are filtered by the address, and followed as they come", async ()
   await page.getByRole("button", { name: "Filter" }).click();
   await page.waitForURL(/#\/requests\?api=EndTxn&transactionalId=billing-\*/);
   await page.locator("#requests tbody tr").first().waitFor();
-  await until("only EndTxn", async () => (await page.locator("#requests tbody tr").allInnerTexts()).every((r) => /EndTxn v\d/.test(r) && /billing-/.test(r)));
+  await until("only EndTxn", async () =>
+    (await page.locator("#requests tbody tr").allInnerTexts()).every((r) => /EndTxn v\d/.test(r) && /billing-/.test(r)),
+  );
   await page.getByLabel("follow").check();
   await page.waitForURL(/follow=true/);
   const rows = page.locator("#requests tbody tr");

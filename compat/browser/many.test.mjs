@@ -12,8 +12,15 @@ let w, page;
 before(async () => {
   w = await startWorld();
   const large = { key: "k".repeat(10000), value: "v".repeat(10000), partition: 0 };
-  await w.lab("POST", "topics", Array.from({ length: 1000 }, (_, i) => ({ name: `topic-${String(i).padStart(4, "0")}`, partitions: i === 0 ? 50 : 9,
-    records: i === 0 ? Array(40).fill(large) : [] })));
+  await w.lab(
+    "POST",
+    "topics",
+    Array.from({ length: 1000 }, (_, i) => ({
+      name: `topic-${String(i).padStart(4, "0")}`,
+      partitions: i === 0 ? 50 : 9,
+      records: i === 0 ? Array(40).fill(large) : [],
+    })),
+  );
   await openTransactions(w.broker.address, 10000, "topic-0000");
   page = await w.open();
 });
@@ -23,7 +30,10 @@ after(() => w?.stop());
 // cost returns how many bytes the last update has fetched, and how many elements there are. An update begins with the
 // request for what hangs. The page updates itself when it is seen again, so that nothing here waits for its next update.
 async function cost(hash) {
-  let update = [], updates = 0, pending = 0, changed = Date.now();
+  let update = [],
+    updates = 0,
+    pending = 0,
+    changed = Date.now();
   const change = (n) => {
     pending += n;
     changed = Date.now();
@@ -49,13 +59,24 @@ async function cost(hash) {
   await quiet("another update", updates + 1);
   for (const event of ["request", "requestfinished", "requestfailed"]) page.removeAllListeners(event);
   const sizes = await Promise.all(update.map((r) => r.sizes()));
-  return { bytes: sizes.reduce((n, one) => n + one.responseBodySize, 0), requests: update.length,
-    elements: await page.evaluate(() => document.getElementsByTagName("*").length) };
+  return {
+    bytes: sizes.reduce((n, one) => n + one.responseBodySize, 0),
+    requests: update.length,
+    elements: await page.evaluate(() => document.getElementsByTagName("*").length),
+  };
 }
 
 test("what an update fetches and shows is bounded", async (t) => {
-  for (const hash of ["#/", "#/transactions", "#/transactions?open=true", "#/topics", "#/topics/topic-0000", "#/topics/topic-0000/0", "#/requests",
-    "#/topics?internal=true"]) {
+  for (const hash of [
+    "#/",
+    "#/transactions",
+    "#/transactions?open=true",
+    "#/topics",
+    "#/topics/topic-0000",
+    "#/topics/topic-0000/0",
+    "#/requests",
+    "#/topics?internal=true",
+  ]) {
     const { bytes, requests, elements } = await cost(hash);
     t.diagnostic(`${hash}: ${bytes} bytes in ${requests} requests an update, ${elements} elements`);
     assert.ok(bytes > 0 && bytes < mostBytes, `${hash}: ${bytes} bytes an update`);

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 	"github.com/twmb/franz-go/pkg/kversion"
@@ -113,8 +114,14 @@ func TestClientsGoOnWhileCoordinatorsReload(t *testing.T) {
 	for _, topic := range []string{"produced-V1", "produced-V2"} {
 		r.once(ctx, topic, n-n/4)
 	}
+	r.b.ReloadCoordinators()
 	for _, topic := range []string{"copied-classic", "copied-classic-V1", "copied-consumer"} {
 		r.once(ctx, topic, n)
+		offsets, err := kadm.NewClient(in).FetchOffsets(ctx, topic) // the group has the same name
+		must(t, err)
+		if o, ok := offsets.Lookup("in", 0); !ok || o.At != n {
+			t.Errorf("%s has committed %d of %d", topic, o.At, n)
+		}
 	}
 }
 

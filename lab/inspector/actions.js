@@ -16,7 +16,9 @@ let fading;
 export function say(text) {
   document.getElementById("status").textContent = text;
   clearTimeout(fading);
-  fading = setTimeout(() => { document.getElementById("status").textContent = ""; }, 15000);
+  fading = setTimeout(() => {
+    document.getElementById("status").textContent = "";
+  }, 15000);
 }
 
 // act makes a call that changes something. options: sure is a question that is asked before; said(answer) is what is
@@ -38,5 +40,14 @@ export async function act(label, method, parts, body, options = {}) {
 
 // button makes such a button. text is short; label says the whole.
 export const button = (text, label, method, parts, body, options = {}) =>
-  h("button", { type: "button", class: "changes " + (options.class || ""), "aria-label": text === label ? undefined : label,
-    key: label, onclick: () => act(label, method, parts, body, options) }, text);
+  h(
+    "button",
+    {
+      type: "button",
+      class: "changes " + (options.class || ""),
+      "aria-label": text === label ? undefined : label,
+      key: label,
+      onclick: () => act(label, method, parts, body, options),
+    },
+    text,
+  );

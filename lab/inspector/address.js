@@ -4,9 +4,16 @@ import { h } from "./dom.js";
 // address takes the address apart.
 export function address() {
   const [path, query] = location.hash.replace(/^#\/?/, "").split("?");
-  const parts = path.split("/").filter(Boolean).map((part) => {
-    try { return decodeURIComponent(part); } catch { return part; }
-  });
+  const parts = path
+    .split("/")
+    .filter(Boolean)
+    .map((part) => {
+      try {
+        return decodeURIComponent(part);
+      } catch {
+        return part;
+      }
+    });
   return { parts, query: new URLSearchParams(query || "") };
 }
 
@@ -16,7 +23,9 @@ export function to(parts, query = {}) {
 }
 
 function at(parts, query) {
-  const text = new URLSearchParams(Object.entries(query).filter(([, v]) => v !== "" && v !== undefined && v !== null)).toString();
+  const text = new URLSearchParams(
+    Object.entries(query).filter(([, v]) => v !== "" && v !== undefined && v !== null),
+  ).toString();
   return "#/" + parts.map(encodeURIComponent).join("/") + (text ? "?" + text : "");
 }
 
@@ -26,7 +35,8 @@ export const toCluster = (name) => at([], { cluster: name === "default" ? "" : n
 export const link = (parts, text, query) => h("a", { href: to(parts, query), key: to(parts, query) }, text);
 
 // partitionLink is a link to a partition, from an offset on.
-export const partitionLink = (p, offset) => link(["topics", p.topic, p.partition], `${p.topic}-${p.partition}`, { offset });
+export const partitionLink = (p, offset) =>
+  link(["topics", p.topic, p.partition], `${p.topic}-${p.partition}`, { offset });
 
 // pages makes the links between the pages of a list that goes on behind a name.
 export function pages(parts, query, all, size, nameOf) {
@@ -40,11 +50,26 @@ export function pages(parts, query, all, size, nameOf) {
 
 // filter makes the form that filters a list by name.
 export function filter(parts, at, what) {
-  const name = h("input", { name: "name", type: "search", value: at.query.get("name") || "", placeholder: "orders-*",
-    autocomplete: "off", spellcheck: "false", "aria-label": `Name of ${what}, * stands for any text` });
-  return h("form", { class: "filter", onsubmit: (event) => {
-    event.preventDefault();
-    const query = Object.fromEntries(at.query);
-    location.hash = to(parts, { ...query, after: "", name: name.value });
-  } }, name, h("button", {}, "Filter"));
+  const name = h("input", {
+    name: "name",
+    type: "search",
+    value: at.query.get("name") || "",
+    placeholder: "orders-*",
+    autocomplete: "off",
+    spellcheck: "false",
+    "aria-label": `Name of ${what}, * stands for any text`,
+  });
+  return h(
+    "form",
+    {
+      class: "filter",
+      onsubmit: (event) => {
+        event.preventDefault();
+        const query = Object.fromEntries(at.query);
+        location.hash = to(parts, { ...query, after: "", name: name.value });
+      },
+    },
+    name,
+    h("button", {}, "Filter"),
+  );
 }

@@ -1,9 +1,9 @@
 // The page: which sections the address asks for, and how they are kept up to date.
 //
-// A section is {id, title, show, filters, controls, always}. show(at) asks the lab and returns what is shown, as nodes or as
-// {nodes, announce}; at is the address when the section is shown alone, else null: then it shows a few lines. filters(at)
-// and controls(at) return what is made once for an address and stands above and below: forms. always: the section stands
-// above every view. withoutLab false: it is left out when the lab is off.
+// A section is {id, title, show, filters, controls, always, withoutLab}. show(at) asks the lab and returns what is
+// shown, as nodes or as {nodes, announce}; at is the address when the section is shown alone, else null: then it shows
+// a few lines. filters(at) and controls(at) return what is made once for an address and stands above and below: forms.
+// always: the section stands above every view. withoutLab false: it is left out when the lab is off.
 import { address, askAgain, clusters, Failure, get, h, show, to, toCluster } from "./page.js";
 import { whenDone } from "./actions.js";
 import { hanging } from "./hanging.js";
@@ -28,8 +28,16 @@ let paused = false;
 let timer;
 
 for (const s of sections) {
-  element("main").append(h("section", { id: s.id, "aria-labelledby": s.id + "-title" },
-    h("h2", { id: s.id + "-title" }, s.title), h("div", { class: "filters" }), h("div", { class: "view" }), h("div", { class: "controls" })));
+  element("main").append(
+    h(
+      "section",
+      { id: s.id, "aria-labelledby": s.id + "-title" },
+      h("h2", { id: s.id + "-title" }, s.title),
+      h("div", { class: "filters" }),
+      h("div", { class: "view" }),
+      h("div", { class: "controls" }),
+    ),
+  );
 }
 
 const isAlone = (s, at) => at.parts[0] === s.id && !s.always;
@@ -79,10 +87,24 @@ function explain(s, view, problem, problems) {
 
 function complain(text) {
   const box = element("problem");
-  show(box, [text, text.includes(noToken) && [" ", h("button", { type: "button", key: "token", onclick: () => {
-    askAgain();
-    update();
-  } }, "Enter the token")]]);
+  show(box, [
+    text,
+    text.includes(noToken) && [
+      " ",
+      h(
+        "button",
+        {
+          type: "button",
+          key: "token",
+          onclick: () => {
+            askAgain();
+            update();
+          },
+        },
+        "Enter the token",
+      ),
+    ],
+  ]);
   box.hidden = !text;
 }
 
@@ -100,13 +122,23 @@ function navigate() {
     element(s.id).hidden = Boolean(alone) && s !== alone && !s.always;
     for (const part of ["filters", "controls"]) {
       const made = s[part] && !element(s.id).hidden ? s[part](alone === s ? at : null) : null;
-      element(s.id).querySelector("." + part).replaceChildren(...[made].flat().filter(Boolean));
+      element(s.id)
+        .querySelector("." + part)
+        .replaceChildren(...[made].flat().filter(Boolean));
     }
     if (alone && !s.always) element(s.id).querySelector(".view").replaceChildren(); // it shows something else from now on
   }
   const tabs = [{ id: "", title: "Overview" }, ...sections.filter((s) => !s.always)];
-  show(element("nav"), tabs.map(({ id, title }) => h("a", { href: to(id ? [id] : []), key: id,
-    "aria-current": (alone ? alone.id : "") === id ? "page" : undefined }, title)));
+  show(
+    element("nav"),
+    tabs.map(({ id, title }) =>
+      h(
+        "a",
+        { href: to(id ? [id] : []), key: id, "aria-current": (alone ? alone.id : "") === id ? "page" : undefined },
+        title,
+      ),
+    ),
+  );
   document.title = ["Once", ...at.parts].join(" / ");
   chooseCluster();
   update();
@@ -117,11 +149,16 @@ async function chooseCluster() {
   const chosen = address().query.get("cluster") || "default";
   if (!all.some((c) => c.name === chosen)) all.push({ name: chosen });
   element("clusters").hidden = all.length < 2;
-  show(element("cluster-name"), all.map((c) => h("option", { value: c.name, key: c.name }, c.name)));
+  show(
+    element("cluster-name"),
+    all.map((c) => h("option", { value: c.name, key: c.name }, c.name)),
+  );
   element("cluster-name").value = chosen;
 }
 
-element("cluster-name").addEventListener("change", (event) => { location.hash = toCluster(event.target.value); });
+element("cluster-name").addEventListener("change", (event) => {
+  location.hash = toCluster(event.target.value);
+});
 element("pause").addEventListener("click", () => {
   paused = !paused;
   element("pause").setAttribute("aria-pressed", String(paused));
@@ -138,17 +175,22 @@ whenDone(async () => {
 });
 let soon; // a section has news of its own, and is shown again
 addEventListener("news", (event) => {
-  if (!paused) soon ??= setTimeout(() => {
-    soon = undefined;
-    const s = sections.find((one) => one.id === event.detail);
-    if (!element(s.id).hidden) refresh(s, round, new Set());
-  }, 250);
+  if (!paused)
+    soon ??= setTimeout(() => {
+      soon = undefined;
+      const s = sections.find((one) => one.id === event.detail);
+      if (!element(s.id).hidden) refresh(s, round, new Set());
+    }, 250);
 });
 addEventListener("hashchange", () => {
   navigate();
   scrollTo(0, 0);
 });
-document.addEventListener("visibilitychange", () => { if (!document.hidden) update(); });
-get(["requests"], { limit: 1 }).catch((problem) => {
-  document.body.classList.toggle("readonly", problem instanceof Failure && problem.status === 404);
-}).then(navigate);
+document.addEventListener("visibilitychange", () => {
+  if (!document.hidden) update();
+});
+get(["requests"], { limit: 1 })
+  .catch((problem) => {
+    document.body.classList.toggle("readonly", problem instanceof Failure && problem.status === 404);
+  })
+  .then(navigate);

@@ -21,7 +21,9 @@ export function h(name, properties, ...children) {
 
 // nodes flattens what stands in an element, and leaves out what is not to be shown.
 export function nodes(children) {
-  return [children].flat(9).filter((c) => c !== null && c !== undefined && c !== false && c !== "")
+  return [children]
+    .flat(9)
+    .filter((c) => c !== null && c !== undefined && c !== false && c !== "")
     .map((c) => (c instanceof Node ? c : document.createTextNode(String(c))));
 }
 
@@ -73,26 +75,55 @@ export function table(caption, heads, rows) {
     const [label, column] = columns[i];
     return h("td", { class: [column, kind].filter(Boolean).join(" "), "data-label": label }, of);
   };
-  return h("div", { class: "scroll", tabIndex: 0, role: "group", "aria-label": caption, key: "table " + caption },
-    h("table", {},
-      h("thead", {}, h("tr", {}, columns.map(([label, kind]) => h("th", { scope: "col", class: kind }, label)))),
-      h("tbody", {}, rows.map((row) => h("tr", { id: row.id, key: row.key, class: row.class, tabIndex: row.id ? -1 : undefined },
-        (row.cells || row).map(cell))))));
+  return h(
+    "div",
+    { class: "scroll", tabIndex: 0, role: "group", "aria-label": caption, key: "table " + caption },
+    h(
+      "table",
+      {},
+      h(
+        "thead",
+        {},
+        h(
+          "tr",
+          {},
+          columns.map(([label, kind]) => h("th", { scope: "col", class: kind }, label)),
+        ),
+      ),
+      h(
+        "tbody",
+        {},
+        rows.map((row) =>
+          h(
+            "tr",
+            { id: row.id, key: row.key, class: row.class, tabIndex: row.id ? -1 : undefined },
+            (row.cells || row).map(cell),
+          ),
+        ),
+      ),
+    ),
+  );
 }
 
 export const none = (...text) => h("p", { class: "none" }, ...text);
 
 // facts makes a list of names and values; those without a value are left out.
 export function facts(pairs) {
-  return h("dl", { class: "facts" }, pairs.filter(([, value]) => nodes(value).length > 0)
-    .map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, value))));
+  return h(
+    "dl",
+    { class: "facts" },
+    pairs
+      .filter(([, value]) => nodes(value).length > 0)
+      .map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, value))),
+  );
 }
 
 // chip is a short word about a state; kind chooses its colour.
 export const chip = (text, kind) => h("span", { class: "chip " + (kind || "") }, text);
 
 // field is an input with its label.
-export const field = (label, input, kind) => h("label", { class: "field " + (kind || "") }, h("span", {}, label), input);
+export const field = (label, input, kind) =>
+  h("label", { class: "field " + (kind || "") }, h("span", {}, label), input);
 
 export const options = (all, chosen) =>
   all.map(([value, text]) => h("option", { value, selected: value === chosen }, text || value));

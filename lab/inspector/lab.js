@@ -18,7 +18,9 @@ let refused = false; // the dialog was closed without a token: what only reads d
 export function url(parts, query = {}) {
   const cluster = address().query.get("cluster");
   const prefix = cluster ? ["v1", "clusters", cluster] : ["v1"];
-  const text = new URLSearchParams(Object.entries(query).filter(([, v]) => v !== "" && v !== undefined && v !== null)).toString();
+  const text = new URLSearchParams(
+    Object.entries(query).filter(([, v]) => v !== "" && v !== undefined && v !== null),
+  ).toString();
   return prefix.concat(parts).map(encodeURIComponent).join("/") + (text ? "?" + text : "");
 }
 
@@ -29,8 +31,11 @@ export async function request(method, address, options = {}) {
     const headers = { ...options.headers, ...(token && { Authorization: "Bearer " + token }) };
     const answer = await fetch(address, { method, cache: "no-store", ...options, headers });
     if (answer.status !== 401 || (method === "GET" && refused)) return answer;
-    if (sessionStorage.getItem(kept) === token) { // else another call has got a new one
-      asking ??= askToken(token !== null).finally(() => { asking = undefined; });
+    if (sessionStorage.getItem(kept) === token) {
+      // else another call has got a new one
+      asking ??= askToken(token !== null).finally(() => {
+        asking = undefined;
+      });
       const given = await asking;
       refused = given === null;
       if (refused) return answer;
@@ -49,9 +54,18 @@ export const hasToken = () => sessionStorage.getItem(kept) !== null;
 
 // ask makes a call and returns its answer. A list that is a page of a longer one has its length as total.
 export async function ask(method, parts, query = {}, body) {
-  return answerOf(await request(method, url(parts, query), body === undefined ? {} : {
-    headers: { "Content-Type": "application/json" }, body: JSON.stringify(body),
-  }));
+  return answerOf(
+    await request(
+      method,
+      url(parts, query),
+      body === undefined
+        ? {}
+        : {
+            headers: { "Content-Type": "application/json" },
+            body: JSON.stringify(body),
+          },
+    ),
+  );
 }
 
 export async function answerOf(answer) {

@@ -3,7 +3,7 @@ import { h } from "./dom.js";
 
 // seconds reads Go's durations: 1m41.237s.
 export function seconds(text) {
-  const units = { h: 3600, m: 60, s: 1, ms: 1e-3, "µs": 1e-6, ns: 1e-9 };
+  const units = { h: 3600, m: 60, s: 1, ms: 1e-3, µs: 1e-6, ns: 1e-9 };
   let sum = 0;
   for (const [, n, unit] of String(text).matchAll(/([\d.]+)(h|ms|m|s|µs|ns)/g)) sum += Number(n) * units[unit];
   return String(text).startsWith("-") ? -sum : sum;
@@ -46,6 +46,10 @@ export const cutAt = 300; // bytes of a key or a value that are fetched and show
 export function shown(value, length) {
   if (value === null || value === undefined) return h("i", { class: "soft" }, "null");
   const text = typeof value === "object" ? value.base64 : String(value);
-  return [typeof value === "object" && h("i", { class: "soft" }, "base64 "), h("bdi", {}, text),
-    length && h("i", { class: "soft" }, ` … of ${count(length)} bytes`), text === "" && h("i", { class: "soft" }, "empty")];
+  return [
+    typeof value === "object" && h("i", { class: "soft" }, "base64 "),
+    h("bdi", {}, text),
+    length && h("i", { class: "soft" }, ` … of ${count(length)} bytes`),
+    text === "" && h("i", { class: "soft" }, "empty"),
+  ];
 }
