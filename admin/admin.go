@@ -2,8 +2,8 @@
 // the state as text, and the lab.
 //
 // It knows nothing of Kafka: Options has all that it shows. It listens on the loopback interface unless an address is
-// given. A guard refuses requests that a browser sends for a page of another site, and those without the token, if there
-// is one.
+// given. A guard refuses requests that a browser sends for a page of another site, and those without the token, if
+// there is one.
 // Only package broker starts a Server.
 package admin
 

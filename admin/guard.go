@@ -25,7 +25,8 @@ type guard struct {
 // unguarded are the paths for orchestrators and scrapers, which use any name for this machine.
 var unguarded = append([]string{"/metrics", "/healthz"}, readyPaths...)
 
-// open says whether a path needs no token: the page for people and the description of the lab hold nothing of the broker.
+// open says whether a path needs no token: the page for people and the description of the lab hold nothing of the
+// broker.
 func open(path string) bool {
 	return path == "/" || path == "/v1/openapi.json" || strings.HasPrefix(path, "/inspector/")
 }

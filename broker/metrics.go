@@ -14,8 +14,8 @@ import (
 // default cluster have none, so that they stay what they are when others come.
 const clusterLabel = "cluster"
 
-// Gather implements prometheus.Gatherer for all clusters but the default one. There are at most clusters.max of them, and
-// those of a cluster that was deleted are gone.
+// Gather implements prometheus.Gatherer for all clusters but the default one. There are at most clusters.max of them,
+// and those of a cluster that was deleted are gone.
 func (cs *clusters) Gather() ([]*dto.MetricFamily, error) {
 	all := prometheus.Gatherers{}
 	cs.Lock()

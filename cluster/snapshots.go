@@ -254,7 +254,8 @@ func (c *Cluster) Restore(name string) error {
 	return nil
 }
 
-// stage makes the files that are to replace those of the cluster, in a directory of their own. It changes no other file.
+// stage makes the files that are to replace those of the cluster, in a directory of their own. It changes no other
+// file.
 func (c *Cluster) stage(image *Image) (staged string, err error) {
 	staged = c.path(numbered(imageDirectory, c.images.Add(1)))
 	if err = c.env.FS.MkdirAll(staged); err == nil {

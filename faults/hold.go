@@ -64,8 +64,8 @@ func (h *Hold) Wait(ctx context.Context) Outcome {
 // Done says that the caller has gone on after the end of the hold.
 func (h *Hold) Done() { close(h.after) }
 
-// Late leaves the request, which has a size, to the release, which calls carryOut; nothing is left to do when it is nil,
-// or when the cluster ends before. A request that there is no room for is lost.
+// Late leaves the request, which has a size, to the release, which calls carryOut; nothing is left to do when it is
+// nil, or when the cluster ends before. A request that there is no room for is lost.
 func (h *Hold) Late(sizeBytes int, carryOut func()) {
 	r := h.rules
 	r.mu.Lock()

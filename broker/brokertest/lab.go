@@ -74,7 +74,8 @@ func (b *Broker) Restart(how cluster.HowToStop) cluster.Recovery {
 	return found
 }
 
-// ReloadCoordinators makes the coordinators drop their memory and read their logs, as POST /v1/coordinators/reload does.
+// ReloadCoordinators makes the coordinators drop their memory and read their logs, as POST /v1/coordinators/reload
+// does.
 func (b *Broker) ReloadCoordinators() cluster.Reloaded {
 	b.t.Helper()
 	v, ok := b.Cluster().View()

@@ -7,8 +7,8 @@
 // command that goes on running, such as a broker in the foreground, is ended then.
 //
 // With -after it begins to try when the command has ended, as for `docker start`. Docker's port proxy accepts connections
-// half a second before it starts the process, and tries to hand them to a network that is not there yet. The first try is
-// lost, and the kernel makes the next one a second later: a client that is too early measures that second.
+// half a second before it starts the process, and tries to hand them to a network that is not there yet. The first try
+// is lost, and the kernel makes the next one a second later: a client that is too early measures that second.
 package main
 
 import (
