@@ -5,9 +5,9 @@ import (
 	"fmt"
 )
 
-// A coordinator loads again when its partition comes to it, or a test wants it to: it drops its memory and reads the log,
-// as at a restart. Between the two its requests get ErrLoading. Members keep their connections: they are sent away with
-// ErrNotCoordinator, or find the group as its records have it.
+// A coordinator loads again when its partition comes to it, or a test wants it to: it drops its memory and reads the
+// log, as at a restart. Between the two its requests get ErrLoading. Members keep their connections: they are sent away
+// with ErrNotCoordinator, or find the group as its records have it.
 
 // Loaded counts what has been loaded.
 type Loaded struct{ Groups int }

@@ -35,8 +35,8 @@ func (s *Services) applyFaults(next handler) handler {
 	}
 }
 
-// question is what the rules ask about a request. It is used again unless a rule fires, so that rules for other requests
-// cost no allocation.
+// question is what the rules ask about a request. It is used again unless a rule fires, so that rules for other
+// requests cost no allocation.
 type question struct {
 	faults.Request
 	s          *Services
@@ -155,8 +155,8 @@ func (f *faulted) carryOut(ctx context.Context) wire.Reply {
 // errorMessageOfFault is the text beside an error that a test has asked for.
 const errorMessageOfFault = "a test has asked for this error"
 
-// refuse answers with the error. An ApiVersions that is to get UNSUPPORTED_VERSION is answered as one of a version that is
-// not served: in the layout of version 0, which names lower versions, so that the client asks again (KIP-511).
+// refuse answers with the error. An ApiVersions that is to get UNSUPPORTED_VERSION is answered as one of a version that
+// is not served: in the layout of version 0, which names lower versions, so that the client asks again (KIP-511).
 func (f *faulted) refuse() wire.Reply {
 	reply := f.s.Fail(f.r, f.d.Code, errorMessageOfFault)
 	resp, ok := reply.Response.(*kmsg.ApiVersionsResponse)

@@ -5,8 +5,8 @@ import (
 	"once/wire"
 )
 
-// withRecords is an answer with records, encoded but for these: slices are the ranges of files that hold them. The bytes
-// in between are encoded once, with a cut at each range.
+// withRecords is an answer with records, encoded but for these: slices are the ranges of files that hold them. The
+// bytes in between are encoded once, with a cut at each range.
 type withRecords struct {
 	slices []log.Slice // one for each partition, in order
 	head   []byte      // everything but the records

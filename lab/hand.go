@@ -38,8 +38,8 @@ func handCalls() []call {
 			viewing(abort)).changing(),
 		on(http.MethodPost, "/transactions/{id}/hang",
 			"Make the coordinator forget an open transaction, whose records stay open", viewing(hang)).changing(),
-		on(http.MethodPost, "/coordinators/reload", "Make the coordinators drop their memory and read their logs; they answer "+
-			"COORDINATOR_LOAD_IN_PROGRESS meanwhile", viewing(reloadCoordinators)).changing(),
+		on(http.MethodPost, "/coordinators/reload", "Make the coordinators drop their memory and read their logs; they "+
+			"answer COORDINATOR_LOAD_IN_PROGRESS meanwhile", viewing(reloadCoordinators)).changing(),
 		on(http.MethodPost, "/groups/{id}/rebalance", "Make a group of any type assign anew",
 			viewing(rebalance)).changing(),
 		on(http.MethodPost, "/groups/{id}/members/{member}/expire", "Treat a member as if its session had timed out",

@@ -12,8 +12,9 @@ import (
 
 func partitionCalls() []call {
 	return []call{
-		on(http.MethodPost, "/partitions/{topic}/{partition}/offline", "Take a partition offline, until it is brought online "+
-			"or the cluster restarts; with one of an internal topic goes its coordinator", viewing(takeOffline)).changing(),
+		on(http.MethodPost, "/partitions/{topic}/{partition}/offline", "Take a partition offline, until it is brought "+
+			"online or the cluster restarts; with one of an internal topic goes its coordinator",
+			viewing(takeOffline)).changing(),
 		on(http.MethodPost, "/partitions/{topic}/{partition}/online", "Bring a partition back that a test has taken offline",
 			viewing(bringOnline)).changing(),
 		on(http.MethodPost, "/producers/{id}/forget", "Make a partition forget a producer, as if it had expired",

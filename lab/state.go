@@ -176,8 +176,8 @@ func stateCalls() []call {
 		on(http.MethodGet, "/topics/{topic}", "A topic with its partitions, or limit of them from an index on",
 			viewing(getTopic)).takes("from", "limit"),
 		on(http.MethodGet, "/groups", "All groups with their members, offsets and lag, or a page of them; brief=true: "+
-			"without members and offsets; estimate=true: a long lag is not counted but estimated; topic: those with an offset of "+
-			"the topic, and only these offsets",
+			"without members and offsets; estimate=true: a long lag is not counted but estimated; topic: those with an "+
+			"offset of the topic, and only these offsets",
 			viewing(listGroups)).takes("topic", "name", "brief", "estimate", "after", "limit"),
 		on(http.MethodGet, "/groups/{id}", "A group, or limit members and offsets of it from an index on; "+
 			"estimate=true: a long lag is not counted but estimated", viewing(getGroup)).takes("estimate", "from", "limit"),

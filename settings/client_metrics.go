@@ -122,7 +122,7 @@ func DescribeClientMetrics(overrides Values) []Entry {
 type ClientMetrics struct {
 	Interval time.Duration
 	Metrics  []string                  // prefixes of names; AllClientMetrics for all
-	Match    map[string]*regexp.Regexp // by attribute; each has to match all of it. nil: an expression that matches nothing
+	Match    map[string]*regexp.Regexp // by attribute; each has to match all of it. nil: one that matches nothing
 }
 
 // AllClientMetrics is the entry of the setting metrics that stands for all of them.

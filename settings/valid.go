@@ -100,8 +100,8 @@ func checkIPOverrides(value string) error {
 	return nil
 }
 
-// ipOverrides returns nil for nothing. Hosts that are no addresses have no effect, except for localhost: the broker asks
-// no name server.
+// ipOverrides returns nil for nothing. Hosts that are no addresses have no effect, except for localhost: the broker
+// asks no name server.
 func (b *Broker) ipOverrides() (most map[netip.Addr]int) {
 	for _, entry := range splitList(b.text("max.connections.per.ip.overrides")) {
 		host, number, _ := cutLast(entry, ":")

@@ -3,7 +3,8 @@ package txncoordinator
 import "sync"
 
 // gate keeps operations and a reload apart. Requests are refused while it closes and while it is shut; work without a
-// request waits until it is open again. Work may enter again while it is inside, as a hold does that is released at once.
+// request waits until it is open again. Work may enter again while it is inside, as a hold does that is released at
+// once.
 //
 // Locking: mu is a leaf.
 type gate struct {

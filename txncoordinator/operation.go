@@ -32,7 +32,8 @@ type entry struct {
 
 // begin decides under the ID's lock and makes the caller its owner if a record is to be written. A decision that needs
 // a fresh producer ID is made again with one; the lock is not held meanwhile. by is the request, if there is one.
-func (c *Coordinator) begin(e *entry, by Source, decide func(t *Transaction, freshID, nowMs int64) (plan, error)) (plan, error) {
+func (c *Coordinator) begin(e *entry, by Source,
+	decide func(t *Transaction, freshID, nowMs int64) (plan, error)) (plan, error) {
 	freshID := NoProducerID
 	for {
 		p, err := e.tryBegin(by, decide, freshID, c.cfg.Clock.Now().UnixMilli())

@@ -178,7 +178,8 @@ func (g *Group) Tombstones() []group.Record {
 			&memberRecord{recordKey: memberKey(KeyTypeMember, g.id, m.ID).removed()})
 	}
 	return append(records, &targetEpochRecord{recordKey: groupKey(KeyTypeTargetEpoch, g.id).removed()},
-		&groupRecord{recordKey: groupKey(KeyTypeGroup, g.id).removed()}, &topologyRecord{recordKey: groupKey(KeyTypeTopology, g.id).removed()})
+		&groupRecord{recordKey: groupKey(KeyTypeGroup, g.id).removed()},
+		&topologyRecord{recordKey: groupKey(KeyTypeTopology, g.id).removed()})
 }
 
 // MaxBytes of a record is what it takes: streams groups are small, and change seldom.

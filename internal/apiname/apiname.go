@@ -9,8 +9,8 @@ import (
 )
 
 // kafkas are the names that kmsg writes otherwise, in parts.
-var kafkas = strings.NewReplacer("SASL", "Sasl", "SCRAM", "Scram", "ACL", "Acl", "ISR", "Isr", "ProducerID", "ProducerId",
-	"AlterPartitionAssignments", "AlterPartitionReassignments")
+var kafkas = strings.NewReplacer("SASL", "Sasl", "SCRAM", "Scram", "ACL", "Acl", "ISR", "Isr",
+	"ProducerID", "ProducerId", "AlterPartitionAssignments", "AlterPartitionReassignments")
 
 var names = sync.OnceValue(func() map[int16]string {
 	all := map[int16]string{}

@@ -6,9 +6,9 @@ import (
 	"time"
 )
 
-// Kept is a clock that runs and stands as a cluster's does, and need not go along when that one is moved by AdvanceKept:
-// for deadlines that are to be kept, such as the sessions of group members that live. It is behind its cluster's clock
-// by the sum of those moves. A timer of it may fire early, while its clock is moved.
+// Kept is a clock that runs and stands as a cluster's does, and need not go along when that one is moved by
+// AdvanceKept: for deadlines that are to be kept, such as the sessions of group members that live. It is behind its
+// cluster's clock by the sum of those moves. A timer of it may fire early, while its clock is moved.
 type Kept struct {
 	of     *Movable
 	behind atomic.Int64

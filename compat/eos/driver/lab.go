@@ -51,8 +51,8 @@ func (r *run) askVerdicts(ctx context.Context, final *history.Final) error {
 		}
 		v.Output = output
 		fmt.Fprintf(r.Out, "the broker's verdict on %s: ok %v, %d inputs, %d outputs, %d missing, %d doubled, "+
-			"%d out of order, %d of no input\n", name, v.OK, v.Inputs, v.Outputs, len(v.Missing), len(v.Duplicated), len(v.OutOfOrder),
-			len(v.Unknown))
+			"%d out of order, %d of no input\n", name, v.OK, v.Inputs, v.Outputs, len(v.Missing),
+			len(v.Duplicated), len(v.OutOfOrder), len(v.Unknown))
 		final.Verdicts = append(final.Verdicts, v)
 	}
 	return nil

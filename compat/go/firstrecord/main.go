@@ -6,9 +6,10 @@
 // When it has read the record, it prints the time in milliseconds since it called the command, and the time of day. A
 // command that goes on running, such as a broker in the foreground, is ended then.
 //
-// With -after it begins to try when the command has ended, as for `docker start`. Docker's port proxy accepts connections
-// half a second before it starts the process, and tries to hand them to a network that is not there yet. The first try
-// is lost, and the kernel makes the next one a second later: a client that is too early measures that second.
+// With -after it begins to try when the command has ended, as for `docker start`. Docker's port proxy accepts
+// connections half a second before it starts the process, and tries to hand them to a network that is not there yet.
+// The first try is lost, and the kernel makes the next one a second later: a client that is too early measures that
+// second.
 package main
 
 import (
