@@ -126,13 +126,15 @@ func (s *Server) addAPI(a API) error {
 	}
 }
 
-// Serve accepts connections until Shutdown, and then returns nil. Their requests go to handle. It may be called for
-// several listeners, each with a handler of its own.
+// Serve accepts connections until Shutdown, closes l, and then returns nil. Their requests go to handle. It may be called
+// for several listeners, each with a handler of its own. After Shutdown it accepts nothing: who stops a server may be
+// faster than the goroutine that was started to serve.
 func (s *Server) Serve(l net.Listener, handle Handler) error {
 	s.mu.Lock()
 	if s.draining.Load() {
 		s.mu.Unlock()
-		return l.Close()
+		l.Close() // its owner, who has called Shutdown, may have closed it, too
+		return nil
 	}
 	s.mu.listeners[l] = struct{}{}
 	s.wg.Add(1)

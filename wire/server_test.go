@@ -425,6 +425,25 @@ func TestShutdownReportsHandlersThatDoNotReturn(t *testing.T) {
 	close(release)
 }
 
+// A broker that is stopped at once starts to serve a listener that its end has already closed.
+func TestServeAfterShutdownIsNoFailure(t *testing.T) {
+	for _, closed := range []bool{false, true} {
+		s, l := mustServer(t, options{APIs: echoAPIs()}), listen(t)
+		if err := s.Shutdown(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if closed {
+			l.Close()
+		}
+		if err := s.Serve(l, nil); err != nil {
+			t.Errorf("listener closed before: %v; serve: %v", closed, err)
+		}
+		if err := l.Close(); err == nil {
+			t.Errorf("listener closed before: %v; Serve left it open", closed)
+		}
+	}
+}
+
 func TestConnectionLimits(t *testing.T) {
 	t.Run("per address", func(t *testing.T) {
 		s := start(t, options{APIs: echoAPIs(), Limits: Limits{MaxConnectionsPerIP: 2}}, 0)

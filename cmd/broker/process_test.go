@@ -184,7 +184,7 @@ func TestStrictIsSetInAnyWay(t *testing.T) {
 		p := launch(t, t.TempDir(), func(c *exec.Cmd) { c.Env = append(c.Env, tc.environ) },
 			append(tc.args, "--ephemeral", "--listen", "127.0.0.1:0", "--admin", "")...)
 		if code, _ := p.stop(t, syscall.SIGTERM); code != exitClean {
-			t.Errorf("%v %s: exit %d", tc.args, tc.environ, code)
+			t.Errorf("%v %s: exit %d\n%s", tc.args, tc.environ, code, p.stderr)
 		}
 		if got := strings.Contains(p.stderr.String(), "strict=true"); got != tc.want {
 			t.Errorf("%v %s: strict is %v\n%s", tc.args, tc.environ, got, p.stderr)
