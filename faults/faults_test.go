@@ -6,7 +6,10 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"once/internal/fault"
@@ -317,6 +320,59 @@ func TestLateRequestsAreLimited(t *testing.T) {
 			t.Error("there is room for more than the limit")
 		}
 	}
+}
+
+// The end of the cluster waits for a request that is carried out without its client, and begins no other.
+func TestTheEndWaitsForLateRequests(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := made(t)
+		begun, goOn, waited := make(chan struct{}), make(chan struct{}), make(chan struct{})
+		r.GoLate(1, func() {
+			close(begun)
+			<-goOn
+		})
+		<-begun
+		r.Suspend()
+		if r.GoLate(1, func() { t.Error("carried out by a cluster that has ended") }) {
+			t.Error("a request is taken by a cluster that has ended")
+		}
+		go func() {
+			r.Wait()
+			close(waited)
+		}()
+		synctest.Wait()
+		select {
+		case <-waited:
+			t.Error("the end does not wait")
+		default:
+		}
+		close(goOn)
+		<-waited
+	})
+}
+
+// Releases that come when the cluster has ended let go of nothing, and do not upset the wait for earlier ones.
+func TestReleaseDuringTheEnd(t *testing.T) {
+	r := made(t)
+	rule, err := r.Add(Rule{When: &When{Always: true}, Do: Do{Hold: true}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Suspend()
+	var releases sync.WaitGroup
+	var ended atomic.Int32
+	for range 4 {
+		releases.Go(func() {
+			defer ended.Add(1)
+			for range 1000 {
+				r.Release(rule.ID)
+			}
+		})
+	}
+	for ended.Load() < 4 {
+		r.Wait()
+	}
+	releases.Wait()
 }
 
 // A blackhole remembers a limited number of client IDs; the connections of others are swallowed all the same.

@@ -53,7 +53,7 @@ type Rules struct {
 		late       int                 // requests that are kept for clients that have gone
 		lateBytes  int                 // of them
 	}
-	late sync.WaitGroup // requests that are carried out after a release
+	late sync.WaitGroup // requests without their clients, and releases; nothing is added while suspended
 }
 
 // blackhole is a connection that gets no answers.
