@@ -28,6 +28,7 @@ type Broker struct {
 	DataDir             string     // log.dirs, else log.dir
 	Listeners           []Listener // for clients; without listeners, those of advertised.listeners on every address
 	ControllerListeners []Listener // those of listeners that are the controller's: they are not opened
+	InterBrokerListener string     // the name of the one that other brokers would use; there may be no such listener
 	PublishedPort       int        // published.port, 0 for none
 	Lab                 bool
 	ClustersMax         int
@@ -41,6 +42,7 @@ type Broker struct {
 	// Connections and requests.
 	ConnectionsMaxIdle                   time.Duration
 	FetchMaxBytes                        int
+	ListenerLimits                       map[string]ListenerLimits // by the name of a listener
 	MaxConnections                       int
 	MaxConnectionsPerIP                  int
 	MaxConnectionsPerIPOverrides         map[netip.Addr]int // nil for none
@@ -138,6 +140,7 @@ func (b *Broker) resolve() {
 		DataDir:             b.text("log.dir"),
 		Listeners:           listeners,
 		ControllerListeners: controllers,
+		InterBrokerListener: b.interBrokerListener(),
 		PublishedPort:       b.int("published.port"),
 		Lab:                 b.bool("lab"),
 		ClustersMax:         b.int("clusters.max"),
@@ -148,6 +151,7 @@ func (b *Broker) resolve() {
 
 		ConnectionsMaxIdle:                   b.milliseconds("connections.max.idle.ms"),
 		FetchMaxBytes:                        b.int("fetch.max.bytes"),
+		ListenerLimits:                       b.listenerLimits(listeners),
 		MaxConnections:                       b.int("max.connections"),
 		MaxConnectionsPerIP:                  b.int("max.connections.per.ip"),
 		MaxConnectionsPerIPOverrides:         b.ipOverrides(),
