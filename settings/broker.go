@@ -55,6 +55,7 @@ type Broker struct {
 	QuotaWindowNum                       int
 	QuotaWindowSize                      time.Duration
 	RequestTimeout                       time.Duration
+	SocketReceiveBufferBytes             int // 0 unless it is set, -1 for the system's
 	SocketRequestMaxBytes                int
 	SocketSendBufferBytes                int // -1 for the system's
 	TelemetryMaxBytes                    int
@@ -164,6 +165,7 @@ func (b *Broker) resolve() {
 		QuotaWindowNum:                       b.int("quota.window.num"),
 		QuotaWindowSize:                      b.duration("quota.window.size.seconds", time.Second),
 		RequestTimeout:                       b.milliseconds("request.timeout.ms"),
+		SocketReceiveBufferBytes:             b.setInt("socket.receive.buffer.bytes"),
 		SocketRequestMaxBytes:                b.int("socket.request.max.bytes"),
 		SocketSendBufferBytes:                b.int("socket.send.buffer.bytes"),
 		TelemetryMaxBytes:                    b.int("telemetry.max.bytes"),
@@ -286,6 +288,14 @@ func (b *Broker) int64(name string) int64 {
 func (b *Broker) int32(name string) int32 { return int32(b.int64(name)) }
 
 func (b *Broker) int(name string) int { return int(b.int64(name)) }
+
+// setInt is int for what is set; 0 where only the default holds.
+func (b *Broker) setInt(name string) int {
+	if !b.isExplicit(name) {
+		return 0
+	}
+	return b.int(name)
+}
 
 func (b *Broker) milliseconds(name string) time.Duration { return b.duration(name, time.Millisecond) }
 

@@ -189,6 +189,9 @@ func (s *Server) pause(d time.Duration) bool {
 func (s *Server) admit(nc net.Conn, via net.Listener, handle Handler) {
 	if t, ok := nc.(*net.TCPConn); ok {
 		t.SetNoDelay(true)
+		if n := s.limits.ReceiveBufferBytes; n > 0 {
+			t.SetReadBuffer(n)
+		}
 		if n := s.limits.SendBufferBytes; n > 0 {
 			t.SetWriteBuffer(n)
 		}
