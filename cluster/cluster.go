@@ -350,8 +350,7 @@ func (c *Cluster) engine() *engine {
 	return c.current
 }
 
-// Faults are the points of the cluster for faults by tests. A kill at one of them leaves the cluster like Kill does;
-// Rules are the rules by which tests make requests, and steps at the points, go wrong.
+// Rules are the rules by which tests make requests, and steps at the points of Faults, go wrong.
 func (c *Cluster) Rules() *faults.Rules { return c.rules }
 
 // Requests are the last requests of clients; nil while they are not remembered.
@@ -365,6 +364,7 @@ func (c *Cluster) offsetsPartition(group string) int32 {
 	return -1
 }
 
+// Faults are the points of the cluster for faults by tests. A kill at one of them leaves the cluster like Kill does;
 // Killed waits for that.
 func (c *Cluster) Faults() *fault.Points { return c.env.Faults }
 
