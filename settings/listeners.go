@@ -154,9 +154,9 @@ func (b *Broker) ofListener(listener, setting string) int {
 	return b.int(setting)
 }
 
-func (b *Broker) listenerLimits(listeners []Listener) map[string]ListenerLimits {
+func (b *Broker) listenerLimits() map[string]ListenerLimits {
 	limits := map[string]ListenerLimits{}
-	for _, l := range listeners {
+	for _, l := range b.Listeners {
 		limits[l.Name] = ListenerLimits{
 			MaxConnections:            b.ofListener(l.Name, "max.connections"),
 			MaxConnectionCreationRate: b.ofListener(l.Name, "max.connection.creation.rate"),
