@@ -516,7 +516,7 @@ func (c *Coordinator) every(interval time.Duration, failed string, do func(*shar
 	}))
 }
 
-// hasStateLocked says whether the state of all share partitions is in memory, so that the log can be written and pruned.
+// hasStateLocked says whether the state of all share partitions is in memory, so that the log may be pruned.
 func (s *shard) hasStateLocked() bool { return s.mu.loaded && !s.mu.closed && s.mu.stateLog != nil }
 
 // writeColdSnapshots writes snapshots of share partitions that have updates, but no recent snapshot.
