@@ -119,11 +119,14 @@ func (c *Cluster) openDirectory() error {
 
 func (c *Cluster) path(name string) string { return path.Join(c.dir, name) }
 
-// start makes a new engine from the files and lets requests in.
+// start finishes an interrupted restore, makes a new engine from the files and lets requests in.
 func (c *Cluster) start() error {
 	c.failure.Lock()
 	c.failure.err, c.failure.serving = nil, false
 	c.failure.Unlock()
+	if err := c.finishRestore(); err != nil {
+		return err
+	}
 	e, err := c.openEngine()
 	if err == nil && e.killed.Load() {
 		err = fault.ErrKilled
