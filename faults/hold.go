@@ -104,8 +104,8 @@ func (r *Rules) endLateLocked(sizeBytes int) {
 	r.mu.lateBytes -= sizeBytes
 }
 
-// GoLate carries out a request whose client has gone in a goroutine of its own, for which Rules.Wait waits. It returns
-// false, and does nothing, when there is no room, or when the cluster ends.
+// GoLate carries out a request whose client has gone in a goroutine of its own, for which Wait waits. It returns false,
+// and does nothing, when there is no room or the cluster ends.
 func (r *Rules) GoLate(sizeBytes int, carryOut func()) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -115,8 +115,8 @@ func (r *Rules) GoLate(sizeBytes int, carryOut func()) bool {
 	r.late.Go(func() {
 		defer func() {
 			r.mu.Lock()
+			defer r.mu.Unlock()
 			r.endLateLocked(sizeBytes)
-			r.mu.Unlock()
 		}()
 		carryOut()
 	})
@@ -208,7 +208,7 @@ func (r *Rules) Resume() {
 	r.mu.suspended = false
 }
 
-// Wait waits for requests that a release carries out. It is called after Suspend.
+// Wait waits for requests that are carried out without their clients. It is called after Suspend.
 func (r *Rules) Wait() {
 	if r != nil {
 		r.late.Wait()
