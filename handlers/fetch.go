@@ -283,8 +283,8 @@ func (f *fetching) wait(ctx context.Context, limit time.Duration) {
 	}
 }
 
-// longestWait bounds the wait of a fetch. The connection is not read meanwhile, so a closed connection is not noticed: a
-// fetch waits no longer than an idle connection may be open.
+// longestWait bounds the wait of a fetch. The connection is not read meanwhile, so a closed connection is not noticed:
+// a fetch waits no longer than an idle connection may be open.
 func (s *Services) longestWait(asked time.Duration) time.Duration {
 	if idle := s.Settings.ConnectionsMaxIdle; idle > 0 {
 		return min(asked, idle)

@@ -305,8 +305,8 @@ type Spec struct {
 	Together map[string]bool
 }
 
-// collides says whether two names are the same where '.' and '_' are alike. It is asked about each topic whenever one is
-// created, so it makes no copies.
+// collides says whether two names are the same where '.' and '_' are alike. It is asked about each topic whenever one
+// is created, so it makes no copies.
 func collides(a, b string) bool {
 	if len(a) != len(b) {
 		return false
