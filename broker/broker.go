@@ -8,9 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math"
-	"net"
-	"net/netip"
 	"os"
 	"sync"
 	"time"
@@ -121,18 +118,8 @@ func (b *Broker) settings() *settings.Broker {
 // settingsChanged makes those settings hold that are not of the cluster but of its listeners.
 func (b *Broker) settingsChanged(s *settings.Broker) {
 	if server := b.server; server != nil {
-		server.SetMaxConnections(s.MaxConnections, s.MaxConnectionsPerIP, s.MaxConnectionsPerIPOverrides)
+		server.SetConnectionLimits(b.connectionLimits(s))
 	}
-}
-
-// pace says how long the next connection has to wait to be accepted, by max.connection.creation.rate, and for how long
-// this one is held before it is closed, by the quota of its address.
-func (b *Broker) pace(l net.Listener, from netip.Addr) (wait, hold time.Duration) {
-	now := time.Now()
-	if limit := b.settings().MaxConnectionCreationRate; limit < math.MaxInt32 {
-		wait = b.connections.Add(1, float64(limit), now)
-	}
-	return wait, b.clusterAt(l).Connect(from, now)
 }
 
 // makeDirectory returns the data directory; it is new when the broker is ephemeral.
@@ -154,7 +141,11 @@ func (b *Broker) closed(c *wire.Conn) {
 
 func (b *Broker) serve() (err error) {
 	s := b.cfg.Settings
-	b.connections = quotas.NewMeter(quotas.Config{Samples: s.QuotaWindowNum, Window: s.QuotaWindowSize})
+	windows := quotas.Config{Samples: s.QuotaWindowNum, Window: s.QuotaWindowSize}
+	b.connections = quotas.NewMeter(windows)
+	for i := range b.listeners {
+		b.listeners[i].connections = quotas.NewMeter(windows)
+	}
 	b.watch = newReturnWatch(b.cfg.Logger, b.advertiser.inDoubt)
 	registerer := prometheus.WrapRegistererWithPrefix("once_", b.registry)
 	b.server, err = wire.NewServer(wire.Options{
