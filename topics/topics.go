@@ -239,9 +239,10 @@ func (ts *Topics) partitionConfig(c settings.Topic) partition.Config {
 		segmentMs = min(segmentMs, c.MaxCompactionLagMs)
 	}
 	return partition.Config{
-		Log: log.Config{SegmentBytes: c.SegmentBytes, SegmentMs: segmentMs, IndexIntervalBytes: c.IndexIntervalBytes,
-			SegmentIndexBytes: c.SegmentIndexBytes,
-			FlushMessages:     c.FlushMessages, FlushMs: max(c.FlushMs, 1)},
+		Log: log.Config{SegmentBytes: c.SegmentBytes, SegmentMs: segmentMs,
+			SegmentJitterMs:    min(c.SegmentJitterMs, segmentMs),
+			IndexIntervalBytes: c.IndexIntervalBytes, SegmentIndexBytes: c.SegmentIndexBytes,
+			FlushMessages: c.FlushMessages, FlushMs: max(c.FlushMs, 1)},
 		Rules:     rules,
 		Retention: partition.Retention{Delete: c.CleanupDelete, RetentionMs: c.RetentionMs, RetentionBytes: c.RetentionBytes},
 		Compaction: partition.Compaction{
