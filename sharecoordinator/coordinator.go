@@ -516,11 +516,14 @@ func (c *Coordinator) every(interval time.Duration, failed string, do func(*shar
 	}))
 }
 
+// hasStateLocked says whether the state of all share partitions is in memory, so that the log may be pruned.
+func (s *shard) hasStateLocked() bool { return s.mu.loaded && !s.mu.closed && s.mu.stateLog != nil }
+
 // writeColdSnapshots writes snapshots of share partitions that have updates, but no recent snapshot.
 func (s *shard) writeColdSnapshots() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.mu.closed || !s.mu.loaded || s.mu.stateLog == nil {
+	if !s.hasStateLocked() {
 		return nil
 	}
 	nowMs := s.c.cfg.Clock.Now().UnixMilli()
@@ -538,7 +541,7 @@ func (s *shard) writeColdSnapshots() error {
 func (s *shard) prune() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.mu.closed || s.mu.stateLog == nil {
+	if !s.hasStateLocked() {
 		return nil
 	}
 	needed := s.mu.stateLog.LogEndOffset()

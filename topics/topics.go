@@ -239,9 +239,10 @@ func (ts *Topics) partitionConfig(c settings.Topic) partition.Config {
 		segmentMs = min(segmentMs, c.MaxCompactionLagMs)
 	}
 	return partition.Config{
-		Log: log.Config{SegmentBytes: c.SegmentBytes, SegmentMs: segmentMs, IndexIntervalBytes: c.IndexIntervalBytes,
-			SegmentIndexBytes: c.SegmentIndexBytes,
-			FlushMessages:     c.FlushMessages, FlushMs: max(c.FlushMs, 1)},
+		Log: log.Config{SegmentBytes: c.SegmentBytes, SegmentMs: segmentMs,
+			SegmentJitterMs:    min(c.SegmentJitterMs, segmentMs),
+			IndexIntervalBytes: c.IndexIntervalBytes, SegmentIndexBytes: c.SegmentIndexBytes,
+			FlushMessages: c.FlushMessages, FlushMs: max(c.FlushMs, 1)},
 		Rules:     rules,
 		Retention: partition.Retention{Delete: c.CleanupDelete, RetentionMs: c.RetentionMs, RetentionBytes: c.RetentionBytes},
 		Compaction: partition.Compaction{
@@ -301,9 +302,25 @@ type Spec struct {
 	Name       string
 	Partitions int32 // at least 1
 	Overrides  settings.Values
-	// Together are names created by the same request: as in Kafka, their names may differ by '.' and '_' only.
-	Together []string
+	// Together are the names that the same request creates: as in Kafka, they may differ by '.' and '_' only.
+	Together map[string]bool
 }
+
+// collides says whether two names are the same where '.' and '_' are alike. It is asked about each topic whenever one
+// is created, so it makes no copies.
+func collides(a, b string) bool {
+	if len(a) != len(b) {
+		return false
+	}
+	for i := range len(a) {
+		if a[i] != b[i] && !(isDot(a[i]) && isDot(b[i])) {
+			return false
+		}
+	}
+	return true
+}
+
+func isDot(c byte) bool { return c == '.' || c == '_' }
 
 // Validate returns the error with which a topic of this shape cannot be created, in Kafka's order of checks (spec:
 // admin 2), or nil: ErrInvalidName, ErrExists, *settings.InvalidError, ErrInvalidPartitions or ErrTooManyPartitions.
@@ -317,7 +334,7 @@ func (ts *Topics) Validate(s Spec) error {
 	}
 	if strings.ContainsAny(s.Name, "._") {
 		for name := range ix.byName {
-			if strings.ReplaceAll(name, ".", "_") == strings.ReplaceAll(s.Name, ".", "_") && !slices.Contains(s.Together, name) {
+			if collides(name, s.Name) && !s.Together[name] {
 				return fmt.Errorf("%w: %q collides with topic %q, because '.' and '_' are alike in metric names", ErrInvalidName,
 					s.Name, name)
 			}
