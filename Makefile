@@ -99,8 +99,8 @@ fuzz: ## each fuzz test for FUZZTIME
 	done
 
 # What crash tests do beyond go test: tests that mount, trace, stop a process or need root, and more of each sweep.
-CRASH := TestStorage|TestRecovery|TestDerived|TestTails|TestDamage|TestModeCan|Compact|Retention|TestPowerCut|TestKill|TestFailed|TestFull|TestSlow|TestImage|TestTopicOfADeletedOnesName|TestFlippedBitOf
-CRASHING := ./partition ./broker ./topics ./meta ./cmd/broker
+CRASH := TestStorage|TestRecovery|TestDerived|TestTails|TestDamage|TestModeCan|Compact|Retention|TestPowerCut|TestKill|TestFailed|TestFull|TestSlow|TestImage|TestTopicOfADeletedOnesName|TestFlippedBitOf|TestRestore
+CRASHING := ./partition ./broker ./topics ./meta ./cluster ./cmd/broker
 
 SEEDS ?= 20
 crash: ## all of the crash tests, every operation of SEEDS stories; see docs/fault-tests.md

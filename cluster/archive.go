@@ -102,7 +102,7 @@ func (c *Cluster) ReadArchive(name string, from io.Reader, maxBytes int64, check
 	if err := c.checkNewSnapshot(name); err != nil {
 		return Snapshot{}, err
 	}
-	image := &Image{env: c.env, dir: c.path(numbered(imageDirectory, c.images.Add(1)))}
+	image := &Image{env: c.env, dir: c.freePath(imageDirectory, &c.images)}
 	s, err := image.unarchive(from, maxBytes)
 	if err == nil {
 		err = image.check(check)

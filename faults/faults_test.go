@@ -93,6 +93,30 @@ func TestFirstRuleThatFiresDecides(t *testing.T) {
 	}
 }
 
+// A rule that ends while a request asks it does nothing: nobody would let go of what it holds, nor close the connection
+// that it swallows.
+func TestRuleThatHasEndedHoldsNothing(t *testing.T) {
+	for _, do := range []Do{{Hold: true}, {DelayAnswer: Duration(time.Second)}, {Blackhole: true}, {LoseAnswer: true}} {
+		r := made(t)
+		rule, err := r.Add(Rule{When: &When{Always: true}, Do: do})
+		if err != nil {
+			t.Fatal(err)
+		}
+		q := produce("", "a")
+		names := q.Names
+		q.Names = func() *Named {
+			r.Remove(rule.ID)
+			return names()
+		}
+		if d := r.Decide(q); d != nil {
+			t.Errorf("%+v: %+v", do, d)
+		}
+		if len(r.mu.blackholes) != 0 {
+			t.Errorf("%+v: %d connections are swallowed", do, len(r.mu.blackholes))
+		}
+	}
+}
+
 // What cannot be is refused when the rule is made, with the field.
 func TestRulesThatAreRefused(t *testing.T) {
 	fine := Do{LoseAnswer: true}
@@ -316,6 +340,24 @@ func TestLateRequestsAreLimited(t *testing.T) {
 		if r.GoLate(maxLateBytes+1, func() { t.Error("carried out") }) {
 			t.Error("there is room for more than the limit")
 		}
+	}
+}
+
+// The end of a cluster waits for a request that is carried out without its client; later ones are lost.
+func TestEndWaitsForLateRequests(t *testing.T) {
+	r := made(t)
+	goOn, carriedOut := make(chan struct{}), false
+	r.GoLate(1, func() {
+		<-goOn
+		carriedOut = true
+	})
+	r.Suspend()
+	go close(goOn)
+	if r.Wait(); !carriedOut {
+		t.Error("it is still carried out")
+	}
+	if r.GoLate(1, func() { t.Error("carried out after the end") }) {
+		t.Error("a request is carried out after the end")
 	}
 }
 

@@ -126,9 +126,9 @@ func (s *Server) addAPI(a API) error {
 	}
 }
 
-// Serve accepts connections until Shutdown, closes l, and then returns nil. Their requests go to handle. It may be called
-// for several listeners, each with a handler of its own. After Shutdown it accepts nothing: who stops a server may be
-// faster than the goroutine that was started to serve.
+// Serve accepts connections until Shutdown, closes l, and then returns nil. Their requests go to handle. It may be
+// called for several listeners, each with a handler of its own. After Shutdown it accepts nothing: the caller of
+// Shutdown may be faster than the goroutine that was started to serve.
 func (s *Server) Serve(l net.Listener, handle Handler) error {
 	s.mu.Lock()
 	if s.draining.Load() {

@@ -124,8 +124,10 @@ type heartbeatStep struct {
 	joined bool // it was not a member before
 	raise  bool // the group epoch
 	owned  *Assignment
-	was    MemberTasks // what the member had been told before
-	had    *Endpoint
+
+	oldTasks    MemberTasks // of the member before this heartbeat
+	oldEndpoint *Endpoint
+
 	status []Status
 	answer *Answer
 }
@@ -140,13 +142,13 @@ func (s *heartbeatStep) run() error {
 	if err := s.checkEpoch(); err != nil {
 		return err
 	}
-	s.was, s.had = s.m.Assigned, s.m.Endpoint
+	s.oldTasks, s.oldEndpoint = s.m.Assigned, s.m.Endpoint
 	s.owned = h.Owned
 	if h.MemberEpoch == JoinEpoch {
 		s.owned = &Assignment{}
 	}
 	s.mergeMember()
-	if err := s.takeTopology(); err != nil {
+	if err := s.storeTopology(); err != nil {
 		return err
 	}
 	if err := s.checkTopics(); err != nil {
@@ -274,7 +276,7 @@ func (s *heartbeatStep) mergeMember() {
 	s.raise = s.joined || target || changed && !m.isStatic()
 }
 
-func (s *heartbeatStep) takeTopology() error {
+func (s *heartbeatStep) storeTopology() error {
 	g, t := s.work, s.h.Topology
 	switch {
 	case t == nil:
@@ -396,9 +398,9 @@ func (g *Group) memberEpoch(id string) int32 {
 
 func (s *heartbeatStep) reply() {
 	g, m := s.work, s.m
-	changed := !sameTasks(s.was.Active, m.Assigned.Active) || !sameTasks(s.was.Standby, m.Assigned.Standby) ||
-		!sameTasks(s.was.Warmup, m.Assigned.Warmup)
-	if !g.isNew && (!equalOptional(s.had, m.Endpoint) || m.Endpoint != nil && changed) {
+	changed := !sameTasks(s.oldTasks.Active, m.Assigned.Active) || !sameTasks(s.oldTasks.Standby, m.Assigned.Standby) ||
+		!sameTasks(s.oldTasks.Warmup, m.Assigned.Warmup)
+	if !g.isNew && (!equalOptional(s.oldEndpoint, m.Endpoint) || m.Endpoint != nil && changed) {
 		g.endpointEpoch++
 	}
 	a := &Answer{MemberID: m.ID, MemberEpoch: m.Epoch, HeartbeatInterval: s.set.HeartbeatInterval,
