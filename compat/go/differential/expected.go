@@ -1,57 +1,34 @@
 package main
 
-import (
-	"strings"
-
-	"github.com/twmb/franz-go/pkg/kmsg"
-)
-
-// expected is a difference that docs/gaps.md has, with its reason.
+// expected is a difference that docs/gaps.md lists.
 type expected struct {
-	row     string // of docs/gaps.md, how it begins
-	reason  string
-	matches func(e exchange) bool
+	row string // how the row of docs/gaps.md begins
+	why string
+	// matches is asked about a sequence that ends with a difference.
+	matches func(done []exchange, last exchange) bool
 	// goesOn tells that the two brokers are in the same state afterwards, so that the sequence goes on.
 	goesOn bool
 }
 
-// reasonFor returns the row of docs/gaps.md that a difference is in, or "".
-func reasonFor(e exchange) string {
+// reasonFor returns the row of docs/gaps.md for the difference at the end of a sequence, or "".
+func reasonFor(done []exchange) string {
 	for _, x := range expectations {
-		if x.matches(e) {
+		if x.matches(done, done[len(done)-1]) {
 			return x.row
 		}
 	}
 	return ""
 }
 
-// mayGoOn reports whether a difference is expected, and leaves the two brokers in the same state.
-func mayGoOn(e exchange) bool {
+// mayGoOn reports whether the difference at the end of a sequence is expected, and leaves both brokers in one state.
+func mayGoOn(done []exchange) bool {
 	for _, x := range expectations {
-		if x.goesOn && x.matches(e) {
+		if x.goesOn && x.matches(done, done[len(done)-1]) {
 			return true
 		}
 	}
 	return false
 }
 
-// recordsOf are the records of a Produce with one batch, as the step has them.
-func recordsOf(e exchange) string {
-	if e.API != kmsg.Produce {
-		return ""
-	}
-	topic := e.Fields["Topics"].([]any)[0].(fields)
-	return topic["Partitions"].([]any)[0].(fields)["Records"].(string)
-}
-
-var expectations = []expected{
-	{
-		row:    "bytes behind a batch, producer ID without epoch",
-		reason: "no client sends it",
-		matches: func(e exchange) bool {
-			records := recordsOf(e)
-			return strings.Contains(records, "epoch=-1") && !strings.Contains(records, "producer=none") &&
-				strings.Contains(e.once, "INVALID_RECORD")
-		},
-	},
-}
+// expectations are those of all domains.
+var expectations = append([]expected{}, expectedOfTransactions...)

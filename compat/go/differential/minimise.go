@@ -10,7 +10,7 @@ func minimise(found []exchange, check func([]exchange) []exchange) []exchange {
 			return nil, false
 		}
 		end := got[len(got)-1]
-		return got, end.differs() && !mayGoOn(end) && end.API == last.API && reasonFor(end) == reasonFor(last)
+		return got, end.differs() && end.API == last.API && reasonFor(got) == reasonFor(found)
 	}
 	for size := max(1, len(found)/2); ; size /= 2 {
 		for dropped := true; dropped; {

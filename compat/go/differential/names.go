@@ -21,10 +21,14 @@ type names struct {
 	topics  map[string][16]byte
 	members map[string]string
 	numbers map[string][]int64 // sessions and the like, by kind
+	timeMs  int64              // of the next batch: batches have other times, and the same on both brokers
 }
 
-func newNames(suffix string) *names {
-	return &names{suffix: suffix, topics: map[string][16]byte{}, members: map[string]string{}, numbers: map[string][]int64{}}
+func newNames(suffix string, timeMs int64) *names {
+	return &names{
+		suffix: suffix, topics: map[string][16]byte{}, members: map[string]string{}, numbers: map[string][]int64{},
+		timeMs: timeMs,
+	}
 }
 
 // letter names a producer ID. Errors have 0, which nobody in a sequence gets: see awaitProducerIDs.

@@ -10,7 +10,7 @@ import (
 // and producer IDs to hand out.
 func (p *pair) awaitCoordinators() error {
 	for _, addr := range []string{p.kafka, p.once} {
-		s := &side{names: newNames(""), addr: addr}
+		s := &side{names: newNames("", 0), addr: addr}
 		defer s.close()
 		for coordinator, topic := range []string{"__consumer_offsets", "__transaction_state"} {
 			r := kmsg.NewPtrFindCoordinatorRequest()

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
-	"time"
 
 	"once/log/batch"
 )
@@ -14,8 +13,9 @@ import (
 func (n *names) batchOf(text string) ([]byte, error) {
 	o := batch.BuildOptions{
 		ProducerID: -1, ProducerEpoch: -1, BaseSequence: -1, Transactional: true,
-		TimestampMs: time.Now().UnixMilli(), LeaderEpoch: -1,
+		TimestampMs: n.timeMs, LeaderEpoch: -1,
 	}
+	n.timeMs++
 	count, step := int64(1), int64(0)
 	for _, word := range strings.Fields(text) {
 		name, value, found := strings.Cut(word, "=")

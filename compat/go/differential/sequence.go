@@ -48,9 +48,10 @@ func (p *pair) begin() *both {
 	// A dash and six digits, as in scripts: answers have lengths of names in them.
 	const sixDigits = 36 * 36 * 36 * 36 * 36
 	suffix := "-" + strconv.FormatInt(sixDigits+(time.Now().UnixNano()/1000+int64(p.sequences))%1e9, 36)
+	now := time.Now().UnixMilli()
 	return &both{
-		kafka: &side{names: newNames(suffix), addr: p.kafka},
-		once:  &side{names: newNames(suffix), addr: p.once},
+		kafka: &side{names: newNames(suffix, now), addr: p.kafka},
+		once:  &side{names: newNames(suffix, now), addr: p.once},
 	}
 }
 
@@ -71,15 +72,15 @@ func (b *both) do(step Step) (kmsg.Response, exchange) {
 	return answer, e
 }
 
-// explore lets a domain make a sequence of so many steps, up to the first difference. It returns what was done; the last
-// exchange may be a difference.
+// explore lets a domain make a sequence of so many steps, up to the first difference. It returns what was done; the
+// last exchange may be a difference.
 func (p *pair) explore(d Domain, dice *rand.Rand, steps int) []exchange {
 	b := p.begin()
 	defer b.end()
 	run := func(all []Step) bool {
 		for _, step := range all {
 			answer, e := b.do(step)
-			if e.differs() && !mayGoOn(e) {
+			if e.differs() && !mayGoOn(b.done) {
 				return false
 			}
 			d.Answered(step, answer, b.kafka.names)
@@ -102,15 +103,15 @@ func (p *pair) replay(steps []exchange) []exchange {
 	b := p.begin()
 	defer b.end()
 	for _, step := range steps {
-		if _, e := b.do(step.Step); e.differs() && !mayGoOn(e) {
+		if _, e := b.do(step.Step); e.differs() && !mayGoOn(b.done) {
 			break
 		}
 	}
 	return b.done
 }
 
-// asScript returns a sequence in the dialect of broker/testdata, with Kafka's answers, and what this broker has answered
-// to the last command.
+// asScript returns a sequence in the dialect of broker/testdata, with Kafka's answers, and what this broker has
+// answered to the last command.
 func asScript(title string, done []exchange) string {
 	var text strings.Builder
 	fmt.Fprintf(&text, "# %s\n", title)

@@ -144,8 +144,8 @@ func (s *side) awaitLeaders(topic string, partitions int32) error {
 	return fmt.Errorf("topic %s has no leaders", topic)
 }
 
-// awaitMetadata waits until the broker knows what its controller has decided: the epoch of its features is the offset up
-// to which it has read the metadata.
+// awaitMetadata waits until the broker knows what its controller has decided: the epoch of its features is the offset
+// up to which it has read the metadata.
 func (s *side) awaitMetadata() {
 	quorum := kmsg.NewPtrDescribeQuorumRequest()
 	quorum.Topics = []kmsg.DescribeQuorumRequestTopic{{

@@ -6,8 +6,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// transactions is the domain of idempotence and transactions. All names are few, so that requests meet: two transactional
-// IDs, two topics of two partitions, two groups, of which one has a member.
+// transactions is the domain of idempotence and transactions. All names are few, so that requests meet: two
+// transactional IDs, two topics of two partitions, two groups, of which one has a member.
 type transactions struct {
 	dice      *rand.Rand
 	producers map[string]producer // the newest one of each transactional ID; "" is one without an ID

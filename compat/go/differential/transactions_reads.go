@@ -27,7 +27,8 @@ func (d *transactions) describe() []Step {
 }
 
 func (d *transactions) list() []Step {
-	f := fields{"StateFilters": one(d.dice, []any{}, []any{"Ongoing"}, []any{"CompleteCommit", "CompleteAbort"}, []any{"Odd"})}
+	states := one(d.dice, []any{}, []any{"Ongoing"}, []any{"CompleteCommit", "CompleteAbort"}, []any{"Odd"})
+	f := fields{"StateFilters": states}
 	version := d.version(0, 2)
 	p, known := d.producers[one(d.dice, "a~", "b~")]
 	switch {

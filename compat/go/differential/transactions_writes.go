@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
@@ -166,29 +167,32 @@ func sequenceKey(p producer, to place) string {
 // produced notes what a Produce of one batch has written.
 func (d *transactions) produced(step Step, answer *kmsg.ProduceResponse) {
 	topic := step.Fields["Topics"].([]any)[0].(fields)
-	partition := topic["Partitions"].([]any)[0].(fields)
 	name, ok := topic["Topic"].(string)
 	if !ok {
 		name = topic["TopicID"].(string)
 	}
-	to := place{name[:len(name)-1], partition["Partition"].(int32)}
+	partition := topic["Partitions"].([]any)[0].(fields)["Partition"].(int32)
+	to := place{strings.TrimSuffix(name, "~"), partition}
 	got := answer.Topics[0].Partitions[0]
 	if got.ErrorCode != 0 || got.BaseOffset < 0 {
 		return
 	}
-	var p producer
-	var sequence, records int32
-	text := partition["Records"].(string)
-	if text[:5] == "plain" {
-		text = text[6:]
-	}
-	if _, err := fmt.Sscanf(text, "producer=%s epoch=%d sequence=%d records=%d",
-		&p.letter, &p.epoch, &sequence, &records); err != nil {
-		panic(err)
-	}
+	p, sequence, records := batchIn(step)
 	d.ends[to] = max(d.ends[to], got.BaseOffset+int64(records))
 	if sequence >= 0 {
 		key := sequenceKey(p, to)
 		d.next[key] = max(d.next[key], sequence+records)
 	}
+}
+
+// batchIn reads the text of the batch in a Produce again.
+func batchIn(step Step) (p producer, sequence, records int32) {
+	topic := step.Fields["Topics"].([]any)[0].(fields)
+	text := topic["Partitions"].([]any)[0].(fields)["Records"].(string)
+	_, err := fmt.Sscanf(strings.TrimPrefix(text, "plain "), "producer=%s epoch=%d sequence=%d records=%d",
+		&p.letter, &p.epoch, &sequence, &records)
+	if err != nil {
+		panic(err) // the domain makes no other text
+	}
+	return p, sequence, records
 }
