@@ -28,6 +28,7 @@ type Broker struct {
 	DataDir             string     // log.dirs, else log.dir
 	Listeners           []Listener // for clients; without listeners, those of advertised.listeners on every address
 	ControllerListeners []Listener // those of listeners that are the controller's: they are not opened
+	InterBrokerListener string     // the name of the one that other brokers would use; there may be no such listener
 	PublishedPort       int        // published.port, 0 for none
 	Lab                 bool
 	ClustersMax         int
@@ -41,6 +42,7 @@ type Broker struct {
 	// Connections and requests.
 	ConnectionsMaxIdle                   time.Duration
 	FetchMaxBytes                        int
+	ListenerLimits                       map[string]ListenerLimits // by the name of a listener
 	MaxConnections                       int
 	MaxConnectionsPerIP                  int
 	MaxConnectionsPerIPOverrides         map[netip.Addr]int // nil for none
@@ -53,6 +55,7 @@ type Broker struct {
 	QuotaWindowNum                       int
 	QuotaWindowSize                      time.Duration
 	RequestTimeout                       time.Duration
+	SocketReceiveBufferBytes             int // 0 unless it is set, -1 for the system's
 	SocketRequestMaxBytes                int
 	SocketSendBufferBytes                int // -1 for the system's
 	TelemetryMaxBytes                    int
@@ -147,6 +150,7 @@ func (b *Broker) resolvePlace() {
 	if b.isExplicit(advertisedListeners) {
 		b.advertisedListeners, _ = b.splitListeners(advertisedListeners)
 	}
+	b.InterBrokerListener = b.interBrokerListener()
 	b.PublishedPort = b.int("published.port")
 	b.Lab = b.bool("lab")
 	b.ClustersMax = b.int("clusters.max")
@@ -160,6 +164,7 @@ func (b *Broker) resolvePlace() {
 func (b *Broker) resolveConnections() {
 	b.ConnectionsMaxIdle = b.milliseconds("connections.max.idle.ms")
 	b.FetchMaxBytes = b.int("fetch.max.bytes")
+	b.ListenerLimits = b.listenerLimits()
 	b.MaxConnections = b.int("max.connections")
 	b.MaxConnectionsPerIP = b.int("max.connections.per.ip")
 	b.MaxConnectionsPerIPOverrides = b.ipOverrides()
@@ -172,6 +177,7 @@ func (b *Broker) resolveConnections() {
 	b.QuotaWindowNum = b.int("quota.window.num")
 	b.QuotaWindowSize = b.duration("quota.window.size.seconds", time.Second)
 	b.RequestTimeout = b.milliseconds("request.timeout.ms")
+	b.SocketReceiveBufferBytes = b.setInt("socket.receive.buffer.bytes")
 	b.SocketRequestMaxBytes = b.int("socket.request.max.bytes")
 	b.SocketSendBufferBytes = b.int("socket.send.buffer.bytes")
 	b.TelemetryMaxBytes = b.int("telemetry.max.bytes")
@@ -293,6 +299,14 @@ func (b *Broker) int64(name string) int64 {
 func (b *Broker) int32(name string) int32 { return int32(b.int64(name)) }
 
 func (b *Broker) int(name string) int { return int(b.int64(name)) }
+
+// setInt is int for what is set; 0 where only the default holds.
+func (b *Broker) setInt(name string) int {
+	if !b.isExplicit(name) {
+		return 0
+	}
+	return b.int(name)
+}
 
 func (b *Broker) milliseconds(name string) time.Duration { return b.duration(name, time.Millisecond) }
 
