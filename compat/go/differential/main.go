@@ -4,9 +4,9 @@
 //	go run ./differential -kafka 127.0.0.1:9092 -domain transactions -sequences 100 -steps 60
 //
 // What differs in every run is masked: producer IDs by the order in which they are seen, topic IDs, members,
-// timestamps, throttle times. A difference is minimised: steps are dropped as long as it stays. It is printed as a script
-// in the dialect of broker/testdata, with Kafka's answers. Differences that docs/gaps.md has are counted and not printed; the
-// table is in expected.go. The exit code is 1 when there is another one.
+// timestamps, throttle times. A difference is minimised: steps are dropped as long as it stays. It is printed as a
+// script in the dialect of broker/testdata, with Kafka's answers. Differences that docs/gaps.md has are counted and not
+// printed; each domain has a table of them. The exit code is 1 when there is another one.
 //
 // Kafka should be new and of one node, and nobody else should use it meanwhile. Without -once this broker runs in the
 // program, in memory, with the settings that scripts have: strict, and without a delay for new groups.
@@ -37,9 +37,13 @@ var (
 	most      = flag.Int("differences", 1, "ends after so many new differences")
 )
 
-// domains are what the program knows, each by a function that makes one for a sequence.
-var domains = map[string]func(dice *rand.Rand) Domain{
-	"transactions": newTransactions,
+// domains are what the program knows: how each is made for a sequence, and the differences that are expected in it.
+var domains = map[string]struct {
+	start func(dice *rand.Rand) Domain
+	expectations
+}{
+	"logs":         {newLogs, expectedOfLogs},
+	"transactions": {newTransactions, expectedOfTransactions},
 }
 
 func domainNames() []string { return slices.Sorted(maps.Keys(domains)) }
@@ -58,11 +62,11 @@ func main() {
 
 // run compares as the flags say and returns the number of differences that are not expected.
 func run(ctx context.Context) (found int, err error) {
-	start, ok := domains[*domain]
+	d, ok := domains[*domain]
 	if !ok || *kafka == "" {
 		return 0, fmt.Errorf("-kafka and one domain of %v are needed", domainNames())
 	}
-	p := &pair{kafka: *kafka, once: *once}
+	p := &pair{kafka: *kafka, once: *once, expectations: d.expectations}
 	if p.once == "" {
 		b, err := startOnce(ctx)
 		if err != nil {
@@ -78,18 +82,18 @@ func run(ctx context.Context) (found int, err error) {
 	counts, done := map[string]int{}, 0
 	for i := range uint64(*sequences) {
 		dice := rand.New(rand.NewPCG(*seed+i, 0))
-		all := p.explore(start(dice), dice, *steps)
+		all := p.explore(d.start(dice), dice, *steps)
 		done += len(all)
 		last := all[len(all)-1]
 		for j, e := range all {
-			if e.differs() && reasonFor(all[:j+1]) != "" {
-				counts[reasonFor(all[:j+1])]++
+			if e.differs() && p.reasonFor(all[:j+1]) != "" {
+				counts[p.reasonFor(all[:j+1])]++
 			}
 		}
-		if !last.differs() || reasonFor(all) != "" {
+		if !last.differs() || p.reasonFor(all) != "" {
 			continue
 		}
-		all = minimise(all, p.replay)
+		all = minimise(all, p.expectations, p.replay)
 		fmt.Println(asScript(fmt.Sprintf("Sequence %d of the domain %s.", *seed+i, *domain), all))
 		if found++; found >= *most {
 			break

@@ -2,7 +2,7 @@ package main
 
 // minimise drops steps of a sequence that ends with a difference, as long as the same request still ends it with a
 // difference. Each try is carried out anew, with names that are new to both brokers. check carries steps out.
-func minimise(found []exchange, check func([]exchange) []exchange) []exchange {
+func minimise(found []exchange, listed expectations, check func([]exchange) []exchange) []exchange {
 	last := found[len(found)-1]
 	stays := func(without []exchange) ([]exchange, bool) {
 		got := check(without)
@@ -10,7 +10,7 @@ func minimise(found []exchange, check func([]exchange) []exchange) []exchange {
 			return nil, false
 		}
 		end := got[len(got)-1]
-		return got, end.differs() && end.API == last.API && reasonFor(got) == reasonFor(found)
+		return got, end.differs() && end.API == last.API && listed.reasonFor(got) == listed.reasonFor(found)
 	}
 	for size := max(1, len(found)/2); ; size /= 2 {
 		for dropped := true; dropped; {

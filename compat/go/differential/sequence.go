@@ -33,7 +33,8 @@ func (e exchange) differs() bool { return e.kafka != e.once }
 // pair are the two brokers.
 type pair struct {
 	kafka, once string // their addresses
-	sequences   int
+	expectations
+	sequences int
 }
 
 // both is a sequence on both brokers.
@@ -80,7 +81,7 @@ func (p *pair) explore(d Domain, dice *rand.Rand, steps int) []exchange {
 	run := func(all []Step) bool {
 		for _, step := range all {
 			answer, e := b.do(step)
-			if e.differs() && !mayGoOn(b.done) {
+			if e.differs() && !p.mayGoOn(b.done) {
 				return false
 			}
 			d.Answered(step, answer, b.kafka.names)
@@ -103,7 +104,7 @@ func (p *pair) replay(steps []exchange) []exchange {
 	b := p.begin()
 	defer b.end()
 	for _, step := range steps {
-		if _, e := b.do(step.Step); e.differs() && !mayGoOn(b.done) {
+		if _, e := b.do(step.Step); e.differs() && !p.mayGoOn(b.done) {
 			break
 		}
 	}

@@ -6,7 +6,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-var expectedOfTransactions = []expected{
+var expectedOfTransactions = expectations{
 	{
 		row: "bytes behind a batch, producer ID without epoch",
 		why: "no client sends it",
