@@ -27,11 +27,8 @@ func newLogs(dice *rand.Rand) Domain { return &logs{dice: dice, ends: map[place]
 // Setup implements Domain.
 func (d *logs) Setup() []Step {
 	topics := []Step{{Topic: "x", Partitions: 2}, {Topic: "y", Partitions: 2}}
-	switch d.dice.IntN(4) {
-	case 0:
+	if chance(d.dice, 25) {
 		topics = append(topics, setConfig("x~", "message.timestamp.type", "LogAppendTime"))
-	case 1:
-		topics = append(topics, setConfig("x~", "compression.type", "gzip"))
 	}
 	return topics
 }

@@ -22,22 +22,6 @@ var expectedOfTransactions = expectations{
 			return strings.Contains(last.once, "CONCURRENT_TRANSACTIONS") && hasNewerEpoch(done)
 		},
 	},
-	{
-		row: "a batch of transactions V2 after a refused one of transactions V1",
-		why: "no client mixes them",
-		matches: func(done []exchange, last exchange) bool {
-			if last.API != kmsg.Produce || last.Version < 12 || !strings.Contains(last.once, "OUT_OF_ORDER_SEQUENCE_NUMBER") {
-				return false
-			}
-			for _, e := range done {
-				if e.API == kmsg.Produce && e.Version < 12 && lastBatchOf(e).letter == lastBatchOf(last).letter &&
-					!strings.Contains(e.kafka, "ErrorCode=NONE") {
-					return true
-				}
-			}
-			return false
-		},
-	},
 }
 
 // lastBatchOf is who wrote the batch of a Produce; no producer for other requests.
