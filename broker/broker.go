@@ -8,9 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math"
-	"net"
-	"net/netip"
 	"os"
 	"sync"
 	"time"
@@ -43,6 +40,7 @@ type Broker struct {
 
 	clusters  clusters // besides the default one
 	serving   sync.WaitGroup
+	started   chan struct{} // closed when Start has made what it could; Close waits for that
 	closeOnce sync.Once
 	closeErr  error
 	done      chan struct{}
@@ -63,14 +61,22 @@ func Start(ctx context.Context, cfg Config) (*Broker, error) {
 	if err != nil {
 		return nil, err
 	}
-	b := &Broker{cfg: cfg, done: make(chan struct{}), registry: prometheus.NewRegistry()}
-	for _, step := range []func() error{b.listen, b.openCluster, b.seed, b.serve} {
-		if err := step(); err != nil {
-			return nil, errors.Join(err, b.close())
-		}
+	b := &Broker{cfg: cfg, started: make(chan struct{}), done: make(chan struct{}), registry: prometheus.NewRegistry()}
+	if err := b.start(); err != nil {
+		return nil, errors.Join(err, b.Close())
 	}
 	context.AfterFunc(ctx, func() { _ = b.Close() })
 	return b, nil
+}
+
+func (b *Broker) start() error {
+	defer close(b.started)
+	for _, step := range []func() error{b.listen, b.openCluster, b.seed, b.serve} {
+		if err := step(); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (b *Broker) openCluster() error {
@@ -121,18 +127,8 @@ func (b *Broker) settings() *settings.Broker {
 // settingsChanged makes those settings hold that are not of the cluster but of its listeners.
 func (b *Broker) settingsChanged(s *settings.Broker) {
 	if server := b.server; server != nil {
-		server.SetMaxConnections(s.MaxConnections, s.MaxConnectionsPerIP, s.MaxConnectionsPerIPOverrides)
+		server.SetConnectionLimits(b.connectionLimits(s))
 	}
-}
-
-// pace says how long the next connection has to wait to be accepted, by max.connection.creation.rate, and for how long
-// this one is held before it is closed, by the quota of its address.
-func (b *Broker) pace(l net.Listener, from netip.Addr) (wait, hold time.Duration) {
-	now := time.Now()
-	if limit := b.settings().MaxConnectionCreationRate; limit < math.MaxInt32 {
-		wait = b.connections.Add(1, float64(limit), now)
-	}
-	return wait, b.clusterAt(l).Connect(from, now)
 }
 
 // makeDirectory returns the data directory; it is new when the broker is ephemeral.
@@ -154,7 +150,11 @@ func (b *Broker) closed(c *wire.Conn) {
 
 func (b *Broker) serve() (err error) {
 	s := b.cfg.Settings
-	b.connections = quotas.NewMeter(quotas.Config{Samples: s.QuotaWindowNum, Window: s.QuotaWindowSize})
+	windows := quotas.Config{Samples: s.QuotaWindowNum, Window: s.QuotaWindowSize}
+	b.connections = quotas.NewMeter(windows)
+	for i := range b.listeners {
+		b.listeners[i].connections = quotas.NewMeter(windows)
+	}
 	b.watch = newReturnWatch(b.cfg.Logger, b.advertiser.inDoubt)
 	registerer := prometheus.WrapRegistererWithPrefix("once_", b.registry)
 	b.server, err = wire.NewServer(wire.Options{
@@ -229,6 +229,7 @@ func (b *Broker) fail(err error) {
 // stopped. It may be called more than once.
 func (b *Broker) Close() error {
 	b.closeOnce.Do(func() {
+		<-b.started // a cluster may fail, and be closed for it, while the rest is being made
 		b.closeErr = b.close()
 		close(b.done)
 	})

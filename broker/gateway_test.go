@@ -127,7 +127,7 @@ func TestThePublishedPortIsOfTheFirstListener(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer socket.Close()
-		open = append(open, listener{l, socket})
+		open = append(open, listener{settings: l, socket: socket})
 	}
 	a := newAdvertiser(func() *settings.Broker { return s }, open)
 	if got := a.setting(open[0].socket); !a.inContainer || got != (advertised{publishedPort: 19092}) {

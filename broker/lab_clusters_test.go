@@ -202,3 +202,28 @@ func TestSnapshotIsRestored(t *testing.T) {
 		})
 	}
 }
+
+// A connection that a cluster has accepted, and that waits to be served because there were too many, ends with the
+// cluster.
+func TestRemovedClusterLeavesNoConnection(t *testing.T) {
+	l := startLab(t, brokertest.WithSettings(t, map[string]string{"max.connection.creation.rate": "1"}))
+	var c madeCluster
+	l.into("POST", "/v1/clusters", `{"name": "a"}`, &c)
+	all := make([]*kafkatest.Conn, 15) // those after the tenth wait
+	for i := range all {
+		var err error
+		if all[i], err = kafkatest.Dial(c.Bootstrap); err != nil {
+			t.Fatal(err)
+		}
+		defer all[i].Close()
+	}
+	if _, err := all[9].Request(apiVersions()); err != nil { // the next one is accepted
+		t.Fatal(err)
+	}
+	l.expect("DELETE", "/v1/clusters/a", "", 200)
+	for i, conn := range all {
+		if err := conn.WaitClosed(); err != nil {
+			t.Errorf("connection %d: %v", i, err)
+		}
+	}
+}

@@ -8,20 +8,22 @@ import (
 	"syscall"
 
 	"once/cluster"
+	"once/quotas"
 	"once/settings"
 )
 
 // listener is an open listener of the broker. It is immutable.
 type listener struct {
-	settings settings.Listener
-	socket   net.Listener
+	settings    settings.Listener
+	socket      net.Listener
+	connections *quotas.Meter // for its max.connection.creation.rate; nil until it is served
 }
 
 // listen opens the listeners. This comes first, because addresses are the most likely errors, and early clients wait in
 // the backlog.
 func (b *Broker) listen() error {
 	if l := b.cfg.Listener; l != nil {
-		b.listeners = []listener{{b.cfg.Listeners[0], l}}
+		b.listeners = []listener{{settings: b.cfg.Listeners[0], socket: l}}
 		return nil
 	}
 	for _, l := range b.cfg.Listeners {
@@ -29,7 +31,7 @@ func (b *Broker) listen() error {
 		if err != nil {
 			return addressError("the listener "+l.String(), l.Address(), err)
 		}
-		b.listeners = append(b.listeners, listener{l, socket})
+		b.listeners = append(b.listeners, listener{settings: l, socket: socket})
 		advertised := "the address that each client comes by"
 		if a, ok := b.cfg.Settings.AdvertisedListener(l.Name); ok {
 			advertised = a.String()

@@ -11,6 +11,7 @@ func (c Config) limits() wire.Limits {
 		FrameTimeout:        c.Settings.RequestTimeout,
 		MaxConnections:      c.Settings.MaxConnections,
 		MaxConnectionsPerIP: c.Settings.MaxConnectionsPerIP,
+		ReceiveBufferBytes:  c.Settings.SocketReceiveBufferBytes,
 		SendBufferBytes:     c.Settings.SocketSendBufferBytes,
 	}
 }

@@ -72,9 +72,9 @@ func (p *peer) shareAcks(c script.Command) (partitions []string, acks map[string
 		if len(parts) != 3 {
 			p.t.Fatalf("%s: %q is no acknowledgement", c.Pos, text)
 		}
-		first, last, ranged := strings.Cut(parts[1], "-")
-		if !ranged {
-			last = first
+		first, last := parts[1], parts[1]
+		if i := strings.Index(parts[1][1:], "-") + 1; i > 0 { // a first offset may be negative
+			first, last = parts[1][:i], parts[1][i+1:]
 		}
 		b := kmsg.NewShareFetchRequestTopicPartitionAcknowledgementBatch()
 		b.FirstOffset, b.LastOffset = p.number(c, first), p.number(c, last)

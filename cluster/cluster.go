@@ -119,11 +119,14 @@ func (c *Cluster) openDirectory() error {
 
 func (c *Cluster) path(name string) string { return path.Join(c.dir, name) }
 
-// start makes a new engine from the files and lets requests in.
+// start finishes an interrupted restore, makes a new engine from the files and lets requests in.
 func (c *Cluster) start() error {
 	c.failure.Lock()
 	c.failure.err, c.failure.serving = nil, false
 	c.failure.Unlock()
+	if err := c.finishRestore(); err != nil {
+		return err
+	}
 	e, err := c.openEngine()
 	if err == nil && e.killed.Load() {
 		err = fault.ErrKilled
@@ -347,8 +350,7 @@ func (c *Cluster) engine() *engine {
 	return c.current
 }
 
-// Faults are the points of the cluster for faults by tests. A kill at one of them leaves the cluster like Kill does;
-// Rules are the rules by which tests make requests, and steps at the points, go wrong.
+// Rules are the rules by which tests make requests, and steps at the points of Faults, go wrong.
 func (c *Cluster) Rules() *faults.Rules { return c.rules }
 
 // Requests are the last requests of clients; nil while they are not remembered.
@@ -362,6 +364,7 @@ func (c *Cluster) offsetsPartition(group string) int32 {
 	return -1
 }
 
+// Faults are the points of the cluster for faults by tests. A kill at one of them leaves the cluster like Kill does;
 // Killed waits for that.
 func (c *Cluster) Faults() *fault.Points { return c.env.Faults }
 

@@ -53,7 +53,7 @@ func (c *Cluster) Snapshot() (*Image, error) {
 		return nil, ErrClosed
 	}
 	defer e.requests.Done()
-	i := &Image{env: c.env, dir: c.path(numbered(imageDirectory, c.images.Add(1)))}
+	i := &Image{env: c.env, dir: c.freePath(imageDirectory, &c.images)}
 	err := c.env.FS.MkdirAll(i.dir)
 	if err == nil {
 		err = e.snapshot(i)

@@ -22,7 +22,8 @@ type history struct {
 	drawn int
 	began map[string]time.Duration // when producers were initialized last
 	// forgets says that producers may have been silent for longer than producer.id.expiration.ms.
-	forgets bool
+	forgets   bool
+	shortened map[kafkatest.Place]bool // where DeleteRecords was asked for
 }
 
 var (
@@ -319,12 +320,17 @@ func (h *history) listOffsets() *step {
 	p := kmsg.NewListOffsetsRequestTopicPartition()
 	p.Partition, p.CurrentLeaderEpoch = at.Partition, -1
 	p.Timestamp = []int64{-1, -2, -3, metamorphicStart.Add(time.Duration(h.Int64N(int64(h.now) + 1))).UnixMilli()}[h.IntN(4)]
+	if p.Timestamp == -3 && h.shortened[at] {
+		// As in Kafka the answer may be a deleted record, as long as its segment has others.
+		p.Timestamp = -2
+	}
 	r.Topics = []kmsg.ListOffsetsRequestTopic{{Topic: at.Topic, Partitions: []kmsg.ListOffsetsRequestTopicPartition{p}}}
 	return h.asked(fmt.Sprintf("list the offset of %v for %d, isolation %d", at, p.Timestamp, r.IsolationLevel), r)
 }
 
 func (h *history) deleteRecords() *step {
 	at := h.place()
+	h.shortened[at] = true
 	r := kmsg.NewPtrDeleteRecordsRequest()
 	r.Version, r.TimeoutMillis = 2, 10_000
 	p := kmsg.NewDeleteRecordsRequestTopicPartition()

@@ -283,7 +283,7 @@ func holdHistory(t *testing.T, seed uint64, steps int) {
 	dice := rand.New(rand.NewPCG(seed, 1))
 	plain := newSide(t, "the plain cluster", InMemory(Env{}), "data", nil)
 	other, restarts := otherSide(t, dice)
-	h := &history{Rand: dice, began: map[string]time.Duration{}}
+	h := &history{Rand: dice, began: map[string]time.Duration{}, shortened: map[kafkatest.Place]bool{}}
 	var told []string
 	for n := range steps {
 		if dice.IntN(25) == 0 {

@@ -96,13 +96,7 @@ func (e *engine) finishReset() error {
 }
 
 func (e *engine) moveAside(names []string) error {
-	aside := path.Join(e.dir, numbered(resetDirectory, e.cluster.resets.Add(1)))
-	for { // an earlier one may not be gone yet
-		if _, err := e.fence.Stat(aside); err != nil {
-			break
-		}
-		aside = path.Join(e.dir, numbered(resetDirectory, e.cluster.resets.Add(1)))
-	}
+	aside := e.cluster.freePath(resetDirectory, &e.cluster.resets)
 	if err := e.fence.MkdirAll(aside); err != nil {
 		return err
 	}

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -90,6 +92,30 @@ func TestFirstRuleThatFiresDecides(t *testing.T) {
 	r.RemoveAll()
 	if r.Concern(0, "x-1") || r.Decide(produce("x-1", "a")) != nil {
 		t.Error("a rule acts after its end")
+	}
+}
+
+// A rule that ends while a request asks it does nothing: nobody would let go of what it holds, nor close the connection
+// that it swallows.
+func TestRuleThatHasEndedHoldsNothing(t *testing.T) {
+	for _, do := range []Do{{Hold: true}, {DelayAnswer: Duration(time.Second)}, {Blackhole: true}, {LoseAnswer: true}} {
+		r := made(t)
+		rule, err := r.Add(Rule{When: &When{Always: true}, Do: do})
+		if err != nil {
+			t.Fatal(err)
+		}
+		q := produce("", "a")
+		names := q.Names
+		q.Names = func() *Named {
+			r.Remove(rule.ID)
+			return names()
+		}
+		if d := r.Decide(q); d != nil {
+			t.Errorf("%+v: %+v", do, d)
+		}
+		if len(r.mu.blackholes) != 0 {
+			t.Errorf("%+v: %d connections are swallowed", do, len(r.mu.blackholes))
+		}
 	}
 }
 
@@ -317,6 +343,48 @@ func TestLateRequestsAreLimited(t *testing.T) {
 			t.Error("there is room for more than the limit")
 		}
 	}
+}
+
+// The end of a cluster waits for a request that is carried out without its client; later ones are lost.
+func TestEndWaitsForLateRequests(t *testing.T) {
+	r := made(t)
+	goOn, carriedOut := make(chan struct{}), false
+	r.GoLate(1, func() {
+		<-goOn
+		carriedOut = true
+	})
+	r.Suspend()
+	go close(goOn)
+	if r.Wait(); !carriedOut {
+		t.Error("it is still carried out")
+	}
+	if r.GoLate(1, func() { t.Error("carried out after the end") }) {
+		t.Error("a request is carried out after the end")
+	}
+}
+
+// Releases that come when the cluster has ended let go of nothing, and do not upset the wait for earlier ones.
+func TestReleaseDuringTheEnd(t *testing.T) {
+	r := made(t)
+	rule, err := r.Add(Rule{When: &When{Always: true}, Do: Do{Hold: true}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Suspend()
+	var releases sync.WaitGroup
+	var ended atomic.Int32
+	for range 4 {
+		releases.Go(func() {
+			defer ended.Add(1)
+			for range 1000 {
+				r.Release(rule.ID)
+			}
+		})
+	}
+	for ended.Load() < 4 {
+		r.Wait()
+	}
+	releases.Wait()
 }
 
 // A blackhole remembers a limited number of client IDs; the connections of others are swallowed all the same.

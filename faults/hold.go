@@ -104,23 +104,22 @@ func (r *Rules) endLateLocked(sizeBytes int) {
 	r.mu.lateBytes -= sizeBytes
 }
 
-// GoLate carries out a request whose client has gone in a goroutine of its own. It returns false, and does nothing,
-// when there is no room.
+// GoLate carries out a request whose client has gone in a goroutine of its own, for which Wait waits. It returns false,
+// and does nothing, when there is no room or the cluster ends.
 func (r *Rules) GoLate(sizeBytes int, carryOut func()) bool {
 	r.mu.Lock()
-	room := r.keepLateLocked(sizeBytes)
-	r.mu.Unlock()
-	if !room {
+	defer r.mu.Unlock()
+	if r.mu.suspended || !r.keepLateLocked(sizeBytes) {
 		return false
 	}
-	go func() {
+	r.late.Go(func() {
 		defer func() {
 			r.mu.Lock()
+			defer r.mu.Unlock()
 			r.endLateLocked(sizeBytes)
-			r.mu.Unlock()
 		}()
 		carryOut()
-	}()
+	})
 	return true
 }
 
@@ -156,9 +155,11 @@ func (r *Rules) letGo(held []*Hold) (n int) {
 			late = append(late, h)
 		}
 	}
-	r.late.Add(1)
+	if n > 0 { // never after Suspend, when somebody may be in Rules.Wait
+		r.late.Add(1)
+		defer r.late.Done()
+	}
 	r.mu.Unlock()
-	defer r.late.Done()
 	for _, h := range late {
 		h.late()
 		close(h.after)
@@ -207,7 +208,7 @@ func (r *Rules) Resume() {
 	r.mu.suspended = false
 }
 
-// Wait waits for requests that a release carries out. It is called after Suspend.
+// Wait waits for requests that are carried out without their clients. It is called after Suspend.
 func (r *Rules) Wait() {
 	if r != nil {
 		r.late.Wait()

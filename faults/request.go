@@ -97,6 +97,8 @@ func (r *Rules) Decide(q *Request) *Decision {
 	for i, a := range *armed {
 		_, again := a.clients[q.ClientID]
 		switch {
+		case a.removed: // since armed was loaded: nobody would let go of what it holds
+			continue
 		case again && a.rule.When != nil && a.rule.When.Always && a.rule.Do.Blackhole:
 			// each connection of the client
 			if matches[i] {

@@ -1,5 +1,5 @@
-// Package faults has the rules by which a test makes requests of clients, and steps inside of the broker, go wrong
-// . A rule says where, when and what: a Match, a When and a Do.
+// Package faults has the rules by which a test makes requests of clients, and steps inside of the broker, go wrong.
+// A rule says where, when and what: a Match, a When and a Do.
 //
 // Rules belong to a cluster. They know API names, error names and the names in a request, and carry out nothing:
 // package handlers asks them about each request and does what they decide; package internal/fault has the inner

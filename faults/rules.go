@@ -53,7 +53,7 @@ type Rules struct {
 		late       int                 // requests that are kept for clients that have gone
 		lateBytes  int                 // of them
 	}
-	late sync.WaitGroup // requests that are carried out after a release
+	late sync.WaitGroup // requests that are carried out after a release, or without their clients
 }
 
 // blackhole is a connection that gets no answers.
@@ -70,7 +70,8 @@ type Armed struct {
 	keys  [2]uint64 // the APIs, as bits; all when none is given
 	point *fault.Fault
 
-	matched, triggered int // under Rules.mu, as are the next ones
+	removed            bool // under Rules.mu, as are the next ones
+	matched, triggered int
 	dice               *rand.Rand
 	held               []*Hold
 	last               []Firing
@@ -223,6 +224,7 @@ func (r *Rules) find(id string) *Armed {
 // because a client could take a later answer for an earlier one.
 func (r *Rules) remove(a *Armed) {
 	r.mu.Lock()
+	a.removed = true
 	r.mu.all = slices.DeleteFunc(r.mu.all, func(other *Armed) bool { return other == a })
 	var closes []func()
 	for connection, b := range r.mu.blackholes {

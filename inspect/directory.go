@@ -55,6 +55,10 @@ func Lock(under vfs.FS, dir string) (io.Closer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrUnreadable, err)
 	}
+	if inRestore(under, dir, names) {
+		return nil, fmt.Errorf("%w: the restore of a snapshot in %s was interrupted; start the broker, which finishes it",
+			ErrUnreadable, dir)
+	}
 	if !slices.ContainsFunc(names, ours) {
 		return nil, fmt.Errorf("%w: %s is no data directory: it has neither %s nor a barrier record nor logs",
 			ErrUnreadable, dir, metaFile)
@@ -110,6 +114,21 @@ func read(under vfs.FS, dir string) (*directory, error) {
 func ours(name string) bool {
 	return name == metaFile || name == durability.BarrierFile(0) || name == durability.BarrierFile(1) ||
 		log.IsLogDirectory(name)
+}
+
+// inRestore says whether files are still to be moved for the restore of a snapshot. The directories are those of
+// package cluster; one that only has `.aside` is to be removed.
+func inRestore(under vfs.FS, dir string, names []string) bool {
+	return slices.ContainsFunc(names, func(name string) bool {
+		if strings.HasPrefix(name, ".restore.") {
+			return true
+		}
+		if !strings.HasPrefix(name, ".restored.") {
+			return false
+		}
+		left, err := under.List(path.Join(dir, name))
+		return err == nil && slices.ContainsFunc(left, func(name string) bool { return name != ".aside" })
+	})
 }
 
 func (d *directory) close() error {

@@ -131,7 +131,7 @@ func (l *Log) rollDue(s *segment, h batch.Header, sizeBytes int64) bool {
 		waitedMs = l.nowMs() - s.createdMs
 	}
 	return size > int64(c.SegmentBytes)-sizeBytes ||
-		waitedMs > c.SegmentMs ||
+		waitedMs > c.SegmentMs-s.jitterMs ||
 		len(s.offsets.view()) >= int(c.SegmentIndexBytes)/offsetEntryBytes ||
 		len(s.times.view()) >= int(c.SegmentIndexBytes)/timeEntryBytes-1 ||
 		h.LastOffset()-s.base > MaxSegmentOffsets-1

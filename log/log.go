@@ -32,6 +32,7 @@ const (
 type Config struct {
 	SegmentBytes       int32 // segment.bytes: no segment grows beyond
 	SegmentMs          int64 // segment.ms; for compacted topics at most max.compaction.lag.ms
+	SegmentJitterMs    int64 // segment.jitter.ms: a segment's SegmentMs is less by a random time below this
 	IndexIntervalBytes int32 // index.interval.bytes
 	SegmentIndexBytes  int32 // segment.index.bytes: a full index rolls the segment
 	FlushMessages      int64 // flush.messages: an append waits for a barrier when this many records are unsynced

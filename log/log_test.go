@@ -146,6 +146,30 @@ func TestRollRules(t *testing.T) {
 	}
 }
 
+// With jitter a segment rolls earlier by a random time, never later (spec: log 5.1).
+func TestSegmentsRollEarlierByARandomTime(t *testing.T) {
+	const batches, apart = 200, 30
+	segments := func(jitterMs int64) int {
+		w := logtest.NewWorld(t, vfs.NewMem(), durability.Page)
+		w.Config = log.Config{SegmentMs: 100, SegmentJitterMs: jitterMs}
+		l := w.MustOpen()
+		defer w.Leave()
+		for i := range int64(batches) {
+			raw, h := logtest.MakeBatch(i, 1, i*apart, 0)
+			if err := l.Append(raw, h); err != nil {
+				t.Fatal(err)
+			}
+		}
+		return len(l.Segments())
+	}
+	if got := segments(0); got != batches/4 {
+		t.Errorf("%d segments without jitter", got)
+	}
+	if got := segments(100); got <= batches/4 || got >= batches {
+		t.Errorf("%d segments with jitter", got)
+	}
+}
+
 func TestOffsetForTimestamp(t *testing.T) {
 	w := logtest.NewWorld(t, vfs.NewMem(), durability.Page)
 	l := w.MustOpen()

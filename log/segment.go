@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"math/rand/v2"
 	"path"
 	"sync"
 	"sync/atomic"
@@ -61,12 +62,13 @@ type segment struct {
 	firstTimestampMs int64 // max timestamp of the first batch
 	sinceIndexBytes  int64
 	createdMs        int64
+	jitterMs         int64                 // by which it rolls before Config.SegmentMs
 	txnFile          *TxnCheckpointSegment // what the .txnindex file holds, nil when not known
 }
 
 func newSegment(l *Log, base int64) *segment {
 	s := &segment{fs: l.fs, dir: l.dir, base: base, sizes: l.sizes, inflatedBytes: l.inflatedBytes, gaps: &l.gaps,
-		firstTimestampMs: batch.NoTimestampMs}
+		firstTimestampMs: batch.NoTimestampMs, jitterMs: rand.Int64N(max(1, l.config.Load().SegmentJitterMs))}
 	s.largest.timestampMs = batch.NoTimestampMs
 	s.refs.Store(1)
 	s.checked.noteWrite()

@@ -28,6 +28,7 @@ type Broker struct {
 	DataDir             string     // log.dirs, else log.dir
 	Listeners           []Listener // for clients; without listeners, those of advertised.listeners on every address
 	ControllerListeners []Listener // those of listeners that are the controller's: they are not opened
+	InterBrokerListener string     // the name of the one that other brokers would use; there may be no such listener
 	PublishedPort       int        // published.port, 0 for none
 	Lab                 bool
 	ClustersMax         int
@@ -41,6 +42,7 @@ type Broker struct {
 	// Connections and requests.
 	ConnectionsMaxIdle                   time.Duration
 	FetchMaxBytes                        int
+	ListenerLimits                       map[string]ListenerLimits // by the name of a listener
 	MaxConnections                       int
 	MaxConnectionsPerIP                  int
 	MaxConnectionsPerIPOverrides         map[netip.Addr]int // nil for none
@@ -53,6 +55,7 @@ type Broker struct {
 	QuotaWindowNum                       int
 	QuotaWindowSize                      time.Duration
 	RequestTimeout                       time.Duration
+	SocketReceiveBufferBytes             int // 0 unless it is set, -1 for the system's
 	SocketRequestMaxBytes                int
 	SocketSendBufferBytes                int // -1 for the system's
 	TelemetryMaxBytes                    int
@@ -128,110 +131,124 @@ type Broker struct {
 
 // resolve fills in the fields from the layers. It is called whenever the layers have changed.
 func (b *Broker) resolve() {
-	listeners, controllers := b.splitListeners("listeners")
-	var advertised []Listener
-	if b.isExplicit("advertised.listeners") {
-		advertised, _ = b.splitListeners("advertised.listeners")
-	}
-	*b = Broker{
-		NodeID:              b.int32("node.id"),
-		DataDir:             b.text("log.dir"),
-		Listeners:           listeners,
-		ControllerListeners: controllers,
-		PublishedPort:       b.int("published.port"),
-		Lab:                 b.bool("lab"),
-		ClustersMax:         b.int("clusters.max"),
-		LabArchiveMaxBytes:  b.int64("lab.archive.max.bytes"),
-		LabHosts:            splitList(b.text("lab.hosts")),
-		LabRequestsBytes:    b.int("lab.requests"),
-		LabToken:            Secret(b.text("lab.token")),
+	*b = Broker{layers: b.layers, topic: b.topic}
+	b.resolvePlace()
+	b.resolveConnections()
+	b.resolveLogs()
+	b.resolveGroups()
+	b.resolveShareGroups()
+	b.resolveTransactions()
+}
 
-		ConnectionsMaxIdle:                   b.milliseconds("connections.max.idle.ms"),
-		FetchMaxBytes:                        b.int("fetch.max.bytes"),
-		MaxConnections:                       b.int("max.connections"),
-		MaxConnectionsPerIP:                  b.int("max.connections.per.ip"),
-		MaxConnectionsPerIPOverrides:         b.ipOverrides(),
-		MaxConnectionCreationRate:            b.int("max.connection.creation.rate"),
-		MaxDecompressedBatchBytes:            b.int("max.decompressed.batch.bytes"),
-		MaxIncrementalFetchSessionCacheSlots: b.int("max.incremental.fetch.session.cache.slots"),
-		MaxRequestPartitionSizeLimit:         b.int("max.request.partition.size.limit"),
-		ControllerQuotaWindowNum:             b.int("controller.quota.window.num"),
-		ControllerQuotaWindowSize:            b.duration("controller.quota.window.size.seconds", time.Second),
-		QuotaWindowNum:                       b.int("quota.window.num"),
-		QuotaWindowSize:                      b.duration("quota.window.size.seconds", time.Second),
-		RequestTimeout:                       b.milliseconds("request.timeout.ms"),
-		SocketRequestMaxBytes:                b.int("socket.request.max.bytes"),
-		SocketSendBufferBytes:                b.int("socket.send.buffer.bytes"),
-		TelemetryMaxBytes:                    b.int("telemetry.max.bytes"),
-
-		AutoCreateTopicsEnable:      b.bool("auto.create.topics.enable"),
-		DefaultReplicationFactor:    b.int("default.replication.factor"),
-		DeleteTopicEnable:           b.bool("delete.topic.enable"),
-		DevAutoCreateDelay:          b.milliseconds("dev.auto.create.delay.ms"),
-		DevStrictReplication:        b.bool("dev.strict.replication"),
-		DiskReserveBytes:            b.int64("disk.reserve.bytes"),
-		Durability:                  b.text("durability"),
-		FlushInterval:               b.milliseconds("flush.interval.ms"),
-		LogCleanerBackoff:           b.milliseconds("log.cleaner.backoff.ms"),
-		LogCleanerDedupeBufferBytes: b.int64("log.cleaner.dedupe.buffer.size"),
-		LogCleanerEnable:            b.bool("log.cleaner.enable"),
-		LogRetentionCheckInterval:   b.milliseconds("log.retention.check.interval.ms"),
-		NumPartitions:               b.int32("num.partitions"),
-
-		DevGroupRebalanceHeartbeatInterval: b.milliseconds("dev.group.rebalance.heartbeat.interval.ms"),
-		GroupConsumer:                      b.ConsumerGroup(nil),
-		GroupConsumerAssignors:             splitList(b.text("group.consumer.assignors")),
-		GroupConsumerMaxSize:               b.int("group.consumer.max.size"),
-		GroupConsumerMigrationPolicy:       strings.ToLower(b.text("group.consumer.migration.policy")),
-		GroupConsumerRegexRefreshInterval:  b.milliseconds("group.consumer.regex.refresh.interval.ms"),
-		GroupProtocols:                     splitList(b.text("group.coordinator.rebalance.protocols")),
-		GroupVersion:                       int16(b.int64("group.version")),
-
-		GroupInitialRebalanceDelay:    b.milliseconds("group.initial.rebalance.delay.ms"),
-		GroupMaxSessionTimeout:        b.milliseconds("group.max.session.timeout.ms"),
-		GroupMaxSize:                  b.int("group.max.size"),
-		GroupMinSessionTimeout:        b.milliseconds("group.min.session.timeout.ms"),
-		OffsetMetadataMaxBytes:        b.int("offset.metadata.max.bytes"),
-		OffsetsRetention:              b.minutes("offsets.retention.minutes"),
-		OffsetsRetentionCheckInterval: b.milliseconds("offsets.retention.check.interval.ms"),
-		OffsetsTopicNumPartitions:     b.int32("offsets.topic.num.partitions"),
-		OffsetsTopicSegmentBytes:      b.int32("offsets.topic.segment.bytes"),
-		StreamsGroups:                 b.resolveStreamsGroups(),
-
-		DeadLetterAutoCreateTopics:            b.bool("errors.deadletterqueue.auto.create.topics.enable"),
-		DeadLetterTopicPrefix:                 b.text("errors.deadletterqueue.topic.name.prefix"),
-		GroupShareMaxShareSessions:            b.int("group.share.max.share.sessions"),
-		GroupShareMaxSize:                     b.int("group.share.max.size"),
-		ShareCoordinatorColdSnapshotInterval:  b.milliseconds("share.coordinator.cold.partition.snapshot.interval.ms"),
-		ShareCoordinatorPruneInterval:         b.milliseconds("share.coordinator.state.topic.prune.interval.ms"),
-		ShareCoordinatorSnapshotUpdateRecords: b.int("share.coordinator.snapshot.update.records.per.snapshot"),
-		ShareCoordinatorStateTopicPartitions:  b.int32("share.coordinator.state.topic.num.partitions"),
-		ShareCoordinatorStateTopicSegment:     b.int32("share.coordinator.state.topic.segment.bytes"),
-
-		AddPartitionsToTxnRetryBackoff:         b.milliseconds("add.partitions.to.txn.retry.backoff.ms"),
-		AddPartitionsToTxnRetryBackoffMax:      b.milliseconds("add.partitions.to.txn.retry.backoff.max.ms"),
-		ProducerIDExpiration:                   b.milliseconds("producer.id.expiration.ms"),
-		ProducerIDExpirationCheckInterval:      b.milliseconds("producer.id.expiration.check.interval.ms"),
-		TransactionAbortTimedOutInterval:       b.milliseconds("transaction.abort.timed.out.transaction.cleanup.interval.ms"),
-		TransactionAllowOlderConnections:       b.bool("transaction.allow.older.connections"),
-		TransactionMaxTimeout:                  b.milliseconds("transaction.max.timeout.ms"),
-		TransactionPartitionVerificationEnable: b.bool("transaction.partition.verification.enable"),
-		TransactionRemoveExpiredInterval:       b.milliseconds("transaction.remove.expired.transaction.cleanup.interval.ms"),
-		TransactionStateLogNumPartitions:       b.int32("transaction.state.log.num.partitions"),
-		TransactionStateLogSegmentBytes:        b.int32("transaction.state.log.segment.bytes"),
-		TransactionVersion:                     int16(b.int64("transaction.version")),
-		TransactionalIDExpiration:              b.milliseconds("transactional.id.expiration.ms"),
-
-		advertisedListeners: advertised,
-		layers:              b.layers,
-		topic:               b.topic,
-	}
-	b.shareBounds = b.resolveShareBounds()
-	b.shareGroup = b.resolveShareGroup(nil)
-	b.ClustersFirstPort, b.ClustersLastPort, _ = portRange(b.text("clusters.ports"))
+func (b *Broker) resolvePlace() {
+	b.NodeID = b.int32("node.id")
+	b.DataDir = b.text("log.dir")
 	if dir := b.text("log.dirs"); dir != "" {
 		b.DataDir = dir
 	}
+	b.Listeners, b.ControllerListeners = b.splitListeners("listeners")
+	if b.isExplicit(advertisedListeners) {
+		b.advertisedListeners, _ = b.splitListeners(advertisedListeners)
+	}
+	b.InterBrokerListener = b.interBrokerListener()
+	b.PublishedPort = b.int("published.port")
+	b.Lab = b.bool("lab")
+	b.ClustersMax = b.int("clusters.max")
+	b.ClustersFirstPort, b.ClustersLastPort, _ = portRange(b.text("clusters.ports"))
+	b.LabArchiveMaxBytes = b.int64("lab.archive.max.bytes")
+	b.LabHosts = splitList(b.text("lab.hosts"))
+	b.LabRequestsBytes = b.int("lab.requests")
+	b.LabToken = Secret(b.text("lab.token"))
+}
+
+func (b *Broker) resolveConnections() {
+	b.ConnectionsMaxIdle = b.milliseconds("connections.max.idle.ms")
+	b.FetchMaxBytes = b.int("fetch.max.bytes")
+	b.ListenerLimits = b.listenerLimits()
+	b.MaxConnections = b.int("max.connections")
+	b.MaxConnectionsPerIP = b.int("max.connections.per.ip")
+	b.MaxConnectionsPerIPOverrides = b.ipOverrides()
+	b.MaxConnectionCreationRate = b.int("max.connection.creation.rate")
+	b.MaxDecompressedBatchBytes = b.int("max.decompressed.batch.bytes")
+	b.MaxIncrementalFetchSessionCacheSlots = b.int("max.incremental.fetch.session.cache.slots")
+	b.MaxRequestPartitionSizeLimit = b.int("max.request.partition.size.limit")
+	b.ControllerQuotaWindowNum = b.int("controller.quota.window.num")
+	b.ControllerQuotaWindowSize = b.duration("controller.quota.window.size.seconds", time.Second)
+	b.QuotaWindowNum = b.int("quota.window.num")
+	b.QuotaWindowSize = b.duration("quota.window.size.seconds", time.Second)
+	b.RequestTimeout = b.milliseconds("request.timeout.ms")
+	b.SocketReceiveBufferBytes = b.setInt("socket.receive.buffer.bytes")
+	b.SocketRequestMaxBytes = b.int("socket.request.max.bytes")
+	b.SocketSendBufferBytes = b.int("socket.send.buffer.bytes")
+	b.TelemetryMaxBytes = b.int("telemetry.max.bytes")
+}
+
+func (b *Broker) resolveLogs() {
+	b.AutoCreateTopicsEnable = b.bool("auto.create.topics.enable")
+	b.DefaultReplicationFactor = b.int("default.replication.factor")
+	b.DeleteTopicEnable = b.bool("delete.topic.enable")
+	b.DevAutoCreateDelay = b.milliseconds("dev.auto.create.delay.ms")
+	b.DevStrictReplication = b.bool("dev.strict.replication")
+	b.DiskReserveBytes = b.int64("disk.reserve.bytes")
+	b.Durability = b.text("durability")
+	b.FlushInterval = b.milliseconds("flush.interval.ms")
+	b.LogCleanerBackoff = b.milliseconds("log.cleaner.backoff.ms")
+	b.LogCleanerDedupeBufferBytes = b.int64("log.cleaner.dedupe.buffer.size")
+	b.LogCleanerEnable = b.bool("log.cleaner.enable")
+	b.LogRetentionCheckInterval = b.milliseconds("log.retention.check.interval.ms")
+	b.NumPartitions = b.int32("num.partitions")
+}
+
+func (b *Broker) resolveGroups() {
+	b.DevGroupRebalanceHeartbeatInterval = b.milliseconds("dev.group.rebalance.heartbeat.interval.ms")
+	b.GroupConsumer = b.ConsumerGroup(nil)
+	b.GroupConsumerAssignors = splitList(b.text("group.consumer.assignors"))
+	b.GroupConsumerMaxSize = b.int("group.consumer.max.size")
+	b.GroupConsumerMigrationPolicy = strings.ToLower(b.text("group.consumer.migration.policy"))
+	b.GroupConsumerRegexRefreshInterval = b.milliseconds("group.consumer.regex.refresh.interval.ms")
+	b.GroupProtocols = splitList(b.text("group.coordinator.rebalance.protocols"))
+	b.GroupVersion = int16(b.int64("group.version"))
+
+	b.GroupInitialRebalanceDelay = b.milliseconds("group.initial.rebalance.delay.ms")
+	b.GroupMaxSessionTimeout = b.milliseconds("group.max.session.timeout.ms")
+	b.GroupMaxSize = b.int("group.max.size")
+	b.GroupMinSessionTimeout = b.milliseconds("group.min.session.timeout.ms")
+	b.OffsetMetadataMaxBytes = b.int("offset.metadata.max.bytes")
+	b.OffsetsRetention = b.minutes("offsets.retention.minutes")
+	b.OffsetsRetentionCheckInterval = b.milliseconds("offsets.retention.check.interval.ms")
+	b.OffsetsTopicNumPartitions = b.int32("offsets.topic.num.partitions")
+	b.OffsetsTopicSegmentBytes = b.int32("offsets.topic.segment.bytes")
+	b.StreamsGroups = b.resolveStreamsGroups()
+}
+
+func (b *Broker) resolveShareGroups() {
+	b.DeadLetterAutoCreateTopics = b.bool("errors.deadletterqueue.auto.create.topics.enable")
+	b.DeadLetterTopicPrefix = b.text("errors.deadletterqueue.topic.name.prefix")
+	b.GroupShareMaxShareSessions = b.int("group.share.max.share.sessions")
+	b.GroupShareMaxSize = b.int("group.share.max.size")
+	b.ShareCoordinatorColdSnapshotInterval = b.milliseconds("share.coordinator.cold.partition.snapshot.interval.ms")
+	b.ShareCoordinatorPruneInterval = b.milliseconds("share.coordinator.state.topic.prune.interval.ms")
+	b.ShareCoordinatorSnapshotUpdateRecords = b.int("share.coordinator.snapshot.update.records.per.snapshot")
+	b.ShareCoordinatorStateTopicPartitions = b.int32("share.coordinator.state.topic.num.partitions")
+	b.ShareCoordinatorStateTopicSegment = b.int32("share.coordinator.state.topic.segment.bytes")
+	b.shareBounds = b.resolveShareBounds()
+	b.shareGroup = b.resolveShareGroup(nil)
+}
+
+func (b *Broker) resolveTransactions() {
+	b.AddPartitionsToTxnRetryBackoff = b.milliseconds("add.partitions.to.txn.retry.backoff.ms")
+	b.AddPartitionsToTxnRetryBackoffMax = b.milliseconds("add.partitions.to.txn.retry.backoff.max.ms")
+	b.ProducerIDExpiration = b.milliseconds("producer.id.expiration.ms")
+	b.ProducerIDExpirationCheckInterval = b.milliseconds("producer.id.expiration.check.interval.ms")
+	b.TransactionAbortTimedOutInterval = b.milliseconds("transaction.abort.timed.out.transaction.cleanup.interval.ms")
+	b.TransactionAllowOlderConnections = b.bool("transaction.allow.older.connections")
+	b.TransactionMaxTimeout = b.milliseconds("transaction.max.timeout.ms")
+	b.TransactionPartitionVerificationEnable = b.bool("transaction.partition.verification.enable")
+	b.TransactionRemoveExpiredInterval = b.milliseconds("transaction.remove.expired.transaction.cleanup.interval.ms")
+	b.TransactionStateLogNumPartitions = b.int32("transaction.state.log.num.partitions")
+	b.TransactionStateLogSegmentBytes = b.int32("transaction.state.log.segment.bytes")
+	b.TransactionVersion = int16(b.int64("transaction.version"))
+	b.TransactionalIDExpiration = b.milliseconds("transactional.id.expiration.ms")
 }
 
 // isExplicit says whether the setting has a value other than by default.
@@ -282,6 +299,14 @@ func (b *Broker) int64(name string) int64 {
 func (b *Broker) int32(name string) int32 { return int32(b.int64(name)) }
 
 func (b *Broker) int(name string) int { return int(b.int64(name)) }
+
+// setInt is int for what is set; 0 where only the default holds.
+func (b *Broker) setInt(name string) int {
+	if !b.isExplicit(name) {
+		return 0
+	}
+	return b.int(name)
+}
 
 func (b *Broker) milliseconds(name string) time.Duration { return b.duration(name, time.Millisecond) }
 

@@ -9,7 +9,7 @@ import (
 
 // contradictions finds values that are allowed alone but not together, and fills in the topic defaults.
 func (b *Broker) contradictions() []error {
-	problems := slices.Concat(b.listenerProblems(), b.groupProblems(), b.logProblems())
+	problems := slices.Concat(b.listenerProblems(), b.listenerLimitProblems(), b.groupProblems(), b.logProblems())
 	topic, err := b.resolveTopic(nil)
 	if err != nil {
 		return append(problems, err)

@@ -83,7 +83,7 @@ func (b *Broker) ValidateDynamic(values Values, clusterDefault bool) error {
 			}
 		case slices.Contains(fixedHere, name), !d.Dynamic() && !prefixed, strings.HasPrefix(name, "ssl."):
 			readOnly = append(readOnly, name)
-		case clusterDefault && (d.Traits&PerBroker != 0 || prefixed):
+		case clusterDefault && (d.Traits&PerBroker != 0 || prefixed && !slices.Contains(clusterLevel, d.Name)):
 			perBroker = append(perBroker, name)
 		}
 	}

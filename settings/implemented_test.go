@@ -16,7 +16,7 @@ func TestImplementedSettingsHaveAnEffect(t *testing.T) {
 	withOthers := []string{"group.consumer.max.assignment.interval.ms", "group.consumer.max.heartbeat.interval.ms",
 		"group.consumer.max.session.timeout.ms", "group.consumer.min.assignment.interval.ms",
 		"group.consumer.min.heartbeat.interval.ms", "group.consumer.min.session.timeout.ms", "controller.listener.names", "group.share.assignors", "group.streams.topology.description.plugin.class",
-		"listener.security.protocol.map", "security.inter.broker.protocol"}
+		"inter.broker.listener.name", "listener.security.protocol.map", "security.inter.broker.protocol"}
 	for _, table := range brokerTables {
 		for i := range table {
 			if d := &table[i]; !slices.Contains(withOthers, d.Name) {

@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"once/internal/invariant"
 )
 
 // plaintext is the security protocol without TLS and SASL.
@@ -126,6 +128,62 @@ func parseListeners(value string) ([]Listener, error) {
 		return nil, errors.New("must not be empty")
 	}
 	return all, nil
+}
+
+// ListenerLimits are the limits of one listener. Without settings of its own they are those of the broker.
+type ListenerLimits struct {
+	MaxConnections            int // listener.name.NAME.max.connections
+	MaxConnectionCreationRate int // listener.name.NAME.max.connection.creation.rate; math.MaxInt32 for any
+}
+
+// clusterLevel are the settings of one listener that can be changed as defaults of the cluster.
+var clusterLevel = []string{"max.connections", "max.connection.creation.rate", "num.network.threads"}
+
+// ofListener is the name of a setting that holds for one listener. It has the listener's name in lower case.
+func ofListener(listener, setting string) string {
+	return "listener.name." + strings.ToLower(listener) + "." + setting
+}
+
+// ofListener returns the value of a whole number for one listener.
+func (b *Broker) ofListener(listener, setting string) int {
+	if text, ok := b.explicit(ofListener(listener, setting)); ok {
+		n, err := strconv.Atoi(text)
+		invariant.Check(err == nil, "settings: %s of %s is no whole number", setting, listener)
+		return n
+	}
+	return b.int(setting)
+}
+
+func (b *Broker) listenerLimits() map[string]ListenerLimits {
+	limits := map[string]ListenerLimits{}
+	for _, l := range b.Listeners {
+		limits[l.Name] = ListenerLimits{
+			MaxConnections:            b.ofListener(l.Name, "max.connections"),
+			MaxConnectionCreationRate: b.ofListener(l.Name, "max.connection.creation.rate"),
+		}
+	}
+	return limits
+}
+
+// listenerLimitProblems refuses limits of a listener with which it would accept nobody.
+func (b *Broker) listenerLimitProblems() (problems []error) {
+	for _, l := range b.Listeners {
+		for _, setting := range []string{"max.connections", "max.connection.creation.rate"} {
+			name := ofListener(l.Name, setting)
+			if b.isExplicit(name) && b.ofListener(l.Name, setting) == 0 {
+				problems = append(problems, b.problem(name, "must be at least 1"))
+			}
+		}
+	}
+	return problems
+}
+
+// interBrokerListener is named, or else has the name of the security protocol between brokers.
+func (b *Broker) interBrokerListener() string {
+	if name, set := b.explicit("inter.broker.listener.name"); set {
+		return strings.ToUpper(name)
+	}
+	return b.text("security.inter.broker.protocol")
 }
 
 // mechanismSettings stand behind listener.name.LISTENER.MECHANISM. (spec: security 1).

@@ -72,7 +72,7 @@ var topicSettings = []Definition{
 	{"segment.bytes", Int, "1073741824", atLeast(1048576), Dynamic, Implemented, "Size of a segment, in bytes."},
 	{"segment.index.bytes", Int, "10485760", atLeast(4), Dynamic, Implemented,
 		"Highest size of an offset index, in bytes."},
-	{"segment.jitter.ms", Long, "0", atLeast(0), Dynamic, NotImplemented,
+	{"segment.jitter.ms", Long, "0", atLeast(0), Dynamic, Implemented,
 		"Time by which closing a segment may be hastened at random."},
 	{"segment.ms", Long, "604800000", atLeast(1), Dynamic, Implemented,
 		"Time after which a segment is closed though it is not full."},

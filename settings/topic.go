@@ -33,6 +33,7 @@ type Topic struct {
 	RetentionMs                 int64
 	SegmentBytes                int32
 	SegmentIndexBytes           int32
+	SegmentJitterMs             int64
 	SegmentMs                   int64
 	TimestampAfterMaxMs         int64
 	TimestampBeforeMaxMs        int64
@@ -81,6 +82,7 @@ func (b *Broker) resolveTopic(overrides Values) (Topic, error) {
 		RetentionMs:                 v.int64("retention.ms"),
 		SegmentBytes:                v.int32("segment.bytes"),
 		SegmentIndexBytes:           v.int32("segment.index.bytes"),
+		SegmentJitterMs:             v.int64("segment.jitter.ms"),
 		SegmentMs:                   v.int64("segment.ms"),
 		TimestampAfterMaxMs:         v.int64("message.timestamp.after.max.ms"),
 		TimestampBeforeMaxMs:        v.int64("message.timestamp.before.max.ms"),

@@ -64,3 +64,32 @@ func TestReload(t *testing.T) {
 		t.Errorf("damaged: %v", err)
 	}
 }
+
+// While the state of a partition is not loaded, nothing says which of its records are needed: none are deleted.
+func TestRecordsStayWhileTheStateIsNotLoaded(t *testing.T) {
+	w := newWorld(t)
+	if _, err := w.c.Initialize(key, 1, 5); err != nil {
+		t.Fatal(err)
+	}
+	w.write(t, 5, 1, window.Batch{FirstOffset: 5, LastOffset: 5, State: window.Acknowledged, DeliveryCount: 1})
+	before := w.state(t)
+	w.c.Unload(0)
+	w.clock.Advance(2 * DefaultPruneInterval)
+	if w.log.start != 0 {
+		t.Errorf("offline: the log starts at %d", w.log.start)
+	}
+	w.log.scanning = func() {
+		w.log.scanning = nil
+		w.clock.Advance(2 * DefaultPruneInterval)
+	}
+	if err := w.c.Reload(0); err != nil {
+		t.Fatal(err)
+	}
+	if w.log.start != 0 {
+		t.Errorf("while it loads: the log starts at %d", w.log.start)
+	}
+	w.open(t)
+	if after := w.state(t); !reflect.DeepEqual(before, after) {
+		t.Errorf("after a restart %+v, before %+v", after, before)
+	}
+}

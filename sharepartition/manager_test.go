@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -373,6 +374,27 @@ func TestEndOfASessionReleases(t *testing.T) {
 	w.wantFetch("m2", "0-1*2")
 	if n := w.m.Sessions(); n != 0 {
 		t.Errorf("%d sessions", n)
+	}
+}
+
+// A session may name as many partitions as a request has room for: the time for that is in proportion to their number,
+// so that nobody else waits for a session. With a search for each partition this takes minutes.
+func TestSessionOfManyPartitions(t *testing.T) {
+	w := newWorld(t)
+	const n = 500_000
+	many := make([]TopicPartition, n)
+	for i := range many {
+		many[i] = TopicPartition{TopicID: topicID, Partition: int32(i)}
+	}
+	if _, parts, err := w.m.Update(SessionRequest{Group: "g", Member: "m1", Add: slices.Concat(many, many)}); len(parts) != n || err != nil {
+		t.Errorf("%d partitions, %v", len(parts), err)
+	}
+	s, parts, err := w.m.Update(SessionRequest{Group: "g", Member: "m1", Epoch: 1, Forget: many[1:]})
+	if !slices.Equal(parts, many[:1]) || err != nil {
+		t.Errorf("after forgetting all but one: %d partitions, %v", len(parts), err)
+	}
+	if got := s.all(); len(got) != n || got[0] != many[0] {
+		t.Errorf("the session has had %d partitions", len(got))
 	}
 }
 

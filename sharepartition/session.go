@@ -1,6 +1,7 @@
 package sharepartition
 
 import (
+	"maps"
 	"math"
 	"slices"
 	"strings"
@@ -31,7 +32,8 @@ type Session struct {
 		sync.Mutex
 		epoch      int32 // that the next request must carry
 		partitions []TopicPartition
-		forgotten  []TopicPartition // that may still have records of the member
+		present    map[TopicPartition]struct{} // those in partitions
+		forgotten  map[TopicPartition]struct{} // that may still have records of the member
 		failed     map[TopicPartition]bool
 		topics     map[[16]byte]struct{} // that existed when the session saw them
 	}
@@ -94,10 +96,11 @@ func (m *Manager) Update(r SessionRequest) (*Session, []TopicPartition, error) {
 func (m *Manager) beginLocked(key sessionKey, conn int64, old *Session) *Session {
 	key = sessionKey{strings.Clone(key.group), strings.Clone(key.member)}
 	s := &Session{key: key, conn: conn}
+	s.mu.present, s.mu.forgotten = map[TopicPartition]struct{}{}, map[TopicPartition]struct{}{}
 	if old != nil {
-		old.mu.Lock()
-		s.mu.forgotten = slices.Concat(old.mu.partitions, old.mu.forgotten)
-		old.mu.Unlock()
+		for _, p := range old.all() {
+			s.mu.forgotten[p] = struct{}{}
+		}
 		m.forgetLocked(old)
 	}
 	m.mu.sessions[key] = s
@@ -120,22 +123,36 @@ func (m *Manager) forgetLocked(s *Session) {
 	}
 }
 
+// changeLocked takes time in proportion to the request and the session: both may name a million partitions.
 func (s *Session) changeLocked(add, forget []TopicPartition) {
 	for _, p := range add {
-		if !slices.Contains(s.mu.partitions, p) {
+		if _, ok := s.mu.present[p]; !ok {
+			s.mu.present[p] = struct{}{}
 			s.mu.partitions = append(s.mu.partitions, p)
 		}
-		s.mu.forgotten = slices.DeleteFunc(s.mu.forgotten, func(x TopicPartition) bool { return x == p })
+		delete(s.mu.forgotten, p)
 	}
+	before := len(s.mu.present)
 	for _, p := range forget {
-		if i := slices.Index(s.mu.partitions, p); i >= 0 {
-			s.mu.partitions = slices.Delete(s.mu.partitions, i, i+1)
+		if _, ok := s.mu.present[p]; ok {
+			delete(s.mu.present, p)
 			delete(s.mu.failed, p)
-			if !slices.Contains(s.mu.forgotten, p) {
-				s.mu.forgotten = append(s.mu.forgotten, p)
-			}
+			s.mu.forgotten[p] = struct{}{}
 		}
 	}
+	if len(s.mu.present) < before {
+		s.mu.partitions = slices.DeleteFunc(s.mu.partitions, func(p TopicPartition) bool {
+			_, ok := s.mu.present[p]
+			return !ok
+		})
+	}
+}
+
+// all returns the partitions of the session and those that it has forgotten.
+func (s *Session) all() []TopicPartition {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.AppendSeq(slices.Clone(s.mu.partitions), maps.Keys(s.mu.forgotten))
 }
 
 // NoteResult stores whether a partition was answered with an error, and returns whether it was the last time.
@@ -180,10 +197,7 @@ func (m *Manager) end(s *Session) {
 	if !present {
 		return
 	}
-	s.mu.Lock()
-	parts := slices.Concat(s.mu.partitions, s.mu.forgotten)
-	s.mu.Unlock()
-	for _, p := range parts {
+	for _, p := range s.all() {
 		if sp := m.get(Key{Group: s.key.group, TopicID: p.TopicID, Partition: p.Partition}, false); sp != nil {
 			sp.releaseMember(s.key.member)
 		}
@@ -209,5 +223,3 @@ func (m *Manager) Sessions() int {
 	defer m.mu.Unlock()
 	return len(m.mu.sessions)
 }
-
-func cloned(s string) string { return strings.Clone(s) }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"sync"
 	"time"
 
@@ -237,7 +238,7 @@ func (sp *SharePartition) fetchLocked(r *FetchRequest, group settings.ShareGroup
 		log[i] = batches[i].LogBatch
 	}
 	ranges := w.Acquire(window.Fetch{
-		MemberID: cloned(r.MemberID), Offset: offset, MaxRecords: r.MaxRecords, BatchSize: max(1, r.BatchSize),
+		MemberID: strings.Clone(r.MemberID), Offset: offset, MaxRecords: r.MaxRecords, BatchSize: max(1, r.BatchSize),
 		RecordLimit: r.RecordLimit,
 	}, log, limits, sp.m.cfg.Locks.Now())
 	if len(ranges) == 0 {

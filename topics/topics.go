@@ -4,15 +4,10 @@
 package topics
 
 import (
-	"crypto/rand"
 	"errors"
-	"fmt"
 	"log/slog"
-	"maps"
 	"runtime"
-	"slices"
 	"sort"
-	"strings"
 	"sync"
 	"sync/atomic"
 
@@ -239,9 +234,10 @@ func (ts *Topics) partitionConfig(c settings.Topic) partition.Config {
 		segmentMs = min(segmentMs, c.MaxCompactionLagMs)
 	}
 	return partition.Config{
-		Log: log.Config{SegmentBytes: c.SegmentBytes, SegmentMs: segmentMs, IndexIntervalBytes: c.IndexIntervalBytes,
-			SegmentIndexBytes: c.SegmentIndexBytes,
-			FlushMessages:     c.FlushMessages, FlushMs: max(c.FlushMs, 1)},
+		Log: log.Config{SegmentBytes: c.SegmentBytes, SegmentMs: segmentMs,
+			SegmentJitterMs:    min(c.SegmentJitterMs, segmentMs),
+			IndexIntervalBytes: c.IndexIntervalBytes, SegmentIndexBytes: c.SegmentIndexBytes,
+			FlushMessages: c.FlushMessages, FlushMs: max(c.FlushMs, 1)},
 		Rules:     rules,
 		Retention: partition.Retention{Delete: c.CleanupDelete, RetentionMs: c.RetentionMs, RetentionBytes: c.RetentionBytes},
 		Compaction: partition.Compaction{
@@ -294,258 +290,6 @@ func (ts *Topics) All() []*Topic {
 	}
 	sort.Slice(all, func(i, j int) bool { return all[i].Name < all[j].Name })
 	return all
-}
-
-// Spec is a topic to be created.
-type Spec struct {
-	Name       string
-	Partitions int32 // at least 1
-	Overrides  settings.Values
-	// Together are names created by the same request: as in Kafka, their names may differ by '.' and '_' only.
-	Together []string
-}
-
-// Validate returns the error with which a topic of this shape cannot be created, in Kafka's order of checks (spec:
-// admin 2), or nil: ErrInvalidName, ErrExists, *settings.InvalidError, ErrInvalidPartitions or ErrTooManyPartitions.
-func (ts *Topics) Validate(s Spec) error {
-	ix := ts.index.Load()
-	if err := CheckName(s.Name); err != nil {
-		return err
-	}
-	if ix.byName[s.Name] != nil {
-		return fmt.Errorf("%w: %q", ErrExists, s.Name)
-	}
-	if strings.ContainsAny(s.Name, "._") {
-		for name := range ix.byName {
-			if strings.ReplaceAll(name, ".", "_") == strings.ReplaceAll(s.Name, ".", "_") && !slices.Contains(s.Together, name) {
-				return fmt.Errorf("%w: %q collides with topic %q, because '.' and '_' are alike in metric names", ErrInvalidName,
-					s.Name, name)
-			}
-		}
-	}
-	if ts.foldsCase {
-		for name := range ix.byName {
-			if strings.EqualFold(name, s.Name) {
-				return fmt.Errorf("%w: %q collides with topic %q, because the file system does not distinguish upper and lower "+
-					"case", ErrInvalidName, s.Name, name)
-			}
-		}
-	}
-	if _, err := ts.settings.Load().Topic(s.Overrides); err != nil {
-		return err
-	}
-	if s.Partitions < 1 {
-		return fmt.Errorf("%w: %d, at least 1", ErrInvalidPartitions, s.Partitions)
-	}
-	if ix.count+int(s.Partitions) > maxPartitions {
-		return fmt.Errorf("%w: %d exist, %d more asked, %d allowed", ErrTooManyPartitions, ix.count, s.Partitions,
-			maxPartitions)
-	}
-	return nil
-}
-
-// CheckName returns an error for a name that no topic can have (spec: admin 2 row 5).
-func CheckName(name string) error {
-	switch {
-	case name == "":
-		return fmt.Errorf("%w: it is empty", ErrInvalidName)
-	case name == "." || name == "..":
-		return fmt.Errorf("%w: %q is reserved", ErrInvalidName, name)
-	case len(name) > 249:
-		return fmt.Errorf("%w: %d characters, 249 allowed", ErrInvalidName, len(name))
-	}
-	for i := 0; i < len(name); i++ {
-		c := name[i]
-		if !(c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '.' || c == '_' || c == '-') {
-			return fmt.Errorf("%w: %q has characters other than ASCII letters, digits, '.', '_' and '-'", ErrInvalidName, name)
-		}
-	}
-	return nil
-}
-
-// Create creates a topic. It is durable and visible when Create returns.
-func (ts *Topics) Create(s Spec) (*Topic, error) {
-	ts.mu.Lock()
-	defer ts.mu.Unlock()
-	if err := ts.Validate(s); err != nil {
-		return nil, err
-	}
-	config, err := ts.settings.Load().Topic(s.Overrides)
-	if err != nil {
-		return nil, err
-	}
-	overrides, err := settings.CanonicalTopic(s.Overrides)
-	if err != nil {
-		return nil, err
-	}
-	t := ts.newTopic(s.Name, NewID(), ts.opts.Starts)
-	ps, err := ts.makePartitionsLocked(t, config, 0, s.Partitions)
-	if err != nil {
-		return nil, err
-	}
-	next := &state{overrides: overrides, config: config, partitions: ps}
-	if err := ts.save(t, next); err != nil {
-		closeAll(ps)
-		return nil, err
-	}
-	t.state.Store(next)
-	ts.publish(func(ix *index) { ix.byName[t.Name], ix.byID[t.ID] = t, t; ix.count += int(s.Partitions) })
-	return t, nil
-}
-
-// NewID returns a random version 4 UUID, which is neither of the reserved ones.
-func NewID() (id [16]byte) {
-	_, _ = rand.Read(id[:]) // never fails
-	id[6], id[8] = id[6]&0x0f|0x40, id[8]&0x3f|0x80
-	return id
-}
-
-func (ts *Topics) save(t *Topic, s *state) error {
-	value, err := record{ID: t.ID, Partitions: int32(len(s.partitions)), CreatedAtStart: t.createdAtStart,
-		Overrides: s.overrides}.encode()
-	if err != nil {
-		return err
-	}
-	if err := ts.opts.Store.Update(func(tx meta.Tx) error { return tx.Put(meta.Topics, t.Name, value) }); err != nil {
-		return fmt.Errorf("saving topic %q: %w", t.Name, err)
-	}
-	return nil
-}
-
-func (ts *Topics) publish(change func(*index)) {
-	old := ts.index.Load()
-	next := &index{byName: maps.Clone(old.byName), byID: maps.Clone(old.byID), count: old.count, version: old.version + 1}
-	change(next)
-	ts.index.Store(next)
-}
-
-// AddPartitions raises the number of a topic's partitions to count.
-func (ts *Topics) AddPartitions(name string, count int32, validateOnly bool) error {
-	ts.mu.Lock()
-	defer ts.mu.Unlock()
-	ix := ts.index.Load()
-	t := ix.byName[name]
-	if t == nil {
-		return fmt.Errorf("%w: %q", ErrUnknownTopic, name)
-	}
-	old := t.state.Load()
-	now := int32(len(old.partitions))
-	if count <= now {
-		return fmt.Errorf("%w: topic %q has %d partitions, %d is not more", ErrInvalidPartitions, name, now, count)
-	}
-	if ix.count+int(count-now) > maxPartitions {
-		return fmt.Errorf("%w: %d exist, %d more asked, %d allowed", ErrTooManyPartitions, ix.count, count-now, maxPartitions)
-	}
-	if validateOnly {
-		return nil
-	}
-	added, err := ts.makePartitionsLocked(t, old.config, now, count)
-	if err != nil {
-		return err
-	}
-	next := *old
-	next.partitions = append(slices.Clone(old.partitions), added...)
-	if err := ts.save(t, &next); err != nil {
-		closeAll(added)
-		return err
-	}
-	t.state.Store(&next)
-	ts.publish(func(ix *index) { ix.count += int(count - now) })
-	return nil
-}
-
-// Alter replaces the overrides of one topic by the result of change; with validateOnly it only checks. The new
-// configuration is durable and applies at once, to the partitions, too. No other change runs beside change; its error
-// is returned as it is.
-func (ts *Topics) Alter(name string, change func(overrides settings.Values) (settings.Values, error),
-	validateOnly bool) error {
-	ts.mu.Lock()
-	defer ts.mu.Unlock()
-	t := ts.index.Load().byName[name]
-	if t == nil {
-		return fmt.Errorf("%w: %q", ErrUnknownTopic, name)
-	}
-	next := *t.state.Load()
-	overrides, err := change(maps.Clone(next.overrides))
-	if err != nil {
-		return err
-	}
-	config, err := ts.settings.Load().Topic(overrides)
-	if err != nil || validateOnly {
-		return err
-	}
-	if next.overrides, err = settings.CanonicalTopic(overrides); err != nil {
-		return err
-	}
-	next.config = config
-	if err := ts.save(t, &next); err != nil {
-		return err
-	}
-	t.state.Store(&next)
-	for _, p := range next.partitions {
-		p.SetConfig(ts.partitionConfig(config))
-	}
-	return nil
-}
-
-// Reconfigure makes these the settings of the broker behind those of topics, at once and for all partitions. A topic
-// whose own settings contradict them keeps what it has.
-func (ts *Topics) Reconfigure(b *settings.Broker) {
-	ts.mu.Lock()
-	defer ts.mu.Unlock()
-	ts.settings.Store(b)
-	for _, t := range ts.index.Load().byName {
-		next := *t.state.Load()
-		config, err := b.Topic(next.overrides)
-		if err != nil {
-			ts.opts.Logger.Warn("a setting of the broker does not go with those of a topic, which keeps its own",
-				"topic", t.Name, "error", err)
-			config = next.config
-		}
-		next.config = config
-		t.state.Store(&next)
-		for _, p := range next.partitions {
-			p.SetConfig(ts.partitionConfig(config))
-			p.SetUnverified(!b.TransactionPartitionVerificationEnable)
-		}
-	}
-}
-
-// Delete removes a topic, durably and for all readers when it returns.
-func (ts *Topics) Delete(name string) error {
-	ts.mu.Lock()
-	defer ts.mu.Unlock()
-	t := ts.index.Load().byName[name]
-	if t == nil {
-		return fmt.Errorf("%w: %q", ErrUnknownTopic, name)
-	}
-	if err := ts.opts.Store.Update(func(tx meta.Tx) error { return tx.Delete(meta.Topics, name) }); err != nil {
-		return fmt.Errorf("deleting topic %q: %w", name, err)
-	}
-	ts.publish(func(ix *index) {
-		delete(ix.byName, name)
-		delete(ix.byID, t.ID)
-		ix.count -= len(t.Partitions())
-	})
-	if ts.opts.OnDelete != nil {
-		ts.opts.OnDelete(t)
-	}
-	ts.removed.add(name)
-	// The record is removed: the next start removes files that cannot be removed now.
-	for _, p := range t.Partitions() {
-		if err := p.Delete(); err != nil {
-			ts.opts.Logger.Warn("files of a deleted partition stay until the next start", "partition", p.ID().String(),
-				"error", err)
-		}
-	}
-	return nil
-}
-
-// Exclusively calls f while no topic is created, changed or deleted.
-func (ts *Topics) Exclusively(f func() error) error {
-	ts.mu.Lock()
-	defer ts.mu.Unlock()
-	return f()
 }
 
 // Close closes all partitions.

@@ -5,10 +5,10 @@ import (
 	"testing"
 )
 
-// The send buffer is the one that was asked for; Linux keeps as much again for its own.
-func TestSendBufferIsBounded(t *testing.T) {
-	const asked = 50_000
-	s := start(t, options{APIs: echoAPIs(), Limits: Limits{SendBufferBytes: asked}}, 0)
+// The buffers of a connection are those that were asked for; Linux keeps as much again for its own.
+func TestSocketBuffersAreBounded(t *testing.T) {
+	const receive, send = 40_000, 50_000
+	s := start(t, options{APIs: echoAPIs(), Limits: Limits{ReceiveBufferBytes: receive, SendBufferBytes: send}}, 0)
 	mustMetadata(t, s.dial())
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -17,14 +17,16 @@ func TestSendBufferIsBounded(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		var got int
-		if cerr := raw.Control(func(fd uintptr) {
-			got, err = syscall.GetsockoptInt(int(fd), syscall.SOL_SOCKET, syscall.SO_SNDBUF)
-		}); cerr != nil || err != nil {
-			t.Fatal(cerr, err)
-		}
-		if got != 2*asked {
-			t.Errorf("the send buffer has %d bytes, not %d", got, 2*asked)
+		for option, asked := range map[int]int{syscall.SO_RCVBUF: receive, syscall.SO_SNDBUF: send} {
+			var got int
+			if cerr := raw.Control(func(fd uintptr) {
+				got, err = syscall.GetsockoptInt(int(fd), syscall.SOL_SOCKET, option)
+			}); cerr != nil || err != nil {
+				t.Fatal(cerr, err)
+			}
+			if got != 2*asked {
+				t.Errorf("option %d has %d bytes, not %d", option, got, 2*asked)
+			}
 		}
 	}
 }

@@ -34,6 +34,8 @@ type Conn struct {
 
 	software atomic.Pointer[clientSoftware]
 	mutedNs  atomic.Int64 // Unix time until which no request is looked at
+	usedNs   atomic.Int64 // Unix time of the last request, or of the beginning
+	excess   bool         // it is closed because there are too many; guarded by Server.mu
 }
 
 type clientSoftware struct{ name, version string }
@@ -70,6 +72,7 @@ func (c *Conn) ClientSoftware() (name, version string) {
 
 func newConn(s *Server, nc net.Conn, handle Handler, id int64) *Conn {
 	c := &Conn{id: id, srv: s, nc: nc, handler: handle}
+	c.usedNs.Store(time.Now().UnixNano())
 	c.ctx, c.cancel = context.WithCancel(s.ctx)
 	c.pipe.changed.L, c.pipe.more.L = &c.pipe.mu, &c.pipe.mu
 	c.in = frameReader{

@@ -46,6 +46,7 @@ func (c *Conn) decode(fr *frame) (call, closeReason) {
 		return call{}, badHeader
 	}
 	k := call{api: a, start: time.Now(), tagged: flexible && h.key != int16(kmsg.ApiVersions)}
+	c.usedNs.Store(k.start.UnixNano())
 	k.req = &Request{Key: h.key, Version: h.version, CorrelationID: h.correlationID,
 		ClientID:  c.internClientID(h.clientID),
 		SizeBytes: len(fr.b), Conn: c}

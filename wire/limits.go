@@ -36,6 +36,9 @@ type Limits struct {
 	// 0 means no limit.
 	MaxConnections      int
 	MaxConnectionsPerIP int
+	// ReceiveBufferBytes is the system's buffer for requests that have not been read, for each connection
+	// (socket.receive.buffer.bytes). A value of 0 or less means the system's own choice, which grows as needed.
+	ReceiveBufferBytes int
 	// SendBufferBytes is the system's buffer for answers that a client has not taken, for each connection
 	// (socket.send.buffer.bytes). It bounds how long the transfer of a large Fetch keeps one processor busy at a
 	// stretch. A value of 0 or less means the system's own choice, which grows to megabytes.

@@ -26,6 +26,7 @@ const (
 	handlerPanic
 	badResponse    // longer than a frame can be, or a Streamed one that broke off
 	noMemory       // MaxRequestBytesInFlight was used up for FrameTimeout
+	tooMany        // ConnectionLimits.Total
 	tooManyPerIP   // MaxConnectionsPerIP
 	tooFastPerIP   // Options.Pace
 	handshake      // of TLS
@@ -39,7 +40,7 @@ var closeReasonNames = [closeReasons]string{
 	frameTimeout: "frame_timeout", badFrameLength: "bad_frame_length", badHeader: "bad_header",
 	unknownKey: "unknown_key", badVersion: "bad_version", badBody: "bad_body", badDecode: "bad_decode",
 	handlerClosed: "handler_closed", handlerPanic: "handler_panic", badResponse: "bad_response",
-	noMemory: "no_memory", tooManyPerIP: "too_many_per_ip", tooFastPerIP: "too_fast_per_ip",
+	noMemory: "no_memory", tooMany: "too_many", tooManyPerIP: "too_many_per_ip", tooFastPerIP: "too_fast_per_ip",
 	handshake: "handshake", serverShutdown: "shutdown",
 }
 

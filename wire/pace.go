@@ -2,7 +2,6 @@ package wire
 
 import (
 	"net"
-	"net/netip"
 	"time"
 )
 
@@ -44,13 +43,4 @@ func (s *Server) hold(nc net.Conn, d time.Duration) {
 		delete(s.mu.held, nc)
 		nc.Close()
 	})
-}
-
-// hasTooManyLocked says whether an address has as many connections as it may have. Where there are exceptions, no limit
-// is none for all others, as in Kafka.
-func (s *Server) hasTooManyLocked(from netip.Addr) bool {
-	if most, ok := s.mu.exceptions[from]; ok {
-		return s.mu.perIP[from] >= most
-	}
-	return (s.mu.maxPerIP > 0 || len(s.mu.exceptions) > 0) && s.mu.perIP[from] >= s.mu.maxPerIP
 }

@@ -94,22 +94,3 @@ func TestAcceptingWaits(t *testing.T) {
 		t.Error(err)
 	}
 }
-
-// An address with a limit of its own has this one.
-func TestConnectionLimitsOfAddresses(t *testing.T) {
-	s := start(t, options{APIs: echoAPIs(), Limits: Limits{MaxConnectionsPerIP: 1}}, 0)
-	s.SetMaxConnections(0, 1, map[netip.Addr]int{netip.MustParseAddr("127.0.0.1"): 2})
-	mustMetadata(t, s.dial())
-	mustMetadata(t, s.dial())
-	if err := s.dial().WaitClosed(); err != nil {
-		t.Error(err)
-	}
-	s.wantClosed(tooManyPerIP, 1)
-	s.SetMaxConnections(0, 0, nil)
-	mustMetadata(t, s.dial())
-	s.SetMaxConnections(0, 0, map[netip.Addr]int{netip.MustParseAddr("127.0.0.2"): 2})
-	if err := s.dial().WaitClosed(); err != nil {
-		t.Error(err)
-	}
-	s.wantClosed(tooManyPerIP, 2)
-}

@@ -61,13 +61,11 @@ type Server struct {
 	lastID   atomic.Int64
 	mu       struct {
 		sync.Mutex
-		listeners map[net.Listener]struct{}
+		listeners map[net.Listener]int // open connections of each that is served
 		conns     map[*Conn]struct{}
 		perIP     map[netip.Addr]int
 		held      map[net.Conn]*time.Timer // until they are closed without having been served
-		// Limits.MaxConnections and MaxConnectionsPerIP, and exceptions of the latter, which can change.
-		maxConns, maxPerIP int
-		exceptions         map[netip.Addr]int
+		allowed   ConnectionLimits         // can change
 	}
 	freed sync.Cond // of mu: a connection has ended, or Shutdown begun
 }
@@ -97,11 +95,11 @@ func NewServer(o Options) (*Server, error) {
 		return nil, fmt.Errorf("wire: %w", err)
 	}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
-	s.mu.listeners = make(map[net.Listener]struct{})
+	s.mu.listeners = make(map[net.Listener]int)
 	s.mu.conns = make(map[*Conn]struct{})
 	s.mu.perIP = make(map[netip.Addr]int)
 	s.mu.held = make(map[net.Conn]*time.Timer)
-	s.mu.maxConns, s.mu.maxPerIP = o.Limits.MaxConnections, o.Limits.MaxConnectionsPerIP
+	s.mu.allowed = ConnectionLimits{Total: o.Limits.MaxConnections, PerIP: o.Limits.MaxConnectionsPerIP}
 	s.freed.L = &s.mu
 	return s, nil
 }
@@ -126,9 +124,9 @@ func (s *Server) addAPI(a API) error {
 	}
 }
 
-// Serve accepts connections until Shutdown, closes l, and then returns nil. Their requests go to handle. It may be called
-// for several listeners, each with a handler of its own. After Shutdown it accepts nothing: who stops a server may be
-// faster than the goroutine that was started to serve.
+// Serve accepts connections until Shutdown, closes l, and then returns nil. Their requests go to handle. It may be
+// called for several listeners, each with a handler of its own. After Shutdown it accepts nothing: the caller of
+// Shutdown may be faster than the goroutine that was started to serve.
 func (s *Server) Serve(l net.Listener, handle Handler) error {
 	s.mu.Lock()
 	if s.draining.Load() {
@@ -136,7 +134,7 @@ func (s *Server) Serve(l net.Listener, handle Handler) error {
 		l.Close() // its owner, who has called Shutdown, may have closed it, too
 		return nil
 	}
-	s.mu.listeners[l] = struct{}{}
+	s.mu.listeners[l] = 0
 	s.wg.Add(1)
 	s.mu.Unlock()
 	defer s.wg.Done()
@@ -147,7 +145,7 @@ func (s *Server) Serve(l net.Listener, handle Handler) error {
 		s.mu.Unlock()
 	}()
 	var backoff time.Duration
-	for s.waitSlot() {
+	for s.waitSlot(l) {
 		nc, err := l.Accept()
 		switch {
 		case s.draining.Load():
@@ -187,29 +185,13 @@ func (s *Server) pause(d time.Duration) bool {
 	}
 }
 
-// waitSlot returns true when a further connection may be accepted, false at Shutdown.
-func (s *Server) waitSlot() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for s.mu.maxConns > 0 && len(s.mu.conns) >= s.mu.maxConns && !s.draining.Load() {
-		s.freed.Wait()
-	}
-	return !s.draining.Load()
-}
-
-// SetMaxConnections changes Limits.MaxConnections and MaxConnectionsPerIP for connections that are accepted from now
-// on, the latter with exceptions for single addresses, which the caller does not change any more.
-func (s *Server) SetMaxConnections(total, perIP int, exceptions map[netip.Addr]int) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.mu.maxConns, s.mu.maxPerIP, s.mu.exceptions = total, perIP, exceptions
-	s.freed.Broadcast()
-}
-
 // admit registers a connection and starts its reader.
 func (s *Server) admit(nc net.Conn, via net.Listener, handle Handler) {
 	if t, ok := nc.(*net.TCPConn); ok {
 		t.SetNoDelay(true)
+		if n := s.limits.ReceiveBufferBytes; n > 0 {
+			t.SetReadBuffer(n)
+		}
 		if n := s.limits.SendBufferBytes; n > 0 {
 			t.SetWriteBuffer(n)
 		}
@@ -231,6 +213,10 @@ func (s *Server) admit(nc net.Conn, via net.Listener, handle Handler) {
 	}
 	s.mu.conns[c] = struct{}{}
 	s.mu.perIP[ip]++
+	s.mu.listeners[via]++
+	if via == s.mu.allowed.Protected {
+		s.closeExcessLocked()
+	}
 	s.wg.Add(1)
 	s.mu.Unlock()
 	s.metrics.connections.Inc()
@@ -247,6 +233,12 @@ func (s *Server) run(c *Conn, ip netip.Addr) {
 	c.breakOff()
 	s.mu.Lock()
 	delete(s.mu.conns, c)
+	if c.excess {
+		reason = tooMany
+	}
+	if _, open := s.mu.listeners[c.via]; open {
+		s.mu.listeners[c.via]--
+	}
 	if s.mu.perIP[ip]--; s.mu.perIP[ip] <= 0 {
 		delete(s.mu.perIP, ip)
 	}

@@ -105,6 +105,11 @@ func (r *targetRecord) AppendValue(dst []byte) []byte {
 	return append(appendTasks(dst, r.target.Warmup), 0)
 }
 
+func (r *targetRecord) decode(v *fields.Reader) {
+	r.target = Assignment{Active: readTasks(v), Standby: readTasks(v), Warmup: readTasks(v)}
+	v.Tags(nil)
+}
+
 func (r *currentRecord) AppendValue(dst []byte) []byte {
 	dst = fields.AppendInt16(dst, valueVersion)
 	dst = fields.AppendInt32(dst, r.epoch)
@@ -248,6 +253,8 @@ func (r *topologyRecord) AppendValue(dst []byte) []byte {
 
 // minSubtopologyBytes is the size of an empty one: its ID, six arrays and the number of tags.
 const minSubtopologyBytes = 8
+
+func (r *topologyRecord) decode(v *fields.Reader) { r.topology = readTopology(v) }
 
 func readTopology(v *fields.Reader) *Topology {
 	epoch := v.Int32()

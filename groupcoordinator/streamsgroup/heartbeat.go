@@ -9,102 +9,6 @@ import (
 	"once/groupcoordinator/group"
 )
 
-// Heartbeat is a request of a member. Nil fields say that nothing has changed.
-type Heartbeat struct {
-	MemberID           string
-	MemberEpoch        int32
-	EndpointEpoch      int32
-	InstanceID         *string
-	RackID             *string
-	RebalanceTimeoutMs int32 // -1: not changed
-	Topology           *Topology
-	Owned              *Assignment
-	// PartialOwned says that some, but not all of the three lists of owned tasks are there.
-	PartialOwned bool
-	ProcessID    *string
-	Endpoint     *Endpoint
-	ClientTags   []Config // nil: not changed
-	Offsets      map[TaskID]int64
-	EndOffsets   map[TaskID]int64
-	Shutdown     bool
-	ClientID     string
-	ClientHost   string
-	// KnowsClientTags says that the request's version has the status MissingClientTags.
-	KnowsClientTags bool
-}
-
-// Answer is the answer to a Heartbeat.
-type Answer struct {
-	MemberID              string
-	MemberEpoch           int32
-	HeartbeatInterval     time.Duration
-	TaskOffsetInterval    time.Duration
-	AcceptableRecoveryLag int64
-	Status                []Status
-	Tasks                 *Assignment // nil: not changed
-	EndpointEpoch         int32
-	Endpoints             []EndpointPartitions // nil: not changed
-	Missing               []InternalTopic      // to create
-}
-
-// EndpointPartitions are the partitions whose state a member's endpoint can be asked for.
-type EndpointPartitions struct {
-	Endpoint Endpoint
-	Active   map[string][]int32
-	Standby  map[string][]int32
-}
-
-// Validate checks what can be checked without a group (spec: streams-groups 5).
-func (h *Heartbeat) Validate() error {
-	refuse := func(format string, args ...any) error {
-		return fmt.Errorf("%w: %s", group.ErrInvalidRequest, fmt.Sprintf(format, args...))
-	}
-	blank := func(s *string) bool { return s != nil && strings.TrimSpace(*s) == "" }
-	switch {
-	case strings.TrimSpace(h.MemberID) == "":
-		return refuse("MemberId can't be empty.")
-	case blank(h.InstanceID):
-		return refuse("InstanceId can't be empty.")
-	case blank(h.RackID):
-		return refuse("RackId can't be empty.")
-	case h.MemberEpoch == JoinEpoch:
-		if err := h.validateJoin(refuse); err != nil {
-			return err
-		}
-	case h.MemberEpoch == StaticLeaveEpoch && h.InstanceID == nil:
-		return refuse("InstanceId can't be null when the member epoch is -2.")
-	case h.MemberEpoch < StaticLeaveEpoch:
-		return refuse("MemberEpoch is %d, but must be greater than or equal to -2.", h.MemberEpoch)
-	}
-	if h.PartialOwned {
-		return refuse("If one task-type is non-null, all must be non-null.")
-	}
-	if h.MemberEpoch != JoinEpoch && h.Topology != nil {
-		return refuse("Topology can only be provided when (re-)joining.")
-	}
-	return nil
-}
-
-func (h *Heartbeat) validateJoin(refuse func(string, ...any) error) error {
-	switch {
-	case h.RebalanceTimeoutMs < 0:
-		return refuse("RebalanceTimeoutMs must be provided in first request.")
-	case h.PartialOwned || h.Owned == nil || !h.Owned.empty():
-		return refuse("The task lists must be empty when (re-)joining.")
-	case h.Topology == nil:
-		return refuse("Topology must be non-null when (re-)joining.")
-	}
-	for i := range h.Topology.Subtopologies {
-		for _, changelog := range h.Topology.Subtopologies[i].ChangelogTopics {
-			if changelog.Partitions != 0 {
-				return fmt.Errorf("%w: Changelog topic %s must have an undefined partition count, but it is set to %d",
-					ErrInvalidTopology, changelog.Name, changelog.Partitions)
-			}
-		}
-	}
-	return nil
-}
-
 // Heartbeat decides about a heartbeat that Validate has found good. The group of a first join is a new one.
 func (g *Group) Heartbeat(now time.Time, h *Heartbeat) (group.Step, *Answer, error) {
 	if h.MemberEpoch < 0 {
@@ -124,8 +28,10 @@ type heartbeatStep struct {
 	joined bool // it was not a member before
 	raise  bool // the group epoch
 	owned  *Assignment
-	was    MemberTasks // what the member had been told before
-	had    *Endpoint
+
+	oldTasks    MemberTasks // of the member before this heartbeat
+	oldEndpoint *Endpoint
+
 	status []Status
 	answer *Answer
 }
@@ -140,13 +46,13 @@ func (s *heartbeatStep) run() error {
 	if err := s.checkEpoch(); err != nil {
 		return err
 	}
-	s.was, s.had = s.m.Assigned, s.m.Endpoint
+	s.oldTasks, s.oldEndpoint = s.m.Assigned, s.m.Endpoint
 	s.owned = h.Owned
 	if h.MemberEpoch == JoinEpoch {
 		s.owned = &Assignment{}
 	}
 	s.mergeMember()
-	if err := s.takeTopology(); err != nil {
+	if err := s.storeTopology(); err != nil {
 		return err
 	}
 	if err := s.checkTopics(); err != nil {
@@ -274,7 +180,7 @@ func (s *heartbeatStep) mergeMember() {
 	s.raise = s.joined || target || changed && !m.isStatic()
 }
 
-func (s *heartbeatStep) takeTopology() error {
+func (s *heartbeatStep) storeTopology() error {
 	g, t := s.work, s.h.Topology
 	switch {
 	case t == nil:
@@ -396,9 +302,9 @@ func (g *Group) memberEpoch(id string) int32 {
 
 func (s *heartbeatStep) reply() {
 	g, m := s.work, s.m
-	changed := !sameTasks(s.was.Active, m.Assigned.Active) || !sameTasks(s.was.Standby, m.Assigned.Standby) ||
-		!sameTasks(s.was.Warmup, m.Assigned.Warmup)
-	if !g.isNew && (!equalOptional(s.had, m.Endpoint) || m.Endpoint != nil && changed) {
+	changed := !sameTasks(s.oldTasks.Active, m.Assigned.Active) || !sameTasks(s.oldTasks.Standby, m.Assigned.Standby) ||
+		!sameTasks(s.oldTasks.Warmup, m.Assigned.Warmup)
+	if !g.isNew && (!equalOptional(s.oldEndpoint, m.Endpoint) || m.Endpoint != nil && changed) {
 		g.endpointEpoch++
 	}
 	a := &Answer{MemberID: m.ID, MemberEpoch: m.Epoch, HeartbeatInterval: s.set.HeartbeatInterval,
@@ -472,41 +378,4 @@ func (g *Group) leave(now time.Time, h *Heartbeat) (group.Step, *Answer, error) 
 	}
 	return s.step(), &Answer{MemberID: h.MemberID, MemberEpoch: h.MemberEpoch, AcceptableRecoveryLag: -1,
 		Status: []Status{}}, nil
-}
-
-// endpoints lists the partitions behind each member's endpoint. It is not nil.
-func (g *Group) endpoints() []EndpointPartitions {
-	list := []EndpointPartitions{}
-	for _, m := range sortedMembers(g.members) {
-		if m.Endpoint == nil {
-			continue
-		}
-		standby := keys(m.Assigned.Standby)
-		for id := range m.Assigned.Warmup {
-			standby[id] = struct{}{}
-		}
-		list = append(list, EndpointPartitions{Endpoint: *m.Endpoint, Active: g.partitionsOf(keys(m.Assigned.Active)),
-			Standby: g.partitionsOf(standby)})
-	}
-	return list
-}
-
-// partitionsOf returns the partitions that tasks read.
-func (g *Group) partitionsOf(tasks TaskSet) map[string][]int32 {
-	partitions := map[string][]int32{}
-	if g.topology == nil {
-		return partitions
-	}
-	for _, id := range sorted(tasks) {
-		sub := g.topology.subtopology(id.Subtopology)
-		if sub == nil {
-			continue
-		}
-		for _, topic := range sub.sources() {
-			if t, ok := g.env.Topics.Lookup(topic); ok && id.Partition < t.Partitions {
-				partitions[topic] = append(partitions[topic], id.Partition)
-			}
-		}
-	}
-	return partitions
 }

@@ -55,6 +55,10 @@ type MemberTasks struct {
 	Warmup  TaskSet
 }
 
+func newMemberTasks() MemberTasks {
+	return MemberTasks{Active: ActiveTasks{}, Standby: TaskSet{}, Warmup: TaskSet{}}
+}
+
 func (t MemberTasks) assignment() Assignment {
 	return Assignment{Active: keys(t.Active), Standby: t.Standby, Warmup: t.Warmup}
 }

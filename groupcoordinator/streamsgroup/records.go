@@ -208,65 +208,49 @@ func DecodeRecord(key, value []byte) (group.Record, error) {
 }
 
 func decodeRecord(k *fields.Reader, value []byte) (group.Record, error) {
-	read := recordKey{keyType: k.Int16(), group: k.String(), tombstone: value == nil}
-	if read.isOfMember() {
-		read.member = k.String()
+	key := recordKey{keyType: k.Int16(), group: k.String(), tombstone: value == nil}
+	if key.isOfMember() {
+		key.member = k.String()
 	}
 	if err := k.Finish(); err != nil {
 		return nil, err
 	}
+	r := newRecord(key)
+	if r == nil {
+		return nil, fmt.Errorf("%w: key type %d", fields.ErrDamaged, key.keyType)
+	}
+	if key.tombstone {
+		return r, nil
+	}
 	v := fields.NewReader(value)
-	if !read.tombstone {
-		if version := v.Int16(); version != valueVersion {
-			v.Fail("version %d of key type %d, known is %d", version, read.keyType, valueVersion)
-		}
+	if version := v.Int16(); version != valueVersion {
+		v.Fail("version %d of key type %d, known is %d", version, key.keyType, valueVersion)
 	}
-	var r group.Record
-	switch read.keyType {
+	r.decode(v)
+	return r, v.Finish()
+}
+
+// record is a record with a decoder of what its value has behind the version.
+type record interface {
+	group.Record
+	decode(v *fields.Reader)
+}
+
+// newRecord returns the record of a key, without its value, or nil for an unknown key type.
+func newRecord(key recordKey) record {
+	switch key.keyType {
 	case KeyTypeGroup:
-		own := &groupRecord{recordKey: read, validatedEpoch: -1}
-		r = own
-		if !read.tombstone {
-			own.decode(v)
-		}
+		return &groupRecord{recordKey: key, validatedEpoch: -1}
 	case KeyTypeMember:
-		own := &memberRecord{recordKey: read}
-		r = own
-		if !read.tombstone {
-			own.decode(v)
-		}
+		return &memberRecord{recordKey: key}
 	case KeyTypeTargetEpoch:
-		own := &targetEpochRecord{recordKey: read}
-		r = own
-		if !read.tombstone {
-			own.decode(v)
-		}
+		return &targetEpochRecord{recordKey: key}
 	case KeyTypeTarget:
-		own := &targetRecord{recordKey: read}
-		r = own
-		if !read.tombstone {
-			own.target = Assignment{Active: readTasks(v), Standby: readTasks(v), Warmup: readTasks(v)}
-			v.Tags(nil)
-		}
+		return &targetRecord{recordKey: key}
 	case KeyTypeCurrent:
-		own := &currentRecord{recordKey: read}
-		r = own
-		if !read.tombstone {
-			own.decode(v)
-		}
+		return &currentRecord{recordKey: key}
 	case KeyTypeTopology:
-		own := &topologyRecord{recordKey: read}
-		r = own
-		if !read.tombstone {
-			own.topology = readTopology(v)
-		}
-	default:
-		return nil, fmt.Errorf("%w: key type %d", fields.ErrDamaged, read.keyType)
+		return &topologyRecord{recordKey: key}
 	}
-	if !read.tombstone {
-		if err := v.Finish(); err != nil {
-			return nil, err
-		}
-	}
-	return r, nil
+	return nil
 }

@@ -114,85 +114,78 @@ func (s *step) reconcile(m *Member, owned *Assignment) *Member {
 func (s *step) next(m *Member, epoch int32, owned *Assignment) *Member {
 	g := s.work
 	target := g.targets[m.ID]
-	assigned := MemberTasks{Active: ActiveTasks{}, Standby: TaskSet{}, Warmup: TaskSet{}}
-	pending := MemberTasks{Active: ActiveTasks{}, Standby: TaskSet{}, Warmup: TaskSet{}}
-	blocked := false
-
-	for id, since := range m.Assigned.Active {
-		if has(target.Active, id) {
-			assigned.Active[id] = since
-		} else {
-			pending.Active[id] = since
-		}
-	}
-	keepStandby := func(kept, taken, from, to TaskSet) {
-		for id := range from {
-			switch {
-			case has(to, id):
-				kept[id] = struct{}{}
-			case has(target.Active, id):
-				kept[id] = struct{}{} // it becomes active in place, and stays what it is until then
-			default:
-				taken[id] = struct{}{}
-			}
-		}
-	}
-	keepStandby(assigned.Standby, pending.Standby, m.Assigned.Standby, target.Standby)
-	keepStandby(assigned.Warmup, pending.Warmup, m.Assigned.Warmup, target.Warmup)
-
-	var wantedActive []TaskID
-	for id := range target.Active {
-		if !has(assigned.Active, id) {
-			if g.activeBlocked(m, id) {
-				blocked = true
-			} else {
-				wantedActive = append(wantedActive, id)
-			}
-		}
-	}
-	want := func(role func(MemberTasks) TaskSet, to TaskSet, isBlocked func(TaskID) bool) []TaskID {
-		var wanted []TaskID
-		for id := range to {
-			if !has(role(assigned), id) {
-				if isBlocked(id) {
-					blocked = true
-				} else {
-					wanted = append(wanted, id)
-				}
-			}
-		}
-		return wanted
-	}
-	wantedStandby := want(func(t MemberTasks) TaskSet { return t.Standby }, target.Standby,
-		func(id TaskID) bool { return g.standbyBlocked(m, id) })
-	wantedWarmup := want(func(t MemberTasks) TaskSet { return t.Warmup }, target.Warmup,
-		func(id TaskID) bool { return g.standbyBlocked(m, id) })
+	assigned, pending := m.divide(target)
+	missing, blocked := g.missingTasks(m, assigned, target)
 
 	// An active task that becomes a standby of the same member needs no release.
-	for _, id := range wantedStandby {
-		if _, ok := pending.Active[id]; ok {
+	for id := range missing.Standby {
+		if has(pending.Active, id) {
 			assigned.Standby[id] = struct{}{}
 		}
 	}
 	if !pending.empty() && (owned == nil || !owned.disjointFrom(pending.assignment())) {
 		return s.writeCurrent(m, epoch, UnrevokedTasks, assigned, pending)
 	}
-	for _, id := range wantedActive {
+	for id := range missing.Active {
 		assigned.Active[id] = g.assignmentEpoch
 		delete(assigned.Standby, id)
 		delete(assigned.Warmup, id)
 	}
-	for _, id := range wantedStandby {
-		assigned.Standby[id] = struct{}{}
-	}
-	for _, id := range wantedWarmup {
-		assigned.Warmup[id] = struct{}{}
-	}
+	maps.Copy(assigned.Standby, missing.Standby)
+	maps.Copy(assigned.Warmup, missing.Warmup)
 	state := Stable
 	if blocked {
 		state = UnreleasedTasks
 	}
 	return s.writeCurrent(m, g.assignmentEpoch, state, assigned, MemberTasks{})
+}
+
+// divide returns the tasks that a member keeps under its target, and those that it has to give up. A standby or warmup
+// task that becomes active is kept in its role until then.
+func (m *Member) divide(target Assignment) (kept, revoked MemberTasks) {
+	kept, revoked = newMemberTasks(), newMemberTasks()
+	for id, since := range m.Assigned.Active {
+		if has(target.Active, id) {
+			kept.Active[id] = since
+		} else {
+			revoked.Active[id] = since
+		}
+	}
+	divide := func(from, to, kept, revoked TaskSet) {
+		for id := range from {
+			if has(to, id) || has(target.Active, id) {
+				kept[id] = struct{}{}
+			} else {
+				revoked[id] = struct{}{}
+			}
+		}
+	}
+	divide(m.Assigned.Standby, target.Standby, kept.Standby, revoked.Standby)
+	divide(m.Assigned.Warmup, target.Warmup, kept.Warmup, revoked.Warmup)
+	return kept, revoked
+}
+
+// missingTasks returns the tasks of a member's target that it does not have in their role and that it may get now;
+// blocked says that it has to wait for others.
+func (g *Group) missingTasks(m *Member, assigned MemberTasks, target Assignment) (missing Assignment, blocked bool) {
+	free := func(wanted, held TaskSet, isBlocked func(*Member, TaskID) bool) TaskSet {
+		tasks := TaskSet{}
+		for id := range wanted {
+			if has(held, id) {
+				continue
+			}
+			if isBlocked(m, id) {
+				blocked = true
+			} else {
+				tasks[id] = struct{}{}
+			}
+		}
+		return tasks
+	}
+	missing.Active = free(target.Active, keys(assigned.Active), g.activeBlocked)
+	missing.Standby = free(target.Standby, assigned.Standby, g.standbyBlocked)
+	missing.Warmup = free(target.Warmup, assigned.Warmup, g.standbyBlocked)
+	return missing, blocked
 }
 
 // writeCurrent writes the tasks of a member where they, its epoch or its state have changed.

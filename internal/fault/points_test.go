@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -293,4 +295,28 @@ func TestPointTakesNoLock(t *testing.T) {
 	case <-time.After(10 * time.Second):
 		t.Error("it waits for the lock")
 	}
+}
+
+// Releases that come when the cluster has ended let go of nothing, and do not upset the wait for earlier ones.
+func TestReleaseDuringTheEnd(t *testing.T) {
+	p := NewPoints()
+	f, err := p.Arm(Rule{Point: TxnMarker, Do: Action{Hold: true}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.Suspend()
+	var releases sync.WaitGroup
+	var ended atomic.Int32
+	for range 4 {
+		releases.Go(func() {
+			defer ended.Add(1)
+			for range 1000 {
+				f.Release()
+			}
+		})
+	}
+	for ended.Load() < 4 {
+		p.Wait()
+	}
+	releases.Wait()
 }

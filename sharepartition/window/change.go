@@ -39,12 +39,13 @@ func CheckForm(list []Acknowledgement, renew bool) error {
 	if renew {
 		highest = Renew
 	}
-	for i, a := range list {
+	previous := int64(-1) // the lowest first offset that Kafka accepts
+	for _, a := range list {
 		switch {
 		case a.FirstOffset > a.LastOffset:
 			return fmt.Errorf("%w: last offset %d below first offset %d", ErrInvalidBatch, a.LastOffset, a.FirstOffset)
-		case i > 0 && a.FirstOffset < list[i-1].LastOffset:
-			return fmt.Errorf("%w: offset %d after offset %d", ErrInvalidBatch, a.FirstOffset, list[i-1].LastOffset)
+		case a.FirstOffset < previous:
+			return fmt.Errorf("%w: offset %d after offset %d", ErrInvalidBatch, a.FirstOffset, previous)
 		case len(a.Types) == 0:
 			return fmt.Errorf("%w: no types", ErrInvalidBatch)
 		case len(a.Types) > 1 && int64(len(a.Types)) != a.LastOffset-a.FirstOffset+1:
@@ -55,6 +56,7 @@ func CheckForm(list []Acknowledgement, renew bool) error {
 				return fmt.Errorf("%w: type %d", ErrInvalidBatch, t)
 			}
 		}
+		previous = a.LastOffset
 	}
 	return nil
 }
