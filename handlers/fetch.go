@@ -322,7 +322,7 @@ func (f *fetching) answer() kmsg.Response {
 		resp = f.emptied()
 	}
 	if pause > 0 {
-		tellPause(f.r, resp, pause)
+		pauseClient(f.r, resp, pause)
 	}
 	return resp
 }
