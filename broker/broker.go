@@ -40,6 +40,7 @@ type Broker struct {
 
 	clusters  clusters // besides the default one
 	serving   sync.WaitGroup
+	started   chan struct{} // closed when Start has made what it could; Close waits for that
 	closeOnce sync.Once
 	closeErr  error
 	done      chan struct{}
@@ -60,14 +61,22 @@ func Start(ctx context.Context, cfg Config) (*Broker, error) {
 	if err != nil {
 		return nil, err
 	}
-	b := &Broker{cfg: cfg, done: make(chan struct{}), registry: prometheus.NewRegistry()}
-	for _, step := range []func() error{b.listen, b.openCluster, b.seed, b.serve} {
-		if err := step(); err != nil {
-			return nil, errors.Join(err, b.close())
-		}
+	b := &Broker{cfg: cfg, started: make(chan struct{}), done: make(chan struct{}), registry: prometheus.NewRegistry()}
+	if err := b.start(); err != nil {
+		return nil, errors.Join(err, b.Close())
 	}
 	context.AfterFunc(ctx, func() { _ = b.Close() })
 	return b, nil
+}
+
+func (b *Broker) start() error {
+	defer close(b.started)
+	for _, step := range []func() error{b.listen, b.openCluster, b.seed, b.serve} {
+		if err := step(); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (b *Broker) openCluster() error {
@@ -220,6 +229,7 @@ func (b *Broker) fail(err error) {
 // stopped. It may be called more than once.
 func (b *Broker) Close() error {
 	b.closeOnce.Do(func() {
+		<-b.started // a cluster may fail, and be closed for it, while the rest is being made
 		b.closeErr = b.close()
 		close(b.done)
 	})

@@ -38,7 +38,7 @@ func TestSnapshotAsAnArchive(t *testing.T) {
 	const info = `{"Name": "x", "Taken": "2030-01-01T00:00:00Z"}`
 	for name, want := range map[string]string{
 		"../evil": "one directory deep", "/evil": "one directory deep", "a/../../evil": "one directory deep", "a/b/c": "one directory deep",
-		`a\b`: "one directory deep", "meta.db": "cannot be used",
+		`a\b`: "one directory deep", "meta.db": "cannot be opened here", "meta.json": "not the records of a metadata store",
 	} {
 		other.expect("PUT", "/v1/snapshots/x/archive", packed(t, "snapshot.json", info, name, "evil"), 400, want)
 	}

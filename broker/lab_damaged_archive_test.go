@@ -5,11 +5,16 @@ import (
 	"bytes"
 	"io"
 	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/klauspost/compress/zstd"
 
+	"once/broker"
+	"once/broker/brokertest"
 	"once/internal/kafkatest"
 )
 
@@ -146,8 +151,8 @@ func TestArchiveOfALaterVersion(t *testing.T) {
 	const first = 1 // the content of snapshot.json
 	l.expect("PUT", "/v1/snapshots/x/archive", packed(t, files...), 200)
 	later := append([]string{}, files...)
-	later[first] = strings.Replace(files[first], `"Format":1`, `"Format":2`, 1)
-	l.expect("PUT", "/v1/snapshots/x/archive", packed(t, later...), 400, "format 2")
+	later[first] = strings.Replace(files[first], `"Format":2`, `"Format":3`, 1)
+	l.expect("PUT", "/v1/snapshots/x/archive", packed(t, later...), 400, "format 3")
 	later[first] = strings.Replace(files[first], `{`, `{"Encrypted": true, `, 1)
 	l.expect("PUT", "/v1/snapshots/x/archive", packed(t, later...), 400, "Encrypted")
 	later[first] = files[first] + strings.Repeat(" ", 100_000)
@@ -156,15 +161,65 @@ func TestArchiveOfALaterVersion(t *testing.T) {
 	l.expect("PUT", "/v1/snapshots/x/archive", packed(t, append(later, later[2:]...)...), 400, "twice")
 }
 
-// The metadata of a cluster in memory are another file than those on disk: an archive of one kind is refused by the other
-// kind, and no restore finds that out.
-func TestArchiveOfAnotherKindOfCluster(t *testing.T) {
-	memory, disk := startLab(t, labOn(t)["memory"]), startLab(t, labOn(t)["disk"])
-	memory.expect("PUT", "/v1/snapshots/x/archive", archiveOf(disk), 400, "not an archive")
-	disk.expect("PUT", "/v1/snapshots/x/archive", archiveOf(memory), 400, "of clusters on disk")
-	for _, l := range []overHTTP{memory, disk} {
-		l.expect("POST", "/v1/snapshots/x/restore", "", 404)
-		l.expect("POST", "/v1/snapshots/one/restore", "", 200)
-		l.values(0, "kept", "committed")
+// An archive passes between clusters in memory and on disk: it is restored, a broker begins with it, and the other
+// cluster writes the same bytes.
+func TestArchivePassesBetweenKindsOfClusters(t *testing.T) {
+	kinds := labOn(t)
+	for from, to := range map[string]string{"memory": "disk", "disk": "memory", "ephemeral": "memory"} {
+		t.Run(from+" to "+to, func(t *testing.T) {
+			l, other := startLab(t, kinds[from]), startLab(t, labOn(t)[to])
+			archive := archiveOf(l)
+			other.expect("PUT", "/v1/snapshots/x/archive", archive, 200)
+			_, again := other.ask("GET", "/v1/snapshots/x/archive", "")
+			const content = 2 // behind snapshot.json, which has the name
+			if want, got := entries(t, archive), entries(t, again); !slices.Equal(got[content:], want[content:]) {
+				t.Errorf("the other cluster writes\n%q, this one\n%q", got, want)
+			}
+			other.restored(to)
+
+			file := filepath.Join(t.TempDir(), "archive")
+			if err := os.WriteFile(file, []byte(archive), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			loaded := brokertest.Start(t, labOn(t)[to], brokertest.WithArchive(file))
+			values, _, err := kafkatest.Connect(t, loaded.Addr()).Consume("t", 0, 0, true)
+			if !slices.Equal(values, []string{"kept", "committed"}) || err != nil {
+				t.Errorf("loaded %q, %v", values, err)
+			}
+		})
 	}
+}
+
+// Archives of format 1 have the metadata as their cluster kept it. A file of bbolt's can be opened on disk only, which a
+// cluster in memory says.
+func TestArchiveOfAnEarlierVersion(t *testing.T) {
+	dir := t.TempDir()
+	memory, disk := startLab(t, labOn(t)["memory"]), startLab(t, brokertest.WithDataDir(dir), func(c *broker.Config) { c.InMemory = false })
+	files := entries(t, archiveOf(disk))
+	old := func(meta string) string {
+		files := slices.Clone(files)
+		files[1] = strings.Replace(files[1], `"Format":2`, `"Format":1`, 1)
+		at := slices.Index(files, "meta.json")
+		files[at], files[at+1] = "meta.db", meta
+		return packed(t, files...)
+	}
+	bolt, err := filepath.Glob(filepath.Join(dir, ".snapshots", ".one.*", "meta.db"))
+	if err != nil || len(bolt) != 1 {
+		t.Fatal(bolt, err)
+	}
+	content, err := os.ReadFile(bolt[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	ofDisk, ofMemory := old(string(content)), old(files[slices.Index(files, "meta.json")+1])
+	memory.expect("PUT", "/v1/snapshots/x/archive", ofDisk, 400, "of format 1 or before, of a cluster on disk, can be loaded on disk only")
+	memory.expect("POST", "/v1/snapshots/x/restore", "", 404)
+	memory.expect("PUT", "/v1/snapshots/x/archive", ofMemory, 200)
+	memory.restored("memory in memory")
+	for what, archive := range map[string]string{"memory on disk": ofMemory, "disk on disk": ofDisk} {
+		disk.expect("PUT", "/v1/snapshots/x/archive", archive, 200)
+		disk.restored(what)
+	}
+	both := packed(t, append(slices.Clone(files), "meta.db", string(content))...)
+	disk.expect("PUT", "/v1/snapshots/x/archive", both, 400, "has both")
 }

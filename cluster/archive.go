@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"archive/tar"
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -13,17 +14,22 @@ import (
 
 	"github.com/klauspost/compress/zstd"
 
+	"once/internal/files"
 	"once/internal/vfs"
 	"once/meta"
 )
 
 // An archive is a snapshot as one file: tar, compressed with zstd. The first entry says when it was taken; the others
-// are the files of a data directory, at most one directory deep.
+// are the files of a data directory, at most one directory deep. The metadata is meta.json, whatever the cluster keeps
+// it in: see meta.Export. So a cluster in memory and one on disk write the same archive, and take that of the other.
 
 const (
-	archiveInfo   = "snapshot.json" // the name of the first entry
-	maxInfoBytes  = 64 << 10        // of it
-	archiveFormat = 1               // that is written; 0 is the same, before it was said
+	archiveInfo  = "snapshot.json" // the name of the first entry
+	archiveMeta  = "meta.json"     // the name of the metadata
+	maxInfoBytes = 64 << 10        // of archiveInfo
+	// archiveFormat is the format that is written. Archives of format 1, and of 0, which is the same before it was said,
+	// have the metadata as the cluster kept it.
+	archiveFormat = 2
 )
 
 // archiveHead is the first entry.
@@ -67,7 +73,9 @@ func writeDirectory(w *tar.Writer, from vfs.FS, dir, under string, at time.Time)
 		if err != nil {
 			return err
 		}
-		if info.IsDir {
+		if under == "" && name == metaFile {
+			err = writeMetadata(w, from, path.Join(dir, name), at)
+		} else if info.IsDir {
 			err = writeDirectory(w, from, path.Join(dir, name), path.Join(under, name), at)
 		} else {
 			err = writeFile(w, from, path.Join(dir, name), path.Join(under, name), info.SizeBytes, at)
@@ -77,6 +85,19 @@ func writeDirectory(w *tar.Writer, from vfs.FS, dir, under string, at time.Time)
 		}
 	}
 	return nil
+}
+
+// writeMetadata writes the metadata in the form of archives.
+func writeMetadata(w *tar.Writer, from vfs.FS, file string, at time.Time) error {
+	store, err := meta.Read(from, file)
+	if err != nil {
+		return err
+	}
+	exported, err := meta.Export(store)
+	if err := errors.Join(err, store.Close()); err != nil {
+		return err
+	}
+	return writeEntry(w, archiveMeta, int64(len(exported)), bytes.NewReader(exported), at)
 }
 
 func writeFile(w *tar.Writer, from vfs.FS, file, name string, sizeBytes int64, at time.Time) error {
@@ -114,18 +135,60 @@ func (c *Cluster) ReadArchive(name string, from io.Reader, maxBytes int64, check
 	return s, c.keep(image, s)
 }
 
-// check looks at an image that was unpacked: by check, and by opening its metadata. Those of a cluster in memory are
-// another file than those on disk.
+// check looks at an image that was unpacked, after it has given it metadata of the kind of this cluster.
 func (i *Image) check(check func(*Image) error) error {
-	if err := check(i); err != nil {
+	if err := i.importMetadata(); err != nil {
 		return err
 	}
-	store, err := i.env.Metadata(path.Join(i.dir, metaFile), meta.Options{NoSync: true})
-	if err != nil {
-		return fmt.Errorf("%w: %s cannot be opened here; a cluster in memory takes archives of clusters in memory only, "+
-			"and one on disk those of clusters on disk: %v", ErrArchive, metaFile, err)
+	return check(i)
+}
+
+// importMetadata makes the metadata of an image from that of an archive.
+func (i *Image) importMetadata() error {
+	from, to := path.Join(i.dir, archiveMeta), path.Join(i.dir, metaFile)
+	if _, err := i.env.FS.Stat(to); err == nil {
+		isExport, err := i.hasOldExport(from, to)
+		if err != nil || !isExport {
+			return err
+		}
 	}
-	return store.Close()
+	exported, err := files.ReadSmall(i.env.FS, from)
+	if errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("%w: it has no %s", ErrArchive, archiveMeta)
+	}
+	if err != nil {
+		return err
+	}
+	store, err := i.env.Metadata(to, meta.Options{NoSync: true})
+	if err != nil {
+		return err
+	}
+	err = meta.Import(exported, store)
+	if errors.Is(err, meta.ErrNotExported) {
+		err = fmt.Errorf("%w: %s: %w", ErrArchive, archiveMeta, err)
+	}
+	return errors.Join(err, store.Close(), i.env.FS.Remove(from))
+}
+
+// hasOldExport looks at the metadata of an archive of format 1. That of a cluster in memory is the same as an export,
+// and becomes one; that of a cluster on disk can be opened on disk only, as it is.
+func (i *Image) hasOldExport(from, to string) (bool, error) {
+	if _, err := i.env.FS.Stat(from); err == nil {
+		return false, fmt.Errorf("%w: it has both %s and %s", ErrArchive, archiveMeta, metaFile)
+	}
+	content, err := files.ReadSmall(i.env.FS, to)
+	if err != nil {
+		return false, err
+	}
+	if bytes.HasPrefix(content, []byte("{")) {
+		return true, i.env.FS.Rename(to, from)
+	}
+	store, err := i.env.Metadata(to, meta.Options{NoSync: true})
+	if err != nil {
+		return false, fmt.Errorf("%w: %s cannot be opened here. An archive of format 1 or before, of a cluster on disk, can "+
+			"be loaded on disk only: load it there and archive the snapshot again: %v", ErrArchive, metaFile, err)
+	}
+	return false, store.Close()
 }
 
 func (i *Image) unarchive(from io.Reader, maxBytes int64) (s Snapshot, err error) {

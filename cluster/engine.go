@@ -314,6 +314,15 @@ func (e *engine) topicDeleted(t *topics.Topic) {
 	}
 }
 
+// topicID returns the ID of a topic that exists.
+func (e *engine) topicID(name string) (id [16]byte, exists bool) {
+	t, exists := e.topics.Lookup(name)
+	if exists {
+		id = t.ID
+	}
+	return id, exists
+}
+
 func (e *engine) openCoordinators() error {
 	if err := e.openFeatures(); err != nil {
 		return err
@@ -328,6 +337,9 @@ func (e *engine) openCoordinators() error {
 	}
 	if err := e.groups.Load(context.Background()); err != nil {
 		return e.stateError(err)
+	}
+	if err := e.groups.ForgetDeletedTopics(e.topicID); err != nil {
+		e.env.Logger.Error("committed offsets of deleted topics stay", "error", err)
 	}
 	if err := e.openShares(registerer); err != nil {
 		return err

@@ -95,7 +95,8 @@ func (c *Cluster) continueIn(staged string) error {
 	return errors.Join(store.Update(goOn), store.Close())
 }
 
-// continuation returns how the metadata of an image becomes that of this cluster.
+// continuation returns how the metadata of an image becomes that of this cluster. The image may be that of another
+// cluster, which has given out more producer IDs.
 func (c *Cluster) continuation() (func(meta.Tx) error, error) {
 	store, err := c.env.Metadata(c.path(metaFile), meta.Options{NoSync: c.env.NoSync})
 	if err != nil {
@@ -109,10 +110,12 @@ func (c *Cluster) continuation() (func(meta.Tx) error, error) {
 		return nil, err
 	}
 	return func(tx meta.Tx) error {
-		before, err := counter(tx, startsKey)
-		return errors.Join(err,
+		startsBefore, err := counter(tx, startsKey)
+		nextBefore, nextErr := counter(tx, nextProducerIDKey)
+		next := max(next, nextBefore)
+		return errors.Join(err, nextErr,
 			tx.Put(meta.Cluster, clusterIDKey, clusterID),
-			putCounter(tx, startsKey, max(starts, before)),
+			putCounter(tx, startsKey, max(starts, startsBefore)),
 			putCounter(tx, nextProducerIDKey, next),
 			putCounter(tx, forkKey, next+1))
 	}, nil

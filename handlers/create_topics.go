@@ -29,7 +29,7 @@ const clusterMetadataTopic = "__cluster_metadata"
 func (s *Services) createTopics(_ context.Context, r *wire.Request) wire.Reply {
 	req, resp := r.Body.(*kmsg.CreateTopicsRequest), response[*kmsg.CreateTopicsResponse](r)
 	total := 0
-	var together []string // names that only this request makes
+	together := map[string]bool{} // names that only this request makes
 	times := counts(req.Topics, func(t *kmsg.CreateTopicsRequestTopic) string { return t.Topic })
 	isRefused := func(name string) bool { return times[name] > 1 || name == clusterMetadataTopic }
 	if req.TimeoutMillis <= 0 && slices.ContainsFunc(req.Topics,
@@ -43,7 +43,7 @@ func (s *Services) createTopics(_ context.Context, r *wire.Request) wire.Reply {
 			total += max(0, int(s.partitionsAsked(&req.Topics[i])))
 		}
 		if _, code := s.Catalogue.Topic(name); code != wire.NoError {
-			together = append(together, name)
+			together[name] = true
 		}
 	}
 	records := 0
@@ -100,7 +100,7 @@ func (s *Services) partitionsAsked(t *kmsg.CreateTopicsRequestTopic) int32 {
 }
 
 // checkTopic says why a topic cannot be created. Errors of name or configuration come before those of the shape.
-func (s *Services) checkTopic(asked *kmsg.CreateTopicsRequestTopic, together []string, version int16) (
+func (s *Services) checkTopic(asked *kmsg.CreateTopicsRequestTopic, together map[string]bool, version int16) (
 	spec topics.Spec, code wire.Code, message string,
 ) {
 	spec = topics.Spec{
@@ -129,7 +129,7 @@ func (s *Services) checkTopic(asked *kmsg.CreateTopicsRequestTopic, together []s
 
 // recordsNeeded returns how many records Kafka would write for the request, where they may be too many: one for each
 // topic that can be created, each of its partitions and each of its configurations.
-func (s *Services) recordsNeeded(r *wire.Request, isRefused func(name string) bool, together []string) (records int) {
+func (s *Services) recordsNeeded(r *wire.Request, isRefused func(name string) bool, together map[string]bool) (records int) {
 	req := r.Body.(*kmsg.CreateTopicsRequest)
 	most := 0
 	for i := range req.Topics {
@@ -152,7 +152,7 @@ func (s *Services) recordsNeeded(r *wire.Request, isRefused func(name string) bo
 }
 
 func (s *Services) createTopic(
-	asked *kmsg.CreateTopicsRequestTopic, together []string, validateOnly bool, quota *mutations,
+	asked *kmsg.CreateTopicsRequestTopic, together map[string]bool, validateOnly bool, quota *mutations,
 	t *kmsg.CreateTopicsResponseTopic,
 ) (wire.Code, string) {
 	version := quota.r.Version

@@ -257,11 +257,6 @@ func (f *fetching) satisfied() bool { return f.urgent || f.bytes >= f.minBytes }
 
 // wait reads again whenever a watched partition has moved, until there is enough or time is over.
 func (f *fetching) wait(ctx context.Context, limit time.Duration) {
-	// The connection is not read meanwhile, so a closed connection is not noticed: a fetch waits no longer than an idle
-	// connection may be open.
-	if idle := f.s.Settings.ConnectionsMaxIdle; idle > 0 {
-		limit = min(limit, idle)
-	}
 	w := partition.NewWaiter(f.committed)
 	for _, p := range f.parts {
 		if found, code := f.partition(p); code == wire.NoError {
@@ -269,7 +264,7 @@ func (f *fetching) wait(ctx context.Context, limit time.Duration) {
 			defer found.Unwatch(w)
 		}
 	}
-	timer := time.NewTimer(limit)
+	timer := time.NewTimer(f.s.longestWait(limit))
 	defer timer.Stop()
 	for {
 		f.read()
@@ -288,6 +283,15 @@ func (f *fetching) wait(ctx context.Context, limit time.Duration) {
 			return
 		}
 	}
+}
+
+// longestWait bounds the wait of a fetch. The connection is not read meanwhile, so a closed connection is not noticed:
+// a fetch waits no longer than an idle connection may be open.
+func (s *Services) longestWait(asked time.Duration) time.Duration {
+	if idle := s.Settings.ConnectionsMaxIdle; idle > 0 {
+		return min(asked, idle)
+	}
+	return asked
 }
 
 // topicsAreGone answers every partition with the code for an unknown topic, because the cluster has been reset.

@@ -18,12 +18,15 @@ import (
 func DumpTransactions(w io.Writer, under vfs.FS, dir string) error {
 	return dump(w, under, dir, func(w *bufio.Writer, d *directory) error {
 		return eachInternal(w, d, topics.TransactionState, func(at string, _ batch.Header, r batch.Record) {
-			s, err := txncoordinator.DecodeRecord(r.Key, r.Value)
+			s, err := txncoordinator.DecodeRecord(r)
 			switch t := &s.Transaction; {
 			case err != nil:
 				fmt.Fprintf(w, "damaged %s: %v\n", at, err)
 			case s.Unknown:
 				fmt.Fprintf(w, "unknown %s transactional_id=%q\n", at, s.TransactionalID)
+			case s.Hung != nil:
+				fmt.Fprintf(w, "tombstone %s transactional_id=%q left_open: producer_id=%d producer_epoch=%d partitions=%s\n",
+					at, s.TransactionalID, s.Hung.ProducerID, s.Hung.ProducerEpoch, joined(s.Hung.Partitions))
 			case s.Tombstone:
 				fmt.Fprintf(w, "tombstone %s transactional_id=%q\n", at, s.TransactionalID)
 			default:

@@ -123,6 +123,7 @@ type Counters struct {
 	Batches, Records       int64
 	Bytes                  int64 // of segments
 	Transactions           int64 // decided or open, as the transaction log has them
+	Hanging                int   // transactions open in a partition that the transaction log does not have open there
 	Producers, Groups      int
 	Damage, Warning, Notes int // findings, also those that the report does not keep
 }
@@ -152,9 +153,9 @@ func (r *Report) Write(w io.Writer) error {
 		fmt.Fprintf(&b, "note: %d more findings are not shown\n", r.Omitted)
 	}
 	c := r.Counters
-	fmt.Fprintf(&b, "checked partitions=%d segments=%d batches=%d records=%d bytes=%d transactions=%d producers=%d "+
-		"groups=%d\n",
-		c.Partitions, c.Segments, c.Batches, c.Records, c.Bytes, c.Transactions, c.Producers, c.Groups)
+	fmt.Fprintf(&b, "checked partitions=%d segments=%d batches=%d records=%d bytes=%d transactions=%d hanging=%d "+
+		"producers=%d groups=%d\n",
+		c.Partitions, c.Segments, c.Batches, c.Records, c.Bytes, c.Transactions, c.Hanging, c.Producers, c.Groups)
 	verdict := "clean"
 	if c.Damage > 0 {
 		verdict = "damaged"

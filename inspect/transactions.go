@@ -40,12 +40,19 @@ type transactions struct {
 	owners     map[int64]string        // producer ID → transactional ID, also of the past
 	decisions  map[producerEpoch]*decision
 	byProducer map[int64]*storedImage
+	hung       map[producerEpoch]*hungTransaction
 	sets       map[string][]txncoordinator.TopicPartition // one copy of each set of partitions
 	partial    bool                                       // the log is damaged: what is missing in it says nothing
 	// a start has cut it, or will: a decision may be gone that partitions know of
 	torn      bool
 	compacted bool            // old records may be gone
 	announced map[string]bool // unfinished transactions already noted
+}
+
+// hungTransaction is a transaction that the coordinator was told to forget while it was open.
+type hungTransaction struct {
+	id         string // transactional ID
+	partitions []txncoordinator.TopicPartition
 }
 
 type storedImage struct {
@@ -55,7 +62,7 @@ type storedImage struct {
 
 func newTransactions(c *checker) *transactions {
 	return &transactions{c: c, images: map[string]*storedImage{}, owners: map[int64]string{},
-		decisions:  map[producerEpoch]*decision{},
+		decisions: map[producerEpoch]*decision{}, hung: map[producerEpoch]*hungTransaction{},
 		byProducer: map[int64]*storedImage{}, sets: map[string][]txncoordinator.TopicPartition{},
 		announced: map[string]bool{}}
 }
@@ -67,7 +74,7 @@ func (x *transactions) record(p *partitionCheck, h batch.Header, r batch.Record,
 	wrong := func(s Severity, format string, args ...any) {
 		p.find(s, file, position, "offset %d: "+format, append([]any{offset}, args...)...)
 	}
-	s, err := txncoordinator.DecodeRecord(r.Key, r.Value)
+	s, err := txncoordinator.DecodeRecord(r)
 	switch {
 	case err != nil:
 		wrong(Damage, "%v", err)
@@ -87,9 +94,10 @@ func (x *transactions) record(p *partitionCheck, h batch.Header, r batch.Record,
 	prev := x.images[s.TransactionalID]
 	complete := p.gapAt < 0 && p.segments[0].base == 0 && !p.broken
 	if s.Tombstone {
-		if prev != nil && complete && !prev.State.Idle() {
+		if prev != nil && complete && !prev.State.Idle() && !wasAt(s.Hung, prev) {
 			wrong(Damage, "transactional_id %q is removed in state %v", s.TransactionalID, prev.State)
 		}
+		x.forget(s.Hung)
 		delete(x.images, s.TransactionalID)
 		return
 	}
@@ -114,6 +122,30 @@ func (x *transactions) record(p *partitionCheck, h batch.Header, r batch.Record,
 	}
 	x.decide(prev, t)
 	x.images[s.TransactionalID] = &storedImage{*t, p.name}
+}
+
+// wasAt says whether a tombstone of a hung transaction leaves open what the log had last.
+func wasAt(hung *txncoordinator.Transaction, prev *storedImage) bool {
+	return hung != nil && prev.State == txncoordinator.Ongoing && hung.ProducerID == prev.ProducerID &&
+		hung.ProducerEpoch == prev.ProducerEpoch && slices.Equal(hung.Partitions, prev.Partitions)
+}
+
+// forget notes a transaction that was left open; nil is none.
+func (x *transactions) forget(t *txncoordinator.Transaction) {
+	if t == nil {
+		return
+	}
+	x.owners[t.ProducerID] = t.TransactionalID
+	x.hung[producerEpoch{t.ProducerID, t.ProducerEpoch}] = &hungTransaction{t.TransactionalID, x.intern(t.Partitions)}
+}
+
+// hungIn returns the transaction of a producer that was left open in a partition; nil for none.
+func (x *transactions) hungIn(p *partitionCheck, producerID int64, epoch int16) *hungTransaction {
+	h := x.hung[producerEpoch{producerID, epoch}]
+	if h == nil || !slices.Contains(h.partitions, p.topicPartition()) {
+		return nil
+	}
+	return h
 }
 
 // illegal says why an image must not follow another one, "" when it may (spec: transactions 4). prev is
@@ -258,11 +290,15 @@ func (x *transactions) ended(p *partitionCheck, s *segmentFile, position int64, 
 		return
 	}
 	decided, other := d.commits, d.aborts
+	byHand := false
 	if m.Type == batch.Abort {
 		decided, other = other, decided
+		byHand = x.hungIn(p, m.ProducerID, m.ProducerEpoch) != nil
 	}
 	switch {
 	case n <= decided:
+	case byHand:
+		p.find(Note, s.name, position, "%s, which the coordinator had forgotten: an administrator's", who)
 	case d.epochPerTxn || m.Type == batch.Commit && !x.compacted:
 		p.find(x.contradiction(), s.name, position,
 			"%s, but transactional_id %q decided otherwise: %d times so, %d times the opposite", who, d.id, decided, other)
@@ -271,21 +307,30 @@ func (x *transactions) ended(p *partitionCheck, s *segmentFile, position int64, 
 		p.find(Warning, s.name, position, "%s, but transactional_id %q decided so %d times only: an administrator's", who,
 			d.id, decided)
 	}
-	if d.epochPerTxn && d.partitions != nil && !slices.Contains(d.partitions, p.topicPartition()) {
+	if !byHand && d.epochPerTxn && d.partitions != nil && !slices.Contains(d.partitions, p.topicPartition()) {
 		p.find(x.contradiction(), s.name, position, "%s, but transactional_id %q did not have this partition: %v", who, d.id,
 			d.partitions)
 	}
 }
 
-// open judges a transaction that is open at the end of a partition: the coordinator must know that it
-// has to be ended here, or else the last stable offset never moves again.
+// open judges a transaction that is open at the end of a partition. The coordinator must know that it has to be ended
+// here, or else the last stable offset never moves again: the transaction hangs. It is no damage if the coordinator was
+// told to forget it. If old records of the transaction log are gone, this may be so, and it is a warning.
 func (x *transactions) open(p *partitionCheck, t lso.Transaction, epoch int16) {
 	if x.partial {
 		return
 	}
 	image := x.byProducer[t.ProducerID]
-	why := ""
+	severity, why := x.contradiction(), ""
+	hung := x.hungIn(p, t.ProducerID, epoch)
+	_, hadOwner := x.owners[t.ProducerID]
 	switch {
+	case hung != nil:
+		severity = Note
+		why = fmt.Sprintf("transactional_id %q was forgotten while it was open; kafka-transactions abort ends it", hung.id)
+	case image == nil && x.compacted && !hadOwner:
+		severity = Warning
+		why = "no transactional id has this producer id, and old records of the transaction log are gone"
 	case image == nil:
 		why = "no transactional id has this producer id"
 	case image.State.Idle():
@@ -302,7 +347,8 @@ func (x *transactions) open(p *partitionCheck, t lso.Transaction, epoch int16) {
 	if image != nil { // txncoordinator.Reconcile
 		why += "; the next start ends it"
 	}
-	p.find(x.contradiction(), p.segmentAt(t.FirstOffset), -1,
+	x.c.report.Counters.Hanging++
+	p.find(severity, p.segmentAt(t.FirstOffset), -1,
 		"hanging transaction of producer %d epoch %d, open since offset %d: %s", t.ProducerID, epoch, t.FirstOffset, why)
 }
 

@@ -50,6 +50,7 @@ type CheckReport struct {
 	Records      int64    `json:"records"`
 	Bytes        int64    `json:"bytes"`
 	Transactions int64    `json:"transactions"`
+	Hanging      int      `json:"hanging"` // transactions that no coordinator knows, which are no damage by themselves
 	Damage       int      `json:"damage"`
 	Warnings     int      `json:"warnings"`
 	Findings     []string `json:"findings"`
@@ -82,8 +83,9 @@ func check(x *exchange, _ *none) (CheckReport, error) {
 		return CheckReport{}, err
 	}
 	c := report.Counters
-	r := CheckReport{c.Partitions, c.Segments, c.Batches, c.Records, c.Bytes, c.Transactions, c.Damage, c.Warning,
-		[]string{}}
+	r := CheckReport{Partitions: c.Partitions, Segments: c.Segments, Batches: c.Batches, Records: c.Records,
+		Bytes: c.Bytes, Transactions: c.Transactions, Hanging: c.Hanging, Damage: c.Damage, Warnings: c.Warning,
+		Findings: []string{}}
 	for _, f := range report.Findings {
 		r.Findings = append(r.Findings, f.String())
 	}

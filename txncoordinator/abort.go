@@ -67,6 +67,7 @@ func (c *Coordinator) hang(transactionalID string) (hung bool, err error) {
 	if open && !busy {
 		t.Pending = Dead
 	}
+	forgotten := *t // nobody changes it from here on
 	e.mu.Unlock()
 	switch {
 	case busy:
@@ -75,7 +76,7 @@ func (c *Coordinator) hang(transactionalID string) (hung bool, err error) {
 		return false, nil
 	}
 	nowMs := c.cfg.Clock.Now().UnixMilli()
-	if _, err := s.stateLog.AppendCoordinator(encodeTombstone(transactionalID, nowMs),
+	if _, err := s.stateLog.AppendCoordinator(encodeHang(&forgotten, c.cfg.TransactionVersion(), nowMs),
 		durability.TransactionChanged); err != nil {
 		e.endUnchanged()
 		return false, fmt.Errorf("%w: forgetting a transactional ID: %w", ErrCoordinatorNotAvailable, err)

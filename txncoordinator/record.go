@@ -54,6 +54,23 @@ func encodeTombstone(transactionalID string, nowMs int64) []byte {
 	return buildRecord(batch.Record{Key: key.AppendTo(nil)}, nowMs)
 }
 
+// hangHeader is the header of a tombstone that forgets an ID whose transaction stays open in its partitions. Its value
+// is what the log had of the transaction: so a check of the data directory, also of a compacted one, knows which
+// transactions hang on purpose.
+const hangHeader = "once.hang"
+
+// encodeHang returns a batch that removes the ID of an open transaction.
+func encodeHang(t *Transaction, featureLevel int16, nowMs int64) []byte {
+	e := encoders.Get().(*encoder)
+	defer encoders.Put(e)
+	e.fill(t, featureLevel)
+	e.buf = e.value.AppendTo(e.buf[:0])
+	e.value.Topics = nil
+	key := kmsg.TxnMetadataKey{Version: keyVersion, TransactionalID: t.TransactionalID}
+	return buildRecord(batch.Record{Key: key.AppendTo(nil),
+		Headers: []batch.RecordHeader{{Key: hangHeader, Value: e.buf}}}, nowMs)
+}
+
 func buildRecord(r batch.Record, nowMs int64) []byte {
 	return batch.Build(batch.BuildOptions{
 		ProducerID: NoProducerID, ProducerEpoch: NoProducerEpoch, BaseSequence: -1, TimestampMs: nowMs, LeaderEpoch: -1,

@@ -1,6 +1,10 @@
 package txncoordinator
 
-import "errors"
+import (
+	"errors"
+
+	"once/log/batch"
+)
 
 // What follows is for tools that read the transaction log of a stopped broker.
 
@@ -8,24 +12,42 @@ import "errors"
 type StoredRecord struct {
 	TransactionalID string
 	Tombstone       bool
+	// Hung is set in a tombstone of Hang: the transaction that it leaves open.
+	Hung *Transaction
 	// Unknown says that the record has a newer version: replay skips it. Then only the transactional ID may be set.
 	Unknown     bool
 	Transaction Transaction // unless Tombstone or Unknown
 }
 
-// DecodeRecord reads a key and its value. Fields that are not in the log have their values after a reload.
-func DecodeRecord(key, value []byte) (StoredRecord, error) {
-	id, err := decodeKey(key)
+// DecodeRecord reads a record. Fields that are not in the log have their values after a reload.
+func DecodeRecord(r batch.Record) (StoredRecord, error) {
+	id, err := decodeKey(r.Key)
 	if err != nil {
 		return StoredRecord{Unknown: errors.Is(err, errUnknownVersion)}, knownOnly(err)
 	}
-	r := StoredRecord{TransactionalID: id, Tombstone: value == nil}
-	if r.Tombstone {
-		return r, nil
+	s := StoredRecord{TransactionalID: id, Tombstone: r.Value == nil}
+	if s.Tombstone {
+		s.Hung, err = decodeHung(id, r.Headers)
+		return s, err
 	}
-	r.Transaction, err = decodeValue(id, value)
-	r.Unknown = errors.Is(err, errUnknownVersion)
-	return r, knownOnly(err)
+	s.Transaction, err = decodeValue(id, r.Value)
+	s.Unknown = errors.Is(err, errUnknownVersion)
+	return s, knownOnly(err)
+}
+
+// decodeHung reads the header of a tombstone of Hang; nil when there is none, or one of a newer version.
+func decodeHung(id string, headers []batch.RecordHeader) (*Transaction, error) {
+	for _, h := range headers {
+		if h.Key != hangHeader {
+			continue
+		}
+		t, err := decodeValue(id, h.Value)
+		if err != nil {
+			return nil, knownOnly(err)
+		}
+		return &t, nil
+	}
+	return nil, nil
 }
 
 func knownOnly(err error) error {

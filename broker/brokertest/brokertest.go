@@ -38,6 +38,11 @@ func WithSeed(t testing.TB, text string) Option {
 	return func(c *broker.Config) { c.Seed = topics }
 }
 
+// WithArchive begins with the archive of a snapshot, of a cluster of any kind. See cluster.OpenArchive.
+func WithArchive(file string) Option {
+	return func(c *broker.Config) { c.Load = file }
+}
+
 // WithDataDir keeps the data in a directory that outlives the broker.
 func WithDataDir(dir string) Option {
 	return func(c *broker.Config) { c.DataDir, c.Ephemeral = dir, false }
