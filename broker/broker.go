@@ -100,7 +100,7 @@ func (b *Broker) openCluster() error {
 	return err
 }
 
-// load opens the cluster from an archive. An archive that cannot be used is a mistake of whoever has named it.
+// load opens the cluster from an archive. An archive that cannot be used is an error in the configuration.
 func (b *Broker) load(env cluster.Env) (*cluster.Cluster, error) {
 	file, err := os.Open(b.cfg.Load)
 	if err != nil {

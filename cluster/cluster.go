@@ -60,7 +60,7 @@ type Cluster struct {
 	failure  struct {
 		sync.Mutex
 		err     error
-		serving bool // OnFailure is to be told; before, whoever starts the engine is
+		serving bool // a failure is reported by OnFailure; before, it is the error of start
 	}
 }
 

@@ -324,7 +324,7 @@ func (f *fetching) answer(spent time.Duration) kmsg.Response {
 		resp = f.emptied()
 	}
 	if pause > 0 {
-		tellPause(f.r, resp, pause)
+		pauseClient(f.r, resp, pause)
 	}
 	return resp
 }

@@ -3,7 +3,8 @@
 //
 // The state lies in the topic __share_group_state in Kafka's record schemas, a snapshot and then updates for each share
 // partition. All changes in one partition of the topic are made under one lock: decide, append, apply. A restart
-// replays the log through the same apply. Whoever answers a client waits for the ticket that a change returns.
+// replays the log through the same apply. Before a client is answered, the caller
+// waits for the ticket that a change returns.
 //
 // The package does not use wire codes.
 package sharecoordinator

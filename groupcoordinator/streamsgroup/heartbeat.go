@@ -268,15 +268,15 @@ func (s *heartbeatStep) target() {
 	since := s.now.UnixMilli() - g.assignmentTimeMs
 	switch {
 	case !g.initialDelay.IsZero():
-		s.say(AssignmentDelayed, "Assignment delayed due to the configured initial rebalance delay.")
+		s.addStatus(AssignmentDelayed, "Assignment delayed due to the configured initial rebalance delay.")
 	case g.assignmentTimeMs > 0 && since < s.set.AssignmentInterval.Milliseconds():
-		s.say(AssignmentDelayed, "Assignment delayed due to the configured assignment interval.")
+		s.addStatus(AssignmentDelayed, "Assignment delayed due to the configured assignment interval.")
 	default:
 		s.assign()
 	}
 }
 
-func (s *heartbeatStep) say(code StatusCode, format string, args ...any) {
+func (s *heartbeatStep) addStatus(code StatusCode, format string, args ...any) {
 	s.status = append(s.status, Status{code, fmt.Sprintf(format, args...)})
 }
 
@@ -330,7 +330,7 @@ func (s *heartbeatStep) allStatus() []Status {
 	delayed := s.status
 	s.status = []Status{}
 	if g.topology != nil && m.TopologyEpoch < g.topology.Epoch {
-		s.say(StaleTopology, "The member's topology epoch %d is behind the group's topology epoch %d.", m.TopologyEpoch,
+		s.addStatus(StaleTopology, "The member's topology epoch %d is behind the group's topology epoch %d.", m.TopologyEpoch,
 			g.topology.Epoch)
 	}
 	s.status = append(s.status, delayed...)
@@ -338,11 +338,11 @@ func (s *heartbeatStep) allStatus() []Status {
 		s.status = append(s.status, *g.checked.problem)
 	}
 	if g.shutdownBy != "" {
-		s.say(ShutdownApplication, "Streams group member %s encountered a fatal error and requested a shutdown for the "+
-			"entire application.", g.shutdownBy)
+		s.addStatus(ShutdownApplication, "Streams group member %s encountered a fatal error and requested a shutdown for "+
+			"the entire application.", g.shutdownBy)
 	}
 	if missing := m.missingTags(s.set.RackAwareTags); len(missing) > 0 && s.h.KnowsClientTags {
-		s.say(MissingClientTags, "The member's client tags lack the configured rack.aware.assignment.tags: %s.",
+		s.addStatus(MissingClientTags, "The member's client tags lack the configured rack.aware.assignment.tags: %s.",
 			strings.Join(missing, ", "))
 	}
 	return s.status
