@@ -129,7 +129,9 @@ func (s *Services) checkTopic(asked *kmsg.CreateTopicsRequestTopic, together map
 
 // recordsNeeded returns how many records Kafka would write for the request, where they may be too many: one for each
 // topic that can be created, each of its partitions and each of its configurations.
-func (s *Services) recordsNeeded(r *wire.Request, isRefused func(name string) bool, together map[string]bool) (records int) {
+func (s *Services) recordsNeeded(
+	r *wire.Request, isRefused func(name string) bool, together map[string]bool,
+) (records int) {
 	req := r.Body.(*kmsg.CreateTopicsRequest)
 	most := 0
 	for i := range req.Topics {

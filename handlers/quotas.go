@@ -70,8 +70,8 @@ func (s *Services) admitFetch(r *wire.Request, resp wire.Streamed, spent time.Du
 }
 
 // mayKeepBack says whether the answer to a Fetch may be kept back because of the time of requests. After one that was,
-// the next one of the connection is given: the time of an empty answer counts, too, so that a client below a small quota
-// would never get its records.
+// the next one of the connection is given: the time of an empty answer counts, too, so that a client below a small
+// quota would never get its records.
 func mayKeepBack(c *wire.Conn) bool {
 	if c == nil {
 		return false
@@ -82,7 +82,10 @@ func mayKeepBack(c *wire.Conn) bool {
 }
 
 // percentOf is a time as an amount of request_percentage.
-func percentOf(spent time.Duration) float64 { return spent.Seconds() * 100 }
+func percentOf(spent time.Duration) float64 {
+	const percent = 100
+	return spent.Seconds() * percent
+}
 
 // measured is a request, and the time that was spent on it without waiting.
 type measured struct {
