@@ -29,8 +29,8 @@ func (s *Services) stateError(err error, r *wire.Request) stateResult {
 	return stateResult{int16(codeFor(err, r.Key, r.Version)), errorMessage(err.Error())}
 }
 
-// checkState checks a share partition of a request. negative says that one of its numbers is; missing is the error for a
-// partition that does not exist: Kafka looks for stored state before that in some APIs.
+// checkState checks a share partition of a request. negative says that one of its numbers is; missing is the error for
+// a partition that does not exist: Kafka looks for stored state before that in some APIs.
 func (s *Services) checkState(topicID [16]byte, partition int32, negative bool, missing error) error {
 	if partition < 0 || negative {
 		return fmt.Errorf("%w: a number is negative", errInvalidRequest)
