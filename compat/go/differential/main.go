@@ -42,7 +42,11 @@ var domains = map[string]struct {
 	start func(dice *rand.Rand) Domain
 	expectations
 }{
+	"classic":      {newClassicGroups, nil},
+	"consumer":     {newConsumerGroups, expectedOfGroups},
 	"logs":         {newLogs, expectedOfLogs},
+	"share-states": {newShareStates, nil},
+	"streams":      {newStreamsGroups, expectedOfGroups},
 	"transactions": {newTransactions, expectedOfTransactions},
 }
 

@@ -90,7 +90,16 @@ func (s *side) textOf(step Step, resp kmsg.Response, err error) string {
 	if step.Member != "" {
 		s.members[step.Member] = reflect.ValueOf(resp).Elem().FieldByName("MemberID").String()
 	}
-	text := kafkatest.Text{Hide: step.Hide, Having: step.Having, Sorted: !step.InOrder, Value: s.value}
+	value := s.value
+	if step.Sizes {
+		value = func(name string, v reflect.Value) (string, bool) {
+			if name == "Partitions" {
+				return fmt.Sprintf("[%d]", v.Len()), true
+			}
+			return s.value(name, v)
+		}
+	}
+	text := kafkatest.Text{Hide: step.Hide, Having: step.Having, Sorted: !step.InOrder, Value: value}
 	return text.Of(resp)
 }
 
