@@ -2,7 +2,6 @@ package broker_test
 
 import (
 	"fmt"
-	"net"
 	"strings"
 	"sync"
 	"testing"
@@ -102,12 +101,7 @@ func TestClustersOfTheirOwn(t *testing.T) {
 // Clusters take their ports from a range, as many as there may be, and tell clients the address that was asked for. One
 // that is restarted leaves the connections of others alone.
 func TestClustersHavePorts(t *testing.T) {
-	free, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	port := free.Addr().(*net.TCPAddr).Port
-	free.Close()
+	port := kafkatest.FreePort(t)
 	l := startLab(t, brokertest.WithSettings(t, map[string]string{"clusters.max": "1", "clusters.ports": fmt.Sprintf("%d-%d", port, port)}))
 	var c madeCluster
 	l.into("POST", "/v1/clusters", `{"name": "a", "advertised": "example.org:1234"}`, &c)

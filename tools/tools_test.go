@@ -152,7 +152,7 @@ func (s *stage) join(t *testing.T, group, topic string) string {
 		t.Fatal(err)
 	}
 	s.clients[group] = client
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	fetches := client.PollRecords(ctx, 1)
 	if err := fetches.Err(); err != nil {
