@@ -402,7 +402,7 @@ func (f *fetching) rememberLocked(p *fetchPartition, r *fetched) {
 	if r.code != wire.NoError {
 		kept.saidHighWatermark, kept.saidLogStart = -1, -1
 	}
-	if r.Slice.SizeBytes() > 0 {
+	if f.incremental && r.Slice.SizeBytes() > 0 { // a new session has the order of its request
 		f.session.order.MoveToBack(e)
 	}
 }
