@@ -276,8 +276,8 @@ func remoteIP(nc net.Conn) netip.Addr {
 // Disconnect closes all connections; what is in flight is not answered. New ones are served.
 func (s *Server) Disconnect() { s.DisconnectIf(func(*Conn) bool { return true }) }
 
-// StopServing closes a listener that Serve has been called for, or will be, and its connections. Serve returns, although
-// it may be waiting until another connection ends.
+// StopServing closes a listener that Serve has been called for, or will be, and its connections. Serve returns, even if
+// it waits until another connection ends.
 func (s *Server) StopServing(l net.Listener) {
 	s.mu.Lock()
 	if _, served := s.mu.listeners[l]; !served {
