@@ -11,7 +11,7 @@ FUZZTIME ?= 30s
 IMAGE ?= once
 VERSION ?=
 
-.PHONY: help licenses build builds image test check check-format check-vet check-lint check-race check-invariants check-sizes check-nested compat suite tools mutants eos bench fuzz crash crash-sample nightly
+.PHONY: help licenses build builds image test check check-format check-vet check-lint check-race check-invariants check-sizes check-nested compat suite tools differential mutants eos bench fuzz crash crash-sample nightly
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -78,6 +78,9 @@ suite: ## transactional tests in Java, each on a broker that is as new; AGAINST=
 JARS := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/once-compat/jars/4.4.0
 tools: build ## Kafka's own command-line tools against this broker; writes docs/tools.md
 	python3 compat/tools/run.py --jars '$(JARS)' --broker bin/broker --table docs/tools.md
+
+differential: ## random requests, Apache Kafka's answers beside this broker's: KAFKA=HOST:PORT; FLAGS="-seed 7 -sequences 500"
+	cd compat/go && go run ./differential -kafka $(KAFKA) $(FLAGS)
 
 mutants: ## the broker broken on purpose: each mutant has to be caught by a stock client
 	compat/mutants.sh

@@ -38,13 +38,15 @@ type Broker struct {
 	connections *quotas.Meter // for max.connection.creation.rate
 	admin       *admin.Server
 
-	clusters  clusters // besides the default one
-	serving   sync.WaitGroup
-	started   chan struct{} // closed when Start has made what it could; Close waits for that
-	closeOnce sync.Once
-	closeErr  error
-	done      chan struct{}
-	failure   struct {
+	clusters clusters // besides the default one
+	serving  sync.WaitGroup
+	started  chan struct{} // closed when Start has made what it could; Close waits for that
+	// leaveContext makes the context of Start forget the broker.
+	leaveContext func() bool
+	closeOnce    sync.Once
+	closeErr     error
+	done         chan struct{}
+	failure      struct {
 		sync.Mutex
 		err error
 	}
@@ -62,10 +64,10 @@ func Start(ctx context.Context, cfg Config) (*Broker, error) {
 		return nil, err
 	}
 	b := &Broker{cfg: cfg, started: make(chan struct{}), done: make(chan struct{}), registry: prometheus.NewRegistry()}
+	b.leaveContext = context.AfterFunc(ctx, func() { _ = b.Close() })
 	if err := b.start(); err != nil {
 		return nil, errors.Join(err, b.Close())
 	}
-	context.AfterFunc(ctx, func() { _ = b.Close() })
 	return b, nil
 }
 
@@ -230,6 +232,7 @@ func (b *Broker) fail(err error) {
 func (b *Broker) Close() error {
 	b.closeOnce.Do(func() {
 		<-b.started // a cluster may fail, and be closed for it, while the rest is being made
+		b.leaveContext()
 		b.closeErr = b.close()
 		close(b.done)
 	})

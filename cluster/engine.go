@@ -197,7 +197,8 @@ func (e *engine) refuseOrphans(name string) error {
 
 func (e *engine) openBarrier() error {
 	barrier, err := durability.Open(durability.Options{
-		FS: e.fence, Dir: e.dir, FindLogs: directory.Logs, BootID: e.env.BootID, Mode: e.mode,
+		FS: e.fence, Dir: e.dir, FindLogs: directory.Logs, BootID: e.env.BootID,
+		PowerCut: e.cluster.powerCut, Mode: e.mode,
 		Interval:     e.env.Settings.FlushInterval,
 		ReserveBytes: e.reserveBytes(), JournalBytes: e.journalBytes(), Logger: e.env.Logger, OnFailure: e.fail,
 		SyncWorkers: syncWorkers,
