@@ -193,8 +193,8 @@ func (s State) outcome() State {
 	return CompleteAbort
 }
 
-// union returns the sorted union of have, which is sorted without doubles, and more. Strings of more are copied, because
-// they point into a request. It takes time in proportion to both lists, but for the sorting of more.
+// union returns the sorted union of have, which is sorted without doubles, and more. Strings of more are copied,
+// because they point into a request. It takes time in proportion to both lists, but for the sorting of more.
 func union(have, more []TopicPartition) []TopicPartition {
 	all := make([]TopicPartition, 0, len(have)+len(more))
 	add := func(p TopicPartition, isRequests bool) {
