@@ -33,6 +33,7 @@ var badInput = map[string][]badRequest{
 	"PUT /v1/advertised": {
 		{"", `{"address": "x:99999"}`, 400, "address: "},
 		{"", `{"address": ":1"}`, 400, "address: "},
+		{"", `{}`, 400, "address: is missing"},
 	},
 	"GET /v1/faults": nil,
 	"POST /v1/faults": {
