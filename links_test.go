@@ -50,7 +50,43 @@ func TestLinksResolve(t *testing.T) {
 	}
 }
 
+// A document that names a test names one that there is, or the beginning of a name, as an expression for -run does.
+func TestTestsNamedInDocumentsExist(t *testing.T) {
+	tests, tree := testNames(t), os.DirFS(".")
+	for _, file := range textFiles(t, tree) {
+		if path.Ext(file) != ".md" {
+			continue
+		}
+		for _, name := range unknownTests(withoutFences(readText(t, tree, file)), tests) {
+			t.Errorf("%s: test %s", file, name)
+		}
+	}
+	for text, want := range map[string]string{
+		"as TestThere shows":        "",
+		"`-run 'TestThe|TestGone'`": "TestGone",
+		"TestThereIsMore, FuzzGone": "TestThereIsMore FuzzGone",
+	} {
+		if got := strings.Join(unknownTests(text, map[string]bool{"TestThere": true}), " "); got != want {
+			t.Errorf("%q: %q, want %q", text, got, want)
+		}
+	}
+}
+
+func unknownTests(text string, tests map[string]bool) (unknown []string) {
+	for _, name := range testName.FindAllString(text, -1) {
+		isBeginning := false
+		for test := range tests {
+			isBeginning = isBeginning || strings.HasPrefix(test, name)
+		}
+		if !isBeginning {
+			unknown = append(unknown, name)
+		}
+	}
+	return unknown
+}
+
 var (
+	testName     = regexp.MustCompile(`\b(?:Test|Fuzz)[A-Z]\w*`)
 	markdownLink = regexp.MustCompile(`\]\(([^)\s]+)\)`)
 	documentName = regexp.MustCompile(`[\w./-]*\w\.md\b`)
 	outsideTree  = regexp.MustCompile(`\.\./shared|(?i)\b(?:the|this|our)\s+spec(?:ification)?s?\b`)

@@ -146,7 +146,7 @@ func TestCloseDoesNotWaitForClients(t *testing.T) {
 	if err := s.Close(); err != nil {
 		t.Error(err)
 	}
-	if took := time.Since(began); took > 5*time.Second {
+	if took := time.Since(began); took > 30*time.Second { // the trace runs for a minute
 		t.Errorf("close took %v", took)
 	}
 	<-profile

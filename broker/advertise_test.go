@@ -117,13 +117,13 @@ func TestEachListenerHasItsOwnAddress(t *testing.T) {
 
 // One port on an IPv4 and on an IPv6 address is two listeners, even where both are for every address.
 func TestTwoListenersOnOnePortOfTwoAddresses(t *testing.T) {
-	free, err := net.Listen("tcp", "[::]:0")
-	if err != nil {
+	port := kafkatest.FreePort(t)
+	if six, err := net.Listen("tcp", fmt.Sprintf("[::]:%d", port)); err != nil {
 		t.Logf("there is no IPv6 here: %v", err)
 		return
+	} else {
+		six.Close()
 	}
-	port := free.Addr().(*net.TCPAddr).Port
-	free.Close()
 	b := brokertest.Start(t, brokertest.WithSettings(t, map[string]string{
 		"listeners":                      fmt.Sprintf("SIX://[::]:%d,FOUR://0.0.0.0:%d", port, port),
 		"listener.security.protocol.map": "SIX:PLAINTEXT,FOUR:PLAINTEXT", "advertised.listeners": "SIX://six:1,FOUR://four:1",
@@ -143,12 +143,8 @@ func TestPortInUse(t *testing.T) {
 	}
 	defer taken.Close()
 	addr, port := taken.Addr().String(), strconv.Itoa(taken.Addr().(*net.TCPAddr).Port)
-	first, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	first.Close()
-	set, _, err := settings.Resolve(settings.Values{"listeners": "A://" + first.Addr().String() + ",B://" + addr, "listener.security.protocol.map": "A:PLAINTEXT,B:PLAINTEXT"})
+	first := fmt.Sprintf("127.0.0.1:%d", kafkatest.FreePort(t))
+	set, _, err := settings.Resolve(settings.Values{"listeners": "A://" + first + ",B://" + addr, "listener.security.protocol.map": "A:PLAINTEXT,B:PLAINTEXT"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -165,7 +161,7 @@ func TestPortInUse(t *testing.T) {
 			t.Errorf("%s: %v", what, err)
 		}
 	}
-	again, err := net.Listen("tcp", first.Addr().String())
+	again, err := net.Listen("tcp", first)
 	if err != nil {
 		t.Fatalf("the first listener is left open: %v", err)
 	}

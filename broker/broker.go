@@ -38,12 +38,15 @@ type Broker struct {
 	connections *quotas.Meter // for max.connection.creation.rate
 	admin       *admin.Server
 
-	clusters  clusters // besides the default one
-	serving   sync.WaitGroup
-	closeOnce sync.Once
-	closeErr  error
-	done      chan struct{}
-	failure   struct {
+	clusters clusters // besides the default one
+	serving  sync.WaitGroup
+	started  chan struct{} // closed when Start has made what it could; Close waits for that
+	// leaveContext makes the context of Start forget the broker.
+	leaveContext func() bool
+	closeOnce    sync.Once
+	closeErr     error
+	done         chan struct{}
+	failure      struct {
 		sync.Mutex
 		err error
 	}
@@ -60,14 +63,22 @@ func Start(ctx context.Context, cfg Config) (*Broker, error) {
 	if err != nil {
 		return nil, err
 	}
-	b := &Broker{cfg: cfg, done: make(chan struct{}), registry: prometheus.NewRegistry()}
+	b := &Broker{cfg: cfg, started: make(chan struct{}), done: make(chan struct{}), registry: prometheus.NewRegistry()}
+	b.leaveContext = context.AfterFunc(ctx, func() { _ = b.Close() })
+	if err := b.start(); err != nil {
+		return nil, errors.Join(err, b.Close())
+	}
+	return b, nil
+}
+
+func (b *Broker) start() error {
+	defer close(b.started)
 	for _, step := range []func() error{b.listen, b.openCluster, b.seed, b.serve} {
 		if err := step(); err != nil {
-			return nil, errors.Join(err, b.close())
+			return err
 		}
 	}
-	context.AfterFunc(ctx, func() { _ = b.Close() })
-	return b, nil
+	return nil
 }
 
 func (b *Broker) openCluster() error {
@@ -91,7 +102,7 @@ func (b *Broker) openCluster() error {
 	return err
 }
 
-// load opens the cluster from an archive. An archive that cannot be used is a mistake of whoever has named it.
+// load opens the cluster from an archive. An archive that cannot be used is an error in the configuration.
 func (b *Broker) load(env cluster.Env) (*cluster.Cluster, error) {
 	file, err := os.Open(b.cfg.Load)
 	if err != nil {
@@ -220,6 +231,8 @@ func (b *Broker) fail(err error) {
 // stopped. It may be called more than once.
 func (b *Broker) Close() error {
 	b.closeOnce.Do(func() {
+		<-b.started // a cluster may fail, and be closed for it, while the rest is being made
+		b.leaveContext()
 		b.closeErr = b.close()
 		close(b.done)
 	})

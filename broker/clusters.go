@@ -51,13 +51,13 @@ func (b *Broker) AddCluster(c lab.NewCluster) (lab.Cluster, error) {
 		return lab.Cluster{}, err
 	}
 	err := b.openExtra(x, c)
-	if !b.clusters.settle(x, err == nil) && err == nil {
+	serve := func() { _ = b.server.Serve(x.socket, x.cluster.Handle) }
+	if !b.clusters.settle(x, err == nil, serve) && err == nil {
 		err = cluster.ErrClosed
 	}
 	if err != nil {
 		return lab.Cluster{}, errors.Join(err, x.close())
 	}
-	x.serving.Go(func() { _ = b.server.Serve(x.socket, x.cluster.Handle) })
 	return b.describe(x), nil
 }
 
@@ -78,8 +78,9 @@ func (cs *clusters) reserve(name string, most int) error {
 	return nil
 }
 
-// settle ends a reservation. It returns false when the broker has been closed meanwhile.
-func (cs *clusters) settle(x *extraCluster, made bool) bool {
+// settle ends a reservation, and begins to serve a cluster that was made: under the lock, so that whoever finds the
+// cluster and ends it waits for that. It returns false when the broker has been closed meanwhile.
+func (cs *clusters) settle(x *extraCluster, made bool, serve func()) bool {
 	cs.Lock()
 	defer cs.Unlock()
 	if !made || cs.closed {
@@ -87,6 +88,7 @@ func (cs *clusters) settle(x *extraCluster, made bool) bool {
 		return false
 	}
 	cs.byName[x.name] = x
+	x.serving.Go(serve)
 	return true
 }
 
@@ -179,7 +181,12 @@ func (b *Broker) RemoveCluster(name string) error {
 
 func (b *Broker) endExtra(x *extraCluster) error {
 	_ = x.socket.Close()
-	b.server.DisconnectIf(func(conn *wire.Conn) bool { return conn.Listener() == x.socket })
+	disconnect := func() {
+		b.server.DisconnectIf(func(conn *wire.Conn) bool { return conn.Listener() == x.socket })
+	}
+	disconnect()
+	x.serving.Wait()
+	disconnect() // a connection that had been accepted, and waited to be served
 	return x.close()
 }
 

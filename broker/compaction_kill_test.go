@@ -302,7 +302,7 @@ func (s *story) live(last *death, n int) *death {
 	if end == nil {
 		select {
 		case end = <-died:
-		case <-time.After(20 * time.Second):
+		case <-time.After(time.Minute):
 			s.t.Fatalf("seed %d: in vain waited for the cleaner to come to change %d", s.seed, n)
 		}
 	}

@@ -146,7 +146,7 @@ func sizeOf(b *brokertest.Broker, topic string) (sizeBytes, logStart int64) {
 
 func await(t *testing.T, what string, done func() bool) {
 	t.Helper()
-	deadline, tick := time.NewTimer(20*time.Second), time.NewTicker(10*time.Millisecond)
+	deadline, tick := time.NewTimer(time.Minute), time.NewTicker(10*time.Millisecond)
 	defer deadline.Stop()
 	defer tick.Stop()
 	for !done() {

@@ -266,7 +266,7 @@ func (h *hostile) await(so func() bool) {
 // awaitOr does the same, and says why when it never is.
 func (h *hostile) awaitOr(so func() bool, why func() string) {
 	h.t.Helper()
-	deadline := time.NewTimer(10 * time.Second)
+	deadline := time.NewTimer(time.Minute)
 	defer deadline.Stop()
 	tick := time.NewTicker(time.Millisecond)
 	defer tick.Stop()

@@ -56,7 +56,7 @@ func newKillClient(t *testing.T, args []string, plan ...string) *killClient {
 // ask sends a request until it is answered with codes that are not to be tried again.
 func (c *killClient) ask(r kmsg.Request) (kmsg.Response, error) {
 	c.t.Helper()
-	deadline := time.NewTimer(20 * time.Second)
+	deadline := time.NewTimer(time.Minute)
 	defer deadline.Stop()
 	tick := time.NewTicker(2 * time.Millisecond)
 	defer tick.Stop()
@@ -123,7 +123,7 @@ func (c *killClient) revive(cause error) {
 	c.hangUp()
 	select {
 	case <-c.p.Exited:
-	case <-time.After(10 * time.Second):
+	case <-time.After(time.Minute):
 		c.t.Fatalf("the broker runs and does not answer: %v", cause)
 	}
 	c.mourn()

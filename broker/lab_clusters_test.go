@@ -2,7 +2,6 @@ package broker_test
 
 import (
 	"fmt"
-	"net"
 	"strings"
 	"sync"
 	"testing"
@@ -102,12 +101,7 @@ func TestClustersOfTheirOwn(t *testing.T) {
 // Clusters take their ports from a range, as many as there may be, and tell clients the address that was asked for. One
 // that is restarted leaves the connections of others alone.
 func TestClustersHavePorts(t *testing.T) {
-	free, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	port := free.Addr().(*net.TCPAddr).Port
-	free.Close()
+	port := kafkatest.FreePort(t)
 	l := startLab(t, brokertest.WithSettings(t, map[string]string{"clusters.max": "1", "clusters.ports": fmt.Sprintf("%d-%d", port, port)}))
 	var c madeCluster
 	l.into("POST", "/v1/clusters", `{"name": "a", "advertised": "example.org:1234"}`, &c)
@@ -197,5 +191,30 @@ func TestSnapshotIsRestored(t *testing.T) {
 			l.expect("DELETE", "/v1/snapshots/one", "", 404)
 			l.expect("POST", "/v1/snapshots/one/restore", "", 404)
 		})
+	}
+}
+
+// A connection that a cluster has accepted, and that waits to be served because there were too many, ends with the
+// cluster.
+func TestRemovedClusterLeavesNoConnection(t *testing.T) {
+	l := startLab(t, brokertest.WithSettings(t, map[string]string{"max.connection.creation.rate": "1"}))
+	var c madeCluster
+	l.into("POST", "/v1/clusters", `{"name": "a"}`, &c)
+	all := make([]*kafkatest.Conn, 15) // those after the tenth wait
+	for i := range all {
+		var err error
+		if all[i], err = kafkatest.Dial(c.Bootstrap); err != nil {
+			t.Fatal(err)
+		}
+		defer all[i].Close()
+	}
+	if _, err := all[9].Request(apiVersions()); err != nil { // the next one is accepted
+		t.Fatal(err)
+	}
+	l.expect("DELETE", "/v1/clusters/a", "", 200)
+	for i, conn := range all {
+		if err := conn.WaitClosed(); err != nil {
+			t.Errorf("connection %d: %v", i, err)
+		}
 	}
 }

@@ -61,7 +61,7 @@ func streamsHeartbeat(p *peer, c script.Command) string {
 		r.ClientTags = append(r.ClientTags, kmsg.StreamsGroupHeartbeatRequestClientTag{Key: key, Value: value})
 	}
 	r.ShutdownApplication = c.Has("shutdown")
-	for end := time.Now().Add(5 * time.Second); ; {
+	for end := time.Now().Add(time.Minute); ; {
 		answer := p.streamsAnswer(p.ask(r).(*kmsg.StreamsGroupHeartbeatResponse), c.Has("details"))
 		if strings.Contains(answer, c.String("until", "")) || time.Now().After(end) {
 			return answer

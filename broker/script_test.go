@@ -293,7 +293,7 @@ func (p *peer) run(t *testing.T, c script.Command) string {
 	if !ok {
 		t.Fatalf("%s: unknown command %s", c.Pos, c.Name)
 	}
-	deadline := time.NewTimer(15 * time.Second)
+	deadline := time.NewTimer(time.Minute)
 	defer deadline.Stop()
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()

@@ -54,7 +54,7 @@ func newReturnWatch(log *slog.Logger, inDoubt func(*wire.Conn) (address string, 
 	return w
 }
 
-// handler passes requests on, and notes who is told an address and who has come.
+// handler passes requests on, and notes the clients that are told an address and those that have come.
 func (w *returnWatch) handler(next wire.Handler) wire.Handler {
 	return func(ctx context.Context, r *wire.Request) wire.Reply {
 		switch {

@@ -51,7 +51,8 @@ type Cluster struct {
 	removing sync.WaitGroup // what resets have moved aside
 	dying    sync.WaitGroup // of engines that were killed at a fault
 	changing sync.Mutex
-	lock     io.Closer // of the directory; under changing
+	lock     io.Closer // of the directory; under changing, as is the next
+	powerCut bool      // what no barrier has covered is lost at the next start
 	gate     sync.RWMutex
 	current  *engine // under gate; nil while the cluster is down
 	// replaced is closed when the next engine is there; under gate. It is nil unless an engine is being replaced, for
@@ -60,7 +61,7 @@ type Cluster struct {
 	failure  struct {
 		sync.Mutex
 		err     error
-		serving bool // OnFailure is to be told; before, whoever starts the engine is
+		serving bool // a failure is reported by OnFailure; before, it is the error of start
 	}
 }
 
@@ -140,6 +141,7 @@ func (c *Cluster) start() error {
 	if err != nil {
 		return errors.Join(err, e.close(false))
 	}
+	c.powerCut = false
 	c.gate.Lock()
 	c.current = e
 	c.gate.Unlock()

@@ -171,6 +171,25 @@ func TestPowerCut(t *testing.T) {
 	}
 }
 
+// A power cut that a test asks for is over when the cluster is open again: the real death of the process after it takes
+// nothing along that was acknowledged.
+func TestDeathAfterAPowerCutByATest(t *testing.T) {
+	disk := vfs.NewMem()
+	env := Env{FS: disk, Metadata: MetadataOn(disk), BootID: "one"}
+	c := opened(t, env)
+	connect(t, c).CreateTopic("x", 1, nil)
+	if _, err := c.Restart(t.Context(), PowerCut, 0); err != nil {
+		t.Fatal(err)
+	}
+	connect(t, c).produce("x")
+	if err := errors.Join(c.Kill(), c.Close()); err != nil {
+		t.Fatal(err)
+	}
+	if got := records(opened(t, env), "x"); got != 1 {
+		t.Errorf("%d records", got)
+	}
+}
+
 func TestClusterIsOpenedOnce(t *testing.T) {
 	env := InMemory(Env{})
 	c := opened(t, env)

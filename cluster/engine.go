@@ -197,7 +197,8 @@ func (e *engine) refuseOrphans(name string) error {
 
 func (e *engine) openBarrier() error {
 	barrier, err := durability.Open(durability.Options{
-		FS: e.fence, Dir: e.dir, FindLogs: directory.Logs, BootID: e.env.BootID, Mode: e.mode,
+		FS: e.fence, Dir: e.dir, FindLogs: directory.Logs, BootID: e.env.BootID,
+		PowerCut: e.cluster.powerCut, Mode: e.mode,
 		Interval:     e.env.Settings.FlushInterval,
 		ReserveBytes: e.reserveBytes(), JournalBytes: e.journalBytes(), Logger: e.env.Logger, OnFailure: e.fail,
 		SyncWorkers: syncWorkers,
@@ -314,6 +315,15 @@ func (e *engine) topicDeleted(t *topics.Topic) {
 	}
 }
 
+// topicID returns the ID of a topic that exists.
+func (e *engine) topicID(name string) (id [16]byte, exists bool) {
+	t, exists := e.topics.Lookup(name)
+	if exists {
+		id = t.ID
+	}
+	return id, exists
+}
+
 func (e *engine) openCoordinators() error {
 	if err := e.openFeatures(); err != nil {
 		return err
@@ -328,6 +338,9 @@ func (e *engine) openCoordinators() error {
 	}
 	if err := e.groups.Load(context.Background()); err != nil {
 		return e.stateError(err)
+	}
+	if err := e.groups.ForgetDeletedTopics(e.topicID); err != nil {
+		e.env.Logger.Error("committed offsets of deleted topics stay", "error", err)
 	}
 	if err := e.openShares(registerer); err != nil {
 		return err

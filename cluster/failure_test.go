@@ -7,6 +7,9 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"once/internal/kafkatest"
 	"once/internal/vfs"
 	"once/meta"
 	"once/topics"
@@ -88,5 +91,29 @@ func TestOffsetsOfADeletedTopicThatStayAreLogged(t *testing.T) {
 	_ = c.Close() // nothing logs any more
 	if text := logged.String(); !strings.Contains(text, `"committed offsets of a deleted topic stay" topic=orders`) {
 		t.Error(text)
+	}
+}
+
+// The process dies after a topic was deleted, before its offsets are erased: the next start erases them.
+func TestOffsetsOfADeletedTopicGoWithTheNextStart(t *testing.T) {
+	c := opened(t, InMemory(Env{}))
+	conn := connect(t, c)
+	for _, topic := range []string{"x", "y"} {
+		conn.CreateTopic(topic, 1, nil)
+		conn.Commit("g", topic, 0, 5, "")
+	}
+	if err := c.engine().store.Update(func(tx meta.Tx) error { return tx.Delete(meta.Topics, "x") }); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if err := errors.Join(c.Kill(), c.Reopen()); err != nil {
+			t.Fatal(err)
+		}
+		r := kafkatest.OffsetFetchRequest("g", "x", 0, false)
+		r.Groups[0].Topics = nil // all
+		topics := connect(t, c).ask(r).(*kmsg.OffsetFetchResponse).Groups[0].Topics
+		if len(topics) != 1 || topics[0].Topic != "y" {
+			t.Errorf("offsets of %v", topics)
+		}
 	}
 }

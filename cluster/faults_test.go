@@ -313,7 +313,7 @@ func TestSnapshotEndsWithTheCluster(t *testing.T) {
 				if err != nil {
 					t.Error(err)
 				}
-			case <-time.After(20 * time.Second):
+			case <-time.After(time.Minute):
 				c.Faults().Suspend()
 				t.Error("the snapshot holds up the end")
 				<-ended

@@ -2,7 +2,6 @@ package cluster
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"path"
@@ -48,7 +47,7 @@ func (c *Cluster) Restart(ctx context.Context, how HowToStop, downFor time.Durat
 		c.kill()
 	}
 	if how == PowerCut {
-		c.env.BootID = "boot-" + rand.Text()
+		c.powerCut = true
 	}
 	c.disconnect()
 	if downFor > 0 {

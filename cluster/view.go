@@ -11,8 +11,8 @@ import (
 	"once/txncoordinator"
 )
 
-// View is an open cluster for those who look into it, such as the lab. It is of use until End, for which the end of the
-// cluster waits as for a request.
+// View is an open cluster for code that looks into it, such as the lab. It may be used until End. The end of the
+// cluster waits for that, as for a request.
 type View struct {
 	Topics   *topics.Topics
 	Txns     *txncoordinator.Coordinator

@@ -30,6 +30,7 @@ type Options struct {
 	// FindLogs returns the base names of the directories in the data directory that hold a log: directory.Logs.
 	FindLogs func(f vfs.FS, dir string) ([]string, error)
 	BootID   string // of the kernel: another one means that the page cache is gone
+	PowerCut bool   // a test has cut the power: the page cache counts as gone although the kernel is the same
 	Mode     Mode
 	Interval time.Duration // longest time that something stays unsynced; 0 means DefaultInterval
 	// ReserveBytes of free space are left to the broker's own records; see Admit. 0 reserves nothing.

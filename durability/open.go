@@ -76,7 +76,7 @@ func Open(o Options) (*Barrier, error) {
 	b.mu.collecting = 1
 	b.mu.record = Record{Mode: o.Mode, BootID: o.BootID, Entries: map[string]RecordEntry{}}
 	if old != nil {
-		b.sameBoot, b.cleanShutdown = old.BootID == o.BootID, old.Clean
+		b.sameBoot, b.cleanShutdown = old.BootID == o.BootID && !o.PowerCut, old.Clean
 		b.mu.record.Sequence, b.mu.record.Generation, b.mu.record.key = old.Sequence, old.Generation, old.key
 		b.mu.record.Restore, b.mu.record.Entries = old.Restore, old.Entries
 		if !b.cleanShutdown {

@@ -51,7 +51,7 @@ type captured struct {
 // coverage is what one barrier covers.
 type coverage struct {
 	logs       []captured
-	generation uint64 // of those who wait
+	generation uint64 // of the waiters
 	group      []byte // for the journal
 	journaled  bool   // the group is all that has to be written
 	nothing    bool
@@ -230,7 +230,7 @@ func (at *coverage) callCovered() {
 	}
 }
 
-// finish runs the functions of AfterNext, and then wakes those who wait for a ticket.
+// finish runs the functions of AfterNext, and then wakes the waiters of tickets.
 func (b *Barrier) finish(generation uint64, onDone []func()) {
 	for _, fn := range onDone {
 		fn()

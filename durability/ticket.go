@@ -39,7 +39,7 @@ func (b *Barrier) ticket() Ticket {
 // Pending says that Wait may have to wait.
 func (t Ticket) Pending() bool { return t.barrier != nil }
 
-// Want makes the barrier run now, for a caller who does not wait himself.
+// Want makes the barrier run now, for a caller that does not wait itself.
 func (t Ticket) Want() {
 	b := t.barrier
 	if b == nil {

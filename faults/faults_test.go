@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -267,7 +269,7 @@ func TestNoLockWithoutRules(t *testing.T) {
 		if concerns {
 			t.Error("there are no rules")
 		}
-	case <-time.After(10 * time.Second):
+	case <-time.After(time.Minute):
 		t.Error("it waits for the lock")
 	}
 }
@@ -359,6 +361,30 @@ func TestEndWaitsForLateRequests(t *testing.T) {
 	if r.GoLate(1, func() { t.Error("carried out after the end") }) {
 		t.Error("a request is carried out after the end")
 	}
+}
+
+// Releases that come when the cluster has ended let go of nothing, and do not upset the wait for earlier ones.
+func TestReleaseDuringTheEnd(t *testing.T) {
+	r := made(t)
+	rule, err := r.Add(Rule{When: &When{Always: true}, Do: Do{Hold: true}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Suspend()
+	var releases sync.WaitGroup
+	var ended atomic.Int32
+	for range 4 {
+		releases.Go(func() {
+			defer ended.Add(1)
+			for range 1000 {
+				r.Release(rule.ID)
+			}
+		})
+	}
+	for ended.Load() < 4 {
+		r.Wait()
+	}
+	releases.Wait()
 }
 
 // A blackhole remembers a limited number of client IDs; the connections of others are swallowed all the same.

@@ -155,9 +155,11 @@ func (r *Rules) letGo(held []*Hold) (n int) {
 			late = append(late, h)
 		}
 	}
-	r.late.Add(1)
+	if n > 0 { // never after Suspend, when somebody may be in Rules.Wait
+		r.late.Add(1)
+		defer r.late.Done()
+	}
 	r.mu.Unlock()
-	defer r.late.Done()
 	for _, h := range late {
 		h.late()
 		close(h.after)

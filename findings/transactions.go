@@ -34,12 +34,13 @@ type incarnation struct {
 	worked      bool // it had a transaction
 }
 
-func (i *incarnation) over(connection int64) int {
+// index returns the place of a connection in connections, -1 for none.
+func (i *incarnation) index(connection int64) int {
 	return slices.IndexFunc(i.connections, func(c Client) bool { return c.Connection == connection })
 }
 
 func (i *incarnation) add(c Client) {
-	if i.over(c.Connection) >= 0 {
+	if i.index(c.Connection) >= 0 {
 		return
 	}
 	if len(i.connections) == maxConnections {
@@ -76,7 +77,7 @@ func (f *Findings) ProducerInitialized(by Client, transactionalID string) {
 	switch {
 	case t == nil:
 		return
-	case t.now.over(by.Connection) >= 0: // the same client, once more
+	case t.now.index(by.Connection) >= 0: // the same client, once more
 		t.now.lastUsed = f.now()
 		return
 	case t.now.worked: // else it was there to fence the one before
@@ -102,7 +103,7 @@ func (f *Findings) ProducerActed(by Client, transactionalID string, succeeded bo
 	if t == nil {
 		return
 	}
-	if succeeded && t.before.over(by.Connection) < 0 {
+	if succeeded && t.before.index(by.Connection) < 0 {
 		t.now.add(by)
 		t.now.lastUsed = f.now()
 	}

@@ -92,7 +92,7 @@ func (g *classicGroup) Resume(now time.Time) group.Step {
 		m.deadline = now.Add(m.sessionTimeout)
 	}
 	if len(work.members) > g.cfg.MaxSize {
-		work.prepareRebalance(e) // the maximum has been lowered: those who join last stay outside
+		work.prepareRebalance(e) // the maximum has been lowered: the last to join stay outside
 	}
 	return work.step(e) // without a record: the group has members, or has not changed
 }

@@ -155,32 +155,57 @@ func (s *shard) topicDeleted(name string, topicID [16]byte) error {
 	if err := s.usableLocked(); err != nil {
 		return err
 	}
-	o := &s.mu.offsets
+	records := s.offsetsLocked(func(topic string, of [16]byte) bool { return topic == name && !anotherTopic(topicID, of) })
+	return errors.Join(s.eraseLocked(records), s.shareTopicDeletedLocked(topicID))
+}
+
+// offsetsLocked returns tombstones for the committed and pending offsets that are picked by topic.
+func (s *shard) offsetsLocked(pick func(topic string, topicID [16]byte) bool) (tombstones []record) {
 	type key struct {
-		group     string
-		partition int32
+		group string
+		TopicPartition
 	}
 	found := make(map[key]bool)
 	collect := func(group string, topics topicOffsets) {
-		for partition, c := range topics[name] {
-			if !anotherTopic(topicID, c.topicID) {
-				found[key{group, partition}] = true
+		for topic, partitions := range topics {
+			for partition, c := range partitions {
+				if pick(topic, c.topicID) {
+					found[key{group, TopicPartition{topic, partition}}] = true
+				}
 			}
 		}
 	}
-	for group, topics := range o.committed {
+	for group, topics := range s.mu.offsets.committed {
 		collect(group, topics)
 	}
-	for _, groups := range o.pending {
+	for _, groups := range s.mu.offsets.pending {
 		for group, topics := range groups {
 			collect(group, topics)
 		}
 	}
-	var records []record
 	for k := range found {
-		records = append(records, offsetTombstone(k.group, name, k.partition))
+		tombstones = append(tombstones, offsetTombstone(k.group, k.Topic, k.Partition))
 	}
-	return errors.Join(s.eraseLocked(records), s.shareTopicDeletedLocked(topicID))
+	return tombstones
+}
+
+// ForgetDeletedTopics erases the offsets of topics that do not exist any more, or have another ID now. A process that
+// died after it had deleted a topic, or a power cut, may have left them. It is called once, after Load. topicID returns
+// the ID of a topic that exists.
+func (c *Coordinator) ForgetDeletedTopics(topicID func(name string) (id [16]byte, exists bool)) error {
+	var errs []error
+	for _, s := range c.shards {
+		s.mu.Lock()
+		err := s.eraseLocked(s.offsetsLocked(func(topic string, of [16]byte) bool {
+			id, exists := topicID(topic)
+			return !exists || anotherTopic(id, of)
+		}))
+		s.mu.Unlock()
+		if err != nil {
+			errs = append(errs, fmt.Errorf("erase offsets of deleted topics in partition %d: %w", s.partition, err))
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // Retention (spec: groups 13).

@@ -98,6 +98,29 @@ func TestTopicDeletionErasesItsOffsets(t *testing.T) {
 	}
 }
 
+// A start finds offsets of a topic that was deleted, and perhaps created again, right before the process died.
+func TestOffsetsOfTopicsDeletedBeforeAStart(t *testing.T) {
+	w := newWorld(t)
+	known, other := [16]byte{1}, [16]byte{2}
+	r := CommitRequest{GroupID: "g", Generation: -1, Retention: -1}
+	for topic, id := range map[string][16]byte{"same": known, "again": other, "gone": known, "without": {}} {
+		r.Offsets = append(r.Offsets, OffsetCommit{Topic: topic, TopicID: id, Offset: 5})
+	}
+	isErr(t, "commit", now(t, w.c.CommitOffsets(&r)).Err, nil)
+	w.stage(1000, "g", "gone", 1, 10, "", -1)
+	w.restart()
+	isErr(t, "forget", w.c.ForgetDeletedTopics(func(name string) ([16]byte, bool) { return known, name != "gone" }), nil)
+	w.end(1000, "g", batch.Commit)
+	for range 2 {
+		w.wantOffset("g", "same", 0, true, 5)
+		w.wantOffset("g", "without", 0, true, 5)
+		w.wantOffset("g", "again", 0, true, -1)
+		w.wantOffset("g", "gone", 0, true, -1)
+		w.wantOffset("g", "gone", 1, true, -1)
+		w.restart()
+	}
+}
+
 // Offsets that were stored before records had topic IDs belong to the topic of their name, and so do those of a record
 // with an empty topic ID (kafka-4.4 K44-21).
 func TestOffsetsStoredWithoutTopicIDs(t *testing.T) {

@@ -57,7 +57,7 @@ func (c *Coordinator) Unload(partition int32) {
 	s.mu.Unlock()
 }
 
-// drop drops the memory of the shard and answers those who wait. It says whether the partition was online.
+// drop drops the memory of the shard and answers parked requests. It says whether the partition was online.
 func (s *shard) drop() (online bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

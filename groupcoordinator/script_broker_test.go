@@ -56,7 +56,7 @@ type request struct {
 }
 
 const (
-	answerTimeout = 10 * time.Second       // of requests that are not parked
+	answerTimeout = time.Minute            // of requests that are not parked
 	parkedAfter   = 100 * time.Millisecond // a request without an answer counts as parked, where it is expected to be
 	longestWait   = 2 * time.Minute        // that advance is carried out
 	tick          = 50 * time.Millisecond  // what it waits longer, so that what falls due is done

@@ -2,7 +2,6 @@ package handlers
 
 import (
 	"context"
-	"slices"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
@@ -24,8 +23,7 @@ func (s *Services) addPartitionsToTxn(_ context.Context, r *wire.Request) wire.R
 		for i := range req.Topics {
 			add.Partitions = appendPartitions(add.Partitions, req.Topics[i].Topic, req.Topics[i].Partitions)
 		}
-		codes := s.addToTransaction(&add, false, r.Version)
-		refused := slices.ContainsFunc(codes, func(c wire.Code) bool { return c != wire.NoError })
+		codes, notAttempted := s.addToTransaction(&add, false, r.Version)
 		for i := range req.Topics {
 			t := kmsg.NewAddPartitionsToTxnResponseTopic()
 			t.Topic = req.Topics[i].Topic
@@ -36,7 +34,7 @@ func (s *Services) addPartitionsToTxn(_ context.Context, r *wire.Request) wire.R
 			}
 			resp.Topics = append(resp.Topics, t)
 		}
-		if refused {
+		if notAttempted {
 			resp.Topics = mergeRefused(resp.Topics)
 		}
 		return wire.Respond(resp)
@@ -47,7 +45,8 @@ func (s *Services) addPartitionsToTxn(_ context.Context, r *wire.Request) wire.R
 	return wire.Respond(resp)
 }
 
-// mergeRefused keeps one answer for each partition, as Kafka does when it refuses.
+// mergeRefused keeps one answer for each partition, as Kafka does when a partition cannot be in a transaction. What the
+// coordinator refuses is answered as it was asked.
 func mergeRefused(answers []kmsg.AddPartitionsToTxnResponseTopic) []kmsg.AddPartitionsToTxnResponseTopic {
 	answers = mergeBy(answers,
 		func(t *kmsg.AddPartitionsToTxnResponseTopic) string { return t.Topic },
@@ -70,7 +69,7 @@ func (s *Services) addTransaction(asked *kmsg.AddPartitionsToTxnRequestTransacti
 	for i := range asked.Topics {
 		add.Partitions = appendPartitions(add.Partitions, asked.Topics[i].Topic, asked.Topics[i].Partitions)
 	}
-	codes := s.addToTransaction(&add, asked.VerifyOnly, r.Version)
+	codes, _ := s.addToTransaction(&add, asked.VerifyOnly, r.Version)
 	answer := kmsg.NewAddPartitionsToTxnResponseTransaction()
 	answer.TransactionalID = asked.TransactionalID
 	for i := range asked.Topics {
@@ -96,10 +95,11 @@ func appendPartitions(to []txncoordinator.TopicPartition, topic string,
 
 // addToTransaction adds or verifies and returns a code for each partition, in order. All or nothing:
 // when one partition cannot be in a transaction, the others are not attempted (spec: transactions 6).
-func (s *Services) addToTransaction(add *txncoordinator.AddRequest, verifyOnly bool, version int16) []wire.Code {
-	codes := make([]wire.Code, len(add.Partitions))
+func (s *Services) addToTransaction(add *txncoordinator.AddRequest, verifyOnly bool,
+	version int16) (codes []wire.Code, notAttempted bool) {
+	codes = make([]wire.Code, len(add.Partitions))
 	if s.checkAddable(add.Partitions, version, codes) {
-		return codes
+		return codes, true
 	}
 	var each []error
 	var err error
@@ -115,7 +115,7 @@ func (s *Services) addToTransaction(add *txncoordinator.AddRequest, verifyOnly b
 			codes[i] = codeFor(each[i], int16(kmsg.AddPartitionsToTxn), version)
 		}
 	}
-	return codes
+	return codes, false
 }
 
 // checkAddable says whether a partition may not be added, and then fills in the codes. Clients, whose versions are

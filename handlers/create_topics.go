@@ -26,7 +26,7 @@ const clusterMetadataTopic = "__cluster_metadata"
 func (s *Services) createTopics(_ context.Context, r *wire.Request) wire.Reply {
 	req, resp := r.Body.(*kmsg.CreateTopicsRequest), response[*kmsg.CreateTopicsResponse](r)
 	total := 0
-	var together []string // names that only this request makes
+	together := map[string]bool{} // names that only this request makes
 	times := counts(req.Topics, func(t *kmsg.CreateTopicsRequestTopic) string { return t.Topic })
 	isRefused := func(name string) bool { return times[name] > 1 || name == clusterMetadataTopic }
 	if req.TimeoutMillis <= 0 && slices.ContainsFunc(req.Topics,
@@ -40,7 +40,7 @@ func (s *Services) createTopics(_ context.Context, r *wire.Request) wire.Reply {
 			total += max(0, int(s.partitionsAsked(&req.Topics[i])))
 		}
 		if _, code := s.Catalogue.Topic(name); code != wire.NoError {
-			together = append(together, name)
+			together[name] = true
 		}
 	}
 	quota := s.mutations(r, 6)
@@ -90,7 +90,7 @@ func (s *Services) partitionsAsked(t *kmsg.CreateTopicsRequestTopic) int32 {
 }
 
 func (s *Services) createTopic(
-	asked *kmsg.CreateTopicsRequestTopic, together []string, validateOnly bool, quota *mutations,
+	asked *kmsg.CreateTopicsRequestTopic, together map[string]bool, validateOnly bool, quota *mutations,
 	t *kmsg.CreateTopicsResponseTopic,
 ) (wire.Code, string) {
 	spec := topics.Spec{

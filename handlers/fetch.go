@@ -255,11 +255,6 @@ func (f *fetching) satisfied() bool { return f.urgent || f.bytes >= f.minBytes }
 
 // wait reads again whenever a watched partition has moved, until there is enough or time is over.
 func (f *fetching) wait(ctx context.Context, limit time.Duration) {
-	// The connection is not read meanwhile, so a closed connection is not noticed: a fetch waits no longer than an idle
-	// connection may be open.
-	if idle := f.s.Settings.ConnectionsMaxIdle; idle > 0 {
-		limit = min(limit, idle)
-	}
 	w := partition.NewWaiter(f.committed)
 	for _, p := range f.parts {
 		if found, code := f.partition(p); code == wire.NoError {
@@ -267,7 +262,7 @@ func (f *fetching) wait(ctx context.Context, limit time.Duration) {
 			defer found.Unwatch(w)
 		}
 	}
-	timer := time.NewTimer(limit)
+	timer := time.NewTimer(f.s.longestWait(limit))
 	defer timer.Stop()
 	for {
 		f.read()
@@ -286,6 +281,15 @@ func (f *fetching) wait(ctx context.Context, limit time.Duration) {
 			return
 		}
 	}
+}
+
+// longestWait bounds the wait of a fetch. The connection is not read meanwhile, so a closed connection is not noticed:
+// a fetch waits no longer than an idle connection may be open.
+func (s *Services) longestWait(asked time.Duration) time.Duration {
+	if idle := s.Settings.ConnectionsMaxIdle; idle > 0 {
+		return min(asked, idle)
+	}
+	return asked
 }
 
 // topicsAreGone answers every partition with the code for an unknown topic, because the cluster has been reset.
@@ -318,7 +322,7 @@ func (f *fetching) answer() kmsg.Response {
 		resp = f.emptied()
 	}
 	if pause > 0 {
-		tellPause(f.r, resp, pause)
+		pauseClient(f.r, resp, pause)
 	}
 	return resp
 }
@@ -398,7 +402,7 @@ func (f *fetching) rememberLocked(p *fetchPartition, r *fetched) {
 	if r.code != wire.NoError {
 		kept.saidHighWatermark, kept.saidLogStart = -1, -1
 	}
-	if r.Slice.SizeBytes() > 0 {
+	if f.incremental && r.Slice.SizeBytes() > 0 { // a new session has the order of its request
 		f.session.order.MoveToBack(e)
 	}
 }

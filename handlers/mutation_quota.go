@@ -43,20 +43,20 @@ func (m *mutations) take(partitions int) error {
 // respond answers, with the pause that the client has to make.
 func (m *mutations) respond(resp kmsg.Response) wire.Reply {
 	if m.pause > 0 {
-		tellPause(m.r, resp, m.pause)
+		pauseClient(m.r, resp, m.pause)
 	}
 	return wire.Respond(resp)
 }
 
-// tellPause writes a pause into an answer, if there is one and it has none that is longer, and mutes the connection.
-func tellPause(r *wire.Request, resp kmsg.Response, pause time.Duration) {
-	if told, ok := resp.(kmsg.ThrottleResponse); ok {
-		if before, _ := told.Throttle(); int64(before) >= pause.Milliseconds() {
+// pauseClient writes a pause into an answer, if there is one and it has none that is longer, and mutes the connection.
+func pauseClient(r *wire.Request, resp kmsg.Response, pause time.Duration) {
+	if answer, ok := resp.(kmsg.ThrottleResponse); ok {
+		if before, _ := answer.Throttle(); int64(before) >= pause.Milliseconds() {
 			return
 		}
 	}
-	if told, ok := resp.(kmsg.SetThrottleResponse); ok {
-		told.SetThrottle(int32(pause.Milliseconds()))
+	if answer, ok := resp.(kmsg.SetThrottleResponse); ok {
+		answer.SetThrottle(int32(pause.Milliseconds()))
 	}
 	if r.Conn != nil {
 		r.Conn.Mute(pause)

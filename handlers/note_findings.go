@@ -41,7 +41,7 @@ func clientOf(ctx context.Context, r *wire.Request) findings.Client {
 	return by
 }
 
-// observed is a request that findings are told of when it ends.
+// observed is a request that is reported to findings when it ends.
 type observed struct {
 	s        *Services
 	r        *wire.Request
@@ -137,7 +137,7 @@ func (o *observed) committed(resp *kmsg.OffsetCommitResponse) {
 	}
 }
 
-// storedOffset tells of a stored offset if it is one of the unstable ones.
+// storedOffset reports a stored offset that is one of the unstable ones.
 func (o *observed) storedOffset(topic string, id [16]byte, partition int32) {
 	for i := range o.unstable {
 		u := &o.unstable[i]

@@ -96,5 +96,5 @@ func (m *measured) throttle(resp kmsg.Response) {
 	if pause <= 0 {
 		return
 	}
-	tellPause(m.r, resp, pause)
+	pauseClient(m.r, resp, pause)
 }

@@ -230,9 +230,6 @@ func (f *shareFetching) enough() bool {
 
 // wait fetches again whenever there may be records, until there are some or time is over.
 func (f *shareFetching) wait(ctx context.Context, limit time.Duration) {
-	if idle := f.s.Settings.ConnectionsMaxIdle; idle > 0 {
-		limit = min(limit, idle)
-	}
 	w := partition.NewWaiter(f.s.shareGroup(f.group).ReadCommitted)
 	for _, p := range f.parts {
 		if found, code := f.partition(p); code == wire.NoError {
@@ -245,7 +242,7 @@ func (f *shareFetching) wait(ctx context.Context, limit time.Duration) {
 			f.s.Shares.Unwatch(f.key(p), w)
 		}
 	}()
-	timer := time.NewTimer(limit)
+	timer := time.NewTimer(f.s.longestWait(limit))
 	defer timer.Stop()
 	for {
 		for _, p := range f.parts { // again each time: a share partition may have been dropped
@@ -270,7 +267,7 @@ func (f *shareFetching) wait(ctx context.Context, limit time.Duration) {
 
 // pause waits for a time, without doing anything.
 func (f *shareFetching) pause(ctx context.Context, d time.Duration) {
-	timer := time.NewTimer(d)
+	timer := time.NewTimer(f.s.longestWait(d))
 	defer timer.Stop()
 	select {
 	case <-timer.C:

@@ -3,7 +3,6 @@ package handlers
 import (
 	"context"
 	"fmt"
-	"slices"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
@@ -180,12 +179,14 @@ func (s *Services) deleteShareGroupOffsets(_ context.Context, r *wire.Request) w
 	}
 	var ids [][16]byte
 	var places []int
+	seen := map[[16]byte]bool{}
 	for i := range req.Topics {
 		x := kmsg.NewDeleteShareGroupOffsetsResponseTopic()
 		x.Topic = req.Topics[i].Topic
 		if found, code := s.Catalogue.Topic(x.Topic); code == wire.NoError {
 			x.TopicID = found.ID
-			if !slices.Contains(ids, found.ID) {
+			if !seen[found.ID] {
+				seen[found.ID] = true
 				ids, places = append(ids, found.ID), append(places, i)
 			}
 		} else {

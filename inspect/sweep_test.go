@@ -26,8 +26,8 @@ import (
 //
 // The metadata is not among the files: package meta and package broker have sweeps over its own.
 //
-// A test run takes a sample. ONCE_FLIP_SWEEP=1 takes everything, which is an hour; another value, what has it in its
-// name.
+// A test run takes a sample. ONCE_FLIP_SWEEP=1 takes everything, which is an hour; 3/8 the third of eight parts, each of
+// which is spread over everything; another value, what has it in its name.
 
 // damage is what happens to a file of a directory.
 type damage struct {
@@ -114,10 +114,14 @@ func TestDamageIsNotServed(t *testing.T) {
 		s.learn(t, h)
 		all = append(all, s.damages(fixed)...)
 	}
-	if whole && only != "1" {
+	part, parts := partOf(only)
+	if whole && parts == 0 {
 		all = slices.DeleteFunc(all, func(d *damage) bool { return !strings.Contains(d.String(), only) })
 	}
 	order := fixed.Perm(len(all))
+	if parts > 1 {
+		order = order[len(order)*(part-1)/parts : len(order)*part/parts]
+	}
 	if !whole {
 		t.Logf("seed %d", seed)
 		order = append(order[:sweepSample/2], rand.New(rand.NewSource(seed)).Perm(len(all))[:sweepSample/2]...)
@@ -133,6 +137,18 @@ func TestDamageIsNotServed(t *testing.T) {
 	}
 	t.Logf("%d damages: nobody noticed %d, %d cut a tail, %d took their partition offline, %d refused the start",
 		len(order), count[same], count[cut], count[offline], count[refused])
+}
+
+// partOf reads which part of the sweep is to be run, as in 3/8; everything is one part of one. parts is 0 for anything
+// else.
+func partOf(text string) (part, parts int) {
+	if text == "1" {
+		return 1, 1
+	}
+	if n, err := fmt.Sscanf(text, "%d/%d", &part, &parts); n != 2 || err != nil || part < 1 || part > parts {
+		return 0, 0
+	}
+	return part, parts
 }
 
 // pinned returns damages that were once not served to nobody, or that the check has said something else of.

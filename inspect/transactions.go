@@ -67,7 +67,7 @@ func newTransactions(c *checker) *transactions {
 		announced: map[string]bool{}}
 }
 
-// record judges one record of __transaction_state and applies it.
+// record checks one record of __transaction_state and applies it.
 func (x *transactions) record(p *partitionCheck, h batch.Header, r batch.Record, position int64) {
 	offset := h.BaseOffset + int64(r.OffsetDelta)
 	file := p.segmentAt(offset)
@@ -94,7 +94,7 @@ func (x *transactions) record(p *partitionCheck, h batch.Header, r batch.Record,
 	prev := x.images[s.TransactionalID]
 	complete := p.gapAt < 0 && p.segments[0].base == 0 && !p.broken
 	if s.Tombstone {
-		if prev != nil && complete && !prev.State.Idle() && !wasAt(s.Hung, prev) {
+		if prev != nil && complete && !prev.State.Idle() && !isLeftOpen(s.Hung, prev) {
 			wrong(Damage, "transactional_id %q is removed in state %v", s.TransactionalID, prev.State)
 		}
 		x.forget(s.Hung)
@@ -124,8 +124,8 @@ func (x *transactions) record(p *partitionCheck, h batch.Header, r batch.Record,
 	x.images[s.TransactionalID] = &storedImage{*t, p.name}
 }
 
-// wasAt says whether a tombstone of a hung transaction leaves open what the log had last.
-func wasAt(hung *txncoordinator.Transaction, prev *storedImage) bool {
+// isLeftOpen says whether a tombstone of a hung transaction leaves open what the log had last.
+func isLeftOpen(hung *txncoordinator.Transaction, prev *storedImage) bool {
 	return hung != nil && prev.State == txncoordinator.Ongoing && hung.ProducerID == prev.ProducerID &&
 		hung.ProducerEpoch == prev.ProducerEpoch && slices.Equal(hung.Partitions, prev.Partitions)
 }
@@ -267,7 +267,7 @@ func (x *transactions) contradiction() Severity {
 	return Damage
 }
 
-// ended judges a transaction with records in a partition that a marker has ended: the outcome is the one
+// ended checks a transaction with records in a partition that a marker has ended: the outcome is the one
 // that the coordinator decided, and the partition is one that it knew of (spec: reliability P18).
 func (x *transactions) ended(p *partitionCheck, s *segmentFile, position int64, m batch.Marker, first int64) {
 	if x.partial {
@@ -313,7 +313,7 @@ func (x *transactions) ended(p *partitionCheck, s *segmentFile, position int64, 
 	}
 }
 
-// open judges a transaction that is open at the end of a partition. The coordinator must know that it has to be ended
+// open checks a transaction that is open at the end of a partition. The coordinator must know that it has to be ended
 // here, or else the last stable offset never moves again: the transaction hangs. It is no damage if the coordinator was
 // told to forget it. If old records of the transaction log are gone, this may be so, and it is a warning.
 func (x *transactions) open(p *partitionCheck, t lso.Transaction, epoch int16) {

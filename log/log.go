@@ -75,7 +75,7 @@ type Options struct {
 	// inside Append, on the goroutine that appends.
 	OnRoll func(newBaseOffset int64) []byte
 	// OnDurable, when set, is called by each barrier with the offset up to which it covered the log, before it
-	// wakes those who wait for it. It runs on the barrier's goroutine and must not wait for a barrier.
+	// wakes its waiters. It runs on the barrier's goroutine and must not wait for a barrier.
 	OnDurable func(endOffset int64)
 	// InflatedBytes is the largest content of a compressed batch that is decompressed for its timestamps and by
 	// the cleaner; 0 means DefaultInflatedBytes. Batches that are appended must keep to it.

@@ -16,7 +16,7 @@ import (
 func AsideName(under vfs.FS, dir string, base int64) string {
 	for n := 0; ; n++ {
 		name := fmt.Sprintf("%s%s%d", stem(base), DamagedInfix, n)
-		if _, err := under.Stat(path.Join(dir, name)); err != nil { // whoever uses it finds out about other errors
+		if _, err := under.Stat(path.Join(dir, name)); err != nil { // its users meet other errors
 			return name
 		}
 	}

@@ -1,6 +1,6 @@
 // Package meta keeps the few things that no log can give back: cluster ID, topics with their IDs and configurations,
 // those of groups, client metrics and the broker, producer ID blocks, the count of starts. It is a store of named
-// bytes with atomic, durable writes; whoever owns a record owns its encoding. No request of the produce, fetch, commit
+// bytes with atomic, durable writes; the owner of a record owns its encoding. No request of the produce, fetch, commit
 // or heartbeat kind writes here.
 //
 // There are two stores. File is one bbolt file. Damage to it is named and never served: each record has a checksum,

@@ -7,7 +7,7 @@ import (
 )
 
 // upgrade makes a file of this version of one of version 1, in one change: it is of one or the other at any time.
-// A value of version 1 has no checksum, so it is taken as it stands, and check judges by what it says.
+// A value of version 1 has no checksum, so check has to decide by its content.
 func (s *File) upgrade(check func(Tx) error) error {
 	s.version = FormatVersion
 	return s.commit(func(tx *bolt.Tx) error {

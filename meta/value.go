@@ -29,7 +29,7 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 var errChecksum = errors.New("the checksum of the record is wrong")
 
-// isOwn says whether a record is the store's own: it is kept from those who use the store.
+// isOwn says whether a record is the store's own: users of the store do not see it.
 func isOwn(b Bucket, key string) bool {
 	return b == Cluster && (key == versionKey || key == summaryKey)
 }

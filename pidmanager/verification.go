@@ -13,7 +13,7 @@ type verification struct {
 	createdMs         int64
 	lowestSequence    int32
 	epoch             int16
-	supportsEpochBump bool // the client speaks transactions V2
+	supportsEpochBump bool // the client of the first batch speaks transactions V2; a later epoch does not change it
 }
 
 // BeginVerification says whether the coordinator must verify a transactional batch before it is appended, and returns
@@ -40,7 +40,7 @@ func (p *Producers) BeginVerification(producerID int64, producerEpoch int16, bas
 		}
 		p.verifications[producerID] = v
 	case producerEpoch > v.epoch:
-		v.epoch, v.lowestSequence, v.supportsEpochBump = producerEpoch, baseSequence, supportsEpochBump
+		v.epoch, v.lowestSequence = producerEpoch, baseSequence
 	case producerEpoch == v.epoch && baseSequence < v.lowestSequence:
 		v.lowestSequence = baseSequence
 	}

@@ -72,7 +72,7 @@ func (f *fixture) build(t *testing.T) {
 		for began := time.Now(); ; <-time.Tick(10 * time.Millisecond) {
 			if _, err := os.Stat(filepath.Join(f.dir, partition, log.CleanCheckpointFile)); err == nil {
 				break
-			} else if time.Since(began) > 30*time.Second {
+			} else if time.Since(began) > time.Minute {
 				t.Fatalf("%s is not compacted", partition)
 			}
 		}

@@ -3,76 +3,29 @@
 //
 // The state lies in the topic __share_group_state in Kafka's record schemas, a snapshot and then updates for each share
 // partition. All changes in one partition of the topic are made under one lock: decide, append, apply. A restart
-// replays the log through the same apply. Whoever answers a client waits for the ticket that a change returns.
+// replays the log through the same apply. Before a client is answered, the caller
+// waits for the ticket that a change returns.
 //
 // The package does not use wire codes.
 package sharecoordinator
 
 import (
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"log/slog"
-	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
-	"unicode/utf16"
 
 	"once/durability"
 	"once/internal/clock"
 	"once/internal/fault"
 	"once/log/batch"
-	"once/sharepartition/window"
 )
 
 // Topic is the topic with the state.
 const Topic = "__share_group_state"
-
-// Key names a share partition.
-type Key struct {
-	Group     string
-	TopicID   [16]byte
-	Partition int32
-}
-
-// String returns the key as FindCoordinator has it.
-func (k Key) String() string {
-	return k.Group + ":" + base64.RawURLEncoding.EncodeToString(k.TopicID[:]) + ":" + strconv.Itoa(int(k.Partition))
-}
-
-// ParseKey reads a key as FindCoordinator has it; a group may contain colons.
-func ParseKey(s string) (Key, error) {
-	refuse := func() (Key, error) { return Key{}, fmt.Errorf("%q is no group:topicId:partition", s) }
-	last := strings.LastIndexByte(s, ':')
-	if last < 0 {
-		return refuse()
-	}
-	middle := strings.LastIndexByte(s[:last], ':')
-	if middle <= 0 {
-		return refuse()
-	}
-	id, err := base64.RawURLEncoding.DecodeString(s[middle+1 : last])
-	partition, numberErr := strconv.ParseInt(s[last+1:], 10, 32)
-	if err != nil || numberErr != nil || len(id) != 16 {
-		return refuse()
-	}
-	return Key{Group: s[:middle], TopicID: [16]byte(id), Partition: int32(partition)}, nil
-}
-
-// PartitionOf returns the partition of the topic for a key: the absolute value of Java's String.hashCode, modulo the
-// number of partitions. It is 0 for the one hash without an absolute value.
-func PartitionOf(k Key, partitions int32) int32 {
-	var h int32
-	for _, u := range utf16.Encode([]rune(k.String())) {
-		h = 31*h + int32(u)
-	}
-	if h < 0 {
-		h = max(0, -h)
-	}
-	return h % partitions
-}
 
 // The errors of requests.
 var (
@@ -351,205 +304,4 @@ func (s *shard) applyLocked(r *Record, offset int64) {
 	case old != nil:
 		old.apply(r)
 	}
-}
-
-// Durable waits are the caller's: every change below returns the ticket of its record.
-
-// Initialize gives a share partition its start offset, and forgets what was stored for it. -1 leaves the start offset
-// to the first fetch.
-func (c *Coordinator) Initialize(k Key, stateEpoch int32, startOffset int64) (durability.Ticket, error) {
-	s, err := c.lock(k)
-	if err != nil {
-		return durability.Ticket{}, err
-	}
-	defer s.mu.Unlock()
-	r := s.snapshotRecordLocked(k)
-	if old := s.mu.states[k]; old != nil {
-		if stateEpoch < old.StateEpoch {
-			return durability.Ticket{}, fmt.Errorf("%w: %d, stored %d", ErrFencedStateEpoch, stateEpoch, old.StateEpoch)
-		}
-	}
-	r.StateEpoch, r.LeaderEpoch, r.StartOffset, r.Batches = stateEpoch, 0, startOffset, nil
-	r.DeliveryCompleteCount = 0
-	if startOffset < 0 {
-		r.DeliveryCompleteCount = -1
-	}
-	if err := s.appendLocked(r); err != nil {
-		return durability.Ticket{}, err
-	}
-	return s.mu.durable, nil
-}
-
-// snapshotRecordLocked returns the next snapshot of a share partition: of its state, or an empty one.
-func (s *shard) snapshotRecordLocked(k Key) *Record {
-	nowMs := s.c.cfg.Clock.Now().UnixMilli()
-	r := &Record{Key: k, Snapshot: true, CreateTimestampMs: nowMs, WriteTimestampMs: nowMs}
-	if old := s.mu.states[k]; old != nil {
-		r.SnapshotEpoch, r.StateEpoch, r.LeaderEpoch = old.SnapshotEpoch+1, old.StateEpoch, old.LeaderEpoch
-		r.StartOffset, r.DeliveryCompleteCount, r.Batches = old.StartOffset, old.DeliveryCompleteCount, old.Batches
-		r.CreateTimestampMs = old.createTimestampMs
-	}
-	return r
-}
-
-// Read returns the state for a leader of the partition, whose newer epoch is stored. leaderEpoch -1 stores nothing.
-func (c *Coordinator) Read(k Key, leaderEpoch int32) (State, durability.Ticket, error) {
-	s, err := c.lock(k)
-	if err != nil {
-		return State{}, durability.Ticket{}, err
-	}
-	defer s.mu.Unlock()
-	state := s.mu.states[k]
-	switch {
-	case state == nil:
-		return State{}, durability.Ticket{}, ErrNoState
-	case leaderEpoch >= 0 && leaderEpoch < state.LeaderEpoch:
-		return State{}, durability.Ticket{}, fmt.Errorf("%w: %d, stored %d", ErrFencedLeaderEpoch, leaderEpoch,
-			state.LeaderEpoch)
-	case leaderEpoch > state.LeaderEpoch:
-		r := &Record{
-			Key: k, SnapshotEpoch: state.SnapshotEpoch, LeaderEpoch: leaderEpoch, StartOffset: unchanged,
-			DeliveryCompleteCount: state.DeliveryCompleteCount,
-		}
-		if err := s.appendLocked(r); err != nil {
-			return State{}, durability.Ticket{}, err
-		}
-	}
-	return state.copy(), s.mu.durable, nil
-}
-
-// Summary returns the state without fencing anything.
-func (c *Coordinator) Summary(k Key) (State, durability.Ticket, error) {
-	s, err := c.lock(k)
-	if err != nil {
-		return State{}, durability.Ticket{}, err
-	}
-	defer s.mu.Unlock()
-	state := s.mu.states[k]
-	if state == nil {
-		return State{}, durability.Ticket{}, ErrNoState
-	}
-	return state.copy(), s.mu.durable, nil
-}
-
-// Write is a change of a share partition.
-type Write struct {
-	Key                     Key
-	StateEpoch, LeaderEpoch int32 // -1: not to be checked
-	StartOffset             int64 // -1: as stored
-	DeliveryCompleteCount   int32 // finished offsets at or above StartOffset
-	Batches                 []window.Batch
-}
-
-// Write stores a change.
-func (c *Coordinator) Write(w *Write) (durability.Ticket, error) {
-	s, err := c.lock(w.Key)
-	if err != nil {
-		return durability.Ticket{}, err
-	}
-	defer s.mu.Unlock()
-	state := s.mu.states[w.Key]
-	switch {
-	case state == nil:
-		return durability.Ticket{}, ErrNoState
-	case w.LeaderEpoch >= 0 && w.LeaderEpoch < state.LeaderEpoch:
-		return durability.Ticket{}, fmt.Errorf("%w: %d, stored %d", ErrFencedLeaderEpoch, w.LeaderEpoch, state.LeaderEpoch)
-	case w.StateEpoch >= 0 && w.StateEpoch < state.StateEpoch:
-		return durability.Ticket{}, fmt.Errorf("%w: %d, stored %d", ErrFencedStateEpoch, w.StateEpoch, state.StateEpoch)
-	}
-	r := &Record{
-		Key: w.Key, SnapshotEpoch: state.SnapshotEpoch, LeaderEpoch: max(w.LeaderEpoch, state.LeaderEpoch),
-		StartOffset: w.StartOffset, DeliveryCompleteCount: w.DeliveryCompleteCount, Batches: w.Batches,
-	}
-	// A state of a later epoch begins with a snapshot, because an update has no state epoch.
-	if state.updates >= s.c.cfg.UpdatesPerSnapshot || w.StateEpoch > state.StateEpoch {
-		merged := state.copy()
-		merged.apply(r)
-		snapshot := s.snapshotRecordLocked(w.Key)
-		snapshot.StateEpoch = max(state.StateEpoch, w.StateEpoch)
-		snapshot.LeaderEpoch, snapshot.StartOffset = merged.LeaderEpoch, merged.StartOffset
-		snapshot.DeliveryCompleteCount, snapshot.Batches = merged.DeliveryCompleteCount, merged.Batches
-		r = snapshot
-	}
-	if err := s.appendLocked(r); err != nil {
-		return durability.Ticket{}, err
-	}
-	return s.mu.durable, nil
-}
-
-// Delete removes the state of a share partition; it is no error when there is none.
-func (c *Coordinator) Delete(k Key) (durability.Ticket, error) {
-	s, err := c.lock(k)
-	if err != nil {
-		return durability.Ticket{}, err
-	}
-	defer s.mu.Unlock()
-	if s.mu.states[k] == nil {
-		return durability.Ticket{}, nil
-	}
-	if err := s.appendLocked(&Record{Key: k, Snapshot: true, Tombstone: true}); err != nil {
-		return durability.Ticket{}, err
-	}
-	return s.mu.durable, nil
-}
-
-// Keys returns all share partitions that have state, in no particular order.
-func (c *Coordinator) Keys() (keys []Key) {
-	for _, s := range c.shards {
-		s.mu.Lock()
-		for k := range s.mu.states {
-			keys = append(keys, k)
-		}
-		s.mu.Unlock()
-	}
-	return keys
-}
-
-// every does something with each shard at an interval. What fails is logged and done at the next check.
-func (c *Coordinator) every(interval time.Duration, failed string, do func(*shard) error) {
-	c.checks = append(c.checks, c.cfg.Clock.Every(interval, func() time.Duration { return interval }, func() {
-		for _, s := range c.shards {
-			if err := do(s); err != nil {
-				c.cfg.Logger.Warn(failed+"; tried again at the next check", "partition", s.partition, "error", err)
-			}
-		}
-	}))
-}
-
-// hasStateLocked says whether the state of all share partitions is in memory, so that the log may be pruned.
-func (s *shard) hasStateLocked() bool { return s.mu.loaded && !s.mu.closed && s.mu.stateLog != nil }
-
-// writeColdSnapshots writes snapshots of share partitions that have updates, but no recent snapshot.
-func (s *shard) writeColdSnapshots() error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if !s.hasStateLocked() {
-		return nil
-	}
-	nowMs := s.c.cfg.Clock.Now().UnixMilli()
-	for k, state := range s.mu.states {
-		if state.updates > 0 && nowMs-state.snapshotTimestampMs >= s.c.cfg.ColdSnapshotInterval.Milliseconds() {
-			if err := s.appendLocked(s.snapshotRecordLocked(k)); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
-// prune deletes the records below the newest snapshots of all share partitions.
-func (s *shard) prune() error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if !s.hasStateLocked() {
-		return nil
-	}
-	needed := s.mu.stateLog.LogEndOffset()
-	for _, state := range s.mu.states {
-		needed = min(needed, state.snapshotOffset)
-	}
-	if needed > s.mu.stateLog.LogStartOffset() {
-		return s.mu.stateLog.DeleteRecords(needed)
-	}
-	return nil
 }

@@ -2,8 +2,8 @@
 // for members, takes their acknowledgements and ends locks, and keeps the share sessions (spec: share-groups 6 to 13).
 //
 // What a share partition decides is package window's; what it stores goes to package sharecoordinator before it is
-// applied, and whoever answers a client waits for the ticket. Nothing here knows groups: any member ID may fetch from
-// any share partition that has state.
+// applied, and the answer to a client waits for its ticket. Nothing here knows groups: any member ID may fetch from any
+// share partition that has state.
 package sharepartition
 
 import (

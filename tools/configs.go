@@ -2,29 +2,72 @@ package tools
 
 import (
 	"context"
-	"errors"
-	"fmt"
-	"os"
+	"net"
 	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 	"github.com/twmb/franz-go/pkg/kadm"
-	"github.com/twmb/franz-go/pkg/kmsg"
+	"github.com/twmb/franz-go/pkg/kgo"
 )
 
 // configsOptions are those of kafka-configs.
 type configsOptions struct {
-	describe, alter, all             bool
-	entityType, entityName           string
-	entityDefault                    bool
-	topic, broker                    string
-	brokerDefaults                   bool
-	add                              []string
-	addFile                          string
-	delete                           []string
-	entityNameGiven, entityTypeGiven bool
+	describe, alter, all bool
+	types                []string
+	names                entityNames
+	entities             []entity // that the options name
+	add                  []string
+	addFile              string
+	delete               []string
+}
+
+// entity is what settings belong to. Without a name and not the default one it means all of its kind.
+type entity struct {
+	kind      string // topics, users and so on
+	name      string
+	named     bool
+	isDefault bool
+}
+
+// entityNames are the values of --entity-name and --entity-default, in the order in which they are given.
+type entityNames []entity
+
+// entityName is one of the two options.
+type entityName struct {
+	names     *entityNames
+	isDefault bool
+}
+
+func (n entityName) String() string { return "" }
+
+func (n entityName) Type() string {
+	if n.isDefault {
+		return "bool"
+	}
+	return "string"
+}
+
+func (n entityName) Set(value string) error {
+	if n.isDefault {
+		value = ""
+	}
+	*n.names = append(*n.names, entity{name: value, named: !n.isDefault, isDefault: n.isDefault})
+	return nil
+}
+
+// shortForms are the options that name an entity of a kind, and those that mean the default of a kind, in the order in
+// which Kafka's tool reads them.
+var shortForms = []struct {
+	option, kind string
+	isDefault    bool
+}{
+	{"topic", "topics", false}, {"client", "clients", false}, {"user", "users", false}, {"broker", "brokers", false},
+	{"broker-logger", "broker-loggers", false}, {"ip", "ips", false}, {"client-metrics", "client-metrics", false},
+	{"group", "groups", false}, {"client-defaults", "clients", true}, {"user-defaults", "users", true},
+	{"broker-defaults", "brokers", true}, {"ip-defaults", "ips", true},
 }
 
 func configsCommand(e *env) *cobra.Command {
@@ -35,257 +78,134 @@ func configsCommand(e *env) *cobra.Command {
 	f.BoolVar(&o.describe, "describe", false, "print settings")
 	f.BoolVar(&o.alter, "alter", false, "change settings")
 	f.BoolVar(&o.all, "all", false, "describe all settings, those with their default values too")
-	f.StringVar(&o.entityType, "entity-type", "", "`topics or brokers`")
-	f.StringVar(&o.entityName, "entity-name", "", "name of the topic or ID of the broker")
-	f.BoolVar(&o.entityDefault, "entity-default", false, "the default of all brokers")
-	f.StringVar(&o.topic, "topic", "", "the same as --entity-type topics --entity-name `TOPIC`")
-	f.StringVar(&o.broker, "broker", "", "the same as --entity-type brokers --entity-name `ID`")
-	f.BoolVar(&o.brokerDefaults, "broker-defaults", false, "the same as --entity-type brokers --entity-default")
+	f.StringArrayVar(&o.types, "entity-type", nil,
+		"`topics, brokers, broker-loggers, clients, users, ips, groups or client-metrics`; users and clients may be combined")
+	f.Var(entityName{names: &o.names}, "entity-name", "the `name` of the entity")
+	f.VarPF(entityName{names: &o.names, isDefault: true}, "entity-default", "", "the default of the entities").
+		NoOptDefVal = "true"
+	for _, s := range shortForms {
+		if s.isDefault {
+			f.Bool(s.option, false, "the same as --entity-type "+s.kind+" --entity-default")
+		} else {
+			f.String(s.option, "", "the same as --entity-type "+s.kind+" --entity-name `NAME`")
+		}
+	}
 	f.StringArrayVar(&o.add, "add-config", nil, "settings, `NAME=VALUE,NAME=[VALUE,VALUE]`")
 	f.StringVar(&o.addFile, "add-config-file", "", "a property `file` with settings")
 	f.StringArrayVar(&o.delete, "delete-config", nil, "settings to go back to their default, `NAME,NAME`")
 	c.RunE = func(c *cobra.Command, _ []string) error {
-		o.entityNameGiven, o.entityTypeGiven = f.Changed("entity-name"), f.Changed("entity-type")
-		if err := o.resolve(f.Changed("topic"), f.Changed("broker")); err != nil {
+		if err := o.resolve(f); err != nil {
 			return err
 		}
-		ctx, admin, done, err := e.admin(c.Context())
-		if err != nil {
-			return err
-		}
-		defer done()
-		if o.describe {
-			return e.describeConfigs(ctx, admin, o)
-		}
-		return e.alterConfigs(ctx, admin, o)
+		return e.withClient(c.Context(), func(ctx context.Context, client *kgo.Client) error {
+			s := settings{env: e, options: o, client: client, admin: kadm.NewClient(client)}
+			if o.describe {
+				return s.describe(ctx)
+			}
+			return s.alter(ctx)
+		})
 	}
 	return c
 }
 
-// resolve turns the short forms into entity type and name.
-func (o *configsOptions) resolve(topic, broker bool) error {
+// resolve finds out the entities, and returns the error for options that do not fit.
+func (o *configsOptions) resolve(f *pflag.FlagSet) error {
 	if o.describe == o.alter {
 		return say("Command must include exactly one action: --describe, --alter")
 	}
-	if topic {
-		o.entityType, o.entityName, o.entityNameGiven = "topics", o.topic, true
-	}
-	if broker {
-		o.entityType, o.entityName, o.entityNameGiven = "brokers", o.broker, true
-	}
-	if o.brokerDefaults {
-		o.entityType, o.entityDefault = "brokers", true
-	}
-	switch o.entityType {
-	case "":
-		return say("At least one entity type must be specified")
-	case "topics", "brokers":
-	default:
-		return fmt.Errorf("--entity-type %s is not built here; use kafka-configs.sh of Apache Kafka, which works with "+
-			"this broker", o.entityType)
-	}
-	switch {
-	case o.alter && !o.entityNameGiven && !o.entityDefault:
-		return say("an entity-name or default entity must be specified with --alter of %s", o.entityType)
-	case o.alter && len(o.add) == 0 && o.addFile == "" && len(o.delete) == 0:
-		return say("At least one of --add-config, --add-config-file, or --delete-config must be specified with --alter")
-	case o.entityType == "brokers" && o.entityNameGiven:
-		if _, err := strconv.Atoi(o.entityName); err != nil {
-			return say("The entity name for brokers must be a valid integer broker id, but it is: %s", o.entityName)
+	for i, kind := range o.types {
+		of := entity{kind: kind}
+		if i < len(o.names) {
+			of = o.names[i]
+			of.kind = kind
 		}
+		o.entities = append(o.entities, of)
 	}
-	return nil
-}
-
-func (e *env) describeConfigs(ctx context.Context, admin *kadm.Client, o configsOptions) error {
-	if o.entityType == "brokers" {
-		return e.describeBrokers(ctx, admin, o)
-	}
-	names := []string{o.entityName}
-	if !o.entityNameGiven {
-		topics, err := admin.ListTopicsWithInternal(ctx)
-		if err != nil {
-			return err
-		}
-		names = topics.Names()
-	}
-	described, err := admin.DescribeTopicConfigs(ctx, names...)
-	if err != nil {
-		return err
-	}
-	for _, name := range names {
-		r, err := described.On(name, func(r *kadm.ResourceConfig) error { return r.Err })
-		if err != nil {
-			if o.entityNameGiven {
-				e.print("The topic '%s' doesn't exist and doesn't have dynamic config.\n", name)
-				return nil // as Kafka's tool does
+	short := false
+	for _, s := range shortForms {
+		if f.Changed(s.option) {
+			short = true
+			of := entity{kind: s.kind, isDefault: s.isDefault, named: !s.isDefault}
+			if of.named {
+				of.name = f.Lookup(s.option).Value.String()
 			}
-			return err
+			o.entities = append(o.entities, of)
 		}
-		e.printConfigs("topic "+name, r, o.all, kmsg.ConfigSourceDynamicTopicConfig)
 	}
-	return nil
-}
-
-func (e *env) describeBrokers(ctx context.Context, admin *kadm.Client, o configsOptions) error {
-	if o.entityDefault {
-		e.print("Default configs for brokers in the cluster are:\n")
-		return nil
-	}
-	brokers, err := admin.ListBrokers(ctx)
-	if err != nil {
+	if err := o.validateKinds(); err != nil {
 		return err
 	}
-	known := brokers.NodeIDs()
-	ids := known
-	if o.entityNameGiven {
-		id, _ := strconv.Atoi(o.entityName)
-		ids = []int32{int32(id)}
+	if short && (len(o.types) > 0 || len(o.names) > 0) {
+		return say("--entity-{type,name,default} should not be used in conjunction with specific entity flags")
 	}
-	for _, id := range ids {
-		if !slices.Contains(known, id) {
-			e.print("The broker '%d' doesn't exist and doesn't have dynamic config.\n", id)
-			continue // as Kafka's tool does
-		}
-		described, err := admin.DescribeBrokerConfigs(ctx, id)
-		if err != nil {
-			return err
-		}
-		r, err := described.On(strconv.Itoa(int(id)), func(r *kadm.ResourceConfig) error { return r.Err })
-		if err != nil {
-			return err
-		}
-		e.printConfigs(fmt.Sprintf("broker %d", id), r, o.all, kmsg.ConfigSourceDynamicBrokerConfig)
+	if err := o.validateNames(); err != nil {
+		return err
 	}
-	if !o.entityNameGiven {
-		e.print("Default configs for brokers in the cluster are:\n")
+	if o.alter {
+		return o.validateChange()
+	}
+	return clash(f, "describe", "add-config", "add-config-file", "delete-config")
+}
+
+// entityKinds are the kinds of entities in the order of Kafka's message.
+var entityKinds = []string{"broker-loggers", "topics", "clients", "users", "brokers", "ips", "client-metrics", "groups"}
+
+func (o *configsOptions) validateKinds() error {
+	if len(o.entities) == 0 {
+		return say("At least one entity type must be specified")
+	}
+	for i, e := range o.entities {
+		switch {
+		case !slices.Contains(entityKinds, e.kind):
+			return say("Invalid entity type %s, the entity type must be one of %s with a --bootstrap-server or "+
+				"--bootstrap-controller argument", e.kind, strings.Join(entityKinds, ", "))
+		case slices.ContainsFunc(o.entities[:i], func(other entity) bool { return other.kind == e.kind }):
+			return say("Duplicate entity type(s) specified: %s", e.kind)
+		}
+	}
+	if len(o.entities) > 1 && (len(o.entities) > 2 || !o.has("users") || !o.has("clients")) {
+		return say("Only 'users' and 'clients' entity types may be specified together")
 	}
 	return nil
 }
 
-func (e *env) printConfigs(entity string, r kadm.ResourceConfig, all bool, own kmsg.ConfigSource) {
-	kind := "Dynamic"
-	if all {
-		kind = "All"
+func (o *configsOptions) has(kind string) bool {
+	return slices.ContainsFunc(o.entities, func(e entity) bool { return e.kind == kind })
+}
+
+func (o *configsOptions) validateNames() error {
+	action := "describe"
+	if o.alter {
+		action = "alter"
 	}
-	e.print("%s configs for %s are:\n", kind, entity)
-	configs := slices.Clone(r.Configs)
-	slices.SortFunc(configs, func(a, b kadm.Config) int { return strings.Compare(a.Key, b.Key) })
-	for _, c := range configs {
-		if !all && c.Source != own {
+	for _, e := range o.entities {
+		mayBeDefault := e.kind == "users" || e.kind == "clients" || e.kind == "brokers" || e.kind == "ips"
+		switch {
+		case o.alter && mayBeDefault && !e.named && !e.isDefault:
+			return say("An entity-name or default entity must be specified with --alter of users, clients, brokers or ips")
+		case o.alter && !mayBeDefault && !e.named, e.kind == "broker-loggers" && !e.named:
+			return say("An entity name must be specified with --%s of %s", action, e.kind)
+		case e.isDefault && !mayBeDefault:
+			return say("--entity-default must not be specified with --%s of %s", action, e.kind)
+		}
+		if !e.named {
 			continue
 		}
-		value := "null"
-		if c.Value != nil {
-			value = *c.Value
+		if _, err := strconv.Atoi(e.name); err != nil && (e.kind == "brokers" || e.kind == "broker-loggers") {
+			return say("The entity name for %s must be a valid integer broker id, but it is: %s", e.kind, e.name)
 		}
-		var synonyms []string
-		for _, s := range c.Synonyms {
-			of := "null"
-			if s.Value != nil {
-				of = *s.Value
+		if e.kind == "ips" && net.ParseIP(e.name) == nil {
+			if _, err := net.LookupHost(e.name); err != nil {
+				return say("The entity name for ips must be a valid IP or resolvable host, but it is: %s", e.name)
 			}
-			synonyms = append(synonyms, fmt.Sprintf("%s:%s=%s", s.Source, s.Key, of))
 		}
-		e.print("  %s=%s sensitive=%t synonyms={%s}\n", c.Key, value, c.Sensitive, strings.Join(synonyms, ", "))
-	}
-}
-
-func (e *env) alterConfigs(ctx context.Context, admin *kadm.Client, o configsOptions) error {
-	changes, err := o.changes()
-	if err != nil {
-		return err
-	}
-	var responses kadm.AlterConfigsResponses
-	entity := "topic " + o.entityName
-	switch {
-	case o.entityType == "topics":
-		responses, err = admin.AlterTopicConfigs(ctx, changes, o.entityName)
-	case o.entityDefault:
-		entity = "brokers in the cluster"
-		responses, err = admin.AlterBrokerConfigs(ctx, changes)
-	default:
-		entity = "broker " + o.entityName
-		id, _ := strconv.Atoi(o.entityName)
-		responses, err = admin.AlterBrokerConfigs(ctx, changes, int32(id))
-	}
-	if err != nil {
-		return err
-	}
-	for _, r := range responses {
-		if r.Err != nil {
-			return e.fail("Error while executing config command with args '%s'\n%s", strings.Join(e.args, " "),
-				reason(r.Err, r.ErrMessage))
-		}
-	}
-	if o.entityDefault {
-		e.print("Completed updating default config for %s.\n", entity)
-	} else {
-		e.print("Completed updating config for %s.\n", entity)
 	}
 	return nil
 }
 
-// changes returns what --add-config, --add-config-file and --delete-config ask for.
-func (o configsOptions) changes() ([]kadm.AlterConfig, error) {
-	var pairs []string
-	for _, list := range o.add {
-		split, err := splitConfigs(list)
-		if err != nil {
-			return nil, err
-		}
-		pairs = append(pairs, split...)
+func (o *configsOptions) validateChange() error {
+	if len(o.add) == 0 && o.addFile == "" && len(o.delete) == 0 {
+		return say("At least one of --add-config, --add-config-file, or --delete-config must be specified with --alter")
 	}
-	if o.addFile != "" {
-		lines, err := readProperties(o.addFile)
-		if errors.Is(err, os.ErrNotExist) {
-			return nil, say("The file %s does not exist", o.addFile)
-		}
-		if err != nil {
-			return nil, err
-		}
-		pairs = append(pairs, lines...)
-	}
-	var changes []kadm.AlterConfig
-	for _, pair := range pairs {
-		name, value, ok := strings.Cut(pair, "=")
-		if !ok {
-			return nil, say("Invalid entity config: all configs to be added must be in the format \"key=val\".")
-		}
-		value = strings.TrimSuffix(strings.TrimPrefix(strings.TrimSpace(value), "["), "]")
-		changes = append(changes, kadm.AlterConfig{Op: kadm.SetConfig, Name: strings.TrimSpace(name), Value: &value})
-	}
-	for _, list := range o.delete {
-		for _, name := range strings.Split(list, ",") {
-			changes = append(changes, kadm.AlterConfig{Op: kadm.DeleteConfig, Name: strings.TrimSpace(name)})
-		}
-	}
-	return changes, nil
-}
-
-// splitConfigs cuts NAME=VALUE,NAME=[VALUE,VALUE] at the commas outside of brackets.
-func splitConfigs(list string) ([]string, error) {
-	var pairs []string
-	depth, from := 0, 0
-	for i, r := range list {
-		switch {
-		case r == '[':
-			depth++
-		case r == ']':
-			depth--
-		case r == ',' && depth == 0:
-			pairs = append(pairs, list[from:i])
-			from = i + 1
-		}
-		if depth < 0 || depth > 1 {
-			break
-		}
-	}
-	if depth != 0 {
-		return nil, fmt.Errorf("--add-config %s: a bracket is not closed", list)
-	}
-	if rest := list[from:]; rest != "" {
-		pairs = append(pairs, rest)
-	}
-	return pairs, nil
+	return nil
 }

@@ -1,6 +1,7 @@
 package tools
 
 import (
+	"errors"
 	"strings"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -74,6 +75,18 @@ func messageOf(code int16, message *string) string {
 		return *message
 	}
 	return reason(kerr.ErrorForCode(code), "")
+}
+
+// javaFailure is javaError for an error of kerr.
+func javaFailure(err error, message string) string {
+	var code *kerr.Error
+	if !errors.As(err, &code) {
+		return err.Error()
+	}
+	if message == "" {
+		message = code.Description
+	}
+	return javaError(code.Code, &message)
 }
 
 // javaError is an error as Kafka's tools print it: the class in Java, and the message.

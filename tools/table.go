@@ -23,3 +23,35 @@ func printTable(w io.Writer, header []string, rows [][]string) {
 		fmt.Fprintln(w, line.String())
 	}
 }
+
+// column is one of a table in the manner of kafka-consumer-groups: as wide as said, or as its widest cell if it grows.
+type column struct {
+	name  string
+	width int
+	grows bool
+}
+
+func fixed(name string, width int) column   { return column{name: name, width: width} }
+func growing(name string, width int) column { return column{name: name, width: width, grows: true} }
+
+// printColumns prints a line of names and one for each row, with a blank between cells.
+func printColumns(w io.Writer, columns []column, rows [][]string) {
+	widths := make([]int, len(columns))
+	names := make([]string, len(columns))
+	for i, c := range columns {
+		widths[i], names[i] = c.width, c.name
+		for _, row := range rows {
+			if c.grows {
+				widths[i] = max(widths[i], len(row[i]))
+			}
+		}
+	}
+	for _, row := range append([][]string{names}, rows...) {
+		cells := make([]string, len(row))
+		for i, cell := range row {
+			cells[i] = fmt.Sprintf("%-*s", widths[i], cell)
+		}
+		cells[len(cells)-1] = row[len(row)-1] // nothing behind the last one
+		fmt.Fprintln(w, strings.Join(cells, " "))
+	}
+}

@@ -16,31 +16,34 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
-	"github.com/spf13/pflag"
 )
 
 // tool is one of Kafka's command-line tools.
 type tool struct {
-	name  string // without the prefix kafka-
-	short string
-	make  func(e *env) *cobra.Command
+	name   string // without the prefix kafka-
+	short  string
+	parser parser
+	make   func(e *env) *cobra.Command
 }
 
 func all() []tool {
 	return []tool{
-		{"topics", "Create, list, describe, alter and delete topics", topicsCommand},
-		{"configs", "Describe and alter settings of topics and brokers", configsCommand},
-		{"console-producer", "Produce the lines of the standard input", producerCommand},
-		{"console-consumer", "Print the records of a topic", consumerCommand},
-		{"consumer-groups", "List, describe, reset and delete consumer groups", groupsCommand},
-		{"transactions", "List, describe and abort transactions", transactionsCommand},
-		{"get-offsets", "Print the offsets of partitions", offsetsCommand},
-		{"metadata-quorum", "Describe the metadata quorum, which is one node here", quorumCommand},
-		{"broker-api-versions", "Print the versions of the APIs that a broker serves", versionsCommand},
-		{"features", "Describe and change features", featuresCommand},
-		{"acls", "List, add and remove ACLs, as on a broker without authorizer", aclsCommand},
-		{"cluster", "Print the cluster's ID and addresses, unregister a broker", clusterCommand},
-		{"storage", "Make cluster IDs; formatting needs nothing here", storageCommand},
+		{"topics", "Create, list, describe, alter and delete topics", joptsimple, topicsCommand},
+		{"configs", "Describe and alter settings, quotas and SCRAM credentials", joptsimple, configsCommand},
+		{"console-producer", "Produce the lines of the standard input", joptsimple, producerCommand},
+		{"console-consumer", "Print the records of a topic", joptsimple, consumerCommand},
+		{"groups", "List groups of all types", joptsimple, allGroupsCommand},
+		{"consumer-groups", "List, describe, reset and delete consumer groups", joptsimple, consumerGroupsCommand},
+		{"share-groups", "List, describe, reset and delete share groups", joptsimple, shareGroupsCommand},
+		{"streams-groups", "List, describe, reset and delete streams groups", joptsimple, streamsGroupsCommand},
+		{"transactions", "List, describe and abort transactions", argparse, transactionsCommand},
+		{"get-offsets", "Print the offsets of partitions", joptsimple, offsetsCommand},
+		{"metadata-quorum", "Describe the metadata quorum, which is one node here", argparse, quorumCommand},
+		{"broker-api-versions", "Print the versions of the APIs that a broker serves", joptsimple, versionsCommand},
+		{"features", "Describe and change features", argparse, featuresCommand},
+		{"acls", "List, add and remove ACLs, as on a broker without authorizer", joptsimple, aclsCommand},
+		{"cluster", "Print the cluster's ID and addresses, unregister a broker", argparse, clusterCommand},
+		{"storage", "Make cluster IDs; formatting needs nothing here", argparse, storageCommand},
 	}
 }
 
@@ -121,13 +124,7 @@ func Run(ctx context.Context, name string, args []string, stdin io.Reader, stdou
 			continue
 		}
 		e := &env{tool: name, args: args, stdin: stdin, stdout: stdout, stderr: stderr}
-		c := t.make(e)
-		c.Use, c.Short = "kafka-"+t.name, t.short
-		e.prepare(c)
-		c.SetArgs(joinOptional(args))
-		c.SetOut(stdout)
-		c.SetErr(stderr)
-		err := c.ExecuteContext(ctx)
+		err := t.run(ctx, e)
 		if err == nil {
 			return nil
 		}
@@ -144,13 +141,28 @@ func Run(ctx context.Context, name string, args []string, stdin io.Reader, stdou
 	return fmt.Errorf("there is no tool kafka-%s", name)
 }
 
+// run runs the tool.
+func (t *tool) run(ctx context.Context, e *env) error {
+	c := t.make(e)
+	c.Use, c.Short = "kafka-"+t.name, t.short
+	t.prepare(e, c)
+	args, err := t.parser.parsed(c, e.args)
+	if err != nil {
+		return err
+	}
+	c.SetArgs(args)
+	c.SetOut(e.stdout)
+	c.SetErr(e.stderr)
+	return c.ExecuteContext(ctx)
+}
+
 // prepare sets what a command and those below it have in common.
-func (e *env) prepare(c *cobra.Command) {
+func (t *tool) prepare(e *env, c *cobra.Command) {
 	c.SilenceErrors, c.SilenceUsage = true, true
 	c.CompletionOptions.DisableDefaultCmd = true
 	c.Flags().SortFlags = false
 	c.Flags().Bool("version", false, "print the version of Kafka whose tool this stands for")
-	c.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return e.flagError(err) })
+	c.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return t.flagError(err) })
 	if c.Args == nil {
 		c.Args = func(_ *cobra.Command, args []string) error {
 			if len(args) > 0 {
@@ -169,38 +181,6 @@ func (e *env) prepare(c *cobra.Command) {
 		}
 	}
 	for _, sub := range c.Commands() {
-		e.prepare(sub)
+		t.prepare(e, sub)
 	}
-}
-
-// flagError returns the error for an unknown option, which names Kafka's own tool.
-func (e *env) flagError(err error) error {
-	var unknown *pflag.NotExistError
-	if errors.As(err, &unknown) {
-		dashes := "--"
-		if unknown.GetSpecifiedShortnames() != "" {
-			dashes = "-"
-		}
-		return fmt.Errorf("%s%s is not an option here; see kafka-%s --help, or use kafka-%s.sh of Apache Kafka, which "+
-			"works with this broker",
-			dashes, unknown.GetSpecifiedName(), e.tool, e.tool)
-	}
-	return err
-}
-
-// optional are the options whose value may be left out: --state, --state Stable.
-var optional = map[string]bool{"--compression-codec": true, "--state": true}
-
-// joinOptional makes one argument of such an option and its value, which pflag wants so.
-func joinOptional(args []string) []string {
-	var joined []string
-	for i := 0; i < len(args); i++ {
-		if optional[args[i]] && i+1 < len(args) && !strings.HasPrefix(args[i+1], "-") {
-			joined = append(joined, args[i]+"="+args[i+1])
-			i++
-			continue
-		}
-		joined = append(joined, args[i])
-	}
-	return joined
 }

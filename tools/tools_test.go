@@ -2,15 +2,11 @@ package tools_test
 
 import (
 	"bytes"
-	"context"
-	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"regexp"
+	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
@@ -23,26 +19,11 @@ import (
 // same broker, and with -rewrite their output is recorded; see testdata/README.md.
 var kafkaLibs = os.Getenv("ONCE_KAFKA_LIBS")
 
-// classes are Kafka's own tools.
-var classes = map[string]string{
-	"topics":              "org.apache.kafka.tools.TopicCommand",
-	"configs":             "org.apache.kafka.tools.ConfigCommand",
-	"console-producer":    "org.apache.kafka.tools.ConsoleProducer",
-	"console-consumer":    "org.apache.kafka.tools.consumer.ConsoleConsumer",
-	"consumer-groups":     "org.apache.kafka.tools.consumer.group.ConsumerGroupCommand",
-	"transactions":        "org.apache.kafka.tools.TransactionsCommand",
-	"get-offsets":         "org.apache.kafka.tools.GetOffsetShell",
-	"metadata-quorum":     "org.apache.kafka.tools.MetadataQuorumCommand",
-	"features":            "org.apache.kafka.tools.FeatureCommand",
-	"acls":                "org.apache.kafka.tools.AclCommand",
-	"cluster":             "org.apache.kafka.tools.ClusterTool",
-	"broker-api-versions": "org.apache.kafka.tools.BrokerApiVersionsCommand",
-}
-
 // stage is a broker and the clients that a script keeps open.
 type stage struct {
 	*brokertest.Broker
-	clients map[string]*kgo.Client
+	clients  map[string]*kgo.Client
+	recorder recorder
 }
 
 func TestOutputIsThatOfKafkasTools(t *testing.T) {
@@ -55,11 +36,7 @@ func TestOutputIsThatOfKafkasTools(t *testing.T) {
 			t.Parallel() // they wait for records that do not come
 			script.CheckTitles(t, file)
 			s := &stage{Broker: brokertest.Start(t, brokertest.WithMemory), clients: map[string]*kgo.Client{}}
-			defer func() {
-				for _, c := range s.clients {
-					c.Close()
-				}
-			}()
+			defer s.close()
 			script.Run(t, file, s.run)
 		})
 	}
@@ -71,7 +48,9 @@ func (s *stage) run(t *testing.T, c script.Command) string {
 	case "begin":
 		return s.begin(t, argument(c, "transactional-id"), argument(c, "topic"))
 	case "join":
-		return s.join(t, argument(c, "group"), argument(c, "topic"))
+		return s.join(t, argument(c, "protocol"), argument(c, "group"), argument(c, "topic"))
+	case "leave":
+		return s.leaveStreams(t, argument(c, "group"))
 	case "end":
 		s.clients[argument(c, "client")].Close()
 		delete(s.clients, argument(c, "client"))
@@ -81,23 +60,42 @@ func (s *stage) run(t *testing.T, c script.Command) string {
 	if !ok {
 		t.Fatalf("%s: no such command: %s", c.Pos, c.Name)
 	}
+	input := strings.Join(c.Input, "\n")
+	if input != "" {
+		input += "\n"
+	}
+	file := ""
 	args := []string{"--bootstrap-server", s.Addr()}
 	for _, a := range c.Args {
 		word := a.Name
 		if !a.IsFlag {
 			word += "=" + a.Value
 		}
+		if word == "FILE" { // has what would be the input
+			file = filepath.Join(t.TempDir(), "input")
+			if err := os.WriteFile(file, []byte(input), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			word, input = file, ""
+		}
 		args = append(args, strings.Trim(word, `"`))
 	}
-	if name == "cluster" && len(args) > 2 { // the address is an option of its commands
+	switch {
+	case name == "storage":
+		args = args[2:]
+	case name == "cluster" && len(args) > 2: // the address is an option of its commands
 		args = append(args[2:], args[:2]...)
 	}
-	input := strings.Join(c.Input, "\n")
-	if input != "" {
-		input += "\n"
-	}
 	output, failed := s.runTool(t, name, args, input)
+	if file != "" {
+		output = strings.ReplaceAll(output, file, "FILE")
+	}
 	output = normalize(output, s.Addr())
+	if slices.Contains(args, "--list") { // in the order of a hash
+		lines := strings.Split(strings.TrimRight(output, "\n"), "\n")
+		slices.Sort(lines)
+		output = strings.Join(lines, "\n")
+	}
 	if failed {
 		output = strings.TrimRight(output, "\n") + "\nexit code 1"
 	}
@@ -114,89 +112,19 @@ func argument(c script.Command, name string) string {
 }
 
 func (s *stage) runTool(t *testing.T, name string, args []string, input string) (output string, failed bool) {
-	var out bytes.Buffer
-	if kafkaLibs == "" {
-		err := tools.Run(t.Context(), name, args, strings.NewReader(input), &out, &out)
-		return out.String(), err != nil
+	if kafkaLibs != "" {
+		return s.recorder.run(t, name, args, input)
 	}
-	c := exec.Command("java", append([]string{"-Xmx256m", "-XX:TieredStopAtLevel=1", "-Dorg.slf4j.simpleLogger.defaultLogLevel=off",
-		"-cp", filepath.Join(kafkaLibs, "*"), classes[name]}, args...)...)
-	c.Stdin, c.Stdout, c.Stderr = strings.NewReader(input), &out, &out
-	err := c.Run()
+	var out bytes.Buffer
+	err := tools.Run(t.Context(), name, args, strings.NewReader(input), &out, &out)
 	return out.String(), err != nil
 }
 
-// begin produces two records in a transaction and leaves it open.
-func (s *stage) begin(t *testing.T, id, topic string) string {
-	client, err := kgo.NewClient(kgo.SeedBrokers(s.Addr()), kgo.TransactionalID(id), kgo.RecordPartitioner(kgo.ManualPartitioner()))
-	if err != nil {
-		t.Fatal(err)
+func (s *stage) close() {
+	for _, c := range s.clients {
+		c.Close()
 	}
-	s.clients[id] = client
-	if err := client.BeginTransaction(); err != nil {
-		t.Fatal(err)
-	}
-	for _, value := range []string{"one", "two"} {
-		if err := client.ProduceSync(t.Context(), &kgo.Record{Topic: topic, Value: []byte(value)}).FirstErr(); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return "open"
-}
-
-// join adds a member to a group, which commits what it reads, and waits until it has read a record.
-func (s *stage) join(t *testing.T, group, topic string) string {
-	client, err := kgo.NewClient(kgo.SeedBrokers(s.Addr()), kgo.ConsumerGroup(group), kgo.ConsumeTopics(topic), kgo.ClientID("reader"),
-		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.DisableAutoCommit(), kgo.Balancers(kgo.RangeBalancer()))
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.clients[group] = client
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
-	defer cancel()
-	fetches := client.PollRecords(ctx, 1)
-	if err := fetches.Err(); err != nil {
-		t.Fatal(err)
-	}
-	if err := client.CommitUncommittedOffsets(ctx); err != nil {
-		t.Fatal(err)
-	}
-	return fmt.Sprintf("read %d", fetches.NumRecords())
-}
-
-// What differs from run to run, and what Kafka's tools say about themselves.
-var (
-	removed = regexp.MustCompile(`(?m)^(\tat |Caused by: |\t\.\.\. |The consumer rebalance protocol|Warning: --property is deprecated|` +
-		`Option --property is deprecated|joptsimple|java\.lang\.IllegalArg|\t[A-Za-z]+\([0-9]+\): UNSUPPORTED|` +
-		`java\.util\.concurrent\.ExecutionException: org\.apache\.kafka\.common\.errors\.(GroupIdNotFound|SecurityDisabled|BrokerIdNotRegistered)).*\n`)
-	usage    = regexp.MustCompile(`(?ms)^Option +Description *\n.*`)
-	replaced = []struct {
-		pattern *regexp.Regexp
-		by      string
-	}{
-		{regexp.MustCompile(`java\.util\.concurrent\.ExecutionException: `), ""},
-		{regexp.MustCompile(`(?m)^org\.apache\.kafka\.common\.errors\.[A-Za-z]+: `), ""},
-		{regexp.MustCompile(`TopicId: \S+`), "TopicId: ID"},
-		{regexp.MustCompile(`(?m)^ClusterId: +\S+`), "ClusterId: ID"},
-		{regexp.MustCompile(`\b[0-9]+ ms ago *\t`), "N ms ago\t"},
-		{regexp.MustCompile(`\b1[0-9]{12}(\s*\t)[0-9]+ *\t`), "TIME${1}DURATION\t"},
-		{regexp.MustCompile(`\b1[0-9]{12}\b`), "TIME"},
-		{regexp.MustCompile(`[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}`), "UUID"},
-		{regexp.MustCompile(`\b127\.0\.0\.1 [0-9]+ *`), "127.0.0.1 PORT "},
-		{regexp.MustCompile(`\[usable: [0-9]+\]`), "[usable: N]"},
-		{regexp.MustCompile(`,\n\)`), "\n)"},
-		{regexp.MustCompile(`(\t[A-Za-z]+\(([4-9]|[0-9]{2,})\): [0-9]+( to [0-9]+)? \[usable: N\],?\n)+`), "\t…\n"},
-		{regexp.MustCompile(`(?m)[ \t]+$`), ""},
-	}
-)
-
-func normalize(output, address string) string {
-	output = removed.ReplaceAllString(strings.ReplaceAll(output, "\r", ""), "")
-	output = usage.ReplaceAllString(strings.ReplaceAll(output, address, "BROKER"), "")
-	for _, r := range replaced {
-		output = r.pattern.ReplaceAllString(output, r.by)
-	}
-	return output
+	s.recorder.close()
 }
 
 // run runs a tool as a person would and returns what it printed.
@@ -219,28 +147,32 @@ func TestUnsupportedOptionsAreRefused(t *testing.T) {
 		args []string
 		want string
 	}{
-		{"topics", []string{"--list", "--nosuch"}, "--nosuch is not an option here; see kafka-topics --help, or use kafka-topics.sh of Apache Kafka"},
-		{"topics", []string{"--list", "-x"}, "-x is not an option here"},
+		{"topics", []string{"--list", "--nosuch"}, "nosuch is not a recognized option\nkafka-topics --help has the options of this one"},
+		{"topics", []string{"--list", "-x"}, "x is not a recognized option"},
 		{"topics", []string{"--list", "more"}, `unexpected argument "more"`},
 		{"topics", []string{"--list"}, "--bootstrap-server must be specified"},
 		{"topics", noServer, "Command must include exactly one action"},
 		{"topics", append(noServer, "--create", "--list"), "Command must include exactly one action"},
 		{"topics", append(noServer, "--create"), `Missing required argument "[topic]"`},
 		{"topics", append(noServer, "--list", "--command-config", properties), "security.protocol=SASL_SSL: these tools connect without TLS and SASL"},
-		{"configs", append(noServer, "--describe", "--entity-type", "users"), "--entity-type users is not built here"},
+		{"configs", append(noServer, "--alter", "--topic", "t", "--add-config-file", "nosuch"), "The file nosuch does not exist"},
+		{"transactions", append(noServer, "list", "--nosuch"), "kafka-transactions.sh: error: unrecognized arguments: '--nosuch'"},
+		{"transactions", append(noServer, "abort", "--start-offset"), "error: argument --start-offset: expected one argument"},
+		{"transactions", append(noServer, "abort", "--producer", "1"), "ambiguous option: --producer could match --producer-epoch, --producer-id"},
+		{"topics", []string{"--bootstrap-server"}, "Option bootstrap-server requires an argument"},
 		{"configs", append(noServer, "--alter", "--topic", "t"), "At least one of --add-config"},
 		{"configs", append(noServer, "--alter", "--topic", "t", "--add-config", "a=[b"), "a bracket is not closed"},
 		{"console-producer", noServer, `Missing required argument "[topic]"`},
 		{"console-producer", append(noServer, "--topic", "t", "--property", "nosuch=1"), "there is no such property here"},
 		{"console-producer", append(noServer, "--topic", "t", "--compression-codec", "zip"), "must be none, gzip, snappy, lz4 or zstd"},
-		{"console-consumer", append(noServer, "--topic", "t", "--formatter", "x"), "--formatter is not an option here"},
+		{"console-consumer", append(noServer, "--topic", "t", "--formatter", "x"), "formatter is not a recognized option"},
 		{"console-consumer", append(noServer, "--topic", "t", "--offset", "1"), "The partition is required when offset is specified."},
 		{"console-consumer", append(noServer, "--topic", "t", "--isolation-level", "x"), "must be read_committed or read_uncommitted"},
 		{"console-consumer", append(noServer, "--topic", "t", "--property", "key.deserializer=my.Own"), "my.Own is not built here"},
 		{"consumer-groups", append(noServer, "--group", "g"), "Command must include exactly one action"},
-		{"consumer-groups", append(noServer, "--describe"), "all-groups, group"},
-		{"consumer-groups", append(noServer, "--group", "g", "--reset-offsets", "--to-earliest"), "all-topics, topic"},
-		{"consumer-groups", append(noServer, "--group", "g", "--reset-offsets", "--all-topics"), "takes exactly one of these options"},
+		{"consumer-groups", append(noServer, "--describe"), "[all-groups], [group]"},
+		{"consumer-groups", append(noServer, "--group", "g", "--reset-offsets", "--to-earliest"), "One of the reset scopes should be defined: --all-topics, --topic."},
+		{"consumer-groups", append(noServer, "--group", "g", "--reset-offsets", "--all-topics"), "requires one of the following scenarios"},
 		{"transactions", append(noServer, "forceTerminateTransaction"), "forceTerminateTransaction is not built here; use kafka-transactions.sh"},
 		{"transactions", append(noServer, "abort", "--topic", "t", "--partition", "0"), "must be identified either with --start-offset"},
 		{"storage", []string{"format", "-t", "x", "-c", "f", "--add-scram", "a"}, "--add-scram is not built here"},
@@ -280,6 +212,26 @@ func TestProgramNames(t *testing.T) {
 	}
 }
 
+// The image has a link for each tool.
+func TestImageHasALinkForEachTool(t *testing.T) {
+	layout, err := os.ReadFile("../image/layout.sh")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, list, _ := strings.Cut(string(layout), "for tool in ")
+	list, _, _ = strings.Cut(list, ";")
+	linked := strings.Fields(strings.ReplaceAll(list, "\\", " "))
+	var names []string
+	for _, c := range tools.Commands(strings.NewReader("")) {
+		names = append(names, c.Name())
+	}
+	slices.Sort(linked)
+	slices.Sort(names)
+	if !slices.Equal(linked, names) {
+		t.Errorf("the image has links for\n%q; the tools are\n%q", linked, names)
+	}
+}
+
 // The short names under the program are the same tools.
 func TestCommandsUnderTheProgram(t *testing.T) {
 	b := brokertest.Start(t, brokertest.WithMemory)
@@ -297,7 +249,8 @@ func TestCommandsUnderTheProgram(t *testing.T) {
 			t.Errorf("topics: %v, printed %q", err, out.String())
 		}
 	}
-	for _, name := range []string{"topics", "configs", "console-producer", "console-consumer", "consumer-groups", "transactions",
+	for _, name := range []string{"topics", "configs", "console-producer", "console-consumer", "groups", "consumer-groups",
+		"share-groups", "streams-groups", "transactions",
 		"get-offsets", "broker-api-versions", "storage"} {
 		if !names[name] {
 			t.Errorf("there is no command %s", name)

@@ -272,7 +272,7 @@ func TestTopicsDifferInMoreThanCaseWhereFilesDo(t *testing.T) {
 	p.create("Orders", 1, nil)
 	p.ts.foldsCase = true
 	for _, name := range []string{"ORDERS", "oRDERS"} {
-		_, err := p.ts.Create(Spec{Name: name, Partitions: 1, Together: []string{"orders", "Orders"}})
+		_, err := p.ts.Create(Spec{Name: name, Partitions: 1, Together: map[string]bool{"orders": true, "Orders": true}})
 		if !errors.Is(err, ErrInvalidName) || !strings.Contains(err.Error(), "upper and lower case") {
 			t.Errorf("%s: %v", name, err)
 		}

@@ -25,7 +25,7 @@ type holds struct {
 	complete         bool             // the Complete record is held
 	completeReleased bool             // it is written without asking the point again
 	expiry           *fault.Hold      // of a timeout that has passed
-	ownerless        bool             // only what is held is missing: whoever releases it owns the transaction
+	ownerless        bool             // only what is held is missing: its release owns the transaction
 }
 
 type heldMarker struct {

@@ -28,7 +28,7 @@ func (c *Coordinator) Load() error {
 	unfinished := c.entriesWhere(func(e *entry) bool { return e.resume(now) })
 	for _, e := range unfinished {
 		c.resumed = append(c.resumed, e.mu.txn.TransactionalID)
-		_ = c.finishOrRetry(e, 0) // it has logged why, and whoever asks gets ErrConcurrentTransactions
+		_ = c.finishOrRetry(e, 0) // it has logged why; requests get ErrConcurrentTransactions
 	}
 	c.schedule.lastRemoval = now
 	c.phase.CompareAndSwap(phaseLoading, phaseServing)

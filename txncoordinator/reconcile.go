@@ -93,7 +93,7 @@ func (c *Coordinator) findOutcomes(left []*verdict) error {
 			}
 			t, err := decodeValue(id, value)
 			if err != nil {
-				return nil // replay has told of it
+				return nil // replay has logged it
 			}
 			for _, v := range byProducer[t.ProducerID] {
 				v.considerRecord(s, t)

@@ -38,7 +38,7 @@ func TestMain(m *testing.M) {
 // leaked returns the stacks of goroutines in this package, once they have had time to end.
 func leaked() string {
 	var left []string
-	for end := time.Now().Add(5 * time.Second); time.Now().Before(end); runtime.Gosched() {
+	for end := time.Now().Add(time.Minute); time.Now().Before(end); <-time.Tick(time.Millisecond) {
 		left = nil
 		buf := make([]byte, 1<<20)
 		for _, g := range strings.Split(string(buf[:runtime.Stack(buf, true)]), "\n\n") {
@@ -135,7 +135,7 @@ func start(t *testing.T, o options, wantPanics int) *testServer {
 	ts := &testServer{Server: s, t: t, addr: l.Addr().String(), logs: logs, served: make(chan error, 1)}
 	go func() { ts.served <- s.Serve(l, o.handle) }()
 	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 		defer cancel()
 		if err := s.Shutdown(ctx); err != nil {
 			t.Errorf("shutdown: %v", err)
@@ -190,8 +190,10 @@ func metricValue(m prometheus.Metric) float64 {
 func eventually(t *testing.T, check func() error) {
 	t.Helper()
 	err := errors.New("not checked")
-	for end := time.Now().Add(10 * time.Second); err != nil && time.Now().Before(end); runtime.Gosched() {
-		err = check()
+	for end := time.Now().Add(time.Minute); err != nil && time.Now().Before(end); {
+		if err = check(); err != nil {
+			<-time.Tick(time.Millisecond)
+		}
 	}
 	if err != nil {
 		t.Fatal(err)

@@ -131,7 +131,7 @@ func (s *Server) Serve(l net.Listener, handle Handler) error {
 	s.mu.Lock()
 	if s.draining.Load() {
 		s.mu.Unlock()
-		l.Close() // its owner, who has called Shutdown, may have closed it, too
+		l.Close() // the caller of Shutdown may have closed it, too
 		return nil
 	}
 	s.mu.listeners[l] = 0

@@ -1,16 +1,19 @@
 package main
 
 import (
+	"fmt"
 	"io"
 	"net"
 	"strings"
 	"testing"
+
+	"once/internal/kafkatest"
 )
 
 // Where the admin address is off, the Kafka listener of the environment is asked.
 func TestHealthAsksTheKafkaPortWhereTheAdminAddressIsOff(t *testing.T) {
 	p := launch(t, t.TempDir(), nil, "--listen", "127.0.0.1:0", "--admin", "")
-	closed := freeAddress(t)
+	closed := fmt.Sprintf("127.0.0.1:%d", kafkatest.FreePort(t))
 	for _, c := range []struct {
 		environ, args []string
 		code          int
@@ -49,16 +52,6 @@ func TestHealthOfWhatIsNoBroker(t *testing.T) {
 		}
 		l.Close()
 	}
-}
-
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
 }
 
 func TestFirstListenerOfTheEnvironment(t *testing.T) {

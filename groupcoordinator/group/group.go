@@ -9,7 +9,7 @@
 //   - Persist: the coordinator appends Step.Records as one batch. If that fails, nothing has happened, and the step is
 //     dropped.
 //   - Apply: the coordinator installs Step.Next, gives each record to Group.Apply, and then calls Step.After, which
-//     changes what no record holds (timers) and answers those who wait.
+//     changes what no record holds (timers) and answers parked requests.
 //
 // A restart calls Apply for each record of the log in order, and then Resume once. So all durable state of a group must
 // come from Apply, and Apply must not fail: a decoder refuses a record before.

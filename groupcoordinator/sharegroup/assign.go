@@ -129,11 +129,15 @@ func spread(members []string, slots []slot, previous map[string]Assignment) map[
 		}
 	}
 	for _, id := range order {
+		kept := result[id] // in order; what is given out here comes once
 		for _, s := range slots {
 			if len(result[id]) == quota[id] {
 				break
 			}
-			if owners[s] < share && !slices.Contains(result[id], s) {
+			if owners[s] == share {
+				continue
+			}
+			if _, has := slices.BinarySearchFunc(kept, s, compareSlots); !has {
 				result[id] = append(result[id], s)
 				owners[s]++
 			}

@@ -192,7 +192,7 @@ func byID(topics []StateTopic) map[[16]byte]*StateTopic {
 	m := make(map[[16]byte]*StateTopic, len(topics))
 	for i := range topics {
 		t := topics[i]
-		t.Name, t.Partitions = strings.Clone(t.Name), slices.Clone(t.Partitions)
+		t.Name, t.Partitions = strings.Clone(t.Name), slices.Sorted(slices.Values(t.Partitions))
 		m[t.ID] = &t
 	}
 	return m

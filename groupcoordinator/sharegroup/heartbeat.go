@@ -109,11 +109,12 @@ func (g *Group) Uninitialized(h *Heartbeat) (all []Uninitialized) {
 	for _, t := range g.topicsOf(g.members, &m) {
 		known := g.initialized[t.ID]
 		u := Uninitialized{Topic: t, StartOffset: -1}
+		var initialized []int32 // in order
 		if known != nil {
-			u.StartOffset = 0
+			u.StartOffset, initialized = 0, known.Partitions
 		}
 		for p := range t.Partitions {
-			if known == nil || !slices.Contains(known.Partitions, p) {
+			if _, done := slices.BinarySearch(initialized, p); !done {
 				u.Partitions = append(u.Partitions, p)
 			}
 		}

@@ -9,102 +9,6 @@ import (
 	"once/groupcoordinator/group"
 )
 
-// Heartbeat is a request of a member. Nil fields say that nothing has changed.
-type Heartbeat struct {
-	MemberID           string
-	MemberEpoch        int32
-	EndpointEpoch      int32
-	InstanceID         *string
-	RackID             *string
-	RebalanceTimeoutMs int32 // -1: not changed
-	Topology           *Topology
-	Owned              *Assignment
-	// PartialOwned says that some, but not all of the three lists of owned tasks are there.
-	PartialOwned bool
-	ProcessID    *string
-	Endpoint     *Endpoint
-	ClientTags   []Config // nil: not changed
-	Offsets      map[TaskID]int64
-	EndOffsets   map[TaskID]int64
-	Shutdown     bool
-	ClientID     string
-	ClientHost   string
-	// KnowsClientTags says that the request's version has the status MissingClientTags.
-	KnowsClientTags bool
-}
-
-// Answer is the answer to a Heartbeat.
-type Answer struct {
-	MemberID              string
-	MemberEpoch           int32
-	HeartbeatInterval     time.Duration
-	TaskOffsetInterval    time.Duration
-	AcceptableRecoveryLag int64
-	Status                []Status
-	Tasks                 *Assignment // nil: not changed
-	EndpointEpoch         int32
-	Endpoints             []EndpointPartitions // nil: not changed
-	Missing               []InternalTopic      // to create
-}
-
-// EndpointPartitions are the partitions whose state a member's endpoint can be asked for.
-type EndpointPartitions struct {
-	Endpoint Endpoint
-	Active   map[string][]int32
-	Standby  map[string][]int32
-}
-
-// Validate checks what can be checked without a group (spec: streams-groups 5).
-func (h *Heartbeat) Validate() error {
-	refuse := func(format string, args ...any) error {
-		return fmt.Errorf("%w: %s", group.ErrInvalidRequest, fmt.Sprintf(format, args...))
-	}
-	blank := func(s *string) bool { return s != nil && strings.TrimSpace(*s) == "" }
-	switch {
-	case strings.TrimSpace(h.MemberID) == "":
-		return refuse("MemberId can't be empty.")
-	case blank(h.InstanceID):
-		return refuse("InstanceId can't be empty.")
-	case blank(h.RackID):
-		return refuse("RackId can't be empty.")
-	case h.MemberEpoch == JoinEpoch:
-		if err := h.validateJoin(refuse); err != nil {
-			return err
-		}
-	case h.MemberEpoch == StaticLeaveEpoch && h.InstanceID == nil:
-		return refuse("InstanceId can't be null when the member epoch is -2.")
-	case h.MemberEpoch < StaticLeaveEpoch:
-		return refuse("MemberEpoch is %d, but must be greater than or equal to -2.", h.MemberEpoch)
-	}
-	if h.PartialOwned {
-		return refuse("If one task-type is non-null, all must be non-null.")
-	}
-	if h.MemberEpoch != JoinEpoch && h.Topology != nil {
-		return refuse("Topology can only be provided when (re-)joining.")
-	}
-	return nil
-}
-
-func (h *Heartbeat) validateJoin(refuse func(string, ...any) error) error {
-	switch {
-	case h.RebalanceTimeoutMs < 0:
-		return refuse("RebalanceTimeoutMs must be provided in first request.")
-	case h.PartialOwned || h.Owned == nil || !h.Owned.empty():
-		return refuse("The task lists must be empty when (re-)joining.")
-	case h.Topology == nil:
-		return refuse("Topology must be non-null when (re-)joining.")
-	}
-	for i := range h.Topology.Subtopologies {
-		for _, changelog := range h.Topology.Subtopologies[i].ChangelogTopics {
-			if changelog.Partitions != 0 {
-				return fmt.Errorf("%w: Changelog topic %s must have an undefined partition count, but it is set to %d",
-					ErrInvalidTopology, changelog.Name, changelog.Partitions)
-			}
-		}
-	}
-	return nil
-}
-
 // Heartbeat decides about a heartbeat that Validate has found good. The group of a first join is a new one.
 func (g *Group) Heartbeat(now time.Time, h *Heartbeat) (group.Step, *Answer, error) {
 	if h.MemberEpoch < 0 {
@@ -364,15 +268,15 @@ func (s *heartbeatStep) target() {
 	since := s.now.UnixMilli() - g.assignmentTimeMs
 	switch {
 	case !g.initialDelay.IsZero():
-		s.say(AssignmentDelayed, "Assignment delayed due to the configured initial rebalance delay.")
+		s.addStatus(AssignmentDelayed, "Assignment delayed due to the configured initial rebalance delay.")
 	case g.assignmentTimeMs > 0 && since < s.set.AssignmentInterval.Milliseconds():
-		s.say(AssignmentDelayed, "Assignment delayed due to the configured assignment interval.")
+		s.addStatus(AssignmentDelayed, "Assignment delayed due to the configured assignment interval.")
 	default:
 		s.assign()
 	}
 }
 
-func (s *heartbeatStep) say(code StatusCode, format string, args ...any) {
+func (s *heartbeatStep) addStatus(code StatusCode, format string, args ...any) {
 	s.status = append(s.status, Status{code, fmt.Sprintf(format, args...)})
 }
 
@@ -426,7 +330,7 @@ func (s *heartbeatStep) allStatus() []Status {
 	delayed := s.status
 	s.status = []Status{}
 	if g.topology != nil && m.TopologyEpoch < g.topology.Epoch {
-		s.say(StaleTopology, "The member's topology epoch %d is behind the group's topology epoch %d.", m.TopologyEpoch,
+		s.addStatus(StaleTopology, "The member's topology epoch %d is behind the group's topology epoch %d.", m.TopologyEpoch,
 			g.topology.Epoch)
 	}
 	s.status = append(s.status, delayed...)
@@ -434,11 +338,11 @@ func (s *heartbeatStep) allStatus() []Status {
 		s.status = append(s.status, *g.checked.problem)
 	}
 	if g.shutdownBy != "" {
-		s.say(ShutdownApplication, "Streams group member %s encountered a fatal error and requested a shutdown for the "+
-			"entire application.", g.shutdownBy)
+		s.addStatus(ShutdownApplication, "Streams group member %s encountered a fatal error and requested a shutdown for "+
+			"the entire application.", g.shutdownBy)
 	}
 	if missing := m.missingTags(s.set.RackAwareTags); len(missing) > 0 && s.h.KnowsClientTags {
-		s.say(MissingClientTags, "The member's client tags lack the configured rack.aware.assignment.tags: %s.",
+		s.addStatus(MissingClientTags, "The member's client tags lack the configured rack.aware.assignment.tags: %s.",
 			strings.Join(missing, ", "))
 	}
 	return s.status
@@ -474,41 +378,4 @@ func (g *Group) leave(now time.Time, h *Heartbeat) (group.Step, *Answer, error) 
 	}
 	return s.step(), &Answer{MemberID: h.MemberID, MemberEpoch: h.MemberEpoch, AcceptableRecoveryLag: -1,
 		Status: []Status{}}, nil
-}
-
-// endpoints lists the partitions behind each member's endpoint. It is not nil.
-func (g *Group) endpoints() []EndpointPartitions {
-	list := []EndpointPartitions{}
-	for _, m := range sortedMembers(g.members) {
-		if m.Endpoint == nil {
-			continue
-		}
-		standby := keys(m.Assigned.Standby)
-		for id := range m.Assigned.Warmup {
-			standby[id] = struct{}{}
-		}
-		list = append(list, EndpointPartitions{Endpoint: *m.Endpoint, Active: g.partitionsOf(keys(m.Assigned.Active)),
-			Standby: g.partitionsOf(standby)})
-	}
-	return list
-}
-
-// partitionsOf returns the partitions that tasks read.
-func (g *Group) partitionsOf(tasks TaskSet) map[string][]int32 {
-	partitions := map[string][]int32{}
-	if g.topology == nil {
-		return partitions
-	}
-	for _, id := range sorted(tasks) {
-		sub := g.topology.subtopology(id.Subtopology)
-		if sub == nil {
-			continue
-		}
-		for _, topic := range sub.sources() {
-			if t, ok := g.env.Topics.Lookup(topic); ok && id.Partition < t.Partitions {
-				partitions[topic] = append(partitions[topic], id.Partition)
-			}
-		}
-	}
-	return partitions
 }

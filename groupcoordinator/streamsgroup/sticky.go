@@ -66,8 +66,8 @@ type sticky struct {
 	perMemberActive, perMemberTotal quota
 }
 
-// quota is the fair number of tasks of a member. Who has reached it is taken out of the sum, so that the others share
-// what is left.
+// quota is the fair number of tasks of a member. A member that has reached it is taken out of the sum, so that the
+// others share what is left.
 type quota struct{ tasks, members, each int }
 
 func newQuota(tasks, members int) quota {

@@ -13,8 +13,8 @@ type Check struct {
 	f         func()
 	interval  func() time.Duration
 	afterFunc func(time.Duration, func()) Timer
-	stopped   func(*Check)  // told of Stop; may be nil
-	running   chan struct{} // a token; a channel, so that a bubble of testing/synctest sees who waits for it
+	stopped   func(*Check)  // called by Stop; may be nil
+	running   chan struct{} // a token; a channel, so that a bubble of testing/synctest sees its waiters
 	mu        struct {
 		sync.Mutex
 		timer Timer // nil while a run is under way, and once stopped

@@ -18,7 +18,7 @@ type Clock interface {
 	// Now returns the wall clock time, with a monotonic reading where the platform has one: differences between two
 	// times of one clock use the latter.
 	Now() time.Time
-	// AfterFunc runs f once d has passed, in a goroutine of its own or in that of whoever moves the clock. A d of zero
+	// AfterFunc runs f once d has passed, in a goroutine of its own or in the one that moves the clock. A d of zero
 	// or less runs it at once. It is for deadlines, each of which is acted on when it is due.
 	AfterFunc(d time.Duration, f func()) Timer
 	// Every runs f when first has passed, and from then on whenever interval has passed since f returned. It is for

@@ -80,6 +80,10 @@ func (p *Points) release(holds []*Hold) (n int) {
 		}
 	}
 	p.changedLocked()
+	if n == 0 { // as always after Suspend, when somebody may be in Wait
+		p.mu.Unlock()
+		return 0
+	}
 	p.resuming.Add(1)
 	p.mu.Unlock()
 	defer p.resuming.Done()

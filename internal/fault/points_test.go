@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -290,7 +292,31 @@ func TestPointTakesNoLock(t *testing.T) {
 		if err != nil {
 			t.Error(err)
 		}
-	case <-time.After(10 * time.Second):
+	case <-time.After(time.Minute):
 		t.Error("it waits for the lock")
 	}
+}
+
+// Releases that come when the cluster has ended let go of nothing, and do not upset the wait for earlier ones.
+func TestReleaseDuringTheEnd(t *testing.T) {
+	p := NewPoints()
+	f, err := p.Arm(Rule{Point: TxnMarker, Do: Action{Hold: true}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.Suspend()
+	var releases sync.WaitGroup
+	var ended atomic.Int32
+	for range 4 {
+		releases.Go(func() {
+			defer ended.Add(1)
+			for range 1000 {
+				f.Release()
+			}
+		})
+	}
+	for ended.Load() < 4 {
+		p.Wait()
+	}
+	releases.Wait()
 }

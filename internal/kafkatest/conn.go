@@ -17,8 +17,9 @@ import (
 // ClientID is the client ID of a new Conn.
 const ClientID = "kafkatest"
 
-// DefaultTimeout bounds each wait for an answer.
-const DefaultTimeout = 10 * time.Second
+// DefaultTimeout bounds each wait for an answer. It ends a test that hangs: a busy machine may take long, and no result
+// depends on it.
+const DefaultTimeout = time.Minute
 
 // Conn is a connection to a broker. Requests may be pipelined with Send and Receive. One goroutine may
 // send while another receives.

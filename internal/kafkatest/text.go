@@ -112,6 +112,9 @@ func (t *Text) value(name string, v reflect.Value) string {
 		for i := range v.Len() {
 			all = append(all, t.value("", v.Index(i)))
 		}
+		if t.Sorted {
+			slices.SortFunc(all, func(a, b string) int { return cmp.Or(len(a)-len(b), cmp.Compare(a, b)) })
+		}
 		return fmt.Sprintf("%v", all)
 	case v.CanInt(): // the number, where kmsg has a word for it
 		return strconv.FormatInt(v.Int(), 10)

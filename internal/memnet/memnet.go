@@ -22,7 +22,7 @@ func Listen() *Listener {
 	return &Listener{conns: make(chan net.Conn), closed: make(chan struct{})}
 }
 
-// Dial returns a connection to whoever accepts it. Errors: net.ErrClosed, and those of ctx.
+// Dial returns a connection that Accept has taken. Errors: net.ErrClosed, and those of ctx.
 func (l *Listener) Dial(ctx context.Context) (net.Conn, error) {
 	client, server := net.Pipe()
 	err := net.ErrClosed

@@ -29,7 +29,7 @@ func checkRecords(raw []byte, h Header, r *Rules, nowMs int64) (findings, error)
 		timestampMs := h.BaseTimestampMs + f.timestampDeltaMs
 		found.maxTimestampMs = max(found.maxTimestampMs, timestampMs)
 		found.inOrder = found.inOrder && f.offsetDelta == i
-		if fault := r.judge(&h, f.hasKey, timestampMs, nowMs); fault != fine {
+		if fault := r.check(&h, f.hasKey, timestampMs, nowMs); fault != fine {
 			if refused == nil {
 				refused = &RecordErrors{Err: ErrInvalidRecord}
 			}
@@ -62,7 +62,8 @@ const (
 	badTimeType
 )
 
-func (r *Rules) judge(h *Header, hasKey bool, timestampMs, nowMs int64) fault {
+// check returns what is wrong with a record.
+func (r *Rules) check(h *Header, hasKey bool, timestampMs, nowMs int64) fault {
 	switch {
 	case r.Compacted && !hasKey:
 		return noKey

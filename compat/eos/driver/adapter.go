@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
@@ -64,9 +65,22 @@ func (b *binarySystem) Admin() string { return b.admin }
 
 // Start begins on a free port; restarts stay on it.
 func (b *binarySystem) Start(ctx context.Context) (string, error) {
-	b.address = "127.0.0.1:0"
+	b.address = freeAddress()
 	err := b.run(ctx, b.faults)
 	return b.address, err
+}
+
+// freeAddress lies below the ports that systems give to clients. Those connect all the time while the broker is down:
+// one of them would be given the broker's port as its own.
+func freeAddress() string {
+	for range 1000 {
+		address := fmt.Sprintf("127.0.0.1:%d", 20_000+rand.IntN(10_000))
+		if l, err := net.Listen("tcp", address); err == nil {
+			_ = l.Close()
+			return address
+		}
+	}
+	return "127.0.0.1:0"
 }
 
 func (b *binarySystem) Restart(ctx context.Context, last bool) error {

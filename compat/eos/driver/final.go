@@ -21,8 +21,8 @@ const (
 )
 
 const (
-	askLimit  = 5 * time.Second  // for one question of the driver
-	idleLimit = 10 * time.Second // without a record, then a final read is over
+	askLimit  = 5 * time.Second // for one question of the driver
+	idleLimit = time.Minute     // without a record, then a final read is over
 )
 
 // groupOffsets returns the group's committed offset of each input partition; 0 where there is none.
