@@ -180,13 +180,7 @@ func (b *Broker) RemoveCluster(name string) error {
 }
 
 func (b *Broker) endExtra(x *extraCluster) error {
-	_ = x.socket.Close()
-	disconnect := func() {
-		b.server.DisconnectIf(func(conn *wire.Conn) bool { return conn.Listener() == x.socket })
-	}
-	disconnect()
-	x.serving.Wait()
-	disconnect() // a connection that had been accepted, and waited to be served
+	b.server.StopServing(x.socket)
 	return x.close()
 }
 

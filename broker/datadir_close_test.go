@@ -67,9 +67,7 @@ func brokerGoroutines() (found []string) {
 
 // A broker that was used and closed, or that ended with its context, leaves no goroutine behind.
 func TestCloseLeavesNoGoroutine(t *testing.T) {
-	if left := brokerGoroutines(); len(left) > 0 {
-		t.Fatalf("before anything has begun:\n%s", strings.Join(left, "\n\n"))
-	}
+	awaitNoGoroutine(t) // of earlier tests
 	for _, ends := range []func(b *broker.Broker, cancel func()) error{
 		func(b *broker.Broker, _ func()) error { return b.Close() },
 		func(b *broker.Broker, cancel func()) error { cancel(); <-b.Done(); return b.Err() },
@@ -95,9 +93,14 @@ func TestCloseLeavesNoGoroutine(t *testing.T) {
 		}
 		cancel()
 		c.hangUp()
-		h := &hostile{peer: &peer{t: t}}
-		h.awaitOr(func() bool { return len(brokerGoroutines()) == 0 }, func() string { return strings.Join(brokerGoroutines(), "\n\n") })
+		awaitNoGoroutine(t)
 	}
+}
+
+func awaitNoGoroutine(t *testing.T) {
+	t.Helper()
+	h := &hostile{peer: &peer{t: t}}
+	h.awaitOr(func() bool { return len(brokerGoroutines()) == 0 }, func() string { return strings.Join(brokerGoroutines(), "\n\n") })
 }
 
 // leastParked is less than any of parkRequests would wait: the half of a frame waits for 30 seconds, the others longer.

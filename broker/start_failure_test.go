@@ -10,7 +10,7 @@ import (
 // stays open.
 func TestFailureDuringTheStart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := &Broker{started: make(chan struct{}), done: make(chan struct{})}
+		b := &Broker{started: make(chan struct{}), done: make(chan struct{}), leaveContext: func() bool { return true }}
 		failure := errors.New("the disk has failed")
 		b.fail(failure)
 		synctest.Wait()

@@ -72,8 +72,8 @@ func (c *Coordinator) Join(r *JoinRequest) *Future[JoinResult] {
 		}
 	}
 	at, g := s.classicLocked(r.GroupID)
-	if g == nil {
-		return refuse(ErrInconsistentProtocol)
+	if g == nil { // a group of another type: Kafka does not repeat the member ID
+		return immediate(JoinResult{Err: ErrInconsistentProtocol})
 	}
 	f := parked[JoinResult]()
 	// Only the replacement of a static member can need a record.

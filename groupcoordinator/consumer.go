@@ -163,7 +163,7 @@ func (s *shard) joinConsumerLocked(at *entry, g *consumergroup.Group, r *JoinReq
 		err = s.carryOutLocked(at, step)
 	}
 	if err != nil {
-		return immediate(JoinResult{Err: err, MemberID: cmp.Or(result.MemberID, strings.Clone(r.MemberID))})
+		return immediate(JoinResult{Err: err, MemberID: result.MemberID})
 	}
 	protocolType := g.ProtocolType()
 	return ready(JoinResult{

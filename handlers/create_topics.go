@@ -16,6 +16,9 @@ import (
 // maxPartitionsPerRequest bounds what one CreateTopics or CreatePartitions request may create, as in Kafka.
 const maxPartitionsPerRequest = 10_000
 
+// maxRecordsPerRequest bounds the records of the metadata that one CreateTopics request needs in Kafka.
+const maxRecordsPerRequest = 10_000
+
 // clusterMetadataTopic is the log of Kafka's controllers. No broker has it as a topic.
 const clusterMetadataTopic = "__cluster_metadata"
 
@@ -43,6 +46,10 @@ func (s *Services) createTopics(_ context.Context, r *wire.Request) wire.Reply {
 			together[name] = true
 		}
 	}
+	records := 0
+	if total <= maxPartitionsPerRequest {
+		records = s.recordsNeeded(r, isRefused, together)
+	}
 	quota := s.mutations(r, 6)
 	seen := map[string]bool{}
 	for i := range req.Topics {
@@ -62,6 +69,9 @@ func (s *Services) createTopics(_ context.Context, r *wire.Request) wire.Reply {
 			code, message = wire.InvalidRequest, "this internal topic cannot be created"
 		case total > maxPartitionsPerRequest:
 			code, message = wire.PolicyViolation, tooManyPartitions(total)
+		case records > maxRecordsPerRequest:
+			code, message = wire.PolicyViolation, fmt.Sprintf("the request needs %d records of metadata, at most %d are "+
+				"written at once: one for each topic, partition and configuration", records, maxRecordsPerRequest)
 		default:
 			code, message = s.createTopic(asked, together, req.ValidateOnly, quota, &t)
 		}
@@ -89,11 +99,11 @@ func (s *Services) partitionsAsked(t *kmsg.CreateTopicsRequestTopic) int32 {
 	return t.NumPartitions
 }
 
-func (s *Services) createTopic(
-	asked *kmsg.CreateTopicsRequestTopic, together map[string]bool, validateOnly bool, quota *mutations,
-	t *kmsg.CreateTopicsResponseTopic,
-) (wire.Code, string) {
-	spec := topics.Spec{
+// checkTopic says why a topic cannot be created. Errors of name or configuration come before those of the shape.
+func (s *Services) checkTopic(asked *kmsg.CreateTopicsRequestTopic, together map[string]bool, version int16) (
+	spec topics.Spec, code wire.Code, message string,
+) {
+	spec = topics.Spec{
 		Name:       strings.Clone(asked.Topic),
 		Partitions: s.partitionsAsked(asked),
 		Overrides:  settings.Values{},
@@ -101,22 +111,58 @@ func (s *Services) createTopic(
 	}
 	for _, c := range asked.Configs {
 		if c.Value == nil {
-			return wire.InvalidConfig, fmt.Sprintf("configuration %s has no value", c.Name)
+			return spec, wire.InvalidConfig, fmt.Sprintf("configuration %s has no value", c.Name)
 		}
 		spec.Overrides[strings.Clone(c.Name)] = strings.Clone(*c.Value)
 	}
-	version := quota.r.Version
 	err := s.Topics.Validate(spec)
-	// Errors of the name or the configuration come before those of the shape.
-	if code := codeFor(err, int16(kmsg.CreateTopics), version); err != nil && code != wire.InvalidPartitions {
-		return code, err.Error()
+	if err != nil {
+		code, message = codeFor(err, int16(kmsg.CreateTopics), version), err.Error()
 	}
-	if code, message := s.checkReplicas(asked); code != wire.NoError {
+	if code == wire.NoError || code == wire.InvalidPartitions {
+		if ofReplicas, why := s.checkReplicas(asked); ofReplicas != wire.NoError {
+			return spec, ofReplicas, why
+		}
+	}
+	return spec, code, message
+}
+
+// recordsNeeded returns how many records Kafka would write for the request, where they may be too many: one for each
+// topic that can be created, each of its partitions and each of its configurations.
+func (s *Services) recordsNeeded(
+	r *wire.Request, isRefused func(name string) bool, together map[string]bool,
+) (records int) {
+	req := r.Body.(*kmsg.CreateTopicsRequest)
+	most := 0
+	for i := range req.Topics {
+		t := &req.Topics[i]
+		most += 1 + max(0, int(s.partitionsAsked(t))) + len(t.Configs)
+	}
+	if most <= maxRecordsPerRequest {
+		return most
+	}
+	for i := range req.Topics {
+		t := &req.Topics[i]
+		if isRefused(t.Topic) {
+			continue
+		}
+		if spec, code, _ := s.checkTopic(t, together, r.Version); code == wire.NoError {
+			records += 1 + int(spec.Partitions) + len(spec.Overrides)
+		}
+	}
+	return records
+}
+
+func (s *Services) createTopic(
+	asked *kmsg.CreateTopicsRequestTopic, together map[string]bool, validateOnly bool, quota *mutations,
+	t *kmsg.CreateTopicsResponseTopic,
+) (wire.Code, string) {
+	version := quota.r.Version
+	spec, code, message := s.checkTopic(asked, together, version)
+	if code != wire.NoError {
 		return code, message
 	}
-	if err == nil {
-		err = quota.take(int(spec.Partitions))
-	}
+	err := quota.take(int(spec.Partitions))
 	if err == nil && validateOnly {
 		t.TopicID = topics.NewID() // Kafka shows one that no topic gets
 	}

@@ -27,6 +27,7 @@ var fetchDowngrades = []downgradeRow{
 // A fetch that finds too little waits, without holding a lock, until a partition's readable bound moves or its time is
 // over; then everything is read again.
 func (s *Services) fetch(ctx context.Context, r *wire.Request) wire.Reply {
+	began := s.beginMeasuring()
 	req, resp := r.Body.(*kmsg.FetchRequest), response[*kmsg.FetchResponse](r)
 	f := &fetching{s: s, r: r, version: r.Version, committed: req.IsolationLevel == 1, minBytes: int(req.MinBytes),
 		response: resp}
@@ -47,11 +48,12 @@ func (s *Services) fetch(ctx context.Context, r *wire.Request) wire.Reply {
 	f.findMissing()
 	wait := time.Duration(req.MaxWaitMillis) * time.Millisecond
 	if f.read(); wait <= 0 || f.satisfied() {
-		return wire.Respond(f.answer())
+		return wire.Respond(f.answer(spentSince(began)))
 	}
+	spent := spentSince(began)
 	return wire.Reply{Then: func(ctx context.Context) kmsg.Response {
 		f.wait(ctx, wait)
-		return f.answer()
+		return f.answer(spent)
 	}}
 }
 
@@ -108,7 +110,8 @@ func (f *fetching) openSession(req *kmsg.FetchRequest) wire.Code {
 	}
 	f.response.SessionID = s.id
 	s.epoch = nextEpoch(s.epoch)
-	for _, p := range f.asked(req) {
+	asked := f.asked(req)
+	for _, p := range asked {
 		s.put(p)
 	}
 	for i := range req.ForgottenTopics {
@@ -121,9 +124,9 @@ func (f *fetching) openSession(req *kmsg.FetchRequest) wire.Code {
 		f.nameID(e.Value.(*fetchPartition))
 	}
 	f.parts = s.partitions()
-	if len(f.parts) == 0 {
+	if len(f.parts) == 0 { // then what is asked and forgotten at once is answered without a session
 		sessions.remove(s.id)
-		f.response.SessionID = 0
+		f.response.SessionID, f.parts = 0, asked
 		return wire.NoError
 	}
 	f.session, f.incremental = s, true
@@ -310,11 +313,11 @@ func (f *fetching) release() {
 	}
 }
 
-// answer makes the response from the results. One above the client's quota is kept back: the client has to pause, and
-// then asks again (spec: wire 6).
-func (f *fetching) answer() kmsg.Response {
+// answer makes the response from the results, after a time that was spent on the request. One above the client's quotas
+// is kept back: the client has to pause, and then asks again (spec: wire 6).
+func (f *fetching) answer(spent time.Duration) kmsg.Response {
 	resp := f.describeAll()
-	pause, admitted := f.s.admitFetch(f.r, resp)
+	pause, admitted := f.s.admitFetch(f.r, resp, spent)
 	if admitted {
 		f.rememberAll()
 	} else {

@@ -56,7 +56,7 @@ func (s *Services) shareFetch(_ context.Context, r *wire.Request) wire.Reply {
 	if f.final {
 		s.Shares.End(f.session)
 	}
-	done := f.final || req.IsRenewAck || req.MaxRecords <= 0 || f.maxBytes == 0 || f.read(nil) || wait <= 0
+	done := f.final || req.IsRenewAck || f.wantsNothing() || f.read(nil) || wait <= 0
 	if done && !f.waits.pending() {
 		return wire.Respond(f.finish())
 	}
@@ -161,6 +161,19 @@ func (f *shareFetching) partition(p sharepartition.TopicPartition) (*partition.P
 		return nil, code
 	}
 	return partitionOf(t, p.Partition)
+}
+
+// wantsNothing reports whether the client wants no records. It is told of partitions that it cannot fetch even then.
+func (f *shareFetching) wantsNothing() bool {
+	if f.req.MaxRecords > 0 && f.maxBytes > 0 {
+		return false
+	}
+	for _, p := range f.parts {
+		if _, code := f.partition(p); code != wire.NoError {
+			f.result(p).code = code
+		}
+	}
+	return true
 }
 
 // read fetches from all partitions, and says whether the answer can be sent.

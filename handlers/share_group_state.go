@@ -29,8 +29,9 @@ func (s *Services) stateError(err error, r *wire.Request) stateResult {
 	return stateResult{int16(codeFor(err, r.Key, r.Version)), errorMessage(err.Error())}
 }
 
-// checkState checks a share partition of a request. negative says that one of its numbers is.
-func (s *Services) checkState(topicID [16]byte, partition int32, negative bool) error {
+// checkState checks a share partition of a request. negative says that one of its numbers is; missing is the error for
+// a partition that does not exist: Kafka looks for stored state before that in some APIs.
+func (s *Services) checkState(topicID [16]byte, partition int32, negative bool, missing error) error {
 	if partition < 0 || negative {
 		return fmt.Errorf("%w: a number is negative", errInvalidRequest)
 	}
@@ -39,7 +40,7 @@ func (s *Services) checkState(topicID [16]byte, partition int32, negative bool) 
 			return nil
 		}
 	}
-	return errNoSharePartition
+	return missing
 }
 
 var errNoSharePartition = errors.New("the partition does not exist")
@@ -57,12 +58,12 @@ func answerStates(waits *shareWaits, resp kmsg.Response) wire.Reply {
 	}}
 }
 
-// changeState stores something for a share partition, after the checks that all such APIs share.
+// changeState stores something for a share partition, unless check is an error.
 func (s *Services) changeState(
-	r *wire.Request, waits *shareWaits, key sharecoordinator.Key, negative bool, change func() (durability.Ticket, error),
+	r *wire.Request, waits *shareWaits, key sharecoordinator.Key, check error, change func() (durability.Ticket, error),
 ) stateResult {
-	if err := s.checkState(key.TopicID, key.Partition, negative); err != nil {
-		return s.stateError(err, r)
+	if check != nil {
+		return s.stateError(check, r)
 	}
 	ticket, err := change()
 	if err != nil {
@@ -76,6 +77,9 @@ func (s *Services) changeState(
 // InitializeShareGroupState v0.
 func (s *Services) initializeShareGroupState(_ context.Context, r *wire.Request) wire.Reply {
 	req, resp := r.Body.(*kmsg.InitializeShareGroupStateRequest), response[*kmsg.InitializeShareGroupStateResponse](r)
+	if req.GroupID == "" { // Kafka says nothing about no group
+		return wire.Respond(resp)
+	}
 	if err := s.ShareStates.Ensure(); err != nil {
 		return s.Fail(r, wire.CoordinatorNotAvailable, err.Error())
 	}
@@ -85,7 +89,8 @@ func (s *Services) initializeShareGroupState(_ context.Context, r *wire.Request)
 		t.TopicID = req.Topics[i].TopicID
 		for _, p := range req.Topics[i].Partitions {
 			key := sharecoordinator.Key{Group: req.GroupID, TopicID: t.TopicID, Partition: p.Partition}
-			result := s.changeState(r, &waits, key, p.StateEpoch < 0, func() (durability.Ticket, error) {
+			check := s.checkState(t.TopicID, p.Partition, p.StateEpoch < 0, errNoSharePartition)
+			result := s.changeState(r, &waits, key, check, func() (durability.Ticket, error) {
 				return s.ShareStates.Initialize(key, p.StateEpoch, p.StartOffset)
 			})
 			x := kmsg.NewInitializeShareGroupStateResponseTopicPartition()
@@ -100,6 +105,9 @@ func (s *Services) initializeShareGroupState(_ context.Context, r *wire.Request)
 // ReadShareGroupState v0.
 func (s *Services) readShareGroupState(_ context.Context, r *wire.Request) wire.Reply {
 	req, resp := r.Body.(*kmsg.ReadShareGroupStateRequest), response[*kmsg.ReadShareGroupStateResponse](r)
+	if req.GroupID == "" { // Kafka says nothing about no group
+		return wire.Respond(resp)
+	}
 	var waits shareWaits
 	for i := range req.Topics {
 		t := kmsg.NewReadShareGroupStateResponseTopic()
@@ -108,7 +116,8 @@ func (s *Services) readShareGroupState(_ context.Context, r *wire.Request) wire.
 			x := kmsg.NewReadShareGroupStateResponseTopicPartition()
 			x.Partition = p.Partition
 			key := sharecoordinator.Key{Group: req.GroupID, TopicID: t.TopicID, Partition: p.Partition}
-			state, err := sharecoordinator.State{}, s.checkState(t.TopicID, p.Partition, p.LeaderEpoch < 0)
+			state, err := sharecoordinator.State{}, s.checkState(t.TopicID, p.Partition, p.LeaderEpoch < 0,
+				sharecoordinator.ErrNoState)
 			if err == nil {
 				var ticket durability.Ticket
 				if state, ticket, err = s.ShareStates.Read(key, p.LeaderEpoch); err == nil {
@@ -134,6 +143,9 @@ func (s *Services) readShareGroupState(_ context.Context, r *wire.Request) wire.
 // WriteShareGroupState v0 to v1. v1 has the delivery complete count (KIP-1226).
 func (s *Services) writeShareGroupState(_ context.Context, r *wire.Request) wire.Reply {
 	req, resp := r.Body.(*kmsg.WriteShareGroupStateRequest), response[*kmsg.WriteShareGroupStateResponse](r)
+	if req.GroupID == "" { // Kafka says nothing about no group
+		return wire.Respond(resp)
+	}
 	var waits shareWaits
 	for i := range req.Topics {
 		t := kmsg.NewWriteShareGroupStateResponseTopic()
@@ -141,7 +153,8 @@ func (s *Services) writeShareGroupState(_ context.Context, r *wire.Request) wire
 		for j := range req.Topics[i].Partitions {
 			p := &req.Topics[i].Partitions[j]
 			key := sharecoordinator.Key{Group: req.GroupID, TopicID: t.TopicID, Partition: p.Partition}
-			result := s.changeState(r, &waits, key, p.StateEpoch < 0 || p.LeaderEpoch < 0, func() (durability.Ticket, error) {
+			check := s.checkState(t.TopicID, p.Partition, p.StateEpoch < 0 || p.LeaderEpoch < 0, sharecoordinator.ErrNoState)
+			result := s.changeState(r, &waits, key, check, func() (durability.Ticket, error) {
 				return s.ShareStates.Write(stateWrite(key, p, r.Version))
 			})
 			x := kmsg.NewWriteShareGroupStateResponseTopicPartition()
@@ -173,13 +186,17 @@ func stateWrite(key sharecoordinator.Key, p *kmsg.WriteShareGroupStateRequestTop
 // DeleteShareGroupState v0.
 func (s *Services) deleteShareGroupState(_ context.Context, r *wire.Request) wire.Reply {
 	req, resp := r.Body.(*kmsg.DeleteShareGroupStateRequest), response[*kmsg.DeleteShareGroupStateResponse](r)
+	if req.GroupID == "" { // Kafka says nothing about no group
+		return wire.Respond(resp)
+	}
 	var waits shareWaits
 	for i := range req.Topics {
 		t := kmsg.NewDeleteShareGroupStateResponseTopic()
 		t.TopicID = req.Topics[i].TopicID
 		for _, p := range req.Topics[i].Partitions {
 			key := sharecoordinator.Key{Group: req.GroupID, TopicID: t.TopicID, Partition: p.Partition}
-			result := s.changeState(r, &waits, key, false,
+			check := s.checkState(t.TopicID, p.Partition, false, errNoSharePartition)
+			result := s.changeState(r, &waits, key, check,
 				func() (durability.Ticket, error) { return s.ShareStates.Delete(key) })
 			x := kmsg.NewDeleteShareGroupStateResponseTopicPartition()
 			x.Partition, x.ErrorCode, x.ErrorMessage = p.Partition, result.code, result.message
@@ -194,6 +211,9 @@ func (s *Services) deleteShareGroupState(_ context.Context, r *wire.Request) wir
 // offset -1, and that is no error.
 func (s *Services) readShareGroupStateSummary(_ context.Context, r *wire.Request) wire.Reply {
 	req, resp := r.Body.(*kmsg.ReadShareGroupStateSummaryRequest), response[*kmsg.ReadShareGroupStateSummaryResponse](r)
+	if req.GroupID == "" { // Kafka says nothing about no group
+		return wire.Respond(resp)
+	}
 	var waits shareWaits
 	for i := range req.Topics {
 		t := kmsg.NewReadShareGroupStateSummaryResponseTopic()
@@ -202,7 +222,7 @@ func (s *Services) readShareGroupStateSummary(_ context.Context, r *wire.Request
 			x := kmsg.NewReadShareGroupStateSummaryResponseTopicPartition()
 			x.Partition = p.Partition
 			key := sharecoordinator.Key{Group: req.GroupID, TopicID: t.TopicID, Partition: p.Partition}
-			err := s.checkState(t.TopicID, p.Partition, false)
+			err := s.checkState(t.TopicID, p.Partition, false, errNoSharePartition)
 			if err == nil {
 				state, ticket, found := s.ShareStates.Summary(key)
 				switch {

@@ -32,6 +32,9 @@ type Conn struct {
 	out      output      // see output
 	pipe     pipeline
 
+	// KeptBack is for the handlers: they did not give the records of the last Fetch, because of a quota.
+	KeptBack atomic.Bool
+
 	software atomic.Pointer[clientSoftware]
 	mutedNs  atomic.Int64 // Unix time until which no request is looked at
 	usedNs   atomic.Int64 // Unix time of the last request, or of the beginning

@@ -101,8 +101,8 @@ func startBroker() (stop func() error, err error) {
 			}
 		}
 		return nil, errors.Join(fmt.Errorf("no ready line with an address: %q", line), stop())
-	case <-time.After(20 * time.Second):
-		return nil, errors.Join(errors.New("not ready after 20 s"), stop())
+	case <-time.After(time.Minute):
+		return nil, errors.Join(errors.New("not ready after a minute"), stop())
 	}
 }
 

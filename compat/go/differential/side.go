@@ -90,7 +90,9 @@ func (s *side) textOf(step Step, resp kmsg.Response, err error) string {
 	if step.Member != "" {
 		s.members[step.Member] = reflect.ValueOf(resp).Elem().FieldByName("MemberID").String()
 	}
-	text := kafkatest.Text{Hide: step.Hide, Having: step.Having, Sorted: !step.InOrder, Value: s.value}
+	text := kafkatest.Text{
+		Hide: step.Hide, Having: step.Having, Sorted: !step.InOrder, Messages: step.Messages, Value: s.value,
+	}
 	return text.Of(resp)
 }
 
