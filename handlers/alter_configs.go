@@ -11,7 +11,6 @@ import (
 
 	"once/configs"
 	"once/settings"
-	"once/topics"
 	"once/wire"
 )
 
@@ -41,6 +40,9 @@ func (s *Services) alter(a alteration) error {
 		return fmt.Errorf("%w: resources of type %d are unknown", errInvalidRequest, a.kind)
 	}
 	if a.name == "" {
+		if _, err := a.change(nil); err != nil {
+			return err
+		}
 		return fmt.Errorf("%w: the resource has no name", errInvalidRequest)
 	}
 	name := strings.Clone(a.name)
@@ -49,9 +51,6 @@ func (s *Services) alter(a alteration) error {
 		return s.Configs.Alter(configs.Group, name, a.change, a.validateOnly)
 	case kmsg.ConfigResourceTypeClientMetrics:
 		return s.Configs.Alter(configs.ClientMetrics, name, a.change, a.validateOnly)
-	}
-	if err := topics.CheckName(name); err != nil {
-		return err
 	}
 	return s.Topics.Alter(name, a.change, a.validateOnly)
 }

@@ -110,7 +110,8 @@ func (f *fetching) openSession(req *kmsg.FetchRequest) wire.Code {
 	}
 	f.response.SessionID = s.id
 	s.epoch = nextEpoch(s.epoch)
-	for _, p := range f.asked(req) {
+	asked := f.asked(req)
+	for _, p := range asked {
 		s.put(p)
 	}
 	for i := range req.ForgottenTopics {
@@ -123,9 +124,9 @@ func (f *fetching) openSession(req *kmsg.FetchRequest) wire.Code {
 		f.nameID(e.Value.(*fetchPartition))
 	}
 	f.parts = s.partitions()
-	if len(f.parts) == 0 {
+	if len(f.parts) == 0 { // then what is asked and forgotten at once is answered without a session
 		sessions.remove(s.id)
-		f.response.SessionID = 0
+		f.response.SessionID, f.parts = 0, asked
 		return wire.NoError
 	}
 	f.session, f.incremental = s, true

@@ -20,6 +20,9 @@ const noAuthorizedOperations = -2147483648
 // A topic is created before the answer, which saves the client a retry, unless dev.auto.create.delay.ms is set.
 func (s *Services) metadata(_ context.Context, r *wire.Request) wire.Reply {
 	req, resp := r.Body.(*kmsg.MetadataRequest), response[*kmsg.MetadataResponse](r)
+	if hasEarlyID(req, r.Version) {
+		return wire.Respond(failMetadata(r, wire.InvalidRequest, ""))
+	}
 	host, port := s.Advertised(r.Conn)
 	broker := kmsg.NewMetadataResponseBroker()
 	broker.NodeID, broker.Host, broker.Port = s.NodeID, host, port
@@ -35,17 +38,27 @@ func (s *Services) metadata(_ context.Context, r *wire.Request) wire.Reply {
 			resp.Topics = append(resp.Topics, s.describeTopic(t))
 		}
 	case s.asksByID(req, r.Version):
-		resp.Topics = s.metadataByIDs(r.Version, req.Topics)
+		resp.Topics = s.metadataByIDs(req.Topics)
 	default:
 		create := (r.Version < 4 || req.AllowAutoTopicCreation) && s.Settings.AutoCreateTopicsEnable
 		resp.Topics = s.metadataByNames(req.Topics, create)
 	}
 	if req.IncludeTopicAuthorizedOperations {
 		for i := range resp.Topics {
-			resp.Topics[i].AuthorizedOperations = topicOperations
+			if resp.Topics[i].Topic != nil { // else its ID is unknown
+				resp.Topics[i].AuthorizedOperations = topicOperations
+			}
 		}
 	}
 	return wire.Respond(resp)
+}
+
+// hasEarlyID says whether a topic is named by its ID alone, or has one, in v10 or v11. They have the field, but Kafka
+// serves IDs from v12 on only, and refuses the whole request.
+func hasEarlyID(req *kmsg.MetadataRequest, version int16) bool {
+	return version >= 10 && version < 12 && slices.ContainsFunc(req.Topics, func(t kmsg.MetadataRequestTopic) bool {
+		return t.Topic == nil || t.TopicID != [16]byte{}
+	})
 }
 
 // asksForAll says whether the request is for all topics.
@@ -55,23 +68,18 @@ func asksForAll(req *kmsg.MetadataRequest, version int16) bool {
 
 // asksByID says whether the request names any topic by ID; names are ignored then.
 func (s *Services) asksByID(req *kmsg.MetadataRequest, version int16) bool {
-	if version < 10 {
+	if version < 12 {
 		return false
 	}
 	return slices.ContainsFunc(req.Topics, func(t kmsg.MetadataRequestTopic) bool { return t.TopicID != [16]byte{} })
 }
 
 // metadataByIDs describes topics by their IDs, each once.
-func (s *Services) metadataByIDs(version int16, asked []kmsg.MetadataRequestTopic) []kmsg.MetadataResponseTopic {
+func (s *Services) metadataByIDs(asked []kmsg.MetadataRequestTopic) []kmsg.MetadataResponseTopic {
 	all := make([]kmsg.MetadataResponseTopic, 0, len(asked))
 	seen := map[[16]byte]bool{{}: true}
 	for i := range asked {
 		id := asked[i].TopicID
-		if version < 12 {
-			// v10 and v11 have the field, but Kafka serves IDs from v12 on only.
-			all = append(all, errorTopic(asked[i].Topic, id, wire.InvalidRequest))
-			continue
-		}
 		if seen[id] {
 			continue
 		}

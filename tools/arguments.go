@@ -133,6 +133,16 @@ func given(f *pflag.FlagSet, names ...string) (n int) {
 	return n
 }
 
+// required returns Kafka's error if one of the options is missing.
+func required(f *pflag.FlagSet, options ...string) error {
+	for _, option := range options {
+		if !f.Changed(option) {
+			return say("Missing required argument \"[%s]\"", option)
+		}
+	}
+	return nil
+}
+
 // clash returns Kafka's error if an option is given together with one of others.
 func clash(f *pflag.FlagSet, option string, others ...string) error {
 	if !f.Changed(option) {

@@ -17,12 +17,18 @@ func clusterCommand(e *env) *cobra.Command {
 			return say("kafka-cluster: error: too few arguments")
 		}
 		return say("kafka-cluster: error: argument command: invalid choice: '%s' (choose from 'cluster-id', 'unregister', "+
-			"'list-endpoints')", args[0])
+			"'list-endpoints', 'api-versions')", args[0])
 	}
-	for _, sub := range []*cobra.Command{clusterID(e), unregister(e), listEndpoints(e)} {
+	for _, sub := range []*cobra.Command{clusterID(e), unregister(e), listEndpoints(e), apiVersions(e)} {
 		e.connection.flags(sub.Flags())
 		c.AddCommand(sub)
 	}
+	return c
+}
+
+func apiVersions(e *env) *cobra.Command {
+	c := &cobra.Command{Use: "api-versions", Short: "Print the versions of the APIs, as kafka-broker-api-versions"}
+	c.RunE = func(c *cobra.Command, _ []string) error { return e.printVersions(c.Context()) }
 	return c
 }
 

@@ -230,7 +230,7 @@ func (e *env) reportFeatures(names []string, levels map[string]int16, refused ma
 func versionMapping(e *env) *cobra.Command {
 	var name string
 	c := &cobra.Command{Use: "version-mapping", Short: "Print the levels of features in a release"}
-	c.Flags().StringVar(&name, "release-version", latestRelease, "the `release`")
+	c.Flags().StringVarP(&name, "release-version", "r", latestRelease, "the `release`")
 	c.RunE = func(*cobra.Command, []string) error {
 		r, err := e.release(name)
 		if err != nil {
@@ -249,8 +249,11 @@ func versionMapping(e *env) *cobra.Command {
 func featureDependencies(e *env) *cobra.Command {
 	var features []string
 	c := &cobra.Command{Use: "feature-dependencies", Short: "Print what levels of features require"}
-	c.Flags().StringArrayVar(&features, "feature", nil, "a feature and its level, `FEATURE=LEVEL`; repeatable")
+	c.Flags().StringArrayVarP(&features, "feature", "f", nil, "a feature and its level, `FEATURE=LEVEL`; repeatable")
 	c.RunE = func(*cobra.Command, []string) error {
+		if len(features) == 0 && e.tool == "storage" {
+			return say("kafka-storage: error: argument --feature/-f is required")
+		}
 		if len(features) == 0 {
 			return e.fail("Command line error: argument --feature is required. Type --help for help.")
 		}
@@ -274,6 +277,8 @@ func (e *env) printDependencies(name string, level int16) error {
 	switch {
 	case !known:
 		return e.fail("Unknown feature: %s", name)
+	case level > most && name != metadataVersion && e.tool == "storage":
+		return e.fail("Feature level %d is not supported for feature %s", level, name)
 	case level < 0 || level > most, name == metadataVersion && level < releases[0].level:
 		return e.fail("No feature:%s with feature level %d", name, level)
 	}

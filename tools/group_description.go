@@ -219,6 +219,11 @@ func sortedPartitions(set kadm.TopicsSet) (all []topicPartition) {
 	return all
 }
 
+// partitionName is how Kafka calls a partition.
+func partitionName(topic string, partition int32) string {
+	return topic + "-" + strconv.Itoa(int(partition))
+}
+
 // topicPartition is one partition of a topic.
 type topicPartition struct {
 	topic     string

@@ -9,7 +9,7 @@ import (
 // What differs from run to run, and what Kafka's tools say about themselves.
 var (
 	removed = regexp.MustCompile(`(?m)^(\tat |Caused by: |\t\.\.\. |The consumer rebalance protocol|Warning: --property is deprecated|` +
-		`Option --property is deprecated|kafka-[a-z-]+ --help has the options|\t[A-Za-z]+\([0-9]+\): UNSUPPORTED|` +
+		`Option --property is deprecated|\t+Suppressed: |kafka-[a-z-]+ --help has the options|\t[A-Za-z]+\([0-9]+\): UNSUPPORTED|` +
 		`java\.util\.concurrent\.ExecutionException: org\.apache\.kafka\.common\.errors\.(GroupIdNotFound|SecurityDisabled|BrokerIdNotRegistered)).*\n`)
 	usage    = regexp.MustCompile(`(?ms)^Option( \(\* = required\))? +Description *\n.*`)
 	replaced = []struct {
@@ -27,6 +27,13 @@ var (
 		{regexp.MustCompile(`[A-Za-z0-9_-]{22}==`), "UUID"},
 		{regexp.MustCompile(`\b127\.0\.0\.1 [0-9]+ *`), "127.0.0.1 PORT "},
 		{regexp.MustCompile(`\[usable: [0-9]+\]`), "[usable: N]"},
+		{regexp.MustCompile(`Error occurred: org\.apache\.kafka\.tools\.[A-Za-z]+: `), "Error occurred: "},
+		{regexp.MustCompile(`"size":[0-9]+`), `"size":N`},
+		{regexp.MustCompile(`"logDir":"[^"]*"`), `"logDir":"DIR"`},
+		{regexp.MustCompile(`"log_dirs":\["/[^"]*"\]`), `"log_dirs":["DIR"]`},
+		{regexp.MustCompile(`\b[0-9]+\.[0-9]+ (records/sec|MB/sec|ms)\b`), "N $1"},
+		{regexp.MustCompile(`\b[0-9]+ ms ([0-9.]+th)`), "N ms $1"},
+		{regexp.MustCompile(`(?m)^20\S+ \S+, 20\S+ \S+, [0-9.]+, [^,]+, ([0-9]+), .*`), "TIMES, RATES, $1, RATES"},
 		{regexp.MustCompile(`,\n\)`), "\n)"},
 		{regexp.MustCompile(`(\t[A-Za-z]+\(([4-9]|[0-9]{2,})\): [0-9]+( to [0-9]+)? \[usable: N\],?\n)+`), "\t…\n"},
 		{regexp.MustCompile(`(?m)[ \t]+$`), ""},

@@ -67,6 +67,10 @@ func offsetsCommand(e *env) *cobra.Command {
 func wantedPartitions(topic, list, partitions string) (func(topic string, partition int32) bool, error) {
 	if list == "" {
 		list = topic + ":"
+		if strings.Trim(partitions, "0123456789, ") != "" {
+			return nil, say("Error occurred: --partitions expects a comma separated list of numeric partition ids, but "+
+				"received: %s", partitions)
+		}
 		if partitions != "" {
 			list = topic + ":" + strings.Join(strings.Split(partitions, ","), ","+topic+":")
 		}
@@ -96,7 +100,7 @@ func wantedPartitions(topic, list, partitions string) (func(topic string, partit
 				r.to, errTo = strconv.ParseInt(to, 10, 32)
 			}
 			if errFrom != nil || errTo != nil {
-				return nil, say("Invalid rule: %s", entry)
+				return nil, say("Error occurred: Invalid rule specification: %s", entry)
 			}
 		}
 		rules = append(rules, r)
@@ -158,8 +162,7 @@ func (e *env) offsets(ctx context.Context, wanted func(string, int32) bool, time
 		case o.Err != nil:
 			fmt.Fprintf(e.stderr, "Skip getting offsets for topic-partition %s-%d due to error: %s\n", o.Topic, o.Partition,
 				reason(o.Err, ""))
-		case o.Offset < 0:
-			e.print("%s:%d:\n", o.Topic, o.Partition)
+		case o.Offset < 0 || timestamp >= 0 && o.Timestamp < 0: // there is no such offset
 		default:
 			e.print("%s:%d:%d\n", o.Topic, o.Partition, o.Offset)
 		}

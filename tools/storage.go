@@ -13,7 +13,7 @@ func storageCommand(e *env) *cobra.Command {
 	c := &cobra.Command{Args: cobra.ArbitraryArgs}
 	c.RunE = func(c *cobra.Command, args []string) error {
 		if len(args) == 0 {
-			return say("a command is missing: format, info or random-uuid")
+			return say("a command is missing: format, random-uuid, version-mapping or feature-dependencies")
 		}
 		return say("%s is not built here; use kafka-storage.sh of Apache Kafka", args[0])
 	}
@@ -45,7 +45,7 @@ func storageCommand(e *env) *cobra.Command {
 			e.print("%s\n", randomUUID())
 			return nil
 		}}
-	c.AddCommand(format, random)
+	c.AddCommand(format, random, versionMapping(e), featureDependencies(e))
 	return c
 }
 

@@ -32,6 +32,7 @@ func all() []tool {
 		{"configs", "Describe and alter settings, quotas and SCRAM credentials", joptsimple, configsCommand},
 		{"console-producer", "Produce the lines of the standard input", joptsimple, producerCommand},
 		{"console-consumer", "Print the records of a topic", joptsimple, consumerCommand},
+		{"console-share-consumer", "Print the records of a topic that a share group gets", joptsimple, shareConsumerCommand},
 		{"groups", "List groups of all types", joptsimple, allGroupsCommand},
 		{"consumer-groups", "List, describe, reset and delete consumer groups", joptsimple, consumerGroupsCommand},
 		{"share-groups", "List, describe, reset and delete share groups", joptsimple, shareGroupsCommand},
@@ -43,7 +44,16 @@ func all() []tool {
 		{"features", "Describe and change features", argparse, featuresCommand},
 		{"acls", "List, add and remove ACLs, as on a broker without authorizer", joptsimple, aclsCommand},
 		{"cluster", "Print the cluster's ID and addresses, unregister a broker", argparse, clusterCommand},
-		{"storage", "Make cluster IDs; formatting needs nothing here", argparse, storageCommand},
+		{"delete-records", "Delete records before offsets", joptsimple, deleteRecordsCommand},
+		{"log-dirs", "Describe log directories", joptsimple, logDirsCommand},
+		{"leader-election", "Elect leaders, which with one replica are elected", joptsimple, leaderElectionCommand},
+		{"reassign-partitions", "Move partitions between brokers, of which there is one", joptsimple, reassignCommand},
+		{"client-metrics", "Describe and alter subscriptions to metrics of clients", joptsimple, clientMetricsCommand},
+		{"delegation-tokens", "Ask for delegation tokens, as on a broker without authentication", joptsimple,
+			delegationTokensCommand},
+		{"producer-perf-test", "Measure producing", argparse, producerPerfCommand},
+		{"consumer-perf-test", "Measure consuming", joptsimple, consumerPerfCommand},
+		{"storage", "Make cluster IDs, look up features; formatting needs nothing here", argparse, storageCommand},
 	}
 }
 

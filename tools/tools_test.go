@@ -173,11 +173,17 @@ func TestUnsupportedOptionsAreRefused(t *testing.T) {
 		{"consumer-groups", append(noServer, "--describe"), "[all-groups], [group]"},
 		{"consumer-groups", append(noServer, "--group", "g", "--reset-offsets", "--to-earliest"), "One of the reset scopes should be defined: --all-topics, --topic."},
 		{"consumer-groups", append(noServer, "--group", "g", "--reset-offsets", "--all-topics"), "requires one of the following scenarios"},
-		{"transactions", append(noServer, "forceTerminateTransaction"), "forceTerminateTransaction is not built here; use kafka-transactions.sh"},
+		{"transactions", append(noServer, "forceTerminateTransaction"), "argument --transactionalId is required"},
+		{"transactions", append(noServer, "nosuch"), "invalid choice: 'nosuch' (choose from 'list',"},
+		{"delete-records", append(noServer, "--offset-json-file", "nosuch"), "open nosuch: "},
+		{"producer-perf-test", append(noServer, "--topic", "t", "--num-records", "1", "--throughput", "1"), "one of the arguments --record-size"},
+		{"producer-perf-test", []string{"--topic", "t", "--num-records", "1", "--throughput", "1", "--record-size", "1"}, "At least one of --bootstrap-server"},
+		{"consumer-perf-test", append(noServer, "--topic", "t"), "[messages], [num-records]"},
 		{"transactions", append(noServer, "abort", "--topic", "t", "--partition", "0"), "must be identified either with --start-offset"},
 		{"storage", []string{"format", "-t", "x", "-c", "f", "--add-scram", "a"}, "--add-scram is not built here"},
 		{"metadata-quorum", append(noServer, "add-controller"), "add-controller is not built here; use kafka-metadata-quorum.sh"},
-		{"storage", []string{"version-mapping"}, "version-mapping is not built here"},
+		{"storage", []string{"info"}, "info is not built here"},
+		{"storage", []string{"feature-dependencies"}, "argument --feature/-f is required"},
 	} {
 		output, err := run(t, c.tool, c.args...)
 		if err == nil || !strings.Contains(output, c.want) {
@@ -249,8 +255,8 @@ func TestCommandsUnderTheProgram(t *testing.T) {
 			t.Errorf("topics: %v, printed %q", err, out.String())
 		}
 	}
-	for _, name := range []string{"topics", "configs", "console-producer", "console-consumer", "groups", "consumer-groups",
-		"share-groups", "streams-groups", "transactions",
+	for _, name := range []string{"topics", "configs", "console-producer", "console-consumer", "console-share-consumer", "groups", "consumer-groups",
+		"share-groups", "streams-groups", "delete-records", "producer-perf-test", "transactions",
 		"get-offsets", "broker-api-versions", "storage"} {
 		if !names[name] {
 			t.Errorf("there is no command %s", name)

@@ -13,8 +13,10 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
@@ -28,6 +30,7 @@ type topicsOptions struct {
 	overrides, underReplicated, unavailable    bool
 	underMinISR, atMinISR                      bool
 	partitionsGiven, replicasGiven, topicGiven bool
+	assignment, topicID                        string
 }
 
 func topicsCommand(e *env) *cobra.Command {
@@ -52,53 +55,64 @@ func topicsCommand(e *env) *cobra.Command {
 	f.BoolVar(&o.unavailable, "unavailable-partitions", false, "describe only partitions without a leader")
 	f.BoolVar(&o.underMinISR, "under-min-isr-partitions", false, "describe only partitions below min.insync.replicas")
 	f.BoolVar(&o.atMinISR, "at-min-isr-partitions", false, "describe only partitions at min.insync.replicas")
+	f.StringVar(&o.assignment, "replica-assignment", "",
+		"brokers of each partition, `ID,ID`; with colons between those of one partition")
+	f.StringVar(&o.topicID, "topic-id", "", "with --describe, the topic with this `ID`")
+	ignored(f, "partition-size-limit-per-response")
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		o.partitionsGiven, o.replicasGiven = f.Changed("partitions"), f.Changed("replication-factor")
 		o.topicGiven = f.Changed("topic")
+		if err := o.validate(f); err != nil {
+			return err
+		}
 		return e.topics(c.Context(), o)
 	}
 	return c
 }
 
-func (e *env) topics(ctx context.Context, o topicsOptions) error {
-	actions := 0
-	for _, given := range []bool{o.create, o.list, o.describe, o.alter, o.delete} {
-		if given {
-			actions++
-		}
+func (o topicsOptions) validate(f *pflag.FlagSet) error {
+	if given(f, "create", "list", "describe", "alter", "delete") != 1 {
+		return say("Command must include exactly one action: --list, --describe, --create, --alter or --delete")
 	}
 	switch {
-	case actions != 1:
-		return say("Command must include exactly one action: --list, --describe, --create, --alter or --delete")
 	case (o.create || o.alter || o.delete) && o.topic == "":
 		return say("Missing required argument \"[topic]\"")
+	case o.alter && len(o.configs) > 0:
+		return say("Option combination \"[[config], [bootstrap-server]]\" can't be used with option \"[alter]\" (To alter " +
+			"topic configurations, the kafka-configs tool can be used.)")
 	case o.alter && !o.partitionsGiven:
 		return say("Missing required argument \"[partitions]\"")
-	}
-	ctx, admin, done, err := e.admin(ctx)
-	if err != nil {
-		return err
-	}
-	defer done()
-	switch {
 	case o.create:
-		err = e.createTopic(ctx, admin, o)
-	case o.list:
-		err = e.listTopics(ctx, admin, o)
-	case o.describe:
-		err = e.describeTopics(ctx, admin, o)
-	case o.alter:
-		err = e.alterTopics(ctx, admin, o)
-	default:
-		err = e.deleteTopics(ctx, admin, o)
+		return first(clash(f, "replica-assignment", "partitions", "replication-factor"), clash(f, "if-exists", "create"))
 	}
+	return first(clash(f, "config", "list", "describe", "delete"), clash(f, "partitions", "list", "describe", "delete"),
+		clash(f, "replication-factor", "list", "describe", "alter", "delete"),
+		clash(f, "replica-assignment", "list", "describe", "delete"), clash(f, "if-exists", "list"),
+		clash(f, "if-not-exists", "list", "describe", "alter", "delete"))
+}
+
+func (e *env) topics(ctx context.Context, o topicsOptions) error {
+	err := e.withClient(ctx, func(ctx context.Context, client *kgo.Client) error {
+		admin := kadm.NewClient(client)
+		switch {
+		case o.create:
+			return e.createTopic(ctx, client, o)
+		case o.list:
+			return e.listTopics(ctx, admin, o)
+		case o.describe:
+			return e.describeTopics(ctx, admin, o)
+		case o.alter:
+			return e.alterTopics(ctx, client, o)
+		}
+		return e.deleteTopics(ctx, admin, o)
+	})
 	if err != nil && !errors.Is(err, errFailed) {
 		return e.fail("Error while executing topic command : %s", reason(err, ""))
 	}
 	return err
 }
 
-func (e *env) createTopic(ctx context.Context, admin *kadm.Client, o topicsOptions) error {
+func (e *env) createTopic(ctx context.Context, client *kgo.Client, o topicsOptions) error {
 	if strings.ContainsAny(o.topic, "._") {
 		e.print("WARNING: Due to limitations in metric names, topics with a period ('.') or underscore ('_') could " +
 			"collide. " +
@@ -108,7 +122,7 @@ func (e *env) createTopic(ctx context.Context, admin *kadm.Client, o topicsOptio
 	for _, pair := range o.configs {
 		name, value, ok := strings.Cut(pair, "=")
 		if !ok {
-			return fmt.Errorf("--config %s: must be NAME=VALUE", pair)
+			return say("requirement failed: Invalid topic config: all configs to be added must be in the format \"key=val\".")
 		}
 		configs[name] = &value
 	}
@@ -123,12 +137,20 @@ func (e *env) createTopic(ctx context.Context, admin *kadm.Client, o topicsOptio
 			return say("The replication factor must be between 1 and 32767 inclusive")
 		}
 	}
-	created, err := admin.CreateTopic(ctx, int32(partitions), int16(replicas), configs, o.topic)
+	if o.assignment != "" {
+		return e.createAssigned(ctx, client, o, configs)
+	}
+	created, err := kadm.NewClient(client).CreateTopic(ctx, int32(partitions), int16(replicas), configs, o.topic)
+	return e.created(o, err, created.ErrMessage)
+}
+
+// created prints how the creation of a topic has ended.
+func (e *env) created(o topicsOptions, err error, message string) error {
 	switch {
 	case errors.Is(err, kerr.TopicAlreadyExists) && o.ifNotExists:
 		return nil
 	case err != nil:
-		return e.fail("Error while executing topic command : %s", reason(err, created.ErrMessage))
+		return e.fail("Error while executing topic command : %s", reason(err, message))
 	}
 	e.print("Created topic %s.\n", o.topic)
 	return nil
@@ -139,6 +161,9 @@ func matching(ctx context.Context, admin *kadm.Client, o topicsOptions) ([]kadm.
 	metadata, err := admin.ListTopicsWithInternal(ctx)
 	if err != nil {
 		return nil, err
+	}
+	if o.topicID != "" && o.describe {
+		return withID(metadata, o.topicID)
 	}
 	patterns, err := topicPatterns(o.topic)
 	if err != nil {
@@ -155,6 +180,19 @@ func matching(ctx context.Context, admin *kadm.Client, o topicsOptions) ([]kadm.
 	}
 	return topics, nil
 }
+
+// withID returns the topic with an ID.
+func withID(metadata kadm.TopicDetails, id string) ([]kadm.TopicDetail, error) {
+	for _, t := range metadata.Sorted() {
+		if topicID(t.ID) == id {
+			return []kadm.TopicDetail{t}, nil
+		}
+	}
+	return nil, say("TopicId '%s' does not exist as expected", id)
+}
+
+// topicID is an ID as Kafka's tools print it.
+func topicID(id kadm.TopicID) string { return base64.RawURLEncoding.EncodeToString(id[:]) }
 
 // patterns are regular expressions that match a whole name; none match every one.
 type patterns []*regexp.Regexp
@@ -228,7 +266,7 @@ func (e *env) describeTopic(t kadm.TopicDetail, configs kadm.ResourceConfig, o t
 	filtered := o.underReplicated || o.unavailable || o.underMinISR || o.atMinISR
 	if !filtered {
 		e.print("Topic: %s\tTopicId: %s\tPartitionCount: %d\tReplicationFactor: %d\tConfigs: %s\n", t.Topic,
-			base64.RawURLEncoding.EncodeToString(t.ID[:]), len(t.Partitions), t.Partitions.NumReplicas(), strings.Join(own, ","))
+			topicID(t.ID), len(t.Partitions), t.Partitions.NumReplicas(), strings.Join(own, ","))
 	}
 	if o.overrides {
 		return
@@ -256,12 +294,19 @@ func joinNumbers(numbers []int32) string {
 	return strings.Join(words, ",")
 }
 
-func (e *env) alterTopics(ctx context.Context, admin *kadm.Client, o topicsOptions) error {
+func (e *env) alterTopics(ctx context.Context, client *kgo.Client, o topicsOptions) error {
+	admin := kadm.NewClient(client)
 	topics, err := matching(ctx, admin, o)
 	if err != nil {
 		return err
 	}
 	for _, t := range topics {
+		if o.assignment != "" {
+			if err := e.addAssigned(ctx, client, t, o); err != nil {
+				return err
+			}
+			continue
+		}
 		responses, err := admin.UpdatePartitions(ctx, o.partitions, t.Topic)
 		if err != nil {
 			return err

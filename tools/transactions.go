@@ -11,6 +11,9 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
 // defaultMaxTransactionTimeout is Kafka's default of --max-transaction-timeout, in minutes.
@@ -21,11 +24,14 @@ func transactionsCommand(e *env) *cobra.Command {
 	e.connection.flags(c.PersistentFlags())
 	c.RunE = func(_ *cobra.Command, args []string) error {
 		if len(args) == 0 {
-			return say("a command is missing: list, describe, describe-producers, find-hanging or abort")
+			return say("a command is missing: list, describe, describe-producers, find-hanging, abort or " +
+				"forceTerminateTransaction")
 		}
-		return say("%s is not built here; use kafka-transactions.sh of Apache Kafka", args[0])
+		return say("kafka-transactions.sh: error: invalid choice: '%s' (choose from 'list', 'describe', "+
+			"'describe-producers', 'abort', 'find-hanging', 'forceTerminateTransaction')", args[0])
 	}
-	c.AddCommand(listTransactions(e), describeTransactions(e), describeProducers(e), findHanging(e), abortTransaction(e))
+	c.AddCommand(listTransactions(e), describeTransactions(e), describeProducers(e), findHanging(e), abortTransaction(e),
+		forceTerminate(e))
 	return c
 }
 
@@ -348,3 +354,44 @@ func abortTransaction(e *env) *cobra.Command {
 	}
 	return c
 }
+
+// forceTerminate ends the transaction of a transactional ID by fencing its producer.
+func forceTerminate(e *env) *cobra.Command {
+	var id string
+	c := &cobra.Command{Use: "forceTerminateTransaction", Short: "Abort the open transaction of a transactional ID"}
+	c.Flags().StringVar(&id, "transactionalId", "", "the transactional `ID`")
+	c.RunE = func(c *cobra.Command, _ []string) error {
+		if id == "" {
+			return say("argument --transactionalId is required")
+		}
+		return e.withClient(c.Context(), func(ctx context.Context, client *kgo.Client) error {
+			return e.fence(ctx, client, id)
+		})
+	}
+	return c
+}
+
+// fence fences the producer of a transactional ID. While its transaction is being aborted it asks again.
+func (e *env) fence(ctx context.Context, client *kgo.Client, id string) error {
+	r := kmsg.NewPtrInitProducerIDRequest()
+	r.TransactionalID, r.TransactionTimeoutMillis = &id, fencingTimeoutMs
+	for {
+		answer, err := r.RequestWith(ctx, client)
+		switch {
+		case err != nil:
+			return err
+		case answer.ErrorCode == 0:
+			return nil
+		case answer.ErrorCode != kerr.ConcurrentTransactions.Code:
+			return e.fail("%s", javaError(answer.ErrorCode, nil))
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+}
+
+// fencingTimeoutMs is the transaction timeout of a producer that is there to fence another one only, as in Kafka.
+const fencingTimeoutMs = 60_000

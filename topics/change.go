@@ -73,15 +73,21 @@ func (ts *Topics) Alter(name string, change func(overrides settings.Values) (set
 	ts.mu.Lock()
 	defer ts.mu.Unlock()
 	t := ts.index.Load().byName[name]
-	if t == nil {
-		return fmt.Errorf("%w: %q", ErrUnknownTopic, name)
+	var next state
+	if t != nil {
+		next = *t.state.Load()
 	}
-	next := *t.state.Load()
 	overrides, err := change(maps.Clone(next.overrides))
 	if err != nil {
 		return err
 	}
+	if err := CheckName(name); t == nil && err != nil {
+		return err
+	}
 	config, err := ts.settings.Load().Topic(overrides)
+	if err == nil && t == nil { // Kafka says that a setting is wrong before it says this
+		err = fmt.Errorf("%w: %q", ErrUnknownTopic, name)
+	}
 	if err != nil || validateOnly {
 		return err
 	}

@@ -42,6 +42,7 @@ var domains = map[string]struct {
 	start func(dice *rand.Rand) Domain
 	expectations
 }{
+	"admin":        {newAdmin, expectedOfAdmin},
 	"classic":      {newClassicGroups, nil},
 	"consumer":     {newConsumerGroups, expectedOfGroups},
 	"logs":         {newLogs, expectedOfLogs},

@@ -99,7 +99,9 @@ func (s *side) textOf(step Step, resp kmsg.Response, err error) string {
 			return s.value(name, v)
 		}
 	}
-	text := kafkatest.Text{Hide: step.Hide, Having: step.Having, Sorted: !step.InOrder, Value: value}
+	text := kafkatest.Text{
+		Hide: step.Hide, Having: step.Having, Sorted: !step.InOrder, Messages: step.Messages, Value: value,
+	}
 	return text.Of(resp)
 }
 
