@@ -41,13 +41,7 @@ func (d *admin) topic() string {
 
 // changes is a step that changes metadata.
 func changes(step Step) Step {
-	step.Metadata, step.Messages = true, true
-	return step
-}
-
-// described is a step whose messages are compared, as far as there are any.
-func described(step Step) Step {
-	step.Messages = true
+	step.Metadata = true
 	return step
 }
 

@@ -39,6 +39,7 @@ func newConsumerGroups(dice *rand.Rand) Domain {
 func (d *consumerGroups) Setup() []Step {
 	return []Step{
 		groupSetting("consumer.assignment.interval.ms", "0"), {Topic: "x", Partitions: 6}, {Topic: "y", Partitions: 1},
+		awaitTopic("x", "[0 1 2 3 4 5]"),
 	}
 }
 
@@ -48,7 +49,18 @@ func groupSetting(name, value string) Step {
 	step := ask(kmsg.IncrementalAlterConfigs, 1, fields{"Resources": []any{fields{
 		"ResourceType": groups, "ResourceName": "g~", "Configs": []any{fields{"Name": name, "Op": set, "Value": value}},
 	}}})
-	step.Metadata = true
+	step.Metadata, step.Keep = true, true
+	return step
+}
+
+// awaitTopic is a heartbeat of another group that is repeated until its member has all partitions of a topic: Kafka's
+// group coordinator learns of topics later than its broker.
+func awaitTopic(topic, partitions string) Step {
+	step := ask(kmsg.ConsumerGroupHeartbeat, 1, fields{
+		"Group": "w~", "MemberID": topic, "MemberEpoch": 0, "RebalanceTimeoutMillis": 60_000, "Topics": []any{},
+		"SubscribedTopicNames": []any{topic + "~"},
+	})
+	step.Until, step.Hide, step.Keep = "Partitions="+partitions, []string{"MemberEpoch"}, true
 	return step
 }
 

@@ -31,7 +31,7 @@ func newStreamsGroups(dice *rand.Rand) Domain {
 func (d *streamsGroups) Setup() []Step {
 	return []Step{
 		groupSetting("streams.assignment.interval.ms", "0"), groupSetting("streams.initial.rebalance.delay.ms", "0"),
-		{Topic: "x", Partitions: 2}, {Topic: "y", Partitions: 4},
+		{Topic: "x", Partitions: 2}, {Topic: "y", Partitions: 4}, awaitTopic("y", "[0 1 2 3]"),
 	}
 }
 

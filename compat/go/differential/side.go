@@ -100,7 +100,7 @@ func (s *side) textOf(step Step, resp kmsg.Response, err error) string {
 		}
 	}
 	text := kafkatest.Text{
-		Hide: step.Hide, Having: step.Having, Sorted: !step.InOrder, Messages: step.Messages, Value: value,
+		Hide: step.Hide, Having: step.Having, Sorted: !step.InOrder, Messages: true, Value: value,
 	}
 	return text.Of(resp)
 }
