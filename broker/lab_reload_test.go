@@ -116,3 +116,38 @@ func TestPartitionsOfInternalTopicsAreTakenOffline(t *testing.T) {
 	l.CreateTopic("t", 1, nil)
 	l.Commit("g", "t", 0, 1, "")
 }
+
+// A partition that an internal topic gets while the broker runs belongs to no coordinator before the next start. Markers
+// are written to it, and it goes offline and comes back, as with a user's topic.
+func TestPartitionsAddedToInternalTopicsHaveNoCoordinator(t *testing.T) {
+	l := startLab(t)
+	l.Commit("g", "t", 0, 1, "")
+	r := kmsg.NewPtrCreatePartitionsRequest()
+	r.Version, r.TimeoutMillis = 3, 10_000
+	for _, name := range []string{"__consumer_offsets", "__transaction_state"} {
+		topic := kmsg.NewCreatePartitionsRequestTopic()
+		topic.Topic, topic.Count = name, 52
+		r.Topics = append(r.Topics, topic)
+	}
+	for _, topic := range l.Answer(r).(*kmsg.CreatePartitionsResponse).Topics {
+		if topic.ErrorCode != 0 {
+			t.Fatalf("%s: %v", topic.Topic, wire.Code(topic.ErrorCode))
+		}
+	}
+	marker := kmsg.NewPtrWriteTxnMarkersRequest()
+	marker.Version = 1
+	marker.Markers = []kmsg.WriteTxnMarkersRequestMarker{{ProducerID: 7, Topics: []kmsg.WriteTxnMarkersRequestMarkerTopic{
+		{Topic: "__consumer_offsets", Partitions: []int32{51}}}}}
+	answer := l.Answer(marker).(*kmsg.WriteTxnMarkersResponse).Markers[0].Topics[0].Partitions[0]
+	if answer.ErrorCode != 0 {
+		t.Errorf("marker: %v", wire.Code(answer.ErrorCode))
+	}
+	for _, name := range []string{"__consumer_offsets", "__transaction_state"} {
+		for _, change := range []string{"offline", "online"} {
+			l.expect("POST", "/v1/partitions/"+name+"/51/"+change, "", 200, `"partition": 51`)
+		}
+	}
+	if offset, err := l.Committed("g", "t", 0); offset != 1 || err != nil {
+		t.Errorf("committed %d, %v", offset, err)
+	}
+}

@@ -35,25 +35,31 @@ type coordinator interface {
 	Unload(partition int32)
 	// Reload reads the log of a partition.
 	Reload(partition int32) error
+	// Partitions is the number of partitions that it has loaded.
+	Partitions() int32
 }
 
-// coordinatorOf returns nil for a topic of a user.
-func (v View) coordinatorOf(topic string) coordinator {
-	switch topic {
+// coordinatorOf returns nil for a partition of a user's topic, and for one of an internal topic that was added since
+// the start.
+func (v View) coordinatorOf(id partition.ID) (c coordinator) {
+	switch id.Topic {
 	case topics.ConsumerOffsets:
-		return v.Groups
+		c = v.Groups
 	case topics.TransactionState:
-		return v.Txns
+		c = v.Txns
 	case topics.ShareGroupState:
-		return v.engine.shareStates
+		c = v.engine.shareStates
 	}
-	return nil
+	if c == nil || id.Index >= c.Partitions() {
+		return nil
+	}
+	return c
 }
 
 // TakeOffline takes a partition offline, as the failure of its log directory does. The coordinator of a partition of an
 // internal topic drops its memory before.
 func (v View) TakeOffline(p *partition.Partition) {
-	if c := v.coordinatorOf(p.ID().Topic); c != nil {
+	if c := v.coordinatorOf(p.ID()); c != nil {
 		c.Unload(p.ID().Index)
 	}
 	p.TakeOffline()
@@ -65,7 +71,7 @@ func (v View) BringOnline(p *partition.Partition) error {
 	if err := p.BringOnline(); err != nil {
 		return err
 	}
-	if c := v.coordinatorOf(p.ID().Topic); c != nil {
+	if c := v.coordinatorOf(p.ID()); c != nil {
 		if err := c.Reload(p.ID().Index); err != nil {
 			return err
 		}

@@ -149,3 +149,41 @@ func TestRemovalOfAnEarlierImageReachesNoOther(t *testing.T) {
 		t.Errorf("%d records of x", got)
 	}
 }
+
+// After a restore no producer ID and no leader epoch comes a second time that was given between the snapshot and it.
+func TestRestoreRepeatsNoNumbers(t *testing.T) {
+	c := opened(t, InMemory(Env{}))
+	conn := connect(t, c)
+	conn.CreateTopic("x", 1, nil)
+	if _, err := c.KeepSnapshot("s"); err != nil {
+		t.Fatal(err)
+	}
+	given := int64(-1)
+	for i := range 5 {
+		given = conn.producer(fmt.Sprint(i)).ProducerID
+	}
+	for range 3 {
+		if err := errors.Join(c.Kill(), c.Reopen()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	epoch := leaderEpoch(t, c)
+	if err := c.Restore("s"); err != nil {
+		t.Fatal(err)
+	}
+	if after := connect(t, c).producer("b").ProducerID; after <= given {
+		t.Errorf("producer ID %d after %d", after, given)
+	}
+	if after := leaderEpoch(t, c); after <= epoch {
+		t.Errorf("leader epoch %d after %d", after, epoch)
+	}
+}
+
+func leaderEpoch(t *testing.T, c *Cluster) int32 {
+	t.Helper()
+	p, ok := c.engine().topics.Partition("x", 0)
+	if !ok {
+		t.Fatal("x is gone")
+	}
+	return p.LeaderEpoch()
+}

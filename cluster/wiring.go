@@ -84,7 +84,8 @@ func (p offsetsParticipant) HasOpenTransaction(producerID int64) bool {
 }
 
 // participants returns the participant for a marker: the group coordinator for offsets, which makes them visible or
-// drops them, and the partition for data.
+// drops them, and the partition for data. A partition of __consumer_offsets that was added since the start has no
+// offsets.
 func participants(
 	ts *topics.Topics, groups *groupcoordinator.Coordinator,
 ) func(string, int32) (txncoordinator.Participant, bool) {
@@ -93,7 +94,7 @@ func participants(
 		if !ok {
 			return nil, false
 		}
-		if topic == topics.ConsumerOffsets {
+		if topic == topics.ConsumerOffsets && index < groups.Partitions() {
 			return offsetsParticipant{groups.Participant(index), p}, true
 		}
 		return dataParticipant{p}, true

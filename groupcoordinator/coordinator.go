@@ -240,6 +240,10 @@ func New(cfg Config) (*Coordinator, error) {
 	return c, nil
 }
 
+// Partitions returns the number of partitions of __consumer_offsets that groups belong to. One that was added since the
+// start has none.
+func (c *Coordinator) Partitions() int32 { return c.cfg.Partitions }
+
 // PartitionFor returns the partition of __consumer_offsets that a group belongs to: Java's
 // String.hashCode over UTF-16 units, made non-negative, modulo the number of partitions.
 func (c *Coordinator) PartitionFor(groupID string) int32 {

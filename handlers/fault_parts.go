@@ -3,12 +3,10 @@ package handlers
 import (
 	"context"
 	"reflect"
-	"slices"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
-	"once/faults"
 	"once/wire"
 )
 
@@ -17,20 +15,30 @@ import (
 
 // fail carries out what the rule spares, or all when it says so, and puts the error in the place of the rest.
 func (f *faulted) fail(ctx context.Context) wire.Reply {
-	whole := cloneRequest(f.r)
-	switch _, isFetch := f.r.Body.(*kmsg.FetchRequest); {
-	case f.d.Part == nil || !isFetch && !hasPlaces(reflect.TypeOf(whole.Body.ResponseKind()).Elem()):
-		if !f.d.Do.CarriedOut {
-			return f.s.Fail(whole, f.d.Code, errorMessageOfFault)
-		}
-		release(f.whole(ctx, f.r))
-		return f.s.Fail(whole, f.d.Code, errorMessageOfFault)
-	case f.d.Do.CarriedOut || namesAll(f.s.named(f.r, f.row)):
+	_, isFetch := f.r.Body.(*kmsg.FetchRequest)
+	switch {
+	case f.d.Part == nil || !isFetch && !hasPlaces(reflect.TypeOf(f.r.Body.ResponseKind()).Elem()):
+		return f.failWhole(ctx)
+	case f.d.Do.CarriedOut || f.s.named(f.r, f.row).AllTopics:
 		return f.spoil(f.whole(ctx, f.r))
 	case isFetch: // in a session it names only what has changed, so the handler looks
 		return f.whole(context.WithValue(ctx, spoiledKey{}, f), f.r)
 	}
-	spoiled := cloneRequest(whole)
+	return f.failPart(ctx)
+}
+
+// failWhole answers with nothing but the error, after the request has been carried out if the rule says so.
+func (f *faulted) failWhole(ctx context.Context) wire.Reply {
+	asked := cloneRequest(f.r)
+	if f.d.Do.CarriedOut {
+		release(f.whole(ctx, f.r))
+	}
+	return f.s.Fail(asked, f.d.Code, errorMessageOfFault)
+}
+
+// failPart splits the request: the part that the rule is for is failed, the rest carried out, and the answers merged.
+func (f *faulted) failPart(ctx context.Context) wire.Reply {
+	spoiled := cloneRequest(f.r)
 	rest := f.filter(reflect.ValueOf(f.r.Body).Elem(), false)
 	f.filter(reflect.ValueOf(spoiled.Body).Elem(), true)
 	failed := f.s.Fail(spoiled, f.d.Code, errorMessageOfFault)
@@ -47,8 +55,6 @@ func (f *faulted) fail(ctx context.Context) wire.Reply {
 	}
 	return reply
 }
-
-func namesAll(n *faults.Named) bool { return n.AllTopics }
 
 // failed is the answer when nothing of the request is spared: with the error at each partition, where it has a place
 // there.
@@ -279,46 +285,6 @@ func throttled(reply wire.Reply, by time.Duration) wire.Reply {
 		}
 	}
 	return reply
-}
-
-// cloneRequest returns a request that does not point into the frame.
-func cloneRequest(r *wire.Request) *wire.Request {
-	c := *r
-	c.Body = deepCopy(reflect.ValueOf(r.Body)).Interface().(kmsg.Request)
-	return &c
-}
-
-func deepCopy(v reflect.Value) reflect.Value {
-	to := reflect.New(v.Type()).Elem()
-	to.Set(v)
-	switch v.Kind() {
-	case reflect.Pointer:
-		if !v.IsNil() {
-			to.Set(reflect.New(v.Type().Elem()))
-			to.Elem().Set(deepCopy(v.Elem()))
-		}
-	case reflect.String:
-		to.SetString(string(slices.Clone([]byte(v.String()))))
-	case reflect.Slice:
-		if v.IsNil() {
-			return to
-		}
-		to.Set(reflect.MakeSlice(v.Type(), v.Len(), v.Len()))
-		if v.Type().Elem().Kind() == reflect.Uint8 {
-			reflect.Copy(to, v)
-			return to
-		}
-		for i := range v.Len() {
-			to.Index(i).Set(deepCopy(v.Index(i)))
-		}
-	case reflect.Struct:
-		for i := range v.NumField() {
-			if v.Type().Field(i).IsExported() {
-				to.Field(i).Set(deepCopy(v.Field(i)))
-			}
-		}
-	}
-	return to
 }
 
 // membersIn returns the member IDs and group instance IDs in a request.

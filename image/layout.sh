@@ -8,7 +8,7 @@ here=$(dirname "$0")
 cp -r "$here/files/." "$out/"
 
 # Kafka's tools are the program under other names.
-for tool in topics configs console-producer console-consumer groups consumer-groups share-groups streams-groups transactions \
+for tool in topics configs console-producer console-consumer console-share-consumer groups consumer-groups share-groups streams-groups transactions \
 	get-offsets broker-api-versions metadata-quorum storage features acls cluster delete-records log-dirs leader-election \
 	reassign-partitions client-metrics delegation-tokens producer-perf-test consumer-perf-test; do
 	ln -s broker "$out/usr/local/bin/kafka-$tool"

@@ -243,6 +243,10 @@ func (c *Coordinator) Close() {
 	}
 }
 
+// Partitions returns the number of partitions of the topic that keys belong to. One that was added since the start has
+// none.
+func (c *Coordinator) Partitions() int32 { return c.cfg.Partitions }
+
 // PartitionFor returns the partition of the topic for a key.
 func (c *Coordinator) PartitionFor(k Key) int32 { return PartitionOf(k, c.cfg.Partitions) }
 

@@ -22,7 +22,6 @@ const (
 // and may ask and push at once.
 type instance struct {
 	id                ID
-	connectionID      int64
 	version           int64
 	subscriptionID    int32
 	interval          time.Duration
@@ -82,8 +81,7 @@ func (t *table) seenLocked(id ID, connectionID, version int64, wanted *Subscript
 		if t.mu.order.Len() >= t.max {
 			t.removeLocked(t.mu.order.Front().Value.(*instance).id)
 		}
-		i = &instance{id: id, connectionID: connectionID, version: version, subscriptionID: wanted.ID,
-			interval: wanted.Interval}
+		i = &instance{id: id, version: version, subscriptionID: wanted.ID, interval: wanted.Interval}
 		t.mu.instances[id] = t.mu.order.PushBack(i)
 		t.mu.byConn[connectionID] = id
 	}

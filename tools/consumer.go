@@ -35,9 +35,37 @@ func ignored(f *pflag.FlagSet, names ...string) {
 	}
 }
 
+// formatFlags adds the options for how records are printed.
+func formatFlags(f *pflag.FlagSet, properties *[]string) {
+	f.StringArrayVar(properties, "property", nil,
+		"print.timestamp, print.key, print.offset, print.epoch, print.partition, "+
+			"print.headers, print.value, key.separator, line.separator, headers.separator, null.literal, key.deserializer, "+
+			"value.deserializer; `NAME=VALUE`")
+	f.StringArrayVar(properties, "formatter-property", nil, "the same as --property")
+}
+
+// deserializerOptions are the options that are the same as two properties.
+type deserializerOptions struct{ key, value string }
+
+func (o *deserializerOptions) flags(f *pflag.FlagSet) {
+	f.StringVar(&o.key, "key-deserializer", "", "String, Integer, Long or ByteArray deserializer")
+	f.StringVar(&o.value, "value-deserializer", "", "String, Integer, Long or ByteArray deserializer")
+}
+
+func (o *deserializerOptions) properties() (properties []string) {
+	if o.key != "" {
+		properties = append(properties, "key.deserializer="+o.key)
+	}
+	if o.value != "" {
+		properties = append(properties, "value.deserializer="+o.value)
+	}
+	return properties
+}
+
 func consumerCommand(e *env) *cobra.Command {
 	var o consumerOptions
 	var timeoutMs int64
+	var deserializers deserializerOptions
 	c := &cobra.Command{}
 	f := c.Flags()
 	e.connection.flags(f)
@@ -51,29 +79,18 @@ func consumerCommand(e *env) *cobra.Command {
 	f.StringVar(&o.group, "group", "", "the consumer `group`; without it no offsets are committed")
 	f.Int32Var(&o.partition, "partition", 0, "the `partition` to read")
 	f.StringVar(&o.offset, "offset", "latest", "`earliest, latest` or a number; needs --partition")
-	f.StringArrayVar(&o.properties, "property", nil,
-		"print.timestamp, print.key, print.offset, print.epoch, print.partition, "+
-			"print.headers, print.value, key.separator, line.separator, headers.separator, null.literal, key.deserializer, "+
-			"value.deserializer; `NAME=VALUE`")
-	f.StringArrayVar(&o.properties, "formatter-property", nil, "the same as --property")
+	formatFlags(f, &o.properties)
 	f.StringArrayVar(&e.connection.properties, "consumer-property", nil, "a property of the consumer, `NAME=VALUE`")
 	f.StringArrayVar(&e.connection.properties, "command-property", nil, "the same as --consumer-property")
 	f.StringVar(&e.connection.commandConfig, "consumer.config", "", "the same as --command-config")
-	var keyDeserializer, valueDeserializer string
-	f.StringVar(&keyDeserializer, "key-deserializer", "", "String, Integer, Long or ByteArray deserializer")
-	f.StringVar(&valueDeserializer, "value-deserializer", "", "String, Integer, Long or ByteArray deserializer")
+	deserializers.flags(f)
 	f.Bool("skip-message-on-error", false, "has no effect")
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		o.partitionGiven = f.Changed("partition")
 		if timeoutMs >= 0 {
 			o.timeout = time.Duration(timeoutMs) * time.Millisecond
 		}
-		for name, value := range map[string]string{"key.deserializer": keyDeserializer,
-			"value.deserializer": valueDeserializer} {
-			if value != "" {
-				o.properties = append(o.properties, name+"="+value)
-			}
-		}
+		o.properties = append(o.properties, deserializers.properties()...)
 		if f.Changed("offset") && !o.partitionGiven {
 			return say("The partition is required when offset is specified.")
 		}

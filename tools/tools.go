@@ -32,6 +32,7 @@ func all() []tool {
 		{"configs", "Describe and alter settings, quotas and SCRAM credentials", joptsimple, configsCommand},
 		{"console-producer", "Produce the lines of the standard input", joptsimple, producerCommand},
 		{"console-consumer", "Print the records of a topic", joptsimple, consumerCommand},
+		{"console-share-consumer", "Print the records of a topic that a share group gets", joptsimple, shareConsumerCommand},
 		{"groups", "List groups of all types", joptsimple, allGroupsCommand},
 		{"consumer-groups", "List, describe, reset and delete consumer groups", joptsimple, consumerGroupsCommand},
 		{"share-groups", "List, describe, reset and delete share groups", joptsimple, shareGroupsCommand},

@@ -255,7 +255,7 @@ func TestCommandsUnderTheProgram(t *testing.T) {
 			t.Errorf("topics: %v, printed %q", err, out.String())
 		}
 	}
-	for _, name := range []string{"topics", "configs", "console-producer", "console-consumer", "groups", "consumer-groups",
+	for _, name := range []string{"topics", "configs", "console-producer", "console-consumer", "console-share-consumer", "groups", "consumer-groups",
 		"share-groups", "streams-groups", "delete-records", "producer-perf-test", "transactions",
 		"get-offsets", "broker-api-versions", "storage"} {
 		if !names[name] {

@@ -69,6 +69,10 @@ func New(cfg Config) (*Coordinator, error) {
 	return c, err
 }
 
+// Partitions returns the number of partitions of __transaction_state that transactional IDs belong to. One that was
+// added since the start has none.
+func (c *Coordinator) Partitions() int32 { return int32(len(c.shards)) }
+
 // PartitionFor returns the partition of __transaction_state for an ID: Java's String.hashCode over the UTF-16 units,
 // without its sign (spec: transactions 2).
 func (c *Coordinator) PartitionFor(transactionalID string) int32 {

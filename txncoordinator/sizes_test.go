@@ -6,10 +6,12 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
+	"unsafe"
 
 	"once/durability"
 	"once/log/batch"
@@ -343,6 +345,36 @@ func TestTransactionalIDsInAnyNumberOfPartitions(t *testing.T) {
 		for n := range 100 {
 			if d, err := c.Describe(fmt.Sprint("producer ", n)); err != nil || d.ProducerID != 1000+int64(n) {
 				t.Errorf("%d partitions: %d, %v", partitions, d.ProducerID, err)
+			}
+		}
+	}
+}
+
+// The union of the partitions of a transaction and of a request, in any order and with doubles, is sorted and has each
+// of them once; a string of the request is not kept.
+func TestUnionIsSortedWithoutDoubles(t *testing.T) {
+	random := rand.New(rand.NewPCG(1, 2))
+	some := func() (list []TopicPartition) {
+		for range random.IntN(20) {
+			list = append(list, TopicPartition{string([]byte{'a' + byte(random.IntN(3))}), random.Int32N(5)})
+		}
+		return list
+	}
+	for range 1000 {
+		have, more := union(nil, some()), some()
+		want := map[TopicPartition]bool{}
+		for _, p := range slices.Concat(have, more) {
+			want[p] = true
+		}
+		got := union(have, more)
+		if len(got) != len(want) || !slices.IsSortedFunc(got, TopicPartition.compare) {
+			t.Fatalf("%v and %v: %v", have, more, got)
+		}
+		for _, p := range got {
+			if !want[p] || slices.ContainsFunc(more, func(m TopicPartition) bool {
+				return unsafe.StringData(m.Topic) == unsafe.StringData(p.Topic)
+			}) {
+				t.Fatalf("%v and %v: %v of %v", have, more, p, got)
 			}
 		}
 	}

@@ -193,24 +193,31 @@ func (s State) outcome() State {
 	return CompleteAbort
 }
 
-// union returns the sorted union of have, which is sorted, and more. Strings of more are copied, because they point
-// into a request.
+// union returns the sorted union of have, which is sorted without doubles, and more. Strings of more are copied,
+// because they point into a request. It takes time in proportion to both lists, but for the sorting of more.
 func union(have, more []TopicPartition) []TopicPartition {
-	all := make([]TopicPartition, len(have), len(have)+len(more))
-	copy(all, have)
-	for _, p := range more {
-		i, found := slices.BinarySearchFunc(all, p, TopicPartition.compare)
-		if found {
-			continue
-		}
-		if i > 0 && all[i-1].Topic == p.Topic {
-			p.Topic = all[i-1].Topic
-		} else if i < len(all) && all[i].Topic == p.Topic {
-			p.Topic = all[i].Topic
-		} else {
+	all := make([]TopicPartition, 0, len(have)+len(more))
+	add := func(p TopicPartition, isRequests bool) {
+		if n := len(all); n > 0 && all[n-1] == p {
+			return
+		} else if n > 0 && all[n-1].Topic == p.Topic {
+			p.Topic = all[n-1].Topic
+		} else if isRequests {
 			p.Topic = strings.Clone(p.Topic)
 		}
-		all = slices.Insert(all, i, p)
+		all = append(all, p)
+	}
+	if !slices.IsSortedFunc(more, TopicPartition.compare) {
+		more = slices.SortedFunc(slices.Values(more), TopicPartition.compare)
+	}
+	for len(have) > 0 || len(more) > 0 {
+		if len(more) == 0 || len(have) > 0 && have[0].compare(more[0]) <= 0 {
+			add(have[0], false)
+			have = have[1:]
+		} else {
+			add(more[0], true)
+			more = more[1:]
+		}
 	}
 	return all
 }

@@ -30,14 +30,19 @@ func (s *Server) SetConnectionLimits(l ConnectionLimits) {
 	s.freed.Broadcast()
 }
 
-// waitSlot returns true when a further connection of a listener may be accepted, false at Shutdown.
+// waitSlot returns true when a further connection of a listener may be accepted, false at Shutdown and StopServing.
 func (s *Server) waitSlot(l net.Listener) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for !s.hasSlotLocked(l) && !s.draining.Load() {
+	for s.isServedLocked(l) && !s.hasSlotLocked(l) {
 		s.freed.Wait()
 	}
-	return !s.draining.Load()
+	return s.isServedLocked(l)
+}
+
+func (s *Server) isServedLocked(l net.Listener) bool {
+	_, served := s.mu.listeners[l]
+	return served && !s.draining.Load()
 }
 
 func (s *Server) hasSlotLocked(l net.Listener) bool {

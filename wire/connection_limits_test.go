@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -92,6 +93,36 @@ func TestExcessConnectionsAreClosed(t *testing.T) {
 	}
 	s.wantOpen(4)
 	s.wantClosed(tooMany, 3)
+}
+
+// A listener that waits for the end of a connection of another one can be stopped, before and after it is served.
+func TestAListenerThatWaitsIsStopped(t *testing.T) {
+	o := options{APIs: echoAPIs()}
+	s := start(t, o, 0)
+	s.SetConnectionLimits(ConnectionLimits{Total: 1})
+	mustMetadata(t, s.dial())
+	waits := s.serveMore(o)
+	eventually(t, func() error {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if !s.isServedLocked(waits) {
+			return errors.New("the listener is not served")
+		}
+		return nil
+	})
+	s.StopServing(waits) // the end of the test waits for Serve
+
+	late, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.StopServing(late)
+	if err := s.Serve(late, o.handle); err != nil {
+		t.Error(err)
+	}
+	if len(s.mu.stopped) > 0 {
+		t.Error("a listener that has been stopped is remembered")
+	}
 }
 
 // An address with a limit of its own has this one.

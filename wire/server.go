@@ -64,6 +64,7 @@ type Server struct {
 		listeners map[net.Listener]int // open connections of each that is served
 		conns     map[*Conn]struct{}
 		perIP     map[netip.Addr]int
+		stopped   map[net.Listener]bool    // by StopServing, before Serve has begun
 		held      map[net.Conn]*time.Timer // until they are closed without having been served
 		allowed   ConnectionLimits         // can change
 	}
@@ -96,6 +97,7 @@ func NewServer(o Options) (*Server, error) {
 	}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.mu.listeners = make(map[net.Listener]int)
+	s.mu.stopped = make(map[net.Listener]bool)
 	s.mu.conns = make(map[*Conn]struct{})
 	s.mu.perIP = make(map[netip.Addr]int)
 	s.mu.held = make(map[net.Conn]*time.Timer)
@@ -129,7 +131,8 @@ func (s *Server) addAPI(a API) error {
 // Shutdown may be faster than the goroutine that was started to serve.
 func (s *Server) Serve(l net.Listener, handle Handler) error {
 	s.mu.Lock()
-	if s.draining.Load() {
+	if s.draining.Load() || s.mu.stopped[l] {
+		delete(s.mu.stopped, l)
 		s.mu.Unlock()
 		l.Close() // the caller of Shutdown may have closed it, too
 		return nil
@@ -202,7 +205,7 @@ func (s *Server) admit(nc net.Conn, via net.Listener, handle Handler) {
 	c.via = via
 	s.mu.Lock()
 	tooMany := s.hasTooManyLocked(ip)
-	if tooMany || s.draining.Load() {
+	if tooMany || !s.isServedLocked(via) {
 		s.mu.Unlock()
 		c.cancel()
 		nc.Close()
@@ -272,6 +275,20 @@ func remoteIP(nc net.Conn) netip.Addr {
 
 // Disconnect closes all connections; what is in flight is not answered. New ones are served.
 func (s *Server) Disconnect() { s.DisconnectIf(func(*Conn) bool { return true }) }
+
+// StopServing closes a listener that Serve has been called for, or will be, and its connections. Serve returns, even if
+// it waits until another connection ends.
+func (s *Server) StopServing(l net.Listener) {
+	s.mu.Lock()
+	if _, served := s.mu.listeners[l]; !served {
+		s.mu.stopped[l] = true
+	}
+	delete(s.mu.listeners, l)
+	s.freed.Broadcast()
+	s.mu.Unlock()
+	l.Close()
+	s.DisconnectIf(func(c *Conn) bool { return c.via == l })
+}
 
 // DisconnectIf closes some connections; what is in flight is not answered. New ones are served.
 func (s *Server) DisconnectIf(closes func(*Conn) bool) {
