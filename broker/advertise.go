@@ -26,7 +26,24 @@ type advertiser struct {
 	gateway     net.IP // of the container's bridge; nil where there is none
 	networks    func() []netip.Prefix
 	seen        atomic.Pointer[networksSeen]
-	outside     atomic.Pointer[advertised] // what SetAdvertised has said; nil for nothing
+	outside     outsideAddress // of the default cluster
+}
+
+// outsideAddress is the address that clients of a cluster from outside are told, whatever the settings say; without one
+// they are told what the settings say.
+type outsideAddress struct{ atomic.Pointer[advertised] }
+
+// set sets the address HOST:PORT; "" is none.
+func (o *outsideAddress) set(address string) error {
+	if address == "" {
+		o.Store(nil)
+		return nil
+	}
+	to, err := parseAdvertised(address)
+	if err == nil {
+		o.Store(to)
+	}
+	return err
 }
 
 // networksSeen is what networks returned, and when.
@@ -74,25 +91,14 @@ func (a *advertiser) setting(of net.Listener) (set advertised) {
 }
 
 func (a *advertiser) of(c *wire.Conn) (string, int32) {
-	host, port, _ := a.address(a.setting(c.Listener()), c.LocalAddr(), c.RemoteAddr())
+	host, port, _ := a.address(a.setting(c.Listener()), &a.outside, c.LocalAddr(), c.RemoteAddr())
 	return host, port
 }
 
 // SetAdvertised sets the address HOST:PORT that clients from outside are told from now on, whatever the settings say;
 // "" leaves it to the settings again. Outside of a container all clients are from outside, inside those that are not
 // on one of its networks. It is not stored.
-func (b *Broker) SetAdvertised(address string) error {
-	if address == "" {
-		b.advertiser.outside.Store(nil)
-		return nil
-	}
-	to, err := parseAdvertised(address)
-	if err != nil {
-		return err
-	}
-	b.advertiser.outside.Store(to)
-	return nil
-}
+func (b *Broker) SetAdvertised(address string) error { return b.advertiser.outside.set(address) }
 
 // parseAdvertised parses HOST:PORT.
 func parseAdvertised(address string) (*advertised, error) {
@@ -116,18 +122,20 @@ const maxHostName = 253
 // inDoubt says whether a client is told an address that it may not be able to reach: with a port that is not the one
 // that it came by, or guessed.
 func (a *advertiser) inDoubt(c *wire.Conn) (address string, doubt bool) {
-	host, port, guessed := a.address(a.setting(c.Listener()), c.LocalAddr(), c.RemoteAddr())
+	host, port, guessed := a.address(a.setting(c.Listener()), &a.outside, c.LocalAddr(), c.RemoteAddr())
 	_, reached := cluster.LocalAddress(c.LocalAddr())
 	return net.JoinHostPort(host, strconv.Itoa(int(port))), guessed || port != reached
 }
 
-// address returns host and port for a client. What SetAdvertised has said wins for clients from outside. The setting
+// address returns host and port for a client. The address for clients from outside wins, for them. The setting
 // of advertised.listeners for its listener wins. Without it the client gets the address that it connected to, which is
 // the local address of its connection. A client from outside of a container has connected to a port that is published
 // on the host, and gets localhost. That is guessed: its host may be another machine, and the port another one.
-func (a *advertiser) address(set advertised, local, remote net.Addr) (host string, port int32, guessed bool) {
+func (a *advertiser) address(
+	set advertised, of *outsideAddress, local, remote net.Addr,
+) (host string, port int32, guessed bool) {
 	host, port = cluster.LocalAddress(local)
-	if outside := a.outside.Load(); outside != nil && (!a.inContainer || a.isFromOutside(remote)) {
+	if outside := of.Load(); outside != nil && (!a.inContainer || a.isFromOutside(remote)) {
 		return outside.host, outside.port, false
 	}
 	switch {

@@ -11,7 +11,6 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"sync/atomic"
 
 	"once/cluster"
 	"once/internal/vfs"
@@ -28,13 +27,13 @@ type clusters struct {
 
 // extraCluster is a cluster on a port of its own.
 type extraCluster struct {
-	name       string // immutable, as are all
-	cluster    *cluster.Cluster
-	socket     net.Listener
-	fs         vfs.FS
-	dir        string
-	advertised atomic.Pointer[advertised]
-	serving    sync.WaitGroup
+	name    string // immutable, as are all
+	cluster *cluster.Cluster
+	socket  net.Listener
+	fs      vfs.FS
+	dir     string
+	outside outsideAddress
+	serving sync.WaitGroup
 }
 
 // AddCluster makes a cluster with its own cluster ID, clock, faults and data, on a port of its own. Its files are
@@ -45,12 +44,8 @@ func (b *Broker) AddCluster(c lab.NewCluster) (lab.Cluster, error) {
 			"and no dot in front", lab.ErrInvalidCluster)
 	}
 	x := &extraCluster{name: c.Name}
-	if c.Advertised != "" {
-		to, err := parseAdvertised(c.Advertised)
-		if err != nil {
-			return lab.Cluster{}, fmt.Errorf("%w: advertised: %w", lab.ErrInvalidCluster, err)
-		}
-		x.advertised.Store(to)
+	if err := x.outside.set(c.Advertised); err != nil {
+		return lab.Cluster{}, fmt.Errorf("%w: advertised: %w", lab.ErrInvalidCluster, err)
 	}
 	if err := b.clusters.reserve(c.Name, b.settings().ClustersMax); err != nil {
 		return lab.Cluster{}, err
@@ -106,11 +101,7 @@ func (b *Broker) openExtra(x *extraCluster, c lab.NewCluster) (err error) {
 		Logger: b.cfg.Logger.With("cluster", c.Name),
 	}
 	env.Advertised = func(conn *wire.Conn) (string, int32) {
-		var set advertised
-		if to := x.advertised.Load(); to != nil {
-			set = *to
-		}
-		host, port, _ := b.advertiser.address(set, conn.LocalAddr(), conn.RemoteAddr())
+		host, port, _ := b.advertiser.address(advertised{}, &x.outside, conn.LocalAddr(), conn.RemoteAddr())
 		return host, port
 	}
 	env.Disconnect = func() {
@@ -227,7 +218,7 @@ func (b *Broker) closeClusters() error {
 
 func (b *Broker) describe(x *extraCluster) lab.Cluster {
 	address := x.socket.Addr().String()
-	if to := x.advertised.Load(); to != nil {
+	if to := x.outside.Load(); to != nil {
 		address = net.JoinHostPort(to.host, strconv.Itoa(int(to.port)))
 	} else if host, port, err := net.SplitHostPort(address); err == nil {
 		if ip := net.ParseIP(host); ip != nil && ip.IsUnspecified() {

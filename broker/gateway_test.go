@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -8,6 +9,10 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"once/internal/kafkatest"
+	"once/lab"
 	"once/settings"
 )
 
@@ -64,7 +69,7 @@ func TestAddressForAClientOfAContainer(t *testing.T) {
 		{outside, advertised{}, "172.17.0.1", "172.17.0.2:9092"},
 		{outside, advertised{publishedPort: 19092}, "192.168.1.7", "172.17.0.2:9092"},
 	} {
-		host, port, guessed := tc.a.address(tc.set, local, &net.TCPAddr{IP: net.ParseIP(tc.remote), Port: 40000})
+		host, port, guessed := tc.a.address(tc.set, &tc.a.outside, local, &net.TCPAddr{IP: net.ParseIP(tc.remote), Port: 40000})
 		if got := fmt.Sprint(host, ":", port); got != tc.want {
 			t.Errorf("in a container %v, %+v, a client from %s is told %s, want %s", tc.a.inContainer, tc.set, tc.remote, got, tc.want)
 		}
@@ -81,7 +86,7 @@ func TestAddressForClientsFromOutside(t *testing.T) {
 	}}
 	local := &net.TCPAddr{IP: net.IPv4(172, 17, 0, 2), Port: 9092}
 	told := func(a *advertiser, remote string, set advertised) string {
-		host, port, guessed := a.address(set, local, &net.TCPAddr{IP: net.ParseIP(remote), Port: 40000})
+		host, port, guessed := a.address(set, &a.outside, local, &net.TCPAddr{IP: net.ParseIP(remote), Port: 40000})
 		return fmt.Sprint(host, ":", port, " ", guessed)
 	}
 	of := func(a *advertiser) *Broker { return &Broker{advertiser: a} }
@@ -110,6 +115,60 @@ func TestAddressForClientsFromOutside(t *testing.T) {
 	}
 	if got := told(in, "192.168.1.7", advertised{}); got != "localhost:9092 true" {
 		t.Errorf("taken back: %s", got)
+	}
+}
+
+// Each cluster has an address of its own for clients from outside, by one rule: it may be given when the cluster is made,
+// is changed, and taken back.
+func TestEachClusterHasItsAddressForOutside(t *testing.T) {
+	b, err := Start(t.Context(), Config{InMemory: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.Close()
+	b.advertiser.inContainer = false // so that every client is from outside; none is connected yet
+	made, err := b.AddCluster(lab.NewCluster{Name: "a"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ofDefault, ofA := kafkatest.Connect(t, b.Addr()), kafkatest.Connect(t, made.Bootstrap)
+	told := func(first, second string) {
+		t.Helper()
+		for client, want := range map[*kafkatest.Client]string{ofDefault: first, ofA: second} {
+			r := kmsg.NewPtrMetadataRequest()
+			r.Version = 9
+			at := client.Answer(r).(*kmsg.MetadataResponse).Brokers[0]
+			if got := net.JoinHostPort(at.Host, fmt.Sprint(at.Port)); got != want {
+				t.Errorf("a client is told %s, want %s", got, want)
+			}
+		}
+	}
+	set := func(cluster, address string) {
+		t.Helper()
+		if err := (process{b}).SetAdvertised(cluster, address); err != nil {
+			t.Error(err)
+		}
+	}
+	told(b.Addr(), made.Bootstrap)
+	set(lab.DefaultCluster, "default.example:1")
+	told("default.example:1", made.Bootstrap)
+	set("a", "a.example:2")
+	told("default.example:1", "a.example:2")
+	set(lab.DefaultCluster, "")
+	told(b.Addr(), "a.example:2")
+	set("a", "")
+	told(b.Addr(), made.Bootstrap)
+	for _, cluster := range []string{lab.DefaultCluster, "a"} {
+		if err := (process{b}).SetAdvertised(cluster, "nowhere"); err == nil {
+			t.Error(cluster, "can be anywhere")
+		}
+	}
+	if err := (process{b}).SetAdvertised("none", "x:1"); !errors.Is(err, lab.ErrNoCluster) {
+		t.Error(err)
+	}
+	given, err := b.AddCluster(lab.NewCluster{Name: "b", Advertised: "b.example:3"})
+	if err != nil || given.Bootstrap != "b.example:3" {
+		t.Error(given, err)
 	}
 }
 

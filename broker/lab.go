@@ -42,15 +42,14 @@ func (p process) ClusterNamed(name string) (*cluster.Cluster, bool) {
 }
 
 func (p process) SetAdvertised(of, address string) error {
-	x := p.b.extra(of)
-	if x == nil {
+	if of == lab.DefaultCluster {
 		return p.b.SetAdvertised(address)
 	}
-	to, err := parseAdvertised(address)
-	if err == nil {
-		x.advertised.Store(to)
+	x := p.b.extra(of)
+	if x == nil {
+		return lab.ErrNoCluster
 	}
-	return err
+	return x.outside.set(address)
 }
 
 // disconnectAll closes the connections of all clients while a cluster is restarted.

@@ -134,6 +134,8 @@ func TestAwait(t *testing.T) {
 		{`{"transaction": {"state": "Empty"}}`, 400, `transaction.id: is missing`},
 		{`{"group": {"id": "g"}}`, 400, `group: must have`},
 		{`{"group": {"id": "g", "state": "Stable"}, "timeout": "1ms"}`, 408, `"missing": "g"`},
+		{`{"group": {"id": "g", "state": ["Stable", "Dead"]}}`, 200, `"missing": "g"`},
+		{`{"group": {"id": "g", "state": "Dead", "members": 1}, "timeout": "1ms"}`, 408, `"missing": "g"`},
 		{`{"partition": {"topic": "t", "partition": 0, "highWatermark": 1}}`, 200, `"highWatermark": 1`},
 		{`{"partition": {"topic": "t", "lastStableOffset": 1}, "timeout": "1ms"}`, 408, `"lastStableOffset": 0`},
 		{`{"partition": {"topic": "t", "openTransactions": 1}}`, 200, `"openTransactions": 1`},
@@ -285,6 +287,7 @@ func TestRequestsOverHTTP(t *testing.T) {
 	l.expect("GET", "/v1/requests?topic=none", "", 200, `"topics": [ "none" ], "codes": [ "UNKNOWN_TOPIC_OR_PARTITION" ]`)
 	l.expect("GET", "/v1/requests?api=InitProducerId", "", 200, `"api": "InitProducerId"`)
 	l.expect("GET", "/v1/requests?api=Nonsense", "", 200, `[]`)
+	l.expect("GET", "/v1/requests?api=InitProducerId&client=&topic=&group=&transactionalId=&since=&limit=", "", 200, `"api": "InitProducerId"`)
 	l.expect("GET", "/v1/requests?since=soon", "", 400, `?since`)
 	var last []struct{ ID int }
 	l.into("GET", "/v1/requests?limit=1", "", &last)

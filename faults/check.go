@@ -60,13 +60,25 @@ func (r *Rule) check(apis []API) error {
 func (r *Rule) checkText() error {
 	m := &r.Match
 	sum := len(r.Name) + len(m.Point) + len(r.Do.Error)
-	for _, list := range []Names{m.API, m.TransactionalID, m.ClientID, m.Group, m.Topic, m.User, m.Member} {
-		for _, name := range list {
+	for _, list := range []struct {
+		field string
+		names Names
+	}{
+		{"match.api", m.API}, {"match.transactionalId", m.TransactionalID}, {"match.clientId", m.ClientID},
+		{"match.group", m.Group}, {"match.topic", m.Topic}, {"match.user", m.User}, {"match.member", m.Member},
+	} {
+		if list.names != nil && len(list.names) == 0 {
+			return wrong(list.field, "must have a name; leave it out to match everything")
+		}
+		for _, name := range list.names {
 			sum += 1 + len(name)
 		}
 	}
 	if sum > maxTextBytes {
 		return wrong("match", "must not have more than %d bytes of names, with the name of the rule", maxTextBytes)
+	}
+	if slices.Contains(m.Topic, "") {
+		return wrong("match.topic", "must not be empty: no topic is")
 	}
 	return nil
 }

@@ -62,7 +62,8 @@ type Do struct {
 	Fail        bool     `json:"fail,omitempty"`    // the sync
 }
 
-// Names is a list of names, any of which matches. A name may have the wildcard *, which stands for any text.
+// Names is a list of names, any of which matches; nil matches everything. A name may have the wildcard *, which stands
+// for any text.
 type Names []string
 
 // Match says whether a name is in the list; an empty list has every name.

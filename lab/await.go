@@ -150,11 +150,13 @@ func (c *Condition) observation() (observation, error) {
 	case c.Group != nil:
 		return c.Group.observation()
 	case c.Committed != nil:
-		return c.Committed.observation, required("committed.group", c.Committed.Group, "committed.topic", c.Committed.Topic)
+		return c.Committed.observation, c.Committed.check()
 	case c.Partition != nil:
 		return c.Partition.observation()
 	case c.CaughtUp != nil:
 		return c.CaughtUp.observation, required("caughtUp.group", c.CaughtUp.Group)
+	case c.Idle != nil && *c.Idle < 0:
+		return nil, wrong("idle", "must not be negative")
 	case c.Idle != nil:
 		return c.observeIdle, nil
 	}
@@ -185,6 +187,29 @@ func required(pairs ...string) error {
 	return nil
 }
 
+// atLeastZero returns an error for the first field that is given and negative.
+func atLeastZero(fields ...numberField) error {
+	for _, f := range fields {
+		if f.value < 0 {
+			return wrong(f.name, "must not be negative")
+		}
+	}
+	return nil
+}
+
+type numberField struct {
+	name  string
+	value int64
+}
+
+// number is a field that may be absent.
+func number[N int | int64](name string, n *N) numberField {
+	if n == nil {
+		return numberField{name: name}
+	}
+	return numberField{name, int64(*n)}
+}
+
 // missing is the state of what is not there.
 type missing struct {
 	Missing string `json:"missing"`
@@ -213,21 +238,38 @@ func (c *TransactionCondition) observation() (observation, error) {
 	}, nil
 }
 
+// groupStates are those of all types of groups.
+var groupStates = []string{"Empty", "PreparingRebalance", "CompletingRebalance", "Assigning", "Reconciling", "NotReady",
+	"Stable", deadGroup}
+
+// deadGroup is the state of a group that does not exist, as Kafka describes it.
+const deadGroup = "Dead"
+
 func (c *GroupCondition) observation() (observation, error) {
-	if err := required("group.id", c.ID); err != nil {
+	if err := errors.Join(required("group.id", c.ID), atLeastZero(number("group.members", c.Members))); err != nil {
 		return nil, err
 	}
 	if len(c.State) == 0 && c.Members == nil {
 		return nil, wrong("group", "must have state or members")
 	}
+	for _, s := range c.State {
+		if !slices.Contains(groupStates, s) {
+			return nil, wrong("group.state", "there is no %q; allowed are %s", s, allowed(groupStates))
+		}
+	}
 	return func(x *exchange, v cluster.View) (any, bool, error) {
 		g, err := groupIn(x.request.Context(), v, c.ID)
 		if err != nil {
-			return missing{c.ID}, false, nil
+			return missing{c.ID}, slices.Contains(c.State, deadGroup) && (c.Members == nil || *c.Members == 0), nil
 		}
 		return g, (len(c.State) == 0 || slices.Contains(c.State, g.State)) &&
 			(c.Members == nil || len(g.Members) == *c.Members), nil
 	}, nil
+}
+
+func (c *CommittedCondition) check() error {
+	return errors.Join(required("committed.group", c.Group, "committed.topic", c.Topic), atLeastZero(
+		numberField{"committed.partition", int64(c.Partition)}, numberField{"committed.offset", c.Offset}))
 }
 
 func (c *CommittedCondition) observation(x *exchange, v cluster.View) (any, bool, error) {
@@ -248,7 +290,11 @@ type PartitionState struct {
 }
 
 func (c *PartitionCondition) observation() (observation, error) {
-	if err := required("partition.topic", c.Topic); err != nil {
+	err := errors.Join(required("partition.topic", c.Topic), atLeastZero(
+		numberField{"partition.partition", int64(c.Partition)}, number("partition.lastStableOffset", c.LastStableOffset),
+		number("partition.highWatermark", c.HighWatermark), number("partition.records", c.Records),
+		number("partition.openTransactions", c.OpenTransactions)))
+	if err != nil {
 		return nil, err
 	}
 	if c.LastStableOffset == nil && c.HighWatermark == nil && c.Records == nil && c.OpenTransactions == nil {
@@ -285,7 +331,8 @@ func (c *CaughtUpCondition) observation(x *exchange, v cluster.View) (any, bool,
 }
 
 func (c *FaultCondition) observation() (observation, error) {
-	if err := required("fault.id", c.ID); err != nil {
+	if err := errors.Join(required("fault.id", c.ID), atLeastZero(number("fault.triggered", c.Triggered),
+		number("fault.held", c.Held), number("fault.matched", c.Matched))); err != nil {
 		return nil, err
 	}
 	if c.Triggered == nil && c.Held == nil && c.Matched == nil {

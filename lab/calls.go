@@ -1,6 +1,7 @@
 package lab
 
 import (
+	"errors"
 	"net/http"
 )
 
@@ -8,7 +9,8 @@ import (
 func (l *Lab) calls() []call {
 	table := []call{
 		on(http.MethodGet, "/openapi.json", "This description", describeCalls).onProcess(),
-		on(http.MethodPut, "/advertised", "The address that clients from outside are told from now on", setAdvertised),
+		on(http.MethodPut, "/advertised", "The address HOST:PORT that clients from outside are told "+
+			"from now on, whatever the settings say; an empty one leaves it to the settings again", setAdvertised),
 	}
 	for _, part := range [][]call{faultCalls(), clockCalls(), stateCalls(), awaitCalls(), lifeCalls(), requestCalls(),
 		handCalls(), snapshotCalls(), clusterCalls(), verdictCalls(), partitionCalls(), hangingCalls(), findingCalls()} {
@@ -25,13 +27,19 @@ func describeCalls(x *exchange, _ *none) (any, error) {
 	return nil, nil
 }
 
-// Advertised is the address HOST:PORT at which clients from outside reach a cluster.
+// Advertised is the address HOST:PORT at which clients from outside reach a cluster; "" is none.
 type Advertised struct {
-	Address string `json:"address"`
+	Address *string `json:"address"`
 }
 
 func setAdvertised(x *exchange, to *Advertised) (Advertised, error) {
-	if err := x.lab.Process.SetAdvertised(x.name, to.Address); err != nil {
+	if to.Address == nil {
+		return *to, wrong("address", "is missing")
+	}
+	switch err := x.lab.Process.SetAdvertised(x.name, *to.Address); {
+	case errors.Is(err, ErrNoCluster):
+		return *to, clusterError(err)
+	case err != nil:
 		return *to, wrong("address", "%v", err)
 	}
 	return *to, nil

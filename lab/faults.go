@@ -156,6 +156,9 @@ func getFault(x *exchange, _ *none) (Fault, error) {
 	var enough func(Fault) bool
 	switch x.query.Get("wait") {
 	case "":
+		if x.query.Has("timeout") {
+			return Fault{}, wrong("?timeout", "goes with ?wait only")
+		}
 		state, ok := x.cluster.Rules().State(id)
 		if !ok {
 			return Fault{}, x.noSuchFault()

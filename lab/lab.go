@@ -45,7 +45,8 @@ type Options struct {
 type Process interface {
 	// ClusterNamed returns a cluster; false when there is none of the name.
 	ClusterNamed(name string) (*cluster.Cluster, bool)
-	// SetAdvertised sets the address that clients from outside of a container are told by a cluster.
+	// SetAdvertised sets the address that clients from outside of a container are told by a cluster; "" is none. Errors:
+	// ErrNoCluster, and those about the address.
 	SetAdvertised(cluster, address string) error
 	// Clusters returns all clusters, the default one first.
 	Clusters() []Cluster

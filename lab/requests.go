@@ -56,7 +56,12 @@ func (x *exchange) requestFilter() (keep func(*Request) bool, after uint64, err 
 			}
 		}
 	}
-	names := func(name string) faults.Names { return x.query[name] }
+	names := func(name string) faults.Names {
+		if x.query.Get(name) == "" {
+			return nil // it is not filtered by
+		}
+		return x.query[name]
+	}
 	anyOf := func(of faults.Names, names ...string) bool {
 		return len(of) == 0 || slices.ContainsFunc(names, of.Match)
 	}

@@ -92,6 +92,8 @@ func parse(args []string) (*driver.Options, error) {
 	external := f.String("external", "", "HOST:PORT of a running broker, never killed")
 	admin := f.String("admin", "", "HOST:PORT of the lab of a broker of -start or -external, if it has one: what it "+
 		"notices, and its own verdict, are judged too")
+	f.StringVar(&o.AdminToken, "admin-token", os.Getenv("ONCE_LAB_TOKEN"), "the token of that lab (lab.token); a broker "+
+		"of -broker-binary is started with it. Default: ONCE_LAB_TOKEN, which no list of processes shows")
 	f.BoolVar(&o.Correct, "correct", false, "copiers that commit, abort and die, and do nothing that the broker has to "+
 		"notice; -txn-timeout is a minute then")
 	f.StringVar(&o.Mutant, "mutant", "", "the mistake that the copiers make: "+strings.Join(agent.Mutants, ", "))
@@ -151,7 +153,7 @@ func complete(o *driver.Options, binary, brokerArgs, faults, start, restart, kil
 		expiry, session = time.Second, 2*time.Second
 		args := []string{"--set", "transaction.abort.timed.out.transaction.cleanup.interval.ms=1000", "--set",
 			"group.min.session.timeout.ms=1000"}
-		o.System = driver.Binary(binary, o.Dir, faults, append(args, strings.Fields(brokerArgs)...)...)
+		o.System = driver.Binary(binary, o.Dir, faults, o.AdminToken, append(args, strings.Fields(brokerArgs)...)...)
 	case start != "":
 		o.System = driver.Commands(start, restart, kill, admin, own)
 	default:

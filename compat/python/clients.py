@@ -1,7 +1,10 @@
 """Stock clients with the same methods, so that a scenario is written once. Nothing here changes a client.
 
-A kind of client makes producers, with begin, send, offsets, commit, abort and close, and consumers, with committed,
-join and close. send returns when the record is acknowledged; join when there is a partition, of a topic with records.
+A kind of client makes producers, with begin, send, send_all, offsets, commit, abort and close, and consumers, with
+committed, join, take, rewind and close. send returns when the record is acknowledged; send_all sends one value to some
+partitions, in one request where the client can, and returns the name of the error of each, None for none. join returns
+when there is a partition, of a topic with records; take subscribes at its first call, and returns offset and value of the
+next record; rewind goes back to what is committed.
 What a client refuses is Failed, with the client's name of the error; after_timeout is that of a commit that comes when
 the coordinator has aborted the transaction.
 """
@@ -40,8 +43,8 @@ class Failed(Exception):
 class Confluent:
     name, v2, after_timeout = "confluent", False, "_FENCED"
 
-    def producer(self, address, transactional_id, timeout_s=60):
-        return ConfluentProducer(address, transactional_id, timeout_s)
+    def producer(self, address, transactional_id, timeout_s=60, linger_ms=0):
+        return ConfluentProducer(address, transactional_id, timeout_s, linger_ms)
 
     def consumer(self, address, group):
         return ConfluentConsumer(address, group)
@@ -58,21 +61,29 @@ def _told(call, *args):
 
 
 class ConfluentProducer:
-    def __init__(self, address, transactional_id, timeout_s):
+    def __init__(self, address, transactional_id, timeout_s, linger_ms):
         self._address = address
-        self._producer = Producer({"bootstrap.servers": address, "transactional.id": transactional_id, "linger.ms": 0,
-                                   "transaction.timeout.ms": timeout_s * 1000})
+        self._producer = Producer({"bootstrap.servers": address, "transactional.id": transactional_id,
+                                   "linger.ms": linger_ms, "transaction.timeout.ms": timeout_s * 1000})
         _told(self._producer.init_transactions, LIMIT_S)
 
     def begin(self):
         _told(self._producer.begin_transaction)
 
     def send(self, topic, value, partition=0):
-        errors = []
-        self._producer.produce(topic, value, partition=partition, on_delivery=lambda e, _: errors.append(e))
+        error, = self._sent(topic, value, [partition])
+        if error is not None:
+            raise Failed(error.name(), error.str())
+
+    def send_all(self, topic, value, partitions):
+        return [error and error.name() for error in self._sent(topic, value, partitions)]
+
+    def _sent(self, topic, value, partitions):
+        errors = {}
+        for p in partitions:
+            self._producer.produce(topic, value, partition=p, on_delivery=lambda e, m: errors.update({m.partition(): e}))
         assert self._producer.flush(LIMIT_S) == 0
-        if errors[0] is not None:
-            raise Failed(errors[0].name(), errors[0].str())
+        return [errors[p] for p in partitions]
 
     def offsets(self, group, topic, partition, offset):
         metadata = Consumer({"bootstrap.servers": self._address, "group.id": group}).consumer_group_metadata()
@@ -102,6 +113,17 @@ class ConfluentConsumer:
         self._consumer.subscribe([topic])
         until("a partition is assigned", lambda: self._consumer.poll(0.05) or self._consumer.assignment(), LIMIT_S)
 
+    def take(self, topic):
+        if not self._consumer.assignment():
+            self._consumer.subscribe([topic])
+        record = until("a record", lambda: self._consumer.poll(1), LIMIT_S)
+        assert record.error() is None, record.error()
+        return record.offset(), record.value().decode()
+
+    def rewind(self):
+        for p in _told(self._consumer.committed, self._consumer.assignment(), LIMIT_S):
+            self._consumer.seek(p)
+
     def close(self):
         self._consumer.close()
 
@@ -111,8 +133,8 @@ class ConfluentConsumer:
 class KafkaPython:
     name, v2, after_timeout = "kafka-python", False, "ProducerFencedError"
 
-    def producer(self, address, transactional_id, timeout_s=60):
-        return KafkaPythonProducer(address, transactional_id, timeout_s)
+    def producer(self, address, transactional_id, timeout_s=60, linger_ms=0):
+        return KafkaPythonProducer(address, transactional_id, timeout_s, linger_ms)
 
     def consumer(self, address, group):
         return KafkaPythonConsumer(address, group)
@@ -129,9 +151,9 @@ def _raised(call, *args, **more):
 
 
 class KafkaPythonProducer:
-    def __init__(self, address, transactional_id, timeout_s):
+    def __init__(self, address, transactional_id, timeout_s, linger_ms):
         self._producer = KafkaProducer(bootstrap_servers=address, transactional_id=transactional_id,
-                                       transaction_timeout_ms=timeout_s * 1000)
+                                       transaction_timeout_ms=timeout_s * 1000, linger_ms=linger_ms)
         _raised(self._producer.init_transactions)
 
     def begin(self):
@@ -139,6 +161,15 @@ class KafkaPythonProducer:
 
     def send(self, topic, value, partition=0):
         _raised(_raised(self._producer.send, topic, value.encode(), partition=partition).get, LIMIT_S)
+
+    def send_all(self, topic, value, partitions):
+        def error_of(sent):
+            try:
+                _raised(sent.get, LIMIT_S)
+            except Failed as e:
+                return e.name
+        sent = [_raised(self._producer.send, topic, value.encode(), partition=p) for p in partitions]
+        return [error_of(one) for one in sent]
 
     def offsets(self, group, topic, partition, offset):
         _raised(self._producer.send_offsets_to_transaction,
@@ -167,6 +198,21 @@ class KafkaPythonConsumer:
         self._consumer.subscribe([topic])
         # A poll that times out while the group is joined may lose the assignment: README, found in the clients.
         until("a record of the topic", lambda: self._consumer.poll(timeout_ms=LIMIT_S * 1000), LIMIT_S)
+
+    def take(self, topic):
+        if not self._consumer.subscription():
+            self._consumer.subscribe([topic])
+        found = until("a record", lambda: self._consumer.poll(timeout_ms=LIMIT_S * 1000, max_records=1), LIMIT_S)
+        (record,), = found.values()
+        return record.offset, record.value.decode()
+
+    def rewind(self):
+        for p in self._consumer.assignment():
+            offset = _raised(self._consumer.committed, p, timeout_ms=LIMIT_S * 1000)
+            if offset is None:
+                self._consumer.seek_to_beginning(p)
+            else:
+                self._consumer.seek(p, offset)
 
     def close(self):
         self._consumer.close()
@@ -198,8 +244,8 @@ class Java:
         for waiting in self._answers.values():
             waiting.put("error ProcessEnded " + "".join(other))
 
-    def producer(self, address, transactional_id, timeout_s=60):
-        return JavaProducer(self, "producer", address, transactional_id, timeout_s * 1000)
+    def producer(self, address, transactional_id, timeout_s=60, linger_ms=0):
+        return JavaProducer(self, "producer", address, transactional_id, timeout_s * 1000, linger_ms)
 
     def consumer(self, address, group):
         return JavaConsumer(self, "consumer", address, group)
@@ -242,6 +288,9 @@ class JavaProducer(JavaClient):
     def send(self, topic, value, partition=0):
         self.ask("send", topic, partition, value)
 
+    def send_all(self, topic, value, partitions):
+        return [None if name == "-" else name for name in self.ask("sendAll", topic, value, *partitions).split()]
+
     def offsets(self, group, topic, partition, offset):
         self.ask("offsets", group, topic, partition, offset)
 
@@ -258,6 +307,13 @@ class JavaConsumer(JavaClient):
 
     def join(self, topic):
         self.ask("join", topic)
+
+    def take(self, topic):
+        offset, value = self.ask("take", topic).split(" ")
+        return int(offset), value
+
+    def rewind(self):
+        self.ask("rewind")
 
 
 KINDS = {"java-4.4.0": lambda: Java("4.4.0"), "java-3.9.2": lambda: Java("3.9.2"), "confluent": Confluent,

@@ -13,7 +13,6 @@ import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from confluent_kafka import Consumer, KafkaException, Producer
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "examples" / "lab" / "python"))
 
@@ -234,10 +233,10 @@ def test_reader_of_offsets_meets_unstable_offset_commit(lab, client):
     producer.close()
 
 
-def test_held_marker_holds_nothing_else(broker, lab):
+@held_with("java-4.4.0", "java-3.9.2", "confluent", "kafka-python")
+def test_held_marker_holds_nothing_else(broker, lab, client):
     """A marker of one partition is held: the other one is read, other transactions time out, no goroutine waits."""
     lab.call("POST", "/topics", [{"name": "orders", "partitions": 2}, {"name": "others"}])
-    client = clients.Confluent()
     other = client.producer(lab.bootstrap, "other", timeout_s=900)
     other.begin()
     other.send("others", "late")
@@ -302,38 +301,57 @@ def test_quarter_of_an_hour_passes(lab, client):
 
 # --- an error at the n-th time, and a rule that never fires ---
 
-def test_offsets_of_an_older_generation(lab):
+@held_with(*ALL)
+def test_offsets_of_an_older_generation(lab, client):
     """The third commit of offsets gets ILLEGAL_GENERATION: the program aborts and reads again; each output once."""
     inputs = ["%02d" % i for i in range(10)]
     lab.call("POST", "/topics", [{"name": "in", "records": [{"value": v} for v in inputs]}, {"name": "out"}])
     lab.fault({"error": "ILLEGAL_GENERATION"}, when={"nth": 3}, api="TxnOffsetCommit", group="copiers")
-    consumer = Consumer({"bootstrap.servers": lab.bootstrap, "group.id": "copiers", "enable.auto.commit": False,
-                         "auto.offset.reset": "earliest"})
-    consumer.subscribe(["in"])
-    producer = Producer({"bootstrap.servers": lab.bootstrap, "transactional.id": "copier", "linger.ms": 0})
-    producer.init_transactions(30)
+    consumer = client.consumer(lab.bootstrap, "copiers")
+    producer = client.producer(lab.bootstrap, "copier")
     copied, aborts = 0, 0
     while copied < len(inputs):
-        record = until("a record", lambda: consumer.poll(1), WITHIN_S)
-        assert record.error() is None
-        producer.begin_transaction()
-        producer.produce("out", record.value())
-        assert producer.flush(30) == 0
+        offset, value = consumer.take("in")
+        producer.begin()
+        producer.send("out", value)
         try:
-            producer.send_offsets_to_transaction(consumer.position(consumer.assignment()),
-                                                 consumer.consumer_group_metadata(), 30)
-            producer.commit_transaction(30)
+            producer.offsets("copiers", "in", 0, offset + 1)
+            producer.commit()
             copied += 1
-        except KafkaException as e:
-            assert e.args[0].txn_requires_abort()
-            producer.abort_transaction(30)
-            for p in consumer.committed(consumer.assignment(), 30):
-                consumer.seek(p)
+        except clients.Failed:
+            producer.abort()
+            consumer.rewind()
             aborts += 1
     consumer.close()
+    producer.close()
     assert aborts == 1 and lab.values("out", fate="aborted") == ["02"]
     verdict = lab.call("POST", "/verify", {"input": "in", "output": "out", "key": "value", "group": "copiers"})
     assert verdict["ok"] and (verdict["inputs"], verdict["outputs"]) == (10, 10)
+
+
+# librdkafka sends a Produce for each partition; kafka-python cannot abort then (README, found in the clients).
+@held_with("java-4.4.0")
+def test_producer_unknown_in_one_partition(lab, client):
+    """One partition of a Produce gets UNKNOWN_PRODUCER_ID: the other one's part is stored; a retry or an abort mends it."""
+    lab.call("POST", "/topics", [{"name": "orders", "partitions": 2}])
+    lab.fault({"error": "UNKNOWN_PRODUCER_ID"}, when={"nth": 2}, api="Produce", topic="orders", partition=1)
+    producer = client.producer(lab.bootstrap, "pay", linger_ms=200)
+
+    def send(value):
+        producer.begin()
+        return producer.send_all("orders", value, [0, 1])
+    assert send("a") == [None, None]
+    producer.commit()
+    stored, refused = send("b")
+    assert len(answered_with(lab, "UNKNOWN_PRODUCER_ID", api="Produce")) == 1 and stored is None
+    if refused is not None:
+        producer.abort()
+        assert [lab.values("orders", p, "aborted") for p in (0, 1)] == [["b"], []]
+        assert send("b") == [None, None]
+    producer.commit()
+    assert [lab.values("orders", p) for p in (0, 1)] == [["a", "b"], ["a", "b"]]
+    assert len(requests(lab, api="Produce")) == 3  # each with both partitions, but for a retry
+    producer.close()
 
 
 def test_rule_that_never_fires(broker):

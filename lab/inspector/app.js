@@ -3,7 +3,7 @@
 // A section is {id, title, show, filters, controls, always, withoutLab}. show(at) asks the lab and returns what is
 // shown, as nodes or as {nodes, announce}; at is the address when the section is shown alone, else null: then it shows
 // a few lines. filters(at) and controls(at) return what is made once for an address and stands above and below: forms.
-// always: the section stands above every view. withoutLab false: it is left out when the lab is off.
+// always: the section stands above every view. apart: it is shown alone only, by a link. withoutLab false: it is left out when the lab is off.
 import { address, askAgain, clusters, Failure, get, h, show, to, toCluster } from "./page.js";
 import { whenDone } from "./actions.js";
 import { hanging } from "./hanging.js";
@@ -15,12 +15,13 @@ import { faults } from "./faults.js";
 import { clock } from "./clock.js";
 import { cluster } from "./cluster.js";
 import { requests } from "./requests.js";
+import { state } from "./state.js";
 
 const every = 2000; // ms between updates
 const everyWhenDown = 5000;
 const noToken = "The broker wants a token.";
 
-const sections = [hanging, findings, transactions, topics, groups, faults, clock, cluster, requests];
+const sections = [hanging, findings, transactions, topics, groups, faults, clock, cluster, requests, state];
 
 const element = (id) => document.getElementById(id);
 let round = 0; // the update that counts: a later one makes an earlier one stop
@@ -119,7 +120,7 @@ function navigate() {
   const at = address();
   const alone = sections.find((s) => isAlone(s, at));
   for (const s of sections) {
-    element(s.id).hidden = Boolean(alone) && s !== alone && !s.always;
+    element(s.id).hidden = s !== alone && !s.always && Boolean(alone || s.apart);
     for (const part of ["filters", "controls"]) {
       const made = s[part] && !element(s.id).hidden ? s[part](alone === s ? at : null) : null;
       element(s.id)
@@ -128,7 +129,7 @@ function navigate() {
     }
     if (alone && !s.always) element(s.id).querySelector(".view").replaceChildren(); // it shows something else from now on
   }
-  const tabs = [{ id: "", title: "Overview" }, ...sections.filter((s) => !s.always)];
+  const tabs = [{ id: "", title: "Overview" }, ...sections.filter((s) => !s.always && !s.apart)];
   show(
     element("nav"),
     tabs.map(({ id, title }) =>

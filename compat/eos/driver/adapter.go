@@ -46,6 +46,7 @@ type binarySystem struct {
 	faults    string // separated by commas; with any, it is expected to die by itself
 	address   string
 	admin     string
+	token     string // of the lab; "" for none
 	cmd       *exec.Cmd
 	done      chan struct{} // closed when cmd has been waited for
 }
@@ -103,6 +104,9 @@ func (b *binarySystem) run(ctx context.Context, faults string) error {
 	}
 	b.cmd = exec.Command(b.path, args...)
 	b.cmd.Stderr = log
+	if b.token != "" {
+		b.cmd.Env = append(os.Environ(), "ONCE_LAB_TOKEN="+b.token)
+	}
 	out, err := b.cmd.StdoutPipe()
 	if err != nil {
 		return err
@@ -161,12 +165,20 @@ func (b *binarySystem) Kill() error {
 func (b *binarySystem) Snapshot(dir string) error {
 	client := http.Client{Timeout: askLimit}
 	ask := func(path, name string) error {
-		resp, err := client.Get("http://" + b.admin + path)
+		request, err := http.NewRequest(http.MethodGet, "http://"+b.admin+path, nil)
+		if err != nil {
+			return err
+		}
+		authorize(request, b.token)
+		resp, err := client.Do(request)
 		if err != nil {
 			return err
 		}
 		defer resp.Body.Close()
 		text, err := io.ReadAll(resp.Body)
+		if resp.StatusCode != http.StatusOK {
+			err = errors.Join(err, fmt.Errorf("%s: %s", path, resp.Status))
+		}
 		return errors.Join(err, os.WriteFile(filepath.Join(dir, name), text, 0o644))
 	}
 	return errors.Join(ask("/state", "broker-state.txt"), ask("/debug/pprof/goroutine?debug=2", "broker-goroutines.txt"))

@@ -31,7 +31,7 @@ func playBroker(listen string) {
 
 func TestBinaryIsKilledAndRestartedOnItsPort(t *testing.T) {
 	ctx := context.Background()
-	s := Binary(os.Args[0], t.TempDir(), "")
+	s := Binary(os.Args[0], t.TempDir(), "", "")
 	address, err := s.Start(ctx)
 	if err != nil {
 		t.Fatal(err)
@@ -70,7 +70,7 @@ func TestBinaryThatDoesNotStartIsAnError(t *testing.T) {
 	if err := os.WriteFile(path, []byte("#!/bin/sh\nexit 3\n"), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Binary(path, dir, "").Start(context.Background()); err == nil || !strings.Contains(err.Error(), "before it was ready") {
+	if _, err := Binary(path, dir, "", "").Start(context.Background()); err == nil || !strings.Contains(err.Error(), "before it was ready") {
 		t.Errorf("got %v", err)
 	}
 }

@@ -39,10 +39,12 @@ type Options struct {
 	Session   time.Duration // of dynamic members
 	Dir       string
 	System    System
-	Faults    bool   // the broker is expected to die by itself
-	Correct   bool   // the copiers do nothing that the broker has to notice
-	Mutant    string // the copiers' mistake, see agent.Mutants; "" for none
-	Out       io.Writer
+	// AdminToken is the token of the broker's lab; "" for none.
+	AdminToken string
+	Faults     bool   // the broker is expected to die by itself
+	Correct    bool   // the copiers do nothing that the broker has to notice
+	Mutant     string // the copiers' mistake, see agent.Mutants; "" for none
+	Out        io.Writer
 }
 
 // run is the state of one run. All fields belong to the goroutine of Run.

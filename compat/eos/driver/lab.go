@@ -58,6 +58,13 @@ func (r *run) askVerdicts(ctx context.Context, final *history.Final) error {
 	return nil
 }
 
+// authorize gives a request the token of a lab; "" is none.
+func authorize(request *http.Request, token string) {
+	if token != "" {
+		request.Header.Set("Authorization", "Bearer "+token)
+	}
+}
+
 // askLab makes a call of the broker's lab. 409 is the answer of a verdict that is not good.
 func (r *run) askLab(ctx context.Context, method, path string, question, answer any) error {
 	ctx, cancel := context.WithTimeout(ctx, verdictLimit)
@@ -77,6 +84,7 @@ func (r *run) askLab(ctx context.Context, method, path string, question, answer 
 	if body != nil {
 		request.Header.Set("Content-Type", "application/json")
 	}
+	authorize(request, r.AdminToken)
 	resp, err := http.DefaultClient.Do(request)
 	if err != nil {
 		return fmt.Errorf("asking the broker for %s: %w", path, err)

@@ -4,9 +4,10 @@ import "slices"
 
 // Binary is this project's broker, built, with a cleaner that has much to do; args are added to its command line.
 // Faults are armed at each start, separated by commas; a death by one counts as a kill, and after the last kill none is
-// armed.
-func Binary(path, dir, faults string, args ...string) System {
-	return &binarySystem{path: path, dir: dir, faults: faults, args: append(slices.Clone(cleanerArgs), args...)}
+// armed. token is that of its lab, "" for none.
+func Binary(path, dir, faults, token string, args ...string) System {
+	return &binarySystem{path: path, dir: dir, faults: faults, token: token,
+		args: append(slices.Clone(cleanerArgs), args...)}
 }
 
 // Commands is a broker run by shell commands, whose output ends in HOST:PORT:PID. Without a kill command
