@@ -73,7 +73,7 @@ func (d *consumerGroups) Next(*rand.Rand) []Step {
 
 // Answered implements Domain.
 func (d *consumerGroups) Answered(step Step, answer kmsg.Response, _ *names) {
-	if r, ok := answer.(*kmsg.ConsumerGroupHeartbeatResponse); ok {
+	if r, ok := answer.(*kmsg.ConsumerGroupHeartbeatResponse); ok && step.Fields["Group"] == "g~" {
 		d.members[step.Fields["MemberID"].(string)].answered(r.ErrorCode, r.MemberEpoch)
 	}
 }
