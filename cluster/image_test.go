@@ -333,6 +333,46 @@ func TestImageDoesNotChange(t *testing.T) {
 	}
 }
 
+// The segment that is written to is shared with nobody: the original goes on in its own, and so does each fork.
+func TestActiveSegmentIsNotShared(t *testing.T) {
+	for name, env := range map[string]Env{"in memory": InMemory(Env{}), "on disk": {}} {
+		t.Run(name, func(t *testing.T) {
+			root := "root"
+			if env.FS == nil {
+				root = filepath.ToSlash(t.TempDir())
+			}
+			c, err := Open(env, root+"/data")
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { _ = c.Close() })
+			conn := connect(t, c)
+			conn.CreateTopic("x", 1, nil)
+			conn.produceValue("x", []byte("first"))
+			image, err := c.Snapshot()
+			if err != nil {
+				t.Fatal(err)
+			}
+			conn.produceValue("x", []byte("original"))
+			for n := range 2 {
+				fork, err := OpenImage(Env{}, fmt.Sprintf("%s/fork%d", root, n), image)
+				if err != nil {
+					t.Fatal(err)
+				}
+				t.Cleanup(func() { _ = fork.Close() })
+				forked := connect(t, fork)
+				if got := forked.committed("x"); !slices.Equal(got, []string{"first"}) {
+					t.Errorf("fork %d has %q", n, got)
+				}
+				forked.produceValue("x", []byte("of a fork"))
+			}
+			if got := conn.committed("x"); !slices.Equal(got, []string{"first", "original"}) {
+				t.Errorf("the original has %q", got)
+			}
+		})
+	}
+}
+
 // Opening an image that is cut off at any operation leaves a directory that is refused, or that the next start makes a
 // whole fork of.
 func TestOpeningAnImageSurvivesDeathAtEveryOperation(t *testing.T) {

@@ -21,18 +21,21 @@ const (
 // TRANSACTION_ABORTABLE, v6 share groups. This broker coordinates everything.
 func (s *Services) findCoordinator(_ context.Context, r *wire.Request) wire.Reply {
 	req, resp := r.Body.(*kmsg.FindCoordinatorRequest), response[*kmsg.FindCoordinatorResponse](r)
-	share := req.CoordinatorType == coordinatorOfShare && r.Version >= 6
-	if req.CoordinatorType != coordinatorOfGroup && req.CoordinatorType != coordinatorOfTransaction && !share {
+	if req.CoordinatorType < coordinatorOfGroup || req.CoordinatorType > coordinatorOfShare {
 		return s.Fail(r, wire.InvalidRequest, "this type of coordinator is not served")
 	}
+	early := req.CoordinatorType == coordinatorOfShare && r.Version < 6
 	host, port := s.Advertised(r.Conn)
 	find := func(key string) kmsg.FindCoordinatorResponseCoordinator {
 		c := kmsg.NewFindCoordinatorResponseCoordinator()
 		c.Key, c.NodeID, c.Host, c.Port = key, s.NodeID, host, port
 		c.ErrorMessage = kmsg.StringPtr("")
-		if code := s.coordinates(req.CoordinatorType, key); code != wire.NoError {
-			c.NodeID, c.Host, c.Port = -1, "", -1
-			c.ErrorCode, c.ErrorMessage = int16(code), messageOrCode("", code)
+		code := wire.InvalidRequest
+		if !early {
+			code = s.coordinates(req.CoordinatorType, key)
+		}
+		if code != wire.NoError {
+			c.NodeID, c.Host, c.Port, c.ErrorCode = -1, "", -1, int16(code)
 		}
 		return c
 	}
@@ -43,9 +46,8 @@ func (s *Services) findCoordinator(_ context.Context, r *wire.Request) wire.Repl
 		return wire.Respond(resp)
 	}
 	c := find(req.CoordinatorKey)
-	if c.ErrorCode == 0 {
-		c.ErrorMessage = kmsg.StringPtr(wire.NoError.String()) // so Kafka says in these versions
-	}
+	// So Kafka says in these versions, and says nothing in later ones.
+	c.ErrorMessage = messageOrCode("", wire.Code(c.ErrorCode))
 	resp.NodeID, resp.Host, resp.Port, resp.ErrorCode, resp.ErrorMessage = c.NodeID, c.Host, c.Port, c.ErrorCode,
 		c.ErrorMessage
 	return wire.Respond(resp)

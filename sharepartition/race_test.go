@@ -90,7 +90,7 @@ func TestEndOfSessionLockAndAcknowledgementAtOnce(t *testing.T) {
 	if at, ok := w.clock.Next(); ok {
 		t.Errorf("a timer is set for %v", at)
 	}
-	for began := time.Now(); runtime.NumGoroutine() > goroutines; runtime.Gosched() { // the last ones are about to end
+	for began := time.Now(); runtime.NumGoroutine() > goroutines; <-time.Tick(time.Millisecond) { // the last ones are about to end
 		if time.Since(began) > time.Minute {
 			t.Fatalf("%d goroutines, there were %d", runtime.NumGoroutine(), goroutines)
 		}

@@ -12,10 +12,10 @@ func (d *admin) describeConfigs() []Step {
 		}
 	}
 	version := d.version(1, 4)
-	return []Step{described(ask(kmsg.DescribeConfigs, version, fields{
+	return []Step{ask(kmsg.DescribeConfigs, version, fields{
 		"Resources":       []any{fields{"ResourceType": 2, "ResourceName": d.topic(), "ConfigNames": keys}},
 		"IncludeSynonyms": chance(d.dice, 40),
-	}))}
+	})}
 }
 
 func (d *admin) metadata() []Step {
@@ -54,7 +54,7 @@ func (d *admin) describeTopics() []Step {
 	if chance(d.dice, 50) {
 		f["Cursor"] = fields{"Topic": one(d.dice, "x~", "y~", "n1~", "nosuch~"), "Partition": one(d.dice, 0, 1, 5, -1)}
 	}
-	return []Step{inOrder(described(ask(kmsg.DescribeTopicPartitions, 0, f)))}
+	return []Step{inOrder(ask(kmsg.DescribeTopicPartitions, 0, f))}
 }
 
 var expectedOfAdmin = expectations{}

@@ -84,7 +84,7 @@ func TestDifferenceIsPrintedAsAScript(t *testing.T) {
 	})
 	for _, want := range []string{
 		"# They differ.\ntopic x partitions=2\n----\nNONE\n",
-		"ask DescribeTransactions version=0 sorted until=\"Ongoing\"\n{\"TransactionalIDs\":[\"a~\"]}\n----\n",
+		"ask DescribeTransactions version=0 messages sorted until=\"Ongoing\"\n{\"TransactionalIDs\":[\"a~\"]}\n----\n",
 		"#\tTransactionStates: State=Empty\n",
 	} {
 		if !strings.Contains(got, want) {

@@ -4,9 +4,10 @@
 //	go run ./differential -kafka 127.0.0.1:9092 -domain transactions -sequences 100 -steps 60
 //
 // What differs in every run is masked: producer IDs by the order in which they are seen, topic IDs, members,
-// timestamps, throttle times. A difference is minimised: steps are dropped as long as it stays. It is printed as a
-// script in the dialect of broker/testdata, with Kafka's answers. Differences that docs/gaps.md has are counted and not
-// printed; each domain has a table of them. The exit code is 1 when there is another one.
+// timestamps, throttle times. Of messages only whether there is one is compared. A difference is minimised: steps are
+// dropped as long as it stays. It is printed as a script in the dialect of broker/testdata, with Kafka's answers.
+// Differences that docs/gaps.md has are counted and not printed; each domain has a table of them. The exit code is 1
+// when there is another one.
 //
 // Kafka should be new and of one node, and nobody else should use it meanwhile. Without -once this broker runs in the
 // program, in memory, with the settings that scripts have: strict, and without a delay for new groups.

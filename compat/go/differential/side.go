@@ -91,7 +91,7 @@ func (s *side) textOf(step Step, resp kmsg.Response, err error) string {
 		s.members[step.Member] = reflect.ValueOf(resp).Elem().FieldByName("MemberID").String()
 	}
 	text := kafkatest.Text{
-		Hide: step.Hide, Having: step.Having, Sorted: !step.InOrder, Messages: step.Messages, Value: s.value,
+		Hide: step.Hide, Having: step.Having, Sorted: !step.InOrder, Messages: true, Value: s.value,
 	}
 	return text.Of(resp)
 }

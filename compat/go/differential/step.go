@@ -19,10 +19,8 @@ type Step struct {
 	Fields  fields
 	Hide    []string // fields of the answer that are not compared
 	Having  string   // of the lists in the answer, only the entries with this text are compared
-	// Messages has messages compared: null, empty, or a text.
-	Messages bool
-	InOrder  bool   // the entries of lists are compared in the order of the answer
-	Member   string // the name for the member ID in the answer
+	InOrder bool     // the entries of lists are compared in the order of the answer
+	Member  string   // the name for the member ID in the answer
 	// Until has the request asked again until the answer has this text, and While as long as it has that one. A request is
 	// also asked again while it is answered CONCURRENT_TRANSACTIONS, as clients do.
 	Until, While string
@@ -40,12 +38,9 @@ func (s Step) String() string {
 	if s.Topic != "" {
 		return fmt.Sprintf("topic %s partitions=%d", s.Topic, s.Partitions)
 	}
-	words := []string{"ask", kmsg.NameForKey(int16(s.API)), fmt.Sprintf("version=%d", s.Version)}
+	words := []string{"ask", kmsg.NameForKey(int16(s.API)), fmt.Sprintf("version=%d", s.Version), "messages"}
 	if !s.InOrder {
 		words = append(words, "sorted")
-	}
-	if s.Messages {
-		words = append(words, "messages")
 	}
 	if len(s.Hide) > 0 {
 		words = append(words, fmt.Sprintf("hide=%v", s.Hide))

@@ -74,7 +74,7 @@ func (d *transactions) Next(*rand.Rand) []Step {
 		{10, d.initProducerID}, {9, d.addPartitions}, {3, d.addPartitionsOfMany}, {6, d.addOffsets}, {9, d.txnOffsetCommit},
 		{24, d.produce}, {14, d.endTxn}, {3, d.writeMarkers}, {2, d.deleteRecords}, {3, d.offsetCommit}, {2, d.offsetDelete},
 		{1, d.deleteGroups}, {4, d.describe}, {4, d.list}, {7, d.describeProducers}, {12, d.fetch}, {6, d.listOffsets},
-		{8, d.offsetFetch}, {1, d.findCoordinator},
+		{8, d.offsetFetch}, {1, d.findCoordinator}, {1, d.makeAgain}, {1, d.leave},
 	})
 }
 
@@ -101,6 +101,10 @@ func (d *transactions) Answered(step Step, answer kmsg.Response, called *names) 
 		d.produced(step, answer)
 	case *kmsg.JoinGroupResponse:
 		d.member = answer.Generation
+	case *kmsg.CreateTopicsResponse:
+		for i := range int32(2) {
+			delete(d.ends, place{step.Topic, i})
+		}
 	}
 }
 

@@ -103,9 +103,15 @@ func (d *transactions) offsetFetch() []Step {
 }
 
 func (d *transactions) findCoordinator() []Step {
-	step := ask(kmsg.FindCoordinator, d.version(4, 6), fields{
-		"CoordinatorType": one(d.dice, 0, 1), "CoordinatorKeys": []any{one(d.dice, "a~", "g~", "")},
-	})
+	key, version := one(d.dice, "a~", "g~", ""), d.version(0, 6)
+	f := fields{"CoordinatorKeys": []any{key}}
+	if version < 4 {
+		f = fields{"CoordinatorKey": key}
+	}
+	if version >= 1 {
+		f["CoordinatorType"] = one(d.dice, 0, 1, 2)
+	}
+	step := ask(kmsg.FindCoordinator, version, f)
 	step.Hide = []string{"Host", "Port"}
 	return []Step{step}
 }

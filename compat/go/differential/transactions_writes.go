@@ -131,6 +131,19 @@ func (d *transactions) writeMarkers() []Step {
 	return []Step{ask(kmsg.WriteTxnMarkers, version, fields{"Markers": []any{marker}})}
 }
 
+// makeAgain deletes a topic that may be in a transaction, and makes one with its name.
+func (d *transactions) makeAgain() []Step {
+	name := one(d.dice, "x", "y")
+	remove := ask(kmsg.DeleteTopics, 5, fields{"TopicNames": []any{name + "~"}, "TimeoutMillis": 10_000})
+	remove.Metadata = true
+	return []Step{remove, {Topic: name, Partitions: 2}}
+}
+
+// leave lets the member of h leave.
+func (d *transactions) leave() []Step {
+	return []Step{ask(kmsg.LeaveGroup, d.version(0, 2), fields{"Group": "h~", "MemberID": "member m"})}
+}
+
 func (d *transactions) produce() []Step {
 	id := sometimes(d.dice, 80, d.transactionalID(), "")
 	p, to := d.producerOf(id), d.place()

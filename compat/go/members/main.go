@@ -1,5 +1,5 @@
-// Command members is a member of a share group, sharers, and one of a streams group, counters, until its input ends. For
-// checks of what shows groups; it reads no records:
+// Command members is a member of a share group, sharers, and one of a streams group, counters, until its input ends. It
+// is for checks of what shows groups, and reads no records:
 //
 //	go run ./members -broker 127.0.0.1:9092 -topic orders
 //
