@@ -2,6 +2,7 @@ package handlers
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -109,13 +110,18 @@ func (s *Services) checkTopic(asked *kmsg.CreateTopicsRequestTopic, together map
 		Overrides:  settings.Values{},
 		Together:   together,
 	}
+	isNull, null := false, ""
 	for _, c := range asked.Configs {
 		if c.Value == nil {
-			return spec, wire.InvalidConfig, fmt.Sprintf("configuration %s has no value", c.Name)
+			isNull, null = true, c.Name
+			continue
 		}
 		spec.Overrides[strings.Clone(c.Name)] = strings.Clone(*c.Value)
 	}
 	err := s.Topics.Validate(spec)
+	if isNull && !errors.Is(err, topics.ErrInvalidName) && !errors.Is(err, topics.ErrExists) {
+		return spec, wire.InvalidConfig, fmt.Sprintf("configuration %s has no value", null)
+	}
 	if err != nil {
 		code, message = codeFor(err, int16(kmsg.CreateTopics), version), err.Error()
 	}

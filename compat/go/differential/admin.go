@@ -52,7 +52,7 @@ func (d *admin) config() (name string, value any) {
 		{"cleanup.policy", "compact", "delete", "compact,delete", "odd", "COMPACT"},
 		{"retention.ms", "1000", "-1", "-2", "1e3", "", "9223372036854775808"},
 		{"segment.bytes", "1048576", "1048575", "14", "2147483648", "1.5"},
-		{"min.cleanable.dirty.ratio", "0.5", "1", "0", "1.1", "-0.1"},
+		{"min.cleanable.dirty.ratio", "0.5", "1.0", "0.0", "1.1", "-0.1"},
 		{"max.message.bytes", "0", "1", "-1", "2147483647"},
 		{"compression.type", "gzip", "producer", "none", "uncompressed", "lz5", "GZIP"},
 		{"compression.gzip.level", "1", "9", "0", "-1", "10"},
