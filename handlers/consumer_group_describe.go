@@ -43,6 +43,9 @@ func (s *Services) describeConsumerGroup(g *kmsg.ConsumerGroupDescribeResponseGr
 		x.InstanceID, x.RackID = m.Meta.InstanceID, m.Meta.RackID
 		x.ClientID, x.ClientHost = m.Meta.ClientID, m.Meta.ClientHost
 		x.SubscribedTopics, x.SubscribedTopicRegex = m.Meta.SubscribedTopics, m.Meta.SubscribedRegex
+		if x.SubscribedTopicRegex == nil { // Kafka has no null here
+			x.SubscribedTopicRegex = kmsg.StringPtr("")
+		}
 		x.MemberType = 1
 		if m.Meta.Classic != nil {
 			x.MemberType = 0

@@ -66,7 +66,8 @@ func verdictCalls() []call {
 	return []call{
 		on(http.MethodPost, "/verify", "Judge a consume-transform-produce program: each input has one output, in order",
 			verify).onlyReads(),
-		on(http.MethodPost, "/check", "Do as broker check does, on a snapshot of the running cluster", check).onlyReads(),
+		on(http.MethodPost, "/check", "Do as broker check does, on a snapshot of the running cluster; transactions that "+
+			"hang are counted, and are no damage if the coordinator was told to forget them", check).onlyReads(),
 	}
 }
 

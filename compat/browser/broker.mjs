@@ -47,6 +47,22 @@ export async function startBroker(...flags) {
   };
 }
 
+// startMembers starts a member of the share group sharers and one of the streams group counters, which the clients here do
+// not have: see compat/go/members. They have partitions of the topic when it returns.
+export async function startMembers(address, topic) {
+  const child = spawn(process.env.MEMBERS, ["-broker", address, "-topic", topic], { stdio: ["pipe", "pipe", "inherit"] });
+  const ended = new Promise((resolve) => child.once("exit", resolve));
+  const ready = new Promise((resolve) => createInterface(child.stdout).once("line", resolve));
+  const code = await Promise.race([ready.then(() => null), ended]);
+  if (code !== null) throw new Error(`members ended with ${code}`);
+  return {
+    async stop() {
+      child.stdin.end();
+      await ended;
+    },
+  };
+}
+
 // openTransactions opens n transactions with a partition of a topic, of the transactional IDs many-00000, many-00001, …:
 // InitProducerId and AddPartitionsToTxn, version 0, on one connection.
 export async function openTransactions(address, n, topic) {

@@ -1,6 +1,7 @@
 // What the page shows, in a browser: each check looks at it as a person does.
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
+import { startMembers } from "./broker.mjs";
 import { accessible, startWorld, until } from "./world.mjs";
 
 const markup = `<img src=x onerror="window.broken = true"><script>window.broken = true</script>`;
@@ -170,39 +171,19 @@ test("members of a group are shown, with what they read", async () => {
   await consumer.disconnect();
 });
 
-// The client here has no groups of other kinds; the answers are as TestMembersOfGroupsOfEachKind has them.
 test("share and streams groups are shown in their own words", async () => {
-  const group = (more) => ({
-    state: "Stable",
-    protocolType: "",
-    memberCount: 1,
-    offsetCount: 1,
-    pendingCount: 0,
-    lag: 2,
-    ...more,
-    offsets: [
-      { topic: "orders", partition: 0, committed: 4, pending: false, lastStableOffset: 9, lag: 2, highWatermark: 12 },
-    ],
-  });
-  const member = {
-    memberId: "m-1",
-    clientId: "app",
-    host: "/127.0.0.1",
-    assignment: [{ topic: "orders", partition: 0 }],
-  };
-  const answers = {
-    sharers: group({ id: "sharers", type: "share", members: [member] }),
-    counters: group({ id: "counters", type: "streams", members: [{ ...member, tasks: ["0_0", "0_1 standby"] }] }),
-  };
-  for (const [id, answer] of Object.entries(answers))
-    await page.route(new RegExp(`/v1/groups/${id}\\?`), (route) => route.fulfill({ json: answer }));
-  await w.show(page, "#/groups/sharers");
-  await page.getByRole("heading", { name: "Where delivery stands" }).waitFor();
-  await page.getByRole("columnheader", { name: "Start" }).waitFor();
-  await w.show(page, "#/groups/counters");
-  await page.getByRole("cell", { name: "0_0, 0_1 standby" }).waitFor();
-  await page.getByRole("columnheader", { name: "Tasks" }).waitFor();
-  await page.unroute(/groups/);
+  const members = await startMembers(w.broker.address, "shipments");
+  try {
+    await w.show(page, "#/groups/sharers");
+    await page.getByRole("heading", { name: "Where delivery stands" }).waitFor();
+    await page.getByRole("columnheader", { name: "Start" }).waitFor();
+    await page.getByRole("cell", { name: "shipments-0, shipments-1, shipments-2, shipments-3" }).waitFor();
+    await w.show(page, "#/groups/counters");
+    await page.getByRole("cell", { name: "0_0, 0_1, 0_2, 0_3" }).waitFor();
+    await page.getByRole("columnheader", { name: "Tasks" }).waitFor();
+  } finally {
+    await members.stop();
+  }
 });
 
 test("axe-core finds nothing wrong, light, dark and narrow", async () => {

@@ -39,7 +39,8 @@ if [ -z "$broker" ]; then
 	broker=$work/broker
 	(cd "$here/../.." && go build -o "$broker" ./cmd/broker)
 fi
+(cd "$here/../go" && go build -o "$work/members" ./members)
 cp "$here"/*.mjs "$work"
 ln -s "$cache/node_modules" "$work/node_modules"
 cd "$work"
-BROKER=$broker CHROMIUM=$chromium PICTURES=$pictures timeout --kill-after=10 300 node --test --test-concurrency=3 ./*.test.mjs
+BROKER=$broker MEMBERS=$work/members CHROMIUM=$chromium PICTURES=$pictures timeout --kill-after=10 300 node --test --test-concurrency=3 ./*.test.mjs

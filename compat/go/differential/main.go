@@ -44,7 +44,11 @@ var domains = map[string]struct {
 	expectations
 }{
 	"admin":        {newAdmin, expectedOfAdmin},
+	"classic":      {newClassicGroups, nil},
+	"consumer":     {newConsumerGroups, expectedOfGroups},
 	"logs":         {newLogs, expectedOfLogs},
+	"share-states": {newShareStates, nil},
+	"streams":      {newStreamsGroups, expectedOfGroups},
 	"transactions": {newTransactions, expectedOfTransactions},
 }
 

@@ -90,8 +90,17 @@ func (s *side) textOf(step Step, resp kmsg.Response, err error) string {
 	if step.Member != "" {
 		s.members[step.Member] = reflect.ValueOf(resp).Elem().FieldByName("MemberID").String()
 	}
+	value := s.value
+	if step.Sizes {
+		value = func(name string, v reflect.Value) (string, bool) {
+			if name == "Partitions" {
+				return fmt.Sprintf("[%d]", v.Len()), true
+			}
+			return s.value(name, v)
+		}
+	}
 	text := kafkatest.Text{
-		Hide: step.Hide, Having: step.Having, Sorted: !step.InOrder, Messages: true, Value: s.value,
+		Hide: step.Hide, Having: step.Having, Sorted: !step.InOrder, Messages: true, Value: value,
 	}
 	return text.Of(resp)
 }

@@ -20,6 +20,7 @@ type Step struct {
 	Hide    []string // fields of the answer that are not compared
 	Having  string   // of the lists in the answer, only the entries with this text are compared
 	InOrder bool     // the entries of lists are compared in the order of the answer
+	Sizes   bool     // of partitions only the number is compared
 	Member  string   // the name for the member ID in the answer
 	// Until has the request asked again until the answer has this text, and While as long as it has that one. A request is
 	// also asked again while it is answered CONCURRENT_TRANSACTIONS, as clients do.
