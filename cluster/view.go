@@ -132,8 +132,4 @@ func (c *Cluster) ID() string {
 }
 
 // BootID is the run of the operating system that the cluster takes itself to be in.
-func (c *Cluster) BootID() string {
-	c.changing.Lock()
-	defer c.changing.Unlock()
-	return c.env.BootID
-}
+func (c *Cluster) BootID() string { return c.env.BootID }
