@@ -163,7 +163,8 @@ func (f *shareFetching) partition(p sharepartition.TopicPartition) (*partition.P
 	return partitionOf(t, p.Partition)
 }
 
-// wantsNothing reports whether the client wants no records. It is told of partitions that it cannot fetch even then.
+// wantsNothing reports whether the client wants no records. It then notes which partitions cannot be fetched, because
+// the client is told of them even so; the others are left out of the answer.
 func (f *shareFetching) wantsNothing() bool {
 	if f.req.MaxRecords > 0 && f.maxBytes > 0 {
 		return false
