@@ -1,6 +1,7 @@
 package broker_test
 
 import (
+	"bufio"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -270,7 +271,10 @@ func TestAwaitsAndUploadsAreLimited(t *testing.T) {
 	ended := make(chan int, awaits)
 	for range awaits {
 		go func() {
-			status, _ := l.ask("POST", "/v1/await", `{"transaction": {"id": "late", "state": "Empty"}, "timeout": "60s"}`)
+			status := 429
+			for status == 429 { // the question below takes a place for a moment
+				status, _ = l.ask("POST", "/v1/await", `{"transaction": {"id": "late", "state": "Empty"}, "timeout": "60s"}`)
+			}
 			ended <- status
 		}()
 	}
@@ -295,13 +299,15 @@ func TestAwaitsAndUploadsAreLimited(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer c.Close()
-		fmt.Fprintf(c, "PUT /v1/snapshots/s%d/archive HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\n", i)
+		// The answer 100 comes when the body is read: the upload has its place.
+		fmt.Fprintf(c, "PUT /v1/snapshots/s%d/archive HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n"+
+			"Expect: 100-continue\r\n\r\n", i)
+		if line, err := bufio.NewReader(c).ReadString('\n'); line != "HTTP/1.1 100 Continue\r\n" {
+			t.Fatalf("upload %d: %q, %v", i, line, err)
+		}
 		open = append(open, c)
 	}
-	l.until("all uploads are under way", func() bool {
-		status, _ := l.ask("PUT", "/v1/snapshots/x/archive", "nonsense")
-		return status == 429
-	})
+	l.expect("PUT", "/v1/snapshots/x/archive", "nonsense", 429)
 	for _, c := range open {
 		c.Close()
 	}
