@@ -3,6 +3,7 @@ package cluster
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"path"
 	"path/filepath"
@@ -501,4 +502,31 @@ func TestTopicsNamedLikeTheClustersFiles(t *testing.T) {
 		t.Fatal(err)
 	}
 	inspecttest.RequireCleanOn(t, c.env.FS, c.dir, inspect.Options{})
+}
+
+// A snapshot that is dropped while another is kept under its name leaves no directory behind.
+func TestSnapshotsOfOneNameKeptAndDroppedAtOnce(t *testing.T) {
+	c := opened(t, InMemory(Env{}))
+	for range 100 {
+		var both sync.WaitGroup
+		both.Go(func() {
+			if _, err := c.KeepSnapshot("s"); err != nil {
+				t.Error(err)
+			}
+		})
+		both.Go(func() {
+			if err := c.DropSnapshot("s"); err != nil && !errors.Is(err, ErrNoSnapshot) {
+				t.Error(err)
+			}
+		})
+		both.Wait()
+		kept, err := c.Snapshots()
+		if err != nil {
+			t.Fatal(err)
+		}
+		names, err := c.env.FS.List(c.path(snapshotsDirectory))
+		if err != nil || len(names) != 2*len(kept) {
+			t.Fatalf("%d snapshots in %q: %v", len(kept), names, err)
+		}
+	}
 }

@@ -185,6 +185,8 @@ func (c *Cluster) Snapshots() ([]Snapshot, error) {
 
 // DropSnapshot drops a snapshot. Clusters that were made from it have files of their own.
 func (c *Cluster) DropSnapshot(name string) error {
+	c.changing.Lock() // another snapshot of the name is kept before this, or after
+	defer c.changing.Unlock()
 	_, s, err := c.KeptImage(name)
 	if err != nil {
 		return err

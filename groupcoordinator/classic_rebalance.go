@@ -37,6 +37,8 @@ func (g *classicGroup) prepareRebalance(e *effects) {
 	fromEmpty := g.state == Empty
 	g.enter(PreparingRebalance, e)
 	switch {
+	case len(g.members) == 0: // Kafka waits for the longest rebalance timeout of the members: none
+		g.completeJoin(e)
 	case !fromEmpty && g.allJoined(), fromEmpty && e.cfg.InitialRebalanceDelay <= 0:
 		g.completeJoin(e)
 	case fromEmpty:

@@ -181,7 +181,7 @@ func (l *Log) Clean(ctx context.Context, o CleanOptions) (Cleaned, error) {
 		return c.report, err
 	}
 	if err := c.rewrite(ctx); err != nil {
-		if errors.Is(err, errNotAsWritten) {
+		if errors.Is(err, files.ErrNotAsWritten) {
 			l.uncleanable = err
 			l.member.NotAsWritten()
 		}
@@ -358,7 +358,7 @@ func (c *cleaner) rewriteGroup(group []*segment, end int64, s *recordFilter) (wr
 
 // IsUncleanable says whether a pass ended because a segment that it wrote was something else when read back. Nothing
 // was replaced; no pass replaces anything in this log until the next start.
-func IsUncleanable(err error) bool { return errors.Is(err, errNotAsWritten) }
+func IsUncleanable(err error) bool { return errors.Is(err, files.ErrNotAsWritten) }
 
 // IsStopped says whether a pass ended because Stopped said so.
 func IsStopped(err error) bool { return errors.Is(err, errStopped) || errors.Is(err, context.Canceled) }

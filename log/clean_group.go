@@ -198,9 +198,9 @@ func (c *cleanedSegment) readBack() error {
 	})
 	switch {
 	case errors.Is(err, files.ErrDamaged): // the log's own segments are unchanged
-		return fmt.Errorf("%w: %v", errNotAsWritten, err)
+		return fmt.Errorf("%w: %v", files.ErrNotAsWritten, err)
 	case err == nil && there != c.sum:
-		return fmt.Errorf("%w: %s: %+v was to be written, %+v is there", errNotAsWritten, name, c.sum, there)
+		return fmt.Errorf("%w: %s: %+v was to be written, %+v is there", files.ErrNotAsWritten, name, c.sum, there)
 	default:
 		return err
 	}

@@ -1,8 +1,6 @@
 package log
 
-import (
-	"errors"
-)
+import "errors"
 
 var (
 	// ErrOutOfRange: the offset is below the log start offset or above the log end offset.
@@ -18,6 +16,3 @@ var (
 	// ErrClosed: the log was closed or removed.
 	ErrClosed = errors.New("log: closed")
 )
-
-// errNotAsWritten: a new file was read back and differs from what was written. The file that it was to replace stays.
-var errNotAsWritten = errors.New("log: not what was written")

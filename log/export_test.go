@@ -1,6 +1,9 @@
 package log
 
-import "once/internal/vfs"
+import (
+	"once/internal/files"
+	"once/internal/vfs"
+)
 
 // What tests outside of the package use of its inside.
 const (
@@ -12,7 +15,7 @@ const (
 
 var (
 	ErrTooLarge     = errTooLarge
-	ErrNotAsWritten = errNotAsWritten
+	ErrNotAsWritten = files.ErrNotAsWritten
 
 	EncodeOffsets = encodeOffsets
 	EncodeTimes   = encodeTimes

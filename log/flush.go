@@ -52,12 +52,10 @@ func writeTail(f vfs.FS, name string, b []byte, position int) error {
 func (s *segment) cutIndexes() error {
 	end, size := s.bounds()
 	return errors.Join(
-		cutEntries(s.fs, s.file(IndexSuffix), func(
-			b []byte) int {
+		cutEntries(s.fs, s.file(IndexSuffix), func(b []byte) int {
 			return offsetEntryBytes * len(decodeOffsets(b, size, end-s.base))
 		}),
-		cutEntries(s.fs, s.file(TimeIndexSuffix), func(
-			b []byte) int {
+		cutEntries(s.fs, s.file(TimeIndexSuffix), func(b []byte) int {
 			return timeEntryBytes * len(decodeTimes(b, end-s.base))
 		}),
 	)

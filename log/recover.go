@@ -176,6 +176,11 @@ func (rc *recoverer) publishLast(end int64) error {
 		end = last.base
 	}
 	last.publish(end, size)
+	if !rc.Clean {
+		if err := rc.unshare(last, size); err != nil {
+			return err
+		}
+	}
 	if err := rc.prepareLast(last); err != nil {
 		return err
 	}

@@ -149,7 +149,21 @@ func (rc *recoverer) finishSplit(s *segment) error {
 	return w.err
 }
 
+// unshare copies the file of a segment that will be changed if an image shares it. A barrier record that was damaged
+// takes recovery back to the one before: then sealed segments are cut, and one of them becomes the last.
+func (rc *recoverer) unshare(s *segment, sizeBytes int64) error {
+	s.closeFile()
+	copied, err := vfs.Unshare(s.fs, s.file(LogSuffix), s.file(KeptSuffix), sizeBytes)
+	if copied {
+		rc.log.member.NewNames()
+	}
+	return err
+}
+
 func (rc *recoverer) truncate(s *segment, position int64) error {
+	if err := rc.unshare(s, position); err != nil {
+		return err
+	}
 	f, err := s.handle()
 	if err != nil {
 		return err

@@ -134,6 +134,11 @@ func (s *segment) release() {
 	case n < 0:
 		invariant.Check(false, "segment %d released once too often", s.base)
 	}
+	s.closeFile()
+}
+
+// closeFile closes the file until handle opens it again. Nobody else may use it meanwhile.
+func (s *segment) closeFile() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.mu.file != nil {

@@ -1,7 +1,6 @@
 package log
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -80,7 +79,7 @@ func (rc *recoverer) renameAside(s *segment) error {
 	if err := f.Sync(); err != nil { // no barrier will: it is out of the log
 		return err
 	}
-	name, _, err := tornName(s, 0, func(string) error { return errNotAsWritten })
+	name, _, err := tornName(s, 0, func(string) error { return files.ErrNotAsWritten })
 	if err != nil {
 		return err
 	}
@@ -93,7 +92,7 @@ func (rc *recoverer) renameAside(s *segment) error {
 }
 
 // tornName is `<base>.torn-<position>`, with a number behind it if that name is taken by other bytes. same compares
-// the file of a name with the bytes and returns errNotAsWritten if they differ.
+// the file of a name with the bytes and returns files.ErrNotAsWritten if they differ.
 func tornName(s *segment, position int64, same func(name string) error) (name string, taken bool, err error) {
 	stem := fmt.Sprintf("%s%s%d", strings.TrimSuffix(s.file(LogSuffix), LogSuffix), TornInfix, position)
 	name = stem
@@ -103,7 +102,7 @@ func tornName(s *segment, position int64, same func(name string) error) (name st
 		} else if err != nil {
 			return "", false, err
 		}
-		if err := same(name); !errors.Is(err, errNotAsWritten) {
+		if err := same(name); !errors.Is(err, files.ErrNotAsWritten) {
 			return name, true, err
 		}
 		name = fmt.Sprintf("%s-%d", stem, n)
@@ -143,9 +142,8 @@ func (rc *recoverer) moveTail(s *segment, from int64) error {
 
 // copyTail copies the end of a segment to a file whose name it returns, durably.
 func copyTail(s *segment, f vfs.File, from, to int64) (name string, err error) {
-	name, copied, err := tornName(s, from, func(
-		name string) error {
-		return readBackRange(s.fs, name, f, from, to, s.sizes.CopyBytes)
+	name, copied, err := tornName(s, from, func(name string) error {
+		return files.ReadBackRange(s.fs, name, f, from, to, s.sizes.CopyBytes)
 	})
 	if err != nil || copied { // by a start that was interrupted
 		return name, err
@@ -208,7 +206,7 @@ func (rc *recoverer) rewrite(s *segment, from, to, end int64) (*segment, error) 
 		base = rc.RecoveryPoint
 	}
 	name := rc.log.fileOf(base, LogSuffix)
-	err = copyRange(s.fs, name, rc.log.fileOf(base, KeptSuffix), f, from, to, s.sizes.CopyBytes)
+	err = files.CopyRange(s.fs, name, rc.log.fileOf(base, KeptSuffix), f, from, to, s.sizes.CopyBytes)
 	if errors.Is(err, vfs.ErrNoSpace) {
 		if err := s.fs.Remove(rc.log.fileOf(base, KeptSuffix)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return nil, err
@@ -241,54 +239,4 @@ func (rc *recoverer) rewriteInPlace(s *segment, f vfs.File, from, to, end int64)
 	s.publish(end, to)
 	s.synced.Store(0)
 	return err
-}
-
-// copyRange copies bytes of f to a file that gets its name after it has been read back, because it may replace the
-// file that it was copied from.
-func copyRange(under vfs.FS, name, tmp string, f vfs.File, from, to int64, step int) error {
-	out, err := files.CreateAnew(under, tmp)
-	if err != nil {
-		return err
-	}
-	err = files.EachChunk(f, from, to, step, func(b []byte, at int64) error {
-		_, err := out.WriteAt(b, at-from)
-		return err
-	})
-	if cerr := out.Close(); err == nil {
-		err = cerr
-	}
-	if err == nil {
-		err = readBackRange(under, tmp, f, from, to, step)
-	}
-	if err != nil {
-		return err
-	}
-	return under.Rename(tmp, name)
-}
-
-// readBackRange compares a file with the bytes of f that were copied to it.
-func readBackRange(under vfs.FS, name string, f vfs.File, from, to int64, step int) error {
-	out, err := under.OpenRead(name)
-	if err != nil {
-		return err
-	}
-	defer out.Close()
-	size, err := out.Size()
-	if err == nil && size != to-from {
-		err = fmt.Errorf("%w: %s has %d bytes instead of %d", errNotAsWritten, name, size, to-from)
-	}
-	if err != nil {
-		return err
-	}
-	there := make([]byte, step)
-	return files.EachChunk(f, from, to, step, func(b []byte, at int64) error {
-		if n, err := out.ReadAt(there[:len(b)], at-from); n < len(b) {
-			return err
-		}
-		if !bytes.Equal(there[:len(b)], b) {
-			return fmt.Errorf("%w: %s differs from its source within %d bytes of byte %d", errNotAsWritten, name, len(b),
-				at-from)
-		}
-		return nil
-	})
 }

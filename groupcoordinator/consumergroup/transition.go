@@ -191,7 +191,9 @@ func (g *Group) hashOf(names map[string]bool) int64 {
 func (t *transition) assign() {
 	g := t.g
 	t.assignmentEpoch = g.assignmentEpoch
-	t.target = t.lastTarget(t.id)
+	if t.target = t.lastTarget(t.id); t.newInstance() {
+		t.target = nil
+	}
 	if g.assignmentEpoch >= t.groupEpoch {
 		return
 	}
@@ -220,6 +222,12 @@ func (t *transition) assign() {
 	}
 	t.assignmentEpoch, t.target = t.groupEpoch, result[t.id]
 	t.write(keyTargetEpoch, "", TargetEpochValue{AssignmentEpoch: t.groupEpoch, TimestampMs: t.now.UnixMilli()})
+}
+
+// newInstance says that no member had this group instance ID before. Kafka looks the target assignment of a static
+// member up by it, and finds none for a dynamic member that becomes a static one.
+func (t *transition) newInstance() bool {
+	return t.meta.InstanceID != nil && t.g.static[*t.meta.InstanceID] == ""
 }
 
 func (t *transition) lastTarget(id string) assignment.Set {

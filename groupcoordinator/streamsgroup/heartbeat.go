@@ -87,7 +87,7 @@ func (s *heartbeatStep) findMember() error {
 		return fmt.Errorf("%w: it has %d members", group.ErrGroupFull, len(g.members))
 	}
 	switch {
-	case h.InstanceID == nil && known != nil:
+	case known != nil && (h.InstanceID == nil || holder == nil && h.MemberEpoch == JoinEpoch):
 		s.m = known
 	case h.InstanceID == nil && h.MemberEpoch != JoinEpoch:
 		return group.ErrUnknownMember
@@ -154,6 +154,9 @@ func (s *heartbeatStep) checkEpoch() error {
 func (s *heartbeatStep) mergeMember() {
 	h, m := s.h, s.m.clone()
 	m.ClientID, m.ClientHost = h.ClientID, h.ClientHost
+	if h.InstanceID != nil {
+		m.InstanceID = h.InstanceID
+	}
 	if h.RackID != nil {
 		m.RackID = h.RackID
 	}

@@ -42,6 +42,26 @@ func LinkOrCopy(under FS, oldName, newName string, sizeBytes int64) error {
 	return CopyFile(under, oldName, newName, sizeBytes)
 }
 
+// Unshare gives a file that has other names, such as those that LinkOrCopy made, a copy of its own with the first
+// sizeBytes bytes: what is changed under this name then changes under no other. It reports whether there is a copy,
+// whose bytes are synced; its name is not. tmp is the name of the copy until it is complete. The caller has closed the
+// file, because not every platform replaces one that is open.
+func Unshare(under FS, name, tmp string, sizeBytes int64) (copied bool, err error) {
+	if n, err := under.LinkCount(name); err != nil || n == 1 {
+		return false, err
+	}
+	if err := under.RemoveAll(tmp); err != nil {
+		return false, err
+	}
+	if err := CopyFile(under, name, tmp, sizeBytes); err != nil {
+		return false, errors.Join(err, under.RemoveAll(tmp))
+	}
+	if err := syncFile(under, tmp); err != nil {
+		return false, err
+	}
+	return true, under.Rename(tmp, name)
+}
+
 // SyncTree makes everything below a directory durable, bytes and names.
 func SyncTree(under FS, dir string) error {
 	if whole, err := under.OpenFileSystem(dir); err == nil {

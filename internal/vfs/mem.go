@@ -185,6 +185,28 @@ func (m *Mem) Link(oldName, newName string) error {
 	return nil
 }
 
+// LinkCount implements FS.
+func (m *Mem) LinkCount(name string) (int, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	n := m.findLocked(name)
+	if n == nil {
+		return 0, pathErr("stat", name, fs.ErrNotExist)
+	}
+	return m.mu.root.count(n), nil
+}
+
+// count returns how many names below a directory a node has.
+func (n *node) count(of *node) (names int) {
+	for _, entry := range n.entries {
+		if entry == of {
+			names++
+		}
+		names += entry.count(of)
+	}
+	return names
+}
+
 // Remove implements FS.
 func (m *Mem) Remove(name string) error {
 	m.mu.Lock()

@@ -69,6 +69,8 @@ func (osFS) Link(oldName, newName string) error {
 	return noSpace(os.Link(native(oldName), native(newName)))
 }
 
+func (osFS) LinkCount(name string) (int, error) { return linkCount(native(name)) }
+
 func (osFS) Remove(name string) error    { return remove(native(name)) }
 func (osFS) RemoveAll(name string) error { return removeAll(native(name)) }
 

@@ -20,6 +20,12 @@ func rename(oldName, newName string) error { return os.Rename(oldName, newName) 
 func remove(name string) error             { return os.Remove(name) }
 func removeAll(name string) error          { return os.RemoveAll(name) }
 
+func linkCount(name string) (int, error) {
+	var s unix.Stat_t
+	err := unix.Stat(name, &s)
+	return int(s.Nlink), pathError("stat", name, err)
+}
+
 func syncDir(dir string) error {
 	d, err := os.Open(dir)
 	if err != nil {

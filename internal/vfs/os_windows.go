@@ -84,6 +84,16 @@ func syncData(f *os.File) error { return f.Sync() }
 // openFileSystem has nothing to open: to flush a whole volume takes the rights of an administrator.
 func openFileSystem(string) (FileSystem, error) { return nil, errors.ErrUnsupported }
 
+func linkCount(name string) (int, error) {
+	h, err := openHandle("stat", name, windows.GENERIC_READ, windows.OPEN_EXISTING, 0)
+	if err != nil {
+		return 0, err
+	}
+	var info windows.ByHandleFileInformation
+	err = windows.GetFileInformationByHandle(h, &info)
+	return int(info.NumberOfLinks), errors.Join(pathError("stat", name, err), windows.CloseHandle(h))
+}
+
 // syncDir flushes the directory. Not every file system can; NTFS writes all changes of names to one log in their order,
 // and flushing any file flushes this log. So a refusal is no error.
 func syncDir(dir string) error {

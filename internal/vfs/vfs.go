@@ -48,6 +48,8 @@ type FS interface {
 	// Link gives a file a second name; one that exists is fs.ErrExist. It fails where the platform has no such links,
 	// or where the names are on two file systems.
 	Link(oldName, newName string) error
+	// LinkCount returns how many names a file has.
+	LinkCount(name string) (int, error)
 	// Remove deletes a file or an empty directory.
 	Remove(name string) error
 	// RemoveAll deletes a file or a directory with everything in it; a missing name is no error.

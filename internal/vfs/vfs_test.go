@@ -122,6 +122,21 @@ func behave(t *testing.T, f FS, root string) {
 	is(t, "link", f.Link(in("a/b/x"), in("a/linked")), nil)
 	is(t, "link over", f.Link(in("a/b/x"), in("a/linked")), fs.ErrExist)
 	is(t, "link missing", f.Link(in("a/none"), in("a/other")), fs.ErrNotExist)
+	hasLinks(t, f, in("a/b/x"), 2)
+	if copied, err := Unshare(f, in("a/linked"), in("a/tmp"), 3); !copied || err != nil {
+		t.Error("linked file is not copied", err)
+	}
+	if copied, err := Unshare(f, in("a/linked"), in("a/tmp"), 1); copied || err != nil {
+		t.Error("file with one name is copied", err)
+	}
+	if one, two := read(t, f, in("a/b/x")), read(t, f, in("a/linked")); one != "other" || two != "oth" {
+		t.Errorf("unshared: %q and %q", one, two)
+	}
+	hasLinks(t, f, in("a/b/x"), 1)
+	is(t, "remove", f.Remove(in("a/linked")), nil)
+	_, err = f.LinkCount(in("a/linked"))
+	is(t, "count links of a missing file", err, fs.ErrNotExist)
+	is(t, "link again", f.Link(in("a/b/x"), in("a/linked")), nil)
 	is(t, "rename over a linked file", f.Rename(in("a/linked"), in("a/b/w")), nil)
 	write(t, f, in("a/b/y"), "new").Close()
 	is(t, "rename over a linked file", f.Rename(in("a/b/y"), in("a/b/x")), nil)
@@ -145,6 +160,13 @@ func behave(t *testing.T, f FS, root string) {
 	is(t, "removeall again", f.RemoveAll(in("c")), nil)
 	_, err = f.List(in("c"))
 	is(t, "list missing", err, fs.ErrNotExist)
+}
+
+func hasLinks(t *testing.T, f FS, name string, want int) {
+	t.Helper()
+	if n, err := f.LinkCount(name); n != want || err != nil {
+		t.Errorf("%s has %d names, want %d: %v", name, n, want, err)
+	}
 }
 
 // behaveAsAWhole is what concerns no single file.
