@@ -11,9 +11,9 @@ import (
 
 // shareMembers is the domain of what members of a share group do: heartbeats, share sessions, fetches and
 // acknowledgements, of two members and three partitions. Answers to heartbeats are compared without epochs and
-// assignments, which Kafka changes a moment later. Other rows of docs/gaps.md are left out, too: records are not deleted,
-// no ShareFetch releases records, sessions forget no partition that they fetch from, and limits reach for all partitions
-// where there are several.
+// assignments, which Kafka changes a moment later. Other rows of docs/gaps.md are left out, too: records are not
+// deleted, no ShareFetch releases records, sessions forget no partition that they fetch from, and limits reach for all
+// partitions where there are several.
 type shareMembers struct {
 	dice    *rand.Rand
 	members map[string]*shareMember
@@ -56,7 +56,8 @@ func (d *shareMembers) Setup() []Step {
 	for _, p := range d.places {
 		load := ask(kmsg.ShareFetch, 2, fields{
 			"GroupID": "g~", "MemberID": "w", "ShareSessionEpoch": 0, "MaxWaitMillis": 50, "MinBytes": 1,
-			"MaxBytes": 1 << 20, "MaxRecords": 500, "BatchSize": 500, "Topics": []any{atID(p.topic, fields{"Partition": p.partition})},
+			"MaxBytes": 1 << 20, "MaxRecords": 500, "BatchSize": 500,
+			"Topics": []any{atID(p.topic, fields{"Partition": p.partition})},
 		})
 		load.Until, load.Keep, load.Rest = "Records=[]", true, unlock
 		steps = append(steps, load)
