@@ -98,15 +98,13 @@ func (w *Window) isHole(offset int64) bool { return offset >= w.holesFrom && off
 // acquireFrom acquires Available offsets of an entry. It reports whether nothing else may be acquired in this fetch.
 func (a *acquisition) acquireFrom(e *entry) (alone bool) {
 	first, last := max(e.first, a.log[0].FirstOffset, a.w.start), min(e.last, a.last)
-	piece, throttled := a.piece(e)
+	throttled := a.isThrottled(e)
 	if throttled && a.acquired > 0 {
 		return true
 	}
-	if a.fetch.RecordLimit {
-		piece = min(piece, a.max-a.acquired)
-	}
+	fits := !a.fetch.RecordLimit || e.size() <= a.max-a.acquired
 	whole := first == max(e.first, a.w.start) && last == e.last
-	if whole && e.each == nil && !throttled && e.size() <= piece {
+	if whole && e.each == nil && !throttled && fits {
 		if e.all.state == Available {
 			e.all = a.acquire(e.all)
 			a.add(first, last, e.all.count)
@@ -119,11 +117,14 @@ func (a *acquisition) acquireFrom(e *entry) (alone bool) {
 		}
 		e.split()
 	}
-	before := a.acquired
-	for offset := first; offset <= last && a.acquired-before < piece; offset++ {
+	before, most := a.acquired, int64(0) // most is 0 until a record is throttled
+	for offset := first; offset <= last && (!a.fetch.RecordLimit || a.acquired < a.max); offset++ {
 		c := &e.each[offset-e.first]
 		if c.state != Available {
 			continue
+		}
+		if most == 0 && c.count >= a.throttledFrom() { // records before it are not limited
+			most = a.pieceOf(e, c.count)
 		}
 		single := throttled && a.isLastDelivery(c)
 		if single && a.acquired > before {
@@ -131,7 +132,7 @@ func (a *acquisition) acquireFrom(e *entry) (alone bool) {
 		}
 		*c = a.acquire(*c)
 		a.join(offset, c.count, offset > first && a.acquired > before)
-		if single {
+		if single || a.acquired-before == most {
 			break
 		}
 	}
@@ -151,23 +152,22 @@ func (a *acquisition) isLastDelivery(c *cell) bool {
 	return a.limits.DeliveryCount > 2 && c.count == a.limits.DeliveryCount-1
 }
 
-// piece returns how many offsets of an entry one fetch may acquire, and whether that is less because some were
-// delivered often (spec: share-groups 11).
-func (a *acquisition) piece(e *entry) (offsets int64, throttled bool) {
-	from := max(2, (a.limits.DeliveryCount+1)/2)
-	highest := int16(-1)
-	if e.each == nil && e.all.state == Available {
-		highest = e.all.count
+// isThrottled says whether an entry has Available records that were delivered often (spec: share-groups 11).
+func (a *acquisition) isThrottled(e *entry) bool {
+	from := a.throttledFrom()
+	if e.each == nil {
+		return e.all.state == Available && e.all.count >= from
 	}
-	for i := range e.each {
-		if c := &e.each[i]; c.state == Available {
-			highest = max(highest, c.count)
-		}
-	}
-	if highest < from {
-		return e.size(), false
-	}
-	return max(1, e.size()>>min(62, highest-from+1)), true
+	return slices.ContainsFunc(e.each, func(c cell) bool { return c.state == Available && c.count >= from })
+}
+
+// throttledFrom is the number of deliveries from which on records come in pieces.
+func (a *acquisition) throttledFrom() int16 { return max(2, (a.limits.DeliveryCount+1)/2) }
+
+// pieceOf returns how many offsets of an entry one fetch acquires whose first throttled record was delivered so often.
+// Kafka only ends a piece that has exactly so many: one with more before that record goes on.
+func (a *acquisition) pieceOf(e *entry, count int16) int64 {
+	return max(1, e.size()>>min(62, count-a.throttledFrom()+1))
 }
 
 func (a *acquisition) add(first, last int64, count int16) {
