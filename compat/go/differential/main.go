@@ -44,7 +44,7 @@ var domains = map[string]struct {
 	expectations
 }{
 	"admin":        {newAdmin, expectedOfAdmin},
-	"classic":      {newClassicGroups, nil},
+	"classic":      {newClassicGroups, expectedOfClassicGroups},
 	"consumer":     {newConsumerGroups, expectedOfGroups},
 	"logs":         {newLogs, expectedOfLogs},
 	"share-states": {newShareStates, nil},
