@@ -1,6 +1,10 @@
 package groupcoordinator
 
-import "errors"
+import (
+	"errors"
+
+	"once/groupcoordinator/group"
+)
 
 // LeaveRequest takes members out of a group (spec: groups 7).
 type LeaveRequest struct {
@@ -104,7 +108,7 @@ func (c *Coordinator) Describe(groupID string) (Description, error) {
 	defer s.mu.Unlock()
 	_, g := s.classicLocked(groupID)
 	if g == nil {
-		return Description{}, ErrGroupNotFound
+		return Description{}, s.noGroupLocked(groupID, group.Classic)
 	}
 	d := Description{State: g.state, ProtocolType: g.protocolType}
 	if g.state == Stable && g.protocolName != nil {

@@ -109,7 +109,7 @@ func (s *shard) consumerForHeartbeatLocked(r *ConsumerHeartbeatRequest) (
 	case at != nil && at.Type() == group.Consumer:
 		return at, at.Group.(*consumergroup.Group), prelude{}, nil
 	case !r.Joins(), at != nil && at.Type() != group.Classic:
-		return nil, nil, prelude{}, ErrGroupNotFound
+		return nil, nil, prelude{}, s.noGroupLocked(r.GroupID, group.Consumer)
 	case at != nil && !at.IsEmpty():
 		before, err = s.upgradeLocked(at.Group.(*classicGroup))
 		return at, before.g, before, err
@@ -146,7 +146,7 @@ func (c *Coordinator) DescribeConsumer(groupID string) (ConsumerDescription, err
 	defer s.mu.Unlock()
 	_, g := s.consumerLocked(groupID)
 	if g == nil {
-		return ConsumerDescription{}, ErrGroupNotFound
+		return ConsumerDescription{}, s.noGroupLocked(groupID, group.Consumer)
 	}
 	return g.Describe(), nil
 }

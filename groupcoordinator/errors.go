@@ -2,6 +2,7 @@ package groupcoordinator
 
 import (
 	"errors"
+	"fmt"
 
 	"once/groupcoordinator/consumergroup"
 	"once/groupcoordinator/group"
@@ -43,3 +44,25 @@ var (
 	// is open.
 	ErrNotDurable = errors.New("group log cannot confirm the records")
 )
+
+// noGroupError is ErrGroupNotFound in the words that Kafka's tools show.
+type noGroupError struct {
+	groupID string
+	wanted  group.Type
+	isOther bool // there is a group of another type
+}
+
+func (e *noGroupError) Error() string {
+	if e.isOther {
+		return fmt.Sprintf("Group %s is not a %s group.", e.groupID, e.wanted)
+	}
+	return fmt.Sprintf("Group %s not found.", e.groupID)
+}
+
+// Unwrap makes it an ErrGroupNotFound.
+func (e *noGroupError) Unwrap() error { return ErrGroupNotFound }
+
+// noGroupLocked is the error for a request that needs a group of that type, which the ID does not name.
+func (s *shard) noGroupLocked(groupID string, wanted group.Type) error {
+	return &noGroupError{groupID, wanted, s.mu.groups[groupID] != nil}
+}

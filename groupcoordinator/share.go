@@ -2,7 +2,6 @@ package groupcoordinator
 
 import (
 	"errors"
-	"fmt"
 	"time"
 
 	"once/groupcoordinator/group"
@@ -32,7 +31,7 @@ func (s *shard) shareLocked(groupID string) (*entry, *sharegroup.Group, error) {
 	}
 	g, ok := at.Group.(*sharegroup.Group)
 	if !ok {
-		return nil, nil, fmt.Errorf("%w: it is a %s group", sharegroup.ErrOtherType, at.Type())
+		return nil, nil, s.noGroupLocked(groupID, group.Share)
 	}
 	return at, g, nil
 }
@@ -41,7 +40,7 @@ func (s *shard) shareLocked(groupID string) (*entry, *sharegroup.Group, error) {
 func (s *shard) existingShareLocked(groupID string) (*entry, *sharegroup.Group, error) {
 	at, g, err := s.shareLocked(groupID)
 	if err == nil && g == nil {
-		err = ErrGroupNotFound
+		err = s.noGroupLocked(groupID, group.Share)
 	}
 	return at, g, err
 }
@@ -63,7 +62,7 @@ func (c *Coordinator) ShareHeartbeat(h *sharegroup.Heartbeat) *Future[ShareHeart
 	case err != nil:
 		return refuse(err)
 	case g == nil && h.MemberEpoch != 0:
-		return refuse(ErrGroupNotFound)
+		return refuse(s.noGroupLocked(h.GroupID, group.Share))
 	case g == nil:
 		g = c.newGroup(group.Share, h.GroupID).(*sharegroup.Group)
 	}

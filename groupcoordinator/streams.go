@@ -64,7 +64,7 @@ func (s *shard) streamsForHeartbeatLocked(groupID string, h *streamsgroup.Heartb
 	at = s.mu.groups[groupID]
 	if at == nil {
 		if h.MemberEpoch != streamsgroup.JoinEpoch {
-			return nil, nil, nil, ErrGroupNotFound
+			return nil, nil, nil, s.noGroupLocked(groupID, group.Streams)
 		}
 		return nil, s.c.newStreamsGroup(groupID), nil, nil
 	}
@@ -72,7 +72,7 @@ func (s *shard) streamsForHeartbeatLocked(groupID string, h *streamsgroup.Heartb
 		return at, g, nil, nil
 	}
 	if h.MemberEpoch != streamsgroup.JoinEpoch || at.Type() != group.Classic || !at.IsEmpty() {
-		return nil, nil, nil, fmt.Errorf("%w: group %s is not a streams group", ErrGroupNotFound, groupID)
+		return nil, nil, nil, s.noGroupLocked(groupID, group.Streams)
 	}
 	return at, s.c.newStreamsGroup(groupID), at.Tombstones(), nil
 }
@@ -91,13 +91,10 @@ func (c *Coordinator) DescribeStreams(groupID string) (streamsgroup.Description,
 		return streamsgroup.Description{}, err
 	}
 	defer s.mu.Unlock()
-	at := s.mu.groups[groupID]
-	if at == nil {
-		return streamsgroup.Description{}, ErrGroupNotFound
+	if at := s.mu.groups[groupID]; at != nil {
+		if g, ok := at.Group.(*streamsgroup.Group); ok {
+			return g.Describe(), nil
+		}
 	}
-	g, ok := at.Group.(*streamsgroup.Group)
-	if !ok {
-		return streamsgroup.Description{}, fmt.Errorf("%w: group %s is not a streams group", ErrGroupNotFound, groupID)
-	}
-	return g.Describe(), nil
+	return streamsgroup.Description{}, s.noGroupLocked(groupID, group.Streams)
 }

@@ -21,7 +21,9 @@ func (s *Services) consumerGroupDescribe(_ context.Context, r *wire.Request) wir
 		if named.tooMany(id) {
 			g.ErrorCode = int16(wire.InvalidRequest)
 		} else if d, err := s.Groups.DescribeConsumer(id); err != nil {
-			g.ErrorCode, g.ErrorMessage = int16(codeFor(err, r.Key, r.Version)), errorMessage(err.Error())
+			if g.ErrorCode = int16(codeFor(err, r.Key, r.Version)); wire.Code(g.ErrorCode) == wire.GroupIDNotFound {
+				g.ErrorMessage = errorMessage(err.Error())
+			}
 		} else {
 			s.describeConsumerGroup(&g, &d)
 			if req.IncludeAuthorizedOperations {

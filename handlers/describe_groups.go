@@ -39,8 +39,7 @@ func (s *Services) describeGroup(g *kmsg.DescribeGroupsResponseGroup, r *wire.Re
 			if r.Version < 6 {
 				return
 			}
-			message := "Group " + g.Group + " not found."
-			g.ErrorMessage = errorMessage(message)
+			g.ErrorMessage = errorMessage(err.Error())
 		}
 		g.ErrorCode = int16(codeFor(err, r.Key, r.Version))
 		return

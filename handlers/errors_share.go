@@ -15,7 +15,6 @@ import (
 var shareErrors = []errorRow{
 	{sharegroup.ErrInvalidRequest, wire.InvalidRequest},
 	{sharegroup.ErrFencedMemberEpoch, wire.FencedMemberEpoch},
-	{sharegroup.ErrOtherType, wire.GroupIDNotFound},
 	{errNoSharePartition, wire.UnknownTopicOrPartition},
 	{groupcoordinator.ErrNoShareOffsets, wire.UnknownTopicOrPartition},
 	{window.ErrInvalidState, wire.InvalidRecordState},

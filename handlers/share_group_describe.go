@@ -2,7 +2,6 @@ package handlers
 
 import (
 	"context"
-	"fmt"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
@@ -23,7 +22,7 @@ func (s *Services) shareGroupDescribe(_ context.Context, r *wire.Request) wire.R
 		if err != nil {
 			g.ErrorCode = int16(codeFor(err, r.Key, r.Version))
 			if wire.Code(g.ErrorCode) == wire.GroupIDNotFound {
-				g.ErrorMessage = errorMessage(fmt.Sprintf("Group %s not found.", id))
+				g.ErrorMessage = errorMessage(err.Error())
 			}
 			resp.Groups = append(resp.Groups, g)
 			continue

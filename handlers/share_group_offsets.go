@@ -2,7 +2,6 @@ package handlers
 
 import (
 	"context"
-	"fmt"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
@@ -141,7 +140,9 @@ func (s *Services) alterShareGroupOffsets(_ context.Context, r *wire.Request) wi
 			return s.byKey[r.Key].fail(r, codeFor(result.Err, r.Key, r.Version), result.Err.Error())
 		}
 		for i, err := range result.Offsets {
-			places[i].ErrorCode = int16(codeFor(err, r.Key, r.Version))
+			if err != nil {
+				places[i].ErrorCode, places[i].ErrorMessage = int16(codeFor(err, r.Key, r.Version)), errorMessage(err.Error())
+			}
 		}
 		return resp
 	})
@@ -197,7 +198,7 @@ func (s *Services) deleteShareGroupOffsets(_ context.Context, r *wire.Request) w
 	future := s.Groups.DeleteShareTopics(req.GroupID, ids)
 	return await(future, failedDeletion, func(result groupcoordinator.DeleteResult) kmsg.Response {
 		if result.Err != nil {
-			return s.byKey[r.Key].fail(r, codeFor(result.Err, r.Key, r.Version), shareGroupMessage(result.Err, req.GroupID, r))
+			return s.byKey[r.Key].fail(r, codeFor(result.Err, r.Key, r.Version), result.Err.Error())
 		}
 		for i, err := range result.Offsets {
 			if err != nil {
@@ -208,14 +209,6 @@ func (s *Services) deleteShareGroupOffsets(_ context.Context, r *wire.Request) w
 		}
 		return resp
 	})
-}
-
-// shareGroupMessage is the message of an answer for a group as a whole.
-func shareGroupMessage(err error, groupID string, r *wire.Request) string {
-	if codeFor(err, r.Key, r.Version) == wire.GroupIDNotFound {
-		return fmt.Sprintf("Group %s not found.", groupID)
-	}
-	return err.Error()
 }
 
 func failDeleteShareGroupOffsets(r *wire.Request, code wire.Code, message string) kmsg.Response {

@@ -38,7 +38,7 @@ func (s *State) apply(r *Record) {
 	case r.StartOffset > s.StartOffset:
 		s.DeliveryCompleteCount = r.DeliveryCompleteCount
 		s.StartOffset = r.StartOffset
-	case r.StartOffset == s.StartOffset || r.StartOffset == unchanged:
+	case r.StartOffset == s.StartOffset: // below it, the count is that of a start offset which is stored no more
 		s.DeliveryCompleteCount = max(s.DeliveryCompleteCount, r.DeliveryCompleteCount)
 	}
 	for _, b := range r.Batches {

@@ -17,8 +17,6 @@ var (
 	ErrInvalidRequest = errors.New("request is invalid")
 	// ErrFencedMemberEpoch: the member's epoch is not what the group knows.
 	ErrFencedMemberEpoch = errors.New("member epoch is not the group's")
-	// ErrOtherType: the group has another type.
-	ErrOtherType = errors.New("group has another type")
 )
 
 // Heartbeat is a request of a member (spec: share-groups 3).
