@@ -41,7 +41,8 @@ func init() {
 // The answer has a line for each struct, with its fields. Texts of errors and throttle times are left out, as
 // are fields that are hidden, or not among those that are to be shown. With sorted the lines of a list stand
 // in their own order, with having=TEXT only those that have the text. With messages the texts of errors are shown as
-// null, "" or text, with messages=whole as they are. With batches the batches of a Fetch are described, beside their offsets.
+// null, "" or text, with messages=whole as they are. With batches the batches of a Fetch or ShareFetch are described,
+// beside their offsets.
 func askAny(p *peer, c script.Command) string {
 	key := kmsg.Key(-1)
 	for k := kmsg.Key(0); k <= kmsg.MaxKey; k++ {
@@ -106,7 +107,7 @@ func (p *peer) shown(c script.Command, resp kmsg.Response, err error) string {
 	value := p.shownValue
 	if c.Has("batches") {
 		value = func(name string, v reflect.Value) (string, bool) {
-			if name == "RecordBatches" {
+			if name == "RecordBatches" || name == "Records" {
 				return kafkatest.Batches(v.Bytes(), p.letter), true
 			}
 			return p.shownValue(name, v)

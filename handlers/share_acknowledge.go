@@ -23,35 +23,11 @@ func (s *Services) shareAcknowledge(_ context.Context, r *wire.Request) wire.Rep
 	if err != nil {
 		return s.Fail(r, codeFor(err, r.Key, r.Version), "")
 	}
-	var topics shareTopics[kmsg.ShareAcknowledgeResponseTopic]
-	var waits shareWaits
-	for i := range req.Topics {
-		t := &req.Topics[i]
-		for j := range t.Partitions {
-			p := &t.Partitions[j]
-			list := shareAcknowledgements(p.AcknowledgementBatches,
-				func(b *kmsg.ShareAcknowledgeRequestTopicPartitionAcknowledgementBatch) window.Acknowledgement {
-					return window.Acknowledgement{FirstOffset: b.FirstOffset, LastOffset: b.LastOffset, Types: b.AcknowledgeTypes}
-				})
-			tp := sharepartition.TopicPartition{TopicID: t.TopicID, Partition: p.Partition}
-			code := s.acknowledge(group, member, tp, list, req.IsRenewAck, r, &waits)
-			if code == wire.NoError && len(list) == 0 {
-				continue // there was nothing to say
-			}
-			x := kmsg.NewShareAcknowledgeResponseTopicPartition()
-			x.Partition, x.ErrorCode = p.Partition, int16(code)
-			answered := topics.at(t.TopicID, func() kmsg.ShareAcknowledgeResponseTopic {
-				t2 := kmsg.NewShareAcknowledgeResponseTopic()
-				t2.TopicID = t.TopicID
-				return t2
-			})
-			answered.Partitions = append(answered.Partitions, x)
-		}
-	}
+	topics, waits := s.acknowledgeAll(group, member, r)
 	if req.ShareSessionEpoch == sharepartition.FinalEpoch {
 		s.Shares.End(session)
 	}
-	resp.Topics = topics.list
+	resp.Topics = topics
 	resp.AcquisitionLockTimeoutMillis = int32(s.shareGroup(group).LockDuration.Milliseconds())
 	if !waits.pending() {
 		return wire.Respond(resp)
@@ -62,6 +38,51 @@ func (s *Services) shareAcknowledge(_ context.Context, r *wire.Request) wire.Rep
 		}
 		return resp
 	}}
+}
+
+// acknowledgeAll carries out all acknowledgements of a request. A partition without some is in the answer if it does
+// not exist, or if acknowledgements of another one were tried.
+func (s *Services) acknowledgeAll(group, member string, r *wire.Request) (
+	[]kmsg.ShareAcknowledgeResponseTopic, *shareWaits,
+) {
+	req := r.Body.(*kmsg.ShareAcknowledgeRequest)
+	var topics shareTopics[kmsg.ShareAcknowledgeResponseTopic]
+	var others []sharepartition.TopicPartition
+	waits, anyTried := &shareWaits{}, false
+	add := func(p sharepartition.TopicPartition, code wire.Code) {
+		x := kmsg.NewShareAcknowledgeResponseTopicPartition()
+		x.Partition, x.ErrorCode = p.Partition, int16(code)
+		answered := topics.at(p.TopicID, func() kmsg.ShareAcknowledgeResponseTopic {
+			t := kmsg.NewShareAcknowledgeResponseTopic()
+			t.TopicID = p.TopicID
+			return t
+		})
+		answered.Partitions = append(answered.Partitions, x)
+	}
+	for i := range req.Topics {
+		t := &req.Topics[i]
+		for j := range t.Partitions {
+			p := &t.Partitions[j]
+			list := shareAcknowledgements(p.AcknowledgementBatches,
+				func(b *kmsg.ShareAcknowledgeRequestTopicPartitionAcknowledgementBatch) window.Acknowledgement {
+					return window.Acknowledgement{FirstOffset: b.FirstOffset, LastOffset: b.LastOffset, Types: b.AcknowledgeTypes}
+				})
+			tp := sharepartition.TopicPartition{TopicID: t.TopicID, Partition: p.Partition}
+			code, tried := s.acknowledge(group, member, tp, list, req.IsRenewAck, r, waits)
+			anyTried = anyTried || tried
+			if code == wire.NoError && len(list) == 0 {
+				others = append(others, tp)
+				continue
+			}
+			add(tp, code)
+		}
+	}
+	if anyTried {
+		for _, tp := range others {
+			add(tp, wire.NoError)
+		}
+	}
+	return topics.list, waits
 }
 
 var failShareAcknowledge = failAtTop(func(r *kmsg.ShareAcknowledgeResponse) (*int16, **string) {

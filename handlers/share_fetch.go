@@ -79,6 +79,7 @@ type shareFetching struct {
 	req                *kmsg.ShareFetchRequest
 	group, member      string
 	final              bool
+	acknowledges       bool
 	minBytes, maxBytes int
 	session            *sharepartition.Session
 	parts              []sharepartition.TopicPartition // to be fetched, in order
@@ -114,6 +115,7 @@ func (f *shareFetching) openSession() (err error) {
 			q.Forget = append(q.Forget, sharepartition.TopicPartition{TopicID: t.TopicID, Partition: p})
 		}
 	}
+	f.acknowledges = q.Acknowledges
 	f.session, f.parts, err = f.s.Shares.Update(q)
 	return err
 }
@@ -129,22 +131,36 @@ func (f *shareFetching) result(p sharepartition.TopicPartition) *shareFetched {
 	return &f.results[i]
 }
 
+// acknowledge carries out the acknowledgements. If there are any, the other partitions of the request that do not exist
+// get an acknowledge error; those that do exist are in the answer if acknowledgements of one partition were tried.
 func (f *shareFetching) acknowledge() {
+	if !f.acknowledges {
+		return
+	}
+	var others []sharepartition.TopicPartition
+	anyTried := false
 	for i := range f.req.Topics {
 		t := &f.req.Topics[i]
 		for j := range t.Partitions {
 			p := &t.Partitions[j]
-			if len(p.AcknowledgementBatches) == 0 {
-				continue
-			}
 			list := shareAcknowledgements(p.AcknowledgementBatches,
 				func(b *kmsg.ShareFetchRequestTopicPartitionAcknowledgementBatch) window.Acknowledgement {
 					return window.Acknowledgement{FirstOffset: b.FirstOffset, LastOffset: b.LastOffset, Types: b.AcknowledgeTypes}
 				})
 			tp := sharepartition.TopicPartition{TopicID: t.TopicID, Partition: p.Partition}
+			code, tried := f.s.acknowledge(f.group, f.member, tp, list, f.req.IsRenewAck, f.r, &f.waits)
+			anyTried = anyTried || tried
+			if len(list) == 0 && code == wire.NoError {
+				others = append(others, tp)
+				continue
+			}
 			res := f.result(tp)
-			res.acknowledged = true
-			res.acknowledgeCode = f.s.acknowledge(f.group, f.member, tp, list, f.req.IsRenewAck, f.r, &f.waits)
+			res.acknowledged, res.acknowledgeCode = true, code
+		}
+	}
+	if anyTried {
+		for _, tp := range others {
+			f.result(tp).acknowledged = true
 		}
 	}
 }
@@ -179,7 +195,7 @@ func (f *shareFetching) wantsNothing() bool {
 
 // read fetches from all partitions, and says whether the answer can be sent.
 func (f *shareFetching) read(w *partition.Waiter) (done bool) {
-	records, fetchable := int64(f.req.MaxRecords), 0
+	records, fetchable, any := int64(f.req.MaxRecords), 0, false
 	if f.minBytes > 1 && w != nil && !f.enough() {
 		return false
 	}
@@ -194,7 +210,7 @@ func (f *shareFetching) read(w *partition.Waiter) (done bool) {
 			continue
 		}
 		q := f.request(p, found, w)
-		q.MaxRecords = records
+		q.MaxRecords, q.AtLeastOne = records, !any
 		fetched, err := f.s.Shares.Fetch(q)
 		if err != nil {
 			res.code, res.leaderEpoch = f.codeOf(err), found.LeaderEpoch()
@@ -204,7 +220,7 @@ func (f *shareFetching) read(w *partition.Waiter) (done bool) {
 		fetchable++
 		res.Fetched = fetched
 		if records -= fetched.Records; fetched.Records > 0 {
-			done = true
+			done, any = true, true
 		}
 	}
 	return done || fetchable == 0

@@ -33,28 +33,28 @@ func shareAcknowledgements[T any](batches []T, convert func(*T) window.Acknowled
 }
 
 // acknowledge carries out the acknowledgements of one partition (spec: share-groups 10). The answer waits for what is
-// added to waits.
+// added to waits. tried is false for those that were refused by their form, or because there is no such partition.
 func (s *Services) acknowledge(
 	group, member string, p sharepartition.TopicPartition, list []window.Acknowledgement, renew bool, r *wire.Request,
 	waits *shareWaits,
-) wire.Code {
+) (code wire.Code, tried bool) {
 	t, code := s.Catalogue.TopicByID(p.TopicID)
 	if code != wire.NoError {
-		return code
+		return code, false
 	}
 	if err := window.CheckForm(list, renew); err != nil {
-		return codeFor(err, r.Key, r.Version)
+		return codeFor(err, r.Key, r.Version), false
 	}
 	if _, code := partitionOf(t, p.Partition); code != wire.NoError || len(list) == 0 {
-		return code
+		return code, false
 	}
 	ticket, err := s.Shares.Acknowledge(sharepartition.Key{Group: group, TopicID: p.TopicID, Partition: p.Partition},
 		member, list)
 	if err != nil {
-		return codeFor(err, r.Key, r.Version)
+		return codeFor(err, r.Key, r.Version), true
 	}
 	waits.add(ticket)
-	return wire.NoError
+	return wire.NoError, true
 }
 
 // aboutShareGroup makes the subjects of a request of a share session: the group, and the topics.

@@ -150,6 +150,7 @@ type FetchRequest struct {
 	BatchSize   int64
 	RecordLimit bool
 	MaxBytes    int
+	AtLeastOne  bool              // a batch is read even if it has more than MaxBytes
 	Waiter      *partition.Waiter // gets a signal when a fetch that is in the way has ended; may be nil
 }
 
@@ -262,7 +263,7 @@ type readBatch struct {
 // readBatches reads the log from an offset on, and the headers of its batches up to another one.
 func readBatches(r *FetchRequest, offset, reach int64, committed bool) (partition.ReadResult, []readBatch, error) {
 	read, err := r.Partition.Read(partition.ReadRequest{
-		Offset: offset, Committed: committed, MaxBytes: r.MaxBytes, AtLeastOne: true, CurrentLeaderEpoch: -1,
+		Offset: offset, Committed: committed, MaxBytes: r.MaxBytes, AtLeastOne: r.AtLeastOne, CurrentLeaderEpoch: -1,
 		LastFetchedEpoch: -1,
 	})
 	if err != nil {

@@ -13,11 +13,12 @@ type LogBatch struct {
 
 // Fetch asks for records.
 type Fetch struct {
-	MemberID    string
-	Offset      int64 // that was read from: NextFetchOffset
-	MaxRecords  int64
-	BatchSize   int64 // a range ends at the first border of log batches at which it holds so many offsets
-	RecordLimit bool  // never more than MaxRecords; else the last log batch is acquired whole
+	MemberID   string
+	Offset     int64 // that was read from: NextFetchOffset
+	MaxRecords int64
+	BatchSize  int64 // a range ends at the first border of log batches at which it holds so many offsets
+	// RecordLimit: never more than MaxRecords, and no range ends for BatchSize; else the last log batch is acquired whole.
+	RecordLimit bool
 }
 
 // AcquiredRange is a run of offsets that a fetch has acquired.
@@ -207,7 +208,7 @@ func (a *acquisition) acquireNew(i int, first, last int64) (entries int) {
 		if b.FirstOffset > end {
 			break
 		}
-		if b.FirstOffset > from && b.FirstOffset-from >= a.fetch.BatchSize {
+		if !a.fetch.RecordLimit && b.FirstOffset > from && b.FirstOffset-from >= a.fetch.BatchSize {
 			made = append(made, &entry{first: from, last: b.FirstOffset - 1, all: a.owned})
 			from = b.FirstOffset
 		}
@@ -280,14 +281,15 @@ func (a *acquisition) archiveAborted(first, last int64) {
 	})
 }
 
-// Reach returns the offset up to which log batches are needed to acquire so many records from an offset on.
+// Reach returns the offset up to which log batches are needed to acquire so many records from an offset on. It is the
+// end of an entry, because an entry is acquired as a whole where the mode allows it.
 func (w *Window) Reach(offset, records int64) int64 {
 	for _, e := range w.entries[w.overlapping(offset):] {
 		for at := max(e.first, offset, w.start); at <= e.last; {
 			c, end := e.cell(at)
 			if c.state == Available {
 				if end-at+1 >= records {
-					return at + records - 1
+					return e.last
 				}
 				records -= end - at + 1
 			}

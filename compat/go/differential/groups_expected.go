@@ -41,3 +41,14 @@ var expectedOfGroups = expectations{
 		},
 	},
 }
+
+var expectedOfShareMembers = expectations{
+	{
+		row: "values with which Kafka fails inside",
+		why: "no client acknowledges what it has not got, from below the start offset of a window that is empty",
+		matches: func(_ []exchange, last exchange) bool {
+			acknowledges := last.API == kmsg.ShareFetch || last.API == kmsg.ShareAcknowledge
+			return acknowledges && strings.HasPrefix(last.kafka, "ErrorCode=UNKNOWN_SERVER_ERROR")
+		},
+	},
+}

@@ -54,7 +54,7 @@ func (d *logs) Answered(step Step, answer kmsg.Response, called *names) {
 	switch answer := answer.(type) {
 	case *kmsg.ProduceResponse:
 		if got := answer.Topics[0].Partitions[0]; got.ErrorCode == 0 {
-			_, to, records := d.batchIn(step)
+			_, to, records := recordsIn(step)
 			d.ends[to] = max(d.ends[to], got.BaseOffset+records)
 		}
 	case *kmsg.FetchResponse:
@@ -97,8 +97,8 @@ func (d *logs) produce() []Step {
 	}})}
 }
 
-// batchIn reads where a Produce writes to, and how many records.
-func (d *logs) batchIn(step Step) (text string, to place, records int64) {
+// recordsIn reads where a Produce writes to, and how many records.
+func recordsIn(step Step) (text string, to place, records int64) {
 	topic := step.Fields["Topics"].([]any)[0].(fields)
 	name, ok := topic["Topic"].(string)
 	if !ok {

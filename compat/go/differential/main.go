@@ -35,6 +35,7 @@ var (
 	seed      = flag.Uint64("seed", uint64(time.Now().UnixNano()%1e6), "of the first sequence; the next ones follow it")
 	sequences = flag.Int("sequences", 50, "how many sequences")
 	steps     = flag.Int("steps", 60, "how many steps a sequence has")
+	shorten   = flag.Bool("minimise", true, "drops steps from a sequence that ends with a difference, which takes a while")
 	most      = flag.Int("differences", 1, "ends after so many new differences")
 )
 
@@ -47,6 +48,7 @@ var domains = map[string]struct {
 	"classic":      {newClassicGroups, expectedOfClassicGroups},
 	"consumer":     {newConsumerGroups, expectedOfGroups},
 	"logs":         {newLogs, expectedOfLogs},
+	"share":        {newShareMembers, expectedOfShareMembers},
 	"share-states": {newShareStates, nil},
 	"streams":      {newStreamsGroups, expectedOfGroups},
 	"transactions": {newTransactions, expectedOfTransactions},
@@ -99,7 +101,9 @@ func run(ctx context.Context) (found int, err error) {
 		if !last.differs() || p.reasonFor(all) != "" {
 			continue
 		}
-		all = minimise(all, p.expectations, p.replay)
+		if *shorten {
+			all = minimise(all, p.expectations, p.replay)
+		}
 		fmt.Println(asScript(fmt.Sprintf("Sequence %d of the domain %s.", *seed+i, *domain), all))
 		if found++; found >= *most {
 			break

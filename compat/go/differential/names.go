@@ -126,7 +126,7 @@ func (n *names) value(name string, v reflect.Value) (text string, ok bool) {
 		return wire.Code(v.Int()).String(), true
 	case v.Type() == reflect.TypeFor[[16]byte]():
 		return n.topicName(v.Interface().([16]byte)), true
-	case name == "RecordBatches":
+	case name == "RecordBatches", name == "Records" && v.Type() == reflect.TypeFor[[]byte]():
 		return kafkatest.Batches(v.Bytes(), n.letter), true
 	case v.Kind() == reflect.String:
 		for member, id := range n.members {

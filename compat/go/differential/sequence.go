@@ -67,6 +67,7 @@ func (b *both) end() {
 func (b *both) do(step Step) (kmsg.Response, exchange) {
 	e := exchange{Step: step}
 	var answer kmsg.Response
+	time.Sleep(step.Rest)
 	answer, e.kafka = b.kafka.ask(step)
 	_, e.once = b.once.ask(step)
 	b.done = append(b.done, e)

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
@@ -28,6 +29,8 @@ type Step struct {
 	// Metadata tells that Kafka's controller changes something, which its broker learns a moment later.
 	Metadata bool
 	Keep     bool // the step is not dropped: what it changes is not new in each sequence
+	// Rest is a pause before Kafka is asked, after whose answers it works on for a moment.
+	Rest time.Duration
 
 	Topic      string // a topic that is made instead, without the suffix of its name
 	Partitions int32
@@ -51,7 +54,7 @@ func (s Step) String() string {
 			words = append(words, fmt.Sprintf("%s=%q", arg.name, arg.value))
 		}
 	}
-	if s.API == kmsg.Fetch {
+	if s.API == kmsg.Fetch || s.API == kmsg.ShareFetch {
 		words = append(words, "batches")
 	}
 	if s.While == "" && s.Until == "" {
