@@ -152,9 +152,9 @@ type ShareStart struct {
 	Offset    int64
 }
 
-// AlterShareStarts sets start offsets of a share group without members, and makes the group if there is none. The
-// result has an error, or nil, for each one (spec: share-groups 17).
-func (c *Coordinator) AlterShareStarts(groupID string, starts []ShareStart) *Future[DeleteResult] {
+// AlterShareStarts sets start offsets of a share group without members. With create it makes the group if there is
+// none. The result has an error, or nil, for each one (spec: share-groups 17).
+func (c *Coordinator) AlterShareStarts(groupID string, starts []ShareStart, create bool) *Future[DeleteResult] {
 	refuse := func(err error) *Future[DeleteResult] { return immediate(DeleteResult{Err: err}) }
 	s, err := c.lockShardOfNamedGroup(groupID)
 	if err != nil {
@@ -165,6 +165,8 @@ func (c *Coordinator) AlterShareStarts(groupID string, starts []ShareStart) *Fut
 	switch {
 	case err != nil:
 		return refuse(err)
+	case g == nil && !create:
+		return immediate(DeleteResult{})
 	case g == nil:
 		g = c.newGroup(group.Share, groupID).(*sharegroup.Group)
 		at = s.putGroupLocked(g)

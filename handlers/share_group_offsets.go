@@ -94,7 +94,7 @@ func aboutDescribeShareGroupOffsets(_ Catalogue, r *wire.Request) (s Subjects) {
 	return s
 }
 
-// AlterShareGroupOffsets v0. A group that does not exist is created.
+// AlterShareGroupOffsets v0. A group that does not exist is created, if one of the topics exists.
 func (s *Services) alterShareGroupOffsets(_ context.Context, r *wire.Request) wire.Reply {
 	req, resp := r.Body.(*kmsg.AlterShareGroupOffsetsRequest), response[*kmsg.AlterShareGroupOffsetsResponse](r)
 	if !s.shareEnabled() {
@@ -106,6 +106,7 @@ func (s *Services) alterShareGroupOffsets(_ context.Context, r *wire.Request) wi
 	}
 	var starts []groupcoordinator.ShareStart
 	var places []*kmsg.AlterShareGroupOffsetsResponseTopicPartition
+	create := false
 	for i := range req.Topics {
 		t := &req.Topics[i]
 		x := kmsg.NewAlterShareGroupOffsetsResponseTopic()
@@ -113,7 +114,7 @@ func (s *Services) alterShareGroupOffsets(_ context.Context, r *wire.Request) wi
 		x.Partitions = make([]kmsg.AlterShareGroupOffsetsResponseTopicPartition, len(t.Partitions))
 		found, code := s.Catalogue.Topic(t.Topic)
 		if code == wire.NoError {
-			x.TopicID = found.ID
+			x.TopicID, create = found.ID, true
 		}
 		for j := range t.Partitions {
 			p := &x.Partitions[j]
@@ -134,7 +135,7 @@ func (s *Services) alterShareGroupOffsets(_ context.Context, r *wire.Request) wi
 		}
 		resp.Topics = append(resp.Topics, x)
 	}
-	future := s.Groups.AlterShareStarts(req.GroupID, starts)
+	future := s.Groups.AlterShareStarts(req.GroupID, starts, create)
 	return await(future, failedDeletion, func(result groupcoordinator.DeleteResult) kmsg.Response {
 		if result.Err != nil {
 			return s.byKey[r.Key].fail(r, codeFor(result.Err, r.Key, r.Version), result.Err.Error())

@@ -25,7 +25,7 @@ func (d *shareStates) Setup() []Step {
 	join := ask(kmsg.ShareGroupHeartbeat, 1, fields{
 		"GroupID": "w~", "MemberID": "m", "MemberEpoch": 0, "SubscribedTopicNames": []any{"x~"},
 	})
-	join.Until, join.Hide = "Partitions=[0 1]", []string{"MemberEpoch"}
+	join.Until, join.Hide, join.Keep = "Partitions=[0 1]", []string{"MemberEpoch"}, true
 	return []Step{{Topic: "x", Partitions: 2}, join}
 }
 
@@ -39,12 +39,23 @@ func (d *shareStates) Next(*rand.Rand) []Step {
 
 // Answered implements Domain.
 func (d *shareStates) Answered(step Step, answer kmsg.Response, _ *names) {
-	r, ok := answer.(*kmsg.InitializeShareGroupStateResponse)
-	if !ok || len(r.Topics) == 0 || r.Topics[0].Partitions[0].ErrorCode != 0 {
-		return
+	const firstGroupEpoch = 1
+	switch r := answer.(type) {
+	case *kmsg.InitializeShareGroupStateResponse:
+		if len(r.Topics) > 0 && r.Topics[0].Partitions[0].ErrorCode == 0 {
+			of := partitionIn(step)
+			d.stateEpochs[of["Partition"].(int)] = of["StateEpoch"].(int)
+		}
+	case *kmsg.AlterShareGroupOffsetsResponse:
+		if step.Fields["GroupID"] == "g~" && len(r.Topics) > 0 && r.Topics[0].Partitions[0].ErrorCode == 0 {
+			d.stateEpochs[partitionIn(step)["Partition"].(int)] = firstGroupEpoch
+		}
 	}
-	of := step.Fields["Topics"].([]any)[0].(fields)["Partitions"].([]any)[0].(fields)
-	d.stateEpochs[of["Partition"].(int)] = of["StateEpoch"].(int)
+}
+
+// partitionIn is the partition that a step is about.
+func partitionIn(step Step) fields {
+	return step.Fields["Topics"].([]any)[0].(fields)["Partitions"].([]any)[0].(fields)
 }
 
 // partition is a number of a partition, most often of one that exists.
@@ -122,7 +133,11 @@ func (d *shareStates) describe() []Step {
 }
 
 func (d *shareStates) alter() []Step {
-	partition := fields{"Partition": one(d.dice, 0, 1, 7), "StartOffset": d.start()}
+	index := one(d.dice, 0, 1, 7)
+	if _, done := d.stateEpochs[index]; done && d.leaders {
+		return d.summary()
+	}
+	partition := fields{"Partition": index, "StartOffset": d.start()}
 	return []Step{ask(kmsg.AlterShareGroupOffsets, 0, fields{
 		"GroupID": sometimes(d.dice, 90, "g~", "w~", ""),
 		"Topics":  []any{at(sometimes(d.dice, 85, "x", "nosuch"), partition)},

@@ -45,7 +45,7 @@ var domains = map[string]struct {
 	expectations
 }{
 	"admin":        {newAdmin, expectedOfAdmin},
-	"classic":      {newClassicGroups, nil},
+	"classic":      {newClassicGroups, expectedOfClassicGroups},
 	"consumer":     {newConsumerGroups, expectedOfGroups},
 	"logs":         {newLogs, expectedOfLogs},
 	"share":        {newShareMembers, expectedOfShareMembers},

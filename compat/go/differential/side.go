@@ -88,7 +88,9 @@ func (s *side) textOf(step Step, resp kmsg.Response, err error) string {
 		return err.Error()
 	}
 	if step.Member != "" {
-		s.members[step.Member] = reflect.ValueOf(resp).Elem().FieldByName("MemberID").String()
+		if id := reflect.ValueOf(resp).Elem().FieldByName("MemberID").String(); id != "" {
+			s.members[step.Member] = id
+		}
 	}
 	value := s.value
 	if step.Sizes {
