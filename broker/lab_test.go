@@ -216,7 +216,10 @@ func TestKillAndFailedSyncByRules(t *testing.T) {
 		t.Fatal(err)
 	}
 	l.expect("GET", "/v1/faults/"+rule.ID+"?wait=triggered", "", 200)
-	l.Cluster().Killed()
+	l.until("the cluster is down", func() bool {
+		status, _ := l.ask("GET", "/v1/topics", "")
+		return status == 503
+	})
 	l.expect("GET", "/v1/topics", "", 503, "the cluster is not open")
 	l.expect("POST", "/v1/restart", `{"how": "kill"}`, 200)
 	l.reconnect()

@@ -49,7 +49,7 @@ type Cluster struct {
 	resets   atomic.Int64   // so far, to give names
 	images   atomic.Int64   // the same
 	removing sync.WaitGroup // what resets have moved aside
-	dying    sync.WaitGroup // of engines that were killed at a fault
+	dying    deaths         // of engines that were killed at a fault
 	changing sync.Mutex
 	lock     io.Closer // of the directory; under changing, as is the next
 	powerCut bool      // what no barrier has covered is lost at the next start
