@@ -20,31 +20,15 @@ func consumerGroupsCommand(e *env) *cobra.Command {
 		states:  []string{"Assigning", "CompletingRebalance", "Dead", "Empty", "PreparingRebalance", "Reconciling", "Stable"},
 		actions: "--list, --describe, --delete, --reset-offsets, --delete-offsets, --validate-regex",
 	}}
-	c := g.command(g.run)
+	c := g.command(groupActions{
+		list: g.listGroups, describe: g.describeGroups, reset: g.resetOffsets, delete: g.deleteGroups,
+		deleteOffsets: g.deleteOffsets,
+	})
 	f := c.Flags()
 	f.StringVar(&g.options.types, "type", "", "with --list, the types of groups; only groups of these `types`")
 	f.Lookup("type").NoOptDefVal = " "
 	f.StringVar(&g.options.expression, "validate-regex", "", "check a regular `expression`, as subscriptions have them")
 	return c
-}
-
-func (g *consumerGroups) run(ctx context.Context) error {
-	if g.options.list {
-		return g.listGroups(ctx)
-	}
-	names, err := g.names(ctx)
-	if err != nil {
-		return err
-	}
-	switch {
-	case g.options.describe:
-		return g.describeGroups(ctx, names)
-	case g.options.reset:
-		return g.resetOffsets(ctx, names)
-	case g.options.deleteOffsets:
-		return g.deleteOffsets(ctx, names)
-	}
-	return g.deleteGroups(ctx, names)
 }
 
 // validateRegex checks an expression as the broker does.

@@ -40,8 +40,14 @@ type groupsOptions struct {
 	target                                       resetOptions
 }
 
+// groupActions are what a groupTool does for each of the options that name an action.
+type groupActions struct {
+	list                                   func(ctx context.Context) error
+	describe, reset, delete, deleteOffsets func(ctx context.Context, groups []string) error
+}
+
 // command returns the command with the options that the three tools have in common.
-func (g *groupTool) command(run func(ctx context.Context) error) *cobra.Command {
+func (g *groupTool) command(actions groupActions) *cobra.Command {
 	c := &cobra.Command{}
 	f := c.Flags()
 	o := &g.options
@@ -73,10 +79,32 @@ func (g *groupTool) command(run func(ctx context.Context) error) *cobra.Command 
 		}
 		return g.withClient(c.Context(), func(ctx context.Context, client *kgo.Client) error {
 			g.client, g.admin = client, kadm.NewClient(client)
-			return g.failed(run(ctx))
+			return g.failed(g.carryOut(ctx, actions))
 		})
 	}
 	return c
+}
+
+// carryOut does what the options ask for, with the groups that they name. Validation has seen to it that they name
+// exactly one action.
+func (g *groupTool) carryOut(ctx context.Context, actions groupActions) error {
+	o := &g.options
+	if o.list {
+		return actions.list(ctx)
+	}
+	groups, err := g.names(ctx)
+	if err != nil {
+		return err
+	}
+	switch {
+	case o.describe:
+		return actions.describe(ctx, groups)
+	case o.reset:
+		return actions.reset(ctx, groups)
+	case o.deleteOffsets:
+		return actions.deleteOffsets(ctx, groups)
+	}
+	return actions.delete(ctx, groups)
 }
 
 // given notes which options are set whose value may be left out.

@@ -19,26 +19,10 @@ func shareGroupsCommand(e *env) *cobra.Command {
 		states:  []string{"Dead", "Empty", "Stable"},
 		actions: "--list, --describe, --delete, --reset-offsets, --delete-offsets.",
 	}}
-	return g.command(g.run)
-}
-
-func (g *shareGroups) run(ctx context.Context) error {
-	if g.options.list {
-		return g.listGroups(ctx)
-	}
-	names, err := g.names(ctx)
-	if err != nil {
-		return err
-	}
-	switch {
-	case g.options.describe:
-		return g.describeGroups(ctx, names)
-	case g.options.reset:
-		return g.resetOffsets(ctx, names)
-	case g.options.deleteOffsets:
-		return g.deleteShareOffsets(ctx, names)
-	}
-	return g.deleteGroups(ctx, names)
+	return g.command(groupActions{
+		list: g.listGroups, describe: g.describeGroups, reset: g.resetOffsets, delete: g.deleteGroups,
+		deleteOffsets: g.deleteShareOffsets,
+	})
 }
 
 // listGroups prints the names of the groups, with --state in a table with their states.

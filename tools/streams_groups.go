@@ -25,7 +25,10 @@ func streamsGroupsCommand(e *env) *cobra.Command {
 		states:  []string{"Assigning", "Dead", "Empty", "NotReady", "Reconciling", "Stable"},
 		actions: "--list, --describe, --delete, --reset-offsets, or --delete-offsets.",
 	}}
-	c := g.command(g.run)
+	c := g.command(groupActions{
+		list: g.listGroups, describe: g.describeGroups, reset: g.resetStreamsOffsets, delete: g.deleteStreamsGroups,
+		deleteOffsets: g.deleteOffsets,
+	})
 	f := c.Flags()
 	f.BoolVar(&g.options.topology, "topology", false, "describe the topology, of which this broker keeps no description")
 	f.BoolVar(&g.deleteAllInternal, "delete-all-internal-topics", false,
@@ -44,28 +47,6 @@ func streamsGroupsCommand(e *env) *cobra.Command {
 		return connected(c, args)
 	}
 	return c
-}
-
-func (g *streamsGroups) run(ctx context.Context) error {
-	if g.options.list {
-		return g.listGroups(ctx)
-	}
-	names, err := g.names(ctx)
-	if err != nil {
-		return err
-	}
-	switch {
-	case g.options.describe:
-		return g.describeGroups(ctx, names)
-	case g.options.reset:
-		if err := g.resetOffsets(ctx, names); err != nil {
-			return err
-		}
-		return g.deleteInternalTopics(ctx, names)
-	case g.options.deleteOffsets:
-		return g.deleteOffsets(ctx, names)
-	}
-	return g.deleteStreamsGroups(ctx, names)
 }
 
 // streamsGroup describes one group, with the broker that is its coordinator.
@@ -271,6 +252,14 @@ func internalTopics(group kmsg.StreamsGroupDescribeResponseGroup) (topics []stri
 		}
 	}
 	return topics
+}
+
+// resetStreamsOffsets sets the offsets of groups, and deletes their internal topics if that is asked for.
+func (g *streamsGroups) resetStreamsOffsets(ctx context.Context, names []string) error {
+	if err := g.resetOffsets(ctx, names); err != nil {
+		return err
+	}
+	return g.deleteInternalTopics(ctx, names)
 }
 
 // deleteInternalTopics deletes internal topics of groups that were reset.
