@@ -72,59 +72,55 @@ func (o *tokenOptions) validate(f *pflag.FlagSet) (err error) {
 	return nil
 }
 
+// delegationTokens asks for what the options say, and prints the refusal.
 func (e *env) delegationTokens(ctx context.Context, client *kgo.Client, o tokenOptions) error {
-	code, err := e.askForTokens(ctx, client, o)
-	switch {
-	case err != nil:
+	answer, err := client.Request(ctx, e.tokenRequest(o))
+	if err != nil {
 		return err
-	case code == 0:
+	}
+	var code int16
+	switch answer := answer.(type) {
+	case *kmsg.CreateDelegationTokenResponse:
+		code = answer.ErrorCode
+	case *kmsg.RenewDelegationTokenResponse:
+		code = answer.ErrorCode
+	case *kmsg.ExpireDelegationTokenResponse:
+		code = answer.ErrorCode
+	case *kmsg.DescribeDelegationTokenResponse:
+		code = answer.ErrorCode
+	}
+	if code == 0 {
 		return say("this broker has delegation tokens; use kafka-delegation-tokens.sh of Apache Kafka")
 	}
 	return e.fail("%s", javaError(code, nil))
 }
 
-// askForTokens asks for what the options say, and returns the code of the answer.
-func (e *env) askForTokens(ctx context.Context, client *kgo.Client, o tokenOptions) (int16, error) {
+// tokenRequest returns the request for what the options say, and prints it.
+func (e *env) tokenRequest(o tokenOptions) kmsg.Request {
 	switch {
 	case o.create:
 		e.print("Calling create token operation with renewers :%s , max-life-time-period :%d\n", listed(o.renewers),
 			o.maxLife)
 		r := kmsg.NewPtrCreateDelegationTokenRequest()
 		r.MaxLifetimeMillis = o.maxLife
-		answer, err := r.RequestWith(ctx, client)
-		if err != nil {
-			return 0, err
-		}
-		return answer.ErrorCode, nil
+		return r
 	case o.renew:
 		e.print("Calling renew token operation with hmac :%s , renew-time-period :%d\n", o.hmac, o.renewTime)
 		r := kmsg.NewPtrRenewDelegationTokenRequest()
 		r.HMAC, r.RenewTimeMillis = o.mac, o.renewTime
-		answer, err := r.RequestWith(ctx, client)
-		if err != nil {
-			return 0, err
-		}
-		return answer.ErrorCode, nil
+		return r
 	case o.expire:
 		e.print("Calling expire token operation with hmac :%s , expire-time-period :%d\n", o.hmac, o.expiry)
 		r := kmsg.NewPtrExpireDelegationTokenRequest()
 		r.HMAC, r.ExpiryPeriodMillis = o.mac, o.expiry
-		answer, err := r.RequestWith(ctx, client)
-		if err != nil {
-			return 0, err
-		}
-		return answer.ErrorCode, nil
+		return r
 	}
 	of := "current user."
 	if len(o.owners) > 0 {
 		of = "owners: " + listed(o.owners)
 	}
 	e.print("Calling describe token operation for %s\n", of)
-	answer, err := kmsg.NewPtrDescribeDelegationTokenRequest().RequestWith(ctx, client)
-	if err != nil {
-		return 0, err
-	}
-	return answer.ErrorCode, nil
+	return kmsg.NewPtrDescribeDelegationTokenRequest()
 }
 
 // listed is how Java prints a list.
