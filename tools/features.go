@@ -38,32 +38,30 @@ func featuresCommand(e *env) *cobra.Command {
 func describeFeatures(e *env) *cobra.Command {
 	c := &cobra.Command{Use: "describe", Short: "Describe supported and finalized features"}
 	c.RunE = func(c *cobra.Command, _ []string) error {
-		client, err := e.client()
-		if err != nil {
-			return err
-		}
-		defer client.Close()
-		ctx, cancel := context.WithTimeout(c.Context(), requestTimeout)
-		defer cancel()
-		versions, err := kmsg.NewPtrApiVersionsRequest().RequestWith(ctx, client)
-		if err != nil {
-			return err
-		}
-		finalized := map[string]int16{}
-		for _, f := range versions.FinalizedFeatures {
-			finalized[f.Name] = f.MaxVersionLevel
-		}
-		slices.SortFunc(versions.SupportedFeatures,
-			func(a, b kmsg.ApiVersionsResponseSupportedFeature) int { return strings.Compare(a.Name, b.Name) })
-		for _, f := range versions.SupportedFeatures {
-			e.print("Feature: %-40s  SupportedMinVersion: %-15s  SupportedMaxVersion: %-15s  FinalizedVersionLevel: %-15s  "+
-				"Epoch: %d\n", f.Name,
-				levelName(f.Name, f.MinVersion), levelName(f.Name, f.MaxVersion), levelName(f.Name, finalized[f.Name]),
-				versions.FinalizedFeaturesEpoch)
-		}
-		return nil
+		return e.withClient(c.Context(), e.describeFeatures)
 	}
 	return c
+}
+
+// describeFeatures prints the features that the broker supports, with their finalized levels.
+func (e *env) describeFeatures(ctx context.Context, client *kgo.Client) error {
+	versions, err := kmsg.NewPtrApiVersionsRequest().RequestWith(ctx, client)
+	if err != nil {
+		return err
+	}
+	finalized := map[string]int16{}
+	for _, f := range versions.FinalizedFeatures {
+		finalized[f.Name] = f.MaxVersionLevel
+	}
+	slices.SortFunc(versions.SupportedFeatures,
+		func(a, b kmsg.ApiVersionsResponseSupportedFeature) int { return strings.Compare(a.Name, b.Name) })
+	for _, f := range versions.SupportedFeatures {
+		e.print("Feature: %-40s  SupportedMinVersion: %-15s  SupportedMaxVersion: %-15s  FinalizedVersionLevel: %-15s  "+
+			"Epoch: %d\n", f.Name,
+			levelName(f.Name, f.MinVersion), levelName(f.Name, f.MaxVersion), levelName(f.Name, finalized[f.Name]),
+			versions.FinalizedFeaturesEpoch)
+	}
+	return nil
 }
 
 // levelName is how a level is printed: those of metadata.version have names.
@@ -107,14 +105,9 @@ func changeFeatures(e *env, op operation) *cobra.Command {
 		if len(levels) == 0 {
 			return e.fail("You must specify at least one feature to %s", op.verb)
 		}
-		client, err := e.client()
-		if err != nil {
-			return err
-		}
-		defer client.Close()
-		ctx, cancel := context.WithTimeout(c.Context(), requestTimeout)
-		defer cancel()
-		return e.updateFeatures(ctx, client, o, op, levels)
+		return e.withClient(c.Context(), func(ctx context.Context, client *kgo.Client) error {
+			return e.updateFeatures(ctx, client, o, op, levels)
+		})
 	}
 	return c
 }

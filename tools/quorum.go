@@ -47,27 +47,22 @@ func describeQuorum(e *env) *cobra.Command {
 		case status && humanReadable:
 			return e.fail("The option --human-readable is only supported along with --replication")
 		}
-		client, err := e.client()
-		if err != nil {
-			return err
-		}
-		defer client.Close()
-		ctx, cancel := context.WithTimeout(c.Context(), requestTimeout)
-		defer cancel()
-		q, err := askQuorum(ctx, client)
-		if err != nil {
-			return err
-		}
-		if replication {
-			q.printReplicas(e, humanReadable)
+		return e.withClient(c.Context(), func(ctx context.Context, client *kgo.Client) error {
+			q, err := askQuorum(ctx, client)
+			if err != nil {
+				return err
+			}
+			if replication {
+				q.printReplicas(e, humanReadable)
+				return nil
+			}
+			metadata, err := kadm.NewClient(client).BrokerMetadata(ctx)
+			if err != nil {
+				return err
+			}
+			q.printStatus(e, metadata.Cluster)
 			return nil
-		}
-		metadata, err := kadm.NewClient(client).BrokerMetadata(ctx)
-		if err != nil {
-			return err
-		}
-		q.printStatus(e, metadata.Cluster)
-		return nil
+		})
 	}
 	return c
 }
