@@ -32,18 +32,6 @@ func apiVersions(e *env) *cobra.Command {
 	return c
 }
 
-// withClient runs one part of a command with a client, and bounds it.
-func (e *env) withClient(ctx context.Context, run func(ctx context.Context, client *kgo.Client) error) error {
-	client, err := e.client()
-	if err != nil {
-		return err
-	}
-	defer client.Close()
-	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
-	defer cancel()
-	return run(ctx, client)
-}
-
 func clusterID(e *env) *cobra.Command {
 	c := &cobra.Command{Use: "cluster-id", Short: "Print the ID of the cluster"}
 	c.RunE = func(c *cobra.Command, _ []string) error {

@@ -102,6 +102,18 @@ func clientOption(name, value string) (kgo.Opt, error) {
 	return nil, nil
 }
 
+// withClient runs one part of a command with a client, and bounds it.
+func (e *env) withClient(ctx context.Context, run func(ctx context.Context, client *kgo.Client) error) error {
+	client, err := e.client()
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
+	return run(ctx, client)
+}
+
 // admin connects, and bounds the whole command.
 func (e *env) admin(ctx context.Context) (context.Context, *kadm.Client, func(), error) {
 	client, err := e.client()
