@@ -16,16 +16,17 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// consumerOptions are those of kafka-console-consumer.
+// consumerOptions are those of kafka-console-consumer, of which kafka-console-share-consumer has some.
 type consumerOptions struct {
-	topic, include, group string
-	fromBeginning         bool
-	partition             int32
-	offset, isolation     string
-	maxMessages           int
-	timeout               time.Duration // 0 waits for ever
-	properties            []string
-	partitionGiven        bool
+	topic, include, group              string
+	fromBeginning                      bool
+	partition                          int32
+	offset, isolation                  string
+	maxMessages                        int
+	timeoutMs                          int64 // 0 or less waits for ever
+	properties                         []string
+	keyDeserializer, valueDeserializer string
+	partitionGiven                     bool
 }
 
 // ignored adds options that have no effect here and change nothing that a script would see.
@@ -35,37 +36,35 @@ func ignored(f *pflag.FlagSet, names ...string) {
 	}
 }
 
-// formatFlags adds the options for how records are printed.
-func formatFlags(f *pflag.FlagSet, properties *[]string) {
-	f.StringArrayVar(properties, "property", nil,
+// flags adds the options about records that both console consumers have.
+func (o *consumerOptions) flags(e *env, f *pflag.FlagSet) {
+	f.IntVar(&o.maxMessages, "max-messages", -1, "stop after so many `records`")
+	f.Int64Var(&o.timeoutMs, "timeout-ms", -1, "stop when there was no record for so many `milliseconds`")
+	f.StringArrayVar(&o.properties, "property", nil,
 		"print.timestamp, print.key, print.offset, print.epoch, print.partition, "+
 			"print.headers, print.value, key.separator, line.separator, headers.separator, null.literal, key.deserializer, "+
 			"value.deserializer; `NAME=VALUE`")
-	f.StringArrayVar(properties, "formatter-property", nil, "the same as --property")
+	f.StringArrayVar(&o.properties, "formatter-property", nil, "the same as --property")
+	f.StringArrayVar(&e.connection.properties, "consumer-property", nil, "a property of the consumer, `NAME=VALUE`")
+	f.StringArrayVar(&e.connection.properties, "command-property", nil, "the same as --consumer-property")
+	f.StringVar(&o.keyDeserializer, "key-deserializer", "", "String, Integer, Long or ByteArray deserializer")
+	f.StringVar(&o.valueDeserializer, "value-deserializer", "", "String, Integer, Long or ByteArray deserializer")
 }
 
-// deserializerOptions are the options that are the same as two properties.
-type deserializerOptions struct{ key, value string }
-
-func (o *deserializerOptions) flags(f *pflag.FlagSet) {
-	f.StringVar(&o.key, "key-deserializer", "", "String, Integer, Long or ByteArray deserializer")
-	f.StringVar(&o.value, "value-deserializer", "", "String, Integer, Long or ByteArray deserializer")
-}
-
-func (o *deserializerOptions) properties() (properties []string) {
-	if o.key != "" {
-		properties = append(properties, "key.deserializer="+o.key)
+// format returns the format of records that the options ask for.
+func (o *consumerOptions) format() (*format, error) {
+	properties := o.properties
+	if o.keyDeserializer != "" {
+		properties = append(properties, "key.deserializer="+o.keyDeserializer)
 	}
-	if o.value != "" {
-		properties = append(properties, "value.deserializer="+o.value)
+	if o.valueDeserializer != "" {
+		properties = append(properties, "value.deserializer="+o.valueDeserializer)
 	}
-	return properties
+	return newFormat(properties)
 }
 
 func consumerCommand(e *env) *cobra.Command {
 	var o consumerOptions
-	var timeoutMs int64
-	var deserializers deserializerOptions
 	c := &cobra.Command{}
 	f := c.Flags()
 	e.connection.flags(f)
@@ -73,24 +72,15 @@ func consumerCommand(e *env) *cobra.Command {
 	f.StringVar(&o.include, "include", "", "a regular `expression` for topics to read")
 	f.StringVar(&o.include, "whitelist", "", "the same as --include")
 	f.BoolVar(&o.fromBeginning, "from-beginning", false, "begin at the earliest record where the group has no offset")
-	f.IntVar(&o.maxMessages, "max-messages", -1, "stop after so many `records`")
-	f.Int64Var(&timeoutMs, "timeout-ms", -1, "stop when there was no record for so many `milliseconds`")
 	f.StringVar(&o.isolation, "isolation-level", "read_uncommitted", "`read_committed or read_uncommitted`")
 	f.StringVar(&o.group, "group", "", "the consumer `group`; without it no offsets are committed")
 	f.Int32Var(&o.partition, "partition", 0, "the `partition` to read")
 	f.StringVar(&o.offset, "offset", "latest", "`earliest, latest` or a number; needs --partition")
-	formatFlags(f, &o.properties)
-	f.StringArrayVar(&e.connection.properties, "consumer-property", nil, "a property of the consumer, `NAME=VALUE`")
-	f.StringArrayVar(&e.connection.properties, "command-property", nil, "the same as --consumer-property")
+	o.flags(e, f)
 	f.StringVar(&e.connection.commandConfig, "consumer.config", "", "the same as --command-config")
-	deserializers.flags(f)
 	f.Bool("skip-message-on-error", false, "has no effect")
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		o.partitionGiven = f.Changed("partition")
-		if timeoutMs >= 0 {
-			o.timeout = time.Duration(timeoutMs) * time.Millisecond
-		}
-		o.properties = append(o.properties, deserializers.properties()...)
 		if f.Changed("offset") && !o.partitionGiven {
 			return say("The partition is required when offset is specified.")
 		}
@@ -100,7 +90,7 @@ func consumerCommand(e *env) *cobra.Command {
 }
 
 func (e *env) consume(ctx context.Context, o consumerOptions) error {
-	format, err := newFormat(o.properties)
+	format, err := o.format()
 	if err != nil {
 		return err
 	}
@@ -149,8 +139,8 @@ func printRecords(ctx context.Context, client *kgo.Client, o consumerOptions, pr
 	flush func() error) (printed int, err error) {
 	for o.maxMessages < 0 || printed < o.maxMessages {
 		poll, cancel := ctx, context.CancelFunc(func() {})
-		if o.timeout > 0 {
-			poll, cancel = context.WithTimeout(ctx, o.timeout)
+		if o.timeoutMs > 0 {
+			poll, cancel = context.WithTimeout(ctx, time.Duration(o.timeoutMs)*time.Millisecond)
 		}
 		most := 10000
 		if o.maxMessages >= 0 {

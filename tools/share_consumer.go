@@ -14,22 +14,15 @@ import (
 // shareConsumerCommand is kafka-console-share-consumer.
 func shareConsumerCommand(e *env) *cobra.Command {
 	var o consumerOptions
-	var timeoutMs int64
-	var deserializers deserializerOptions
 	c := &cobra.Command{}
 	f := c.Flags()
 	e.connection.flags(f)
 	f.StringVar(&o.topic, "topic", "", "the `topic` to read")
 	f.StringVar(&o.group, "group", "console-share-consumer", "the share `group`")
-	f.IntVar(&o.maxMessages, "max-messages", -1, "stop after so many `records`")
-	f.Int64Var(&timeoutMs, "timeout-ms", -1, "stop when there was no record for so many `milliseconds`")
 	f.Bool("release", false, "release the records that are printed, instead of accepting them")
 	f.Bool("reject", false, "reject the records that are printed, instead of accepting them")
-	formatFlags(f, &o.properties)
-	f.StringArrayVar(&e.connection.properties, "consumer-property", nil, "a property of the consumer, `NAME=VALUE`")
-	f.StringArrayVar(&e.connection.properties, "command-property", nil, "the same as --consumer-property")
+	o.flags(e, f)
 	f.StringVar(&e.connection.commandConfig, "consumer-config", "", "the same as --command-config")
-	deserializers.flags(f)
 	f.Bool("reject-message-on-error", false, "has no effect")
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		if o.topic == "" {
@@ -39,10 +32,6 @@ func shareConsumerCommand(e *env) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		if timeoutMs >= 0 {
-			o.timeout = time.Duration(timeoutMs) * time.Millisecond
-		}
-		o.properties = append(o.properties, deserializers.properties()...)
 		return e.consumeShared(c.Context(), o, status)
 	}
 	return c
@@ -63,7 +52,7 @@ func acknowledgement(f *pflag.FlagSet) (kgo.AckStatus, error) {
 
 // consumeShared prints records of a share group, and acknowledges what it has printed.
 func (e *env) consumeShared(ctx context.Context, o consumerOptions, status kgo.AckStatus) error {
-	format, err := newFormat(o.properties)
+	format, err := o.format()
 	if err != nil {
 		return err
 	}

@@ -169,6 +169,8 @@ func TestUnsupportedOptionsAreRefused(t *testing.T) {
 		{"console-consumer", append(noServer, "--topic", "t", "--offset", "1"), "The partition is required when offset is specified."},
 		{"console-consumer", append(noServer, "--topic", "t", "--isolation-level", "x"), "must be read_committed or read_uncommitted"},
 		{"console-consumer", append(noServer, "--topic", "t", "--property", "key.deserializer=my.Own"), "my.Own is not built here"},
+		{"console-consumer", append(noServer, "--topic", "t", "--timeout-ms", "1", "--key-deserializer", "my.Own"), "my.Own is not built here"},
+		{"console-share-consumer", append(noServer, "--topic", "t", "--timeout-ms", "1", "--value-deserializer", "my.Own"), "my.Own is not built here"},
 		{"consumer-groups", append(noServer, "--group", "g"), "Command must include exactly one action"},
 		{"consumer-groups", append(noServer, "--describe"), "[all-groups], [group]"},
 		{"consumer-groups", append(noServer, "--group", "g", "--reset-offsets", "--to-earliest"), "One of the reset scopes should be defined: --all-topics, --topic."},
