@@ -330,6 +330,7 @@ func FuzzDecodeRecord(f *testing.F) {
 			value = r.appendValue(nil)
 		}
 		f.Add(r.appendKey(nil), value, r.Tombstone)
+		f.Add(append(r.appendKey(nil), 0), value, r.Tombstone) // refused: a byte behind the key
 	}
 	f.Fuzz(func(t *testing.T, key, value []byte, tombstone bool) {
 		if tombstone {

@@ -83,11 +83,8 @@ func DecodeRecord(key, value []byte) (Record, error) {
 	r := Record{Snapshot: keyType == keyTypeSnapshot, Tombstone: value == nil, StartOffset: unchanged,
 		DeliveryCompleteCount: -1}
 	r.Key = Key{Group: k.String(), TopicID: k.UUID(), Partition: k.Int32()}
-	if k.Len() > 0 {
-		k.Fail("%d bytes behind the key", k.Len())
-	}
-	if k.Err() != nil || r.Tombstone {
-		return r, k.Err()
+	if err := k.Finish(); err != nil || r.Tombstone {
+		return r, err
 	}
 	v := fields.NewReader(value)
 	if version := v.Int16(); version != valueVersion {

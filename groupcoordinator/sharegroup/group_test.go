@@ -103,6 +103,7 @@ func FuzzDecodeRecord(f *testing.F) {
 			value = r.AppendValue(nil)
 		}
 		f.Add(r.AppendKey(nil), value, r.Tombstone)
+		f.Add(append(r.AppendKey(nil), 0), value, r.Tombstone) // refused: a byte behind the key
 	}
 	f.Fuzz(func(t *testing.T, key, value []byte, tombstone bool) {
 		if tombstone {

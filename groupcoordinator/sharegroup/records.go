@@ -183,11 +183,8 @@ func DecodeRecord(key, value []byte) (*Record, error) {
 	if ofMember(r.Key) {
 		r.MemberID = k.String()
 	}
-	if k.Len() > 0 {
-		k.Fail("%d bytes behind the key", k.Len())
-	}
-	if k.Err() != nil || r.Tombstone {
-		return r, k.Err()
+	if err := k.Finish(); err != nil || r.Tombstone {
+		return r, err
 	}
 	v := fields.NewReader(value)
 	if version := v.Int16(); version != valueVersion {

@@ -82,9 +82,6 @@ func NewReader(b []byte) *Reader { return &Reader{b: b} }
 // Err is the first error: ErrDamaged.
 func (r *Reader) Err() error { return r.err }
 
-// Len is the number of bytes left.
-func (r *Reader) Len() int { return len(r.b) }
-
 // Fail makes an error out of a value that is not allowed.
 func (r *Reader) Fail(format string, args ...any) {
 	if r.err == nil {
