@@ -16,8 +16,7 @@ import (
 )
 
 // File is a Store in a file of bbolt's. Locking: mu is held during each call, so that no other goroutine is inside of
-// bbolt when a panic ends a call. A function that is passed to a method must not call the store. is passed to a method
-// does not call the store.
+// bbolt when a panic ends a call. A function that is passed to a method must not call the store.
 type File struct {
 	path      string   // immutable, as are the next four
 	file      *os.File // bbolt's, which closes it
@@ -108,7 +107,10 @@ func (s *File) Close() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.mu.panicked {
-		return s.file.Close()
+		return errors.Join(vfs.UnlockFile(s.file), s.file.Close())
+	}
+	if s.db.IsReadOnly() { // bbolt ends the lock of a file that it has for writing, and leaves this one to the close
+		return errors.Join(vfs.UnlockFile(s.file), s.db.Close())
 	}
 	return s.db.Close()
 }

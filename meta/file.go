@@ -237,7 +237,7 @@ func openFile(path string, readOnly, noSync bool) (*File, error) {
 	}
 	found, err := readContents(f, path)
 	if err != nil {
-		return nil, errors.Join(err, f.Close())
+		return nil, errors.Join(err, vfs.UnlockFile(f), f.Close())
 	}
 	s := &File{path: path, file: f, version: found.version}
 	err = s.guard(func() (err error) {
@@ -251,7 +251,7 @@ func openFile(path string, readOnly, noSync bool) (*File, error) {
 	case errors.Is(err, bolterrors.ErrTimeout): // bbolt's own lock: another program of bbolt's has the file
 		return nil, fmt.Errorf("%w: %s", ErrLocked, path)
 	case err != nil:
-		_ = f.Close() // if bbolt has not
+		_ = errors.Join(vfs.UnlockFile(f), f.Close()) // if bbolt has not
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	return s, nil

@@ -44,6 +44,27 @@ func BootID() string { return bootID() }
 // waits: a lock held elsewhere is ErrLocked.
 func LockFile(f *os.File, shared bool) error { return lockFile(f, shared) }
 
+// UnlockFile ends the lock of LockFile. It is not left to the close of the file: a process that another goroutine
+// starts has the open file, and with it the lock, until it runs its program.
+func UnlockFile(f *os.File) error { return unlockFile(f) }
+
+// fileLock is a lock on a file that is open for nothing else.
+type fileLock struct{ *os.File }
+
+func (l fileLock) Close() error { return errors.Join(unlockFile(l.File), l.File.Close()) }
+
+// lockOpen returns the lock of a file that has just been opened.
+func lockOpen(f *os.File, err error) (io.Closer, error) {
+	if err != nil {
+		return nil, err
+	}
+	if err := lockFile(f, false); err != nil {
+		f.Close()
+		return nil, err
+	}
+	return fileLock{f}, nil
+}
+
 func opened(f *os.File, err error) (File, error) {
 	if err != nil {
 		return nil, noSpace(err)
@@ -108,15 +129,7 @@ func (osFS) OpenFileSystem(dir string) (FileSystem, error) { return openFileSyst
 func (osFS) FreeBytes(dir string) (int64, error) { return freeBytes(native(dir)) }
 
 func (osFS) Lock(name string) (io.Closer, error) {
-	f, err := openFile(native(name), os.O_RDWR|os.O_CREATE)
-	if err != nil {
-		return nil, err
-	}
-	if err := lockFile(f, false); err != nil {
-		f.Close()
-		return nil, err
-	}
-	return f, nil
+	return lockOpen(openFile(native(name), os.O_RDWR|os.O_CREATE))
 }
 
 func (o *osFile) ReadAt(p []byte, off int64) (int, error) { return o.f.ReadAt(p, off) }

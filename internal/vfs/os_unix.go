@@ -61,6 +61,10 @@ func lockFile(f *os.File, shared bool) error {
 	return pathError("flock", f.Name(), err)
 }
 
+func unlockFile(f *os.File) error {
+	return pathError("unlock", f.Name(), unix.Flock(int(f.Fd()), unix.LOCK_UN))
+}
+
 func pathError(op, name string, err error) error {
 	if err == nil {
 		return nil

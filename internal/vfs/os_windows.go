@@ -236,13 +236,21 @@ func lockFile(f *os.File, shared bool) error {
 	if !shared {
 		flags |= windows.LOCKFILE_EXCLUSIVE_LOCK
 	}
-	const position = 1<<64 - 2
-	err := windows.LockFileEx(windows.Handle(f.Fd()), flags, 0, 1, 0,
-		&windows.Overlapped{Offset: position & (1<<32 - 1), OffsetHigh: position >> 32})
+	err := windows.LockFileEx(windows.Handle(f.Fd()), flags, 0, 1, 0, lockedByte())
 	if isOneOf(err, windows.ERROR_LOCK_VIOLATION, windows.ERROR_IO_PENDING) {
 		return ErrLocked
 	}
 	return pathError("lock", f.Name(), err)
+}
+
+func unlockFile(f *os.File) error {
+	return pathError("unlock", f.Name(), windows.UnlockFileEx(windows.Handle(f.Fd()), 0, 1, 0, lockedByte()))
+}
+
+// lockedByte returns the position of the byte that lockFile locks.
+func lockedByte() *windows.Overlapped {
+	const position = 1<<64 - 2
+	return &windows.Overlapped{Offset: position & (1<<32 - 1), OffsetHigh: position >> 32}
 }
 
 // bootID is the time of the start of the system, without what the clock was set by since.

@@ -50,15 +50,7 @@ func (r readOnlyFS) Lock(name string) (io.Closer, error) {
 	if _, onDisk := r.FS.(osFS); !onDisk {
 		return r.FS.Lock(name) // exists, so nothing is made
 	}
-	f, err := openFile(native(name), os.O_RDONLY)
-	if err != nil {
-		return nil, err
-	}
-	if err := lockFile(f, false); err != nil {
-		f.Close()
-		return nil, err
-	}
-	return f, nil
+	return lockOpen(openFile(native(name), os.O_RDONLY))
 }
 
 type unlocked struct{}
