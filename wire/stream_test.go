@@ -164,6 +164,7 @@ func TestStreamedResponseThatBreaksOffClosesTheConnection(t *testing.T) {
 }
 
 func TestStreamedResponseIsReleasedWhenTheClientDoesNotRead(t *testing.T) {
+	t.Parallel() // it waits
 	f, _ := testFile(t, 32<<20)
 	for name, file := range map[string]File{"descriptor": osFile{f}, "no descriptor": plainFile{f}} {
 		t.Run(name, func(t *testing.T) {
