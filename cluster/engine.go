@@ -128,8 +128,8 @@ func (e *engine) end() {
 // die carries out a kill at a fault: nothing is written to the files any more, and no request is answered. Another
 // goroutine closes the engine, because the one at the fault may hold any lock.
 func (e *engine) die() {
+	e.cluster.dying.Go(func() { e.cluster.bury(e) }) // first: who sees killed may wait for it
 	e.killed.Store(true)
-	e.cluster.dying.Go(func() { e.cluster.bury(e) })
 	e.fence.Close()
 }
 
