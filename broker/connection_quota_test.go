@@ -54,6 +54,7 @@ func connectUntilHeld(t *testing.T, broker, address string) (served int) {
 // An address that connects faster than its quota allows gets connections that are closed without an answer. All other
 // addresses are served meanwhile (admin 17).
 func TestConnectionsOfAnAddressAreHeld(t *testing.T) {
+	t.Parallel() // it waits
 	if runtime.GOOS != "linux" {
 		t.Skip("other systems have 127.0.0.1 alone")
 	}
@@ -94,6 +95,7 @@ func TestConnectionsOfAnAddressAreHeld(t *testing.T) {
 
 // All connections together are accepted at the rate of max.connection.creation.rate, and each is served.
 func TestConnectionsAreAcceptedAtARate(t *testing.T) {
+	t.Parallel() // it waits
 	b := brokertest.Start(t, brokertest.WithSettings(t, map[string]string{"max.connection.creation.rate": "1"}))
 	began := time.Now()
 	for range 12 { // those after the tenth wait for a window, if they come within ten

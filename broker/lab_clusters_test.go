@@ -197,6 +197,7 @@ func TestSnapshotIsRestored(t *testing.T) {
 // A connection that a cluster has accepted, and that waits to be served because there were too many, ends with the
 // cluster.
 func TestRemovedClusterLeavesNoConnection(t *testing.T) {
+	t.Parallel() // it waits
 	l := startLab(t, brokertest.WithSettings(t, map[string]string{"max.connection.creation.rate": "1"}))
 	var c madeCluster
 	l.into("POST", "/v1/clusters", `{"name": "a"}`, &c)

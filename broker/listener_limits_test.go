@@ -86,6 +86,7 @@ func TestTheListenerBetweenBrokersIsProtected(t *testing.T) {
 
 // Connections of a listener are accepted at the rate of its own max.connection.creation.rate.
 func TestAListenerAcceptsAtARate(t *testing.T) {
+	t.Parallel() // it waits
 	b := withTwoListeners(t, map[string]string{"listener.name.external.max.connection.creation.rate": "1"})
 	began := time.Now()
 	for range 12 { // those after the tenth wait for a window, if they come within ten

@@ -14,6 +14,7 @@ import (
 // A client that produces or fetches more than its quota is told for how long it has to pause, and its next request on
 // the same connection waits; other connections do not (admin scenario 24).
 func TestQuotasThrottle(t *testing.T) {
+	t.Parallel() // it waits
 	b := brokertest.Start(t)
 	c, err := kafkatest.Dial(b.Addr())
 	if err != nil {
@@ -76,6 +77,7 @@ func TestThrottledConnectionHoldsUpNoOther(t *testing.T) {
 // A Fetch above the quota is answered without records, and what it would have got does not count. It gets no more than
 // the quota allows in all windows; a batch that is larger is given when the client has fetched nothing else (admin 17).
 func TestFetchesAboveTheQuotaAreEmpty(t *testing.T) {
+	t.Parallel() // it waits
 	b := brokertest.Start(t)
 	admin := kafkatest.Must(t, dial(t, b))
 	if err := admin.CreateTopic("x", 1, nil); err != nil {
@@ -132,6 +134,7 @@ func TestFetchesAboveTheQuotaAreEmpty(t *testing.T) {
 // A Fetch above request_percentage is answered without records, and its session stays as it was; the next one of the
 // connection gets them, though it is above the quota as well: else a client below a small quota would never get any.
 func TestFetchesThatTakeTooLongAreEmpty(t *testing.T) {
+	t.Parallel() // it waits
 	b := brokertest.Start(t)
 	admin := kafkatest.Must(t, dial(t, b))
 	if err := admin.CreateTopic("x", 1, nil); err != nil {

@@ -43,19 +43,11 @@ type faulty struct {
 	id      int32
 }
 
-var faultyPeers = map[*peer]*faulty{}
-
 func faultyOf(p *peer) *faulty {
-	f, ok := faultyPeers[p]
-	if !ok {
+	if p.faulty == nil {
 		p.t.Fatal("no crash-at or hold came before")
 	}
-	return f
-}
-
-func (p *peer) becomes(f *faulty) {
-	faultyPeers[p] = f
-	p.t.Cleanup(func() { delete(faultyPeers, p) })
+	return p.faulty
 }
 
 // crashAt: crash-at point=P [hit=N]: from here on the broker is a process, which dies at the N-th hit of the point
@@ -68,7 +60,7 @@ func crashAt(p *peer, c script.Command) string {
 	if f.process.addr == "" {
 		p.t.Fatalf("the broker did not start:\n%s", f.process.Log.String())
 	}
-	p.becomes(f)
+	p.faulty = f
 	p.addr = f.process.addr
 	return "ok"
 }
@@ -92,7 +84,7 @@ func hold(p *peer, c script.Command) string {
 	if err != nil {
 		p.t.Fatal(err)
 	}
-	p.becomes(&faulty{fault: f})
+	p.faulty = &faulty{fault: f}
 	return "ok"
 }
 

@@ -49,6 +49,7 @@ type peer struct {
 	formerID [16]byte               // of the topic that was made again last
 	members  map[string]string      // the member IDs of groups, by their names in the script
 	sent     map[string]sentRequest // by connection, what a receive answers
+	faulty   *faulty                // what crash-at or hold has armed; nil before
 }
 
 // TestScripts runs testdata/*.txt. A script whose first line says "Once only" needs what only this
@@ -61,6 +62,9 @@ func TestScripts(t *testing.T) {
 	other := os.Getenv("ONCE_SCRIPT_BROKER")
 	for _, file := range files {
 		t.Run(strings.TrimSuffix(filepath.Base(file), ".txt"), func(t *testing.T) {
+			if other == "" {
+				t.Parallel() // each has a broker of its own, and several wait
+			}
 			script.CheckTitles(t, file)
 			text, err := os.ReadFile(file)
 			if err != nil {

@@ -25,6 +25,7 @@ func shareFetchOf(member string, epoch int32, topicID [16]byte) *kmsg.ShareFetch
 // A member that fetches more than its quota has its records, and is told for how long it has to pause; its next request
 // on the same connection waits (spec: share-groups 22, SG-76). Kafka answers without the records and keeps them locked.
 func TestQuotasThrottleShareFetches(t *testing.T) {
+	t.Parallel() // it waits
 	b := brokertest.Start(t)
 	c := kafkatest.Connect(t, b.Addr())
 	conn, err := kafkatest.Dial(b.Addr())
