@@ -31,6 +31,7 @@ admin handlers inspect seed
 faults findings requestlog
 wire txncoordinator groupcoordinator sharepartition
 groupcoordinator/consumergroup groupcoordinator/sharegroup groupcoordinator/streamsgroup
+groupcoordinator/group/grouptest
 groupcoordinator/assignment groupcoordinator/group
 topics configs credentials quotas telemetry log/salvage
 partition log/logtest sharecoordinator

@@ -2,7 +2,6 @@ package groupcoordinator
 
 import (
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -12,33 +11,8 @@ import (
 
 	"once/groupcoordinator/assignment"
 	"once/groupcoordinator/consumergroup"
-	"once/groupcoordinator/group"
 	"once/internal/script"
 )
-
-// topicsInTest is the topic image of a script.
-type topicsInTest struct {
-	version uint64
-	topics  map[string]group.Topic
-}
-
-func (t *topicsInTest) Version() uint64 { return t.version }
-
-func (t *topicsInTest) Lookup(name string) (group.Topic, bool) {
-	topic, ok := t.topics[name]
-	return topic, ok
-}
-
-func (t *topicsInTest) LookupID(id [16]byte) (group.Topic, bool) {
-	for _, topic := range t.topics {
-		if topic.ID == id {
-			return topic, true
-		}
-	}
-	return group.Topic{}, false
-}
-
-func (t *topicsInTest) All() []group.Topic { return slices.Collect(maps.Values(t.topics)) }
 
 // configureConsumers reads the arguments of new and restart that are about groups of the consumer protocol.
 func (s *conversation) configureConsumers(cfg *Config, c script.Command) {
@@ -59,11 +33,7 @@ func (s *conversation) configureConsumers(cfg *Config, c script.Command) {
 
 // topic: topic name=x partitions=N: makes a topic, or adds partitions
 func (s *conversation) topic(c script.Command) string {
-	name := c.String("name", "x")
-	id := [16]byte{1}
-	copy(id[1:], name)
-	s.topics.topics[name] = group.Topic{Name: name, ID: id, Partitions: int32(c.Int(s.t, "partitions", 1))}
-	s.topics.version++
+	s.topics.Set(c.String("name", "x"), int32(c.Int(s.t, "partitions", 1)))
 	return "ok"
 }
 

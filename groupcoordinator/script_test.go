@@ -11,7 +11,7 @@ import (
 	"testing"
 	"time"
 
-	"once/groupcoordinator/group"
+	"once/groupcoordinator/group/grouptest"
 	"once/internal/clock"
 	"once/internal/script"
 	"once/log/batch"
@@ -43,7 +43,7 @@ type conversation struct {
 	ids     map[string]string
 	names   map[string]string // by member ID
 	joining string            // the name of whoever is joining
-	topics  *topicsInTest     // that groups of the consumer protocol see
+	topics  *grouptest.Topics // that groups of the consumer protocol see
 	parked  []parkedRequest
 }
 
@@ -130,7 +130,7 @@ func (s *conversation) begin(c script.Command) {
 		if now, ok := cfg.Clock.(*clock.Movable); ok && !c.Has("checks") {
 			cfg.Clock = withoutChecks{now, clock.NewManual(now.Now())}
 		}
-		s.topics = &topicsInTest{topics: map[string]group.Topic{}}
+		s.topics = &grouptest.Topics{}
 		cfg.Topics = s.topics
 		s.configure(cfg, c)
 		next := cfg.NewMemberID

@@ -12,38 +12,8 @@ import (
 	"once/durability"
 	"once/groupcoordinator/assignment"
 	"once/groupcoordinator/group"
+	"once/groupcoordinator/group/grouptest"
 )
-
-// topicsInTest is a topic image that grows.
-type topicsInTest struct {
-	version uint64
-	topics  map[string]group.Topic
-}
-
-func (t *topicsInTest) Version() uint64 { return t.version }
-
-func (t *topicsInTest) Lookup(name string) (group.Topic, bool) {
-	topic, ok := t.topics[name]
-	return topic, ok
-}
-
-func (t *topicsInTest) LookupID(id [16]byte) (group.Topic, bool) {
-	for _, topic := range t.topics {
-		if topic.ID == id {
-			return topic, true
-		}
-	}
-	return group.Topic{}, false
-}
-
-func (t *topicsInTest) All() []group.Topic { return slices.Collect(maps.Values(t.topics)) }
-
-func (t *topicsInTest) set(name string, partitions int32) {
-	id := [16]byte{1}
-	copy(id[1:], name)
-	t.topics[name] = group.Topic{Name: name, ID: id, Partitions: partitions}
-	t.version++
-}
 
 func configForTest(topics group.Topics) *Config {
 	ids := 0
@@ -175,9 +145,10 @@ func TestMembersNeverShareAPartition(t *testing.T) {
 	for range 20 {
 		seed := rand.Uint64()
 		r := rand.New(rand.NewPCG(seed, 1))
-		topics := &topicsInTest{topics: map[string]group.Topic{}}
-		topics.set("x", 5)
-		topics.set("y", 3)
+		topics := &grouptest.Topics{}
+		partitions := int32(5)
+		topics.Set("x", partitions)
+		topics.Set("y", 3)
 		m := &model{
 			t: t, g: New(configForTest(topics), "g"), replayed: New(configForTest(topics), "g"), clients: map[string]*client{},
 			now: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC),
@@ -198,7 +169,8 @@ func TestMembersNeverShareAPartition(t *testing.T) {
 					m.heartbeat(c, false)
 				}
 			case n == 2:
-				topics.set("x", topics.topics["x"].Partitions+1)
+				partitions++
+				topics.Set("x", partitions)
 			case n == 3:
 				c := m.clients[ids[r.IntN(len(ids))]]
 				c.topics, c.changed = subscriptions[r.IntN(len(subscriptions))], true

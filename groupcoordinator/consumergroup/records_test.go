@@ -8,6 +8,7 @@ import (
 
 	"once/groupcoordinator/assignment"
 	"once/groupcoordinator/group"
+	"once/groupcoordinator/group/grouptest"
 )
 
 func text(s string) *string { return &s }
@@ -128,8 +129,8 @@ func FuzzDecodeRecord(f *testing.F) {
 }
 
 func TestTombstonesEndAGroupWithItsEpoch(t *testing.T) {
-	topics := &topicsInTest{topics: map[string]group.Topic{}}
-	topics.set("x", 2)
+	topics := &grouptest.Topics{}
+	topics.Set("x", 2)
 	g := New(configForTest(topics), "g")
 	for _, r := range recordsForTest() {
 		if !r.IsTombstone() {

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"once/groupcoordinator/group"
+	"once/groupcoordinator/group/grouptest"
 	"once/internal/script"
 )
 
@@ -42,35 +43,10 @@ type conversation struct {
 	t        *testing.T
 	env      *Env
 	settings Settings
-	topics   topicImage
+	topics   *grouptest.Topics
 	now      time.Time
 	group    *Group
 	log      [][2][]byte
-}
-
-type topicImage struct {
-	version uint64
-	made    byte
-	topics  map[string]group.Topic
-}
-
-func (i *topicImage) Version() uint64 { return i.version }
-func (i *topicImage) Lookup(name string) (group.Topic, bool) {
-	t, ok := i.topics[name]
-	return t, ok
-}
-func (i *topicImage) LookupID([16]byte) (group.Topic, bool) { return group.Topic{}, false }
-func (i *topicImage) All() []group.Topic                    { return slices.Collect(maps.Values(i.topics)) }
-
-func (i *topicImage) set(name string, partitions int32) {
-	i.version++
-	t, ok := i.topics[name]
-	if !ok {
-		i.made++
-		t = group.Topic{Name: name, ID: [16]byte{i.made}}
-	}
-	t.Partitions = partitions
-	i.topics[name] = t
 }
 
 func (s *conversation) run(t *testing.T, c script.Command) string {
@@ -105,8 +81,8 @@ func (s *conversation) run(t *testing.T, c script.Command) string {
 func (s *conversation) begin(c script.Command) string {
 	s.settings = Settings{SessionTimeout: 45 * time.Second, HeartbeatInterval: 5 * time.Second, MaxSize: 1 << 30}
 	s.configure(c)
-	s.topics = topicImage{topics: map[string]group.Topic{}}
-	s.env = &Env{Topics: &s.topics, Settings: func(string) Settings { return s.settings }}
+	s.topics = &grouptest.Topics{}
+	s.env = &Env{Topics: s.topics, Settings: func(string) Settings { return s.settings }}
 	s.now = time.UnixMilli(1_000_000)
 	s.group, s.log = New(s.env, "g"), nil
 	return "ok"
@@ -130,11 +106,10 @@ func (s *conversation) setTopics(c script.Command) string {
 			s.t.Fatalf("%s: %v", c.Pos, err)
 		}
 		if partitions == 0 {
-			delete(s.topics.topics, name)
-			s.topics.version++
+			s.topics.Delete(name)
 			continue
 		}
-		s.topics.set(name, int32(partitions))
+		s.topics.Set(name, int32(partitions))
 	}
 	return "ok"
 }
@@ -336,7 +311,7 @@ func (s *conversation) showTopics(c script.Command) string {
 		return codes.Of(err)
 	}
 	checked, err := checkTopics(t, func(topic string) (int32, bool) {
-		t, ok := s.topics.topics[topic]
+		t, ok := s.topics.Lookup(topic)
 		return t.Partitions, ok
 	})
 	if err != nil {
