@@ -89,7 +89,8 @@ func (m *Mem) Clone() *Mem {
 		if k, ok := made[n]; ok {
 			return k
 		}
-		k := &node{data: bytes.Clone(n.data), synced: bytes.Clone(n.synced), lost: maps.Clone(n.lost), modTime: n.modTime}
+		k := &node{data: n.share(), synced: n.synced, lost: maps.Clone(n.lost), modTime: n.modTime}
+		k.shared = len(k.data)
 		made[n] = k
 		if n.entries != nil {
 			k.entries, k.durable = map[string]*node{}, map[string]*node{}
@@ -132,7 +133,7 @@ func (m *Mem) CrashClone() *Mem {
 		seen[n] = true
 		if n.entries == nil {
 			n.data = tear(dice, n.synced, n.written())
-			n.synced, n.lost = bytes.Clone(n.data), nil
+			n.synced, n.lost = n.share(), nil
 			return
 		}
 		clear(n.entries)
@@ -178,8 +179,12 @@ func (n *node) touched(from, to int64) {
 	}
 }
 
-// written returns the file's bytes on disk after a sync of all units that still count as dirty.
+// written returns the file's bytes on disk after a sync of all units that still count as dirty. They are never written
+// in place.
 func (n *node) written() []byte {
+	if len(n.lost) == 0 {
+		return n.share()
+	}
 	out := bytes.Clone(n.data)
 	for unit := range n.lost {
 		from := min(unit*tornUnitBytes, int64(len(out)))

@@ -1,6 +1,7 @@
 package vfs
 
 import (
+	"bytes"
 	"io"
 	"io/fs"
 	"path"
@@ -28,7 +29,8 @@ type node struct {
 	entries map[string]*node // current names
 	durable map[string]*node // names as of the last sync, kept by crashable ones only
 	data    []byte
-	synced  []byte         // bytes as of the last sync
+	shared  int            // data[:shared] is not written in place: synced or a clone may have the same memory
+	synced  []byte         // bytes as of the last sync, never written in place
 	lost    map[int64]bool // units that a failed sync gave up, until they are written again
 	modTime time.Time
 }
@@ -61,21 +63,17 @@ func NewCrashable(seed int64) *Mem {
 
 func pathErr(op, name string, err error) error { return &fs.PathError{Op: op, Path: name, Err: err} }
 
-func split(name string) []string {
-	name = strings.Trim(path.Clean("/"+name), "/")
-	if name == "" {
-		return nil
-	}
-	return strings.Split(name, "/")
-}
+// cleaned returns name from the root, without slashes at its ends. The root is "".
+func cleaned(name string) string { return strings.Trim(path.Clean("/"+name), "/") }
 
 // findLocked returns the node called name, or nil.
-func (m *Mem) findLocked(name string) *node {
-	n := m.mu.root
-	for _, part := range split(name) {
-		if n.entries == nil || n.entries[part] == nil {
-			return nil
-		}
+func (m *Mem) findLocked(name string) *node { return m.mu.root.find(cleaned(name)) }
+
+// find returns the node with a cleaned name below a directory, or nil.
+func (n *node) find(name string) *node {
+	for n != nil && name != "" {
+		var part string
+		part, name, _ = strings.Cut(name, "/")
 		n = n.entries[part]
 	}
 	return n
@@ -83,15 +81,15 @@ func (m *Mem) findLocked(name string) *node {
 
 // parentLocked returns the directory that holds or would hold name.
 func (m *Mem) parentLocked(op, name string) (*node, string, error) {
-	parts := split(name)
-	if len(parts) == 0 {
+	dirName, base := path.Split(cleaned(name))
+	if base == "" {
 		return nil, "", pathErr(op, name, fs.ErrInvalid)
 	}
-	dir := m.findLocked(strings.Join(parts[:len(parts)-1], "/"))
+	dir := m.mu.root.find(strings.TrimSuffix(dirName, "/"))
 	if dir == nil || dir.entries == nil {
 		return nil, "", pathErr(op, name, fs.ErrNotExist)
 	}
-	return dir, parts[len(parts)-1], nil
+	return dir, base, nil
 }
 
 func (m *Mem) applyLocked(op nameOp) {
@@ -259,7 +257,9 @@ func (m *Mem) MkdirAll(dir string) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	n := m.mu.root
-	for _, part := range split(dir) {
+	for rest := cleaned(dir); rest != ""; {
+		var part string
+		part, rest, _ = strings.Cut(rest, "/")
 		if n.entries[part] == nil {
 			m.applyLocked(nameOp{node: newDir(), to: n, newName: part})
 		}
@@ -360,14 +360,29 @@ func (f *memFile) WriteAt(p []byte, off int64) (int, error) {
 	if off < 0 {
 		return 0, pathErr("write", f.name, fs.ErrInvalid)
 	}
+	f.n.own(off)
 	f.n.resize(max(int64(len(f.n.data)), off+int64(len(p))))
 	f.n.modTime = time.Now()
 	f.n.touched(off, off+int64(len(p)))
 	return copy(f.n.data[off:], p), nil
 }
 
+// share returns the data for another owner. Both may write behind it: the capacity stays here.
+func (n *node) share() []byte {
+	n.shared = max(n.shared, len(n.data))
+	return n.data[:len(n.data):len(n.data)]
+}
+
+// own makes the bytes of data from an offset on writable.
+func (n *node) own(from int64) {
+	if from < int64(n.shared) {
+		n.data, n.shared = bytes.Clone(n.data), 0
+	}
+}
+
 func (n *node) resize(sizeBytes int64) {
 	if grow := sizeBytes - int64(len(n.data)); grow > 0 {
+		n.own(int64(len(n.data)))
 		n.data = append(n.data, make([]byte, grow)...)
 	} else {
 		n.data = n.data[:sizeBytes]

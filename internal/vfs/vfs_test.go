@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"math/rand/v2"
 	"path"
 	"path/filepath"
 	"runtime"
@@ -375,4 +376,68 @@ func TestOnlyAFileOpenForWritingIsSynced(t *testing.T) {
 		t.Fatal(err)
 	}
 	is(t, "sync", file.Sync(), fs.ErrPermission)
+}
+
+// Clones and synced states share memory with their origin until one of them changes. No change of one shows in another.
+func TestClonesShareNoChange(t *testing.T) {
+	type copied struct {
+		m             *Mem
+		f             File
+		data, durable []byte
+	}
+	dice := rand.New(rand.NewPCG(1, 2))
+	add := func(all []copied, m *Mem, data, durable []byte) []copied {
+		f, err := m.OpenReadWrite("f")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return append(all, copied{m, f, bytes.Clone(data), bytes.Clone(durable)})
+	}
+	for round := range int64(20) {
+		first := NewCrashable(round)
+		write(t, first, "f", "")
+		first.SyncAll()
+		all := add(nil, first, nil, nil)
+		for step := range 200 {
+			c := &all[dice.IntN(len(all))]
+			size := len(c.data)
+			var err error
+			switch op := dice.IntN(10); {
+			case op < 4: // over what is there, or behind it
+				at := dice.IntN(size + 30)
+				if op == 0 {
+					at = size
+				}
+				b := bytes.Repeat([]byte{byte(step)}, 1+dice.IntN(40))
+				c.data = append(c.data, make([]byte, max(at+len(b)-size, 0))...)
+				copy(c.data[at:], b)
+				_, err = c.f.WriteAt(b, int64(at))
+			case op < 6:
+				n := dice.IntN(size + 10)
+				c.data = append(c.data, make([]byte, max(n-size, 0))...)[:n]
+				err = c.f.Truncate(int64(n))
+			case op < 8:
+				c.durable = bytes.Clone(c.data)
+				err = c.f.Sync()
+			case len(all) == 6:
+			case op == 8:
+				all = add(all, c.m.Clone(), c.data, c.durable)
+			default:
+				crashed := c.m.CrashClone()
+				left := []byte(read(t, crashed, "f"))
+				all = add(all, crashed, left, left)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			for i, c := range all {
+				if got := read(t, c.m, "f"); got != string(c.data) {
+					t.Fatalf("round %d, step %d: clone %d has %q, want %q", round, step, i, got, c.data)
+				}
+				if got := c.f.(*memFile).n.synced; !bytes.Equal(got, c.durable) {
+					t.Fatalf("round %d, step %d: clone %d has %q synced, want %q", round, step, i, got, c.durable)
+				}
+			}
+		}
+	}
 }
