@@ -50,7 +50,7 @@ func ReadBackRange(under vfs.FS, name string, f vfs.File, from, to int64, step i
 	if err != nil {
 		return err
 	}
-	there := make([]byte, step)
+	there := make([]byte, min(to-from, int64(step)))
 	return EachChunk(f, from, to, step, func(b []byte, at int64) error {
 		if n, err := out.ReadAt(there[:len(b)], at-from); n < len(b) {
 			return err
