@@ -254,6 +254,14 @@ func makeTornLog(t *testing.T, c tornCase, seed int64) *tornLog {
 	return made
 }
 
+// again is the same disk, untouched, with the dice of a seed.
+func (l *tornLog) again(seed int64) *tornLog {
+	c := *l
+	c.mem = l.mem.Clone()
+	c.mem.Reseed(seed)
+	return &c
+}
+
 // open starts on a disk, through something that may fail.
 func (l *tornLog) open(t *testing.T, under vfs.FS) (*logtest.World, error) {
 	w := logtest.NewWorld(t, vfs.NewMem(), l.mode)
@@ -310,8 +318,9 @@ func (l *tornLog) check(t *testing.T, mem *vfs.Mem, copied bool) error {
 func TestTornBytesAreKeptOnAFullDisk(t *testing.T) {
 	refused := 0
 	for _, c := range tornCases {
+		found := makeTornLog(t, c, 0)
 		for _, free := range []int{0, 1, 2, 3, 5, 20, 1000} {
-			made := makeTornLog(t, c, 1)
+			made := found.again(1)
 			disk := newSmallDisk(made.mem, free)
 			disk.quota = free%2 == 1
 			before := map[string][]byte{}
@@ -354,10 +363,11 @@ func TestTornBytesAreKeptOnAFullDisk(t *testing.T) {
 func TestRecoveryOnAFullDiskIsKilledAtEveryOperation(t *testing.T) {
 	tries := 0
 	for _, c := range tornCases[:6] {
+		found := makeTornLog(t, c, 0)
 		for _, free := range []int{20, 100} {
 			for _, power := range []bool{false, true} {
 				for stride := 1; stride < 4; stride += 2 {
-					made := makeTornLog(t, c, int64(stride))
+					made := found.again(int64(stride))
 					n, err := made.killed(t, newSmallDisk(made.mem, free), stride-1, stride, power)
 					tries += n
 					if err != nil {
@@ -371,7 +381,7 @@ func TestRecoveryOnAFullDiskIsKilledAtEveryOperation(t *testing.T) {
 			each = 4
 		}
 		for n, last := 0, false; !last; n++ {
-			made := makeTornLog(t, c, int64(n))
+			made := found.again(int64(n))
 			tried, err := made.killed(t, newSmallDisk(made.mem, 20), n/each, 1<<20, true)
 			tries, last = tries+tried, tried == 0
 			if err != nil {
