@@ -61,19 +61,22 @@ func TestReloadComesBetweenOperations(t *testing.T) {
 		t.Fatal(err)
 	}
 	var clients, reloads sync.WaitGroup
-	asked := make(chan struct{}, 1) // a client is about to ask
+	r := reloader{asked: make(chan struct{})}
 	reloads.Go(func() {
-		for range asked {
-			if _, err := c.ReloadAll(); err != nil {
+		for range r.asked {
+			r.underWay.Lock()
+			_, err := c.ReloadAll()
+			r.underWay.Unlock()
+			if err != nil {
 				t.Error(err)
 			}
 		}
 	})
 	for i := range ids {
-		clients.Go(func() { runTransactions(t, c, fmt.Sprint("id-", i), transactions, asked) })
+		clients.Go(func() { runTransactions(t, c, fmt.Sprint("id-", i), transactions, &r) })
 	}
 	clients.Wait()
-	close(asked)
+	close(r.asked)
 	reloads.Wait()
 	ended, marked := map[string]int{}, map[string]int{}
 	for _, line := range w.takeTrace() {
@@ -95,16 +98,21 @@ func TestReloadComesBetweenOperations(t *testing.T) {
 	}
 }
 
+// reloader reloads each time that a client is about to ask.
+type reloader struct {
+	asked    chan struct{}
+	underWay sync.RWMutex // write-locked by a reload
+}
+
 // runTransactions does what a client of transactions V2 does, which repeats what is refused for now.
-func runTransactions(t *testing.T, c *Coordinator, id string, n int, asked chan<- struct{}) {
+func runTransactions(t *testing.T, c *Coordinator, id string, n int, r *reloader) {
 	again := func(do func() error) bool {
 		for {
-			select {
-			case asked <- struct{}{}:
-			default:
-			}
+			r.asked <- struct{}{}
 			err := do()
 			if errors.Is(err, ErrCoordinatorLoading) || errors.Is(err, ErrConcurrentTransactions) {
+				r.underWay.RLock() // a client that asks without a pause keeps the reload from the processor
+				r.underWay.RUnlock()
 				continue
 			}
 			if err != nil {
