@@ -168,12 +168,14 @@ func TestImagesOfAnySizeComeBack(t *testing.T) {
 			for range 50 {
 				txn := image(Ongoing, int16(random.IntN(math.MaxInt16)))
 				txn.TransactionalID = strings.Repeat("i", random.IntN(300))
+				var more []TopicPartition
 				for topic := range counts[random.IntN(len(counts))] {
 					name := fmt.Sprintf("%0*d", 1+random.IntN(249), topic)
 					for range 1 + random.IntN(20) {
-						txn.Partitions = union(txn.Partitions, []TopicPartition{{name, random.Int32N(1 << 30)}})
+						more = append(more, TopicPartition{name, random.Int32N(1 << 30)})
 					}
 				}
+				txn.Partitions = union(txn.Partitions, more)
 				for _, level := range []int16{0, 2} {
 					r := recordOf(t, encodeTransaction(&txn, level, 1))
 					id, err := decodeKey(r.Key)
