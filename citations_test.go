@@ -3,7 +3,6 @@ package once
 import (
 	"fmt"
 	"go/ast"
-	"go/parser"
 	"go/token"
 	"io/fs"
 	"os"
@@ -184,6 +183,7 @@ func (p *protocolPage) has(kind, section, place string) bool {
 type citations struct {
 	pages    map[string]*protocolPage
 	pageName *regexp.Regexp
+	initials [256]bool // the bytes that pageName can begin with
 	problems []string
 }
 
@@ -207,6 +207,7 @@ func citationProblems(t *testing.T, tree fs.FS) []string {
 		}
 		page := strings.TrimSuffix(path.Base(file), ".md")
 		c.pages[page] = readPage(readText(t, tree, file))
+		c.initials[page[0]], c.initials[strings.ToUpper(page[:1])[0]] = true, true
 		names = append(names, "["+strings.ToUpper(page[:1])+page[:1]+"]"+regexp.QuoteMeta(page[1:]))
 		for n := range c.pages[page].names {
 			if owner[n] != "" {
@@ -293,8 +294,7 @@ func (c *citations) goFile(file, text string) {
 
 // goComments returns the comments of a Go file, those that stand together as one passage.
 func goComments(file, text string) ([]*passage, *ast.File, *token.FileSet) {
-	fset := token.NewFileSet()
-	parsed, err := parser.ParseFile(fset, file, text, parser.ParseComments|parser.SkipObjectResolution)
+	parsed, fset, err := parse(file, text)
 	if err != nil {
 		return nil, nil, nil
 	}
@@ -384,7 +384,7 @@ func (c *citations) passage(p *passage) {
 		p.blank(m[0], end)
 	}
 	for at := 0; at < len(p.text); at++ {
-		if at > 0 && strings.ContainsAny(string(p.text[at-1:at]), "-./_") || at > 0 && isLetter(p.text[at-1]) {
+		if !c.initials[p.text[at]] || at > 0 && (isLetter(p.text[at-1]) || strings.IndexByte("-./_", p.text[at-1]) >= 0) {
 			continue
 		}
 		if m := c.pageName.FindIndex(p.text[at:]); m != nil && placeItem.Match(p.text[at+m[1]:]) {

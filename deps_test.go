@@ -183,8 +183,7 @@ func load(t *testing.T, tree fs.FS) (files []file) {
 		if err != nil {
 			return err
 		}
-		fset := token.NewFileSet()
-		parsed, err := parser.ParseFile(fset, name, text, parser.ParseComments)
+		parsed, fset, err := parse(name, string(text))
 		files = append(files, file{path.Dir(name), name, fset, parsed})
 		return err
 	})
@@ -192,6 +191,31 @@ func load(t *testing.T, tree fs.FS) (files []file) {
 		t.Fatal(err)
 	}
 	return files
+}
+
+// source is a Go file's name and text.
+type source struct{ name, text string }
+
+type parsedSource struct {
+	fset *token.FileSet
+	file *ast.File
+}
+
+// parsedSources has what parse has parsed: most tests look at all files of the repository.
+var parsedSources = map[source]parsedSource{}
+
+// parse parses a Go file once. Nobody may change what it returns.
+func parse(name, text string) (*ast.File, *token.FileSet, error) {
+	if p, ok := parsedSources[source{name, text}]; ok {
+		return p.file, p.fset, nil
+	}
+	p := parsedSource{fset: token.NewFileSet()}
+	var err error
+	p.file, err = parser.ParseFile(p.fset, name, text, parser.ParseComments|parser.SkipObjectResolution)
+	if err == nil {
+		parsedSources[source{name, text}] = p
+	}
+	return p.file, p.fset, err
 }
 
 func fake(t *testing.T, texts map[string]string) []file {
