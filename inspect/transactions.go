@@ -157,28 +157,30 @@ func illegal(prev *storedImage, t *txncoordinator.Transaction) string {
 		}
 		return ""
 	}
-	step := fmt.Sprintf("%v (%d,%d) after %v (%d,%d)", t.State, t.ProducerID, t.ProducerEpoch, prev.State, prev.ProducerID,
-		prev.ProducerEpoch)
+	step := func(rule string) string { // a text only for a step that is wrong: most are right
+		return fmt.Sprintf("%v (%d,%d) after %v (%d,%d)%s", t.State, t.ProducerID, t.ProducerEpoch,
+			prev.State, prev.ProducerID, prev.ProducerEpoch, rule)
+	}
 	same := t.ProducerID == prev.ProducerID
 	switch {
 	case !txncoordinator.MayFollow(t.State, prev.State):
-		return step
+		return step("")
 	case same && t.ProducerEpoch < prev.ProducerEpoch:
-		return step + ": the epoch goes down"
+		return step(": the epoch goes down")
 	case !same && t.ProducerEpoch != 0:
-		return step + ": a fresh producer id begins with epoch 0"
+		return step(": a fresh producer id begins with epoch 0")
 	case !same && t.State != txncoordinator.Empty && !(prev.State.Prepared() && t.ProducerID == prev.NextProducerID):
-		return step + ": the producer id changes within a transaction"
+		return step(": the producer id changes within a transaction")
 	case t.State == txncoordinator.Ongoing && t.ProducerEpoch != prev.ProducerEpoch:
-		return step + ": the epoch changes within a transaction"
+		return step(": the epoch changes within a transaction")
 	case t.State == txncoordinator.Ongoing && prev.State == txncoordinator.Ongoing && !subset(prev.Partitions, t):
-		return step + fmt.Sprintf(": partitions %v become %v", prev.Partitions, t.Partitions)
+		return step(fmt.Sprintf(": partitions %v become %v", prev.Partitions, t.Partitions))
 	case t.State.Prepared() && prev.State == txncoordinator.Ongoing && !slices.Equal(prev.Partitions, t.Partitions):
-		return step + fmt.Sprintf(": partitions %v become %v", prev.Partitions, t.Partitions)
+		return step(fmt.Sprintf(": partitions %v become %v", prev.Partitions, t.Partitions))
 	case t.State.Prepared() && t.ProducerEpoch > prev.ProducerEpoch+1:
-		return step + ": the epoch rises by more than one"
+		return step(": the epoch rises by more than one")
 	case prev.State.Prepared() && same && t.ProducerEpoch != prev.ProducerEpoch:
-		return step + ": the epoch changes behind the decision"
+		return step(": the epoch changes behind the decision")
 	}
 	return ""
 }
