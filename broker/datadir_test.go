@@ -19,6 +19,7 @@ import (
 	"once/broker"
 	"once/broker/brokertest"
 	"once/cluster"
+	"once/inspect/inspecttest"
 	"once/internal/kafkatest"
 	"once/meta"
 )
@@ -249,9 +250,10 @@ func barrierDamages() []damage {
 func TestDirectoryThatCannotBeTrustedIsRefused(t *testing.T) {
 	for _, killed := range []bool{false, true} {
 		used, _ := usedDirectory(t, killed)
+		c := inspecttest.NewCopy(t, used.dir)
 		for _, d := range append(metaDamages(), barrierDamages()...) {
 			t.Run(fmt.Sprintf("%s, killed %v", d.name, killed), func(t *testing.T) {
-				dir := copyOf(t, used.dir)
+				dir := c.Restore()
 				d.does(t, dir)
 				before := hashes(t, dir)
 				b, err := broker.Start(context.Background(), broker.Config{DataDir: dir})
@@ -298,6 +300,7 @@ func TestDirectoryWithoutDerivedFiles(t *testing.T) {
 	}
 	for _, killed := range []bool{false, true} {
 		used, w := usedDirectory(t, killed)
+		whole := inspecttest.NewCopy(t, used.dir)
 		for _, d := range []damage{
 			{name: "no indexes", does: remove("*.index", "*.timeindex")},
 			{name: "no snapshots", does: remove("*.snapshot")},
@@ -314,7 +317,7 @@ func TestDirectoryWithoutDerivedFiles(t *testing.T) {
 		} {
 			t.Run(fmt.Sprintf("%s, killed %v", d.name, killed), func(t *testing.T) {
 				c := newKillClient(t, killArgs)
-				c.dir, c.acked, c.committed = copyOf(t, used.dir), used.acked, used.committed
+				c.dir, c.acked, c.committed = whole.Restore(), used.acked, used.committed
 				d.does(t, c.dir)
 				b, err := broker.Start(t.Context(), c.config())
 				if err != nil {

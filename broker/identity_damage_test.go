@@ -16,6 +16,7 @@ import (
 
 	"once/broker"
 	"once/cluster"
+	"once/inspect/inspecttest"
 	"once/internal/crashtest"
 	"once/internal/kafkatest"
 	"once/wire"
@@ -30,7 +31,8 @@ import (
 // identified is what a stop has left of a broker with topics.
 type identified struct {
 	name   string
-	dir    string
+	dir    string // no broker runs on it
+	copied *inspecttest.Copy
 	bootID string
 	answer map[string]string
 }
@@ -69,7 +71,8 @@ func leftBehind(t *testing.T) (all []identified) {
 		{name: "kill", dir: running},
 		{name: "power cut", dir: running, bootID: "another boot"},
 	} {
-		s.answer, err = s.ask(t, copyOf(t, s.dir), nil)
+		s.copied = inspecttest.NewCopy(t, s.dir)
+		s.answer, err = s.ask(t, s.copied.Restore(), nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -163,7 +166,7 @@ type flipped struct {
 // flipBits flips bits of a file from one byte up to another, one at a time. partition is the one that may be refused.
 func (s *identified) flipBits(t *testing.T, file string, from, to, step int, partition string) (count flipped) {
 	for bit := 8*from + rand.IntN(step); bit < 8*to; bit += step {
-		dir := copyOf(t, s.dir)
+		dir := s.copied.Restore()
 		flip := func() {
 			edit(t, filepath.Join(dir, file), func(b []byte) []byte { b[bit/8] ^= 1 << (bit % 8); return b })
 		}
@@ -199,14 +202,12 @@ func (s *identified) flipBits(t *testing.T, file string, from, to, step int, par
 			count.refusedPartition++
 		default:
 			count.same++
-			os.RemoveAll(dir)
 			continue // the file may be another one by now
 		}
 		flip()
 		if answer, err := s.ask(t, dir, nil); err != nil || !mapsEqual(answer, s.answer) {
 			t.Errorf("%s: flipped back, it answers %v, %v; not %v", what, answer, err, s.answer)
 		}
-		os.RemoveAll(dir)
 		if t.Failed() {
 			t.FailNow()
 		}

@@ -78,7 +78,7 @@ func TestMetadataOfOlderVersionsIsUpgraded(t *testing.T) {
 				return errors.Join(inTopic("x", `"cleanup.policy":"delete"`, `"cleanup.policy":" delete"`)(nil, topics))
 			},
 		} {
-			dir := copyOf(t, s.dir)
+			dir := s.copied.Restore()
 			downgrade(t, dir, change)
 			if s.bootID == "" {
 				inspecttest.RequireClean(t, dir)
@@ -130,7 +130,7 @@ func TestDamagedMetadataOfOlderVersionsIsNotUpgraded(t *testing.T) {
 		{"no starts", clusterRecord("starts", "startr"), "startr", false},
 	} {
 		for _, s := range left {
-			dir := copyOf(t, s.dir)
+			dir := s.copied.Restore()
 			downgrade(t, dir, c.change)
 			before := hashes(t, dir)
 			b, err := broker.Start(context.Background(), broker.Config{DataDir: dir, Env: cluster.Env{BootID: s.bootID}})

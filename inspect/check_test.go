@@ -78,6 +78,7 @@ func TestUnfinishedTidyingIsNoDamage(t *testing.T) {
 		}
 		return offset
 	}
+	c := inspecttest.NewCopy(t, made.get(t).clean)
 	for name, begin := range map[string]func(t *testing.T, dir string){
 		"deletion, one of two files gone": func(t *testing.T, dir string) {
 			raiseStart(t, dir, "x-0", base(t, dir, 2))
@@ -106,7 +107,7 @@ func TestUnfinishedTidyingIsNoDamage(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			dir := cleanDir(t)
+			dir := c.Restore()
 			begin(t, dir)
 			inspecttest.RequireClean(t, dir)
 			// The broker agrees.
@@ -120,22 +121,24 @@ func TestUnfinishedTidyingIsNoDamage(t *testing.T) {
 
 // spoiling is one way to damage a directory, and what must be found.
 type spoiling struct {
-	name    string
-	from    func(*testing.T) string // cleanDir unless set
-	spoil   func(t *testing.T, dir string)
-	want    string // "severity file=… position=…", a prefix of the finding; %s is filled with what spoil says
-	message string // part of the message
-	options inspect.Options
+	name        string
+	fromRunning bool // the directory is that of a running broker, not that of a clean stop
+	spoil       func(t *testing.T, dir string)
+	want        string // "severity file=… position=…", a prefix of the finding; %s is filled with what spoil says
+	message     string // part of the message
+	options     inspect.Options
 }
 
 func TestEachKindOfDamageIsFoundWhereItIs(t *testing.T) {
+	clean, running := inspecttest.NewCopy(t, made.get(t).clean), inspecttest.NewCopy(t, made.get(t).running)
 	for _, kinds := range [][]spoiling{batchSpoilings(), stateSpoilings(), derivedSpoilings(), directorySpoilings()} {
 		for _, s := range kinds {
 			t.Run(s.name, func(t *testing.T) {
-				if s.from == nil {
-					s.from = cleanDir
+				from := clean
+				if s.fromRunning {
+					from = running
 				}
-				dir := s.from(t)
+				dir := from.Restore()
 				s.spoil(t, dir)
 				got := check(t, dir, inspect.Note, s.options)
 				for _, line := range got {
@@ -171,18 +174,18 @@ func batchSpoilings() []spoiling {
 	return []spoiling{
 		{name: "bit flip below the barrier", want: "damage file=" + x0 + " position=0 partition=x-0", message: "CRC",
 			spoil: func(t *testing.T, dir string) { flip(t, 70, dir, x0) }},
-		{name: "bit flip below the barrier after a kill", from: runningDir, want: "damage file=" + x0 + " position=0 partition=x-0", message: "CRC",
+		{name: "bit flip below the barrier after a kill", fromRunning: true, want: "damage file=" + x0 + " position=0 partition=x-0", message: "CRC",
 			spoil: func(t *testing.T, dir string) { flip(t, 70, dir, x0) }},
 		{name: "what a repair keeps", want: "note file=x-0 partition=x-0", message: `batches of damaged segments are whole; "broker repair `,
 			spoil: func(t *testing.T, dir string) { flip(t, 70, dir, x0) }},
-		{name: "bit flip above the barrier", from: runningDir, want: "warning file=x-0/", message: "the next start cuts",
+		{name: "bit flip above the barrier", fromRunning: true, want: "warning file=x-0/", message: "the next start cuts",
 			spoil: func(t *testing.T, dir string) { flip(t, -1, last(t, dir)) }},
-		{name: "the same after a power cut", from: runningDir, want: "note file=x-0/", message: "the next start cuts",
+		{name: "the same after a power cut", fromRunning: true, want: "note file=x-0/", message: "the next start cuts",
 			spoil:   func(t *testing.T, dir string) { flip(t, -1, last(t, dir)) },
 			options: inspect.Options{BootID: "another boot"}},
-		{name: "torn tail", from: runningDir, want: "note file=x-0/", message: "the next start cuts",
+		{name: "torn tail", fromRunning: true, want: "note file=x-0/", message: "the next start cuts",
 			spoil: func(t *testing.T, dir string) { b := read(t, last(t, dir)); write(t, b[:len(b)-7], last(t, dir)) }},
-		{name: "tail of zeros", from: runningDir, want: "note file=x-0/", message: "drops 4096 zero bytes",
+		{name: "tail of zeros", fromRunning: true, want: "note file=x-0/", message: "drops 4096 zero bytes",
 			spoil: func(t *testing.T, dir string) {
 				write(t, append(read(t, last(t, dir)), make([]byte, 4096)...), last(t, dir))
 			}},
@@ -306,7 +309,7 @@ func stateSpoilings() []spoiling {
 				turn(pick(t, all, isMarker(batch.Abort)).raw)
 				rewrite(t, file, all)
 			}},
-		{name: "marker removed", from: runningDir, want: "damage file=x-1/", message: "hanging transaction",
+		{name: "marker removed", fromRunning: true, want: "damage file=x-1/", message: "hanging transaction",
 			spoil: removeMarker},
 		{name: "transaction of an unknown producer", want: "damage file=x-1/", message: "hanging transaction",
 			spoil: func(t *testing.T, dir string) {

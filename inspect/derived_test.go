@@ -183,7 +183,7 @@ func directorySpoilings() []spoiling {
 			}},
 		{name: "orphan", want: "warning file=gone-0 partition=gone-0", message: "orphan",
 			spoil: func(t *testing.T, dir string) { copyTree(t, filepath.Join(dir, "x-0"), filepath.Join(dir, "gone-0")) }},
-		{name: "orphan after a kill", from: runningDir, want: "note file=gone-0 partition=gone-0", message: "orphan",
+		{name: "orphan after a kill", fromRunning: true, want: "note file=gone-0 partition=gone-0", message: "orphan",
 			spoil: func(t *testing.T, dir string) { copyTree(t, filepath.Join(dir, "x-0"), filepath.Join(dir, "gone-0")) }},
 		{name: "partition beyond the topic's", want: "damage file=x-2/partition.metadata", message: `topic "x" with 2 partitions`,
 			spoil: func(t *testing.T, dir string) { copyTree(t, filepath.Join(dir, "x-0"), filepath.Join(dir, "x-2")) }},
@@ -205,7 +205,7 @@ func directorySpoilings() []spoiling {
 				remove(t, filepath.Join(dir, durability.BarrierFile(0)))
 				remove(t, filepath.Join(dir, durability.BarrierFile(1)))
 			}},
-		{name: "one barrier record torn", from: runningDir, want: "note file=barrier.", message: "the other one counts",
+		{name: "one barrier record torn", fromRunning: true, want: "note file=barrier.", message: "the other one counts",
 			spoil: func(t *testing.T, dir string) { flip(t, 20, dir, olderBarrier(t, dir)) }},
 		{name: "deleted partition", want: "note file=x-9.00-delete", message: "remains of a deleted partition",
 			spoil: func(t *testing.T, dir string) {

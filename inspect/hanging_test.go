@@ -21,7 +21,8 @@ import (
 func hung(t *testing.T, then func(b *brokertest.Broker, c *kafkatest.Client, ids map[string]*kafkatest.Producer)) string {
 	t.Helper()
 	dir := t.TempDir()
-	b := brokertest.Start(t, brokertest.WithDataDir(dir))
+	few := map[string]string{"transaction.state.log.num.partitions": "3", "offsets.topic.num.partitions": "3"}
+	b := brokertest.Start(t, brokertest.WithDataDir(dir), brokertest.WithSettings(t, few))
 	c := kafkatest.Connect(t, b.Addr())
 	c.CreateTopic("x", 2, nil)
 	ids := map[string]*kafkatest.Producer{"new": newProducer(c, "new", false), "old": newProducer(c, "old", true)}
@@ -137,6 +138,7 @@ func TestHangingTransactionsThatNobodyForgotAreDamage(t *testing.T) {
 			r.Headers[0].Value = v.AppendTo(nil)
 		})
 	}
+	c := inspecttest.NewCopy(t, hung(t, nothing))
 	for name, spoil := range map[string]func(*testing.T, string){
 		"tombstone of an open transaction":  tombstone(func(r *batch.Record) { r.Headers = nil }),
 		"another transaction was forgotten": forgotten(func(v *kmsg.TxnMetadataValue) { v.ProducerID = 1 }),
@@ -144,7 +146,7 @@ func TestHangingTransactionsThatNobodyForgotAreDamage(t *testing.T) {
 		"another epoch was forgotten":       forgotten(func(v *kmsg.TxnMetadataValue) { v.ProducerEpoch = 77 }),
 	} {
 		t.Run(name, func(t *testing.T) {
-			dir := hung(t, nothing)
+			dir := c.Restore()
 			spoil(t, dir)
 			lines := strings.Join(check(t, dir, inspect.Damage, inspect.Options{}), "\n")
 			for _, want := range []string{"is removed in state Ongoing", "hanging transaction of producer"} {

@@ -10,6 +10,7 @@ import (
 
 	"once/broker/brokertest"
 	"once/inspect"
+	"once/inspect/inspecttest"
 	"once/internal/kafkatest"
 	"once/internal/vfs"
 )
@@ -80,6 +81,7 @@ func TestDumpShowsShareGroups(t *testing.T) {
 
 // A check finds state in the wrong partition, and batches that cannot be loaded.
 func TestCheckFindsDamagedShareStates(t *testing.T) {
+	whole := inspecttest.NewCopy(t, shareDirectory(t))
 	for name, c := range map[string]struct {
 		message string
 		spoil   func(raw []byte)
@@ -95,7 +97,7 @@ func TestCheckFindsDamagedShareStates(t *testing.T) {
 		}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			dir := shareDirectory(t)
+			dir := whole.Restore()
 			report, err := inspect.Check(vfs.OS, dir, inspect.Options{})
 			if err != nil || slices.ContainsFunc(report.Findings, func(f inspect.Finding) bool { return f.Severity == inspect.Damage }) {
 				t.Fatalf("before: %v, %v", err, report.Findings)

@@ -17,6 +17,7 @@ import (
 
 	"once/broker/brokertest"
 	"once/inspect"
+	"once/inspect/inspecttest"
 	"once/internal/kafkatest"
 	"once/internal/vfs"
 	"once/log/batch"
@@ -51,7 +52,10 @@ func (f *fixture) build(t *testing.T) {
 	}
 	f.clean, f.running = filepath.Join(f.root, "clean"), filepath.Join(f.root, "running")
 	// No barrier but those that are asked for: what stands above the last one is known.
-	b := brokertest.Start(t, brokertest.WithDataDir(f.clean), brokertest.WithSettings(t, map[string]string{"flush.interval.ms": "3600000"}))
+	// Each transactional ID and each group has a partition of its own.
+	b := brokertest.Start(t, brokertest.WithDataDir(f.clean), brokertest.WithSettings(t, map[string]string{
+		"flush.interval.ms": "3600000", "transaction.state.log.num.partitions": "17", "offsets.topic.num.partitions": "8",
+	}))
 	c := kafkatest.Connect(t, b.Addr())
 	c.TimestampMs = time.Now().Add(30 * time.Minute).UnixMilli()
 	tell(c)
@@ -108,22 +112,22 @@ func keyed(values ...string) []batch.Record {
 	return records
 }
 
-// clean and running return a copy of the fixture that a test may spoil.
-func (f *fixture) copyOf(t *testing.T, from func(*fixture) string) string {
+// get returns the fixture, which no test may change.
+func (f *fixture) get(t *testing.T) *fixture {
 	t.Helper()
 	f.once.Do(func() { f.build(t) })
-	to := t.TempDir()
-	copyTree(t, from(f), to)
-	return to
+	return f
 }
 
+// cleanDir and runningDir return a copy of a directory of the fixture that a test may spoil.
 func cleanDir(t *testing.T) string {
 	t.Helper()
-	return made.copyOf(t, func(f *fixture) string { return f.clean })
+	return inspecttest.NewCopy(t, made.get(t).clean).Restore()
 }
+
 func runningDir(t *testing.T) string {
 	t.Helper()
-	return made.copyOf(t, func(f *fixture) string { return f.running })
+	return inspecttest.NewCopy(t, made.get(t).running).Restore()
 }
 
 func copyTree(t *testing.T, from, to string) {
