@@ -32,10 +32,11 @@ func TestAnyDamageWithinSegmentsIsMended(t *testing.T) {
 			}
 		}
 	}
+	whole := vfs.NewMem()
+	inMemory(t, whole, dir)
 	for seed := range int64(150) {
 		dice := rand.New(rand.NewSource(seed))
-		mem := vfs.NewMem()
-		inMemory(t, mem, dir)
+		mem := whole.Clone()
 		var what []string
 		for range 1 + dice.Intn(3) {
 			name := files[dice.Intn(len(files))]

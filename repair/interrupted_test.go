@@ -70,6 +70,8 @@ func TestRepairCanBeInterruptedAnywhere(t *testing.T) {
 	if out, err := run(t, undisturbed, dir, repair.Options{Yes: true}); err != nil {
 		t.Fatal(err, out)
 	}
+	whole := vfs.NewCrashable(0)
+	inMemory(t, whole, dir)
 	metadata := read(t, filepath.Join(dir, "meta.db"))
 	startOn := func(t *testing.T, fs vfs.FS) {
 		t.Helper()
@@ -94,8 +96,8 @@ func TestRepairCanBeInterruptedAnywhere(t *testing.T) {
 			}
 			for i := 0; ; i++ {
 				n := i / seeds
-				mem := vfs.NewCrashable(int64(i))
-				inMemory(t, mem, dir)
+				mem := whole.Clone()
+				mem.Reseed(int64(i))
 				failing := way.interrupt(n, mem)
 				_, err := run(t, failing, dir, repair.Options{Yes: true})
 				if failing.Fired() && err == nil {
@@ -135,9 +137,10 @@ func TestRepairCanBeInterruptedAnywhere(t *testing.T) {
 func TestRepairOnAFullDiskChangesNoSegment(t *testing.T) {
 	dir := small(t)
 	spoil(t, dir)
+	spoiled := vfs.NewMem()
+	inMemory(t, spoiled, dir)
 	for n := 0; ; n++ {
-		mem := vfs.NewMem()
-		inMemory(t, mem, dir)
+		mem := spoiled.Clone()
 		full := vfs.FailAt(n, mem).With(vfs.ErrNoSpace)
 		_, err := run(t, full, dir, repair.Options{Yes: true})
 		if !full.Fired() {

@@ -12,12 +12,14 @@ import (
 	"strings"
 	"testing"
 
+	"once/broker"
 	"once/broker/brokertest"
 	"once/internal/files"
 	"once/internal/kafkatest"
 	"once/internal/vfs"
 	"once/log"
 	"once/log/batch"
+	"once/meta"
 )
 
 func dial(t *testing.T, b *brokertest.Broker) *kafkatest.Client {
@@ -48,6 +50,19 @@ func values(t *testing.T, c *kafkatest.Client, topic string) (found map[int64]st
 	return found, kafkatest.Code(t, err)
 }
 
+// unsynced leaves the metadata unsynced. It is on the machine's disk, whose power no test cuts: power cuts are those of a
+// file system in memory, which has the logs.
+func unsynced(c *broker.Config) {
+	c.Metadata = func(name string, o meta.Options) (meta.Store, error) {
+		o.NoSync = true
+		f, err := meta.Open(name, o)
+		if err != nil {
+			return nil, err
+		}
+		return f, nil
+	}
+}
+
 // start runs a broker that compacts at once what it can.
 func start(t *testing.T, dir string, options ...brokertest.Option) *brokertest.Broker {
 	t.Helper()
@@ -56,7 +71,7 @@ func start(t *testing.T, dir string, options ...brokertest.Option) *brokertest.B
 		"offsets.topic.num.partitions": "1", "offsets.topic.segment.bytes": "2800000",
 		"transaction.state.log.num.partitions": "1",
 	})
-	return brokertest.Start(t, append([]brokertest.Option{brokertest.WithDataDir(dir), settings}, options...)...)
+	return brokertest.Start(t, append([]brokertest.Option{brokertest.WithDataDir(dir), settings, unsynced}, options...)...)
 }
 
 func stop(t *testing.T, b *brokertest.Broker) {
