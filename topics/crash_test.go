@@ -155,6 +155,7 @@ func appendTo(t *testing.T, p *partition.Partition) {
 
 func TestTopicOfADeletedOnesNameSurvivesEveryCrash(t *testing.T) {
 	photos := 0
+	path := filepath.Join(t.TempDir(), "meta.db")
 	for barriers := range 32 {
 		if barriers%5 != 0 && crashtest.Seeds(t) == 0 {
 			continue // a sample
@@ -162,7 +163,7 @@ func TestTopicOfADeletedOnesNameSurvivesEveryCrash(t *testing.T) {
 		t.Run(fmt.Sprintf("barriers %04b", barriers), func(t *testing.T) {
 			for _, p := range photosOfRecreation(t, barriers) {
 				photos++
-				p.check(t)
+				p.check(t, path)
 			}
 		})
 	}
@@ -236,9 +237,9 @@ func photosOfRecreation(t *testing.T, barriers int) (photos []topicPhoto) {
 	return photos
 }
 
-func (p topicPhoto) check(t *testing.T) {
+// check starts on a photo. The metadata is written to path, over that of another photo.
+func (p topicPhoto) check(t *testing.T, path string) {
 	t.Helper()
-	path := filepath.Join(t.TempDir(), "meta.db")
 	if err := os.WriteFile(path, p.meta, 0o600); err != nil {
 		t.Fatal(err)
 	}

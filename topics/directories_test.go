@@ -61,7 +61,7 @@ func TestDirectoryThatAnEarlierProcessRemovedDoesNotComeBack(t *testing.T) {
 			left := fs.CrashClone()
 			o.close(t)
 			name := fmt.Sprintf("clean=%v, seed %d", clean, seed)
-			topicPhoto{name, left, raw, "another boot", map[[16]byte]int{topic.ID: 1}}.check(t)
+			topicPhoto{name, left, raw, "another boot", map[[16]byte]int{topic.ID: 1}}.check(t, file)
 		}
 	}
 }
