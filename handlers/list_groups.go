@@ -8,6 +8,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"once/groupcoordinator"
+	"once/groupcoordinator/streamsgroup"
 	"once/wire"
 )
 
@@ -21,7 +22,7 @@ func (s *Services) listGroups(_ context.Context, r *wire.Request) wire.Reply {
 	resp.ErrorCode = int16(codeFor(err, r.Key, r.Version))
 	slices.SortFunc(list, func(a, b groupcoordinator.Listed) int { return strings.Compare(a.GroupID, b.GroupID) })
 	for _, g := range list {
-		if !passes(req.StatesFilter, g.State) || !passes(req.TypesFilter, g.Type) {
+		if !passes(req.StatesFilter, stateNames(g.State)...) || !passes(req.TypesFilter, g.Type) {
 			continue
 		}
 		x := kmsg.NewListGroupsResponseGroup()
@@ -32,10 +33,19 @@ func (s *Services) listGroups(_ context.Context, r *wire.Request) wire.Reply {
 	return wire.Respond(resp)
 }
 
-// passes says whether a word matches a filter; an empty filter matches everything.
-func passes(filter []string, word string) bool {
+// stateNames returns the words by which a filter finds groups in a state. In Kafka a NotReady group is found as
+// not_ready, and not by the name that it is shown with (spec: streams-groups 3).
+func stateNames(state string) []string {
+	if state == streamsgroup.StateNotReady {
+		return []string{state, "not_ready"}
+	}
+	return []string{state}
+}
+
+// passes says whether one of the names matches a filter; an empty filter matches everything.
+func passes(filter []string, names ...string) bool {
 	return len(filter) == 0 || slices.ContainsFunc(filter, func(f string) bool {
-		return strings.EqualFold(strings.TrimSpace(f), word)
+		return slices.ContainsFunc(names, func(name string) bool { return strings.EqualFold(strings.TrimSpace(f), name) })
 	})
 }
 
