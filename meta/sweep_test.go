@@ -54,16 +54,25 @@ func small(t *testing.T) ([]byte, map[string]string) {
 	return b, records
 }
 
+// overwrite gives a file a content without cutting it off before: a file system may write such a file to the disk at its
+// close.
+func overwrite(t *testing.T, path string, content []byte) {
+	t.Helper()
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE, 0o600)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = f.WriteAt(content, 0)
+	if err := errors.Join(err, f.Truncate(int64(len(content))), f.Close()); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // survive opens a spoiled file and uses it. It is refused by its name, or it holds exactly the records and can be
 // changed: never is it a panic or another answer.
 func survive(t *testing.T, what string, path string, spoiled []byte, records map[string]string) (refused bool) {
 	t.Helper()
-	write := func() {
-		if err := os.WriteFile(path, spoiled, 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	write()
+	overwrite(t, path, spoiled)
 	r, rerr := OpenReadOnly(path)
 	if rerr == nil {
 		if got, err := dump(r); err != nil || !maps.Equal(got, records) {

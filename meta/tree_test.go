@@ -40,9 +40,7 @@ func TestKeyOfABranchIsTheFirstOfItsChild(t *testing.T) {
 		for _, e := range n.elements[1:] {
 			last := &good[at+e.position+len(e.key)-1]
 			*last--
-			if err := os.WriteFile(path, good, 0o600); err != nil {
-				t.Fatal(err)
-			}
+			overwrite(t, path, good)
 			if _, err := OpenReadOnly(path); !errors.Is(err, ErrDamaged) {
 				t.Errorf("key %q: %v", e.key, err)
 			}
@@ -88,17 +86,13 @@ func TestBothHeadsAreNeeded(t *testing.T) {
 		for page := range 2 {
 			bad := bytes.Clone(good)
 			bad[page*os.Getpagesize()+70] ^= 1
-			if err := os.WriteFile(path, bad, 0o600); err != nil {
-				t.Fatal(err)
-			}
+			overwrite(t, path, bad)
 			_, err := Open(path, Options{})
 			if !errors.Is(err, ErrDamaged) || !strings.Contains(err.Error(), fmt.Sprintf("page %d, byte", page)) {
 				t.Errorf("head %d: %v", page, err)
 			}
 		}
-		if err := os.WriteFile(path, good, 0o600); err != nil {
-			t.Fatal(err)
-		}
+		overwrite(t, path, good)
 		s := open(t, path)
 		set(t, s, Topics, "x", "1") // the other head is the newer one now
 		s.Close()

@@ -123,9 +123,7 @@ func TestFlippedBitOfAnOldFileCrashesNothing(t *testing.T) {
 	for bit := rand.Intn(step); bit < 8*len(good); bit += step {
 		bad := bytes.Clone(good)
 		bad[bit/8] ^= 1 << (bit % 8)
-		if err := os.WriteFile(path, bad, 0o600); err != nil {
-			t.Fatal(err)
-		}
+		overwrite(t, path, bad)
 		s, err := Open(path, Options{NoSync: true})
 		if err != nil {
 			if !errors.Is(err, ErrDamaged) {
