@@ -148,12 +148,15 @@ func decodeValue(transactionalID string, raw []byte) (Transaction, error) {
 	t.State = state
 	t.ProducerEpoch, t.PreviousProducerID, t.NextProducerID = v.ProducerEpoch, v.PreviousProducerID, v.NextProducerID
 	t.StartTimestampMs, t.ClientTransactionVersion = v.StartTimestamp, v.ClientTransactionVersion
-	for _, topic := range v.Topics {
-		parts := make([]TopicPartition, len(topic.Partitions))
-		for i, p := range topic.Partitions {
-			parts[i] = TopicPartition{topic.Topic, p}
-		}
-		t.Partitions = union(t.Partitions, parts)
+	if len(v.Topics) == 0 {
+		return t, nil
 	}
+	var parts []TopicPartition
+	for _, topic := range v.Topics {
+		for _, p := range topic.Partitions {
+			parts = append(parts, TopicPartition{topic.Topic, p})
+		}
+	}
+	t.Partitions = union(nil, parts)
 	return t, nil
 }
