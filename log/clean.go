@@ -168,15 +168,19 @@ func (l *Log) Clean(ctx context.Context, o CleanOptions) (Cleaned, error) {
 		return Cleaned{}, err
 	}
 	orDefault(&o.SegmentBytes, MaxSegmentBytes)
-	c := cleaner{log: l, CleanOptions: o, buf: make([]byte, 0, l.sizes.CleanBufferBytes)}
+	c := cleaner{log: l, CleanOptions: o}
+	largest := int64(0)
 	for _, s := range l.list() {
 		if s.base < o.Limit {
 			c.segments = append(c.segments, s)
+			_, sizeBytes := s.bounds()
+			largest = max(largest, sizeBytes)
 		}
 	}
 	if len(c.segments) == 0 || len(c.segments) == len(l.list()) {
 		return Cleaned{}, nil
 	}
+	c.buf = make([]byte, 0, min(int64(l.sizes.CleanBufferBytes), largest))
 	if err := c.readKeys(); err != nil {
 		return c.report, err
 	}
