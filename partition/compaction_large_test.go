@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand"
 	"strings"
 	"testing"
@@ -17,6 +18,19 @@ import (
 // newest value, for readers, after a restart and after the next pass.
 func TestCompactionKeepsMoreThanItsBuffer(t *testing.T) {
 	const keys, rounds, perBatch, valueBytes = 6_000, 2, 20, 1_000
+	var sent [][]rec
+	newest := map[string]string{}
+	dice := rand.New(rand.NewSource(1))
+	for range rounds * keys / perBatch {
+		rs := make([]rec, perBatch)
+		for i := range rs {
+			noise := make([]byte, valueBytes) // does not compress
+			_, _ = dice.Read(noise)
+			rs[i] = rec{fmt.Sprint("key", dice.Intn(keys)), string(noise)}
+			newest[rs[i].key] = rs[i].value
+		}
+		sent = append(sent, rs)
+	}
 	for _, codec := range []batch.Codec{batch.None, batch.Gzip, batch.Snappy, batch.LZ4, batch.Zstd} {
 		t.Run(codec.String(), func(t *testing.T) {
 			t.Parallel()
@@ -25,19 +39,9 @@ func TestCompactionKeepsMoreThanItsBuffer(t *testing.T) {
 			s.config.Rules.Recompress, s.config.Rules.Codec = codec != batch.None, codec
 			s.config.Compaction = Compaction{Compact: true}
 			s.mustOpen()
-			dice := rand.New(rand.NewSource(1))
-			want := map[string]string{}
-			for range rounds {
-				rs := make([]rec, perBatch)
-				for n := 0; n < keys; n += perBatch {
-					for i := range rs {
-						noise := make([]byte, valueBytes) // does not compress
-						_, _ = dice.Read(noise)
-						rs[i] = rec{fmt.Sprint("key", dice.Intn(keys)), string(noise)}
-						want[rs[i].key] = rs[i].value
-					}
-					s.must(s.send(rs...))
-				}
+			want := maps.Clone(newest)
+			for _, rs := range sent {
+				s.must(s.send(rs...))
 			}
 			check := func(when string) {
 				t.Helper()
