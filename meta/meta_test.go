@@ -19,15 +19,29 @@ func open(t *testing.T, path string) *File {
 	return s
 }
 
+// filledBytes is the content of the file that filled has made. The 200 changes with their syncs are made once.
+var filledBytes []byte
+
+// filled returns a file with 200 records, each from a change of its own.
 func filled(t *testing.T) string {
 	path := filepath.Join(t.TempDir(), "meta.db")
+	if filledBytes != nil {
+		if err := os.WriteFile(path, filledBytes, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
 	s := open(t, path)
 	for i := range 200 {
 		if err := s.Update(func(tx Tx) error { return tx.Put(Topics, string(rune('a'+i)), make([]byte, 500)) }); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if err := s.Close(); err != nil {
+	err := s.Close()
+	if err == nil {
+		filledBytes, err = os.ReadFile(path)
+	}
+	if err != nil {
 		t.Fatal(err)
 	}
 	return path
