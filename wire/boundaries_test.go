@@ -27,8 +27,10 @@ func TestLongestFrame(t *testing.T) {
 			r := metadataRequest(12, "orders")
 			payload := kafkatest.AppendRequest(nil, r, 5, c.ClientID)[prefixBytes:]
 			payload = append(payload, make([]byte, longest+1-len(payload))...) // what follows the body is ignored
-			if err := c.SendFrame(payload[:longest]); err != nil {
-				t.Fatal(err)
+			for _, b := range [][]byte{binary.BigEndian.AppendUint32(nil, uint32(longest)), payload[:longest]} {
+				if _, err := c.Write(b); err != nil {
+					t.Fatal(err)
+				}
 			}
 			if _, err := c.Receive(r, 5); err != nil {
 				t.Fatal(err)

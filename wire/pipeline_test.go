@@ -156,7 +156,7 @@ func TestReadAheadIsBounded(t *testing.T) {
 			p.Topics[0].Partitions[0].Records = make([]byte, tc.bytes)
 			sent := make(chan error, 1)
 			go func() {
-				var b []byte
+				b := make([]byte, 0, n*(tc.bytes+200))
 				for i := range int32(n) {
 					b = kafkatest.AppendRequest(b, p, i, c.ClientID)
 				}
