@@ -5,7 +5,6 @@ import (
 	"io"
 	"io/fs"
 	"path"
-	"slices"
 	"sort"
 	"strings"
 	"sync"
@@ -384,9 +383,6 @@ func (n *node) own(from int64) {
 func (n *node) resize(sizeBytes int64) {
 	if grow := sizeBytes - int64(len(n.data)); grow > 0 {
 		n.own(int64(len(n.data)))
-		if int(sizeBytes) > cap(n.data) {
-			n.data = slices.Grow(n.data, max(int(grow), len(n.data))) // at least twice as large
-		}
 		n.data = append(n.data, make([]byte, grow)...)
 	} else {
 		n.data = n.data[:sizeBytes]
