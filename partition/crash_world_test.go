@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"strings"
 	"time"
 
 	"once/durability"
@@ -240,7 +241,7 @@ func (s *storage) append(i int, w written) error {
 		if s.large {
 			size = 1 + s.bodies*3701%17_000
 		}
-		w.body = fmt.Sprintf("%d-%0*d", s.bodies, size, 0)
+		w.body = fmt.Sprint(s.bodies, "-") + strings.Repeat("0", size)
 		w.raw = s.build(&w)
 	}
 	var guard partition.Guard
