@@ -42,6 +42,7 @@ func TestStringsOfAnyLengthAreEncodedAsKmsgDoes(t *testing.T) {
 // TestFetchResponseOutgrowsItsBuffer compares the layout of responses that are much longer than the buffer which they
 // are begun in, and the places where the records belong.
 func TestFetchResponseOutgrowsItsBuffer(t *testing.T) {
+	var want []byte
 	for version := int16(4); version <= 18; version++ {
 		for _, aborted := range lengths[:9] {
 			r := kmsg.NewPtrFetchResponse()
@@ -63,7 +64,7 @@ func TestFetchResponseOutgrowsItsBuffer(t *testing.T) {
 				r.Topics = append(r.Topics, topic)
 			}
 			ours.FetchResponse, ours.slices = r, make([]log.Slice, 6)
-			want := r.AppendTo(nil)
+			want = r.AppendTo(want[:0])
 			if size := ours.SizeBytes(); size != len(want) || !bytes.Equal(ours.head, want) {
 				t.Fatalf("v%d, %d aborted: %d bytes, want %d", version, aborted, size, len(want))
 			}

@@ -1,6 +1,8 @@
 package handlers
 
 import (
+	"slices"
+
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"once/log"
@@ -81,6 +83,7 @@ func (r *fetchResponse) encodePartition(e *encoder, p *kmsg.FetchResponseTopicPa
 		e.length(-1)
 	} else {
 		e.length(len(p.AbortedTransactions))
+		e.b = slices.Grow(e.b, len(p.AbortedTransactions)*(8+8+1)) // the last byte for an empty tag buffer
 		for i := range p.AbortedTransactions {
 			e.int64(p.AbortedTransactions[i].ProducerID)
 			e.int64(p.AbortedTransactions[i].FirstOffset)
