@@ -314,7 +314,8 @@ func writeSlot(under vfs.FS, dir string, sequence uint64, raw []byte) (written b
 
 // hardenRecord makes the newest record durable as it was read: the process that wrote it may have died before its sync.
 // The other file, which is about to be overwritten, may be the only one on the disk. Writing the same bytes in the same
-// place cannot tear.
+// place cannot tear. So are all names in the data directory: directories of topics that the earlier process has removed
+// must not come back under a new topic of the same name.
 func hardenRecord(under vfs.FS, dir string, newest *Record) error {
 	_, err := writeSlot(under, dir, newest.Sequence, newest.raw)
 	if err == nil {

@@ -77,7 +77,7 @@ func directoryName(topic string, partition int32) string {
 }
 
 // unsynced holds the topics whose directories have been removed since the data directory was last synced: a power cut
-// may bring them back. The zero value is for a new data directory.
+// may bring them back. A start syncs the data directory with its first barrier record.
 type unsynced struct {
 	all   bool // any topic may be one of them
 	names map[string]bool

@@ -108,7 +108,6 @@ type index struct {
 func Open(o Options) (*Topics, error) {
 	ts := &Topics{opts: o, foldsCase: vfs.FoldsCase(o.FS, o.Dir)}
 	ts.settings.Store(o.Settings)
-	ts.removed.all = o.Starts > 1 // what an earlier process removed may not be durable
 	next := &index{byName: map[string]*Topic{}, byID: map[[16]byte]*Topic{}}
 	records, err := readRecords(o.Store)
 	if err == nil && !o.Barrier.Clean() {
