@@ -32,6 +32,7 @@ func TestReusedEncodersEncodeAsNewOnes(t *testing.T) {
 		"nothing": nil, "a byte": {7}, "text": text, "a block of text": text[:lz4BlockBytes], "other text": bytes.ToUpper(text[:40_000]),
 		"noise": mixed(70_000), "noise after text": append(bytes.Clone(text[:40_000]), mixed(90_000)...), "text again": text[:1000],
 	}
+	tooMuch := mixed(140_000)
 	for _, codec := range allCodecs {
 		for _, level := range encoderLevels(codec) {
 			used := mustDeflater(t, codec, level)
@@ -47,7 +48,7 @@ func TestReusedEncodersEncodeAsNewOnes(t *testing.T) {
 				},
 				func() { // its output failed
 					used.Reset(&sealedBatch{max: 10})
-					_, err := used.Write(mixed(140_000))
+					_, err := used.Write(tooMuch)
 					if err = errors.Join(err, used.Close()); !errors.Is(err, ErrTooLarge) {
 						t.Errorf("%v, level %d: writing too much: %v", codec, level, err)
 					}
