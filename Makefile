@@ -114,6 +114,7 @@ crash-sample: ## all of the crash tests, a sample of the operations
 nightly: crash ## whole sweeps, long runs with kills, fuzzing, mutants
 	ONCE_METAMORPHIC=200 go test -count=1 ./cluster -run TestSameHistorySameAnswers -timeout 1h
 	for part in $$(seq 8); do ONCE_FLIP_SWEEP=$$part/8 go test -count=1 ./inspect -run TestDamageIsNotServed -v -timeout 1h || exit 1; done
+	ONCE_RESETS=1000 go test -count=1 ./broker -run TestThousandResets
 	ONCE_META_SWEEP=1 go test ./meta ./broker -run 'Flipped|Spoiled|EveryFileThatBbolt' -v -timeout 4h
 	for n in $$(seq $(SEEDS)); do ONCE_SMALL_SIZES=$$n go test ./log ./durability || exit 1; done
 	$(MAKE) eos FLAGS="-records 1000000 -kills 50"
