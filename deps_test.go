@@ -48,14 +48,20 @@ internal/apiname internal/clock internal/crashtest internal/fault internal/field
 // forbidden imports, though they would point down: package, what it must not import, why.
 var forbidden = []struct{ from, to, reason string }{
 	{"tools", "broker broker/brokertest repair cluster inspect admin handlers wire txncoordinator groupcoordinator topics configs partition log lso pidmanager durability log/batch meta settings", "the tools are a client: they know a broker by its port"},
-	{"wire", "topics partition log lso pidmanager durability log/batch meta settings", "wire owns the sockets: it knows bytes and no topics"},
-	{"txncoordinator", "topics partition log meta settings", "a coordinator declares the journal that it needs; the test's one is a fake"},
-	{"groupcoordinator", "topics partition log meta settings", "a coordinator declares the journal that it needs; the test's one is a fake"},
-	{"sharecoordinator", "topics partition log meta settings", "a coordinator declares the journal that it needs; the test's one is a fake"},
+	{"wire", "topics partition log lso pidmanager durability log/batch meta settings",
+		"wire owns the sockets: it knows bytes and no topics"},
+	{"txncoordinator", "topics partition log meta settings",
+		"a coordinator declares the journal that it needs; the test's one is a fake"},
+	{"groupcoordinator", "topics partition log meta settings",
+		"a coordinator declares the journal that it needs; the test's one is a fake"},
+	{"sharecoordinator", "topics partition log meta settings",
+		"a coordinator declares the journal that it needs; the test's one is a fake"},
 	{"sharepartition/window", "os sync net", "the window is pure: no lock, no clock, no I/O"},
 	{"lso", "os sync time net", "lso is pure: no lock, no clock, no I/O"},
-	{"log/salvage", "os io/ioutil syscall", "files are reached through internal/vfs, so that tests can fail and crash them"},
-	{"durability", "os io/ioutil syscall", "files are reached through internal/vfs, so that tests can fail and crash them"},
+	{"log/salvage", "os io/ioutil syscall",
+		"files are reached through internal/vfs, so that tests can fail and crash them"},
+	{"durability", "os io/ioutil syscall",
+		"files are reached through internal/vfs, so that tests can fail and crash them"},
 	{"log", "os io/ioutil syscall", "files are reached through internal/vfs, so that tests can fail and crash them"},
 	{"log/batch", "os io/ioutil syscall", "a batch is bytes; nothing here reads files"},
 	{"partition", "os io/ioutil syscall", "files are reached through internal/vfs, so that tests can fail and crash them"},
@@ -137,10 +143,12 @@ func TestArchitectureShowsTheMap(t *testing.T) {
 
 func TestSleepRuleCanFail(t *testing.T) {
 	for _, body := range []string{`time.Sleep(1)`, `go func() { time.Sleep(1) }()`, `synctest.Wait(); time.Sleep(1)`} {
-		expect(t, "time.Sleep", sleepProblems(fake(t, map[string]string{"log/a_test.go": `package log; func TestX(t *testing.T) { ` + body + ` }`})))
+		expect(t, "time.Sleep",
+			sleepProblems(fake(t, map[string]string{"log/a_test.go": `package log; func TestX(t *testing.T) { ` + body + ` }`})))
 	}
 	bubble := `package log; func TestX(t *testing.T) { synctest.Test(t, func(t *testing.T) { time.Sleep(1) }) }`
-	if problems := sleepProblems(fake(t, map[string]string{"log/a_test.go": bubble, "log/b.go": `package log; func f() { time.Sleep(1) }`})); len(problems) > 0 {
+	if problems := sleepProblems(fake(t, map[string]string{"log/a_test.go": bubble,
+		"log/b.go": `package log; func f() { time.Sleep(1) }`})); len(problems) > 0 {
 		t.Errorf("a good tree has problems: %q", problems)
 	}
 }
@@ -254,7 +262,8 @@ func importProblems(files []file) (problems []string) {
 		for _, spec := range f.Imports {
 			name, _ := strconv.Unquote(spec.Path.Value)
 			if reason := layerProblem(layer, f.dir, name) + ruleProblem(f, name); reason != "" {
-				problems = append(problems, fmt.Sprintf("%s: %s imports %s%s", f.name, f.dir, strings.TrimPrefix(name, "once/"), reason))
+				problems = append(problems, fmt.Sprintf("%s: %s imports %s%s", f.name, f.dir, strings.TrimPrefix(name, "once/"),
+					reason))
 			}
 		}
 	}
@@ -310,7 +319,8 @@ func sleepProblems(files []file) (problems []string) {
 				return false
 			}
 			if calls(call, "time", "Sleep") {
-				problems = append(problems, fmt.Sprintf("%s: time.Sleep in a test; wait for what the test needs", f.fset.Position(call.Pos())))
+				problems = append(problems, fmt.Sprintf("%s: time.Sleep in a test; wait for what the test needs",
+					f.fset.Position(call.Pos())))
 			}
 			return true
 		})

@@ -11,8 +11,10 @@ import (
 
 func TestPackageCommentRuleCanFail(t *testing.T) {
 	for want, files := range map[string]map[string]string{
-		"log has no package comment":   {"log/a.go": "package log", "log/a_test.go": "// Package log is tested.\npackage log"},
-		"log has 2 package comments":   {"log/a.go": "// Package log is here.\npackage log", "log/b.go": "// Package log is there.\npackage log"},
+		"log has no package comment": {"log/a.go": "package log",
+			"log/a_test.go": "// Package log is tested.\npackage log"},
+		"log has 2 package comments": {"log/a.go": "// Package log is here.\npackage log",
+			"log/b.go": "// Package log is there.\npackage log"},
 		"log/a.go: the comment must":   {"log/a.go": "// Here are logs.\npackage log"},
 		"cmd/x/a.go: the comment must": {"cmd/x/a.go": "// Package main runs.\npackage main"},
 	} {
@@ -63,7 +65,8 @@ func commentProblems(files []file) (problems []string) {
 				problems = append(problems, fmt.Sprintf("%s: the comment must begin with %q", f.name, start))
 			}
 		default:
-			problems = append(problems, fmt.Sprintf("%s has %d package comments: %s and %s", dir, len(with), with[0].name, with[1].name))
+			problems = append(problems, fmt.Sprintf("%s has %d package comments: %s and %s", dir, len(with), with[0].name,
+				with[1].name))
 		}
 	}
 	return problems

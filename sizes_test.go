@@ -17,7 +17,8 @@ import (
 
 // sizedPackages are those in which code takes another path at a size. docs/fault-tests.md has a table for each that
 // names, for each size, the test that goes beyond it.
-var sizedPackages = []string{"log", "log/salvage", "durability", "internal/files", "log/batch", "partition", "wire", "pidmanager", "groupcoordinator", "txncoordinator", "handlers"}
+var sizedPackages = []string{"log", "log/salvage", "durability", "internal/files", "log/batch", "partition", "wire",
+	"pidmanager", "groupcoordinator", "txncoordinator", "handlers"}
 
 // notSizes are the constants of a package at which no code takes another path: positions, lengths, flags, versions and
 // magic numbers of formats, sentinels, levels and times. A name may end in *.
@@ -86,7 +87,9 @@ func missingRows(pkg, table string, constants []string, tests map[string]bool) (
 	}
 	for _, name := range constants {
 		if !rows[name] && !matches(notSizes[pkg], name) {
-			complaints = append(complaints, fmt.Sprintf("%s: %s has no row in docs/fault-tests.md; name the test that goes beyond it, or add it to notSizes", pkg, name))
+			complaints = append(complaints,
+				fmt.Sprintf("%s: %s has no row in docs/fault-tests.md; name the test that goes beyond it, or add it to notSizes",
+					pkg, name))
 		}
 	}
 	return complaints
@@ -108,7 +111,8 @@ func testNames(t *testing.T) map[string]bool {
 			return err
 		}
 		b, err := os.ReadFile(name)
-		for _, m := range regexp.MustCompile(`(?m)^func ((?:Test|Fuzz|Benchmark)\w+)\(`).FindAllStringSubmatch(string(b), -1) {
+		for _, m := range regexp.MustCompile(`(?m)^func ((?:Test|Fuzz|Benchmark)\w+)\(`).FindAllStringSubmatch(string(b),
+			-1) {
 			names[m[1]] = true
 		}
 		return err

@@ -23,13 +23,16 @@ func TestRequestsNeedTheToken(t *testing.T) {
 		served.ServeHTTP(w, r)
 		return w
 	}
-	for _, path := range []string{"/v1/reset", "/v1/clusters/a/reset", "/v1/records/t/0", "/v1/openapi.json/", "/v1/../v1/reset", "/state",
+	for _, path := range []string{"/v1/reset", "/v1/clusters/a/reset", "/v1/records/t/0", "/v1/openapi.json/",
+		"/v1/../v1/reset", "/state",
 		"/debug/pprof/cmdline", "/inspector", "//"} {
 		for _, method := range []string{"GET", "POST", "DELETE", "OPTIONS"} {
-			for _, wrong := range []string{"", "Bearer", "Bearer ", "Bearer s3cret.Toke", "Bearer s3cret.Token2", "bearer S3CRET.TOKEN", "Basic s3cret.Token",
+			for _, wrong := range []string{"", "Bearer", "Bearer ", "Bearer s3cret.Toke", "Bearer s3cret.Token2",
+				"bearer S3CRET.TOKEN", "Basic s3cret.Token",
 				"s3cret.Token", "Bearer s3cret.Token s3cret.Token", "Bearers3cret.Token"} {
 				w := ask(method, path, wrong)
-				if reached != 0 || w.Code != 401 || w.Header().Get("WWW-Authenticate") != `Bearer realm="once"` || strings.Contains(w.Body.String(), "s3cret") {
+				if reached != 0 || w.Code != 401 || w.Header().Get("WWW-Authenticate") != `Bearer realm="once"` ||
+					strings.Contains(w.Body.String(), "s3cret") {
 					t.Errorf("%s %s with %q: %d %s", method, path, wrong, w.Code, w.Body)
 				}
 			}
@@ -40,7 +43,8 @@ func TestRequestsNeedTheToken(t *testing.T) {
 			}
 		}
 	}
-	for _, path := range []string{"/metrics", "/healthz", "/readyz", "/ready", "/v1/status/ready", "/", "/inspector/page.js", "/v1/openapi.json"} {
+	for _, path := range []string{"/metrics", "/healthz", "/readyz", "/ready", "/v1/status/ready", "/",
+		"/inspector/page.js", "/v1/openapi.json"} {
 		if w := ask("GET", path, ""); reached != 1 {
 			t.Errorf("%s needs a token: %d", path, w.Code)
 		}

@@ -144,7 +144,8 @@ func TestPortInUse(t *testing.T) {
 	defer taken.Close()
 	addr, port := taken.Addr().String(), strconv.Itoa(taken.Addr().(*net.TCPAddr).Port)
 	first := fmt.Sprintf("127.0.0.1:%d", kafkatest.FreePort(t))
-	set, _, err := settings.Resolve(settings.Values{"listeners": "A://" + first + ",B://" + addr, "listener.security.protocol.map": "A:PLAINTEXT,B:PLAINTEXT"})
+	set, _, err := settings.Resolve(settings.Values{"listeners": "A://" + first + ",B://" + addr,
+		"listener.security.protocol.map": "A:PLAINTEXT,B:PLAINTEXT"})
 	if err != nil {
 		t.Fatal(err)
 	}

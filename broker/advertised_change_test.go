@@ -24,7 +24,8 @@ func change(t *testing.T, addr, resource, name, value string) int16 {
 		c.Op, c.Value = kmsg.IncrementalAlterConfigOpDelete, nil
 	}
 	r.Resources = []kmsg.IncrementalAlterConfigsRequestResource{{
-		ResourceType: kmsg.ConfigResourceTypeBroker, ResourceName: resource, Configs: []kmsg.IncrementalAlterConfigsRequestResourceConfig{c},
+		ResourceType: kmsg.ConfigResourceTypeBroker, ResourceName: resource,
+		Configs: []kmsg.IncrementalAlterConfigsRequestResourceConfig{c},
 	}}
 	return kafkatest.Connect(t, addr).Answer(r).(*kmsg.IncrementalAlterConfigsResponse).Resources[0].ErrorCode
 }
@@ -35,8 +36,9 @@ func TestAdvertisedListenersChangeWhileTheBrokerRuns(t *testing.T) {
 	const listeners, changed = "advertised.listeners", "PLAINTEXT://127.0.0.1:32768,BROKER://localhost:9092"
 	dir := t.TempDir()
 	options := []brokertest.Option{brokertest.WithDataDir(dir), brokertest.WithSettings(t, map[string]string{
-		"listeners": "PLAINTEXT://127.0.0.1:0,BROKER://127.0.0.1:0", "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,BROKER:PLAINTEXT",
-		listeners: "PLAINTEXT://localhost:9093,BROKER://localhost:9092"})}
+		"listeners":                      "PLAINTEXT://127.0.0.1:0,BROKER://127.0.0.1:0",
+		"listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,BROKER:PLAINTEXT",
+		listeners:                        "PLAINTEXT://localhost:9093,BROKER://localhost:9092"})}
 	b := brokertest.Start(t, options...)
 	expectTold(t, b.Addr(), "localhost:9093")
 	if code := change(t, b.Addr(), "1", listeners, changed); code != 0 {
@@ -91,8 +93,9 @@ func TestChangedAdvertisedListenersOpenNoListener(t *testing.T) {
 	}
 	expectTold(t, b.Addr(), "h:1")
 	r := kmsg.NewPtrDescribeConfigsRequest()
-	r.Version, r.Resources = 4, []kmsg.DescribeConfigsRequestResource{{ResourceType: kmsg.ConfigResourceTypeBroker, ResourceName: "1",
-		ConfigNames: []string{"advertised.listeners", "listeners"}}}
+	r.Version, r.Resources = 4, []kmsg.DescribeConfigsRequestResource{{ResourceType: kmsg.ConfigResourceTypeBroker,
+		ResourceName: "1",
+		ConfigNames:  []string{"advertised.listeners", "listeners"}}}
 	var shown []string
 	for _, c := range kafkatest.Connect(t, b.Addr()).Answer(r).(*kmsg.DescribeConfigsResponse).Resources[0].Configs {
 		shown = append(shown, c.Name+"="+*c.Value+" "+c.Source.String())
@@ -105,7 +108,8 @@ func TestChangedAdvertisedListenersOpenNoListener(t *testing.T) {
 
 func TestAddressForClientsFromOutsideIsChecked(t *testing.T) {
 	b := brokertest.Start(t)
-	for _, wrong := range []string{"localhost", ":9092", "localhost:0", "localhost:65536", "localhost:x", "0.0.0.0:9092", "[::]:9092",
+	for _, wrong := range []string{"localhost", ":9092", "localhost:0", "localhost:65536", "localhost:x", "0.0.0.0:9092",
+		"[::]:9092",
 		net.JoinHostPort(strings.Repeat("a", 254), "1")} {
 		if err := b.SetAdvertised(wrong); !errors.Is(err, cluster.ErrConfig) {
 			t.Errorf("%q: %v", wrong, err)

@@ -87,7 +87,8 @@ func TestCleanerMetrics(t *testing.T) {
 		// There may be one for each segment, and the last one not at its end; nor is a scrape of one instant.
 		m = c.cleanerSays()
 		done, last := m[`passes_total{outcome="done"}`], m[`last_pass_timestamp_seconds{outcome="done"}`]
-		return m["read_bytes_total"] >= 1<<20 && m["written_bytes_total"] > 0 && last > 0 && done > 0 && done == m["pass_duration_seconds_count"]
+		return m["read_bytes_total"] >= 1<<20 && m["written_bytes_total"] > 0 && last > 0 && done > 0 &&
+			done == m["pass_duration_seconds_count"]
 	})
 	if read, written := m["read_bytes_total"], m["written_bytes_total"]; written < 100<<10 || written >= read {
 		t.Errorf("%v bytes were read, %v written", read, written)
@@ -106,7 +107,8 @@ func TestCleanerMetrics(t *testing.T) {
 	c.compactFromNowOn("damaged")
 	c.awaitMetric("uncleanable_partitions", 1)
 	m = c.cleanerSays()
-	if m[`passes_total{outcome="failed"}`] != 1 || m[`last_pass_timestamp_seconds{outcome="failed"}`] < float64(begun.Unix()) {
+	if m[`passes_total{outcome="failed"}`] != 1 ||
+		m[`last_pass_timestamp_seconds{outcome="failed"}`] < float64(begun.Unix()) {
 		t.Errorf("after a failed pass: %v", m)
 	}
 	r := kmsg.NewPtrDeleteTopicsRequest()

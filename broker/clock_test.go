@@ -16,9 +16,10 @@ import (
 // Once it is moved, all that has fallen due has been done.
 func TestClusterClock(t *testing.T) {
 	c := clock.NewMovable()
-	b := brokertest.Start(t, func(cfg *broker.Config) { cfg.Clock, cfg.Durability = c, "fsync" }, brokertest.WithSettings(t, map[string]string{
-		"group.min.session.timeout.ms": "100", "group.initial.rebalance.delay.ms": "0",
-	}))
+	b := brokertest.Start(t, func(cfg *broker.Config) { cfg.Clock, cfg.Durability = c, "fsync" },
+		brokertest.WithSettings(t, map[string]string{
+			"group.min.session.timeout.ms": "100", "group.initial.rebalance.delay.ms": "0",
+		}))
 	client := kafkatest.Connect(t, b.Addr())
 	client.TransactionTimeout = time.Minute
 	client.CreateTopic("x", 1, nil)

@@ -37,7 +37,8 @@ func (c *compactedTopic) restart() {
 	}
 	c.own = brokertest.Start(c.t, brokertest.WithDataDir(c.dir), brokertest.WithSettings(c.t, map[string]string{
 		"log.cleaner.backoff.ms": "20", "flush.interval.ms": "20", "log.retention.check.interval.ms": "20",
-		"offsets.topic.num.partitions": "1", "offsets.topic.segment.bytes": "1048576", "log.cleaner.min.cleanable.ratio": "0.1",
+		"offsets.topic.num.partitions": "1", "offsets.topic.segment.bytes": "1048576",
+		"log.cleaner.min.cleanable.ratio": "0.1",
 	}))
 	c.Client = kafkatest.Connect(c.t, c.own.Addr())
 }
@@ -163,7 +164,8 @@ func await(t *testing.T, what string, done func() bool) {
 func TestBrokerCompacts(t *testing.T) {
 	c := &compactedTopic{t: t, dir: t.TempDir(), want: map[string]string{}}
 	c.restart()
-	c.CreateTopic(compactedName, 1, map[string]string{"cleanup.policy": "compact", "segment.bytes": "1048576", "delete.retention.ms": "100"})
+	c.CreateTopic(compactedName, 1, map[string]string{"cleanup.policy": "compact", "segment.bytes": "1048576",
+		"delete.retention.ms": "100"})
 	c.begin()
 	for n := range 4 {
 		c.round(n)
@@ -176,8 +178,16 @@ func TestBrokerCompacts(t *testing.T) {
 		}
 	}
 	const twoSegments = 5 << 19
-	await(t, "the topic to be compacted", func() bool { size, _ := sizeOf(c.own, compactedName); return size < twoSegments })
-	await(t, "the offsets to be compacted", func() bool { size, _ := sizeOf(c.own, "__consumer_offsets"); return size < twoSegments })
+	await(t, "the topic to be compacted", func() bool {
+		size,
+			_ := sizeOf(c.own, compactedName)
+		return size < twoSegments
+	})
+	await(t, "the offsets to be compacted", func() bool {
+		size,
+			_ := sizeOf(c.own, "__consumer_offsets")
+		return size < twoSegments
+	})
 	c.check("compacted")
 	c.restart()
 	c.check("compacted and restarted")

@@ -28,7 +28,11 @@ func TestTopicIDsOfTransactionalOffsetsOutliveCompaction(t *testing.T) {
 		c.commit() // fills a segment
 	}
 	const twoSegments = 5 << 19
-	await(t, "the offsets to be compacted", func() bool { size, _ := sizeOf(c.own, "__consumer_offsets"); return size < twoSegments })
+	await(t, "the offsets to be compacted", func() bool {
+		size,
+			_ := sizeOf(c.own, "__consumer_offsets")
+		return size < twoSegments
+	})
 	c.restart()
 	if got := storedTopicID(t, c.Client, "g"); got != topicID {
 		t.Errorf("stored is topic ID %x, want %x", got, topicID)

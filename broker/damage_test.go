@@ -34,7 +34,8 @@ next:
 func TestDamagedByteTakesItsPartitionOfflineAndNoOther(t *testing.T) {
 	dir := t.TempDir()
 	serve := func(t *testing.T, out *kafkatest.Log) *hostile {
-		b := brokertest.Start(t, brokertest.WithDataDir(dir), func(c *broker.Config) { c.Logger = slog.New(slog.NewTextHandler(out, nil)) })
+		b := brokertest.Start(t, brokertest.WithDataDir(dir),
+			func(c *broker.Config) { c.Logger = slog.New(slog.NewTextHandler(out, nil)) })
 		h := &hostile{peer: &peer{t: t, addr: b.Addr(), own: b}}
 		h.forget()
 		t.Cleanup(h.hangUp)
@@ -77,7 +78,8 @@ func TestDamagedByteTakesItsPartitionOfflineAndNoOther(t *testing.T) {
 				}
 			}
 		}
-		if got := h.produceTo(9, -1, nil, part{"x", 0, plainBatch("v")}, part{"x", 1, plainBatch("v")}); got != "x-0 KAFKA_STORAGE_ERROR, x-1 NONE" {
+		if got := h.produceTo(9, -1, nil, part{"x", 0, plainBatch("v")},
+			part{"x", 1, plainBatch("v")}); got != "x-0 KAFKA_STORAGE_ERROR, x-1 NONE" {
 			t.Error("produce:", got)
 		}
 		for offset := range int64(11) {

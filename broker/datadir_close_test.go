@@ -56,7 +56,8 @@ func brokerGoroutines() (found []string) {
 	buf := make([]byte, 4<<20)
 	for stack := range strings.SplitSeq(string(buf[:runtime.Stack(buf, true)]), "\n\n") {
 		for line := range strings.Lines(stack) {
-			if strings.HasPrefix(line, "once/") && !strings.HasPrefix(line, "once/broker_test") && !strings.HasPrefix(line, "once/internal/kafkatest") {
+			if strings.HasPrefix(line, "once/") && !strings.HasPrefix(line, "once/broker_test") &&
+				!strings.HasPrefix(line, "once/internal/kafkatest") {
 				found = append(found, stack)
 				break
 			}
@@ -100,7 +101,8 @@ func TestCloseLeavesNoGoroutine(t *testing.T) {
 func awaitNoGoroutine(t *testing.T) {
 	t.Helper()
 	h := &hostile{peer: &peer{t: t}}
-	h.awaitOr(func() bool { return len(brokerGoroutines()) == 0 }, func() string { return strings.Join(brokerGoroutines(), "\n\n") })
+	h.awaitOr(func() bool { return len(brokerGoroutines()) == 0 },
+		func() string { return strings.Join(brokerGoroutines(), "\n\n") })
 }
 
 // leastParked is less than any of parkRequests would wait: the half of a frame waits for 30 seconds, the others longer.
@@ -146,7 +148,8 @@ func TestCloseDoesNotWaitForParkedRequests(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b, err := broker.Start(t.Context(), broker.Config{Admin: "127.0.0.1:0", DataDir: t.TempDir(), Env: cluster.Env{Settings: slow}})
+	b, err := broker.Start(t.Context(), broker.Config{Admin: "127.0.0.1:0", DataDir: t.TempDir(),
+		Env: cluster.Env{Settings: slow}})
 	if err != nil {
 		t.Fatal(err)
 	}

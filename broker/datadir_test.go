@@ -202,7 +202,8 @@ func metaDamages() []damage {
 		{"count of starts too high", func(t *testing.T, dir string) {
 			inMeta(t, dir, "cluster", "starts", []byte{0, 0, 0, 0, 0x80, 0, 0, 0})
 		}, `"starts"`},
-		{"count of starts broken", func(t *testing.T, dir string) { inMeta(t, dir, "cluster", "starts", []byte{1, 2, 3}) }, "meta.db"},
+		{"count of starts broken", func(t *testing.T, dir string) { inMeta(t, dir, "cluster", "starts", []byte{1, 2, 3}) },
+			"meta.db"},
 		{"topic record broken", func(t *testing.T, dir string) { inMeta(t, dir, "topics", "x", []byte("{")) }, `"x"`},
 		{"topic configuration impossible", func(t *testing.T, dir string) {
 			inMeta(t, dir, "topics", "later", []byte(`{`+someID+someShape+`,"overrides":{"segment.bytes":"many"}}`))
@@ -305,7 +306,8 @@ func TestDirectoryWithoutDerivedFiles(t *testing.T) {
 			{name: "no indexes", does: remove("*.index", "*.timeindex")},
 			{name: "no snapshots", does: remove("*.snapshot")},
 			{name: "no list of aborted transactions", does: remove("*.txnindex", "txnindex-checkpoint")},
-			{name: "nothing that is derived", does: remove("*.index", "*.timeindex", "*.txnindex", "*.snapshot", "txnindex-checkpoint", "leader-epoch-checkpoint")},
+			{name: "nothing that is derived", does: remove("*.index", "*.timeindex", "*.txnindex", "*.snapshot",
+				"txnindex-checkpoint", "leader-epoch-checkpoint")},
 			{name: "empty indexes", does: func(t *testing.T, dir string) {
 				files, _ := filepath.Glob(filepath.Join(dir, "*", "*index"))
 				for _, file := range files {

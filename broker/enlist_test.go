@@ -151,7 +151,8 @@ func (w *waitingProduce) logEndOffset() int64 {
 	w.t.Helper()
 	r := kmsg.NewPtrListOffsetsRequest()
 	r.Version, r.ReplicaID = 5, -1
-	r.Topics = []kmsg.ListOffsetsRequestTopic{{Topic: "x", Partitions: []kmsg.ListOffsetsRequestTopicPartition{{CurrentLeaderEpoch: -1, Timestamp: -1}}}}
+	r.Topics = []kmsg.ListOffsetsRequestTopic{{Topic: "x",
+		Partitions: []kmsg.ListOffsetsRequestTopicPartition{{CurrentLeaderEpoch: -1, Timestamp: -1}}}}
 	p := w.Answer(r).(*kmsg.ListOffsetsResponse).Topics[0].Partitions[0]
 	if p.ErrorCode != 0 {
 		w.t.Fatal(code(p.ErrorCode))
@@ -201,7 +202,8 @@ func TestNothingHangsOnAProduceThatWaits(t *testing.T) {
 		code string // of the answer; "" when the connection is closed without one
 	}{
 		{"connection", func(w *waitingProduce) error { w.waiting.Close(); return nil }, ""},
-		{"broker", func(w *waitingProduce) error { w.fs.fails.Store(false); return w.broker.Close() }, "CONCURRENT_TRANSACTIONS"},
+		{"broker", func(w *waitingProduce) error { w.fs.fails.Store(false); return w.broker.Close() },
+			"CONCURRENT_TRANSACTIONS"},
 		{"kill", func(w *waitingProduce) error { return w.broker.Cluster().Kill() }, ""},
 		{"reset", func(w *waitingProduce) error { w.broker.Reset(); return nil }, "CONCURRENT_TRANSACTIONS"},
 	} {

@@ -66,20 +66,23 @@ func (f *ruled) closed(r kmsg.Request) {
 // one is a Produce of a record that nobody has numbered.
 func one(partition int32, value string) *kmsg.ProduceRequest {
 	var nobody *kafkatest.Producer
-	return kafkatest.ProduceRequest("", "t", partition, nobody.Batch(-1, time.Now().UnixMilli(), kafkatest.Values(value)...))
+	return kafkatest.ProduceRequest("", "t", partition,
+		nobody.Batch(-1, time.Now().UnixMilli(), kafkatest.Values(value)...))
 }
 
 // A commit whose answer is lost has been carried out: the client's retry finds it done, and the records are there once.
 func TestLostAnswerOfACommit(t *testing.T) {
 	f := startRuled(t)
-	rule := f.Fault(faults.Rule{Match: faults.Match{API: faults.Names{"EndTxn"}, TransactionalID: faults.Names{"pay-*"}}, Do: faults.Do{LoseAnswer: true}})
+	rule := f.Fault(faults.Rule{Match: faults.Match{API: faults.Names{"EndTxn"}, TransactionalID: faults.Names{"pay-*"}},
+		Do: faults.Do{LoseAnswer: true}})
 	p, _ := f.InitProducer("pay-1")
 	f.Produce(p, "t", 0, kafkatest.Values("a")...)
 	f.closed(p.EndTxnRequest(true))
 	f.values(0, "a")
 	f.Client.End(p, true)
 	f.values(0, "a")
-	if s := rule.State(); s.Triggered != 1 || s.Matched != 2 || s.Last[0].TransactionalID != "pay-1" || s.Last[0].API != "EndTxn" {
+	if s := rule.State(); s.Triggered != 1 || s.Matched != 2 || s.Last[0].TransactionalID != "pay-1" ||
+		s.Last[0].API != "EndTxn" {
 		t.Errorf("%+v", s)
 	}
 }
@@ -167,7 +170,8 @@ func TestErrorsOfOnePartition(t *testing.T) {
 	f.values(1)
 
 	fetch := kafkatest.FetchRequest("t", 0, 0, true)
-	fetch.Topics[0].Partitions = append(fetch.Topics[0].Partitions, kafkatest.FetchRequest("t", 1, 0, true).Topics[0].Partitions...)
+	fetch.Topics[0].Partitions = append(fetch.Topics[0].Partitions,
+		kafkatest.FetchRequest("t", 1, 0, true).Topics[0].Partitions...)
 	fetch.Version, fetch.SessionEpoch = 12, 0
 	first := f.Answer(fetch).(*kmsg.FetchResponse)
 	f.Fault(faults.Rule{Match: at("Fetch"), Do: faults.Do{Error: "KAFKA_STORAGE_ERROR"}})
@@ -250,7 +254,8 @@ func TestHeldAndDelayedAnswers(t *testing.T) {
 	if _, err := f.conn.Receive(r, id); err != nil {
 		t.Fatal(err)
 	}
-	for _, do := range []faults.Do{{Delay: faults.Duration(20 * time.Millisecond)}, {DelayAnswer: faults.Duration(20 * time.Millisecond)}} {
+	for _, do := range []faults.Do{{Delay: faults.Duration(20 * time.Millisecond)},
+		{DelayAnswer: faults.Duration(20 * time.Millisecond)}} {
 		f.Fault(faults.Rule{Match: api("Produce"), Do: do})
 		began := time.Now()
 		f.Append(one(0, "b"))
@@ -327,7 +332,8 @@ func TestBlackhole(t *testing.T) {
 
 func TestThrottle(t *testing.T) {
 	f := startRuled(t)
-	f.Fault(faults.Rule{Match: api("Produce", "Fetch"), When: &faults.When{Always: true}, Do: faults.Do{Throttle: faults.Duration(500 * time.Millisecond)}})
+	f.Fault(faults.Rule{Match: api("Produce", "Fetch"), When: &faults.When{Always: true},
+		Do: faults.Do{Throttle: faults.Duration(500 * time.Millisecond)}})
 	produced := f.Answer(one(0, "a")).(*kmsg.ProduceResponse)
 	fetched := f.Answer(kafkatest.FetchRequest("t", 0, 0, true)).(*kmsg.FetchResponse)
 	if produced.ThrottleMillis != 500 || fetched.ThrottleMillis != 500 {
@@ -340,7 +346,8 @@ func TestThrottle(t *testing.T) {
 func TestHeldMarker(t *testing.T) {
 	f := startRuled(t)
 	partition := int32(1)
-	rule := f.Fault(faults.Rule{Match: faults.Match{Point: "txn.marker", Topic: faults.Names{"t"}, Partition: &partition}, Do: faults.Do{Hold: true}})
+	rule := f.Fault(faults.Rule{Match: faults.Match{Point: "txn.marker", Topic: faults.Names{"t"}, Partition: &partition},
+		Do: faults.Do{Hold: true}})
 	p, _ := f.InitProducer("pay")
 	f.Produce(p, "t", 0, kafkatest.Values("a")...)
 	f.Produce(p, "t", 1, kafkatest.Values("b")...)
@@ -363,7 +370,8 @@ func TestHeldMarker(t *testing.T) {
 // A group stands for its partition of __consumer_offsets; an error at an inner point reaches the client by its name.
 func TestInnerPointsOfGroups(t *testing.T) {
 	f := startRuled(t)
-	rule := f.Fault(faults.Rule{Match: faults.Match{Point: "txn.marker", Group: faults.Names{"g"}}, Do: faults.Do{Hold: true}})
+	rule := f.Fault(faults.Rule{Match: faults.Match{Point: "txn.marker", Group: faults.Names{"g"}},
+		Do: faults.Do{Hold: true}})
 	p, _ := f.InitProducer("pay")
 	f.Stage(p, "g", "t", 0, 7)
 	f.Client.End(p, true)
@@ -375,7 +383,8 @@ func TestInnerPointsOfGroups(t *testing.T) {
 	if offset, _ := f.Committed("g", "t", 0); offset != 7 {
 		t.Errorf("committed offset %d", offset)
 	}
-	f.Fault(faults.Rule{Match: faults.Match{Point: "group.append", Group: faults.Names{"g"}}, Do: faults.Do{Error: "NOT_COORDINATOR"}})
+	f.Fault(faults.Rule{Match: faults.Match{Point: "group.append", Group: faults.Names{"g"}},
+		Do: faults.Do{Error: "NOT_COORDINATOR"}})
 	if err := f.Quiet().Commit("g", "t", 0, 8, ""); kafkatest.Code(t, err) != int16(wire.NotCoordinator) {
 		t.Error(err)
 	}
@@ -385,7 +394,8 @@ func TestInnerPointsOfGroups(t *testing.T) {
 func TestErrorsAtInnerPoints(t *testing.T) {
 	f := startRuled(t)
 	p, _ := f.InitProducer("pay")
-	f.Fault(faults.Rule{Match: faults.Match{Point: "partition.append", Topic: faults.Names{"t"}}, Do: faults.Do{Error: "NOT_LEADER_OR_FOLLOWER"}})
+	f.Fault(faults.Rule{Match: faults.Match{Point: "partition.append", Topic: faults.Names{"t"}},
+		Do: faults.Do{Error: "NOT_LEADER_OR_FOLLOWER"}})
 	if _, err := f.Quiet().Append(one(0, "x")); kafkatest.Code(t, err) != int16(wire.NotLeaderOrFollower) {
 		t.Error(err)
 	}

@@ -14,7 +14,8 @@ import (
 // durability mode, and no clock has to bring the barrier.
 func TestFlushMessagesActsWhileRunning(t *testing.T) {
 	dir := t.TempDir()
-	b := brokertest.Start(t, brokertest.WithDataDir(dir), brokertest.WithSettings(t, map[string]string{"flush.interval.ms": "86400000"}))
+	b := brokertest.Start(t, brokertest.WithDataDir(dir),
+		brokertest.WithSettings(t, map[string]string{"flush.interval.ms": "86400000"}))
 	h := &hostile{peer: &peer{t: t, addr: b.Addr(), own: b}}
 	h.forget()
 	t.Cleanup(h.hangUp)

@@ -41,7 +41,8 @@ func TestDefaultGateway(t *testing.T) {
 // each of two networks.
 func TestAddressForAClientOfAContainer(t *testing.T) {
 	inside := &advertiser{inContainer: true, gateway: net.IPv4(172, 17, 0, 1), networks: func() []netip.Prefix {
-		return []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("172.17.0.0/16"), netip.MustParsePrefix("fd00:1::/64")}
+		return []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("172.17.0.0/16"),
+			netip.MustParsePrefix("fd00:1::/64")}
 	}}
 	outside := &advertiser{gateway: inside.gateway, networks: inside.networks}
 	alone := &advertiser{inContainer: true, networks: func() []netip.Prefix { return nil }} // the system does not say
@@ -69,9 +70,11 @@ func TestAddressForAClientOfAContainer(t *testing.T) {
 		{outside, advertised{}, "172.17.0.1", "172.17.0.2:9092"},
 		{outside, advertised{publishedPort: 19092}, "192.168.1.7", "172.17.0.2:9092"},
 	} {
-		host, port, guessed := tc.a.address(tc.set, &tc.a.outside, local, &net.TCPAddr{IP: net.ParseIP(tc.remote), Port: 40000})
+		host, port, guessed := tc.a.address(tc.set, &tc.a.outside, local,
+			&net.TCPAddr{IP: net.ParseIP(tc.remote), Port: 40000})
 		if got := fmt.Sprint(host, ":", port); got != tc.want {
-			t.Errorf("in a container %v, %+v, a client from %s is told %s, want %s", tc.a.inContainer, tc.set, tc.remote, got, tc.want)
+			t.Errorf("in a container %v, %+v, a client from %s is told %s, want %s", tc.a.inContainer, tc.set, tc.remote, got,
+				tc.want)
 		}
 		if guessed != (host == "localhost") {
 			t.Errorf("in a container %v, %+v, a client from %s: guessed is %v", tc.a.inContainer, tc.set, tc.remote, guessed)
@@ -94,7 +97,8 @@ func TestAddressForClientsFromOutside(t *testing.T) {
 		t.Fatal(err)
 	}
 	for remote, want := range map[string]string{
-		"192.168.1.7": "docker.example:32807 false", "172.17.0.3": "172.17.0.2:9092 false", "127.0.0.1": "172.17.0.2:9092 false",
+		"192.168.1.7": "docker.example:32807 false", "172.17.0.3": "172.17.0.2:9092 false",
+		"127.0.0.1": "172.17.0.2:9092 false",
 	} {
 		if got := told(in, remote, advertised{}); got != want {
 			t.Errorf("a client from %s is told %s, want %s", remote, got, want)
@@ -118,8 +122,8 @@ func TestAddressForClientsFromOutside(t *testing.T) {
 	}
 }
 
-// Each cluster has an address of its own for clients from outside, by one rule: it may be given when the cluster is made,
-// is changed, and taken back.
+// Each cluster has an address of its own for clients from outside, by one rule: it may be given when the cluster is
+// made, is changed, and taken back.
 func TestEachClusterHasItsAddressForOutside(t *testing.T) {
 	b, err := Start(t.Context(), Config{InMemory: true})
 	if err != nil {
@@ -174,8 +178,9 @@ func TestEachClusterHasItsAddressForOutside(t *testing.T) {
 
 // published.port is of the first listener, and says that there is a host that publishes it.
 func TestThePublishedPortIsOfTheFirstListener(t *testing.T) {
-	s, _, err := settings.Resolve(settings.Values{"published.port": "19092", "listener.security.protocol.map": "A:PLAINTEXT,B:PLAINTEXT",
-		"listeners": "A://127.0.0.1:0,B://127.0.0.1:0", "advertised.listeners": "B://b:7"})
+	s, _, err := settings.Resolve(settings.Values{"published.port": "19092",
+		"listener.security.protocol.map": "A:PLAINTEXT,B:PLAINTEXT",
+		"listeners":                      "A://127.0.0.1:0,B://127.0.0.1:0", "advertised.listeners": "B://b:7"})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -56,7 +56,8 @@ func askBench(b *testing.B, conn *kafkatest.Conn, r kmsg.Request) kmsg.Response 
 }
 
 // heartbeat is one heartbeat of a member that speaks the consumer protocol; owned nil: not said.
-func (g *groupBench) heartbeat(conn *kafkatest.Conn, group, member string, epoch int32, owned []int32) *kmsg.ConsumerGroupHeartbeatResponse {
+func (g *groupBench) heartbeat(conn *kafkatest.Conn, group, member string, epoch int32,
+	owned []int32) *kmsg.ConsumerGroupHeartbeatResponse {
 	r := kmsg.NewPtrConsumerGroupHeartbeatRequest()
 	r.Version, r.Group, r.MemberID, r.MemberEpoch = 1, group, member, epoch
 	switch {
@@ -78,14 +79,16 @@ func (g *groupBench) joinClassic(conn *kafkatest.Conn, group string) {
 	join := kmsg.NewPtrJoinGroupRequest()
 	join.Version, join.Group, join.ProtocolType = 9, group, "consumer"
 	join.SessionTimeoutMillis, join.RebalanceTimeoutMillis = 45_000, 60_000
-	join.Protocols = []kmsg.JoinGroupRequestProtocol{{Name: "range", Metadata: []byte{0, 0, 0, 0, 0, 1, 0, 1, 'x', 255, 255, 255, 255}}}
+	join.Protocols = []kmsg.JoinGroupRequestProtocol{{Name: "range",
+		Metadata: []byte{0, 0, 0, 0, 0, 1, 0, 1, 'x', 255, 255, 255, 255}}}
 	joined := askBench(g.b, conn, join).(*kmsg.JoinGroupResponse)
 	join.MemberID = joined.MemberID
 	joined = askBench(g.b, conn, join).(*kmsg.JoinGroupResponse)
 	sync := kmsg.NewPtrSyncGroupRequest()
 	sync.Version, sync.Group, sync.MemberID, sync.Generation = 5, group, joined.MemberID, joined.Generation
 	sync.ProtocolType, sync.Protocol = joined.ProtocolType, joined.Protocol
-	sync.GroupAssignment = []kmsg.SyncGroupRequestGroupAssignment{{MemberID: joined.MemberID, MemberAssignment: []byte("x-0")}}
+	sync.GroupAssignment = []kmsg.SyncGroupRequestGroupAssignment{{MemberID: joined.MemberID,
+		MemberAssignment: []byte("x-0")}}
 	if c := askBench(g.b, conn, sync).(*kmsg.SyncGroupResponse).ErrorCode; c != 0 {
 		g.b.Fatal(code(c))
 	}
@@ -153,7 +156,8 @@ func BenchmarkGroupJoinToFirstRecord(b *testing.B) {
 			}, kafkatest.Values("hello")...)
 			produce := kmsg.NewPtrProduceRequest()
 			produce.Version, produce.Acks, produce.TimeoutMillis = 9, -1, 1000
-			produce.Topics = []kmsg.ProduceRequestTopic{{Topic: g.topic, Partitions: []kmsg.ProduceRequestTopicPartition{{Records: raw}}}}
+			produce.Topics = []kmsg.ProduceRequestTopic{{Topic: g.topic,
+				Partitions: []kmsg.ProduceRequestTopicPartition{{Records: raw}}}}
 			if c := askBench(b, conn, produce).(*kmsg.ProduceResponse).Topics[0].Partitions[0].ErrorCode; c != 0 {
 				b.Fatal(code(c))
 			}
@@ -181,8 +185,8 @@ func BenchmarkGroupJoinToFirstRecord(b *testing.B) {
 	}
 }
 
-// BenchmarkGroupOfThirty is a consumer group of 30 members over 60 partitions, which heartbeat as often as the broker says:
-// how long until all have two partitions, after the last one has joined.
+// BenchmarkGroupOfThirty is a consumer group of 30 members over 60 partitions, which heartbeat as often as the broker
+// says: how long until all have two partitions, after the last one has joined.
 func BenchmarkGroupOfThirty(b *testing.B) {
 	const members = 30
 	g := newGroupBench(b, 2*members)

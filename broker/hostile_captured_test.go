@@ -82,8 +82,9 @@ func decodeFrame(frame []byte) (key, version int16, correlationID int32, body km
 func TestCapturedFrames(t *testing.T) {
 	for _, c := range capturedFrames(t) {
 		t.Run(c.name, func(t *testing.T) {
-			b := brokertest.Start(t, withAdmin, brokertest.WithMemory, brokertest.WithSettings(t, map[string]string{"group.initial.rebalance.delay.ms": "0",
-				"offsets.topic.num.partitions": "1", "transaction.state.log.num.partitions": "1"}))
+			b := brokertest.Start(t, withAdmin, brokertest.WithMemory,
+				brokertest.WithSettings(t, map[string]string{"group.initial.rebalance.delay.ms": "0",
+					"offsets.topic.num.partitions": "1", "transaction.state.log.num.partitions": "1"}))
 			h := &hostile{peer: &peer{t: t, addr: b.Addr(), own: b}, admin: b.AdminAddr()}
 			h.replay(t, &c)
 			counters := h.count()

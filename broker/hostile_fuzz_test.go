@@ -162,7 +162,8 @@ func lineDiff(before, after string) string {
 func (w *fuzzed) start(t *testing.T) {
 	cfg := broker.Config{DataDir: w.dir, Admin: "127.0.0.1:0", Env: cluster.Env{Logger: slog.New(w)}}
 	brokertest.WithSettings(t, map[string]string{
-		"offsets.topic.num.partitions": "2", "transaction.state.log.num.partitions": "2", "group.initial.rebalance.delay.ms": "0",
+		"offsets.topic.num.partitions": "2", "transaction.state.log.num.partitions": "2",
+		"group.initial.rebalance.delay.ms":           "0",
 		"add.partitions.to.txn.retry.backoff.max.ms": "1",
 	})(&cfg)
 	b, err := broker.Start(context.Background(), cfg)
@@ -367,7 +368,8 @@ func conversations() [][]byte {
 	produce.TransactionID, produce.Acks, produce.TimeoutMillis = txn, -1, 1000
 	topic := kmsg.NewProduceRequestTopic()
 	topic.Topic = "orders"
-	topic.Partitions = []kmsg.ProduceRequestTopicPartition{{Partition: 0, Records: producerBatch(0, 0, 0, true)}, {Partition: 1, Records: producerBatch(0, 0, 0, true)}}
+	topic.Partitions = []kmsg.ProduceRequestTopicPartition{{Partition: 0, Records: producerBatch(0, 0, 0, true)},
+		{Partition: 1, Records: producerBatch(0, 0, 0, true)}}
 	produce.Topics = append(produce.Topics, topic)
 	offsets := kmsg.NewPtrTxnOffsetCommitRequest()
 	offsets.TransactionalID, offsets.Group, offsets.Generation = "pay", "g", -1

@@ -38,23 +38,33 @@ func joins() []hostileCase {
 		{row: "B25", name: "empty group ID", send: joining(func(r join) { r.Group = "" }), want: "INVALID_GROUP_ID"},
 		{row: "B25", name: "session timeout 0", send: session(0), want: "INVALID_SESSION_TIMEOUT"},
 		{row: "B25", name: "session timeout -1", send: session(-1), want: "INVALID_SESSION_TIMEOUT"},
-		{row: "B25", name: "session timeout above group.max.session.timeout.ms", send: session(1_800_001), want: "INVALID_SESSION_TIMEOUT"},
-		{row: "B25", name: "no protocols", send: joining(func(r join) { r.Protocols = nil }), want: "INCONSISTENT_GROUP_PROTOCOL", grows: true}, // the empty group
-		{row: "B25", name: "empty protocol type", send: joining(func(r join) { r.ProtocolType = "" }), want: "INCONSISTENT_GROUP_PROTOCOL"},
-		{row: "B25", name: "member that nobody knows", send: joining(func(r join) { r.MemberID = "nobody" }), want: "UNKNOWN_MEMBER_ID"},
+		{row: "B25", name: "session timeout above group.max.session.timeout.ms", send: session(1_800_001),
+			want: "INVALID_SESSION_TIMEOUT"},
+		// the empty group
+		{row: "B25", name: "no protocols", send: joining(func(r join) { r.Protocols = nil }),
+			want: "INCONSISTENT_GROUP_PROTOCOL", grows: true},
+		{row: "B25", name: "empty protocol type", send: joining(func(r join) { r.ProtocolType = "" }),
+			want: "INCONSISTENT_GROUP_PROTOCOL"},
+		{row: "B25", name: "member that nobody knows", send: joining(func(r join) { r.MemberID = "nobody" }),
+			want: "UNKNOWN_MEMBER_ID"},
 		{row: "B25", name: "static member that nobody knows", want: "UNKNOWN_MEMBER_ID",
 			send: joining(func(r join) { r.Version, r.MemberID, r.InstanceID = 5, "nobody", kmsg.StringPtr("instance") })},
-		{row: "B25", name: "1 MiB of metadata, and it is the leader", send: largeMember, want: "NONE, then UNKNOWN_SERVER_ERROR",
+		{row: "B25", name: "1 MiB of metadata, and it is the leader", send: largeMember,
+			want:  "NONE, then UNKNOWN_SERVER_ERROR",
 			grows: true},
-		{row: "B25", name: "second member that shares no protocol", send: secondMember, want: "INCONSISTENT_GROUP_PROTOCOL", grows: true},
-		{row: "B25", name: "SyncGroup of a group that nobody knows", send: syncing("nogroup", "m", 1), want: "UNKNOWN_MEMBER_ID"},
+		{row: "B25", name: "second member that shares no protocol", send: secondMember, want: "INCONSISTENT_GROUP_PROTOCOL",
+			grows: true},
+		{row: "B25", name: "SyncGroup of a group that nobody knows", send: syncing("nogroup", "m", 1),
+			want: "UNKNOWN_MEMBER_ID"},
 		{row: "B25", name: "SyncGroup of an empty group ID", send: syncing("", "m", 1), want: "INVALID_GROUP_ID"},
-		{row: "B25", name: "Heartbeat of a group that nobody knows", want: "UNKNOWN_MEMBER_ID", send: func(h *hostile) string {
-			r := kmsg.NewPtrHeartbeatRequest()
-			r.Version, r.Group, r.MemberID, r.Generation = 4, "nogroup", "m", -1
-			return code(h.request(r).(*kmsg.HeartbeatResponse).ErrorCode)
-		}},
-		{row: "B25", name: "LeaveGroup of 10000 members that nobody knows", want: "NONE, 10000 UNKNOWN_MEMBER_ID", send: leaving, grows: true},
+		{row: "B25", name: "Heartbeat of a group that nobody knows", want: "UNKNOWN_MEMBER_ID",
+			send: func(h *hostile) string {
+				r := kmsg.NewPtrHeartbeatRequest()
+				r.Version, r.Group, r.MemberID, r.Generation = 4, "nogroup", "m", -1
+				return code(h.request(r).(*kmsg.HeartbeatResponse).ErrorCode)
+			}},
+		{row: "B25", name: "LeaveGroup of 10000 members that nobody knows", want: "NONE, 10000 UNKNOWN_MEMBER_ID",
+			send: leaving, grows: true},
 	}
 }
 
@@ -121,7 +131,8 @@ func leaving(h *hostile) string {
 }
 
 // committing sends an OffsetCommit of x-0, with something changed in it.
-func committing(version int16, change func(h *hostile, r *kmsg.OffsetCommitRequest, p *kmsg.OffsetCommitRequestTopicPartition)) func(*hostile) string {
+func committing(version int16, change func(h *hostile, r *kmsg.OffsetCommitRequest,
+	p *kmsg.OffsetCommitRequestTopicPartition)) func(*hostile) string {
 	return func(h *hostile) string {
 		r := kmsg.NewPtrOffsetCommitRequest()
 		r.Version, r.Group, r.Generation = version, "offsets"+h.suffix, -1
@@ -172,32 +183,40 @@ func offsetCommits() []hostileCase {
 		{row: "B26", name: "32767 bytes of metadata", send: metadata(32767), want: "OFFSET_METADATA_TOO_LARGE"},
 		{row: "B26", name: "offset -1", send: offset(-1), want: "NONE", grows: true},
 		{row: "B26", name: "offset -9223372036854775808", send: offset(-1 << 63), want: "NONE", grows: true},
-		{row: "B26", name: "100000 partitions of an unknown topic", send: many("nosuch", 100_000), want: "100000 UNKNOWN_TOPIC_OR_PARTITION", perByte: 40},
-		{row: "B26", name: "100000 partitions that a topic does not have", send: many("x", 100_000), want: "100000 UNKNOWN_TOPIC_OR_PARTITION", perByte: 40},
+		{row: "B26", name: "100000 partitions of an unknown topic", send: many("nosuch", 100_000),
+			want: "100000 UNKNOWN_TOPIC_OR_PARTITION", perByte: 40},
+		{row: "B26", name: "100000 partitions that a topic does not have", send: many("x", 100_000),
+			want: "100000 UNKNOWN_TOPIC_OR_PARTITION", perByte: 40},
 		{row: "B26", name: "unknown topic ID", want: "UNKNOWN_TOPIC_ID",
 			send: committing(10, func(_ *hostile, r request, _ partition) { r.Topics[0].TopicID = [16]byte{1, 2, 3} })},
-		{row: "B26", name: "empty group ID", send: committing(8, func(_ *hostile, r request, _ partition) { r.Group = "" }), want: "NONE", grows: true},
+		{row: "B26", name: "empty group ID", send: committing(8, func(_ *hostile, r request, _ partition) { r.Group = "" }),
+			want: "NONE", grows: true},
 		{row: "B26", name: "generation of a group that nobody knows", want: "ILLEGAL_GENERATION",
-			send: committing(8, func(_ *hostile, r request, _ partition) { r.Group, r.Generation, r.MemberID = "nogroup", 5, "m" })},
-		{row: "B26", name: "no topics", send: committing(8, func(_ *hostile, r request, _ partition) { r.Topics = nil }), want: ""},
-		{row: "B26", name: "OffsetFetch of 100000 partitions", want: "NONE, 100000 NONE", perByte: 150, send: func(h *hostile) string {
-			r := kmsg.NewPtrOffsetFetchRequest()
-			r.Version = 8
-			g := kmsg.NewOffsetFetchRequestGroup()
-			g.Group = "nogroup"
-			t := kmsg.NewOffsetFetchRequestGroupTopic()
-			t.Topic = "nosuch"
-			for i := range int32(100_000) {
-				t.Partitions = append(t.Partitions, i)
-			}
-			g.Topics = append(g.Topics, t)
-			r.Groups = append(r.Groups, g)
-			got := h.request(r).(*kmsg.OffsetFetchResponse).Groups[0]
-			var codes []int16
-			for _, p := range got.Topics[0].Partitions {
-				codes = append(codes, p.ErrorCode)
-			}
-			return code(got.ErrorCode) + ", " + tally(codes)
-		}},
+			send: committing(8, func(_ *hostile, r request, _ partition) {
+				r.Group, r.Generation, r.MemberID = "nogroup", 5,
+					"m"
+			})},
+		{row: "B26", name: "no topics", send: committing(8, func(_ *hostile, r request, _ partition) { r.Topics = nil }),
+			want: ""},
+		{row: "B26", name: "OffsetFetch of 100000 partitions", want: "NONE, 100000 NONE", perByte: 150,
+			send: func(h *hostile) string {
+				r := kmsg.NewPtrOffsetFetchRequest()
+				r.Version = 8
+				g := kmsg.NewOffsetFetchRequestGroup()
+				g.Group = "nogroup"
+				t := kmsg.NewOffsetFetchRequestGroupTopic()
+				t.Topic = "nosuch"
+				for i := range int32(100_000) {
+					t.Partitions = append(t.Partitions, i)
+				}
+				g.Topics = append(g.Topics, t)
+				r.Groups = append(r.Groups, g)
+				got := h.request(r).(*kmsg.OffsetFetchResponse).Groups[0]
+				var codes []int16
+				for _, p := range got.Topics[0].Partitions {
+					codes = append(codes, p.ErrorCode)
+				}
+				return code(got.ErrorCode) + ", " + tally(codes)
+			}},
 	}
 }

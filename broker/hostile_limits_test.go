@@ -212,7 +212,8 @@ func TestHostileSessionOfTwo(t *testing.T) {
 // B25: a group is as large as group.max.size lets it be.
 func TestHostileGroupIsFull(t *testing.T) {
 	const members = 10
-	h := newLimited(t, map[string]string{"group.max.size": strconv.Itoa(members), "group.initial.rebalance.delay.ms": "60000"})
+	h := newLimited(t, map[string]string{"group.max.size": strconv.Itoa(members),
+		"group.initial.rebalance.delay.ms": "60000"})
 	r := h.joinRequest(func(r *kmsg.JoinGroupRequest) { r.Protocols[0].Metadata = seeded(1<<20, 6) })
 	parked := make([]*kafkatest.Conn, members)
 	for i := range parked {

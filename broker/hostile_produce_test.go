@@ -48,8 +48,10 @@ func requiredAcks() []hostileCase {
 		{row: "B14", name: "acks 0 and all is well", send: acks(0, good), want: "nothing", grows: true},
 		{row: "B14", name: "acks 0, unknown topic", send: acks(0, part{"nosuch", 0, good.records}), want: refused},
 		{row: "B14", name: "acks 0, unknown partition", send: acks(0, part{"x", 2, good.records}), want: refused},
-		{row: "B14", name: "acks 0, wrong CRC", send: acks(0, part{"x", 0, with(good.records, atCRC, 1, 2, 3, 4)}), want: refused},
-		{row: "B14", name: "acks 0, internal topic", send: acks(0, part{"__consumer_offsets", 0, good.records}), want: refused},
+		{row: "B14", name: "acks 0, wrong CRC", send: acks(0, part{"x", 0, with(good.records, atCRC, 1, 2, 3, 4)}),
+			want: refused},
+		{row: "B14", name: "acks 0, internal topic", send: acks(0, part{"__consumer_offsets", 0, good.records}),
+			want: refused},
 	}
 }
 
@@ -58,20 +60,24 @@ func notOneBatch() []hostileCase {
 	length := func(n int32) []byte { return with(good, atLength, be32(n)...) }
 	own := int32(len(good) - 12)
 	cases := []hostileCase{
-		{row: "B15", name: "null records", send: to(nil), want: "x-0 INVALID_RECORD", kafka: notAsked, why: "Kafka never answers"},
+		{row: "B15", name: "null records", send: to(nil), want: "x-0 INVALID_RECORD", kafka: notAsked,
+			why: "Kafka never answers"},
 		{row: "B15", name: "no batch", send: to([]byte{}), want: "x-0 INVALID_RECORD"},
 		{row: "B15", name: "two batches", send: to(slices.Concat(good, good)), want: "x-0 INVALID_RECORD"},
-		{row: "B15", name: "bytes behind the batch", send: to(append(slices.Clone(good), 1, 2, 3)), want: "x-0 INVALID_RECORD",
+		{row: "B15", name: "bytes behind the batch", send: to(append(slices.Clone(good), 1, 2, 3)),
+			want:  "x-0 INVALID_RECORD",
 			kafka: "x-0 NONE", why: "Kafka drops what is too short to be a batch; a client that sends it has lost its place"},
 		{row: "B15", name: "a batch that is cut", send: to(good[:len(good)-1]), want: "x-0 INVALID_RECORD"},
 		{row: "B15", name: "base offset 5", send: to(with(good, 7, 5)), want: "x-0 INVALID_RECORD"},
-		{row: "B15", name: "one bad partition does not hold up another", grows: true, want: "compact-0 NONE, nosuch-0 UNKNOWN_TOPIC_OR_PARTITION, x-0 INVALID_RECORD",
+		{row: "B15", name: "one bad partition does not hold up another", grows: true,
+			want: "compact-0 NONE, nosuch-0 UNKNOWN_TOPIC_OR_PARTITION, x-0 INVALID_RECORD",
 			send: func(h *hostile) string {
 				return h.produceTo(9, -1, nil, part{"x", 0, good[:30]}, part{"compact", 0, good}, part{"nosuch", 0, good})
 			}},
 	}
 	for _, n := range []int{1, 12, 16, 17, 60} {
-		cases = append(cases, hostileCase{row: "B15", name: fmt.Sprintf("%d bytes", n), send: to(good[:n]), want: "x-0 INVALID_RECORD"})
+		cases = append(cases, hostileCase{row: "B15", name: fmt.Sprintf("%d bytes", n), send: to(good[:n]),
+			want: "x-0 INVALID_RECORD"})
 	}
 	const invalid, corrupt = "x-0 INVALID_RECORD", "x-0 CORRUPT_MESSAGE"
 	for _, c := range []struct {
@@ -79,13 +85,17 @@ func notOneBatch() []hostileCase {
 		want   string
 		kafka  string
 	}{
-		{own + 1, invalid, ""}, {1<<31 - 1, invalid, "x-0 UNKNOWN_SERVER_ERROR"}, {0, corrupt, ""}, {-1, corrupt, ""}, {13, corrupt, ""},
-		{own - 1, invalid, corrupt}, {14, invalid, corrupt}, {49, invalid, corrupt}, // Kafka looks at what follows, or at the CRC, first
+		{own + 1, invalid, ""}, {1<<31 - 1, invalid, "x-0 UNKNOWN_SERVER_ERROR"}, {0, corrupt, ""}, {-1, corrupt, ""},
+		{13, corrupt, ""},
+		// Kafka looks at what follows, or at the CRC, first
+		{own - 1, invalid, corrupt}, {14, invalid, corrupt}, {49, invalid, corrupt},
 	} {
-		cases = append(cases, hostileCase{row: "B15", name: fmt.Sprintf("length field %d", c.length), send: to(length(c.length)), want: c.want, kafka: c.kafka})
+		cases = append(cases, hostileCase{row: "B15", name: fmt.Sprintf("length field %d", c.length),
+			send: to(length(c.length)), want: c.want, kafka: c.kafka})
 	}
 	for magic, want := range map[int8]string{0: invalid, 1: invalid, 3: corrupt, -1: corrupt} {
-		cases = append(cases, hostileCase{row: "B15", name: fmt.Sprintf("magic %d", magic), send: to(sealed(with(good, atMagic, byte(magic)))), want: want})
+		cases = append(cases, hostileCase{row: "B15", name: fmt.Sprintf("magic %d", magic),
+			send: to(sealed(with(good, atMagic, byte(magic)))), want: want})
 	}
 	return cases
 }
@@ -96,7 +106,8 @@ func wrongSums() []hostileCase {
 		{row: "B16", name: "a byte of a value", send: to(with(good, len(good)-3, '!')), want: "x-0 CORRUPT_MESSAGE"},
 		{row: "B16", name: "a byte of the header", send: to(with(good, atMaxTime, 1)), want: "x-0 CORRUPT_MESSAGE"},
 		{row: "B16", name: "CRC 0", send: to(with(good, atCRC, 0, 0, 0, 0)), want: "x-0 CORRUPT_MESSAGE"},
-		{row: "B16", name: "a header and nothing else", send: to(with(good[:atRecords], atLength, be32(atRecords-12)...)), want: "x-0 CORRUPT_MESSAGE"},
+		{row: "B16", name: "a header and nothing else", send: to(with(good[:atRecords], atLength, be32(atRecords-12)...)),
+			want: "x-0 CORRUPT_MESSAGE"},
 	}
 }
 
@@ -121,7 +132,8 @@ func wrongCounts() []hostileCase {
 		{"2147483647 records", good, 1<<31 - 1, 1<<31 - 2},
 		{"-2147483648 records", good, -1 << 31, 1<<31 - 1},
 	} {
-		cases = append(cases, hostileCase{row: "B17", name: c.name, send: to(counted(c.raw, c.count, c.lastDelta)), want: bad})
+		cases = append(cases, hostileCase{row: "B17", name: c.name, send: to(counted(c.raw, c.count, c.lastDelta)),
+			want: bad})
 	}
 	return cases
 }
@@ -156,10 +168,13 @@ func brokenRecords() []hostileCase {
 		cases = append(cases, hostileCase{row: "B17", name: c.name, send: to(filled(good, 0, c.records)), want: bad})
 	}
 	return append(cases,
-		hostileCase{row: "B17", name: "length of eleven bytes", send: to(filled(good, 0, bytes.Repeat([]byte{0xff}, 11))), want: bad,
+		hostileCase{row: "B17", name: "length of eleven bytes", send: to(filled(good, 0, bytes.Repeat([]byte{0xff}, 11))),
+			want:  bad,
 			kafka: "x-0 UNKNOWN_SERVER_ERROR", why: failsInside},
-		hostileCase{row: "B17", name: "key and value of length -2", send: to(filled(good, 0, record(head, varints(-2, -2), varints(0)))), want: "x-0 NONE", grows: true},
-		hostileCase{row: "B17", name: "offset delta 9 of the first record", send: to(filled(good, 0, record([]byte{0}, varints(0, 9), none, varints(0)))), want: "x-0 NONE", grows: true})
+		hostileCase{row: "B17", name: "key and value of length -2",
+			send: to(filled(good, 0, record(head, varints(-2, -2), varints(0)))), want: "x-0 NONE", grows: true},
+		hostileCase{row: "B17", name: "offset delta 9 of the first record",
+			send: to(filled(good, 0, record([]byte{0}, varints(0, 9), none, varints(0)))), want: "x-0 NONE", grows: true})
 }
 
 func forbiddenRecords() []hostileCase {
@@ -170,9 +185,12 @@ func forbiddenRecords() []hostileCase {
 	keyless := filled(good, 0, record([]byte{0}, varints(0, 0, -1, -1, 0)))
 	return []hostileCase{
 		{row: "B18", name: "control bit", send: to(sealed(with(good, atAttributes, 0, 0x20))), want: "x-0 INVALID_RECORD"},
-		{row: "B18", name: "control bit of a producer's transaction", want: "x-0 INVALID_RECORD", send: to(sealed(with(producerBatch(7, 0, 0, false), atAttributes, 0, 0x20)))},
-		{row: "B18", name: "__consumer_offsets", send: internal("__consumer_offsets"), want: "__consumer_offsets-0 INVALID_TOPIC_EXCEPTION"},
-		{row: "B18", name: "__transaction_state", send: internal("__transaction_state"), want: "__transaction_state-0 INVALID_TOPIC_EXCEPTION"},
+		{row: "B18", name: "control bit of a producer's transaction", want: "x-0 INVALID_RECORD",
+			send: to(sealed(with(producerBatch(7, 0, 0, false), atAttributes, 0, 0x20)))},
+		{row: "B18", name: "__consumer_offsets", send: internal("__consumer_offsets"),
+			want: "__consumer_offsets-0 INVALID_TOPIC_EXCEPTION"},
+		{row: "B18", name: "__transaction_state", send: internal("__transaction_state"),
+			want: "__transaction_state-0 INVALID_TOPIC_EXCEPTION"},
 		{row: "B18", name: "no key on a compacted topic", want: "compact-0 INVALID_RECORD",
 			send: func(h *hostile) string { return h.produceTo(9, -1, nil, part{"compact", 0, keyless}) }},
 	}
@@ -215,30 +233,44 @@ func wrongProducers() []hostileCase {
 		}
 	}
 	return []hostileCase{
-		{row: "B19", name: "transactional, no producer ID", send: in(id, func(*hostile, int64) []byte { return producerBatch(-1, -1, -1, true) }), want: "x-0 INVALID_RECORD", grows: true,
+		{row: "B19", name: "transactional, no producer ID",
+			send: in(id, func(*hostile, int64) []byte { return producerBatch(-1, -1, -1, true) }), want: "x-0 INVALID_RECORD",
+			grows: true,
 			kafka: "x-0 NONE", why: "nobody could ever end that transaction"},
 		{row: "B19", name: "producer ID, no epoch", send: to(producerBatch(7, -1, 0, false)), want: "x-0 INVALID_RECORD",
 			kafka: "x-0 NONE", why: "epochs are numbers from 0 on, and the next batch of that producer could not be ordered"},
 		{row: "B19", name: "producer ID, no sequence", send: to(producerBatch(7, 0, -1, false)), want: "x-0 INVALID_RECORD"},
-		{row: "B19", name: "epoch and sequence, no producer ID", send: to(producerBatch(-1, 3, 9, false)), want: "x-0 NONE", grows: true},
-		{row: "B19", name: "transactional, request without an ID", want: "x-0 TRANSACTIONAL_ID_AUTHORIZATION_FAILED", grows: true,
-			send: in(nil, func(_ *hostile, p int64) []byte { return producerBatch(p, 0, 0, true) })},
+		{row: "B19", name: "epoch and sequence, no producer ID", send: to(producerBatch(-1, 3, 9, false)), want: "x-0 NONE",
+			grows: true},
+		{row: "B19", name: "transactional, request without an ID", want: "x-0 TRANSACTIONAL_ID_AUTHORIZATION_FAILED",
+			grows: true,
+			send:  in(nil, func(_ *hostile, p int64) []byte { return producerBatch(p, 0, 0, true) })},
 		{row: "B19", name: "transactional, producer ID of another", want: "x-0 INVALID_PRODUCER_ID_MAPPING", grows: true,
-			send: in(id, func(h *hostile, _ int64) []byte { other, _ := h.producer(nil); return producerBatch(other, 0, 0, true) })},
-		{row: "B19", name: "two producers in one request", grows: true, want: "compact-0 INVALID_PRODUCER_ID_MAPPING, x-0 INVALID_PRODUCER_ID_MAPPING",
+			send: in(id, func(h *hostile, _ int64) []byte {
+				other,
+					_ := h.producer(nil)
+				return producerBatch(other, 0, 0, true)
+			})},
+		{row: "B19", name: "two producers in one request", grows: true,
+			want: "compact-0 INVALID_PRODUCER_ID_MAPPING, x-0 INVALID_PRODUCER_ID_MAPPING",
 			send: func(h *hostile) string {
-				return h.produceTo(9, -1, id, part{"x", 0, producerBatch(7, 0, 0, true)}, part{"compact", 0, producerBatch(8, 0, 0, true)})
+				return h.produceTo(9, -1, id, part{"x", 0, producerBatch(7, 0, 0, true)},
+					part{"compact", 0, producerBatch(8, 0, 0, true)})
 			}},
 		{row: "B20", name: "gap", send: sequence(0, 0, 0, 2), want: "NONE OUT_OF_ORDER_SEQUENCE_NUMBER", grows: true},
 		{row: "B20", name: "back", send: sequence(0, 5, 0, 3), want: "NONE OUT_OF_ORDER_SEQUENCE_NUMBER", grows: true},
 		{row: "B20", name: "negative", send: sequence(0, 0, 0, -2), want: "NONE INVALID_RECORD", grows: true},
 		{row: "B20", name: "wrap", send: sequence(0, 1<<31-1, 0, 0, 0, 1), want: "NONE NONE NONE", grows: true},
-		{row: "B20", name: "wrap that leaves one out", send: sequence(0, 1<<31-2, 0, 0), want: "NONE OUT_OF_ORDER_SEQUENCE_NUMBER", grows: true},
+		{row: "B20", name: "wrap that leaves one out", send: sequence(0, 1<<31-2, 0, 0),
+			want: "NONE OUT_OF_ORDER_SEQUENCE_NUMBER", grows: true},
 		{row: "B20", name: "lower epoch", send: sequence(3, 0, 2, 1), want: "NONE INVALID_PRODUCER_EPOCH", grows: true},
-		{row: "B20", name: "higher epoch that does not begin at 0", send: sequence(0, 0, 1, 1), want: "NONE OUT_OF_ORDER_SEQUENCE_NUMBER", grows: true},
-		{row: "B20", name: "epoch 32767", send: sequence(32767, 0, 32767, 1, 0, 0), want: "NONE NONE INVALID_PRODUCER_EPOCH", grows: true},
+		{row: "B20", name: "higher epoch that does not begin at 0", send: sequence(0, 0, 1, 1),
+			want: "NONE OUT_OF_ORDER_SEQUENCE_NUMBER", grows: true},
+		{row: "B20", name: "epoch 32767", send: sequence(32767, 0, 32767, 1, 0, 0), want: "NONE NONE INVALID_PRODUCER_EPOCH",
+			grows: true},
 		{row: "B20", name: "unknown producer that does not begin at 0", send: sequence(0, 500), want: "NONE", grows: true},
-		{row: "B20", name: "producer ID 9223372036854775807", send: to(producerBatch(1<<63-1, 0, 0, false)), want: "x-0 NONE", grows: true},
+		{row: "B20", name: "producer ID 9223372036854775807", send: to(producerBatch(1<<63-1, 0, 0, false)), want: "x-0 NONE",
+			grows: true},
 	}
 }
 
@@ -248,7 +280,8 @@ func sizesAndTimes() []hostileCase {
 		b = with(b, atBaseTime, binary.BigEndian.AppendUint64(nil, uint64(ms))...)
 		return sealed(with(b, atMaxTime, binary.BigEndian.AppendUint64(nil, uint64(ms))...))
 	}
-	large := func(n int) []byte { return plainBatch(strings.Repeat("v", n-len(plainBatch(""))-4)) } // two lengths take two bytes more each
+	// two lengths take two bytes more each
+	large := func(n int) []byte { return plainBatch(strings.Repeat("v", n-len(plainBatch(""))-4)) }
 	return []hostileCase{
 		{row: "B23", name: "as large as max.message.bytes", send: to(large(1048588)), want: "x-0 NONE", grows: true},
 		{row: "B23", name: "larger than max.message.bytes", send: to(large(1048589)), want: "x-0 MESSAGE_TOO_LARGE"},

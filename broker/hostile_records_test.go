@@ -29,14 +29,16 @@ type part struct {
 
 // plainBatch is a good batch of one record, without a producer.
 func plainBatch(value string) []byte {
-	return batch.Build(batch.BuildOptions{ProducerID: -1, ProducerEpoch: -1, BaseSequence: -1, TimestampMs: time.Now().UnixMilli(), LeaderEpoch: -1},
+	return batch.Build(batch.BuildOptions{ProducerID: -1, ProducerEpoch: -1, BaseSequence: -1,
+		TimestampMs: time.Now().UnixMilli(), LeaderEpoch: -1},
 		batch.Record{Key: []byte("k"), Value: []byte(value)})
 }
 
 // producerBatch is a good batch of one record of a producer.
 func producerBatch(producerID int64, epoch int16, sequence int32, transactional bool) []byte {
-	return batch.Build(batch.BuildOptions{ProducerID: producerID, ProducerEpoch: epoch, BaseSequence: sequence, Transactional: transactional,
-		TimestampMs: time.Now().UnixMilli(), LeaderEpoch: -1}, batch.Record{Key: []byte("k"), Value: []byte("v")})
+	return batch.Build(batch.BuildOptions{ProducerID: producerID, ProducerEpoch: epoch, BaseSequence: sequence,
+		Transactional: transactional,
+		TimestampMs:   time.Now().UnixMilli(), LeaderEpoch: -1}, batch.Record{Key: []byte("k"), Value: []byte("v")})
 }
 
 // Positions of a batch's fields (spec: log 1).
@@ -64,7 +66,8 @@ func with(raw []byte, at int, b ...byte) []byte {
 
 // sealed gives a copy of a batch the CRC of its content.
 func sealed(raw []byte) []byte {
-	return with(raw, atCRC, binary.BigEndian.AppendUint32(nil, crc32.Checksum(raw[atAttributes:], crc32.MakeTable(crc32.Castagnoli)))...)
+	return with(raw, atCRC, binary.BigEndian.AppendUint32(nil,
+		crc32.Checksum(raw[atAttributes:], crc32.MakeTable(crc32.Castagnoli)))...)
 }
 
 // counted is a batch that says it has count records, the last one at lastDelta.
@@ -112,7 +115,8 @@ func deflated(codec int16, from io.Reader) []byte {
 	case 4:
 		to, _ = zstd.NewWriter(&out, zstd.WithEncoderConcurrency(1), zstd.WithEncoderLevel(zstd.SpeedFastest))
 	}
-	if _, err := io.Copy(struct{ io.Writer }{to}, from); err != nil { // one Write after the other, not the writer's own ReadFrom
+	// one Write after the other, not the writer's own ReadFrom
+	if _, err := io.Copy(struct{ io.Writer }{to}, from); err != nil {
 		panic(err)
 	}
 	if err := to.Close(); err != nil {
@@ -134,7 +138,8 @@ func (zeroReader) Read(p []byte) (int, error) {
 // bomb is one record whose value is n zeros, compressed.
 func bomb(codec int16, n int64) []byte {
 	head := bytes.Join([][]byte{{0}, varints(0, 0, -1, n)}, nil)
-	body := io.MultiReader(bytes.NewReader(append(varints(int64(len(head))+n+1), head...)), zeros(n), bytes.NewReader([]byte{0}))
+	body := io.MultiReader(bytes.NewReader(append(varints(int64(len(head))+n+1), head...)), zeros(n),
+		bytes.NewReader([]byte{0}))
 	return filled(plainBatch(""), codec, deflated(codec, body))
 }
 

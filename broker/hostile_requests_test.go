@@ -65,11 +65,14 @@ func topicNames() []hostileCase {
 	var cases []hostileCase
 	kafka := map[string]string{"32767 bytes": "UNKNOWN_SERVER_ERROR"}
 	for name, spelled := range map[string]string{
-		"": "empty", ".": ".", "..": "..", "a/b": "a/b", "../../outside": "../../outside", "/outside": "/outside", "a\\b": "a\\b", "a\x00b": "NUL",
-		"a b": "space", "\u00e4": "umlaut", "\xff\xfe": "no UTF-8", strings.Repeat("n", 250): "250 bytes", strings.Repeat("n", 32767): "32767 bytes",
+		"": "empty", ".": ".", "..": "..", "a/b": "a/b", "../../outside": "../../outside", "/outside": "/outside",
+		"a\\b": "a\\b", "a\x00b": "NUL",
+		"a b": "space", "\u00e4": "umlaut", "\xff\xfe": "no UTF-8", strings.Repeat("n", 250): "250 bytes",
+		strings.Repeat("n", 32767): "32767 bytes",
 	} {
 		cases = append(cases,
-			hostileCase{row: "B12", name: "CreateTopics, " + spelled, send: creates(name, 1, nil), want: "INVALID_TOPIC_EXCEPTION", kafka: kafka[spelled], why: failsInside},
+			hostileCase{row: "B12", name: "CreateTopics, " + spelled, send: creates(name, 1, nil),
+				want: "INVALID_TOPIC_EXCEPTION", kafka: kafka[spelled], why: failsInside},
 			hostileCase{row: "B12", name: "Metadata, " + spelled, send: describes(name), want: "INVALID_TOPIC_EXCEPTION"},
 			hostileCase{row: "B12", name: "DeleteTopics, " + spelled, send: deletes(name), want: "UNKNOWN_TOPIC_OR_PARTITION"})
 	}
@@ -148,7 +151,8 @@ func absurdTopics() []hostileCase {
 }
 
 // fetch is a Fetch of x-1, which holds one record, with something changed in it.
-func (h *hostile) fetchRequest(version int16, change func(r *kmsg.FetchRequest, p *kmsg.FetchRequestTopicPartition)) *kmsg.FetchRequest {
+func (h *hostile) fetchRequest(version int16, change func(r *kmsg.FetchRequest,
+	p *kmsg.FetchRequestTopicPartition)) *kmsg.FetchRequest {
 	r := kmsg.NewPtrFetchRequest()
 	r.Version, r.ReplicaID, r.MaxBytes, r.MinBytes, r.SessionEpoch = version, -1, 1<<20, 1, -1
 	p := kmsg.NewFetchRequestTopicPartition()
@@ -190,7 +194,8 @@ func (h *hostile) fetched(r *kmsg.FetchRequest) string {
 	return fmt.Sprintf("%s, %d bytes", tally(codes), size)
 }
 
-func fetching(version int16, change func(r *kmsg.FetchRequest, p *kmsg.FetchRequestTopicPartition)) func(*hostile) string {
+func fetching(version int16, change func(r *kmsg.FetchRequest,
+	p *kmsg.FetchRequestTopicPartition)) func(*hostile) string {
 	return func(h *hostile) string { return h.fetched(h.fetchRequest(version, change)) }
 }
 
@@ -216,8 +221,11 @@ func fetches() []hostileCase {
 		return fetching(12, func(r request, _ partition) { r.IsolationLevel = level })
 	}
 	return []hostileCase{
-		{row: "B24", name: "100000 unknown partitions", send: many("nosuch", 100_000, func(i int) int32 { return int32(i) }), want: "100000 UNKNOWN_TOPIC_OR_PARTITION", perByte: 80},
-		{row: "B24", name: "10000 partitions that a topic does not have", send: many("x", 10_000, func(i int) int32 { return int32(i + 2) }), want: "10000 UNKNOWN_TOPIC_OR_PARTITION", perByte: 80},
+		{row: "B24", name: "100000 unknown partitions", send: many("nosuch", 100_000, func(i int) int32 { return int32(i) }),
+			want: "100000 UNKNOWN_TOPIC_OR_PARTITION", perByte: 80},
+		{row: "B24", name: "10000 partitions that a topic does not have",
+			send: many("x", 10_000, func(i int) int32 { return int32(i + 2) }), want: "10000 UNKNOWN_TOPIC_OR_PARTITION",
+			perByte: 80},
 		{row: "B24", name: "10000 times the same partition", want: "NONE, one batch",
 			send: many("x", 10_000, func(int) int32 { return 1 })},
 		{row: "B24", name: "unknown topic ID", want: "UNKNOWN_TOPIC_ID", send: func(h *hostile) string {
@@ -225,26 +233,40 @@ func fetches() []hostileCase {
 			r.Topics[0].TopicID = [16]byte{1, 2, 3}
 			return h.fetched(r)
 		}},
-		{row: "B24", name: "partition -1", send: fetching(12, func(_ request, p partition) { p.Partition = -1 }), want: "UNKNOWN_TOPIC_OR_PARTITION"},
+		{row: "B24", name: "partition -1", send: fetching(12, func(_ request, p partition) { p.Partition = -1 }),
+			want: "UNKNOWN_TOPIC_OR_PARTITION"},
 		{row: "B24", name: "offset -1", send: offset(-1), want: "OFFSET_OUT_OF_RANGE"},
 		{row: "B24", name: "offset -9223372036854775808", send: offset(-1 << 63), want: "OFFSET_OUT_OF_RANGE"},
 		{row: "B24", name: "offset beyond the end", send: offset(2), want: "OFFSET_OUT_OF_RANGE"},
 		{row: "B24", name: "offset 9223372036854775807", send: offset(1<<63 - 1), want: "OFFSET_OUT_OF_RANGE"},
-		{row: "B24", name: "0 bytes at most", send: fetching(12, func(r request, _ partition) { r.MaxBytes = 0 }), want: "NONE, one batch"},
-		{row: "B24", name: "-1 bytes at most", send: fetching(12, func(r request, _ partition) { r.MaxBytes = -1 }), want: "NONE, one batch",
+		{row: "B24", name: "0 bytes at most", send: fetching(12, func(r request, _ partition) { r.MaxBytes = 0 }),
+			want: "NONE, one batch"},
+		{row: "B24", name: "-1 bytes at most", send: fetching(12, func(r request, _ partition) { r.MaxBytes = -1 }),
+			want:  "NONE, one batch",
 			kafka: "UNKNOWN_SERVER_ERROR", why: failsInside},
-		{row: "B24", name: "2147483647 bytes at most", send: fetching(12, func(r request, p partition) { r.MaxBytes, p.PartitionMaxBytes = 1<<31-1, 1<<31-1 }), want: "NONE, one batch"},
-		{row: "B24", name: "0 bytes of the partition at most", send: fetching(12, func(_ request, p partition) { p.PartitionMaxBytes = 0 }), want: "NONE, one batch"},
-		{row: "B24", name: "-1 bytes of the partition at most", send: fetching(12, func(_ request, p partition) { p.PartitionMaxBytes = -1 }), want: "NONE, one batch",
+		{row: "B24", name: "2147483647 bytes at most", send: fetching(12,
+			func(r request, p partition) { r.MaxBytes, p.PartitionMaxBytes = 1<<31-1, 1<<31-1 }), want: "NONE, one batch"},
+		{row: "B24", name: "0 bytes of the partition at most",
+			send: fetching(12, func(_ request, p partition) { p.PartitionMaxBytes = 0 }), want: "NONE, one batch"},
+		{row: "B24", name: "-1 bytes of the partition at most",
+			send: fetching(12, func(_ request, p partition) { p.PartitionMaxBytes = -1 }), want: "NONE, one batch",
 			kafka: "UNKNOWN_SERVER_ERROR", why: failsInside},
-		{row: "B24", name: "-1 bytes at least", send: fetching(12, func(r request, _ partition) { r.MinBytes, r.MaxWaitMillis = -1, 1<<31-1 }), want: "NONE, one batch"},
-		{row: "B24", name: "waiting for -1 ms", send: fetching(12, func(r request, _ partition) { r.MinBytes, r.MaxWaitMillis = 1<<30, -1 }), want: "NONE, one batch"},
-		{row: "B24", name: "isolation level 2", send: isolation(2), want: "all INVALID_REQUEST", kafka: "all UNKNOWN_SERVER_ERROR", why: failsInside},
-		{row: "B24", name: "isolation level -1", send: isolation(-1), want: "all INVALID_REQUEST", kafka: "all UNKNOWN_SERVER_ERROR", why: failsInside},
-		{row: "B24", name: "isolation level 2, v4", send: fetching(4, func(r request, _ partition) { r.IsolationLevel = 2 }), want: "INVALID_REQUEST", kafka: "UNKNOWN_SERVER_ERROR", why: failsInside},
-		{row: "B24", name: "isolation level 2, ListOffsets", send: listing(2), want: "INVALID_REQUEST", kafka: "UNKNOWN_SERVER_ERROR", why: failsInside},
-		{row: "B24", name: "leader epoch of the future", send: fetching(12, func(_ request, p partition) { p.CurrentLeaderEpoch = 1 << 30 }), want: "UNKNOWN_LEADER_EPOCH"},
-		{row: "B24", name: "last fetched epoch of the future", send: fetching(12, func(_ request, p partition) { p.LastFetchedEpoch = 1 << 30 }), want: "OFFSET_OUT_OF_RANGE"},
+		{row: "B24", name: "-1 bytes at least", send: fetching(12,
+			func(r request, _ partition) { r.MinBytes, r.MaxWaitMillis = -1, 1<<31-1 }), want: "NONE, one batch"},
+		{row: "B24", name: "waiting for -1 ms", send: fetching(12,
+			func(r request, _ partition) { r.MinBytes, r.MaxWaitMillis = 1<<30, -1 }), want: "NONE, one batch"},
+		{row: "B24", name: "isolation level 2", send: isolation(2), want: "all INVALID_REQUEST",
+			kafka: "all UNKNOWN_SERVER_ERROR", why: failsInside},
+		{row: "B24", name: "isolation level -1", send: isolation(-1), want: "all INVALID_REQUEST",
+			kafka: "all UNKNOWN_SERVER_ERROR", why: failsInside},
+		{row: "B24", name: "isolation level 2, v4", send: fetching(4, func(r request, _ partition) { r.IsolationLevel = 2 }),
+			want: "INVALID_REQUEST", kafka: "UNKNOWN_SERVER_ERROR", why: failsInside},
+		{row: "B24", name: "isolation level 2, ListOffsets", send: listing(2), want: "INVALID_REQUEST",
+			kafka: "UNKNOWN_SERVER_ERROR", why: failsInside},
+		{row: "B24", name: "leader epoch of the future",
+			send: fetching(12, func(_ request, p partition) { p.CurrentLeaderEpoch = 1 << 30 }), want: "UNKNOWN_LEADER_EPOCH"},
+		{row: "B24", name: "last fetched epoch of the future",
+			send: fetching(12, func(_ request, p partition) { p.LastFetchedEpoch = 1 << 30 }), want: "OFFSET_OUT_OF_RANGE"},
 		{row: "B24", name: "as a follower", send: fetching(12, func(r request, _ partition) { r.ReplicaID = 5 }),
 			want: "NOT_LEADER_OR_FOLLOWER"},
 	}
@@ -257,7 +279,8 @@ func listing(isolation int8) func(*hostile) string {
 		r.Version, r.ReplicaID, r.IsolationLevel = 7, -1, isolation
 		p := kmsg.NewListOffsetsRequestTopicPartition()
 		p.Partition, p.Timestamp = 1, -1
-		r.Topics = []kmsg.ListOffsetsRequestTopic{{Topic: "x" + h.suffix, Partitions: []kmsg.ListOffsetsRequestTopicPartition{p}}}
+		r.Topics = []kmsg.ListOffsetsRequestTopic{{Topic: "x" + h.suffix,
+			Partitions: []kmsg.ListOffsetsRequestTopicPartition{p}}}
 		return code(h.request(r).(*kmsg.ListOffsetsResponse).Topics[0].Partitions[0].ErrorCode)
 	}
 }
@@ -289,8 +312,10 @@ func fetchSessions() []hostileCase {
 		{row: "B24", name: "no session, epoch 1", send: session(0, 1), want: "all FETCH_SESSION_ID_NOT_FOUND"},
 		{row: "B24", name: "no session, epoch -5", send: session(0, -5), want: "all FETCH_SESSION_ID_NOT_FOUND"},
 		{row: "B24", name: "session of another connection", send: after(12, func(request) {}), want: "NONE, one batch"},
-		{row: "B24", name: "session with an epoch that was", send: after(12, func(r request) { r.SessionEpoch = 5 }), want: "all INVALID_FETCH_SESSION_EPOCH"},
-		{row: "B24", name: "session of names, used with IDs", send: after(13, func(request) {}), want: "all FETCH_SESSION_TOPIC_ID_ERROR"},
+		{row: "B24", name: "session with an epoch that was", send: after(12, func(r request) { r.SessionEpoch = 5 }),
+			want: "all INVALID_FETCH_SESSION_EPOCH"},
+		{row: "B24", name: "session of names, used with IDs", send: after(13, func(request) {}),
+			want: "all FETCH_SESSION_TOPIC_ID_ERROR"},
 		{row: "B24", name: "session that forgets what it does not have", send: after(12, func(r request) {
 			r.ForgottenTopics = []kmsg.FetchRequestForgottenTopic{{Topic: "nosuch", Partitions: []int32{-1, 1 << 30}}}
 		}), want: "NONE, one batch"},

@@ -327,7 +327,8 @@ func manyDescriptions() []hostileCase {
 	}
 	why := "a request of a megabyte would ask for gigabytes"
 	return []hostileCase{
-		{row: "B12", name: "DescribeConfigs of one broker 2000 times", want: "10 NONE, 1990 INVALID_REQUEST", kafka: notAsked, why: why,
+		{row: "B12", name: "DescribeConfigs of one broker 2000 times", want: "10 NONE, 1990 INVALID_REQUEST", kafka: notAsked,
+			why:     why,
 			perByte: 100, send: func(h *hostile) string {
 				r := kmsg.NewPtrDescribeConfigsRequest()
 				r.Version = 4
@@ -342,7 +343,8 @@ func manyDescriptions() []hostileCase {
 				}
 				return tally(codes)
 			}},
-		{row: "B12", name: "DescribeGroups of one group 2000 times", want: "10 NONE, 1990 INVALID_REQUEST", kafka: notAsked, why: why,
+		{row: "B12", name: "DescribeGroups of one group 2000 times", want: "10 NONE, 1990 INVALID_REQUEST", kafka: notAsked,
+			why:     why,
 			perByte: 100, send: func(h *hostile) string {
 				r := kmsg.NewPtrDescribeGroupsRequest()
 				r.Version, r.Groups = 5, slices.Repeat([]string{"g"}, times)
@@ -352,7 +354,8 @@ func manyDescriptions() []hostileCase {
 				}
 				return tally(codes)
 			}},
-		{row: "B12", name: "DescribeProducers of one partition 2000 times", want: "10 NONE, 1990 INVALID_REQUEST", kafka: notAsked, why: why,
+		{row: "B12", name: "DescribeProducers of one partition 2000 times", want: "10 NONE, 1990 INVALID_REQUEST",
+			kafka: notAsked, why: why,
 			perByte: 100, send: func(h *hostile) string {
 				r := kmsg.NewPtrDescribeProducersRequest()
 				r.Topics = []kmsg.DescribeProducersRequestTopic{{Topic: "x" + h.suffix, Partitions: make([]int32, times)}}

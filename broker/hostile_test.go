@@ -64,7 +64,8 @@ type hostile struct {
 // newHostile starts a broker, or takes the one that ONCE_SCRIPT_BROKER names.
 func newHostile(t *testing.T, set map[string]string) *hostile {
 	t.Helper()
-	h := &hostile{peer: &peer{t: t, addr: os.Getenv("ONCE_SCRIPT_BROKER"), suffix: "-" + strconv.FormatInt(36*36*36*36*36+time.Now().UnixNano()%1e9, 36)}}
+	h := &hostile{peer: &peer{t: t, addr: os.Getenv("ONCE_SCRIPT_BROKER"),
+		suffix: "-" + strconv.FormatInt(36*36*36*36*36+time.Now().UnixNano()%1e9, 36)}}
 	h.forget()
 	if h.addr == "" {
 		h.dir = filepath.Join(t.TempDir(), "data")

@@ -235,7 +235,8 @@ func TestFlippedBitOfPartitionMetadataIsNotServed(t *testing.T) {
 			count := s.flipBits(t, file, 0, size, sampled(31), partition)
 			t.Logf("%s, %s: %+v", s.name, partition, count)
 			internal := strings.HasPrefix(partition, "__")
-			few := !crashtest.Sampled() && os.Getenv("ONCE_META_SWEEP") == "" // the bits of a log without a barrier may all be harmless
+			// the bits of a log without a barrier may all be harmless
+			few := !crashtest.Sampled() && os.Getenv("ONCE_META_SWEEP") == ""
 			if internal && count.refusedPartition > 0 || !internal && count.refusedStart > 0 ||
 				!few && count.refusedStart+count.refusedPartition == 0 {
 				t.Errorf("%s, %s: %+v", s.name, partition, count)

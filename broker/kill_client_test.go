@@ -39,7 +39,8 @@ type lastBatch struct {
 }
 
 func newKillClient(t *testing.T, args []string, plan ...string) *killClient {
-	c := &killClient{t: t, dir: t.TempDir(), args: args, plan: plan, acked: map[string]int64{}, committed: map[string]bool{},
+	c := &killClient{t: t, dir: t.TempDir(), args: args, plan: plan, acked: map[string]int64{},
+		committed: map[string]bool{},
 		lastBatch: map[kafkatest.Place]lastBatch{}}
 	c.launch = func(faults string) *process { return launch(c.t, c.dir, faults, c.args...) }
 	const segment = time.Minute // each batch rolls one

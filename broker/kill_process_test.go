@@ -58,7 +58,8 @@ type process struct {
 // fault, or empty. The process is returned also when it ended before it was ready.
 func launch(t *testing.T, dir, faults string, args ...string) *process {
 	t.Helper()
-	c := exec.Command(program(t), append([]string{"--data-dir", dir, "--listen", "127.0.0.1:0", "--admin", ""}, args...)...)
+	c := exec.Command(program(t), append([]string{"--data-dir", dir, "--listen", "127.0.0.1:0", "--admin", ""},
+		args...)...)
 	if faults != "" {
 		c.Args = append(c.Args, "--inject-fault", faults)
 	}

@@ -255,7 +255,8 @@ func (c *killClient) checkNothingIsOpen() {
 		d.Topics = []kmsg.DescribeProducersRequestTopic{{Topic: at.Topic, Partitions: []int32{at.Partition}}}
 		for _, p := range c.Answer(d).(*kmsg.DescribeProducersResponse).Topics[0].Partitions[0].ActiveProducers {
 			if p.CurrentTxnStartOffset >= 0 {
-				c.t.Errorf("%s-%d: producer %d has a transaction from %d on", at.Topic, at.Partition, p.ProducerID, p.CurrentTxnStartOffset)
+				c.t.Errorf("%s-%d: producer %d has a transaction from %d on", at.Topic, at.Partition, p.ProducerID,
+					p.CurrentTxnStartOffset)
 			}
 		}
 	}

@@ -34,16 +34,19 @@ func TestSnapshotAsAnArchive(t *testing.T) {
 
 	other.expect("PUT", "/v1/snapshots/x/archive", "nonsense", 400, "not an archive")
 	other.expect("PUT", "/v1/snapshots/x/archive", archive[:len(archive)/2], 400, "not an archive")
-	other.expect("PUT", "/v1/snapshots/x/archive", strings.Repeat(archive, 1+1_000_000/len(archive)), 413, "lab.archive.max.bytes")
+	other.expect("PUT", "/v1/snapshots/x/archive", strings.Repeat(archive, 1+1_000_000/len(archive)), 413,
+		"lab.archive.max.bytes")
 	const info = `{"Name": "x", "Taken": "2030-01-01T00:00:00Z"}`
 	for name, want := range map[string]string{
-		"../evil": "one directory deep", "/evil": "one directory deep", "a/../../evil": "one directory deep", "a/b/c": "one directory deep",
-		`a\b`: "one directory deep", "meta.db": "cannot be opened here", "meta.json": "not the records of a metadata store",
+		"../evil": "one directory deep", "/evil": "one directory deep", "a/../../evil": "one directory deep",
+		"a/b/c": "one directory deep",
+		`a\b`:   "one directory deep", "meta.db": "cannot be opened here", "meta.json": "not the records of a metadata store",
 	} {
 		other.expect("PUT", "/v1/snapshots/x/archive", packed(t, "snapshot.json", info, name, "evil"), 400, want)
 	}
 	other.expect("PUT", "/v1/snapshots/x/archive", packed(t, "meta.db", "first"), 400, "begins with")
-	other.expect("PUT", "/v1/snapshots/x/archive", packed(t, "snapshot.json", info, "a", strings.Repeat("0", 2_000_000)), 400, "more than 1000000 bytes")
+	other.expect("PUT", "/v1/snapshots/x/archive", packed(t, "snapshot.json", info, "a", strings.Repeat("0", 2_000_000)),
+		400, "more than 1000000 bytes")
 	other.expect("PUT", "/v1/snapshots/.x/archive", archive, 400)
 	other.expect("GET", "/v1/snapshots/x/archive", "", 404)
 	other.values(0, "a")

@@ -27,8 +27,8 @@ type badRequest struct {
 }
 
 // badInput has, for each call of the lab, requests whose types are right and that are refused all the same. Those that
-// every call refuses are made of the description, and wrong types by TestEveryFieldIsChecked in package lab. A call that
-// takes nothing has no rows.
+// every call refuses are made of the description, and wrong types by TestEveryFieldIsChecked in package lab. A call
+// that takes nothing has no rows.
 var badInput = map[string][]badRequest{
 	"GET /v1/openapi.json": nil,
 	"PUT /v1/advertised": {
@@ -43,7 +43,8 @@ var badInput = map[string][]badRequest{
 		{"", `{"match": {"api": []}, "do": {"hold": true}}`, 400, "match.api: must have a name"},
 		{"", `{"match": {"member": []}, "do": {"hold": true}}`, 400, "match.member: must have a name"},
 		{"", `{"match": {"topic": ["t", ""]}, "do": {"hold": true}}`, 400, "match.topic: must not be empty"},
-		{"", `{"match": {"topic": "` + strings.Repeat("x", 20_000) + `"}, "do": {"hold": true}}`, 400, "match: must not have more than 16384 bytes"},
+		{"", `{"match": {"topic": "` + strings.Repeat("x", 20_000) + `"}, "do": {"hold": true}}`, 400,
+			"match: must not have more than 16384 bytes"},
 		{"", `{"match": {"api": "SaslHandshake", "topic": "t"}, "do": {"hold": true}}`, 400, "match.topic: "},
 		{"", `{"when": {}, "do": {"hold": true}}`, 400, "when: must be one of"},
 		{"", `{"do": {"delay": "-1s"}}`, 400, "do.delay: must not be negative"},
@@ -53,8 +54,10 @@ var badInput = map[string][]badRequest{
 		{"", `[{"do": {"hold": true}}, {"do": {"error": "NONSENSE"}}]`, 400, "[1].do.error: "},
 		{"", `[` + strings.Repeat(`{"do":{"hold":true}},`, 1000) + `{"do":{"hold":true}}]`, 409, "there can be 1000 rules"},
 	},
-	"DELETE /v1/faults":            {{"?requireTriggered=yes", "", 400, "?requireTriggered: must be true or false"}},
-	"GET /v1/faults/{id}":          {{"?wait=held&timeout=61s", "", 400, "?timeout: "}, {"?wait=held&timeout=-1s", "", 400, "?timeout: "}, {"?wait=never", "", 400, "?wait: "}, {"?timeout=1s", "", 400, "?timeout: goes with ?wait only"}},
+	"DELETE /v1/faults": {{"?requireTriggered=yes", "", 400, "?requireTriggered: must be true or false"}},
+	"GET /v1/faults/{id}": {{"?wait=held&timeout=61s", "", 400, "?timeout: "},
+		{"?wait=held&timeout=-1s", "", 400, "?timeout: "}, {"?wait=never", "", 400, "?wait: "},
+		{"?timeout=1s", "", 400, "?timeout: goes with ?wait only"}},
 	"DELETE /v1/faults/{id}":       {{"?requireTriggered=1", "", 400, "?requireTriggered: "}},
 	"POST /v1/faults/{id}/release": nil,
 	"GET /v1/clock":                nil,
@@ -83,12 +86,15 @@ var badInput = map[string][]badRequest{
 		{"", `{"group": {"id": "g", "state": "Asleep"}}`, 400, "group.state: there is no"},
 		{"", `{"group": {"id": "g", "members": -1}}`, 400, "group.members: must not be negative"},
 		{"", `{"committed": {"group": "g", "topic": "t", "offset": -1}}`, 400, "committed.offset: must not be negative"},
-		{"", `{"committed": {"group": "g", "topic": "t", "partition": -1}}`, 400, "committed.partition: must not be negative"},
-		{"", `{"partition": {"topic": "t", "partition": -1, "records": 1}}`, 400, "partition.partition: must not be negative"},
+		{"", `{"committed": {"group": "g", "topic": "t", "partition": -1}}`, 400,
+			"committed.partition: must not be negative"},
+		{"", `{"partition": {"topic": "t", "partition": -1, "records": 1}}`, 400,
+			"partition.partition: must not be negative"},
 		{"", `{"partition": {"topic": "t", "records": -1}}`, 400, "partition.records: must not be negative"},
 	},
-	"POST /v1/reset":    {{"", `{"keep": ["groups"]}`, 400, "keep: there is no"}},
-	"POST /v1/restart":  {{"", `{}`, 400, "how: must be"}, {"", `{"how": "kill", "downFor": "-1s"}`, 400, "downFor: "}, {"", `{"how": "kill", "downFor": "61s"}`, 400, "downFor: "}},
+	"POST /v1/reset": {{"", `{"keep": ["groups"]}`, 400, "keep: there is no"}},
+	"POST /v1/restart": {{"", `{}`, 400, "how: must be"}, {"", `{"how": "kill", "downFor": "-1s"}`, 400, "downFor: "},
+		{"", `{"how": "kill", "downFor": "61s"}`, 400, "downFor: "}},
 	"GET /v1/snapshots": nil,
 	"PUT /v1/snapshots/{name}": {
 		{"/../v1/snapshots/" + strings.Repeat("x", 65), "", 400, "1 to 64 letters"},
@@ -125,29 +131,42 @@ var badInput = map[string][]badRequest{
 		{"", `[` + strings.Repeat(`[],`, 1_000_000) + `[]]`, 400, "more than 1000000 values"},
 		{"", strings.Repeat("[", 100_000), 400, "nested too deep"},
 	},
-	"GET /v1/transactions":                            {{"?limit=0", "", 400, "?limit: "}, {"?limit=1001", "", 400, "?limit: "}, {"?open=maybe", "", 400, "?open: "}},
-	"GET /v1/transactions/{id}":                       nil,
-	"POST /v1/transactions/{id}/fence":                nil,
-	"POST /v1/transactions/{id}/abort":                nil,
-	"POST /v1/transactions/{id}/hang":                 nil,
-	"GET /v1/topics":                                  {{"?limit=x", "", 400, "?limit: "}, {"?open=1", "", 400, "?open: "}},
-	"GET /v1/topics/{topic}":                          nil,
-	"GET /v1/groups":                                  {{"?limit=-1", "", 400, "?limit: "}},
-	"GET /v1/groups/{id}":                             nil,
-	"POST /v1/groups/{id}/rebalance":                  nil,
-	"POST /v1/groups/{id}/members/{member}/expire":    nil,
-	"GET /v1/records/{topic}/{partition}":             {{"/../v1/records/t/9999999999", "", 404, "no partition"}, {"/../v1/records/t/-1", "", 404, "no partition"}, {"/../v1/records/t/0?from=-1", "", 400, "?from: "}, {"/../v1/records/t/0?limit=1001", "", 400, "?limit: "}},
-	"GET /v1/requests":                                {{"?limit=0", "", 400, "?limit: "}, {"?limit=10001", "", 400, "?limit: "}, {"?since=yesterday", "", 400, "?since: "}, {"?follow=please", "", 400, "?follow: "}},
+	"GET /v1/transactions": {{"?limit=0", "", 400, "?limit: "},
+		{"?limit=1001", "", 400, "?limit: "}, {"?open=maybe", "", 400, "?open: "}},
+	"GET /v1/transactions/{id}":        nil,
+	"POST /v1/transactions/{id}/fence": nil,
+	"POST /v1/transactions/{id}/abort": nil,
+	"POST /v1/transactions/{id}/hang":  nil,
+	"GET /v1/topics": {{"?limit=x", "", 400, "?limit: "},
+		{"?open=1", "", 400, "?open: "}},
+	"GET /v1/topics/{topic}":                       nil,
+	"GET /v1/groups":                               {{"?limit=-1", "", 400, "?limit: "}},
+	"GET /v1/groups/{id}":                          nil,
+	"POST /v1/groups/{id}/rebalance":               nil,
+	"POST /v1/groups/{id}/members/{member}/expire": nil,
+	"GET /v1/records/{topic}/{partition}": {{"/../v1/records/t/9999999999", "", 404, "no partition"},
+		{"/../v1/records/t/-1", "", 404, "no partition"}, {"/../v1/records/t/0?from=-1", "", 400, "?from: "},
+		{"/../v1/records/t/0?limit=1001", "", 400, "?limit: "}},
+	"GET /v1/requests": {{"?limit=0", "", 400, "?limit: "},
+		{"?limit=10001", "", 400, "?limit: "}, {"?since=yesterday", "", 400, "?since: "},
+		{"?follow=please", "", 400, "?follow: "}},
 	"POST /v1/partitions/{topic}/{partition}/offline": {{"/../v1/partitions/t/99/offline", "", 404, "no partition"}},
 	"POST /v1/partitions/{topic}/{partition}/online":  {{"/../v1/partitions/t/0x0/online", "", 404, "no partition"}},
-	"POST /v1/producers/{id}/forget":                  {{"/../v1/producers/1/forget", `{}`, 400, "topic: is missing"}, {"/../v1/producers/1/forget", `{"topic": "t"}`, 404, "does not know"}, {"/../v1/producers/x/forget", `{"topic": "t"}`, 404, "is a number"}},
-	"POST /v1/verify":                                 {{"", `{}`, 400, "input: is missing"}, {"", `{"input": "t", "output": "t", "key": "offset"}`, 400, "key: must be"}, {"", `{"input": "none", "output": "t", "key": "key"}`, 400, "input: there is no topic"}},
-	"GET /v1/findings":                                {{"?ignore=nonsense", "", 400, "?ignore: has no code"}, {"?ignore=", "", 400, "?ignore: has no code"}},
-	"DELETE /v1/findings":                             nil,
-	"GET /v1/hanging":                                 {{"?limit=0", "", 400, "?limit: "}},
-	"POST /v1/coordinators/reload":                    nil,
-	"POST /v1/producers/{id}/abort":                   {{"/../v1/producers/1/abort", `{}`, 400, "topic: is missing"}, {"/../v1/producers/1/abort", `{"topic": "t"}`, 409, "no transaction open"}, {"/../v1/producers/x/abort", `{"topic": "t"}`, 404, "is a number"}},
-	"POST /v1/check":                                  nil,
+	"POST /v1/producers/{id}/forget": {{"/../v1/producers/1/forget", `{}`, 400, "topic: is missing"},
+		{"/../v1/producers/1/forget", `{"topic": "t"}`, 404, "does not know"},
+		{"/../v1/producers/x/forget", `{"topic": "t"}`, 404, "is a number"}},
+	"POST /v1/verify": {{"", `{}`, 400, "input: is missing"},
+		{"", `{"input": "t", "output": "t", "key": "offset"}`, 400, "key: must be"},
+		{"", `{"input": "none", "output": "t", "key": "key"}`, 400, "input: there is no topic"}},
+	"GET /v1/findings": {{"?ignore=nonsense", "", 400, "?ignore: has no code"},
+		{"?ignore=", "", 400, "?ignore: has no code"}},
+	"DELETE /v1/findings":          nil,
+	"GET /v1/hanging":              {{"?limit=0", "", 400, "?limit: "}},
+	"POST /v1/coordinators/reload": nil,
+	"POST /v1/producers/{id}/abort": {{"/../v1/producers/1/abort", `{}`, 400, "topic: is missing"},
+		{"/../v1/producers/1/abort", `{"topic": "t"}`, 409, "no transaction open"},
+		{"/../v1/producers/x/abort", `{"topic": "t"}`, 404, "is a number"}},
+	"POST /v1/check": nil,
 }
 
 // operation is a call as /v1/openapi.json describes it.
@@ -221,7 +240,8 @@ func TestBadInputToEveryCall(t *testing.T) {
 		case !o.takes("application/zstd"):
 			l.refused(method, at, `{}`, 400, "must be empty")
 		}
-		if strings.Contains(path, "{") && method+path != "PUT/v1/snapshots/{name}" && !strings.HasSuffix(path, "/archive") && !o.takes("application/json") {
+		if strings.Contains(path, "{") && method+path != "PUT/v1/snapshots/{name}" && !strings.HasSuffix(path, "/archive") &&
+			!o.takes("application/json") {
 			l.refused(method, at, "", 404, "")
 		}
 		for _, row := range rows {
@@ -232,7 +252,8 @@ func TestBadInputToEveryCall(t *testing.T) {
 			l.refused(method, to, row.body, row.status, row.want)
 		}
 		if after := state(); after != before {
-			t.Errorf("%s has changed the state by %d bytes: …%.200s", name, len(after)-len(before), after[commonPrefix(before, after):])
+			t.Errorf("%s has changed the state by %d bytes: …%.200s", name, len(after)-len(before),
+				after[commonPrefix(before, after):])
 			before = after
 		}
 	}
@@ -259,7 +280,8 @@ func (l overHTTP) refused(method, path, body string, status int, want string) {
 		Status        int
 	}
 	err := json.Unmarshal([]byte(text), &problem)
-	if got != status && !(status == 404 && got == 409) || err != nil || problem.Status != got || problem.Title == "" || !strings.Contains(problem.Detail, want) {
+	if got != status && !(status == 404 && got == 409) || err != nil || problem.Status != got || problem.Title == "" ||
+		!strings.Contains(problem.Detail, want) {
 		l.t.Errorf("%s %.200s %.200s: %d %.500s, want %d %q", method, path, body, got, text, status, want)
 	}
 }
@@ -335,11 +357,13 @@ func (l overHTTP) until(what string, holds func() bool) {
 func TestTopicsHaveTheLimitOfArchives(t *testing.T) {
 	l := startLab(t, brokertest.WithSettings(t, map[string]string{"lab.archive.max.bytes": "3000000"}))
 	record := func(n int) string { return `{"value": "` + strings.Repeat("x", n) + `"}` }
-	l.expect("POST", "/v1/topics", `[{"name": "large", "records": [`+record(800_000)+`,`+record(800_000)+`]}]`, 200, `"logEndOffset": 2`)
+	l.expect("POST", "/v1/topics", `[{"name": "large", "records": [`+record(800_000)+`,`+record(800_000)+`]}]`, 200,
+		`"logEndOffset": 2`)
 	l.expect("POST", "/v1/topics", `[{"name": "larger", "records": [`+record(3_000_000)+`]}]`, 413, "3000000 bytes")
 }
 
-// The end of a cluster closes the connections of its clients, also those that wait, that are held or that get no answer.
+// The end of a cluster closes the connections of its clients, also those that wait, that are held or that get no
+// answer.
 func TestClusterIsDeletedUnderItsClients(t *testing.T) {
 	l := startLab(t)
 	var c madeCluster
@@ -389,7 +413,8 @@ func TestForeignPagesReachNothing(t *testing.T) {
 		header                   map[string]string
 		status                   int
 	}{
-		{"POST", "/v1/reset", "", "", map[string]string{"Origin": "http://evil.example", "Sec-Fetch-Site": "cross-site"}, 403},
+		{"POST", "/v1/reset", "", "", map[string]string{"Origin": "http://evil.example", "Sec-Fetch-Site": "cross-site"},
+			403},
 		{"POST", "/v1/reset", "", "{}", map[string]string{"Content-Type": "text/plain"}, 415},
 		{"POST", "/v1/reset", "", "a=b", map[string]string{"Content-Type": "application/x-www-form-urlencoded"}, 415},
 		{"POST", "/v1/reset", "", "", map[string]string{"Origin": "null"}, 403},

@@ -54,8 +54,8 @@ func TestMetricsOfClusters(t *testing.T) {
 	metric("once_partitions 103", true)
 }
 
-// Fifty tests at a time, each with a cluster of its own: rules of the same shape, topics of the same name and a reset of
-// one do not meet those of another.
+// Fifty tests at a time, each with a cluster of its own: rules of the same shape, topics of the same name and a reset
+// of one do not meet those of another.
 func TestClustersOfTheirOwn(t *testing.T) {
 	l := startLab(t)
 	var all sync.WaitGroup
@@ -68,7 +68,8 @@ func TestClustersOfTheirOwn(t *testing.T) {
 			client.CreateTopic("t", 1, nil)
 			value := fmt.Sprint(i)
 			client.Append(one(0, value))
-			l.expect("POST", at+"/faults", `{"match": {"api": "Produce"}, "do": {"error": "NOT_LEADER_OR_FOLLOWER"}}`, 201, `"id": "f1"`)
+			l.expect("POST", at+"/faults", `{"match": {"api": "Produce"}, "do": {"error": "NOT_LEADER_OR_FOLLOWER"}}`, 201,
+				`"id": "f1"`)
 			if _, err := client.Quiet().Append(one(0, "refused")); kafkatest.Code(t, err) != int16(wire.NotLeaderOrFollower) {
 				t.Errorf("%s: %v", c.Name, err)
 			}
@@ -102,7 +103,8 @@ func TestClustersOfTheirOwn(t *testing.T) {
 // that is restarted leaves the connections of others alone.
 func TestClustersHavePorts(t *testing.T) {
 	port := kafkatest.FreePort(t)
-	l := startLab(t, brokertest.WithSettings(t, map[string]string{"clusters.max": "1", "clusters.ports": fmt.Sprintf("%d-%d", port, port)}))
+	l := startLab(t, brokertest.WithSettings(t, map[string]string{"clusters.max": "1",
+		"clusters.ports": fmt.Sprintf("%d-%d", port, port)}))
 	var c madeCluster
 	l.into("POST", "/v1/clusters", `{"name": "a", "advertised": "example.org:1234"}`, &c)
 	if c.Bootstrap != "example.org:1234" || c.ClusterID == "" {
@@ -157,7 +159,8 @@ func TestSnapshotIsRestored(t *testing.T) {
 			l.values(0, "before", "committed")
 			l.expect("GET", "/v1/topics/late", "", 404)
 			l.expect("GET", "/v1/faults", "", 200, "[]")
-			if _, clock := l.ask("GET", "/v1/clock", ""); strings.Contains(clock, `"offset": "1h`) || strings.Contains(clock, `"offset": "0s"`) {
+			if _, clock := l.ask("GET", "/v1/clock", ""); strings.Contains(clock, `"offset": "1h`) ||
+				strings.Contains(clock, `"offset": "0s"`) {
 				t.Error(clock) // it goes on a minute ahead, less what has passed since
 			}
 			l.expect("GET", "/v1/groups/g", "", 200, `"committed": 2`)

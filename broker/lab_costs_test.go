@@ -18,8 +18,10 @@ import (
 var rulesForOthers = []faults.Rule{
 	{Match: api("EndTxn", "AddPartitionsToTxn"), Do: faults.Do{LoseAnswer: true}},
 	{Match: faults.Match{ClientID: faults.Names{"other", "another-*"}}, Do: faults.Do{Hold: true}},
-	{Match: faults.Match{API: faults.Names{"Produce", "Fetch"}, Topic: faults.Names{"u"}}, Do: faults.Do{Error: "NOT_LEADER_OR_FOLLOWER"}},
-	{Match: faults.Match{API: faults.Names{"Produce"}, TransactionalID: faults.Names{"pay-*"}}, Do: faults.Do{Duplicate: true}},
+	{Match: faults.Match{API: faults.Names{"Produce", "Fetch"}, Topic: faults.Names{"u"}},
+		Do: faults.Do{Error: "NOT_LEADER_OR_FOLLOWER"}},
+	{Match: faults.Match{API: faults.Names{"Produce"}, TransactionalID: faults.Names{"pay-*"}},
+		Do: faults.Do{Duplicate: true}},
 	{Match: faults.Match{Point: "txn.marker", Topic: faults.Names{"t"}}, Do: faults.Do{Hold: true}},
 	{Match: faults.Match{Point: "partition.append", Topic: faults.Names{"u"}}, Do: faults.Do{Offline: true}},
 }
@@ -61,7 +63,8 @@ func rawClients(t testing.TB) (*brokertest.Broker, map[string]*rawClient) {
 	kafkatest.Connect(t, b.Addr()).CreateTopic("t", 1, nil)
 	fetch := kafkatest.FetchRequest("t", 0, 0, false)
 	fetch.Topics[0].Partitions[0].PartitionMaxBytes = 1
-	clients := map[string]*rawClient{"Produce": newRawClient(t, b.Addr(), one(0, "value")), "Fetch": newRawClient(t, b.Addr(), fetch)}
+	clients := map[string]*rawClient{"Produce": newRawClient(t, b.Addr(), one(0, "value")),
+		"Fetch": newRawClient(t, b.Addr(), fetch)}
 	for range 500 {
 		clients["Produce"].ask()
 		clients["Fetch"].ask()

@@ -143,8 +143,8 @@ func (l overHTTP) restored(what string) {
 	l.expect("POST", "/v1/check", "", 200, `"damage": 0`)
 }
 
-// An archive of a later version of the broker is refused with what is wrong, and so is one that says more of itself than
-// is known.
+// An archive of a later version of the broker is refused with what is wrong, and so is one that says more of itself
+// than is known.
 func TestArchiveOfALaterVersion(t *testing.T) {
 	l := startLab(t)
 	files := entries(t, archiveOf(l))
@@ -190,11 +190,12 @@ func TestArchivePassesBetweenKindsOfClusters(t *testing.T) {
 	}
 }
 
-// Archives of format 1 have the metadata as their cluster kept it. A file of bbolt's can be opened on disk only, which a
-// cluster in memory says.
+// Archives of format 1 have the metadata as their cluster kept it. A file of bbolt's can be opened on disk only, which
+// a cluster in memory says.
 func TestArchiveOfAnEarlierVersion(t *testing.T) {
 	dir := t.TempDir()
-	memory, disk := startLab(t, labOn(t)["memory"]), startLab(t, brokertest.WithDataDir(dir), func(c *broker.Config) { c.InMemory = false })
+	memory, disk := startLab(t, labOn(t)["memory"]),
+		startLab(t, brokertest.WithDataDir(dir), func(c *broker.Config) { c.InMemory = false })
 	files := entries(t, archiveOf(disk))
 	old := func(meta string) string {
 		files := slices.Clone(files)
@@ -212,7 +213,8 @@ func TestArchiveOfAnEarlierVersion(t *testing.T) {
 		t.Fatal(err)
 	}
 	ofDisk, ofMemory := old(string(content)), old(files[slices.Index(files, "meta.json")+1])
-	memory.expect("PUT", "/v1/snapshots/x/archive", ofDisk, 400, "of format 1 or before, of a cluster on disk, can be loaded on disk only")
+	memory.expect("PUT", "/v1/snapshots/x/archive", ofDisk, 400,
+		"of format 1 or before, of a cluster on disk, can be loaded on disk only")
 	memory.expect("POST", "/v1/snapshots/x/restore", "", 404)
 	memory.expect("PUT", "/v1/snapshots/x/archive", ofMemory, 200)
 	memory.restored("memory in memory")

@@ -21,7 +21,8 @@ func TestMovesReachRetentionAndExpiry(t *testing.T) {
 
 	l.expect("POST", "/v1/clock", `{"advance": "50m"}`, 200, `"did": []`)
 	l.expect("GET", "/v1/topics/hours", "", 200, `"logStartOffset": 0`)
-	l.expect("POST", "/v1/clock", `{"advance": "20m"}`, 200, `"logStartOffset": 3, "partition": 0, "segments": 1, "topic": "hours", "what": "deleted segments"`)
+	l.expect("POST", "/v1/clock", `{"advance": "20m"}`, 200,
+		`"logStartOffset": 3, "partition": 0, "segments": 1, "topic": "hours", "what": "deleted segments"`)
 	l.expect("GET", "/v1/topics/hours", "", 200, `"logStartOffset": 3, "lastStableOffset": 3`)
 
 	l.expect("POST", "/v1/clock", `{"advance": "160h"}`, 200) // 161 h 10 min of 168 h

@@ -12,8 +12,8 @@ import (
 	"once/internal/kafkatest"
 )
 
-// Findings over HTTP: with code, sentence, subjects, count and time, without those that are ignored; cleared, and refused
-// where the query is wrong.
+// Findings over HTTP: with code, sentence, subjects, count and time, without those that are ignored; cleared, and
+// refused where the query is wrong.
 func TestFindingsOverHTTP(t *testing.T) {
 	l := startLab(t)
 	l.expect("GET", "/v1/findings", "", 200, "[]")
@@ -23,11 +23,13 @@ func TestFindingsOverHTTP(t *testing.T) {
 		l.AddPartition(p, "t", 0)
 		l.Client.End(p, true)
 	}
-	l.expect("GET", "/v1/findings", "", 200, `[ { "code": "empty-transaction", "sentence": "A transaction of transactional ID \"careless\" was`,
+	l.expect("GET", "/v1/findings", "", 200,
+		`[ { "code": "empty-transaction", "sentence": "A transaction of transactional ID \"careless\" was`,
 		`"subjects": { "transactionalId": "careless" }, "count": 2, "since": "20`)
 	l.expect("GET", "/v1/findings?ignore=mixed-commits", "", 200, `"empty-transaction"`)
 	l.expect("GET", "/v1/findings?ignore=mixed-commits,empty-transaction", "", 200, "[]")
-	l.expect("GET", "/v1/findings?ignore=empty", "", 400, `?ignore: has no code \"empty\"; codes are mixed-commits, long-transaction,`)
+	l.expect("GET", "/v1/findings?ignore=empty", "", 400,
+		`?ignore: has no code \"empty\"; codes are mixed-commits, long-transaction,`)
 	l.expect("GET", "/v1/findings?ignore=", "", 400, `?ignore`)
 	l.expect("GET", "/v1/findings?code=x", "", 400, `?code: is unknown here; allowed are ignore`)
 	l.expect("DELETE", "/v1/findings?ignore=empty-transaction", "", 400, "?ignore: is unknown here")

@@ -205,7 +205,8 @@ func (l *load) between(what string, least, got, most []int64) {
 // fewerPartitions makes the partitions of the internal topics as few as still share out the workers: on a disk, each is
 // a directory with its files.
 func fewerPartitions(t *testing.T) brokertest.Option {
-	return brokertest.WithSettings(t, map[string]string{"offsets.topic.num.partitions": "6", "transaction.state.log.num.partitions": "6"})
+	return brokertest.WithSettings(t, map[string]string{"offsets.topic.num.partitions": "6",
+		"transaction.state.log.num.partitions": "6"})
 }
 
 // labOn are the places where a cluster's files can be.
@@ -243,7 +244,8 @@ func TestRestartUnderLoad(t *testing.T) {
 	for _, mode := range []string{"page", "txn", "fsync"} {
 		for _, how := range []string{"kill", "powerCut"} {
 			t.Run(mode+" "+how, func(t *testing.T) {
-				l := startLoad(t, startLab(t, labOn(t)["disk"], fewerPartitions(t), func(c *broker.Config) { c.Durability = mode }), 8)
+				l := startLoad(t, startLab(t, labOn(t)["disk"], fewerPartitions(t), func(c *broker.Config) { c.Durability = mode }),
+					8)
 				l.reach(5)
 				l.cut.Store(true) // a worker ends with its connection
 				l.expect("POST", "/v1/restart", `{"how": "`+how+`"}`, 200)

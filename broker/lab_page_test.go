@@ -15,7 +15,8 @@ import (
 // coordinator knows, and a partition that is offline. A hanging transaction is aborted by hand, and no other one is.
 func TestWhatHangsOverHTTP(t *testing.T) {
 	l := startLab(t)
-	l.expect("GET", "/v1/hanging", "", 200, `"openCount": 0, "open": [], "hangingCount": 0, "hanging": [], "offlineCount": 0, "offline": []`)
+	l.expect("GET", "/v1/hanging", "", 200,
+		`"openCount": 0, "open": [], "hangingCount": 0, "hanging": [], "offlineCount": 0, "offline": []`)
 	l.Append(one(0, "plain"))
 	older, _ := l.InitProducer("older")
 	l.Produce(older, "t", 0, kafkatest.Values("a")...)
@@ -24,27 +25,36 @@ func TestWhatHangsOverHTTP(t *testing.T) {
 	l.expect("POST", "/v1/clock", `{"advance": "1s"}`, 200)
 	last, _ := l.InitProducer("last")
 	l.Produce(last, "t", 1, kafkatest.Values("c")...)
-	l.expect("GET", "/v1/hanging?limit=1", "", 200, `"openCount": 3`, `"transactionalId": "older", "state": "Ongoing"`, `"partitionCount": 1`,
+	l.expect("GET", "/v1/hanging?limit=1", "", 200, `"openCount": 3`, `"transactionalId": "older", "state": "Ongoing"`,
+		`"partitionCount": 1`,
 		`"holds": { "topic": "t", "partition": 0, "lastStableOffset": 1, "highWatermark": 3 }`, `"hangingCount": 0`)
-	l.expect("GET", "/v1/topics/t?from=0&limit=1", "", 200, `"heldBy": { "transactionalId": "older", "producerId": 0, "producerEpoch": 0, "firstOffset": 1, "state": "Ongoing"`)
+	l.expect("GET", "/v1/topics/t?from=0&limit=1", "", 200,
+		`"heldBy": { "transactionalId": "older", "producerId": 0, "producerEpoch": 0, "firstOffset": 1, "state": "Ongoing"`)
 
 	inT0 := `{"topic": "t", "partition": 0}`
-	l.expect("POST", fmt.Sprintf("/v1/producers/%d/abort", older.ProducerID), inT0, 409, "/v1/transactions/older/abort ends it")
+	l.expect("POST", fmt.Sprintf("/v1/producers/%d/abort", older.ProducerID), inT0, 409,
+		"/v1/transactions/older/abort ends it")
 	l.expect("POST", "/v1/transactions/older/hang", "", 200)
-	l.expect("GET", "/v1/hanging", "", 200, `"openCount": 2`, `"hangingCount": 1, "hanging": [ { "topic": "t", "partition": 0, "lastStableOffset": 1, "highWatermark": 3, "producerId": 0`,
+	l.expect("GET", "/v1/hanging", "", 200, `"openCount": 2`,
+		`"hangingCount": 1, "hanging": [ { "topic": "t", "partition": 0, "lastStableOffset": 1, "highWatermark": 3, "producerId": 0`,
 		`"hanging": true, "lastWrite": "`)
-	l.expect("GET", "/v1/topics/t", "", 200, `"heldBy": { "producerId": 0, "producerEpoch": 0, "firstOffset": 1, "hanging": true`)
+	l.expect("GET", "/v1/topics/t", "", 200,
+		`"heldBy": { "producerId": 0, "producerEpoch": 0, "firstOffset": 1, "hanging": true`)
 	l.expect("POST", "/v1/producers/99/abort", inT0, 409, "producer 99 has no transaction open")
 	l.expect("POST", "/v1/producers/x/abort", inT0, 404, "a producer ID is a number")
 	l.expect("POST", "/v1/producers/0/abort", `{"topic": "none", "partition": 0}`, 404, "no partition 0 of a topic")
 	l.expect("POST", "/v1/producers/0/abort", `{"partition": 0}`, 400, "topic")
-	l.expect("POST", fmt.Sprintf("/v1/producers/%d/abort", older.ProducerID), inT0, 200, `"lastStableOffset": 2`, `"openTransactions": 1`)
-	l.expect("GET", "/v1/records/t/0", "", 200, `"baseOffset": 1, "lastOffset": 1, "fate": "aborted"`, `"baseOffset": 2, "lastOffset": 2, "fate": "open"`)
+	l.expect("POST", fmt.Sprintf("/v1/producers/%d/abort", older.ProducerID), inT0, 200, `"lastStableOffset": 2`,
+		`"openTransactions": 1`)
+	l.expect("GET", "/v1/records/t/0", "", 200, `"baseOffset": 1, "lastOffset": 1, "fate": "aborted"`,
+		`"baseOffset": 2, "lastOffset": 2, "fate": "open"`)
 	l.expect("GET", "/v1/hanging", "", 200, `"hangingCount": 0`)
 
 	l.expect("POST", "/v1/partitions/t/1/offline", "", 200)
-	l.expect("GET", "/v1/hanging", "", 200, `"offlineCount": 1, "offline": [ { "topic": "t", "partition": 1, "offline": "partition is offline`)
-	l.expect("GET", "/v1/topics?internal=false&brief=true", "", 200, `"partitionCount": 2, "offsetCount": 4, "unstableCount": 2, "openTransactions": 1, "offlinePartitions": 1, "partitions": []`)
+	l.expect("GET", "/v1/hanging", "", 200,
+		`"offlineCount": 1, "offline": [ { "topic": "t", "partition": 1, "offline": "partition is offline`)
+	l.expect("GET", "/v1/topics?internal=false&brief=true", "", 200,
+		`"partitionCount": 2, "offsetCount": 4, "unstableCount": 2, "openTransactions": 1, "offlinePartitions": 1, "partitions": []`)
 	l.expect("POST", "/v1/partitions/t/1/online", "", 200)
 	l.Client.End(younger, true)
 	l.Client.End(last, true)
@@ -109,13 +119,16 @@ func TestBriefAnswers(t *testing.T) {
 		l.Client.End(p, true)
 	}
 	l.Commit("g", "t", 0, 1, "")
-	l.expect("GET", "/v1/transactions?brief=true&name=pay-*&limit=1", "", 200, `"partitions": []`, `"partitionCount": 0`, `"transitions": []`)
+	l.expect("GET", "/v1/transactions?brief=true&name=pay-*&limit=1", "", 200, `"partitions": []`, `"partitionCount": 0`,
+		`"transitions": []`)
 	l.expect("GET", "/v1/transactions?name=pay", "", 200, `[]`)
-	l.expect("GET", "/v1/groups?brief=true&estimate=true", "", 200, `"members": []`, `"offsets": []`, `"offsetCount": 1`, `"lag": 2 }`)
+	l.expect("GET", "/v1/groups?brief=true&estimate=true", "", 200, `"members": []`, `"offsets": []`, `"offsetCount": 1`,
+		`"lag": 2 }`)
 	l.expect("GET", "/v1/groups/g?from=1", "", 200, `"offsets": []`, `"offsetCount": 1`)
 	l.expect("GET", "/v1/topics?internal=maybe", "", 400, "?internal")
 	l.expect("GET", "/v1/topics/t?from=1", "", 200, `"partitionCount": 2`, `"partitions": [ { "partition": 1`)
-	l.expect("GET", "/v1/records/t/0?cut=11&limit=2", "", 200, `"value": "`+strings.Repeat("ö", 5)+`"`, `"valueBytes": 200`, `"nextOffset": 2`)
+	l.expect("GET", "/v1/records/t/0?cut=11&limit=2", "", 200, `"value": "`+strings.Repeat("ö", 5)+`"`,
+		`"valueBytes": 200`, `"nextOffset": 2`)
 	r, err := http.Get("http://" + l.AdminAddr() + "/v1/transactions?limit=2&after=pay-0&name=pay-*")
 	if err != nil {
 		t.Fatal(err)
@@ -157,7 +170,8 @@ func TestMembersOfGroupsOfEachKind(t *testing.T) {
 	streams.Group, streams.MemberID, streams.RebalanceTimeoutMillis = "counters", "app-1", 60000
 	streams.ProcessID = kmsg.StringPtr("process")
 	streams.Topology = &kmsg.StreamsGroupHeartbeatRequestTopology{Epoch: 1,
-		Subtopologies: []kmsg.StreamsGroupHeartbeatRequestTopologySubtopology{{SubtopologyID: "0", SourceTopics: []string{"t"}}}}
+		Subtopologies: []kmsg.StreamsGroupHeartbeatRequestTopologySubtopology{{SubtopologyID: "0",
+			SourceTopics: []string{"t"}}}}
 	streams.ActiveTasks, streams.StandbyTasks, streams.WarmupTasks = []kmsg.TaskIDs{},
 		[]kmsg.TaskIDs{}, []kmsg.TaskIDs{}
 	l.Answer(streams)

@@ -11,8 +11,8 @@ import (
 	"once/wire"
 )
 
-// A partition that is taken offline answers nothing until it is brought online, with all its records; the other partition
-// goes on.
+// A partition that is taken offline answers nothing until it is brought online, with all its records; the other
+// partition goes on.
 func TestPartitionIsTakenOfflineAndBroughtBack(t *testing.T) {
 	l := startLab(t)
 	l.Append(one(0, "before"))

@@ -6,15 +6,16 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// A group of each type assigns anew when a test wants it to: its epoch grows by one, and its members follow with their next
-// heartbeats.
+// A group of each type assigns anew when a test wants it to: its epoch grows by one, and its members follow with their
+// next heartbeats.
 func TestGroupsOfAllTypesRebalanceByHand(t *testing.T) {
 	l := startLab(t)
 	consumer := func(epoch int32) (memberEpoch int32) {
 		r := kmsg.NewPtrConsumerGroupHeartbeatRequest()
 		r.Version, r.Group, r.MemberID, r.MemberEpoch, r.RebalanceTimeoutMillis = 1, "consumers", "m", epoch, -1
 		if epoch == 0 {
-			r.RebalanceTimeoutMillis, r.SubscribedTopicNames, r.Topics = 60_000, []string{"t"}, []kmsg.ConsumerGroupHeartbeatRequestTopic{}
+			r.RebalanceTimeoutMillis, r.SubscribedTopicNames, r.Topics = 60_000, []string{"t"},
+				[]kmsg.ConsumerGroupHeartbeatRequestTopic{}
 		}
 		a := l.Answer(r).(*kmsg.ConsumerGroupHeartbeatResponse)
 		if a.ErrorCode != 0 {
@@ -53,12 +54,14 @@ func TestGroupsOfAllTypesRebalanceByHand(t *testing.T) {
 		}
 		return a.MemberEpoch
 	}
-	for name, heartbeat := range map[string]func(int32) int32{"consumers": consumer, "sharers": share, "streams": streams} {
+	for name, heartbeat := range map[string]func(int32) int32{"consumers": consumer, "sharers": share,
+		"streams": streams} {
 		joined := heartbeat(0)
 		if again := heartbeat(joined); again != joined {
 			t.Errorf("%s: member epoch %d, then %d", name, joined, again)
 		}
-		l.expect("POST", "/v1/clock", `{"advance": "2s", "expireMembers": true}`, 200) // beyond the interval between assignments of a share group
+		// beyond the interval between assignments of a share group
+		l.expect("POST", "/v1/clock", `{"advance": "2s", "expireMembers": true}`, 200)
 		l.expect("POST", "/v1/groups/"+name+"/rebalance", "", 200, `"id": "`+name+`"`)
 		if next := heartbeat(joined); next != joined+1 {
 			t.Errorf("%s: after the rebalance the member epoch is %d, before it was %d", name, next, joined)

@@ -18,7 +18,8 @@ func TestCoordinatorsReloadOverHTTP(t *testing.T) {
 	l.Commit("g", "t", 0, 1, "")
 	l.Stage(p, "g", "t", 0, 5)
 	for range 3 {
-		l.expect("POST", "/v1/coordinators/reload", "", 200, `"transactionalIds": 1, "resumed": [], "groups": 1, "sharePartitions": 0, "took": "`)
+		l.expect("POST", "/v1/coordinators/reload", "", 200,
+			`"transactionalIds": 1, "resumed": [], "groups": 1, "sharePartitions": 0, "took": "`)
 	}
 	if offset, err := l.Committed("g", "t", 0); offset != 1 || err != nil {
 		t.Errorf("committed %d, %v", offset, err)
@@ -36,8 +37,8 @@ func TestCoordinatorsReloadOverHTTP(t *testing.T) {
 	l.expect("GET", "/v1/coordinators/reload", "", 405, "POST")
 }
 
-// While a partition of an internal topic is offline, nobody coordinates what belongs to it, as in Kafka whose log directory
-// has failed; what belongs to others goes on. When it is back, all is as it was.
+// While a partition of an internal topic is offline, nobody coordinates what belongs to it, as in Kafka whose log
+// directory has failed; what belongs to others goes on. When it is back, all is as it was.
 func TestPartitionsOfInternalTopicsAreTakenOffline(t *testing.T) {
 	l := startLab(t)
 	quiet := kafkatest.Connect(t, l.Addr()).Quiet()
@@ -117,8 +118,8 @@ func TestPartitionsOfInternalTopicsAreTakenOffline(t *testing.T) {
 	l.Commit("g", "t", 0, 1, "")
 }
 
-// A partition that an internal topic gets while the broker runs belongs to no coordinator before the next start. Markers
-// are written to it, and it goes offline and comes back, as with a user's topic.
+// A partition that an internal topic gets while the broker runs belongs to no coordinator before the next start.
+// Markers are written to it, and it goes offline and comes back, as with a user's topic.
 func TestPartitionsAddedToInternalTopicsHaveNoCoordinator(t *testing.T) {
 	l := startLab(t)
 	l.Commit("g", "t", 0, 1, "")

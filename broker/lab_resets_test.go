@@ -33,8 +33,9 @@ func resourcesNow(t *testing.T) (r resources) {
 	return r
 }
 
-// A thousand resets, with topics, records, groups, transactions and waiting clients between them, leave goroutines, file
-// descriptors and memory as they were. On disk they are fewer, unless ONCE_RESETS says how many: each makes some files.
+// A thousand resets, with topics, records, groups, transactions and waiting clients between them, leave goroutines,
+// file descriptors and memory as they were. On disk they are fewer, unless ONCE_RESETS says how many: each makes some
+// files.
 func TestThousandResets(t *testing.T) {
 	onDisk := 250
 	if n, err := strconv.Atoi(os.Getenv("ONCE_RESETS")); err == nil {

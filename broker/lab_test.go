@@ -22,7 +22,8 @@ import (
 type overHTTP struct{ *ruled }
 
 func startLab(t *testing.T, options ...brokertest.Option) overHTTP {
-	options = append([]brokertest.Option{brokertest.WithMemory, func(c *broker.Config) { c.Admin = "127.0.0.1:0" }}, options...)
+	options = append([]brokertest.Option{brokertest.WithMemory, func(c *broker.Config) { c.Admin = "127.0.0.1:0" }},
+		options...)
 	f := &ruled{Broker: brokertest.Start(t, options...), t: t}
 	f.reconnect()
 	f.CreateTopic("t", 2, nil)
@@ -91,20 +92,29 @@ func TestStateOverHTTP(t *testing.T) {
 	l.Commit("g", "t", 0, 1, "here")
 	l.Stage(open, "g", "t", 1, 5)
 
-	l.expect("GET", "/v1/transactions", "", 200, `"transactionalId": "bad", "state": "CompleteAbort"`, `"transactionalId": "open", "state": "Ongoing"`)
-	l.expect("GET", "/v1/transactions/open", "", 200, `"topic": "t", "partition": 0`, `"timeout": "15m"`, `"age": `, `"timeLeft": "`)
-	l.expect("GET", "/v1/transactions/bad", "", 200, `"state": "Empty", "producerId": 1, "producerEpoch": 0, "reason": "InitProducerId v5 from client kafkatest"`,
+	l.expect("GET", "/v1/transactions", "", 200, `"transactionalId": "bad", "state": "CompleteAbort"`,
+		`"transactionalId": "open", "state": "Ongoing"`)
+	l.expect("GET", "/v1/transactions/open", "", 200, `"topic": "t", "partition": 0`, `"timeout": "15m"`, `"age": `,
+		`"timeLeft": "`)
+	l.expect("GET", "/v1/transactions/bad", "", 200,
+		`"state": "Empty", "producerId": 1, "producerEpoch": 0, "reason": "InitProducerId v5 from client kafkatest"`,
 		`"state": "Ongoing", "producerId": 1, "producerEpoch": 0, "reason": "first partitions added by Produce v12 from client kafkatest"`, `"state": "PrepareAbort"`, `"reason": "EndTxn v5 from client kafkatest"`, `"reason": "markers written"`)
 	l.expect("GET", "/v1/transactions/none", "", 404, "no transactional ID")
-	l.expect("GET", "/v1/topics/t", "", 200, `"partition": 0, "logStartOffset": 0, "lastStableOffset": 7, "highWatermark": 8, "logEndOffset": 8`, `"openTransactions": 1`)
+	l.expect("GET", "/v1/topics/t", "", 200,
+		`"partition": 0, "logStartOffset": 0, "lastStableOffset": 7, "highWatermark": 8, "logEndOffset": 8`,
+		`"openTransactions": 1`)
 	l.expect("GET", "/v1/topics", "", 200, `"name": "__transaction_state"`, `"internal": true`)
 	l.expect("GET", "/v1/records/t/0", "", 200,
-		`"baseOffset": 0, "lastOffset": 0, "fate": "plain"`, `"baseOffset": 1, "lastOffset": 2, "fate": "committed"`, `"fate": "marker", "marker": "COMMIT"`,
-		`"baseOffset": 4, "lastOffset": 5, "fate": "aborted"`, `"marker": "ABORT"`, `"fate": "open"`, `"value": "plain"`, `"nextOffset": 8`, `"transactionalId": "open"`)
-	l.expect("GET", "/v1/records/t/0?from=2&limit=1", "", 200, `"baseOffset": 1, "lastOffset": 2`, `"nextOffset": 3`, `"records": [ { "offset": 2,`)
+		`"baseOffset": 0, "lastOffset": 0, "fate": "plain"`, `"baseOffset": 1, "lastOffset": 2, "fate": "committed"`,
+		`"fate": "marker", "marker": "COMMIT"`,
+		`"baseOffset": 4, "lastOffset": 5, "fate": "aborted"`, `"marker": "ABORT"`, `"fate": "open"`, `"value": "plain"`,
+		`"nextOffset": 8`, `"transactionalId": "open"`)
+	l.expect("GET", "/v1/records/t/0?from=2&limit=1", "", 200, `"baseOffset": 1, "lastOffset": 2`, `"nextOffset": 3`,
+		`"records": [ { "offset": 2,`)
 	l.expect("GET", "/v1/records/t/2", "", 404, "no partition")
 	l.expect("GET", "/v1/records/t/0?limit=0", "", 400, "?limit: must be a whole number between 1 and 1000")
-	l.expect("GET", "/v1/groups/g", "", 200, `"state": "Empty"`, `"committed": 1, "metadata": "here", "pending": false, "lastStableOffset": 7, "lag": 2`, `"lag": 2 }`)
+	l.expect("GET", "/v1/groups/g", "", 200, `"state": "Empty"`,
+		`"committed": 1, "metadata": "here", "pending": false, "lastStableOffset": 7, "lag": 2`, `"lag": 2 }`)
 	l.expect("GET", "/v1/groups/g", "", 200, `"partition": 1, "committed": -1, "pending": true`)
 	l.Client.End(open, true)
 	l.expect("GET", "/v1/groups/g", "", 200, `"lag": 3 }`, `"partition": 1, "committed": 5`)
@@ -176,7 +186,8 @@ func TestRestartOverHTTP(t *testing.T) {
 		p, _ := l.InitProducer("pay-" + how)
 		l.Produce(p, "t", 0, kafkatest.Values(how)...)
 		l.expect("POST", "/v1/clock", `{"advance": "10s"}`, 200)
-		l.into("POST", "/v1/faults", `{"match": {"point": "txn.marker", "transactionalId": "pay-`+how+`"}, "do": {"hold": true}}`, &rule)
+		l.into("POST", "/v1/faults",
+			`{"match": {"point": "txn.marker", "transactionalId": "pay-`+how+`"}, "do": {"hold": true}}`, &rule)
 		if how != "powerCut" { // it may take back the end
 			l.Client.End(p, true)
 			l.expect("GET", "/v1/faults/"+rule.ID+"?wait=held", "", 200)
@@ -192,7 +203,8 @@ func TestRestartOverHTTP(t *testing.T) {
 		l.expect("GET", "/v1/faults/"+rule.ID, "", 200, `"held": 0`)
 	}
 	l.expect("GET", "/v1/clock", "", 200, `"offset": "30s"`)
-	if got, _, _ := l.Consume("t", 0, 0, true); !slices.Equal(got, []string{"clean", "kill"}) && !slices.Equal(got, []string{}) {
+	if got, _, _ := l.Consume("t", 0, 0, true); !slices.Equal(got, []string{"clean", "kill"}) &&
+		!slices.Equal(got, []string{}) {
 		t.Errorf("%q", got)
 	}
 	l.expect("POST", "/v1/restart", `{"how": "nonsense"}`, 400, "how: must be clean, kill or powerCut")
@@ -258,7 +270,8 @@ func TestClockOverHTTP(t *testing.T) {
 	p, _ := l.InitProducer("orders-1")
 	l.Produce(p, "t", 0, kafkatest.Values("a")...)
 	began := time.Now()
-	l.expect("POST", "/v1/clock", `{"advance": "16m"}`, 200, `"what": "aborted transaction"`, `"transactionalId": "orders-1"`, `"offset": "16m"`)
+	l.expect("POST", "/v1/clock", `{"advance": "16m"}`, 200, `"what": "aborted transaction"`,
+		`"transactionalId": "orders-1"`, `"offset": "16m"`)
 	l.expect("GET", "/v1/transactions/orders-1", "", 200, `"reason": "timeout"`)
 	if took := time.Since(began); took > 5*time.Minute {
 		t.Errorf("took %v", took)
@@ -266,11 +279,12 @@ func TestClockOverHTTP(t *testing.T) {
 	l.expect("GET", "/v1/transactions/orders-1", "", 200, `"state": "CompleteAbort"`)
 }
 
-// The journal has each request with what it was about, what was answered, and the fault that fired; it is followed as it
-// grows. A commit that changes nothing and what clients send while they wait leave the cluster idle.
+// The journal has each request with what it was about, what was answered, and the fault that fired; it is followed as
+// it grows. A commit that changes nothing and what clients send while they wait leave the cluster idle.
 func TestRequestsOverHTTP(t *testing.T) {
 	l := startLab(t)
-	r, err := http.NewRequestWithContext(t.Context(), "GET", "http://"+l.AdminAddr()+"/v1/requests?follow=true&api=EndTxn", nil)
+	r, err := http.NewRequestWithContext(t.Context(), "GET", "http://"+l.AdminAddr()+"/v1/requests?follow=true&api=EndTxn",
+		nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -284,13 +298,15 @@ func TestRequestsOverHTTP(t *testing.T) {
 	l.Produce(p, "t", 0, kafkatest.Values("a")...)
 	l.closed(p.EndTxnRequest(true))
 	l.Client.End(p, true)
-	l.expect("GET", "/v1/requests?transactionalId=p*&api=EndTxn", "", 200, `"api": "EndTxn", "version": 5, "transactionalIds": [ "pay" ], "codes": [], "outcome": "closed"`,
+	l.expect("GET", "/v1/requests?transactionalId=p*&api=EndTxn", "", 200,
+		`"api": "EndTxn", "version": 5, "transactionalIds": [ "pay" ], "codes": [], "outcome": "closed"`,
 		`"fault": "f1"`, `"codes": [ "NONE" ], "outcome": "answered"`)
 	l.Quiet().Append(kafkatest.ProduceRequest("", "none", 0, one(0, "x").Topics[0].Partitions[0].Records))
 	l.expect("GET", "/v1/requests?topic=none", "", 200, `"topics": [ "none" ], "codes": [ "UNKNOWN_TOPIC_OR_PARTITION" ]`)
 	l.expect("GET", "/v1/requests?api=InitProducerId", "", 200, `"api": "InitProducerId"`)
 	l.expect("GET", "/v1/requests?api=Nonsense", "", 200, `[]`)
-	l.expect("GET", "/v1/requests?api=InitProducerId&client=&topic=&group=&transactionalId=&since=&limit=", "", 200, `"api": "InitProducerId"`)
+	l.expect("GET", "/v1/requests?api=InitProducerId&client=&topic=&group=&transactionalId=&since=&limit=", "", 200,
+		`"api": "InitProducerId"`)
 	l.expect("GET", "/v1/requests?since=soon", "", 400, `?since`)
 	var last []struct{ ID int }
 	l.into("GET", "/v1/requests?limit=1", "", &last)
@@ -326,8 +342,8 @@ func TestRequestsOverHTTP(t *testing.T) {
 	<-busy
 }
 
-// Who lives stays alive: a move throws no member out that has said something within its session, and one on whose client
-// a black hole acts is out. With expireMembers all are.
+// Who lives stays alive: a move throws no member out that has said something within its session, and one on whose
+// client a black hole acts is out. With expireMembers all are.
 func TestMovesKeepMembersThatLive(t *testing.T) {
 	l := startLab(t)
 	member, _ := l.Join("g")
@@ -352,7 +368,8 @@ func TestMovesKeepMembersThatLive(t *testing.T) {
 	}
 
 	l.Join("h")
-	l.expect("POST", "/v1/faults", `{"match": {"clientId": "`+kafkatest.ClientID+`"}, "when": {"always": true}, "do": {"blackhole": true}}`, 201)
+	l.expect("POST", "/v1/faults",
+		`{"match": {"clientId": "`+kafkatest.ClientID+`"}, "when": {"always": true}, "do": {"blackhole": true}}`, 201)
 	if _, err := l.conn.Send(kmsg.NewPtrMetadataRequest()); err != nil {
 		t.Fatal(err)
 	}
@@ -371,7 +388,8 @@ func TestMoveToTheNextDeadline(t *testing.T) {
 		l.Produce(p, "t", 0, kafkatest.Values("x")...)
 	}
 	l.expect("GET", "/v1/clock", "", 200, `"what": "transaction a times out"`)
-	l.expect("POST", "/v1/clock", `{"advanceToNext": true}`, 200, `"pending": [ { "transactionalId": "a", "state": "PrepareAbort"`)
+	l.expect("POST", "/v1/clock", `{"advanceToNext": true}`, 200,
+		`"pending": [ { "transactionalId": "a", "state": "PrepareAbort"`)
 	l.expect("GET", "/v1/transactions/b", "", 200, `"state": "Ongoing"`)
 	l.expect("POST", "/v1/faults/f1/release", "", 200, `"released": 1`)
 	l.expect("POST", "/v1/clock", `{"advanceToNext": true}`, 200, `"what": "aborted transaction"`, `"pending": []`)
@@ -381,7 +399,8 @@ func TestMoveToTheNextDeadline(t *testing.T) {
 // Topics are made from JSON; a transaction is fenced or aborted, and a member thrown out, by hand.
 func TestByHandOverHTTP(t *testing.T) {
 	l := startLab(t)
-	l.expect("POST", "/v1/topics", `[{"name": "made", "partitions": 2, "records": [{"partition": 1, "key": "k", "value": {"base64": "AAE="}}]}, {"name": "t"}]`, 200,
+	l.expect("POST", "/v1/topics",
+		`[{"name": "made", "partitions": 2, "records": [{"partition": 1, "key": "k", "value": {"base64": "AAE="}}]}, {"name": "t"}]`, 200,
 		`"name": "made"`, `"partition": 1, "logStartOffset": 0, "lastStableOffset": 1`, `"name": "t"`)
 	l.expect("GET", "/v1/records/made/1", "", 200, `"key": "k", "value": { "base64": "AAE=" }`)
 	l.expect("POST", "/v1/topics", `[{"name": "x", "nonsense": 1}]`, 400, "nonsense")
@@ -407,12 +426,14 @@ func TestByHandOverHTTP(t *testing.T) {
 	l.Produce(hanging, "t", 1, kafkatest.Values("d")...)
 	l.expect("POST", "/v1/transactions/hanging/hang", "", 200, `"state": "Ongoing"`)
 	l.expect("GET", "/v1/transactions/hanging", "", 404)
-	l.expect("POST", "/v1/await", `{"partition": {"topic": "t", "partition": 1, "openTransactions": 1}}`, 200, `"lastStableOffset": 0`)
+	l.expect("POST", "/v1/await", `{"partition": {"topic": "t", "partition": 1, "openTransactions": 1}}`, 200,
+		`"lastStableOffset": 0`)
 	l.expect("POST", "/v1/transactions/pay/hang", "", 409)
 	marker := kmsg.NewPtrWriteTxnMarkersRequest() // as kafka-transactions abort sends it
 	marker.Version = 1
-	marker.Markers = []kmsg.WriteTxnMarkersRequestMarker{{ProducerID: hanging.ProducerID, ProducerEpoch: hanging.ProducerEpoch,
-		Topics: []kmsg.WriteTxnMarkersRequestMarkerTopic{{Topic: "t", Partitions: []int32{1}}}}}
+	marker.Markers = []kmsg.WriteTxnMarkersRequestMarker{{ProducerID: hanging.ProducerID,
+		ProducerEpoch: hanging.ProducerEpoch,
+		Topics:        []kmsg.WriteTxnMarkersRequestMarkerTopic{{Topic: "t", Partitions: []int32{1}}}}}
 	l.Answer(marker)
 	l.expect("POST", "/v1/await", `{"partition": {"topic": "t", "partition": 1, "openTransactions": 0}}`, 200)
 
@@ -444,12 +465,15 @@ func TestVerdictsOverHTTP(t *testing.T) {
 	l.Produce(aborted, "out", 0, kafkatest.Values("b")...)
 	l.Client.End(aborted, false)
 	const program = `{"input": "in", "output": "out", "key": "value"`
-	l.expect("POST", "/v1/verify", program+`}`, 409, `"ok": false, "inputs": 4, "outputs": 2`, `"id": "c"`, `"id": "d"`, `"duplicated": []`)
+	l.expect("POST", "/v1/verify", program+`}`, 409, `"ok": false, "inputs": 4, "outputs": 2`, `"id": "c"`, `"id": "d"`,
+		`"duplicated": []`)
 	l.Commit("g", "in", 0, 2, "")
 	l.expect("POST", "/v1/verify", program+`, "group": "g"}`, 200, `"ok": true, "inputs": 2, "outputs": 2`)
 	put("out", "d", "c", "a", "x")
-	l.expect("POST", "/v1/verify", program+`}`, 409, `"missing": []`, `"duplicated": [ { "partition": 0, "offset": 6, "id": "a" } ]`,
-		`"outOfOrder": [ { "partition": 0, "offset": 5, "id": "c" } ]`, `"unknown": [ { "partition": 0, "offset": 7, "id": "x" } ]`)
+	l.expect("POST", "/v1/verify", program+`}`, 409, `"missing": []`,
+		`"duplicated": [ { "partition": 0, "offset": 6, "id": "a" } ]`,
+		`"outOfOrder": [ { "partition": 0, "offset": 5, "id": "c" } ]`,
+		`"unknown": [ { "partition": 0, "offset": 7, "id": "x" } ]`)
 	with := func(name string, records ...batch.Record) (all []batch.Record) {
 		for _, r := range records {
 			r.Headers = []batch.RecordHeader{{Key: name, Value: r.Value}}
@@ -464,7 +488,8 @@ func TestVerdictsOverHTTP(t *testing.T) {
 	const dropping = `{"input": "some", "output": "made", "key": "header:id"}`
 	l.expect("POST", "/v1/verify", dropping, 200, `"ok": true, "inputs": 2, "outputs": 2`)
 	l.Produce(nil, "made", 0, kafkatest.Values("of nothing")...)
-	l.expect("POST", "/v1/verify", dropping, 409, `"missing": []`, `"unknown": [ { "partition": 0, "offset": 2, "id": "" } ]`)
+	l.expect("POST", "/v1/verify", dropping, 409, `"missing": []`,
+		`"unknown": [ { "partition": 0, "offset": 2, "id": "" } ]`)
 	l.expect("POST", "/v1/verify", `{"input": "none", "output": "out", "key": "value"}`, 400, "input: there is no topic")
 	l.expect("POST", "/v1/verify", `{"input": "in", "output": "out", "key": "header:"}`, 400, "key: must be")
 	l.expect("POST", "/v1/verify", `{"input": "in", "key": "value"}`, 400, "output: is missing")

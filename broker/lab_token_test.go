@@ -65,7 +65,8 @@ func TestTokenOfTheLab(t *testing.T) {
 
 	describe := kmsg.NewPtrDescribeConfigsRequest()
 	describe.Version, describe.IncludeSynonyms = 4, true
-	describe.Resources = []kmsg.DescribeConfigsRequestResource{{ResourceType: kmsg.ConfigResourceTypeBroker, ResourceName: "1"}}
+	describe.Resources = []kmsg.DescribeConfigsRequestResource{{ResourceType: kmsg.ConfigResourceTypeBroker,
+		ResourceName: "1"}}
 	described := l.Answer(describe).(*kmsg.DescribeConfigsResponse)
 	found := false
 	for _, c := range described.Resources[0].Configs {
@@ -81,7 +82,8 @@ func TestTokenOfTheLab(t *testing.T) {
 		t.Error("DescribeConfigs does not have it")
 	}
 	settings := l.Cluster().Settings()
-	for what, text := range map[string]string{"settings": fmt.Sprintf("%v %+v %#v", settings.LabToken, settings.LabToken, settings.LabToken),
+	for what, text := range map[string]string{"settings": fmt.Sprintf("%v %+v %#v", settings.LabToken, settings.LabToken,
+		settings.LabToken),
 		"changes": fmt.Sprint(settings.Changed()), "log": log.String()} {
 		if strings.Contains(text, token) {
 			t.Errorf("the %s have it: %s", what, text)

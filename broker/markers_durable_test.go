@@ -53,8 +53,9 @@ func TestMarkersOfAnAdministratorAreDurableInFsync(t *testing.T) {
 
 	r := kmsg.NewPtrWriteTxnMarkersRequest()
 	r.Version = 1
-	r.Markers = []kmsg.WriteTxnMarkersRequestMarker{{ProducerID: p.ProducerID, ProducerEpoch: p.ProducerEpoch, CoordinatorEpoch: 1,
-		Topics: []kmsg.WriteTxnMarkersRequestMarkerTopic{{Topic: "x", Partitions: []int32{0}}}}}
+	r.Markers = []kmsg.WriteTxnMarkersRequestMarker{{ProducerID: p.ProducerID, ProducerEpoch: p.ProducerEpoch,
+		CoordinatorEpoch: 1,
+		Topics:           []kmsg.WriteTxnMarkersRequestMarkerTopic{{Topic: "x", Partitions: []int32{0}}}}}
 	opened, answered := make(chan struct{}), make(chan error, 1)
 	g.closed.Store(&opened)
 	go func() {

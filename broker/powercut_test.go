@@ -96,7 +96,8 @@ func (d *disk) changing(what, name string) {
 	}
 	d.Reseed(d.seed<<32 + int64(d.changes))
 	heard := d.watch() // before the photo: what is told meanwhile may be on it or not
-	d.photos = append(d.photos, photo{fmt.Sprintf("before change %d, %s %s", d.changes, what, filepath.Base(filepath.Dir(name))), d.CrashClone(), heard})
+	d.photos = append(d.photos, photo{fmt.Sprintf("before change %d, %s %s", d.changes, what,
+		filepath.Base(filepath.Dir(name))), d.CrashClone(), heard})
 }
 
 // OpenFileSystem is refused: file by file there is more that a cut can come between.
@@ -225,7 +226,8 @@ func cutPower(t *testing.T, mode string, v2 bool, seed int64) {
 		wrong := c.wrong(photo, v2)
 		c.stop()
 		if len(wrong) > 0 {
-			t.Fatalf("seed %d, %s, with %v acknowledged:\n%s", seed, photo.change, slices.Sorted(maps.Keys(photo.committed)), strings.Join(wrong, "\n"))
+			t.Fatalf("seed %d, %s, with %v acknowledged:\n%s", seed, photo.change, slices.Sorted(maps.Keys(photo.committed)),
+				strings.Join(wrong, "\n"))
 		}
 	}
 }
@@ -277,16 +279,19 @@ func (p *powered) wrong(cut photo, v2 bool) (wrong []string) {
 		now := p.producer(id, v2) // ends what was open
 		for range 2 {
 			if cut.identities[producerIdentity{now.ProducerID, now.ProducerEpoch}] {
-				wrong = append(wrong, fmt.Sprintf("%s: producer %d epoch %d is handed out once more", id, now.ProducerID, now.ProducerEpoch))
+				wrong = append(wrong, fmt.Sprintf("%s: producer %d epoch %d is handed out once more", id, now.ProducerID,
+					now.ProducerEpoch))
 			}
 			now.offsets("afterwards", nil, 0, 1)
 			now.end(true)
 		}
 	}
 	seen := map[string]int{}
-	for _, at := range []kafkatest.Place{{Topic: "x"}, {Topic: "x", Partition: 1}, {Topic: "y"}, {Topic: "__consumer_offsets"}} {
+	for _, at := range []kafkatest.Place{{Topic: "x"}, {Topic: "x", Partition: 1}, {Topic: "y"},
+		{Topic: "__consumer_offsets"}} {
 		if end, stable, _ := p.Ends(at.Topic, at.Partition); stable != end {
-			wrong = append(wrong, fmt.Sprintf("%s-%d: the last stable offset stands at %d, the high watermark at %d", at.Topic, at.Partition, stable, end))
+			wrong = append(wrong, fmt.Sprintf("%s-%d: the last stable offset stands at %d, the high watermark at %d", at.Topic,
+				at.Partition, stable, end))
 			continue
 		}
 		if at.Topic == "__consumer_offsets" {

@@ -104,7 +104,8 @@ func TestFetchesAboveTheQuotaAreEmpty(t *testing.T) {
 		}
 		if got != batches || resp.ErrorCode != 0 || (resp.ThrottleMillis > 0) != throttled ||
 			batches == 0 && len(resp.Topics) > 0 {
-			t.Errorf("%d batches, %d topics, throttled for %d ms, code %d", got, len(resp.Topics), resp.ThrottleMillis, resp.ErrorCode)
+			t.Errorf("%d batches, %d topics, throttled for %d ms, code %d", got, len(resp.Topics), resp.ThrottleMillis,
+				resp.ErrorCode)
 		}
 		return resp
 	}
@@ -210,7 +211,8 @@ func setQuota(t *testing.T, c *kafkatest.Conn, quota string, value float64) {
 	op := kmsg.NewAlterClientQuotasRequestEntryOp()
 	op.Key, op.Value = quota, value
 	r.Entries = []kmsg.AlterClientQuotasRequestEntry{{
-		Entity: []kmsg.AlterClientQuotasRequestEntryEntity{{Type: "client-id"}}, Ops: []kmsg.AlterClientQuotasRequestEntryOp{op},
+		Entity: []kmsg.AlterClientQuotasRequestEntryEntity{{Type: "client-id"}},
+		Ops:    []kmsg.AlterClientQuotasRequestEntryOp{op},
 	}}
 	if got := ask(t, c, r).(*kmsg.AlterClientQuotasResponse).Entries[0]; got.ErrorCode != 0 {
 		t.Fatalf("setting %s: %s", quota, code(got.ErrorCode))

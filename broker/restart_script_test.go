@@ -101,7 +101,8 @@ func sendEnd(p *peer, c script.Command) string {
 	f := faultyOf(p)
 	r := kmsg.NewPtrEndTxnRequest()
 	r.Version = int16(p.int(c, "version", 5))
-	r.TransactionalID, r.ProducerID, r.ProducerEpoch, r.Commit = p.id(c), p.producer(c), int16(p.int(c, "epoch", 0)), c.Has("commit")
+	r.TransactionalID, r.ProducerID, r.ProducerEpoch, r.Commit = p.id(c), p.producer(c), int16(p.int(c, "epoch", 0)),
+		c.Has("commit")
 	conn, err := kafkatest.Dial(p.addr)
 	if err != nil {
 		p.t.Fatal(err)

@@ -31,9 +31,9 @@ func init() {
 //
 // A ~ in a text stands for the suffix of the script's names, {N} for N times the letter x, "member M" for the ID of a
 // member that joined, "client A" for a client instance ID, "subscription A" for an ID of a subscription that was
-// answered, "metrics [CODEC] NAME=VALUE …" for what a client pushes, "cluster ID" for the ID of the cluster, "log dir" for the data directory. An ID of a topic is the topic's name, or "former ID"
-// for that of the topic that was made again last, one of a producer its letter. Records are a text: plain, or
-// the arguments of produce for one batch.
+// answered, "metrics [CODEC] NAME=VALUE …" for what a client pushes, "cluster ID" for the ID of the cluster, "log dir"
+// for the data directory. An ID of a topic is the topic's name, or "former ID" for that of the topic that was made
+// again last, one of a producer its letter. Records are a text: plain, or the arguments of produce for one batch.
 //
 // member=M gives the member ID in the answer a name. With send the answer is left to a later receive on the same
 // connection, which has the arguments for what is shown.

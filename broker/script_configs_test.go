@@ -74,13 +74,15 @@ func (p *peer) resource(c script.Command) string {
 	return name + p.suffix
 }
 
-var configTypes = []string{"unknown", "boolean", "string", "int", "short", "long", "double", "list", "class", "password"}
+var configTypes = []string{"unknown", "boolean", "string", "int", "short", "long", "double", "list", "class",
+	"password"}
 
 // describeConfigs: configs topic=x [keys=[…]] [without=[…]] [set] [types] [synonyms]: names and values; with set
 // only those of the topic itself, with types what kind each is, with synonyms where else it could be set
 func describeConfigs(p *peer, c script.Command) string {
 	r := kmsg.NewPtrDescribeConfigsRequest()
-	r.Version, r.IncludeSynonyms, r.IncludeDocumentation = int16(p.int(c, "version", 4)), c.Has("synonyms"), c.Has("documented")
+	r.Version, r.IncludeSynonyms, r.IncludeDocumentation = int16(p.int(c, "version", 4)), c.Has("synonyms"),
+		c.Has("documented")
 	res := kmsg.NewDescribeConfigsRequestResource()
 	res.ResourceType, res.ResourceName, res.ConfigNames = kmsg.ConfigResourceTypeTopic, p.resource(c), c.List("keys")
 	r.Resources = append(r.Resources, res)

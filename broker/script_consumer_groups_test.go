@@ -18,8 +18,8 @@ func init() {
 }
 
 // consumerHeartbeat: consumer [group=g] member=M [epoch=E] [topics=[x …]] [regex=R] [owned=[x-0 …]] [timeout=MS]
-// [instance=I] [rack=R] [assignor=A] [version=V] [interval]: a ConsumerGroupHeartbeat; epoch 0, the default, owns nothing
-// and has a rebalance timeout. What is answered: the epoch, and the assignment unless it is as before.
+// [instance=I] [rack=R] [assignor=A] [version=V] [interval]: a ConsumerGroupHeartbeat; epoch 0, the default, owns
+// nothing and has a rebalance timeout. What is answered: the epoch, and the assignment unless it is as before.
 func consumerHeartbeat(p *peer, c script.Command) string {
 	r := kmsg.NewPtrConsumerGroupHeartbeatRequest()
 	r.Version, r.Group, r.MemberID = int16(p.int(c, "version", 1)), p.group(c), c.String("member", "")
@@ -105,7 +105,8 @@ func describeConsumers(p *peer, c script.Command) string {
 	if g.ErrorCode != 0 {
 		return code(g.ErrorCode)
 	}
-	lines := []string{fmt.Sprintf("%s group epoch %d assignment epoch %d %s", g.State, g.Epoch, g.AssignmentEpoch, g.AssignorName)}
+	lines := []string{fmt.Sprintf("%s group epoch %d assignment epoch %d %s", g.State, g.Epoch, g.AssignmentEpoch,
+		g.AssignorName)}
 	slices.SortFunc(g.Members, func(a, b kmsg.ConsumerGroupDescribeResponseGroupMember) int {
 		return strings.Compare(p.memberName(a.MemberID), p.memberName(b.MemberID))
 	})

@@ -24,7 +24,8 @@ func init() {
 func (p *peer) fetchRequest(c script.Command) *kmsg.FetchRequest {
 	r := kmsg.NewPtrFetchRequest()
 	r.Version = int16(p.int(c, "version", 12))
-	r.ReplicaID, r.MaxWaitMillis, r.MinBytes, r.MaxBytes = int32(p.int(c, "replica", -1)), int32(p.int(c, "wait", 0)), int32(p.int(c, "min", 0)), int32(p.int(c, "max", 50<<20))
+	r.ReplicaID, r.MaxWaitMillis, r.MinBytes, r.MaxBytes = int32(p.int(c, "replica", -1)), int32(p.int(c, "wait", 0)),
+		int32(p.int(c, "min", 0)), int32(p.int(c, "max", 50<<20))
 	r.SessionEpoch = int32(p.int(c, "epoch", -1))
 	if s := c.String("session", "0"); s != "0" {
 		id, ok := p.ids["session "+s]
@@ -120,7 +121,8 @@ func (p *peer) numbered(kind string, id int64) string {
 
 // fetched is what a partition of a Fetch answers.
 func fetched(p *peer, rp *kmsg.FetchResponseTopicPartition) string {
-	out := fmt.Sprintf("%d %s high_watermark=%d last_stable=%d log_start=%d", rp.Partition, code(rp.ErrorCode), rp.HighWatermark, rp.LastStableOffset, rp.LogStartOffset)
+	out := fmt.Sprintf("%d %s high_watermark=%d last_stable=%d log_start=%d", rp.Partition, code(rp.ErrorCode),
+		rp.HighWatermark, rp.LastStableOffset, rp.LogStartOffset)
 	if rp.DivergingEpoch.Epoch >= 0 || rp.DivergingEpoch.EndOffset >= 0 {
 		out += fmt.Sprintf(" diverging=%d:%d", rp.DivergingEpoch.Epoch, rp.DivergingEpoch.EndOffset)
 	}

@@ -29,8 +29,8 @@ func (p *peer) member(c script.Command) string {
 	return name
 }
 
-// joinGroup: join [group=g] member=M [topics=[x …] [owned=[x-0 …]]] [instance=I] [version=3] [cut]: joins, or joins anew,
-// alone; with topics its metadata is a subscription, with cut one that ends too early
+// joinGroup: join [group=g] member=M [topics=[x …] [owned=[x-0 …]]] [instance=I] [version=3] [cut]: joins, or joins
+// anew, alone; with topics its metadata is a subscription, with cut one that ends too early
 func joinGroup(p *peer, c script.Command) string {
 	r := kmsg.NewPtrJoinGroupRequest()
 	// Until version 3 a first join is not sent back for its ID.

@@ -87,7 +87,8 @@ func deleteRecords(p *peer, c script.Command) string {
 	var out []string
 	for _, t := range p.ask(r).(*kmsg.DeleteRecordsResponse).Topics {
 		for _, rp := range t.Partitions {
-			out = append(out, fmt.Sprintf("%s-%d %s low_watermark=%d", p.plainName(t.Topic), rp.Partition, code(rp.ErrorCode), rp.LowWatermark))
+			out = append(out, fmt.Sprintf("%s-%d %s low_watermark=%d", p.plainName(t.Topic), rp.Partition, code(rp.ErrorCode),
+				rp.LowWatermark))
 		}
 	}
 	slices.Sort(out)
@@ -113,7 +114,8 @@ func headers(p *peer, c script.Command) string {
 		if h.IsLogAppendTime() {
 			kind = "LogAppendTime"
 		}
-		out = append(out, fmt.Sprintf("%d-%d records=%d codec=%d %s base=%s max=%s sequence=%d leader_epoch=%d", h.BaseOffset, h.LastOffset(), h.RecordCount,
+		out = append(out, fmt.Sprintf("%d-%d records=%d codec=%d %s base=%s max=%s sequence=%d leader_epoch=%d", h.BaseOffset,
+			h.LastOffset(), h.RecordCount,
 			h.Codec(), kind, about(h.BaseTimestampMs), about(h.MaxTimestampMs), h.BaseSequence, h.LeaderEpoch))
 		raw = raw[h.SizeBytes():]
 	}
@@ -130,7 +132,8 @@ func epochEnd(p *peer, c script.Command) string {
 	r.Version, r.ReplicaID = int16(p.int(c, "version", 4)), -1
 	rp := kmsg.NewOffsetForLeaderEpochRequestTopicPartition()
 	rp.Partition, rp.LeaderEpoch, rp.CurrentLeaderEpoch = i, int32(p.int(c, "epoch", 0)), int32(p.int(c, "current", -1))
-	r.Topics = []kmsg.OffsetForLeaderEpochRequestTopic{{Topic: topic, Partitions: []kmsg.OffsetForLeaderEpochRequestTopicPartition{rp}}}
+	r.Topics = []kmsg.OffsetForLeaderEpochRequestTopic{{Topic: topic,
+		Partitions: []kmsg.OffsetForLeaderEpochRequestTopicPartition{rp}}}
 	got := p.ask(r).(*kmsg.OffsetForLeaderEpochResponse).Topics[0].Partitions[0]
 	return fmt.Sprintf("%s epoch=%d end=%d", code(got.ErrorCode), got.LeaderEpoch, got.EndOffset)
 }
@@ -142,7 +145,8 @@ func sendDetailed(p *peer, c script.Command) string {
 		return closed
 	}
 	rp := &resp.Topics[0].Partitions[0]
-	out := fmt.Sprintf("%s offset=%d append_time=%s log_start=%d", code(rp.ErrorCode), rp.BaseOffset, about(rp.LogAppendTime), rp.LogStartOffset)
+	out := fmt.Sprintf("%s offset=%d append_time=%s log_start=%d", code(rp.ErrorCode), rp.BaseOffset,
+		about(rp.LogAppendTime), rp.LogStartOffset)
 	for _, e := range rp.ErrorRecords {
 		out += fmt.Sprintf("\nrecord %d", e.RelativeOffset)
 	}

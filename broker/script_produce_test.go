@@ -47,7 +47,8 @@ func (p *peer) batchOf(c script.Command) []byte {
 	keys := c.List("keys")
 	records := make([]batch.Record, p.int(c, "records", max(1, int64(len(keys)))))
 	for j := range records {
-		records[j] = batch.Record{OffsetDelta: int32(j), Key: []byte(c.String("key", "k")), Value: value, TimestampDeltaMs: int64(j) * p.int(c, "step", 0)}
+		records[j] = batch.Record{OffsetDelta: int32(j), Key: []byte(c.String("key", "k")), Value: value,
+			TimestampDeltaMs: int64(j) * p.int(c, "step", 0)}
 		if len(keys) > 0 {
 			records[j].Key = []byte(keys[j])
 		}
@@ -124,7 +125,8 @@ func produceTogether(p *peer, c script.Command) string {
 	for i := range resp.Topics {
 		t := &resp.Topics[i]
 		for j := range t.Partitions {
-			out = append(out, fmt.Sprintf("%s-%d %s", p.nameOf(t.Topic, t.TopicID), t.Partitions[j].Partition, producedTo(&t.Partitions[j])))
+			out = append(out, fmt.Sprintf("%s-%d %s", p.nameOf(t.Topic, t.TopicID), t.Partitions[j].Partition,
+				producedTo(&t.Partitions[j])))
 		}
 	}
 	slices.Sort(out)

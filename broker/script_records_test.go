@@ -40,7 +40,8 @@ func (p *peer) each(s string) (string, int32, int64) {
 func (p *peer) txnOffsetCommit(c script.Command) string {
 	r := kmsg.NewPtrTxnOffsetCommitRequest()
 	r.Version = int16(p.int(c, "version", 5))
-	r.TransactionalID, r.Group, r.ProducerID, r.ProducerEpoch = p.id(c), p.group(c), p.producer(c), int16(p.int(c, "epoch", 0))
+	r.TransactionalID, r.Group, r.ProducerID, r.ProducerEpoch = p.id(c), p.group(c), p.producer(c),
+		int16(p.int(c, "epoch", 0))
 	r.Generation, r.MemberID = int32(p.int(c, "generation", -1)), p.member(c)
 	for _, s := range c.List("offsets") {
 		topic, i, offset := p.each(s)
@@ -95,7 +96,8 @@ func (p *peer) offsetFetch(c script.Command) string {
 	g.MemberID = p.optional(c, "as")
 	for _, s := range c.List("of") {
 		topic, i := p.place(s)
-		g.Topics = append(g.Topics, kmsg.OffsetFetchRequestGroupTopic{Topic: topic, TopicID: p.topicIDs[topic], Partitions: []int32{i}})
+		g.Topics = append(g.Topics, kmsg.OffsetFetchRequestGroupTopic{Topic: topic, TopicID: p.topicIDs[topic],
+			Partitions: []int32{i}})
 	}
 	r.Groups = append(r.Groups, g)
 	rg := p.ask(r).(*kmsg.OffsetFetchResponse).Groups[0]
@@ -105,7 +107,8 @@ func (p *peer) offsetFetch(c script.Command) string {
 	var out []string
 	for _, t := range rg.Topics {
 		for _, rp := range t.Partitions {
-			out = append(out, fmt.Sprintf("%s-%d %s %d", p.nameOf(t.Topic, t.TopicID), rp.Partition, code(rp.ErrorCode), rp.Offset))
+			out = append(out, fmt.Sprintf("%s-%d %s %d", p.nameOf(t.Topic, t.TopicID), rp.Partition, code(rp.ErrorCode),
+				rp.Offset))
 		}
 	}
 	if len(out) == 0 {
@@ -119,7 +122,8 @@ func (p *peer) offsetDelete(c script.Command) string {
 	r := kmsg.NewPtrOffsetDeleteRequest()
 	topic, i := p.place(c.String("of", "x-0"))
 	r.Group = p.group(c)
-	r.Topics = []kmsg.OffsetDeleteRequestTopic{{Topic: topic, Partitions: []kmsg.OffsetDeleteRequestTopicPartition{{Partition: i}}}}
+	r.Topics = []kmsg.OffsetDeleteRequestTopic{{Topic: topic,
+		Partitions: []kmsg.OffsetDeleteRequestTopicPartition{{Partition: i}}}}
 	resp := p.ask(r).(*kmsg.OffsetDeleteResponse)
 	if resp.ErrorCode != 0 {
 		return code(resp.ErrorCode)
@@ -168,7 +172,8 @@ func (p *peer) fetch(c script.Command) string {
 	if rp.ErrorCode != 0 {
 		return code(rp.ErrorCode)
 	}
-	out := []string{fmt.Sprintf("high_watermark=%d last_stable=%d log_start=%d", rp.HighWatermark, rp.LastStableOffset, rp.LogStartOffset)}
+	out := []string{fmt.Sprintf("high_watermark=%d last_stable=%d log_start=%d", rp.HighWatermark, rp.LastStableOffset,
+		rp.LogStartOffset)}
 	out = append(out, p.describeBatches(rp.RecordBatches)...)
 	switch {
 	case rp.AbortedTransactions == nil && c.Has("committed"):

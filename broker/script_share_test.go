@@ -24,8 +24,8 @@ func init() {
 	commands["hang-up"] = hangUp
 }
 
-// shareHeartbeat: share-heartbeat [group=g] member=M epoch=E [topics=[T …]] [sizes]: with sizes the assignment is a number,
-// because the order in which Kafka gives partitions out is that of its maps
+// shareHeartbeat: share-heartbeat [group=g] member=M epoch=E [topics=[T …]] [sizes]: with sizes the assignment is a
+// number, because the order in which Kafka gives partitions out is that of its maps
 func shareHeartbeat(p *peer, c script.Command) string {
 	r := kmsg.NewPtrShareGroupHeartbeatRequest()
 	r.Version, r.GroupID, r.MemberID, r.MemberEpoch = 1, p.group(c), c.String("member", "m1"), int32(p.int(c, "epoch", 0))
@@ -63,9 +63,10 @@ func (p *peer) topicName(id [16]byte) string {
 	return "unknown"
 }
 
-// shareAcks reads acknowledgements: x-0:0-4:1 is one type for all, x-0:5-6:1,2 one for each offset, x-0:5-6: none. They are
-// in the order in which they are given.
-func (p *peer) shareAcks(c script.Command) (partitions []string, acks map[string][]kmsg.ShareFetchRequestTopicPartitionAcknowledgementBatch) {
+// shareAcks reads acknowledgements: x-0:0-4:1 is one type for all, x-0:5-6:1,2 one for each offset, x-0:5-6: none. They
+// are in the order in which they are given.
+func (p *peer) shareAcks(c script.Command) (partitions []string,
+	acks map[string][]kmsg.ShareFetchRequestTopicPartitionAcknowledgementBatch) {
 	acks = map[string][]kmsg.ShareFetchRequestTopicPartitionAcknowledgementBatch{}
 	for _, text := range c.List("acks") {
 		parts := strings.Split(text, ":")
@@ -109,14 +110,15 @@ func (p *peer) splitPlace(place string) ([16]byte, int32) {
 	return p.topicID(place[:i] + p.suffix), int32(n)
 }
 
-// shareFetch: share-fetch [group=g] member=M epoch=E [of=[x-0 …]] [forget=[x-0 …]] [acks=[x-0:0-4:1 …]] [max=500] [batch=500]
-// [wait-ms=0] [min=1] [bytes=1048576] [mode=0] [renew] [version=2] [send]
+// shareFetch: share-fetch [group=g] member=M epoch=E [of=[x-0 …]] [forget=[x-0 …]] [acks=[x-0:0-4:1 …]] [max=500]
+// [batch=500] [wait-ms=0] [min=1] [bytes=1048576] [mode=0] [renew] [version=2] [send]
 func shareFetch(p *peer, c script.Command) string {
 	r := kmsg.NewPtrShareFetchRequest()
 	r.Version, r.ShareSessionEpoch = int16(p.int(c, "version", 2)), int32(p.int(c, "epoch", 0))
 	group, member := p.group(c), c.String("member", "m1")
 	r.GroupID, r.MemberID = &group, &member
-	r.MaxWaitMillis, r.MinBytes, r.MaxBytes = int32(p.int(c, "wait-ms", 0)), int32(p.int(c, "min", 1)), int32(p.int(c, "bytes", 1<<20))
+	r.MaxWaitMillis, r.MinBytes, r.MaxBytes = int32(p.int(c, "wait-ms", 0)), int32(p.int(c, "min", 1)),
+		int32(p.int(c, "bytes", 1<<20))
 	r.MaxRecords, r.BatchSize = int32(p.int(c, "max", 500)), int32(p.int(c, "batch", 500))
 	r.ShareAcquireMode, r.IsRenewAck = int8(p.int(c, "mode", 0)), c.Has("renew")
 	topics := map[[16]byte]int{}
@@ -219,7 +221,8 @@ func batchesOf(p *peer, records []byte) (all []string) {
 // shareAcknowledge: share-acknowledge [group=g] member=M epoch=E [acks=[x-0:0-4:1 …]] [renew] [version=2]
 func shareAcknowledge(p *peer, c script.Command) string {
 	r := kmsg.NewPtrShareAcknowledgeRequest()
-	r.Version, r.ShareSessionEpoch, r.IsRenewAck = int16(p.int(c, "version", 2)), int32(p.int(c, "epoch", 0)), c.Has("renew")
+	r.Version, r.ShareSessionEpoch, r.IsRenewAck = int16(p.int(c, "version", 2)), int32(p.int(c, "epoch", 0)),
+		c.Has("renew")
 	group, member := p.group(c), c.String("member", "m1")
 	r.GroupID, r.MemberID = &group, &member
 	places, acks := p.shareAcks(c)
@@ -295,7 +298,8 @@ func shareDescribe(p *peer, c script.Command) string {
 	if g.ErrorCode != 0 {
 		return code(g.ErrorCode)
 	}
-	lines := []string{fmt.Sprintf("%s epoch=%d assignment_epoch=%d assignor=%s", g.GroupState, g.GroupEpoch, g.AssignmentEpoch, g.Assignor)}
+	lines := []string{fmt.Sprintf("%s epoch=%d assignment_epoch=%d assignor=%s", g.GroupState, g.GroupEpoch,
+		g.AssignmentEpoch, g.Assignor)}
 	for _, m := range g.Members {
 		var all []string
 		for _, t := range m.Assignment.TopicPartitions {
@@ -323,8 +327,8 @@ func hangUp(p *peer, _ script.Command) string {
 	return "ok"
 }
 
-// shareLetters: share-letters of=x-0: how many records there are, and key, value and headers of each. They are written in
-// no particular order.
+// shareLetters: share-letters of=x-0: how many records there are, and key, value and headers of each. They are written
+// in no particular order.
 func shareLetters(p *peer, c script.Command) string {
 	var lines []string
 	for raw := p.fetchOnce(c).RecordBatches; len(raw) > 0; {
@@ -341,7 +345,8 @@ func shareLetters(p *peer, c script.Command) string {
 				headers = append(headers, x.Key+"="+strings.ReplaceAll(string(x.Value), p.suffix, ""))
 			}
 			slices.Sort(headers)
-			lines = append(lines, fmt.Sprintf("key=%s value=%s %s", textOrNull(r.Key), textOrNull(r.Value), strings.Join(headers, " ")))
+			lines = append(lines, fmt.Sprintf("key=%s value=%s %s", textOrNull(r.Key), textOrNull(r.Value),
+				strings.Join(headers, " ")))
 		}
 		raw = raw[h.SizeBytes():]
 	}

@@ -23,8 +23,8 @@ func init() {
 //
 // A topology is written as its subtopologies, separated by semicolons: the ID, then topics. A bare name is a source, >x
 // a repartition sink, <x a repartition source (<x=2 with two partitions), +x a changelog (+x=2), &a&b a copartition
-// group. Of a status only the number is shown, unless details says otherwise. With until=TEXT it is sent again until the
-// answer has the text: Kafka's coordinator sees changed topics a moment later.
+// group. Of a status only the number is shown, unless details says otherwise. With until=TEXT it is sent again until
+// the answer has the text: Kafka's coordinator sees changed topics a moment later.
 func streamsHeartbeat(p *peer, c script.Command) string {
 	r := kmsg.NewPtrStreamsGroupHeartbeatRequest()
 	r.Version, r.Group, r.MemberID = int16(p.int(c, "version", 1)), p.group(c), c.String("member", "")

@@ -140,7 +140,8 @@ func (p *peer) awaitMetadata() {
 }
 
 func (p *peer) forget() {
-	p.letters, p.ids, p.topicIDs, p.members = map[int64]string{}, map[string]int64{}, map[string][16]byte{}, map[string]string{}
+	p.letters, p.ids, p.topicIDs, p.members = map[int64]string{}, map[string]int64{}, map[string][16]byte{},
+		map[string]string{}
 	p.sent = map[string]sentRequest{}
 }
 

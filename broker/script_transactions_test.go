@@ -153,7 +153,8 @@ func (p *peer) produce(c script.Command) string {
 func (p *peer) endTxn(c script.Command) string {
 	r := kmsg.NewPtrEndTxnRequest()
 	r.Version = int16(p.int(c, "version", 5))
-	r.TransactionalID, r.ProducerID, r.ProducerEpoch, r.Commit = p.id(c), p.producer(c), int16(p.int(c, "epoch", 0)), c.Has("commit")
+	r.TransactionalID, r.ProducerID, r.ProducerEpoch, r.Commit = p.id(c), p.producer(c), int16(p.int(c, "epoch", 0)),
+		c.Has("commit")
 	resp, ok := p.ask(r).(*kmsg.EndTxnResponse)
 	if !ok {
 		return closed
@@ -211,7 +212,8 @@ func (p *peer) describeTxn(c script.Command) string {
 		}
 	}
 	slices.Sort(places)
-	return fmt.Sprintf("%s %s timeout=%d %v started=%v", s.State, producerAt(p, s.ProducerID, s.ProducerEpoch), s.TimeoutMillis, places, s.StartTimestamp > 0)
+	return fmt.Sprintf("%s %s timeout=%d %v started=%v", s.State, producerAt(p, s.ProducerID, s.ProducerEpoch),
+		s.TimeoutMillis, places, s.StartTimestamp > 0)
 }
 
 // listTxns: list-txns [states=[…]] [duration=MS] [pattern=P] [version=V]: those of this script
@@ -231,7 +233,8 @@ func (p *peer) listTxns(c script.Command) string {
 	var out []string
 	for _, s := range resp.TransactionStates {
 		if strings.HasSuffix(s.TransactionalID, p.suffix) {
-			out = append(out, fmt.Sprintf("%s %s %s", p.plainName(s.TransactionalID), p.letter(s.ProducerID), s.TransactionState))
+			out = append(out, fmt.Sprintf("%s %s %s", p.plainName(s.TransactionalID), p.letter(s.ProducerID),
+				s.TransactionState))
 		}
 	}
 	slices.Sort(out)
@@ -255,7 +258,8 @@ func (p *peer) describeProducers(c script.Command) string {
 	}
 	var out []string
 	for _, a := range rp.ActiveProducers {
-		out = append(out, fmt.Sprintf("%s last_sequence=%d txn_start=%d", producerAt(p, a.ProducerID, int16(a.ProducerEpoch)), a.LastSequence, a.CurrentTxnStartOffset))
+		out = append(out, fmt.Sprintf("%s last_sequence=%d txn_start=%d", producerAt(p, a.ProducerID, int16(a.ProducerEpoch)),
+			a.LastSequence, a.CurrentTxnStartOffset))
 	}
 	if len(out) == 0 {
 		return "none"

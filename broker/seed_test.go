@@ -28,11 +28,12 @@ const seedText = `
   records: [{value: x}, {value: y}, {value: z}]
 `
 
-// Before the first client is served the topics of the seed are there with their records, in every mode. At a later start
-// they are left as they are.
+// Before the first client is served the topics of the seed are there with their records, in every mode. At a later
+// start they are left as they are.
 func TestSeedIsThereWithTheFirstClientAndMadeOnce(t *testing.T) {
 	for _, durability := range []string{"page", "fsync"} {
-		options := []brokertest.Option{brokertest.WithDataDir(t.TempDir()), brokertest.WithSeed(t, seedText), func(c *broker.Config) { c.Durability = durability }}
+		options := []brokertest.Option{brokertest.WithDataDir(t.TempDir()), brokertest.WithSeed(t, seedText),
+			func(c *broker.Config) { c.Durability = durability }}
 		b := brokertest.Start(t, options...)
 		c := kafkatest.Connect(t, b.Addr())
 		records, _, err := c.Read("orders", 1, 0, true)
@@ -63,7 +64,8 @@ func TestSeedThatFailsLeavesNothing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := b.Cluster().Seed(t.Context(), topics); !errors.Is(err, cluster.ErrConfig) || !strings.Contains(err.Error(), "the topic a_b of the seed") {
+	if err := b.Cluster().Seed(t.Context(), topics); !errors.Is(err, cluster.ErrConfig) ||
+		!strings.Contains(err.Error(), "the topic a_b of the seed") {
 		t.Errorf("%v", err)
 	}
 	all := kmsg.NewPtrMetadataRequest()

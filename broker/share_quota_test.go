@@ -42,7 +42,8 @@ func TestQuotasThrottleShareFetches(t *testing.T) {
 	alter := kmsg.NewPtrAlterShareGroupOffsetsRequest()
 	alter.GroupID = "g"
 	at := kmsg.NewAlterShareGroupOffsetsRequestTopic()
-	at.Topic, at.Partitions = "x", []kmsg.AlterShareGroupOffsetsRequestTopicPartition{kmsg.NewAlterShareGroupOffsetsRequestTopicPartition()}
+	at.Topic, at.Partitions = "x",
+		[]kmsg.AlterShareGroupOffsetsRequestTopicPartition{kmsg.NewAlterShareGroupOffsetsRequestTopicPartition()}
 	alter.Topics = append(alter.Topics, at)
 	topicID := c.Answer(alter).(*kmsg.AlterShareGroupOffsetsResponse).Topics[0].TopicID
 

@@ -98,7 +98,8 @@ func TestClientThatDoesNotReachItsAddressIsLogged(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				var log bytes.Buffer
 				listener := memnet.Listen()
-				brokertest.Start(t, brokertest.WithSettings(t, map[string]string{"listeners": "PLAINTEXT://:0", "advertised.listeners": tc.advertised}),
+				brokertest.Start(t, brokertest.WithSettings(t, map[string]string{"listeners": "PLAINTEXT://:0",
+					"advertised.listeners": tc.advertised}),
 					func(c *broker.Config) {
 						c.Listener, c.InMemory, c.Logger = listener, true, slog.New(slog.NewTextHandler(&log, nil))
 					})

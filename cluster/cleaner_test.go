@@ -26,14 +26,17 @@ func idleCleaner(t *testing.T) (*cleaner, *partition.Partition, *prometheus.Regi
 	}
 	t.Cleanup(func() { _ = opened.Close() })
 	e := opened.engine()
-	topic, err := e.topics.Create(topics.Spec{Name: "compacted", Partitions: 1, Overrides: map[string]string{"cleanup.policy": "compact", "segment.bytes": "1048576"}})
+	topic, err := e.topics.Create(topics.Spec{Name: "compacted", Partitions: 1,
+		Overrides: map[string]string{"cleanup.policy": "compact", "segment.bytes": "1048576"}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	p := topic.Partitions()[0]
 	for range 30 {
-		o := batch.BuildOptions{ProducerID: -1, ProducerEpoch: -1, BaseSequence: -1, TimestampMs: time.Now().UnixMilli(), LeaderEpoch: -1}
-		if _, err := p.AppendClient(batch.Build(o, batch.Record{Key: []byte("k"), Value: make([]byte, 100<<10)}), 0, 12); err != nil {
+		o := batch.BuildOptions{ProducerID: -1, ProducerEpoch: -1, BaseSequence: -1, TimestampMs: time.Now().UnixMilli(),
+			LeaderEpoch: -1}
+		if _, err := p.AppendClient(batch.Build(o, batch.Record{Key: []byte("k"), Value: make([]byte, 100<<10)}), 0,
+			12); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -83,7 +86,8 @@ func TestStoppedPassIsNoFailure(t *testing.T) {
 		t.Fatalf("%v is the dirtiest partition", got)
 	}
 	c.clean(p)
-	if done, stopped, failed, uncleanable := passesIn(t, registry); done != 0 || stopped != 1 || failed != 0 || uncleanable != 0 {
+	if done, stopped, failed, uncleanable := passesIn(t, registry); done != 0 || stopped != 1 || failed != 0 ||
+		uncleanable != 0 {
 		t.Fatalf("%d done, %d stopped, %d failed, %d uncleanable", done, stopped, failed, uncleanable)
 	}
 	c.ctx = t.Context()
@@ -91,7 +95,8 @@ func TestStoppedPassIsNoFailure(t *testing.T) {
 		t.Fatalf("%v is the dirtiest partition after a stopped pass", got)
 	}
 	c.clean(p)
-	if done, stopped, failed, uncleanable := passesIn(t, registry); done != 1 || stopped != 1 || failed != 0 || uncleanable != 0 {
+	if done, stopped, failed, uncleanable := passesIn(t, registry); done != 1 || stopped != 1 || failed != 0 ||
+		uncleanable != 0 {
 		t.Fatalf("%d done, %d stopped, %d failed, %d uncleanable", done, stopped, failed, uncleanable)
 	}
 	if got := c.dirtiest(); got != nil {

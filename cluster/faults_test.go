@@ -48,7 +48,8 @@ func (h *holding) arm(points *fault.Points) {
 	h.conn.t.Helper()
 	var err error
 	h.fault, err = points.Arm(fault.Rule{
-		Point: fault.TxnMarker, Fires: func(at fault.Attributes) bool { return at.Topic == "b" }, Do: fault.Action{Hold: true},
+		Point: fault.TxnMarker, Fires: func(at fault.Attributes) bool { return at.Topic == "b" },
+		Do: fault.Action{Hold: true},
 	})
 	if err != nil {
 		h.conn.t.Fatal(err)
@@ -152,7 +153,8 @@ func TestHeldDecisionHoldsUpOneConnection(t *testing.T) {
 				if took := time.Since(began); took > 0 {
 					t.Errorf("the end took %v", took)
 				}
-				if resp, ok := (<-answered).(*kmsg.EndTxnResponse); ok && wire.Code(resp.ErrorCode) != wire.CoordinatorNotAvailable {
+				if resp, ok := (<-answered).(*kmsg.EndTxnResponse); ok &&
+					wire.Code(resp.ErrorCode) != wire.CoordinatorNotAvailable {
 					t.Errorf("answered %v", wire.Code(resp.ErrorCode))
 				}
 			})
@@ -178,9 +180,11 @@ func (c *client) work(round int) (plain int, committed, whole bool) {
 	if !ok {
 		return
 	}
-	p := &kafkatest.Producer{TransactionalID: topic, ProducerID: identity.ProducerID, ProducerEpoch: identity.ProducerEpoch}
+	p := &kafkatest.Producer{TransactionalID: topic, ProducerID: identity.ProducerID,
+		ProducerEpoch: identity.ProducerEpoch}
 	batch := p.Batch(0, time.Now().UnixMilli(), kafkatest.Values("t")...)
-	for _, r := range []kmsg.Request{p.ProduceRequest(topic, 0, batch), p.TxnOffsetCommitRequest("g", topic, 0, 1), p.EndTxnRequest(true)} {
+	for _, r := range []kmsg.Request{p.ProduceRequest(topic, 0, batch), p.TxnOffsetCommitRequest("g", topic, 0, 1),
+		p.EndTxnRequest(true)} {
 		if c.ask(r) == nil {
 			return
 		}
@@ -296,7 +300,8 @@ func TestSnapshotEndsWithTheCluster(t *testing.T) {
 			hangs := make(chan struct{})
 			first := sync.OnceFunc(func() { close(hangs) })
 			_, err := c.Faults().Arm(fault.Rule{
-				Point: fault.DiskSync, Fires: func(fault.Attributes) bool { first(); return true }, Do: fault.Action{Delay: time.Hour},
+				Point: fault.DiskSync, Fires: func(fault.Attributes) bool { first(); return true },
+				Do: fault.Action{Delay: time.Hour},
 			})
 			if err != nil {
 				t.Fatal(err)
@@ -363,7 +368,8 @@ func TestFaultsOfAnAppend(t *testing.T) {
 	conn.CreateTopic("y", 1, nil)
 	conn.produce("x")
 	for _, do := range []fault.Action{{Error: fault.ErrInjected}, {Offline: true}} {
-		f, err := c.Faults().Arm(fault.Rule{Point: fault.PartitionAppend, Fires: func(at fault.Attributes) bool { return at.Topic == "x" }, Do: do})
+		f, err := c.Faults().Arm(fault.Rule{Point: fault.PartitionAppend,
+			Fires: func(at fault.Attributes) bool { return at.Topic == "x" }, Do: do})
 		if err != nil {
 			t.Fatal(err)
 		}

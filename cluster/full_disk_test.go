@@ -13,8 +13,8 @@ import (
 	"once/internal/vfs"
 )
 
-// fullDisk is a disk that has room for a number of changes, until a directory is removed. Files can be renamed and synced
-// on it when it is full.
+// fullDisk is a disk that has room for a number of changes, until a directory is removed. Files can be renamed and
+// synced on it when it is full.
 type fullDisk struct {
 	vfs.FS
 	room atomic.Int64 // changes that are left
@@ -75,8 +75,8 @@ func (f fullDiskFile) WriteAt(b []byte, at int64) (int, error) {
 	return f.File.WriteAt(b, at)
 }
 
-// A snapshot for which the disk has no room, wherever that shows, is refused. The cluster goes on, and the snapshot that
-// had the name is as it was. The same for a restore.
+// A snapshot for which the disk has no room, wherever that shows, is refused. The cluster goes on, and the snapshot
+// that had the name is as it was. The same for a restore.
 func TestSnapshotOnAFullDisk(t *testing.T) {
 	disk := &fullDisk{FS: vfs.NewMem()}
 	disk.room.Store(unlimited)

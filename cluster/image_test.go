@@ -430,8 +430,8 @@ func TestOpeningAnImageSurvivesDeathAtEveryOperation(t *testing.T) {
 	}
 }
 
-// A topic may be called as the cluster's own files and directories are: its records survive a restart and an image of it,
-// a reset removes them, and its name can be given again.
+// A topic may be called as the cluster's own files and directories are: its records survive a restart and an image of
+// it, a reset removes them, and its name can be given again.
 func TestTopicsNamedLikeTheClustersFiles(t *testing.T) {
 	c := opened(t, InMemory(Env{}))
 	conn := connect(t, c)

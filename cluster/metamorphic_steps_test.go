@@ -48,9 +48,11 @@ func (h *history) next() *step {
 		draw   func() *step
 	}{
 		{6, h.createTopic}, {1, h.deleteTopic}, {3, h.alterConfig}, {2, h.describeConfigs}, {2, h.metadata},
-		{10, h.producePlain}, {6, h.initProducer}, {30, h.produceAs}, {4, h.produceAgain}, {8, h.addPartition}, {16, h.endTxn}, {8, h.stage},
+		{10, h.producePlain}, {6, h.initProducer}, {30, h.produceAs}, {4, h.produceAgain}, {8, h.addPartition},
+		{16, h.endTxn}, {8, h.stage},
 		{8, h.commit}, {8, h.offsetFetch}, {8, h.listOffsets}, {4, h.deleteRecords}, {12, h.read}, {4, h.fetch},
-		{3, h.describeProducers}, {3, h.describeTransactions}, {2, h.listTransactions}, {2, h.listGroups}, {3, h.describeGroup},
+		{3, h.describeProducers}, {3, h.describeTransactions}, {2, h.listTransactions}, {2, h.listGroups},
+		{3, h.describeGroup},
 		{3, h.join}, {2, h.leave}, {2, h.heartbeat}, {1, h.deleteGroup}, {1, h.deleteOffset}, {6, h.advance},
 	}
 	total := 0
@@ -112,7 +114,8 @@ func (h *history) alterConfig() *step {
 		c.Value = kmsg.StringPtr(pick(h, value))
 	}
 	res := kmsg.NewIncrementalAlterConfigsRequestResource()
-	res.ResourceType, res.ResourceName, res.Configs = kmsg.ConfigResourceTypeTopic, pick(h, historyTopics), append(res.Configs, c)
+	res.ResourceType, res.ResourceName, res.Configs = kmsg.ConfigResourceTypeTopic, pick(h, historyTopics),
+		append(res.Configs, c)
 	r.Resources = append(r.Resources, res)
 	return h.asked(fmt.Sprintf("alter %s: %s", res.ResourceName, name), r)
 }
@@ -231,7 +234,8 @@ func (h *history) produceAs() *step {
 		older = int16(h.IntN(3)) - 1
 	}
 	var sent *kmsg.ProduceRequest
-	return &step{text: fmt.Sprintf("produce %d records as %s to %v, sequence %+d, epoch %+d", len(records), name, at, gap, -older), conn: h.IntN(3),
+	return &step{text: fmt.Sprintf("produce %d records as %s to %v, sequence %+d, epoch %+d", len(records), name, at, gap,
+		-older), conn: h.IntN(3),
 		request: func(s *side) kmsg.Request {
 			p := *s.producer(name)
 			p.ProducerEpoch -= older
@@ -294,7 +298,8 @@ func (h *history) stage() *step {
 // commit commits as nobody, or as the group's member.
 func (h *history) commit() *step {
 	group, at, offset, asMember := pick(h, historyGroups), h.place(), int64(h.IntN(50)), h.IntN(2) == 0
-	return &step{text: fmt.Sprintf("commit %d of %v for %s, as its member %v", offset, at, group, asMember), conn: h.IntN(3),
+	return &step{text: fmt.Sprintf("commit %d of %v for %s, as its member %v", offset, at, group, asMember),
+		conn: h.IntN(3),
 		request: func(s *side) kmsg.Request {
 			r := kafkatest.OffsetCommitRequest(group, at.Topic, at.Partition, offset)
 			if m, ok := s.members[group]; ok && asMember {
@@ -319,7 +324,8 @@ func (h *history) listOffsets() *step {
 	r.Version, r.ReplicaID, r.IsolationLevel = 7, -1, int8(h.IntN(2))
 	p := kmsg.NewListOffsetsRequestTopicPartition()
 	p.Partition, p.CurrentLeaderEpoch = at.Partition, -1
-	p.Timestamp = []int64{-1, -2, -3, metamorphicStart.Add(time.Duration(h.Int64N(int64(h.now) + 1))).UnixMilli()}[h.IntN(4)]
+	p.Timestamp = []int64{-1, -2, -3,
+		metamorphicStart.Add(time.Duration(h.Int64N(int64(h.now) + 1))).UnixMilli()}[h.IntN(4)]
 	if p.Timestamp == -3 && h.shortened[at] {
 		// As in Kafka the answer may be a deleted record, as long as its segment has others.
 		p.Timestamp = -2
@@ -335,7 +341,8 @@ func (h *history) deleteRecords() *step {
 	r.Version, r.TimeoutMillis = 2, 10_000
 	p := kmsg.NewDeleteRecordsRequestTopicPartition()
 	p.Partition, p.Offset = at.Partition, int64(h.IntN(40))-1
-	r.Topics = []kmsg.DeleteRecordsRequestTopic{{Topic: at.Topic, Partitions: []kmsg.DeleteRecordsRequestTopicPartition{p}}}
+	r.Topics = []kmsg.DeleteRecordsRequestTopic{{Topic: at.Topic,
+		Partitions: []kmsg.DeleteRecordsRequestTopicPartition{p}}}
 	return h.asked(fmt.Sprintf("delete the records of %v below %d", at, p.Offset), r)
 }
 
@@ -365,8 +372,10 @@ func (h *history) read() *step {
 }
 
 // batchText is all of a batch but its leader epoch, which counts starts, and with it its checksum.
-func (s *side) batchText(h batch.Header, raw []byte, aborted []kmsg.FetchResponseTopicPartitionAbortedTransaction) string {
-	text := fmt.Sprintf("%d to %d: attributes %d, timestamps %d to %d, %s epoch %d sequence %d", h.BaseOffset, h.NextOffset()-1, h.Attributes,
+func (s *side) batchText(h batch.Header, raw []byte,
+	aborted []kmsg.FetchResponseTopicPartitionAbortedTransaction) string {
+	text := fmt.Sprintf("%d to %d: attributes %d, timestamps %d to %d, %s epoch %d sequence %d", h.BaseOffset,
+		h.NextOffset()-1, h.Attributes,
 		h.BaseTimestampMs, h.MaxTimestampMs, s.letter("producer", h.ProducerID), h.ProducerEpoch, h.BaseSequence)
 	for _, a := range aborted {
 		if a.FirstOffset == h.BaseOffset {
@@ -455,7 +464,8 @@ func (h *history) join() *step {
 		s.members[group] = member{joined.MemberID, joined.Generation}
 		sync := kmsg.NewPtrSyncGroupRequest()
 		sync.Version, sync.Group, sync.MemberID, sync.Generation = 2, group, joined.MemberID, joined.Generation
-		sync.GroupAssignment = []kmsg.SyncGroupRequestGroupAssignment{{MemberID: joined.MemberID, MemberAssignment: []byte("all")}}
+		sync.GroupAssignment = []kmsg.SyncGroupRequestGroupAssignment{{MemberID: joined.MemberID,
+			MemberAssignment: []byte("all")}}
 		return s.text(joined) + "\n" + s.text(s.ask(0, sync))
 	}}
 }
@@ -491,7 +501,8 @@ func (h *history) deleteOffset() *step {
 	at := h.place()
 	r := kmsg.NewPtrOffsetDeleteRequest()
 	r.Group = pick(h, historyGroups)
-	r.Topics = []kmsg.OffsetDeleteRequestTopic{{Topic: at.Topic, Partitions: []kmsg.OffsetDeleteRequestTopicPartition{{Partition: at.Partition}}}}
+	r.Topics = []kmsg.OffsetDeleteRequestTopic{{Topic: at.Topic,
+		Partitions: []kmsg.OffsetDeleteRequestTopicPartition{{Partition: at.Partition}}}}
 	return h.asked(fmt.Sprintf("delete the offset of %s for %v", r.Group, at), r)
 }
 

@@ -64,7 +64,8 @@ var metamorphicStart = time.UnixMilli(1_800_000_000_000)
 // newSide opens a cluster with broker settings on top of those that both have.
 func newSide(t *testing.T, name string, env Env, dir string, values map[string]string) *side {
 	t.Helper()
-	all := settings.Values{"log.cleaner.enable": "false", "log.retention.ms": "-1", "group.initial.rebalance.delay.ms": "0"}
+	all := settings.Values{"log.cleaner.enable": "false", "log.retention.ms": "-1",
+		"group.initial.rebalance.delay.ms": "0"}
 	maps.Copy(all, values)
 	s, unknown, err := settings.Resolve(all)
 	if err != nil || len(unknown) > 0 {
@@ -174,8 +175,9 @@ func (s *side) letter(kind string, v any) string {
 
 // text writes an answer down, with letters for what names this very cluster.
 func (s *side) text(resp kmsg.Response) string {
-	t := kafkatest.Text{Sorted: true, Messages: true, Hide: []string{"ClusterID", "LeaderEpoch", "CurrentLeader", "Configs",
-		"CoordinatorEpoch", "FinalizedFeaturesEpoch", "RecordBatches"}}
+	t := kafkatest.Text{Sorted: true, Messages: true,
+		Hide: []string{"ClusterID", "LeaderEpoch", "CurrentLeader", "Configs",
+			"CoordinatorEpoch", "FinalizedFeaturesEpoch", "RecordBatches"}}
 	t.Value = func(name string, v reflect.Value) (string, bool) {
 		switch name {
 		case "ProducerID":

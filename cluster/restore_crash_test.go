@@ -122,7 +122,8 @@ func (s slowRemoval) RemoveAll(name string) error {
 	return s.FS.RemoveAll(name)
 }
 
-// The removal of an earlier image, which a start leaves to a goroutine, does not reach an image that is taken meanwhile.
+// The removal of an earlier image, which a start leaves to a goroutine, does not reach an image that is taken
+// meanwhile.
 func TestRemovalOfAnEarlierImageReachesNoOther(t *testing.T) {
 	disk := vfs.NewMem()
 	if err := disk.MkdirAll(path.Join("data", numbered(imageDirectory, 1), "x-0")); err != nil {

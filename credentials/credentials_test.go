@@ -38,7 +38,8 @@ func TestKeysAreThoseOfTheStandard(t *testing.T) {
 		t.Fatal(err)
 	}
 	c, _ := open(t, filepath.Join(t.TempDir(), "meta.db"))
-	if err := c.Alter(Change{User: "user", Mechanism: SHA256, Iterations: 4096, Salt: salt, SaltedPassword: salted}); err != nil {
+	if err := c.Alter(Change{User: "user", Mechanism: SHA256, Iterations: 4096, Salt: salt,
+		SaltedPassword: salted}); err != nil {
 		t.Fatal(err)
 	}
 	got := c.User("user")[SHA256]

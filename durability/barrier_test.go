@@ -32,7 +32,8 @@ func TestBarrierRefusesDamagedRecords(t *testing.T) {
 	t.Run("both damaged", func(t *testing.T) {
 		w := fresh()
 		both(w, func(b []byte) []byte { b[20] ^= 1; return b })
-		if err := w.Open(); !errors.Is(err, files.ErrDamaged) || !strings.HasPrefix(logtest.DamagedFile(err), "data/barrier.") {
+		if err := w.Open(); !errors.Is(err, files.ErrDamaged) ||
+			!strings.HasPrefix(logtest.DamagedFile(err), "data/barrier.") {
 			t.Fatal(err)
 		}
 	})
@@ -95,7 +96,8 @@ func TestRecordOfVersionTwo(t *testing.T) {
 		again := logtest.NewWorld(t, w.FS.(*vfs.Mem).Clone(), durability.Fsync)
 		again.Boot = c.boot
 		for _, slot := range []uint64{0, 1} {
-			logtest.Mutate(t, again.FS, "data/"+durability.SlotName(slot), func([]byte) []byte { return c.from.EncodeVersion2(100+slot, c.clean) })
+			logtest.Mutate(t, again.FS, "data/"+durability.SlotName(slot),
+				func([]byte) []byte { return c.from.EncodeVersion2(100+slot, c.clean) })
 		}
 		err := again.Open()
 		if errors.Is(err, files.ErrFormat) != c.refused || !c.refused && (err != nil || again.Log.EndOffset() != 4) {
@@ -341,7 +343,8 @@ func TestCutIsConsistentOverLogs(t *testing.T) {
 		mem := vfs.NewCrashable(seed)
 		w := logtest.NewWorld(t, mem, durability.Mode(seed%3))
 		cause := w.MustOpen()
-		effect, _, err := log.Open(log.Options{FS: mem, Dir: "data/effects-0", TopicID: logtest.Topic, Barrier: w.Barrier}, durability.Recovery{})
+		effect, _, err := log.Open(log.Options{FS: mem, Dir: "data/effects-0", TopicID: logtest.Topic, Barrier: w.Barrier},
+			durability.Recovery{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -362,7 +365,8 @@ func TestCutIsConsistentOverLogs(t *testing.T) {
 		after := logtest.NewWorld(t, left, durability.Page)
 		after.Boot = "boot-2"
 		l := after.MustOpen()
-		e, _, err := log.Open(log.Options{FS: left, Dir: "data/effects-0", TopicID: logtest.Topic, Barrier: after.Barrier}, after.Barrier.Recovery("effects-0", logtest.Topic))
+		e, _, err := log.Open(log.Options{FS: left, Dir: "data/effects-0", TopicID: logtest.Topic, Barrier: after.Barrier},
+			after.Barrier.Recovery("effects-0", logtest.Topic))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -393,7 +397,8 @@ func TestLogThatWasNotOpenedIsJudgedLater(t *testing.T) {
 		w = logtest.NewWorld(t, left, mode)
 		w.MustOpen()
 		broken := vfs.FailAt(0, left)
-		if _, _, err := log.Open(log.Options{FS: broken, Dir: "data/bills-0", TopicID: logtest.Topic, Barrier: w.Barrier}, w.Barrier.Recovery("bills-0", logtest.Topic)); !errors.Is(err, vfs.ErrInjected) {
+		if _, _, err := log.Open(log.Options{FS: broken, Dir: "data/bills-0", TopicID: logtest.Topic, Barrier: w.Barrier},
+			w.Barrier.Recovery("bills-0", logtest.Topic)); !errors.Is(err, vfs.ErrInjected) {
 			t.Fatal(err)
 		}
 		w.MustRecover()
@@ -416,7 +421,8 @@ func TestManyDirtyFilesShareOneSync(t *testing.T) {
 	defer w.Leave()
 	for i := range 40 {
 		name := "many-" + string(rune('0'+i/10)) + string(rune('0'+i%10))
-		l, _, err := log.Open(log.Options{FS: counted, Dir: "data/" + name, TopicID: logtest.Topic, Barrier: w.Barrier}, durability.Recovery{})
+		l, _, err := log.Open(log.Options{FS: counted, Dir: "data/" + name, TopicID: logtest.Topic, Barrier: w.Barrier},
+			durability.Recovery{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -455,7 +461,8 @@ func TestBurstIsSyncedAheadOfTime(t *testing.T) {
 	next := w.Barrier.Next()
 	value := batch.Record{Value: make([]byte, 1<<20)}
 	for appended := 0; appended < durability.MaxUnsyncedBytes; {
-		raw := batch.Build(batch.BuildOptions{BaseOffset: l.EndOffset(), ProducerID: -1, ProducerEpoch: -1, BaseSequence: -1}, value)
+		raw := batch.Build(batch.BuildOptions{BaseOffset: l.EndOffset(), ProducerID: -1, ProducerEpoch: -1, BaseSequence: -1},
+			value)
 		h, err := batch.Verify(raw)
 		if err != nil {
 			t.Fatal(err)

@@ -18,10 +18,12 @@ var testTopic = [16]byte{1, 2, 3}
 func noLogs(vfs.FS, string) ([]string, error) { return nil, nil }
 
 func TestRecordSurvivesEncoding(t *testing.T) {
-	r := Record{Sequence: 7, Generation: 1 << 63, Clean: true, Restore: true, Mode: Txn, BootID: "some boot", Entries: map[string]RecordEntry{
-		"orders-0": {[16]byte{1}, 100, 20, true, false}, "orders-1": {[16]byte{2}, 0, 0, false, true}, "a": {}}}
+	r := Record{Sequence: 7, Generation: 1 << 63, Clean: true, Restore: true, Mode: Txn, BootID: "some boot",
+		Entries: map[string]RecordEntry{
+			"orders-0": {[16]byte{1}, 100, 20, true, false}, "orders-1": {[16]byte{2}, 0, 0, false, true}, "a": {}}}
 	got, err := decodeRecord(r.encode())
-	if err != nil || got.Sequence != 7 || got.Generation != 1<<63 || !got.Restore || !got.Clean || got.Mode != Txn || got.BootID != "some boot" || len(got.Entries) != 3 {
+	if err != nil || got.Sequence != 7 || got.Generation != 1<<63 || !got.Restore || !got.Clean || got.Mode != Txn ||
+		got.BootID != "some boot" || len(got.Entries) != 3 {
 		t.Fatal(got, err)
 	}
 	for name, e := range r.Entries {
@@ -83,7 +85,8 @@ func TestStartNeverLosesBothRecords(t *testing.T) {
 }
 
 func FuzzBarrierRecord(f *testing.F) {
-	r := Record{Sequence: 7, Mode: Txn, BootID: "boot", Entries: map[string]RecordEntry{"orders-0": {testTopic, 100, 20, true, true}}}
+	r := Record{Sequence: 7, Mode: Txn, BootID: "boot",
+		Entries: map[string]RecordEntry{"orders-0": {testTopic, 100, 20, true, true}}}
 	f.Add(r.encode())
 	f.Add((&Record{}).encode())
 	f.Add(bytes.Repeat([]byte{0xff}, 64))
@@ -112,7 +115,8 @@ func FuzzJournal(f *testing.F) {
 	}
 	for i := range int64(3) {
 		j.restart()
-		raw := batch.Build(batch.BuildOptions{BaseOffset: i, ProducerID: -1, ProducerEpoch: -1, BaseSequence: -1, TimestampMs: 1000},
+		raw := batch.Build(batch.BuildOptions{BaseOffset: i, ProducerID: -1, ProducerEpoch: -1, BaseSequence: -1,
+			TimestampMs: 1000},
 			batch.Record{Value: []byte("one")}, batch.Record{Value: []byte("two")})
 		j.add("orders-0", testTopic, raw)
 		group, _ := j.takeGroup(false)
@@ -128,7 +132,8 @@ func FuzzJournal(f *testing.F) {
 	f.Add(whole[:journalPageBytes+100], false)
 	f.Add(bytes.Repeat([]byte{0xff}, 64), true)
 	f.Fuzz(func(t *testing.T, data []byte, fix bool) {
-		for _, at := range []int{0, journalHeadSpacing, journalPageBytes} { // get past the checksums of the heads and the first group
+		// get past the checksums of the heads and the first group
+		for _, at := range []int{0, journalHeadSpacing, journalPageBytes} {
 			if !fix || len(data) < at+journalHeaderBytes {
 				continue
 			}
@@ -146,7 +151,8 @@ func FuzzJournal(f *testing.F) {
 			t.Fatal(err)
 		}
 		found, err := readJournal(mem, ".", &Record{Generation: 5, key: 77})
-		if err != nil && !errors.Is(err, files.ErrDamaged) && !errors.Is(err, files.ErrFormat) && !errors.Is(err, errNewerRecord) {
+		if err != nil && !errors.Is(err, files.ErrDamaged) && !errors.Is(err, files.ErrFormat) &&
+			!errors.Is(err, errNewerRecord) {
 			t.Fatal(err)
 		}
 		for _, e := range found {

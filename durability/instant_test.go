@@ -71,7 +71,8 @@ func TestBarrierNotesOneInstant(t *testing.T) {
 	turn := make([][]int, logs) // when each log gets its n-th append
 	for i := range all {
 		var err error
-		if all[i], _, err = log.Open(log.Options{FS: w.FS, Dir: fmt.Sprintf("data/turn-%d", i), TopicID: logtest.Topic, Barrier: w.Barrier}, durability.Recovery{}); err != nil {
+		if all[i], _, err = log.Open(log.Options{FS: w.FS, Dir: fmt.Sprintf("data/turn-%d", i), TopicID: logtest.Topic,
+			Barrier: w.Barrier}, durability.Recovery{}); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -125,7 +125,8 @@ func TestDamagedJournalIsNotPassedOver(t *testing.T) {
 			after := logtest.NewWorld(t, mem, durability.Fsync)
 			after.Boot = "boot-2"
 			err := after.Open()
-			if logtest.DamagedFile(err) != testJournal && !(errors.Is(err, files.ErrFormat) && at < 7) || !strings.Contains(err.Error(), "journal") {
+			if logtest.DamagedFile(err) != testJournal && !(errors.Is(err, files.ErrFormat) && at < 7) ||
+				!strings.Contains(err.Error(), "journal") {
 				t.Fatalf("flip in byte %d: %v", at, err)
 			}
 		}
@@ -335,7 +336,8 @@ func TestJournalWaitsForALogThatCannotBeOpened(t *testing.T) {
 	after.Boot = "boot-2"
 	orders := after.MustOpen()
 	broken := vfs.FailAt(0, left)
-	_, _, err := log.Open(log.Options{FS: broken, Dir: "data/bills-0", TopicID: logtest.Topic, Barrier: after.Barrier}, after.Barrier.Recovery("bills-0", logtest.Topic))
+	_, _, err := log.Open(log.Options{FS: broken, Dir: "data/bills-0", TopicID: logtest.Topic, Barrier: after.Barrier},
+		after.Barrier.Recovery("bills-0", logtest.Topic))
 	if !errors.Is(err, vfs.ErrInjected) {
 		t.Fatal(err)
 	}
@@ -369,7 +371,8 @@ func TestJournalKnowsTheTopic(t *testing.T) {
 	after := logtest.NewWorld(t, left, durability.Fsync)
 	after.Boot = "boot-2"
 	after.MustOpen()
-	l, _, err := log.Open(log.Options{FS: left, Dir: "data/bills-0", TopicID: [16]byte{9}, Barrier: after.Barrier}, after.Barrier.Recovery("bills-0", [16]byte{9}))
+	l, _, err := log.Open(log.Options{FS: left, Dir: "data/bills-0", TopicID: [16]byte{9}, Barrier: after.Barrier},
+		after.Barrier.Recovery("bills-0", [16]byte{9}))
 	if err != nil || l.EndOffset() != 0 {
 		t.Fatal(l, err)
 	}

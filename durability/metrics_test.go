@@ -55,7 +55,8 @@ func TestMetricsTellModeSyncsAndLoss(t *testing.T) {
 	after.Boot, after.Metrics = "boot-2", prometheus.NewRegistry()
 	after.MustOpen()
 	defer after.Leave()
-	if got, want := scrape(after)["log_recovery_truncated_bytes_total"], after.Report.TruncatedBytes; got != float64(want) || want == 0 {
+	if got, want := scrape(after)["log_recovery_truncated_bytes_total"],
+		after.Report.TruncatedBytes; got != float64(want) || want == 0 {
 		t.Errorf("%v bytes are counted, %d were cut", got, want)
 	}
 }
@@ -82,7 +83,8 @@ func TestMetricsTellOfTheJournal(t *testing.T) {
 	after.Boot, after.Metrics = "boot-2", prometheus.NewRegistry()
 	after.MustOpen()
 	defer after.Leave()
-	if got, want := scrape(after)["log_recovery_restored_bytes_total"], after.Report.RestoredBytes; got != float64(want) || want == 0 {
+	if got, want := scrape(after)["log_recovery_restored_bytes_total"], after.Report.RestoredBytes; got != float64(want) ||
+		want == 0 {
 		t.Errorf("%v bytes are counted, %d were restored", got, want)
 	}
 }

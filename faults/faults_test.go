@@ -31,7 +31,10 @@ func made(t *testing.T) *Rules {
 func ptr[T any](v T) *T { return &v }
 
 func produce(clientID, topic string) *Request {
-	return &Request{Key: 0, ClientID: clientID, Names: func() *Named { return &Named{Topics: []Topic{{topic, []int32{0, 1}}}} }}
+	return &Request{Key: 0, ClientID: clientID, Names: func() *Named {
+		return &Named{Topics: []Topic{{topic,
+			[]int32{0, 1}}}}
+	}}
 }
 
 // Each row of the table of when, by the numbers of the matches at which it fires.
@@ -53,7 +56,8 @@ func TestWhen(t *testing.T) {
 	} {
 		for range 2 { // the same again
 			r := made(t)
-			state, err := r.Add(Rule{Match: Match{API: Names{"Produce"}, Topic: Names{"a"}}, When: c.when, Do: Do{LoseRequest: true}})
+			state, err := r.Add(Rule{Match: Match{API: Names{"Produce"}, Topic: Names{"a"}}, When: c.when,
+				Do: Do{LoseRequest: true}})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -129,24 +133,30 @@ func TestRulesThatAreRefused(t *testing.T) {
 	}{
 		{Rule{Match: Match{API: Names{"Nonsense"}}, Do: fine}, "match.api: \"Nonsense\" is not served"},
 		{Rule{Match: Match{API: Names{"endtxn"}}, Do: fine}, "match.api"},
-		{Rule{Match: Match{Point: "txn.nonsense"}, Do: Do{Kill: true}}, "match.point: there is no \"txn.nonsense\"; allowed are disk.sync"},
+		{Rule{Match: Match{Point: "txn.nonsense"}, Do: Do{Kill: true}},
+			"match.point: there is no \"txn.nonsense\"; allowed are disk.sync"},
 		{Rule{Match: Match{Point: "txn.prepared"}, Do: Do{Kill: true}}, "match.point"},
 		{Rule{Match: Match{Point: "txn.marker", API: Names{"EndTxn"}}, Do: Do{Kill: true}}, "match.api: cannot stand beside"},
 		{Rule{Match: Match{API: Names{"EndTxn"}, Topic: Names{"a"}}, Do: fine}, "match.topic: EndTxn has none"},
-		{Rule{Match: Match{API: Names{"Produce", "EndTxn"}, Partition: ptr(int32(1))}, Do: fine}, "match.partition: EndTxn has none"},
+		{Rule{Match: Match{API: Names{"Produce", "EndTxn"}, Partition: ptr(int32(1))}, Do: fine},
+			"match.partition: EndTxn has none"},
 		{Rule{Match: Match{API: Names{"Produce"}, Group: Names{"a"}}, Do: fine}, "match.group: Produce has none"},
 		{Rule{Match: Match{API: Names{"SaslHandshake"}, TransactionalID: Names{"a"}}, Do: fine}, "match.transactionalId"},
 		{Rule{Match: Match{API: Names{"Produce"}, Member: Names{"a"}}, Do: fine}, "match.member: Produce has none"},
 		{Rule{Match: Match{Partition: ptr(int32(-1))}, Do: fine}, "match.partition: must not be negative"},
-		{Rule{Match: Match{Topic: Names{strings.Repeat("x", maxTextBytes)}}, Do: fine}, "match: must not have more than 16384 bytes"},
+		{Rule{Match: Match{Topic: Names{strings.Repeat("x", maxTextBytes)}}, Do: fine},
+			"match: must not have more than 16384 bytes"},
 		{Rule{Match: Match{Topic: make(Names, maxTextBytes+1)}, Do: fine}, "match: must not have more than 16384 bytes"},
 		{Rule{Name: strings.Repeat("x", maxTextBytes+1), Do: fine}, "match: must not have more than 16384 bytes"},
-		{Rule{Match: Match{Point: "txn.prepare", Topic: Names{"a"}}, Do: Do{Kill: true}}, "match.topic: txn.prepare has none"},
+		{Rule{Match: Match{Point: "txn.prepare", Topic: Names{"a"}}, Do: Do{Kill: true}},
+			"match.topic: txn.prepare has none"},
 		{Rule{Match: Match{Point: "disk.sync", ClientID: Names{"a"}}, Do: Do{Fail: true}}, "match.clientId"},
 		{Rule{Match: Match{Point: "disk.sync", User: Names{"a"}}, Do: Do{Fail: true}}, "match.user"},
 		{Rule{Match: Match{Point: "txn.marker", Group: Names{"a*"}}, Do: Do{Hold: true}}, "match.group: must be one group"},
-		{Rule{Match: Match{Point: "txn.marker", Group: Names{"a"}, Topic: Names{"t"}}, Do: Do{Hold: true}}, "match.group: cannot stand beside"},
-		{Rule{Match: Match{Point: "txn.complete"}, Do: Do{Error: "NOT_COORDINATOR"}}, "do.error: is not possible at txn.complete; allowed are hold, delay, kill"},
+		{Rule{Match: Match{Point: "txn.marker", Group: Names{"a"}, Topic: Names{"t"}}, Do: Do{Hold: true}},
+			"match.group: cannot stand beside"},
+		{Rule{Match: Match{Point: "txn.complete"}, Do: Do{Error: "NOT_COORDINATOR"}},
+			"do.error: is not possible at txn.complete; allowed are hold, delay, kill"},
 		{Rule{Match: Match{Point: "txn.prepare"}, Do: Do{LoseAnswer: true}}, "do.loseAnswer: is not possible"},
 		{Rule{Do: Do{Kill: true}}, "do.kill: is for inner points only"},
 		{Rule{Do: Do{}}, "do: must have one action, it has 0"},
@@ -156,7 +166,8 @@ func TestRulesThatAreRefused(t *testing.T) {
 		{Rule{Do: Do{Error: "NONE"}}, "do.error"},
 		{Rule{Do: Do{Delay: -second}}, "do.delay: must not be negative"},
 		{Rule{Do: Do{DelayAnswer: -second}}, "do.delayAnswer: must not be negative"},
-		{Rule{Match: Match{API: Names{"SaslHandshake"}}, Do: Do{Throttle: second}}, "do.throttle: the answer of SaslHandshake"},
+		{Rule{Match: Match{API: Names{"SaslHandshake"}}, Do: Do{Throttle: second}},
+			"do.throttle: the answer of SaslHandshake"},
 		{Rule{When: &When{}, Do: fine}, "when: must be one of"},
 		{Rule{When: &When{Nth: ptr(1), Always: true}, Do: fine}, "when: must be one of"},
 		{Rule{When: &When{Nth: ptr(0)}, Do: fine}, "when.nth"},
@@ -190,8 +201,10 @@ func TestNamesMatch(t *testing.T) {
 	}{
 		{nil, "a", true}, {Names{"a"}, "a", true}, {Names{"a"}, "ab", false}, {Names{"b", "a"}, "a", true},
 		{Names{"a*"}, "ab", true}, {Names{"a*"}, "a", true}, {Names{"a*"}, "ba", false}, {Names{"*"}, "", true},
-		{Names{"*b"}, "ab", true}, {Names{"*b"}, "aba", false}, {Names{"a*c*e"}, "abcde", true}, {Names{"a*c*e"}, "ace", true},
-		{Names{"a*a"}, "a", false}, {Names{"a**b"}, "axb", true}, {Names{"*x*"}, "axxb", true}, {Names{"a*bc"}, "abcbc", true}, {Names{""}, "", true},
+		{Names{"*b"}, "ab", true}, {Names{"*b"}, "aba", false}, {Names{"a*c*e"}, "abcde", true},
+		{Names{"a*c*e"}, "ace", true},
+		{Names{"a*a"}, "a", false}, {Names{"a**b"}, "axb", true}, {Names{"*x*"}, "axxb", true},
+		{Names{"a*bc"}, "abcbc", true}, {Names{""}, "", true},
 	} {
 		if got := c.names.Match(c.name); got != c.want {
 			t.Errorf("%q of %q: %v", c.names, c.name, got)
@@ -201,7 +214,8 @@ func TestNamesMatch(t *testing.T) {
 
 func TestDurationsAreWrittenShort(t *testing.T) {
 	for d, want := range map[time.Duration]string{
-		15 * time.Minute: "15m", 2 * time.Hour: "2h", 61 * time.Second: "1m1s", 500 * time.Millisecond: "500ms", 0: "0s", -time.Hour: "-1h", 90 * time.Minute: "1h30m",
+		15 * time.Minute: "15m", 2 * time.Hour: "2h", 61 * time.Second: "1m1s", 500 * time.Millisecond: "500ms", 0: "0s",
+		-time.Hour: "-1h", 90 * time.Minute: "1h30m",
 	} {
 		if got := Duration(d).String(); got != want {
 			t.Errorf("%v: %s", d, got)
@@ -223,7 +237,8 @@ func TestConcernAllocatesNothing(t *testing.T) {
 		}
 	}
 	check()
-	for _, rule := range []Rule{{Match: Match{API: Names{"EndTxn"}}, Do: Do{Hold: true}}, {Match: Match{ClientID: Names{"x-*", "y"}}, Do: Do{Hold: true}}} {
+	for _, rule := range []Rule{{Match: Match{API: Names{"EndTxn"}}, Do: Do{Hold: true}},
+		{Match: Match{ClientID: Names{"x-*", "y"}}, Do: Do{Hold: true}}} {
 		if _, err := r.Add(rule); err != nil {
 			t.Fatal(err)
 		}
@@ -278,7 +293,8 @@ func TestNoLockWithoutRules(t *testing.T) {
 func TestThousandRules(t *testing.T) {
 	r := made(t)
 	for i := range maxRules {
-		if _, err := r.Add(Rule{Match: Match{API: Names{"Produce"}, Topic: Names{fmt.Sprint("t", i)}}, Do: Do{LoseAnswer: true}}); err != nil {
+		if _, err := r.Add(Rule{Match: Match{API: Names{"Produce"}, Topic: Names{fmt.Sprint("t", i)}},
+			Do: Do{LoseAnswer: true}}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -305,8 +321,8 @@ func TestThousandRules(t *testing.T) {
 	}
 }
 
-// Requests whose clients have gone are kept up to a number and a size; one more is lost. What is carried out, or dropped
-// with the cluster, makes room.
+// Requests whose clients have gone are kept up to a number and a size; one more is lost. What is carried out, or
+// dropped with the cluster, makes room.
 func TestLateRequestsAreLimited(t *testing.T) {
 	gone, cancel := context.WithCancel(t.Context())
 	cancel()

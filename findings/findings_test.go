@@ -113,7 +113,8 @@ func TestLongTransaction(t *testing.T) {
 	w := newWorld(t)
 	w.begin(1, "orders")
 	see := func(open time.Duration, ended string) {
-		w.TransactionSeen(Transaction{TransactionalID: "orders", Began: w.clock, Open: open, Timeout: time.Minute, Ended: ended,
+		w.TransactionSeen(Transaction{TransactionalID: "orders", Began: w.clock, Open: open, Timeout: time.Minute,
+			Ended:    ended,
 			ByClient: ended == "committed"})
 	}
 	see(30*time.Second, "committed")
@@ -123,7 +124,8 @@ func TestLongTransaction(t *testing.T) {
 	see(33*time.Second, "committed")
 	w.expect(LongTransaction)
 	found := w.All()[0]
-	if found.Count != 1 || !strings.Contains(found.Sentence, `"orders" was open for 33s of its timeout of 1m0s, and then committed`) {
+	if found.Count != 1 || !strings.Contains(found.Sentence,
+		`"orders" was open for 33s of its timeout of 1m0s, and then committed`) {
 		t.Errorf("%+v", found)
 	}
 	w.clock = w.clock.Add(time.Hour)
@@ -150,14 +152,17 @@ func TestTransactionOfAClientThatIsGone(t *testing.T) {
 		}
 	}
 	w.expect()
-	w.TransactionSeen(Transaction{TransactionalID: "orders", Open: time.Hour, Timeout: time.Minute, Ended: "aborted", ByClient: true})
+	w.TransactionSeen(Transaction{TransactionalID: "orders", Open: time.Hour, Timeout: time.Minute, Ended: "aborted",
+		ByClient: true})
 	w.expect(LongTransaction)
 }
 
 func TestEmptyTransaction(t *testing.T) {
 	w := newWorld(t)
-	w.TransactionSeen(Transaction{TransactionalID: "orders", Timeout: time.Minute, Ended: "committed", ByClient: true, Empty: true})
-	w.TransactionSeen(Transaction{TransactionalID: "orders", Timeout: time.Minute, Ended: "committed", ByClient: true, Empty: true})
+	w.TransactionSeen(Transaction{TransactionalID: "orders", Timeout: time.Minute, Ended: "committed", ByClient: true,
+		Empty: true})
+	w.TransactionSeen(Transaction{TransactionalID: "orders", Timeout: time.Minute, Ended: "committed", ByClient: true,
+		Empty: true})
 	w.expect(EmptyTransaction)
 	if n := w.All()[0].Count; n != 2 {
 		t.Errorf("%d times", n)
@@ -257,10 +262,12 @@ func TestFindingsAreBounded(t *testing.T) {
 	if used := f.sizeBytes + f.groups.sizeBytes + f.ids.sizeBytes + f.producers.sizeBytes; used > maxBytes {
 		t.Errorf("%d bytes", used)
 	}
-	if f.groups.order.Len() == 0 || f.groups.order.Len() != len(f.groups.byName) || f.ids.get(fmt.Sprint(long, 999)) == nil {
+	if f.groups.order.Len() == 0 || f.groups.order.Len() != len(f.groups.byName) ||
+		f.ids.get(fmt.Sprint(long, 999)) == nil {
 		t.Error("the last groups and IDs are forgotten")
 	}
-	if g := f.groups.get(fmt.Sprint(long, 999)); len(g.plain.last.ID) > maxShown+3 || len(g.inTransactions.transactionalID) > maxKept+3 {
+	if g := f.groups.get(fmt.Sprint(long, 999)); len(g.plain.last.ID) > maxShown+3 ||
+		len(g.inTransactions.transactionalID) > maxKept+3 {
 		t.Error("long names are kept with a group")
 	}
 	if all := w.All(); len(all) < 5 || all[0].Subjects.TransactionalID != long+"0" {

@@ -22,7 +22,8 @@ func TestNewMemberIsGivenAnIDFirst(t *testing.T) {
 	}
 	second := now(t, w.join("g", version(5), withID(first.MemberID)))
 	if second.Err != nil || second.Generation != 1 || second.LeaderID != first.MemberID || len(second.Members) != 1 ||
-		*second.ProtocolName != "range" || *second.ProtocolType != "consumer" || string(second.Members[0].Metadata) != subscription("t") {
+		*second.ProtocolName != "range" || *second.ProtocolType != "consumer" ||
+		string(second.Members[0].Metadata) != subscription("t") {
 		t.Errorf("joined %+v", second)
 	}
 }

@@ -128,7 +128,8 @@ func TestOffsetsStoredWithoutTopicIDs(t *testing.T) {
 	key := kmsg.OffsetCommitKey{Version: 1, Group: "g", Topic: "t"}
 	for partition, version := range []int16{0, 1, 2, 3, 4} {
 		key.Partition = int32(partition)
-		v := kmsg.OffsetCommitValue{Version: version, Offset: 5 + int64(partition), LeaderEpoch: -1, Metadata: "m", ExpireTimestamp: -1}
+		v := kmsg.OffsetCommitValue{Version: version, Offset: 5 + int64(partition), LeaderEpoch: -1, Metadata: "m",
+			ExpireTimestamp: -1}
 		raw := batch.Build(batch.BuildOptions{ProducerID: -1, ProducerEpoch: -1, BaseSequence: -1},
 			batch.Record{Key: key.AppendTo(nil), Value: v.AppendTo(nil)})
 		if _, err := w.stateLog("g").append(raw); err != nil {
@@ -137,7 +138,8 @@ func TestOffsetsStoredWithoutTopicIDs(t *testing.T) {
 	}
 	w.restart()
 	for _, topicID := range [][16]byte{{}, {1, 2, 3}} {
-		r := now(t, w.c.FetchOffsets(&FetchRequest{GroupID: "g", Topics: []FetchTopic{{Topic: "t", TopicID: topicID, Partitions: []int32{0, 1, 2, 3, 4}}}}))
+		r := now(t, w.c.FetchOffsets(&FetchRequest{GroupID: "g",
+			Topics: []FetchTopic{{Topic: "t", TopicID: topicID, Partitions: []int32{0, 1, 2, 3, 4}}}}))
 		for i, o := range r.Topics[0].Partitions {
 			if o.Offset != 5+int64(i) || o.Metadata != "m" {
 				t.Errorf("topic ID %x: the value of version %d gives %+v", topicID, i, o)

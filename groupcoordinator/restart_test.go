@@ -50,7 +50,8 @@ func TestAnswersWaitForTheDisk(t *testing.T) {
 	w := newWorld(t)
 	gate := durabilitytest.NewGate(t)
 	w.stateLog("g").durable = gate.Ticket()
-	commit := w.c.CommitOffsets(&CommitRequest{GroupID: "g", Generation: -1, Retention: -1, Offsets: []OffsetCommit{{Topic: "t", Offset: 5}}})
+	commit := w.c.CommitOffsets(&CommitRequest{GroupID: "g", Generation: -1, Retention: -1,
+		Offsets: []OffsetCommit{{Topic: "t", Offset: 5}}})
 	fetch := w.c.FetchOffsets(&FetchRequest{GroupID: "g", All: true})
 	join := w.join("g")
 	if commit.Ready() || fetch.Ready() || join.Ready() {
@@ -164,7 +165,8 @@ func TestReplayReadsAllVersionsAndPassesOverTheUnknown(t *testing.T) {
 	add := func(key, value []byte) { records = append(records, batch.Record{Key: key, Value: value}) }
 	for v := range int16(5) {
 		k := kmsg.OffsetCommitKey{Version: v % 2, Group: "g", Topic: "t", Partition: int32(v)}
-		o := kmsg.OffsetCommitValue{Version: v, Offset: int64(100 + v), LeaderEpoch: 7, Metadata: "m", CommitTimestamp: 1, ExpireTimestamp: 2}
+		o := kmsg.OffsetCommitValue{Version: v, Offset: int64(100 + v), LeaderEpoch: 7, Metadata: "m", CommitTimestamp: 1,
+			ExpireTimestamp: 2}
 		add(k.AppendTo(nil), o.AppendTo(nil))
 		gk := kmsg.GroupMetadataKey{Version: 2, Group: fmt.Sprint("v", v)}
 		g := kmsg.NewGroupMetadataValue()
@@ -179,7 +181,8 @@ func TestReplayReadsAllVersionsAndPassesOverTheUnknown(t *testing.T) {
 	add((&kmsg.GroupMetadataKey{Version: 2, Group: "new"}).AppendTo(nil), []byte{0, 5, 0}) // the next version
 	add((&kmsg.OffsetCommitKey{Version: 1, Group: "new"}).AppendTo(nil), []byte{0, 5, 0})
 	add(nil, nil)
-	if _, err := w.stateLogs[0].append(batch.Build(batch.BuildOptions{ProducerID: -1, ProducerEpoch: -1, BaseSequence: -1}, records...)); err != nil {
+	if _, err := w.stateLogs[0].append(batch.Build(batch.BuildOptions{ProducerID: -1, ProducerEpoch: -1, BaseSequence: -1},
+		records...)); err != nil {
 		t.Fatal(err)
 	}
 	w.restart()
@@ -241,13 +244,16 @@ func TestDescribe(t *testing.T) {
 	ids, _ := w.stable("g", i1())
 	d, _ := w.c.Describe("g")
 	m := d.Members[0]
-	if d.State.String() != "Stable" || d.Protocol != "range" || d.ProtocolType != "consumer" || m.MemberID != ids[0] || *m.InstanceID != "i1" ||
-		m.ClientID != "client" || m.ClientHost != "/127.0.0.1" || string(m.Metadata) != subscription("t") || string(m.Assignment) != "for "+ids[0] {
+	if d.State.String() != "Stable" || d.Protocol != "range" || d.ProtocolType != "consumer" || m.MemberID != ids[0] ||
+		*m.InstanceID != "i1" ||
+		m.ClientID != "client" || m.ClientHost != "/127.0.0.1" || string(m.Metadata) != subscription("t") ||
+		string(m.Assignment) != "for "+ids[0] {
 		t.Errorf("%+v", d)
 	}
 	w.join("g")
 	d, _ = w.c.Describe("g")
-	if d.State.String() != "PreparingRebalance" || d.Protocol != "" || len(d.Members) != 2 || d.Members[0].Metadata != nil ||
+	if d.State.String() != "PreparingRebalance" || d.Protocol != "" || len(d.Members) != 2 ||
+		d.Members[0].Metadata != nil ||
 		string(d.Members[0].Assignment) != "for "+ids[0] || d.Members[1].Assignment != nil {
 		t.Errorf("%+v", d)
 	}
@@ -277,11 +283,13 @@ func contains(s, part string) bool {
 // FuzzDecodeRecord feeds keys and values to the decoder; what it takes must survive being written again.
 func FuzzDecodeRecord(f *testing.F) {
 	g := newClassicGroup(&Config{}, "g", 5)
-	g.add(&member{id: "m", instanceID: text("i"), sessionTimeout: session, protocols: []Protocol{{Name: "range", Metadata: []byte(subscription("t"))}}, assignment: []byte("a")})
+	g.add(&member{id: "m", instanceID: text("i"), sessionTimeout: session,
+		protocols: []Protocol{{Name: "range", Metadata: []byte(subscription("t"))}}, assignment: []byte("a")})
 	g.protocolType, g.protocolName = "consumer", text("range")
 	for _, r := range []record{
 		ownRecord(g.record()),
-		{kind: kindOffset, group: "g", topic: "t", partition: 1, offset: committed{offset: 4, leaderEpoch: 2, metadata: "m", expireTimestampMs: -1, topicID: [16]byte{1}}},
+		{kind: kindOffset, group: "g", topic: "t", partition: 1,
+			offset: committed{offset: 4, leaderEpoch: 2, metadata: "m", expireTimestampMs: -1, topicID: [16]byte{1}}},
 		{kind: kindOffset, group: "g", topic: "t", offset: committed{expireTimestampMs: 9}},
 	} {
 		f.Add(r.appendKey(nil), r.appendValue(nil))
@@ -298,7 +306,8 @@ func FuzzDecodeRecord(f *testing.F) {
 		if r.kind == kindGroup && !r.tombstone {
 			(&Coordinator{}).newGroup(r.own.GroupType(), r.group).Apply(r.own)
 		}
-		if r.kind != kindOffset || r.tombstone || len(r.group) > 1<<14 || len(r.topic) > 1<<14 || len(r.offset.metadata) > 1<<14 {
+		if r.kind != kindOffset || r.tombstone || len(r.group) > 1<<14 || len(r.topic) > 1<<14 ||
+			len(r.offset.metadata) > 1<<14 {
 			return
 		}
 		again, err := decodeRecord(r.appendKey(nil), r.appendValue(nil))

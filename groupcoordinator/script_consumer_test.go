@@ -95,7 +95,8 @@ func (s *conversation) describeConsumers(c script.Command) string {
 	}
 	lines := []string{fmt.Sprintf("%s group epoch %d assignment epoch %d", d.State, d.GroupEpoch, d.AssignmentEpoch)}
 	for _, m := range d.Members {
-		line := fmt.Sprintf("%s epoch %d [%s] target [%s]", s.name(m.ID), m.Epoch, s.partitions(m.Current, " "), s.partitions(m.Target, " "))
+		line := fmt.Sprintf("%s epoch %d [%s] target [%s]", s.name(m.ID), m.Epoch, s.partitions(m.Current, " "),
+			s.partitions(m.Target, " "))
 		if m.Meta.Classic != nil {
 			line += " classic"
 		}
@@ -104,8 +105,8 @@ func (s *conversation) describeConsumers(c script.Command) string {
 	return strings.Join(lines, "\n")
 }
 
-// describeConsumerRecord: member[a], epoch=3, assigned=3, target[a]=x-0, a=3/2:STABLE:x-0 with -x-1 for what it has to give
-// up, regex[r]=x; with a minus in front for tombstones.
+// describeConsumerRecord: member[a], epoch=3, assigned=3, target[a]=x-0, a=3/2:STABLE:x-0 with -x-1 for what it has to
+// give up, regex[r]=x; with a minus in front for tombstones.
 func (s *conversation) describeConsumerRecord(r consumergroup.Record) string {
 	name := s.name(r.Name())
 	switch v := r.Value().(type) {
@@ -118,7 +119,8 @@ func (s *conversation) describeConsumerRecord(r consumergroup.Record) string {
 	case consumergroup.TargetValue:
 		return "target[" + name + "]=" + s.partitions(v.Partitions, "+")
 	case consumergroup.CurrentValue:
-		text := fmt.Sprintf("%s=%d/%d:%v:%s", name, v.MemberEpoch, v.PreviousMemberEpoch, v.State, s.partitions(v.Assigned.Set, "+"))
+		text := fmt.Sprintf("%s=%d/%d:%v:%s", name, v.MemberEpoch, v.PreviousMemberEpoch, v.State,
+			s.partitions(v.Assigned.Set, "+"))
 		if len(v.PendingRevocation.Set) > 0 {
 			text += "-" + s.partitions(v.PendingRevocation.Set, "-")
 		}

@@ -41,8 +41,9 @@ func offsets(t *testing.T, c script.Command) (all []OffsetCommit) {
 // offsetCommit: offset-commit [group=g] [member=a] [instance=i] [generation=-1] offsets=[x-0:10 …] [retention=D]
 func (s *conversation) offsetCommit(c script.Command) string {
 	r := CommitRequest{
-		GroupID: groupID(c), KnowsMemberEpochs: true, MemberID: s.member(c), InstanceID: instance(c), Generation: s.generation(c, -1),
-		Retention: c.Duration(s.t, "retention", -1), Offsets: offsets(s.t, c),
+		GroupID: groupID(c), KnowsMemberEpochs: true, MemberID: s.member(c), InstanceID: instance(c),
+		Generation: s.generation(c, -1),
+		Retention:  c.Duration(s.t, "retention", -1), Offsets: offsets(s.t, c),
 	}
 	return committedTo(c, now(s.t, s.w.c.CommitOffsets(&r)))
 }

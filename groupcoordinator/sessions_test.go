@@ -9,8 +9,8 @@ import (
 
 func nobody(string) bool { return false }
 
-// The cluster's clock stands, and time passes: a member that has said nothing for its session timeout does not live, so a
-// move that keeps those who live takes its session along, as a whole or step by step.
+// The cluster's clock stands, and time passes: a member that has said nothing for its session timeout does not live, so
+// a move that keeps those who live takes its session along, as a whole or step by step.
 func TestMovesExpireMembersThatHaveDiedMeanwhile(t *testing.T) {
 	realTime := clock.NewManual(time.Unix(0, 0))
 	w := newWorld(t, func(c *Config) { c.RealTime = realTime })

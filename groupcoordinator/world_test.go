@@ -291,7 +291,8 @@ func (w *world) commit(group, topic string, partition int32, offset int64, optio
 	return now(w.t, w.c.CommitOffsets(&r)).Err
 }
 
-func (w *world) stage(pid int64, group, topic string, partition int32, offset int64, member string, generation int32) error {
+func (w *world) stage(pid int64, group, topic string, partition int32, offset int64, member string,
+	generation int32) error {
 	w.t.Helper()
 	return now(w.t, w.c.TxnCommitOffsets(&TxnCommitRequest{
 		GroupID: group, MemberID: member, Generation: generation, ProducerID: pid,
@@ -313,7 +314,8 @@ const unstable = -88
 func (w *world) fetch(group, topic string, partition int32, requireStable bool) int64 {
 	w.t.Helper()
 	r := now(w.t, w.c.FetchOffsets(&FetchRequest{
-		GroupID: group, MemberEpoch: -1, RequireStable: requireStable, Topics: []FetchTopic{{Topic: topic, Partitions: []int32{partition}}},
+		GroupID: group, MemberEpoch: -1, RequireStable: requireStable,
+		Topics: []FetchTopic{{Topic: topic, Partitions: []int32{partition}}},
 	}))
 	if r.Err != nil {
 		w.t.Fatal(r.Err)
@@ -346,7 +348,8 @@ func dump(c *Coordinator) string {
 			case !ok:
 				lines = append(lines, fmt.Sprintf("group %s %s %s", at.Type(), at.ID(), at.State()))
 			case g.state == Stable || g.state == Empty:
-				lines = append(lines, fmt.Sprintf("group %s %v subscribed=%v %x", g.id, g.state, sortedTopics(g.subscribed), g.record().AppendValue(nil)))
+				lines = append(lines, fmt.Sprintf("group %s %v subscribed=%v %x", g.id, g.state, sortedTopics(g.subscribed),
+					g.record().AppendValue(nil)))
 			default:
 				lines = append(lines, fmt.Sprintf("group %s moves", g.id))
 			}

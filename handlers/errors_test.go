@@ -32,7 +32,9 @@ var unanswered = map[string]string{
 
 // TestEveryDomainErrorHasACode walks the exported errors of the domain packages: each stands in a table.
 func TestEveryDomainErrorHasACode(t *testing.T) {
-	for _, pkg := range []string{"partition", "pidmanager", "durability", "log", "log/batch", "topics", "configs", "txncoordinator", "groupcoordinator", "groupcoordinator/group", "groupcoordinator/sharegroup", "groupcoordinator/streamsgroup", "sharecoordinator", "sharepartition", "sharepartition/window", "telemetry"} {
+	for _, pkg := range []string{"partition", "pidmanager", "durability", "log", "log/batch", "topics", "configs",
+		"txncoordinator", "groupcoordinator", "groupcoordinator/group", "groupcoordinator/sharegroup",
+		"groupcoordinator/streamsgroup", "sharecoordinator", "sharepartition", "sharepartition/window", "telemetry"} {
 		files, err := filepath.Glob(filepath.Join("..", pkg, "*.go"))
 		if err != nil || len(files) == 0 {
 			t.Fatalf("no files in %s: %v", pkg, err)

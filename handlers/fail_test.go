@@ -92,8 +92,8 @@ type failures struct {
 	refusing *refusingKafka    // nil without one
 }
 
-// run: fail API code=CODE [own-text] [fallback-text] [sorted] [hide=[FIELD …]] [refused=[FROM TO]] [beside=[FIELD …]]: the input is
-// the request as JSON, with the fields of all versions. The ID of a topic is one letter.
+// run: fail API code=CODE [own-text] [fallback-text] [sorted] [hide=[FIELD …]] [refused=[FROM TO]] [beside=[FIELD …]]:
+// the input is the request as JSON, with the fields of all versions. The ID of a topic is one letter.
 //
 // The output has the fields that are not kmsg's default, for each range of versions in which they are the same. Fields
 // to hide are left out, and entries of lists that Kafka gives in the order of its maps are sorted. A message is shown

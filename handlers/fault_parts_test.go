@@ -36,13 +36,17 @@ func TestErrorForOnePartition(t *testing.T) {
 			for _, carriedOut := range []bool{false, true} {
 				r := &wire.Request{Key: api.Key, Version: version, Body: aboutTopics(api.Key, version, ids)}
 				part := func(topic string, partition int32) bool { return topic == "a" && partition != 0 }
-				f := &faulted{s: s, row: of, r: r, d: &faults.Decision{Do: faults.Do{Error: "x", CarriedOut: carriedOut}, Code: wire.NotController, Part: part}}
+				f := &faulted{s: s, row: of, r: r, d: &faults.Decision{Do: faults.Do{Error: "x", CarriedOut: carriedOut},
+					Code: wire.NotController, Part: part}}
 				done := ""
 				f.next = func(_ context.Context, r *wire.Request, row *row) wire.Reply {
 					done = topicsIn(s, reflect.ValueOf(r.Body).Elem())
 					resp := row.fail(r, wire.NoError, "")
 					f.merge(reflect.ValueOf(r.Body).Elem(), fieldsOf(resp), fieldsOf(resp.RequestKind().ResponseKind()))
-					(&faulted{s: s, r: r, d: &faults.Decision{Part: func(string, int32) bool { return true }}}).setCodes(fieldsOf(resp))
+					(&faulted{s: s, r: r, d: &faults.Decision{Part: func(string,
+						int32) bool {
+						return true
+					}}}).setCodes(fieldsOf(resp))
 					return wire.Respond(resp)
 				}
 				reply := f.fail(t.Context())
@@ -63,7 +67,8 @@ func TestErrorForOnePartition(t *testing.T) {
 					if strings.Contains(got, "a-0:41") || strings.Contains(got, "b-0:41") || strings.Contains(got, "all:") {
 						t.Errorf("%s v%d carriedOut=%v: %s", api.Name, version, carriedOut, got)
 					}
-					if !carriedOut && (strings.Contains(done, "a-1") || !strings.Contains(done, "a-0") || !strings.Contains(done, "b-1")) {
+					if !carriedOut && (strings.Contains(done, "a-1") || !strings.Contains(done, "a-0") ||
+						!strings.Contains(done, "b-1")) {
 						t.Errorf("%s v%d: carried out is %s", api.Name, version, done)
 					}
 				} else if !strings.Contains(got, " a:41") || strings.Contains(got, " b:41") || strings.Contains(got, "all:") {

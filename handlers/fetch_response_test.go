@@ -25,7 +25,8 @@ func TestFetchResponseIsEncodedAsKmsgDoes(t *testing.T) {
 						p.Partition, p.HighWatermark, p.LastStableOffset, p.LogStartOffset = int32(j), 1<<40, 12, 3
 						p.ErrorCode, p.RecordBatches = int16(j), []byte{}
 						if j == 1 {
-							p.AbortedTransactions = []kmsg.FetchResponseTopicPartitionAbortedTransaction{{ProducerID: 5, FirstOffset: 9}, {ProducerID: 6, FirstOffset: 10}}
+							p.AbortedTransactions = []kmsg.FetchResponseTopicPartitionAbortedTransaction{{ProducerID: 5, FirstOffset: 9},
+								{ProducerID: 6, FirstOffset: 10}}
 						}
 						if j == 2 && version >= 12 {
 							p.DivergingEpoch.Epoch, p.DivergingEpoch.EndOffset = 4, 99

@@ -35,7 +35,8 @@ func TestCodesOfEveryAnswer(t *testing.T) {
 // A client that pushes its metrics does no work for anybody.
 func TestTelemetryIsNoWork(t *testing.T) {
 	s := &Services{Requests: requestlog.New(1 << 20)}
-	for key, want := range map[kmsg.Key]bool{kmsg.GetTelemetrySubscriptions: false, kmsg.PushTelemetry: false, kmsg.Produce: true} {
+	for key, want := range map[kmsg.Key]bool{kmsg.GetTelemetrySubscriptions: false, kmsg.PushTelemetry: false,
+		kmsg.Produce: true} {
 		if got := s.countsAsWork(&wire.Request{Key: int16(key)}); got != want {
 			t.Errorf("%s counts: %v", key.Name(), got)
 		}
@@ -51,7 +52,8 @@ func BenchmarkNoteRequest(b *testing.B) {
 	}
 }
 
-// To remember a Produce allocates the name of its topic only, which would be that of the topic itself if there were one.
+// To remember a Produce allocates the name of its topic only, which would be that of the topic itself if there were
+// one.
 func TestNotingARequestAllocatesNothing(t *testing.T) {
 	note := notedProduce(1000)
 	for range 100 { // the log has no more room
@@ -85,9 +87,11 @@ func BenchmarkNoteFindings(b *testing.B) {
 	s := &Services{Findings: findings.New(4<<20, nil)}
 	commit := kmsg.NewPtrOffsetCommitRequest()
 	commit.Group, commit.MemberID = "group", "member"
-	commit.Topics = []kmsg.OffsetCommitRequestTopic{{Topic: "orders", Partitions: make([]kmsg.OffsetCommitRequestTopicPartition, 1)}}
+	commit.Topics = []kmsg.OffsetCommitRequestTopic{{Topic: "orders",
+		Partitions: make([]kmsg.OffsetCommitRequestTopicPartition, 1)}}
 	committed := kmsg.NewPtrOffsetCommitResponse()
-	committed.Topics = []kmsg.OffsetCommitResponseTopic{{Topic: "orders", Partitions: make([]kmsg.OffsetCommitResponseTopicPartition, 1)}}
+	committed.Topics = []kmsg.OffsetCommitResponseTopic{{Topic: "orders",
+		Partitions: make([]kmsg.OffsetCommitResponseTopicPartition, 1)}}
 	for _, c := range []struct {
 		body kmsg.Request
 		resp kmsg.Response

@@ -20,7 +20,8 @@ func TestProduceResponseIsEncodedAsKmsgDoes(t *testing.T) {
 				p.Partition, p.ErrorCode, p.BaseOffset, p.LogAppendTime, p.LogStartOffset = int32(j), int16(j), 1<<40, 1<<41, 3
 				if j == 1 {
 					p.ErrorMessage = kmsg.StringPtr("refused")
-					p.ErrorRecords = []kmsg.ProduceResponseTopicPartitionErrorRecord{{RelativeOffset: 5, ErrorMessage: kmsg.StringPtr("no key")}, {RelativeOffset: 6}}
+					p.ErrorRecords = []kmsg.ProduceResponseTopicPartitionErrorRecord{{RelativeOffset: 5,
+						ErrorMessage: kmsg.StringPtr("no key")}, {RelativeOffset: 6}}
 				}
 				topic.Partitions = append(topic.Partitions, p)
 			}

@@ -66,9 +66,11 @@ func newServices(t *testing.T, ids pidmanager.BlockStore) *Services {
 	fatal(err)
 	fs, manual := vfs.NewMem(), clock.NewManual(time.UnixMilli(1_000_000))
 	fatal(fs.MkdirAll("data"))
-	barrier, err := durability.Open(durability.Options{FS: fs, Dir: "data", FindLogs: directory.Logs, BootID: "boot", Interval: time.Hour, RealTime: manual, Logger: quiet, OnFailure: func(err error) { t.Error(err) }})
+	barrier, err := durability.Open(durability.Options{FS: fs, Dir: "data", FindLogs: directory.Logs, BootID: "boot",
+		Interval: time.Hour, RealTime: manual, Logger: quiet, OnFailure: func(err error) { t.Error(err) }})
 	fatal(err)
-	ts, err := topics.Open(topics.Options{Store: store, FS: fs, Dir: "data", Barrier: barrier, Settings: set, Starts: 1, Clock: manual, Logger: quiet, MaxInflatedBytes: 1 << 20})
+	ts, err := topics.Open(topics.Options{Store: store, FS: fs, Dir: "data", Barrier: barrier, Settings: set, Starts: 1,
+		Clock: manual, Logger: quiet, MaxInflatedBytes: 1 << 20})
 	fatal(err)
 	t.Cleanup(func() {
 		if err := errors.Join(ts.Close(), barrier.Close(true)); err != nil {
@@ -92,7 +94,8 @@ func newServices(t *testing.T, ids pidmanager.BlockStore) *Services {
 	})
 	fatal(err)
 	t.Cleanup(txns.Close)
-	s := &Services{Topics: ts, Catalogue: NewCatalogue(ts), Txns: txns, ProducerIDs: manager, Settings: set, Clock: manual, Logger: quiet}
+	s := &Services{Topics: ts, Catalogue: NewCatalogue(ts), Txns: txns, ProducerIDs: manager, Settings: set, Clock: manual,
+		Logger: quiet}
 	s.Open()
 	return s
 }
@@ -100,16 +103,19 @@ func newServices(t *testing.T, ids pidmanager.BlockStore) *Services {
 func (s *Services) initForTest(transactionalID *string) (producerID int64, code wire.Code) {
 	r := kmsg.NewPtrInitProducerIDRequest()
 	r.Version, r.TransactionalID, r.TransactionTimeoutMillis = 4, transactionalID, 60_000
-	resp := s.initProducerID(context.Background(), &wire.Request{Key: r.Key(), Version: r.Version, Body: r}).Response.(*kmsg.InitProducerIDResponse)
+	resp := s.initProducerID(context.Background(), &wire.Request{Key: r.Key(), Version: r.Version,
+		Body: r}).Response.(*kmsg.InitProducerIDResponse)
 	return resp.ProducerID, wire.Code(resp.ErrorCode)
 }
 
 func (s *Services) produceForTest(version int16, producerID int64) wire.Code {
 	r := kmsg.NewPtrProduceRequest()
 	r.Version, r.TransactionID, r.Acks, r.TimeoutMillis = version, kmsg.StringPtr("t"), -1, 1000
-	raw := batch.Build(batch.BuildOptions{ProducerID: producerID, Transactional: true, TimestampMs: 1_000_000, LeaderEpoch: -1}, batch.Record{Value: []byte("v")})
+	raw := batch.Build(batch.BuildOptions{ProducerID: producerID, Transactional: true, TimestampMs: 1_000_000,
+		LeaderEpoch: -1}, batch.Record{Value: []byte("v")})
 	r.Topics = []kmsg.ProduceRequestTopic{{Topic: "x", Partitions: []kmsg.ProduceRequestTopicPartition{{Records: raw}}}}
-	resp := s.produce(context.Background(), &wire.Request{Key: r.Key(), Version: version, Body: r}).Response.(produceResponse)
+	resp := s.produce(context.Background(), &wire.Request{Key: r.Key(), Version: version,
+		Body: r}).Response.(produceResponse)
 	return wire.Code(resp.Topics[0].Partitions[0].ErrorCode)
 }
 

@@ -54,7 +54,8 @@ var aboutNothing = []kmsg.Key{
 	kmsg.SASLAuthenticate, kmsg.CreateDelegationToken, kmsg.RenewDelegationToken, kmsg.ExpireDelegationToken,
 	kmsg.DescribeDelegationToken, kmsg.DescribeClientQuotas, kmsg.DescribeUserSCRAMCredentials, kmsg.DescribeQuorum,
 	kmsg.DescribeCluster, kmsg.ListTransactions, kmsg.ListConfigResources, kmsg.UnregisterController,
-	kmsg.AlterClientQuotas, kmsg.AlterUserSCRAMCredentials, kmsg.UpdateFeatures, kmsg.DescribeLogDirs, kmsg.ListPartitionReassignments, kmsg.UnregisterBroker, kmsg.AddRaftVoter, kmsg.RemoveRaftVoter,
+	kmsg.AlterClientQuotas, kmsg.AlterUserSCRAMCredentials, kmsg.UpdateFeatures, kmsg.DescribeLogDirs,
+	kmsg.ListPartitionReassignments, kmsg.UnregisterBroker, kmsg.AddRaftVoter, kmsg.RemoveRaftVoter,
 	kmsg.GetTelemetrySubscriptions, kmsg.PushTelemetry,
 }
 

@@ -35,7 +35,8 @@ func TestDirectoryOfABrokerIsClean(t *testing.T) {
 		}
 		c := report.Counters
 		// Nine transactions ended and one is open; nobody else began one. x-0, x-1, zipped-0 and the internal ones.
-		if c.Transactions != 10 || c.Producers != 5 || c.Groups != 3 || c.Segments < c.Partitions+2 || c.Records <= c.Batches || c.Bytes == 0 {
+		if c.Transactions != 10 || c.Producers != 5 || c.Groups != 3 || c.Segments < c.Partitions+2 ||
+			c.Records <= c.Batches || c.Bytes == 0 {
 			t.Errorf("%s: %+v", name, c)
 		}
 	}
@@ -46,7 +47,8 @@ func TestAPowerCutLeavesAConsistentCut(t *testing.T) {
 	dir := runningDir(t)
 	inspecttest.RequireCleanOn(t, vfs.OS, dir, inspect.Options{BootID: "another boot"})
 	notes := strings.Join(check(t, dir, inspect.Note, inspect.Options{BootID: "another boot"}), "\n")
-	for _, want := range []string{"same_boot=false", "partition=x-0: the next start cuts ", "partition=x-1: the next start cuts "} {
+	for _, want := range []string{"same_boot=false", "partition=x-0: the next start cuts ",
+		"partition=x-1: the next start cuts "} {
 		if !strings.Contains(notes, want) {
 			t.Errorf("no %q in\n%s", want, notes)
 		}
@@ -56,7 +58,8 @@ func TestAPowerCutLeavesAConsistentCut(t *testing.T) {
 // Whatever is derived can go: the next start makes it anew (spec: reliability P10).
 func TestDerivedFilesMayBeMissing(t *testing.T) {
 	dir := cleanDir(t)
-	for _, pattern := range []string{"*.index", "*.timeindex", "*.txnindex", "*.snapshot", "txnindex-checkpoint", "leader-epoch-checkpoint"} {
+	for _, pattern := range []string{"*.index", "*.timeindex", "*.txnindex", "*.snapshot", "txnindex-checkpoint",
+		"leader-epoch-checkpoint"} {
 		names, _ := filepath.Glob(filepath.Join(dir, "*", pattern))
 		if len(names) == 0 {
 			t.Errorf("the fixture has no %s", pattern)
@@ -174,10 +177,12 @@ func batchSpoilings() []spoiling {
 	return []spoiling{
 		{name: "bit flip below the barrier", want: "damage file=" + x0 + " position=0 partition=x-0", message: "CRC",
 			spoil: func(t *testing.T, dir string) { flip(t, 70, dir, x0) }},
-		{name: "bit flip below the barrier after a kill", fromRunning: true, want: "damage file=" + x0 + " position=0 partition=x-0", message: "CRC",
+		{name: "bit flip below the barrier after a kill", fromRunning: true,
+			want: "damage file=" + x0 + " position=0 partition=x-0", message: "CRC",
 			spoil: func(t *testing.T, dir string) { flip(t, 70, dir, x0) }},
-		{name: "what a repair keeps", want: "note file=x-0 partition=x-0", message: `batches of damaged segments are whole; "broker repair `,
-			spoil: func(t *testing.T, dir string) { flip(t, 70, dir, x0) }},
+		{name: "what a repair keeps", want: "note file=x-0 partition=x-0",
+			message: `batches of damaged segments are whole; "broker repair `,
+			spoil:   func(t *testing.T, dir string) { flip(t, 70, dir, x0) }},
 		{name: "bit flip above the barrier", fromRunning: true, want: "warning file=x-0/", message: "the next start cuts",
 			spoil: func(t *testing.T, dir string) { flip(t, -1, last(t, dir)) }},
 		{name: "the same after a power cut", fromRunning: true, want: "note file=x-0/", message: "the next start cuts",
@@ -206,10 +211,12 @@ func batchSpoilings() []spoiling {
 				batch.SetOffsetAndEpoch(more.raw, all[len(all)-1].NextOffset(), all[len(all)-1].LeaderEpoch)
 				rewrite(t, last(t, dir), append(all, more))
 			}},
-		{name: "swapped batches", want: "damage file=" + x0 + " position=0 partition=x-0", message: "offsets 0 to 1 are missing",
-			spoil: edit(func(_ *testing.T, all []placed) []placed { all[0], all[1] = all[1], all[0]; return all })},
-		{name: "doubled batch", want: fmt.Sprintf("damage file=%s position=%d partition=x-0", x0, sizeOfFirst), message: "batch of offsets 0 to 1, 2 is due",
-			spoil: edit(func(_ *testing.T, all []placed) []placed { return append(all[:1:1], all...) })},
+		{name: "swapped batches", want: "damage file=" + x0 + " position=0 partition=x-0",
+			message: "offsets 0 to 1 are missing",
+			spoil:   edit(func(_ *testing.T, all []placed) []placed { all[0], all[1] = all[1], all[0]; return all })},
+		{name: "doubled batch", want: fmt.Sprintf("damage file=%s position=%d partition=x-0", x0, sizeOfFirst),
+			message: "batch of offsets 0 to 1, 2 is due",
+			spoil:   edit(func(_ *testing.T, all []placed) []placed { return append(all[:1:1], all...) })},
 		{name: "missing batch", want: "damage file=" + x0, message: "offsets 2 to 2 are missing",
 			spoil: edit(func(_ *testing.T, all []placed) []placed { return append(all[:1:1], all[2:]...) })},
 		{name: "missing segment", want: "damage file=x-0/", message: "are missing before this segment",
@@ -230,7 +237,8 @@ func batchSpoilings() []spoiling {
 				binary.BigEndian.PutUint32(all[0].raw[57:], 1)
 				return all
 			})},
-		{name: "compressed records", want: "damage file=zipped-0/00000000000000000000.log position=0", message: "batch at offset 0",
+		{name: "compressed records", want: "damage file=zipped-0/00000000000000000000.log position=0",
+			message: "batch at offset 0",
 			spoil: editOf("zipped-0", func(t *testing.T, all []placed) []placed {
 				if all[0].Codec() != batch.Gzip {
 					t.Fatal(all[0].Codec())
@@ -238,8 +246,9 @@ func batchSpoilings() []spoiling {
 				all[0].raw[75] ^= 0xff
 				return all
 			})},
-		{name: "compressed records beyond the limit", want: "warning file=zipped-0/00000000000000000000.log position=0", message: "inflates beyond 300 bytes",
-			spoil: func(*testing.T, string) {}, options: inspect.Options{MaxInflatedBytes: 300}},
+		{name: "compressed records beyond the limit", want: "warning file=zipped-0/00000000000000000000.log position=0",
+			message: "inflates beyond 300 bytes",
+			spoil:   func(*testing.T, string) {}, options: inspect.Options{MaxInflatedBytes: 300}},
 		{name: "largest timestamp", want: "warning file=" + x0 + " position=0", message: "largest timestamp",
 			spoil: edit(func(_ *testing.T, all []placed) []placed { all[0].raw[42]++; return all })},
 		{name: "leader epoch goes down", want: "damage file=" + x0, message: "leader epoch",
@@ -258,7 +267,9 @@ func batchSpoilings() []spoiling {
 }
 
 // sizeOfFirst is how large the first batch of x-0 is: "plain0" and "more" with their keys.
-var sizeOfFirst = len(batch.Build(batch.BuildOptions{}, batch.Record{Key: []byte("key-plain0"), Value: []byte("plain0")}, batch.Record{OffsetDelta: 1, Key: []byte("key-more"), Value: []byte("more")}))
+var sizeOfFirst = len(batch.Build(batch.BuildOptions{},
+	batch.Record{Key: []byte("key-plain0"), Value: []byte("plain0")},
+	batch.Record{OffsetDelta: 1, Key: []byte("key-more"), Value: []byte("more")}))
 
 func remove(t *testing.T, name string) {
 	t.Helper()
@@ -302,7 +313,8 @@ func stateSpoilings() []spoiling {
 				turn(pick(t, all, isMarker(batch.Abort)).raw)
 				return all
 			})},
-		{name: "commit marker before transactions V2 instead of an abort", want: "damage file=x-1/", message: "decided otherwise",
+		{name: "commit marker before transactions V2 instead of an abort", want: "damage file=x-1/",
+			message: "decided otherwise",
 			spoil: func(t *testing.T, dir string) {
 				file := segments(t, dir, "x-1")[1]
 				all := batches(t, file)
@@ -325,7 +337,8 @@ func stateSpoilings() []spoiling {
 			}},
 		{name: "transaction log record unreadable", want: "damage file=__transaction_state-", message: "record value",
 			spoil: func(t *testing.T, dir string) { alterState(t, dir, "one", 2, 99) }},
-		{name: "transactional id in the wrong partition", want: "damage file=__transaction_state-", message: "belongs to partition",
+		{name: "transactional id in the wrong partition", want: "damage file=__transaction_state-",
+			message: "belongs to partition",
 			spoil: func(t *testing.T, dir string) {
 				file := internalOf(t, dir, "__transaction_state", "two")
 				all := batches(t, file)
@@ -555,7 +568,8 @@ func TestLongChecksReportProgress(t *testing.T) {
 		t.Fatal(err)
 	}
 	lines := strings.Split(strings.TrimSpace(out.String()), "\n")
-	if want := fmt.Sprintf("bytes_done=%[1]d bytes_total=%[1]d", report.Counters.Bytes); !strings.Contains(lines[len(lines)-1], want) || len(lines) < 10 {
+	if want := fmt.Sprintf("bytes_done=%[1]d bytes_total=%[1]d",
+		report.Counters.Bytes); !strings.Contains(lines[len(lines)-1], want) || len(lines) < 10 {
 		t.Errorf("want %q at the end of\n%s", want, out.String())
 	}
 }

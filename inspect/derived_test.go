@@ -68,11 +68,13 @@ func derivedSpoilings() []spoiling {
 				names, _ := filepath.Glob(filepath.Join(dir, "x-0", "*.snapshot"))
 				write(t, read(t, names[0]), names[len(names)-1])
 			}},
-		{name: "snapshot within a batch", want: "warning file=x-0/00000000000000000001.snapshot", message: "lies within the batch of offsets 0 to 1",
+		{name: "snapshot within a batch", want: "warning file=x-0/00000000000000000001.snapshot",
+			message: "lies within the batch of offsets 0 to 1",
 			spoil: func(t *testing.T, dir string) {
 				write(t, read(t, fileOf(t, dir, "x-0", "*.snapshot")), dir, "x-0", "00000000000000000001.snapshot")
 			}},
-		{name: "snapshot behind the end", want: "warning file=x-0/00000000000000009999.snapshot", message: "lies behind the end",
+		{name: "snapshot behind the end", want: "warning file=x-0/00000000000000009999.snapshot",
+			message: "lies behind the end",
 			spoil: func(t *testing.T, dir string) {
 				write(t, read(t, fileOf(t, dir, "x-0", "*.snapshot")), dir, "x-0", "00000000000000009999.snapshot")
 			}},
@@ -136,8 +138,10 @@ func directorySpoilings() []spoiling {
 	return []spoiling{
 		{name: "meta cut", want: "damage file=meta.db", message: "cut short",
 			spoil: func(t *testing.T, dir string) { b := read(t, dir, "meta.db"); write(t, b[:len(b)/2], dir, "meta.db") }},
-		{name: "meta emptied", want: "damage file=meta.db", message: "is empty", spoil: func(t *testing.T, dir string) { write(t, nil, dir, "meta.db") }},
-		{name: "meta missing", want: "damage file=meta.db", message: "missing", spoil: func(t *testing.T, dir string) { remove(t, filepath.Join(dir, "meta.db")) }},
+		{name: "meta emptied", want: "damage file=meta.db", message: "is empty",
+			spoil: func(t *testing.T, dir string) { write(t, nil, dir, "meta.db") }},
+		{name: "meta missing", want: "damage file=meta.db", message: "missing",
+			spoil: func(t *testing.T, dir string) { remove(t, filepath.Join(dir, "meta.db")) }},
 		{name: "meta pages damaged", want: "damage file=meta.db", message: "damaged",
 			spoil: func(t *testing.T, dir string) { // behind the two meta pages
 				b := read(t, dir, "meta.db")
@@ -170,13 +174,16 @@ func directorySpoilings() []spoiling {
 			spoil: func(t *testing.T, dir string) {
 				write(t, read(t, dir, "zipped-0", "partition.metadata"), dir, "x-0", "partition.metadata")
 			}},
-		{name: "identity unreadable", want: "damage file=x-0/partition.metadata partition=x-0", message: "identity cannot be read",
-			spoil: func(t *testing.T, dir string) { write(t, []byte("version: 9\n"), dir, "x-0", "partition.metadata") }},
+		{name: "identity unreadable", want: "damage file=x-0/partition.metadata partition=x-0",
+			message: "identity cannot be read",
+			spoil:   func(t *testing.T, dir string) { write(t, []byte("version: 9\n"), dir, "x-0", "partition.metadata") }},
 		{name: "directory missing", want: "damage file=x-0 partition=x-0", message: "directory is missing",
 			spoil: func(t *testing.T, dir string) { remove(t, filepath.Join(dir, "x-0")) }},
-		{name: "segment moved aside by a repair", want: "note file=x-0/00000000000000000000.damaged-0 partition=x-0", message: "3 bytes: a damaged segment",
-			spoil: func(t *testing.T, dir string) { write(t, []byte("bad"), dir, "x-0", "00000000000000000000.damaged-0") }},
-		{name: "interrupted repair", want: "note file=x-0/00000000000000000000.log.repaired partition=x-0", message: "a repair that was interrupted",
+		{name: "segment moved aside by a repair", want: "note file=x-0/00000000000000000000.damaged-0 partition=x-0",
+			message: "3 bytes: a damaged segment",
+			spoil:   func(t *testing.T, dir string) { write(t, []byte("bad"), dir, "x-0", "00000000000000000000.damaged-0") }},
+		{name: "interrupted repair", want: "note file=x-0/00000000000000000000.log.repaired partition=x-0",
+			message: "a repair that was interrupted",
 			spoil: func(t *testing.T, dir string) {
 				write(t, read(t, dir, x0), dir, x0+".repaired")
 				write(t, []byte("bad"), dir, x0)
@@ -185,8 +192,9 @@ func directorySpoilings() []spoiling {
 			spoil: func(t *testing.T, dir string) { copyTree(t, filepath.Join(dir, "x-0"), filepath.Join(dir, "gone-0")) }},
 		{name: "orphan after a kill", fromRunning: true, want: "note file=gone-0 partition=gone-0", message: "orphan",
 			spoil: func(t *testing.T, dir string) { copyTree(t, filepath.Join(dir, "x-0"), filepath.Join(dir, "gone-0")) }},
-		{name: "partition beyond the topic's", want: "damage file=x-2/partition.metadata", message: `topic "x" with 2 partitions`,
-			spoil: func(t *testing.T, dir string) { copyTree(t, filepath.Join(dir, "x-0"), filepath.Join(dir, "x-2")) }},
+		{name: "partition beyond the topic's", want: "damage file=x-2/partition.metadata",
+			message: `topic "x" with 2 partitions`,
+			spoil:   func(t *testing.T, dir string) { copyTree(t, filepath.Join(dir, "x-0"), filepath.Join(dir, "x-2")) }},
 		{name: "partition beyond those of an earlier topic", want: "warning file=x-2 partition=x-2", message: "orphan",
 			spoil: func(t *testing.T, dir string) {
 				copyTree(t, filepath.Join(dir, "x-0"), filepath.Join(dir, "x-2"))
@@ -198,8 +206,10 @@ func directorySpoilings() []spoiling {
 					t.Fatal(err)
 				}
 			}},
-		{name: "both barrier records damaged", want: "damage file=barrier.0", message: "there is no other", spoil: barrierByte(17)},
-		{name: "barrier records of another version", want: "damage file=barrier.0 position=4", message: "the next start refuses", spoil: barrierByte(4)},
+		{name: "both barrier records damaged", want: "damage file=barrier.0", message: "there is no other",
+			spoil: barrierByte(17)},
+		{name: "barrier records of another version", want: "damage file=barrier.0 position=4",
+			message: "the next start refuses", spoil: barrierByte(4)},
 		{name: "barrier records missing", want: "damage file=barrier.0", message: "no barrier record",
 			spoil: func(t *testing.T, dir string) {
 				remove(t, filepath.Join(dir, durability.BarrierFile(0)))

@@ -45,19 +45,24 @@ func TestDumpsOfADataDirectory(t *testing.T) {
 			"batch base_offset=0 last_offset=1 position=0 size_bytes=", "key=\"key-plain0\" value=\"plain0\"",
 			"marker COMMIT base_offset=", " transactional ", "marker ABORT base_offset=",
 		},
-		"range":     {"batch base_offset=0 ", "record offset=2 ", "batch base_offset=2 "},
-		"indexes":   {"index file=", "timeindex file=", "txnindex file=", "entry producer_id=", "txnindex-checkpoint complete_to=", "leader_epoch leader_epoch=0 start_offset=0"},
+		"range": {"batch base_offset=0 ", "record offset=2 ", "batch base_offset=2 "},
+		"indexes": {"index file=", "timeindex file=", "txnindex file=", "entry producer_id=",
+			"txnindex-checkpoint complete_to=", "leader_epoch leader_epoch=0 start_offset=0"},
 		"snapshots": {"snapshot file=", "producer producer_id=", " txn_first_offset=-1"},
 		"transactions": {
-			"transactional_id=\"one\" state=Empty", "transactional_id=\"one\" state=Ongoing", "state=PrepareCommit", "state=CompleteCommit", "state=PrepareAbort",
+			"transactional_id=\"one\" state=Empty", "transactional_id=\"one\" state=Ongoing", "state=PrepareCommit",
+			"state=CompleteCommit", "state=PrepareAbort",
 			"transactional_id=\"" + openID + "\" state=Ongoing", "[__consumer_offsets-", "x-1] start_timestamp=",
 		},
 		"offsets": {
 			"committed partition=__consumer_offsets-", "group=\"plain\" topic_partition=x-0 committed_offset=2",
-			"staged partition=", "group=\"staged\" topic_partition=x-0 committed_offset=9", "marker partition=", "type=COMMIT producer_id=",
-			"group=\"members\" generation=1 protocol_type=\"consumer\" protocol=\"range\"", "member partition=", "client_id=\"kafkatest\"",
+			"staged partition=", "group=\"staged\" topic_partition=x-0 committed_offset=9", "marker partition=",
+			"type=COMMIT producer_id=",
+			"group=\"members\" generation=1 protocol_type=\"consumer\" protocol=\"range\"", "member partition=",
+			"client_id=\"kafkatest\"",
 		},
-		"meta":    {"cluster cluster_id=", " starts=1 next_producer_id=1000 ", "topic topic=x topic_id=", "config topic=x segment.ms=\"60000\"", "topic topic=__consumer_offsets "},
+		"meta": {"cluster cluster_id=", " starts=1 next_producer_id=1000 ", "topic topic=x topic_id=",
+			"config topic=x segment.ms=\"60000\"", "topic topic=__consumer_offsets "},
 		"barrier": {"counts=true", "clean=true mode=page", "entry partition=x-0 recovery_point="},
 	} {
 		for _, want := range wants {
@@ -77,7 +82,8 @@ func TestDumpsNameDamage(t *testing.T) {
 	flip(t, 70, dir, x0)
 	flip(t, 20, fileOf(t, dir, "x-0", "*.snapshot"))
 	all := dumps(t, dir)
-	for what, want := range map[string]string{"segments": "damaged file=00000000000000000000.log position=0 ", "snapshots": "damaged file="} {
+	for what, want := range map[string]string{"segments": "damaged file=00000000000000000000.log position=0 ",
+		"snapshots": "damaged file="} {
 		if !strings.Contains(all[what], want) {
 			t.Errorf("no %q in\n%s", want, all[what])
 		}

@@ -18,7 +18,8 @@ import (
 
 // hung returns the directory of a stopped broker whose coordinator has forgotten two open transactions, one of a client
 // before transactions V2. Both were preceded by a committed one. then is what happens before the stop.
-func hung(t *testing.T, then func(b *brokertest.Broker, c *kafkatest.Client, ids map[string]*kafkatest.Producer)) string {
+func hung(t *testing.T, then func(b *brokertest.Broker, c *kafkatest.Client,
+	ids map[string]*kafkatest.Producer)) string {
 	t.Helper()
 	dir := t.TempDir()
 	few := map[string]string{"transaction.state.log.num.partitions": "3", "offsets.topic.num.partitions": "3"}

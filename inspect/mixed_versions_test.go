@@ -28,7 +28,8 @@ func TestFencedTransactionOfAnOlderClientIsClean(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		code, p.ProducerEpoch = wire.Code(resp.(*kmsg.InitProducerIDResponse).ErrorCode), resp.(*kmsg.InitProducerIDResponse).ProducerEpoch
+		code, p.ProducerEpoch = wire.Code(resp.(*kmsg.InitProducerIDResponse).ErrorCode),
+			resp.(*kmsg.InitProducerIDResponse).ProducerEpoch
 	}
 	p.Sequences = map[kafkatest.Place]int32{}
 	c.Produce(p, "x", 0, kafkatest.Values("ended")...)

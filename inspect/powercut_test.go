@@ -37,14 +37,16 @@ func (m *machine) boot(name string) {
 	m.t.Helper()
 	quiet := slog.New(slog.DiscardHandler)
 	var err error
-	m.barrier, err = durability.Open(durability.Options{FS: vfs.OS, Dir: m.dir, FindLogs: directory.Logs, BootID: name, Mode: m.mode, Interval: time.Hour, Logger: quiet})
+	m.barrier, err = durability.Open(durability.Options{FS: vfs.OS, Dir: m.dir, FindLogs: directory.Logs, BootID: name,
+		Mode: m.mode, Interval: time.Hour, Logger: quiet})
 	if err != nil {
 		m.t.Fatal(err)
 	}
 	m.Partition, err = partition.Open(partition.ID{Topic: "x", TopicID: [16]byte{1}}, partition.Options{
 		FS: vfs.OS, Dir: m.dir, Barrier: m.barrier, Clock: clock.Real{}, Logger: quiet, Unverified: true,
 		Config: partition.Config{Log: log.Config{SegmentMs: 1000}, Rules: batch.Rules{
-			MaxMessageBytes: 1 << 20, SegmentBytes: 1 << 30, TimestampBeforeMaxMs: math.MaxInt64, TimestampAfterMaxMs: math.MaxInt64, MaxInflatedBytes: 1 << 20,
+			MaxMessageBytes: 1 << 20, SegmentBytes: 1 << 30, TimestampBeforeMaxMs: math.MaxInt64,
+			TimestampAfterMaxMs: math.MaxInt64, MaxInflatedBytes: 1 << 20,
 		}},
 	})
 	if err != nil {
@@ -67,7 +69,8 @@ func (m *machine) write(sequence int32, records int, timestampMs int64) {
 	for i := range list {
 		list[i] = batch.Record{OffsetDelta: int32(i), Key: []byte("k"), Value: []byte("v")}
 	}
-	raw := batch.Build(batch.BuildOptions{ProducerID: 1, BaseSequence: sequence, Transactional: true, TimestampMs: timestampMs, LeaderEpoch: -1}, list...)
+	raw := batch.Build(batch.BuildOptions{ProducerID: 1, BaseSequence: sequence, Transactional: true,
+		TimestampMs: timestampMs, LeaderEpoch: -1}, list...)
 	if _, err := m.AppendClient(raw, 0, 11); err != nil {
 		m.t.Fatal(err)
 	}
@@ -166,12 +169,17 @@ func TestCheckReadsOnInTheJournal(t *testing.T) {
 		})
 	}
 	var dump strings.Builder
-	if err := inspect.DumpBarrier(&dump, vfs.OS, whole); err != nil || strings.Count(dump.String(), "\njournal position=") != 10 || !strings.Contains(dump.String(), " partition=x-0 topic_id=AQAAAAAAAAAAAAAAAAAAAA base_offset=9 last_offset=9 size_bytes=78\n") {
+	if err := inspect.DumpBarrier(&dump, vfs.OS, whole); err != nil ||
+		strings.Count(dump.String(), "\njournal position=") != 10 ||
+		!strings.Contains(dump.String(),
+			" partition=x-0 topic_id=AQAAAAAAAAAAAAAAAAAAAA base_offset=9 last_offset=9 size_bytes=78\n") {
 		t.Error(err, dump.String())
 	}
 	flip(t, 4096+100, whole, durability.JournalFile) // in its first group, which no start needs while the machine is up
-	for boot, want := range map[string]string{"first": "warning file=" + durability.JournalFile, "second": "damage file=" + durability.JournalFile} {
-		if lines := strings.Join(check(t, whole, inspect.Warning, inspect.Options{BootID: boot}), "\n"); !strings.Contains(lines, want) {
+	for boot, want := range map[string]string{"first": "warning file=" + durability.JournalFile,
+		"second": "damage file=" + durability.JournalFile} {
+		if lines := strings.Join(check(t, whole, inspect.Warning, inspect.Options{BootID: boot}),
+			"\n"); !strings.Contains(lines, want) {
 			t.Errorf("no %q in %s", want, lines)
 		}
 	}

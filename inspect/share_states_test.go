@@ -40,11 +40,14 @@ func shareDirectory(t *testing.T) string {
 	topicID := resp.(*kmsg.ShareGroupHeartbeatResponse).Assignment.TopicPartitions[0].TopicID
 	write := kmsg.NewPtrWriteShareGroupStateRequest()
 	write.Version, write.GroupID = 1, "sharers"
-	write.Topics = []kmsg.WriteShareGroupStateRequestTopic{{TopicID: topicID, Partitions: []kmsg.WriteShareGroupStateRequestTopicPartition{{
-		StateEpoch: 1, StartOffset: 3, DeliveryCompleteCount: 2,
-		StateBatches: []kmsg.WriteShareGroupStateRequestTopicPartitionStateBatch{{FirstOffset: 4, LastOffset: 5, DeliveryState: 2, DeliveryCount: 1}},
-	}}}}
-	if resp, err := c.Request(write); err != nil || resp.(*kmsg.WriteShareGroupStateResponse).Topics[0].Partitions[0].ErrorCode != 0 {
+	write.Topics = []kmsg.WriteShareGroupStateRequestTopic{{TopicID: topicID,
+		Partitions: []kmsg.WriteShareGroupStateRequestTopicPartition{{
+			StateEpoch: 1, StartOffset: 3, DeliveryCompleteCount: 2,
+			StateBatches: []kmsg.WriteShareGroupStateRequestTopicPartitionStateBatch{{FirstOffset: 4, LastOffset: 5,
+				DeliveryState: 2, DeliveryCount: 1}},
+		}}}}
+	if resp, err := c.Request(write); err != nil ||
+		resp.(*kmsg.WriteShareGroupStateResponse).Topics[0].Partitions[0].ErrorCode != 0 {
 		t.Fatal(resp, err)
 	}
 	if err := b.Close(); err != nil {
@@ -63,7 +66,8 @@ func TestDumpShowsShareGroups(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, want := range []string{
-		`share-member partition=`, `group="sharers" member_id="m" client_id=`, `group_epoch=3`, `initialized=[x[0]]`, `assignment_epoch=3`,
+		`share-member partition=`, `group="sharers" member_id="m" client_id=`, `group_epoch=3`, `initialized=[x[0]]`,
+		`assignment_epoch=3`,
 		`member_epoch=3`,
 	} {
 		if !strings.Contains(groups.String(), want) {
@@ -71,7 +75,8 @@ func TestDumpShowsShareGroups(t *testing.T) {
 		}
 	}
 	for _, want := range []string{
-		"start_offset=-1 delivery_complete_count=-1 batches=[]", "start_offset=3 delivery_complete_count=2 batches=[4-5:Acknowledged*1]",
+		"start_offset=-1 delivery_complete_count=-1 batches=[]",
+		"start_offset=3 delivery_complete_count=2 batches=[4-5:Acknowledged*1]",
 	} {
 		if !strings.Contains(states.String(), want) {
 			t.Errorf("no %q in\n%s", want, states.String())
@@ -86,20 +91,25 @@ func TestCheckFindsDamagedShareStates(t *testing.T) {
 		message string
 		spoil   func(raw []byte)
 	}{
-		"wrong partition": {"belongs to partition", func(raw []byte) { copy(raw[bytes.Index(raw, []byte("sharers")):], "sharerz") }},
+		"wrong partition": {"belongs to partition", func(raw []byte) {
+			copy(raw[bytes.Index(raw, []byte("sharers")):],
+				"sharerz")
+		}},
 		"a state that is none": {"has state", func(raw []byte) {
 			if i := bytes.Index(raw, []byte{0, 0, 0, 0, 0, 0, 0, 5, 2}); i >= 0 {
 				raw[i+8] = 1
 			}
 		}},
 		"no version that is known": {"value of version 9", func(raw []byte) {
-			raw[bytes.Index(raw, []byte("sharers"))+len("sharers")+16+4+2] = 9 // behind topic ID, partition and the value's length
+			// behind topic ID, partition and the value's length
+			raw[bytes.Index(raw, []byte("sharers"))+len("sharers")+16+4+2] = 9
 		}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := whole.Restore()
 			report, err := inspect.Check(vfs.OS, dir, inspect.Options{})
-			if err != nil || slices.ContainsFunc(report.Findings, func(f inspect.Finding) bool { return f.Severity == inspect.Damage }) {
+			if err != nil || slices.ContainsFunc(report.Findings,
+				func(f inspect.Finding) bool { return f.Severity == inspect.Damage }) {
 				t.Fatalf("before: %v, %v", err, report.Findings)
 			}
 			file := internalOf(t, dir, "__share_group_state", "sharers")
@@ -114,7 +124,8 @@ func TestCheckFindsDamagedShareStates(t *testing.T) {
 			}
 			found := false
 			for _, f := range report.Findings {
-				found = found || f.Severity == inspect.Damage && strings.Contains(f.Message, c.message) && strings.Contains(f.File, "__share_group_state")
+				found = found || f.Severity == inspect.Damage && strings.Contains(f.Message, c.message) &&
+					strings.Contains(f.File, "__share_group_state")
 			}
 			if !found {
 				t.Errorf("no %q in %+v", c.message, report.Findings)

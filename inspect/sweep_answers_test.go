@@ -27,8 +27,9 @@ type partitionAnswers struct {
 	records            []sweepRecord
 	leaderEpochs       string
 	producers          string
-	looks              []string // reads from each offset, lookups of each timestamp; of the partitions that are looked at closely
-	wrong              string   // what no client is to get
+	// reads from each offset, lookups of each timestamp; of the partitions that are looked at closely
+	looks []string
+	wrong string // what no client is to get
 }
 
 // sweepRecord is a record, and whether a reader of committed records sees it.
@@ -237,7 +238,8 @@ func (h *host) lookClosely(topic string, p *partitionAnswers) {
 		r.Version, r.ReplicaID = 3, -1
 		rp := kmsg.NewOffsetForLeaderEpochRequestTopicPartition()
 		rp.LeaderEpoch = epoch
-		r.Topics = []kmsg.OffsetForLeaderEpochRequestTopic{{Topic: topic, Partitions: []kmsg.OffsetForLeaderEpochRequestTopicPartition{rp}}}
+		r.Topics = []kmsg.OffsetForLeaderEpochRequestTopic{{Topic: topic,
+			Partitions: []kmsg.OffsetForLeaderEpochRequestTopicPartition{rp}}}
 		got := h.ask(r).(*kmsg.OffsetForLeaderEpochResponse).Topics[0].Partitions[0]
 		p.looks = append(p.looks, fmt.Sprintf("epoch %d: %d ends at %d", epoch, got.LeaderEpoch, got.EndOffset))
 	}
@@ -250,12 +252,14 @@ const (
 
 // produceOne appends a record.
 func (h *host) produceOne(topic string) (offset int64, code wire.Code) {
-	o := batch.BuildOptions{ProducerID: -1, ProducerEpoch: -1, BaseSequence: -1, LeaderEpoch: -1, TimestampMs: time.Now().UnixMilli()}
+	o := batch.BuildOptions{ProducerID: -1, ProducerEpoch: -1, BaseSequence: -1, LeaderEpoch: -1,
+		TimestampMs: time.Now().UnixMilli()}
 	r := kmsg.NewPtrProduceRequest()
 	r.Version, r.Acks, r.TimeoutMillis = 12, -1, 10_000
 	t := kmsg.NewProduceRequestTopic()
 	t.Topic = topic
-	t.Partitions = []kmsg.ProduceRequestTopicPartition{{Records: batch.Build(o, batch.Record{Key: []byte("k"), Value: []byte(appendedValue)})}}
+	t.Partitions = []kmsg.ProduceRequestTopicPartition{{Records: batch.Build(o,
+		batch.Record{Key: []byte("k"), Value: []byte(appendedValue)})}}
 	r.Topics = append(r.Topics, t)
 	p := h.ask(r).(*kmsg.ProduceResponse).Topics[0].Partitions[0]
 	return p.BaseOffset, wire.Code(p.ErrorCode)

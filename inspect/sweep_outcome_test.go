@@ -213,12 +213,15 @@ func (y *trial) judgePartition(name string, right, p *partitionAnswers) (came ou
 			return same, ""
 		}
 		return same, p.differs(right)
-	case slices.Equal(p.records, right.records) && p.end == p.stable && p.end > right.end && y.wasCut(topics.TransactionState):
+	case slices.Equal(p.records, right.records) && p.end == p.stable && p.end > right.end &&
+		y.wasCut(topics.TransactionState):
 		return cut, "" // what the transaction log does not know any more is aborted
 	case name == sweepCompacted && y.isCompactionsGap(right, p): // docs/gaps.md
 		return cut, ""
-	case n > len(right.records) || !slices.Equal(p.records, right.records[:n]) || p.start != right.start || p.end < y.state.points[name]:
-		return cut, fmt.Sprintf("%+v, not %+v (recovery point %d); %s", ends(p), ends(right), y.state.points[name], firstDifference(p.records, right.records))
+	case n > len(right.records) || !slices.Equal(p.records, right.records[:n]) || p.start != right.start ||
+		p.end < y.state.points[name]:
+		return cut, fmt.Sprintf("%+v, not %+v (recovery point %d); %s", ends(p), ends(right), y.state.points[name],
+			firstDifference(p.records, right.records))
 	case !isCut && !y.betweenBatches: // docs/gaps.md
 		return cut, fmt.Sprintf("%+v, not %+v, and nothing says so", ends(p), ends(right))
 	}

@@ -26,8 +26,8 @@ import (
 //
 // The metadata is not among the files: package meta and package broker have sweeps over its own.
 //
-// A test run takes a sample. ONCE_FLIP_SWEEP=1 takes everything, which is an hour; 3/8 the third of eight parts, each of
-// which is spread over everything; another value, what has it in its name.
+// A test run takes a sample. ONCE_FLIP_SWEEP=1 takes everything, which is an hour; 3/8 the third of eight parts, each
+// of which is spread over everything; another value, what has it in its name.
 
 // damage is what happens to a file of a directory.
 type damage struct {
@@ -153,7 +153,8 @@ func partOf(text string) (part, parts int) {
 
 // pinned returns damages that were once not served to nobody, or that the check has said something else of.
 func pinned(t *testing.T, states []*sweepState) (all []*damage) {
-	add := func(state, partition, suffix string, what string, change func(s *sweepState, content []byte, batches []int) []byte) {
+	add := func(state, partition, suffix string, what string,
+		change func(s *sweepState, content []byte, batches []int) []byte) {
 		t.Helper()
 		i := slices.IndexFunc(states, func(s *sweepState) bool { return s.name == state })
 		files := slices.DeleteFunc(states[i].files(), func(file string) bool {
@@ -175,19 +176,23 @@ func pinned(t *testing.T, states []*sweepState) (all []*damage) {
 	}
 	add("page, clean stop", "aged-0", log.SnapshotSuffix, "snapshot at the first segment damaged", flip(30))
 	add("page, clean stop", "zipped-0", "leader-epoch-checkpoint", "last epoch begins elsewhere", flip(-2))
-	add("page, clean stop", sweepCompacted, log.LogSuffix, "a batch says the last offset", func(s *sweepState, b []byte, batches []int) []byte {
-		binary.BigEndian.PutUint64(b[batches[1]:], uint64(s.points[sweepCompacted]-1))
-		return b
-	})
-	add("page, clean stop", sweepCompacted, log.LogSuffix, "a record count of 2^30", func(_ *sweepState, b []byte, batches []int) []byte {
-		b[batches[0]+57] ^= 0x40
-		return b
-	})
+	add("page, clean stop", sweepCompacted, log.LogSuffix, "a batch says the last offset",
+		func(s *sweepState, b []byte, batches []int) []byte {
+			binary.BigEndian.PutUint64(b[batches[1]:], uint64(s.points[sweepCompacted]-1))
+			return b
+		})
+	add("page, clean stop", sweepCompacted, log.LogSuffix, "a record count of 2^30",
+		func(_ *sweepState, b []byte, batches []int) []byte {
+			b[batches[0]+57] ^= 0x40
+			return b
+		})
 	add("page, kill", "__transaction_state-0", log.LogSuffix, "the newest decisions cut", flip(-900))
-	add("fsync, kill", "__transaction_state-0", log.LogSuffix, "cut below the barrier", func(_ *sweepState, b []byte, batches []int) []byte {
-		return b[:batches[len(batches)/4]]
-	})
-	add("fsync, power cut", durability.JournalFile, "", "cut in its first page", func(_ *sweepState, b []byte, _ []int) []byte { return b[:16] })
+	add("fsync, kill", "__transaction_state-0", log.LogSuffix, "cut below the barrier",
+		func(_ *sweepState, b []byte, batches []int) []byte {
+			return b[:batches[len(batches)/4]]
+		})
+	add("fsync, power cut", durability.JournalFile, "", "cut in its first page",
+		func(_ *sweepState, b []byte, _ []int) []byte { return b[:16] })
 	return all
 }
 

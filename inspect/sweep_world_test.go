@@ -62,7 +62,10 @@ func newHost(t *testing.T) *host {
 	l := memnet.Listen()
 	served := make(chan error, 1)
 	go func() {
-		served <- server.Serve(l, func(ctx context.Context, r *wire.Request) wire.Reply { return h.current.Load().Handle(ctx, r) })
+		served <- server.Serve(l, func(ctx context.Context,
+			r *wire.Request) wire.Reply {
+			return h.current.Load().Handle(ctx, r)
+		})
 	}()
 	h.dial = func() *kafkatest.Conn {
 		nc, err := l.Dial(t.Context())
@@ -134,10 +137,11 @@ type sweepState struct {
 	given, begun       map[[2]int64]bool    // producer IDs and epochs that InitProducerId and EndTxn have answered
 	retry              *kmsg.ProduceRequest // the last batch of the idempotent producer
 	sent               []byte
-	right              answers          // what is answered when nothing is damaged
-	said               string           // what the log says then
-	older              []*answers       // what may be answered, too, when the newest barrier record or group of the journal is not whole
-	points             map[string]int64 // recovery points of the newest barrier record
+	right              answers // what is answered when nothing is damaged
+	said               string  // what the log says then
+	// what may be answered, too, when the newest barrier record or group of the journal is not whole
+	older  []*answers
+	points map[string]int64 // recovery points of the newest barrier record
 }
 
 // sweepStates makes directories as a clean stop, a kill and a power cut leave them.
@@ -177,7 +181,8 @@ func sweepStates(t *testing.T, h *host, modes ...string) (states []*sweepState) 
 			{name: "kill", bootID: "first", left: killed},
 			{name: "power cut", bootID: "second", left: cut},
 		} {
-			s.mode, s.given, s.begun, s.retry, s.sent = mode, given, begun, retry, slices.Clone(retry.Topics[0].Partitions[0].Records)
+			s.mode, s.given, s.begun, s.retry, s.sent = mode, given, begun, retry,
+				slices.Clone(retry.Topics[0].Partitions[0].Records)
 			if mode == "page" && s.name == "power cut" { // docs/gaps.md
 				s.given = begun
 			}
@@ -246,7 +251,8 @@ func sweepStory(c *kafkatest.Client, l **life, restart func(), give func(...*kaf
 	c.Commit("plain", "plain", 0, 3, "")
 	c.Produce(open, "pay", 0, keyed("never", "ended")...)
 	c.Stage(open, "staged", "pay", 0, 9)
-	last := idle.Batch(idle.Sequences[kafkatest.Place{Topic: "plain"}], c.TimestampMs, kafkatest.KeyValue(retriedKey, "the"),
+	last := idle.Batch(idle.Sequences[kafkatest.Place{Topic: "plain"}], c.TimestampMs,
+		kafkatest.KeyValue(retriedKey, "the"),
 		batch.Record{Value: []byte("barrier")})
 	retry := idle.ProduceRequest("plain", 0, last)
 	c.Append(retry)

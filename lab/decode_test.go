@@ -144,7 +144,8 @@ func TestBodiesThatAreNoJSON(t *testing.T) {
 // What a body costs is in proportion to its size: no path is made for each of many fields in one with a long name. The
 // error names a part of it.
 func TestLongNamesCostTheirLength(t *testing.T) {
-	body := []byte(`{"` + strings.Repeat("x", maxBodyBytes/2) + `": [` + strings.Repeat("1,", maxBodyBytes/4-10) + `null]}`)
+	body := []byte(`{"` + strings.Repeat("x", maxBodyBytes/2) + `": [` + strings.Repeat("1,",
+		maxBodyBytes/4-10) + `null]}`)
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
 	err := decode(body, &ClockChange{})
@@ -164,8 +165,10 @@ func FuzzDecode(f *testing.F) {
 		types = append(types, body)
 	}
 	for _, seed := range []string{
-		`{"advance":"61s"}`, `{"freeze":true,"freeze":true}`, `{"match":{"api":["EndTxn","Produce"],"partition":0},"do":{"delay":"2s"}}`,
-		`[{"do":{"error":"NOT_COORDINATOR"},"when":{"probability":0.1,"seed":7}}]`, `{"set":"2030-01-01T00:00:00Z"}`, `[[[[`, "\xff", `{"a":1e999}`,
+		`{"advance":"61s"}`, `{"freeze":true,"freeze":true}`,
+		`{"match":{"api":["EndTxn","Produce"],"partition":0},"do":{"delay":"2s"}}`,
+		`[{"do":{"error":"NOT_COORDINATOR"},"when":{"probability":0.1,"seed":7}}]`, `{"set":"2030-01-01T00:00:00Z"}`, `[[[[`,
+		"\xff", `{"a":1e999}`,
 	} {
 		f.Add([]byte(seed))
 	}

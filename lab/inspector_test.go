@@ -38,7 +38,8 @@ func TestInspectorIsServedUnderItsPolicy(t *testing.T) {
 			t.Errorf("%s may be sniffed", path)
 		}
 	}
-	for _, path := range []string{"/inspector/", "/inspector/nonsense.js", "/inspector/index.html", "/inspector/../inspector.go"} {
+	for _, path := range []string{"/inspector/", "/inspector/nonsense.js", "/inspector/index.html",
+		"/inspector/../inspector.go"} {
 		if r := ask(path); r.StatusCode != 404 {
 			t.Errorf("%s: %d", path, r.StatusCode)
 		}
@@ -66,7 +67,8 @@ func TestInspectorWritesText(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, bad := range []string{"innerHTML", "outerHTML", "insertAdjacentHTML", "createContextualFragment", "setHTML", "DOMParser", "srcdoc", "document.write", "eval(", "http:", "https:", "style=", " onclick=\""} {
+		for _, bad := range []string{"innerHTML", "outerHTML", "insertAdjacentHTML", "createContextualFragment", "setHTML",
+			"DOMParser", "srcdoc", "document.write", "eval(", "http:", "https:", "style=", " onclick=\""} {
 			if strings.Contains(string(text), bad) {
 				t.Errorf("%s has %s", name, bad)
 			}

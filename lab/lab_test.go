@@ -89,7 +89,8 @@ func (w *world) askAs(method, path, body, contentType string) (int, string) {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	if method != http.MethodHead && resp.StatusCode >= 400 && resp.Header.Get("Content-Type") == "application/problem+json" {
+	if method != http.MethodHead && resp.StatusCode >= 400 &&
+		resp.Header.Get("Content-Type") == "application/problem+json" {
 		var p Problem
 		if err := json.Unmarshal(text, &p); err != nil || p.Status != resp.StatusCode || p.Title == "" || p.Detail == "" {
 			w.t.Errorf("%s %s: %s is no problem", method, path, text)
@@ -134,8 +135,10 @@ func TestRequestsThatNoCallTakes(t *testing.T) {
 	w.expect("POST", "/v1/clock", `{"freeze": true, "resume": true}`, 400, "exactly one")
 	w.expect("POST", "/v1/clock", `{"advance": "-1s"}`, 400, "advance: must not be negative")
 	w.expect("POST", "/v1/clock", `{"advance": "`+strings.Repeat("1", maxBodyBytes)+`"}`, 413, "1048576")
-	for _, kind := range []string{"text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "", "application/json;"} {
-		if status, text := w.askAs("POST", "/v1/clock", `{"freeze": true}`, kind); status != 415 && kind != "application/json;" {
+	for _, kind := range []string{"text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "",
+		"application/json;"} {
+		if status, text := w.askAs("POST", "/v1/clock", `{"freeze": true}`, kind); status != 415 &&
+			kind != "application/json;" {
 			t.Errorf("%q: %d %s", kind, status, text)
 		}
 	}
@@ -184,15 +187,19 @@ func TestClockIsMoved(t *testing.T) {
 func TestFaultCalls(t *testing.T) {
 	w := start(t)
 	var f Fault
-	w.into("POST", "/v1/faults", `{"name": "commit gap", "match": {"api": "EndTxn", "transactionalId": ["orders-*"]}, "when": {"nth": 2}, "do": {"loseAnswer": true}}`, &f)
+	w.into("POST", "/v1/faults",
+		`{"name": "commit gap", "match": {"api": "EndTxn", "transactionalId": ["orders-*"]}, "when": {"nth": 2}, "do": {"loseAnswer": true}}`, &f)
 	if f.ID != "f1" || f.Name != "commit gap" || f.Matched != 0 || *f.When.Nth != 2 || !f.Do.LoseAnswer {
 		t.Errorf("%+v", f)
 	}
-	if status, _ := w.ask("POST", "/v1/faults", `{"match": {"point": "txn.marker", "topic": "t", "partition": 0}, "do": {"delay": "2s"}}`); status != 201 {
+	if status, _ := w.ask("POST", "/v1/faults",
+		`{"match": {"point": "txn.marker", "topic": "t", "partition": 0}, "do": {"delay": "2s"}}`); status != 201 {
 		t.Errorf("status %d", status)
 	}
-	w.expect("POST", "/v1/faults", `{"match": {"api": "EndTxn", "topic": "t"}, "do": {"loseAnswer": true}}`, 400, "match.topic: EndTxn has none")
-	w.expect("POST", "/v1/faults", `{"match": {"nonsense": 1}, "do": {"loseAnswer": true}}`, 400, "match.nonsense: is unknown here; allowed are api,")
+	w.expect("POST", "/v1/faults", `{"match": {"api": "EndTxn", "topic": "t"}, "do": {"loseAnswer": true}}`, 400,
+		"match.topic: EndTxn has none")
+	w.expect("POST", "/v1/faults", `{"match": {"nonsense": 1}, "do": {"loseAnswer": true}}`, 400,
+		"match.nonsense: is unknown here; allowed are api,")
 	w.expect("POST", "/v1/faults", `{"do": {"delay": "soon"}}`, 400, "do.delay: must be a duration")
 	w.expect("PUT", "/v1/faults", `[{"do": {"hold": true}}, {"do": {}}]`, 400, "[1].do: must have one action")
 	w.expect("GET", "/v1/faults", "", 200, `"id": "f2"`)
@@ -205,7 +212,9 @@ func TestFaultCalls(t *testing.T) {
 	w.expect("DELETE", "/v1/faults/f2", "", 404, "no fault")
 	w.expect("DELETE", "/v1/faults?requireTriggered=true", "", 409, "f1 (commit gap)")
 	w.expect("GET", "/v1/faults", "", 200, "[]")
-	w.expect("PUT", "/v1/faults", `[{"name": "a", "do": {"hold": true}}, {"name": "b", "match": {"point": "disk.sync"}, "do": {"fail": true}}]`, 200, `"name": "b"`)
+	w.expect("PUT", "/v1/faults",
+		`[{"name": "a", "do": {"hold": true}}, {"name": "b", "match": {"point": "disk.sync"}, "do": {"fail": true}}]`, 200,
+		`"name": "b"`)
 	w.expect("DELETE", "/v1/faults/f3?requireTriggered=true", "", 409, "f3 (a)")
 	w.expect("DELETE", "/v1/faults", "", 200, `"name": "b"`)
 }

@@ -126,10 +126,12 @@ func TestMissingSegmentIsMissed(t *testing.T) {
 	}
 	l = w.MustOpen()
 	defer w.Leave()
-	if _, err := readAll(l, 200); logtest.DamagedFile(err) != before.File(log.LogSuffix) || !strings.Contains(err.Error(), "are missing") {
+	if _, err := readAll(l, 200); logtest.DamagedFile(err) != before.File(log.LogSuffix) ||
+		!strings.Contains(err.Error(), "are missing") {
 		t.Error("fetched:", err)
 	}
-	if _, err := logtest.Contents(l); logtest.DamagedFile(err) != behind.File(log.LogSuffix) || !strings.Contains(err.Error(), "are missing") {
+	if _, err := logtest.Contents(l); logtest.DamagedFile(err) != behind.File(log.LogSuffix) ||
+		!strings.Contains(err.Error(), "are missing") {
 		t.Error("scanned:", err)
 	}
 	// Where compaction has been, offsets may be missing.
@@ -245,7 +247,8 @@ func TestLargeBatchIsVerifiedInPieces(t *testing.T) {
 	if err != nil || slices.Max(sizes) > log.ScanBytes || len(sizes) < 4 {
 		t.Fatalf("read in %v: %v", sizes, err)
 	}
-	for _, at := range []int64{second + 21, second + log.ScanBytes - 1, second + log.ScanBytes, second + 2*log.ScanBytes, third - 1} {
+	for _, at := range []int64{second + 21, second + log.ScanBytes - 1, second + log.ScanBytes, second + 2*log.ScanBytes,
+		third - 1} {
 		flip := func(b []byte) []byte { b[at] ^= 1; return b }
 		logtest.Mutate(t, mem, name, flip)
 		var d *files.DamagedError
@@ -282,14 +285,16 @@ func TestBatchBeyondItsSegmentIsNotServed(t *testing.T) {
 				damaged := mem.Clone()
 				logtest.Mutate(t, damaged, name, func(b []byte) []byte { b[at+7-bit/8] ^= 1 << (bit % 8); return b })
 				w := logtest.NewWorld(t, damaged, durability.Page)
-				b, err := durability.Open(durability.Options{FS: damaged, Dir: "data", FindLogs: directory.Logs, BootID: "boot-1", Mode: durability.Page})
+				b, err := durability.Open(durability.Options{FS: damaged, Dir: "data", FindLogs: directory.Logs, BootID: "boot-1",
+					Mode: durability.Page})
 				if err != nil {
 					t.Fatal(err)
 				}
 				r := b.Recovery("orders-0", logtest.Topic)
 				r.Gaps = true
 				var got []byte
-				if w.Log, _, err = log.Open(log.Options{FS: damaged, Dir: logtest.Dir, TopicID: logtest.Topic, Config: w.Config, Barrier: b}, r); err == nil {
+				if w.Log, _, err = log.Open(log.Options{FS: damaged, Dir: logtest.Dir, TopicID: logtest.Topic, Config: w.Config,
+					Barrier: b}, r); err == nil {
 					got, err = readAll(w.Log, 200)
 				}
 				b.Kill()

@@ -63,8 +63,8 @@ func TestFlippedEpochCheckpointDecidesNothing(t *testing.T) {
 	}
 }
 
-// No checksum covers a batch's leader epoch either. One that is not what was written says nothing about the others, when
-// the epochs are read from the batches.
+// No checksum covers a batch's leader epoch either. One that is not what was written says nothing about the others,
+// when the epochs are read from the batches.
 func TestFlippedEpochOfABatchDecidesNothing(t *testing.T) {
 	w, right := logOfEpochs(t)
 	_, h := logtest.MakeBatch(0, 2, 0, 0)

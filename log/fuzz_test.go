@@ -16,7 +16,8 @@ import (
 // there; errors are fine.
 func fuzzed(t *testing.T, suffix string, data []byte, r durability.Recovery) {
 	mem := vfs.NewMem()
-	l, _, err := log.Open(log.Options{FS: mem, Dir: logtest.Dir, TopicID: logtest.Topic, Config: log.Config{SegmentBytes: 600, IndexIntervalBytes: 100}}, durability.Recovery{})
+	l, _, err := log.Open(log.Options{FS: mem, Dir: logtest.Dir, TopicID: logtest.Topic,
+		Config: log.Config{SegmentBytes: 600, IndexIntervalBytes: 100}}, durability.Recovery{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -97,7 +97,8 @@ func checkLocate(t *testing.T, l *log.Log, offset, limit int64, maxBytes int, le
 	})
 	got, err := s.ReadInto([]byte("x"))
 	if err != nil || !bytes.Equal(got[1:], want) || s.SizeBytes() != len(want) {
-		t.Fatalf("Locate(%d, %d, %d, %v): %d bytes, want %d, %v", offset, limit, maxBytes, least, s.SizeBytes(), len(want), err)
+		t.Fatalf("Locate(%d, %d, %d, %v): %d bytes, want %d, %v", offset, limit, maxBytes, least, s.SizeBytes(), len(want),
+			err)
 	}
 	next := offset
 	for b := want; len(b) > 0; {
@@ -117,15 +118,18 @@ func TestRollRules(t *testing.T) {
 		times  []int64
 		want   int // segments
 	}{
-		"two fit exactly":           {log.Config{SegmentBytes: 2 * one}, []int64{0, 0}, 1},
-		"one byte too small":        {log.Config{SegmentBytes: 2*one - 1}, []int64{0, 0}, 2},
-		"timestamps within":         {log.Config{SegmentMs: 100}, []int64{50, 150}, 1},
-		"timestamp jump":            {log.Config{SegmentMs: 100}, []int64{50, 151}, 2},
-		"first batch decides":       {log.Config{SegmentMs: 100}, []int64{50, 120, 151}, 2},
-		"no timestamp, no time":     {log.Config{SegmentMs: 100}, []int64{-1, -1}, 1},
-		"offset index full":         {log.Config{IndexIntervalBytes: 1, SegmentIndexBytes: 3 * log.OffsetEntryBytes}, []int64{-1, -1, -1, -1, -1}, 2},
-		"offset index almost full":  {log.Config{IndexIntervalBytes: 1, SegmentIndexBytes: 3 * log.OffsetEntryBytes}, []int64{-1, -1, -1, -1}, 1},
-		"time index full but one":   {log.Config{IndexIntervalBytes: 1, SegmentIndexBytes: 3 * log.TimeEntryBytes}, []int64{0, 1, 2, 3}, 2},
+		"two fit exactly":       {log.Config{SegmentBytes: 2 * one}, []int64{0, 0}, 1},
+		"one byte too small":    {log.Config{SegmentBytes: 2*one - 1}, []int64{0, 0}, 2},
+		"timestamps within":     {log.Config{SegmentMs: 100}, []int64{50, 150}, 1},
+		"timestamp jump":        {log.Config{SegmentMs: 100}, []int64{50, 151}, 2},
+		"first batch decides":   {log.Config{SegmentMs: 100}, []int64{50, 120, 151}, 2},
+		"no timestamp, no time": {log.Config{SegmentMs: 100}, []int64{-1, -1}, 1},
+		"offset index full": {log.Config{IndexIntervalBytes: 1, SegmentIndexBytes: 3 * log.OffsetEntryBytes},
+			[]int64{-1, -1, -1, -1, -1}, 2},
+		"offset index almost full": {log.Config{IndexIntervalBytes: 1, SegmentIndexBytes: 3 * log.OffsetEntryBytes},
+			[]int64{-1, -1, -1, -1}, 1},
+		"time index full but one": {log.Config{IndexIntervalBytes: 1, SegmentIndexBytes: 3 * log.TimeEntryBytes},
+			[]int64{0, 1, 2, 3}, 2},
 		"batch larger than segment": {log.Config{SegmentBytes: 10}, []int64{0}, 1},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -243,7 +247,8 @@ func TestEndOffsetForEpoch(t *testing.T) {
 		for _, c := range []struct {
 			asked, current, epoch int32
 			end                   int64
-		}{{8, 8, 8, 50}, {9, 8, -1, -1}, {7, 8, 7, 50}, {6, 8, 5, 40}, {5, 8, 5, 40}, {4, 8, 2, 20}, {2, 8, 2, 20}, {1, 8, 1, 0}, {-1, 8, -1, -1}} {
+		}{{8, 8, 8, 50}, {9, 8, -1, -1}, {7, 8, 7, 50}, {6, 8, 5, 40}, {5, 8, 5, 40}, {4, 8, 2, 20}, {2, 8, 2, 20},
+			{1, 8, 1, 0}, {-1, 8, -1, -1}} {
 			if epoch, end := l.EndOffsetForEpoch(c.asked, c.current); epoch != c.epoch || end != c.end {
 				t.Errorf("epoch %d: %d, %d; want %d, %d", c.asked, epoch, end, c.epoch, c.end)
 			}
@@ -267,7 +272,8 @@ func TestAbortedBetween(t *testing.T) {
 		}
 	}
 	for range 2 {
-		for _, c := range []struct{ from, upper, n int64 }{{0, 40, 3}, {6, 40, 2}, {5, 40, 3}, {10, 40, 1}, {21, 40, 0}, {0, 2, 1}, {0, 3, 2}, {0, 12, 2}, {0, 13, 3}} {
+		for _, c := range []struct{ from, upper, n int64 }{{0, 40, 3}, {6, 40, 2}, {5, 40, 3}, {10, 40, 1}, {21, 40, 0},
+			{0, 2, 1}, {0, 3, 2}, {0, 12, 2}, {0, 13, 3}} {
 			if got := l.AbortedBetween(c.from, c.upper); int64(len(got)) != c.n {
 				t.Errorf("from %d upper %d: %v", c.from, c.upper, got)
 			}
@@ -345,7 +351,8 @@ func TestDerivedFilesAreOnlyShortcuts(t *testing.T) {
 			}
 			for offset := int64(0); offset < 200; offset++ {
 				checkLocate(t, l, offset, 200, 500, true)
-				if at, found, err := l.OffsetForTimestamp(offset/2*2000+offset%2, 200); err != nil || !found || at.Offset != offset {
+				if at, found, err := l.OffsetForTimestamp(offset/2*2000+offset%2, 200); err != nil || !found ||
+					at.Offset != offset {
 					t.Fatal("timestamp of", offset, at, found, err)
 				}
 			}
@@ -408,7 +415,8 @@ func removeBesideReader(t *testing.T, under vfs.FS) {
 		t.Fatal(err)
 	}
 	w.MustSync()
-	l, _, err = log.Open(log.Options{FS: w.FS, Dir: logtest.Dir, TopicID: [16]byte{7}, Barrier: w.Barrier}, w.Barrier.Recovery("orders-0", [16]byte{7}))
+	l, _, err = log.Open(log.Options{FS: w.FS, Dir: logtest.Dir, TopicID: [16]byte{7}, Barrier: w.Barrier},
+		w.Barrier.Recovery("orders-0", [16]byte{7}))
 	if err != nil || l.EndOffset() != 0 {
 		t.Fatal(err)
 	}

@@ -47,13 +47,15 @@ func TestBatchWithALaterOffsetCutsNothing(t *testing.T) {
 					batch.SetOffsetAndEpoch(b[i*h.SizeBytes():], int64(says), 0)
 					return b
 				})
-				b, err := durability.Open(durability.Options{FS: damaged, Dir: "data", FindLogs: directory.Logs, BootID: "boot-1", Mode: durability.Page})
+				b, err := durability.Open(durability.Options{FS: damaged, Dir: "data", FindLogs: directory.Logs, BootID: "boot-1",
+					Mode: durability.Page})
 				if err != nil {
 					t.Fatal(err)
 				}
 				r := b.Recovery("orders-0", logtest.Topic)
 				r.Gaps, r.Clean = true, clean
-				l, report, err := log.Open(log.Options{FS: damaged, Dir: logtest.Dir, TopicID: logtest.Topic, Config: w.Config, Barrier: b}, r)
+				l, report, err := log.Open(log.Options{FS: damaged, Dir: logtest.Dir, TopicID: logtest.Topic, Config: w.Config,
+					Barrier: b}, r)
 				if err == nil {
 					err = readTo(l, int64(says)+1)
 				}

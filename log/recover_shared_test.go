@@ -13,8 +13,8 @@ import (
 	"once/log/logtest"
 )
 
-// An image shares the sealed segments of a log. When the barrier record behind it is damaged later, recovery goes back to
-// the one before, cuts such segments, and appends behind them: the files of the image keep their bytes.
+// An image shares the sealed segments of a log. When the barrier record behind it is damaged later, recovery goes back
+// to the one before, cuts such segments, and appends behind them: the files of the image keep their bytes.
 func TestRecoveryLeavesSharedFilesAlone(t *testing.T) {
 	const batches = 12
 	cut := map[string]bool{}

@@ -220,7 +220,8 @@ func TestTornTailIsMovedAside(t *testing.T) {
 	w.Leave()
 	raw, _ := logtest.MakeBatch(8, 2, 0, 0)
 	torn := raw[:len(raw)-1]
-	logtest.Mutate(t, w.FS, logtest.Dir+"/"+log.FileName(0, log.LogSuffix), func(b []byte) []byte { return append(b, torn...) })
+	logtest.Mutate(t, w.FS, logtest.Dir+"/"+log.FileName(0, log.LogSuffix),
+		func(b []byte) []byte { return append(b, torn...) })
 	l = w.MustOpen()
 	defer w.Leave()
 	if l.EndOffset() != 8 || w.Report.TruncatedBytes != int64(len(torn)) || len(w.Report.TornFiles) != 1 {
@@ -254,7 +255,8 @@ func TestLargeBatchAboveTheBarrierIsKeptOrTorn(t *testing.T) {
 		w.Leave()
 		if damaged {
 			end = 2
-			logtest.Mutate(t, w.FS, logtest.Dir+"/"+log.FileName(0, log.LogSuffix), func(b []byte) []byte { b[len(b)-1] ^= 1; return b })
+			logtest.Mutate(t, w.FS, logtest.Dir+"/"+log.FileName(0, log.LogSuffix),
+				func(b []byte) []byte { b[len(b)-1] ^= 1; return b })
 		}
 		l = w.MustOpen()
 		if l.EndOffset() != end || (w.Report.TruncatedBytes > 0) != damaged || !damaged && l.SizeBytes() != size {
@@ -268,7 +270,8 @@ func TestZeroTailIsTorn(t *testing.T) {
 	w := logtest.NewWorld(t, vfs.NewMem(), durability.Page)
 	logtest.MustAdd(t, w.MustOpen(), 3, 2)
 	w.Leave()
-	logtest.Mutate(t, w.FS, logtest.Dir+"/"+log.FileName(0, log.LogSuffix), func(b []byte) []byte { return append(b, make([]byte, 5000)...) })
+	logtest.Mutate(t, w.FS, logtest.Dir+"/"+log.FileName(0, log.LogSuffix),
+		func(b []byte) []byte { return append(b, make([]byte, 5000)...) })
 	l := w.MustOpen()
 	defer w.Leave()
 	if l.EndOffset() != 6 || w.Report.ZeroBytes != 5000 || w.Report.TruncatedBytes != 0 {
@@ -282,7 +285,8 @@ func TestMisplacedBatchIsTorn(t *testing.T) {
 	logtest.MustAdd(t, w.MustOpen(), 3, 2)
 	w.Leave()
 	copied, _ := logtest.MakeBatch(0, 2, 0, 0)
-	logtest.Mutate(t, w.FS, logtest.Dir+"/"+log.FileName(0, log.LogSuffix), func(b []byte) []byte { return append(b, copied...) })
+	logtest.Mutate(t, w.FS, logtest.Dir+"/"+log.FileName(0, log.LogSuffix),
+		func(b []byte) []byte { return append(b, copied...) })
 	l := w.MustOpen()
 	defer w.Leave()
 	if l.EndOffset() != 6 || w.Report.TruncatedBytes != int64(len(copied)) {
@@ -374,7 +378,8 @@ func TestCutSurvivesStartsThatDoNotOpenTheLog(t *testing.T) {
 	w.Leave()
 	w.Boot = "boot-2"
 	for range 3 { // starts that end before any log is opened
-		b, err := durability.Open(durability.Options{FS: w.FS, Dir: "data", FindLogs: directory.Logs, BootID: "boot-2", Mode: durability.Page})
+		b, err := durability.Open(durability.Options{FS: w.FS, Dir: "data", FindLogs: directory.Logs, BootID: "boot-2",
+			Mode: durability.Page})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -36,7 +36,8 @@ func TestIndexesEndWithTheirShortenedSegment(t *testing.T) {
 		w.MustOpen()
 		w.MustClose()
 		offsets, times := indexesOf(t, mem, 0)
-		if len(offsets) == 0 || len(times) == 0 || offsets[len(offsets)-1].RelativeOffset >= 20 || times[len(times)-1].RelativeOffset >= 20 {
+		if len(offsets) == 0 || len(times) == 0 || offsets[len(offsets)-1].RelativeOffset >= 20 ||
+			times[len(times)-1].RelativeOffset >= 20 {
 			t.Fatalf("operation %d: segment of offsets 0 to 19 has the indexes %v and %v", n, offsets, times)
 		}
 	}

@@ -335,7 +335,8 @@ func TestTornBytesAreKeptOnAFullDisk(t *testing.T) {
 				refused++
 				var need int
 				text := err.Error()
-				if _, serr := fmt.Sscanf(text[strings.Index(text, "of their own: ")+len("of their own: "):], "%d bytes have to be free", &need); serr != nil {
+				if _, serr := fmt.Sscanf(text[strings.Index(text, "of their own: ")+len("of their own: "):],
+					"%d bytes have to be free", &need); serr != nil {
 					t.Fatal(text)
 				}
 				first := path.Base(text[:strings.Index(text, ".log")]) + ".log"
@@ -358,8 +359,8 @@ func TestTornBytesAreKeptOnAFullDisk(t *testing.T) {
 	}
 }
 
-// Interrupted by a death or by a power cut at each of its operations, recovery on a disk that is nearly full comes to the
-// same end, and every byte is kept (spec: reliability P9).
+// Interrupted by a death or by a power cut at each of its operations, recovery on a disk that is nearly full comes to
+// the same end, and every byte is kept (spec: reliability P9).
 func TestRecoveryOnAFullDiskIsKilledAtEveryOperation(t *testing.T) {
 	tries := 0
 	for _, c := range tornCases[:6] {
@@ -458,7 +459,8 @@ func TestEarlierTornFilesStay(t *testing.T) {
 		}
 		for name, b := range made.want {
 			base, position, _ := strings.Cut(name, "@")
-			if now, err := files.ReadSmall(made.mem, path.Join(logtest.Dir, base+log.TornInfix+position+"-2")); err != nil || !bytes.Equal(now, b) {
+			if now, err := files.ReadSmall(made.mem, path.Join(logtest.Dir, base+log.TornInfix+position+"-2")); err != nil ||
+				!bytes.Equal(now, b) {
 				t.Errorf("%s: %s is not beside it: %v", c.name, name, err)
 			}
 		}
@@ -475,7 +477,8 @@ func TestTornFilesSurviveAPowerCut(t *testing.T) {
 		left := made.mem.CrashClone()
 		for name, b := range made.want {
 			base, position, _ := strings.Cut(name, "@")
-			if now, err := files.ReadSmall(left, path.Join(logtest.Dir, base+log.TornInfix+position)); err != nil || !bytes.Equal(now, b) {
+			if now, err := files.ReadSmall(left, path.Join(logtest.Dir, base+log.TornInfix+position)); err != nil ||
+				!bytes.Equal(now, b) {
 				t.Errorf("%s: %s is lost: %v", c.name, name, err)
 			}
 		}

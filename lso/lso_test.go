@@ -58,7 +58,8 @@ func TestLastStableOffsetFollowsTheRule(t *testing.T) {
 			logStart := min(highWatermark, dice.Int64N(next))
 			got := tracker.LastStableOffset(logStart, highWatermark)
 			if want := plain.lastStable(logStart, highWatermark); got != want {
-				t.Fatalf("seed %d: last stable offset %d, want %d (log start %d, high watermark %d)", seed, got, want, logStart, highWatermark)
+				t.Fatalf("seed %d: last stable offset %d, want %d (log start %d, high watermark %d)", seed, got, want, logStart,
+					highWatermark)
 			}
 			if stable := plain.lastStable(0, highWatermark); stable < previous {
 				t.Fatalf("seed %d: went back from %d to %d", seed, previous, stable)

@@ -42,7 +42,8 @@ func TestStoresKeepRecords(t *testing.T) {
 	eachStore(t, func(t *testing.T, open func() Store) {
 		seed := rand.Uint64()
 		dice := rand.New(rand.NewPCG(seed, 0))
-		want := map[Bucket]map[string]string{Cluster: {}, Topics: {}, GroupConfigs: {}, ClientMetricsConfigs: {}, BrokerConfigs: {}, ClientQuotas: {}, Credentials: {}}
+		want := map[Bucket]map[string]string{Cluster: {}, Topics: {}, GroupConfigs: {}, ClientMetricsConfigs: {},
+			BrokerConfigs: {}, ClientQuotas: {}, Credentials: {}}
 		s := open()
 		for step := range 150 {
 			next := map[Bucket]map[string]string{}

@@ -51,7 +51,8 @@ func TestBadExportsAreRefused(t *testing.T) {
 	eachStore(t, func(t *testing.T, open func() Store) {
 		s := open()
 		for _, bad := range []string{
-			"", "[]", `{"cluster": 1}`, `{"cluster": {"a": "no base64"}}`, `{"none": {"a": ""}}`, `{"cluster": {"` + versionKey + `": ""}}`,
+			"", "[]", `{"cluster": 1}`, `{"cluster": {"a": "no base64"}}`, `{"none": {"a": ""}}`,
+			`{"cluster": {"` + versionKey + `": ""}}`,
 			`{"cluster": {"": ""}}`, `{"cluster": {"good": ""}, "topics": {"` + strings.Repeat("k", maxKeyBytes+1) + `": ""}}`,
 		} {
 			if err := Import([]byte(bad), s); !errors.Is(err, ErrNotExported) {

@@ -24,8 +24,8 @@ func replaceFile(s *File, device string) error {
 	return syscall.Dup3(int(other.Fd()), int(s.file.Fd()), syscall.O_CLOEXEC)
 }
 
-// A file that takes every write and cannot be synced, and one that takes no write and whose heads are gone: both end the
-// store, which bbolt would go on with, and the owner is told once.
+// A file that takes every write and cannot be synced, and one that takes no write and whose heads are gone: both end
+// the store, which bbolt would go on with, and the owner is told once.
 func TestFailedWriteOrSyncEndsTheStore(t *testing.T) {
 	for device, cause := range map[string]error{"/dev/null": syscall.EINVAL, "/dev/full": syscall.ENOSPC} {
 		path, failures := filepath.Join(t.TempDir(), "meta.db"), []error{}

@@ -99,7 +99,8 @@ func TestOpenReadOnlyOfDamage(t *testing.T) {
 	if refused == 0 {
 		t.Error("no damage was noticed")
 	}
-	for name, bad := range map[string][]byte{"empty": nil, "cut": good[:len(good)/2], "text": []byte("this is no such file")} {
+	for name, bad := range map[string][]byte{"empty": nil, "cut": good[:len(good)/2],
+		"text": []byte("this is no such file")} {
 		if err := os.WriteFile(path, bad, 0o600); err != nil {
 			t.Fatal(err)
 		}

@@ -54,8 +54,8 @@ func small(t *testing.T) ([]byte, map[string]string) {
 	return b, records
 }
 
-// overwrite gives a file a content without cutting it off before: a file system may write such a file to the disk at its
-// close.
+// overwrite gives a file a content without cutting it off before: a file system may write such a file to the disk at
+// its close.
 func overwrite(t *testing.T, path string, content []byte) {
 	t.Helper()
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE, 0o600)

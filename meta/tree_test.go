@@ -60,7 +60,8 @@ func branches(t *testing.T, file []byte) (positions []int) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	all := &tree{file: bytes.NewReader(file), head: head, record: func(place, []byte) error { return nil }, bucket: func(Bucket) {}}
+	all := &tree{file: bytes.NewReader(file), head: head, record: func(place, []byte) error { return nil },
+		bucket: func(Bucket) {}}
 	if err := all.walk(int64(len(file))); err != nil {
 		t.Fatal(err)
 	}

@@ -94,7 +94,8 @@ func TestBatchAboveTheInflatedLimitIsNotDamage(t *testing.T) {
 	s.roll()
 	s.sync()
 	before := s.layout()
-	if _, err := s.p.OffsetForTimestamp(s.nowMs(), false); !errors.Is(err, batch.ErrTooLarge) || errors.Is(err, files.ErrDamaged) {
+	if _, err := s.p.OffsetForTimestamp(s.nowMs(), false); !errors.Is(err, batch.ErrTooLarge) ||
+		errors.Is(err, files.ErrDamaged) {
 		t.Fatal(err)
 	}
 	if _, err := s.p.Compact(context.Background(), s.nowMs(), 1<<20); !errors.Is(err, batch.ErrTooLarge) {

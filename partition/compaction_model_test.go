@@ -28,7 +28,8 @@ type seen struct {
 func consume(p *Partition, from int64, committed bool, maxBytes int) ([]seen, error) {
 	var all []seen
 	for at := from; ; {
-		r, err := p.Read(ReadRequest{Offset: at, Committed: committed, MaxBytes: maxBytes, AtLeastOne: true, CurrentLeaderEpoch: -1, LastFetchedEpoch: -1})
+		r, err := p.Read(ReadRequest{Offset: at, Committed: committed, MaxBytes: maxBytes, AtLeastOne: true,
+			CurrentLeaderEpoch: -1, LastFetchedEpoch: -1})
 		if err != nil {
 			return nil, err
 		}
@@ -129,7 +130,8 @@ type writer struct {
 }
 
 func newHistory() *history {
-	return &history{producers: map[int64]*writer{1: {id: 1}, 2: {id: 2}, 3: {id: 3}, 4: {id: 4, v2: true}, 5: {id: 5, v2: true}}}
+	return &history{producers: map[int64]*writer{1: {id: 1}, 2: {id: 2}, 3: {id: 3}, 4: {id: 4, v2: true},
+		5: {id: 5, v2: true}}}
 }
 
 func (hi *history) happens(next int64, apply func(hi *history)) {
@@ -163,7 +165,8 @@ func (hi *history) check(p *Partition, nowMs, deleteRetentionMs int64) error {
 		}
 	}
 	if o.LogEndOffset != hi.end || o.LastStableOffset != lastStable {
-		return fmt.Errorf("log ends at %d, stable to %d; want %d and %d", o.LogEndOffset, o.LastStableOffset, hi.end, lastStable)
+		return fmt.Errorf("log ends at %d, stable to %d; want %d and %d", o.LogEndOffset, o.LastStableOffset, hi.end,
+			lastStable)
 	}
 	stable := func(f fact) bool { return f.offset < lastStable && (f.outcome == "" || f.outcome == "commit") }
 	latest := map[string]fact{}
@@ -186,7 +189,8 @@ func (hi *history) check(p *Partition, nowMs, deleteRetentionMs int64) error {
 	return nil
 }
 
-func (hi *history) compare(got []seen, from int64, committed bool, latest map[string]fact, stable func(fact) bool, oldMs int64) error {
+func (hi *history) compare(got []seen, from int64, committed bool, latest map[string]fact, stable func(fact) bool,
+	oldMs int64) error {
 	i := 0
 	missing := map[string]fact{}
 	for k, f := range latest {
@@ -330,7 +334,8 @@ func (hi *history) act(s *shelf, dice *rand.Rand) error {
 	o := batch.BuildOptions{ProducerID: -1, ProducerEpoch: -1, BaseSequence: -1, TimestampMs: nowMs, LeaderEpoch: -1}
 	outcome := ""
 	if w != nil {
-		o.ProducerID, o.ProducerEpoch, o.BaseSequence, o.Transactional = id, w.epoch, w.sequence, id > 1 // producer 1 is idempotent only
+		// producer 1 is idempotent only
+		o.ProducerID, o.ProducerEpoch, o.BaseSequence, o.Transactional = id, w.epoch, w.sequence, id > 1
 	}
 	if id > 1 {
 		outcome = "open"
@@ -541,7 +546,8 @@ func compactionDeath(t *testing.T, seed int64, n int, power bool) error {
 		}
 		again.clock.Advance(15 * time.Second)
 	}
-	if names, err := left.List("data/x-0"); err != nil || slices.ContainsFunc(names, func(name string) bool { return len(name) > 24 && name[20:25] == ".log." }) {
+	if names, err := left.List("data/x-0"); err != nil ||
+		slices.ContainsFunc(names, func(name string) bool { return len(name) > 24 && name[20:25] == ".log." }) {
 		return fmt.Errorf("left over: %v, %w", names, err)
 	}
 	again.shut()
@@ -552,7 +558,8 @@ func compactionDeath(t *testing.T, seed int64, n int, power bool) error {
 }
 
 // compactionStory appends and compacts until something fails. Offsets below synced are on disk.
-func compactionStory(s *shelf, hi *history, dice *rand.Rand, around func(pass func() error) error) (synced int64, err error) {
+func compactionStory(s *shelf, hi *history, dice *rand.Rand, around func(pass func() error) error) (synced int64,
+	err error) {
 	if err := s.open(); err != nil {
 		return 0, err
 	}
@@ -568,7 +575,11 @@ func compactionStory(s *shelf, hi *history, dice *rand.Rand, around func(pass fu
 			synced = hi.end
 		}
 		if step%14 == 13 {
-			if err := around(func() error { _, err := s.p.Compact(context.Background(), s.nowMs(), 1<<20); return err }); err != nil {
+			if err := around(func() error {
+				_, err := s.p.Compact(context.Background(), s.nowMs(),
+					1<<20)
+				return err
+			}); err != nil {
 				return synced, err
 			}
 			s.clock.Advance(8 * time.Second)

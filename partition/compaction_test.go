@@ -478,7 +478,8 @@ func TestTombstoneBehindTheMapIsKept(t *testing.T) {
 // Records without a key came in when the topic was not compacted yet.
 func TestCompactionDropsRecordsWithoutKey(t *testing.T) {
 	s := newCompacted(t)
-	raw := batch.Build(batch.BuildOptions{ProducerID: -1, ProducerEpoch: -1, BaseSequence: -1, TimestampMs: s.nowMs(), LeaderEpoch: -1}, batch.Record{Value: []byte("x")}, batch.Record{Key: []byte{}, Value: []byte("y")})
+	raw := batch.Build(batch.BuildOptions{ProducerID: -1, ProducerEpoch: -1, BaseSequence: -1, TimestampMs: s.nowMs(),
+		LeaderEpoch: -1}, batch.Record{Value: []byte("x")}, batch.Record{Key: []byte{}, Value: []byte("y")})
 	s.must(s.p.AppendClient(raw, 0, 9))
 	s.must(s.send(rec{"k", "1"}))
 	s.roll()
@@ -536,7 +537,8 @@ func TestCompactionLeavesDamageAlone(t *testing.T) {
 		"a base offset below the one before":    func(b []byte) []byte { b[len(b)/2+7] ^= 0x01; return b },
 	} {
 		for _, compacted := range []bool{false, true} {
-			t.Run(fmt.Sprintf("%s, compacted %v", name, compacted), func(t *testing.T) { compactionOverDamage(t, damage, compacted) })
+			t.Run(fmt.Sprintf("%s, compacted %v", name, compacted),
+				func(t *testing.T) { compactionOverDamage(t, damage, compacted) })
 		}
 	}
 }
@@ -570,7 +572,8 @@ func compactionOverDamage(t *testing.T, damage func(b []byte) []byte, compacted 
 	must1(f.WriteAt(b, 0))
 	files := s.files(".log")
 	for life := range 2 {
-		if _, err := s.p.Compact(context.Background(), s.nowMs(), 1<<20); err == nil || !strings.Contains(err.Error(), "damaged") {
+		if _, err := s.p.Compact(context.Background(), s.nowMs(), 1<<20); err == nil ||
+			!strings.Contains(err.Error(), "damaged") {
 			t.Fatalf("life %d: %v", life, err)
 		}
 		if _, err := consume(s.p, 0, false, 1<<20); !errors.Is(err, ErrOffline) {

@@ -10,7 +10,8 @@ import (
 )
 
 // A producer snapshot that is written while a replacement waits for its barrier writes the list of aborted
-// transactions of the new segment. Its file goes with those of the old segment, and comes again: a start finds the list.
+// transactions of the new segment. Its file goes with those of the old segment, and comes again: a start finds the
+// list.
 func TestListOfAbortedSurvivesAReplacement(t *testing.T) {
 	s := newShelf(t, vfs.NewMem())
 	s.config.Log.SegmentBytes = 1 << 20

@@ -15,7 +15,8 @@ func (s *storage) adoptDeath() error {
 			return err
 		}
 		if start := p.LogStartOffset(); start < s.synced.starts[i] || start > sh.start {
-			return fmt.Errorf("partition %d begins at %d, asked for %d, of which %d is synced", i, start, sh.start, s.synced.starts[i])
+			return fmt.Errorf("partition %d begins at %d, asked for %d, of which %d is synced", i, start, sh.start,
+				s.synced.starts[i])
 		}
 		sh.start = p.LogStartOffset()
 	}
@@ -48,7 +49,8 @@ func (s *storage) adoptCut() error {
 			return err
 		}
 		if found.starts[i] < s.synced.starts[i] || found.starts[i] > sh.start {
-			return fmt.Errorf("partition %d begins at %d, asked for %d, of which %d is synced", i, found.starts[i], sh.start, s.synced.starts[i])
+			return fmt.Errorf("partition %d begins at %d, asked for %d, of which %d is synced", i, found.starts[i], sh.start,
+				s.synced.starts[i])
 		}
 		sh.start = found.starts[i]
 	}

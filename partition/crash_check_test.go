@@ -39,7 +39,8 @@ func decode(h batch.Header, raw []byte) (opened, error) {
 }
 
 func (o opened) is(w written) bool {
-	return o.ProducerID == w.producerID && o.ProducerEpoch == w.epoch && o.marker == w.end && o.NextOffset()-o.BaseOffset == int64(w.records) &&
+	return o.ProducerID == w.producerID && o.ProducerEpoch == w.epoch && o.marker == w.end &&
+		o.NextOffset()-o.BaseOffset == int64(w.records) &&
 		(w.end != "" || o.body == w.body && o.BaseSequence == w.sequence)
 }
 
@@ -170,7 +171,8 @@ func (s *storage) verifyCommitted(i int) error {
 		return err
 	}
 	if !slices.Equal(got, want) {
-		return fmt.Errorf("read_committed shows %d batches, want %d (of %d, from %d to %d)\n%v\n%v", len(got), len(want), len(sh.stored), sh.start, lastStable, got, want)
+		return fmt.Errorf("read_committed shows %d batches, want %d (of %d, from %d to %d)\n%v\n%v", len(got), len(want),
+			len(sh.stored), sh.start, lastStable, got, want)
 	}
 	return nil
 }
@@ -190,7 +192,8 @@ func (s *storage) retries() error {
 				continue
 			}
 			last := recent[len(recent)-1]
-			if err := s.append(i, written{producerID: id, epoch: last.epoch, sequence: last.sequence + int32(last.records), records: 1}); err != nil {
+			if err := s.append(i, written{producerID: id, epoch: last.epoch, sequence: last.sequence + int32(last.records),
+				records: 1}); err != nil {
 				return err
 			}
 		}

@@ -54,7 +54,8 @@ func filesOf(f vfs.FS, suffixes ...string) (names []string) {
 	return names
 }
 
-var derivedSuffixes = []string{".index", ".timeindex", ".txnindex", ".snapshot", "leader-epoch-checkpoint", "txnindex-checkpoint"}
+var derivedSuffixes = []string{".index", ".timeindex", ".txnindex", ".snapshot", "leader-epoch-checkpoint",
+	"txnindex-checkpoint"}
 
 // twoHalves tells a story and also returns what was on disk at half of it.
 func twoHalves(mode durability.Mode, seed int64) (*storage, *vfs.Mem, *vfs.Mem, error) {

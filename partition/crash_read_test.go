@@ -21,7 +21,8 @@ func byProducerID(a, b partition.ActiveProducer) int { return cmp.Compare(a.Prod
 func readCommitted(p *partition.Partition, from int64) (bodies []string, err error) {
 	lastStable := p.LastStableOffset()
 	for from < lastStable {
-		r, err := p.Read(partition.ReadRequest{Offset: from, Committed: true, MaxBytes: 500, AtLeastOne: true, CurrentLeaderEpoch: -1, LastFetchedEpoch: -1})
+		r, err := p.Read(partition.ReadRequest{Offset: from, Committed: true, MaxBytes: 500, AtLeastOne: true,
+			CurrentLeaderEpoch: -1, LastFetchedEpoch: -1})
 		if err != nil {
 			return nil, err
 		}

@@ -56,7 +56,8 @@ func plan(t *testing.T, sampleStride int) (seeds []int64, stride int) {
 const storySteps = 70
 
 // sweep runs one story for each operation that can fail. try returns whether the operation was reached.
-func sweep(t *testing.T, sampleStride int, count *tally, try func(mode durability.Mode, seed int64, n int) (fired bool, operations int, err error)) {
+func sweep(t *testing.T, sampleStride int, count *tally,
+	try func(mode durability.Mode, seed int64, n int) (fired bool, operations int, err error)) {
 	seeds, stride := plan(t, sampleStride)
 	for _, seed := range seeds {
 		for _, mode := range modes {
@@ -104,7 +105,8 @@ func tell(under vfs.FS, mode durability.Mode, seed int64, stubborn bool) (*stora
 // reopened is the storage of another process on what the first one left.
 func (s *storage) reopened(under vfs.FS, boot string) *storage {
 	next := newStorage(under, s.mode)
-	next.large, next.journalBytes, next.sizes, next.barrierSizes, next.whole, next.boot = s.large, s.journalBytes, s.sizes, s.barrierSizes, s.whole, boot
+	next.large, next.journalBytes, next.sizes, next.barrierSizes, next.whole, next.boot = s.large, s.journalBytes, s.sizes,
+		s.barrierSizes, s.whole, boot
 	next.clock, next.starts, next.bodies = s.clock, s.starts, s.bodies
 	next.order = s.order
 	next.shadows, next.synced, next.trying, next.acked, next.epochs = s.shadows, s.synced, s.trying, s.acked, s.epochs
@@ -164,7 +166,8 @@ const livesEach = 3
 
 // lives runs a story that ends in the middle of operation n, and goes on with others on what is left,
 // which end somewhere, too.
-func lives(mode durability.Mode, seed int64, n int, count *tally, power func(life int) bool) (fired bool, operations int, err error) {
+func lives(mode durability.Mode, seed int64, n int, count *tally, power func(life int) bool) (fired bool,
+	operations int, err error) {
 	mem := vfs.NewCrashable(seed + int64(n)<<20)
 	dying := vfs.DieAt(n, mem)
 	s, err := tell(dying, mode, seed, false)

@@ -107,7 +107,8 @@ type storage struct {
 func newStorage(fs vfs.FS, mode durability.Mode) *storage {
 	return &storage{
 		fs: fs, mode: mode, boot: "boot-1", clock: clock.NewManual(time.UnixMilli(1_700_000_000_000)),
-		next: map[int64]map[int]int32{}, open: map[int64]map[int]bool{}, epochs: map[int64]int16{}, waiting: map[int]durability.Ticket{},
+		next: map[int64]map[int]int32{}, open: map[int64]map[int]bool{}, epochs: map[int64]int16{},
+		waiting: map[int]durability.Ticket{},
 	}
 }
 
@@ -119,8 +120,9 @@ func partitionID(i int) partition.ID {
 // segments are so large that offset indexes are used.
 func crashConfig(large bool) partition.Config {
 	c := partition.Config{
-		Log:   log.Config{SegmentBytes: 700, IndexIntervalBytes: 200},
-		Rules: batch.Rules{MaxMessageBytes: 1 << 17, SegmentBytes: 1 << 18, TimestampBeforeMaxMs: math.MaxInt64, TimestampAfterMaxMs: math.MaxInt64, MaxInflatedBytes: 1 << 16},
+		Log: log.Config{SegmentBytes: 700, IndexIntervalBytes: 200},
+		Rules: batch.Rules{MaxMessageBytes: 1 << 17, SegmentBytes: 1 << 18, TimestampBeforeMaxMs: math.MaxInt64,
+			TimestampAfterMaxMs: math.MaxInt64, MaxInflatedBytes: 1 << 16},
 	}
 	if large {
 		c.Log = log.Config{SegmentBytes: 200_000, IndexIntervalBytes: 4096}
@@ -142,7 +144,8 @@ func (s *storage) start() error {
 	if !s.whole {
 		under = vfs.FileByFile(under)
 	}
-	b, err := durability.Open(durability.Options{FS: under, Dir: dataDir, FindLogs: directory.Logs, BootID: s.boot, Mode: s.mode, RealTime: s.clock, JournalBytes: s.journalBytes, Sizes: s.barrierSizes,
+	b, err := durability.Open(durability.Options{FS: under, Dir: dataDir, FindLogs: directory.Logs, BootID: s.boot,
+		Mode: s.mode, RealTime: s.clock, JournalBytes: s.journalBytes, Sizes: s.barrierSizes,
 		OnFailure: func(error) { close(failed) }})
 	if err != nil {
 		return err
@@ -150,7 +153,8 @@ func (s *storage) start() error {
 	s.barrier = b
 	s.starts++
 	for i := range s.parts {
-		p, err := partition.Open(partitionID(i), partition.Options{FS: s.fs, Dir: dataDir, Config: crashConfig(s.large), Barrier: b, LeaderEpoch: s.starts, LogSizes: &s.sizes, Clock: s.clock, Logger: quiet})
+		p, err := partition.Open(partitionID(i), partition.Options{FS: s.fs, Dir: dataDir, Config: crashConfig(s.large),
+			Barrier: b, LeaderEpoch: s.starts, LogSizes: &s.sizes, Clock: s.clock, Logger: quiet})
 		if err != nil {
 			return err
 		}
@@ -228,8 +232,9 @@ func (s *storage) build(w *written) []byte {
 	for i := range records {
 		records[i] = batch.Record{OffsetDelta: int32(i), Key: []byte("k"), Value: fmt.Appendf(nil, "%s/%d", w.body, i)}
 	}
-	return batch.Build(batch.BuildOptions{ProducerID: w.producerID, ProducerEpoch: w.epoch, BaseSequence: w.sequence, Transactional: w.txn,
-		TimestampMs: s.clock.Now().UnixMilli(), LeaderEpoch: -1}, records...)
+	return batch.Build(batch.BuildOptions{ProducerID: w.producerID, ProducerEpoch: w.epoch, BaseSequence: w.sequence,
+		Transactional: w.txn,
+		TimestampMs:   s.clock.Now().UnixMilli(), LeaderEpoch: -1}, records...)
 }
 
 // append sends one batch and notes the answer. A refusal of the disk is returned.
@@ -264,7 +269,8 @@ func (s *storage) mark(i int, producerID int64, kind batch.MarkerType) error {
 	if kind == batch.Abort {
 		w.end = "abort"
 	}
-	a, err := s.parts[i].AppendMarker(batch.Marker{ProducerID: producerID, ProducerEpoch: w.epoch, Type: kind, TimestampMs: s.clock.Now().UnixMilli()}, 0)
+	a, err := s.parts[i].AppendMarker(batch.Marker{ProducerID: producerID, ProducerEpoch: w.epoch, Type: kind,
+		TimestampMs: s.clock.Now().UnixMilli()}, 0)
 	return s.noted(i, w, a, err, &s.shadows[i])
 }
 

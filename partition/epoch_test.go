@@ -10,7 +10,8 @@ import (
 func (w *world) send(t *testing.T, n int) {
 	t.Helper()
 	for range n {
-		raw := batch.Build(batch.BuildOptions{ProducerID: -1, ProducerEpoch: -1, BaseSequence: -1, TimestampMs: w.clock.Now().UnixMilli(), LeaderEpoch: -1}, batch.Record{Value: []byte("v")})
+		raw := batch.Build(batch.BuildOptions{ProducerID: -1, ProducerEpoch: -1, BaseSequence: -1,
+			TimestampMs: w.clock.Now().UnixMilli(), LeaderEpoch: -1}, batch.Record{Value: []byte("v")})
 		if _, err := w.p.AppendClient(raw, 0, 13); err != nil {
 			t.Fatal(err)
 		}
@@ -53,7 +54,8 @@ func TestReaderOfTruncatedRecordsGetsTheDivergingEpoch(t *testing.T) {
 	w.again()
 	w.send(t, 3)
 	read := func(offset int64, current, last int32) (ReadResult, int, error) {
-		r, err := w.p.Read(ReadRequest{Offset: offset, MaxBytes: 1 << 20, AtLeastOne: true, CurrentLeaderEpoch: current, LastFetchedEpoch: last})
+		r, err := w.p.Read(ReadRequest{Offset: offset, MaxBytes: 1 << 20, AtLeastOne: true, CurrentLeaderEpoch: current,
+			LastFetchedEpoch: last})
 		size := r.Slice.SizeBytes()
 		r.Slice.Release()
 		return r, size, err

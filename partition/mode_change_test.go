@@ -110,7 +110,8 @@ func (s *storage) stop() error {
 
 // startedIn begins the next life on what the last one left, in another mode, and holds what it finds
 // against the mode of the last one. After a clean stop everything is there, even if the power goes.
-func (s *storage) startedIn(mode durability.Mode, mem *vfs.Mem, stop string, life int, dice *rand.Rand) (*vfs.Mem, *storage, error) {
+func (s *storage) startedIn(mode durability.Mode, mem *vfs.Mem, stop string, life int, dice *rand.Rand) (*vfs.Mem,
+	*storage, error) {
 	if stop != "clean stop" {
 		s.look()
 	}
@@ -216,7 +217,8 @@ func (s *storage) undisturbed(left *vfs.Mem) (instant, error) {
 // keepsItsMode starts in the mode third. After a power cut the logs stand at the last barrier of the
 // first life or at that of the interrupted start, whose instant is whole, unless the first life was in
 // fsync.
-func (s *storage) keepsItsMode(left *vfs.Mem, boot string, first, third durability.Mode, whole instant, power bool) error {
+func (s *storage) keepsItsMode(left *vfs.Mem, boot string, first, third durability.Mode, whole instant,
+	power bool) error {
 	after := s.reopened(left, boot)
 	defer after.leave()
 	after.mode = third

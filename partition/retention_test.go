@@ -55,11 +55,13 @@ func newShelf(t testing.TB, fs vfs.FS) *shelf {
 
 func (s *shelf) open() error {
 	var err error
-	s.barrier, err = durability.Open(durability.Options{FS: vfs.FileByFile(s.fs), Dir: "data", FindLogs: directory.Logs, BootID: s.boot, Mode: s.mode, Interval: time.Hour, RealTime: s.clock, Logger: quiet, Registerer: s.registerer})
+	s.barrier, err = durability.Open(durability.Options{FS: vfs.FileByFile(s.fs), Dir: "data", FindLogs: directory.Logs,
+		BootID: s.boot, Mode: s.mode, Interval: time.Hour, RealTime: s.clock, Logger: quiet, Registerer: s.registerer})
 	if err != nil {
 		return err
 	}
-	s.p, err = Open(testID, Options{FS: s.fs, Dir: "data", Config: s.config, Barrier: s.barrier, LeaderEpoch: s.starts, Unverified: true, InflatedBytes: s.inflatedBytes, LogSizes: &s.sizes, Clock: s.clock, Logger: quiet})
+	s.p, err = Open(testID, Options{FS: s.fs, Dir: "data", Config: s.config, Barrier: s.barrier, LeaderEpoch: s.starts,
+		Unverified: true, InflatedBytes: s.inflatedBytes, LogSizes: &s.sizes, Clock: s.clock, Logger: quiet})
 	s.starts++
 	return err
 }
@@ -107,14 +109,16 @@ func recordsOf(rs []rec) []batch.Record {
 
 // send appends records now, without a producer.
 func (s *shelf) send(rs ...rec) (Appended, error) {
-	raw := batch.Build(batch.BuildOptions{ProducerID: -1, ProducerEpoch: -1, BaseSequence: -1, TimestampMs: s.nowMs(), LeaderEpoch: -1}, recordsOf(rs)...)
+	raw := batch.Build(batch.BuildOptions{ProducerID: -1, ProducerEpoch: -1, BaseSequence: -1, TimestampMs: s.nowMs(),
+		LeaderEpoch: -1}, recordsOf(rs)...)
 	return s.p.AppendClient(raw, 0, 9)
 }
 
 // sendAs appends records of an idempotent producer.
 func (s *shelf) sendAs(producerID int64, epoch int16, sequence int32, transactional bool, rs ...rec) (Appended, error) {
 	raw := batch.Build(batch.BuildOptions{
-		ProducerID: producerID, ProducerEpoch: epoch, BaseSequence: sequence, Transactional: transactional, TimestampMs: s.nowMs(), LeaderEpoch: -1,
+		ProducerID: producerID, ProducerEpoch: epoch, BaseSequence: sequence, Transactional: transactional,
+		TimestampMs: s.nowMs(), LeaderEpoch: -1,
 	}, recordsOf(rs)...)
 	return s.p.AppendClient(raw, 0, 9)
 }
@@ -181,7 +185,8 @@ func TestRetentionByTime(t *testing.T) {
 	if d := s.retain(); d.Segments != 3 || s.p.LogStartOffset() != 10 { // all of it: a new segment first
 		t.Fatalf("deleted %+v, log start offset %d", d, s.p.LogStartOffset())
 	}
-	if _, err := s.p.Read(ReadRequest{Offset: 0, MaxBytes: 1000, CurrentLeaderEpoch: -1, LastFetchedEpoch: -1}); !errors.Is(err, ErrOffsetOutOfRange) {
+	if _, err := s.p.Read(ReadRequest{Offset: 0, MaxBytes: 1000, CurrentLeaderEpoch: -1,
+		LastFetchedEpoch: -1}); !errors.Is(err, ErrOffsetOutOfRange) {
 		t.Fatalf("read at 0: %v", err)
 	}
 	if d := s.retain(); d.Segments != 0 { // nothing is left but an empty segment
@@ -214,7 +219,8 @@ func TestRetentionWaitsForTheFuture(t *testing.T) {
 	s := newShelf(t, vfs.NewMem())
 	s.config.Retention.RetentionMs = 1_000
 	s.mustOpen()
-	raw := batch.Build(batch.BuildOptions{ProducerID: -1, ProducerEpoch: -1, BaseSequence: -1, TimestampMs: s.nowMs() + 600_000, LeaderEpoch: -1}, recordsOf([]rec{{"k", filler}})...)
+	raw := batch.Build(batch.BuildOptions{ProducerID: -1, ProducerEpoch: -1, BaseSequence: -1,
+		TimestampMs: s.nowMs() + 600_000, LeaderEpoch: -1}, recordsOf([]rec{{"k", filler}})...)
 	s.must(s.p.AppendClient(raw, 0, 9))
 	s.fill(5)
 	s.clock.Advance(5 * time.Minute)
@@ -229,7 +235,8 @@ func TestRetentionWaitsForTheFuture(t *testing.T) {
 }
 
 func TestRetentionBySize(t *testing.T) {
-	for _, c := range []struct{ keepSegments, extra, wantStart int64 }{{5, 0, 0}, {3, 0, 4}, {3, 1, 2}, {0, 0, 10}, {0, 1, 8}} {
+	for _, c := range []struct{ keepSegments, extra, wantStart int64 }{{5, 0, 0}, {3, 0, 4}, {3, 1, 2}, {0, 0, 10},
+		{0, 1, 8}} {
 		s := newShelf(t, vfs.NewMem())
 		s.mustOpen()
 		s.fill(10)
@@ -423,7 +430,8 @@ func TestRetentionDeathAtEveryOperation(t *testing.T) {
 				t.Fatalf("power cut %v, operation %d: %v", power, n, err)
 			}
 			o := must1(again.p.Offsets())
-			if power && o.LogStartOffset == o.LogEndOffset { // a power cut before the first barrier may leave a later segment's name alone
+			// a power cut before the first barrier may leave a later segment's name alone
+			if power && o.LogStartOffset == o.LogEndOffset {
 				start = max(start, o.LogStartOffset)
 			}
 			if o.LogStartOffset > start || o.LogEndOffset > int64(sent)+1 || !power && o.LogEndOffset < int64(sent) {
@@ -440,7 +448,8 @@ func TestRetentionDeathAtEveryOperation(t *testing.T) {
 			if err != nil || next != o.LogEndOffset {
 				t.Fatalf("power cut %v, operation %d: %v, ends at %d", power, n, err, next)
 			}
-			if a, err := again.sendAs(7, 0, int32(o.LogEndOffset), false, rec{"k", "v"}); err != nil || a.BaseOffset != o.LogEndOffset || a.Duplicate {
+			if a, err := again.sendAs(7, 0, int32(o.LogEndOffset), false, rec{"k", "v"}); err != nil ||
+				a.BaseOffset != o.LogEndOffset || a.Duplicate {
 				t.Fatalf("power cut %v, operation %d: next sequence: %+v, %v", power, n, a, err)
 			}
 			again.retain()

@@ -34,9 +34,11 @@ type world struct {
 var testID = ID{Topic: "x", TopicID: [16]byte{1, 2, 3}, Index: 0}
 
 func newWorld(t *testing.T) *world {
-	w := &world{t: t, fs: vfs.NewMem(), clock: clock.NewManual(time.UnixMilli(1_000_000)), verify: true, guards: map[string]Guard{}}
+	w := &world{t: t, fs: vfs.NewMem(), clock: clock.NewManual(time.UnixMilli(1_000_000)), verify: true,
+		guards: map[string]Guard{}}
 	w.config = Config{Rules: batch.Rules{
-		MaxMessageBytes: 1 << 20, SegmentBytes: 1 << 30, TimestampBeforeMaxMs: math.MaxInt64, TimestampAfterMaxMs: 3_600_000, MaxInflatedBytes: 1 << 20,
+		MaxMessageBytes: 1 << 20, SegmentBytes: 1 << 30, TimestampBeforeMaxMs: math.MaxInt64, TimestampAfterMaxMs: 3_600_000,
+		MaxInflatedBytes: 1 << 20,
 	}}
 	w.open()
 	t.Cleanup(func() { w.close(true) })
@@ -49,12 +51,14 @@ func (w *world) open() {
 		w.t.Fatal(err)
 	}
 	var err error
-	w.barrier, err = durability.Open(durability.Options{FS: w.fs, Dir: "data", FindLogs: directory.Logs, BootID: "boot", Interval: time.Second, RealTime: w.clock, Logger: quiet, OnFailure: func(err error) { w.t.Error(err) }})
+	w.barrier, err = durability.Open(durability.Options{FS: w.fs, Dir: "data", FindLogs: directory.Logs, BootID: "boot",
+		Interval: time.Second, RealTime: w.clock, Logger: quiet, OnFailure: func(err error) { w.t.Error(err) }})
 	if err != nil {
 		w.t.Fatal(err)
 	}
 	w.p, err = Open(testID, Options{
-		FS: w.fs, Dir: "data", Config: w.config, Barrier: w.barrier, LeaderEpoch: w.starts, Unverified: !w.verify, Clock: w.clock, Logger: quiet,
+		FS: w.fs, Dir: "data", Config: w.config, Barrier: w.barrier, LeaderEpoch: w.starts, Unverified: !w.verify,
+		Clock: w.clock, Logger: quiet,
 	})
 	if err != nil {
 		w.t.Fatal(err)
@@ -164,7 +168,8 @@ func (w *world) run(t *testing.T, c script.Command) string {
 		if err != nil {
 			return codes.Of(err)
 		}
-		return fmt.Sprintf("log_start=%d last_stable=%d high_watermark=%d log_end=%d", o.LogStartOffset, o.LastStableOffset, o.HighWatermark, o.LogEndOffset)
+		return fmt.Sprintf("log_start=%d last_stable=%d high_watermark=%d log_end=%d", o.LogStartOffset, o.LastStableOffset,
+			o.HighWatermark, o.LogEndOffset)
 	case "producers":
 		return w.producers(t)
 	case "read":
@@ -246,7 +251,8 @@ func (w *world) producers(t *testing.T) string {
 // read shows what a reader of an isolation level is given, batch by batch, and which transactions it is
 // told are aborted.
 func (w *world) read(t *testing.T, c script.Command) string {
-	r, err := w.p.Read(ReadRequest{Offset: int64(w.int(c, "from", 0)), Committed: c.Has("committed"), MaxBytes: w.int(c, "max", 1<<20), AtLeastOne: true, CurrentLeaderEpoch: -1, LastFetchedEpoch: -1})
+	r, err := w.p.Read(ReadRequest{Offset: int64(w.int(c, "from", 0)), Committed: c.Has("committed"),
+		MaxBytes: w.int(c, "max", 1<<20), AtLeastOne: true, CurrentLeaderEpoch: -1, LastFetchedEpoch: -1})
 	if err != nil {
 		return codes.Of(err)
 	}

@@ -73,7 +73,8 @@ func TestProducersOutliveTheirBatchesAndSnapshots(t *testing.T) {
 	}
 }
 
-func producersOutlive(t *testing.T, batches int32, startOffset int64, roll, clean bool, edit func(vfs.FS, string) error) error {
+func producersOutlive(t *testing.T, batches int32, startOffset int64, roll, clean bool,
+	edit func(vfs.FS, string) error) error {
 	mem := vfs.NewMem()
 	s := newShelf(t, mem)
 	s.mustOpen()

@@ -68,7 +68,8 @@ func TestAFailedReservationGivesNoID(t *testing.T) {
 }
 
 func header(pid int64, epoch int16, sequence int32, base int64, transactional bool) batch.Header {
-	h := batch.Header{BaseOffset: base, ProducerID: pid, ProducerEpoch: epoch, BaseSequence: sequence, RecordCount: 1, MaxTimestampMs: base * 10}
+	h := batch.Header{BaseOffset: base, ProducerID: pid, ProducerEpoch: epoch, BaseSequence: sequence, RecordCount: 1,
+		MaxTimestampMs: base * 10}
 	if transactional {
 		h.Attributes = 1 << 4
 	}
@@ -94,7 +95,8 @@ func TestASnapshotBringsTheStateBack(t *testing.T) {
 		t.Fatal("a loaded snapshot gives another one")
 	}
 	e, _ := q.Get(2)
-	if e.ProducerEpoch != 3 || e.CoordinatorEpoch != 9 || e.LastTimestampMs != 77 || e.TxnFirstOffset != -1 || e.LastSequence() != -1 {
+	if e.ProducerEpoch != 3 || e.CoordinatorEpoch != 9 || e.LastTimestampMs != 77 || e.TxnFirstOffset != -1 ||
+		e.LastSequence() != -1 {
 		t.Fatalf("%+v", e)
 	}
 	if len(q.Open()) != 3 || q.Open()[4] != 4 {

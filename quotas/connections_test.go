@@ -49,7 +49,8 @@ func TestConnectionsAreHeld(t *testing.T) {
 	}
 	connect(two, 500*time.Millisecond) // a rate of 2.1, over ten seconds
 	connect(one, time.Second)
-	if err := q.Alter(Entity{IP: name("10.0.0.1")}, []Change{{Name: ConnectionCreationRate, Remove: true}}, false); err != nil {
+	if err := q.Alter(Entity{IP: name("10.0.0.1")}, []Change{{Name: ConnectionCreationRate, Remove: true}},
+		false); err != nil {
 		t.Fatal(err)
 	}
 	connect(one, 0) // by the default
@@ -58,7 +59,8 @@ func TestConnectionsAreHeld(t *testing.T) {
 func TestNamesOfAddresses(t *testing.T) {
 	q, _ := open(t, filepath.Join(t.TempDir(), "meta.db"))
 	now := time.UnixMilli(1_000_000)
-	for text, from := range map[string]string{"localhost": "127.0.0.1", "::ffff:10.0.0.3": "10.0.0.3", "0:0:0:0:0:0:0:1": "::1"} {
+	for text, from := range map[string]string{"localhost": "127.0.0.1", "::ffff:10.0.0.3": "10.0.0.3",
+		"0:0:0:0:0:0:0:1": "::1"} {
 		setConnections(t, q, name(text), 1)
 		held := false
 		for range 11 {

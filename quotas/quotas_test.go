@@ -41,13 +41,16 @@ func TestQuotasAreThereAfterReopening(t *testing.T) {
 	set(t, q, Entity{IP: name("1.2.3.4")}, ConnectionCreationRate, 7)
 	store.Close()
 	q, _ = open(t, path)
-	if found := q.Find([]Match{{Type: User, Name: "u"}}, false); len(found) != 1 || found[0].Values[ProducerByteRate] != 5 {
+	if found := q.Find([]Match{{Type: User, Name: "u"}}, false); len(found) != 1 ||
+		found[0].Values[ProducerByteRate] != 5 {
 		t.Errorf("found %v", found)
 	}
-	if err := q.Alter(Entity{IP: name("1.2.3.4")}, []Change{{Name: ConnectionCreationRate, Remove: true}}, false); err != nil {
+	if err := q.Alter(Entity{IP: name("1.2.3.4")}, []Change{{Name: ConnectionCreationRate, Remove: true}},
+		false); err != nil {
 		t.Fatal(err)
 	}
-	if err := q.Alter(Entity{User: name("u"), ClientID: nil}, []Change{{Name: ProducerByteRate, Remove: true}}, false); err != nil {
+	if err := q.Alter(Entity{User: name("u"), ClientID: nil}, []Change{{Name: ProducerByteRate, Remove: true}},
+		false); err != nil {
 		t.Fatal(err)
 	}
 	if q.Active() {
@@ -75,8 +78,8 @@ func TestTheMostSpecificQuotaHolds(t *testing.T) {
 	}
 }
 
-// Kafka's numbers: 10,000 bytes at once with a quota of 500 a second are a rate of 1,000 over ten windows, twice as much
-// as allowed.
+// Kafka's numbers: 10,000 bytes at once with a quota of 500 a second are a rate of 1,000 over ten windows, twice as
+// much as allowed.
 func TestPausesAreKafkas(t *testing.T) {
 	q, _ := open(t, filepath.Join(t.TempDir(), "meta.db"))
 	set(t, q, Entity{ClientID: name("c")}, ProducerByteRate, 500)
@@ -183,15 +186,20 @@ func TestQuotasAreBounded(t *testing.T) {
 	}
 	store.Close()
 	q, _ = open(t, path)
-	if err := q.Alter(Entity{User: name("one more")}, []Change{{Name: ProducerByteRate, Value: 1}}, false); !errors.Is(err, ErrTooMany) {
+	if err := q.Alter(Entity{User: name("one more")}, []Change{{Name: ProducerByteRate, Value: 1}}, false); !errors.Is(err,
+		ErrTooMany) {
 		t.Errorf("got %v", err)
 	}
 }
 
 func TestADamagedRecordIsRefused(t *testing.T) {
-	for _, record := range [][2]string{{"user=u", "{"}, {"user=u", `{"nosuch":1}`}, {"foo=u", `{"producer_byte_rate":1}`}, {"user=u", `{"producer_byte_rate":-1}`}} {
+	for _, record := range [][2]string{{"user=u", "{"}, {"user=u", `{"nosuch":1}`}, {"foo=u", `{"producer_byte_rate":1}`},
+		{"user=u", `{"producer_byte_rate":-1}`}} {
 		_, store := open(t, filepath.Join(t.TempDir(), "meta.db"))
-		if err := store.Update(func(tx meta.Tx) error { return tx.Put(meta.ClientQuotas, record[0], []byte(record[1])) }); err != nil {
+		if err := store.Update(func(tx meta.Tx) error {
+			return tx.Put(meta.ClientQuotas, record[0],
+				[]byte(record[1]))
+		}); err != nil {
 			t.Fatal(err)
 		}
 		if _, err := Open(store, Config{}, Config{}); !errors.Is(err, meta.ErrDamaged) {

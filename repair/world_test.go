@@ -50,8 +50,8 @@ func values(t *testing.T, c *kafkatest.Client, topic string) (found map[int64]st
 	return found, kafkatest.Code(t, err)
 }
 
-// unsynced leaves the metadata unsynced. It is on the machine's disk, whose power no test cuts: power cuts are those of a
-// file system in memory, which has the logs.
+// unsynced leaves the metadata unsynced. It is on the machine's disk, whose power no test cuts: power cuts are those of
+// a file system in memory, which has the logs.
 func unsynced(c *broker.Config) {
 	c.Metadata = func(name string, o meta.Options) (meta.Store, error) {
 		o.NoSync = true

@@ -163,11 +163,15 @@ func TestSettingsOfTheBrokerDecideWhatIsAllowed(t *testing.T) {
 		want     string // "" for nothing
 	}{
 		{"- {name: x, records: [{partition: 2}]}", settings.Values{"num.partitions": "3"}, ""},
-		{"- {name: x, records: [{partition: 2}]}", nil, "line 1: [0].records[0].partition: is 2, and the topic has 1 partitions"},
-		{"- {name: x, configs: {cleanup.policy: compact}, records: [{key: k}, {value: v}]}", nil, "[0].records[1].key: is missing, and the topic is compacted"},
-		{"- {name: x, records: [{value: v}]}", settings.Values{"log.cleanup.policy": "compact"}, "[0].records[0].key: is missing"},
+		{"- {name: x, records: [{partition: 2}]}", nil,
+			"line 1: [0].records[0].partition: is 2, and the topic has 1 partitions"},
+		{"- {name: x, configs: {cleanup.policy: compact}, records: [{key: k}, {value: v}]}", nil,
+			"[0].records[1].key: is missing, and the topic is compacted"},
+		{"- {name: x, records: [{value: v}]}", settings.Values{"log.cleanup.policy": "compact"},
+			"[0].records[0].key: is missing"},
 		{"- {name: x, configs: {max.message.bytes: 70}, records: [{value: v}]}", nil, ""},
-		{"- {name: x, configs: {max.message.bytes: 70}, records: [{value: more}]}", nil, "[0].records[0]: is larger than max.message.bytes, which is 70"},
+		{"- {name: x, configs: {max.message.bytes: 70}, records: [{value: more}]}", nil,
+			"[0].records[0]: is larger than max.message.bytes, which is 70"},
 		{"- {name: x, records: [{timestamp: 1700003600000}]}", nil, ""},
 		{"- {name: x, records: [{timestamp: 1700003600001}]}", nil, "[0].records[0].timestamp: is further from the present"},
 		{"- {name: x, configs: {message.timestamp.type: LogAppendTime}, records: [{timestamp: 1800000000000}]}", nil, ""},
@@ -196,7 +200,8 @@ func TestCreateTopicsOfComposeFiles(t *testing.T) {
 	if err := Check(all, resolved(t, nil), 0); err != nil {
 		t.Error(err)
 	}
-	if err := Check(all, resolved(t, settings.Values{"strict": "true"}), 0); err == nil || err.Error() != "V a:3:3: the replication factor is 3, there is 1 broker" {
+	if err := Check(all, resolved(t, settings.Values{"strict": "true"}), 0); err == nil ||
+		err.Error() != "V a:3:3: the replication factor is 3, there is 1 broker" {
 		t.Errorf("strict: %v", err)
 	}
 	for text, want := range map[string]string{
@@ -216,7 +221,8 @@ func TestCreateTopicsOfComposeFiles(t *testing.T) {
 // The hashes are those of Java's client.
 func TestKeysGoWhereJavaPutsThem(t *testing.T) {
 	for key, want := range map[string]int32{
-		"21": -973932308, "foobar": -790332482, "a-little-bit-long-string": -985981536, "a-little-bit-longer-string": -1486304829,
+		"21": -973932308, "foobar": -790332482, "a-little-bit-long-string": -985981536,
+		"a-little-bit-longer-string":                       -1486304829,
 		"lkjh234lh9fiuh90y23oiuhsafujhadof229phr9h19h89h8": -58897971, "abc": 479470107,
 	} {
 		if got := int32(murmur2([]byte(key))); got != want {
@@ -278,7 +284,8 @@ func TestBatchesKeepTheOrderOfEachPartition(t *testing.T) {
 
 // Whatever a text is, it is refused with a mistake, or makes batches that a broker takes.
 func FuzzParse(f *testing.F) {
-	for _, text := range []string{inYAML, inJSON, "- {name: x, configs: {segment.bytes: 14}, records: [{value: v}]}", "[{\"name\": \"x\", \"records\": [{\"key\": {\"base64\": \"\"}}]}]",
+	for _, text := range []string{inYAML, inJSON, "- {name: x, configs: {segment.bytes: 14}, records: [{value: v}]}",
+		"[{\"name\": \"x\", \"records\": [{\"key\": {\"base64\": \"\"}}]}]",
 		"a: &x [*x]", "- name: 0x10\n  partitions: 0b11"} {
 		f.Add([]byte(text))
 	}

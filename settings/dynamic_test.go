@@ -61,7 +61,8 @@ var errInvalid = errors.New("an InvalidError")
 
 func TestDynamicSettingsApplyAtOnce(t *testing.T) {
 	b := resolve(t, Values{"message.max.bytes": "1000"})
-	next, err := b.WithDynamic(Values{"message.max.bytes": "3000"}, Values{"message.max.bytes": "2000", "log.retention.ms": "5"})
+	next, err := b.WithDynamic(Values{"message.max.bytes": "3000"},
+		Values{"message.max.bytes": "2000", "log.retention.ms": "5"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -96,9 +97,11 @@ func TestGroupSettings(t *testing.T) {
 		t.Error(err)
 	}
 	for name, value := range map[string]string{
-		"foo": "1", "consumer.session.timeout.ms": "44999", "consumer.heartbeat.interval.ms": "15001", "share.delivery.count.limit": "11",
-		"streams.num.standby.replicas": "3", "share.isolation.level": "READ_COMMITTED", "consumer.assignment.interval.ms": "20000",
-		"share.record.lock.duration.ms": "70000", "share.auto.offset.reset": "x",
+		"foo": "1", "consumer.session.timeout.ms": "44999", "consumer.heartbeat.interval.ms": "15001",
+		"share.delivery.count.limit":   "11",
+		"streams.num.standby.replicas": "3", "share.isolation.level": "READ_COMMITTED",
+		"consumer.assignment.interval.ms": "20000",
+		"share.record.lock.duration.ms":   "70000", "share.auto.offset.reset": "x",
 	} {
 		err := b.CheckGroup(Values{name: value})
 		var invalid *InvalidError
@@ -106,7 +109,8 @@ func TestGroupSettings(t *testing.T) {
 			t.Errorf("%s=%s: %v", name, value, err)
 		}
 	}
-	narrow := resolve(t, Values{"group.consumer.min.session.timeout.ms": "1", "group.consumer.session.timeout.ms": "10000"})
+	narrow := resolve(t, Values{"group.consumer.min.session.timeout.ms": "1",
+		"group.consumer.session.timeout.ms": "10000"})
 	if err := narrow.CheckGroup(Values{"consumer.heartbeat.interval.ms": "10000"}); err == nil {
 		t.Error("a heartbeat interval as long as the session timeout is allowed")
 	}

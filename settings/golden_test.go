@@ -8,8 +8,9 @@ import (
 	"testing"
 )
 
-// What Apache Kafka 4.4.0 answers to DescribeConfigs stands in testdata/kafka-4.4.0.txt (4.3.1 was asked for what 4.4.0 did
-// not change), one section a resource: name|value|source|kind|read-only|sensitive| source:name=value of each synonym.
+// What Apache Kafka 4.4.0 answers to DescribeConfigs stands in testdata/kafka-4.4.0.txt (4.3.1 was asked for what 4.4.0
+// did not change), one section a resource: name|value|source|kind|read-only|sensitive| source:name=value of each
+// synonym.
 func kafkaSays(t *testing.T, section string) []string {
 	t.Helper()
 	text, err := os.ReadFile("testdata/kafka-4.4.0.txt")
@@ -26,10 +27,12 @@ func kafkaSays(t *testing.T, section string) []string {
 
 var sourceNames = map[int8]string{
 	SourceTopic: "DYNAMIC_TOPIC_CONFIG", SourceDynamicBroker: "DYNAMIC_BROKER_CONFIG", SourceGroup: "DYNAMIC_GROUP_CONFIG",
-	SourceDynamicDefault: "DYNAMIC_DEFAULT_BROKER_CONFIG", SourceStatic: "STATIC_BROKER_CONFIG", SourceDefault: "DEFAULT_CONFIG",
+	SourceDynamicDefault: "DYNAMIC_DEFAULT_BROKER_CONFIG", SourceStatic: "STATIC_BROKER_CONFIG",
+	SourceDefault: "DEFAULT_CONFIG",
 }
 
-var kindNames = [...]string{"UNKNOWN", "BOOLEAN", "STRING", "INT", "SHORT", "LONG", "DOUBLE", "LIST", "CLASS", "PASSWORD"}
+var kindNames = [...]string{"UNKNOWN", "BOOLEAN", "STRING", "INT", "SHORT", "LONG", "DOUBLE", "LIST", "CLASS",
+	"PASSWORD"}
 
 func line(e Entry) string {
 	shown := func(value string, null bool) string {

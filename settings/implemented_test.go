@@ -15,7 +15,8 @@ func TestImplementedSettingsHaveAnEffect(t *testing.T) {
 	// No class of plug-ins is allowed.
 	withOthers := []string{"group.consumer.max.assignment.interval.ms", "group.consumer.max.heartbeat.interval.ms",
 		"group.consumer.max.session.timeout.ms", "group.consumer.min.assignment.interval.ms",
-		"group.consumer.min.heartbeat.interval.ms", "group.consumer.min.session.timeout.ms", "controller.listener.names", "group.share.assignors", "group.streams.topology.description.plugin.class",
+		"group.consumer.min.heartbeat.interval.ms", "group.consumer.min.session.timeout.ms", "controller.listener.names",
+		"group.share.assignors", "group.streams.topology.description.plugin.class",
 		"inter.broker.listener.name", "listener.security.protocol.map", "security.inter.broker.protocol"}
 	for _, table := range brokerTables {
 		for i := range table {
@@ -86,7 +87,8 @@ func otherValues(d *Definition) []string {
 	case Double:
 		values = []string{"0.1", "0.3"}
 	default:
-		values = append(slices.Clone(d.valid.oneOf), "x", "classic", "*", "PLAINTEXT://h:1", "PLAINTEXT", "host:1", "10.0.0.1:1", "9100-9163")
+		values = append(slices.Clone(d.valid.oneOf), "x", "classic", "*", "PLAINTEXT://h:1", "PLAINTEXT", "host:1",
+			"10.0.0.1:1", "9100-9163")
 	}
 	return slices.DeleteFunc(values, func(s string) bool { return strings.EqualFold(s, usual) })
 }

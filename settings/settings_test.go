@@ -48,12 +48,14 @@ func TestDefaultsForOneNode(t *testing.T) {
 }
 
 func TestEveryProblemIsReportedAtOnce(t *testing.T) {
-	_, unknown, err := Resolve(Values{"num.partitions": "0", "segment.bytes": "1", "compression.type": "zip", "auto.create.topics.enable": "maybe",
-		"zookeeper.connect": "z:1", "ssl.key.password": "secret"})
+	_, unknown, err := Resolve(Values{"num.partitions": "0", "segment.bytes": "1", "compression.type": "zip",
+		"auto.create.topics.enable": "maybe",
+		"zookeeper.connect":         "z:1", "ssl.key.password": "secret"})
 	if err == nil {
 		t.Fatal("no error")
 	}
-	for _, want := range []string{"num.partitions=0: must be at least 1", "compression.type=zip: must be one of uncompressed",
+	for _, want := range []string{"num.partitions=0: must be at least 1",
+		"compression.type=zip: must be one of uncompressed",
 		"auto.create.topics.enable=maybe: must be true or false"} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("the error does not say %q:\n%v", want, err)
@@ -70,14 +72,16 @@ func TestEveryProblemIsReportedAtOnce(t *testing.T) {
 
 func TestContradictionsAreRefused(t *testing.T) {
 	for want, values := range map[string]Values{
-		"broker.id=2: must be the same as node.id":                {"node.id": "1", "broker.id": "2"},
-		"log.retention.minutes=0: must be -1 or at least 1":       {"log.retention.minutes": "0"},
-		"group.consumer.session.timeout.ms=40000: must not be":    {"group.consumer.session.timeout.ms": "40000"},
-		"group.consumer.session.timeout.ms=70000: must not be":    {"group.consumer.session.timeout.ms": "70000"},
-		"must be above group.consumer.heartbeat.interval.ms":      {"group.consumer.session.timeout.ms": "15000", "group.consumer.min.session.timeout.ms": "1", "group.consumer.heartbeat.interval.ms": "15000"},
-		"group.max.session.timeout.ms=5: must not be below":       {"group.max.session.timeout.ms": "5"},
-		"must include classic":                                    {"group.coordinator.rebalance.protocols": "consumer"},
-		"min.compaction.lag.ms=6: must not be above":              {"log.cleaner.min.compaction.lag.ms": "6", "log.cleaner.max.compaction.lag.ms": "5"},
+		"broker.id=2: must be the same as node.id":             {"node.id": "1", "broker.id": "2"},
+		"log.retention.minutes=0: must be -1 or at least 1":    {"log.retention.minutes": "0"},
+		"group.consumer.session.timeout.ms=40000: must not be": {"group.consumer.session.timeout.ms": "40000"},
+		"group.consumer.session.timeout.ms=70000: must not be": {"group.consumer.session.timeout.ms": "70000"},
+		"must be above group.consumer.heartbeat.interval.ms": {"group.consumer.session.timeout.ms": "15000",
+			"group.consumer.min.session.timeout.ms": "1", "group.consumer.heartbeat.interval.ms": "15000"},
+		"group.max.session.timeout.ms=5: must not be below": {"group.max.session.timeout.ms": "5"},
+		"must include classic":                              {"group.coordinator.rebalance.protocols": "consumer"},
+		"min.compaction.lag.ms=6: must not be above": {"log.cleaner.min.compaction.lag.ms": "6",
+			"log.cleaner.max.compaction.lag.ms": "5"},
 		"queued.max.request.bytes=5: must not be below":           {"queued.max.request.bytes": "5"},
 		"max.connections.per.ip=0: can be 0 only where":           {"max.connections.per.ip": "0"},
 		"group.streams.num.standby.replicas=9: must not be above": {"group.streams.num.standby.replicas": "9"},
@@ -90,7 +94,8 @@ func TestContradictionsAreRefused(t *testing.T) {
 }
 
 func TestNodeIDAndBrokerIDAreOne(t *testing.T) {
-	for _, values := range []Values{{"node.id": "7"}, {"broker.id": "7"}, {"node.id": "7", "broker.id": "-1"}, {"node.id": "7", "broker.id": "7"}} {
+	for _, values := range []Values{{"node.id": "7"}, {"broker.id": "7"}, {"node.id": "7", "broker.id": "-1"},
+		{"node.id": "7", "broker.id": "7"}} {
 		b := resolve(t, values)
 		if b.int("node.id") != 7 || b.int("broker.id") != 7 {
 			t.Errorf("%v: node.id %d, broker.id %d", values, b.int("node.id"), b.int("broker.id"))
@@ -121,7 +126,8 @@ func TestRetentionSynonyms(t *testing.T) {
 	}
 	b := resolve(t, Values{"log.roll.hours": "1", "log.roll.jitter.hours": "2", "log.flush.scheduler.interval.ms": "5"})
 	topic, _ := b.Topic(nil)
-	if jitter := b.topicDefault("segment.jitter.ms"); topic.SegmentMs != 3600000 || jitter != "7200000" || topic.FlushMs != 5 {
+	if jitter := b.topicDefault("segment.jitter.ms"); topic.SegmentMs != 3600000 || jitter != "7200000" ||
+		topic.FlushMs != 5 {
 		t.Errorf("segment.ms %d, segment.jitter.ms %s, flush.ms %d", topic.SegmentMs, jitter, topic.FlushMs)
 	}
 }
@@ -132,7 +138,8 @@ func TestTopicSettings(t *testing.T) {
 	if err != nil || topic.MaxMessageBytes != 5000 || !topic.CleanupCompact || topic.CleanupDelete {
 		t.Errorf("without overrides: %+v, %v", topic, err)
 	}
-	topic, err = b.Topic(Values{"cleanup.policy": "delete,compact", "max.message.bytes": "7", "message.timestamp.type": "LogAppendTime",
+	topic, err = b.Topic(Values{"cleanup.policy": "delete,compact", "max.message.bytes": "7",
+		"message.timestamp.type":    "LogAppendTime",
 		"min.cleanable.dirty.ratio": ".25", "segment.bytes": "1048576", "leader.replication.throttled.replicas": "0:1, 1:1"})
 	if err != nil || topic.MaxMessageBytes != 7 || !topic.CleanupCompact || !topic.CleanupDelete || !topic.LogAppendTime ||
 		topic.MinCleanableDirtyRatio != .25 || topic.SegmentBytes != 1048576 {
@@ -156,7 +163,8 @@ func TestInvalidTopicSettingsAreNamed(t *testing.T) {
 		{Values{"segment.bytes": "1024"}, "segment.bytes"},
 		{Values{"remote.storage.enable": "true"}, "remote.storage.enable"},
 		{Values{"min.compaction.lag.ms": "10", "max.compaction.lag.ms": "5"}, "min.compaction.lag.ms"},
-		{Values{"follower.replication.throttled.replicas": strings.Repeat("1:1,", 8192) + "1:1"}, "follower.replication.throttled.replicas"},
+		{Values{"follower.replication.throttled.replicas": strings.Repeat("1:1,", 8192) + "1:1"},
+			"follower.replication.throttled.replicas"},
 		{Values{"b": "1", "a": "1"}, "a"},
 	} {
 		_, err := b.Topic(c.overrides)
@@ -177,7 +185,8 @@ func TestDataDirectory(t *testing.T) {
 }
 
 func TestChangedSettingsHideSecrets(t *testing.T) {
-	got := resolve(t, Values{"num.partitions": "3", "num.io.threads": "8", "ssl.key.password": "x", "what": "ever"}).Changed()
+	got := resolve(t, Values{"num.partitions": "3", "num.io.threads": "8", "ssl.key.password": "x",
+		"what": "ever"}).Changed()
 	if want := []string{"num.partitions=3", "ssl.key.password=[hidden]"}; !slices.Equal(got, want) {
 		t.Errorf("changed %q, want %q", got, want)
 	}
@@ -186,13 +195,15 @@ func TestChangedSettingsHideSecrets(t *testing.T) {
 			t.Errorf("secret shown: %s", line(e))
 		}
 	}
-	if err := error(&InvalidError{Name: "ssl.key.password", Value: "geheim", Reason: "no"}); strings.Contains(err.Error(), "geheim") {
+	if err := error(&InvalidError{Name: "ssl.key.password", Value: "geheim", Reason: "no"}); strings.Contains(err.Error(),
+		"geheim") {
 		t.Errorf("secret shown: %v", err)
 	}
 }
 
 func TestSettingsWithoutEffectAreReported(t *testing.T) {
-	got := resolve(t, Values{"num.partitions": "3", "num.io.threads": "8", "controller.quorum.voters": "1@h:1", "what": "ever"}).WithoutEffect()
+	got := resolve(t, Values{"num.partitions": "3", "num.io.threads": "8", "controller.quorum.voters": "1@h:1",
+		"what": "ever"}).WithoutEffect()
 	if want := []string{"controller.quorum.voters", "num.io.threads"}; !slices.Equal(got, want) {
 		t.Errorf("without effect %q, want %q", got, want)
 	}

@@ -24,13 +24,15 @@ func TestParseProperties(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := Values{"node.id": "1", "log.dirs": "/data/a b ", "message.max.bytes": "5", "listeners": "PLAINTEXT://:1,SSL://:2",
-		"a=b:c": "x\tyé\\", "empty": "", "bare": "", "twice": "2", "password": "a=b:c#d", "last": "x"}
+	want := Values{"node.id": "1", "log.dirs": "/data/a b ", "message.max.bytes": "5",
+		"listeners": "PLAINTEXT://:1,SSL://:2",
+		"a=b:c":     "x\tyé\\", "empty": "", "bare": "", "twice": "2", "password": "a=b:c#d", "last": "x"}
 	if got := source.Values; !maps.Equal(got, want) {
 		t.Errorf("got  %q\nwant %q", got, want)
 	}
-	for name, want := range map[string]string{"node.id": "x.properties line 4", "listeners": "x.properties line 7", "twice": "x.properties line 14",
-		"last": "x.properties line 16"} {
+	for name, want := range map[string]string{"node.id": "x.properties line 4", "listeners": "x.properties line 7",
+		"twice": "x.properties line 14",
+		"last":  "x.properties line 16"} {
 		if got := source.From[name]; got != want {
 			t.Errorf("%s comes from %q, want %q", name, got, want)
 		}
@@ -38,7 +40,8 @@ func TestParseProperties(t *testing.T) {
 }
 
 func TestBrokenPropertiesAreRefused(t *testing.T) {
-	if _, err := ParseProperties("x", strings.NewReader("a=1\nb=\\u12")); err == nil || !strings.Contains(err.Error(), "x: line 2") {
+	if _, err := ParseProperties("x", strings.NewReader("a=1\nb=\\u12")); err == nil ||
+		!strings.Contains(err.Error(), "x: line 2") {
 		t.Errorf("a broken escape: %v", err)
 	}
 	for _, text := range []string{strings.Repeat("a=1\n", 300000), "a=" + strings.Repeat("x", 2<<20)} {
@@ -69,7 +72,8 @@ func FuzzParseProperties(f *testing.F) {
 
 func TestFromEnvironment(t *testing.T) {
 	source := FromEnvironment([]string{
-		"KAFKA_NUM_PARTITIONS=3", "KAFKA_LISTENERS=PLAINTEXT://:1=2", "KAFKA_A__B___C_D=x", "KAFKA_HEAP_OPTS=-Xmx1G", "KAFKA_OPTS=x",
+		"KAFKA_NUM_PARTITIONS=3", "KAFKA_LISTENERS=PLAINTEXT://:1=2", "KAFKA_A__B___C_D=x", "KAFKA_HEAP_OPTS=-Xmx1G",
+		"KAFKA_OPTS=x",
 		"KAFKA_JVM_PERFORMANCE_OPTS=x", "KAFKA_=x", "HOME=/", "XKAFKA_NUM_PARTITIONS=4", "KAFKA_EMPTY=",
 		"KAFKA_LISTENER_NAME_SSL_SSL_KEYSTORE_TYPE=PEM", "KAFKA_A____B=y",
 		"ONCE_STRICT=true", "KAFKA_STRICT=false", "KAFKA_DURABILITY=txn", "ONCE_DEV_AUTO_CREATE_DELAY_MS=5",
@@ -85,7 +89,8 @@ func TestFromEnvironment(t *testing.T) {
 
 // A value that cannot be is reported with the place that it was set at, which is the strongest of several.
 func TestErrorsSayWhereTheValueComesFrom(t *testing.T) {
-	file, err := ParseProperties("server.properties", strings.NewReader("\nnum.partitions=0\nlisteners=PLAINTEXT://:1,A://:2\nnum.io.threads=0\n"))
+	file, err := ParseProperties("server.properties",
+		strings.NewReader("\nnum.partitions=0\nlisteners=PLAINTEXT://:1,A://:2\nnum.io.threads=0\n"))
 	if err != nil {
 		t.Fatal(err)
 	}

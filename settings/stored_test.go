@@ -37,7 +37,8 @@ func TestStoredSettingsAreCanonical(t *testing.T) {
 		expect := func(what string, got Values, err error, allowed bool) {
 			t.Helper()
 			var invalid *InvalidError
-			if !allowed && !errors.As(err, &invalid) || allowed && (err != nil || !maps.Equal(got, Values{c.name: c.canonical})) {
+			if !allowed && !errors.As(err, &invalid) || allowed &&
+				(err != nil || !maps.Equal(got, Values{c.name: c.canonical})) {
 				t.Errorf("%s of %s=%q: %v, %v", what, c.name, c.value, got, err)
 			}
 		}

@@ -158,7 +158,8 @@ func TestCanonicalBrokerValues(t *testing.T) {
 
 func TestDoublesAreWrittenAsByJava(t *testing.T) {
 	for x, want := range map[float64]string{
-		0: "0.0", 1: "1.0", 0.5: "0.5", 1e10: "1.0E10", 1e8: "1.0E8", 1e-4: "1.0E-4", 12345678.9: "1.23456789E7", -2.5: "-2.5",
+		0: "0.0", 1: "1.0", 0.5: "0.5", 1e10: "1.0E10", 1e8: "1.0E8", 1e-4: "1.0E-4", 12345678.9: "1.23456789E7",
+		-2.5: "-2.5",
 	} {
 		if got := formatDouble(x); got != want {
 			t.Errorf("%g is written %s, want %s", x, got, want)

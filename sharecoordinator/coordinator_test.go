@@ -89,7 +89,8 @@ var key = Key{Group: "g", TopicID: [16]byte{1}, Partition: 3}
 
 func (w *world) write(t *testing.T, start int64, count int32, batches ...window.Batch) {
 	t.Helper()
-	if _, err := w.c.Write(&Write{Key: key, StateEpoch: 1, LeaderEpoch: 1, StartOffset: start, DeliveryCompleteCount: count, Batches: batches}); err != nil {
+	if _, err := w.c.Write(&Write{Key: key, StateEpoch: 1, LeaderEpoch: 1, StartOffset: start,
+		DeliveryCompleteCount: count, Batches: batches}); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -125,7 +126,8 @@ func TestEvery500UpdatesThereIsASnapshot(t *testing.T) {
 			if r.Snapshot {
 				snapshots = append(snapshots, i)
 			}
-			if i == 501 && (r.StartOffset != 500 || !reflect.DeepEqual(r.Batches, []window.Batch{{FirstOffset: 500, LastOffset: 500, State: 2, DeliveryCount: 1}})) {
+			if i == 501 && (r.StartOffset != 500 || !reflect.DeepEqual(r.Batches,
+				[]window.Batch{{FirstOffset: 500, LastOffset: 500, State: 2, DeliveryCount: 1}})) {
 				t.Errorf("the snapshot is %+v", r)
 			}
 		}
@@ -163,7 +165,8 @@ func TestOldRecordsAreDeleted(t *testing.T) {
 		t.Errorf("log starts at %d", w.log.start)
 	}
 	w.open(t)
-	if after := w.state(t); !reflect.DeepEqual(before.Batches, after.Batches) || after.SnapshotEpoch != before.SnapshotEpoch+1 {
+	if after := w.state(t); !reflect.DeepEqual(before.Batches, after.Batches) ||
+		after.SnapshotEpoch != before.SnapshotEpoch+1 {
 		t.Errorf("after a restart %+v, before %+v", after, before)
 	}
 	if _, _, err := w.c.Summary(other); !errors.Is(err, ErrNoState) {
@@ -253,7 +256,8 @@ func TestFailedWriteChangesNothing(t *testing.T) {
 	}
 	before := w.state(t)
 	w.log.fail = errors.New("no")
-	_, err := w.c.Write(&Write{Key: key, StateEpoch: 1, Batches: []window.Batch{{LastOffset: 3, State: window.Archived, DeliveryCount: 1}}})
+	_, err := w.c.Write(&Write{Key: key, StateEpoch: 1,
+		Batches: []window.Batch{{LastOffset: 3, State: window.Archived, DeliveryCount: 1}}})
 	if !errors.Is(err, ErrNotWritten) || !reflect.DeepEqual(before, w.state(t)) {
 		t.Errorf("%v: %+v", err, w.state(t))
 	}
@@ -268,19 +272,22 @@ func TestMergeAgreesWithAMap(t *testing.T) {
 		for range 60 {
 			first := s.StartOffset + r.Int64N(30)
 			b := window.Batch{
-				FirstOffset: first, LastOffset: first + r.Int64N(10), State: []window.State{0, 2, 3, 4}[r.IntN(4)], DeliveryCount: int16(1 + r.IntN(3)),
+				FirstOffset: first, LastOffset: first + r.Int64N(10), State: []window.State{0, 2, 3, 4}[r.IntN(4)],
+				DeliveryCount: int16(1 + r.IntN(3)),
 			}
 			start := s.StartOffset + r.Int64N(2)
 			s.apply(&Record{StartOffset: start, Batches: []window.Batch{b}})
 			for o := b.FirstOffset; o <= b.LastOffset; o++ {
-				if old, ok := model[o]; !ok || b.DeliveryCount > old.DeliveryCount || b.DeliveryCount == old.DeliveryCount && b.State > old.State {
+				if old, ok := model[o]; !ok || b.DeliveryCount > old.DeliveryCount || b.DeliveryCount == old.DeliveryCount &&
+					b.State > old.State {
 					model[o] = b
 				}
 			}
 			last := int64(-1)
 			seen := 0
 			for i, x := range s.Batches {
-				if x.FirstOffset <= last || x.LastOffset < x.FirstOffset || x.FirstOffset < s.StartOffset || i > 0 && joins(s.Batches[i-1], x) {
+				if x.FirstOffset <= last || x.LastOffset < x.FirstOffset || x.FirstOffset < s.StartOffset || i > 0 &&
+					joins(s.Batches[i-1], x) {
 					t.Fatalf("seed %d: %v", seed, s.Batches)
 				}
 				for o := x.FirstOffset; o <= x.LastOffset; o++ {

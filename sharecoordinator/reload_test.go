@@ -8,7 +8,8 @@ import (
 	"once/sharepartition/window"
 )
 
-// A coordinator that loads again has what its log has. Requests are refused meanwhile, and changes of share partitions wait.
+// A coordinator that loads again has what its log has. Requests are refused meanwhile, and changes of share partitions
+// wait.
 func TestReload(t *testing.T) {
 	w := newWorld(t)
 	if _, err := w.c.Initialize(key, 1, 5); err != nil {
@@ -39,7 +40,8 @@ func TestReload(t *testing.T) {
 		t.Error(err)
 	}
 	after, _, err := w.c.Summary(key)
-	if err != nil || after.StartOffset != 7 || after.StateEpoch != before.StateEpoch || after.SnapshotEpoch != before.SnapshotEpoch {
+	if err != nil || after.StartOffset != 7 || after.StateEpoch != before.StateEpoch ||
+		after.SnapshotEpoch != before.SnapshotEpoch {
 		t.Errorf("%+v, %v; before %+v", after, err, before)
 	}
 
@@ -53,7 +55,8 @@ func TestReload(t *testing.T) {
 	if err := w.c.Reload(0); err != nil {
 		t.Error(err)
 	}
-	if again, _, err := w.c.Summary(key); err != nil || !reflect.DeepEqual(again.Batches, after.Batches) || again.StartOffset != 7 {
+	if again, _, err := w.c.Summary(key); err != nil || !reflect.DeepEqual(again.Batches, after.Batches) ||
+		again.StartOffset != 7 {
 		t.Errorf("%+v, %v", again, err)
 	}
 	w.log.batches = append(w.log.batches, []byte("no batch"))

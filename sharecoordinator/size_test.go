@@ -19,9 +19,11 @@ func TestManyIdleSharePartitions(t *testing.T) {
 		if _, err := w.c.Initialize(all[i], 1, 0); err != nil {
 			t.Fatal(err)
 		}
-		_, err := w.c.Write(&Write{Key: all[i], StateEpoch: 1, LeaderEpoch: 1, StartOffset: 5, DeliveryCompleteCount: 1, Batches: []window.Batch{
-			{FirstOffset: 5, LastOffset: 8, State: window.Available, DeliveryCount: 1}, {FirstOffset: 9, LastOffset: 9, State: window.Acknowledged, DeliveryCount: 2},
-		}})
+		_, err := w.c.Write(&Write{Key: all[i], StateEpoch: 1, LeaderEpoch: 1, StartOffset: 5, DeliveryCompleteCount: 1,
+			Batches: []window.Batch{
+				{FirstOffset: 5, LastOffset: 8, State: window.Available, DeliveryCount: 1},
+				{FirstOffset: 9, LastOffset: 9, State: window.Acknowledged, DeliveryCount: 2},
+			}})
 		if err != nil {
 			t.Fatal(err)
 		}

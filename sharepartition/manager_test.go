@@ -71,7 +71,8 @@ var topicID = [16]byte{1, 2, 3}
 
 func newWorld(t testing.TB) *world {
 	w := &world{
-		t: t, clock: clock.NewManual(time.UnixMilli(1_000_000)), realTime: clock.NewManual(time.UnixMilli(0)), log: &stateLog{},
+		t: t, clock: clock.NewManual(time.UnixMilli(1_000_000)), realTime: clock.NewManual(time.UnixMilli(0)),
+		log:     &stateLog{},
 		enabled: true, settings: settings.ShareGroup{
 			LockDuration: 30 * time.Second, DeliveryCountLimit: 5, RecordLocks: 2000, RenewAcknowledge: true,
 			OffsetReset: settings.ResetEarliest,
@@ -79,7 +80,8 @@ func newWorld(t testing.TB) *world {
 	}
 	w.openPartition()
 	w.states = sharecoordinator.New(sharecoordinator.Config{
-		StateLogs: func(int32) sharecoordinator.StateLog { return w.log }, Partitions: 1, Clock: clock.NewManual(time.UnixMilli(0)),
+		StateLogs: func(int32) sharecoordinator.StateLog { return w.log }, Partitions: 1,
+		Clock: clock.NewManual(time.UnixMilli(0)),
 	})
 	must(t, w.states.Load())
 	t.Cleanup(w.states.Close)
@@ -101,7 +103,8 @@ func (w *world) openPartition() {
 	fs := vfs.NewMem()
 	must(w.t, fs.MkdirAll("data"))
 	barrier, err := durability.Open(durability.Options{
-		FS: fs, Dir: "data", FindLogs: directory.Logs, BootID: "boot", Interval: time.Hour, RealTime: w.realTime, Logger: quiet,
+		FS: fs, Dir: "data", FindLogs: directory.Logs, BootID: "boot", Interval: time.Hour, RealTime: w.realTime,
+		Logger:    quiet,
 		OnFailure: func(err error) { w.t.Error(err) },
 	})
 	must(w.t, err)
@@ -364,7 +367,8 @@ func TestEndOfASessionReleases(t *testing.T) {
 	w.wantFetch("m1", "0-1*1")
 	s := w.mustBegin("m1", 1) // replaces the first one
 	w.wantFetch("m2", "")
-	_, parts, err := w.m.Update(SessionRequest{Group: "g", Member: "m1", Epoch: 1, Conn: 1, Forget: []TopicPartition{{TopicID: topicID}}})
+	_, parts, err := w.m.Update(SessionRequest{Group: "g", Member: "m1", Epoch: 1, Conn: 1,
+		Forget: []TopicPartition{{TopicID: topicID}}})
 	if err != nil || len(parts) != 0 {
 		t.Errorf("after forgetting the partition: %v, %v", parts, err)
 	}
@@ -386,7 +390,8 @@ func TestSessionOfManyPartitions(t *testing.T) {
 	for i := range many {
 		many[i] = TopicPartition{TopicID: topicID, Partition: int32(i)}
 	}
-	if _, parts, err := w.m.Update(SessionRequest{Group: "g", Member: "m1", Add: slices.Concat(many, many)}); len(parts) != n || err != nil {
+	if _, parts, err := w.m.Update(SessionRequest{Group: "g", Member: "m1",
+		Add: slices.Concat(many, many)}); len(parts) != n || err != nil {
 		t.Errorf("%d partitions, %v", len(parts), err)
 	}
 	s, parts, err := w.m.Update(SessionRequest{Group: "g", Member: "m1", Epoch: 1, Forget: many[1:]})
@@ -419,10 +424,12 @@ func TestSessionEpochsAndLimit(t *testing.T) {
 	if _, err := w.session("m1", 3, 1); !errors.Is(err, ErrSessionNotFound) {
 		t.Errorf("no session: %v", err)
 	}
-	if _, _, err := w.m.Update(SessionRequest{Group: "g", Member: "m1", Acknowledges: true}); !errors.Is(err, ErrSessionBegins) {
+	if _, _, err := w.m.Update(SessionRequest{Group: "g", Member: "m1", Acknowledges: true}); !errors.Is(err,
+		ErrSessionBegins) {
 		t.Errorf("acknowledgements at the begin: %v", err)
 	}
-	if _, _, err := w.m.Update(SessionRequest{Group: "g", Member: "m1", OnlyAcknowledges: true}); !errors.Is(err, ErrSessionEpoch) {
+	if _, _, err := w.m.Update(SessionRequest{Group: "g", Member: "m1", OnlyAcknowledges: true}); !errors.Is(err,
+		ErrSessionEpoch) {
 		t.Errorf("a ShareAcknowledge at the begin: %v", err)
 	}
 	s := w.mustBegin("m1", 1)

@@ -60,11 +60,13 @@ func TestEndOfSessionLockAndAcknowledgementAtOnce(t *testing.T) {
 			offset, count = offset+1, 0
 		}
 		s := w.mustBegin("m1", 1)
-		got, err := w.m.Fetch(FetchRequest{Key: w.key(), Partition: w.part, MemberID: "m1", MaxRecords: 1, BatchSize: 1, MaxBytes: 1 << 20})
+		got, err := w.m.Fetch(FetchRequest{Key: w.key(), Partition: w.part, MemberID: "m1", MaxRecords: 1, BatchSize: 1,
+			MaxBytes: 1 << 20})
 		must(t, err)
 		got.Slice.Release()
 		count++
-		if len(got.Acquired) != 1 || got.Acquired[0] != (window.AcquiredRange{FirstOffset: offset, LastOffset: offset, DeliveryCount: count}) {
+		if len(got.Acquired) != 1 || got.Acquired[0] != (window.AcquiredRange{FirstOffset: offset, LastOffset: offset,
+			DeliveryCount: count}) {
 			t.Fatalf("round %d acquires %v, want offset %d for the %dth time", round, got.Acquired, offset, count)
 		}
 		together(
@@ -90,7 +92,8 @@ func TestEndOfSessionLockAndAcknowledgementAtOnce(t *testing.T) {
 	if at, ok := w.clock.Next(); ok {
 		t.Errorf("a timer is set for %v", at)
 	}
-	for began := time.Now(); runtime.NumGoroutine() > goroutines; <-time.Tick(time.Millisecond) { // the last ones are about to end
+	// the last ones are about to end
+	for began := time.Now(); runtime.NumGoroutine() > goroutines; <-time.Tick(time.Millisecond) {
 		if time.Since(began) > time.Minute {
 			t.Fatalf("%d goroutines, there were %d", runtime.NumGoroutine(), goroutines)
 		}

@@ -351,10 +351,11 @@ func TestUnreadablePayloadsChangeNothing(t *testing.T) {
 		"a group":                 {batch.None, append(slices.Clone(good), 3<<3|3)},
 		"field 0":                 {batch.None, append(slices.Clone(good), 0, 0)},
 		"a length beyond the end": {batch.None, append(slices.Clone(good), 1<<3|2, 0xff, 0xff, 0xff, 0xff, 0x0f)},
-		"an endless varint":       {batch.None, append(slices.Clone(good), 8<<3, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 1)},
-		"resources as a number":   {batch.None, append(slices.Clone(good), 1<<3, 1)},
-		"not compressed":          {batch.Zstd, good},
-		"a bomb":                  {batch.Snappy, bomb},
+		"an endless varint": {batch.None, append(slices.Clone(good), 8<<3, 255, 255, 255, 255, 255, 255, 255, 255, 255,
+			255, 1)},
+		"resources as a number": {batch.None, append(slices.Clone(good), 1<<3, 1)},
+		"not compressed":        {batch.Zstd, good},
+		"a bomb":                {batch.Snappy, bomb},
 	} {
 		f := start(t)
 		f.SetSubscription("s", everything())
@@ -387,7 +388,8 @@ func TestPrefixes(t *testing.T) {
 
 // FuzzDecode: no payload makes the decoder fail, and what is shown is what it says.
 func FuzzDecode(f *testing.F) {
-	f.Add(kafkatest.MetricsData(kafkatest.Metric{Name: "a", Sum: true, Value: 1}, kafkatest.Metric{Name: "b", Int: true, Value: 2}))
+	f.Add(kafkatest.MetricsData(kafkatest.Metric{Name: "a", Sum: true, Value: 1},
+		kafkatest.Metric{Name: "b", Int: true, Value: 2}))
 	f.Add([]byte{})
 	f.Fuzz(func(t *testing.T, data []byte) {
 		first, second := 0, 0

@@ -43,7 +43,8 @@ var (
 // exception is the class of one of Java's, in front of its message.
 var exception = regexp.MustCompile(`^(([a-z]+\.)+[A-Z][A-Za-z]+: )+`)
 
-// withoutRepetition takes out the beginning of a trace behind the message that it repeats, and of a message alone its class.
+// withoutRepetition takes out the beginning of a trace behind the message that it repeats, and of a message alone its
+// class.
 func withoutRepetition(output string) string {
 	var lines []string
 	for _, line := range strings.Split(output, "\n") {

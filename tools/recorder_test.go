@@ -41,7 +41,8 @@ var classes = map[string]string{
 }
 
 // ownProcess are tools that end by themselves, or that close their clients when their process ends.
-var ownProcess = map[string]bool{"cluster": true, "console-consumer": true, "console-producer": true, "console-share-consumer": true}
+var ownProcess = map[string]bool{"cluster": true, "console-consumer": true, "console-producer": true,
+	"console-share-consumer": true}
 
 // recorder runs Kafka's tools one after the other in one Java process, which saves most of them the start of a JVM.
 type recorder struct {

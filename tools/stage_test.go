@@ -14,7 +14,8 @@ import (
 
 // begin produces two records in a transaction and leaves it open.
 func (s *stage) begin(t *testing.T, id, topic string) string {
-	client, err := kgo.NewClient(kgo.SeedBrokers(s.Addr()), kgo.TransactionalID(id), kgo.RecordPartitioner(kgo.ManualPartitioner()))
+	client, err := kgo.NewClient(kgo.SeedBrokers(s.Addr()), kgo.TransactionalID(id),
+		kgo.RecordPartitioner(kgo.ManualPartitioner()))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -39,7 +40,8 @@ func (s *stage) join(t *testing.T, protocol, group, topic string) string {
 	if protocol == "share" {
 		options = append(options, kgo.ShareGroup(group))
 	} else {
-		options = append(options, kgo.ConsumerGroup(group), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.DisableAutoCommit(),
+		options = append(options, kgo.ConsumerGroup(group), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
+			kgo.DisableAutoCommit(),
 			kgo.Balancers(kgo.RangeBalancer()))
 	}
 	if protocol == "consumer" {

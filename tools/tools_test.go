@@ -147,43 +147,61 @@ func TestUnsupportedOptionsAreRefused(t *testing.T) {
 		args []string
 		want string
 	}{
-		{"topics", []string{"--list", "--nosuch"}, "nosuch is not a recognized option\nkafka-topics --help has the options of this one"},
+		{"topics", []string{"--list", "--nosuch"},
+			"nosuch is not a recognized option\nkafka-topics --help has the options of this one"},
 		{"topics", []string{"--list", "-x"}, "x is not a recognized option"},
 		{"topics", []string{"--list", "more"}, `unexpected argument "more"`},
 		{"topics", []string{"--list"}, "--bootstrap-server must be specified"},
 		{"topics", noServer, "Command must include exactly one action"},
 		{"topics", append(noServer, "--create", "--list"), "Command must include exactly one action"},
 		{"topics", append(noServer, "--create"), `Missing required argument "[topic]"`},
-		{"topics", append(noServer, "--list", "--command-config", properties), "security.protocol=SASL_SSL: these tools connect without TLS and SASL"},
-		{"configs", append(noServer, "--alter", "--topic", "t", "--add-config-file", "nosuch"), "The file nosuch does not exist"},
-		{"transactions", append(noServer, "list", "--nosuch"), "kafka-transactions.sh: error: unrecognized arguments: '--nosuch'"},
-		{"transactions", append(noServer, "abort", "--start-offset"), "error: argument --start-offset: expected one argument"},
-		{"transactions", append(noServer, "abort", "--producer", "1"), "ambiguous option: --producer could match --producer-epoch, --producer-id"},
+		{"topics", append(noServer, "--list", "--command-config", properties),
+			"security.protocol=SASL_SSL: these tools connect without TLS and SASL"},
+		{"configs", append(noServer, "--alter", "--topic", "t", "--add-config-file", "nosuch"),
+			"The file nosuch does not exist"},
+		{"transactions", append(noServer, "list", "--nosuch"),
+			"kafka-transactions.sh: error: unrecognized arguments: '--nosuch'"},
+		{"transactions", append(noServer, "abort", "--start-offset"),
+			"error: argument --start-offset: expected one argument"},
+		{"transactions", append(noServer, "abort", "--producer", "1"),
+			"ambiguous option: --producer could match --producer-epoch, --producer-id"},
 		{"topics", []string{"--bootstrap-server"}, "Option bootstrap-server requires an argument"},
 		{"configs", append(noServer, "--alter", "--topic", "t"), "At least one of --add-config"},
 		{"configs", append(noServer, "--alter", "--topic", "t", "--add-config", "a=[b"), "a bracket is not closed"},
 		{"console-producer", noServer, `Missing required argument "[topic]"`},
 		{"console-producer", append(noServer, "--topic", "t", "--property", "nosuch=1"), "there is no such property here"},
-		{"console-producer", append(noServer, "--topic", "t", "--compression-codec", "zip"), "must be none, gzip, snappy, lz4 or zstd"},
+		{"console-producer", append(noServer, "--topic", "t", "--compression-codec", "zip"),
+			"must be none, gzip, snappy, lz4 or zstd"},
 		{"console-consumer", append(noServer, "--topic", "t", "--formatter", "x"), "formatter is not a recognized option"},
-		{"console-consumer", append(noServer, "--topic", "t", "--offset", "1"), "The partition is required when offset is specified."},
-		{"console-consumer", append(noServer, "--topic", "t", "--isolation-level", "x"), "must be read_committed or read_uncommitted"},
-		{"console-consumer", append(noServer, "--topic", "t", "--property", "key.deserializer=my.Own"), "my.Own is not built here"},
-		{"console-consumer", append(noServer, "--topic", "t", "--timeout-ms", "1", "--key-deserializer", "my.Own"), "my.Own is not built here"},
-		{"console-share-consumer", append(noServer, "--topic", "t", "--timeout-ms", "1", "--value-deserializer", "my.Own"), "my.Own is not built here"},
+		{"console-consumer", append(noServer, "--topic", "t", "--offset", "1"),
+			"The partition is required when offset is specified."},
+		{"console-consumer", append(noServer, "--topic", "t", "--isolation-level", "x"),
+			"must be read_committed or read_uncommitted"},
+		{"console-consumer", append(noServer, "--topic", "t", "--property", "key.deserializer=my.Own"),
+			"my.Own is not built here"},
+		{"console-consumer", append(noServer, "--topic", "t", "--timeout-ms", "1", "--key-deserializer", "my.Own"),
+			"my.Own is not built here"},
+		{"console-share-consumer", append(noServer, "--topic", "t", "--timeout-ms", "1", "--value-deserializer", "my.Own"),
+			"my.Own is not built here"},
 		{"consumer-groups", append(noServer, "--group", "g"), "Command must include exactly one action"},
 		{"consumer-groups", append(noServer, "--describe"), "[all-groups], [group]"},
-		{"consumer-groups", append(noServer, "--group", "g", "--reset-offsets", "--to-earliest"), "One of the reset scopes should be defined: --all-topics, --topic."},
-		{"consumer-groups", append(noServer, "--group", "g", "--reset-offsets", "--all-topics"), "requires one of the following scenarios"},
+		{"consumer-groups", append(noServer, "--group", "g", "--reset-offsets", "--to-earliest"),
+			"One of the reset scopes should be defined: --all-topics, --topic."},
+		{"consumer-groups", append(noServer, "--group", "g", "--reset-offsets", "--all-topics"),
+			"requires one of the following scenarios"},
 		{"transactions", append(noServer, "forceTerminateTransaction"), "argument --transactionalId is required"},
 		{"transactions", append(noServer, "nosuch"), "invalid choice: 'nosuch' (choose from 'list',"},
 		{"delete-records", append(noServer, "--offset-json-file", "nosuch"), "open nosuch: "},
-		{"producer-perf-test", append(noServer, "--topic", "t", "--num-records", "1", "--throughput", "1"), "one of the arguments --record-size"},
-		{"producer-perf-test", []string{"--topic", "t", "--num-records", "1", "--throughput", "1", "--record-size", "1"}, "At least one of --bootstrap-server"},
+		{"producer-perf-test", append(noServer, "--topic", "t", "--num-records", "1", "--throughput", "1"),
+			"one of the arguments --record-size"},
+		{"producer-perf-test", []string{"--topic", "t", "--num-records", "1", "--throughput", "1", "--record-size", "1"},
+			"At least one of --bootstrap-server"},
 		{"consumer-perf-test", append(noServer, "--topic", "t"), "[messages], [num-records]"},
-		{"transactions", append(noServer, "abort", "--topic", "t", "--partition", "0"), "must be identified either with --start-offset"},
+		{"transactions", append(noServer, "abort", "--topic", "t", "--partition", "0"),
+			"must be identified either with --start-offset"},
 		{"storage", []string{"format", "-t", "x", "-c", "f", "--add-scram", "a"}, "--add-scram is not built here"},
-		{"metadata-quorum", append(noServer, "add-controller"), "add-controller is not built here; use kafka-metadata-quorum.sh"},
+		{"metadata-quorum", append(noServer, "add-controller"),
+			"add-controller is not built here; use kafka-metadata-quorum.sh"},
 		{"storage", []string{"info"}, "info is not built here"},
 		{"storage", []string{"feature-dependencies"}, "argument --feature/-f is required"},
 	} {
@@ -195,7 +213,8 @@ func TestUnsupportedOptionsAreRefused(t *testing.T) {
 }
 
 func TestStorageFormatsNothing(t *testing.T) {
-	if output, err := run(t, "storage", "format", "--ignore-formatted", "-t", "4L6g3nShT-eMCtK--X86sw", "-c", "/etc/kafka/kafka.properties"); err != nil {
+	if output, err := run(t, "storage", "format", "--ignore-formatted", "-t", "4L6g3nShT-eMCtK--X86sw", "-c",
+		"/etc/kafka/kafka.properties"); err != nil {
 		t.Errorf("format: %v\n%s", err, output)
 	}
 	seen := map[string]bool{}
@@ -210,8 +229,9 @@ func TestStorageFormatsNothing(t *testing.T) {
 
 func TestProgramNames(t *testing.T) {
 	for program, want := range map[string]string{
-		"kafka-topics": "topics", "/opt/kafka/bin/kafka-topics.sh": "topics", `C:\bin\kafka-console-consumer.sh`: "console-consumer",
-		"broker": "", "topics": "", "kafka-nosuch": "", "kafka-topics.sh.sh": "",
+		"kafka-topics": "topics", "/opt/kafka/bin/kafka-topics.sh": "topics",
+		`C:\bin\kafka-console-consumer.sh`: "console-consumer",
+		"broker":                           "", "topics": "", "kafka-nosuch": "", "kafka-topics.sh.sh": "",
 	} {
 		name, ok := tools.Find(program)
 		if ok != (want != "") || ok && name != want {
@@ -257,7 +277,8 @@ func TestCommandsUnderTheProgram(t *testing.T) {
 			t.Errorf("topics: %v, printed %q", err, out.String())
 		}
 	}
-	for _, name := range []string{"topics", "configs", "console-producer", "console-consumer", "console-share-consumer", "groups", "consumer-groups",
+	for _, name := range []string{"topics", "configs", "console-producer", "console-consumer", "console-share-consumer",
+		"groups", "consumer-groups",
 		"share-groups", "streams-groups", "delete-records", "producer-perf-test", "transactions",
 		"get-offsets", "broker-api-versions", "storage"} {
 		if !names[name] {

@@ -114,7 +114,8 @@ func openOn(t *testing.T, fs vfs.FS, path, bootID string) *opened {
 	if o.store, err = meta.Open(path, meta.Options{NoSync: true}); err != nil {
 		t.Fatal(err)
 	}
-	o.barrier, err = durability.Open(durability.Options{FS: fs, Dir: "data", FindLogs: directory.Logs, BootID: bootID, Interval: time.Hour})
+	o.barrier, err = durability.Open(durability.Options{FS: fs, Dir: "data", FindLogs: directory.Logs, BootID: bootID,
+		Interval: time.Hour})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -153,7 +153,8 @@ func TestFailedSyncOfTheDataDirectoryEndsAll(t *testing.T) {
 	defer store.Close()
 	var told []error
 	barrier, err := durability.Open(durability.Options{
-		FS: failing, Dir: "data", FindLogs: directory.Logs, BootID: "boot", Interval: time.Hour, OnFailure: func(err error) { told = append(told, err) },
+		FS: failing, Dir: "data", FindLogs: directory.Logs, BootID: "boot", Interval: time.Hour,
+		OnFailure: func(err error) { told = append(told, err) },
 	})
 	if err != nil {
 		t.Fatal(err)

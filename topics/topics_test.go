@@ -48,7 +48,8 @@ func (p *place) open() {
 	if p.store, err = meta.Open(p.path, meta.Options{}); err != nil {
 		p.t.Fatal(err)
 	}
-	p.barrier, err = durability.Open(durability.Options{FS: p.fs, Dir: "data", FindLogs: directory.Logs, BootID: "boot", Interval: time.Hour, Logger: quiet, OnFailure: func(err error) { p.t.Error(err) }})
+	p.barrier, err = durability.Open(durability.Options{FS: p.fs, Dir: "data", FindLogs: directory.Logs, BootID: "boot",
+		Interval: time.Hour, Logger: quiet, OnFailure: func(err error) { p.t.Error(err) }})
 	if err != nil {
 		p.t.Fatal(err)
 	}
@@ -57,7 +58,8 @@ func (p *place) open() {
 		p.t.Fatal(err)
 	}
 	p.starts++
-	p.ts, err = Open(Options{Store: p.store, FS: p.fs, Dir: "data", Barrier: p.barrier, Settings: s, Starts: p.starts, Clock: clock.Real{}, Logger: quiet, MaxInflatedBytes: 1 << 20})
+	p.ts, err = Open(Options{Store: p.store, FS: p.fs, Dir: "data", Barrier: p.barrier, Settings: s, Starts: p.starts,
+		Clock: clock.Real{}, Logger: quiet, MaxInflatedBytes: 1 << 20})
 	if err != nil {
 		p.t.Fatal(err)
 	}
@@ -89,7 +91,8 @@ func (p *place) append(topic string, n int) {
 		p.t.Fatalf("no topic %s", topic)
 	}
 	for range n {
-		raw := batch.Build(batch.BuildOptions{ProducerID: -1, ProducerEpoch: -1, BaseSequence: -1, TimestampMs: time.Now().UnixMilli(), LeaderEpoch: -1}, batch.Record{Value: []byte("v")})
+		raw := batch.Build(batch.BuildOptions{ProducerID: -1, ProducerEpoch: -1, BaseSequence: -1,
+			TimestampMs: time.Now().UnixMilli(), LeaderEpoch: -1}, batch.Record{Value: []byte("v")})
 		if _, err := part.AppendClient(raw, 0, 13); err != nil {
 			p.t.Fatal(err)
 		}
@@ -141,8 +144,9 @@ func TestNamesAreChecked(t *testing.T) {
 	p := newPlace(t)
 	p.create("a.b", 1, nil)
 	for name, want := range map[string]error{
-		"": ErrInvalidName, ".": ErrInvalidName, "..": ErrInvalidName, "a/b": ErrInvalidName, "ä": ErrInvalidName, strings.Repeat("x", 250): ErrInvalidName,
-		"a_b": ErrInvalidName, "a.b": ErrExists, strings.Repeat("x", 249): nil, "a-b": nil,
+		"": ErrInvalidName, ".": ErrInvalidName, "..": ErrInvalidName, "a/b": ErrInvalidName, "ä": ErrInvalidName,
+		strings.Repeat("x", 250): ErrInvalidName,
+		"a_b":                    ErrInvalidName, "a.b": ErrExists, strings.Repeat("x", 249): nil, "a-b": nil,
 	} {
 		if _, err := p.ts.Create(Spec{Name: name, Partitions: 1}); !errors.Is(err, want) {
 			t.Errorf("%q: got %v, want %v", name, err, want)
@@ -152,7 +156,8 @@ func TestNamesAreChecked(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 	var invalid *settings.InvalidError
-	if _, err := p.ts.Create(Spec{Name: "odd", Partitions: 1, Overrides: settings.Values{"retention.ms": "-2"}}); !errors.As(err, &invalid) {
+	if _, err := p.ts.Create(Spec{Name: "odd", Partitions: 1,
+		Overrides: settings.Values{"retention.ms": "-2"}}); !errors.As(err, &invalid) {
 		t.Errorf("got %v", err)
 	}
 	if _, ok := p.ts.Lookup("odd"); ok {
@@ -259,7 +264,8 @@ func TestAnAlteredSettingActsAtOnceAndIsKept(t *testing.T) {
 	}
 	p.stop(true)
 	p.open()
-	raw := batch.Build(batch.BuildOptions{ProducerID: -1, ProducerEpoch: -1, BaseSequence: -1, LeaderEpoch: -1}, batch.Record{Value: []byte("v")})
+	raw := batch.Build(batch.BuildOptions{ProducerID: -1, ProducerEpoch: -1, BaseSequence: -1, LeaderEpoch: -1},
+		batch.Record{Value: []byte("v")})
 	if _, err := must(p.ts.Partition("orders", 0)).AppendClient(raw, 0, 13); !errors.Is(err, batch.ErrTooLarge) {
 		t.Errorf("got %v", err)
 	}

@@ -86,7 +86,8 @@ func TestConcurrentRequestsOnOneID(t *testing.T) {
 		t.Errorf("%d commits were told, %d decided", told, decided)
 	}
 	for d.State == Ongoing {
-		if _, err := c.InitProducerID(InitRequest{TransactionalID: "t", ProducerID: -1, ProducerEpoch: -1, TimeoutMs: 1}); !errors.Is(err, ErrConcurrentTransactions) {
+		if _, err := c.InitProducerID(InitRequest{TransactionalID: "t", ProducerID: -1, ProducerEpoch: -1,
+			TimeoutMs: 1}); !errors.Is(err, ErrConcurrentTransactions) {
 			t.Fatal(err)
 		}
 		d, _ = c.Describe("t")
@@ -96,15 +97,17 @@ func TestConcurrentRequestsOnOneID(t *testing.T) {
 
 func loopTransactions(t *testing.T, c *Coordinator, id Identity, random *rand.Rand) (commits int) {
 	for range random.IntN(4) {
-		add := AddRequest{TransactionalID: "t", ProducerID: id.ProducerID, ProducerEpoch: id.ProducerEpoch, ClientTransactionVersion: 2,
-			Partitions: []TopicPartition{{"x", random.Int32N(3)}}}
+		add := AddRequest{TransactionalID: "t", ProducerID: id.ProducerID, ProducerEpoch: id.ProducerEpoch,
+			ClientTransactionVersion: 2,
+			Partitions:               []TopicPartition{{"x", random.Int32N(3)}}}
 		if err := c.AddPartitions(add); err != nil {
 			if !errors.Is(err, ErrFenced) && !errors.Is(err, ErrConcurrentTransactions) {
 				t.Error(err)
 			}
 			return commits
 		}
-		next, err := c.EndTxn(EndRequest{TransactionalID: "t", ProducerID: id.ProducerID, ProducerEpoch: id.ProducerEpoch, Commit: true, ClientTransactionVersion: 2})
+		next, err := c.EndTxn(EndRequest{TransactionalID: "t", ProducerID: id.ProducerID, ProducerEpoch: id.ProducerEpoch,
+			Commit: true, ClientTransactionVersion: 2})
 		if err != nil {
 			// 48: the transaction was aborted by another init, or is empty.
 			if !errors.Is(err, ErrFenced) && !errors.Is(err, ErrConcurrentTransactions) && !errors.Is(err, ErrInvalidTxnState) {
@@ -139,12 +142,14 @@ func TestUnsureDecisionBlocksTheID(t *testing.T) {
 	l := &failingStateLog{StateLog: w.stateLog(0)}
 	c := loaded(t, w, func(cfg *Config) { cfg.StateLogs = func(int32) StateLog { return l } })
 	id := mustInit(t, c, "t")
-	add := AddRequest{TransactionalID: "t", ProducerID: id.ProducerID, ProducerEpoch: 0, Partitions: []TopicPartition{{"x", 0}}, ClientTransactionVersion: 2}
+	add := AddRequest{TransactionalID: "t", ProducerID: id.ProducerID, ProducerEpoch: 0,
+		Partitions: []TopicPartition{{"x", 0}}, ClientTransactionVersion: 2}
 	if err := c.AddPartitions(add); err != nil {
 		t.Fatal(err)
 	}
 	l.failed = durabilitytest.Failed(t, errors.New("sync failed"))
-	end := EndRequest{TransactionalID: "t", ProducerID: id.ProducerID, ProducerEpoch: 0, Commit: true, ClientTransactionVersion: 2}
+	end := EndRequest{TransactionalID: "t", ProducerID: id.ProducerID, ProducerEpoch: 0, Commit: true,
+		ClientTransactionVersion: 2}
 	if _, err := c.EndTxn(end); !errors.Is(err, ErrCoordinatorNotAvailable) {
 		t.Fatal(err)
 	}
@@ -170,18 +175,21 @@ func TestAnswersCarryTheirTicket(t *testing.T) {
 	l := &failingStateLog{StateLog: w.stateLog(0)}
 	c := loaded(t, w, func(cfg *Config) { cfg.StateLogs = func(int32) StateLog { return l } })
 	id := mustInit(t, c, "t")
-	if err := c.AddPartitions(AddRequest{TransactionalID: "t", ProducerID: id.ProducerID, Partitions: []TopicPartition{{"x", 0}}}); err != nil {
+	if err := c.AddPartitions(AddRequest{TransactionalID: "t", ProducerID: id.ProducerID,
+		Partitions: []TopicPartition{{"x", 0}}}); err != nil {
 		t.Error(err)
 	}
 	if _, err := c.EndTxn(EndRequest{TransactionalID: "t", ProducerID: id.ProducerID, Commit: true}); err != nil {
 		t.Error(err)
 	}
-	want := []durability.Answer{durability.EpochGiven, durability.TransactionChanged, durability.TransactionDecided, durability.TransactionChanged}
+	want := []durability.Answer{durability.EpochGiven, durability.TransactionChanged, durability.TransactionDecided,
+		durability.TransactionChanged}
 	if !slices.Equal(l.answers, want) {
 		t.Errorf("answers %v, want %v", l.answers, want)
 	}
 	l.failed = durabilitytest.Failed(t, errors.New("disk"))
-	if _, err := c.InitProducerID(InitRequest{TransactionalID: "u", ProducerID: -1, ProducerEpoch: -1, TimeoutMs: 1}); !errors.Is(err, ErrCoordinatorNotAvailable) {
+	if _, err := c.InitProducerID(InitRequest{TransactionalID: "u", ProducerID: -1, ProducerEpoch: -1,
+		TimeoutMs: 1}); !errors.Is(err, ErrCoordinatorNotAvailable) {
 		t.Error(err)
 	}
 }
@@ -199,7 +207,8 @@ func TestStartedCoordinatorActsByItself(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		add := AddRequest{TransactionalID: "t", ProducerID: id.ProducerID, Partitions: []TopicPartition{{"x", 0}}, ClientTransactionVersion: 2}
+		add := AddRequest{TransactionalID: "t", ProducerID: id.ProducerID, Partitions: []TopicPartition{{"x", 0}},
+			ClientTransactionVersion: 2}
 		if err := c.AddPartitions(add); err != nil {
 			t.Fatal(err)
 		}
@@ -221,7 +230,8 @@ func TestStartedCoordinatorActsByItself(t *testing.T) {
 		if err := c.AddPartitions(add); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := c.EndTxn(EndRequest{TransactionalID: "t", ProducerID: id.ProducerID, ProducerEpoch: 1, Commit: true, ClientTransactionVersion: 2}); !errors.Is(err, ErrConcurrentTransactions) {
+		if _, err := c.EndTxn(EndRequest{TransactionalID: "t", ProducerID: id.ProducerID, ProducerEpoch: 1, Commit: true,
+			ClientTransactionVersion: 2}); !errors.Is(err, ErrConcurrentTransactions) {
 			t.Fatal(err)
 		}
 		time.Sleep(500 * time.Millisecond)
@@ -245,7 +255,8 @@ func TestMetrics(t *testing.T) {
 	registry := prometheus.NewRegistry()
 	c := loaded(t, w, func(cfg *Config) { cfg.Registerer = registry })
 	id := mustInit(t, c, "t")
-	add := AddRequest{TransactionalID: "t", ProducerID: id.ProducerID, Partitions: []TopicPartition{{"x", 0}}, ClientTransactionVersion: 2}
+	add := AddRequest{TransactionalID: "t", ProducerID: id.ProducerID, Partitions: []TopicPartition{{"x", 0}},
+		ClientTransactionVersion: 2}
 	_ = c.AddPartitions(add)
 	_, _ = c.EndTxn(EndRequest{TransactionalID: "t", ProducerID: id.ProducerID, Commit: true, ClientTransactionVersion: 2})
 	_ = c.AddPartitions(add) // fenced
@@ -302,11 +313,13 @@ func TestLimits(t *testing.T) {
 	c := loaded(t, w, func(cfg *Config) { cfg.MaxTransactionalIDs = 2 })
 	mustInit(t, c, "a")
 	mustInit(t, c, "b")
-	if _, err := c.InitProducerID(InitRequest{TransactionalID: "c", ProducerID: -1, ProducerEpoch: -1, TimeoutMs: 1}); !errors.Is(err, ErrTooManyTransactionalIDs) {
+	if _, err := c.InitProducerID(InitRequest{TransactionalID: "c", ProducerID: -1, ProducerEpoch: -1,
+		TimeoutMs: 1}); !errors.Is(err, ErrTooManyTransactionalIDs) {
 		t.Error(err)
 	}
 	mustInit(t, c, "a")
-	if _, err := c.InitProducerID(InitRequest{TransactionalID: strings.Repeat("x", 32768), ProducerID: -1, ProducerEpoch: -1, TimeoutMs: 1}); !errors.Is(err, ErrInvalidRequest) {
+	if _, err := c.InitProducerID(InitRequest{TransactionalID: strings.Repeat("x", 32768), ProducerID: -1,
+		ProducerEpoch: -1, TimeoutMs: 1}); !errors.Is(err, ErrInvalidRequest) {
 		t.Error(err)
 	}
 	if _, err := New(Config{Partitions: -1}); err == nil || strings.Count(err.Error(), "\n") != 3 {
@@ -385,10 +398,12 @@ func BenchmarkTransaction(b *testing.B) {
 	parts := []TopicPartition{{"orders", 0}, {"orders", 1}, {"payments", 0}}
 	b.ReportAllocs()
 	for b.Loop() {
-		if err := c.AddPartitions(AddRequest{TransactionalID: "t", ProducerID: id.ProducerID, ProducerEpoch: id.ProducerEpoch, Partitions: parts, ClientTransactionVersion: 2}); err != nil {
+		if err := c.AddPartitions(AddRequest{TransactionalID: "t", ProducerID: id.ProducerID, ProducerEpoch: id.ProducerEpoch,
+			Partitions: parts, ClientTransactionVersion: 2}); err != nil {
 			b.Fatal(err)
 		}
-		next, err := c.EndTxn(EndRequest{TransactionalID: "t", ProducerID: id.ProducerID, ProducerEpoch: id.ProducerEpoch, Commit: true, ClientTransactionVersion: 2})
+		next, err := c.EndTxn(EndRequest{TransactionalID: "t", ProducerID: id.ProducerID, ProducerEpoch: id.ProducerEpoch,
+			Commit: true, ClientTransactionVersion: 2})
 		if err != nil {
 			b.Fatal(err)
 		}
@@ -402,7 +417,8 @@ func BenchmarkAddAgain(b *testing.B) {
 	parts := []TopicPartition{{"orders", 0}}
 	b.ReportAllocs()
 	for b.Loop() {
-		if err := c.AddPartitions(AddRequest{TransactionalID: "t", ProducerID: id.ProducerID, ProducerEpoch: id.ProducerEpoch, Partitions: parts, ClientTransactionVersion: 2}); err != nil {
+		if err := c.AddPartitions(AddRequest{TransactionalID: "t", ProducerID: id.ProducerID, ProducerEpoch: id.ProducerEpoch,
+			Partitions: parts, ClientTransactionVersion: 2}); err != nil {
 			b.Fatal(err)
 		}
 	}
@@ -430,7 +446,8 @@ func TestMarkersAreTriedAgainInRealTime(t *testing.T) {
 	x := TopicPartition{"x", 0}
 	cl := &client{version: 2}
 	var err error
-	if cl.id, err = c.InitProducerID(InitRequest{TransactionalID: "t", ProducerID: -1, ProducerEpoch: -1, TimeoutMs: 1000}); err != nil {
+	if cl.id, err = c.InitProducerID(InitRequest{TransactionalID: "t", ProducerID: -1, ProducerEpoch: -1,
+		TimeoutMs: 1000}); err != nil {
 		t.Fatal(err)
 	}
 	if err := cl.add(c, x); err != nil {
@@ -449,13 +466,14 @@ func TestMarkersAreTriedAgainInRealTime(t *testing.T) {
 		machine.Advance(step.machine)
 		c.retryDue(machine.Now())
 		if got := len(w.mu.markers[x]); got != step.markers {
-			t.Errorf("%v later, %v on the cluster's clock, there are %d markers, want %d", step.machine, step.cluster, got, step.markers)
+			t.Errorf("%v later, %v on the cluster's clock, there are %d markers, want %d", step.machine, step.cluster, got,
+				step.markers)
 		}
 	}
 }
 
-// Markers are released while their transactions end, all the time: each transaction ends all the same, with one marker in
-// each partition.
+// Markers are released while their transactions end, all the time: each transaction ends all the same, with one marker
+// in each partition.
 func TestReleasesRaceWithEnds(t *testing.T) {
 	const clients, transactions = 4, 15
 	w := newWorld()
@@ -484,7 +502,8 @@ func TestReleasesRaceWithEnds(t *testing.T) {
 	for n := range clients {
 		working.Go(func() {
 			id := fmt.Sprint("t", n)
-			producer, err := c.InitProducerID(InitRequest{TransactionalID: id, ProducerID: -1, ProducerEpoch: -1, TimeoutMs: 60_000})
+			producer, err := c.InitProducerID(InitRequest{TransactionalID: id, ProducerID: -1, ProducerEpoch: -1,
+				TimeoutMs: 60_000})
 			for i := 0; i < transactions && err == nil; i++ {
 				add := AddRequest{TransactionalID: id, ProducerID: producer.ProducerID, ProducerEpoch: producer.ProducerEpoch,
 					Partitions: []TopicPartition{{id, 0}, {id, 1}, {id, 2}}, ClientTransactionVersion: 2}
@@ -492,7 +511,8 @@ func TestReleasesRaceWithEnds(t *testing.T) {
 					runtime.Gosched()
 				}
 				if err == nil {
-					producer, err = c.EndTxn(EndRequest{TransactionalID: id, ProducerID: producer.ProducerID, ProducerEpoch: producer.ProducerEpoch, Commit: true, ClientTransactionVersion: 2})
+					producer, err = c.EndTxn(EndRequest{TransactionalID: id, ProducerID: producer.ProducerID,
+						ProducerEpoch: producer.ProducerEpoch, Commit: true, ClientTransactionVersion: 2})
 				}
 			}
 			if err != nil {

@@ -36,7 +36,8 @@ type client struct {
 }
 
 func (cl *client) end(c *Coordinator, commit bool) error {
-	id, err := c.EndTxn(EndRequest{TransactionalID: "t", ProducerID: cl.id.ProducerID, ProducerEpoch: cl.id.ProducerEpoch, Commit: commit, ClientTransactionVersion: cl.version})
+	id, err := c.EndTxn(EndRequest{TransactionalID: "t", ProducerID: cl.id.ProducerID, ProducerEpoch: cl.id.ProducerEpoch,
+		Commit: commit, ClientTransactionVersion: cl.version})
 	if err == nil && cl.version >= 2 {
 		cl.id = id
 	}
@@ -44,7 +45,8 @@ func (cl *client) end(c *Coordinator, commit bool) error {
 }
 
 func (cl *client) add(c *Coordinator, p TopicPartition) error {
-	return c.AddPartitions(AddRequest{TransactionalID: "t", ProducerID: cl.id.ProducerID, ProducerEpoch: cl.id.ProducerEpoch, Partitions: []TopicPartition{p}, ClientTransactionVersion: cl.version})
+	return c.AddPartitions(AddRequest{TransactionalID: "t", ProducerID: cl.id.ProducerID,
+		ProducerEpoch: cl.id.ProducerEpoch, Partitions: []TopicPartition{p}, ClientTransactionVersion: cl.version})
 }
 
 // history runs a commit, an abort and a timeout, and returns what was going on when it stopped.
@@ -115,7 +117,8 @@ func crashAndRestart(t *testing.T, version int16, n int, before bool) (died bool
 			t.Errorf("%s: the retry answers %v", name, err)
 		}
 	case "add", "init":
-		if _, err := c.InitProducerID(InitRequest{TransactionalID: "t", ProducerID: -1, ProducerEpoch: -1, TimeoutMs: 1000}); err != nil && !errors.Is(err, ErrConcurrentTransactions) {
+		if _, err := c.InitProducerID(InitRequest{TransactionalID: "t", ProducerID: -1, ProducerEpoch: -1,
+			TimeoutMs: 1000}); err != nil && !errors.Is(err, ErrConcurrentTransactions) {
 			t.Errorf("%s: init answers %v", name, err)
 		}
 	}

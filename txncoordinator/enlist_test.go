@@ -34,7 +34,8 @@ func TestEnlistAgainWaitsForTheLastOperation(t *testing.T) {
 				if err := c.Load(); err != nil {
 					t.Fatal(err)
 				}
-				id, err := c.InitProducerID(InitRequest{TransactionalID: "t", ProducerID: NoProducerID, ProducerEpoch: NoProducerEpoch, TimeoutMs: 60_000})
+				id, err := c.InitProducerID(InitRequest{TransactionalID: "t", ProducerID: NoProducerID,
+					ProducerEpoch: NoProducerEpoch, TimeoutMs: 60_000})
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -48,7 +49,8 @@ func TestEnlistAgainWaitsForTheLastOperation(t *testing.T) {
 				w.mu.held[x] = h
 				ended := make(chan error, 1)
 				go func() {
-					_, err := c.EndTxn(EndRequest{TransactionalID: "t", ProducerID: id.ProducerID, ProducerEpoch: id.ProducerEpoch, Commit: true, ClientTransactionVersion: 2})
+					_, err := c.EndTxn(EndRequest{TransactionalID: "t", ProducerID: id.ProducerID, ProducerEpoch: id.ProducerEpoch,
+						Commit: true, ClientTransactionVersion: 2})
 					ended <- err
 				}()
 				<-h.reached

@@ -13,7 +13,8 @@ type told struct{ lines []string }
 func (o *told) TransactionBegan(id string) { o.lines = append(o.lines, "began "+id) }
 
 func (o *told) TransactionEnded(e End) {
-	o.lines = append(o.lines, fmt.Sprintf("%s %s after %s of %s, empty: %v", e.TransactionalID, e.How, e.Open, e.Timeout, e.Empty))
+	o.lines = append(o.lines, fmt.Sprintf("%s %s after %s of %s, empty: %v", e.TransactionalID, e.How, e.Open, e.Timeout,
+		e.Empty))
 }
 
 // An observer is told of each transaction once: of its first partitions, and of its end with how long it was open. An
@@ -34,13 +35,15 @@ func TestObserverIsToldOfTransactions(t *testing.T) {
 	}
 	initialize := func() {
 		var err error
-		for by, err = c.InitProducerID(InitRequest{TransactionalID: "x", ProducerID: -1, ProducerEpoch: -1, TimeoutMs: 60_000}); err != nil; {
+		for by, err = c.InitProducerID(InitRequest{TransactionalID: "x", ProducerID: -1, ProducerEpoch: -1,
+			TimeoutMs: 60_000}); err != nil; {
 			by, err = c.InitProducerID(InitRequest{TransactionalID: "x", ProducerID: -1, ProducerEpoch: -1, TimeoutMs: 60_000})
 		}
 	}
 	add := func(p TopicPartition, write bool) {
-		step("add", c.AddPartitions(AddRequest{TransactionalID: "x", ProducerID: by.ProducerID, ProducerEpoch: by.ProducerEpoch,
-			Partitions: []TopicPartition{p}, ClientTransactionVersion: 2}))
+		step("add", c.AddPartitions(AddRequest{TransactionalID: "x", ProducerID: by.ProducerID,
+			ProducerEpoch: by.ProducerEpoch,
+			Partitions:    []TopicPartition{p}, ClientTransactionVersion: 2}))
 		if write {
 			partition := &memPartition{w, p}
 			guard, _, err := partition.BeginVerification(by.ProducerID, by.ProducerEpoch, -1, true)

@@ -47,7 +47,10 @@ func TestRecordBytes(t *testing.T) {
 		{"v1, all tags", 2, func(x *Transaction) { x.NextProducerID, x.ClientTransactionVersion = 9, 2 }, "0001" + common +
 			"03" + "0278" + "03" + "00000000" + "00000001" + "00" + "0279" + "02" + "00000002" + "00" +
 			"0000000000000066" + "0000000000000055" + "03" + "00080000000000000007" + "01080000000000000009" + "02020002"},
-		{"no partitions in Complete", 1, func(x *Transaction) { x.State, x.Partitions, x.PreviousProducerID = CompleteCommit, nil, -1 },
+		{"no partitions in Complete", 1, func(x *Transaction) {
+			x.State, x.Partitions, x.PreviousProducerID = CompleteCommit,
+				nil, -1
+		},
 			"0001" + strings.TrimSuffix(common, "01") + "04" + "01" + "0000000000000066" + "0000000000000055" + "00"},
 		{"null in Empty", 1, func(x *Transaction) { x.State, x.Partitions, x.PreviousProducerID = Empty, nil, -1 },
 			"0001" + strings.TrimSuffix(common, "01") + "00" + "00" + "0000000000000066" + "0000000000000055" + "00"},
@@ -59,7 +62,8 @@ func TestRecordBytes(t *testing.T) {
 			row.alter(&x)
 		}
 		raw := encodeTransaction(&x, row.level, 1)
-		if h, err := batch.Verify(raw); err != nil || h.RecordCount != 1 || h.IsTransactional() || h.HasProducer() || h.BaseSequence != -1 {
+		if h, err := batch.Verify(raw); err != nil || h.RecordCount != 1 || h.IsTransactional() || h.HasProducer() ||
+			h.BaseSequence != -1 {
 			t.Error(row.name, h, err)
 		}
 		r := recordOf(t, raw)
@@ -99,7 +103,8 @@ func TestUnknownRecordsAreSkipped(t *testing.T) {
 	if d, err := c.Describe("t"); err != nil || d.ProducerEpoch != 5 {
 		t.Error(d, err)
 	}
-	if warned, failed := strings.Count(logged.String(), "level=WARN"), strings.Count(logged.String(), "level=ERROR"); warned != 2 || failed != 3 {
+	if warned, failed := strings.Count(logged.String(), "level=WARN"),
+		strings.Count(logged.String(), "level=ERROR"); warned != 2 || failed != 3 {
 		t.Errorf("%d warnings, %d errors:\n%s", warned, failed, logged.String())
 	}
 }

@@ -15,9 +15,11 @@ func TestReloadWaitsForWhatIsUnderWay(t *testing.T) {
 	if err := c.Load(); err != nil {
 		t.Fatal(err)
 	}
-	id, err := c.InitProducerID(InitRequest{TransactionalID: "t", ProducerID: NoProducerID, ProducerEpoch: NoProducerEpoch, TimeoutMs: 60_000})
+	id, err := c.InitProducerID(InitRequest{TransactionalID: "t", ProducerID: NoProducerID, ProducerEpoch: NoProducerEpoch,
+		TimeoutMs: 60_000})
 	if err == nil {
-		err = c.AddPartitions(AddRequest{TransactionalID: "t", ProducerID: id.ProducerID, ProducerEpoch: id.ProducerEpoch, Partitions: []TopicPartition{{"x", 0}}, ClientTransactionVersion: 2})
+		err = c.AddPartitions(AddRequest{TransactionalID: "t", ProducerID: id.ProducerID, ProducerEpoch: id.ProducerEpoch,
+			Partitions: []TopicPartition{{"x", 0}}, ClientTransactionVersion: 2})
 	}
 	if err != nil {
 		t.Fatal(err)
@@ -26,7 +28,8 @@ func TestReloadWaitsForWhatIsUnderWay(t *testing.T) {
 	w.mu.held[TopicPartition{"state-log", 0}] = h
 	ended, reloaded := make(chan error, 1), make(chan error, 1)
 	go func() {
-		_, err := c.EndTxn(EndRequest{TransactionalID: "t", ProducerID: id.ProducerID, ProducerEpoch: id.ProducerEpoch, Commit: true, ClientTransactionVersion: 2})
+		_, err := c.EndTxn(EndRequest{TransactionalID: "t", ProducerID: id.ProducerID, ProducerEpoch: id.ProducerEpoch,
+			Commit: true, ClientTransactionVersion: 2})
 		ended <- err
 	}()
 	<-h.reached
@@ -51,8 +54,8 @@ func TestReloadWaitsForWhatIsUnderWay(t *testing.T) {
 	}
 }
 
-// A reload comes between the operations of all transactional IDs, never into one: each decision is made from what the log
-// has, and each transaction ends once.
+// A reload comes between the operations of all transactional IDs, never into one: each decision is made from what the
+// log has, and each transaction ends once.
 func TestReloadComesBetweenOperations(t *testing.T) {
 	const ids, transactions = 4, 40
 	w := newWorld()
@@ -123,15 +126,18 @@ func runTransactions(t *testing.T, c *Coordinator, id string, n int, r *reloader
 	}
 	var now Identity
 	ok := again(func() (err error) {
-		now, err = c.InitProducerID(InitRequest{TransactionalID: id, ProducerID: NoProducerID, ProducerEpoch: NoProducerEpoch, TimeoutMs: 60_000})
+		now, err = c.InitProducerID(InitRequest{TransactionalID: id, ProducerID: NoProducerID, ProducerEpoch: NoProducerEpoch,
+			TimeoutMs: 60_000})
 		return err
 	})
 	part := []TopicPartition{{id, 0}}
 	for i := 0; ok && i < n; i++ {
 		ok = again(func() error {
-			return c.AddPartitions(AddRequest{TransactionalID: id, ProducerID: now.ProducerID, ProducerEpoch: now.ProducerEpoch, Partitions: part, ClientTransactionVersion: 2})
+			return c.AddPartitions(AddRequest{TransactionalID: id, ProducerID: now.ProducerID, ProducerEpoch: now.ProducerEpoch,
+				Partitions: part, ClientTransactionVersion: 2})
 		}) && again(func() error {
-			next, err := c.EndTxn(EndRequest{TransactionalID: id, ProducerID: now.ProducerID, ProducerEpoch: now.ProducerEpoch, Commit: i%2 == 0, ClientTransactionVersion: 2})
+			next, err := c.EndTxn(EndRequest{TransactionalID: id, ProducerID: now.ProducerID, ProducerEpoch: now.ProducerEpoch,
+				Commit: i%2 == 0, ClientTransactionVersion: 2})
 			if err == nil {
 				now = next
 			}

@@ -186,7 +186,8 @@ func (s *session) change(t *testing.T, c script.Command) string {
 		return codes.OK(s.coordinator.Load())
 	case "reload": // the coordinator drops its memory and reads its log
 		loaded, err := s.coordinator.ReloadAll()
-		return strings.TrimSpace(fmt.Sprintf("%s %d loaded, resumed %v", codes.OK(err), loaded.TransactionalIDs, loaded.Resumed))
+		return strings.TrimSpace(fmt.Sprintf("%s %d loaded, resumed %v", codes.OK(err), loaded.TransactionalIDs,
+			loaded.Resumed))
 	case "offline": // the coordinator of a partition that went offline
 		s.coordinator.Unload(0)
 		return ""
@@ -229,9 +230,11 @@ func (s *session) holdAt(t *testing.T, c script.Command) {
 	}
 	of, id := partitions(t, c, "of"), c.String("id", "")
 	s.world.points.Clear()
-	s.fault, err = s.world.points.Arm(fault.Rule{Point: point, Do: fault.Action{Hold: true}, Fires: func(at fault.Attributes) bool {
-		return (len(of) == 0 || slices.Contains(of, TopicPartition{at.Topic, at.Partition})) && (id == "" || id == at.TransactionalID)
-	}})
+	s.fault, err = s.world.points.Arm(fault.Rule{Point: point, Do: fault.Action{Hold: true},
+		Fires: func(at fault.Attributes) bool {
+			return (len(of) == 0 || slices.Contains(of, TopicPartition{at.Topic, at.Partition})) &&
+				(id == "" || id == at.TransactionalID)
+		}})
 	if err != nil {
 		t.Fatalf("%s: %v", c.Pos, err)
 	}

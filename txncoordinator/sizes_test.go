@@ -36,7 +36,8 @@ func (p *producer) age(epoch int16) {
 	e := newTransaction("t", max(p.id.ProducerID, 1000), 60_000, p.w.clock.Now().UnixMilli())
 	e.ProducerEpoch, e.PreviousProducerID = epoch, e.ProducerID
 	p.w.mu.nextPID = max(p.w.mu.nextPID, e.ProducerID+1)
-	if _, err := p.w.stateLog(0).AppendCoordinator(encodeTransaction(&e, 2, 0), durability.TransactionChanged); err != nil {
+	if _, err := p.w.stateLog(0).AppendCoordinator(encodeTransaction(&e, 2, 0),
+		durability.TransactionChanged); err != nil {
 		p.t.Fatal(err)
 	}
 	p.id = Identity{e.ProducerID, epoch}

@@ -89,7 +89,8 @@ func TestEndTxnOfVersion2(t *testing.T) {
 			{false, 2, row.abortRetry}, {false, 3, row.abortCurrent}, {true, 2, row.commitRetry}, {true, 3, row.commitCurrent},
 			{false, 1, fenced}, {true, 4, fenced}, {false, 32766, fenced}, {true, 32767, fenced}, {true, -1, fenced},
 		} {
-			r := EndRequest{TransactionalID: "t", ProducerID: 7, ProducerEpoch: c.epoch, Commit: c.commit, ClientTransactionVersion: 2}
+			r := EndRequest{TransactionalID: "t", ProducerID: 7, ProducerEpoch: c.epoch, Commit: c.commit,
+				ClientTransactionVersion: 2}
 			if got := prepareText(prepareEnd(&txn, &r, NoProducerID, 1)); got != c.want {
 				t.Errorf("%v commit=%v epoch=%d: %s, want %s", row.state, c.commit, c.epoch, got, c.want)
 			}
@@ -122,14 +123,18 @@ func TestInitOnIdleID(t *testing.T) {
 		{name: "first ever", current: -1, last: -1, wantID: 7, wantEpoch: 0, wantLast: -1},
 		{name: "plain", current: 4, last: 3, wantID: 7, wantEpoch: 5, wantLast: -1},
 		{name: "plain, exhausted", current: 32766, last: 3, wantID: fresh, wantEpoch: 0, wantLast: -1},
-		{name: "unknown ID, with identity", current: -1, last: -1, given: true, producerID: 5, epoch: 3, wantID: 7, wantEpoch: 0, wantLast: -1},
+		{name: "unknown ID, with identity", current: -1, last: -1, given: true, producerID: 5, epoch: 3, wantID: 7,
+			wantEpoch: 0, wantLast: -1},
 		{name: "current", current: 4, last: 3, given: true, producerID: 7, epoch: 4, wantID: 7, wantEpoch: 5, wantLast: 4},
 		{name: "retry", current: 4, last: 3, given: true, producerID: 7, epoch: 3, wantID: 7, wantEpoch: 4, wantLast: 3},
 		{name: "old", current: 4, last: 3, given: true, producerID: 7, epoch: 2, refused: true},
 		{name: "ahead", current: 4, last: 3, given: true, producerID: 7, epoch: 5, refused: true},
-		{name: "last usable", current: 32765, last: -1, given: true, producerID: 7, epoch: 32765, wantID: 7, wantEpoch: 32766, wantLast: 32765},
-		{name: "exhausted", current: 32766, last: -1, given: true, producerID: 7, epoch: 32766, wantID: fresh, wantEpoch: 0, wantLast: 32766},
-		{name: "exhausted, retry", current: 32766, last: 32765, given: true, producerID: 7, epoch: 32765, wantID: 7, wantEpoch: 32766, wantLast: 32765},
+		{name: "last usable", current: 32765, last: -1, given: true, producerID: 7, epoch: 32765, wantID: 7, wantEpoch: 32766,
+			wantLast: 32765},
+		{name: "exhausted", current: 32766, last: -1, given: true, producerID: 7, epoch: 32766, wantID: fresh, wantEpoch: 0,
+			wantLast: 32766},
+		{name: "exhausted, retry", current: 32766, last: 32765, given: true, producerID: 7, epoch: 32765, wantID: 7,
+			wantEpoch: 32766, wantLast: 32765},
 		{name: "exhausted, other", current: 32766, last: -1, given: true, producerID: 7, epoch: 5, refused: true},
 		{name: "other producer ID", current: 4, last: 3, given: true, producerID: 8, epoch: 4, refused: true},
 	} {
@@ -148,7 +153,8 @@ func TestInitOnIdleID(t *testing.T) {
 				continue
 			}
 			n := p.next
-			if err != nil || n.ProducerID != row.wantID || n.ProducerEpoch != row.wantEpoch || n.LastProducerEpoch != row.wantLast ||
+			if err != nil || n.ProducerID != row.wantID || n.ProducerEpoch != row.wantEpoch ||
+				n.LastProducerEpoch != row.wantLast ||
 				n.State != Empty || n.TimeoutMs != 5 || n.StartTimestampMs != -1 || n.PreviousProducerID != 7 ||
 				p.answer != (Identity{row.wantID, row.wantEpoch}) {
 				t.Errorf("%s in %v: %+v, %v", row.name, state, p, err)
@@ -178,12 +184,14 @@ func TestPrepareLeavesTheImageAlone(t *testing.T) {
 	before := txn
 	parts := slices.Clone(txn.Partitions)
 	for range 2 {
-		add := AddRequest{TransactionalID: "t", ProducerID: 7, ProducerEpoch: 3, Partitions: []TopicPartition{{"a", 0}, {"b", 0}, {"c", 5}, {"c", 5}, {"e", 0}}}
+		add := AddRequest{TransactionalID: "t", ProducerID: 7, ProducerEpoch: 3,
+			Partitions: []TopicPartition{{"a", 0}, {"b", 0}, {"c", 5}, {"c", 5}, {"e", 0}}}
 		p, err := prepareAdd(&txn, &add, 9)
 		if err != nil || fmt.Sprint(p.next.Partitions) != "[a-0 b-0 b-1 c-5 d-0 e-0]" {
 			t.Error(p, err)
 		}
-		if _, err := prepareEnd(&txn, &EndRequest{TransactionalID: "t", ProducerID: 7, ProducerEpoch: 3, ClientTransactionVersion: 2}, NoProducerID, 9); err != nil {
+		if _, err := prepareEnd(&txn, &EndRequest{TransactionalID: "t", ProducerID: 7, ProducerEpoch: 3,
+			ClientTransactionVersion: 2}, NoProducerID, 9); err != nil {
 			t.Error(err)
 		}
 		if _, err := prepareFence(&txn, NoProducerID, 0, 9); err != nil {

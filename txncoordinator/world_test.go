@@ -233,7 +233,8 @@ func describeBatch(raw []byte) (text, kind string) {
 }
 
 func describeImage(t *Transaction) string {
-	text := fmt.Sprintf("%s %v producer=%d epoch=%d %v", t.TransactionalID, t.State, t.ProducerID, t.ProducerEpoch, t.Partitions)
+	text := fmt.Sprintf("%s %v producer=%d epoch=%d %v", t.TransactionalID, t.State, t.ProducerID, t.ProducerEpoch,
+		t.Partitions)
 	if t.PreviousProducerID != t.ProducerID {
 		text += fmt.Sprintf(" previous_producer=%d", t.PreviousProducerID)
 	}
@@ -268,10 +269,12 @@ func (p *memPartition) producersLocked() *pidmanager.Producers {
 	return all[p.id]
 }
 
-func (p *memPartition) BeginVerification(producerID int64, producerEpoch int16, baseSequence int32, adds bool) (Guard, bool, error) {
+func (p *memPartition) BeginVerification(producerID int64, producerEpoch int16, baseSequence int32, adds bool) (Guard,
+	bool, error) {
 	p.world.mu.Lock()
 	defer p.world.mu.Unlock()
-	return p.producersLocked().BeginVerification(producerID, producerEpoch, baseSequence, adds, p.world.clock.Now().UnixMilli())
+	return p.producersLocked().BeginVerification(producerID, producerEpoch, baseSequence, adds,
+		p.world.clock.Now().UnixMilli())
 }
 
 // append appends a record of a transaction.
@@ -306,8 +309,9 @@ func (p *memPartition) ApplyMarker(m batch.Marker, transactionVersion int16) err
 	return w.mu.crash.Write("marker", func() {
 		w.mu.markers[p.id] = append(w.mu.markers[p.id], m)
 		p.producersLocked().ApplyMarker(m)
-		w.mu.trace = append(w.mu.trace, fmt.Sprintf("marker %v producer=%d epoch=%d transaction_version=%d coordinator=%d → %v",
-			m.Type, m.ProducerID, m.ProducerEpoch, transactionVersion, m.CoordinatorEpoch, p.id))
+		w.mu.trace = append(w.mu.trace,
+			fmt.Sprintf("marker %v producer=%d epoch=%d transaction_version=%d coordinator=%d → %v",
+				m.Type, m.ProducerID, m.ProducerEpoch, transactionVersion, m.CoordinatorEpoch, p.id))
 	})
 }
 

@@ -125,7 +125,8 @@ func BenchmarkLargeFrame(b *testing.B) {
 	frame := binary.BigEndian.AppendUint32(nil, uint32(len(body)))
 	f := frameReader{
 		conn: near, limits: withDefaults(Limits{}), budget: &byteBudget{max: 1 << 30},
-		metrics: mustServer(b, options{APIs: echoAPIs()}).metrics, done: make(chan struct{}), parked: func() bool { return false },
+		metrics: mustServer(b, options{APIs: echoAPIs()}).metrics, done: make(chan struct{}),
+		parked:  func() bool { return false },
 		closing: func() bool { return false }, max: 100 << 20, buf: make([]byte, defaultReadBufferBytes),
 		sinceFrame: -1,
 	}

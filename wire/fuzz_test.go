@@ -30,7 +30,8 @@ func FuzzWalker(f *testing.F) {
 		}
 	}
 	f.Add(int16(3), int16(12), []byte{1, 1, 0, 2, 5, 0, 6, 1, 9})
-	f.Add(int16(1), int16(15), []byte{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 14, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 1, 1, 5, 0})
+	f.Add(int16(1), int16(15), []byte{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 14, 0,
+		0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 1, 1, 5, 0})
 	f.Fuzz(func(t *testing.T, key, version int16, body []byte) {
 		s := schemas()[key]
 		if s == nil || s.load() != nil || version < s.min || version > min(s.max, kmsg.RequestForKey(key).MaxVersion()) {

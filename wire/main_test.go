@@ -98,7 +98,8 @@ type options struct {
 }
 
 func newServer(o options) (*Server, error) {
-	return NewServer(Options{APIs: table(o.APIs), Limits: o.Limits, Logger: o.Logger, Registerer: o.Registerer, OnClose: o.OnClose, Pace: o.Pace})
+	return NewServer(Options{APIs: table(o.APIs), Limits: o.Limits, Logger: o.Logger, Registerer: o.Registerer,
+		OnClose: o.OnClose, Pace: o.Pace})
 }
 
 func table(rows []row) []API {

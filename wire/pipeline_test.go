@@ -59,7 +59,8 @@ func (g *gates) open(i int) {
 }
 
 func (g *gates) apis() []row {
-	return []row{{Key: 0, Min: 3, Max: 13, Handle: g.produce, Pipelined: true}, {Key: 3, Min: 0, Max: 13, Handle: g.metadata}}
+	return []row{{Key: 0, Min: 3, Max: 13, Handle: g.produce, Pipelined: true},
+		{Key: 3, Min: 0, Max: 13, Handle: g.metadata}}
 }
 
 // Five Produce and a Metadata in one segment: the Produces overlap their waits, the Metadata comes after
@@ -363,7 +364,8 @@ func (g *resumptions) produce(_ context.Context, r *Request) Reply {
 }
 
 func (g *resumptions) apis() []row {
-	return []row{{Key: 0, Min: 3, Max: 13, Handle: g.produce, Pipelined: true}, {Key: 3, Min: 0, Max: 13, Handle: g.metadata}}
+	return []row{{Key: 0, Min: 3, Max: 13, Handle: g.produce, Pipelined: true},
+		{Key: 3, Min: 0, Max: 13, Handle: g.metadata}}
 }
 
 // The next request of a connection is handled when the one before it has been carried out, although not when it has

@@ -227,7 +227,8 @@ func TestWalkerRefuses(t *testing.T) {
 		{"B6 string of length -2", 12, 0, []byte{0xff, 0xfe, 0, 0}, errLength},
 		{"B6 bytes of length -2", 36, 0, []byte{0xff, 0xff, 0xff, 0xfe}, errLength},
 		{"B6 array of length -2", 3, 0, []byte{0xff, 0xff, 0xff, 0xfe}, errLength},
-		{"B6 records beyond the frame", 0, 3, []byte{0xff, 0xff, 0, 1, 0, 0, 0, 0, 0, 0, 0, 1, 0, 1, 'a', 0, 0, 0, 1, 0, 0, 0, 0, 0x7f, 0xff, 0xff, 0xff}, errShort},
+		{"B6 records beyond the frame", 0, 3, []byte{0xff, 0xff, 0, 1, 0, 0, 0, 0, 0, 0, 0, 1, 0, 1, 'a', 0, 0, 0, 1, 0, 0, 0,
+			0, 0x7f, 0xff, 0xff, 0xff}, errShort},
 		{"B6 compact string beyond the frame", 12, 4, []byte{10, 'a'}, errShort},
 		{"B6 compact string over 32767", 12, 4, cat(u(nil, 32769), make([]byte, 40000)), errLength},
 		{"B6 varint of six bytes", 12, 4, []byte{0x80, 0x80, 0x80, 0x80, 0x80, 0}, errVarint},
@@ -248,9 +249,11 @@ func TestWalkerRefuses(t *testing.T) {
 		{"B11 null array", 3, 0, []byte{0xff, 0xff, 0xff, 0xff}, errNull},
 		{"B11 null bytes", 36, 2, []byte{0, 0}, errNull},
 		{"B11 null name in v9", 3, 9, []byte{2, 0, 0, 1, 1, 1, 0}, errNull},
-		{"more elements than are allowed", 20, 4, cat(u(nil, 1_000_002), slices.Repeat([]byte{1}, 1_000_001), make([]byte, 5)), errCount},
+		{"more elements than are allowed", 20, 4, cat(u(nil, 1_000_002), slices.Repeat([]byte{1}, 1_000_001),
+			make([]byte, 5)), errCount},
 		{"B7 decoding would explode", 3, 1, cat([]byte{0, 1, 0, 0}, make([]byte, 2*65536)), errDecodeBudget},
-		{"B7 decoding strings would explode", 15, 5, cat(u(nil, 200001), slices.Repeat(str(""), 200000), []byte{0, 0}), errDecodeBudget},
+		{"B7 decoding strings would explode", 15, 5, cat(u(nil, 200001), slices.Repeat(str(""), 200000), []byte{0, 0}),
+			errDecodeBudget},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			if _, err := check(mustPlan(t, tc.key, tc.version), tc.body, len(tc.body)); !errors.Is(err, tc.want) {
@@ -270,7 +273,8 @@ func TestNegativeLengthsAreNull(t *testing.T) {
 		{"string", 22, 0, []byte{0xff, 0xfe, 0, 0, 0, 1}},
 		{"array", 3, 1, []byte{0xff, 0xff, 0xff, 0xfe}},
 		{"array, the least", 3, 1, []byte{0x80, 0, 0, 0}},
-		{"records", 0, 3, []byte{0xff, 0xff, 0, 1, 0, 0, 0, 1, 0, 0, 0, 1, 0, 1, 'a', 0, 0, 0, 1, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xfe}},
+		{"records", 0, 3, []byte{0xff, 0xff, 0, 1, 0, 0, 0, 1, 0, 0, 0, 1, 0, 1, 'a', 0, 0, 0, 1, 0, 0, 0, 0, 0xff, 0xff,
+			0xff, 0xfe}},
 		{"struct", 75, 0, []byte{1, 0, 0, 7, 0xd0, 0xfe, 0}},
 		{"struct, the least", 75, 0, []byte{1, 0, 0, 7, 0xd0, 0x80, 0}},
 	} {
@@ -350,7 +354,8 @@ func TestTagOfALaterVersionIsUnknown(t *testing.T) {
 	if want := append(fetchBody12(), 0); !slices.Equal(body[:n], want) {
 		t.Errorf("\n got %x\nwant %x", body[:n], want)
 	}
-	if _, err := check(mustPlan(t, 1, 15), slices.Concat(fetchBody12()[4:], []byte{1, 1, 2, 0xff, 0xff}), 100); !errors.Is(err, errTagSize) {
+	if _, err := check(mustPlan(t, 1, 15), slices.Concat(fetchBody12()[4:], []byte{1, 1, 2, 0xff, 0xff}),
+		100); !errors.Is(err, errTagSize) {
 		t.Errorf("in v15 the tag is known: %v", err)
 	}
 }

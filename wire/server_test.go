@@ -132,7 +132,8 @@ func TestNoiseClosesTheConnectionWithoutAnswer(t *testing.T) {
 		{"B2 length zero", size(0), badHeader},
 		{"B2 shorter than a header", framed(make([]byte, 7)), badHeader},
 		{"B2 client ID beyond the frame", framed([]byte{0, 3, 0, 0, 0, 0, 0, 1, 0, 9, 'a'}), badHeader},
-		{"B2 client ID with length -2, which is null, and no body", framed([]byte{0, 3, 0, 0, 0, 0, 0, 1, 0xff, 0xfe}), badBody},
+		{"B2 client ID with length -2, which is null, and no body", framed([]byte{0, 3, 0, 0, 0, 0, 0, 1, 0xff, 0xfe}),
+			badBody},
 		{"B4 HTTP", []byte("GET / HTTP/1.1\r\nHost: x\r\n\r\n"), badFrameLength},
 		{"B4 TLS", []byte{0x16, 3, 1, 0, 0xa5, 1, 0, 0}, badFrameLength},
 		{"B4 SSH", []byte("SSH-2.0-OpenSSH_9.6\r\n"), badFrameLength},
@@ -145,7 +146,8 @@ func TestNoiseClosesTheConnectionWithoutAnswer(t *testing.T) {
 		{"B5 version too high", framed(kafkatest.AppendHeader(nil, 3, 14, 1, id, true)), badVersion},
 		{"B5 negative version", framed(kafkatest.AppendHeader(nil, 3, -1, 1, id, false)), badVersion},
 		{"B8 tags in the header", framed(appendTags(kafkatest.AppendHeader(nil, 3, 12, 1, id, false), 1001)), badHeader},
-		{"B9 duplicate tag in the header", framed(append(kafkatest.AppendHeader(nil, 3, 12, 1, id, false), 2, 1, 0, 1, 0)), badHeader},
+		{"B9 duplicate tag in the header", framed(append(kafkatest.AppendHeader(nil, 3, 12, 1, id, false), 2, 1, 0, 1, 0)),
+			badHeader},
 		{"B3 cut within a frame", size(100), frameCut},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -233,9 +235,10 @@ func TestTimeouts(t *testing.T) {
 	t.Parallel() // it waits
 	const short = 250 * time.Millisecond
 	hold := make(chan struct{})
-	apis := append(echoAPIs()[1:], row{Key: 0, Min: 3, Max: 13, Pipelined: true, Handle: func(_ context.Context, r *Request) Reply {
-		return Reply{Then: func(context.Context) kmsg.Response { <-hold; return r.Body.ResponseKind() }}
-	}})
+	apis := append(echoAPIs()[1:], row{Key: 0, Min: 3, Max: 13, Pipelined: true,
+		Handle: func(_ context.Context, r *Request) Reply {
+			return Reply{Then: func(context.Context) kmsg.Response { <-hold; return r.Body.ResponseKind() }}
+		}})
 	t.Run("partial frame", func(t *testing.T) {
 		s := start(t, options{APIs: apis, Limits: Limits{FrameTimeout: short}}, 0)
 		for _, b := range [][]byte{{0}, {0, 0, 0, 50}, {0, 0, 0, 50, 0, 3}, {0, 1, 0, 0, 0, 3}} {
@@ -331,7 +334,8 @@ func (*panickingResponse) AppendTo([]byte) []byte { panic("boom") }
 
 func TestHandlerCanCloseOrStaySilent(t *testing.T) {
 	reply := make(chan Reply, 1)
-	apis := append(echoAPIs(), row{Key: 12, Min: 0, Max: 4, Handle: func(context.Context, *Request) Reply { return <-reply }})
+	apis := append(echoAPIs(), row{Key: 12, Min: 0, Max: 4,
+		Handle: func(context.Context, *Request) Reply { return <-reply }})
 	s := start(t, options{APIs: apis}, 0)
 	c := s.dial()
 	reply <- Reply{}
@@ -394,7 +398,8 @@ func TestNewServerReportsEveryFault(t *testing.T) {
 	if err == nil {
 		t.Fatal("no error")
 	}
-	for _, want := range []string{"IdleTimeout", "API 4 has no schema", "bad version range 2-1", "not within the schema's 3-13",
+	for _, want := range []string{"IdleTimeout", "API 4 has no schema", "bad version range 2-1",
+		"not within the schema's 3-13",
 		"ApiVersions stands twice"} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("%q is not reported in: %v", want, err)

@@ -22,7 +22,8 @@ func TestShutdownWakesParkedRequestsAndAnswersThem(t *testing.T) {
 			return r.Body.ResponseKind()
 		}}
 	}
-	apis := append(echoAPIs()[1:], row{Key: 0, Min: 3, Max: 13, Handle: park, Pipelined: true}, row{Key: 12, Min: 0, Max: 4, Handle: park})
+	apis := append(echoAPIs()[1:], row{Key: 0, Min: 3, Max: 13, Handle: park, Pipelined: true},
+		row{Key: 12, Min: 0, Max: 4, Handle: park})
 	closed := make(chan int64, 3)
 	s := start(t, options{APIs: apis, OnClose: func(c *Conn) { closed <- c.ID() }}, 0)
 	idle, a, b := s.dial(), s.dial(), s.dial()

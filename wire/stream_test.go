@@ -63,13 +63,14 @@ func (r *fileResponse) WriteBody(w *BodyWriter) error {
 
 // streamServer answers SyncGroup with what next returns.
 func streamServer(t *testing.T, panics int, limits Limits, next func(r *Request) kmsg.Response) *testServer {
-	apis := append(echoAPIs(), row{Key: 14, Min: 0, Max: 5, Pipelined: true, Handle: func(_ context.Context, r *Request) Reply {
-		resp := next(r)
-		if r.Body.(*kmsg.SyncGroupRequest).Generation == 1 {
-			return Reply{Then: func(context.Context) kmsg.Response { return resp }}
-		}
-		return Respond(resp)
-	}})
+	apis := append(echoAPIs(), row{Key: 14, Min: 0, Max: 5, Pipelined: true,
+		Handle: func(_ context.Context, r *Request) Reply {
+			resp := next(r)
+			if r.Body.(*kmsg.SyncGroupRequest).Generation == 1 {
+				return Reply{Then: func(context.Context) kmsg.Response { return resp }}
+			}
+			return Respond(resp)
+		}})
 	return start(t, options{APIs: apis, Limits: limits}, panics)
 }
 
@@ -98,7 +99,8 @@ func TestStreamedResponseSendsRangesOfFiles(t *testing.T) {
 			var released atomic.Int64
 			var n atomic.Int64
 			s := streamServer(t, 0, Limits{}, func(r *Request) kmsg.Response {
-				return &fileResponse{SyncGroupResponse: r.Body.ResponseKind().(*kmsg.SyncGroupResponse), file: file, pos: 13, n: n.Load(), released: &released}
+				return &fileResponse{SyncGroupResponse: r.Body.ResponseKind().(*kmsg.SyncGroupResponse), file: file, pos: 13,
+					n: n.Load(), released: &released}
 			})
 			c := s.dial()
 			for i, size := range []int64{0, 1, 1000, defaultCopyBytes, defaultCopyBytes + 1, 100_000, 3<<20 - 13} {
@@ -171,7 +173,8 @@ func TestStreamedResponseIsReleasedWhenTheClientDoesNotRead(t *testing.T) {
 			var made, released atomic.Int64
 			s := streamServer(t, 0, Limits{WriteTimeout: 50 * time.Millisecond}, func(r *Request) kmsg.Response {
 				made.Add(1)
-				return &fileResponse{SyncGroupResponse: r.Body.ResponseKind().(*kmsg.SyncGroupResponse), file: file, n: 32 << 20, released: &released}
+				return &fileResponse{SyncGroupResponse: r.Body.ResponseKind().(*kmsg.SyncGroupResponse), file: file, n: 32 << 20,
+					released: &released}
 			})
 			c := s.dial()
 			req := kmsg.NewPtrSyncGroupRequest()
@@ -198,7 +201,8 @@ func TestStreamedResponseOverAPipe(t *testing.T) {
 		t.Fatal(err)
 	}
 	var released atomic.Int64
-	resp := &fileResponse{SyncGroupResponse: kmsg.NewPtrSyncGroupResponse(), file: osFile{f}, n: 200_000, released: &released}
+	resp := &fileResponse{SyncGroupResponse: kmsg.NewPtrSyncGroupResponse(), file: osFile{f}, n: 200_000,
+		released: &released}
 	o := output{conn: server, limits: withDefaults(Limits{}), metrics: m}
 	go func() {
 		o.respond(resp, 1, false)

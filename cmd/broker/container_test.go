@@ -44,7 +44,8 @@ func TestEntrypointRunsOtherPrograms(t *testing.T) {
 	if code, output := call("sh", "-c", "echo hello; exit 7"); code != 7 || output != "hello\n" {
 		t.Errorf("sh: exit code %d, printed %q", code, output)
 	}
-	if code, output := call("nosuch"); code != exitNotFound || !strings.Contains(output, "nosuch is neither a command of the broker nor a program") {
+	if code, output := call("nosuch"); code != exitNotFound ||
+		!strings.Contains(output, "nosuch is neither a command of the broker nor a program") {
 		t.Errorf("a program that is not there: exit code %d, printed %q", code, output)
 	}
 	if code, output := call("version"); code != exitClean || !strings.HasPrefix(output, "once ") {
@@ -64,7 +65,8 @@ func TestSettingsOfTheImage(t *testing.T) {
 		want   settings.Values
 	}{
 		{"outside", container{}, nil, nil},
-		{"plainly", container{isImage: true}, nil, settings.Values{"log.dirs": "/var/lib/kafka/data", "listeners": "PLAINTEXT://:9092"}},
+		{"plainly", container{isImage: true}, nil, settings.Values{"log.dirs": "/var/lib/kafka/data",
+			"listeners": "PLAINTEXT://:9092"}},
 		{"a volume of Bitnami's", container{isImage: true, mounts: mount("/bitnami/kafka")}, nil,
 			settings.Values{"log.dirs": "/bitnami/kafka/data", "listeners": "PLAINTEXT://:9092"}},
 		{"a volume above Bitnami's", container{isImage: true, mounts: mount("/bitnami")}, nil,
@@ -73,7 +75,8 @@ func TestSettingsOfTheImage(t *testing.T) {
 			settings.Values{"log.dirs": "/kafka/kafka-logs", "listeners": "PLAINTEXT://:9092"}},
 		{"both volumes", container{isImage: true, mounts: mount("/bitnami/kafka") + mount("/var/lib/kafka/data")}, nil,
 			settings.Values{"log.dirs": "/var/lib/kafka/data", "listeners": "PLAINTEXT://:9092"}},
-		{"log.dir is given", container{isImage: true}, []settings.Source{given("log.dir")}, settings.Values{"listeners": "PLAINTEXT://:9092"}},
+		{"log.dir is given", container{isImage: true}, []settings.Source{given("log.dir")},
+			settings.Values{"listeners": "PLAINTEXT://:9092"}},
 		{"advertised.listeners are given", container{isImage: true}, []settings.Source{{}, given("advertised.listeners")},
 			settings.Values{"log.dirs": "/var/lib/kafka/data"}},
 	} {
@@ -93,7 +96,8 @@ func TestSettingsOfTheImage(t *testing.T) {
 func TestReadyLinesMatchOnce(t *testing.T) {
 	lines := readyLines(7)
 	for _, words := range []string{
-		"Transitioning from RECOVERY to RUNNING", "[KafkaServer id=7] started", "Kafka Server started", "Kafka broker started", "Creating new log file",
+		"Transitioning from RECOVERY to RUNNING", "[KafkaServer id=7] started", "Kafka Server started",
+		"Kafka broker started", "Creating new log file",
 		"Checking need to trigger auto leader balancing",
 	} {
 		matches := 0
@@ -112,7 +116,10 @@ func TestReadyLinesMatchOnce(t *testing.T) {
 func TestReadyLinesAreForTheImage(t *testing.T) {
 	for _, image := range []bool{false, true} {
 		c := exec.Command(program, "start", "--ephemeral", "--listen", "127.0.0.1:0", "--admin", "")
-		c.Env = append(slices.DeleteFunc(os.Environ(), func(s string) bool { return strings.HasPrefix(s, imageVariable+"=") }), asProgram)
+		c.Env = append(slices.DeleteFunc(os.Environ(), func(s string) bool {
+			return strings.HasPrefix(s,
+				imageVariable+"=")
+		}), asProgram)
 		want := 1
 		if image {
 			c.Env = append(c.Env, imageVariable+"=true")

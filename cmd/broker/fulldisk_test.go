@@ -38,8 +38,10 @@ func fullDisk(t *testing.T, mode string) {
 	}
 	t.Cleanup(func() { _ = exec.Command("umount", "-l", disk).Run() })
 	run := func() *process {
-		return launch(t, t.TempDir(), nil, "--data-dir", filepath.Join(disk, "data"), "--listen", "127.0.0.1:0", "--admin", "", "--durability", mode,
-			"--set", "log.segment.bytes=4194304", "--set", "offsets.topic.num.partitions=3", "--set", "transaction.state.log.num.partitions=3")
+		return launch(t, t.TempDir(), nil, "--data-dir", filepath.Join(disk, "data"), "--listen", "127.0.0.1:0", "--admin",
+			"", "--durability", mode,
+			"--set", "log.segment.bytes=4194304", "--set", "offsets.topic.num.partitions=3", "--set",
+			"transaction.state.log.num.partitions=3")
 	}
 	p := run()
 	c, txn := dial(t, p.listen), dial(t, p.listen)

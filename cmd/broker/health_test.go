@@ -35,7 +35,8 @@ func TestHealthAsksTheKafkaPortWhereTheAdminAddressIsOff(t *testing.T) {
 
 // A port at which something else listens is not healthy, whatever that answers.
 func TestHealthOfWhatIsNoBroker(t *testing.T) {
-	for _, answer := range []string{"", "HTTP/1.1 400 Bad Request\r\n\r\n", "\x00\x00\x00\x06\x00\x00\x00\x02\x00\x00", "\x00\x00\x00\x06\x00\x00\x00\x01\x00\x23"} {
+	for _, answer := range []string{"", "HTTP/1.1 400 Bad Request\r\n\r\n", "\x00\x00\x00\x06\x00\x00\x00\x02\x00\x00",
+		"\x00\x00\x00\x06\x00\x00\x00\x01\x00\x23"} {
 		l, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
 			t.Fatal(err)

@@ -118,7 +118,8 @@ func (d diskFormat) cutPower(t *testing.T, mode string) {
 		t.Fatal(err)
 	}
 	run := func(dir, boot string) *process {
-		return launch(t, t.TempDir(), nil, "--boot-id", boot, "--data-dir", filepath.Join(dir, "data"), "--durability", mode, "--listen", "127.0.0.1:0", "--admin", "",
+		return launch(t, t.TempDir(), nil, "--boot-id", boot, "--data-dir", filepath.Join(dir, "data"), "--durability", mode,
+			"--listen", "127.0.0.1:0", "--admin", "",
 			"--set", fmt.Sprintf("flush.interval.ms=%d", imageInterval.Milliseconds()), "--set", "log.segment.bytes=1048576",
 			"--set", "offsets.topic.num.partitions=3", "--set", "transaction.state.log.num.partitions=3")
 	}
@@ -251,7 +252,8 @@ func (a *acknowledged) verify(t *testing.T, mode, addr string, cutAt time.Time) 
 		}
 	}
 	if len(plain) < leastPlain || leastPlain == 0 {
-		t.Errorf("%d plain records are left, %d acknowledged, %d shown, at least %d have to be there", len(plain), len(a.plain), a.shown, leastPlain)
+		t.Errorf("%d plain records are left, %d acknowledged, %d shown, at least %d have to be there", len(plain),
+			len(a.plain), a.shown, leastPlain)
 	}
 	left, _, err := c.Consume("left", 0, 0, true)
 	if err != nil {
@@ -270,11 +272,13 @@ func (a *acknowledged) verify(t *testing.T, mode, addr string, cutAt time.Time) 
 		}
 	}
 	if len(left)%2 != 0 || len(left)/2 < leastCommits || leastCommits == 0 {
-		t.Errorf("%d transactions are left, %d acknowledged, at least %d have to be there", len(left)/2, len(a.commits), leastCommits)
+		t.Errorf("%d transactions are left, %d acknowledged, at least %d have to be there", len(left)/2, len(a.commits),
+			leastCommits)
 	}
 	offset, err := c.Committed("movers", "left", 0)
 	if err != nil || offset != int64(len(left)/2) {
 		t.Errorf("committed offset %d with %d transactions, %v", offset, len(left)/2, err)
 	}
-	t.Logf("%s: of %d plain records acknowledged %d are left (shown %d), of %d commits %d", mode, len(a.plain), len(plain), a.shown, len(a.commits), len(left)/2)
+	t.Logf("%s: of %d plain records acknowledged %d are left (shown %d), of %d commits %d", mode, len(a.plain), len(plain),
+		a.shown, len(a.commits), len(left)/2)
 }

@@ -12,7 +12,8 @@ import (
 	"once/broker"
 )
 
-// Scripts run in the order of their names, once: not when the data directory has a cluster. One that fails ends the start.
+// Scripts run in the order of their names, once: not when the data directory has a cluster. One that fails ends the
+// start.
 func TestInitScriptsRunBeforeTheFirstStart(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		t.Skip("the image is for Linux")

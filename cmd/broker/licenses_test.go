@@ -14,7 +14,8 @@ import (
 	"testing"
 )
 
-var rewriteLicenses = flag.Bool("rewrite-licenses", false, "write the licences of the linked modules into the directory licenses")
+var rewriteLicenses = flag.Bool("rewrite-licenses", false,
+	"write the licences of the linked modules into the directory licenses")
 
 // licenseFile is the name of a file that has to be passed on with a program.
 var licenseFile = regexp.MustCompile(`(?i)^(licen[cs]e|copying|notice|patents)([-.].*)?$`)
@@ -41,7 +42,8 @@ func linkedLicenses(t *testing.T) map[string]string {
 	}
 	add(goRoot(t), "go")
 	for _, system := range []string{"linux", "darwin", "windows"} {
-		c := exec.Command("go", "list", "-deps", "-f", "{{with .Module}}{{if not .Main}}{{.Path}}\t{{.Version}}\t{{.Dir}}\t{{$.Dir}}{{end}}{{end}}", ".")
+		c := exec.Command("go", "list", "-deps", "-f",
+			"{{with .Module}}{{if not .Main}}{{.Path}}\t{{.Version}}\t{{.Dir}}\t{{$.Dir}}{{end}}{{end}}", ".")
 		c.Env = append(os.Environ(), "GOOS="+system, "CGO_ENABLED=0")
 		list, err := c.Output()
 		if err != nil {
@@ -75,8 +77,8 @@ func linkedLicenses(t *testing.T) map[string]string {
 	return files
 }
 
-// The licences in the program are those of the modules that are linked into it. After a change of go.mod, `make licenses`
-// writes them again.
+// The licences in the program are those of the modules that are linked into it. After a change of go.mod, `make
+// licenses` writes them again.
 func TestLicensesAreThoseOfTheLinkedModules(t *testing.T) {
 	want := linkedLicenses(t)
 	if *rewriteLicenses {

@@ -45,7 +45,8 @@ func TestLoadBeginsWithAnArchive(t *testing.T) {
 	_, err := c.Produce(open, "kept", 0, kafkatest.Values("never")...)
 	must(t, err)
 	overLab(t, p, "PUT", "/v1/snapshots/one")
-	must(t, os.WriteFile(filepath.Join(dir, "one.tar.zst"), []byte(overLab(t, p, "GET", "/v1/snapshots/one/archive")), 0o600))
+	must(t, os.WriteFile(filepath.Join(dir, "one.tar.zst"), []byte(overLab(t, p, "GET", "/v1/snapshots/one/archive")),
+		0o600))
 	of := clusterID.FindString(overLab(t, p, "GET", "/v1/clusters"))
 	p.stop(t, os.Interrupt)
 
@@ -54,7 +55,8 @@ func TestLoadBeginsWithAnArchive(t *testing.T) {
 		t.Errorf("the cluster is %s, the archive's is %s", got, of)
 	}
 	records := overLab(t, other, "GET", "/v1/records/kept/0")
-	if !strings.Contains(records, `"plain"`) || !strings.Contains(records, `"aborted"`) || strings.Contains(records, `"open"`) {
+	if !strings.Contains(records, `"plain"`) || !strings.Contains(records, `"aborted"`) ||
+		strings.Contains(records, `"open"`) {
 		t.Errorf("not the records of the archive, or not aborted: %s", records)
 	}
 	other.stop(t, os.Interrupt)

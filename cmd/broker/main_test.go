@@ -77,8 +77,10 @@ func TestMistakesAreNamedAndExitWith2(t *testing.T) {
 		args []string
 		want string
 	}{
-		{[]string{"--seed", badSeed}, badSeed + " (--seed): \n  line 3: [0].records[0].kye: is not known here\n  line 4: [1].name: is missing"},
-		{[]string{"--seed", compacted}, compacted + " (--seed): line 2: [0].records[0].key: is missing, and the topic is compacted"},
+		{[]string{"--seed", badSeed},
+			badSeed + " (--seed): \n  line 3: [0].records[0].kye: is not known here\n  line 4: [1].name: is missing"},
+		{[]string{"--seed", compacted},
+			compacted + " (--seed): line 2: [0].records[0].key: is missing, and the topic is compacted"},
 		{[]string{"--seed", dir}, "--seed: read " + dir},
 		{[]string{"--seed", "missing.yaml"}, "--seed: open missing.yaml"},
 		{[]string{"--lisen", "x"}, "--lisen"},
@@ -93,7 +95,8 @@ func TestMistakesAreNamedAndExitWith2(t *testing.T) {
 		{[]string{"--set", "num.partitions=0"}, "num.partitions=0 (--set): must be at least 1"},
 		{[]string{"--durability", "disk"}, "durability=disk (--durability): must be one of page, txn, fsync"},
 		{[]string{"--listen", "9092"}, "listeners=PLAINTEXT://9092 (--listen): must be NAME://HOST:PORT"},
-		{[]string{"--listen", "h:65536"}, "listeners=PLAINTEXT://h:65536 (--listen): has a port that is not between 0 and 65535"},
+		{[]string{"--listen", "h:65536"},
+			"listeners=PLAINTEXT://h:65536 (--listen): has a port that is not between 0 and 65535"},
 		{[]string{"--config", dir}, dir + " (--config): must be a file of settings, and is a directory"},
 		{[]string{"--listen", ""}, "--listen must not be empty"},
 		{[]string{"--config", filepath.Join(dir, "missing")}, "missing"},
@@ -101,7 +104,8 @@ func TestMistakesAreNamedAndExitWith2(t *testing.T) {
 		{[]string{"--config", wrong}, "log.segment.bytes=12 (" + wrong + " line 1): must be at least 1048576"},
 		{[]string{"start", "--config", wrong}, "num.partitions=x (" + wrong + " line 2): must be a whole number"},
 		{[]string{"--ephemeral", "--data-dir", "x"}, "ephemeral"},
-		{[]string{"--ephemeral", "--listen", "192.0.2.1:9092", "--admin", ""}, "opening the listener PLAINTEXT://192.0.2.1:9092"},
+		{[]string{"--ephemeral", "--listen", "192.0.2.1:9092", "--admin", ""},
+			"opening the listener PLAINTEXT://192.0.2.1:9092"},
 	} {
 		code, stdout, stderr := execute(t, c.args...)
 		if code != exitUsage || !strings.Contains(stderr, c.want) || stdout != "" {
@@ -123,19 +127,29 @@ func TestListenersThatCannotBeExitWith2(t *testing.T) {
 		args    []string
 		want    string
 	}{
-		{[]string{"KAFKA_LISTENERS=PLAINTEXT:9092"}, nil, `listeners=PLAINTEXT:9092 (KAFKA_LISTENERS): must be NAME://HOST:PORT, which "PLAINTEXT:9092" is not`},
-		{[]string{names, "KAFKA_LISTENERS=A://:9092,B://:9092"}, nil, "listeners=A://:9092,B://:9092 (KAFKA_LISTENERS): A and B have one port, 9092"},
-		{[]string{names, "KAFKA_LISTENERS=A://:9092,C://:9093"}, nil, "listeners=A://:9092,C://:9093 (KAFKA_LISTENERS): C has the security protocol SASL_SSL, and only PLAINTEXT is served"},
-		{[]string{"KAFKA_LISTENERS=A://:99999"}, nil, "listeners=A://:99999 (KAFKA_LISTENERS): has a port that is not between 0 and 65535: 99999"},
-		{[]string{"KAFKA_LISTENER_SECURITY_PROTOCOL_MAP=A:TLS"}, nil, "listener.security.protocol.map=A:TLS (KAFKA_LISTENER_SECURITY_PROTOCOL_MAP): must be LISTENER:PROTOCOL pairs"},
-		{nil, []string{"--config", file}, "advertised.listeners=PLAINTEXT://0.0.0.0:9092 (" + file + " line 2): must name an address that clients can reach, not 0.0.0.0"},
-		{nil, []string{"--set", "advertised.listeners=PLAINTEXT://[::]:9092"}, "advertised.listeners=PLAINTEXT://[::]:9092 (--set): must name an address"},
+		{[]string{"KAFKA_LISTENERS=PLAINTEXT:9092"}, nil,
+			`listeners=PLAINTEXT:9092 (KAFKA_LISTENERS): must be NAME://HOST:PORT, which "PLAINTEXT:9092" is not`},
+		{[]string{names, "KAFKA_LISTENERS=A://:9092,B://:9092"}, nil,
+			"listeners=A://:9092,B://:9092 (KAFKA_LISTENERS): A and B have one port, 9092"},
+		{[]string{names, "KAFKA_LISTENERS=A://:9092,C://:9093"}, nil,
+			"listeners=A://:9092,C://:9093 (KAFKA_LISTENERS): C has the security protocol SASL_SSL, and only PLAINTEXT is served"},
+		{[]string{"KAFKA_LISTENERS=A://:99999"}, nil,
+			"listeners=A://:99999 (KAFKA_LISTENERS): has a port that is not between 0 and 65535: 99999"},
+		{[]string{"KAFKA_LISTENER_SECURITY_PROTOCOL_MAP=A:TLS"}, nil,
+			"listener.security.protocol.map=A:TLS (KAFKA_LISTENER_SECURITY_PROTOCOL_MAP): must be LISTENER:PROTOCOL pairs"},
+		{nil, []string{"--config", file},
+			"advertised.listeners=PLAINTEXT://0.0.0.0:9092 (" + file +
+				" line 2): must name an address that clients can reach, not 0.0.0.0"},
+		{nil, []string{"--set", "advertised.listeners=PLAINTEXT://[::]:9092"},
+			"advertised.listeners=PLAINTEXT://[::]:9092 (--set): must name an address"},
 		{[]string{"ONCE_PORT=70000"}, nil, "published.port=70000 (ONCE_PORT): must be between 1 and 65535"},
 	} {
 		code, stdout, stderr := executeWith(t, c.environ, append(c.args, "--ephemeral", "--admin", "")...)
 		sentence, rest, _ := strings.Cut(stderr, "\n")
-		if code != exitUsage || !strings.HasPrefix(sentence, "broker: "+c.want) || rest != "See broker --help.\n" || stdout != "" {
-			t.Errorf("%q, broker %q: exit %d, stdout %q, stderr\n%s\nwant exit 2 and %q", c.environ, c.args, code, stdout, stderr, c.want)
+		if code != exitUsage || !strings.HasPrefix(sentence, "broker: "+c.want) || rest != "See broker --help.\n" ||
+			stdout != "" {
+			t.Errorf("%q, broker %q: exit %d, stdout %q, stderr\n%s\nwant exit 2 and %q", c.environ, c.args, code, stdout,
+				stderr, c.want)
 		}
 	}
 }
@@ -149,7 +163,8 @@ func TestPortInUseExitsWith1(t *testing.T) {
 	addr, port := taken.Addr().String(), fmt.Sprint(taken.Addr().(*net.TCPAddr).Port)
 	for _, args := range [][]string{
 		{"--listen", addr, "--admin", ""},
-		{"--set", "listeners=PLAINTEXT://127.0.0.1:0,SSL://" + addr, "--set", "listener.security.protocol.map=PLAINTEXT:PLAINTEXT,SSL:PLAINTEXT", "--admin", ""},
+		{"--set", "listeners=PLAINTEXT://127.0.0.1:0,SSL://" + addr, "--set",
+			"listener.security.protocol.map=PLAINTEXT:PLAINTEXT,SSL:PLAINTEXT", "--admin", ""},
 		{"--listen", "127.0.0.1:0", "--admin", addr},
 	} {
 		code, stdout, stderr := execute(t, append(args, "--ephemeral")...)
@@ -164,9 +179,11 @@ func TestVersion(t *testing.T) {
 	if code != 0 || !strings.HasPrefix(stdout, "once ") || !strings.Contains(stdout, " go1.") || stderr != "" {
 		t.Errorf("exit %d, stdout %q, stderr %q", code, stdout, stderr)
 	}
-	got := versionLine(&debug.BuildInfo{GoVersion: "go1.26", Main: debug.Module{Version: "v1.2.3"}, Settings: []debug.BuildSetting{
-		{Key: "vcs.revision", Value: "abc"}, {Key: "vcs.time", Value: "2026-01-02T03:04:05Z"}, {Key: "vcs.modified", Value: "true"},
-	}})
+	got := versionLine(&debug.BuildInfo{GoVersion: "go1.26", Main: debug.Module{Version: "v1.2.3"},
+		Settings: []debug.BuildSetting{
+			{Key: "vcs.revision", Value: "abc"}, {Key: "vcs.time", Value: "2026-01-02T03:04:05Z"},
+			{Key: "vcs.modified", Value: "true"},
+		}})
 	if want := "once v1.2.3 go1.26 abc+changes 2026-01-02T03:04:05Z"; got != want {
 		t.Errorf("version line %q, want %q", got, want)
 	}
@@ -174,7 +191,8 @@ func TestVersion(t *testing.T) {
 
 func TestHelpNamesEveryFlag(t *testing.T) {
 	code, stdout, _ := execute(t, "--help")
-	for _, want := range []string{"--listen HOST:PORT", "127.0.0.1:9092", "--data-dir directory", "./data", "--ephemeral", "--admin HOST:PORT", "127.0.0.1:9644",
+	for _, want := range []string{"--listen HOST:PORT", "127.0.0.1:9092", "--data-dir directory", "./data", "--ephemeral",
+		"--admin HOST:PORT", "127.0.0.1:9644",
 		"--config file", "--set NAME=VALUE", "--durability", "health", "version", "start"} {
 		if !strings.Contains(stdout, want) {
 			t.Errorf("the help does not say %q", want)
@@ -189,8 +207,10 @@ func TestExitCodes(t *testing.T) {
 	for want, errs := range map[int][]error{
 		exitClean:   {nil},
 		exitFailure: {errors.New("x")},
-		exitUsage:   {usageError{errors.New("x")}, fmt.Errorf("y: %w", usageError{errors.New("x")}), fmt.Errorf("y: %w", cluster.ErrConfig)},
-		exitStorage: {fmt.Errorf("y: %w", cluster.ErrStorage), errors.Join(errors.New("x"), fmt.Errorf("y: %w", cluster.ErrStorage))},
+		exitUsage: {usageError{errors.New("x")}, fmt.Errorf("y: %w", usageError{errors.New("x")}),
+			fmt.Errorf("y: %w", cluster.ErrConfig)},
+		exitStorage: {fmt.Errorf("y: %w", cluster.ErrStorage),
+			errors.Join(errors.New("x"), fmt.Errorf("y: %w", cluster.ErrStorage))},
 	} {
 		for _, err := range errs {
 			if got := exitCode(err); got != want {
@@ -206,8 +226,10 @@ func TestFlagsWinOverEnvironmentOverFile(t *testing.T) {
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	environ := []string{"KAFKA_NUM_PARTITIONS=2", "KAFKA_MAX_CONNECTIONS=2", "KAFKA_LISTENERS=PLAINTEXT://0.0.0.0:2222,CONTROLLER://:3", "KAFKA_DURABILITY=txn",
-		"KAFKA_CONTROLLER_LISTENER_NAMES=CONTROLLER", "KAFKA_LISTENER_SECURITY_PROTOCOL_MAP=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT"}
+	environ := []string{"KAFKA_NUM_PARTITIONS=2", "KAFKA_MAX_CONNECTIONS=2",
+		"KAFKA_LISTENERS=PLAINTEXT://0.0.0.0:2222,CONTROLLER://:3", "KAFKA_DURABILITY=txn",
+		"KAFKA_CONTROLLER_LISTENER_NAMES=CONTROLLER",
+		"KAFKA_LISTENER_SECURITY_PROTOCOL_MAP=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT"}
 	cfg, unknown, err := configure(startFlags{config: file, set: []string{"num.partitions=3"}, admin: "a:1"}, environ)
 	if err != nil {
 		t.Fatal(err)
@@ -217,7 +239,8 @@ func TestFlagsWinOverEnvironmentOverFile(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	got := fmt.Sprintln(s.NumPartitions, s.MaxConnections, topic.MaxMessageBytes, s.NodeID, cfg.Listeners, cfg.DataDir, cfg.Durability, cfg.Admin, unknown)
+	got := fmt.Sprintln(s.NumPartitions, s.MaxConnections, topic.MaxMessageBytes, s.NodeID, cfg.Listeners, cfg.DataDir,
+		cfg.Durability, cfg.Admin, unknown)
 	if want := "3 2 1 9 [PLAINTEXT://0.0.0.0:2222] /file txn a:1 [nobody.knows]\n"; got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}
@@ -230,7 +253,8 @@ func TestFlagsWinOverEnvironmentOverFile(t *testing.T) {
 		t.Errorf("flags with a name of their own: %s", got)
 	}
 	cfg, _, err = configure(startFlags{}, nil)
-	if err != nil || fmt.Sprint(cfg.Listeners) != "[PLAINTEXT://127.0.0.1:9092]" || cfg.DataDir != "./data" || cfg.Durability != "page" {
+	if err != nil || fmt.Sprint(cfg.Listeners) != "[PLAINTEXT://127.0.0.1:9092]" || cfg.DataDir != "./data" ||
+		cfg.Durability != "page" {
 		t.Errorf("by default %+v, %v", cfg, err)
 	}
 }

@@ -52,7 +52,8 @@ func TestStartHealthStop(t *testing.T) {
 	const heldUp = time.Minute // a connection may be idle for ten
 	for _, signal := range []os.Signal{syscall.SIGTERM, syscall.SIGINT} {
 		dir := t.TempDir()
-		p := launch(t, dir, nil, "start", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--set", "num.partitions=3", "--set", "a.b=1", "--set", "num.io.threads=9")
+		p := launch(t, dir, nil, "start", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--set", "num.partitions=3",
+			"--set", "a.b=1", "--set", "num.io.threads=9")
 		c, err := net.Dial("tcp", p.listen)
 		if err != nil {
 			t.Fatal(err)
@@ -68,7 +69,8 @@ func TestStartHealthStop(t *testing.T) {
 		if p.listeners != "" {
 			t.Errorf("of one listener the ready line says listeners=%s", p.listeners)
 		}
-		for _, want := range []string{"num.partitions=3", "unknown settings are ignored", "a.b", "no effect", "num.io.threads"} {
+		for _, want := range []string{"num.partitions=3", "unknown settings are ignored", "a.b", "no effect",
+			"num.io.threads"} {
 			if !strings.Contains(p.stderr.String(), want) {
 				t.Errorf("the log does not say %q:\n%s", want, p.stderr)
 			}
@@ -134,12 +136,15 @@ func TestDataDirectoryInUseExitsWith3(t *testing.T) {
 	}
 }
 
-// Every listener for clients is opened, and named at the end of the ready line where there are several. The controller's
-// is not opened, which the log says once.
+// Every listener for clients is opened, and named at the end of the ready line where there are several. The
+// controller's is not opened, which the log says once.
 func TestReadyLineNamesSeveralListeners(t *testing.T) {
-	environ := []string{"KAFKA_LISTENERS=CONTROLLER://127.0.0.1:1,PLAINTEXT://127.0.0.1:0,TC-0://localhost:0,", "KAFKA_CONTROLLER_LISTENER_NAMES=CONTROLLER",
-		"KAFKA_LISTENER_SECURITY_PROTOCOL_MAP=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,TC-0:PLAINTEXT", "KAFKA_PROCESS_ROLES=broker,controller",
-		"KAFKA_ADVERTISED_LISTENERS=PLAINTEXT://localhost:32768,TC-0://10.0.0.1 10.1.0.1:9093,", "KAFKA_INTER_BROKER_LISTENER_NAME=TC-0"}
+	environ := []string{"KAFKA_LISTENERS=CONTROLLER://127.0.0.1:1,PLAINTEXT://127.0.0.1:0,TC-0://localhost:0,",
+		"KAFKA_CONTROLLER_LISTENER_NAMES=CONTROLLER",
+		"KAFKA_LISTENER_SECURITY_PROTOCOL_MAP=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,TC-0:PLAINTEXT",
+		"KAFKA_PROCESS_ROLES=broker,controller",
+		"KAFKA_ADVERTISED_LISTENERS=PLAINTEXT://localhost:32768,TC-0://10.0.0.1 10.1.0.1:9093,",
+		"KAFKA_INTER_BROKER_LISTENER_NAME=TC-0"}
 	p := launch(t, t.TempDir(), func(c *exec.Cmd) { c.Env = append(c.Env, environ...) }, "--admin", "")
 	named := strings.Split(p.listeners, ",")
 	if len(named) != 2 || named[0] != "PLAINTEXT://"+p.listen || !strings.HasPrefix(named[1], "TC-0://127.0.0.1:") {
@@ -153,7 +158,8 @@ func TestReadyLineNamesSeveralListeners(t *testing.T) {
 		t.Errorf("exit %d", code)
 	}
 	log := p.stderr.String()
-	for _, want := range []string{"listener=PLAINTEXT://127.0.0.1:0 address=" + p.listen + " advertised=PLAINTEXT://localhost:32768", "advertised=TC-0://10.0.0.1:9093",
+	for _, want := range []string{"listener=PLAINTEXT://127.0.0.1:0 address=" + p.listen +
+		" advertised=PLAINTEXT://localhost:32768", "advertised=TC-0://10.0.0.1:9093",
 		"listener=CONTROLLER://127.0.0.1:1"} {
 		if strings.Count(log, want) != 1 {
 			t.Errorf("the log does not say %q once:\n%s", want, log)

@@ -171,7 +171,8 @@ func TestFailedSyncWhileStarting(t *testing.T) {
 				_, _ = p.stop(t, syscall.SIGKILL)
 			}
 			// With -D the process that is waited for is the broker.
-			args := []string{"-D", "-f", "-e", "trace=" + syncs, "-e", fmt.Sprintf("inject=%s:error=EIO:when=%d", syncs, n), "-o", "/dev/null"}
+			args := []string{"-D", "-f", "-e", "trace=" + syncs, "-e", fmt.Sprintf("inject=%s:error=EIO:when=%d", syncs, n),
+				"-o", "/dev/null"}
 			args = append(append(args, program), straceableArgs(dir, "page", neverMs)...)
 			c := exec.Command("strace", args...)
 			c.Env = []string{asProgram, "TMPDIR=" + dir, "GORACE=atexit_sleep_ms=0"}

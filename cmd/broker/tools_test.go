@@ -23,11 +23,13 @@ func TestProgramIsAToolByItsName(t *testing.T) {
 		output, err := c.CombinedOutput()
 		return string(output), err
 	}
-	if output, err := call("--bootstrap-server", b.Addr(), "--create", "--topic", "orders"); err != nil || output != "Created topic orders.\n" {
+	if output, err := call("--bootstrap-server", b.Addr(), "--create", "--topic", "orders"); err != nil ||
+		output != "Created topic orders.\n" {
 		t.Errorf("create: %v\n%s", err, output)
 	}
 	output, err := call("--bootstrap-server", b.Addr(), "--nosuch")
-	if c, ok := err.(*exec.ExitError); !ok || c.ExitCode() != exitFailure || !strings.HasPrefix(output, "nosuch is not a recognized option\n") {
+	if c, ok := err.(*exec.ExitError); !ok || c.ExitCode() != exitFailure ||
+		!strings.HasPrefix(output, "nosuch is not a recognized option\n") {
 		t.Errorf("an option that is not there: %v\n%s", err, output)
 	}
 }
@@ -35,7 +37,8 @@ func TestProgramIsAToolByItsName(t *testing.T) {
 // As a command of the program a tool says the same, and nothing is said twice.
 func TestToolIsACommand(t *testing.T) {
 	b := brokertest.Start(t, brokertest.WithMemory)
-	if code, stdout, stderr := execute(t, "topics", "--bootstrap-server", b.Addr(), "--create", "--topic", "orders"); code != exitClean || stdout != "Created topic orders.\n" {
+	if code, stdout, stderr := execute(t, "topics", "--bootstrap-server", b.Addr(), "--create", "--topic",
+		"orders"); code != exitClean || stdout != "Created topic orders.\n" {
 		t.Errorf("create: exit code %d\n%s%s", code, stdout, stderr)
 	}
 	code, stdout, stderr := execute(t, "kafka-topics", "--bootstrap-server", b.Addr(), "--nosuch")

@@ -51,7 +51,8 @@ func conduct(t *testing.T, flags ...string) map[string]*verify.Result {
 		t.Fatal(err)
 	}
 	dir := filepath.Join(t.TempDir(), "run")
-	o, err := parse(append([]string{"-broker-binary", binary, "-dir", dir, "-records", "3000", "-copiers", "2", "-kills", "0",
+	o, err := parse(append([]string{"-broker-binary", binary, "-dir", dir, "-records", "3000", "-copiers", "2", "-kills",
+		"0",
 		"-seed", "11"}, flags...))
 	if err != nil {
 		t.Fatal(err)

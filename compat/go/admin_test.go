@@ -33,7 +33,8 @@ func TestAdminTopicLife(t *testing.T) {
 		t.Errorf("no partitions: %v", err)
 	}
 	bad := "nonsense"
-	if _, err := adm.CreateTopic(ctx, 1, 1, map[string]*string{"segment.bytes": &bad}, unique(t, "topic")); !errors.Is(err, kerr.InvalidConfig) {
+	if _, err := adm.CreateTopic(ctx, 1, 1, map[string]*string{"segment.bytes": &bad}, unique(t, "topic")); !errors.Is(err,
+		kerr.InvalidConfig) {
 		t.Errorf("bad configuration: %v", err)
 	}
 	dry := unique(t, "topic")
@@ -110,14 +111,16 @@ func TestAdminConfigs(t *testing.T) {
 		}
 		return &rc.Configs[i]
 	}
-	for name, want := range map[string]string{"cleanup.policy": "delete", "retention.ms": "604800000", "segment.bytes": "1073741824", "min.insync.replicas": "1",
+	for name, want := range map[string]string{"cleanup.policy": "delete", "retention.ms": "604800000",
+		"segment.bytes": "1073741824", "min.insync.replicas": "1",
 		"max.message.bytes": "1048588", "compression.type": "producer", "message.timestamp.type": "CreateTime"} {
 		if c := find(name); c.MaybeValue() != want || c.Source == kmsg.ConfigSourceDynamicTopicConfig {
 			t.Errorf("%s is %s (%v), want the default %s", name, c.MaybeValue(), c.Source, want)
 		}
 	}
 	value := "compact"
-	changed, err := adm.AlterTopicConfigs(ctx, []kadm.AlterConfig{{Op: kadm.SetConfig, Name: "cleanup.policy", Value: &value}}, topic)
+	changed, err := adm.AlterTopicConfigs(ctx, []kadm.AlterConfig{{Op: kadm.SetConfig, Name: "cleanup.policy",
+		Value: &value}}, topic)
 	must(t, err)
 	must(t, changed[0].Err)
 	eventually(t, "cleanup.policy is compact", func() bool {
@@ -128,7 +131,8 @@ func TestAdminConfigs(t *testing.T) {
 	must(t, err)
 	must(t, changed[0].Err)
 	eventually(t, "cleanup.policy is the default", func() bool { return find("cleanup.policy").MaybeValue() == "delete" })
-	changed, err = adm.AlterTopicConfigs(ctx, []kadm.AlterConfig{{Op: kadm.SetConfig, Name: "no.such.setting", Value: &value}}, topic)
+	changed, err = adm.AlterTopicConfigs(ctx, []kadm.AlterConfig{{Op: kadm.SetConfig, Name: "no.such.setting",
+		Value: &value}}, topic)
 	must(t, err)
 	if !errors.Is(changed[0].Err, kerr.InvalidConfig) {
 		t.Errorf("unknown configuration: %v", changed[0].Err)
@@ -161,14 +165,17 @@ func TestAdminDescribeCluster(t *testing.T) {
 	resp, err := kmsg.NewPtrDescribeClusterRequest().RequestWith(ctx, cl)
 	must(t, err)
 	must(t, kerr.ErrorForCode(resp.ErrorCode))
-	if resp.ClusterID != meta.Cluster || len(resp.Brokers) != 1 || fmt.Sprintf("%s:%d", resp.Brokers[0].Host, resp.Brokers[0].Port) != fmt.Sprintf("%s:%d", meta.Brokers[0].Host, meta.Brokers[0].Port) {
+	if resp.ClusterID != meta.Cluster || len(resp.Brokers) != 1 ||
+		fmt.Sprintf("%s:%d", resp.Brokers[0].Host, resp.Brokers[0].Port) != fmt.Sprintf("%s:%d", meta.Brokers[0].Host,
+			meta.Brokers[0].Port) {
 		t.Errorf("DescribeCluster %+v, metadata %+v", resp, meta)
 	}
 	versions, err := kadm.NewClient(cl).ApiVersions(ctx)
 	must(t, err)
 	for _, v := range versions {
 		must(t, v.Err)
-		for key, name := range map[int16]string{0: "Produce", 1: "Fetch", 3: "Metadata", 22: "InitProducerId", 26: "EndTxn", 66: "ListTransactions"} {
+		for key, name := range map[int16]string{0: "Produce", 1: "Fetch", 3: "Metadata", 22: "InitProducerId", 26: "EndTxn",
+			66: "ListTransactions"} {
 			if _, ok := v.KeyMaxVersion(key); !ok {
 				t.Errorf("%s is not advertised", name)
 			}
@@ -181,7 +188,8 @@ func TestAdminOffsets(t *testing.T) {
 	adm, ctx, topic := admin(t), within(t), newTopic(t, 1)
 	producer := franz(t, kgo.DefaultProduceTopic(topic))
 	for i := range 10 {
-		must(t, producer.ProduceSync(ctx, &kgo.Record{Value: fmt.Append(nil, i), Timestamp: time.UnixMilli(1_700_000_000_000 + int64(i))}).FirstErr())
+		must(t, producer.ProduceSync(ctx, &kgo.Record{Value: fmt.Append(nil, i),
+			Timestamp: time.UnixMilli(1_700_000_000_000 + int64(i))}).FirstErr())
 	}
 	check := func(what string, list func() (kadm.ListedOffsets, error), want int64) {
 		t.Helper()
@@ -299,11 +307,13 @@ func TestAdminTransactionsAndProducers(t *testing.T) {
 		must(t, err)
 		return described.SortedProducers()
 	}
-	if p := producers(); len(p) != 1 || p[0].ProducerID != pid || p[0].ProducerEpoch != epoch || p[0].CurrentTxnStartOffset != 0 || p[0].LastSequence != 0 {
+	if p := producers(); len(p) != 1 || p[0].ProducerID != pid || p[0].ProducerEpoch != epoch ||
+		p[0].CurrentTxnStartOffset != 0 || p[0].LastSequence != 0 {
 		t.Errorf("producers in the transaction: %+v, want id %d epoch %d", p, pid, epoch)
 	}
 	must(t, producer.EndTransaction(ctx, kgo.TryCommit))
-	eventually(t, "no open transaction at the partition", func() bool { p := producers(); return len(p) == 1 && p[0].CurrentTxnStartOffset == -1 })
+	eventually(t, "no open transaction at the partition",
+		func() bool { p := producers(); return len(p) == 1 && p[0].CurrentTxnStartOffset == -1 })
 	eventually(t, "the transaction is complete", func() bool {
 		described, err := adm.DescribeTransactions(ctx, id)
 		must(t, err)

@@ -63,7 +63,8 @@ func startBroker() (stop func() error, err error) {
 	if err != nil {
 		return nil, err
 	}
-	cmd := exec.Command(program, "--listen", "127.0.0.1:0", "--data-dir", filepath.Join(dir, "data"), "--admin", "127.0.0.1:0",
+	cmd := exec.Command(program, "--listen", "127.0.0.1:0", "--data-dir", filepath.Join(dir, "data"), "--admin",
+		"127.0.0.1:0",
 		"--set", "transaction.abort.timed.out.transaction.cleanup.interval.ms=500",
 		"--set", "log.cleaner.backoff.ms=50")
 	cmd.Stderr = log
@@ -129,7 +130,8 @@ func within(t *testing.T) context.Context {
 // franz returns a client that is closed with the test.
 func franz(t *testing.T, opts ...kgo.Opt) *kgo.Client {
 	t.Helper()
-	cl, err := kgo.NewClient(append([]kgo.Opt{kgo.SeedBrokers(address), kgo.MetadataMinAge(50 * time.Millisecond), kgo.FetchMaxWait(200 * time.Millisecond)}, opts...)...)
+	cl, err := kgo.NewClient(append([]kgo.Opt{kgo.SeedBrokers(address), kgo.MetadataMinAge(50 * time.Millisecond),
+		kgo.FetchMaxWait(200 * time.Millisecond)}, opts...)...)
 	must(t, err)
 	t.Cleanup(cl.CloseAllowingRebalance)
 	return cl
@@ -202,7 +204,8 @@ func quiet(t *testing.T, cl *kgo.Client, d time.Duration) {
 	defer cancel()
 	for ctx.Err() == nil {
 		if got := cl.PollFetches(ctx).Records(); len(got) > 0 {
-			t.Fatalf("%d records too many, the first: %s-%d offset %d %q", len(got), got[0].Topic, got[0].Partition, got[0].Offset, got[0].Value)
+			t.Fatalf("%d records too many, the first: %s-%d offset %d %q", len(got), got[0].Topic, got[0].Partition,
+				got[0].Offset, got[0].Value)
 		}
 	}
 }

@@ -185,12 +185,13 @@ func TestSequencesThatAreResetAreFound(t *testing.T) {
 	expectFinding(t, b, findings.SequencesReset, "raised its epoch to 1 and wrote to out-0")
 }
 
-// Programs without a mistake: a copier that commits, aborts, loses answers, is replaced and survives kills of the broker;
-// a reader with commits of its own; an idempotent producer.
+// Programs without a mistake: a copier that commits, aborts, loses answers, is replaced and survives kills of the
+// broker; a reader with commits of its own; an idempotent producer.
 func TestCorrectProgramsGiveNoFinding(t *testing.T) {
 	b := brokertest.Start(t)
 	feeder := connectTo(t, b, kgo.DefaultProduceTopic("in"))
-	reader := connectTo(t, b, kgo.ConsumerGroup("readers"), kgo.ConsumeTopics("out"), kgo.AutoCommitInterval(100*time.Millisecond),
+	reader := connectTo(t, b, kgo.ConsumerGroup("readers"), kgo.ConsumeTopics("out"),
+		kgo.AutoCommitInterval(100*time.Millisecond),
 		kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
 	var want, got []string
 	for round := range 4 {

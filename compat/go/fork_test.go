@@ -18,7 +18,8 @@ func TestFranzContinuesInAFork(t *testing.T) {
 			ctx := within(t)
 			original := brokertest.Start(t, options...)
 			at := func(b *brokertest.Broker, opts ...kgo.Opt) *kgo.Client {
-				cl, err := kgo.NewClient(append(opts, kgo.SeedBrokers(b.Addr()), kgo.AllowAutoTopicCreation(), kgo.DefaultProduceTopic("x"))...)
+				cl, err := kgo.NewClient(append(opts, kgo.SeedBrokers(b.Addr()), kgo.AllowAutoTopicCreation(),
+					kgo.DefaultProduceTopic("x"))...)
 				must(t, err)
 				t.Cleanup(cl.Close)
 				return cl

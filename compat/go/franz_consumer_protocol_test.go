@@ -67,7 +67,8 @@ func TestFranzConsumerProtocol(t *testing.T) {
 	must(t, a.CommitUncommittedOffsets(ctx))
 }
 
-// A copier whose members speak the consumer protocol commits its offsets in its transactions: each record is there once.
+// A copier whose members speak the consumer protocol commits its offsets in its transactions: each record is there
+// once.
 func TestFranzConsumerProtocolInTransactions(t *testing.T) {
 	t.Parallel()
 	in, out := newTopic(t, 2), newTopic(t, 2)
@@ -79,7 +80,8 @@ func TestFranzConsumerProtocolInTransactions(t *testing.T) {
 	}
 	session, err := kgo.NewGroupTransactSession(
 		kgo.SeedBrokers(address), kgo.TransactionalID("copier-"+in), kgo.ConsumerGroup("copiers-"+in),
-		kgo.ConsumeTopics(in), kgo.Balancers(kgo.CooperativeStickyBalancer()), kgo.ServerSideBalancer(), kgo.RequireStableFetchOffsets(),
+		kgo.ConsumeTopics(in), kgo.Balancers(kgo.CooperativeStickyBalancer()), kgo.ServerSideBalancer(),
+		kgo.RequireStableFetchOffsets(),
 		kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
 	)
 	must(t, err)

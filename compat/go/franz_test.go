@@ -16,7 +16,8 @@ import (
 )
 
 var codecs = map[string]kgo.CompressionCodec{
-	"none": kgo.NoCompression(), "gzip": kgo.GzipCompression(), "snappy": kgo.SnappyCompression(), "lz4": kgo.Lz4Compression(), "zstd": kgo.ZstdCompression(),
+	"none": kgo.NoCompression(), "gzip": kgo.GzipCompression(), "snappy": kgo.SnappyCompression(),
+	"lz4": kgo.Lz4Compression(), "zstd": kgo.ZstdCompression(),
 }
 
 func TestFranzRoundTripOfEachCodec(t *testing.T) {
@@ -25,11 +26,14 @@ func TestFranzRoundTripOfEachCodec(t *testing.T) {
 			t.Parallel()
 			topic := newTopic(t, 1)
 			ctx := within(t)
-			producer := franz(t, kgo.ProducerBatchCompression(codec), kgo.DefaultProduceTopic(topic), kgo.ProducerLinger(5*time.Millisecond))
+			producer := franz(t, kgo.ProducerBatchCompression(codec), kgo.DefaultProduceTopic(topic),
+				kgo.ProducerLinger(5*time.Millisecond))
 			var sent []*kgo.Record
 			for i := range 200 {
-				r := &kgo.Record{Key: fmt.Appendf(nil, "key-%d", i), Value: bytes.Repeat(fmt.Appendf(nil, "value-%d ", i), 20), Timestamp: time.UnixMilli(1_700_000_000_000 + int64(i)),
-					Headers: []kgo.RecordHeader{{Key: "h", Value: fmt.Append(nil, i)}, {Key: "h", Value: nil}, {Key: "", Value: []byte{0, 255}}}}
+				r := &kgo.Record{Key: fmt.Appendf(nil, "key-%d", i), Value: bytes.Repeat(fmt.Appendf(nil, "value-%d ", i), 20),
+					Timestamp: time.UnixMilli(1_700_000_000_000 + int64(i)),
+					Headers: []kgo.RecordHeader{{Key: "h", Value: fmt.Append(nil, i)}, {Key: "h", Value: nil},
+						{Key: "", Value: []byte{0, 255}}}}
 				switch i {
 				case 1:
 					r.Key = nil
@@ -47,11 +51,13 @@ func TestFranzRoundTripOfEachCodec(t *testing.T) {
 				if got.Offset != int64(i) || got.Offset != want.Offset {
 					t.Fatalf("record %d: offset %d, acknowledged at %d", i, got.Offset, want.Offset)
 				}
-				if !bytes.Equal(got.Key, want.Key) || (got.Key == nil) != (want.Key == nil) || !bytes.Equal(got.Value, want.Value) || (got.Value == nil) != (want.Value == nil) {
+				if !bytes.Equal(got.Key, want.Key) || (got.Key == nil) != (want.Key == nil) ||
+					!bytes.Equal(got.Value, want.Value) || (got.Value == nil) != (want.Value == nil) {
 					t.Fatalf("record %d: key %q value %q, want %q %q", i, got.Key, got.Value, want.Key, want.Value)
 				}
 				if !got.Timestamp.Equal(want.Timestamp) || len(got.Headers) != len(want.Headers) {
-					t.Fatalf("record %d: timestamp %v headers %v, want %v %v", i, got.Timestamp, got.Headers, want.Timestamp, want.Headers)
+					t.Fatalf("record %d: timestamp %v headers %v, want %v %v", i, got.Timestamp, got.Headers, want.Timestamp,
+						want.Headers)
 				}
 				for j, h := range got.Headers {
 					if h.Key != want.Headers[j].Key || !bytes.Equal(h.Value, want.Headers[j].Value) {
@@ -85,16 +91,18 @@ func TestFranzIdempotentProduceKeepsOrder(t *testing.T) {
 	t.Parallel()
 	topic := newTopic(t, 3)
 	ctx := within(t)
-	producer := franz(t, kgo.DefaultProduceTopic(topic), kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.ProducerBatchMaxBytes(600))
+	producer := franz(t, kgo.DefaultProduceTopic(topic), kgo.RecordPartitioner(kgo.ManualPartitioner()),
+		kgo.ProducerBatchMaxBytes(600))
 	const n = 3000
 	var failed error
 	var mu sync.Mutex
 	for i := range n {
-		producer.Produce(ctx, &kgo.Record{Partition: int32(i % 3), Value: fmt.Append(nil, i)}, func(_ *kgo.Record, err error) {
-			mu.Lock()
-			defer mu.Unlock()
-			failed = errors.Join(failed, err)
-		})
+		producer.Produce(ctx, &kgo.Record{Partition: int32(i % 3), Value: fmt.Append(nil, i)},
+			func(_ *kgo.Record, err error) {
+				mu.Lock()
+				defer mu.Unlock()
+				failed = errors.Join(failed, err)
+			})
 	}
 	must(t, producer.Flush(ctx))
 	must(t, failed)
@@ -111,12 +119,14 @@ func TestFranzIdempotentProduceKeepsOrder(t *testing.T) {
 }
 
 func TestFranzGroupResumesAtCommittedOffset(t *testing.T) {
-	for name, cap := range map[string]*kversion.Versions{"stable": nil, "V2_4": kversion.V2_4_0(), "V0_11": kversion.V0_11_0()} {
+	for name, cap := range map[string]*kversion.Versions{"stable": nil, "V2_4": kversion.V2_4_0(),
+		"V0_11": kversion.V0_11_0()} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			topic, group := newTopic(t, 1), unique(t, "group")
 			ctx := within(t)
-			opts := []kgo.Opt{kgo.ConsumerGroup(group), kgo.ConsumeTopics(topic), kgo.DisableAutoCommit(), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart())}
+			opts := []kgo.Opt{kgo.ConsumerGroup(group), kgo.ConsumeTopics(topic), kgo.DisableAutoCommit(),
+				kgo.ConsumeResetOffset(kgo.NewOffset().AtStart())}
 			if cap != nil {
 				opts = append(opts, kgo.MaxVersions(cap))
 			}
@@ -147,7 +157,8 @@ func TestFranzGroupResumesAtCommittedOffset(t *testing.T) {
 // rebalance lets a second member join, checks that the two share the partitions, lets the first leave and
 // checks that the second gets them all and nothing is lost.
 func TestFranzTwoMembersRebalance(t *testing.T) {
-	balancers := map[string]kgo.GroupBalancer{"range": kgo.RangeBalancer(), "sticky": kgo.StickyBalancer(), "cooperative": kgo.CooperativeStickyBalancer()}
+	balancers := map[string]kgo.GroupBalancer{"range": kgo.RangeBalancer(), "sticky": kgo.StickyBalancer(),
+		"cooperative": kgo.CooperativeStickyBalancer()}
 	for name, balancer := range balancers {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -172,9 +183,12 @@ func TestFranzTwoMembersRebalance(t *testing.T) {
 						}
 					}
 				}
-				cl := franz(t, kgo.ConsumerGroup(group), kgo.ConsumeTopics(topic), kgo.Balancers(balancer), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
-					kgo.OnPartitionsAssigned(change(true)), kgo.OnPartitionsRevoked(change(false)), kgo.OnPartitionsLost(change(false)),
-					kgo.HeartbeatInterval(200*time.Millisecond), kgo.AutoCommitMarks(), kgo.AutoCommitInterval(100*time.Millisecond), kgo.ClientID(name))
+				cl := franz(t, kgo.ConsumerGroup(group), kgo.ConsumeTopics(topic), kgo.Balancers(balancer),
+					kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
+					kgo.OnPartitionsAssigned(change(true)), kgo.OnPartitionsRevoked(change(false)),
+					kgo.OnPartitionsLost(change(false)),
+					kgo.HeartbeatInterval(200*time.Millisecond), kgo.AutoCommitMarks(), kgo.AutoCommitInterval(100*time.Millisecond),
+					kgo.ClientID(name))
 				go func() { // ends when the client is closed
 					for {
 						fetches := cl.PollFetches(context.Background())
@@ -194,7 +208,8 @@ func TestFranzTwoMembersRebalance(t *testing.T) {
 			sent := 0
 			produce := func() {
 				for range 40 {
-					must(t, producer.ProduceSync(ctx, &kgo.Record{Partition: int32(sent % 4), Value: fmt.Append(nil, sent)}).FirstErr())
+					must(t, producer.ProduceSync(ctx, &kgo.Record{Partition: int32(sent % 4),
+						Value: fmt.Append(nil, sent)}).FirstErr())
 					sent++
 				}
 			}
@@ -220,8 +235,10 @@ func TestFranzTwoMembersRebalance(t *testing.T) {
 			eventually(t, "both read all", all)
 			described, err := admin(t).DescribeGroups(ctx, group)
 			must(t, err)
-			if g := described[group]; g.Err != nil || g.State != "Stable" || len(g.Members) != 2 || g.ProtocolType != "consumer" || g.Protocol != balancer.ProtocolName() {
-				t.Errorf("described as %s with %d members, protocol %s %s (%v)", g.State, len(g.Members), g.ProtocolType, g.Protocol, g.Err)
+			if g := described[group]; g.Err != nil || g.State != "Stable" || len(g.Members) != 2 ||
+				g.ProtocolType != "consumer" || g.Protocol != balancer.ProtocolName() {
+				t.Errorf("described as %s with %d members, protocol %s %s (%v)", g.State, len(g.Members), g.ProtocolType,
+					g.Protocol, g.Err)
 			}
 			a.CloseAllowingRebalance()
 			eventually(t, "member b owns all", func() bool {
@@ -239,7 +256,8 @@ func TestFranzStaticMemberKeepsItsPartitions(t *testing.T) {
 	t.Parallel()
 	topic, group := newTopic(t, 2), unique(t, "group")
 	ctx := within(t)
-	opts := []kgo.Opt{kgo.ConsumerGroup(group), kgo.ConsumeTopics(topic), kgo.InstanceID("static-1"), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart())}
+	opts := []kgo.Opt{kgo.ConsumerGroup(group), kgo.ConsumeTopics(topic), kgo.InstanceID("static-1"),
+		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart())}
 	must(t, franz(t, kgo.DefaultProduceTopic(topic)).ProduceSync(ctx, kgo.StringRecord("x")).FirstErr())
 	first := franz(t, opts...)
 	poll(t, first, 1)
@@ -289,16 +307,20 @@ func TestFranzConsumeFromOffsetsAndTimestamps(t *testing.T) {
 	producer := franz(t, kgo.DefaultProduceTopic(topic))
 	base := time.UnixMilli(1_700_000_000_000)
 	for i := range 30 {
-		must(t, producer.ProduceSync(ctx, &kgo.Record{Value: fmt.Append(nil, i), Timestamp: base.Add(time.Duration(i) * time.Second)}).FirstErr())
+		must(t, producer.ProduceSync(ctx, &kgo.Record{Value: fmt.Append(nil, i),
+			Timestamp: base.Add(time.Duration(i) * time.Second)}).FirstErr())
 	}
 	for name, c := range map[string]struct {
 		offset kgo.Offset
 		first  int64
 	}{
-		"start": {kgo.NewOffset().AtStart(), 0}, "exact": {kgo.NewOffset().At(12), 12}, "relative": {kgo.NewOffset().AtEnd().Relative(-4), 26},
-		"after time": {kgo.NewOffset().AfterMilli(base.Add(9500 * time.Millisecond).UnixMilli()), 10}, "out of range": {kgo.NewOffset().At(500), 30},
+		"start": {kgo.NewOffset().AtStart(), 0}, "exact": {kgo.NewOffset().At(12), 12},
+		"relative":     {kgo.NewOffset().AtEnd().Relative(-4), 26},
+		"after time":   {kgo.NewOffset().AfterMilli(base.Add(9500 * time.Millisecond).UnixMilli()), 10},
+		"out of range": {kgo.NewOffset().At(500), 30},
 	} {
-		cl := franz(t, kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{topic: {0: c.offset}}), kgo.ConsumeResetOffset(kgo.NewOffset().AtEnd()))
+		cl := franz(t, kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{topic: {0: c.offset}}),
+			kgo.ConsumeResetOffset(kgo.NewOffset().AtEnd()))
 		if c.first == 30 {
 			quiet(t, cl, 500*time.Millisecond)
 			continue

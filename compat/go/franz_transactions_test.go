@@ -137,9 +137,12 @@ func TestTransactionsConsumeTransformProduce(t *testing.T) {
 		defer stop()
 		errs := make(chan error, 2)
 		for member := range 2 {
-			session, err := kgo.NewGroupTransactSession(with(version, kgo.SeedBrokers(address), kgo.TransactionalID(unique(t, "txn")), kgo.ConsumerGroup(group),
-				kgo.ConsumeTopics(in), kgo.DefaultProduceTopic(out), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.FetchIsolationLevel(kgo.ReadCommitted()),
-				kgo.HeartbeatInterval(200*time.Millisecond), kgo.MetadataMinAge(50*time.Millisecond), kgo.FetchMaxWait(200*time.Millisecond))...)
+			session, err := kgo.NewGroupTransactSession(with(version, kgo.SeedBrokers(address),
+				kgo.TransactionalID(unique(t, "txn")), kgo.ConsumerGroup(group),
+				kgo.ConsumeTopics(in), kgo.DefaultProduceTopic(out), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
+				kgo.FetchIsolationLevel(kgo.ReadCommitted()),
+				kgo.HeartbeatInterval(200*time.Millisecond), kgo.MetadataMinAge(50*time.Millisecond),
+				kgo.FetchMaxWait(200*time.Millisecond))...)
 			must(t, err)
 			go func() { errs <- copyUntil(copyCtx, session, member) }()
 		}
@@ -233,7 +236,8 @@ func TestTransactionsTimeoutAborts(t *testing.T) {
 	eachTransactionVersion(t, func(t *testing.T, version []kgo.Opt) {
 		topic, id := newTopic(t, 1), unique(t, "txn")
 		ctx := within(t)
-		producer := franz(t, with(version, kgo.TransactionalID(id), kgo.DefaultProduceTopic(topic), kgo.TransactionTimeout(time.Second))...)
+		producer := franz(t, with(version, kgo.TransactionalID(id), kgo.DefaultProduceTopic(topic),
+			kgo.TransactionTimeout(time.Second))...)
 		must(t, producer.BeginTransaction())
 		must(t, producer.ProduceSync(ctx, kgo.StringRecord("too slow")).FirstErr())
 		plain := franz(t, kgo.DefaultProduceTopic(topic))
@@ -257,8 +261,10 @@ func TestTransactionsOffsetsOfAnAbortAreDropped(t *testing.T) {
 	eachTransactionVersion(t, func(t *testing.T, version []kgo.Opt) {
 		in, out, group := newTopic(t, 1), newTopic(t, 1), unique(t, "group")
 		ctx := within(t)
-		must(t, franz(t, kgo.DefaultProduceTopic(in)).ProduceSync(ctx, kgo.StringRecord("a"), kgo.StringRecord("b")).FirstErr())
-		session, err := kgo.NewGroupTransactSession(with(version, kgo.SeedBrokers(address), kgo.TransactionalID(unique(t, "txn")), kgo.ConsumerGroup(group),
+		must(t, franz(t, kgo.DefaultProduceTopic(in)).ProduceSync(ctx, kgo.StringRecord("a"),
+			kgo.StringRecord("b")).FirstErr())
+		session, err := kgo.NewGroupTransactSession(with(version, kgo.SeedBrokers(address),
+			kgo.TransactionalID(unique(t, "txn")), kgo.ConsumerGroup(group),
 			kgo.ConsumeTopics(in), kgo.DefaultProduceTopic(out), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))...)
 		must(t, err)
 		defer session.CloseAllowingRebalance()

@@ -29,7 +29,8 @@ func TestTransactionsWhoseMarkerIsHeld(t *testing.T) {
 		_, err := kadm.NewClient(of()).CreateTopic(ctx, 2, 1, nil, topic)
 		must(t, err)
 
-		producer := of(with(version, kgo.TransactionalID("t"), kgo.DefaultProduceTopic(topic), kgo.RecordPartitioner(kgo.ManualPartitioner()))...)
+		producer := of(with(version, kgo.TransactionalID("t"), kgo.DefaultProduceTopic(topic),
+			kgo.RecordPartitioner(kgo.ManualPartitioner()))...)
 		send := func(value string, partitions ...int32) error {
 			if err := producer.BeginTransaction(); err != nil {
 				return err

@@ -16,7 +16,8 @@ import (
 // clients still use.
 
 func kafkaWriter(t *testing.T, topic string) *kafka.Writer {
-	w := &kafka.Writer{Addr: kafka.TCP(address), Topic: topic, BatchTimeout: 5 * time.Millisecond, RequiredAcks: kafka.RequireAll, Transport: &kafka.Transport{}}
+	w := &kafka.Writer{Addr: kafka.TCP(address), Topic: topic, BatchTimeout: 5 * time.Millisecond,
+		RequiredAcks: kafka.RequireAll, Transport: &kafka.Transport{}}
 	closeAfter(t, w)
 	return w
 }
@@ -33,7 +34,8 @@ func kafkaReader(t *testing.T, c kafka.ReaderConfig) *kafka.Reader {
 }
 
 func TestKafkaGoRoundTripOfEachCodec(t *testing.T) {
-	for name, codec := range map[string]kafka.Compression{"none": 0, "gzip": kafka.Gzip, "snappy": kafka.Snappy, "lz4": kafka.Lz4, "zstd": kafka.Zstd} {
+	for name, codec := range map[string]kafka.Compression{"none": 0, "gzip": kafka.Gzip, "snappy": kafka.Snappy,
+		"lz4": kafka.Lz4, "zstd": kafka.Zstd} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			topic := newTopic(t, 1)
@@ -42,14 +44,16 @@ func TestKafkaGoRoundTripOfEachCodec(t *testing.T) {
 			w.Compression = codec
 			var messages []kafka.Message
 			for i := range 50 {
-				messages = append(messages, kafka.Message{Key: fmt.Append(nil, "key", i), Value: fmt.Append(nil, "value", i), Headers: []kafka.Header{{Key: "h", Value: fmt.Append(nil, i)}}})
+				messages = append(messages, kafka.Message{Key: fmt.Append(nil, "key", i), Value: fmt.Append(nil, "value", i),
+					Headers: []kafka.Header{{Key: "h", Value: fmt.Append(nil, i)}}})
 			}
 			must(t, w.WriteMessages(ctx, messages...))
 			r := kafkaReader(t, kafka.ReaderConfig{Topic: topic})
 			for i := range 50 {
 				m, err := r.ReadMessage(ctx)
 				must(t, err)
-				if m.Offset != int64(i) || string(m.Key) != fmt.Sprint("key", i) || string(m.Value) != fmt.Sprint("value", i) || len(m.Headers) != 1 || string(m.Headers[0].Value) != fmt.Sprint(i) {
+				if m.Offset != int64(i) || string(m.Key) != fmt.Sprint("key", i) || string(m.Value) != fmt.Sprint("value", i) ||
+					len(m.Headers) != 1 || string(m.Headers[0].Value) != fmt.Sprint(i) {
 					t.Fatalf("message %d is %+v", i, m)
 				}
 			}
@@ -176,7 +180,8 @@ func TestKafkaGoConsumerGroupGenerations(t *testing.T) {
 	t.Parallel()
 	topic, group := newTopic(t, 2), unique(t, "group")
 	ctx := within(t)
-	g, err := kafka.NewConsumerGroup(kafka.ConsumerGroupConfig{ID: group, Brokers: []string{address}, Topics: []string{topic}, HeartbeatInterval: 200 * time.Millisecond, JoinGroupBackoff: 100 * time.Millisecond})
+	g, err := kafka.NewConsumerGroup(kafka.ConsumerGroupConfig{ID: group, Brokers: []string{address},
+		Topics: []string{topic}, HeartbeatInterval: 200 * time.Millisecond, JoinGroupBackoff: 100 * time.Millisecond})
 	must(t, err)
 	closeAfter(t, g)
 	generation, err := g.Next(ctx)
@@ -198,7 +203,8 @@ func TestKafkaGoClientRequests(t *testing.T) {
 	t.Parallel()
 	ctx, topic := within(t), unique(t, "topic")
 	cl := &kafka.Client{Addr: kafka.TCP(address), Transport: &kafka.Transport{}}
-	made, err := cl.CreateTopics(ctx, &kafka.CreateTopicsRequest{Topics: []kafka.TopicConfig{{Topic: topic, NumPartitions: 2, ReplicationFactor: 1}}})
+	made, err := cl.CreateTopics(ctx, &kafka.CreateTopicsRequest{Topics: []kafka.TopicConfig{{Topic: topic,
+		NumPartitions: 2, ReplicationFactor: 1}}})
 	must(t, err)
 	must(t, made.Errors[topic])
 	visible(t, admin(t), topic, 2)
@@ -207,12 +213,15 @@ func TestKafkaGoClientRequests(t *testing.T) {
 	if len(meta.Topics) != 1 || len(meta.Topics[0].Partitions) != 2 {
 		t.Errorf("metadata %+v", meta.Topics)
 	}
-	produced, err := cl.Produce(ctx, &kafka.ProduceRequest{Topic: topic, Partition: 1, RequiredAcks: kafka.RequireAll, Records: kafka.NewRecordReader(kafka.Record{Value: kafka.NewBytes([]byte("x"))})})
+	produced, err := cl.Produce(ctx, &kafka.ProduceRequest{Topic: topic, Partition: 1, RequiredAcks: kafka.RequireAll,
+		Records: kafka.NewRecordReader(kafka.Record{Value: kafka.NewBytes([]byte("x"))})})
 	must(t, err)
 	if produced.Error != nil || produced.BaseOffset != 0 {
 		t.Errorf("produce: %+v", produced)
 	}
-	listed, err := cl.ListOffsets(ctx, &kafka.ListOffsetsRequest{Topics: map[string][]kafka.OffsetRequest{topic: {kafka.FirstOffsetOf(1), kafka.LastOffsetOf(1)}}})
+	listed, err := cl.ListOffsets(ctx,
+		&kafka.ListOffsetsRequest{Topics: map[string][]kafka.OffsetRequest{topic: {kafka.FirstOffsetOf(1),
+			kafka.LastOffsetOf(1)}}})
 	must(t, err)
 	if p := listed.Topics[topic]; len(p) != 1 || p[0].Error != nil || p[0].FirstOffset != 0 || p[0].LastOffset != 1 {
 		t.Errorf("offsets %+v", p)
@@ -238,12 +247,15 @@ func TestKafkaGoTransactionByHand(t *testing.T) {
 		return resp.Error == nil
 	})
 	add := func(epoch int) error {
-		resp, err := cl.AddPartitionsToTxn(ctx, &kafka.AddPartitionsToTxnRequest{TransactionalID: id, ProducerID: pid.ProducerID, ProducerEpoch: epoch, Topics: map[string][]kafka.AddPartitionToTxn{topic: {{Partition: 0}}}})
+		resp, err := cl.AddPartitionsToTxn(ctx, &kafka.AddPartitionsToTxnRequest{TransactionalID: id,
+			ProducerID: pid.ProducerID, ProducerEpoch: epoch,
+			Topics: map[string][]kafka.AddPartitionToTxn{topic: {{Partition: 0}}}})
 		must(t, err)
 		return resp.Topics[topic][0].Error
 	}
 	end := func(commit bool) error {
-		resp, err := cl.EndTxn(ctx, &kafka.EndTxnRequest{TransactionalID: id, ProducerID: pid.ProducerID, ProducerEpoch: pid.ProducerEpoch, Committed: commit})
+		resp, err := cl.EndTxn(ctx, &kafka.EndTxnRequest{TransactionalID: id, ProducerID: pid.ProducerID,
+			ProducerEpoch: pid.ProducerEpoch, Committed: commit})
 		must(t, err)
 		return resp.Error
 	}
@@ -254,10 +266,12 @@ func TestKafkaGoTransactionByHand(t *testing.T) {
 	if err := add(pid.ProducerEpoch + 7); err == nil {
 		t.Error("a partition was added with an epoch that was never handed out")
 	}
-	offsets, err := cl.AddOffsetsToTxn(ctx, &kafka.AddOffsetsToTxnRequest{TransactionalID: id, ProducerID: pid.ProducerID, ProducerEpoch: pid.ProducerEpoch, GroupID: group})
+	offsets, err := cl.AddOffsetsToTxn(ctx, &kafka.AddOffsetsToTxnRequest{TransactionalID: id, ProducerID: pid.ProducerID,
+		ProducerEpoch: pid.ProducerEpoch, GroupID: group})
 	must(t, err)
 	must(t, offsets.Error)
-	staged, err := cl.TxnOffsetCommit(ctx, &kafka.TxnOffsetCommitRequest{TransactionalID: id, GroupID: group, ProducerID: pid.ProducerID, ProducerEpoch: pid.ProducerEpoch, GenerationID: -1,
+	staged, err := cl.TxnOffsetCommit(ctx, &kafka.TxnOffsetCommitRequest{TransactionalID: id, GroupID: group,
+		ProducerID: pid.ProducerID, ProducerEpoch: pid.ProducerEpoch, GenerationID: -1,
 		Topics: map[string][]kafka.TxnOffsetCommit{topic: {{Partition: 0, Offset: 42}}}})
 	must(t, err)
 	must(t, staged.Topics[topic][0].Error)

@@ -22,9 +22,9 @@ import (
 	"once/wire"
 )
 
-// Every API that ApiVersions lists: a rule made over HTTP has its answer say an error, where the code has its place, and
-// another one loses its answer. The client is franz-go. The requests, and what Kafka's own classes answer to them, are
-// those of the script of package handlers.
+// Every API that ApiVersions lists: a rule made over HTTP has its answer say an error, where the code has its place,
+// and another one loses its answer. The client is franz-go. The requests, and what Kafka's own classes answer to them,
+// are those of the script of package handlers.
 func TestFaultsOfEveryAPI(t *testing.T) {
 	l := startLabOverHTTP(t)
 	client := l.client()
@@ -59,8 +59,8 @@ func TestFaultsOfEveryAPI(t *testing.T) {
 	}
 }
 
-// The first request of a connection gets UNSUPPORTED_VERSION, in the form that clients can read: the client asks again in
-// an older version.
+// The first request of a connection gets UNSUPPORTED_VERSION, in the form that clients can read: the client asks again
+// in an older version.
 func TestFranzFallsBackToOldApiVersions(t *testing.T) {
 	l := startLabOverHTTP(t)
 	var made faults.State
@@ -98,7 +98,8 @@ func (l *labOverHTTP) client() *kgo.Broker {
 // call asks the lab, and decodes the answer.
 func (l *labOverHTTP) call(method, path, body string, answer any) {
 	l.t.Helper()
-	r, err := http.NewRequestWithContext(l.t.Context(), method, "http://"+l.b.AdminAddr()+"/v1"+path, strings.NewReader(body))
+	r, err := http.NewRequestWithContext(l.t.Context(), method, "http://"+l.b.AdminAddr()+"/v1"+path,
+		strings.NewReader(body))
 	must(l.t, err)
 	if body != "" {
 		r.Header.Set("Content-Type", "application/json")
@@ -153,7 +154,8 @@ func (l *labOverHTTP) failsWith(c script.Command, request kmsg.Request) {
 		l.t.Helper()
 		resp, err := client.Request(l.t.Context(), request)
 		must(l.t, err)
-		text := kafkatest.Text{Messages: true, WithoutDefaults: true, Sorted: c.Has("sorted"), Hide: c.List("hide"), Value: valueText}
+		text := kafkatest.Text{Messages: true, WithoutDefaults: true, Sorted: c.Has("sorted"), Hide: c.List("hide"),
+			Value: valueText}
 		if got := text.Of(resp); got != want {
 			l.t.Errorf("v%d:\n%s\nwant\n%s", resp.GetVersion(), got, want)
 		}

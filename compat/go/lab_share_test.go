@@ -25,8 +25,10 @@ func TestFranzShareLockEndsWithTheClock(t *testing.T) {
 	plain := of(kgo.AllowAutoTopicCreation(), kgo.DefaultProduceTopic("jobs"))
 	must(t, plain.ProduceSync(ctx, kgo.StringRecord("a")).FirstErr())
 	earliest := kmsg.NewPtrIncrementalAlterConfigsRequest()
-	earliest.Resources = []kmsg.IncrementalAlterConfigsRequestResource{{ResourceType: kmsg.ConfigResourceTypeGroupConfig, ResourceName: "workers",
-		Configs: []kmsg.IncrementalAlterConfigsRequestResourceConfig{{Name: "share.auto.offset.reset", Value: kmsg.StringPtr("earliest")}}}}
+	earliest.Resources = []kmsg.IncrementalAlterConfigsRequestResource{{ResourceType: kmsg.ConfigResourceTypeGroupConfig,
+		ResourceName: "workers",
+		Configs: []kmsg.IncrementalAlterConfigsRequestResourceConfig{{Name: "share.auto.offset.reset",
+			Value: kmsg.StringPtr("earliest")}}}}
 	_, err := earliest.RequestWith(ctx, plain)
 	must(t, err)
 

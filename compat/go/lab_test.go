@@ -46,7 +46,8 @@ func lostCommit(t *testing.T) *labOverHTTP {
 // committedOnce expects the records of two commits once; the first one took two EndTxns.
 func committedOnce(t *testing.T, l *labOverHTTP, want ...string) {
 	t.Helper()
-	cl, err := kgo.NewClient(kgo.SeedBrokers(l.b.Addr()), kgo.ConsumeTopics("x"), kgo.FetchIsolationLevel(kgo.ReadCommitted()))
+	cl, err := kgo.NewClient(kgo.SeedBrokers(l.b.Addr()), kgo.ConsumeTopics("x"),
+		kgo.FetchIsolationLevel(kgo.ReadCommitted()))
 	must(t, err)
 	defer cl.Close()
 	if got := values(poll(t, cl, len(want))); !slices.Equal(got, want) {
@@ -68,7 +69,8 @@ func TestFranzRepeatsALostCommit(t *testing.T) {
 	eachTransactionVersion(t, func(t *testing.T, version []kgo.Opt) {
 		ctx := within(t)
 		l := lostCommit(t)
-		cl, err := kgo.NewClient(with(version, kgo.SeedBrokers(l.b.Addr()), kgo.TransactionalID("pay"), kgo.AllowAutoTopicCreation(),
+		cl, err := kgo.NewClient(with(version, kgo.SeedBrokers(l.b.Addr()), kgo.TransactionalID("pay"),
+			kgo.AllowAutoTopicCreation(),
 			kgo.DefaultProduceTopic("x"))...)
 		must(t, err)
 		defer cl.Close()
@@ -98,18 +100,20 @@ func TestSaramaRepeatsALostCommit(t *testing.T) {
 	committedOnce(t, l, "a", "b")
 }
 
-// A transaction of fifteen minutes is aborted by moving the clock; a consumer of a group with a session of ten seconds is
-// still a member.
+// A transaction of fifteen minutes is aborted by moving the clock; a consumer of a group with a session of ten seconds
+// is still a member.
 func TestFranzTransactionTimesOutInNoTime(t *testing.T) {
 	ctx := within(t)
 	b := brokertest.Start(t, brokertest.WithMemory)
-	cl, err := kgo.NewClient(kgo.SeedBrokers(b.Addr()), kgo.TransactionalID("orders-1"), kgo.TransactionTimeout(15*time.Minute),
+	cl, err := kgo.NewClient(kgo.SeedBrokers(b.Addr()), kgo.TransactionalID("orders-1"),
+		kgo.TransactionTimeout(15*time.Minute),
 		kgo.AllowAutoTopicCreation(), kgo.DefaultProduceTopic("x"))
 	must(t, err)
 	defer cl.Close()
 	must(t, cl.BeginTransaction())
 	must(t, cl.ProduceSync(ctx, kgo.StringRecord("a")).FirstErr())
-	member, err := kgo.NewClient(kgo.SeedBrokers(b.Addr()), kgo.ConsumerGroup("g"), kgo.ConsumeTopics("x"), kgo.SessionTimeout(10*time.Second))
+	member, err := kgo.NewClient(kgo.SeedBrokers(b.Addr()), kgo.ConsumerGroup("g"), kgo.ConsumeTopics("x"),
+		kgo.SessionTimeout(10*time.Second))
 	must(t, err)
 	defer member.Close()
 	one := 1
@@ -146,7 +150,8 @@ func TestFranzProducerUnknownInOnePartition(t *testing.T) {
 	defer cl.Close()
 	send := func(value string) (errs [2]error) {
 		must(t, cl.BeginTransaction())
-		for _, r := range cl.ProduceSync(ctx, &kgo.Record{Partition: 0, Value: []byte(value)}, &kgo.Record{Partition: 1, Value: []byte(value)}) {
+		for _, r := range cl.ProduceSync(ctx, &kgo.Record{Partition: 0, Value: []byte(value)},
+			&kgo.Record{Partition: 1, Value: []byte(value)}) {
 			errs[r.Record.Partition] = r.Err
 		}
 		return errs
@@ -173,7 +178,8 @@ func TestFranzProducerUnknownInOnePartition(t *testing.T) {
 		}
 		return all
 	}
-	if got, want := fmt.Sprint(fates(0), fates(1)), "[committed a aborted b committed b] [committed a committed b]"; got != want {
+	if got, want := fmt.Sprint(fates(0), fates(1)),
+		"[committed a aborted b committed b] [committed a committed b]"; got != want {
 		t.Errorf("%s, want %s", got, want)
 	}
 }

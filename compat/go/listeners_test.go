@@ -67,7 +67,8 @@ func TestClientsStayWithTheirListener(t *testing.T) {
 		must(t, cl.EndTransaction(ctx, kgo.TryCommit))
 		cl.Close()
 		var readDialed dialed
-		reader, err := kgo.NewClient(kgo.SeedBrokers(seed), kgo.Dialer(readDialed.DialContext), kgo.ConsumeTopics("x"), kgo.ConsumerGroup("g-"+l.Name),
+		reader, err := kgo.NewClient(kgo.SeedBrokers(seed), kgo.Dialer(readDialed.DialContext), kgo.ConsumeTopics("x"),
+			kgo.ConsumerGroup("g-"+l.Name),
 			kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
 		must(t, err)
 		if got := values(poll(t, reader, i+1)); got[i] != l.Name {

@@ -12,15 +12,16 @@ import (
 	"once/broker/brokertest"
 )
 
-// A group of the consumer protocol assigns anew when a test wants it to: its member follows to the next epoch, and reads
-// on where it was.
+// A group of the consumer protocol assigns anew when a test wants it to: its member follows to the next epoch, and
+// reads on where it was.
 func TestFranzFollowsARebalanceByHand(t *testing.T) {
 	ctx := within(t)
 	b := brokertest.Start(t, brokertest.WithMemory, brokertest.WithSettings(t, map[string]string{
 		"group.consumer.heartbeat.interval.ms": "100", "group.consumer.min.heartbeat.interval.ms": "100",
 	}), func(c *broker.Config) { c.Admin = "127.0.0.1:0" })
 	client := func(opts ...kgo.Opt) *kgo.Client {
-		cl, err := kgo.NewClient(append(opts, kgo.SeedBrokers(b.Addr()), kgo.AllowAutoTopicCreation(), kgo.MetadataMinAge(50*time.Millisecond))...)
+		cl, err := kgo.NewClient(append(opts, kgo.SeedBrokers(b.Addr()), kgo.AllowAutoTopicCreation(),
+			kgo.MetadataMinAge(50*time.Millisecond))...)
 		must(t, err)
 		t.Cleanup(cl.CloseAllowingRebalance)
 		return cl
@@ -44,7 +45,8 @@ func TestFranzFollowsARebalanceByHand(t *testing.T) {
 	}
 	eventually(t, "the member follows", func() bool {
 		g := described()
-		return g.Epoch == before+1 && g.AssignmentEpoch == before+1 && len(g.Members) == 1 && g.Members[0].MemberEpoch == before+1
+		return g.Epoch == before+1 && g.AssignmentEpoch == before+1 && len(g.Members) == 1 &&
+			g.Members[0].MemberEpoch == before+1
 	})
 	must(t, producer.ProduceSync(ctx, kgo.StringRecord("b")).FirstErr())
 	if got := values(poll(t, member, 1)); got[0] != "b" {

@@ -18,11 +18,13 @@ import (
 
 // A reset between two tests leaves clients that live with what a deleted topic gives them: a producer's record is
 // refused, and the consumer gets nothing. Told that the topic is another one, as franz-go wants it of a topic that is
-// deleted and created again, both go on with it when the next test has made it, and nothing comes back of the one before.
+// deleted and created again, both go on with it when the next test has made it, and nothing comes back of the one
+// before.
 func TestFranzGoesOnAfterAReset(t *testing.T) {
 	ctx := within(t)
 	b := brokertest.Start(t, brokertest.WithMemory, func(c *broker.Config) { c.Admin = "127.0.0.1:0" })
-	producer, err := kgo.NewClient(kgo.SeedBrokers(b.Addr()), kgo.DefaultProduceTopic("orders"), kgo.UnknownTopicRetries(1),
+	producer, err := kgo.NewClient(kgo.SeedBrokers(b.Addr()), kgo.DefaultProduceTopic("orders"),
+		kgo.UnknownTopicRetries(1),
 		kgo.MetadataMinAge(10*time.Millisecond))
 	must(t, err)
 	defer producer.Close()

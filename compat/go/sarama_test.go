@@ -11,7 +11,8 @@ import (
 )
 
 // saramaVersions are the protocol versions that its users commonly configure.
-var saramaVersions = map[string]sarama.KafkaVersion{"V0_11": sarama.V0_11_0_0, "default": sarama.DefaultVersion, "max": sarama.MaxVersion}
+var saramaVersions = map[string]sarama.KafkaVersion{"V0_11": sarama.V0_11_0_0, "default": sarama.DefaultVersion,
+	"max": sarama.MaxVersion}
 
 func saramaConfig(version sarama.KafkaVersion) *sarama.Config {
 	c := sarama.NewConfig()
@@ -67,7 +68,8 @@ func saramaRead(t *testing.T, c *sarama.Config, topic string, n int) []*sarama.C
 
 func TestSaramaRoundTripOfEachCodec(t *testing.T) {
 	eachSaramaVersion(t, func(t *testing.T, version sarama.KafkaVersion) {
-		for _, codec := range []sarama.CompressionCodec{sarama.CompressionNone, sarama.CompressionGZIP, sarama.CompressionSnappy, sarama.CompressionLZ4, sarama.CompressionZSTD} {
+		for _, codec := range []sarama.CompressionCodec{sarama.CompressionNone, sarama.CompressionGZIP,
+			sarama.CompressionSnappy, sarama.CompressionLZ4, sarama.CompressionZSTD} {
 			if codec == sarama.CompressionZSTD && !version.IsAtLeast(sarama.V2_1_0_0) {
 				continue // the client itself refuses it
 			}
@@ -78,12 +80,14 @@ func TestSaramaRoundTripOfEachCodec(t *testing.T) {
 			closeAfter(t, producer)
 			var messages []*sarama.ProducerMessage
 			for i := range 50 {
-				messages = append(messages, &sarama.ProducerMessage{Topic: topic, Key: sarama.StringEncoder(fmt.Sprint("key", i)), Value: sarama.StringEncoder(fmt.Sprint("value", i)),
+				messages = append(messages, &sarama.ProducerMessage{Topic: topic, Key: sarama.StringEncoder(fmt.Sprint("key", i)),
+					Value:   sarama.StringEncoder(fmt.Sprint("value", i)),
 					Headers: []sarama.RecordHeader{{Key: []byte("h"), Value: fmt.Append(nil, i)}}})
 			}
 			must(t, producer.SendMessages(messages))
 			for i, m := range saramaRead(t, c, topic, 50) {
-				if m.Offset != int64(i) || string(m.Key) != fmt.Sprint("key", i) || string(m.Value) != fmt.Sprint("value", i) || len(m.Headers) != 1 || string(m.Headers[0].Value) != fmt.Sprint(i) {
+				if m.Offset != int64(i) || string(m.Key) != fmt.Sprint("key", i) || string(m.Value) != fmt.Sprint("value", i) ||
+					len(m.Headers) != 1 || string(m.Headers[0].Value) != fmt.Sprint(i) {
 					t.Fatalf("%s: message %d is %+v", codec, i, m)
 				}
 			}
@@ -170,7 +174,8 @@ func TestSaramaConsumerGroupSharesAndResumes(t *testing.T) {
 		sent := 0
 		send := func() {
 			for range 40 {
-				_, _, err := producer.SendMessage(&sarama.ProducerMessage{Topic: topic, Value: sarama.StringEncoder(fmt.Sprint(sent))})
+				_, _, err := producer.SendMessage(&sarama.ProducerMessage{Topic: topic,
+					Value: sarama.StringEncoder(fmt.Sprint(sent))})
 				must(t, err)
 				sent++
 			}
@@ -252,17 +257,20 @@ func TestSaramaTransactions(t *testing.T) {
 		for i := range 9 {
 			must(t, producer.BeginTxn())
 			for k := range 2 {
-				_, _, err := producer.SendMessage(&sarama.ProducerMessage{Topic: out, Value: sarama.StringEncoder(fmt.Sprintf("%d-%d", i, k))})
+				_, _, err := producer.SendMessage(&sarama.ProducerMessage{Topic: out,
+					Value: sarama.StringEncoder(fmt.Sprintf("%d-%d", i, k))})
 				must(t, err)
 			}
-			must(t, producer.AddOffsetsToTxn(map[string][]*sarama.PartitionOffsetMetadata{in: {{Partition: 0, Offset: int64(i + 1), LeaderEpoch: -1}}}, group))
+			must(t, producer.AddOffsetsToTxn(map[string][]*sarama.PartitionOffsetMetadata{in: {{Partition: 0,
+				Offset: int64(i + 1), LeaderEpoch: -1}}}, group))
 			if i%3 == 1 {
 				must(t, producer.AbortTxn())
 			} else {
 				must(t, producer.CommitTxn())
 				want = int64(i + 1)
 			}
-			eventually(t, fmt.Sprintf("committed offset %d after transaction %d", want, i), func() bool { return committed() == want })
+			eventually(t, fmt.Sprintf("committed offset %d after transaction %d", want, i),
+				func() bool { return committed() == want })
 		}
 		for j, m := range saramaRead(t, c, out, 12) {
 			i := []int{0, 2, 3, 5, 6, 8}[j/2]
@@ -315,15 +323,18 @@ func TestSaramaClusterAdmin(t *testing.T) {
 		must(t, err)
 		closeAfter(t, adm)
 		topic, size := unique(t, "topic"), "1048576"
-		must(t, adm.CreateTopic(topic, &sarama.TopicDetail{NumPartitions: 2, ReplicationFactor: 1, ConfigEntries: map[string]*string{"segment.bytes": &size}}, false))
+		must(t, adm.CreateTopic(topic, &sarama.TopicDetail{NumPartitions: 2, ReplicationFactor: 1,
+			ConfigEntries: map[string]*string{"segment.bytes": &size}}, false))
 		eventually(t, "the topic is listed", func() bool {
 			topics, err := adm.ListTopics()
 			must(t, err)
 			d, ok := topics[topic]
-			return ok && d.NumPartitions == 2 && d.ConfigEntries["segment.bytes"] != nil && *d.ConfigEntries["segment.bytes"] == size
+			return ok && d.NumPartitions == 2 && d.ConfigEntries["segment.bytes"] != nil &&
+				*d.ConfigEntries["segment.bytes"] == size
 		})
 		must(t, adm.CreatePartitions(topic, 3, nil, false))
-		entries, err := adm.DescribeConfig(sarama.ConfigResource{Type: sarama.TopicResource, Name: topic, ConfigNames: []string{"segment.bytes"}})
+		entries, err := adm.DescribeConfig(sarama.ConfigResource{Type: sarama.TopicResource, Name: topic,
+			ConfigNames: []string{"segment.bytes"}})
 		must(t, err)
 		if len(entries) != 1 || entries[0].Value != size {
 			t.Errorf("configurations %+v", entries)

@@ -30,7 +30,8 @@ func TestTransactionsCommitIsVisibleToNewConnections(t *testing.T) {
 		list.ReplicaID, list.IsolationLevel = -1, 1
 		latest := kmsg.NewListOffsetsRequestTopicPartition()
 		latest.Timestamp = -1
-		list.Topics = []kmsg.ListOffsetsRequestTopic{{Topic: topic, Partitions: []kmsg.ListOffsetsRequestTopicPartition{latest}}}
+		list.Topics = []kmsg.ListOffsetsRequestTopic{{Topic: topic,
+			Partitions: []kmsg.ListOffsetsRequestTopicPartition{latest}}}
 		end, err := list.RequestWith(ctx, reader)
 		must(t, err)
 

@@ -150,7 +150,8 @@ func TestTombstonesEndAGroupWithItsEpoch(t *testing.T) {
 			g.Apply(r)
 		}
 	}
-	if want := []int16{keyCurrent, keyTarget, keyTargetEpoch, keyMember, keyRegex, keyGroup}; !slices.Equal(types, want) || ends != 1 {
+	if want := []int16{keyCurrent, keyTarget, keyTargetEpoch, keyMember, keyRegex, keyGroup}; !slices.Equal(types, want) ||
+		ends != 1 {
 		t.Errorf("tombstones of %v, want %v", types, want)
 	}
 	if !g.IsEmpty() || len(g.owners)+len(g.static)+len(g.targets)+len(g.regexes) > 0 {

@@ -18,7 +18,8 @@ func (noTopics) Version() uint64                   { return 1 }
 // (share-groups SG-80).
 func TestSilentMemberLeaves(t *testing.T) {
 	const timeout = 45 * time.Second
-	g := New(&Config{Topics: noTopics{}, MaxSize: 10, Settings: func(string) Settings { return Settings{SessionTimeout: timeout} }}, "g")
+	g := New(&Config{Topics: noTopics{}, MaxSize: 10,
+		Settings: func(string) Settings { return Settings{SessionTimeout: timeout} }}, "g")
 	now := time.UnixMilli(1_000_000)
 	do := func(step group.Step) {
 		for _, r := range step.Records {

@@ -18,7 +18,8 @@ func TestAssignmentSizes(t *testing.T) {
 		members, partitions int
 		want                []int
 	}{
-		{3, 2, []int{2, 1, 1}}, {4, 2, []int{1, 1, 1, 1}}, {5, 2, []int{2, 1, 1, 1, 1}}, {2, 5, []int{3, 2}}, {1, 3, []int{3}}, {3, 1, []int{1, 1, 1}},
+		{3, 2, []int{2, 1, 1}}, {4, 2, []int{1, 1, 1, 1}}, {5, 2, []int{2, 1, 1, 1, 1}}, {2, 5, []int{3, 2}},
+		{1, 3, []int{3}}, {3, 1, []int{1, 1, 1}},
 	} {
 		members, partitions := world(c.members, c.partitions)
 		if got := sizes(assign(members, partitions, nil)); !slices.Equal(got, c.want) {
@@ -49,8 +50,8 @@ func sizes(target map[string]Assignment) (all []int) {
 	return all
 }
 
-// Members come and go and partitions are added: nobody is left out, nothing is given twice to one member, and a member that
-// stays keeps what it had as long as its share allows it.
+// Members come and go and partitions are added: nobody is left out, nothing is given twice to one member, and a member
+// that stays keeps what it had as long as its share allows it.
 func TestAssignmentIsStickyAndComplete(t *testing.T) {
 	for seed := range uint64(200) {
 		r := rand.New(rand.NewPCG(seed, 1))
@@ -90,12 +91,14 @@ func TestAssignmentIsStickyAndComplete(t *testing.T) {
 func FuzzDecodeRecord(f *testing.F) {
 	rack := "r"
 	for _, r := range []*Record{
-		{Key: KeyMember, Group: "g", MemberID: "m", RackID: &rack, ClientID: "c", ClientHost: "/h", Subscribed: []string{"x"}},
+		{Key: KeyMember, Group: "g", MemberID: "m", RackID: &rack, ClientID: "c", ClientHost: "/h",
+			Subscribed: []string{"x"}},
 		{Key: KeyGroup, Group: "g", GroupEpoch: 3, MetadataHash: 4},
 		{Key: KeyTargetMetadata, Group: "g", AssignmentEpoch: 3, AssignmentTimestamp: 5},
 		{Key: KeyTargetMember, Group: "g", MemberID: "m", Partitions: Assignment{{1}: {0, 1}}},
 		{Key: KeyCurrentAssignment, Group: "g", MemberID: "m", MemberEpoch: 3, Partitions: Assignment{{1}: {0, 1}}},
-		{Key: KeyStatePartitions, Group: "g", Initialized: []StateTopic{{ID: [16]byte{1}, Name: "x", Partitions: []int32{0}}}, Deleting: []StateTopic{{Name: "y"}}},
+		{Key: KeyStatePartitions, Group: "g", Initialized: []StateTopic{{ID: [16]byte{1}, Name: "x", Partitions: []int32{0}}},
+			Deleting: []StateTopic{{Name: "y"}}},
 		{Key: KeyGroup, Group: "g", Tombstone: true},
 	} {
 		var value []byte

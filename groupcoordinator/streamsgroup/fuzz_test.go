@@ -22,13 +22,16 @@ func FuzzDecodeRecord(f *testing.F) {
 		AppendKey([]byte) []byte
 		AppendValue([]byte) []byte
 	}{
-		&groupRecord{recordKey: groupKey(KeyTypeGroup, "g"), epoch: 3, hash: 4, validatedEpoch: 0, configs: []Config{{"num.standby.replicas", "0"}}},
-		&memberRecord{recordKey: memberKey(KeyTypeMember, "g", "m"), metadata: &Member{InstanceID: &text, RackID: &text, ClientID: "c",
-			ClientHost: "/127.0.0.1", ProcessID: "p", Endpoint: &Endpoint{"h", 1}, ClientTags: []Config{{"k", "v"}}}},
+		&groupRecord{recordKey: groupKey(KeyTypeGroup, "g"), epoch: 3, hash: 4, validatedEpoch: 0,
+			configs: []Config{{"num.standby.replicas", "0"}}},
+		&memberRecord{recordKey: memberKey(KeyTypeMember, "g", "m"),
+			metadata: &Member{InstanceID: &text, RackID: &text, ClientID: "c",
+				ClientHost: "/127.0.0.1", ProcessID: "p", Endpoint: &Endpoint{"h", 1}, ClientTags: []Config{{"k", "v"}}}},
 		&targetEpochRecord{recordKey: groupKey(KeyTypeTargetEpoch, "g"), epoch: 3, timeMs: 5},
 		&targetRecord{recordKey: memberKey(KeyTypeTarget, "g", "m"), target: tasks.assignment()},
-		&currentRecord{recordKey: memberKey(KeyTypeCurrent, "g", "m"), epoch: 3, previousEpoch: 2, state: UnrevokedTasks, assigned: tasks,
-			pending: tasks},
+		&currentRecord{recordKey: memberKey(KeyTypeCurrent, "g", "m"), epoch: 3, previousEpoch: 2, state: UnrevokedTasks,
+			assigned: tasks,
+			pending:  tasks},
 		&topologyRecord{recordKey: groupKey(KeyTypeTopology, "g"), topology: topology},
 	} {
 		f.Add(r.AppendKey(nil), r.AppendValue(nil))

@@ -13,7 +13,8 @@ func TestCopyIsRestored(t *testing.T) {
 	at := func(dir, name string) string { return filepath.Join(dir, filepath.FromSlash(name)) }
 	write := func(dir, name, content string) error { return os.WriteFile(at(dir, name), []byte(content), 0o644) }
 	err := errors.Join(os.Mkdir(at(of, "x-0"), 0o755), os.Mkdir(at(of, "y-0"), 0o755), os.Mkdir(at(of, "z-0"), 0o755),
-		write(of, "meta.db", "meta"), write(of, "x-0/0.log", "zero"), write(of, "x-0/1.log", ""), write(of, "y-0/0.log", "one"))
+		write(of, "meta.db", "meta"), write(of, "x-0/0.log", "zero"), write(of, "x-0/1.log", ""),
+		write(of, "y-0/0.log", "one"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -29,9 +30,13 @@ func TestCopyIsRestored(t *testing.T) {
 		"empty one removed": func(dir string) error { return os.Remove(at(dir, "z-0")) },
 		"renamed":           func(dir string) error { return os.Rename(at(dir, "x-0"), at(dir, "x-1")) },
 		"new files": func(dir string) error {
-			return errors.Join(write(dir, "x-0/2.log", "new"), os.MkdirAll(at(dir, "w-0/deep"), 0o755), write(dir, "w-0/0.log", "new"))
+			return errors.Join(write(dir, "x-0/2.log", "new"), os.MkdirAll(at(dir, "w-0/deep"), 0o755),
+				write(dir, "w-0/0.log", "new"))
 		},
-		"a file for a directory": func(dir string) error { return errors.Join(os.RemoveAll(at(dir, "x-0")), write(dir, "x-0", "file")) },
+		"a file for a directory": func(dir string) error {
+			return errors.Join(os.RemoveAll(at(dir, "x-0")),
+				write(dir, "x-0", "file"))
+		},
 		"a directory for a file": func(dir string) error {
 			return errors.Join(os.Remove(at(dir, "meta.db")), os.Mkdir(at(dir, "meta.db"), 0o755))
 		},

@@ -56,7 +56,8 @@ func TestAdvanceReturnsItsEvents(t *testing.T) {
 	c.Did("before the move")
 	c.AfterFunc(time.Second, func() { c.Did("aborted transaction", slog.String("transactionalId", "a")) })
 	did := c.Advance(2 * time.Second)
-	if len(did) != 1 || did[0].What != "aborted transaction" || !did[0].At.Equal(start.Add(time.Second)) || did[0].Attributes[0].String() != "transactionalId=a" {
+	if len(did) != 1 || did[0].What != "aborted transaction" || !did[0].At.Equal(start.Add(time.Second)) ||
+		did[0].Attributes[0].String() != "transactionalId=a" {
 		t.Errorf("did %v", did)
 	}
 	if did := c.Advance(time.Second); len(did) != 0 {

@@ -21,7 +21,8 @@ func TestEveryPointIsAsked(t *testing.T) {
 		if d.IsDir() && (d.Name() == "compat" || strings.HasPrefix(d.Name(), ".") && len(d.Name()) > 2) {
 			return filepath.SkipDir
 		}
-		if !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") || strings.Contains(path, "internal/fault/") {
+		if !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") ||
+			strings.Contains(path, "internal/fault/") {
 			return nil
 		}
 		file, err := parser.ParseFile(token.NewFileSet(), path, nil, 0)
@@ -41,7 +42,8 @@ func TestEveryPointIsAsked(t *testing.T) {
 			if !ok {
 				return true
 			}
-			if pkg, ok := point.X.(*ast.Ident); ok && pkg.Name == "fault" && (method.Sel.Name == "Hit" || method.Sel.Name == "Meet") {
+			if pkg, ok := point.X.(*ast.Ident); ok && pkg.Name == "fault" &&
+				(method.Sel.Name == "Hit" || method.Sel.Name == "Meet") {
 				asked[point.Sel.Name] = method.Sel.Name
 			}
 			return true

@@ -110,7 +110,8 @@ func TestFirstFaultThatFiresActs(t *testing.T) {
 		t.Errorf("%b is armed", p.armed.Load())
 	}
 	var none *Points
-	if hold, err := none.Meet(TxnMarker, Attributes{}); hold != nil || err != nil || none.Hit(DiskSync, Attributes{}) != nil {
+	if hold, err := none.Meet(TxnMarker, Attributes{}); hold != nil || err != nil ||
+		none.Hit(DiskSync, Attributes{}) != nil {
 		t.Error("no points act")
 	}
 }
@@ -224,7 +225,8 @@ func TestAwaitCounts(t *testing.T) {
 }
 
 func TestUnarmedPointAllocatesNothing(t *testing.T) {
-	for name, p := range map[string]*Points{"none": nil, "unarmed": NewPoints(), "another": another(t), "no match": withoutMatch(t)} {
+	for name, p := range map[string]*Points{"none": nil, "unarmed": NewPoints(), "another": another(t),
+		"no match": withoutMatch(t)} {
 		topic := "orders"
 		if n := testing.AllocsPerRun(100, func() {
 			_ = p.Hit(PartitionAppend, Attributes{Topic: topic, Partition: 3})
@@ -247,7 +249,8 @@ func another(t testing.TB) *Points {
 // withoutMatch returns points at which a rule does not fire.
 func withoutMatch(t testing.TB) *Points {
 	p := NewPoints()
-	_, err := p.Arm(Rule{Point: PartitionAppend, Fires: func(at Attributes) bool { return at.Topic == "others" }, Do: Action{Kill: true}})
+	_, err := p.Arm(Rule{Point: PartitionAppend, Fires: func(at Attributes) bool { return at.Topic == "others" },
+		Do: Action{Kill: true}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -258,7 +261,8 @@ func BenchmarkHit(b *testing.B) {
 	for _, bench := range []struct {
 		name string
 		p    *Points
-	}{{"no points", nil}, {"unarmed", NewPoints()}, {"another point is armed", another(b)}, {"a rule that does not fire", withoutMatch(b)}} {
+	}{{"no points", nil}, {"unarmed", NewPoints()}, {"another point is armed", another(b)},
+		{"a rule that does not fire", withoutMatch(b)}} {
 		b.Run(bench.name, func(b *testing.B) {
 			b.ReportAllocs()
 			topic := "orders"

@@ -67,13 +67,15 @@ func TestOtherOutputFailsAndIsWritten(t *testing.T) {
 	if err != nil || len(failed) != 3 || !strings.Contains(failed[0], "sample:2") {
 		t.Fatal(failed, err)
 	}
-	if again, err := run("sample", written.String(), &strings.Builder{}, func(c Command) string { return "other " + c.Name }); len(again) != 0 || err != nil {
+	if again, err := run("sample", written.String(), &strings.Builder{},
+		func(c Command) string { return "other " + c.Name }); len(again) != 0 || err != nil {
 		t.Error(again, err)
 	}
 }
 
 func TestBrokenScriptsAreErrors(t *testing.T) {
-	for _, text := range []string{"command without dashes\n", "open [bracket\n----\n", "open \"quote\n----\n", "x\n----\n----\nno end\n"} {
+	for _, text := range []string{"command without dashes\n", "open [bracket\n----\n", "open \"quote\n----\n",
+		"x\n----\n----\nno end\n"} {
 		if _, err := run("broken", text, &strings.Builder{}, answer); err == nil {
 			t.Errorf("%q is taken for a script", text)
 		}
@@ -96,7 +98,8 @@ func TestArguments(t *testing.T) {
 	if got := c.List("one"); !slices.Equal(got, []string{"x-0"}) {
 		t.Error(got)
 	}
-	if c.List("none") != nil || c.Int(t, "n", 0) != -5 || c.Int(t, "m", 7) != 7 || c.String("id", "") != "t" || !c.Has("last") || c.Has("first") {
+	if c.List("none") != nil || c.Int(t, "n", 0) != -5 || c.Int(t, "m", 7) != 7 || c.String("id", "") != "t" ||
+		!c.Has("last") || c.Has("first") {
 		t.Error(c)
 	}
 }

@@ -24,8 +24,10 @@ func TestReadOnlyChangesNothing(t *testing.T) {
 	}
 	_, write := f.WriteAt([]byte("x"), 0)
 	for what, err := range map[string]error{
-		"create": create, "open": open, "write": write, "truncate": f.Truncate(0), "sync": f.Sync(), "rename": r.Rename(name, name+"2"),
-		"link": r.Link(name, name+"2"), "remove": r.Remove(name), "remove all": r.RemoveAll(dir), "mkdir": r.MkdirAll(filepath.Join(dir, "a")), "sync dir": r.SyncDir(dir), "sync fs": whole,
+		"create": create, "open": open, "write": write, "truncate": f.Truncate(0), "sync": f.Sync(),
+		"rename": r.Rename(name, name+"2"),
+		"link":   r.Link(name, name+"2"), "remove": r.Remove(name), "remove all": r.RemoveAll(dir),
+		"mkdir": r.MkdirAll(filepath.Join(dir, "a")), "sync dir": r.SyncDir(dir), "sync fs": whole,
 	} {
 		if !errors.Is(err, ErrReadOnly) {
 			t.Errorf("%s: %v", what, err)

@@ -58,7 +58,8 @@ func is(t *testing.T, what string, err, want error) {
 
 // Every file system behaves alike: what is tested in memory holds on disk.
 func TestFileSystemsBehaveAlike(t *testing.T) {
-	for name, f := range map[string]FS{"os": OS, "mem": NewMem(), "crashable": NewCrashable(1), "failing": FailAt(-1, NewMem())} {
+	for name, f := range map[string]FS{"os": OS, "mem": NewMem(), "crashable": NewCrashable(1),
+		"failing": FailAt(-1, NewMem())} {
 		t.Run(name, func(t *testing.T) {
 			root := filepath.ToSlash(t.TempDir())
 			behave(t, f, root)

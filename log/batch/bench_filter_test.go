@@ -12,8 +12,9 @@ func keyed() []byte {
 	for i := range records {
 		records[i] = Record{
 			OffsetDelta: int32(i), TimestampDeltaMs: int64(i / 100),
-			Key:   fmt.Appendf(nil, "customer-%07d", i*7919%1000),
-			Value: fmt.Appendf(nil, `{"id":%07d,"balance":%09d,"state":"%08x","note":"none"%22s}`, i*7919, i*104729, uint32(i)*2654435761, ""),
+			Key: fmt.Appendf(nil, "customer-%07d", i*7919%1000),
+			Value: fmt.Appendf(nil, `{"id":%07d,"balance":%09d,"state":"%08x","note":"none"%22s}`, i*7919, i*104729,
+				uint32(i)*2654435761, ""),
 		}
 	}
 	return Build(unsequenced(), records...)

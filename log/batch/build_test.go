@@ -41,7 +41,8 @@ func TestBuiltRecordsReadBack(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if h.MaxTimestampMs != testNowMs+1<<50 || h.LastOffset() != 79 || h.RecordCount != 3 || !h.IsTransactional() || h.IsControl() {
+	if h.MaxTimestampMs != testNowMs+1<<50 || h.LastOffset() != 79 || h.RecordCount != 3 || !h.IsTransactional() ||
+		h.IsControl() {
 		t.Errorf("header %+v", h)
 	}
 	for _, codec := range allCodecs {
@@ -90,7 +91,8 @@ func TestMarkersAreByteForByteKafkas(t *testing.T) {
 }
 
 func TestMarkerSizeDoesNotDependOnItsFields(t *testing.T) {
-	want := Marker{ProducerID: 1<<63 - 1, ProducerEpoch: 32767, Type: Commit, CoordinatorEpoch: 1<<31 - 1, TimestampMs: 1<<63 - 1}
+	want := Marker{ProducerID: 1<<63 - 1, ProducerEpoch: 32767, Type: Commit, CoordinatorEpoch: 1<<31 - 1,
+		TimestampMs: 1<<63 - 1}
 	raw := BuildMarker(want)
 	got, ok, err := ParseMarker(raw)
 	if len(raw) != MarkerSizeBytes || got != want || !ok || err != nil {

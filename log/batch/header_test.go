@@ -21,7 +21,8 @@ func TestHeaderReadsEveryFieldOfACapturedBatch(t *testing.T) {
 	if h != want {
 		t.Errorf("got %+v, want %+v", h, want)
 	}
-	if !h.IsTransactional() || h.IsControl() || h.IsLogAppendTime() || h.HasDeleteHorizon() || !h.HasProducer() || h.Codec() != None {
+	if !h.IsTransactional() || h.IsControl() || h.IsLogAppendTime() || h.HasDeleteHorizon() || !h.HasProducer() ||
+		h.Codec() != None {
 		t.Errorf("attributes %x are misread", h.Attributes)
 	}
 	if h.SizeBytes() != 73 || h.LastOffset() != 0 || h.NextOffset() != 1 {
@@ -40,7 +41,8 @@ func TestHeaderSurvivesPutAndParse(t *testing.T) {
 	if got, err := ParseHeader(b[:]); err != nil || got != want {
 		t.Errorf("got %+v, %v; want %+v", got, err, want)
 	}
-	if want.Codec() != Zstd || !want.IsLogAppendTime() || !want.IsTransactional() || !want.IsControl() || !want.HasDeleteHorizon() {
+	if want.Codec() != Zstd || !want.IsLogAppendTime() || !want.IsTransactional() || !want.IsControl() ||
+		!want.HasDeleteHorizon() {
 		t.Errorf("attributes %x are misread", want.Attributes)
 	}
 }

@@ -93,7 +93,8 @@ func compressed(t testing.TB, codec Codec, raw []byte) []byte {
 }
 
 func unsequenced() BuildOptions {
-	return BuildOptions{ProducerID: -1, ProducerEpoch: -1, BaseSequence: NoSequence, TimestampMs: testNowMs, LeaderEpoch: -1}
+	return BuildOptions{ProducerID: -1, ProducerEpoch: -1, BaseSequence: NoSequence, TimestampMs: testNowMs,
+		LeaderEpoch: -1}
 }
 
 // plainBatch has n records k0=v0, k1=v1 …, a ms apart.

@@ -79,32 +79,38 @@ func TestBombsAreRefusedAndTakeNoMemory(t *testing.T) {
 		payload []byte
 		want    error
 	}{
-		"gzip":                      {Gzip, deflated(t, Gzip, big), ErrTooLarge},
-		"gzip members":              {Gzip, slices.Concat(deflated(t, Gzip, hugeRecord(1<<30)), bytes.Repeat(deflated(t, Gzip, zeros[:limit/2]), 3)), ErrTooLarge},
-		"snappy, bare":              {Snappy, snappy.Encode(nil, big), ErrTooLarge},
-		"snappy, framed":            {Snappy, deflated(t, Snappy, big), ErrTooLarge},
-		"snappy says 2^32-1":        {Snappy, []byte{0xff, 0xff, 0xff, 0xff, 0x0f, 0, 'a'}, ErrInvalidRecord},
-		"snappy says 2^31, framed":  {Snappy, xerial(7, 0x80, 0x80, 0x80, 0x80, 0x08, 0, 'a'), ErrInvalidRecord},
-		"snappy chunk of 2^31":      {Snappy, xerial(1<<31, 1, 0, 'a'), ErrInvalidRecord},
-		"snappy chunk of 2^32-1":    {Snappy, xerial(1<<32-1, 1, 0, 'a'), ErrInvalidRecord},
-		"snappy literal of 2^32":    {Snappy, []byte{5, 63 << 2, 255, 255, 255, 255, 'a'}, ErrInvalidRecord},
-		"snappy extension: repeat":  {Snappy, []byte{0x80, 0x80, 0x40, 0, 'a', 7<<2 | 1, 0, 0xff, 0xff, 0x0f}, ErrInvalidRecord},
-		"lz4":                       {LZ4, lz4Frame(0x60, 0, lz4Block, lz4Block), ErrTooLarge},
-		"lz4 with content size":     {LZ4, lz4Frame(0x60|lz4FlagContentSize, 1<<62), ErrInvalidRecord},
-		"lz4 block of 2^31-1":       {LZ4, append(lz4Frame(0x60, 0)[:7], 0xff, 0xff, 0xff, 0x7f, 0), ErrInvalidRecord},
-		"zstd":                      {Zstd, deflated(t, Zstd, big), ErrTooLarge},
-		"zstd, repeated bytes":      {Zstd, zstdFrame(17<<3, rawStart, bytes.Repeat(rle, 1000), last), ErrTooLarge},
-		"zstd window 2^41":          {Zstd, zstdFrame(31<<3, last), ErrInvalidRecord},
-		"zstd window 2^31":          {Zstd, zstdFrame(21<<3, last), ErrInvalidRecord},
-		"zstd window 2^27":          {Zstd, zstdFrame(17<<3, last), ErrInvalidRecord},
-		"zstd windows 2^27":         {Zstd, bytes.Repeat(zstdFrame(17<<3, last), 1000), ErrInvalidRecord},
-		"zstd content size 2^62":    {Zstd, append([]byte{0x28, 0xB5, 0x2F, 0xFD, 0xE0, 0, 0, 0, 0, 0, 0, 0, 0x40}, last...), ErrInvalidRecord},
-		"zstd content size 2^64-1":  {Zstd, append([]byte{0x28, 0xB5, 0x2F, 0xFD, 0xE0, 255, 255, 255, 255, 255, 255, 255, 255}, last...), ErrInvalidRecord},
-		"zstd content over limit":   {Zstd, slices.Concat([]byte{0x28, 0xB5, 0x2F, 0xFD, 0xA0, 0, 0, 0x20, 0}, bytes.Repeat(rle, 15), zstdBlock(1, zstdMaxBlockBytes, true, 0)), ErrTooLarge},
-		"zstd skippable of 2^32-1":  {Zstd, []byte{0x50, 0x2A, 0x4D, 0x18, 255, 255, 255, 255, 0}, ErrInvalidRecord},
-		"zstd block of 2 MiB":       {Zstd, zstdFrame(17<<3, zstdBlock(1, 1<<21-1, true, 0)), ErrInvalidRecord},
-		"zstd block of no kind":     {Zstd, zstdFrame(17<<3, zstdBlock(3, 1, true, 0)), ErrInvalidRecord},
-		"zstd dictionary that lies": {Zstd, append([]byte{0x28, 0xB5, 0x2F, 0xFD, 3, 17 << 3, 1, 2, 3, 4}, last...), ErrInvalidRecord},
+		"gzip": {Gzip, deflated(t, Gzip, big), ErrTooLarge},
+		"gzip members": {Gzip, slices.Concat(deflated(t, Gzip, hugeRecord(1<<30)),
+			bytes.Repeat(deflated(t, Gzip, zeros[:limit/2]), 3)), ErrTooLarge},
+		"snappy, bare":             {Snappy, snappy.Encode(nil, big), ErrTooLarge},
+		"snappy, framed":           {Snappy, deflated(t, Snappy, big), ErrTooLarge},
+		"snappy says 2^32-1":       {Snappy, []byte{0xff, 0xff, 0xff, 0xff, 0x0f, 0, 'a'}, ErrInvalidRecord},
+		"snappy says 2^31, framed": {Snappy, xerial(7, 0x80, 0x80, 0x80, 0x80, 0x08, 0, 'a'), ErrInvalidRecord},
+		"snappy chunk of 2^31":     {Snappy, xerial(1<<31, 1, 0, 'a'), ErrInvalidRecord},
+		"snappy chunk of 2^32-1":   {Snappy, xerial(1<<32-1, 1, 0, 'a'), ErrInvalidRecord},
+		"snappy literal of 2^32":   {Snappy, []byte{5, 63 << 2, 255, 255, 255, 255, 'a'}, ErrInvalidRecord},
+		"snappy extension: repeat": {Snappy, []byte{0x80, 0x80, 0x40, 0, 'a', 7<<2 | 1, 0, 0xff, 0xff, 0x0f},
+			ErrInvalidRecord},
+		"lz4":                   {LZ4, lz4Frame(0x60, 0, lz4Block, lz4Block), ErrTooLarge},
+		"lz4 with content size": {LZ4, lz4Frame(0x60|lz4FlagContentSize, 1<<62), ErrInvalidRecord},
+		"lz4 block of 2^31-1":   {LZ4, append(lz4Frame(0x60, 0)[:7], 0xff, 0xff, 0xff, 0x7f, 0), ErrInvalidRecord},
+		"zstd":                  {Zstd, deflated(t, Zstd, big), ErrTooLarge},
+		"zstd, repeated bytes":  {Zstd, zstdFrame(17<<3, rawStart, bytes.Repeat(rle, 1000), last), ErrTooLarge},
+		"zstd window 2^41":      {Zstd, zstdFrame(31<<3, last), ErrInvalidRecord},
+		"zstd window 2^31":      {Zstd, zstdFrame(21<<3, last), ErrInvalidRecord},
+		"zstd window 2^27":      {Zstd, zstdFrame(17<<3, last), ErrInvalidRecord},
+		"zstd windows 2^27":     {Zstd, bytes.Repeat(zstdFrame(17<<3, last), 1000), ErrInvalidRecord},
+		"zstd content size 2^62": {Zstd, append([]byte{0x28, 0xB5, 0x2F, 0xFD, 0xE0, 0, 0, 0, 0, 0, 0, 0, 0x40}, last...),
+			ErrInvalidRecord},
+		"zstd content size 2^64-1": {Zstd, append([]byte{0x28, 0xB5, 0x2F, 0xFD, 0xE0, 255, 255, 255, 255, 255, 255, 255,
+			255}, last...), ErrInvalidRecord},
+		"zstd content over limit": {Zstd, slices.Concat([]byte{0x28, 0xB5, 0x2F, 0xFD, 0xA0, 0, 0, 0x20, 0},
+			bytes.Repeat(rle, 15), zstdBlock(1, zstdMaxBlockBytes, true, 0)), ErrTooLarge},
+		"zstd skippable of 2^32-1": {Zstd, []byte{0x50, 0x2A, 0x4D, 0x18, 255, 255, 255, 255, 0}, ErrInvalidRecord},
+		"zstd block of 2 MiB":      {Zstd, zstdFrame(17<<3, zstdBlock(1, 1<<21-1, true, 0)), ErrInvalidRecord},
+		"zstd block of no kind":    {Zstd, zstdFrame(17<<3, zstdBlock(3, 1, true, 0)), ErrInvalidRecord},
+		"zstd dictionary that lies": {Zstd, append([]byte{0x28, 0xB5, 0x2F, 0xFD, 3, 17 << 3, 1, 2, 3, 4}, last...),
+			ErrInvalidRecord},
 	} {
 		raw := ofBytes(c.codec, 1, c.payload)
 		r := testRules()
@@ -209,7 +215,8 @@ func TestLargeRecordsInEveryCodec(t *testing.T) {
 // No control record is anywhere near the limit; one that inflates to more is refused, not read.
 func TestControlRecordsHaveALimit(t *testing.T) {
 	for extra, want := range map[int]bool{-200: true, 0: false} {
-		raw := compressed(t, Gzip, Build(BuildOptions{ProducerID: 1, BaseSequence: NoSequence, Transactional: true, Control: true},
+		raw := compressed(t, Gzip, Build(BuildOptions{ProducerID: 1, BaseSequence: NoSequence, Transactional: true,
+			Control: true},
 			Record{Key: []byte{0, 0, 0, 1}, Value: make([]byte, maxControlBytes+extra)}))
 		if _, isMarker, err := ParseMarker(raw); isMarker != want || want == (err != nil) {
 			t.Errorf("%d bytes: marker %v, %v", maxControlBytes+extra, isMarker, err)
@@ -237,14 +244,16 @@ func TestValidatingALargeRecordTakesNoMemory(t *testing.T) {
 // These decode to what Kafka would read, were they read: Kafka's own decoders refuse them.
 func TestPayloadsThatKafkaRefusesAreRefused(t *testing.T) {
 	record := recordBytes(append([]byte{0, 0, 0, 1, 24}, "abcdabcdabcd\x00"...)...)
-	repeat := slices.Concat([]byte{byte(len(record)), byte(len(record)-10) << 2}, record[:len(record)-9], []byte{1, 4, 1, 0, 0, 0})
+	repeat := slices.Concat([]byte{byte(len(record)), byte(len(record)-10) << 2}, record[:len(record)-9],
+		[]byte{1, 4, 1, 0, 0, 0})
 	if plain, err := snappy.Decode(nil, repeat); err != nil || !bytes.Equal(plain, record) {
 		t.Fatalf("the library reads %q, %v", plain, err)
 	}
 	if _, err := collect(ofBytes(Snappy, 1, repeat), 1<<20); !errors.Is(err, ErrInvalidRecord) {
 		t.Errorf("snappy with a repeated offset: %v", err)
 	}
-	for window, want := range map[byte]error{17 << 3: nil, 17<<3 | 1: ErrInvalidRecord, 18 << 3: ErrInvalidRecord, 31 << 3: ErrInvalidRecord} {
+	for window, want := range map[byte]error{17 << 3: nil, 17<<3 | 1: ErrInvalidRecord, 18 << 3: ErrInvalidRecord,
+		31 << 3: ErrInvalidRecord} {
 		frame := zstdFrame(window, zstdBlock(0, uint32(len(record)), true, record...))
 		if _, err := collect(ofBytes(Zstd, 1, frame), 1<<20); !errors.Is(err, want) {
 			t.Errorf("zstd window byte %02x: %v", window, err)
@@ -268,10 +277,12 @@ func TestXerialStreamsMayBeConcatenated(t *testing.T) {
 	plain := plainBatch(2)
 	first := deflated(t, Snappy, plain[HeaderSizeBytes:HeaderSizeBytes+5])
 	second := deflated(t, Snappy, plain[HeaderSizeBytes+5:])
-	if got, err := collect(ofBytes(Snappy, 2, slices.Concat(first, second, xerialHeader)), 1<<20); err != nil || len(got) != 2 {
+	if got, err := collect(ofBytes(Snappy, 2, slices.Concat(first, second, xerialHeader)), 1<<20); err != nil ||
+		len(got) != 2 {
 		t.Errorf("%d records, %v", len(got), err)
 	}
-	if got, err := collect(ofBytes(Snappy, 2, snappy.Encode(nil, plain[HeaderSizeBytes:])), 1<<20); err != nil || len(got) != 2 {
+	if got, err := collect(ofBytes(Snappy, 2, snappy.Encode(nil, plain[HeaderSizeBytes:])), 1<<20); err != nil ||
+		len(got) != 2 {
 		t.Errorf("a bare block: %d records, %v", len(got), err)
 	}
 	version0 := slices.Clone(first)
@@ -316,10 +327,12 @@ func TestLZ4FramesAsKafkaTakesThem(t *testing.T) {
 		"version 2":                {lz4Frame(0xA0, 0, block), false},
 		"reserved bit":             {lz4Frame(0x61, 0, block), false},
 		"legacy frame":             {slices.Concat([]byte{0x02, 0x21, 0x4C, 0x18}, size, block), false},
-		"skippable frame":          {slices.Concat([]byte{0x50, 0x2A, 0x4D, 0x18, 0, 0, 0, 0}, lz4Frame(0x60, 0, block)), false},
-		"header alone":             {head(0x60), false},
-		"descriptor alone":         {head(0x60)[:6], false},
-		"wrong header checksum":    {append(append(head(0x60)[:6:6], ^head(0x60)[6]), lz4Frame(0x60, 0, block)[7:]...), false},
+		"skippable frame": {slices.Concat([]byte{0x50, 0x2A, 0x4D, 0x18, 0, 0, 0, 0}, lz4Frame(0x60, 0, block)),
+			false},
+		"header alone":     {head(0x60), false},
+		"descriptor alone": {head(0x60)[:6], false},
+		"wrong header checksum": {append(append(head(0x60)[:6:6], ^head(0x60)[6]), lz4Frame(0x60, 0, block)[7:]...),
+			false},
 	} {
 		got, err := collect(ofBytes(LZ4, 200, c.frame), 1<<20)
 		if c.ok && (err != nil || len(got) != 200) || !c.ok && !errors.Is(err, ErrInvalidRecord) {
@@ -344,7 +357,8 @@ func TestLZ4FramesAsKafkaTakesThem(t *testing.T) {
 	}
 	var written bytes.Buffer
 	w := lz4.NewWriter(&written)
-	if err := w.Apply(lz4.ChecksumOption(true), lz4.BlockChecksumOption(true), lz4.BlockSizeOption(lz4.Block256Kb)); err != nil {
+	if err := w.Apply(lz4.ChecksumOption(true), lz4.BlockChecksumOption(true),
+		lz4.BlockSizeOption(lz4.Block256Kb)); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := w.Write(records); err != nil {
@@ -408,7 +422,8 @@ func TestZstdFramesMayFollowEachOther(t *testing.T) {
 	skippable := []byte{0x5A, 0x2A, 0x4D, 0x18, 2, 0, 0, 0, 1, 2}
 	first := deflated(t, Zstd, plain[HeaderSizeBytes:HeaderSizeBytes+5])
 	second := deflated(t, Zstd, plain[HeaderSizeBytes+5:])
-	if got, err := collect(ofBytes(Zstd, 2, slices.Concat(skippable, first, skippable, second, skippable)), 1<<20); err != nil || len(got) != 2 {
+	if got, err := collect(ofBytes(Zstd, 2, slices.Concat(skippable, first, skippable, second, skippable)),
+		1<<20); err != nil || len(got) != 2 {
 		t.Errorf("%d records, %v", len(got), err)
 	}
 }

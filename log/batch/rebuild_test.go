@@ -111,7 +111,8 @@ func TestPrepareMeasuresRebuiltBatches(t *testing.T) {
 func TestFilterKeepsPlaceAndTime(t *testing.T) {
 	o := unsequenced()
 	o.BaseOffset, o.ProducerID, o.ProducerEpoch, o.BaseSequence, o.LeaderEpoch = 100, 5, 1, 40, 3
-	plain := Build(o, Record{Key: []byte("a"), TimestampDeltaMs: 1}, Record{Key: []byte("b"), TimestampDeltaMs: 9}, Record{Key: []byte("c"), TimestampDeltaMs: 4})
+	plain := Build(o, Record{Key: []byte("a"), TimestampDeltaMs: 1}, Record{Key: []byte("b"), TimestampDeltaMs: 9},
+		Record{Key: []byte("c"), TimestampDeltaMs: 4})
 	for _, codec := range allCodecs {
 		raw := compressed(t, codec, plain)
 		old := readHeader(raw)
@@ -135,7 +136,8 @@ func TestFilterKeepsPlaceAndTime(t *testing.T) {
 			t.Fatal(err)
 		}
 		h, err = Verify(horizon)
-		if err != nil || !h.HasDeleteHorizon() || h.BaseTimestampMs != testNowMs+1_000_000 || h.MaxTimestampMs != testNowMs+4 {
+		if err != nil || !h.HasDeleteHorizon() || h.BaseTimestampMs != testNowMs+1_000_000 ||
+			h.MaxTimestampMs != testNowMs+4 {
 			t.Errorf("%v: with horizon: %+v, %v", codec, h, err)
 		}
 		for i, r := range mustCollect(t, horizon) {

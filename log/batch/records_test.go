@@ -42,7 +42,8 @@ func TestRecordsOfEveryProducerAndCodec(t *testing.T) {
 				}
 			}
 			if i == 6 {
-				if s := fmt.Sprint(r.Headers); s != "[{trace [97 98 99]} { []} {null []}]" || r.Headers[1].Value == nil || r.Headers[2].Value != nil {
+				if s := fmt.Sprint(r.Headers); s != "[{trace [97 98 99]} { []} {null []}]" || r.Headers[1].Value == nil ||
+					r.Headers[2].Value != nil {
 					t.Errorf("%s: headers %s", codec, s)
 				}
 			} else if r.Headers != nil {

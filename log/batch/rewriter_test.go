@@ -29,8 +29,10 @@ func TestReusedEncodersEncodeAsNewOnes(t *testing.T) {
 		text = fmt.Appendf(text, `{"customer":"%04d","state":"paid"},`, i*7919%10_000)
 	}
 	payloads := map[string][]byte{
-		"nothing": nil, "a byte": {7}, "text": text, "a block of text": text[:lz4BlockBytes], "other text": bytes.ToUpper(text[:40_000]),
-		"noise": mixed(70_000), "noise after text": append(bytes.Clone(text[:40_000]), mixed(90_000)...), "text again": text[:1000],
+		"nothing": nil, "a byte": {7}, "text": text, "a block of text": text[:lz4BlockBytes],
+		"other text": bytes.ToUpper(text[:40_000]),
+		"noise":      mixed(70_000), "noise after text": append(bytes.Clone(text[:40_000]), mixed(90_000)...),
+		"text again": text[:1000],
 	}
 	tooMuch := mixed(140_000)
 	for _, codec := range allCodecs {
@@ -57,7 +59,8 @@ func TestReusedEncodersEncodeAsNewOnes(t *testing.T) {
 				for name, plain := range payloads {
 					disturb()
 					if got := deflatedBy(t, used, plain); !bytes.Equal(got, want[name]) {
-						t.Errorf("%v, level %d: %s: %d bytes, a new encoder makes other %d", codec, level, name, len(got), len(want[name]))
+						t.Errorf("%v, level %d: %s: %d bytes, a new encoder makes other %d", codec, level, name, len(got),
+							len(want[name]))
 					}
 				}
 			}
@@ -109,7 +112,8 @@ func TestBatchesDoNotShareMemory(t *testing.T) {
 			if !bytes.Equal(raw, copies[i]) {
 				t.Errorf("%v: batch %d was overwritten", codec, i)
 			}
-			if records := mustCollect(t, raw); len(records) != 1 || string(records[0].Key) != fmt.Sprint(i) || !bytes.Equal(records[0].Value, mixed(100*i)) {
+			if records := mustCollect(t, raw); len(records) != 1 || string(records[0].Key) != fmt.Sprint(i) ||
+				!bytes.Equal(records[0].Value, mixed(100*i)) {
 				t.Errorf("%v: batch %d has other records", codec, i)
 			}
 		}
@@ -204,7 +208,8 @@ func TestPrepareCompressesAtTheTopicsLevel(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				if want := deflatedBy(t, mustDeflater(t, codec, level), plain[HeaderSizeBytes:]); !bytes.Equal(raw[HeaderSizeBytes:], want) {
+				if want := deflatedBy(t, mustDeflater(t, codec, level),
+					plain[HeaderSizeBytes:]); !bytes.Equal(raw[HeaderSizeBytes:], want) {
 					t.Errorf("%v: %d bytes, at level %d it should be other %d", codec, len(raw)-HeaderSizeBytes, level, len(want))
 				}
 			}

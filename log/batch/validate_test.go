@@ -13,7 +13,8 @@ func TestValidateAnswersAsKafka(t *testing.T) {
 	good, two := plainBatch(1), append(plainBatch(1), plainBatch(1)...)
 	set := func(edit func(h *Header)) []byte { return setHeader(plainBatch(2), edit) }
 	poke := func(at int, v byte) []byte { b := plainBatch(1); b[at] = v; return b }
-	lz, gz, zs, sn := asProduced(golden(t, "java-lz4")), asProduced(golden(t, "java-gzip")), asProduced(golden(t, "java-zstd")), asProduced(golden(t, "java-snappy"))
+	lz, gz, zs, sn := asProduced(golden(t, "java-lz4")), asProduced(golden(t, "java-gzip")),
+		asProduced(golden(t, "java-zstd")), asProduced(golden(t, "java-snappy"))
 	with := func(raw []byte, extra ...byte) []byte {
 		b := append(bytes.Clone(raw), extra...)
 		seal(b)
@@ -25,82 +26,97 @@ func TestValidateAnswersAsKafka(t *testing.T) {
 		raw  []byte
 		want error
 	}{
-		"good":                    {good, nil},                                                                                                             // 0
-		"empty":                   {nil, ErrInvalidRecord},                                                                                                 // 87
-		"16 bytes":                {good[:16], ErrInvalidRecord},                                                                                           // 87
-		"17 bytes":                {good[:17], ErrInvalidRecord},                                                                                           // 87
-		"cut off":                 {good[:len(good)-1], ErrInvalidRecord},                                                                                  // 87
-		"bytes after it":          {append(plainBatch(1), 1, 2, 3, 4, 5), ErrInvalidRecord},                                                                // 0 *
-		"two batches":             {two, ErrInvalidRecord},                                                                                                 // 87
-		"magic 0":                 {poke(posMagic, 0), ErrInvalidRecord},                                                                                   // 87
-		"magic 1":                 {poke(posMagic, 1), ErrInvalidRecord},                                                                                   // 87
-		"magic 3":                 {poke(posMagic, 3), ErrCorrupt},                                                                                         // 2
-		"magic -1":                {poke(posMagic, 255), ErrCorrupt},                                                                                       // 2
-		"length 13":               {poke(posLength+3, 13), ErrCorrupt},                                                                                     // 2
-		"length -1":               {poke(posLength, 255), ErrCorrupt},                                                                                      // 2
-		"60 bytes":                {short(0), ErrCorrupt},                                                                                                  // 2
-		"60 bytes, base offset 5": {short(5), ErrInvalidRecord},                                                                                            // 87
-		"codec 5":                 {set(func(h *Header) { h.Attributes = 5 }), ErrUnsupportedCompression},                                                  // -1 *
-		"codec 7":                 {set(func(h *Header) { h.Attributes = 7 }), ErrUnsupportedCompression},                                                  // -1 *
-		"codec 5, wrong CRC":      {poke(posAttributes+1, 5), ErrUnsupportedCompression},                                                                   // -1 *
-		"base offset 5":           {set(func(h *Header) { h.BaseOffset = 5 }), ErrInvalidRecord},                                                           // 87
-		"CRC":                     {poke(posCRC+3, ^good[posCRC+3]), ErrCorrupt},                                                                           // 2
-		"payload":                 {poke(len(good)-2, '!'), ErrCorrupt},                                                                                    // 2
-		"last offset delta -1":    {set(func(h *Header) { h.LastOffsetDelta = -1 }), ErrInvalidRecord},                                                     // 87
-		"no record":               {set(func(h *Header) { h.LastOffsetDelta, h.RecordCount = -1, 0 }), ErrInvalidRecord},                                   // 87
-		"count 0":                 {set(func(h *Header) { h.RecordCount = 0 }), ErrInvalidRecord},                                                          // 87
-		"count 3, delta 1":        {set(func(h *Header) { h.RecordCount = 3 }), ErrInvalidRecord},                                                          // 87
-		"count 3, delta 2":        {set(func(h *Header) { h.RecordCount, h.LastOffsetDelta = 3, 2 }), ErrInvalidRecord},                                    // 87
-		"count 1, delta 0":        {set(func(h *Header) { h.RecordCount, h.LastOffsetDelta = 1, 0 }), ErrInvalidRecord},                                    // 87
-		"count 2, delta 5":        {set(func(h *Header) { h.LastOffsetDelta = 5 }), ErrInvalidRecord},                                                      // 87
-		"count 2^31-1":            {set(func(h *Header) { h.RecordCount, h.LastOffsetDelta = math.MaxInt32, math.MaxInt32-1 }), ErrInvalidRecord},          // 87
-		"delta 2^31-1":            {set(func(h *Header) { h.RecordCount, h.LastOffsetDelta = math.MinInt32, math.MaxInt32 }), ErrInvalidRecord},            // 87
-		"control":                 {set(func(h *Header) { h.Attributes = attrControl }), ErrInvalidRecord},                                                 // 87
-		"no sequence":             {set(func(h *Header) { h.ProducerID, h.ProducerEpoch = 5, 0 }), ErrInvalidRecord},                                       // 87
-		"no producer epoch":       {set(func(h *Header) { h.ProducerID, h.BaseSequence = 5, 0 }), ErrInvalidRecord},                                        // 0 *
-		"no producer, in txn":     {set(func(h *Header) { h.Attributes = attrTransactional }), ErrInvalidRecord},                                           // 0 *
-		"producer":                {set(func(h *Header) { h.ProducerID, h.ProducerEpoch, h.BaseSequence = 5, 0, 7 }), nil},                                 // 0
-		"producer ID -2":          {set(func(h *Header) { h.ProducerID, h.BaseSequence = -2, 0 }), nil},                                                    // 0
-		"delete horizon":          {set(func(h *Header) { h.Attributes = attrDeleteHorizon }), nil},                                                        // 0
-		"high attributes":         {set(func(h *Header) { h.Attributes = -128 }), nil},                                                                     // 0
-		"timestamp -1":            {set(func(h *Header) { h.BaseTimestampMs = -1 }), nil},                                                                  // 0
-		"timestamp -2":            {set(func(h *Header) { h.BaseTimestampMs = -2 }), nil},                                                                  // 0
-		"timestamp 1970":          {set(func(h *Header) { h.BaseTimestampMs = 1000 }), nil},                                                                // 0
-		"timestamp -2^63":         {set(func(h *Header) { h.BaseTimestampMs = math.MinInt64 }), ErrInvalidTimestamp},                                       // 32
-		"timestamp 2^63-1":        {set(func(h *Header) { h.BaseTimestampMs = math.MaxInt64 }), ErrInvalidTimestamp},                                       // 32
-		"in an hour":              {set(func(h *Header) { h.BaseTimestampMs = testNowMs + 3600_000 - 1 }), nil},                                            // 0
-		"in an hour and a bit":    {set(func(h *Header) { h.BaseTimestampMs = testNowMs + 3600_000 }), ErrInvalidTimestamp},                                // 32
-		"LogAppendTime":           {set(func(h *Header) { h.Attributes = attrLogAppendTime }), nil},                                                        // 0
-		"LogAppendTime -1":        {set(func(h *Header) { h.Attributes, h.MaxTimestampMs = attrLogAppendTime, -1 }), ErrInvalidTimestamp},                  // 32
-		"LogAppendTime tomorrow":  {set(func(h *Header) { h.Attributes, h.MaxTimestampMs = attrLogAppendTime, testNowMs+86400_000 }), ErrInvalidTimestamp}, // 32
-		"LogAppendTime hidden":    {set(func(h *Header) { h.Attributes, h.BaseTimestampMs = attrLogAppendTime, math.MaxInt64 }), ErrInvalidTimestamp},      // 0 *
-		"offset deltas 5, 5":      {ofBytes(None, 2, append(recordBytes(0, 0, 10, 1, 1, 0), recordBytes(0, 0, 10, 1, 1, 0)...)), nil},                      // 0
-		"lz4":                     {lz, nil},                                                                                                               // 0
-		"gzip":                    {gz, nil},                                                                                                               // 0
-		"zstd":                    {zs, nil},                                                                                                               // 0
-		"snappy":                  {sn, nil},                                                                                                               // 0
-		"lz4, bytes after it":     {with(lz, 1, 2, 3), nil},                                                                                                // 0
-		"gzip, bytes after it":    {with(gz, 1, 2, 3), nil},                                                                                                // 0
-		"gzip, zeros after it":    {with(gz, make([]byte, 20)...), nil},                                                                                    // 0
-		"snappy, bytes after it":  {with(sn, 1, 2, 3), nil},                                                                                                // 0
-		"snappy, length after it": {with(sn, 0, 0, 1, 0), ErrInvalidRecord},                                                                                // -1 *
-		"snappy, length -1":       {with(sn, 255, 255, 255, 255), ErrInvalidRecord},                                                                        // -1 *
-		"zstd, bytes after it":    {with(zs, 1, 2, 3), ErrInvalidRecord},                                                                                   // -1 *
-		"zstd, zeros after it":    {with(zs, make([]byte, 12)...), ErrInvalidRecord},                                                                       // -1 *
-		"lz4 without end mark":    {without(lz, 4), ErrInvalidRecord},                                                                                      // -1 *
-		"gzip without trailer":    {without(gz, 8), ErrInvalidRecord},                                                                                      // -1 *
-		"gzip checksum":           {change(gz, func(b []byte) { b[len(b)-6] ^= 1 }), ErrInvalidRecord},                                                     // -1 *
-		"zstd cut off":            {without(zs, 1), ErrInvalidRecord},                                                                                      // -1 *
-		"snappy cut off":          {without(sn, 1), ErrInvalidRecord},                                                                                      // -1 *
-		"lz4 header checksum":     {change(lz, func(b []byte) { b[67] ^= 1 }), ErrInvalidRecord},                                                           // -1 *
-		"lz4 of nothing":          {ofBytes(LZ4, 1, nil), ErrInvalidRecord},                                                                                // -1 *
-		"gzip of nothing":         {ofBytes(Gzip, 1, nil), ErrInvalidRecord},                                                                               // -1 *
-		"zstd of nothing":         {ofBytes(Zstd, 1, nil), ErrInvalidRecord},                                                                               // 87
-		"snappy of nothing":       {ofBytes(Snappy, 1, nil), ErrInvalidRecord},                                                                             // -1 *
-		"lz4 garbage":             {ofBytes(LZ4, 1, []byte("garbage garbage")), ErrInvalidRecord},                                                          // -1 *
-		"gzip garbage":            {ofBytes(Gzip, 1, []byte("garbage garbage")), ErrInvalidRecord},                                                         // -1 *
-		"zstd garbage":            {ofBytes(Zstd, 1, []byte("garbage garbage")), ErrInvalidRecord},                                                         // -1 *
-		"snappy garbage":          {ofBytes(Snappy, 1, []byte("garbage garbage")), ErrInvalidRecord},                                                       // -1 *
+		"good":                    {good, nil},                                                            // 0
+		"empty":                   {nil, ErrInvalidRecord},                                                // 87
+		"16 bytes":                {good[:16], ErrInvalidRecord},                                          // 87
+		"17 bytes":                {good[:17], ErrInvalidRecord},                                          // 87
+		"cut off":                 {good[:len(good)-1], ErrInvalidRecord},                                 // 87
+		"bytes after it":          {append(plainBatch(1), 1, 2, 3, 4, 5), ErrInvalidRecord},               // 0 *
+		"two batches":             {two, ErrInvalidRecord},                                                // 87
+		"magic 0":                 {poke(posMagic, 0), ErrInvalidRecord},                                  // 87
+		"magic 1":                 {poke(posMagic, 1), ErrInvalidRecord},                                  // 87
+		"magic 3":                 {poke(posMagic, 3), ErrCorrupt},                                        // 2
+		"magic -1":                {poke(posMagic, 255), ErrCorrupt},                                      // 2
+		"length 13":               {poke(posLength+3, 13), ErrCorrupt},                                    // 2
+		"length -1":               {poke(posLength, 255), ErrCorrupt},                                     // 2
+		"60 bytes":                {short(0), ErrCorrupt},                                                 // 2
+		"60 bytes, base offset 5": {short(5), ErrInvalidRecord},                                           // 87
+		"codec 5":                 {set(func(h *Header) { h.Attributes = 5 }), ErrUnsupportedCompression}, // -1 *
+		"codec 7":                 {set(func(h *Header) { h.Attributes = 7 }), ErrUnsupportedCompression}, // -1 *
+		"codec 5, wrong CRC":      {poke(posAttributes+1, 5), ErrUnsupportedCompression},                  // -1 *
+		"base offset 5":           {set(func(h *Header) { h.BaseOffset = 5 }), ErrInvalidRecord},          // 87
+		"CRC":                     {poke(posCRC+3, ^good[posCRC+3]), ErrCorrupt},                          // 2
+		"payload":                 {poke(len(good)-2, '!'), ErrCorrupt},                                   // 2
+		"last offset delta -1":    {set(func(h *Header) { h.LastOffsetDelta = -1 }), ErrInvalidRecord},    // 87
+		"no record": {set(func(h *Header) { h.LastOffsetDelta, h.RecordCount = -1, 0 }),
+			ErrInvalidRecord}, // 87
+		"count 0":          {set(func(h *Header) { h.RecordCount = 0 }), ErrInvalidRecord},                       // 87
+		"count 3, delta 1": {set(func(h *Header) { h.RecordCount = 3 }), ErrInvalidRecord},                       // 87
+		"count 3, delta 2": {set(func(h *Header) { h.RecordCount, h.LastOffsetDelta = 3, 2 }), ErrInvalidRecord}, // 87
+		"count 1, delta 0": {set(func(h *Header) { h.RecordCount, h.LastOffsetDelta = 1, 0 }), ErrInvalidRecord}, // 87
+		"count 2, delta 5": {set(func(h *Header) { h.LastOffsetDelta = 5 }), ErrInvalidRecord},                   // 87
+		"count 2^31-1": {set(func(h *Header) {
+			h.RecordCount, h.LastOffsetDelta = math.MaxInt32,
+				math.MaxInt32-1
+		}), ErrInvalidRecord}, // 87
+		"delta 2^31-1": {set(func(h *Header) { h.RecordCount, h.LastOffsetDelta = math.MinInt32, math.MaxInt32 }),
+			ErrInvalidRecord}, // 87
+		"control":             {set(func(h *Header) { h.Attributes = attrControl }), ErrInvalidRecord},           // 87
+		"no sequence":         {set(func(h *Header) { h.ProducerID, h.ProducerEpoch = 5, 0 }), ErrInvalidRecord}, // 87
+		"no producer epoch":   {set(func(h *Header) { h.ProducerID, h.BaseSequence = 5, 0 }), ErrInvalidRecord},  // 0 *
+		"no producer, in txn": {set(func(h *Header) { h.Attributes = attrTransactional }), ErrInvalidRecord},     // 0 *
+		"producer": {set(func(h *Header) { h.ProducerID, h.ProducerEpoch, h.BaseSequence = 5, 0, 7 }),
+			nil}, // 0
+		"producer ID -2":   {set(func(h *Header) { h.ProducerID, h.BaseSequence = -2, 0 }), nil},              // 0
+		"delete horizon":   {set(func(h *Header) { h.Attributes = attrDeleteHorizon }), nil},                  // 0
+		"high attributes":  {set(func(h *Header) { h.Attributes = -128 }), nil},                               // 0
+		"timestamp -1":     {set(func(h *Header) { h.BaseTimestampMs = -1 }), nil},                            // 0
+		"timestamp -2":     {set(func(h *Header) { h.BaseTimestampMs = -2 }), nil},                            // 0
+		"timestamp 1970":   {set(func(h *Header) { h.BaseTimestampMs = 1000 }), nil},                          // 0
+		"timestamp -2^63":  {set(func(h *Header) { h.BaseTimestampMs = math.MinInt64 }), ErrInvalidTimestamp}, // 32
+		"timestamp 2^63-1": {set(func(h *Header) { h.BaseTimestampMs = math.MaxInt64 }), ErrInvalidTimestamp}, // 32
+		"in an hour":       {set(func(h *Header) { h.BaseTimestampMs = testNowMs + 3600_000 - 1 }), nil},      // 0
+		"in an hour and a bit": {set(func(h *Header) { h.BaseTimestampMs = testNowMs + 3600_000 }),
+			ErrInvalidTimestamp}, // 32
+		"LogAppendTime": {set(func(h *Header) { h.Attributes = attrLogAppendTime }), nil}, // 0
+		"LogAppendTime -1": {set(func(h *Header) { h.Attributes, h.MaxTimestampMs = attrLogAppendTime, -1 }),
+			ErrInvalidTimestamp}, // 32
+		"LogAppendTime tomorrow": {set(func(h *Header) {
+			h.Attributes, h.MaxTimestampMs = attrLogAppendTime,
+				testNowMs+86400_000
+		}), ErrInvalidTimestamp}, // 32
+		"LogAppendTime hidden": {set(func(h *Header) {
+			h.Attributes, h.BaseTimestampMs = attrLogAppendTime,
+				math.MaxInt64
+		}), ErrInvalidTimestamp}, // 0 *
+		"offset deltas 5, 5": {ofBytes(None, 2, append(recordBytes(0, 0, 10, 1, 1, 0),
+			recordBytes(0, 0, 10, 1, 1, 0)...)), nil}, // 0
+		"lz4":                     {lz, nil},                                                           // 0
+		"gzip":                    {gz, nil},                                                           // 0
+		"zstd":                    {zs, nil},                                                           // 0
+		"snappy":                  {sn, nil},                                                           // 0
+		"lz4, bytes after it":     {with(lz, 1, 2, 3), nil},                                            // 0
+		"gzip, bytes after it":    {with(gz, 1, 2, 3), nil},                                            // 0
+		"gzip, zeros after it":    {with(gz, make([]byte, 20)...), nil},                                // 0
+		"snappy, bytes after it":  {with(sn, 1, 2, 3), nil},                                            // 0
+		"snappy, length after it": {with(sn, 0, 0, 1, 0), ErrInvalidRecord},                            // -1 *
+		"snappy, length -1":       {with(sn, 255, 255, 255, 255), ErrInvalidRecord},                    // -1 *
+		"zstd, bytes after it":    {with(zs, 1, 2, 3), ErrInvalidRecord},                               // -1 *
+		"zstd, zeros after it":    {with(zs, make([]byte, 12)...), ErrInvalidRecord},                   // -1 *
+		"lz4 without end mark":    {without(lz, 4), ErrInvalidRecord},                                  // -1 *
+		"gzip without trailer":    {without(gz, 8), ErrInvalidRecord},                                  // -1 *
+		"gzip checksum":           {change(gz, func(b []byte) { b[len(b)-6] ^= 1 }), ErrInvalidRecord}, // -1 *
+		"zstd cut off":            {without(zs, 1), ErrInvalidRecord},                                  // -1 *
+		"snappy cut off":          {without(sn, 1), ErrInvalidRecord},                                  // -1 *
+		"lz4 header checksum":     {change(lz, func(b []byte) { b[67] ^= 1 }), ErrInvalidRecord},       // -1 *
+		"lz4 of nothing":          {ofBytes(LZ4, 1, nil), ErrInvalidRecord},                            // -1 *
+		"gzip of nothing":         {ofBytes(Gzip, 1, nil), ErrInvalidRecord},                           // -1 *
+		"zstd of nothing":         {ofBytes(Zstd, 1, nil), ErrInvalidRecord},                           // 87
+		"snappy of nothing":       {ofBytes(Snappy, 1, nil), ErrInvalidRecord},                         // -1 *
+		"lz4 garbage":             {ofBytes(LZ4, 1, []byte("garbage garbage")), ErrInvalidRecord},      // -1 *
+		"gzip garbage":            {ofBytes(Gzip, 1, []byte("garbage garbage")), ErrInvalidRecord},     // -1 *
+		"zstd garbage":            {ofBytes(Zstd, 1, []byte("garbage garbage")), ErrInvalidRecord},     // -1 *
+		"snappy garbage":          {ofBytes(Snappy, 1, []byte("garbage garbage")), ErrInvalidRecord},   // -1 *
 	} {
 		before := bytes.Clone(c.raw)
 		h, err := Validate(c.raw, testRules(), testNowMs)
@@ -202,15 +218,20 @@ func TestEveryFailingRecordIsReported(t *testing.T) {
 		want    error
 		indexes []int32
 	}{
-		"keys, topic not compacted":    {[]Record{{}, {Key: key}}, func(r *Rules) { r.Compacted = false }, nil, nil},
-		"one key missing":              {[]Record{{Key: key}, {}, {Key: key}}, nil, ErrInvalidRecord, []int32{1}},
-		"empty key":                    {[]Record{{Key: []byte{}}}, nil, nil, nil},
-		"key missing and bad time":     {[]Record{{Key: key}, {}, {Key: key, TimestampDeltaMs: twoHoursMs}}, nil, ErrInvalidTimestamp, []int32{1, 2}},
-		"bad time, then key missing":   {[]Record{{Key: key, TimestampDeltaMs: twoHoursMs}, {}}, nil, ErrInvalidTimestamp, []int32{0, 1}},
-		"both in one record: the key":  {[]Record{{TimestampDeltaMs: twoHoursMs}}, nil, ErrInvalidRecord, []int32{0}},
-		"too old":                      {[]Record{{Key: key, TimestampDeltaMs: -1001}, {Key: key, TimestampDeltaMs: -1000}}, func(r *Rules) { r.TimestampBeforeMaxMs = 1000 }, ErrInvalidTimestamp, []int32{0}},
-		"no timestamp is not too old":  {[]Record{{Key: key, TimestampDeltaMs: -1 - testNowMs}}, func(r *Rules) { r.TimestampBeforeMaxMs = 1000 }, nil, nil},
-		"no bounds with LogAppendTime": {[]Record{{Key: key, TimestampDeltaMs: twoHoursMs}}, func(r *Rules) { r.LogAppendTime = true }, nil, nil},
+		"keys, topic not compacted": {[]Record{{}, {Key: key}}, func(r *Rules) { r.Compacted = false }, nil, nil},
+		"one key missing":           {[]Record{{Key: key}, {}, {Key: key}}, nil, ErrInvalidRecord, []int32{1}},
+		"empty key":                 {[]Record{{Key: []byte{}}}, nil, nil, nil},
+		"key missing and bad time": {[]Record{{Key: key}, {}, {Key: key, TimestampDeltaMs: twoHoursMs}}, nil,
+			ErrInvalidTimestamp, []int32{1, 2}},
+		"bad time, then key missing": {[]Record{{Key: key, TimestampDeltaMs: twoHoursMs}, {}}, nil, ErrInvalidTimestamp,
+			[]int32{0, 1}},
+		"both in one record: the key": {[]Record{{TimestampDeltaMs: twoHoursMs}}, nil, ErrInvalidRecord, []int32{0}},
+		"too old": {[]Record{{Key: key, TimestampDeltaMs: -1001}, {Key: key, TimestampDeltaMs: -1000}},
+			func(r *Rules) { r.TimestampBeforeMaxMs = 1000 }, ErrInvalidTimestamp, []int32{0}},
+		"no timestamp is not too old": {[]Record{{Key: key, TimestampDeltaMs: -1 - testNowMs}},
+			func(r *Rules) { r.TimestampBeforeMaxMs = 1000 }, nil, nil},
+		"no bounds with LogAppendTime": {[]Record{{Key: key, TimestampDeltaMs: twoHoursMs}},
+			func(r *Rules) { r.LogAppendTime = true }, nil, nil},
 	} {
 		r := testRules()
 		r.Compacted = true
@@ -285,7 +306,8 @@ func TestLogAppendTimeIsSetAndCleared(t *testing.T) {
 		t.Errorf("set: stored %+v, %v", stored, err)
 	}
 	var refused *RecordErrors
-	if _, err := Validate(raw, r, testNowMs); !errors.As(err, &refused) || refused.Total != 3 || !errors.Is(err, ErrInvalidTimestamp) {
+	if _, err := Validate(raw, r, testNowMs); !errors.As(err, &refused) || refused.Total != 3 ||
+		!errors.Is(err, ErrInvalidTimestamp) {
 		t.Errorf("sent by a client: %v", err)
 	}
 	raw = setHeader(raw, func(h *Header) { h.MaxTimestampMs = testNowMs + 2 }) // already right

@@ -140,7 +140,8 @@ func (w *repairWorld) reopened() []int64 {
 		w.T.Fatal(err)
 	}
 	logtest.MustAdd(w.T, l, 1, 1)
-	if slice, err := l.Locate(w.end, l.EndOffset(), log.Budget{MaxBytes: 1000}); err != nil || slice.NextOffset() != w.end+1 {
+	if slice, err := l.Locate(w.end, l.EndOffset(), log.Budget{MaxBytes: 1000}); err != nil ||
+		slice.NextOffset() != w.end+1 {
 		w.T.Fatalf("the next record: %+v, %v", slice, err)
 	}
 	return offsets
@@ -336,7 +337,8 @@ func TestRepairTakesNoBatchOutOfAValue(t *testing.T) {
 	}
 	logtest.MustAdd(t, l, 4, 1)
 	w.MustClose()
-	logtest.Mutate(t, mem, logtest.Dir+"/"+log.FileName(0, log.LogSuffix), func(b []byte) []byte { b[at+batch.HeaderSizeBytes] ^= 1; return b })
+	logtest.Mutate(t, mem, logtest.Dir+"/"+log.FileName(0, log.LogSuffix),
+		func(b []byte) []byte { b[at+batch.HeaderSizeBytes] ^= 1; return b })
 	if r := w.mustRepair(); r.Segments[0].Batches() != 8 || fmt.Sprint(r.Lost()) != "[{4 5}]" {
 		t.Errorf("%+v", r)
 	}
@@ -359,7 +361,8 @@ func TestStartFinishesAnInterruptedRepair(t *testing.T) {
 			t.Fatal(err)
 		}
 		w.mustHave(&Repair{}, func(placedBatch) bool { return false })
-		if b, err := files.ReadSmall(w.FS, logtest.Dir+"/"+log.FileName(0, log.DamagedInfix)+"0"); err != nil || string(b) != "damaged" {
+		if b, err := files.ReadSmall(w.FS, logtest.Dir+"/"+log.FileName(0, log.DamagedInfix)+"0"); err != nil ||
+			string(b) != "damaged" {
 			t.Errorf("moved aside: %v, %q, %v", aside, b, err)
 		}
 		if r := w.mustPlan(); r.Needed() {
@@ -423,7 +426,8 @@ func TestRepairOfALargeSegment(t *testing.T) {
 	if batches*sizeBytes-to < 2*copyBytes {
 		t.Fatal("too small")
 	}
-	logtest.Mutate(t, w.FS, logtest.Dir+"/"+log.FileName(0, log.LogSuffix), func(b []byte) []byte { clear(b[from:to]); return b })
+	logtest.Mutate(t, w.FS, logtest.Dir+"/"+log.FileName(0, log.LogSuffix),
+		func(b []byte) []byte { clear(b[from:to]); return b })
 	r := w.mustRepair()
 	next := (to + sizeBytes - 1) / sizeBytes
 	if want := fmt.Sprintf("[{10 %d}]", next); fmt.Sprint(r.Lost()) != want {

@@ -11,7 +11,8 @@ import (
 	"once/internal/script"
 )
 
-var codes = script.Codes{{Err: ErrInvalidState, Name: "INVALID_RECORD_STATE"}, {Err: ErrInvalidBatch, Name: "INVALID_REQUEST"}}
+var codes = script.Codes{{Err: ErrInvalidState, Name: "INVALID_RECORD_STATE"},
+	{Err: ErrInvalidBatch, Name: "INVALID_REQUEST"}}
 
 // world is a window over a log of batches, which scripts talk to.
 type world struct {
@@ -218,7 +219,8 @@ type modelRecord struct {
 
 func runModel(t *testing.T, r *rand.Rand, seed uint64) {
 	w, _ := New(0, nil)
-	limits := Limits{DeliveryCount: int16(2 + r.IntN(5)), RecordLocks: int64(5 + r.IntN(60)), LockDuration: 10 * time.Second, Renew: true}
+	limits := Limits{DeliveryCount: int16(2 + r.IntN(5)), RecordLocks: int64(5 + r.IntN(60)),
+		LockDuration: 10 * time.Second, Renew: true}
 	model := map[int64]*modelRecord{}
 	var log []LogBatch
 	end, now := int64(0), time.UnixMilli(0)
@@ -258,7 +260,8 @@ func runModel(t *testing.T, r *rand.Rand, seed uint64) {
 						model[o] = m
 					}
 					if m.state != Available || m.count+1 != x.DeliveryCount || x.DeliveryCount > limits.DeliveryCount {
-						t.Fatalf("seed %d step %d: offset %d is %v*%d and is acquired with count %d", seed, step, o, m.state, m.count, x.DeliveryCount)
+						t.Fatalf("seed %d step %d: offset %d is %v*%d and is acquired with count %d", seed, step, o, m.state, m.count,
+							x.DeliveryCount)
 					}
 					*m = modelRecord{Acquired, x.DeliveryCount, member, now.Add(limits.LockDuration)}
 					total++

@@ -70,7 +70,8 @@ func TestBinaryThatDoesNotStartIsAnError(t *testing.T) {
 	if err := os.WriteFile(path, []byte("#!/bin/sh\nexit 3\n"), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Binary(path, dir, "", "").Start(context.Background()); err == nil || !strings.Contains(err.Error(), "before it was ready") {
+	if _, err := Binary(path, dir, "", "").Start(context.Background()); err == nil ||
+		!strings.Contains(err.Error(), "before it was ready") {
 		t.Errorf("got %v", err)
 	}
 }

@@ -9,7 +9,8 @@ import (
 )
 
 func TestProvenanceSurvivesARoundTrip(t *testing.T) {
-	want := Provenance{RunID: 1 << 63, Incarnation: 3, Txn: 4, Seq: 5, Index: 6, Count: 7, InPartition: -1, InOffset: 1 << 40, ID: 12}
+	want := Provenance{RunID: 1 << 63, Incarnation: 3, Txn: 4, Seq: 5, Index: 6, Count: 7, InPartition: -1,
+		InOffset: 1 << 40, ID: 12}
 	got, err := Decode(want.Encode())
 	if err != nil || got != want {
 		t.Errorf("%+v, %v; want %+v", got, err, want)
@@ -36,7 +37,8 @@ func TestEveryDamagedBitIsNoticed(t *testing.T) {
 
 func TestLogFileSurvivesARoundTrip(t *testing.T) {
 	name := filepath.Join(t.TempDir(), "log")
-	want := []LogRecord{{Log: 1, Flags: Transactional, ProducerEpoch: 2, Offset: 3, ProducerID: 4, Provenance: Provenance{ID: 5}}, {Log: 2, Flags: Control | CommitMarker}}
+	want := []LogRecord{{Log: 1, Flags: Transactional, ProducerEpoch: 2, Offset: 3, ProducerID: 4,
+		Provenance: Provenance{ID: 5}}, {Log: 2, Flags: Control | CommitMarker}}
 	if err := WriteLog(name, want); err != nil {
 		t.Fatal(err)
 	}

@@ -103,7 +103,8 @@ func TestEachMutationIsCaught(t *testing.T) {
 		{name: "acknowledged input lost", want: []string{"C1", "C3"}, mutate: func(in *Input) {
 			drop(in, func(r *history.LogRecord) bool { return r.Log == 0 && r.Offset == 3 })
 		}},
-		{name: "record of an answered commit lost", want: []string{"C1", "C3", "C6", "C7"}, mutate: func(in *Input) { drop(in, isOutputOf(1, 1)) }},
+		{name: "record of an answered commit lost", want: []string{"C1", "C3", "C6", "C7"},
+			mutate: func(in *Input) { drop(in, isOutputOf(1, 1)) }},
 		{name: "record doubled in the log", want: []string{"C2"}, mutate: func(in *Input) {
 			i := find(in.Raw, isOutputOf(1, 1))
 			twice := in.Raw[i]
@@ -123,7 +124,10 @@ func TestEachMutationIsCaught(t *testing.T) {
 		}},
 		{name: "aborted record in the committed read", want: []string{"C4", "C19"}, mutate: func(in *Input) {
 			r := in.Raw[find(in.Raw, isOutputOf(2, 1))]
-			at := find(in.Committed, func(c *history.LogRecord) bool { return c.Log > r.Log || c.Log == r.Log && c.Offset > r.Offset })
+			at := find(in.Committed, func(c *history.LogRecord) bool {
+				return c.Log > r.Log || c.Log == r.Log &&
+					c.Offset > r.Offset
+			})
 			in.Committed = slices.Insert(in.Committed, at, r)
 		}},
 		{name: "aborted record in a committed poll", want: []string{"C4"}, mutate: func(in *Input) {
@@ -154,7 +158,8 @@ func TestEachMutationIsCaught(t *testing.T) {
 		{name: "torn transaction: one partition committed, one aborted", want: []string{"C6", "C19"}, world: func(w *world) {
 			for log := range w.logs {
 				for i := range w.logs[log] {
-					if r := &w.logs[log][i]; r.Flags&history.Control != 0 && r.ProducerID == w.pids["a"] && r.Flags&history.CommitMarker != 0 {
+					if r := &w.logs[log][i]; r.Flags&history.Control != 0 && r.ProducerID == w.pids["a"] &&
+						r.Flags&history.CommitMarker != 0 {
 						r.Flags &^= history.CommitMarker
 						return
 					}
@@ -180,7 +185,8 @@ func TestEachMutationIsCaught(t *testing.T) {
 				}
 			}
 		}},
-		{name: "outputs without group offset", want: []string{"C7", "C16"}, mutate: func(in *Input) { in.Final.GroupOffsets[0] -= 5 }},
+		{name: "outputs without group offset", want: []string{"C7", "C16"},
+			mutate: func(in *Input) { in.Final.GroupOffsets[0] -= 5 }},
 		{name: "inputs copied twice", want: []string{"C7", "C8"}, world: func(w *world) {
 			w.transact(2, "b", 4, 0, 0, 4, history.Committed, true)
 		}},
@@ -213,7 +219,8 @@ func TestEachMutationIsCaught(t *testing.T) {
 		}},
 		{name: "commit after the twin took over", want: []string{"C13"}, mutate: func(in *Input) {
 			e := event(in, history.KindTxn, 3, 2)
-			in.Events = append(in.Events, history.Event{Kind: history.KindTwinDone, Incarnation: 3, TimeNs: e.TimeNs, TransactionalID: "a", ProducerID: 100, ProducerEpoch: 77})
+			in.Events = append(in.Events, history.Event{Kind: history.KindTwinDone, Incarnation: 3, TimeNs: e.TimeNs,
+				TransactionalID: "a", ProducerID: 100, ProducerEpoch: 77})
 		}},
 		{name: "producer id and epoch handed out twice", want: []string{"C14"}, mutate: func(in *Input) {
 			event(in, history.KindInitDone, 2, 0).ProducerID = event(in, history.KindInitDone, 1, 0).ProducerID
@@ -226,7 +233,8 @@ func TestEachMutationIsCaught(t *testing.T) {
 				}
 			}
 		}, mutate: func(in *Input) { in.Final.LastStableOffsets[5]-- }},
-		{name: "transaction listed as open", want: []string{"C16"}, mutate: func(in *Input) { in.Final.OpenTransactions = []string{"a Ongoing"} }},
+		{name: "transaction listed as open", want: []string{"C16"},
+			mutate: func(in *Input) { in.Final.OpenTransactions = []string{"a Ongoing"} }},
 		{name: "a call did not come back", want: []string{"C16"}, mutate: func(in *Input) {
 			in.Events = append(in.Events, history.Event{Kind: history.KindStuck, Incarnation: 1, Txn: 1})
 		}},
@@ -239,7 +247,8 @@ func TestEachMutationIsCaught(t *testing.T) {
 				}
 			}
 		}},
-		{name: "commit answered, old offset fetched", want: []string{"C17"}, mutate: func(in *Input) { probe(in).InOffsets[0] = 0 }},
+		{name: "commit answered, old offset fetched", want: []string{"C17"},
+			mutate: func(in *Input) { probe(in).InOffsets[0] = 0 }},
 		{name: "marker skipped between two transactions", want: []string{"C19"}, world: func(w *world) {
 			for log := range w.logs {
 				for i := range w.logs[log] {

@@ -24,7 +24,8 @@ func newWorld() *world {
 			cfg.Logs = append(cfg.Logs, history.Log{Topic: topic, Partition: p})
 		}
 	}
-	w := &world{in: &Input{Config: cfg, Final: &history.Final{Finished: true}}, seqs: map[uint32]uint32{}, pids: map[string]int64{}, epoch: map[string]int16{}}
+	w := &world{in: &Input{Config: cfg, Final: &history.Final{Finished: true}}, seqs: map[uint32]uint32{},
+		pids: map[string]int64{}, epoch: map[string]int16{}}
 	w.logs = make([][]history.LogRecord, len(cfg.Logs))
 	return w
 }
@@ -48,7 +49,8 @@ func (w *world) feed() {
 	acks := history.Event{Kind: history.KindAcks}
 	for id := range w.in.Config.Records {
 		log := w.in.Config.InputLog(id)
-		off := w.append(log, history.LogRecord{ProducerID: 1, Provenance: history.Provenance{RunID: 7, Seq: uint32(id), InPartition: -1, ID: id}})
+		off := w.append(log, history.LogRecord{ProducerID: 1,
+			Provenance: history.Provenance{RunID: 7, Seq: uint32(id), InPartition: -1, ID: id}})
 		acks.Log, acks.Offsets, acks.Seq = append(acks.Log, log), append(acks.Offsets, off), append(acks.Seq, uint32(id))
 	}
 	w.event(acks)
@@ -61,18 +63,21 @@ func (w *world) init(inc uint32, tid string) {
 	} else {
 		w.epoch[tid]++
 	}
-	w.event(history.Event{Kind: history.KindInitDone, Incarnation: inc, TransactionalID: tid, ProducerID: w.pids[tid], ProducerEpoch: w.epoch[tid]})
+	w.event(history.Event{Kind: history.KindInitDone, Incarnation: inc, TransactionalID: tid, ProducerID: w.pids[tid],
+		ProducerEpoch: w.epoch[tid]})
 }
 
 // transact copies inputs [from, to) of one input partition and ends as told.
-func (w *world) transact(inc uint32, tid string, number uint32, part int32, from, to int64, outcome string, marker bool) {
+func (w *world) transact(inc uint32, tid string, number uint32, part int32, from, to int64, outcome string,
+	marker bool) {
 	cfg := w.in.Config
 	var values []history.Provenance
 	var logs []int32
 	for off := from; off < to; off++ {
 		id := w.logs[part][off].ID
 		for k := range cfg.Outputs(id) {
-			values = append(values, history.Provenance{RunID: 7, Incarnation: inc, Txn: number, Seq: w.seqs[inc], Index: uint32(len(values)), InPartition: part, InOffset: off, ID: 2*id + int64(k)})
+			values = append(values, history.Provenance{RunID: 7, Incarnation: inc, Txn: number, Seq: w.seqs[inc],
+				Index: uint32(len(values)), InPartition: part, InOffset: off, ID: 2*id + int64(k)})
 			logs = append(logs, cfg.OutputLog(id, k))
 			w.seqs[inc]++
 		}
@@ -82,7 +87,8 @@ func (w *world) transact(inc uint32, tid string, number uint32, part int32, from
 	touched := map[int32]int64{}
 	for i, v := range values {
 		v.Count = uint32(len(values))
-		off := w.append(logs[i], history.LogRecord{Flags: history.Transactional, ProducerID: w.pids[tid], ProducerEpoch: int32(w.epoch[tid]), Provenance: v})
+		off := w.append(logs[i], history.LogRecord{Flags: history.Transactional, ProducerID: w.pids[tid],
+			ProducerEpoch: int32(w.epoch[tid]), Provenance: v})
 		acks.Log, acks.Offsets, acks.Seq = append(acks.Log, logs[i]), append(acks.Offsets, off), append(acks.Seq, v.Seq)
 		touched[logs[i]] = off + 1
 	}
@@ -105,10 +111,12 @@ func (w *world) transact(inc uint32, tid string, number uint32, part int32, from
 		w.event(history.Event{Kind: history.KindEndDone, Incarnation: inc, Txn: number, Outcome: outcome, Commit: commit})
 	}
 	if outcome == history.Committed {
-		probe := history.Event{Kind: history.KindProbe, Incarnation: inc, Txn: number, InParts: []int32{part}, InOffsets: []int64{to}, InNeed: []int64{to}}
+		probe := history.Event{Kind: history.KindProbe, Incarnation: inc, Txn: number, InParts: []int32{part},
+			InOffsets: []int64{to}, InNeed: []int64{to}}
 		for log := range int32(len(w.logs)) {
 			if need := touched[log]; need > 0 {
-				probe.Log, probe.Offsets, probe.Need = append(probe.Log, log), append(probe.Offsets, int64(len(w.logs[log]))), append(probe.Need, need)
+				probe.Log, probe.Offsets, probe.Need = append(probe.Log, log), append(probe.Offsets, int64(len(w.logs[log]))),
+					append(probe.Need, need)
 			}
 		}
 		w.event(probe)
@@ -132,8 +140,9 @@ func (w *world) finish() *Input {
 				if rc {
 					lso = int64(len(w.logs[log]))
 				}
-				w.event(history.Event{Kind: history.KindPoll, Incarnation: watcher, ReadCommitted: rc, Log: []int32{log}, Offsets: []int64{r.Offset},
-					Inc: []uint32{r.Incarnation}, Seq: []uint32{r.Seq}, HighWatermark: int64(len(w.logs[log])), LastStableOffset: lso})
+				w.event(history.Event{Kind: history.KindPoll, Incarnation: watcher, ReadCommitted: rc, Log: []int32{log},
+					Offsets: []int64{r.Offset},
+					Inc:     []uint32{r.Incarnation}, Seq: []uint32{r.Seq}, HighWatermark: int64(len(w.logs[log])), LastStableOffset: lso})
 			}
 		}
 	}
@@ -191,11 +200,13 @@ func goodRun() *world {
 	w.transact(3, "a", 2, 0, 12, ends[0], history.Committed, true)
 	w.transact(2, "b", 3, 1, 6, ends[1], history.Committed, true)
 	w.keep(4)
-	w.event(history.Event{Kind: history.KindFindings, Findings: []history.Finding{{Code: emptyTransaction, TransactionalID: "a"}}})
+	w.event(history.Event{Kind: history.KindFindings,
+		Findings: []history.Finding{{Code: emptyTransaction, TransactionalID: "a"}}})
 	w.now += 1_600_000_000
 	w.event(history.Event{Kind: history.KindTxn, Incarnation: 3, Txn: 3})
 	w.now += 1_600_000_000
-	w.event(history.Event{Kind: history.KindFindings, Findings: []history.Finding{{Code: longTransaction, TransactionalID: "a"}}})
+	w.event(history.Event{Kind: history.KindFindings,
+		Findings: []history.Finding{{Code: longTransaction, TransactionalID: "a"}}})
 	return w
 }
 

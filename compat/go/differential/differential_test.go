@@ -41,8 +41,8 @@ func TestOneBrokerIsLikeAnother(t *testing.T) {
 	}
 }
 
-// TestMinimisedSequenceHasOnlyWhatTheDifferenceNeeds checks a difference that needs two steps before it, of which one is
-// kept as it must be.
+// TestMinimisedSequenceHasOnlyWhatTheDifferenceNeeds checks a difference that needs two steps before it, of which one
+// is kept as it must be.
 func TestMinimisedSequenceHasOnlyWhatTheDifferenceNeeds(t *testing.T) {
 	var found []exchange
 	for i := range 40 {
