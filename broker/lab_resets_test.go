@@ -38,8 +38,11 @@ func resourcesNow(t *testing.T) (r resources) {
 // files.
 func TestThousandResets(t *testing.T) {
 	onDisk := 250
-	if n, err := strconv.Atoi(os.Getenv("ONCE_RESETS")); err == nil {
-		onDisk = n
+	if n := os.Getenv("ONCE_RESETS"); n != "" {
+		var err error
+		if onDisk, err = strconv.Atoi(n); err != nil {
+			t.Fatal(err)
+		}
 	}
 	for name, c := range map[string]struct {
 		on     brokertest.Option
