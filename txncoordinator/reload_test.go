@@ -64,22 +64,19 @@ func TestReloadComesBetweenOperations(t *testing.T) {
 		t.Fatal(err)
 	}
 	var clients, reloads sync.WaitGroup
-	r := reloader{asked: make(chan struct{})}
+	asked := make(chan struct{}) // a client is about to ask; taken when no reload is under way
 	reloads.Go(func() {
-		for range r.asked {
-			r.underWay.Lock()
-			_, err := c.ReloadAll()
-			r.underWay.Unlock()
-			if err != nil {
+		for range asked {
+			if _, err := c.ReloadAll(); err != nil {
 				t.Error(err)
 			}
 		}
 	})
 	for i := range ids {
-		clients.Go(func() { runTransactions(t, c, fmt.Sprint("id-", i), transactions, &r) })
+		clients.Go(func() { runTransactions(t, c, fmt.Sprint("id-", i), transactions, asked) })
 	}
 	clients.Wait()
-	close(r.asked)
+	close(asked)
 	reloads.Wait()
 	ended, marked := map[string]int{}, map[string]int{}
 	for _, line := range w.takeTrace() {
@@ -101,21 +98,13 @@ func TestReloadComesBetweenOperations(t *testing.T) {
 	}
 }
 
-// reloader reloads each time that a client is about to ask.
-type reloader struct {
-	asked    chan struct{}
-	underWay sync.RWMutex // write-locked by a reload
-}
-
 // runTransactions does what a client of transactions V2 does, which repeats what is refused for now.
-func runTransactions(t *testing.T, c *Coordinator, id string, n int, r *reloader) {
+func runTransactions(t *testing.T, c *Coordinator, id string, n int, asked chan<- struct{}) {
 	again := func(do func() error) bool {
 		for {
-			r.asked <- struct{}{}
+			asked <- struct{}{}
 			err := do()
 			if errors.Is(err, ErrCoordinatorLoading) || errors.Is(err, ErrConcurrentTransactions) {
-				r.underWay.RLock() // a client that asks without a pause keeps the reload from the processor
-				r.underWay.RUnlock()
 				continue
 			}
 			if err != nil {
