@@ -195,8 +195,7 @@ func TestTwoProgramsShareAnID(t *testing.T) {
 	begin(t, b, "a")
 	must(t, commit(begin(t, b, "b")))
 	found := b.Findings()
-	if len(found) != 1 || found[0].Code != findings.SharedTransactionalID ||
-		found[0].Subjects.TransactionalID != "orders-1" {
+	if len(found) != 1 || found[0].Code != findings.SharedTransactionalID || found[0].Subjects.TransactionalID != "orders-1" {
 		t.Errorf("found %+v", found)
 	}
 	b.RequireNoFindings(findings.SharedTransactionalID)
