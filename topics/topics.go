@@ -108,6 +108,7 @@ type index struct {
 func Open(o Options) (*Topics, error) {
 	ts := &Topics{opts: o, foldsCase: vfs.FoldsCase(o.FS, o.Dir)}
 	ts.settings.Store(o.Settings)
+	ts.removed.all = o.Starts > 1 // what sweep moves aside is not synced
 	next := &index{byName: map[string]*Topic{}, byID: map[[16]byte]*Topic{}}
 	records, err := readRecords(o.Store)
 	if err == nil && !o.Barrier.Clean() {
