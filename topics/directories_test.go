@@ -66,6 +66,49 @@ func TestDirectoryThatAnEarlierProcessRemovedDoesNotComeBack(t *testing.T) {
 	}
 }
 
+// A directory that a start has moved aside, because it belongs to no topic, does not come back under a new topic of its
+// name.
+func TestDirectoryThatAStartMovedAsideDoesNotComeBack(t *testing.T) {
+	for seed := range int64(10) {
+		fs := vfs.NewCrashable(seed)
+		if err := fs.MkdirAll("data"); err != nil {
+			t.Fatal(err)
+		}
+		fs.SyncAll()
+		file := filepath.Join(t.TempDir(), "meta.db")
+		o := openOn(t, fs, file, "boot")
+		before, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		create := func() *Topic {
+			topic, err := o.topics.Create(Spec{Name: "orders", Partitions: 1})
+			if err != nil {
+				t.Fatal(err)
+			}
+			o.append(t, "orders")
+			return topic
+		}
+		create()
+		if err := o.barrier.Sync(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		o.close(t)
+		if err := os.WriteFile(file, before, 0o600); err != nil { // the metadata is older than the log
+			t.Fatal(err)
+		}
+		o = openOn(t, fs, file, "boot")
+		topic := create()
+		raw, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		left := fs.CrashClone()
+		o.close(t)
+		topicPhoto{fmt.Sprint("seed ", seed), left, raw, "another boot", map[[16]byte]int{topic.ID: 1}}.check(t, file)
+	}
+}
+
 // A deletion that cannot take the directory away: the name is not given again, until a start has cleared it.
 func TestTopicIsNotMadeOverRemains(t *testing.T) {
 	for _, partitions := range []int32{1, 3} { // the remains are in the way of the second partition, too
