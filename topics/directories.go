@@ -77,8 +77,8 @@ func directoryName(topic string, partition int32) string {
 }
 
 // unsynced holds the topics whose directories have been removed since the data directory was last synced: a power cut
-// may bring them back. What an earlier process has removed is synced with the first barrier record of a start; what sweep
-// moves aside comes behind that.
+// may bring them back. What an earlier process has removed is synced with the first barrier record of a start; what
+// sweep moves aside comes behind that.
 type unsynced struct {
 	all   bool // any topic may be one of them
 	names map[string]bool
